@@ -1,0 +1,1 @@
+"""The domain of Atrium: everything that the functions share."""

@@ -1,0 +1,203 @@
+"""The one tree of expected failures.
+
+A class is a code of the contract: status, title, severity and whether a retry can help. An instance
+adds a public detail, and an internal one that only logs see. `atrium.http.problems` renders them once.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+type Severity = Literal["low", "medium", "high", "critical"]
+type Extension = str | int | float | bool | list[dict[str, str]] | None
+
+
+class AtriumError(Exception):
+    """Base of every failure that a caller may be told about.
+
+    `detail` is public. `internal` never leaves the logs. `retry_after_seconds` becomes `Retry-After`.
+    `extensions` are further members of the problem object.
+    """
+
+    code: ClassVar[str] = "INTERNAL"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Something failed on our side"
+    severity: ClassVar[Severity] = "critical"
+    retryable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        internal: str = "",
+        retry_after_seconds: int | None = None,
+        extensions: Mapping[str, Extension] | None = None,
+    ) -> None:
+        self.detail = detail or self.title
+        self.internal = internal
+        self.retry_after_seconds = retry_after_seconds
+        self.extensions: Mapping[str, Extension] = extensions or {}
+        super().__init__(f"{self.code}: {internal or self.detail}")
+
+
+class Malformed(AtriumError):
+    code, status, title = "MALFORMED", 400, "The request is malformed"
+    severity, retryable = "low", False
+
+
+class InvalidCursor(AtriumError):
+    code, status, title = "INVALID_CURSOR", 400, "The cursor is not one of ours for this list"
+    severity, retryable = "low", False
+
+
+class TenantRequired(AtriumError):
+    code, status, title = "TENANT_REQUIRED", 400, "This call needs a tenant"
+    severity, retryable = "low", False
+
+
+class Unauthenticated(AtriumError):
+    code, status, title = "UNAUTHENTICATED", 401, "The credential is missing or not valid"
+    severity, retryable = "medium", False
+
+
+class TokenExpired(Unauthenticated):
+    code, title = "TOKEN_EXPIRED", "The token has expired"
+
+
+class TokenInvalid(Unauthenticated):
+    code, title = "TOKEN_INVALID", "The token is not valid"
+
+
+class Forbidden(AtriumError):
+    code, status, title = "FORBIDDEN", 403, "This credential may not do that"
+    severity, retryable = "medium", False
+
+
+class ScopeRequired(Forbidden):
+    code, title = "SCOPE_REQUIRED", "The credential lacks a scope that this call needs"
+
+
+class PolicyDenied(Forbidden):
+    code, title = "POLICY_DENIED", "A policy denies this call"
+
+
+class TenantMismatch(Forbidden):
+    code, title = "TENANT_MISMATCH", "The tenant named is not the credential's own"
+
+
+class TenantInactive(Forbidden):
+    code, title = "TENANT_INACTIVE", "The tenant is not active"
+
+
+class UserSuspended(Forbidden):
+    code, title = "USER_SUSPENDED", "The user is suspended"
+
+
+class ModelNotAllowed(Forbidden):
+    code, title = "MODEL_NOT_ALLOWED", "The plan does not include this model"
+
+
+class CountExceeded(Forbidden):
+    """A limit on a count (users, agents) is full; it never frees by waiting."""
+
+    code, title = "QUOTA_EXCEEDED", "A quota is used up"
+
+
+class NotFound(AtriumError):
+    code, status, title = "NOT_FOUND", 404, "There is no such thing here"
+    severity, retryable = "low", False
+
+
+class MethodNotAllowed(AtriumError):
+    code, status, title = "METHOD_NOT_ALLOWED", 405, "The method is not allowed on this path"
+    severity, retryable = "low", False
+
+
+class Conflict(AtriumError):
+    code, status, title = "CONFLICT", 409, "The request conflicts with what exists"
+    severity, retryable = "low", False
+
+
+class SessionBusy(Conflict):
+    code, title, retryable = "SESSION_BUSY", "A turn already runs in this session", True
+
+
+class IdempotencyInProgress(Conflict):
+    code, title, retryable = "IDEMPOTENCY_IN_PROGRESS", "The first call with this key still runs", True
+
+
+class PayloadTooLarge(AtriumError):
+    code, status, title = "PAYLOAD_TOO_LARGE", 413, "The body is larger than 1 MiB"
+    severity, retryable = "low", False
+
+
+class UnsupportedMediaType(AtriumError):
+    code, status, title = "UNSUPPORTED_MEDIA_TYPE", 415, "The body must be application/json"
+    severity, retryable = "low", False
+
+
+class ValidationFailed(AtriumError):
+    code, status, title = "VALIDATION_FAILED", 422, "The payload does not fit the schema"
+    severity, retryable = "low", False
+
+
+class IdempotencyKeyReused(AtriumError):
+    code, status, title = "IDEMPOTENCY_KEY_REUSED", 422, "This key was used with another body"
+    severity, retryable = "low", False
+
+
+class ProviderUnsupported(AtriumError):
+    code, status, title = "PROVIDER_UNSUPPORTED", 422, "This model provider is not available here"
+    severity, retryable = "low", False
+
+
+class LimitReached(AtriumError):
+    """A limit refused the call; `extensions` carry `limit`, `used`, `max`, `resets_at`."""
+
+    code, status, title = "QUOTA_EXCEEDED", 429, "A quota is used up"
+    severity, retryable = "low", True
+
+
+class RateLimited(LimitReached):
+    code, title = "RATE_LIMITED", "Too many calls in this minute"
+
+
+class ConcurrencyLimited(LimitReached):
+    code, title = "CONCURRENCY_LIMITED", "All slots are taken"
+
+
+class ModelFailed(AtriumError):
+    code, status, title = "MODEL_FAILED", 502, "The model provider failed"
+    severity = "high"
+
+
+class Unavailable(AtriumError):
+    code, status, title = "UNAVAILABLE", 503, "A part of the platform is unavailable for the moment"
+    severity = "high"
+
+
+class CircuitOpen(Unavailable):
+    code, title = "CIRCUIT_OPEN", "The model provider is resting after failures"
+
+
+class ModelTimeout(AtriumError):
+    code, status, title = "MODEL_TIMEOUT", 504, "The model took too long"
+    severity = "high"
+
+
+class ConditionFailed(Exception):
+    """A conditional write did not apply; `item` is what stood there. Internal: never rendered."""
+
+    def __init__(self, item: Mapping[str, object] | None = None) -> None:
+        self.item = item
+        super().__init__("the condition of a write did not hold")
+
+
+def catalogue() -> list[type[AtriumError]]:
+    """Return every class of the tree that names a code of its own, sorted by status and code."""
+    found: list[type[AtriumError]] = []
+    queue: list[type[AtriumError]] = [AtriumError]
+    while queue:
+        kind = queue.pop()
+        found.append(kind)
+        queue.extend(kind.__subclasses__())
+    return sorted(found, key=lambda kind: (kind.status, kind.code))

@@ -1,0 +1,83 @@
+"""Typed ids: a prefix and a ULID in lower-case Crockford base32, so that ids sort by time.
+
+Minted here and nowhere else. An id that comes from outside is parsed, never trusted: `#` cannot occur.
+"""
+
+import re
+import secrets
+from datetime import UTC, datetime
+from typing import NewType
+
+TenantId = NewType("TenantId", str)
+UserId = NewType("UserId", str)
+KeyId = NewType("KeyId", str)
+AgentId = NewType("AgentId", str)
+SessionId = NewType("SessionId", str)
+MessageId = NewType("MessageId", str)
+RunId = NewType("RunId", str)
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
+_ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
+ULID_PATTERN = _ULID.pattern
+
+
+def encode_ulid(raw: bytes) -> str:
+    """Return 26 characters for 16 bytes."""
+    number = int.from_bytes(raw)
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def decode_ulid(text: str) -> bytes:
+    """Return the 16 bytes of a ULID; `ValueError` if the text is not one."""
+    if not _ULID.fullmatch(text):
+        raise ValueError("not a ULID")
+    number = 0
+    for letter in text:
+        number = number << 5 | _VALUES[letter]
+    return number.to_bytes(16)
+
+
+def _mint(prefix: str, now: datetime) -> str:
+    milliseconds = int(now.timestamp() * 1000)
+    return f"{prefix}_{encode_ulid(milliseconds.to_bytes(6) + secrets.token_bytes(10))}"
+
+
+def mint_tenant_id(now: datetime) -> TenantId:
+    return TenantId(_mint("ten", now))
+
+
+def mint_user_id(now: datetime) -> UserId:
+    return UserId(_mint("usr", now))
+
+
+def mint_key_id(now: datetime) -> KeyId:
+    return KeyId(_mint("key", now))
+
+
+def mint_agent_id(now: datetime) -> AgentId:
+    return AgentId(_mint("agt", now))
+
+
+def mint_session_id(now: datetime) -> SessionId:
+    return SessionId(_mint("ses", now))
+
+
+def mint_message_id(now: datetime) -> MessageId:
+    return MessageId(_mint("msg", now))
+
+
+def mint_run_id(now: datetime) -> RunId:
+    return RunId(_mint("run", now))
+
+
+def is_id(text: str, prefix: str) -> bool:
+    """Tell whether the text is a well-formed id with that prefix."""
+    head, separator, tail = text.partition("_")
+    return head == prefix and separator == "_" and _ULID.fullmatch(tail) is not None
+
+
+def read_time(typed_id: str) -> datetime:
+    """Return when an id was minted, to the millisecond; `ValueError` if it is not an id."""
+    raw = decode_ulid(typed_id.partition("_")[2])
+    return datetime.fromtimestamp(int.from_bytes(raw[:6]) / 1000, UTC)

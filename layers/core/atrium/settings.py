@@ -1,0 +1,70 @@
+"""The environment of a function, read once and frozen. Nothing else reads `os.environ`."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Self, cast, get_args
+
+type Environment = Literal["dev", "staging", "prod"]
+type ModelProvider = Literal["anthropic", "bedrock"]
+
+
+class SettingsInvalid(Exception):
+    """The deployment gave this function a wrong environment; it cannot start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the template tells a function. ARNs point to secrets, values are never in the environment."""
+
+    environment: Environment
+    version: str
+    table_name: str
+    blobs_bucket: str
+    public_url: str
+    cors_origins: tuple[str, ...]
+    default_tenant: str
+    signing_secret_arn: str
+    pepper_secret_arn: str
+    cursor_secret_arn: str
+    model_secret_arn: str
+    model_provider: ModelProvider
+    anthropic_base_url: str
+    anthropic_api_key: str
+    max_turn_seconds: int
+
+    @classmethod
+    def read(cls, source: Mapping[str, str] | None = None) -> Self:
+        """Read the process's environment, or a mapping in its place; `SettingsInvalid` if it makes no sense."""
+        env = os.environ if source is None else source
+        return cls(
+            environment=cast("Environment", _choice(env, "ATRIUM_ENVIRONMENT", get_args(Environment.__value__))),
+            version=env.get("ATRIUM_VERSION", "0.1.0"),
+            table_name=env.get("TABLE_NAME", ""),
+            blobs_bucket=env.get("BLOBS_BUCKET", ""),
+            public_url=env.get("PUBLIC_URL", "").rstrip("/"),
+            cors_origins=tuple(part.strip() for part in env.get("CORS_ORIGINS", "").split(",") if part.strip()),
+            default_tenant=env.get("DEFAULT_TENANT", ""),
+            signing_secret_arn=env.get("SIGNING_SECRET_ARN", ""),
+            pepper_secret_arn=env.get("PEPPER_SECRET_ARN", ""),
+            cursor_secret_arn=env.get("CURSOR_SECRET_ARN", ""),
+            model_secret_arn=env.get("MODEL_SECRET_ARN", ""),
+            model_provider=cast("ModelProvider", _choice(env, "MODEL_PROVIDER", get_args(ModelProvider.__value__))),
+            anthropic_base_url=env.get("ANTHROPIC_BASE_URL", ""),
+            anthropic_api_key=env.get("ANTHROPIC_API_KEY", ""),
+            max_turn_seconds=_seconds(env, "MAX_TURN_SECONDS", 280),
+        )
+
+
+def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    value = env.get(name) or choices[0]
+    if value not in choices:
+        raise SettingsInvalid(f"{name} must be one of {', '.join(choices)}")
+    return value
+
+
+def _seconds(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name) or str(default)
+    if not value.isdecimal() or not 1 <= int(value) <= 900:
+        raise SettingsInvalid(f"{name} must be a whole number of seconds from 1 to 900")
+    return int(value)

@@ -1,0 +1,51 @@
+"""Content too large for an item, in S3 under the tenant's own prefix. The item keeps a reference and a beginning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from atrium.kernel.ids import TenantId
+from atrium.storage.failures import translated
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+INLINE_BYTES_MAX = 32_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A client and a bucket's name; worth nothing until it is bound to a tenant."""
+
+    client: S3Client
+    name: str
+
+
+class TenantBlobs:
+    """One tenant's blobs; a reference is relative, so it cannot lead to another tenant's."""
+
+    def __init__(self, bucket: Bucket, tenant_id: TenantId) -> None:
+        self._bucket = bucket
+        self._prefix = f"tenants/{tenant_id}/"
+
+    def put(self, reference: str, content: bytes, *, content_type: str = "application/json") -> None:
+        """Store content; the same reference again replaces it."""
+        with translated():
+            self._bucket.client.put_object(
+                Bucket=self._bucket.name, Key=self._path(reference), Body=content, ContentType=content_type
+            )
+
+    def get(self, reference: str) -> bytes:
+        with translated():
+            return self._bucket.client.get_object(Bucket=self._bucket.name, Key=self._path(reference))["Body"].read()
+
+    def delete(self, reference: str) -> None:
+        """Remove content; one that is gone already is no error."""
+        with translated():
+            self._bucket.client.delete_object(Bucket=self._bucket.name, Key=self._path(reference))
+
+    def _path(self, reference: str) -> str:
+        if ".." in reference or reference.startswith("/"):
+            raise ValueError("a reference is a plain relative path")
+        return self._prefix + reference

@@ -1,0 +1,52 @@
+"""Failures of DynamoDB and S3, translated once: a failed condition, or an `Unavailable` that may be tried again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from atrium.kernel.errors import ConditionFailed, Unavailable
+from atrium.storage.items import from_wire
+
+_PASSING = frozenset({
+    "InternalServerError", "InternalError", "LimitExceededException", "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable", "SlowDown", "ThrottlingException",
+    "TransactionConflictException", "TransactionInProgressException",
+})  # fmt: skip
+
+
+class TransactionRefused(Exception):
+    """A transaction did not apply. `failed` has the positions of the operations whose condition did not hold."""
+
+    def __init__(self, failed: frozenset[int]) -> None:
+        self.failed = failed
+        super().__init__(f"conditions of operations {sorted(failed)} did not hold")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn SDK errors of the block into ours; a failure of another kind is a defect and passes through."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "ConditionalCheckFailedException":
+            found: Any = error.response.get("Item")
+            raise ConditionFailed(from_wire(found) if found else None) from error
+        if code == "TransactionCanceledException":
+            _raise_transaction(error)
+        if code in _PASSING:
+            raise Unavailable(internal=f"storage answered {code}", retry_after_seconds=1) from error
+        raise
+    except BotoCoreError as error:
+        raise Unavailable(internal=f"storage: {type(error).__name__}", retry_after_seconds=1) from error
+
+
+def _raise_transaction(error: ClientError) -> None:
+    reasons = [str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])]
+    failed = frozenset(at for at, code in enumerate(reasons) if code == "ConditionalCheckFailed")
+    if failed:
+        raise TransactionRefused(failed) from error
+    if any(code != "None" for code in reasons):
+        raise Unavailable(internal=f"transaction: {reasons}", retry_after_seconds=1) from error

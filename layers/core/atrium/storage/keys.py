@@ -1,0 +1,173 @@
+"""The whole data model: one table, drawn here. Keys below are relative: a `TenantTable` puts
+`TENANT#<tenant_id>` before every partition, in the table and in gsi1 and gsi2, a `PlatformTable` puts
+`PLATFORM`; so no store can name another tenant's partition. `·` stands for the bare prefix.
+
+    partition              sort                        item, and who asks for it
+    TENANT#<id>, of a tenant
+    ·                      TENANT                      tenant, settings, config_version (authorizer, every call)
+    ·                      KEY#<key>                   API key (authorizer: one batch with TENANT) · list
+    ·                      USER#<usr>                  user (authorizer: one batch with TENANT) · list
+    ·                      EMAIL#<email>               marker: unique email -> user      login: email across tenants
+    ·                      AGENT#<agt>                 agent config · list               AGENT_NAME#<name>: marker
+    ·                      CLIENT#<cli> IDP#<id>       OAuth client, identity provider; CONNECTION#<usr>#<provider>
+    ·                      POLICY#<pol> PROMPT#<name>#<version> TOOL#<name> PLUGIN#<name> UPSTREAM#<name>
+    ·                      WEBHOOK#<whk> SCHEDULE#<id> ROUTE#<priority>#<id> QUOTA_RULE#<id> EXPERIMENT#<id>
+    ·                      MCP_SERVER#<name> NAMESPACE#<kbn> DATASET#<name> SHARE#<id>
+    ADMISSION              <shard>                     limits, windows, slots, holds: one conditional write (Q)
+    ADMISSION#<subject>    <shard>                     the same for subjects beyond twenty
+    SESSION#<ses>          HEAD                        session, its live turn        gsi1 own, gsi2 all: by activity
+    SESSION#<ses>          MSG#<seq>                   message, append-only, oldest first
+    RUNS#<yyyy-mm>         <run>                       run (month from the id): get, all newest first
+                                                       gsi1 own newest first · sweep: open runs only
+    RUN#<run>              EVENTS#<first seq>          a batch of events; STEP#<seq>: intents and outcomes (A9, J2)
+    JOBS#<yyyy-mm>         <job>                       job                           gsi1 own, gsi2 by status
+    IDEMPOTENCY            <hash>                      a saved answer, 24 h
+    LEDGER#<yyyy-mm>       <run>                       one settled call; rebuild, statements
+    USAGE#<yyyy-mm-dd>     <group>#<value>             sums made by the stream: TOTAL · MODEL# AGENT# USER# KEY# SESSION# TOOL#
+    AUDIT#<yyyy-mm-dd>     <time>#<evt>                audit, by time; gsi1 by type, gsi2 by user
+    FAMILY#<id>            TOKEN                       refresh tokens of one login (I4); CODE#<hash>: OAuth code
+    DELIVERY#<whk>         <time>#<evt>                webhook deliveries; DOCUMENT#<kbn> <doc>: knowledge documents
+    STATEMENT              <yyyy-mm>                   bills; ASSIGNMENT#<experiment> <usr>: sticky variants
+    HANDOFFS               <time>#<ses>                sessions that wait for a person; CONNECTIONS <socket>: WebSockets
+    PLATFORM, of the operator
+    TENANTS                <ten>                       registry: list of tenants
+    TENANT_NAME            <name>                      marker: unique name -> tenant
+    KEYS                   KEY#<key>                   platform keys
+    PRICES                 <model>#<valid from>        price catalogue · CEILING <shard>: blocks leased to tenants
+    SIGNING_KEYS           <kid>                       public halves · CIRCUIT <provider>: breakers · IDEMPOTENCY <hash>
+    THROTTLE#<what>        <window>                    login guessing by address; MODULES <name>: health
+
+Indexes: gsi1, gsi2 (tenant's views, KEYS_ONLY), sweep (`SWEEP#<shard>`: runs that are open, KEYS_ONLY) and
+login (`EMAIL#<email>`, KEYS_ONLY). The last two cross tenants, under roles of their own (ADR 0003).
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from hashlib import sha256
+
+from atrium.kernel.ids import AgentId, KeyId, RunId, SessionId, TenantId, UserId, read_time
+
+SWEEP_SHARDS = 8
+SEQUENCE_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A relative key; `partition` is empty for the bare prefix."""
+
+    partition: str
+    sort: str
+
+
+def _join(*parts: str) -> str:
+    for part in parts:
+        if not part or "#" in part:
+            raise ValueError("a key part must be text without '#'")
+    return "#".join(parts)
+
+
+def tenant() -> Key:
+    return Key("", "TENANT")
+
+
+def api_key(key_id: KeyId) -> Key:
+    return Key("", _join("KEY", key_id))
+
+
+def user(user_id: UserId) -> Key:
+    return Key("", _join("USER", user_id))
+
+
+def email(address: str) -> Key:
+    return Key("", _join("EMAIL", sha256(address.encode()).hexdigest()))
+
+
+def agent(agent_id: AgentId) -> Key:
+    return Key("", _join("AGENT", agent_id))
+
+
+def agent_name(name: str) -> Key:
+    return Key("", _join("AGENT_NAME", sha256(name.encode()).hexdigest()))
+
+
+def session(session_id: SessionId) -> Key:
+    return Key(_join("SESSION", session_id), "HEAD")
+
+
+def message(session_id: SessionId, sequence: int) -> Key:
+    return Key(_join("SESSION", session_id), f"MSG#{sequence:0{SEQUENCE_DIGITS}}")
+
+
+def sessions_of(owner: str) -> str:
+    """Return the gsi1 partition of an owner's sessions."""
+    return _join("OWNER", owner, "SESSIONS")
+
+
+def all_sessions() -> str:
+    """Return the gsi2 partition of a tenant's sessions."""
+    return "SESSIONS"
+
+
+def activity(moment_text: str, session_id: SessionId) -> str:
+    """Return the sort key of a session by last activity."""
+    return _join(moment_text, session_id)
+
+
+def month(moment: datetime | date) -> str:
+    return f"{moment:%Y-%m}"
+
+
+def run(run_id: RunId) -> Key:
+    """Place a run by the month in its own id, so that it is read without an index."""
+    return Key(runs_in(month(read_time(run_id))), run_id)
+
+
+def runs_in(month_text: str) -> str:
+    return _join("RUNS", month_text)
+
+
+def runs_of(owner: str) -> str:
+    """Return the gsi1 partition of an owner's runs."""
+    return _join("OWNER", owner, "RUNS")
+
+
+def events(run_id: RunId, first_sequence: int) -> Key:
+    return Key(_join("RUN", run_id), f"EVENTS#{first_sequence:0{SEQUENCE_DIGITS}}")
+
+
+def sweep_partition(shard: int) -> str:
+    return f"SWEEP#{shard}"
+
+
+def sweep_shard(run_id: RunId) -> int:
+    """Spread runs over the shards by the random part of their id."""
+    return sha256(run_id.encode()).digest()[0] % SWEEP_SHARDS
+
+
+def sweep_sort(tenant_id: TenantId, run_id: RunId) -> str:
+    return _join(tenant_id, run_id)
+
+
+def idempotency(digest: str) -> Key:
+    return Key("IDEMPOTENCY", digest)
+
+
+def ledger(month_text: str, run_id: RunId) -> Key:
+    return Key(_join("LEDGER", month_text), run_id)
+
+
+def usage(day: str, group: str, value: str = "") -> Key:
+    """Return a day's sum: `usage("2026-11-21", "TOTAL")` or one of a group's values."""
+    return Key(_join("USAGE", day), f"{group}#{value}" if value else group)
+
+
+def registered_tenant(tenant_id: TenantId) -> Key:
+    return Key("TENANTS", tenant_id)
+
+
+def tenant_name(name: str) -> Key:
+    return Key("TENANT_NAME", name)
+
+
+def platform_key(key_id: KeyId) -> Key:
+    return Key("KEYS", _join("KEY", key_id))

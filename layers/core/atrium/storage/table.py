@@ -1,0 +1,209 @@
+"""The table as a tenant sees it. A `TenantTable` prefixes every key that it sends and strips it from what
+comes back, so another tenant's item cannot be named, only missed. `PlatformTable` is the operator's.
+
+No Scan. Reads are strongly consistent unless they go to an index. Every write states its condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, assert_never
+
+from atrium.kernel.errors import Unavailable
+from atrium.kernel.ids import TenantId, is_id
+from atrium.kernel.pagination import Page, Position
+from atrium.storage.failures import translated
+from atrium.storage.items import Item, Wire, from_wire, to_wire, value_to_wire
+from atrium.storage.keys import Key
+from atrium.storage.queries import Query, query_arguments
+from atrium.storage.writes import Check, Delete, Operation, Put, Update, Write, expression_arguments
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+_BATCH_MAX = 100
+_BATCH_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PhysicalTable:
+    """A client and a table's name; worth nothing until it is bound."""
+
+    client: DynamoDBClient
+    name: str
+
+
+class BoundTable:
+    """The operations, under one prefix. Use `TenantTable` or `PlatformTable`."""
+
+    def __init__(self, table: PhysicalTable, prefix: str) -> None:
+        self._client = table.client
+        self._name = table.name
+        self._prefix = prefix
+
+    def get(self, key: Key) -> dict[str, Any] | None:
+        """Read one item, strongly consistent."""
+        with translated():
+            found = self._client.get_item(TableName=self._name, Key=self._wire_key(key), ConsistentRead=True)
+        return self._open(found["Item"]) if "Item" in found else None
+
+    def batch_get(self, keys: Iterable[Key], *, consistent: bool = True) -> dict[Key, dict[str, Any]]:
+        """Read up to 100 items in one call; those that do not exist are absent from the answer."""
+        wanted = [self._wire_key(key) for key in dict.fromkeys(keys)]
+        if len(wanted) > _BATCH_MAX:
+            raise ValueError("a batch reads 100 items at most")
+        found: dict[Key, dict[str, Any]] = {}
+        for _ in range(_BATCH_ATTEMPTS):
+            if not wanted:
+                return found
+            request: Any = {self._name: {"Keys": wanted, "ConsistentRead": consistent}}
+            with translated():
+                answer = self._client.batch_get_item(RequestItems=request)
+            for wire in answer["Responses"].get(self._name, []):
+                found[self._relative(wire)] = self._open(wire)
+            left: Any = answer.get("UnprocessedKeys", {}).get(self._name, {})
+            wanted = left.get("Keys", [])
+        raise Unavailable(internal="a batch read stayed incomplete", retry_after_seconds=1)
+
+    def query(self, query: Query) -> Page[dict[str, Any]]:
+        """Read one page of a partition; from an index, the keys only (see `fetch`)."""
+        arguments = query_arguments(query, self._partition(query.partition), self._start(query))
+        with translated():
+            answer = self._client.query(TableName=self._name, **arguments)
+        items = [self._open(wire) for wire in answer["Items"]]
+        return Page(items, self._position(answer.get("LastEvaluatedKey")))
+
+    def fetch(self, query: Query) -> Page[dict[str, Any]]:
+        """Read one page of an index with the whole items; what was deleted meanwhile is left out."""
+        arguments = query_arguments(query, self._partition(query.partition), self._start(query))
+        with translated():
+            answer = self._client.query(TableName=self._name, **arguments)
+        keys = [self._relative(wire) for wire in answer["Items"]]
+        found = self.batch_get(keys)
+        items = [found[key] for key in keys if key in found]
+        return Page(items, self._position(answer.get("LastEvaluatedKey")))
+
+    def write(self, write: Write) -> dict[str, Any]:
+        """Apply one write and return the item as it is now (empty after a deletion).
+
+        `ConditionFailed` carries the item that stood there. A reply that was lost is repeated by the SDK,
+        so a condition that the write itself falsifies must recognise its own mark.
+        """
+        match write:
+            case Put():
+                with translated():
+                    self._client.put_item(TableName=self._name, **self._put(write), **_ON_FAILURE)
+                return dict(write.item)
+            case Update():
+                with translated():
+                    answer = self._client.update_item(
+                        TableName=self._name, ReturnValues="ALL_NEW", **self._update(write), **_ON_FAILURE
+                    )
+                return self._open(answer["Attributes"])
+            case Delete():
+                with translated():
+                    self._client.delete_item(TableName=self._name, **self._condition(write), **_ON_FAILURE)
+                return {}
+            case _:
+                assert_never(write)
+
+    def transact(self, operations: Sequence[Operation], *, token: str | None = None) -> None:
+        """Apply all or nothing; `TransactionRefused` names the conditions that failed. Twice the cost of writes."""
+        wires: list[Any] = [self._transaction(operation) for operation in operations]
+        extra: Any = {"ClientRequestToken": token} if token else {}
+        with translated():
+            self._client.transact_write_items(TransactItems=wires, **extra)
+
+    def _transaction(self, operation: Operation) -> Wire:
+        match operation:
+            case Put():
+                return {"Put": {"TableName": self._name, **self._put(operation)}}
+            case Update():
+                return {"Update": {"TableName": self._name, **self._update(operation)}}
+            case Delete():
+                return {"Delete": {"TableName": self._name, **self._condition(operation)}}
+            case Check():
+                return {"ConditionCheck": {"TableName": self._name, **self._condition(operation)}}
+            case _:
+                assert_never(operation)
+
+    def _put(self, put: Put) -> Wire:
+        item = {**put.item, "pk": self._partition(put.key.partition), "sk": put.key.sort}
+        for index in ("gsi1pk", "gsi2pk"):
+            if item.get(index) is not None:
+                item[index] = self._partition(item[index])
+        return {"Item": to_wire(item), **_conditional(put.condition, put.values)}
+
+    def _update(self, update: Update) -> Wire:
+        values = {
+            name: self._partition(value) if name in {"gsi1pk", "gsi2pk"} else value
+            for name, value in update.values.items()
+        }
+        arguments: Wire = {"Key": self._wire_key(update.key), "UpdateExpression": update.expression}
+        if update.condition:
+            arguments["ConditionExpression"] = update.condition
+        return arguments | expression_arguments(update.expression, update.condition, values=values, names=update.names)
+
+    def _condition(self, operation: Delete | Check) -> Wire:
+        return {"Key": self._wire_key(operation.key), **_conditional(operation.condition, operation.values)}
+
+    def _partition(self, relative: str) -> str:
+        return f"{self._prefix}#{relative}" if relative else self._prefix
+
+    def _wire_key(self, key: Key) -> Wire:
+        return {"pk": value_to_wire(self._partition(key.partition)), "sk": value_to_wire(key.sort)}
+
+    def _strip(self, partition: str) -> str:
+        if partition == self._prefix:
+            return ""
+        if not partition.startswith(self._prefix + "#"):
+            raise RuntimeError("an item of another prefix came back")
+        return partition[len(self._prefix) + 1 :]
+
+    def _relative(self, wire: Mapping[str, Any]) -> Key:
+        return Key(self._strip(wire["pk"]["S"]), wire["sk"]["S"])
+
+    def _open(self, wire: Mapping[str, Any]) -> dict[str, Any]:
+        self._strip(wire["pk"]["S"])
+        return from_wire(wire)
+
+    def _position(self, last: Mapping[str, Any] | None) -> Position | None:
+        if not last:
+            return None
+        parts = {name: str(value["S"]) for name, value in last.items()}
+        return {name: self._strip(part) if name.endswith("pk") else part for name, part in parts.items()}
+
+    def _start(self, query: Query) -> Wire | None:
+        if query.position is None:
+            return None
+        return {
+            name: value_to_wire(self._partition(part) if name.endswith("pk") else part)
+            for name, part in query.position.items()
+        }
+
+
+class TenantTable(BoundTable):
+    """The table as one tenant sees it."""
+
+    def __init__(self, table: PhysicalTable, tenant_id: TenantId) -> None:
+        if not is_id(tenant_id, "ten"):
+            raise ValueError("not a tenant's id")
+        super().__init__(table, f"TENANT#{tenant_id}")
+        self.tenant_id = tenant_id
+
+
+class PlatformTable(BoundTable):
+    """The operator's own items: registry, names, platform keys, prices."""
+
+    def __init__(self, table: PhysicalTable) -> None:
+        super().__init__(table, "PLATFORM")
+
+
+_ON_FAILURE: Any = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+
+
+def _conditional(condition: str, values: Item) -> Wire:
+    if not condition:
+        return {}
+    return {"ConditionExpression": condition, **expression_arguments(condition, values=values)}

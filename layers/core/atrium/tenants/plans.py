@@ -1,0 +1,54 @@
+"""The plans as data. -1 is unlimited; a tenant's own limits override its plan's, the base default fills the rest."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+type PlanName = Literal["free", "starter", "pro", "enterprise"]
+type ModelSize = Literal["small", "medium", "large"]
+
+UNLIMITED = -1
+ANY_MODEL = frozenset[ModelSize]({"small", "medium", "large"})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Limits by their contract names (money in USD), the sizes of model that it includes, audit retention in days."""
+
+    name: PlanName
+    limits: dict[str, int | Decimal]
+    models: frozenset[ModelSize]
+    audit_days: int
+
+
+_NAMES = (
+    "sessions_per_day", "messages_per_session", "tokens_per_month", "concurrent_turns", "requests_per_minute",
+    "requests_per_day", "tokens_per_minute", "tool_calls_per_minute", "cost_per_month", "users", "agents",
+)  # fmt: skip
+
+
+def _limits(*values: int | Decimal) -> dict[str, int | Decimal]:
+    return dict(zip(_NAMES, values, strict=True))
+
+
+PLANS: dict[PlanName, Plan] = {
+    "free": Plan(
+        "free",
+        _limits(50, 20, 100_000, 2, 60, 1_000, 40_000, 60, Decimal(1), 5, 10),
+        frozenset({"small"}),
+        30,
+    ),
+    "starter": Plan(
+        "starter",
+        _limits(500, 50, 1_000_000, 10, 300, 10_000, 200_000, 120, Decimal(20), 20, 20),
+        frozenset({"small", "medium"}),
+        90,
+    ),
+    "pro": Plan(
+        "pro",
+        _limits(5_000, 100, 10_000_000, 50, 1_500, 100_000, 1_000_000, 600, Decimal(200), 100, 100),
+        ANY_MODEL,
+        365,
+    ),
+    "enterprise": Plan("enterprise", _limits(*[UNLIMITED] * len(_NAMES)), ANY_MODEL, 730),
+}
