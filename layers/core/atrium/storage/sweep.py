@@ -9,7 +9,7 @@ from atrium.storage.table import PhysicalTable
 
 
 def list_open_runs(table: PhysicalTable) -> Iterator[tuple[TenantId, RunId]]:
-    """Yield every run that is marked open, by shard and oldest first within a tenant; reads are eventually consistent."""
+    """Yield every run that is marked open, shard by shard; reads are eventually consistent."""
     for shard in range(SWEEP_SHARDS):
         pages = table.client.get_paginator("query").paginate(
             TableName=table.name,

@@ -1,0 +1,79 @@
+"""Settings become adapters here, once per container and only when first used. Tests build a Runtime of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
+
+from atrium.kernel.clock import Clock, read_clock
+from atrium.kernel.ids import TenantId
+from atrium.kernel.pagination import CursorSigner
+from atrium.settings import Settings
+from atrium.storage.blobs import Bucket, TenantBlobs
+from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
+
+if TYPE_CHECKING:
+    from atrium.storage.secrets import Secrets
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Everything that a function's code may need from outside; each part is built on first use and kept."""
+
+    settings: Settings
+    clock: Clock = read_clock
+
+    @cached_property
+    def table(self) -> PhysicalTable:
+        return PhysicalTable(_client("dynamodb"), self.settings.table_name)
+
+    @cached_property
+    def bucket(self) -> Bucket:
+        return Bucket(_client("s3"), self.settings.blobs_bucket)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        from atrium.storage.secrets import Secrets
+
+        return Secrets(self.settings)
+
+    @cached_property
+    def cursors(self) -> CursorSigner:
+        return CursorSigner(self.secrets.cursor_key())
+
+    @cached_property
+    def platform_table(self) -> PlatformTable:
+        return PlatformTable(self.table)
+
+    def tenant_table(self, tenant_id: TenantId) -> TenantTable:
+        return TenantTable(self.table, tenant_id)
+
+    def tenant_blobs(self, tenant_id: TenantId) -> TenantBlobs:
+        return TenantBlobs(self.bucket, tenant_id)
+
+
+type RuntimeSource = Callable[[], Runtime]
+
+
+@cache
+def runtime() -> Runtime:
+    """Return the one Runtime of this process, made from its environment."""
+    return Runtime(Settings.read())
+
+
+def _client(service: Any) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        service,
+        config=Config(
+            connect_timeout=1,
+            read_timeout=3 if service == "dynamodb" else 10,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            tcp_keepalive=True,
+            max_pool_connections=16,
+        ),
+    )
