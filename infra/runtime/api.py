@@ -1,0 +1,50 @@
+"""The Lambda Runtime API for one function, on a free port of 127.0.0.1.
+
+`with RuntimeApi() as api:` start a runtime with AWS_LAMBDA_RUNTIME_API=api.address, then `api.invoke(event, seconds)`.
+"""
+
+from types import TracebackType
+from typing import Self
+
+from infra.runtime.exchange import Exchange, Pending
+from infra.runtime.results import FunctionError, Invocation
+from infra.runtime.routes import Identity, routes_for
+from infra.runtime.server import LoopbackServer
+
+
+class RuntimeApi:
+    """Serve the Runtime API and the Extensions API while the context is open."""
+
+    def __init__(self, *, function_name: str = "function", handler: str = "") -> None:
+        self.identity = Identity(function_name, handler)
+        self._exchange = Exchange()
+        self._server = LoopbackServer(routes_for(self._exchange, self.identity))
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exchange.close()
+        self._server.stop()
+
+    @property
+    def address(self) -> str:
+        """`host:port`, the value of AWS_LAMBDA_RUNTIME_API."""
+        return f"127.0.0.1:{self._server.port}"
+
+    def invoke(self, event: bytes, timeout_seconds: float, *, client_context: str | None = None) -> Invocation:
+        """Hand an event (JSON bytes) to the runtime and wait for its end.
+
+        Never raises for what the function does: its failure, a time-out (counted from the hand-over; a runtime that
+        does not ask for the event within it has timed out too) and a process that ended are in the result. Raises
+        RuntimeError when called while another invocation is on its way. After a time-out the runtime is to be
+        replaced, as Lambda does: a late answer is refused.
+        """
+        return self._exchange.offer(Pending(event, timeout_seconds, client_context))
+
+    def bury(self, error: FunctionError) -> None:
+        """Make this and all later invocations fail with `error`: the runtime's process has ended."""
+        self._exchange.bury(error)

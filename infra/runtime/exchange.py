@@ -1,0 +1,121 @@
+"""The meeting point of who invokes a function and the runtime that serves it, behind one lock.
+
+One runtime, one invocation at a time, as in a Lambda execution environment.
+"""
+
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from infra.runtime.results import Chunk, FunctionError, Invocation, Prelude, Status, split_prelude
+
+
+@dataclass
+class Pending:
+    """An invocation on its way; times are of the monotonic clock."""
+
+    event: bytes
+    timeout_seconds: float
+    client_context: str | None = None
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    created_at: float = field(default_factory=time.monotonic)
+    handed_at: float | None = None
+    chunks: list[Chunk] = field(default_factory=list)
+    prelude: Prelude | None = None
+    error: FunctionError | None = None
+    status: Status | None = None
+
+    @property
+    def began_at(self) -> float:
+        """When the runtime got the event, or when it was offered."""
+        return self.created_at if self.handed_at is None else self.handed_at
+
+    def add(self, data: bytes) -> None:
+        """Keep a piece of the answer and when it came."""
+        self.chunks.append(Chunk(time.monotonic() - self.began_at, data))
+
+    def result(self) -> Invocation:
+        """Return what became of it; one that did not end has timed out."""
+        error, status = self.error, self.status
+        if status is None:
+            message = f"{self.request_id} Task timed out after {self.timeout_seconds:.2f} seconds"
+            error, status = FunctionError("Sandbox.Timedout", message), "timed_out"
+        payload = b"".join(chunk.data for chunk in self.chunks)
+        seconds = time.monotonic() - self.began_at
+        return Invocation(self.request_id, status, payload, tuple(self.chunks), self.prelude, error, seconds)
+
+
+class Exchange:
+    """Offers events to the runtime and takes its answers."""
+
+    def __init__(self) -> None:
+        self._state = threading.Condition()
+        self._current: Pending | None = None
+        self._dead: FunctionError | None = None
+        self._closed = False
+
+    def offer(self, pending: Pending) -> Invocation:
+        """Hand an event to the runtime and wait for its end; raises RuntimeError while another one is on its way."""
+        with self._state:
+            if self._current is not None:
+                raise RuntimeError("one invocation at a time")
+            self._current = pending
+            self._state.notify_all()
+            while pending.status is None:
+                left = pending.began_at + pending.timeout_seconds - time.monotonic()
+                if self._dead is not None:
+                    pending.error, pending.status = self._dead, "failed"
+                elif left <= 0:
+                    break
+                else:
+                    self._state.wait(left)
+            self._current = None
+            return pending.result()
+
+    def take(self) -> Pending | None:
+        """Wait for the next invocation, for the runtime; None when the exchange was closed."""
+        with self._state:
+            while not self._closed:
+                current = self._current
+                if current is not None and current.handed_at is None:
+                    current.handed_at = time.monotonic()
+                    return current
+                self._state.wait()
+            return None
+
+    def find(self, request_id: str) -> Pending | None:
+        """Return the invocation in flight if it is this one; answers to any other are refused."""
+        with self._state:
+            current = self._current
+        return current if current is not None and current.request_id == request_id else None
+
+    def finish(self, pending: Pending, *, streamed: bool = False, error: FunctionError | None = None) -> None:
+        """End an invocation with what its chunks hold, or with an error."""
+        if streamed and pending.chunks:
+            try:
+                pending.prelude, body = split_prelude(pending.chunks)
+                pending.chunks = list(body)
+            except ValueError as failure:
+                error = error or FunctionError("Runtime.InvalidPrelude", str(failure))
+        with self._state:
+            pending.error = error
+            pending.status = "failed" if error else "succeeded"
+            self._state.notify_all()
+
+    def bury(self, error: FunctionError) -> None:
+        """Note that the runtime cannot answer: it failed to start, or its process ended. The first reason holds."""
+        with self._state:
+            self._dead = self._dead or error
+            self._state.notify_all()
+
+    def close(self) -> None:
+        """Let everyone who waits for an event go home."""
+        with self._state:
+            self._closed = True
+            self._state.notify_all()
+
+    def wait_until_closed(self) -> None:
+        """Block until closed: what an extension that asked for no events gets."""
+        with self._state:
+            self._state.wait_for(lambda: self._closed)

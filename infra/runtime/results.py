@@ -1,0 +1,95 @@
+"""What an invocation ends with: a payload, or the error that the runtime reported, and when each piece arrived."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
+type Status = Literal["succeeded", "failed", "timed_out"]
+
+PRELUDE_TYPE = "application/vnd.awslambda.http-integration-response"
+PRELUDE_END = bytes(8)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a response as the runtime sent it; `seconds` counts from the hand-over of the event."""
+
+    seconds: float
+    data: bytes
+
+
+@dataclass(frozen=True)
+class FunctionError:
+    """What the runtime reported, or what Lambda itself would: `Sandbox.Timedout`, `Runtime.ExitError`."""
+
+    type: str
+    message: str
+    trace: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prelude:
+    """Status, headers and cookies that stand before the body of a streamed HTTP response."""
+
+    status: int
+    headers: Mapping[str, str]
+    cookies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One finished invocation; `payload` is the whole body without the prelude, `chunks` its pieces."""
+
+    request_id: str
+    status: Status
+    payload: bytes
+    chunks: tuple[Chunk, ...]
+    prelude: Prelude | None
+    error: FunctionError | None
+    seconds: float
+
+    def json(self) -> Json:
+        """Return the payload as JSON; raises ValueError when it is not."""
+        value: Json = json.loads(self.payload)
+        return value
+
+
+def split_prelude(chunks: list[Chunk]) -> tuple[Prelude, tuple[Chunk, ...]]:
+    """Take the prelude off the front of a streamed response, wherever the pieces were cut.
+
+    Raises ValueError when the eight NUL bytes never came or what stands before them is not a prelude.
+    """
+    head = b""
+    for index, chunk in enumerate(chunks):
+        head += chunk.data
+        raw, end, rest = head.partition(PRELUDE_END)
+        if end:
+            body = [Chunk(chunk.seconds, rest), *chunks[index + 1 :]]
+            return _read_prelude(raw), tuple(piece for piece in body if piece.data)
+    raise ValueError(f"no end of the prelude in {len(head)} bytes")
+
+
+def _read_prelude(raw: bytes) -> Prelude:
+    try:
+        fields = json.loads(raw)
+        return Prelude(
+            status=int(fields["statusCode"]),
+            headers={str(name).lower(): str(value) for name, value in fields.get("headers", {}).items()},
+            cookies=tuple(str(cookie) for cookie in fields.get("cookies", [])),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a prelude: {raw[:200]!r}") from error
+
+
+def read_error(kind: str, body: bytes) -> FunctionError:
+    """Read the error document that runtimes post; a body that is none is kept as the message."""
+    try:
+        fields = json.loads(body)
+        trace = fields.get("stackTrace") or ()
+        message = str(fields.get("errorMessage", ""))
+        kind = str(fields.get("errorType") or kind)
+    except (ValueError, AttributeError):
+        message, trace = body.decode("utf-8", "replace"), ()
+    return FunctionError(kind or "Unknown", message, tuple(str(line) for line in trace))

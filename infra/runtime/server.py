@@ -1,0 +1,91 @@
+"""A threaded HTTP/1.1 server on a free port of 127.0.0.1, tuned for many small answers.
+
+Nagle's algorithm is off and answers are buffered, or each call would wait some 40 ms for an acknowledgement.
+"""
+
+import contextlib
+import socket
+import socketserver
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+
+class LoopbackHandler(BaseHTTPRequestHandler):
+    """A request handler that keeps connections open, sends each answer in one write and logs nothing."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Stay silent: the callers log what matters."""
+
+    def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+        """Send a whole answer with its length."""
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self.wfile.flush()
+
+    def read_body(self) -> bytes:
+        """Read a body that states its length; none stated is an empty body."""
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    """Knows its open connections, so that a stop ends idle ones at once and leaves no thread."""
+
+    allow_reuse_address = True
+    daemon_threads = False
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: type[LoopbackHandler]) -> None:
+        super().__init__(address, handler)
+        self._open: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def close_connections(self) -> None:
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class LoopbackServer:
+    """Run a handler class in threads until stopped."""
+
+    def __init__(self, handler: type[LoopbackHandler]) -> None:
+        self._server = _Server(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that the system chose."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening, close what is open and wait for the thread that accepts."""
+        self._server.shutdown()
+        self._server.close_connections()
+        self._server.server_close()
+        self._thread.join()
