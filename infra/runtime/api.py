@@ -27,7 +27,7 @@ class RuntimeApi:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._exchange.close()
+        self.close()
         self._server.stop()
 
     @property
@@ -48,3 +48,7 @@ class RuntimeApi:
     def bury(self, error: FunctionError) -> None:
         """Make this and all later invocations fail with `error`: the runtime's process has ended."""
         self._exchange.bury(error)
+
+    def close(self) -> None:
+        """Send the runtime home: its wait for the next event ends without one. Leaving the context does it too."""
+        self._exchange.close()

@@ -22,12 +22,14 @@ class LoopbackHandler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Stay silent: the callers log what matters."""
 
-    def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
-        """Send a whole answer with its length."""
+    def answer(
+        self, status: int, body: bytes = b"", headers: dict[str, str] | None = None, *, length: int | None = None
+    ) -> None:
+        """Send a whole answer with its length; `length` is what an answer to HEAD states."""
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -1,0 +1,103 @@
+"""Starts a built function as Lambda would: its artifact, its layers and the standard library on the path, no more.
+
+A buffered function runs under awslambdaric. A streaming one is its `run.sh` beside the Lambda Web Adapter, or, where
+that is not built, beside the stand-in of adapter_stand_in.py.
+"""
+
+import contextlib
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.runtime.adapter_stand_in import standing_in
+from infra.runtime.api import RuntimeApi
+from infra.runtime.environment import lambda_environment, python_environment
+from infra.runtime.functions import Function
+from infra.runtime.processes import running
+from infra.runtime.results import FunctionError
+from infra.runtime.ric import interface_client
+
+
+class ArtifactMissing(Exception):
+    """A function or a layer has not been built."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A built function; `build` is the folder that holds one folder for each logical id, as `sam build` makes it."""
+
+    function: Function
+    build: Path
+
+    @property
+    def task_root(self) -> Path:
+        """The function's own folder, LAMBDA_TASK_ROOT."""
+        return self._existing(self.function.logical_id)
+
+    @property
+    def layers(self) -> list[Path]:
+        """The `python` folders of its layers, in the order in which they win."""
+        return [self._existing(layer) / "python" for layer in self.function.layers]
+
+    def _existing(self, logical_id: str) -> Path:
+        folder = self.build / logical_id
+        if not folder.is_dir():
+            raise ArtifactMissing(f"{logical_id} is not built in {self.build.name}")
+        return folder
+
+
+@contextlib.contextmanager
+def running_artifact(
+    artifact: Artifact, variables: Mapping[str, str], *, adapter: Path | None = None
+) -> Iterator[RuntimeApi]:
+    """Start the function with these variables and yield the Runtime API to invoke it by; stop it at the end.
+
+    `adapter` is the web adapter's binary, for a streaming function; without it the stand-in is used. A process that
+    ends makes every invocation fail with `Runtime.ExitError`.
+    """
+    function = artifact.function
+    with RuntimeApi(function_name=function.name, handler=function.handler) as api:
+        environment = {
+            **lambda_environment(function, artifact.task_root, api.address),
+            **python_environment([artifact.task_root, *artifact.layers, interface_client()]),
+            **variables,
+        }
+        if function.streams:
+            with _streaming(artifact, environment, adapter, api):
+                yield api
+        else:
+            command = ["python", "-m", "awslambdaric", function.handler]
+            with _process(command, artifact, environment, api):
+                yield api
+
+
+@contextlib.contextmanager
+def _streaming(
+    artifact: Artifact, environment: Mapping[str, str], adapter: Path | None, api: RuntimeApi
+) -> Iterator[None]:
+    port = _free_port()
+    local = {**environment, "AWS_LWA_PORT": str(port), "PORT": str(port)}
+    script = artifact.task_root / artifact.function.handler
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_process([str(script)], artifact, local, api))
+        if adapter is not None:
+            stack.enter_context(_process([str(adapter)], artifact, local, api))
+        else:
+            stack.enter_context(standing_in(api, port, local.get("AWS_LWA_READINESS_CHECK_PATH", "/")))
+        yield
+
+
+@contextlib.contextmanager
+def _process(command: list[str], artifact: Artifact, environment: Mapping[str, str], api: RuntimeApi) -> Iterator[None]:
+    def note(status: int) -> None:
+        api.bury(FunctionError("Runtime.ExitError", f"{Path(command[0]).name} exited with status {status}"))
+
+    with running(command, folder=artifact.task_root, environment=environment, on_end=note):
+        yield
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,88 @@
+"""AWS on loopback: moto's models behind an HTTP server, for functions that run in processes of their own.
+
+moto's own server wants Flask and does not lock. Here one lock stands round each call, which makes conditional writes
+exact (moto's models are not thread-safe). The service is read from the signature's credential scope.
+"""
+
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.compat import HTTPHeaders
+from moto.core.botocore_stubber import BotocoreStubber
+
+from infra.runtime.resources import Endpoint
+from infra.runtime.server import LoopbackHandler, LoopbackServer
+from infra.runtime.template import ROOT
+
+_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([a-z0-9-]+)/([a-z0-9-]+)/aws4_request")
+_LOCK = threading.Lock()
+
+
+class AwsHandler(LoopbackHandler):
+    """Answers one signed AWS call from moto."""
+
+    def do_GET(self) -> None:  # noqa: N802 -- http.server calls it by this name
+        """Serve any method alike."""
+        scope = _SCOPE.search(self.headers.get("Authorization", ""))
+        if scope is None:
+            self.read_body()
+            self.answer(403, b'{"message":"the request is not signed"}')
+            return
+        region, service = scope.groups()
+        url = f"https://{service}.{region}.amazonaws.com{self.path}"
+        headers = HTTPHeaders()
+        for name, value in self.headers.items():
+            if name.lower() != "host":
+                headers[name] = value
+        request = AWSPreparedRequest(self.command, url, headers, self.read_body(), stream_output=False)
+        with _LOCK:
+            found = BotocoreStubber().process_request(request)
+        if found is None:
+            self.answer(501, f"moto has no {service}".encode())
+            return
+        status, answered, body = found
+        raw = body.encode() if isinstance(body, str) else body
+        fields = {name.lower(): str(value) for name, value in answered.items()}
+        length = fields.pop("content-length", "0")
+        self.answer(status, raw, fields, length=int(length) if self.command == "HEAD" else None)
+
+    do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_GET  # noqa: N815 -- http.server's names
+
+
+@contextmanager
+def running_aws() -> Iterator[Endpoint]:
+    """Serve an empty AWS account on a free port of 127.0.0.1, from a process of its own: moto's state is global.
+
+    The process ends when its stdin does, so it cannot outlive this one.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "infra.runtime.aws"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    with process:
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("the pipes were asked for")
+        url = process.stdout.readline().strip()
+        try:
+            if not url:
+                raise RuntimeError("the AWS server did not start")
+            yield Endpoint(url)
+        finally:
+            process.stdin.close()
+
+
+def main() -> None:
+    """Serve until stdin ends; the first line of stdout is the address."""
+    server = LoopbackServer(AwsHandler)
+    server.start()
+    print(f"http://127.0.0.1:{server.port}", flush=True)
+    sys.stdin.read()
+    server.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Builds functions and layers for this machine by the makefiles that `sam build` uses, each only when it is stale.
+
+As SAM does, a copy of the code's folder is made and `make build-<LogicalId>` runs in it with ARTIFACTS_DIR set.
+ATRIUM_BUILD_PLATFORM names the machine's platform, for which the dependency layer is then made.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from infra.runtime.environment import STATE
+from infra.runtime.functions import LAYER_TYPE, Function
+from infra.runtime.template import ROOT, Document, TemplateInvalid
+
+BUILD = STATE / "build"
+BUILD_SECONDS = 600
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "node_modules", ".mypy_cache", ".ruff_cache")
+
+
+class BuildFailed(Exception):
+    """A makefile ended with an error; the message is its last lines."""
+
+
+def machine_platform() -> str:
+    """Return uv's name of this machine's platform."""
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+    return f"{machine}-apple-darwin" if sys.platform == "darwin" else f"{machine}-manylinux2014"
+
+
+def build_functions(template: Document, functions: Iterable[Function]) -> Path:
+    """Build what is stale of these functions and their layers; returns the folder that holds them.
+
+    Idempotent and quick when nothing changed. Raises BuildFailed.
+    """
+    wanted = {function.logical_id: function.code for function in functions}
+    for function in functions:
+        wanted |= {layer: _layer_source(template, layer) for layer in function.layers}
+    for logical_id, source in wanted.items():
+        _build(logical_id, ROOT / source)
+    return BUILD
+
+
+def _layer_source(template: Document, logical_id: str) -> str:
+    resource = template["Resources"][logical_id]
+    if resource["Type"] != LAYER_TYPE:
+        raise TemplateInvalid(f"{logical_id} is not a layer")
+    return str(resource["Properties"]["ContentUri"])
+
+
+def _build(logical_id: str, source: Path) -> None:
+    target, mark = BUILD / logical_id, BUILD / f"{logical_id}.built"
+    state = _fingerprint(source)
+    if target.is_dir() and mark.exists() and mark.read_text() == state:
+        return
+    started = time.monotonic()
+    scratch = BUILD / f"{logical_id}.source"
+    for folder in (target, scratch):
+        shutil.rmtree(folder, ignore_errors=True)
+    mark.unlink(missing_ok=True)
+    shutil.copytree(source, scratch, ignore=_IGNORED)
+    target.mkdir(parents=True)
+    _make(logical_id, scratch, target)
+    shutil.rmtree(scratch)
+    mark.write_text(state)
+    print(f"built {logical_id} in {time.monotonic() - started:.1f} s", file=sys.stderr)
+
+
+def _make(logical_id: str, folder: Path, target: Path) -> None:
+    environment = {
+        **os.environ,
+        "ARTIFACTS_DIR": str(target),
+        "ATRIUM_BUILD_PLATFORM": machine_platform(),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+    }
+    command = ["make", "--no-print-directory", "-f", "Makefile", f"build-{logical_id}"]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
+    )
+    if done.returncode != 0:
+        raise BuildFailed(f"{logical_id}: " + "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:]))
+
+
+def _fingerprint(source: Path) -> str:
+    if not source.is_dir():
+        raise BuildFailed(f"there is no folder {source.name} to build from")
+    digest = hashlib.sha256(f"{machine_platform()} {sys.version}".encode())
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and "node_modules" not in path.parts:
+            digest.update(f"{path.relative_to(source)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,82 @@
+"""The environment of a function's process, built from nothing: what Lambda sets, the template's variables, overrides.
+
+The override file has the format of `sam local invoke --env-vars`, and its rule: only variables that the template gives
+the function are changed.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra.runtime.functions import Function
+from infra.runtime.resources import REGION
+from infra.runtime.template import ROOT, TemplateInvalid
+
+STATE = ROOT / ".local"
+type Overrides = Mapping[str, Mapping[str, str]]
+
+
+def read_overrides(path: Path) -> Overrides:
+    """Read an env file: `{"Parameters": {…for all…}, "<LogicalId>": {…}}`; raises TemplateInvalid in one line."""
+    try:
+        content = json.loads(path.read_text())
+        return {
+            str(owner): {str(name): str(value) for name, value in variables.items()}
+            for owner, variables in content.items()
+        }
+    except (OSError, ValueError, AttributeError) as error:
+        raise TemplateInvalid(f"{path.name} is not an env file: {error}") from error
+
+
+def override(function: Function, overrides: Overrides) -> dict[str, str]:
+    """Return the function's variables with the file's values in place of the template's."""
+    given = {**overrides.get("Parameters", {}), **overrides.get(function.logical_id, {})}
+    return {name: given.get(name, value) for name, value in function.environment.items()}
+
+
+def lambda_environment(function: Function, task_root: Path, runtime_api: str) -> dict[str, str]:
+    """Return the variables that the service itself sets."""
+    return {
+        "AWS_LAMBDA_RUNTIME_API": runtime_api,
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_megabytes),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_SESSION_TOKEN": "local",
+        "LAMBDA_TASK_ROOT": str(task_root),
+        "_HANDLER": function.handler,
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+    }
+
+
+def python_environment(paths: list[Path]) -> dict[str, str]:
+    """Make `python` see these paths and the standard library alone; compiled files are kept out of the artifact."""
+    return {
+        "PATH": f"{_interpreter_folder()}:/usr/local/bin:/usr/bin:/bin",
+        "PYTHONPATH": ":".join(str(path) for path in paths),
+        "PYTHONPYCACHEPREFIX": str(STATE / "pycache"),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONSAFEPATH": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _interpreter_folder() -> Path:
+    """Make a folder whose `python` is this machine's, without any site-packages."""
+    folder = STATE / "runtime" / "bin"
+    folder.mkdir(parents=True, exist_ok=True)
+    interpreter = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    script = f'#!/bin/sh\nexec "{interpreter}" -S "$@"\n'
+    for name in ("python", "python3", f"python3.{sys.version_info.minor}"):
+        target = folder / name
+        if not target.exists() or target.read_text() != script:
+            target.write_text(script)
+            target.chmod(0o755)
+    return folder

@@ -1,0 +1,51 @@
+"""Child processes that end with the context that started them, each with its whole group."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+STOP_SECONDS = 3.0
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str], *, folder: Path, environment: Mapping[str, str], on_end: Callable[[int], None]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command in a process group of its own; `on_end` gets the exit status if it ends before the context does.
+
+    Its output goes to this process's stderr.
+    """
+    process = subprocess.Popen(
+        command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=2, stderr=2, start_new_session=True
+    )
+    leaving = threading.Event()
+
+    def watch() -> None:
+        status = process.wait()
+        if not leaving.is_set():
+            on_end(status)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield process
+    finally:
+        leaving.set()
+        _end(process)
+        watcher.join()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    _signal(process, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    _signal(process, signal.SIGKILL)  # what the group's leader left behind, too
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

@@ -1,0 +1,75 @@
+"""What all tests share: the table by backend, and what the marker `loopback` opens.
+
+Tests of stores take `physical_table` (or `table_client` and `table_name`). They run on moto; `make conformance` runs
+the same tests again with `--dynamodb=http://127.0.0.1:<port>`, the address of a DynamoDB Local.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from atrium.storage.table import PhysicalTable
+from moto import mock_aws
+
+from infra.runtime.resources import REGION, Endpoint, create_table, table_definition
+from infra.runtime.template import Document, Resolver, read_template
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--dynamodb", default="moto", help="moto, or the address of a DynamoDB Local")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "table: uses the table, so it also runs on DynamoDB Local (set by itself)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    on_moto = config.getoption("--dynamodb") == "moto"
+    for item in items:
+        uses_table = "table_client" in getattr(item, "fixturenames", ())
+        if uses_table:
+            item.add_marker("table")
+        if item.get_closest_marker("loopback") or (uses_table and not on_moto):
+            item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
+
+
+@pytest.fixture(scope="session")
+def definition_of_table() -> Document:
+    """The table as template.yaml defines it."""
+    return table_definition(Resolver(read_template()))
+
+
+@pytest.fixture
+def table_name() -> str:
+    return f"atrium-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def table_client(
+    request: pytest.FixtureRequest, definition_of_table: Document, table_name: str
+) -> Iterator[DynamoDBClient]:
+    """A DynamoDB client beside which an empty table of that name exists, for this test alone."""
+    backend = str(request.config.getoption("--dynamodb"))
+    if backend == "moto":
+        with mock_aws():
+            client = boto3.client("dynamodb", region_name=REGION)
+            create_table(client, definition_of_table, table_name)
+            yield client
+    else:
+        local: DynamoDBClient = Endpoint(backend).client("dynamodb")
+        create_table(local, definition_of_table, table_name)
+        yield local
+        local.delete_table(TableName=table_name)
+        local.close()
+
+
+@pytest.fixture
+def physical_table(table_client: DynamoDBClient, table_name: str) -> PhysicalTable:
+    return PhysicalTable(table_client, table_name)
