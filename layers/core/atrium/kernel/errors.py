@@ -4,11 +4,11 @@ A class is a code of the contract: status, title, severity and whether a retry c
 adds a public detail, and an internal one that only logs see. `atrium.http.problems` renders them once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 type Severity = Literal["low", "medium", "high", "critical"]
-type Extension = str | int | float | bool | list[dict[str, str]] | None
+type Extension = str | int | float | bool | Sequence[Mapping[str, object]] | None
 
 
 class AtriumError(Exception):
@@ -167,6 +167,13 @@ class ConcurrencyLimited(LimitReached):
 
 class ModelFailed(AtriumError):
     code, status, title = "MODEL_FAILED", 502, "The model provider failed"
+    severity = "high"
+
+
+class RunInterrupted(AtriumError):
+    """The function that carried a run died; what it had streamed is saved in the session."""
+
+    code, title = "RUN_INTERRUPTED", "The run was interrupted; what it had done so far is saved"
     severity = "high"
 
 

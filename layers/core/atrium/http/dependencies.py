@@ -1,0 +1,89 @@
+"""What a route may ask for: the runtime, the caller, the tenant, a page, a scope. All are awaited in the
+event loop, because a plain function would cost a thread.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from pydantic import BeforeValidator
+
+from atrium.bootstrap import Runtime
+from atrium.http.context import read_call, read_request_envelope
+from atrium.http.envelope import Envelope
+from atrium.http.models import read_decimal_text
+from atrium.kernel.errors import TenantMismatch, TenantRequired
+from atrium.kernel.pagination import LIMIT_DEFAULT, LIMIT_MAX
+from atrium.tenants.context import Caller, TenantContext
+
+_BEARER = HTTPBearer(
+    scheme_name="bearer", description="An access token or an API key", bearerFormat="JWT or atr_…", auto_error=False
+)
+_API_KEY = APIKeyHeader(name="x-api-key", scheme_name="apiKey", description="An API key", auto_error=False)
+
+
+async def get_runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime()
+    return runtime
+
+
+async def get_envelope(request: Request) -> Envelope:
+    return read_request_envelope(request)
+
+
+async def get_call(
+    request: Request, _bearer: Annotated[object, Security(_BEARER)], _key: Annotated[object, Security(_API_KEY)]
+) -> TenantContext | Caller:
+    """Return the authorizer's word. The two schemes are named for the document alone: nothing is verified twice."""
+    return read_call(request)
+
+
+async def get_caller(call: Annotated[TenantContext | Caller, Depends(get_call)]) -> Caller:
+    return call.caller if isinstance(call, TenantContext) else call
+
+
+async def get_tenant(call: Annotated[TenantContext | Caller, Depends(get_call)]) -> TenantContext:
+    """Return the tenant's context; `TenantRequired` for a platform credential that named none."""
+    if isinstance(call, TenantContext):
+        return call
+    raise TenantRequired("Name a tenant in X-Tenant-ID")
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """The page that a list was asked for, its cursor still sealed."""
+
+    limit: int
+    cursor: str | None
+
+
+async def read_page(
+    limit: Annotated[
+        int, Query(ge=1, le=LIMIT_MAX, description="How many items at most"), BeforeValidator(read_decimal_text)
+    ] = LIMIT_DEFAULT,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+) -> PageQuery:
+    return PageQuery(limit, cursor)
+
+
+RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
+EnvelopeDep = Annotated[Envelope, Depends(get_envelope)]
+CallerDep = Annotated[Caller, Depends(get_caller)]
+TenantDep = Annotated[TenantContext, Depends(get_tenant)]
+PageDep = Annotated[PageQuery, Depends(read_page)]
+
+
+def require(scope: str) -> Any:
+    """Return the dependency that refuses a caller without the scope: `dependencies=[require("agents:write")]`."""
+
+    async def check(caller: CallerDep) -> None:
+        caller.principal.require(scope)
+
+    return Depends(check)
+
+
+def require_own_tenant(context: TenantContext, tenant_id: str | None) -> None:
+    """Refuse a tenant named in a body or a query that is not the credential's own."""
+    if tenant_id is not None and tenant_id != context.tenant_id:
+        raise TenantMismatch

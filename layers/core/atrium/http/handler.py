@@ -1,0 +1,29 @@
+"""The Lambda handler of an application behind API Gateway, buffered."""
+
+import asyncio
+from functools import cache
+from typing import Any
+
+from fastapi import FastAPI
+from mangum import Mangum
+
+_TEXT_TYPES = ["text/", "application/json", "application/problem+json", "application/javascript", "image/svg+xml"]
+
+
+class Handler(Mangum):
+    """Mangum, on one event loop that nobody else can take away or close."""
+
+    def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        asyncio.set_event_loop(_loop())
+        return super().__call__(event, context)
+
+
+def make_handler(app: FastAPI) -> Handler:
+    """Return the handler. Mangum would send what it does not know to be text as base64, problems too."""
+    asyncio.set_event_loop(_loop())
+    return Handler(app, lifespan="off", text_mime_types=_TEXT_TYPES)
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()

@@ -1,0 +1,54 @@
+"""The log: JSON lines by Powertools. The ids of a call are bound once and stand in every line of it, also in
+those that other modules write with `logging.getLogger(__name__)`. Never bodies, headers or credentials.
+"""
+
+import logging
+import sys
+from functools import cache
+from typing import TextIO
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging.filters import SuppressFilter
+
+_ORDER = ["level", "timestamp", "message", "request_id", "tenant_id", "session_id"]
+
+
+class _StandardOutput(logging.StreamHandler[TextIO]):
+    """Writes to what `sys.stdout` is at that moment, so that a logger outlives a redirection."""
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stdout
+
+    @stream.setter
+    def stream(self, stream: TextIO) -> None:
+        """Take no notice: there is nothing to keep."""
+
+
+@cache
+def logger() -> Logger:
+    """Return the logger of this process, named and levelled by its environment (Powertools' variables)."""
+    made = Logger(
+        logger_handler=_StandardOutput(),
+        log_record_order=_ORDER,
+        utc=True,
+        use_rfc3339=True,
+        serialize_stacktrace=False,
+    )
+    domain = logging.getLogger("atrium")
+    domain.setLevel(made.log_level)
+    domain.addHandler(made.registered_handler)
+    for handler in logging.getLogger().handlers:
+        if type(handler).__module__.startswith("awslambdaric"):
+            handler.addFilter(SuppressFilter("atrium"))
+    return made
+
+
+def bind(**ids: str) -> None:
+    """Add ids to every further line of this call; empty ones are left out."""
+    logger().thread_safe_append_keys(**{name: value for name, value in ids.items() if value})
+
+
+def unbind() -> None:
+    """Forget the ids of the last call."""
+    logger().thread_safe_clear_keys()

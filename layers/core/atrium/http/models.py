@@ -1,0 +1,96 @@
+"""The shapes of bodies. Strict: nothing is coerced, unknown fields are refused, values are frozen.
+
+JSON has no times and no decimals, so `Timestamp` and `Money` read their text forms, and only those.
+"""
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
+
+from atrium.kernel.clock import format_time, parse_time
+from atrium.kernel.ids import ULID_PATTERN
+
+_DEPTH_MAX = 16
+_JSON_BYTES_MAX = 32_000
+
+
+class StrictModel(BaseModel):
+    """Base of every request and answer."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ListOf[Item](StrictModel):
+    """A page of a list; `next_cursor` is null on the last."""
+
+    data: list[Item]
+    next_cursor: str | None
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+        return f"{params[0].__name__}List"
+
+
+def read_decimal_text(value: object) -> object:
+    """Turn a query's digits into an integer and nothing else: not ` 1`, `+1`, `1.0` or `1_0`."""
+    if isinstance(value, str):
+        if not (value.isascii() and value.isdecimal() and len(value) <= 18):
+            raise ValueError("must be a whole number in decimal digits")
+        return int(value)
+    return value
+
+
+def _read_time(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("must be an RFC 3339 time as text")  # noqa: TRY004 - pydantic reports ValueError
+    return parse_time(value)
+
+
+def _read_money(value: object) -> object:
+    if not isinstance(value, str) or len(value) > 32:
+        raise ValueError("must be a decimal number as text")
+    try:
+        return Decimal(value)
+    except ArithmeticError:
+        raise ValueError("must be a decimal number as text") from None
+
+
+def _check_free_json(value: dict[str, Any]) -> dict[str, Any]:
+    if _depth(value) > _DEPTH_MAX:
+        raise ValueError(f"must not be nested deeper than {_DEPTH_MAX} levels")
+    if len(json.dumps(value, ensure_ascii=False).encode()) > _JSON_BYTES_MAX:
+        raise ValueError(f"must not be larger than {_JSON_BYTES_MAX} bytes")
+    return value
+
+
+def _depth(value: object) -> int:
+    """Return how deep a JSON value is nested; the parser has bounded it before."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0) if isinstance(value, dict | list) else 0
+
+
+Timestamp = Annotated[
+    datetime,
+    BeforeValidator(_read_time, json_schema_input_type=str),
+    PlainSerializer(format_time, return_type=str),
+    Field(json_schema_extra={"type": "string", "format": "date-time"}),
+]
+"""A time in a request: RFC 3339 with a zone."""
+
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_read_money, json_schema_input_type=str),
+    PlainSerializer(str, return_type=str),
+]
+"""USD as decimal text, in a request."""
+
+FreeJson = Annotated[dict[str, JsonValue], AfterValidator(_check_free_json)]
+"""A caller's own JSON object (settings, metadata): bounded in depth and size; stores keep it as JSON text."""
+
+
+def id_pattern(prefix: str) -> str:
+    """Return the pattern of ids with that prefix, for path parameters: what does not match is 404."""
+    return f"^{prefix}_{ULID_PATTERN}$"

@@ -1,0 +1,63 @@
+"""The OpenAPI 3.1 document of one application: what the framework derives, with every refusal that follows
+from a route's shape, among them those that the gateway makes before a function is asked.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from atrium.http.responses import PROBLEM_SCHEMA, REQUEST_ID_HEADER, describe_response
+
+_ALWAYS = (429, 500, 503, 504)
+_FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
+
+
+def name_operation(route: APIRoute) -> str:
+    """Return the operation's id: `create_session` is `createSession`."""
+    head, *tail = route.name.split("_")
+    return head + "".join(part.capitalize() for part in tail)
+
+
+def build_document(app: FastAPI) -> dict[str, Any]:
+    """Return the document of an application as plain JSON values."""
+    document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            _complete_operation(path, operation)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in _FRAMEWORK_SCHEMAS:
+        schemas.pop(name, None)
+    schemas["Problem"] = PROBLEM_SCHEMA
+    return document
+
+
+def _complete_operation(path: str, operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    for response in responses.values():
+        response.setdefault("headers", {}).update(REQUEST_ID_HEADER)
+    if "201" in responses:
+        responses["201"]["headers"]["Location"] = {
+            "description": "Where the new object is",
+            "schema": {"type": "string", "format": "uri-reference"},
+        }
+    if "application/json" in responses.get("422", {}).get("content", {}):
+        del responses["422"]
+    for status in _refusals(path, operation):
+        responses.setdefault(str(status), describe_response(status))
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _refusals(path: str, operation: dict[str, Any]) -> set[int]:
+    """Return the statuses that every route of this shape can answer. Any route can be sent an unknown query: 422."""
+    found = {*_ALWAYS, 422}
+    if "security" in operation:
+        found |= {400, 401, 403}
+    if "requestBody" in operation:
+        found |= {400, 413, 415}
+    if "{" in path:
+        found.add(404)
+    if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
+        found.add(409)
+    return found

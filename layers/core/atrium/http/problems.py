@@ -1,0 +1,88 @@
+"""Failures as `application/problem+json` (RFC 9457): every refusal of every function is made here, once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from atrium.kernel.errors import (
+    AtriumError,
+    Malformed,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+
+MEDIA_TYPE = "application/problem+json"
+_ERRORS_MAX = 20
+_PART_MAX = 100
+
+
+class ProblemResponse(JSONResponse):
+    """A problem; `retryable` tells whether the same call may succeed later."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, content: dict[str, Any], status_code: int, headers: Mapping[str, str], retryable: bool) -> None:
+        super().__init__(content, status_code, dict(headers))
+        self.retryable = retryable
+
+
+def describe_problem(error: AtriumError, *, request_id: str, public_url: str) -> dict[str, Any]:
+    """Return the problem object, as it is sent in a body or in a stream's `error` event."""
+    return {
+        "type": f"{public_url}/docs/errors/{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": request_id,
+        "retryable": error.retryable,
+        **error.extensions,
+    }
+
+
+def render_problem(
+    error: AtriumError, *, request_id: str, public_url: str, headers: Mapping[str, str] | None = None
+) -> ProblemResponse:
+    """Return the answer for a failure, with a `Retry-After` where one is known."""
+    extra = dict(headers or {})
+    if error.retry_after_seconds is not None:
+        extra["Retry-After"] = str(error.retry_after_seconds)
+    body = describe_problem(error, request_id=request_id, public_url=public_url)
+    return ProblemResponse(body, error.status, extra, error.retryable)
+
+
+def from_http_exception(error: HTTPException) -> AtriumError:
+    """Return our failure for one of the framework's; its own text is not passed on."""
+    known: dict[int, type[AtriumError]] = {
+        400: Malformed,
+        404: NotFound,
+        405: MethodNotAllowed,
+        413: PayloadTooLarge,
+        415: UnsupportedMediaType,
+    }
+    return known.get(error.status_code, AtriumError)(internal=f"framework answered {error.status_code}")
+
+
+def from_validation(errors: Sequence[Mapping[str, Any]]) -> AtriumError:
+    """Return the failure for what the schema refused. The input itself is not repeated.
+
+    JSON that does not parse is `Malformed`; a path that cannot be an id names nothing, so it is `NotFound`.
+    """
+    if any(error["type"] == "json_invalid" for error in errors):
+        return Malformed("The body is not valid JSON")
+    if any(error["loc"][:1] == ("path",) for error in errors):
+        return NotFound()
+    return ValidationFailed(extensions={"errors": [_describe_error(error) for error in errors[:_ERRORS_MAX]]})
+
+
+def _describe_error(error: Mapping[str, Any]) -> dict[str, Any]:
+    return {"loc": [_shorten(part) for part in error["loc"]], "msg": error["msg"], "type": error["type"]}
+
+
+def _shorten(part: object) -> int | str:
+    return part if isinstance(part, int) else str(part)[:_PART_MAX]

@@ -1,0 +1,80 @@
+"""Problem answers as the OpenAPI document shows them. A route names only what is its own:
+`responses=problem_responses(409, 502)`; what follows from its shape (`openapi.py`) is added for it.
+"""
+
+from typing import Any
+
+from atrium.http.problems import MEDIA_TYPE
+
+PROBLEM_REFERENCE = {"$ref": "#/components/schemas/Problem"}
+
+_DESCRIPTIONS = {
+    400: "The request is malformed, lacks a tenant, or has a cursor that is not of this list",
+    401: "No credential, or not a valid one",
+    403: "The credential is known, but may not do this",
+    404: "There is no such thing here",
+    409: "It conflicts with what exists, or the same call still runs",
+    413: "The body is larger than 1 MiB",
+    415: "The body is not application/json",
+    422: "The request does not fit the schema",
+    429: "A limit is reached",
+    500: "Something failed on our side",
+    502: "The model provider failed",
+    503: "A part of the platform is unavailable for the moment",
+    504: "It took too long",
+}
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds after which the call can succeed",
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+REQUEST_ID_HEADER = {
+    "x-request-id": {"description": "The id of this call, to name it in a question", "schema": {"type": "string"}}
+}
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "title": "Problem",
+    "description": "RFC 9457. `type` is a page about the code; quota refusals add limit, used, max and resets_at.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "request_id", "retryable"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "pattern": "^[A-Z][A-Z_]+$"},
+        "request_id": {"type": "string"},
+        "retryable": {"type": "boolean"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["loc", "msg", "type"],
+                "properties": {
+                    "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
+                    "msg": {"type": "string"},
+                    "type": {"type": "string"},
+                },
+            },
+        },
+        "limit": {"type": "string"},
+        "used": {"type": ["number", "string"]},
+        "max": {"type": ["number", "string"]},
+        "resets_at": {"type": ["string", "null"], "format": "date-time"},
+    },
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of these refusals, for a route's `responses`."""
+    return {status: describe_response(status) for status in statuses}
+
+
+def describe_response(status: int) -> dict[str, Any]:
+    retries = _RETRY_AFTER if status in {429, 503} else {}
+    return {
+        "description": _DESCRIPTIONS[status],
+        "headers": REQUEST_ID_HEADER | retries,
+        "content": {MEDIA_TYPE: {"schema": PROBLEM_REFERENCE}},
+    }

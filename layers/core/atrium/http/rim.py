@@ -1,0 +1,143 @@
+"""The outermost ring of an application: names the call, bounds its body, adds the headers that every answer
+has, writes one access line, and is the one place where an unexpected exception ends.
+"""
+
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi.exceptions import ResponseValidationError
+from pydantic import ValidationError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from atrium.bootstrap import Runtime, RuntimeSource
+from atrium.http import logs
+from atrium.http.cors import allow_origin, allow_preflight, is_preflight
+from atrium.http.envelope import SCOPE_KEY, ContextSource, Envelope, read_envelope
+from atrium.http.problems import render_problem
+from atrium.kernel.errors import AtriumError, PayloadTooLarge
+
+BODY_BYTES_MAX = 1_048_576
+_FRAMES_MAX = 12
+
+
+class Rim:
+    """ASGI middleware round the whole application."""
+
+    def __init__(self, app: ASGIApp, *, runtime: RuntimeSource, source: ContextSource) -> None:
+        self._app = app
+        self._runtime = runtime
+        self._source = source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        runtime = self._runtime()
+        envelope = read_envelope(scope, self._source, now_ms=int(runtime.clock().timestamp() * 1000))
+        scope[SCOPE_KEY] = envelope
+        logs.unbind()
+        logs.bind(request_id=envelope.request_id, trace_id=envelope.trace_id)
+        await _Exchange(self._app, scope, envelope, runtime).run(receive, send)
+
+
+class _Exchange:
+    """One call and its answer."""
+
+    def __init__(self, app: ASGIApp, scope: Scope, envelope: Envelope, runtime: Runtime) -> None:
+        self._app = app
+        self._scope = scope
+        self._envelope = envelope
+        self._settings = runtime.settings
+        self._headers = Headers(scope=scope)
+        self._status = 0
+        self._started = time.perf_counter()
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._status = message["status"]
+                self._decorate(MutableHeaders(scope=message))
+            await send(message)
+
+        try:
+            answer = self._answer_early()
+            if answer is None:
+                await self._app(self._scope, _bounded(receive), send_on)
+            else:
+                await answer(self._scope, receive, send_on)
+        except Exception as error:  # noqa: BLE001 - the edge: nothing is expected any more, and nothing may leak
+            _log_failure(error)
+            if self._status:
+                self._status = 500
+                raise
+            await self._render(AtriumError())(self._scope, receive, send_on)
+        finally:
+            self._log_access()
+
+    def _answer_early(self) -> Response | None:
+        """Answer what needs no route: a preflight, and a body that says of itself that it is too large."""
+        if is_preflight(self._scope):
+            response = Response(status_code=204)
+            allow_preflight(response.headers)
+            return response
+        length = self._headers.get("content-length", "")
+        if length.isdecimal() and int(length) > BODY_BYTES_MAX:
+            return self._render(PayloadTooLarge())
+        return None
+
+    def _render(self, error: AtriumError) -> Response:
+        return render_problem(error, request_id=self._envelope.request_id, public_url=self._settings.public_url)
+
+    def _decorate(self, headers: MutableHeaders) -> None:
+        headers["x-request-id"] = self._envelope.request_id
+        if self._envelope.trace_parent:
+            headers["traceparent"] = self._envelope.trace_parent
+        headers.setdefault("Cache-Control", "no-store")
+        headers["X-Content-Type-Options"] = "nosniff"
+        allow_origin(headers, self._headers.get("origin"), self._settings.cors_origins)
+
+    def _log_access(self) -> None:
+        logs.logger().info(
+            "access",
+            method=self._scope["method"],
+            path=self._scope["path"],
+            route=_route_path(self._scope),
+            status=self._status,
+            duration_ms=round((time.perf_counter() - self._started) * 1000, 1),
+        )
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Count the bytes of a body as they come; the framework renders the refusal."""
+    total = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > BODY_BYTES_MAX:
+            raise HTTPException(413)
+        return message
+
+    return receive_bounded
+
+
+def _route_path(scope: Scope) -> str | None:
+    return getattr(scope.get("route"), "path", None)
+
+
+def _log_failure(error: Exception) -> None:
+    """Log a defect once. The text of a validation error repeats what it validated, so it is left out."""
+    quotes_input = isinstance(error, ValidationError | ResponseValidationError)
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_MAX:]
+    fields: Mapping[str, Any] = {
+        "exception_name": type(error).__name__,
+        "exception": "" if quotes_input else str(error)[:500],
+        "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+    logs.logger().error("unexpected failure", **fields)

@@ -1,0 +1,156 @@
+"""Calls that were made once, remembered for a day under their `Idempotency-Key`.
+
+    nothing ── begin ──> running (mark, ends with the function) ── complete ──> done (answer or run, 24 h)
+                            └────────── abandon, or its deadline passes ──────> nothing
+
+Every expiry is in the condition of the write; the table's TTL only sweeps. A mark belongs to the call that set it:
+one that was overtaken after its deadline can neither complete nor abandon. The reply to `begin` may be lost and
+its write repeated by the SDK: it then finds its own mark, and goes on.
+"""
+
+import secrets
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from atrium.kernel.clock import Clock
+from atrium.kernel.crypto import sha256_hex
+from atrium.kernel.errors import ConditionFailed, Conflict, IdempotencyInProgress, IdempotencyKeyReused
+from atrium.storage.keys import Key, idempotency
+from atrium.storage.table import PlatformTable, TenantTable
+from atrium.storage.writes import Delete, Put, Update
+
+KEPT_SECONDS = 86_400
+DEADLINE_SECONDS_MAX = 900
+ANSWER_BYTES_MAX = 300_000
+
+_FREE = "attribute_not_exists(pk) OR #expires_at <= :now OR (#state = :running AND #ends_at <= :now) OR #mark = :mark"
+_OWN = "#mark = :mark AND #state = :running"
+
+
+@dataclass(frozen=True, slots=True)
+class CallKey:
+    """Which call: `scope` (principal, method, path) and key find it, `fingerprint` (query, body) must be the same."""
+
+    principal_id: str
+    method: str
+    path: str
+    key: str
+    fingerprint: str
+
+    @property
+    def digest(self) -> str:
+        return sha256_hex("\0".join([self.principal_id, self.method, self.path, self.key]).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The right to execute a call; hand it to `complete` or `abandon`."""
+
+    digest: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavedAnswer:
+    """An answer as it was given. `sealed` says that the body is encrypted (`sealing.py`)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    sealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRun:
+    """The call started this run, whose stored events answer it again."""
+
+    run_id: str
+
+
+type Saved = SavedAnswer | SavedRun
+
+
+class IdempotencyStore:
+    """The calls of one tenant, or of the platform."""
+
+    def __init__(self, table: TenantTable | PlatformTable, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+
+    def begin(self, call: CallKey, *, ends_at_ms: int) -> Mark | Saved:
+        """Take the right to execute, or return what was saved; `ends_at_ms` is the function's own deadline.
+
+        Raises `IdempotencyKeyReused` (another query or body) and `IdempotencyInProgress`. One write.
+        """
+        now = self._now_ms()
+        mark = Mark(call.digest, secrets.token_hex(16))
+        expires_at = now + KEPT_SECONDS * 1000
+        item = {
+            "state": "running",
+            "mark": mark.token,
+            "fingerprint": call.fingerprint,
+            "ends_at": min(ends_at_ms, now + DEADLINE_SECONDS_MAX * 1000),
+            "expires_at": expires_at,
+            "ttl": expires_at // 1000,
+        }
+        values = {"now": now, "running": "running", "mark": mark.token}
+        try:
+            self._table.write(Put(idempotency(mark.digest), item, _FREE, values))
+        except ConditionFailed as failed:
+            return _recall(failed.item or self._table.get(idempotency(mark.digest)) or {}, call)
+        return mark
+
+    def complete(self, mark: Mark, saved: Saved) -> bool:
+        """Keep the outcome for 24 hours from now; False if another call has taken over after the deadline."""
+        expires_at = self._now_ms() + KEPT_SECONDS * 1000
+        values = {
+            "mark": mark.token,
+            "running": "running",
+            "done": "done",
+            "saved": _pack(saved),
+            "expires_at": expires_at,
+            "ttl": expires_at // 1000,
+        }
+        change = "SET #state = :done, #saved = :saved, #expires_at = :expires_at, #ttl = :ttl REMOVE #ends_at"
+        return self._settle(Update(idempotency(mark.digest), change, _OWN, values))
+
+    def abandon(self, mark: Mark) -> bool:
+        """Forget the call, so that its key may be used again; False if another call has taken over."""
+        key: Key = idempotency(mark.digest)
+        return self._settle(Delete(key, _OWN, {"mark": mark.token, "running": "running"}))
+
+    def _settle(self, write: Update | Delete) -> bool:
+        try:
+            self._table.write(write)
+        except ConditionFailed:
+            return False
+        return True
+
+    def _now_ms(self) -> int:
+        return int(self._clock().timestamp() * 1000)
+
+
+def _recall(item: Mapping[str, Any], call: CallKey) -> Saved:
+    if item and item["fingerprint"] != call.fingerprint:
+        raise IdempotencyKeyReused
+    if not item or item["state"] == "running":
+        raise IdempotencyInProgress
+    return _unpack(item["saved"])
+
+
+def _pack(saved: Saved) -> dict[str, Any]:
+    if isinstance(saved, SavedRun):
+        return {"run_id": saved.run_id}
+    body = zlib.compress(saved.body)
+    kept = {"status": saved.status, "headers": dict(saved.headers), "sealed": saved.sealed}
+    return kept | ({"body": body} if len(body) <= ANSWER_BYTES_MAX else {})
+
+
+def _unpack(saved: Mapping[str, Any]) -> Saved:
+    if "run_id" in saved:
+        return SavedRun(saved["run_id"])
+    if "body" not in saved:
+        raise Conflict("This call was executed; its answer was too large to be kept")
+    return SavedAnswer(saved["status"], saved["headers"], zlib.decompress(saved["body"]), saved["sealed"])
