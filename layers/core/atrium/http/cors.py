@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Scope
 
-ALLOWED_HEADERS = "authorization, x-api-key, x-tenant-id, content-type, idempotency-key, last-event-id, traceparent, anthropic-version"
+ALLOWED_HEADERS = ", ".join([
+    "authorization", "x-api-key", "x-tenant-id", "content-type",
+    "idempotency-key", "last-event-id", "traceparent", "anthropic-version",
+])  # fmt: skip
 ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 EXPOSED_HEADERS = "x-request-id, location, retry-after, ratelimit, ratelimit-policy, idempotency-replayed"
 _MAX_AGE_SECONDS = 7200

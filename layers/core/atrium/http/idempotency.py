@@ -46,7 +46,7 @@ REPLAYED = {"Idempotency-Replayed": "true"}
 _KEPT_HEADERS = ("content-type", "location")
 _NEVER_KEPT = frozenset({401, 403, 422, 429})
 _DEADLINE_MS_DEFAULT = 30_000
-_SECRET_ATTRIBUTE = "__answers_secret__"
+_SEALED_MARK = "__atrium_sealed__"
 
 type Endpoint = Callable[..., Any]
 type RouteHandler = Callable[[Request], Awaitable[Response]]
@@ -61,7 +61,7 @@ class _Replay(Exception):
 
 def answers_secret[E: Endpoint](endpoint: E) -> E:
     """Mark an endpoint whose answer shows a secret: the saved answer is sealed."""
-    setattr(endpoint, _SECRET_ATTRIBUTE, True)
+    setattr(endpoint, _SEALED_MARK, True)
     return endpoint
 
 
@@ -111,7 +111,7 @@ def _canonical(body: bytes) -> bytes:
     """Spell JSON one way, so that the order of members or white space make no other call of it."""
     try:
         return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
-    except ValueError:
+    except (ValueError, RecursionError):
         return body
 
 
@@ -185,7 +185,7 @@ class IdempotentRoute(APIRoute):
 
     def get_route_handler(self) -> Any:
         handle = super().get_route_handler()
-        sealed = getattr(self.endpoint, _SECRET_ATTRIBUTE, False)
+        sealed = getattr(self.endpoint, _SEALED_MARK, False)
 
         async def handle_once(request: Request) -> Response:
             if request.method != "POST" or HEADER not in request.headers:

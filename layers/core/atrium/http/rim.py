@@ -70,7 +70,7 @@ class _Exchange:
                 await self._app(self._scope, _bounded(receive), send_on)
             else:
                 await answer(self._scope, receive, send_on)
-        except Exception as error:  # noqa: BLE001 - the edge: nothing is expected any more, and nothing may leak
+        except Exception as error:
             _log_failure(error)
             if self._status:
                 self._status = 500
