@@ -1,0 +1,138 @@
+"""Models and prices as data. Money is an integer of nano-dollars; a price of $1 per million tokens is 1 000 of them.
+
+Figures are the vendor's published ones as of November 2026 (platform.claude.com/docs, models and pricing); ids
+are those of the installed SDK. A prompt above `long_prompt_tokens` (cached tokens count) pays the long rates for
+all of its tokens. Cache writes are those of the five-minute cache, the only one that is used.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Literal
+
+from atrium.llm.model import Usage
+
+type ModelSize = Literal["small", "medium", "large"]
+
+NANOS_PER_USD = 1_000_000_000
+_NANOS_PER_TOKEN = 1_000
+_MICRO = Decimal("0.000001")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model that the platform offers. `vendor` names the provider that a request asks for."""
+
+    id: str
+    vendor: str
+    display_name: str
+    size: ModelSize
+    context_tokens: int
+    output_tokens_max: int
+    accepts_temperature: bool
+    bedrock_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """USD per million tokens."""
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal
+    cache_write: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs from a moment on, until the next price of that model."""
+
+    model: str
+    valid_from: datetime
+    rates: Rates
+    long_prompt_tokens: int | None = None
+    long_rates: Rates | None = None
+
+    def rates_for(self, usage: Usage) -> Rates:
+        if self.long_prompt_tokens is None or self.long_rates is None:
+            return self.rates
+        return self.long_rates if usage.prompt_tokens > self.long_prompt_tokens else self.rates
+
+
+def _model(line: str, size: ModelSize) -> ModelInfo:
+    return ModelInfo(
+        id=f"claude-{line}-5-5",
+        vendor="anthropic",
+        display_name=f"Claude {line.title()} 5.5",
+        size=size,
+        context_tokens=1_000_000,
+        output_tokens_max=128_000,
+        accepts_temperature=False,  # the API version of 2026-10-21 has no sampling parameters
+        bedrock_id=f"anthropic.claude-{line}-5-5",
+    )
+
+
+def _rates(*usd: str) -> Rates:
+    return Rates(*(Decimal(each) for each in usd))
+
+
+def _day(year: int, month: int, day: int) -> datetime:
+    return datetime(year, month, day, tzinfo=UTC)
+
+
+MODELS: dict[str, ModelInfo] = {
+    model.id: model for model in (_model("haiku", "small"), _model("sonnet", "medium"), _model("opus", "large"))
+}
+
+DEFAULT_MODEL = "claude-haiku-5-5"
+
+PRICES: tuple[Price, ...] = (
+    Price(
+        "claude-haiku-5-5",
+        _day(2026, 10, 7),
+        _rates("0.10", "0.50", "0.01", "0.125"),
+        long_prompt_tokens=100_000,
+        long_rates=_rates("0.50", "2.50", "0.05", "0.625"),
+    ),
+    Price("claude-sonnet-5-5", _day(2026, 9, 1), _rates("2", "10", "0.20", "2.50")),
+    Price("claude-sonnet-5-5", _day(2026, 10, 7), _rates("2", "10", "0.10", "2.50")),
+    Price("claude-opus-5-5", _day(2026, 9, 22), _rates("4", "20", "0.20", "5")),
+)
+
+
+def find_model(model_id: str) -> ModelInfo | None:
+    """Return the model of that id, or None."""
+    return MODELS.get(model_id)
+
+
+def find_price(model: str, at: datetime) -> Price:
+    """Return the newest price that is valid at a moment (before the first one: the first).
+
+    `LookupError` for a model that the catalogue does not have.
+    """
+    known = sorted((price for price in PRICES if price.model == model), key=lambda price: price.valid_from)
+    if not known:
+        raise LookupError(f"no price for the model {model}")
+    return next((price for price in reversed(known) if price.valid_from <= at), known[0])
+
+
+def price(model: str, usage: Usage, at: datetime) -> int:
+    """Return what one call costs, in nano-dollars, half up. Sum calls, never tokens: the rate depends on the prompt."""
+    rates = find_price(model, at).rates_for(usage)
+    dollars_per_million = (
+        usage.input_tokens * rates.input
+        + usage.output_tokens * rates.output
+        + usage.cache_read_tokens * rates.cache_read
+        + usage.cache_write_tokens * rates.cache_write
+    )
+    return int((dollars_per_million * _NANOS_PER_TOKEN).to_integral_value(ROUND_HALF_UP))
+
+
+def format_cost(nanos: int) -> str:
+    """Return dollars with six decimals, half up: `1_234_500` is `0.001235`."""
+    return str((Decimal(nanos) / NANOS_PER_USD).quantize(_MICRO, ROUND_HALF_UP))
+
+
+def to_nanos(usd: Decimal) -> int:
+    """Return an amount of dollars as nano-dollars, half up."""
+    return int((usd * NANOS_PER_USD).to_integral_value(ROUND_HALF_UP))
