@@ -59,9 +59,8 @@ def _serve(api: RuntimeApi, port: int, readiness_path: str, stopping: threading.
         if not stopping.is_set():
             api.bury(FunctionError("Runtime.ExitError", f"{readiness_path} did not answer in {READY_SECONDS:.0f} s"))
         return
-    with contextlib.suppress(OSError, http.client.HTTPException):  # the Runtime API was closed
-        while not stopping.is_set():
-            _serve_one(api.address, port)
+    while not stopping.is_set() and _serve_one(api.address, port):
+        pass
 
 
 def _wait_until_ready(port: int, path: str, stopping: threading.Event) -> bool:
@@ -75,26 +74,38 @@ def _wait_until_ready(port: int, path: str, stopping: threading.Event) -> bool:
     return False
 
 
-def _serve_one(address: str, port: int) -> None:
+def _serve_one(address: str, port: int) -> bool:
+    """Serve the next invocation; False when there will be none."""
     runtime = http.client.HTTPConnection(address)
     web = http.client.HTTPConnection("127.0.0.1", port)
     with contextlib.closing(runtime), contextlib.closing(web):
-        runtime.request("GET", "/2018-06-01/runtime/invocation/next")
-        handed = runtime.getresponse()
-        event: dict[str, Any] = json.loads(handed.read())
-        about = {name.lower(): value for name, value in handed.getheaders()}
-        base = f"/2018-06-01/runtime/invocation/{about['lambda-runtime-aws-request-id']}"
         try:
-            method, target, body, headers = web_request(event, about)
-            web.request(method, target, body, headers)
-            answer = web.getresponse()
-        except (OSError, KeyError, http.client.HTTPException) as error:
-            failure = json.dumps({"errorType": type(error).__name__, "errorMessage": str(error)})
-            runtime.request("POST", f"{base}/error", failure, {"Lambda-Runtime-Function-Error-Type": "unhandled"})
-        else:
-            sent = {"Content-Type": PRELUDE_TYPE, "Lambda-Runtime-Function-Response-Mode": "streaming"}
-            runtime.request("POST", f"{base}/response", _pieces(answer), sent, encode_chunked=True)
-        runtime.getresponse().read()
+            runtime.request("GET", "/2018-06-01/runtime/invocation/next")
+            handed = runtime.getresponse()
+            event = handed.read()
+        except (OSError, http.client.HTTPException):
+            return False
+        about = {name.lower(): value for name, value in handed.getheaders()}
+        with contextlib.suppress(OSError, http.client.HTTPException):  # a stream broke off: the connection says so
+            _answer(runtime, web, json.loads(event), about)
+    return True
+
+
+def _answer(
+    runtime: http.client.HTTPConnection, web: http.client.HTTPConnection, event: dict[str, Any], about: dict[str, str]
+) -> None:
+    base = f"/2018-06-01/runtime/invocation/{about['lambda-runtime-aws-request-id']}"
+    try:
+        method, target, body, headers = web_request(event, about)
+        web.request(method, target, body, headers)
+        answer = web.getresponse()
+    except (OSError, KeyError, http.client.HTTPException) as error:
+        failure = json.dumps({"errorType": type(error).__name__, "errorMessage": str(error)})
+        runtime.request("POST", f"{base}/error", failure, {"Lambda-Runtime-Function-Error-Type": "unhandled"})
+    else:
+        sent = {"Content-Type": PRELUDE_TYPE, "Lambda-Runtime-Function-Response-Mode": "streaming"}
+        runtime.request("POST", f"{base}/response", _pieces(answer), sent, encode_chunked=True)
+    runtime.getresponse().read()
 
 
 def web_request(event: dict[str, Any], about: dict[str, str]) -> tuple[str, str, bytes, dict[str, str]]:

@@ -80,11 +80,12 @@ def _streaming(
     local = {**environment, "AWS_LWA_PORT": str(port), "PORT": str(port)}
     script = artifact.task_root / artifact.function.handler
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_process([str(script)], artifact, local, api))
         if adapter is not None:
             stack.enter_context(_process([str(adapter)], artifact, local, api))
         else:
             stack.enter_context(standing_in(api, port, local.get("AWS_LWA_READINESS_CHECK_PATH", "/")))
+        # Last in, first out: a server that is stopped ends the answer that the adapter still waits for.
+        stack.enter_context(_process([str(script)], artifact, local, api))
         yield
 
 

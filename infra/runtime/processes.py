@@ -1,12 +1,18 @@
-"""Child processes that end with the context that started them, each with its whole group."""
+"""Child processes that end with the context that started them, each with its whole group.
+
+Should this process die without leaving the context, the local stack's watchdog ends them.
+"""
 
 import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+from infra.local import watchdog
 
 STOP_SECONDS = 3.0
 
@@ -22,6 +28,7 @@ def running(
     process = subprocess.Popen(
         command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=2, stderr=2, start_new_session=True
     )
+    guard = _guard(process)
     leaving = threading.Event()
 
     def watch() -> None:
@@ -37,6 +44,17 @@ def running(
         leaving.set()
         _end(process)
         watcher.join()
+        guard.communicate(f"-{process.pid}\n".encode())
+
+
+def _guard(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    guard = subprocess.Popen(
+        [sys.executable, "-I", "-S", watchdog.__file__], stdin=subprocess.PIPE, start_new_session=True
+    )
+    if guard.stdin is not None:
+        guard.stdin.write(f"+{process.pid}\n".encode())
+        guard.stdin.flush()
+    return guard
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

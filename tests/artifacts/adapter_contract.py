@@ -1,0 +1,111 @@
+"""What a streaming function may expect of what stands before it, checked alike on the real Lambda Web Adapter
+(conformance) and on its stand-in (unit tests).
+"""
+
+import itertools
+import json
+from typing import Any
+
+from infra.runtime.api import RuntimeApi
+from infra.runtime.results import Invocation
+
+REQUEST_CONTEXT = {
+    "accountId": "123456789012",
+    "apiId": "abc123",
+    "stage": "dev",
+    "requestId": "0d2a4a8e-0000-4000-8000-000000000001",
+    "protocol": "HTTP/1.1",
+    "httpMethod": "POST",
+    "resourcePath": "/v1/echo",
+    "path": "/dev/v1/echo",
+    "requestTimeEpoch": 1795200000000,
+    "identity": {"sourceIp": "192.0.2.1", "userAgent": "test"},
+    "authorizer": {"tenant_id": "ten_real", "principal_id": "key_real", "integrationLatency": 3},
+}
+
+
+def rest_event(path: str, *, method: str = "POST", body: str | None = "{}", **headers: str) -> bytes:
+    """Build a REST proxy event; header names have `_` for `-`."""
+    sent = {"Content-Type": "application/json", "Host": "api.example.com"}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    event: dict[str, Any] = {
+        "resource": path,
+        "path": path,
+        "httpMethod": method,
+        "headers": sent,
+        "multiValueHeaders": {name: [value] for name, value in sent.items()},
+        "queryStringParameters": {"after": "3", "q": "b c"},
+        "multiValueQueryStringParameters": {"after": ["3"], "q": ["a", "b c"]},
+        "pathParameters": None,
+        "stageVariables": None,
+        "requestContext": {**REQUEST_CONTEXT, "httpMethod": method},
+        "body": body,
+        "isBase64Encoded": False,
+    }
+    return json.dumps(event).encode()
+
+
+def succeed(api: RuntimeApi, event: bytes) -> Invocation:
+    result = api.invoke(event, 20)
+    assert (result.status, result.error) == ("succeeded", None)
+    assert result.prelude is not None
+    return result
+
+
+def check_request_arrives_whole(api: RuntimeApi) -> None:
+    result = succeed(api, rest_event("/v1/echo", body='{"message":"é"}', Authorization="Bearer x", Accept="a/b"))
+    seen: Any = result.json()
+    headers = {name.lower(): value for name, value in seen["headers"]}
+    assert (seen["method"], seen["body"]) == ("POST", '{"message":"é"}')
+    assert seen["target"].startswith("/v1/echo?")
+    assert sorted(seen["target"].partition("?")[2].replace("%20", "+").split("&")) == ["after=3", "q=a", "q=b+c"]
+    assert (headers["authorization"], headers["accept"]) == ("Bearer x", "a/b")
+    context = json.loads(headers["x-amzn-request-context"])
+    assert context["authorizer"] == REQUEST_CONTEXT["authorizer"]
+    assert context["identity"]["sourceIp"] == "192.0.2.1"
+    assert context["requestId"] == REQUEST_CONTEXT["requestId"]
+    assert json.loads(headers["x-amzn-lambda-context"])["request_id"] == result.request_id
+
+
+def check_forged_context_is_replaced(api: RuntimeApi) -> None:
+    forged = json.dumps({"authorizer": {"tenant_id": "ten_forged"}})
+    event = rest_event("/v1/echo", x_amzn_request_context=forged, X_Amzn_Lambda_Context="{}")
+    seen: Any = succeed(api, event).json()
+    contexts = [json.loads(value) for name, value in seen["headers"] if name.lower() == "x-amzn-request-context"]
+    assert [context["authorizer"]["tenant_id"] for context in contexts] == ["ten_real"]
+    assert "forged" not in json.dumps(seen["headers"])
+
+
+def check_tenant_header_of_the_client_passes(api: RuntimeApi) -> None:
+    """The adapter lets it through: the function must never read it."""
+    seen: Any = succeed(api, rest_event("/v1/echo", x_amz_tenant_id="ten_forged")).json()
+    assert ["x-amz-tenant-id", "ten_forged"] in [[name.lower(), value] for name, value in seen["headers"]]
+
+
+def check_pieces_keep_their_times(api: RuntimeApi) -> None:
+    result = succeed(api, rest_event("/v1/stream"))
+    assert result.prelude is not None
+    assert result.prelude.headers["content-type"] == "text/event-stream"
+    assert result.payload == b"id: 1\n\nid: 2\n\nid: 3\n\nid: 4\n\n"
+    times = [chunk.seconds for chunk in result.chunks]
+    assert len(times) == 4
+    assert times[0] < 0.3
+    assert all(0.2 < later - earlier < 0.45 for earlier, later in itertools.pairwise(times))
+
+
+def check_refusal_keeps_status_headers_and_cookies(api: RuntimeApi) -> None:
+    result = succeed(api, rest_event("/v1/refuse", method="GET", body=None))
+    assert result.prelude is not None
+    assert result.prelude.status == 403
+    assert result.prelude.headers["content-type"] == "application/problem+json"
+    assert result.prelude.cookies == ("a=1", "b=2")
+    assert result.json() == {"code": "SCOPE_REQUIRED", "status": 403}
+
+
+CHECKS = (
+    check_request_arrives_whole,
+    check_forged_context_is_replaced,
+    check_tenant_header_of_the_client_passes,
+    check_pieces_keep_their_times,
+    check_refusal_keeps_status_headers_and_cookies,
+)

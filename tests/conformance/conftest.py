@@ -1,0 +1,38 @@
+"""Everything here may use loopback; `python -m infra.conformance` gives DynamoDB Local and the adapter."""
+
+from pathlib import Path
+
+import pytest
+from atrium.storage.table import PhysicalTable
+
+from infra.conformance.adapter import built_adapter
+
+pytestmark = pytest.mark.loopback
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--adapter", help="the binary of the Lambda Web Adapter; by default the one that is built")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
+
+
+@pytest.fixture(scope="session")
+def adapter_binary(request: pytest.FixtureRequest) -> Path:
+    """The real Lambda Web Adapter."""
+    given = request.config.getoption("--adapter")
+    found = Path(str(given)) if given else built_adapter()
+    if found is None:
+        pytest.fail("the Lambda Web Adapter is not built: run `make conformance`")
+    return found
+
+
+@pytest.fixture
+def dynamodb_table(request: pytest.FixtureRequest, physical_table: PhysicalTable) -> PhysicalTable:
+    """An empty table of template.yaml on DynamoDB Local."""
+    if request.config.getoption("--dynamodb") == "moto":
+        pytest.fail("this needs DynamoDB Local: run `make conformance`")
+    return physical_table
