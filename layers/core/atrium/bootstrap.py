@@ -8,13 +8,14 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from atrium.kernel.clock import Clock, read_clock
-from atrium.kernel.ids import TenantId
+from atrium.kernel.ids import AgentId, TenantId
 from atrium.kernel.pagination import CursorSigner
 from atrium.settings import Settings
 from atrium.storage.blobs import Bucket, TenantBlobs
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 
 if TYPE_CHECKING:
+    from atrium.llm.registry import Providers
     from atrium.storage.secrets import Secrets
 
 
@@ -46,6 +47,17 @@ class Runtime:
     @cached_property
     def platform_table(self) -> PlatformTable:
         return PlatformTable(self.table)
+
+    @cached_property
+    def default_agents(self) -> dict[TenantId, AgentId]:
+        """Which agent answers by default, as last read: a guess that every turn checks."""
+        return {}
+
+    @cached_property
+    def providers(self) -> Providers:
+        from atrium.llm.registry import Providers
+
+        return Providers(self.settings, self.secrets)
 
     def tenant_table(self, tenant_id: TenantId) -> TenantTable:
         return TenantTable(self.table, tenant_id)

@@ -208,3 +208,9 @@ def catalogue() -> list[type[AtriumError]]:
         found.append(kind)
         queue.extend(kind.__subclasses__())
     return sorted(found, key=lambda kind: (kind.status, kind.code))
+
+
+def failure_of(code: str, detail: str) -> AtriumError:
+    """Return the failure that was recorded by its code; an unknown code is an internal one."""
+    kinds = [kind for kind in catalogue() if kind.code == code]
+    return (kinds[0] if kinds else AtriumError)(detail)

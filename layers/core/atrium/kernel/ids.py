@@ -20,6 +20,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 ULID_PATTERN = _ULID.pattern
+ULID_LENGTH = 26
 
 
 def encode_ulid(raw: bytes) -> str:
@@ -67,17 +68,33 @@ def mint_message_id(now: datetime) -> MessageId:
     return MessageId(_mint("msg", now))
 
 
-def mint_run_id(now: datetime) -> RunId:
-    return RunId(_mint("run", now))
+def mint_run_id(now: datetime, session_id: SessionId) -> RunId:
+    """Return a run's id: its own ULID, then its session's, so that a run is found without an index."""
+    return RunId(_mint("run", now) + session_id.partition("_")[2])
+
+
+def session_of(run_id: RunId) -> SessionId:
+    """Return the session that a run belongs to, from its id alone."""
+    return SessionId(f"ses_{run_id[-ULID_LENGTH:]}")
 
 
 def is_id(text: str, prefix: str) -> bool:
     """Tell whether the text is a well-formed id with that prefix."""
     head, separator, tail = text.partition("_")
-    return head == prefix and separator == "_" and _ULID.fullmatch(tail) is not None
+    if head != prefix or separator != "_":
+        return False
+    if prefix == "run":
+        own, session = tail[:ULID_LENGTH], tail[ULID_LENGTH:]
+        return _ULID.fullmatch(own) is not None and _ULID.fullmatch(session) is not None
+    return _ULID.fullmatch(tail) is not None
+
+
+def own_ulid(typed_id: str) -> str:
+    """Return the 26 characters that sort by time."""
+    return typed_id.partition("_")[2][:ULID_LENGTH]
 
 
 def read_time(typed_id: str) -> datetime:
     """Return when an id was minted, to the millisecond; `ValueError` if it is not an id."""
-    raw = decode_ulid(typed_id.partition("_")[2])
+    raw = decode_ulid(own_ulid(typed_id))
     return datetime.fromtimestamp(int.from_bytes(raw[:6]) / 1000, UTC)

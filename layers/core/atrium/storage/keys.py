@@ -16,9 +16,8 @@
     ADMISSION              <shard>                     limits, windows, slots, holds: one conditional write (Q)
     ADMISSION#<subject>    <shard>                     the same for subjects beyond twenty
     SESSION#<ses>          HEAD                        session, its live turn        gsi1 own, gsi2 all: by activity
-    SESSION#<ses>          MSG#<seq>                   message, append-only, oldest first
-    RUNS#<yyyy-mm>         <run>                       run (month from the id): get, all newest first
-                                                       gsi1 own newest first · sweep: open runs only
+    SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids carry the session)
+                                                       gsi1 own, gsi2 all: newest first · sweep: open runs only
     RUN#<run>              EVENTS#<first seq>          a batch of events; STEP#<seq>: intents and outcomes (A9, J2)
     JOBS#<yyyy-mm>         <job>                       job                           gsi1 own, gsi2 by status
     IDEMPOTENCY            <hash>                      a saved answer, 24 h
@@ -45,7 +44,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha256
 
-from atrium.kernel.ids import AgentId, KeyId, RunId, SessionId, TenantId, UserId, read_time
+from atrium.kernel.ids import AgentId, KeyId, RunId, SessionId, TenantId, UserId, own_ulid, session_of
 
 SWEEP_SHARDS = 8
 SEQUENCE_DIGITS = 8
@@ -94,10 +93,6 @@ def session(session_id: SessionId) -> Key:
     return Key(_join("SESSION", session_id), "HEAD")
 
 
-def message(session_id: SessionId, sequence: int) -> Key:
-    return Key(_join("SESSION", session_id), f"MSG#{sequence:0{SEQUENCE_DIGITS}}")
-
-
 def sessions_of(owner: str) -> str:
     """Return the gsi1 partition of an owner's sessions."""
     return _join("OWNER", owner, "SESSIONS")
@@ -118,12 +113,13 @@ def month(moment: datetime | date) -> str:
 
 
 def run(run_id: RunId) -> Key:
-    """Place a run by the month in its own id, so that it is read without an index."""
-    return Key(runs_in(month(read_time(run_id))), run_id)
+    """Place a run in the partition of its session, which its id carries."""
+    return Key(_join("SESSION", session_of(run_id)), _join("RUN", own_ulid(run_id)))
 
 
-def runs_in(month_text: str) -> str:
-    return _join("RUNS", month_text)
+def all_runs() -> str:
+    """Return the gsi2 partition of a tenant's runs."""
+    return "RUNS"
 
 
 def runs_of(owner: str) -> str:

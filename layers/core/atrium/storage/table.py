@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _BATCH_MAX = 100
+_BATCH_DELETES_MAX = 25
 _BATCH_ATTEMPTS = 4
 
 
@@ -107,6 +108,22 @@ class BoundTable:
                 return {}
             case _:
                 assert_never(write)
+
+    def delete_all(self, keys: Sequence[Key]) -> None:
+        """Delete items without a condition, 25 in a call; those that are gone already are no error."""
+        for at in range(0, len(keys), _BATCH_DELETES_MAX):
+            requests: Any = {
+                self._name: [
+                    {"DeleteRequest": {"Key": self._wire_key(key)}} for key in keys[at : at + _BATCH_DELETES_MAX]
+                ]
+            }
+            for _ in range(_BATCH_ATTEMPTS):
+                if not requests:
+                    break
+                with translated():
+                    requests = self._client.batch_write_item(RequestItems=requests).get("UnprocessedItems", {})
+            if requests:
+                raise Unavailable(internal="a batch of deletions stayed incomplete", retry_after_seconds=1)
 
     def transact(self, operations: Sequence[Operation], *, token: str | None = None) -> None:
         """Apply all or nothing; `TransactionRefused` names the conditions that failed. Twice the cost of writes."""

@@ -1,0 +1,155 @@
+"""`/v1/agents`: a tenant's agent configurations."""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Response
+from pydantic import Field
+
+from atrium.agent.model import MAX_ITERATIONS_DEFAULT, MAX_ITERATIONS_MAX, MAX_TOKENS_DEFAULT
+from atrium.agent.service import AgentService, AgentView
+from atrium.agent.store import AgentStore
+from atrium.bootstrap import Runtime
+from atrium.http.dependencies import PageDep, RuntimeDep, TenantDep, require
+from atrium.http.idempotency import IdempotentRoute
+from atrium.http.models import ListOf, StrictModel, id_pattern
+from atrium.http.pages import list_scope, page_request, render_page
+from atrium.http.responses import problem_responses
+from atrium.kernel.clock import format_time
+from atrium.tenants.context import TenantContext
+
+router = APIRouter(tags=["agents"], route_class=IdempotentRoute)
+AgentPath = Annotated[str, Path(pattern=id_pattern("agt"))]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s#](?:[^\x00-\x1f#]*[^\s#])?$")]
+ToolName = Annotated[str, Field(min_length=1, max_length=64)]
+Profile = Literal["customer_service", "coding", "data_analysis"]
+
+
+class AgentFields(StrictModel):
+    """What may be said of an agent, each part with its default."""
+
+    description: Annotated[str, Field(max_length=1_000)] = ""
+    provider: Annotated[str, Field(max_length=64)] = ""
+    system_prompt: Annotated[str, Field(max_length=50_000)] = ""
+    tools: Annotated[list[ToolName], Field(max_length=100)] = []
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = MAX_TOKENS_DEFAULT
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_iterations: Annotated[int, Field(ge=1, le=MAX_ITERATIONS_MAX)] = MAX_ITERATIONS_DEFAULT
+    require_done_tool: bool = False
+    compaction_profile: Profile | None = None
+
+
+class AgentBody(AgentFields):
+    """A new agent."""
+
+    name: Name
+    model: Annotated[str, Field(min_length=1, max_length=128)]
+    is_default: bool = False
+
+
+class AgentPatch(AgentFields):
+    """Any part of an agent; what is absent stays."""
+
+    name: Name = ""
+    model: Annotated[str, Field(min_length=1, max_length=128)] = ""
+    is_default: bool | None = None
+
+
+class AgentAnswer(StrictModel):
+    """An agent as it is now."""
+
+    id: str
+    name: str
+    description: str
+    provider: str
+    model: str
+    system_prompt: str
+    tools: list[str]
+    max_tokens: int
+    temperature: float | None
+    max_iterations: int
+    require_done_tool: bool
+    compaction_profile: str | None
+    is_default: bool
+    created_at: str
+    updated_at: str
+
+
+def _service(runtime: Runtime, tenant: TenantContext) -> AgentService:
+    return AgentService(tenant, AgentStore(runtime.tenant_table(tenant.tenant_id)), runtime.clock)
+
+
+@router.get("/v1/agents", dependencies=[require("agents:read")])
+def list_agents(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[AgentAnswer]:
+    """List the tenant's agents, oldest first."""
+    scope = list_scope(tenant, "agents")
+    found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
+    return render_page(found.map(_render), runtime.cursors, scope=scope)
+
+
+@router.post(
+    "/v1/agents", status_code=201, dependencies=[require("agents:write")], responses=problem_responses(403, 409)
+)
+def create_agent(body: AgentBody, tenant: TenantDep, runtime: RuntimeDep, response: Response) -> AgentAnswer:
+    """Create an agent."""
+    view = _service(runtime, tenant).create(_fields(body), is_default=body.is_default)
+    response.headers["Location"] = f"{runtime.settings.public_url}/v1/agents/{view.agent.id}"
+    return _render(view)
+
+
+@router.get("/v1/agents/{agent_id}", dependencies=[require("agents:read")], responses=problem_responses(404))
+def get_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) -> AgentAnswer:
+    """Return an agent."""
+    return _render(_service(runtime, tenant).get(agent_id))
+
+
+@router.patch(
+    "/v1/agents/{agent_id}", dependencies=[require("agents:write")], responses=problem_responses(403, 404, 409)
+)
+def update_agent(agent_id: AgentPath, body: AgentPatch, tenant: TenantDep, runtime: RuntimeDep) -> AgentAnswer:
+    """Change any part of an agent. The next turn uses it."""
+    return _render(_service(runtime, tenant).change(agent_id, _fields(body), is_default=body.is_default))
+
+
+@router.delete(
+    "/v1/agents/{agent_id}",
+    status_code=204,
+    dependencies=[require("agents:write")],
+    responses=problem_responses(404, 409),
+)
+def delete_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
+    """Delete an agent that is not the default."""
+    _service(runtime, tenant).delete(agent_id)
+
+
+def _fields(body: AgentFields) -> dict[str, Any]:
+    """Return the fields that were sent, in the domain's types."""
+    fields: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set if name != "is_default"}
+    if fields.get("temperature") is not None:
+        fields["temperature"] = Decimal(str(fields["temperature"]))
+    if "tools" in fields:
+        fields["tools"] = tuple(dict.fromkeys(fields["tools"]))
+    if "model" in fields:
+        fields.setdefault("provider", "")
+    return fields
+
+
+def _render(view: AgentView) -> AgentAnswer:
+    agent = view.agent
+    return AgentAnswer(
+        id=agent.id,
+        name=agent.name,
+        description=agent.description,
+        provider=agent.provider,
+        model=agent.model,
+        system_prompt=agent.system_prompt,
+        tools=list(agent.tools),
+        max_tokens=agent.max_tokens,
+        temperature=float(agent.temperature) if agent.temperature is not None else None,
+        max_iterations=agent.max_iterations,
+        require_done_tool=agent.require_done_tool,
+        compaction_profile=agent.compaction_profile,
+        is_default=view.is_default,
+        created_at=format_time(agent.created_at),
+        updated_at=format_time(agent.updated_at),
+    )

@@ -1,0 +1,15 @@
+"""The chat function: one process serves one call at a time, behind the Lambda Web Adapter (`run.sh`)."""
+
+from atrium.bootstrap import RuntimeSource, runtime
+from atrium.http.app import create_app
+from fastapi import FastAPI
+
+from functions.chat import chat, runs
+
+
+def build(source: RuntimeSource = runtime) -> FastAPI:
+    """Return the application over a runtime."""
+    return create_app(title="Chat", routers=[chat.router, runs.router], runtime=source, context_source="adapter")
+
+
+app = build()

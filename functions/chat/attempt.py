@@ -1,0 +1,75 @@
+"""`Idempotency-Key` on a turn: the key is tied to the run, and the run answers again."""
+
+from collections.abc import Callable
+from typing import Self
+
+from atrium.agent.turn import Turn
+from atrium.bootstrap import Runtime
+from atrium.http.context import read_call
+from atrium.http.dependencies import get_runtime
+from atrium.http.idempotency import (
+    CallKey,
+    IdempotencyStore,
+    Mark,
+    SavedRun,
+    open_store,
+    read_call_key,
+    read_deadline_ms,
+)
+from atrium.kernel.errors import Conflict, IdempotencyInProgress
+from atrium.kernel.ids import RunId
+from atrium.runs.model import Run
+from atrium.tenants.context import TenantContext
+from fastapi import Request
+
+from functions.chat.services import run_store
+
+
+class RunAttempt:
+    """One call, with or without a key. Order: `begin`, then `attach` unless a run was returned."""
+
+    def __init__(self, runtime: Runtime, call: object, key: CallKey | None, ends_at_ms: int) -> None:
+        self._runtime = runtime
+        self._call = call
+        self._key = key
+        self._ends_at_ms = ends_at_ms
+        self._mark: Mark | None = None
+        self.is_replay = False
+
+    @classmethod
+    async def read(cls, request: Request) -> Self:
+        runtime = await get_runtime(request)
+        return cls(runtime, read_call(request), await read_call_key(request), read_deadline_ms(request, runtime))
+
+    def begin(self) -> Run | None:
+        """Return the ended run that this key made before, or None if the call is to be executed."""
+        if self._key is None:
+            return None
+        found = self._store().begin(self._key, ends_at_ms=self._ends_at_ms)
+        if isinstance(found, Mark):
+            self._mark = found
+            return None
+        if not isinstance(found, SavedRun) or not isinstance(self._call, TenantContext):
+            raise Conflict
+        run = run_store(self._runtime, self._call.tenant_id).get(RunId(found.run_id))
+        if run is None:
+            raise Conflict("the run of this key was deleted")
+        if run.is_open:
+            raise IdempotencyInProgress(retry_after_seconds=1)
+        self.is_replay = True
+        return run
+
+    def attach(self, open_turn: Callable[[], Turn]) -> Turn:
+        """Open the turn and tie the key to its run; a refusal frees the key."""
+        if self._mark is None:
+            return open_turn()
+        try:
+            turn = open_turn()
+        except BaseException:
+            self._store().abandon(self._mark)
+            raise
+        self._store().complete(self._mark, SavedRun(turn.run.id))
+        return turn
+
+    def _store(self) -> IdempotencyStore:
+        return open_store(self._runtime, self._call)

@@ -1,0 +1,144 @@
+"""`/v1/runs`: recorded turns, their events for a client that comes back, and cancelling."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any, Literal
+
+from atrium.agent.replay import Replay
+from atrium.http.dependencies import EnvelopeDep, PageDep, RuntimeDep, TenantDep, require
+from atrium.http.models import ListOf, StrictModel, read_decimal_text
+from atrium.http.pages import list_scope, page_request, render_page
+from atrium.http.responses import problem_responses
+from atrium.kernel.ids import ULID_PATTERN
+from atrium.runs.model import RunEvent, RunStatus
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BeforeValidator
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+
+from functions.chat import sse
+from functions.chat.models import RunAnswer, render_run
+from functions.chat.services import replay, run_service
+
+router = APIRouter(tags=["runs"])
+FOLLOW_SECONDS_MAX = 840.0
+WAIT_SECONDS_MAX = 20
+
+RunPath = Annotated[str, Path(pattern=f"^run_{ULID_PATTERN}{ULID_PATTERN}$")]
+Number = Annotated[int, BeforeValidator(read_decimal_text)]
+
+
+class EventAnswer(StrictModel):
+    """One event of a run; `id` is its sequence number."""
+
+    id: int
+    event: str
+    data: dict[str, Any]
+
+
+class EventsAnswer(StrictModel):
+    """Events in order. `ended` says that the last one was among them or before."""
+
+    data: list[EventAnswer]
+    ended: bool
+
+
+@router.get("/v1/runs", dependencies=[require("sessions:read")])
+def list_runs(
+    tenant: TenantDep,
+    runtime: RuntimeDep,
+    page: PageDep,
+    status: Annotated[RunStatus | None, Query()] = None,
+    session_id: Annotated[str | None, Query(max_length=64)] = None,
+) -> ListOf[RunAnswer]:
+    """List runs, newest first."""
+    scope = list_scope(tenant, "runs", status=status, session_id=session_id)
+    request = page_request(page, runtime.cursors, scope=scope)
+    found = run_service(runtime, tenant).list(request, session_id=session_id, status=status)
+    return render_page(found.map(render_run), runtime.cursors, scope=scope)
+
+
+@router.get("/v1/runs/{run_id}", dependencies=[require("sessions:read")], responses=problem_responses(404))
+def get_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAnswer:
+    """Return a run."""
+    return render_run(run_service(runtime, tenant).get(run_id))
+
+
+@router.post("/v1/runs/{run_id}/cancel", dependencies=[require("chat")], responses=problem_responses(404))
+def cancel_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAnswer:
+    """Ask a run to stop; it does within 10 seconds. An ended run stays as it is."""
+    return render_run(run_service(runtime, tenant).cancel(run_id))
+
+
+@router.get(
+    "/v1/runs/{run_id}/events",
+    dependencies=[require("sessions:read")],
+    response_model=EventsAnswer,
+    responses={
+        200: {"content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}}},
+        **problem_responses(404),
+    },
+)
+async def read_events(
+    run_id: RunPath,
+    request: Request,
+    tenant: TenantDep,
+    runtime: RuntimeDep,
+    envelope: EnvelopeDep,
+    after: Annotated[Number, Query(ge=0, description="The last number that the client has")] = 0,
+    wait: Annotated[Number, Query(ge=0, le=WAIT_SECONDS_MAX, description="Seconds to wait for news (JSON)")] = 0,
+    last_event_id: Annotated[Number | None, Header(ge=0)] = None,
+) -> Response:
+    """Replay a run's events after a number and go on with those that come, as SSE or as a long poll (JSON)."""
+    run = await run_in_threadpool(run_service(runtime, tenant).get, run_id)
+    start = last_event_id if last_event_id is not None else after
+    events = replay(runtime, tenant.tenant_id, run.id, after=start)
+    shape = _Shape(envelope.request_id, runtime.settings.public_url)
+    if _wants(request) == "json":
+        answer = await run_in_threadpool(_long_poll, events, wait, shape)
+        return Response(answer.model_dump_json(), media_type="application/json")
+    return StreamingResponse(_follow(events, shape), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+
+
+class _Shape:
+    """How events are written for one call."""
+
+    def __init__(self, request_id: str, public_url: str) -> None:
+        self.request_id, self.public_url = request_id, public_url
+
+    def to_bytes(self, event: RunEvent) -> bytes:
+        return sse.encode_event(event, request_id=self.request_id, public_url=self.public_url)
+
+    def to_answer(self, event: RunEvent) -> EventAnswer:
+        data = sse.event_data(event, request_id=self.request_id, public_url=self.public_url)
+        return EventAnswer(id=event.sequence, event=event.type, data=dict(data))
+
+
+def _wants(request: Request) -> Literal["json", "sse"]:
+    accept = request.headers.get("accept", "")
+    return "json" if "application/json" in accept and sse.MEDIA_TYPE not in accept else "sse"
+
+
+def _long_poll(replay: Replay, wait_seconds: int, shape: _Shape) -> EventsAnswer:
+    """Return what is there, or what comes first within the time."""
+    found = [shape.to_answer(event) for event in replay.read()]
+    deadline = time.monotonic() + wait_seconds
+    while not found and not replay.ended and time.monotonic() < deadline:
+        found = [shape.to_answer(event) for event in _next_news(replay, deadline)]
+    return EventsAnswer(data=found, ended=replay.ended)
+
+
+def _next_news(replay: Replay, deadline: float) -> Iterator[RunEvent]:
+    time.sleep(max(0.0, min(0.5, deadline - time.monotonic())))
+    return replay.read()
+
+
+async def _follow(replay: Replay, shape: _Shape) -> AsyncIterator[bytes]:
+    spoken = time.monotonic()
+    async for event in iterate_in_threadpool(replay.follow(FOLLOW_SECONDS_MAX)):
+        if event is not None:
+            yield shape.to_bytes(event)
+            spoken = time.monotonic()
+        elif time.monotonic() - spoken >= sse.KEEP_ALIVE_SECONDS:
+            yield sse.KEEP_ALIVE
+            spoken = time.monotonic()

@@ -1,0 +1,57 @@
+"""What a call of this function works with, made from the runtime and the caller's context."""
+
+from atrium.agent.closing import RunCloser
+from atrium.agent.opening import TurnOpener
+from atrium.agent.replay import Replay
+from atrium.agent.resolve import Resolver
+from atrium.agent.store import AgentStore
+from atrium.agent.turn import TurnService
+from atrium.bootstrap import Runtime
+from atrium.http import logs
+from atrium.kernel.errors import AtriumError
+from atrium.kernel.ids import RunId, TenantId
+from atrium.runs.service import RunService
+from atrium.runs.store import RunStore
+from atrium.sessions.store import SessionStore
+from atrium.tenants.context import TenantContext
+from atrium.tools.registry import ToolRegistry
+from atrium.usage.store import LedgerStore
+
+
+def run_store(runtime: Runtime, tenant_id: TenantId) -> RunStore:
+    return RunStore(runtime.tenant_table(tenant_id), runtime.tenant_blobs(tenant_id))
+
+
+def run_service(runtime: Runtime, context: TenantContext) -> RunService:
+    return RunService(context, run_store(runtime, context.tenant_id))
+
+
+def replay(runtime: Runtime, tenant_id: TenantId, run_id: RunId, *, after: int) -> Replay:
+    return Replay(run_store(runtime, tenant_id), run_id, after)
+
+
+def turn_service(runtime: Runtime, context: TenantContext) -> TurnService:
+    """Return the turns of one caller."""
+    table = runtime.tenant_table(context.tenant_id)
+    runs, sessions = run_store(runtime, context.tenant_id), SessionStore(table)
+    closer = RunCloser(runs, sessions, LedgerStore(table), runtime.clock)
+    resolver = Resolver(context, AgentStore(table), sessions, runs, runtime.default_agents)
+    opener = TurnOpener(
+        context=context,
+        resolver=resolver,
+        sessions=sessions,
+        runs=runs,
+        closer=closer,
+        clock=runtime.clock,
+        provider_for=runtime.providers.find,
+        tools=ToolRegistry(),
+        max_seconds=runtime.settings.max_turn_seconds,
+    )
+    return TurnService(resolver, opener, closer, runs, runtime.clock, _log_defect)
+
+
+def _log_defect(error: BaseException) -> None:
+    if isinstance(error, AtriumError):
+        logs.logger().warning("run failed", code=error.code, internal=error.internal)
+    else:
+        logs.logger().error("run failed", error=type(error).__name__, exc_info=error)

@@ -1,0 +1,39 @@
+"""The sweeper: every minute it closes the runs whose function died (`atrium.agent.sweep`)."""
+
+from typing import Any
+
+from atrium.agent.closing import RunCloser
+from atrium.agent.sweep import sweep
+from atrium.bootstrap import Runtime, runtime
+from atrium.kernel.errors import AtriumError
+from atrium.kernel.ids import TenantId
+from atrium.runs.store import RunStore
+from atrium.sessions.store import SessionStore
+from atrium.storage.sweep import list_open_runs
+from atrium.usage.store import LedgerStore
+from aws_lambda_powertools import Logger
+
+logger = Logger(service="sweep")
+
+
+def handler(_event: dict[str, Any], _context: object) -> dict[str, int]:
+    """Close what lapsed; the answer counts. A tenant that could not be dealt with is met again next minute."""
+    return sweep_runs(runtime())
+
+
+def sweep_runs(source: Runtime) -> dict[str, int]:
+    """Sweep once over a runtime."""
+
+    def closer_for(tenant_id: TenantId) -> RunCloser:
+        table = source.tenant_table(tenant_id)
+        runs = RunStore(table, source.tenant_blobs(tenant_id))
+        return RunCloser(runs, SessionStore(table), LedgerStore(table), source.clock)
+
+    report = sweep(list_open_runs(source.table), closer_for, _log_failure)
+    logger.info("swept", open_runs=report.open_runs, closed=report.closed, failed=report.failed)
+    return {"open_runs": report.open_runs, "closed": report.closed, "failed": report.failed}
+
+
+def _log_failure(error: BaseException) -> None:
+    internal = error.internal if isinstance(error, AtriumError) else ""
+    logger.warning("a run could not be closed", error=type(error).__name__, internal=internal)

@@ -1,0 +1,99 @@
+"""`/v1/sessions` and their messages."""
+
+from typing import Annotated
+
+from atrium.agent.store import AgentStore
+from atrium.bootstrap import Runtime
+from atrium.http.dependencies import PageDep, RuntimeDep, TenantDep, require
+from atrium.http.idempotency import IdempotentRoute
+from atrium.http.models import ListOf, id_pattern
+from atrium.http.pages import list_scope, page_request, render_page
+from atrium.http.responses import problem_responses
+from atrium.kernel.errors import NotFound
+from atrium.kernel.ids import AgentId, is_id
+from atrium.runs.store import RunStore
+from atrium.sessions.service import SessionService
+from atrium.sessions.store import SessionStore
+from atrium.tenants.context import TenantContext
+from fastapi import APIRouter, Path, Response
+
+from functions.sessions.models import (
+    MessageAnswer,
+    SessionAnswer,
+    SessionBody,
+    SessionPatch,
+    render_message,
+    render_session,
+)
+
+router = APIRouter(tags=["sessions"], route_class=IdempotentRoute)
+SessionPath = Annotated[str, Path(pattern=id_pattern("ses"))]
+_READ, _WRITE = [require("sessions:read")], [require("sessions:write")]
+
+
+def _service(runtime: Runtime, tenant: TenantContext) -> SessionService:
+    table, blobs = runtime.tenant_table(tenant.tenant_id), runtime.tenant_blobs(tenant.tenant_id)
+    return SessionService(tenant, SessionStore(table), RunStore(table, blobs), runtime.clock)
+
+
+def _known_agent(runtime: Runtime, tenant: TenantContext, agent_id: str | None) -> AgentId | None:
+    """Return the agent's id; `NotFound` if the tenant has no such agent."""
+    if agent_id is None:
+        return None
+    store = AgentStore(runtime.tenant_table(tenant.tenant_id))
+    agent = store.get(AgentId(agent_id)) if is_id(agent_id, "agt") else None
+    if agent is None:
+        raise NotFound("there is no such agent")
+    return agent.id
+
+
+@router.get("/v1/sessions", dependencies=_READ)
+def list_sessions(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[SessionAnswer]:
+    """List sessions by last activity, newest first: your own, or with `admin` all of the tenant's."""
+    scope = list_scope(tenant, "sessions")
+    found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
+    return render_page(found.map(render_session), runtime.cursors, scope=scope)
+
+
+@router.post("/v1/sessions", status_code=201, dependencies=_WRITE, responses=problem_responses(404))
+def create_session(body: SessionBody, tenant: TenantDep, runtime: RuntimeDep, response: Response) -> SessionAnswer:
+    """Create an empty session."""
+    agent_id = _known_agent(runtime, tenant, body.agent_id)
+    session = _service(runtime, tenant).create(
+        title=body.title, agent_id=agent_id, metadata=body.metadata, end_user=body.end_user or ""
+    )
+    response.headers["Location"] = f"{runtime.settings.public_url}/v1/sessions/{session.id}"
+    return render_session(session)
+
+
+@router.get("/v1/sessions/{session_id}", dependencies=_READ, responses=problem_responses(404))
+def get_session(session_id: SessionPath, tenant: TenantDep, runtime: RuntimeDep) -> SessionAnswer:
+    """Return a session."""
+    return render_session(_service(runtime, tenant).get(session_id))
+
+
+@router.patch("/v1/sessions/{session_id}", dependencies=_WRITE, responses=problem_responses(404))
+def update_session(
+    session_id: SessionPath, body: SessionPatch, tenant: TenantDep, runtime: RuntimeDep
+) -> SessionAnswer:
+    """Rename a session, or change its agent or metadata."""
+    changes = {name: getattr(body, name) for name in body.model_fields_set}
+    if "agent_id" in changes:
+        changes["agent_id"] = _known_agent(runtime, tenant, body.agent_id)
+    return render_session(_service(runtime, tenant).change(session_id, changes))
+
+
+@router.delete("/v1/sessions/{session_id}", status_code=204, dependencies=_WRITE, responses=problem_responses(404))
+def delete_session(session_id: SessionPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
+    """Delete a session with its messages and runs. What was used stays in the usage figures."""
+    _service(runtime, tenant).delete(session_id)
+
+
+@router.get("/v1/sessions/{session_id}/messages", dependencies=_READ, responses=problem_responses(404))
+def list_messages(
+    session_id: SessionPath, tenant: TenantDep, runtime: RuntimeDep, page: PageDep
+) -> ListOf[MessageAnswer]:
+    """List a session's messages, oldest first."""
+    scope = list_scope(tenant, "messages", session_id=session_id)
+    found = _service(runtime, tenant).list_messages(session_id, page_request(page, runtime.cursors, scope=scope))
+    return render_page(found.map(render_message), runtime.cursors, scope=scope)

@@ -1,0 +1,119 @@
+"""What a turn needs to know before it is opened, read in one parallel wave: tenant, agent, session, history."""
+
+from collections.abc import Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from atrium.agent.history import RUNS_READ
+from atrium.agent.model import AgentConfig
+from atrium.agent.request import TurnRequest
+from atrium.agent.store import AgentStore
+from atrium.kernel.errors import ModelNotAllowed, NotFound, ProviderUnsupported, ValidationFailed
+from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id, own_ulid
+from atrium.kernel.pagination import PageRequest
+from atrium.llm.catalogue import ModelInfo, find_model
+from atrium.runs.model import Run
+from atrium.runs.store import RunStore
+from atrium.sessions.model import Session
+from atrium.sessions.store import SessionStore
+from atrium.tenants.context import TenantContext
+from atrium.tenants.plans import PLANS
+
+type DefaultAgents = MutableMapping[TenantId, AgentId]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Everything that was read, checked against what the caller may use. `runs` are the session's, newest first."""
+
+    agent: AgentConfig
+    model: ModelInfo
+    session: Session | None
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """Reads for one caller's turn. `default_agents` is a memory of the process: a guess, checked by each read."""
+
+    context: TenantContext
+    agents: AgentStore
+    sessions: SessionStore
+    runs: RunStore
+    default_agents: DefaultAgents
+
+    def resolve(self, request: TurnRequest) -> Resolved:
+        """Return what the turn needs; `NotFound`, `ModelNotAllowed`, `ProviderUnsupported`, `ValidationFailed`."""
+        wanted_agent, session_id = _checked_ids(request)
+        guess = wanted_agent or self.default_agents.get(self.context.tenant_id)
+        with ThreadPoolExecutor(3, thread_name_prefix="resolve") as pool:
+            head = pool.submit(self.sessions.get, session_id) if session_id else None
+            history = pool.submit(self.read_history, session_id) if session_id else None
+            tenant, agent = self.agents.get_with_tenant(guess)
+            session = head.result() if head else None
+            runs = history.result() if history else ()
+        if session_id and (session is None or not self._may_see(session)):
+            raise NotFound("there is no such session")
+        chosen = wanted_agent or (session.agent_id if session else None) or self._default(tenant)
+        if agent is None or agent.id != chosen:
+            agent = self.agents.get(chosen)
+        if agent is None:
+            raise NotFound("there is no such agent")
+        if session and not _is_fresh(session, runs):
+            runs = self.read_history(session.id)
+        return Resolved(agent, choose_model(self.context, agent, request), session, runs)
+
+    def read_history(self, session_id: SessionId) -> tuple[Run, ...]:
+        page = PageRequest(RUNS_READ)
+        return tuple(self.runs.list_by_session(session_id, page, newest_first=True).items)
+
+    def _may_see(self, session: Session) -> bool:
+        return session.owner == self.context.owner or self.context.principal.sees_all
+
+    def _default(self, tenant: Mapping[str, Any]) -> AgentId:
+        default = tenant.get("default_agent_id")
+        if not default:
+            raise NotFound("the tenant has no default agent; create one, or name an agent_id")
+        self.default_agents[self.context.tenant_id] = AgentId(default)
+        return AgentId(default)
+
+
+def _checked_ids(request: TurnRequest) -> tuple[AgentId | None, SessionId | None]:
+    if request.agent_id is not None and not is_id(request.agent_id, "agt"):
+        raise NotFound("there is no such agent")
+    if request.session_id is not None and not is_id(request.session_id, "ses"):
+        raise NotFound("there is no such session")
+    agent_id = AgentId(request.agent_id) if request.agent_id else None
+    return agent_id, SessionId(request.session_id) if request.session_id else None
+
+
+def _is_fresh(session: Session, runs: tuple[Run, ...]) -> bool:
+    """Tell whether the history was read no earlier than the head's last turn ended."""
+    newest = own_ulid(runs[0].id) if runs else ""
+    return session.turn is not None or (newest == session.last_run_ulid and not (runs and runs[0].is_open))
+
+
+def choose_model(context: TenantContext, agent: AgentConfig, request: TurnRequest) -> ModelInfo:
+    """Return the model of a turn: the caller's choice, or the agent's; checked against plan and provider."""
+    return check_model(context, request.provider, request.model or agent.model, agent.temperature is not None)
+
+
+def check_model(context: TenantContext, provider: str | None, model: str, has_temperature: bool) -> ModelInfo:
+    """Return a model that the tenant may use; `ModelNotAllowed`, `ProviderUnsupported`, `ValidationFailed`."""
+    entry = find_model(model)
+    if entry is None:
+        raise ValidationFailed("the model is not in the catalogue", extensions=_field("model", "unknown model"))
+    if provider is not None and provider != entry.vendor:
+        raise ProviderUnsupported(f"the model {entry.id} is not served by that provider")
+    if entry.size not in PLANS[context.plan].models:
+        raise ModelNotAllowed(f"the plan {context.plan} does not include the model {entry.id}")
+    if has_temperature and not entry.accepts_temperature:
+        raise ValidationFailed(
+            f"the model {entry.id} takes no temperature", extensions=_field("temperature", "not taken by this model")
+        )
+    return entry
+
+
+def _field(name: str, message: str) -> dict[str, list[dict[str, object]]]:
+    return {"errors": [{"loc": ["body", name], "msg": message, "type": "value_error"}]}

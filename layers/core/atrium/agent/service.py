@@ -1,0 +1,113 @@
+"""A tenant's agents: created, changed, listed, deleted; names unique, one default, models that the plan has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from atrium.agent.model import AgentConfig
+from atrium.agent.resolve import check_model
+from atrium.agent.store import AgentStore
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import CountExceeded, NotFound, ValidationFailed
+from atrium.kernel.ids import AgentId, is_id, mint_agent_id
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.llm.catalogue import DEFAULT_MODEL
+from atrium.tenants.context import TenantContext
+from atrium.tenants.plans import PLANS, UNLIMITED
+from atrium.tools.registry import BUILT_IN
+
+DEFAULT_AGENT_NAME = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """An agent, and whether it is the tenant's default."""
+
+    agent: AgentConfig
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AgentService:
+    """What one caller can do with agents. Scopes are checked by the routes."""
+
+    context: TenantContext
+    store: AgentStore
+    clock: Clock
+
+    def create(self, fields: Mapping[str, Any], *, is_default: bool) -> AgentView:
+        """Record an agent; `Conflict` (name), `ModelNotAllowed`, `ValidationFailed`, `CountExceeded`."""
+        self._check_count()
+        now = self.clock()
+        agent = AgentConfig(**{"id": mint_agent_id(now), "created_at": now, "updated_at": now, **fields})
+        agent = self._checked(agent)
+        self.store.create(agent, make_default=is_default)
+        return AgentView(agent, is_default)
+
+    def get(self, agent_id: str) -> AgentView:
+        if not is_id(agent_id, "agt"):
+            raise NotFound("there is no such agent")
+        tenant, agent = self.store.get_with_tenant(AgentId(agent_id))
+        if agent is None:
+            raise NotFound("there is no such agent")
+        return AgentView(agent, tenant.get("default_agent_id") == agent.id)
+
+    def list(self, page: PageRequest) -> Page[AgentView]:
+        tenant, _ = self.store.get_with_tenant(None)
+        default = tenant.get("default_agent_id")
+        return self.store.list(page).map(lambda agent: AgentView(agent, agent.id == default))
+
+    def change(self, agent_id: str, fields: Mapping[str, Any], *, is_default: bool | None) -> AgentView:
+        """Change fields; the default is moved by making another agent the default, never by clearing it."""
+        current = self.get(agent_id)
+        if is_default is False and current.is_default:
+            raise ValidationFailed("make another agent the default instead")
+        changed = self._checked(replace(current.agent, **fields, updated_at=self.clock()))
+        make_default = is_default is True and not current.is_default
+        self.store.replace(changed, old_name=current.agent.name, make_default=make_default)
+        return AgentView(changed, current.is_default or make_default)
+
+    def delete(self, agent_id: str) -> None:
+        """Delete an agent; `Conflict` for the default one. Sessions that name it fall back to the default."""
+        self.store.delete(self.get(agent_id).agent)
+
+    def _checked(self, agent: AgentConfig) -> AgentConfig:
+        entry = check_model(self.context, agent.provider or None, agent.model, agent.temperature is not None)
+        unknown = sorted(set(agent.tools) - {tool.name for tool in BUILT_IN})
+        if unknown:
+            raise ValidationFailed(f"there is no tool named {unknown[0]}")
+        if agent.max_tokens > entry.output_tokens_max:
+            raise ValidationFailed(f"the model {entry.id} writes at most {entry.output_tokens_max} tokens")
+        return replace(agent, provider=entry.vendor)
+
+    def _check_count(self) -> None:
+        limit = PLANS[self.context.plan].limits["agents"]
+        if limit == UNLIMITED:
+            return
+        used, position = 0, None
+        while used < limit:
+            page = self.store.list(PageRequest(100, position))
+            used, position = used + len(page.items), page.position
+            if position is None:
+                break
+        if used >= limit:
+            raise CountExceeded(
+                f"the plan allows {limit} agents",
+                extensions={"limit": "agents", "used": used, "max": int(limit), "resets_at": None},
+            )
+
+
+def default_agent(clock: Clock) -> AgentConfig:
+    """Return the agent that every new tenant starts with: the small model, with the built-in tools."""
+    now = clock()
+    return AgentConfig(
+        id=mint_agent_id(now),
+        name=DEFAULT_AGENT_NAME,
+        provider="anthropic",
+        model=DEFAULT_MODEL,
+        created_at=now,
+        updated_at=now,
+        description="The agent that answers when a call names none.",
+        system_prompt="You are a helpful assistant. Answer briefly and truthfully; use your tools where they help.",
+        tools=tuple(tool.name for tool in BUILT_IN),
+    )

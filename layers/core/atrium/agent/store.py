@@ -1,0 +1,139 @@
+"""Agents in the table, each with a marker that keeps its name unique in the tenant.
+
+Which agent is the default is one attribute of the tenant's item, so there is never more than one. Every
+change raises the tenant's `config_version` in the same transaction.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from atrium.agent.model import AgentConfig
+from atrium.kernel.clock import format_time, parse_time
+from atrium.kernel.errors import Conflict, NotFound
+from atrium.kernel.ids import AgentId
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.storage import keys
+from atrium.storage.failures import TransactionRefused
+from atrium.storage.queries import Query
+from atrium.storage.table import TenantTable
+from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
+
+_NAME_TAKEN = "another agent has this name"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStore:
+    """Every access to one tenant's agents."""
+
+    table: TenantTable
+
+    def create(self, agent: AgentConfig, *, make_default: bool) -> None:
+        """Record an agent; `Conflict` if its name is taken."""
+        operations: list[Operation] = [
+            Put(keys.agent_name(agent.name), {"agent_id": agent.id}, NEW),
+            Put(keys.agent(agent.id), _item(agent), NEW),
+            _raise_version(agent.id if make_default else None),
+        ]
+        self._transact(operations, {0: Conflict(_NAME_TAKEN), 2: NotFound()})
+
+    def replace(self, agent: AgentConfig, *, old_name: str, make_default: bool) -> None:
+        """Write a changed agent; `Conflict` if its new name is taken, `NotFound` if it was deleted meanwhile."""
+        operations: list[Operation] = [
+            Put(keys.agent(agent.id), _item(agent), EXISTS),
+            _raise_version(agent.id if make_default else None),
+        ]
+        if agent.name != old_name:
+            operations.append(Put(keys.agent_name(agent.name), {"agent_id": agent.id}, NEW))
+            operations.append(Delete(keys.agent_name(old_name), "#agent_id = :agent", {"agent": agent.id}))
+        self._transact(operations, {0: NotFound(), 1: NotFound(), 2: Conflict(_NAME_TAKEN), 3: Conflict()})
+
+    def delete(self, agent: AgentConfig) -> None:
+        """Remove an agent and free its name; `Conflict` if it is the default."""
+        operations: list[Operation] = [
+            Delete(keys.agent(agent.id), EXISTS),
+            Delete(keys.agent_name(agent.name), "#agent_id = :agent", {"agent": agent.id}),
+            Update(
+                keys.tenant(),
+                "SET #config_version = #config_version + :one",
+                "attribute_not_exists(#default_agent_id) OR #default_agent_id <> :agent",
+                {"one": 1, "agent": agent.id},
+            ),
+        ]
+        refusal = Conflict("the default agent cannot be deleted; make another one the default first")
+        self._transact(operations, {0: NotFound(), 1: Conflict(), 2: refusal})
+
+    def get(self, agent_id: AgentId) -> AgentConfig | None:
+        item = self.table.get(keys.agent(agent_id))
+        return read_agent(item) if item else None
+
+    def get_with_tenant(self, agent_id: AgentId | None) -> tuple[Mapping[str, Any], AgentConfig | None]:
+        """Read the tenant's item, and an agent's with it, in one call."""
+        wanted = [keys.tenant()] + ([keys.agent(agent_id)] if agent_id else [])
+        found = self.table.batch_get(wanted)
+        tenant = found.get(keys.tenant())
+        if tenant is None:
+            raise NotFound("there is no such tenant")
+        item = found.get(keys.agent(agent_id)) if agent_id else None
+        return tenant, read_agent(item) if item else None
+
+    def list(self, page: PageRequest) -> Page[AgentConfig]:
+        """List the tenant's agents, oldest first."""
+        query = Query("", prefix="AGENT#", limit=page.limit, position=page.position)
+        return self.table.query(query).map(read_agent)
+
+    def _transact(self, operations: list[Operation], refusals: Mapping[int, Exception]) -> None:
+        try:
+            self.table.transact(operations)
+        except TransactionRefused as error:
+            raise refusals[min(error.failed)] from error
+
+
+def _raise_version(default: AgentId | None) -> Update:
+    expression, values = "SET #config_version = #config_version + :one", {"one": 1}
+    if default is None:
+        return Update(keys.tenant(), expression, EXISTS, values)
+    return Update(keys.tenant(), f"{expression}, #default_agent_id = :agent", EXISTS, {**values, "agent": default})
+
+
+def _item(agent: AgentConfig) -> dict[str, Any]:
+    return {
+        "id": agent.id,
+        "name": agent.name,
+        "description": agent.description or None,
+        "provider": agent.provider,
+        "model": agent.model,
+        "system_prompt": agent.system_prompt or None,
+        "tools": list(agent.tools),
+        "max_tokens": agent.max_tokens,
+        "temperature": agent.temperature,
+        "max_iterations": agent.max_iterations,
+        "require_done_tool": agent.require_done_tool,
+        "compaction_profile": agent.compaction_profile,
+        "knowledge": list(agent.knowledge),
+        "limits": dict(agent.limits),
+        "created_at": format_time(agent.created_at),
+        "updated_at": format_time(agent.updated_at),
+    }
+
+
+def read_agent(item: Mapping[str, Any]) -> AgentConfig:
+    """Return the agent of an item."""
+    return AgentConfig(
+        id=AgentId(item["id"]),
+        name=item["name"],
+        description=item.get("description", ""),
+        provider=item["provider"],
+        model=item["model"],
+        system_prompt=item.get("system_prompt", ""),
+        tools=tuple(item["tools"]),
+        max_tokens=item["max_tokens"],
+        temperature=item.get("temperature"),
+        max_iterations=item["max_iterations"],
+        require_done_tool=item["require_done_tool"],
+        compaction_profile=item.get("compaction_profile"),
+        knowledge=tuple(item["knowledge"]),
+        limits=item["limits"],
+        created_at=parse_time(item["created_at"]),
+        updated_at=parse_time(item["updated_at"]),
+    )

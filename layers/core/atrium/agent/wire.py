@@ -1,0 +1,100 @@
+"""The events of a run as clients see them: numbered without a gap, in the field names of the contract.
+
+`start`, `usage`, `final` and `error` are made from the run's own record, live and in a replay alike.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from atrium.agent.steps import LoopEvent, TextPiece, ThinkingPiece, ToolAnswered, ToolCalled
+from atrium.llm.catalogue import format_cost
+from atrium.llm.model import Text
+from atrium.runs.model import Run, RunEvent, Spend
+
+
+@dataclass(slots=True)
+class Sequencer:
+    """Gives each loop event its number."""
+
+    after: int
+
+    @property
+    def last(self) -> int:
+        return self.after
+
+    def number(self, piece: LoopEvent) -> RunEvent:
+        self.after += 1
+        kind, data = _describe(piece)
+        return RunEvent(self.after, kind, data)
+
+
+def _describe(piece: LoopEvent) -> tuple[str, dict[str, Any]]:
+    match piece:
+        case TextPiece(text):
+            return "text", {"content": text}
+        case ThinkingPiece(text):
+            return "thinking", {"content": text}
+        case ToolCalled(call):
+            return "tool_call", {"tool_call_id": call.id, "tool": call.name, "args": dict(call.input)}
+        case ToolAnswered(call, answer):
+            return "tool_result", {
+                "tool_call_id": call.id,
+                "tool": call.name,
+                "result": answer.content,
+                "is_error": answer.is_error,
+            }
+        case _:
+            assert_never(piece)
+
+
+def start_event(run: Run) -> RunEvent:
+    return RunEvent(1, "start", {"session_id": run.session_id, "run_id": run.id, "model": run.model})
+
+
+def closing_events(run: Run) -> Iterator[RunEvent]:
+    """Yield how an ended run closes its stream: `usage` and `final`, or `error` (code and detail)."""
+    outcome = run.outcome
+    if outcome is None:
+        return
+    after = outcome.last_sequence
+    if outcome.error is not None:
+        yield RunEvent(after + 1, "error", {"code": outcome.error.code, "detail": outcome.error.detail})
+        return
+    yield RunEvent(after + 1, "usage", usage_fields(outcome.spend))
+    yield RunEvent(
+        after + 2,
+        "final",
+        {
+            "message_id": answer_id(run),
+            "content": answer_text(run),
+            "stop_reason": outcome.stop_reason,
+            "degraded": outcome.degraded,
+        },
+    )
+
+
+def usage_fields(spend: Spend) -> dict[str, Any]:
+    """Return `usage` as the contract has it; money to six decimals."""
+    tokens = spend.tokens
+    return {
+        "input_tokens": tokens.input_tokens,
+        "output_tokens": tokens.output_tokens,
+        "cache_read_tokens": tokens.cache_read_tokens,
+        "cache_write_tokens": tokens.cache_write_tokens,
+        "tool_calls": spend.tool_call_count,
+        "cost_usd": format_cost(spend.cost_nanos),
+    }
+
+
+def answer_id(run: Run) -> str | None:
+    """Return the id of the last message of the assistant; None where it said nothing."""
+    answers = [message.id for message in run.messages if message.role == "assistant"]
+    return answers[-1] if answers else None
+
+
+def answer_text(run: Run) -> str:
+    """Return the whole text of the answer, as its pieces were streamed: steps are parted by an empty line."""
+    steps = [message for message in run.messages if message.role == "assistant"]
+    texts = ["".join(block.text for block in step.content if isinstance(block, Text)) for step in steps]
+    return "\n\n".join(text for text in texts if text)

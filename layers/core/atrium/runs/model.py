@@ -1,0 +1,120 @@
+"""What a run is, from its first write to its last, and the messages that it holds.
+
+A run begins with the user's message and a lease; one conditional write ends it, with everything that it
+produced. Whoever makes that write (the worker, or the sweeper after it) decides; nobody can again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from atrium.kernel.ids import AgentId, MessageId, RunId, SessionId, session_of
+from atrium.llm.model import Block, Text, Usage
+
+type RunStatus = Literal["queued", "running", "waiting_approval", "succeeded", "failed", "cancelled"]
+type MessageRole = Literal["user", "assistant", "tool"]
+
+LEASE_SECONDS = 45
+RENEW_SECONDS = 15
+CANCEL_POLL_SECONDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a session. Role `tool` carries the results of the assistant's tool calls before it."""
+
+    id: MessageId
+    role: MessageRole
+    content: tuple[Block, ...]
+    created_at: datetime
+
+    @property
+    def text(self) -> str:
+        return "".join(block.text for block in self.content if isinstance(block, Text))
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What a run used so far: tokens, tool calls by tool, and money in nano-dollars."""
+
+    tokens: Usage = field(default_factory=Usage)
+    tool_calls: Mapping[str, int] = field(default_factory=dict)
+    cost_nanos: int = 0
+
+    @property
+    def tool_call_count(self) -> int:
+        return sum(self.tool_calls.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """Why a run failed, in public words: a code of the catalogue and its detail."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """An event of a run as clients see it; `sequence` begins at 1 and has no gap."""
+
+    sequence: int
+    type: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. `tail` holds the events that were not yet stored in batches of their own."""
+
+    status: RunStatus
+    stop_reason: str | None
+    spend: Spend
+    messages: tuple[Message, ...] = ()
+    tail: tuple[RunEvent, ...] = ()
+    last_sequence: int = 1
+    iterations: int = 0
+    error: RunError | None = None
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A recorded turn. `owner` is the principal that made it; `outcome` is None while it is open."""
+
+    id: RunId
+    owner: str
+    agent_id: AgentId
+    provider: str
+    model: str
+    status: RunStatus
+    question: Message
+    started_at: datetime
+    lease_until: datetime | None = None
+    ended_at: datetime | None = None
+    cancel_requested: bool = False
+    end_user: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    spend: Spend = field(default_factory=Spend)
+    outcome: Outcome | None = None
+
+    @property
+    def session_id(self) -> SessionId:
+        return session_of(self.id)
+
+    @property
+    def is_open(self) -> bool:
+        return self.outcome is None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The question and what came of it, oldest first."""
+        return (self.question, *(self.outcome.messages if self.outcome else ()))
+
+    def lease_is_over(self, now: datetime) -> bool:
+        return self.lease_until is not None and self.lease_until < now
+
+    def ended(self, outcome: Outcome, at: datetime) -> "Run":
+        """Return this run as the outcome leaves it."""
+        return replace(self, status=outcome.status, outcome=outcome, spend=outcome.spend, ended_at=at, lease_until=None)

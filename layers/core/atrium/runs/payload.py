@@ -1,0 +1,69 @@
+"""A run's bulk: JSON, compressed, inside the item up to 32 kB and in S3 beyond.
+
+Compression is not only for size: an answer and the events that brought it hold the same words, and a
+write unit is 1 kB.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from atrium.kernel.clock import format_time, parse_time
+from atrium.kernel.ids import MessageId
+from atrium.runs.blocks import decode_blocks, encode_blocks
+from atrium.runs.model import Message, RunEvent
+from atrium.storage.blobs import INLINE_BYTES_MAX, TenantBlobs
+
+_EXCERPT_CHARACTERS = 500
+_SURROGATES = "surrogatepass"  # JSON may hold half a pair; what came in goes out
+
+
+def pack(content: object) -> bytes:
+    return zlib.compress(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", _SURROGATES))
+
+
+def unpack(raw: bytes) -> Any:
+    return json.loads(zlib.decompress(raw).decode("utf-8", _SURROGATES))
+
+
+def store_payload(blobs: TenantBlobs, name: str, reference: str, content: object) -> dict[str, Any]:
+    """Return the attributes that hold the content under `name`; large content is put to S3 first.
+
+    The same reference is written again by a retry, with the same content.
+    """
+    raw = pack(content)
+    if len(raw) <= INLINE_BYTES_MAX:
+        return {name: raw}
+    blobs.put(reference, raw, content_type="application/zlib")
+    return {f"{name}_ref": reference, f"{name}_excerpt": json.dumps(content)[:_EXCERPT_CHARACTERS]}
+
+
+def load_payload(blobs: TenantBlobs, name: str, item: Mapping[str, Any]) -> Any:
+    """Return the content that `store_payload` put away, or None where there is none."""
+    if name in item:
+        return unpack(item[name])
+    if f"{name}_ref" in item:
+        return unpack(blobs.get(item[f"{name}_ref"]))
+    return None
+
+
+def encode_message(message: Message) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "role": message.role,
+        "at": format_time(message.created_at),
+        "content": encode_blocks(message.content),
+    }
+
+
+def decode_message(data: dict[str, Any]) -> Message:
+    return Message(MessageId(data["id"]), data["role"], decode_blocks(data["content"]), parse_time(data["at"]))
+
+
+def encode_events(events: tuple[RunEvent, ...] | list[RunEvent]) -> list[list[Any]]:
+    return [[event.sequence, event.type, dict(event.data)] for event in events]
+
+
+def decode_events(data: list[list[Any]]) -> tuple[RunEvent, ...]:
+    return tuple(RunEvent(sequence, kind, fields) for sequence, kind, fields in data)

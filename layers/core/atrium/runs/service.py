@@ -1,0 +1,53 @@
+"""Runs as a caller may see them: his own, or with `admin` all of the tenant's."""
+
+from dataclasses import dataclass
+from typing import cast, get_args
+
+from atrium.kernel.errors import NotFound
+from atrium.kernel.ids import RunId, SessionId, is_id
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.runs.model import Run, RunStatus
+from atrium.runs.store import RunStore
+from atrium.tenants.context import TenantContext
+
+STATUSES = cast("tuple[RunStatus, ...]", get_args(RunStatus.__value__))
+
+
+@dataclass(frozen=True, slots=True)
+class RunService:
+    """What one caller can do with recorded runs."""
+
+    context: TenantContext
+    runs: RunStore
+
+    def get(self, run_id: str) -> Run:
+        """Return a run that the caller may see; `NotFound` for any other."""
+        run = self.runs.get(RunId(run_id)) if is_id(run_id, "run") else None
+        if run is None or not self._may_see(run):
+            raise NotFound("there is no such run")
+        return run
+
+    def cancel(self, run_id: str) -> Run:
+        """Ask a run to stop; its worker sees it within seconds. An ended run stays as it is."""
+        run = self.get(run_id)
+        if not run.is_open:
+            return run
+        return self.runs.request_cancel(run.id) or run
+
+    def list(self, page: PageRequest, *, session_id: str | None, status: RunStatus | None) -> Page[Run]:
+        """List runs, newest first. A page of a filtered list may be short and still have a next one."""
+        found = self._list(page, session_id)
+        kept = [run for run in found.items if self._may_see(run) and status in {None, run.status}]
+        return Page(kept, found.position)
+
+    def _list(self, page: PageRequest, session_id: str | None) -> Page[Run]:
+        if session_id is not None:
+            if not is_id(session_id, "ses"):
+                return Page([], None)
+            return self.runs.list_by_session(SessionId(session_id), page, newest_first=True)
+        if self.context.principal.sees_all:
+            return self.runs.list_all(page)
+        return self.runs.list_by_owner(self.context.owner, page)
+
+    def _may_see(self, run: Run) -> bool:
+        return run.owner == self.context.owner or self.context.principal.sees_all

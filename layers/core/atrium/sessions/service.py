@@ -1,0 +1,111 @@
+"""Sessions as a caller may see them: his own, or with `admin` all of the tenant's. Anything else is not there."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import NotFound
+from atrium.kernel.ids import AgentId, SessionId, is_id, mint_session_id
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.runs.model import Message, Run
+from atrium.runs.store import RunStore
+from atrium.sessions.model import Session
+from atrium.sessions.purge import purge_runs
+from atrium.sessions.store import SessionStore
+from atrium.storage import keys
+from atrium.tenants.context import TenantContext
+
+
+@dataclass(frozen=True, slots=True)
+class SessionService:
+    """What one caller can do with sessions."""
+
+    context: TenantContext
+    sessions: SessionStore
+    runs: RunStore
+    clock: Clock
+
+    def create(
+        self, *, title: str | None, agent_id: AgentId | None, metadata: Mapping[str, Any], end_user: str = ""
+    ) -> Session:
+        """Create an empty session of the caller's."""
+        now = self.clock()
+        session = Session(
+            id=mint_session_id(now),
+            owner=self.context.owner,
+            title=title,
+            agent_id=agent_id,
+            end_user=end_user,
+            metadata=metadata,
+            message_count=0,
+            turn_count=0,
+            created_at=now,
+            updated_at=now,
+            last_active_at=now,
+        )
+        self.sessions.create(session)
+        return session
+
+    def get(self, session_id: str) -> Session:
+        """Return a session that the caller may see; `NotFound` for any other."""
+        session = self.sessions.get(SessionId(session_id)) if is_id(session_id, "ses") else None
+        if session is None or not self.may_see(session.owner):
+            raise NotFound("there is no such session")
+        return session
+
+    def may_see(self, owner: str) -> bool:
+        return owner == self.context.owner or self.context.principal.sees_all
+
+    def list(self, page: PageRequest) -> Page[Session]:
+        """List the sessions that the caller may see, by last activity, newest first."""
+        if self.context.principal.sees_all:
+            return self.sessions.list_all(page)
+        return self.sessions.list_by_owner(self.context.owner, page)
+
+    def change(self, session_id: str, changes: Mapping[str, Any]) -> Session:
+        """Change title, agent or metadata; None clears one."""
+        session = self.get(session_id)
+        stored = {**changes, "metadata": json.dumps(changes["metadata"] or {})} if "metadata" in changes else changes
+        changed = self.sessions.change(session.id, stored, now=self.clock()) if changes else session
+        if changed is None:
+            raise NotFound("there is no such session")
+        return changed
+
+    def delete(self, session_id: str) -> None:
+        """Delete a session with its runs, events and blobs. It is gone for everyone at once; a turn that runs
+        in it ends without a trace but its ledger entry. Repeating after a crash finishes the work."""
+        session = self.get(session_id)
+        self.sessions.mark_deleted(session.id, now=self.clock())
+        purge_runs(self.runs, session.id)
+        self.sessions.remove(session.id)
+
+    def list_messages(self, session_id: str, page: PageRequest) -> Page[tuple[Run, Message]]:
+        """List a session's messages, oldest first; those of a turn that runs end with its question."""
+        session = self.get(session_id)
+        position = dict(page.position) if page.position else None
+        skip = int(position.pop("skip")) if position else 0
+        runs = self.runs.list_by_session(session.id, PageRequest(page.limit, position or None), newest_first=False)
+        return _cut(runs, skip, page.limit, position)
+
+
+def _cut(runs: Page[Run], skip: int, limit: int, start: Mapping[str, str] | None) -> Page[tuple[Run, Message]]:
+    """Take messages up to the limit. A position is the last run that was given whole, and how many messages of
+    the next one were given too."""
+    taken: list[tuple[Run, Message]] = []
+    whole = start
+    for run in runs.items:
+        messages = run.messages[skip:]
+        room = limit - len(taken)
+        taken += [(run, message) for message in messages[:room]]
+        if len(messages) > room:
+            return Page(taken, {**(whole or {}), "skip": str(skip + room)})
+        skip = 0
+        whole = _position_of(run)
+    return Page(taken, {**runs.position, "skip": "0"} if runs.position else None)
+
+
+def _position_of(run: Run) -> dict[str, str]:
+    key = keys.run(run.id)
+    return {"pk": key.partition, "sk": key.sort}

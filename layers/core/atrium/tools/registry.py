@@ -1,0 +1,75 @@
+"""Which tools there are, and calling one of them for a model: bounded, and always with an answer."""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from atrium.llm.model import ToolSchema
+from atrium.tools.calculator import CALCULATOR
+from atrium.tools.clock import CURRENT_TIME
+from atrium.tools.model import Tool, ToolContext, ToolRefusal, ToolRetry
+
+BUILT_IN: tuple[Tool[Any], ...] = (CALCULATOR, CURRENT_TIME)
+RESULT_CHARACTERS_MAX = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """What a call gave: always something that can be told to the model."""
+
+    content: str
+    is_error: bool
+    defect: BaseException | None = None
+
+
+class ToolRegistry:
+    """The tools that one agent may call."""
+
+    def __init__(self, tools: Iterable[Tool[Any]] = BUILT_IN) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self._tools)
+
+    def choose(self, names: Iterable[str]) -> "ToolRegistry":
+        """Return the registry of those tools; a name that does not exist any more is left out."""
+        return ToolRegistry(self._tools[name] for name in names if name in self._tools)
+
+    def add(self, tool: Tool[Any]) -> "ToolRegistry":
+        """Return this registry with one more tool."""
+        return ToolRegistry([*self._tools.values(), tool])
+
+    def schemas(self) -> tuple[ToolSchema, ...]:
+        return tuple(ToolSchema(tool.name, tool.description, tool.input_schema()) for tool in self._tools.values())
+
+    def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
+        """Run one call within the tool's time; whatever happens becomes an answer."""
+        tool = self._tools.get(name)
+        if tool is None:
+            return ToolAnswer(f"There is no tool named {name}.", is_error=True)
+        pool = ThreadPoolExecutor(1, thread_name_prefix=f"tool-{name}")
+        try:
+            return _bounded(pool, tool, arguments, context)
+        finally:
+            pool.shutdown(wait=False)
+
+
+def _bounded(
+    pool: ThreadPoolExecutor, tool: Tool[Any], arguments: Mapping[str, Any], context: ToolContext
+) -> ToolAnswer:
+    try:
+        content = pool.submit(tool.call, arguments, context).result(tool.timeout_seconds)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        return ToolAnswer(f"The arguments do not fit: {problems}", is_error=True)
+    except (ToolRetry, ToolRefusal) as error:
+        return ToolAnswer(str(error), is_error=True)
+    except TimeoutError:
+        return ToolAnswer(f"The tool did not answer within {tool.timeout_seconds} s.", is_error=True)
+    except Exception as error:  # noqa: BLE001 - a defect of one tool must not lose the turn
+        return ToolAnswer("The tool failed.", is_error=True, defect=error)
+    return ToolAnswer(content[:RESULT_CHARACTERS_MAX], is_error=False)
