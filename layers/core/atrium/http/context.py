@@ -2,7 +2,6 @@
 
 from starlette.requests import Request
 
-from atrium.http import logs
 from atrium.http.envelope import SCOPE_KEY, Envelope
 from atrium.identity.context import read_authorizer_context
 from atrium.kernel.errors import Unauthenticated
@@ -35,8 +34,4 @@ def read_call(request: Request) -> TenantContext | Caller:
         trace_parent=envelope.trace_parent,
     )
     request.scope[_CALL_KEY] = call
-    if isinstance(call, TenantContext):
-        logs.bind(tenant_id=call.tenant_id, principal_id=call.principal.id)
-    else:
-        logs.bind(principal_id=call.principal.id)
     return call

@@ -32,6 +32,12 @@ async def get_envelope(request: Request) -> Envelope:
     return read_request_envelope(request)
 
 
+async def get_base_url(request: Request) -> str:
+    """Return what stands before a route's path in a link: `PublicUrl`, else the stage's prefix (perhaps empty)."""
+    runtime: Runtime = request.app.state.runtime()
+    return runtime.settings.public_url or read_request_envelope(request).base_path
+
+
 async def get_call(
     request: Request, _bearer: Annotated[object, Security(_BEARER)], _key: Annotated[object, Security(_API_KEY)]
 ) -> TenantContext | Caller:
@@ -68,6 +74,7 @@ async def read_page(
 
 
 RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
+BaseUrlDep = Annotated[str, Depends(get_base_url)]
 EnvelopeDep = Annotated[Envelope, Depends(get_envelope)]
 CallerDep = Annotated[Caller, Depends(get_caller)]
 TenantDep = Annotated[TenantContext, Depends(get_tenant)]

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -19,6 +20,7 @@ type ContextSource = Literal["event", "adapter"]
 
 _TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_BASE_PATH = re.compile(r"/[A-Za-z0-9_-]{1,128}")
 _USER_AGENT_MAX = 256
 SCOPE_KEY = "atrium.envelope"
 
@@ -27,6 +29,7 @@ SCOPE_KEY = "atrium.envelope"
 class Envelope:
     """A call as the gateway describes it. `authorizer` is None where no authorizer let it in.
 
+    `base_path` is what stands before the route's path outside (a stage: `/dev`), empty at a domain's root.
     `ends_at_ms` is the epoch in milliseconds when the function will be stopped, where that is known.
     """
 
@@ -35,6 +38,7 @@ class Envelope:
     source_ip: str = ""
     user_agent: str = ""
     trace_parent: str = ""
+    base_path: str = ""
     ends_at_ms: int | None = None
 
     @property
@@ -54,6 +58,7 @@ def read_envelope(scope: Scope, source: ContextSource, *, now_ms: int) -> Envelo
         source_ip=_text(_mapping(context.get("identity")).get("sourceIp")),
         user_agent=headers.get("user-agent", "")[:_USER_AGENT_MAX],
         trace_parent=trace_parent if _TRACE_PARENT.fullmatch(trace_parent) else "",
+        base_path=_base_path(context, scope),
         ends_at_ms=ends_at_ms,
     )
 
@@ -88,6 +93,12 @@ def _authorizer(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
     found = _mapping(context.get("authorizer"))
     flat = _mapping(found.get("lambda")) or found
     return flat if "principal_type" in flat else None
+
+
+def _base_path(context: Mapping[str, Any], scope: Scope) -> str:
+    outside, inside = unquote(_text(context.get("path"))).rstrip("/"), scope["path"].rstrip("/")
+    before = outside.removesuffix(inside) if outside.endswith(inside) else ""
+    return before if _BASE_PATH.fullmatch(before) else ""
 
 
 def _request_id(context: Mapping[str, Any]) -> str:

@@ -35,6 +35,7 @@ def logger() -> Logger:
         use_rfc3339=True,
         serialize_stacktrace=False,
     )
+    logging.logAsyncioTasks = False
     domain = logging.getLogger("atrium")
     domain.setLevel(made.log_level)
     domain.addHandler(made.registered_handler)

@@ -8,7 +8,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from atrium.http.responses import PROBLEM_SCHEMA, REQUEST_ID_HEADER, describe_response
+from atrium.http.problems import MEDIA_TYPE
+from atrium.http.responses import PROBLEM_SCHEMA, REQUEST_ID_HEADER, reference_response, shared_responses
 
 _ALWAYS = (429, 500, 503, 504)
 _FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
@@ -30,6 +31,7 @@ def build_document(app: FastAPI) -> dict[str, Any]:
     for name in _FRAMEWORK_SCHEMAS:
         schemas.pop(name, None)
     schemas["Problem"] = PROBLEM_SCHEMA
+    document["components"]["responses"] = shared_responses()
     return document
 
 
@@ -45,7 +47,10 @@ def _complete_operation(path: str, operation: dict[str, Any]) -> None:
     if "application/json" in responses.get("422", {}).get("content", {}):
         del responses["422"]
     for status in _refusals(path, operation):
-        responses.setdefault(str(status), describe_response(status))
+        responses.setdefault(str(status), reference_response(status))
+    for status, response in responses.items():
+        if set(response.get("content", ())) == {MEDIA_TYPE}:
+            responses[status] = reference_response(int(status))
     operation["responses"] = dict(sorted(responses.items()))
 
 

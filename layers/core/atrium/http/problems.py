@@ -32,7 +32,10 @@ class ProblemResponse(JSONResponse):
 
 
 def describe_problem(error: AtriumError, *, request_id: str, public_url: str) -> dict[str, Any]:
-    """Return the problem object, as it is sent in a body or in a stream's `error` event."""
+    """Return the problem object, as it is sent in a body or in a stream's `error` event.
+
+    `type` is a page under `public_url`, which may be the stage's prefix where there is no public URL.
+    """
     return {
         "type": f"{public_url}/docs/errors/{error.code}",
         "title": error.title,

@@ -66,6 +66,15 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
+def reference_response(status: int) -> dict[str, Any]:
+    return {"$ref": f"#/components/responses/Problem{status}"}
+
+
+def shared_responses() -> dict[str, dict[str, Any]]:
+    """Return every problem response as a component, so that routes refer to it."""
+    return {f"Problem{status}": describe_response(status) for status in _DESCRIPTIONS}
+
+
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the documentation of these refusals, for a route's `responses`."""
     return {status: describe_response(status) for status in statuses}

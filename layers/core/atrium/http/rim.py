@@ -41,7 +41,13 @@ class Rim:
         envelope = read_envelope(scope, self._source, now_ms=int(runtime.clock().timestamp() * 1000))
         scope[SCOPE_KEY] = envelope
         logs.unbind()
-        logs.bind(request_id=envelope.request_id, trace_id=envelope.trace_id)
+        caller = envelope.authorizer or {}
+        logs.bind(
+            request_id=envelope.request_id,
+            trace_id=envelope.trace_id,
+            tenant_id=str(caller.get("tenant_id", "")),
+            principal_id=str(caller.get("principal_id", "")),
+        )
         await _Exchange(self._app, scope, envelope, runtime).run(receive, send)
 
 
@@ -91,7 +97,8 @@ class _Exchange:
         return None
 
     def _render(self, error: AtriumError) -> Response:
-        return render_problem(error, request_id=self._envelope.request_id, public_url=self._settings.public_url)
+        base_url = self._settings.public_url or self._envelope.base_path
+        return render_problem(error, request_id=self._envelope.request_id, public_url=base_url)
 
     def _decorate(self, headers: MutableHeaders) -> None:
         headers["x-request-id"] = self._envelope.request_id

@@ -1,0 +1,128 @@
+"""Calls as API Gateway hands them on: REST proxy events, and a client that puts one round an application."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
+
+TENANT_ID = "ten_01k6r5m2x8f3v9q4w7t1y0z5ab"
+OTHER_TENANT_ID = "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"
+KEY_ID = "key_01k6r5m2x8f3v9q4w7t1y0z5ad"
+REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+
+type Fields = Mapping[str, str | int | bool]
+
+
+def tenant_fields(**changes: str | int | bool) -> Fields:
+    """The authorizer's flat context of a tenant's API key that holds all of a tenant's scopes."""
+    return {
+        "principal_type": "key",
+        "principal_id": KEY_ID,
+        "principal_name": "first key",
+        "role": "",
+        "scopes": "admin chat sessions:read sessions:write",
+        "tenant_id": TENANT_ID,
+        "tenant_name": "acme",
+        "plan": "pro",
+        "config_version": "1",
+        "features": "",
+        **changes,
+    }
+
+
+def platform_fields(**changes: str | int | bool) -> Fields:
+    """The context of a platform key that named no tenant."""
+    return {
+        "principal_type": "platform",
+        "principal_id": KEY_ID,
+        "principal_name": "platform",
+        "role": "",
+        "scopes": "platform",
+        **changes,
+    }
+
+
+def request_context(path: str, fields: Fields | None, *, stage: str = "") -> dict[str, Any]:
+    """The `requestContext` of an event; `stage` is the prefix that the default endpoint shows (`/dev`)."""
+    context: dict[str, Any] = {
+        "requestId": REQUEST_ID,
+        "path": stage + path,
+        "stage": stage.removeprefix("/") or "dev",
+        "identity": {"sourceIp": "203.0.113.7"},
+    }
+    if fields is not None:
+        context["authorizer"] = {name: str(value) for name, value in fields.items()} | {"principalId": "x"}
+    return context
+
+
+def rest_event(
+    method: str,
+    path: str,
+    *,
+    fields: Fields | None = None,
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+    stage: str = "",
+) -> dict[str, Any]:
+    """A REST proxy event. A `bytes` body goes as base64, any other as JSON."""
+    sent = {"Host": "example.org", "X-Forwarded-Proto": "https", **(headers or {})}
+    if body is not None:
+        sent.setdefault("Content-Type", "application/json")
+    raw = isinstance(body, bytes)
+    text = base64.b64encode(body).decode() if isinstance(body, bytes) else json.dumps(body)
+    return {
+        "resource": path,
+        "path": path,
+        "httpMethod": method,
+        "headers": sent,
+        "multiValueHeaders": {name: [value] for name, value in sent.items()},
+        "queryStringParameters": dict(query) if query else None,
+        "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} if query else None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "requestContext": request_context(path, fields, stage=stage),
+        "body": None if body is None else text,
+        "isBase64Encoded": raw,
+    }
+
+
+class LambdaContext:
+    """What Lambda tells a handler about its invocation."""
+
+    function_name = "tested"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:eu-central-1:000000000000:function:tested"
+    aws_request_id = "8f507cfc-1c1e-4e3f-8f5b-000000000000"
+
+    def __init__(self, remaining_ms: int = 25_000) -> None:
+        self._remaining_ms = remaining_ms
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self._remaining_ms
+
+
+class Gateway:
+    """An application behind the gateway: puts the event of a call into its scope, as Mangum does."""
+
+    def __init__(self, app: FastAPI, fields: Fields | None, *, stage: str = "", remaining_ms: int = 25_000) -> None:
+        self.app = app
+        self.fields = fields
+        self.stage = stage
+        self.remaining_ms = remaining_ms
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["aws.event"] = {"requestContext": request_context(scope["path"], self.fields, stage=self.stage)}
+            scope["aws.context"] = LambdaContext(self.remaining_ms)
+        await self.app(scope, receive, send)
+
+
+def call_as(app: FastAPI, fields: Fields | None, *, stage: str = "", remaining_ms: int = 25_000) -> TestClient:
+    """Return a client whose calls the authorizer let in with these fields (None: a route without authorizer)."""
+    gateway = Gateway(app, fields, stage=stage, remaining_ms=remaining_ms)
+    return TestClient(gateway, base_url="https://example.org", headers={"authorization": "Bearer atr_dev_tested"})
