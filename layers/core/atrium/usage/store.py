@@ -1,0 +1,87 @@
+"""The ledger's items: one per run, in the month of the run's id, so that a second settling meets the first.
+
+`counted` is the stream's mark that an entry is in the sums (see `atrium.usage.sums`); it is no part of the entry.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from atrium.kernel.clock import format_time, parse_time
+from atrium.kernel.errors import ConditionFailed
+from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId, read_time
+from atrium.llm.model import Usage
+from atrium.storage import keys
+from atrium.storage.keys import Key
+from atrium.storage.table import TenantTable
+from atrium.storage.writes import NEW, Put
+from atrium.usage.model import LedgerEntry
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStore:
+    """One tenant's ledger."""
+
+    table: TenantTable
+
+    def put(self, entry: LedgerEntry) -> bool:
+        """Record a settled call, once. True if the ledger holds this very entry afterwards.
+
+        False if another entry stands for the run: the first one counts, and nothing is written.
+        """
+        item = encode_entry(entry)
+        try:
+            self.table.write(Put(ledger_key(entry.run_id), item, NEW))
+        except ConditionFailed as refused:
+            found = refused.item or {}
+            return all(found.get(name) == value for name, value in item.items())
+        return True
+
+    def get(self, run_id: RunId) -> LedgerEntry | None:
+        item = self.table.get(ledger_key(run_id))
+        return decode_entry(self.table.tenant_id, item) if item else None
+
+
+def ledger_key(run_id: RunId) -> Key:
+    return keys.ledger(keys.month(read_time(run_id)), run_id)
+
+
+def encode_entry(entry: LedgerEntry) -> dict[str, Any]:
+    """Return the item's attributes but its key; numbers stay numbers, so that exports can add them."""
+    return {
+        "at": format_time(entry.at),
+        "agent_id": entry.agent_id,
+        "principal_id": entry.principal_id,
+        "session_id": entry.session_id,
+        "model": entry.model,
+        "provider": entry.provider,
+        "status": entry.status,
+        "input_tokens": entry.tokens.input_tokens,
+        "output_tokens": entry.tokens.output_tokens,
+        "cache_read_tokens": entry.tokens.cache_read_tokens,
+        "cache_write_tokens": entry.tokens.cache_write_tokens,
+        "tool_calls": dict(entry.tool_calls),
+        "cost_nanos": entry.cost_nanos,
+        "end_user": entry.end_user or None,
+    }
+
+
+def decode_entry(tenant_id: TenantId, item: Mapping[str, Any]) -> LedgerEntry:
+    """Read an item of the ledger; `KeyError` or `ValueError` if it is none."""
+    return LedgerEntry(
+        run_id=RunId(item["sk"]),
+        tenant_id=tenant_id,
+        at=parse_time(item["at"]),
+        agent_id=AgentId(item["agent_id"]),
+        principal_id=item["principal_id"],
+        session_id=SessionId(item["session_id"]),
+        model=item["model"],
+        provider=item["provider"],
+        status=item["status"],
+        tokens=Usage(
+            item["input_tokens"], item["output_tokens"], item["cache_read_tokens"], item["cache_write_tokens"]
+        ),
+        tool_calls=item["tool_calls"],
+        cost_nanos=item["cost_nanos"],
+        end_user=item.get("end_user", ""),
+    )
