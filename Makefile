@@ -1,0 +1,99 @@
+# Atrium. `make dev` runs the product, `make test` passes the tests; both install what they need below this folder.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# The first Python 3.13 that really starts: on PATH, or in pyenv (whose shims may be on PATH and refuse to run).
+PYTHON ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13*/bin/python3.13 /usr/local/bin/python3.13 \
+	/opt/homebrew/bin/python3.13 python3; do "$$p" -c 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
+	&& command -v "$$p" && break; done)
+ENV ?= dev
+PY := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export AWS_EC2_METADATA_DISABLED := true
+
+.PHONY: help
+help: ## Show what can be made
+	@grep -hE '^[a-z][a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
+
+# --- environments: the product's own, and one each for the emulator and SAM CLI, whose pins fight with it
+
+.venv/.ready: infra/requirements/uv.txt infra/requirements/dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.13 is missing: install it, or a pyenv version of it" >&2; exit 1; }
+	@test -x $(PY) || "$(PYTHON)" -m venv .venv
+	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r infra/requirements/uv.txt
+	@.venv/bin/uv pip install -q --python $(PY) --require-hashes -r infra/requirements/dev.txt
+	@.venv/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.local/%/.ready: infra/requirements/%.txt .venv/.ready
+	@test -x .local/$*/bin/python || .venv/bin/uv venv -q --python $(PY) .local/$*
+	@.venv/bin/uv pip install -q --python .local/$*/bin/python --require-hashes -r $<
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.ready ## Install what development needs
+
+# --- run
+
+.PHONY: dev stop logs
+dev: .venv/.ready .local/emulator/.ready ## Run the whole product on this machine (PORT=8080, DETACH=1)
+	@exec $(PY) -m infra.local.dev up
+
+stop: .venv/.ready ## End what `make dev DETACH=1` started
+	@$(PY) -m infra.local.dev down
+
+logs: .venv/.ready ## Follow the logs of the local stack
+	@exec $(PY) -m infra.local.dev logs
+
+.PHONY: invoke
+invoke: .venv/.ready ## Run one built function on an event: FUNCTION=chat EVENT=tests/events/chat/answer.json
+	@$(PY) -m infra.runtime.invoke --function "$(FUNCTION)" --event "$(EVENT)"
+
+# --- prove
+
+.PHONY: test
+test: .venv/.ready .local/emulator/.ready ## Pass the tests (no network, no Java)
+	@$(PY) -m pytest -n 2 --dist loadfile tests
+	@$(PY) -m pytest -p no:cacheprovider tests/e2e
+
+.PHONY: check
+check: .venv/.ready .local/sam/.ready ## Format, lint, types, import contracts, template, artifacts
+	@ruff format --check .
+	@ruff check .
+	@mypy
+	@lint-imports --no-logo
+	@$(PY) -m infra.checks
+	@$(PY) -m infra.openapi --check
+	@cfn-lint template.yaml
+	@AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .local/sam/bin/sam validate --lint
+	@$(MAKE) -s build
+	@$(PY) -m infra.checks.artifacts
+
+.PHONY: format
+format: .venv/.ready ## Format and mend what can be mended
+	@ruff format .
+	@ruff check --fix .
+
+.PHONY: conformance
+conformance: .venv/.ready .local/emulator/.ready ## DynamoDB Local and the real web adapter (Java 17, Maven, cargo)
+	@$(PY) -m infra.conformance
+
+.PHONY: openapi
+openapi: .venv/.ready ## Write the merged OpenAPI document
+	@$(PY) -m infra.openapi
+
+# --- build and deploy
+
+.PHONY: build deploy bootstrap
+build: .venv/.ready .local/sam/.ready ## Build functions and layers for arm64, without Docker
+	@SAM_CLI_TELEMETRY=0 .local/sam/bin/sam build --cached --parallel >.local/build.log 2>&1 || { tail -n 20 .local/build.log >&2; exit 1; }
+
+deploy: build ## Deploy to AWS: ENV=dev, staging or prod
+	@SAM_CLI_TELEMETRY=0 .local/sam/bin/sam deploy --config-env "$(ENV)"
+
+bootstrap: .venv/.ready ## Fill the secrets of a deployed stack and print the first platform key: ENV=dev
+	@$(PY) -m infra.bootstrap --env "$(ENV)"
+
+.PHONY: clean
+clean: ## Remove what was built and installed below this folder
+	@rm -rf .venv .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
