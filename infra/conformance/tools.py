@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 JAVA_MIN = 17
-_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
+CARGO_MIN = (1, 84)  # what the adapter's dependencies ask for
+_JAVA = re.compile(r'version "(?:1\.)?(\d+)')
+_CARGO = re.compile(r"^cargo (\d+)\.(\d+)")
 
 
 class PrerequisiteMissing(Exception):
@@ -16,22 +18,37 @@ class PrerequisiteMissing(Exception):
 
 def check_tools() -> None:
     """Check Java, Maven and cargo; raises PrerequisiteMissing for the first that will not do."""
-    if shutil.which("java") is None:
-        raise PrerequisiteMissing(f"Java {JAVA_MIN} or newer is missing: install a JRE and put `java` on PATH")
-    shown = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False, timeout=60)
-    check_java(shown.stderr + shown.stdout)
-    for tool, name in (("mvn", "Maven"), ("cargo", "cargo (Rust)")):
-        if shutil.which(tool) is None:
-            raise PrerequisiteMissing(f"{name} is missing: install it and put `{tool}` on PATH")
+    check_java(_ask("java", "-version", f"Java {JAVA_MIN} or newer"))
+    _ask("mvn", "--version", "Maven")
+    check_cargo(_ask("cargo", "--version", "cargo (Rust)"))
 
 
 def check_java(shown: str) -> None:
-    """Check the version that `java -version` showed."""
-    found = _VERSION.search(shown)
+    """Check what `java -version` showed."""
+    found = _JAVA.search(shown)
     if found is None:
         raise PrerequisiteMissing("`java -version` does not tell its version")
     if int(found.group(1)) < JAVA_MIN:
         raise PrerequisiteMissing(f"Java {found.group(1)} is too old: {JAVA_MIN} or newer is needed")
+
+
+def check_cargo(shown: str) -> None:
+    """Check what `cargo --version` showed."""
+    found = _CARGO.search(shown)
+    if found is None:
+        raise PrerequisiteMissing("`cargo --version` does not tell its version")
+    if (int(found.group(1)), int(found.group(2))) < CARGO_MIN:
+        wanted = ".".join(str(part) for part in CARGO_MIN)
+        raise PrerequisiteMissing(f"{found.group().strip()} is too old: {wanted} or newer is needed")
+
+
+def _ask(tool: str, option: str, name: str) -> str:
+    if shutil.which(tool) is None:
+        raise PrerequisiteMissing(f"{name} is missing: install it and put `{tool}` on PATH")
+    shown = subprocess.run([tool, option], capture_output=True, text=True, check=False, timeout=60)
+    if shown.returncode != 0:
+        raise PrerequisiteMissing(f"`{tool} {option}` fails: {(shown.stderr or shown.stdout).strip()[:200]}")
+    return shown.stdout + shown.stderr
 
 
 def run_tool(command: Sequence[str], *, log: Path, timeout_seconds: float) -> None:

@@ -1,9 +1,10 @@
 """Builds functions and layers for this machine by the makefiles that `sam build` uses, each only when it is stale.
 
-As SAM does, a copy of the code's folder is made and `make build-<LogicalId>` runs in it with ARTIFACTS_DIR set.
-ATRIUM_BUILD_PLATFORM names the machine's platform, for which the dependency layer is then made.
+`make build-<LogicalId>` runs in the code's folder with ARTIFACTS_DIR set; makefiles write nowhere else (samconfig.toml
+builds in source, too). ATRIUM_BUILD_PLATFORM makes the dependency layer one for this machine.
 """
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -20,7 +21,6 @@ from infra.runtime.template import ROOT, Document, TemplateInvalid
 
 BUILD = STATE / "build"
 BUILD_SECONDS = 600
-_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "node_modules", ".mypy_cache", ".ruff_cache")
 
 
 class BuildFailed(Exception):
@@ -41,8 +41,11 @@ def build_functions(template: Document, functions: Iterable[Function]) -> Path:
     wanted = {function.logical_id: function.code for function in functions}
     for function in functions:
         wanted |= {layer: _layer_source(template, layer) for layer in function.layers}
-    for logical_id, source in wanted.items():
-        _build(logical_id, ROOT / source)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:  # released when it is closed, or its process ends
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for logical_id, source in wanted.items():
+            _build(logical_id, ROOT / source)
     return BUILD
 
 
@@ -59,14 +62,10 @@ def _build(logical_id: str, source: Path) -> None:
     if target.is_dir() and mark.exists() and mark.read_text() == state:
         return
     started = time.monotonic()
-    scratch = BUILD / f"{logical_id}.source"
-    for folder in (target, scratch):
-        shutil.rmtree(folder, ignore_errors=True)
     mark.unlink(missing_ok=True)
-    shutil.copytree(source, scratch, ignore=_IGNORED)
-    target.mkdir(parents=True)
-    _make(logical_id, scratch, target)
-    shutil.rmtree(scratch)
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    _make(logical_id, source, target)
     mark.write_text(state)
     print(f"built {logical_id} in {time.monotonic() - started:.1f} s", file=sys.stderr)
 

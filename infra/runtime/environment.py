@@ -57,11 +57,11 @@ def lambda_environment(function: Function, task_root: Path, runtime_api: str) ->
 
 
 def python_environment(paths: list[Path]) -> dict[str, str]:
-    """Make `python` see these paths and the standard library alone; compiled files are kept out of the artifact."""
+    """Make `python` see these paths and the standard library alone; as /var/task and /opt, they are only read."""
     return {
         "PATH": f"{_interpreter_folder()}:/usr/local/bin:/usr/bin:/bin",
         "PYTHONPATH": ":".join(str(path) for path in paths),
-        "PYTHONPYCACHEPREFIX": str(STATE / "pycache"),
+        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
