@@ -1,0 +1,110 @@
+"""Requests to build tests from, and the reading of an event stream's bytes."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anthropic
+from anthropic.types import Message, MessageParam, ToolParam
+from pydantic import JsonValue
+
+KEY = "test-key-of-nobody"
+VERSION = "2026-10-21"
+MODEL = "claude-haiku-5-5"
+
+type JsonObject = dict[str, JsonValue]
+
+CALCULATOR: ToolParam = {
+    "name": "calculator",
+    "description": "Works out a sum.",
+    "input_schema": {
+        "type": "object",
+        "properties": {"expression": {"type": "string"}},
+        "required": ["expression"],
+    },
+}
+CURRENT_TIME: ToolParam = {
+    "name": "current_time",
+    "description": "Tells the time.",
+    "input_schema": {"type": "object", "properties": {"timezone": {"type": "string"}}},
+}
+
+
+def user(text: str) -> MessageParam:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: str) -> MessageParam:
+    return {"role": "assistant", "content": text}
+
+
+def ask(
+    client: anthropic.Anthropic, *messages: str | MessageParam, tools: Sequence[ToolParam] = (), max_tokens: int = 4096
+) -> Message:
+    """One call without a stream; plain strings are the user's."""
+    return client.messages.create(
+        model=MODEL,
+        max_tokens=max_tokens,
+        messages=[user(message) if isinstance(message, str) else message for message in messages],
+        tools=tools,
+    )
+
+
+def text_of(message: Message) -> str:
+    return "".join(block.text for block in message.content if block.type == "text")
+
+
+def body(*messages: JsonObject | str, **changes: JsonValue) -> JsonObject:
+    """A body for plain HTTP, with fields changed or added."""
+    listed: list[JsonValue] = [
+        {"role": "user", "content": message} if isinstance(message, str) else message
+        for message in (messages or ("Hello.",))
+    ]
+    return {"model": MODEL, "max_tokens": 4096, "messages": listed, **changes}
+
+
+def made_up_texts(count: int) -> list[str]:
+    """Texts of up to 40 pieces, the same at each run: brackets, names of directives, characters of 1–4 bytes."""
+    pieces = [
+        "[",
+        "]",
+        "[[",
+        "]]",
+        "[[delay=",
+        "[[tool=",
+        "{",
+        "}",
+        '"',
+        "1",
+        "echo",
+        "=",
+        " ",
+        "\n",
+        "ü",
+        "日",
+        "🙂",
+        "x",
+    ]
+    chance = random.Random(7)
+    return ["".join(chance.choices(pieces, k=chance.randrange(40))) for _ in range(count)]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One event as it stood on the wire."""
+
+    name: str
+    data: JsonObject
+
+
+def read_frames(stream: bytes) -> list[Frame]:
+    """Read a stream strictly: `event:` line, `data:` line, blank line, and nothing else."""
+    assert stream.endswith(b"\n\n")
+    frames = []
+    for raw in stream[:-2].split(b"\n\n"):
+        event, data = raw.split(b"\n")
+        assert event.startswith(b"event: ")
+        assert data.startswith(b"data: ")
+        frames.append(Frame(event[7:].decode(), json.loads(data[6:])))
+    return frames

@@ -1,0 +1,44 @@
+"""`python -m infra.local.model_server`: says where it is, ends quietly, and refuses a port that is taken."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.loopback
+
+COMMAND = [sys.executable, "-m", "infra.local.model_server"]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_told_to_stop(stop: signal.Signals) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as ran:
+        assert ran.stdout is not None
+        found = re.fullmatch(r"model server: (http://127\.0\.0\.1:\d+)\n", ran.stdout.readline())
+        assert found
+        assert httpx.get(f"{found[1]}/__stats", trust_env=False).json()["requests"] == 0
+        ran.send_signal(stop)
+        rest, _ = ran.communicate(timeout=5)
+    assert (ran.returncode, rest) == (0, "")
+
+
+def test_a_port_that_is_taken_is_one_clear_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ran = subprocess.run([*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=10, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr == f"model server: port {port} on 127.0.0.1: Address already in use\n"
+
+
+def test_a_number_that_is_no_port_is_refused() -> None:
+    ran = subprocess.run([*COMMAND, "--port", "70000"], capture_output=True, text=True, timeout=10, check=False)
+    assert ran.returncode == 2
+    assert "70000 is not a port (0–65535)" in ran.stderr
