@@ -1,0 +1,62 @@
+"""The AWS emulator (ministack) as a child: a port of its own on 127.0.0.1, no MQTT, no SFTP, empty at each start."""
+
+import asyncio
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from infra.local.failures import StartFailed
+from infra.local.paths import EMULATOR_PYTHON, ROOT, RUN
+from infra.local.ports import HOST, free_port
+from infra.local.processes import Child, Children
+from infra.runtime.resources import REGION, Endpoint
+from infra.runtime.template import PSEUDO
+
+START_SECONDS_MAX = 40.0
+_POLL_SECONDS = 0.05
+
+
+async def start_emulator(children: Children, on_end: Callable[[Child], None]) -> Endpoint:
+    """Start the emulator and wait until it answers; `on_end` is called should it end by itself."""
+    scratch = RUN / "emulator"
+    scratch.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    environment = {
+        "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": HOST,
+        "IOT_MTLS_ENABLED": "false",
+        "SFTP_ENABLED": "0",
+        "MINISTACK_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "MINISTACK_ACCOUNT_ID": PSEUDO["AWS::AccountId"],
+        "PYTHONUNBUFFERED": "1",
+    }
+    command = [str(EMULATOR_PYTHON), "-m", "ministack"]
+    child = await children.start("emulator", command, folder=ROOT, environment=environment, on_end=on_end, quiet=True)
+    url = f"http://{HOST}:{port}"
+    await _wait_until_healthy(url, child)
+    return Endpoint(url)
+
+
+async def _wait_until_healthy(url: str, child: Child) -> None:
+    deadline = asyncio.get_running_loop().time() + START_SECONDS_MAX
+    while asyncio.get_running_loop().time() < deadline:
+        if not child.alive:
+            raise StartFailed("the emulator ended while it was starting; its lines are in .local/dev.log")
+        if await asyncio.to_thread(_is_healthy, url):
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+    raise StartFailed(f"the emulator did not answer within {START_SECONDS_MAX:.0f} s")
+
+
+def _is_healthy(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/_ministack/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

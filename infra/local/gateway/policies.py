@@ -1,0 +1,45 @@
+"""Decides whether the policy that an authorizer returned allows a method: explicit deny wins, nothing said is a no."""
+
+import re
+from typing import Any
+
+_INVOKE = "execute-api:Invoke"
+
+
+class PolicyInvalid(Exception):
+    """The policy document is not one."""
+
+
+def is_allowed(document: Any, method_arn: str) -> bool:
+    """Tell whether a policy document allows to invoke a method; raises PolicyInvalid."""
+    statements = _list(document.get("Statement")) if isinstance(document, dict) else []
+    if not statements:
+        raise PolicyInvalid
+    effects = {_read_effect(statement) for statement in statements if _applies(statement, method_arn)}
+    return effects == {"Allow"}
+
+
+def _read_effect(statement: dict[str, Any]) -> str:
+    effect = statement.get("Effect")
+    if effect not in {"Allow", "Deny"}:
+        raise PolicyInvalid
+    return str(effect)
+
+
+def _applies(statement: Any, method_arn: str) -> bool:
+    if not isinstance(statement, dict) or "Action" not in statement or "Resource" not in statement:
+        raise PolicyInvalid
+    invokes = any(_matches(str(action).lower(), _INVOKE.lower()) for action in _list(statement["Action"]))
+    return invokes and any(_matches(str(resource), method_arn) for resource in _list(statement["Resource"]))
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Match IAM's wildcards: `*` any run of characters, `?` one."""
+    expression = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
+    return re.fullmatch(expression, text, re.DOTALL) is not None
+
+
+def _list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,113 @@
+"""What API Gateway answers itself, as the template's gateway responses say; without one, as AWS does.
+
+A template is filled by plain substitution of `$context.…` and `$stageVariables.…`; what has no value is empty. A header
+is a literal in quotes, a value of the request's context or a header of the request; without a value it is left out.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra.local.gateway.api import CustomResponse
+
+_STATUSES = {
+    "ACCESS_DENIED": 403,
+    "API_CONFIGURATION_ERROR": 500,
+    "AUTHORIZER_CONFIGURATION_ERROR": 500,
+    "AUTHORIZER_FAILURE": 500,
+    "BAD_REQUEST_BODY": 400,
+    "BAD_REQUEST_PARAMETERS": 400,
+    "DEFAULT_4XX": 403,
+    "DEFAULT_5XX": 500,
+    "INTEGRATION_FAILURE": 504,
+    "INTEGRATION_TIMEOUT": 504,
+    "MISSING_AUTHENTICATION_TOKEN": 403,
+    "REQUEST_TOO_LARGE": 413,
+    "THROTTLED": 429,
+    "UNAUTHORIZED": 401,
+    "UNSUPPORTED_MEDIA_TYPE": 415,
+}
+_MESSAGES = {
+    "ACCESS_DENIED": "User is not authorized to access this resource",
+    "MISSING_AUTHENTICATION_TOKEN": "Missing Authentication Token",
+    "REQUEST_TOO_LARGE": "Request Too Long",
+    "THROTTLED": "Too Many Requests",
+    "UNAUTHORIZED": "Unauthorized",
+    "INTEGRATION_TIMEOUT": "Endpoint request timed out",
+}
+_DEFAULT_TEMPLATE = '{"message":$context.error.messageString}'
+_VARIABLE = re.compile(r"\$(?:\{((?:context|stageVariables)\.[\w.-]+)\}|((?:context|stageVariables)(?:\.\w+)+))")
+_HEADER_PREFIX = "gatewayresponse.header."
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A type of gateway response and, where the request got that far, what its authorizer said.
+
+    `status` is what went wrong where it is not the type's own status: a failed function is DEFAULT_5XX with 502.
+    """
+
+    kind: str
+    authorizer: Mapping[str, Any] | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer; header names are lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def render_refusal(
+    refusal: Refusal,
+    responses: Mapping[str, CustomResponse],
+    context: Mapping[str, Any],
+    request_headers: Mapping[str, str],
+) -> Answer:
+    """Return the answer of a refusal: its own gateway response, its family's, or AWS's."""
+    status = refusal.status or _STATUSES[refusal.kind]
+    family = "DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"
+    custom = responses.get(refusal.kind) or responses.get(family) or CustomResponse(None, {}, {})
+    values = {**context, "authorizer": refusal.authorizer or {}, "error": _describe(refusal.kind)}
+    headers = {"content-type": "application/json"}
+    for name, source in custom.headers.items():
+        value = _read_source(source, values, request_headers)
+        if name.startswith(_HEADER_PREFIX) and value is not None:
+            headers[name.removeprefix(_HEADER_PREFIX).lower()] = value
+    template = custom.templates.get("application/json") or next(iter(custom.templates.values()), _DEFAULT_TEMPLATE)
+    body = _VARIABLE.sub(lambda found: _look_up(values, found[1] or found[2]) or "", template)
+    headers["x-amzn-requestid"] = str(context.get("requestId", ""))
+    return Answer(custom.status or status, tuple(headers.items()), body.encode())
+
+
+def _describe(kind: str) -> dict[str, str]:
+    message = _MESSAGES.get(kind, "Internal server error")
+    return {"message": message, "messageString": json.dumps(message), "responseType": kind}
+
+
+def _read_source(source: str, values: Mapping[str, Any], request_headers: Mapping[str, str]) -> str | None:
+    if len(source) >= 2 and source[0] == source[-1] == "'":
+        return source[1:-1]
+    if source.startswith("method.request.header."):
+        return request_headers.get(source.removeprefix("method.request.header.").lower())
+    return _look_up(values, source)
+
+
+def _look_up(values: Mapping[str, Any], name: str) -> str | None:
+    """Return the value of `context.a.b`; objects are no values."""
+    first, *rest = name.split(".")
+    if first != "context":
+        return None
+    found: Any = values
+    for part in rest:
+        if not isinstance(found, Mapping) or found.get(part) is None:
+            return None
+        found = found[part]
+    if isinstance(found, bool):
+        return str(found).lower()
+    return None if isinstance(found, Mapping) else str(found)

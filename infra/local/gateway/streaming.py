@@ -1,0 +1,155 @@
+"""A streaming integration: what the gateway, Lambda and the web adapter do together for a function that streams.
+
+The application gets the request over HTTP with the gateway's context in a header, and its answer is sent on piece by
+piece as it comes. When the client leaves nobody tells the function: its answer is read to the end and dropped.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+
+import httpx
+from starlette.types import Send
+
+from infra.local.gateway.api import FunctionIntegration
+from infra.local.gateway.buffered import BAD_GATEWAY, THROTTLED_FUNCTION
+from infra.local.gateway.events import Call, Event, context_event, forwarded_headers
+from infra.local.gateway.headers import answer_headers, raw_headers
+from infra.local.gateway.refusals import Refusal
+from infra.local.lambdas.pool import InitFailed, Throttled
+from infra.local.lambdas.service import LambdaService, UnknownFunction
+from infra.local.lambdas.web import WebEnvironment
+from infra.local.stack.functions import StackFunction
+
+_NOT_FORWARDED = frozenset({"connection", "content-length", "keep-alive", "te", "transfer-encoding", "upgrade"})
+
+
+class StreamBroken(Exception):
+    """The answer broke off after it had begun: the client's connection is to be cut, so that it sees that."""
+
+
+class Outlet:
+    """The client's side of a stream. `status` is None until the answer has begun; a closed outlet drops what comes."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int | None = None
+        self.closed = False
+
+    async def begin(self, status: int, headers: list[tuple[str, str]]) -> None:
+        """Send status and headers."""
+        if not self.closed:
+            self.status = status
+            await self._send({"type": "http.response.start", "status": status, "headers": raw_headers(headers)})
+
+    async def write(self, piece: bytes, *, more: bool = True) -> None:
+        """Send a piece of the body, the last one with more=False."""
+        if not self.closed:
+            await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+class StreamingIntegration:
+    """Serves the streaming routes, and remembers invocations that go on after their client was answered."""
+
+    def __init__(self, service: LambdaService) -> None:
+        self._service = service
+        self._running: set[asyncio.Task[Refusal | None]] = set()
+
+    async def integrate(
+        self, call: Call, integration: FunctionIntegration, authorizer: Event | None, send: Send
+    ) -> Refusal | int:
+        """Send the function's answer and return its status, or return the refusal of a call that did not get one.
+
+        Raises StreamBroken when the answer broke off, or went on for longer than the integration may.
+        """
+        outlet = Outlet(send)
+        work = asyncio.create_task(self._invoke(call, integration.function_name, authorizer, outlet))
+        self._running.add(work)
+        work.add_done_callback(self._running.discard)
+        done, _ = await asyncio.wait({work}, timeout=integration.timeout_seconds)
+        if not done:
+            outlet.closed = True
+            if outlet.status is None:
+                return Refusal("INTEGRATION_TIMEOUT", authorizer)
+            raise StreamBroken
+        refusal = work.result()
+        if outlet.status is None:
+            return refusal or BAD_GATEWAY
+        if refusal is not None:
+            raise StreamBroken
+        return outlet.status
+
+    async def close(self) -> None:
+        """Give up what is still on its way."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _invoke(self, call: Call, name: str, authorizer: Event | None, outlet: Outlet) -> Refusal | None:
+        try:
+            async with self._service.lease(name) as environment:
+                return await _run(environment, call, authorizer, outlet)
+        except Throttled:
+            return THROTTLED_FUNCTION
+        except (InitFailed, UnknownFunction):
+            return BAD_GATEWAY
+
+
+async def _run(environment: WebEnvironment, call: Call, authorizer: Event | None, outlet: Outlet) -> Refusal | None:
+    """Run one request to its end, or to the end of the function's time, which ends its process too."""
+    seconds = environment.item.function.timeout_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            await _pass_on(environment, call, authorizer, outlet)
+    except (TimeoutError, httpx.TransportError):
+        environment.kill()
+        return BAD_GATEWAY
+    except asyncio.CancelledError:
+        environment.kill()
+        raise
+    return None
+
+
+async def _pass_on(environment: WebEnvironment, call: Call, authorizer: Event | None, outlet: Outlet) -> None:
+    request = call.request
+    query = f"?{httpx.QueryParams(list(request.query))}" if request.query else ""
+    body = request.body.decode("utf-8", "replace").encode()  # the event between the two is JSON
+    url = f"{environment.url}{request.path}{query}"
+    # Built by hand, because the client would add headers of its own.
+    inner = httpx.Request(
+        request.method, url, headers=_request_headers(call, authorizer, environment.item), content=body
+    )
+    answer = await environment.client.send(inner, stream=True)
+    async with contextlib.aclosing(answer):
+        headers = [(name, value) for name, value in answer.headers.multi_items() if name != "content-length"]
+        await outlet.begin(answer.status_code, answer_headers(headers, request.request_id, request.trace_id))
+        async for piece in answer.aiter_raw():
+            await outlet.write(piece)
+    await outlet.write(b"", more=False)
+
+
+def _request_headers(call: Call, authorizer: Event | None, item: StackFunction) -> list[tuple[str, str]]:
+    """Return what the application sees: the client's headers, the gateway's, and the adapter's two contexts."""
+    kept = [(name, value) for name, value in forwarded_headers(call.request) if name not in _NOT_FORWARDED]
+    function = item.function
+    lambda_context = {
+        "request_id": call.request.request_id,
+        "deadline": int((time.time() + function.timeout_seconds) * 1000),
+        "invoked_function_arn": item.arn,
+        "xray_trace_id": call.request.trace_id,
+        "client_context": None,
+        "identity": None,
+        "env_config": {
+            "function_name": function.name,
+            "memory": function.memory_megabytes,
+            "version": "$LATEST",
+            "log_stream": "",
+            "log_group": "",
+        },
+    }
+    return [
+        *kept,
+        ("x-amzn-request-context", json.dumps(context_event(call, authorizer))),
+        ("x-amzn-lambda-context", json.dumps(lambda_context)),
+    ]

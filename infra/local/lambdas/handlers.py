@@ -1,0 +1,98 @@
+"""A Python handler under AWS's own runtime client (awslambdaric), from the source tree and the development environment.
+
+The client asks a Runtime API for its next event, which is also how we know that the handler has been imported.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from infra.local.lambdas.pool import InitFailed
+from infra.local.lambdas.variables import process_environment
+from infra.local.paths import PYTHON, ROOT
+from infra.local.processes import Child, Children
+from infra.local.stack.functions import StackFunction
+from infra.runtime.exchange import Exchange, Pending
+from infra.runtime.results import FunctionError, Invocation
+from infra.runtime.routes import Identity, routes_for
+from infra.runtime.server import LoopbackServer
+
+INIT_SECONDS_MAX = 30.0
+
+
+class _WatchedExchange(Exchange):
+    """An exchange that tells when the runtime first asks for an event, and when it has failed."""
+
+    def __init__(self, tell: Callable[[FunctionError | None], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def take(self) -> Pending | None:
+        self._tell(None)
+        return super().take()
+
+    def bury(self, error: FunctionError) -> None:
+        self._tell(error)
+        super().bury(error)
+
+
+class HandlerEnvironment:
+    """One process with one handler. It survives an exception of the handler, as in Lambda, but not a time-out."""
+
+    def __init__(self, item: StackFunction, executor: Executor) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began: asyncio.Future[FunctionError | None] = self._loop.create_future()
+        self._exchange = _WatchedExchange(self._tell)
+        self._server = LoopbackServer(routes_for(self._exchange, Identity(item.function.name, item.function.handler)))
+        self._item = item
+        self._executor = executor
+        self._child: Child | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether its process lives and waits for an event."""
+        return self._child is not None and self._child.alive and not self._child.stopping
+
+    async def start(self, children: Children, endpoint_url: str) -> None:
+        """Start the process and wait until the handler has been imported; raises InitFailed."""
+        self._server.start()
+        command = [str(PYTHON), "-m", "awslambdaric", self._item.function.handler]
+        self._child = await children.start(
+            self._item.component,
+            command,
+            folder=ROOT,
+            environment=process_environment(self._item, f"127.0.0.1:{self._server.port}", endpoint_url),
+            on_end=lambda child: self._exchange.bury(
+                FunctionError("Runtime.ExitError", f"the process ended with status {child.status}")
+            ),
+        )
+        try:
+            error = await asyncio.wait_for(asyncio.shield(self._began), INIT_SECONDS_MAX)
+        except TimeoutError:
+            error = FunctionError("Sandbox.Timedout", f"not imported within {INIT_SECONDS_MAX:.0f} s")
+        if error is not None:
+            await self.stop()
+            raise InitFailed(error.type, error.message)
+
+    async def invoke(self, event: bytes) -> Invocation:
+        """Run the handler on an event (JSON). A time-out ends the process."""
+        pending = Pending(event, self._item.function.timeout_seconds)
+        invocation = await self._loop.run_in_executor(self._executor, self._exchange.offer, pending)
+        if invocation.status == "timed_out" and self._child is not None:
+            self._child.kill()
+        return invocation
+
+    async def stop(self) -> None:
+        """End the process and its Runtime API."""
+        if self._child is not None:
+            await self._child.stop()
+        self._exchange.close()
+        await self._loop.run_in_executor(self._executor, self._server.stop)
+
+    def _tell(self, error: FunctionError | None) -> None:
+        """Called from a thread of the Runtime API."""
+        self._loop.call_soon_threadsafe(self._note, error)
+
+    def _note(self, error: FunctionError | None) -> None:
+        if not self._began.done():
+            self._began.set_result(error)

@@ -1,0 +1,186 @@
+"""The execution environments of one function: each serves one request at a time; more are started when none is free.
+
+A burst does not start one for each request at once, as Lambda would: on a machine with two cores they would starve each
+other. Who waits gets the first that becomes free, and at most STARTS_MAX start at the same time.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Protocol
+
+STARTS_MAX = 2
+GROW_SECONDS = 0.05
+WAIT_SECONDS_MAX = 15.0
+
+
+class Environment(Protocol):
+    """An execution environment; `usable` is false once its process has ended or was left in the middle."""
+
+    @property
+    def usable(self) -> bool: ...
+
+    async def stop(self) -> None:
+        """End its process."""
+
+
+class Throttled(Exception):
+    """No environment became free in time and no more may be started: Lambda's TooManyRequestsException."""
+
+
+class InitFailed(Exception):
+    """An environment did not come up; the text is for the log, `kind` is Lambda's error type."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass
+class _Member[E: Environment]:
+    environment: E
+    generation: int
+    idle_since: float = 0.0
+
+
+class Pool[E: Environment]:
+    """Leases environments. `start` makes a ready one or raises InitFailed; `reserved` is Lambda's own ceiling."""
+
+    def __init__(
+        self,
+        start: Callable[[], Awaitable[E]],
+        *,
+        size_max: int,
+        reserved: int | None = None,
+        wait_seconds: float = WAIT_SECONDS_MAX,
+    ) -> None:
+        self._start = start
+        self._size_max = size_max
+        self._reserved = reserved
+        self._wait_seconds = wait_seconds
+        self._idle: list[_Member[E]] = []
+        self._waiting: deque[asyncio.Future[_Member[E]]] = deque()
+        self._starting = 0
+        self._busy = 0
+        self._generation = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def size(self) -> int:
+        """How many environments there are, those that are starting included."""
+        return len(self._idle) + self._busy + self._starting
+
+    @contextlib.asynccontextmanager
+    async def lease(self) -> AsyncIterator[E]:
+        """Yield a free environment for one request; raises Throttled or InitFailed."""
+        if self._reserved is not None and self._busy >= self._reserved:
+            raise Throttled
+        member = self._take_idle() or await self._wait()
+        try:
+            yield member.environment
+        finally:
+            self._give_back(member)
+
+    def warm(self) -> None:
+        """Start an environment in the background where there is none."""
+        if self.size == 0:
+            self._grow(1)
+
+    def retire(self) -> None:
+        """Replace all environments: idle ones end now, busy ones when their request has ended. For changed code."""
+        self._generation += 1
+        while self._idle:
+            self._spawn(self._idle.pop().environment.stop())
+
+    def reap(self, idle_seconds: float) -> None:
+        """End environments that nobody has used for that long, but keep one."""
+        now = asyncio.get_running_loop().time()
+        while len(self._idle) > 1 and now - self._idle[0].idle_since > idle_seconds:
+            self._spawn(self._idle.pop(0).environment.stop())
+
+    async def close(self) -> None:
+        """Refuse who waits, and end what is idle or starting; what is busy ends with its process."""
+        for waiter in self._waiting:
+            waiter.cancel()
+        self._waiting.clear()
+        self.retire()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _take_idle(self) -> _Member[E] | None:
+        """Take the one that was used last, so that the others may grow old."""
+        while self._idle:
+            member = self._idle.pop()
+            if member.environment.usable:
+                self._busy += 1
+                return member
+            self._spawn(member.environment.stop())
+        return None
+
+    async def _wait(self) -> _Member[E]:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[_Member[E]] = loop.create_future()
+        self._waiting.append(waiter)
+        loop.call_later(GROW_SECONDS if self.size else 0, self._grow_for_waiting)
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                return await waiter
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._give_back(waiter.result())
+            if isinstance(error, TimeoutError):
+                raise Throttled from None
+            raise
+
+    def _give_back(self, member: _Member[E]) -> None:
+        """Take a busy member back: hand it to who waits longest, keep it, or end it."""
+        self._busy -= 1
+        if member.generation != self._generation or not member.environment.usable:
+            self._spawn(member.environment.stop())
+            self._grow_for_waiting()
+            return
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                self._busy += 1
+                waiter.set_result(member)
+                return
+        member.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(member)
+
+    def _grow_for_waiting(self) -> None:
+        self._grow(sum(not waiter.done() for waiter in self._waiting))
+
+    def _grow(self, wanted: int) -> None:
+        while self._starting < min(wanted, STARTS_MAX) and self.size < self._size_max:
+            self._starting += 1
+            self._spawn(self._start_one(self._generation))
+
+    async def _start_one(self, generation: int) -> None:
+        try:
+            environment = await self._start()
+        except InitFailed as error:
+            if generation == self._generation:
+                self._refuse_all(error)
+            return
+        finally:
+            self._starting -= 1
+            if generation != self._generation:
+                self._grow_for_waiting()
+        self._busy += 1
+        self._give_back(_Member(environment, generation))
+        self._grow_for_waiting()
+
+    def _refuse_all(self, error: InitFailed) -> None:
+        """Tell everybody who waits: the next environment would fail in the same way."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,114 @@
+"""All functions of the stack: invokes handlers, leases web applications, replaces both when the source has changed."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from infra.local.lambdas.handlers import HandlerEnvironment
+from infra.local.lambdas.pool import InitFailed, Pool
+from infra.local.lambdas.web import WebEnvironment
+from infra.local.logs.journal import Journal
+from infra.local.processes import Children
+from infra.local.stack.functions import StackFunction
+from infra.runtime.results import FunctionError, Invocation
+
+ENVIRONMENTS_MAX = 16
+IDLE_SECONDS_MAX = 120.0
+_REAP_SECONDS = 10.0
+
+
+class UnknownFunction(Exception):
+    """No function of that name, or not one of that kind, is in the stack."""
+
+
+class LambdaService:
+    """The pools of one stack's functions, by their physical names."""
+
+    def __init__(
+        self, functions: Mapping[str, StackFunction], children: Children, journal: Journal, endpoint_url: str
+    ) -> None:
+        self.functions = functions
+        self._children = children
+        self._journal = journal
+        self._endpoint_url = endpoint_url
+        # A thread waits for each invocation that is on its way.
+        self._executor = ThreadPoolExecutor(max_workers=256, thread_name_prefix="invocation")
+        self._client = httpx.AsyncClient(timeout=None, trust_env=False, limits=httpx.Limits(max_connections=None))
+        self._handlers: dict[str, Pool[HandlerEnvironment]] = {}
+        self._applications: dict[str, Pool[WebEnvironment]] = {}
+        for name, item in functions.items():
+            self._add_pool(name, item)
+
+    async def invoke(self, name: str, event: bytes) -> Invocation:
+        """Run a handler on an event; its failures are in the result. Raises Throttled, UnknownFunction."""
+        pool = self._handlers.get(name)
+        if pool is None:
+            raise UnknownFunction(name)
+        try:
+            async with pool.lease() as environment:
+                invocation = await environment.invoke(event)
+        except InitFailed as error:
+            failure = FunctionError(error.kind, str(error))
+            invocation = Invocation("", "failed", b"", (), None, failure, 0.0)
+        if invocation.status == "timed_out" and invocation.error is not None:
+            component = self.functions[name].component
+            self._journal.note(component, invocation.error.message, level="ERROR", request_id=invocation.request_id)
+        return invocation
+
+    def lease(self, name: str) -> contextlib.AbstractAsyncContextManager[WebEnvironment]:
+        """Lease a web application for one request. Raises UnknownFunction; Throttled or InitFailed when entered."""
+        pool = self._applications.get(name)
+        if pool is None:
+            raise UnknownFunction(name)
+        return pool.lease()
+
+    def warm(self, names: Iterable[str]) -> None:
+        """Start an environment of these functions where none is."""
+        for name in names:
+            self._pools[name].warm()
+
+    def retire(self) -> None:
+        """Let all further requests run the source as it is now."""
+        for pool in self._pools.values():
+            pool.retire()
+
+    async def reap(self) -> None:
+        """End, for ever, what a burst left behind."""
+        while True:
+            await asyncio.sleep(_REAP_SECONDS)
+            for pool in self._pools.values():
+                pool.reap(IDLE_SECONDS_MAX)
+
+    async def close(self) -> None:
+        """End all environments that are not busy; the children's end is the end of the others."""
+        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+        await self._client.aclose()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def _pools(self) -> Mapping[str, Pool[HandlerEnvironment] | Pool[WebEnvironment]]:
+        return {**self._handlers, **self._applications}
+
+    def _add_pool(self, name: str, item: StackFunction) -> None:
+        async def start_handler() -> HandlerEnvironment:
+            environment = HandlerEnvironment(item, self._executor)
+            return await self._come_up(item, environment)
+
+        async def start_application() -> WebEnvironment:
+            return await self._come_up(item, WebEnvironment(item, self._client))
+
+        if item.function.streams:
+            self._applications[name] = Pool(start_application, size_max=ENVIRONMENTS_MAX, reserved=item.reserved)
+        else:
+            self._handlers[name] = Pool(start_handler, size_max=ENVIRONMENTS_MAX, reserved=item.reserved)
+
+    async def _come_up[E: (HandlerEnvironment, WebEnvironment)](self, item: StackFunction, environment: E) -> E:
+        try:
+            await environment.start(self._children, self._endpoint_url)
+        except InitFailed as error:
+            self._journal.note(item.component, f"does not start: {error.kind}: {error}", level="ERROR")
+            raise
+        return environment

@@ -1,0 +1,30 @@
+"""The environment of a function's process: what Lambda sets, what the stack gives the function, and this machine's.
+
+It is built from nothing, so that no credential of the developer's shell reaches a function.
+"""
+
+import os
+
+from infra.local.paths import PYTHON, ROOT
+from infra.local.stack.functions import StackFunction
+from infra.runtime.environment import lambda_environment
+
+# What a process needs of this machine, and what the way to a real model may need.
+_PASSED_ON = ("HOME", "TMPDIR", "HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+
+
+def process_environment(item: StackFunction, runtime_api: str, endpoint_url: str) -> dict[str, str]:
+    """Return the variables for one process of a function."""
+    machine = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {
+        **machine,
+        **lambda_environment(item.function, ROOT, runtime_api),
+        "AWS_LAMBDA_LOG_FORMAT": item.log_format,
+        "AWS_LAMBDA_LOG_LEVEL": item.log_level,
+        **item.function.environment,
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+        "PATH": f"{PYTHON.parent}:/usr/local/bin:/usr/bin:/bin",
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,0 +1,73 @@
+"""A web application of a function that streams, started as the Lambda Web Adapter does: run.sh, port, ready path."""
+
+import asyncio
+
+import httpx
+
+from infra.local.lambdas.pool import InitFailed
+from infra.local.lambdas.variables import process_environment
+from infra.local.paths import ROOT
+from infra.local.ports import HOST, free_port
+from infra.local.processes import Child, Children
+from infra.local.stack.functions import StackFunction
+
+INIT_SECONDS_MAX = 30.0
+_POLL_SECONDS = 0.02
+
+
+class WebEnvironment:
+    """One process that serves HTTP on a port of its own; `url` has no slash at its end."""
+
+    def __init__(self, item: StackFunction, client: httpx.AsyncClient) -> None:
+        self.item = item
+        self.client = client
+        self._port = free_port()
+        self._child: Child | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://{HOST}:{self._port}"
+
+    @property
+    def usable(self) -> bool:
+        """Whether its process lives and was not told to end."""
+        return self._child is not None and self._child.alive and not self._child.stopping
+
+    async def start(self, children: Children, endpoint_url: str) -> None:
+        """Start the process and wait until its ready path answers below 500; raises InitFailed."""
+        function = self.item.function
+        environment = process_environment(self.item, "", endpoint_url)
+        environment |= {"PORT": str(self._port), "AWS_LWA_PORT": str(self._port)}
+        path = function.environment.get("AWS_LWA_READINESS_CHECK_PATH", "/")
+        try:
+            self._child = await children.start(
+                self.item.component, [str(ROOT / function.handler)], folder=ROOT, environment=environment
+            )
+        except OSError as error:
+            raise InitFailed("Runtime.InvalidEntrypoint", f"{function.handler}: {error.strerror}") from error
+        deadline = asyncio.get_running_loop().time() + INIT_SECONDS_MAX
+        while not await self._is_ready(path):
+            if not self.usable:
+                raise InitFailed("Runtime.ExitError", f"{function.handler} ended with status {self._child.status}")
+            if asyncio.get_running_loop().time() > deadline:
+                await self.stop()
+                raise InitFailed("Sandbox.Timedout", f"{path} was not ready within {INIT_SECONDS_MAX:.0f} s")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def stop(self) -> None:
+        """End the process."""
+        if self._child is not None:
+            await self._child.stop()
+
+    def kill(self) -> None:
+        """End the process at once: its time is over, or its answer broke off."""
+        if self._child is not None:
+            self._child.kill()
+
+    async def _is_ready(self, path: str) -> bool:
+        try:
+            answer = await self.client.get(self.url + path, timeout=5)
+        except httpx.TransportError:
+            return False
+        return answer.status_code < 500

@@ -1,0 +1,64 @@
+"""Keeps every entry in `.local/dev.log`, and shows those of the chosen level on standard output when attached."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from infra.local.logs.entries import LEVELS, Entry, read_entry
+from infra.local.logs.render import render
+
+
+def read_clock() -> datetime:
+    """Return the local wall-clock time: logs are for the person at this machine."""
+    return datetime.now().astimezone()
+
+
+class Journal:
+    """Writes entries as they come. The file of the run before is kept beside it, with `.1` behind its name."""
+
+    def __init__(
+        self,
+        path: Path,
+        screen: TextIO | None,
+        *,
+        level: str = "INFO",
+        colours: bool = False,
+        clock: Callable[[], datetime] = read_clock,
+    ) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            os.replace(path, path.with_name(f"{path.name}.1"))
+        self._file = path.open("w", encoding="utf-8", errors="replace", buffering=1)
+        self._screen = screen
+        self._shown = LEVELS[LEVELS.index(level) :]
+        self._colours = colours
+        self._clock = clock
+
+    def line(self, component: str, text: str, *, quiet: bool = False) -> None:
+        """Keep a line that a child process wrote; empty ones are dropped. `quiet` makes what is only INFO DEBUG."""
+        if text.strip():
+            entry = read_entry(component, text, self._clock())
+            self.add(replace(entry, level="DEBUG") if quiet and entry.level == "INFO" else entry)
+
+    def note(self, component: str, message: str, *, level: str = "INFO", request_id: str = "") -> None:
+        """Keep an event of the stack itself."""
+        self.add(Entry(self._clock(), component, level, message, request_id))
+
+    def add(self, entry: Entry) -> None:
+        """Write an entry to the file, and to the screen when its level is shown."""
+        print(render(entry, colours=False), file=self._file)
+        if self._screen is not None and entry.level in self._shown:
+            print(render(entry, colours=self._colours), file=self._screen, flush=True)
+
+    def say(self, text: str) -> None:
+        """Write plain lines for the developer: where to go, and `ready`."""
+        print(text, file=self._file)
+        if self._screen is not None:
+            print(text, file=self._screen, flush=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

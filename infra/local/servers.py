@@ -1,0 +1,58 @@
+"""HTTP servers inside the stack's own process: uvicorn on a bound socket, without its signal handlers."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+_GRACE_SECONDS = 1
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the stack: it stops everything in its own order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class LocalServer:
+    """One application on one socket."""
+
+    def __init__(self, application: ASGIApp, claimed: socket.socket) -> None:
+        # The application notes what broke off; the server would print it a second time, with its own stack.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        configuration = uvicorn.Config(
+            application,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            http="h11",
+            ws="none",
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        self._server = _Server(configuration)
+        self._socket = claimed
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to answer."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+            await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        """Stop listening, give open requests a moment, then cut them."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+        self._socket.close()

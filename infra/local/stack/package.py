@@ -1,0 +1,51 @@
+"""What `sam package` does: each folder of code becomes an object in a bucket, and the template names that object.
+
+The folders are uploaded as they stand in the source tree, without third-party code: locally the functions run from the
+source tree itself, so that a change needs no upload.
+"""
+
+import copy
+import io
+import zipfile
+from pathlib import Path
+
+from infra.local.failures import StartFailed
+from infra.local.paths import ROOT
+from infra.runtime.functions import FUNCTION_TYPE, LAYER_TYPE
+from infra.runtime.resources import Endpoint
+from infra.runtime.template import Document
+
+CODE_BUCKET = "atrium-local-code"
+_CODE_PROPERTIES = {FUNCTION_TYPE: "CodeUri", LAYER_TYPE: "ContentUri"}
+_LEFT_OUT = frozenset({"__pycache__", "node_modules", ".pytest_cache"})
+
+
+def package(template: Document, endpoint: Endpoint, root: Path = ROOT) -> Document:
+    """Upload the code that the template names and return the template with the addresses of the uploads."""
+    s3 = endpoint.client("s3")
+    s3.create_bucket(Bucket=CODE_BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+    packaged = copy.deepcopy(template)
+    uploaded: dict[str, dict[str, str]] = {}
+    for logical_id, resource in packaged["Resources"].items():
+        name = _CODE_PROPERTIES.get(resource.get("Type", ""))
+        folder = resource.get("Properties", {}).get(name) if name else None
+        if name is None or not isinstance(folder, str):
+            continue
+        if folder not in uploaded:
+            key = f"{folder.strip('/')}.zip"
+            s3.put_object(Bucket=CODE_BUCKET, Key=key, Body=_archive(logical_id, root / folder))
+            uploaded[folder] = {"Bucket": CODE_BUCKET, "Key": key}
+        resource["Properties"][name] = uploaded[folder]
+    return packaged
+
+
+def _archive(logical_id: str, folder: Path) -> bytes:
+    if not folder.is_dir():
+        raise StartFailed(f"template.yaml: the code of {logical_id} is to be in {folder.name}/, which is not there")
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for path in sorted(folder.rglob("*")):
+            inside = path.relative_to(folder)
+            if path.is_file() and not _LEFT_OUT.intersection(inside.parts):
+                archive.write(path, inside.as_posix())
+    return target.getvalue()

@@ -1,0 +1,51 @@
+"""Ends the process groups of a stack whose own process is gone, however it went. A script, standard library only.
+
+It reads `+<group>` and `-<group>` from standard input; the end of that input means that the stack's process has ended.
+Groups that it still knows then get SIGTERM, and after a moment SIGKILL.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+
+GRACE_SECONDS = 3.0
+
+
+def watch() -> None:
+    """Keep the list until the input ends, then end what is on it."""
+    groups: set[int] = set()
+    for line in sys.stdin:
+        group = int(line[1:])
+        if line.startswith("+"):
+            groups.add(group)
+        else:
+            groups.discard(group)
+    if groups:
+        end_groups(groups)
+
+
+def end_groups(groups: set[int]) -> None:
+    """Terminate the groups, and kill those that are still there when the grace is over."""
+    _signal_all(groups, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while time.monotonic() < deadline and _signal_all(groups, 0):
+        time.sleep(0.05)
+    _signal_all(groups, signal.SIGKILL)
+
+
+def _signal_all(groups: set[int], number: int) -> bool:
+    """Send a signal to each group; tell whether one of them was there."""
+    found = False
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, number)
+            found = True
+    return found
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    watch()
