@@ -24,11 +24,16 @@ USELESS = (
     "pycparser",
     "aws_lambda_powertools/event_handler/openapi/swagger_ui",
 )
-USELESS_NAMES = frozenset({"RECORD", "INSTALLER", "REQUESTED", "WHEEL", "direct_url.json", "sboms", "py.typed"})
+USELESS_NAMES = frozenset(
+    {
+        "RECORD", "INSTALLER", "REQUESTED", "WHEEL", "direct_url.json",
+        "sboms", "py.typed", "__pycache__", "examples-1.json",
+    }
+)  # fmt: skip
 
 
 def trim(site: Path) -> None:
-    """Trim and compile an installed tree in place. Running it again changes nothing."""
+    """Take out of an installed tree what Lambda does not need. Running it again changes nothing."""
     for relative in USELESS:
         _remove(site / relative)
     for data, kept in ((site / "botocore/data", SERVICES), (site / "boto3/data", SERVICES)):
@@ -36,9 +41,7 @@ def trim(site: Path) -> None:
             if service.name not in kept:
                 _remove(service)
     for path in sorted(site.rglob("*")):
-        if path.name in USELESS_NAMES or path.name == "__pycache__" or path.suffix == ".pyi":
-            _remove(path)
-        elif path.name == "examples-1.json" and "botocore" in path.parts:
+        if path.name in USELESS_NAMES or path.suffix == ".pyi":
             _remove(path)
 
 

@@ -1,0 +1,110 @@
+"""What SAM makes of the template: `python -m infra.checks.expansion`, with the translator of .local/sam.
+
+The checks of the template trust SAM's properties; these look at what reaches API Gateway and CloudFormation.
+"""
+
+import copy
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from infra.checks.report import report
+from infra.checks.routes import EVENTS_MAX, PUBLIC, STREAMING_FUNCTION
+from infra.runtime.template import ROOT, Document, TemplateInvalid, read_template
+
+PYTHON = ROOT / ".local" / "sam" / "bin" / "python"
+EXPAND_SECONDS = 60
+# CloudFormation's own limits.
+TEMPLATE_BYTES_MAX = 1_000_000
+RESOURCES_MAX = 500
+_PROGRAM = """
+import json, sys
+from types import SimpleNamespace
+from samtranslator.translator.transform import transform
+json.dump(transform(json.load(sys.stdin), {}, SimpleNamespace(load=dict)), sys.stdout)
+"""
+
+
+def expand(template: Document, python: Path = PYTHON) -> Document:
+    """Run SAM's transform in the interpreter that has it. Raises TemplateInvalid in one line."""
+    if not python.exists():
+        raise TemplateInvalid("SAM CLI is not installed under .local/sam")
+    packaged = copy.deepcopy(template)
+    for resource in packaged["Resources"].values():
+        for code in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
+            resource["Properties"][code] = "s3://bucket/key"
+    done = subprocess.run(
+        [str(python), "-c", _PROGRAM],
+        input=json.dumps(packaged),
+        capture_output=True,
+        text=True,
+        timeout=EXPAND_SECONDS,
+        env={"AWS_DEFAULT_REGION": "eu-central-1"},
+        check=False,
+    )
+    if done.returncode != 0:
+        raise TemplateInvalid(f"SAM refuses the template: {done.stderr.strip().splitlines()[-1]}")
+    return dict(json.loads(done.stdout))
+
+
+def check_expansion(expanded: Document) -> Iterator[str]:
+    """Check integrations, security, permissions and size of an expanded template."""
+    resources = expanded["Resources"]
+    for path, item in _paths(resources).items():
+        for method, operation in item.items():
+            name = f"{method.upper()} {path}"
+            yield from (f"{name} {text}" for text in _faults(method, path, operation))
+    permissions = Counter(
+        json.dumps(resource["Properties"]["FunctionName"])
+        for resource in resources.values()
+        if resource["Type"] == "AWS::Lambda::Permission"
+    )
+    for function, count in permissions.items():
+        if count > EVENTS_MAX:
+            yield f"{function} has {count} permissions, {EVENTS_MAX} at most"
+    if len(resources) > RESOURCES_MAX:
+        yield f"{len(resources)} resources, {RESOURCES_MAX} at most: nest a stack"
+    if len(json.dumps(expanded)) > TEMPLATE_BYTES_MAX:
+        yield f"the expanded template is over {TEMPLATE_BYTES_MAX} bytes: nest a stack"
+
+
+def _paths(resources: Document) -> Document:
+    apis = [item for item in resources.values() if item["Type"] == "AWS::ApiGateway::RestApi"]
+    return dict(apis[0]["Properties"]["Body"]["paths"]) if apis else {}
+
+
+def _faults(method: str, path: str, operation: Document) -> Iterator[str]:
+    integration = operation["x-amazon-apigateway-integration"]
+    security = operation.get("security", [])
+    if method == "options":
+        if integration["type"] != "mock" or security:
+            yield "must be answered by the gateway, without authorizer"
+        return
+    if _is_open(security) != ((method.upper(), path) in PUBLIC):
+        yield f"has the wrong security {security}"
+    uri = json.dumps(integration["uri"])
+    streams = "/response-streaming-invocations" in uri and integration.get("responseTransferMode") == "STREAM"
+    if f"{STREAMING_FUNCTION}.Arn" in uri:
+        if not streams or integration.get("timeoutInMillis") != 900_000:
+            yield "is not a streaming integration of 900 s"
+    elif streams or "timeoutInMillis" in integration:
+        yield "is a streaming integration of a buffered function"
+
+
+def _is_open(security: list[dict[str, Any]]) -> bool:
+    return all("NONE" in requirement for requirement in security)
+
+
+def main() -> int:
+    try:
+        return report("expansion", check_expansion(expand(read_template())))
+    except TemplateInvalid as error:
+        return report("expansion", [str(error)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Every function has a role and a log group of its own, and the role only what it names."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from infra.checks.routes import functions_of
+from infra.runtime.template import Document
+
+# X-Ray has no resources to name.
+ANYWHERE = frozenset({"xray:PutTraceSegments", "xray:PutTelemetryRecords"})
+# Parts of a resource of ours, and models that Bedrock routes between regions.
+PARTS = frozenset(
+    {
+        "${BlobsBucket.Arn}/tenants/*",
+        "${Table.Arn}/stream/*",
+        "arn:${AWS::Partition}:bedrock:*::foundation-model/anthropic.*",
+        "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:inference-profile/*.anthropic.*",
+    }
+)
+NEVER = ("dynamodb:Scan", "dynamodb:PartiQL", "dynamodb:ExecuteStatement")
+
+
+def check_logs(template: Document) -> Iterator[str]:
+    """Each function writes to a log group of its own, which forgets."""
+    groups: Counter[str] = Counter()
+    for function, properties in functions_of(template).items():
+        group = _referred(properties.get("LoggingConfig", {}).get("LogGroup"))
+        resource = template["Resources"].get(group, {})
+        if resource.get("Type") != "AWS::Logs::LogGroup":
+            yield f"{function} has no log group of its own"
+            continue
+        groups[group] += 1
+        if not resource.get("Properties", {}).get("RetentionInDays"):
+            yield f"{group} keeps logs for ever: set RetentionInDays"
+    yield from (f"{group} is shared by {count} functions" for group, count in groups.items() if count > 1)
+
+
+def check_roles(template: Document) -> Iterator[str]:
+    """Each function has a role of its own, without managed policies and without wildcards."""
+    roles: Counter[str] = Counter()
+    for function, properties in functions_of(template).items():
+        role = _referred(properties.get("Role"))
+        resource = template["Resources"].get(role, {})
+        if resource.get("Type") != "AWS::IAM::Role":
+            yield f"{function} has no role of its own: SAM's would write to every log group"
+            continue
+        roles[role] += 1
+        if resource["Properties"].get("ManagedPolicyArns"):
+            yield f"{role} has managed policies, which name no resource of ours"
+        for statement in _statements(resource["Properties"]):
+            yield from (f"{role}, {statement.get('Sid', 'no Sid')}: {text}" for text in _faults(statement))
+    yield from (f"{role} is shared by {count} functions" for role, count in roles.items() if count > 1)
+
+
+def _statements(role: Document) -> Iterator[Document]:
+    for policy in role.get("Policies", []):
+        for statement in policy["PolicyDocument"]["Statement"]:
+            branches = statement["Fn::If"][1:] if "Fn::If" in statement else [statement]
+            yield from (branch for branch in branches if branch != {"Ref": "AWS::NoValue"})
+
+
+def _faults(statement: Document) -> Iterator[str]:
+    actions = [str(action) for action in _as_list(statement.get("Action"))]
+    if statement.get("Effect") != "Allow" or not actions:
+        yield "only Allow with named actions is read here"
+    for action in actions:
+        if "*" in action or action.startswith(NEVER):
+            yield f"{action} is too wide"
+    for resource in _as_list(statement.get("Resource")):
+        text = _text(resource)
+        if text == "*" and not set(actions) <= ANYWHERE:
+            yield f"every resource, for {', '.join(actions)}"
+        elif text != "*" and "*" in text and text not in PARTS:
+            yield f"{text} is a wildcard that is not declared in infra/checks/policies.py"
+
+
+def _text(resource: Any) -> str:
+    """Return a resource as written: the text of a Sub, or the name that an intrinsic function refers to."""
+    if isinstance(resource, dict):
+        return str(resource.get("Fn::Sub") or _referred(resource))
+    return str(resource)
+
+
+def _referred(value: Any) -> str:
+    """Return the logical id behind `Ref` or `Fn::GetAtt`; empty for anything else."""
+    if not isinstance(value, dict):
+        return ""
+    if "Ref" in value:
+        return str(value["Ref"])
+    found = value.get("Fn::GetAtt", "")
+    return str(found[0] if isinstance(found, list) else found.split(".")[0])
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]

@@ -1,0 +1,124 @@
+"""The routes of the template: which function answers, with or without authorizer, buffered or streamed.
+
+A buffered integration on the chat function is a 502 on AWS, and the default time-out would cut a turn at 29 s.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from infra.runtime.functions import FUNCTION_TYPE
+from infra.runtime.template import Document
+
+STREAMING_FUNCTION = "ChatFunction"
+STREAMING = ("RESPONSE_STREAM", 900_000)
+# SAM writes a permission for each event into the function's policy, which ends at 20 480 bytes.
+EVENTS_MAX = 40
+PUBLIC = frozenset(
+    {
+        ("GET", "/"),
+        ("GET", "/docs"),
+        ("GET", "/docs/{proxy+}"),
+        ("GET", "/v1/health"),
+        ("GET", "/v1/health/ready"),
+        ("GET", "/v1/openapi.json"),
+        ("GET", "/.well-known/jwks.json"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One Api event of a function; `authorizer` is the event's own, None where the API's default holds."""
+
+    function: str
+    method: str
+    path: str
+    authorizer: str | None
+    transfer: tuple[Any, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def is_public(self) -> bool:
+        return (self.method, self.path) in PUBLIC
+
+
+def functions_of(template: Document) -> dict[str, Document]:
+    """Return the properties of the template's functions by logical id."""
+    return {
+        logical_id: resource["Properties"]
+        for logical_id, resource in template["Resources"].items()
+        if resource.get("Type") == FUNCTION_TYPE
+    }
+
+
+def read_routes(template: Document) -> list[Route]:
+    """Return every Api event of every function."""
+    return [
+        _route(function, event["Properties"])
+        for function, properties in functions_of(template).items()
+        for event in properties.get("Events", {}).values()
+        if event["Type"] == "Api"
+    ]
+
+
+def _route(function: str, event: Document) -> Route:
+    return Route(
+        function=function,
+        method=str(event["Method"]).upper(),
+        path=str(event["Path"]),
+        authorizer=event.get("Auth", {}).get("Authorizer"),
+        transfer=(event.get("ResponseTransferMode"), event.get("TimeoutInMillis")),
+    )
+
+
+def check_streaming(template: Document) -> Iterator[str]:
+    """Every route of chat streams for 900 s, and no other route does."""
+    for route in read_routes(template):
+        if route.function == STREAMING_FUNCTION and route.transfer != STREAMING:
+            yield f"{route.name} needs ResponseTransferMode RESPONSE_STREAM and TimeoutInMillis 900000"
+        if route.function != STREAMING_FUNCTION and route.transfer != (None, None):
+            yield f"{route.name} of {route.function} must be buffered, with the default time-out"
+
+
+def check_events(template: Document) -> Iterator[str]:
+    """No function has more Api events than its policy can hold; a route exists once and names its method."""
+    routes = read_routes(template)
+    for function, count in Counter(route.function for route in routes).items():
+        if count > EVENTS_MAX:
+            yield f"{function} has {count} Api events, {EVENTS_MAX} at most"
+    for name, count in Counter(route.name for route in routes).items():
+        if count > 1:
+            yield f"{name} is declared {count} times"
+    for route in routes:
+        if route.method in {"ANY", "OPTIONS"}:
+            yield f"{route.name} of {route.function}: name the methods; preflights are the gateway's"
+
+
+def check_authorizers(template: Document) -> Iterator[str]:
+    """The public routes have no authorizer, all others the default one, and preflights never have it."""
+    auth = _api(template).get("Auth", {})
+    default = auth.get("DefaultAuthorizer")
+    if not default or default not in auth.get("Authorizers", {}):
+        yield "the API has no default authorizer"
+    elif auth["Authorizers"][default].get("Identity") != {"ReauthorizeEvery": 0}:
+        yield "the authorizer must have no identity source and no cache (ReauthorizeEvery: 0)"
+    if auth.get("AddDefaultAuthorizerToCorsPreflight") is not False:
+        yield "AddDefaultAuthorizerToCorsPreflight must be false: a preflight has no credential"
+    routes = read_routes(template)
+    for route in routes:
+        if route.is_public and route.authorizer != "NONE":
+            yield f"{route.name} is public and must have no authorizer"
+        if not route.is_public and route.authorizer is not None:
+            yield f"{route.name} must have the default authorizer, not {route.authorizer}"
+    for method, path in sorted(PUBLIC - {(route.method, route.path) for route in routes}):
+        yield f"{method} {path} is public and missing"
+
+
+def _api(template: Document) -> Document:
+    apis = [item for item in template["Resources"].values() if item.get("Type") == "AWS::Serverless::Api"]
+    return dict(apis[0]["Properties"]) if len(apis) == 1 else {}

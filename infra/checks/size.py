@@ -1,0 +1,45 @@
+"""Small modules and small functions: `python -m infra.checks.size`.
+
+A module has at most 250 lines and says in a docstring what it owns; a function has at most 40, decorators not counted.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from infra.checks.files import project_files
+from infra.checks.report import report
+from infra.runtime.template import ROOT
+
+MODULE_LINES_MAX = 250
+FUNCTION_LINES_MAX = 40
+
+
+def check_source(name: str, text: str) -> Iterator[str]:
+    """Check one module; an empty one needs no docstring."""
+    lines = text.count("\n") + (not text.endswith("\n") and bool(text))
+    if lines > MODULE_LINES_MAX:
+        yield f"{name} has {lines} lines, {MODULE_LINES_MAX} at most"
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        yield f"{name}:{error.lineno} is not Python: {error.msg}"
+        return
+    if tree.body and not ast.get_docstring(tree):
+        yield f"{name} has no docstring"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > FUNCTION_LINES_MAX:
+                yield f"{name}:{node.lineno} {node.name} has {length} lines, {FUNCTION_LINES_MAX} at most"
+
+
+def check_modules(root: Path = ROOT) -> Iterator[str]:
+    """Check every Python file of the project."""
+    for path in project_files(root, "*.py"):
+        yield from check_source(path.relative_to(root).as_posix(), path.read_text())
+
+
+if __name__ == "__main__":
+    sys.exit(report("size", check_modules()))

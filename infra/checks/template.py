@@ -1,0 +1,41 @@
+"""What lint cannot know about template.yaml: `python -m infra.checks.template`, a line per finding, exit status 1."""
+
+import sys
+from collections.abc import Iterator
+from itertools import chain
+
+from infra.checks.contract import check_contract, read_contract
+from infra.checks.data import check_protection, check_retention
+from infra.checks.policies import check_logs, check_roles
+from infra.checks.refusals import check_refusals
+from infra.checks.report import report
+from infra.checks.routes import check_authorizers, check_events, check_streaming
+from infra.runtime.template import Document, TemplateInvalid, read_template
+
+CHECKS = (
+    check_streaming,
+    check_events,
+    check_authorizers,
+    check_logs,
+    check_roles,
+    check_refusals,
+    check_retention,
+    check_protection,
+)
+
+
+def check_template(template: Document) -> Iterator[str]:
+    """Run every check that needs the template alone."""
+    return chain.from_iterable(check(template) for check in CHECKS)
+
+
+def main() -> int:
+    try:
+        template = read_template()
+    except TemplateInvalid as error:
+        return report("template", [str(error)])
+    return report("template", chain(check_template(template), check_contract(template, read_contract())))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""The template, read once; each test gets a copy that it may break."""
+
+import copy
+
+import pytest
+
+from infra.runtime.template import Document, read_template
+
+
+@pytest.fixture(scope="session")
+def template_as_read() -> Document:
+    return read_template()
+
+
+@pytest.fixture
+def template(template_as_read: Document) -> Document:
+    return copy.deepcopy(template_as_read)

@@ -1,0 +1,79 @@
+"""What SAM makes of the template is checked where it reaches API Gateway. SAM itself runs in `make check`."""
+
+from collections.abc import Callable
+
+import pytest
+
+from infra.checks.expansion import check_expansion, expand
+from infra.runtime.template import ROOT, Document, TemplateInvalid
+
+STREAM = "lambda:path/2021-11-15/functions/${ChatFunction.Arn}/response-streaming-invocations"
+BUFFER = "lambda:path/2015-03-31/functions/${UsageFunction.Arn}/invocations"
+
+
+def _operation(uri: str, **integration: object) -> Document:
+    return {
+        "x-amazon-apigateway-integration": {"type": "aws_proxy", "uri": {"Fn::Sub": uri}, **integration},
+        "security": [{"CredentialAuthorizer": []}],
+    }
+
+
+def _expanded() -> Document:
+    paths = {
+        "/v1/chat": {
+            "post": _operation(STREAM, responseTransferMode="STREAM", timeoutInMillis=900_000),
+            "options": {"x-amazon-apigateway-integration": {"type": "mock"}},
+        },
+        "/v1/usage": {"get": _operation(BUFFER)},
+        "/v1/health": {"get": {**_operation(BUFFER), "security": [{"NONE": []}]}},
+    }
+    return {"Resources": {"Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Body": {"paths": paths}}}}}
+
+
+def _paths(expanded: Document) -> Document:
+    found: Document = expanded["Resources"]["Api"]["Properties"]["Body"]["paths"]
+    return found
+
+
+def _add_resources(expanded: Document, number: int, kind: str) -> None:
+    for index in range(number):
+        properties = {"FunctionName": {"Ref": "UsageFunction"}}
+        expanded["Resources"][f"More{index}"] = {"Type": kind, "Properties": properties}
+
+
+def test_a_sound_expansion_passes() -> None:
+    assert list(check_expansion(_expanded())) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (lambda e: _paths(e)["/v1/chat"].update(post=_operation(STREAM)), "POST /v1/chat is not a streaming"),
+        (
+            lambda e: _paths(e)["/v1/usage"].update(get=_operation(BUFFER, timeoutInMillis=900_000)),
+            "GET /v1/usage is a streaming",
+        ),
+        (
+            lambda e: _paths(e)["/v1/chat"]["options"].update(security=[{"CredentialAuthorizer": []}]),
+            "OPTIONS /v1/chat must be answered by the gateway",
+        ),
+        (lambda e: _paths(e)["/v1/usage"]["get"].update(security=[{"NONE": []}]), "GET /v1/usage has the wrong"),
+        (lambda e: _paths(e)["/v1/health"].update(get=_operation(BUFFER)), "GET /v1/health has the wrong"),
+        (lambda e: _add_resources(e, 41, "AWS::Lambda::Permission"), "has 41 permissions, 40 at most"),
+        (lambda e: _add_resources(e, 500, "AWS::Logs::LogGroup"), "501 resources, 500 at most"),
+        (lambda e: e.update(Description="x" * 1_000_000), "over 1000000 bytes"),
+    ],
+)
+def test_what_would_fail_on_aws_is_found(change: Callable[[Document], object], finding: str) -> None:
+    expanded = _expanded()
+    change(expanded)
+
+    findings = list(check_expansion(expanded))
+
+    assert len(findings) == 1
+    assert finding in findings[0]
+
+
+def test_without_sam_the_check_says_so(template: Document) -> None:
+    with pytest.raises(TemplateInvalid, match="SAM CLI is not installed"):
+        expand(template, ROOT / "no-such-python")

@@ -1,0 +1,198 @@
+"""Each check of the template holds for the template as it is, and finds what it is there for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from infra.checks.template import check_template
+from infra.runtime.template import Document
+
+
+def test_the_template_passes_every_check(template: Document) -> None:
+    assert list(check_template(template)) == []
+
+
+@dataclass(frozen=True)
+class Break:
+    """A change to the template, and a part of the one finding that it must cause."""
+
+    finding: str
+    change: Callable[[Document], object]
+
+
+def _properties(template: Document, logical_id: str) -> Document:
+    properties: Document = template["Resources"][logical_id]["Properties"]
+    return properties
+
+
+def _event(template: Document, function: str, event: str) -> Document:
+    found: Document = _properties(template, function)["Events"][event]["Properties"]
+    return found
+
+
+def _statements(template: Document, role: str) -> list[Document]:
+    found: list[Document] = _properties(template, role)["Policies"][0]["PolicyDocument"]["Statement"]
+    return found
+
+
+def _refusal(template: Document, name: str) -> Document:
+    found: Document = _properties(template, "Api")["GatewayResponses"][name]
+    return found
+
+
+def _set(target: Callable[[Document], Document], key: str, value: Any) -> Callable[[Document], object]:
+    return lambda template: target(template).__setitem__(key, value)
+
+
+def _drop(target: Callable[[Document], Document], key: str) -> Callable[[Document], object]:
+    return lambda template: target(template).pop(key)
+
+
+def _forty_one_events(template: Document) -> None:
+    events = _properties(template, "AdminFunction")["Events"]
+    for number in range(41 - len(events)):
+        events[f"More{number}"] = {"Type": "Api", "Properties": {"Method": "GET", "Path": f"/v1/more/{number}"}}
+
+
+def _rewrite_body(name: str, old: str, new: str) -> Callable[[Document], object]:
+    def change(template: Document) -> None:
+        response = _refusal(template, name)
+        text, own = response["ResponseTemplates"]["application/json"]["Fn::Sub"]
+        assert old in text
+        response["ResponseTemplates"] = {"application/json": {"Fn::Sub": [text.replace(old, new), own]}}
+
+    return change
+
+
+def _rewrite_headers(name: str, **headers: str | None) -> Callable[[Document], object]:
+    def change(template: Document) -> None:
+        response = _refusal(template, name)
+        changed = {**response["ResponseParameters"]["Headers"], **headers}
+        kept = {header: value for header, value in changed.items() if value is not None}
+        response["ResponseParameters"] = {"Headers": kept}
+
+    return change
+
+
+BREAKS = [
+    Break(
+        "POST /v1/chat needs ResponseTransferMode",
+        _drop(lambda t: _event(t, "ChatFunction", "Chat"), "TimeoutInMillis"),
+    ),
+    Break(
+        "GET /v1/runs needs ResponseTransferMode",
+        _drop(lambda t: _event(t, "ChatFunction", "ListRuns"), "ResponseTransferMode"),
+    ),
+    Break(
+        "GET /v1/usage of UsageFunction must be buffered",
+        _set(lambda t: _event(t, "UsageFunction", "ReadUsage"), "TimeoutInMillis", 900_000),
+    ),
+    Break("AdminFunction has 41 Api events, 40 at most", _forty_one_events),
+    Break(
+        "GET /v1/agents is declared 2 times",
+        _set(lambda t: _event(t, "AdminFunction", "ListKeys"), "Path", "/v1/agents"),
+    ),
+    Break("name the methods", _set(lambda t: _event(t, "UsageFunction", "ReadUsage"), "Method", "any")),
+    Break(
+        "a preflight has no credential",
+        _drop(lambda t: _properties(t, "Api")["Auth"], "AddDefaultAuthorizerToCorsPreflight"),
+    ),
+    Break("no default authorizer", _drop(lambda t: _properties(t, "Api")["Auth"], "DefaultAuthorizer")),
+    Break(
+        "no identity source and no cache",
+        _set(
+            lambda t: _properties(t, "Api")["Auth"]["Authorizers"]["CredentialAuthorizer"],
+            "Identity",
+            {"Headers": ["Authorization"]},
+        ),
+    ),
+    Break("GET /v1/health is public", _drop(lambda t: _event(t, "ConsoleFunction", "Health"), "Auth")),
+    Break(
+        "GET /v1/usage must have the default authorizer, not NONE",
+        _set(lambda t: _event(t, "UsageFunction", "ReadUsage"), "Auth", {"Authorizer": "NONE"}),
+    ),
+    Break(
+        "GET /v1/openapi.json is public and missing",
+        _drop(lambda t: _properties(t, "ConsoleFunction")["Events"], "Contract"),
+    ),
+    Break("ChatFunction has no log group", _drop(lambda t: _properties(t, "ChatFunction"), "LoggingConfig")),
+    Break("ChatLogs keeps logs for ever", _drop(lambda t: _properties(t, "ChatLogs"), "RetentionInDays")),
+    Break(
+        "ChatLogs is shared by 2 functions",
+        _set(lambda t: _properties(t, "UsageFunction"), "LoggingConfig", {"LogGroup": {"Ref": "ChatLogs"}}),
+    ),
+    Break("UsageFunction has no role of its own", _drop(lambda t: _properties(t, "UsageFunction"), "Role")),
+    Break(
+        "ChatRole is shared by 2 functions",
+        _set(lambda t: _properties(t, "UsageFunction"), "Role", {"Fn::GetAtt": ["ChatRole", "Arn"]}),
+    ),
+    Break(
+        "UsageRole has managed policies",
+        _set(lambda t: _properties(t, "UsageRole"), "ManagedPolicyArns", ["arn:aws:iam::aws:policy/ReadOnlyAccess"]),
+    ),
+    Break(
+        "dynamodb:* is too wide", lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:*", "${Table.Arn}"))
+    ),
+    Break(
+        "dynamodb:Scan is too wide",
+        lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Scan", "${Table.Arn}")),
+    ),
+    Break("every resource, for s3:GetObject", lambda t: _statements(t, "UsageRole").append(_statement("s3:GetObject"))),
+    Break(
+        "${Table.Arn}/index/* is a wildcard",
+        lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Query", "${Table.Arn}/index/*")),
+    ),
+    Break("THROTTLED has no gateway response", _drop(lambda t: _properties(t, "Api")["GatewayResponses"], "THROTTLED")),
+    Break(
+        "TEAPOT is no gateway response",
+        _set(lambda t: _properties(t, "Api")["GatewayResponses"], "TEAPOT", {"StatusCode": "418"}),
+    ),
+    Break("UNAUTHORIZED: UNKNOWN with status 401", _rewrite_body("UNAUTHORIZED", '"UNAUTHENTICATED"', '"UNKNOWN"')),
+    Break("UNAUTHORIZED: the body template", _rewrite_body("UNAUTHORIZED", '"retryable":false}', '"retryable":fa')),
+    Break("UNAUTHORIZED: title must be", _rewrite_body("UNAUTHORIZED", "not valid", "wrong")),
+    Break("THROTTLED: retryable must be True", _rewrite_body("THROTTLED", '"retryable":true', '"retryable":false')),
+    Break(
+        "MISSING_AUTHENTICATION_TOKEN: NOT_FOUND with status 403",
+        _set(lambda t: _refusal(t, "MISSING_AUTHENTICATION_TOKEN"), "StatusCode", "403"),
+    ),
+    Break(
+        "UNAUTHORIZED: header WWW-Authenticate must be",
+        _rewrite_headers("UNAUTHORIZED", **{"WWW-Authenticate": "'Basic'"}),
+    ),
+    Break(
+        "AUTHORIZER_FAILURE: header Retry-After must be",
+        _rewrite_headers("AUTHORIZER_FAILURE", **{"Retry-After": None}),
+    ),
+    Break(
+        "header Access-Control-Allow-Origin is missing",
+        _rewrite_headers("THROTTLED", **{"Access-Control-Allow-Origin": None}),
+    ),
+    Break("Table: DeletionPolicy must be", _set(lambda t: t["Resources"]["Table"], "DeletionPolicy", "Delete")),
+    Break("DataKey: UpdateReplacePolicy must be", _drop(lambda t: t["Resources"]["DataKey"], "UpdateReplacePolicy")),
+    Break(
+        "Table: DeletionProtectionEnabled must be True",
+        _drop(lambda t: _properties(t, "Table"), "DeletionProtectionEnabled"),
+    ),
+    Break("BlobsBucket: BucketEncryption", _drop(lambda t: _properties(t, "BlobsBucket"), "BucketEncryption")),
+    Break("JobsQueue: KmsMasterKeyId", _drop(lambda t: _properties(t, "JobsQueue"), "KmsMasterKeyId")),
+    Break(
+        "PepperSecret: a secret is created empty",
+        _set(lambda t: _properties(t, "PepperSecret"), "GenerateSecretString", {}),
+    ),
+]
+
+
+def _statement(action: str, resource: str = "*") -> Document:
+    named = resource if resource == "*" else {"Fn::Sub": resource}
+    return {"Sid": "Extra", "Effect": "Allow", "Action": action, "Resource": named}
+
+
+@pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: str(broken.finding))
+def test_a_broken_template_is_found(template: Document, broken: Break) -> None:
+    broken.change(template)
+
+    findings = list(check_template(template))
+
+    assert [line for line in findings if broken.finding in line], findings

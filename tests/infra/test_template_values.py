@@ -1,0 +1,89 @@
+"""What the parameters make of the template."""
+
+import json
+
+import pytest
+
+from infra.checks.routes import functions_of
+from infra.runtime.template import Document, Resolver
+
+
+def _refusal(template: Document, name: str, **parameters: str) -> tuple[Document, Document]:
+    api = Resolver(template, parameters).resolve(template["Resources"]["Api"]["Properties"])
+    response = api["GatewayResponses"][name]
+    return json.loads(response["ResponseTemplates"]["application/json"]), response["ResponseParameters"]["Headers"]
+
+
+def test_a_refusal_points_to_a_page_below_the_public_url(template: Document) -> None:
+    body, _ = _refusal(template, "UNAUTHORIZED", PublicUrl="https://api.example.com")
+
+    assert body["type"] == "https://api.example.com/docs/errors/UNAUTHENTICATED"
+
+
+def test_a_refusal_without_public_url_points_to_where_the_request_went(template: Document) -> None:
+    body, _ = _refusal(template, "MISSING_AUTHENTICATION_TOKEN")
+
+    assert body["type"] == "https://$context.domainName/$context.stage/docs/errors/NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("origins", "answered"),
+    [("*", "'*'"), ("https://a.example", "'https://a.example'"), ("https://a.example,https://b.example", "'*'")],
+)
+def test_preflights_and_refusals_answer_the_one_origin_or_any(template: Document, origins: str, answered: str) -> None:
+    api = Resolver(template, {"CorsOrigins": origins}).resolve(template["Resources"]["Api"]["Properties"])
+
+    _, headers = _refusal(template, "THROTTLED", CorsOrigins=origins)
+
+    assert api["Cors"]["AllowOrigin"] == answered
+    assert headers["Access-Control-Allow-Origin"] == answered
+
+
+def test_functions_get_all_origins(template: Document) -> None:
+    resolver = Resolver(template, {"CorsOrigins": "https://a.example,https://b.example"})
+
+    variables = resolver.resolve(functions_of(template)["UsageFunction"]["Environment"]["Variables"])
+
+    assert variables["CORS_ORIGINS"] == "https://a.example,https://b.example"
+
+
+@pytest.mark.parametrize(("given", "reserved"), [("0", None), ("-1", None), ("7", "7")])
+def test_concurrency_is_reserved_only_when_asked(template: Document, given: str, reserved: str | None) -> None:
+    for parameter, function in (
+        ("AuthorizerConcurrency", "AuthorizerFunction"),
+        ("IdentityConcurrency", "IdentityFunction"),
+        ("ChatConcurrency", "ChatFunction"),
+    ):
+        properties = Resolver(template, {parameter: given}).resolve(functions_of(template)[function])
+
+        assert properties.get("ReservedConcurrentExecutions") == reserved
+
+
+def test_only_chat_may_call_bedrock_and_only_where_it_is_used(template: Document) -> None:
+    roles = {
+        name: item["Properties"] for name, item in template["Resources"].items() if item["Type"] == "AWS::IAM::Role"
+    }
+
+    granted = {
+        provider: [
+            name for name, role in roles.items() if "bedrock:" in json.dumps(Resolver(template, given).resolve(role))
+        ]
+        for provider, given in (("anthropic", {}), ("bedrock", {"ModelProvider": "bedrock"}))
+    }
+
+    assert granted == {"anthropic": [], "bedrock": ["ChatRole"]}
+
+
+@pytest.mark.parametrize(("environment", "policy"), [("dev", "Delete"), ("staging", "Retain"), ("prod", "Retain")])
+def test_data_outlives_the_stack_outside_dev(template: Document, environment: str, policy: str) -> None:
+    resolver = Resolver(template, {"Environment": environment})
+
+    assert resolver.resolve(template["Resources"]["Table"]["DeletionPolicy"]) == policy
+
+
+def test_an_empty_base_url_is_not_given_to_the_model_sdk(template: Document) -> None:
+    variables = functions_of(template)["ChatFunction"]["Environment"]["Variables"]
+
+    assert "ANTHROPIC_BASE_URL" not in Resolver(template).resolve(variables)
+    given = Resolver(template, {"AnthropicBaseUrl": "http://127.0.0.1:9"}).resolve(variables)
+    assert given["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
