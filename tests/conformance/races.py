@@ -1,0 +1,77 @@
+"""What the processes of a race run: each has its own client and threads, and reports what it was granted."""
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+from atrium.kernel.errors import ConditionFailed, Unavailable
+from atrium.kernel.ids import TenantId
+from atrium.storage.keys import Key
+from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.writes import Check, Update
+
+from infra.runtime.resources import Endpoint
+
+PROCESSES = 4
+THREADS = 16
+TENANT = TenantId("ten_01k6r5m2x8f3v9q4w7t1y0z5ab")
+COUNTER = Key("RACE", "COUNTER")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where a race takes place; it can be sent to a process."""
+
+    url: str
+    table_name: str
+    attempts: int
+    maximum: int
+
+    def table(self) -> TenantTable:
+        """Return the table over a client of this process's own."""
+        return TenantTable(PhysicalTable(Endpoint(self.url).client("dynamodb"), self.table_name), TENANT)
+
+
+def count(granted: Callable[[Ground], int], ground: Ground) -> int:
+    """Let all processes and threads loose; return how often they were granted what they asked for."""
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+        return sum(pool.map(granted, [ground] * PROCESSES))
+
+
+def take_while_below(ground: Ground) -> int:
+    """Count one up while the counter is below the maximum, from every thread; return the successes."""
+    table = ground.table()
+    values: dict[str, Any] = {"one": 1, "max": ground.maximum}
+
+    def take(_: int) -> int:
+        try:
+            table.write(Update(COUNTER, "ADD #n :one", "attribute_not_exists(#n) OR #n < :max", values))
+        except ConditionFailed:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return sum(threads.map(take, range(ground.attempts)))
+
+
+def add_in_transactions(ground: Ground) -> int:
+    """Count one up in transactions that collide, trying again as a caller would; return the successes."""
+    table = ground.table()
+    other = Key("RACE", "OTHER")
+
+    def add(number: int) -> int:
+        for _ in range(200):
+            try:
+                table.transact(
+                    [Update(COUNTER, "ADD #n :one", "", {"one": 1}), Check(other, "attribute_not_exists(pk)")],
+                    token=f"{ground.table_name[-12:]}-{id(table)}-{number}"[:36],
+                )
+            except Unavailable:
+                continue
+            return 1
+        return 0
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return sum(threads.map(add, range(ground.attempts)))
