@@ -1,5 +1,6 @@
 """A Runtime for tests: settings from a mapping, a clock that is turned by hand, and a table where one is given."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from atrium.bootstrap import Runtime, RuntimeSource
@@ -24,10 +25,13 @@ class TurnedClock:
 
 
 def build_runtime(
-    *, table: PhysicalTable | None = None, clock: TurnedClock | None = None, **environment: str
+    environment: Mapping[str, str] | None = None,
+    *,
+    table: PhysicalTable | None = None,
+    clock: TurnedClock | None = None,
 ) -> RuntimeSource:
-    """Return a source of one Runtime. `environment` is what the function would read: `PUBLIC_URL="https://…"`."""
-    made = Runtime(Settings.read({"CORS_ORIGINS": "*", **environment}), clock or TurnedClock())
+    """Return a source of one Runtime. `environment` is what the function would read: `{"PUBLIC_URL": "https://…"}`."""
+    made = Runtime(Settings.read({"CORS_ORIGINS": "*", **(environment or {})}), clock or TurnedClock())
     made.__dict__["cursors"] = CursorSigner(b"cursor key of the tests, 32 byte")
     if table is not None:
         made.__dict__["table"] = table

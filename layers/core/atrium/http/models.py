@@ -4,15 +4,17 @@ JSON has no times and no decimals, so `Timestamp` and `Money` read their text fo
 """
 
 import json
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, JsonValue, PlainSerializer, WithJsonSchema
 
 from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.ids import ULID_PATTERN
 
+_MONEY = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 _DEPTH_MAX = 16
 _JSON_BYTES_MAX = 32_000
 
@@ -50,12 +52,9 @@ def _read_time(value: object) -> object:
 
 
 def _read_money(value: object) -> object:
-    if not isinstance(value, str) or len(value) > 32:
-        raise ValueError("must be a decimal number as text")
-    try:
-        return Decimal(value)
-    except ArithmeticError:
-        raise ValueError("must be a decimal number as text") from None
+    if not isinstance(value, str) or not _MONEY.fullmatch(value):
+        raise ValueError("must be a decimal number as text, as `12.50`")
+    return Decimal(value)
 
 
 def _check_free_json(value: dict[str, Any]) -> dict[str, Any]:
@@ -74,16 +73,17 @@ def _depth(value: object) -> int:
 
 Timestamp = Annotated[
     datetime,
-    BeforeValidator(_read_time, json_schema_input_type=str),
+    BeforeValidator(_read_time),
     PlainSerializer(format_time, return_type=str),
-    Field(json_schema_extra={"type": "string", "format": "date-time"}),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """A time in a request: RFC 3339 with a zone."""
 
 Money = Annotated[
     Decimal,
-    BeforeValidator(_read_money, json_schema_input_type=str),
+    BeforeValidator(_read_money),
     PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": f"^{_MONEY.pattern}$"}),
 ]
 """USD as decimal text, in a request."""
 

@@ -2,6 +2,8 @@
 from a route's shape, among them those that the gateway makes before a function is asked.
 """
 
+import json
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -32,7 +34,14 @@ def build_document(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     schemas["Problem"] = PROBLEM_SCHEMA
     document["components"]["responses"] = shared_responses()
-    return document
+    return _name_lists(document)
+
+
+def _name_lists(document: dict[str, Any]) -> dict[str, Any]:
+    """Call a page of sessions `SessionList`, where the framework says `ListOf_Session_`."""
+    text = re.sub(r'(["/])ListOf_(\w+)_"', r'\1\2List"', json.dumps(document))
+    named: dict[str, Any] = json.loads(text)
+    return named
 
 
 def _complete_operation(path: str, operation: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from atrium.kernel.pagination import CursorSigner, Page, PageRequest
 from atrium.tenants.context import TenantContext
 
 
-def list_scope(context: TenantContext, name: str, **filters: str | None) -> str:
+def list_scope(context: TenantContext, name: str, /, **filters: str | None) -> str:
     """Name a list as one caller sees it: tenant, whose items, filters. A cursor is good for that list alone.
 
     Callers who see all items of the tenant share a view; anyone else has their own.

@@ -1,0 +1,67 @@
+"""The OpenAPI document tells what a route can answer, from the route's own shape."""
+
+from typing import Any
+
+import pytest
+
+from tests.builders.runtimes import build_runtime
+from tests.builders.things import build_things
+
+ALWAYS = {"422", "429", "500", "503", "504"}
+SECURED = ALWAYS | {"400", "401", "403"}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    app, _ = build_things(build_runtime())
+    return app.openapi()
+
+
+def statuses(document: dict[str, Any], path: str, method: str) -> set[str]:
+    return set(document["paths"][path][method]["responses"])
+
+
+def test_refusals_follow_from_the_shape(document: dict[str, Any]) -> None:
+    assert statuses(document, "/v1/things", "get") == SECURED | {"200"}
+    assert statuses(document, "/v1/things", "post") == SECURED | {"201", "409", "413", "415"}
+    assert statuses(document, "/v1/things/{thing_id}", "delete") == SECURED | {"204", "404"}
+    assert statuses(document, "/v1/asynchronous", "post") == SECURED | {"200", "409"}
+
+
+def test_every_refusal_is_a_problem(document: dict[str, Any]) -> None:
+    for item in document["paths"].values():
+        for operation in item.values():
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    assert response == {"$ref": f"#/components/responses/Problem{status}"}
+    for response in document["components"]["responses"].values():
+        assert list(response["content"]) == ["application/problem+json"]
+    assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
+
+
+def test_credentials_come_in_two_ways(document: dict[str, Any]) -> None:
+    assert document["paths"]["/v1/things"]["get"]["security"] == [{"bearer": []}, {"apiKey": []}]
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "apiKey"}
+
+
+def test_names(document: dict[str, Any]) -> None:
+    listed = document["paths"]["/v1/things"]["get"]
+    assert listed["operationId"] == "listThings"
+    schema = listed["responses"]["200"]["content"]["application/json"]["schema"]
+    assert schema == {"$ref": "#/components/schemas/ThingList"}
+    assert "ThingList" in document["components"]["schemas"]
+
+
+def test_created_things_have_a_place(document: dict[str, Any]) -> None:
+    created = document["paths"]["/v1/things"]["post"]["responses"]["201"]
+    assert set(created["headers"]) == {"x-request-id", "Location"}
+
+
+def test_only_posts_take_an_idempotency_key(document: dict[str, Any]) -> None:
+    takers = {
+        (path, method)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", []))
+    }
+    assert takers == {(path, "post") for path in document["paths"] if "post" in document["paths"][path]}
