@@ -14,18 +14,20 @@ pytestmark = pytest.mark.loopback
 COMMAND = [sys.executable, "-m", "infra.local.model_server"]
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_until_it_is_told_to_stop(stop: signal.Signals) -> None:
-    with subprocess.Popen(
-        [*COMMAND, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as ran:
-        assert ran.stdout is not None
-        found = re.fullmatch(r"model server: (http://127\.0\.0\.1:\d+)\n", ran.stdout.readline())
-        assert found
-        assert httpx.get(f"{found[1]}/__stats", trust_env=False).json()["requests"] == 0
-        ran.send_signal(stop)
-        rest, _ = ran.communicate(timeout=5)
-    assert (ran.returncode, rest) == (0, "")
+def start() -> subprocess.Popen[str]:
+    return subprocess.Popen([*COMMAND, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_it_serves_until_it_is_told_to_stop() -> None:
+    with start() as terminated, start() as interrupted:
+        for ran, stop in ((terminated, signal.SIGTERM), (interrupted, signal.SIGINT)):
+            assert ran.stdout is not None
+            found = re.fullmatch(r"model server: (http://127\.0\.0\.1:\d+)\n", ran.stdout.readline())
+            assert found
+            assert httpx.get(f"{found[1]}/__stats", trust_env=False).json()["requests"] == 0
+            ran.send_signal(stop)
+        assert [ran.communicate(timeout=5)[0] for ran in (terminated, interrupted)] == ["", ""]
+    assert (terminated.returncode, interrupted.returncode) == (0, 0)
 
 
 def test_a_port_that_is_taken_is_one_clear_line() -> None:
