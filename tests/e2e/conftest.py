@@ -1,0 +1,111 @@
+"""The whole product on loopback: `make dev` is started once for these tests, as a newcomer would start it.
+
+`--stack=running` tests the one that runs already (its `.local/dev.json` is read); `--stage-prefix=/dev` starts it
+as API Gateway's default endpoint looks.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STARTED_SECONDS = 240
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--stack", default="", help="use the local stack that runs already")
+    parser.addoption("--stage-prefix", default="", help="start the local stack below a stage: /dev")
+
+
+@pytest.fixture(autouse=True)
+def _loopback(request: pytest.FixtureRequest) -> None:
+    request.node.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A seeded tenant and an HTTP client that carries its key."""
+
+    id: str
+    plan: str
+    api_key: str
+    agent_id: str
+    http: httpx.Client
+
+    def chat(self, message: str, **fields: Any) -> dict[str, Any]:
+        answer = self.http.post("/v1/chat", json={"message": message, **fields})
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The running product."""
+
+    base_url: str
+    description: dict[str, Any]
+    tenants: dict[str, Tenant]
+
+    @property
+    def model(self) -> httpx.Client:
+        """The model server's inspection API."""
+        return httpx.Client(base_url=self.description["model_url"], timeout=30)
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """Start the stack, or take the one that runs."""
+    if request.config.getoption("--stack"):
+        yield from _connect()
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANTHROPIC_")}
+    environment |= {
+        "PORT": str(port),
+        "DETACH": "1",
+        "STAGE_PREFIX": request.config.getoption("--stage-prefix"),
+        "PYTHON": sys.executable,
+    }
+    started = subprocess.run(
+        ["make", "dev"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=STARTED_SECONDS, check=False
+    )
+    assert started.returncode == 0, started.stdout + started.stderr
+    try:
+        yield from _connect()
+    finally:
+        subprocess.run(["make", "stop"], cwd=ROOT, env=environment, timeout=60, check=True, capture_output=True)
+
+
+def _connect() -> Iterator[Stack]:
+    description = json.loads((ROOT / ".local/dev.json").read_text())
+    tenants: dict[str, Tenant] = {}
+    for each in description["tenants"]:
+        client = httpx.Client(
+            base_url=description["base_url"], headers={"authorization": f"Bearer {each['api_key']}"}, timeout=60
+        )
+        tenants[each["plan"]] = Tenant(each["id"], each["plan"], each["api_key"], each["agent_id"], client)
+    yield Stack(description["base_url"], description, tenants)
+    for tenant in tenants.values():
+        tenant.http.close()
+
+
+@pytest.fixture
+def pro(stack: Stack) -> Tenant:
+    return stack.tenants["pro"]
+
+
+@pytest.fixture
+def free(stack: Stack) -> Tenant:
+    return stack.tenants["free"]

@@ -1,0 +1,37 @@
+"""What anyone may read: the document, its page, health."""
+
+import httpx
+
+from tests.e2e.conftest import Stack
+
+
+def test_openapi_docs_and_health(stack: Stack) -> None:
+    document = httpx.get(f"{stack.base_url}/v1/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    operations = [
+        operation["operationId"]
+        for path in document["paths"].values()
+        for method, operation in path.items()
+        if method in {"get", "post", "patch", "put", "delete"}
+    ]
+    assert len(operations) == len(set(operations)) >= 25
+    assert httpx.get(f"{stack.base_url}/docs", follow_redirects=True).status_code == 200
+    assert httpx.get(f"{stack.base_url}/v1/health").status_code == 200
+    ready = httpx.get(f"{stack.base_url}/v1/health/ready")
+    assert ready.status_code == 200, ready.text
+    assert httpx.get(f"{stack.base_url}/.well-known/jwks.json").json()["keys"]
+
+
+def test_preflight(stack: Stack) -> None:
+    for path in ("/v1/chat/stream", "/v1/sessions"):
+        answer = httpx.options(
+            stack.base_url + path,
+            headers={
+                "origin": "http://127.0.0.1:3000",
+                "access-control-request-method": "POST",
+                "access-control-request-headers": "authorization,content-type,idempotency-key",
+            },
+        )
+        assert answer.status_code in {200, 204}, answer.text
+        assert "idempotency-key" in answer.headers["access-control-allow-headers"].lower()
+        assert answer.headers["access-control-allow-origin"]

@@ -1,0 +1,15 @@
+"""Waiting for what must become true, bounded."""
+
+import time
+from collections.abc import Callable
+
+
+def wait_for[Found](look: Callable[[], Found | None], seconds: float, what: str) -> Found:
+    """Return the first result that is neither None nor False; fail with `what` after the time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found is not None and found is not False:
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
