@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from infra.checks.routes import functions_of
@@ -18,6 +19,8 @@ PARTS = frozenset(
         "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:inference-profile/*.anthropic.*",
     }
 )
+# The two indexes that cross tenants (ADR 0003).
+ACROSS_TENANTS = {"${Table.Arn}/index/login": "IdentityRole", "${Table.Arn}/index/sweep": "SweepRole"}
 NEVER = ("dynamodb:Scan", "dynamodb:PartiQL", "dynamodb:ExecuteStatement")
 
 
@@ -49,7 +52,8 @@ def check_roles(template: Document) -> Iterator[str]:
         if resource["Properties"].get("ManagedPolicyArns"):
             yield f"{role} has managed policies, which name no resource of ours"
         for statement in _statements(resource["Properties"]):
-            yield from (f"{role}, {statement.get('Sid', 'no Sid')}: {text}" for text in _faults(statement))
+            faults = chain(_faults(statement), _reaches_across(role, statement))
+            yield from (f"{role}, {statement.get('Sid', 'no Sid')}: {text}" for text in faults)
     yield from (f"{role} is shared by {count} functions" for role, count in roles.items() if count > 1)
 
 
@@ -73,6 +77,13 @@ def _faults(statement: Document) -> Iterator[str]:
             yield f"every resource, for {', '.join(actions)}"
         elif text != "*" and "*" in text and text not in PARTS:
             yield f"{text} is a wildcard that is not declared in infra/checks/policies.py"
+
+
+def _reaches_across(role: str, statement: Document) -> Iterator[str]:
+    for resource in _as_list(statement.get("Resource")):
+        owner = ACROSS_TENANTS.get(_text(resource), role)
+        if owner != role:
+            yield f"{_text(resource)} crosses tenants and is for {owner} alone"
 
 
 def _text(resource: Any) -> str:

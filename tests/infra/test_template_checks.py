@@ -144,6 +144,10 @@ BREAKS = [
         "${Table.Arn}/index/* is a wildcard",
         lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Query", "${Table.Arn}/index/*")),
     ),
+    Break(
+        "${Table.Arn}/index/sweep crosses tenants and is for SweepRole alone",
+        lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Query", "${Table.Arn}/index/sweep")),
+    ),
     Break("THROTTLED has no gateway response", _drop(lambda t: _properties(t, "Api")["GatewayResponses"], "THROTTLED")),
     Break(
         "TEAPOT is no gateway response",
