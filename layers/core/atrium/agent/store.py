@@ -4,7 +4,7 @@ Which agent is the default is one attribute of the tenant's item, so there is ne
 change raises the tenant's `config_version` in the same transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,7 @@ class AgentStore:
         query = Query("", prefix="AGENT#", limit=page.limit, position=page.position)
         return self.table.query(query).map(read_agent)
 
-    def _transact(self, operations: list[Operation], refusals: Mapping[int, Exception]) -> None:
+    def _transact(self, operations: Sequence[Operation], refusals: Mapping[int, Exception]) -> None:
         try:
             self.table.transact(operations)
         except TransactionRefused as error:
