@@ -1,0 +1,1 @@
+"""Who calls: keys, tokens, users, and the doors that verify them."""
