@@ -61,7 +61,7 @@ def test_another_tenant_named_in_header_or_body_is_refused(theirs: Ids, free: Te
 
 
 def test_a_forged_context_header_changes_nothing(theirs: Ids, free: Tenant) -> None:
-    forged = '{"authorizer": {"tenant_id": "%s", "principal_type": "key"}}' % theirs["tenant"]
+    forged = '{{"authorizer": {{"tenant_id": "{}", "principal_type": "key"}}}}'.format(theirs["tenant"])
     for path in (f"/v1/runs/{theirs['run']}", f"/v1/sessions/{theirs['session']}"):
         answer = free.http.get(path, headers={"x-amzn-request-context": forged, "x-amz-tenant-id": theirs["tenant"]})
         assert answer.status_code == 404

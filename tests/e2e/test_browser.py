@@ -1,0 +1,90 @@
+"""A page of another origin, in a real browser: preflight, headers that it may read, and a stream as it comes."""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from tests.e2e.conftest import Stack, Tenant
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+_PAGE = b"<!doctype html><title>elsewhere</title><p>Another origin.</p>"
+_FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+_SCRIPT = """async ([base, key, message]) => {
+  const headers = {authorization: `Bearer ${key}`, 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID()}
+  const list = await fetch(`${base}/v1/sessions`, {headers: {'x-api-key': key}})
+  const refused = await fetch(`${base}/v1/sessions`, {headers: {'x-api-key': 'atr_dev_wrong'}})
+  const began = performance.now()
+  const stream = await fetch(`${base}/v1/chat/stream`, {method: 'POST', headers, body: JSON.stringify({message})})
+  const reader = stream.body.pipeThrough(new TextDecoderStream()).getReader()
+  const chunks = []
+  for (;;) {
+    const {done, value} = await reader.read()
+    if (done) break
+    chunks.push([performance.now() - began, value])
+  }
+  return {
+    list: list.status, requestId: list.headers.get('x-request-id'), refused: refused.status,
+    refusal: await refused.json(), status: stream.status, chunks,
+  }
+}"""
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(_PAGE)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        pass
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A page of http://127.0.0.1:<another port> in Chromium."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert chromium, "these tests need Chromium on PATH"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
+            try:
+                opened = browser.new_page()
+                opened.goto(f"http://127.0.0.1:{server.server_address[1]}/")
+                yield opened
+            finally:
+                browser.close()
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_another_origin_calls_and_streams(stack: Stack, pro: Tenant, page: Page) -> None:
+    seen = page.evaluate(_SCRIPT, [stack.base_url, pro.api_key, "[[slow=0.4]] [[pieces=6]] Hello, browser."])
+    assert seen["list"] == 200
+    assert seen["requestId"]
+    assert (seen["refused"], seen["refusal"]["code"]) == (401, "UNAUTHENTICATED")
+    assert seen["status"] == 200
+    times = [at for at, _ in seen["chunks"]]
+    assert times[-1] - times[0] >= 1500
+    text = "".join(chunk for _, chunk in seen["chunks"])
+    last = json.loads(text.rstrip().rsplit("data: ", 1)[1])
+    assert last["content"]
+
+
+def test_the_documentation_page_shows_operations(stack: Stack, page: Page) -> None:
+    page.goto(f"{stack.base_url}/docs")
+    page.wait_for_selector("text=/v1/chat/stream", timeout=15_000)
