@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.conformance.tools import PrerequisiteMissing, run_tool
+from infra.local.ports import free_port
 from infra.runtime.environment import STATE
 from infra.runtime.resources import Endpoint
 
@@ -37,7 +38,7 @@ def fetch_dynamodb() -> Path:
 def running_dynamodb() -> Iterator[Endpoint]:
     """Run an empty DynamoDB Local while the context is open."""
     jars = fetch_dynamodb()
-    port = _free_port()
+    port = free_port()
     command = ["java", "-Xmx512m", f"-Djava.library.path={jars}", "-Dsqlite4java.library.path=" + str(jars)]
     command += ["-DDDB_LOCAL_TELEMETRY=0", "-cp", f"{jars}/*", MAIN, "-inMemory", "-sharedDb", "-port", str(port)]
     with (STATE / "dynamodb-local.log").open("w") as log:
@@ -61,9 +62,3 @@ def _wait_until_open(process: subprocess.Popen[bytes], port: int) -> None:
             return
         time.sleep(0.05)
     raise PrerequisiteMissing("DynamoDB Local did not start, see .local/dynamodb-local.log")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

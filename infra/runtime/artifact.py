@@ -5,11 +5,11 @@ that is not built, beside the stand-in of adapter_stand_in.py.
 """
 
 import contextlib
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.local.ports import free_port
 from infra.runtime.adapter_stand_in import standing_in
 from infra.runtime.api import RuntimeApi
 from infra.runtime.environment import lambda_environment, python_environment
@@ -76,12 +76,12 @@ def running_artifact(
 def _streaming(
     artifact: Artifact, environment: Mapping[str, str], adapter: Path | None, api: RuntimeApi
 ) -> Iterator[None]:
-    port = _free_port()
+    port = free_port()
     local = {**environment, "AWS_LWA_PORT": str(port), "PORT": str(port)}
     script = artifact.task_root / artifact.function.handler
     with contextlib.ExitStack() as stack:
         if adapter is not None:
-            stack.enter_context(_process([str(adapter)], artifact, local, api))
+            stack.enter_context(_process([str(adapter.resolve())], artifact, local, api))
         else:
             stack.enter_context(standing_in(api, port, local.get("AWS_LWA_READINESS_CHECK_PATH", "/")))
         # Last in, first out: a server that is stopped ends the answer that the adapter still waits for.
@@ -96,9 +96,3 @@ def _process(command: list[str], artifact: Artifact, environment: Mapping[str, s
 
     with running(command, folder=artifact.task_root, environment=environment, on_end=note):
         yield
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -32,7 +32,8 @@ def read_overrides(path: Path) -> Overrides:
 def override(function: Function, overrides: Overrides) -> dict[str, str]:
     """Return the function's variables with the file's values in place of the template's."""
     given = {**overrides.get("Parameters", {}), **overrides.get(function.logical_id, {})}
-    return {name: given.get(name, value) for name, value in function.environment.items()}
+    known = function.declared | set(function.environment)
+    return {**function.environment, **{name: value for name, value in given.items() if name in known}}
 
 
 def lambda_environment(function: Function, task_root: Path, runtime_api: str) -> dict[str, str]:

@@ -11,7 +11,10 @@ LAYER_TYPE = "AWS::Serverless::LayerVersion"
 
 @dataclass(frozen=True)
 class Function:
-    """One function; `layers` are the logical ids of the template's own layers, in their order."""
+    """One function; `layers` are the logical ids of the template's own layers, in their order.
+
+    `declared` has also the variables that a condition leaves out of `environment`.
+    """
 
     logical_id: str
     name: str
@@ -21,6 +24,7 @@ class Function:
     environment: Mapping[str, str]
     timeout_seconds: int
     memory_megabytes: int
+    declared: frozenset[str] = frozenset()
 
     @property
     def streams(self) -> bool:
@@ -80,6 +84,7 @@ def _read(logical_id: str, own: Document, shared: Document, resolver: Resolver) 
         environment={key: _text(value) for key, value in resolver.resolve(variables).items()},
         timeout_seconds=int(resolver.resolve(merged.get("Timeout", 3))),
         memory_megabytes=int(resolver.resolve(merged.get("MemorySize", 128))),
+        declared=frozenset(variables),
     )
 
 

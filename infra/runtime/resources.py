@@ -74,7 +74,7 @@ def _definition(properties: Document) -> Document:
 
 
 def _table(logical_id: str, properties: Document, endpoint: Endpoint) -> dict[str, str]:
-    name = str(properties.get("TableName", logical_id))
+    name = str(properties.get("TableName", f"atrium-local-{logical_id.lower()}"))
     client = endpoint.client("dynamodb")
     arn = create_table(client, _definition(properties), name)
     if "TimeToLiveSpecification" in properties:

@@ -84,6 +84,7 @@ class RuntimeHandler(LoopbackHandler):
         if pending.client_context is not None:
             headers["Lambda-Runtime-Client-Context"] = pending.client_context
         self.answer(200, pending.event, headers)
+        self.acknowledge_at_once()
 
     def _take_answer(self, request_id: str, kind: str) -> None:
         pending = self.api.find(request_id)
@@ -139,6 +140,7 @@ class RuntimeHandler(LoopbackHandler):
             self._trailers[name.strip().lower()] = value.strip()
 
     def _line(self) -> bytes:
+        self.acknowledge_at_once()
         line = self.rfile.readline(64 * 1024)
         if not line.endswith(b"\n"):
             raise ValueError("the connection ended inside the body")

@@ -35,6 +35,13 @@ class LoopbackHandler(BaseHTTPRequestHandler):
             self.wfile.write(body)
         self.wfile.flush()
 
+    def acknowledge_at_once(self) -> None:
+        """Let the next packet be acknowledged when it arrives: a client with Nagle on (the web adapter) sends a small
+        second one only then, and would be measured 40 ms too slow. The kernel forgets it, so it is said again each time.
+        """
+        if hasattr(socket, "TCP_QUICKACK"):
+            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
     def read_body(self) -> bytes:
         """Read a body that states its length; none stated is an empty body."""
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))

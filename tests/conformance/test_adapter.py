@@ -7,7 +7,7 @@ import pytest
 
 from infra.runtime.api import RuntimeApi
 from infra.runtime.artifact import running_artifact
-from tests.artifacts.adapter_contract import CHECKS
+from tests.artifacts.adapter_contract import CHECKS, rest_event
 from tests.artifacts.builders import web_artifact
 
 
@@ -21,3 +21,10 @@ def api(adapter_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 def test_adapter(api: RuntimeApi, check: Callable[[RuntimeApi], None]) -> None:
     check(api)
+
+
+def test_stream_that_breaks_off_is_whole_to_the_adapter(api: RuntimeApi) -> None:
+    """The crate writes the error's trailers into the body: clients must know the end by its last event."""
+    result = api.invoke(rest_event("/v1/drop"), 20)
+    assert result.status == "succeeded"
+    assert result.payload.startswith(b"id: 1\n\nid: 2\n\nLambda-Runtime-Function-Error-Type: Runtime.StreamError\r\n")
