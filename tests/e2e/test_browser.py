@@ -19,7 +19,8 @@ _FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 _SCRIPT = """async ([base, key, message]) => {
-  const headers = {authorization: `Bearer ${key}`, 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID()}
+  const headers = {authorization: `Bearer ${key}`, 'content-type': 'application/json'}
+  headers['idempotency-key'] = crypto.randomUUID()
   const list = await fetch(`${base}/v1/sessions`, {headers: {'x-api-key': key}})
   const refused = await fetch(`${base}/v1/sessions`, {headers: {'x-api-key': 'atr_dev_wrong'}})
   const began = performance.now()
@@ -45,7 +46,7 @@ class _Elsewhere(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(_PAGE)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 
