@@ -5,8 +5,10 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 
 from infra.local.failures import StartFailed
+from infra.local.logs.entries import Entry
 from infra.local.paths import EMULATOR_PYTHON, ROOT, RUN
 from infra.local.ports import HOST, free_port
 from infra.local.processes import Child, Children
@@ -36,10 +38,16 @@ async def start_emulator(children: Children, on_end: Callable[[Child], None]) ->
         "PYTHONUNBUFFERED": "1",
     }
     command = [str(EMULATOR_PYTHON), "-m", "ministack"]
-    child = await children.start("emulator", command, folder=ROOT, environment=environment, on_end=on_end, quiet=True)
+    child = await children.start("emulator", command, folder=ROOT, environment=environment, on_end=on_end, tone=_lower)
     url = f"http://{HOST}:{port}"
     await _wait_until_healthy(url, child)
     return Endpoint(url)
+
+
+def _lower(entry: Entry) -> Entry:
+    """Keep what the emulator says of its own work, and of a layer that nothing runs here, off the screen."""
+    is_noise = entry.level == "INFO" or "is not held by MiniStack" in entry.message
+    return replace(entry, level="DEBUG") if is_noise else entry
 
 
 async def _wait_until_healthy(url: str, child: Child) -> None:

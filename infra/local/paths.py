@@ -1,5 +1,6 @@
 """Where the local stack keeps its things: all of it under `.local/`, which git ignores."""
 
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -9,5 +10,6 @@ DESCRIPTION = STATE / "dev.json"
 LOG = STATE / "dev.log"
 PID_FILE = RUN / "dev.pid"
 TEMPLATE = ROOT / "template.yaml"
-PYTHON = ROOT / ".venv" / "bin" / "python"
+ERRORS = RUN / "dev.stderr"
+PYTHON = Path(sys.executable)
 EMULATOR_PYTHON = STATE / "emulator" / "bin" / "python"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from infra.local import watchdog
 from infra.local.lines import LineSplitter
+from infra.local.logs.entries import Entry
 from infra.local.logs.journal import Journal
 
 STOP_SECONDS = 3.0
@@ -36,7 +37,7 @@ class Child(asyncio.SubprocessProtocol):
 
     async def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
         """End the whole group: SIGTERM, then SIGKILL for what is left of it. Idempotent."""
-        self.stopping = True
+        self._expect_end()
         self._signal(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self.ended), grace_seconds)
@@ -45,7 +46,7 @@ class Child(asyncio.SubprocessProtocol):
 
     def kill(self) -> None:
         """End the whole group at once, as Lambda does with what runs over its time."""
-        self.stopping = True
+        self._expect_end()
         self._signal(signal.SIGKILL)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -71,6 +72,11 @@ class Child(asyncio.SubprocessProtocol):
         if not self.ended.done():
             self.ended.set_result(self.status if self.status is not None else -1)
 
+    def _expect_end(self) -> None:
+        """Note that it is to end, unless it has ended by itself already, which is to be told."""
+        if self.status is None and os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            self.stopping = True
+
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
@@ -94,7 +100,7 @@ class Children:
         folder: Path,
         environment: Mapping[str, str],
         on_end: Callable[[Child], None] | None = None,
-        quiet: bool = False,
+        tone: Callable[[Entry], Entry] | None = None,
     ) -> Child:
         """Run a command; `name` stands before its lines. `on_end` is called when it ends without being stopped."""
 
@@ -107,7 +113,7 @@ class Children:
                     on_end(child)
 
         _, child = await asyncio.get_running_loop().subprocess_exec(
-            lambda: Child(name, lambda line: self._journal.line(name, line, quiet=quiet), note_end),
+            lambda: Child(name, lambda line: self._journal.line(name, line, tone=tone), note_end),
             *command,
             cwd=folder,
             env=dict(environment),

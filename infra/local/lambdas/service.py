@@ -70,10 +70,12 @@ class LambdaService:
         for name in names:
             self._pools[name].warm()
 
-    def retire(self) -> None:
-        """Let all further requests run the source as it is now."""
+    def retire(self) -> list[str]:
+        """Let all further requests run the source as it is now; returns the names of the functions that ran."""
+        running = [name for name, pool in self._pools.items() if pool.size]
         for pool in self._pools.values():
             pool.retire()
+        return running
 
     async def reap(self) -> None:
         """End, for ever, what a burst left behind."""

@@ -17,12 +17,16 @@ _RUNTIME_FAILURE = re.compile(r"\[(ERROR|WARNING)\] ?(.*)", re.DOTALL)
 _EMULATOR = re.compile(r"\d{4}-\d\d-\d\d [\d:,.]+ ([A-Z]+) \[([^\]]+)\] (.*)")
 _HYPERCORN = re.compile(r"\[\d{4}-[^\]]+\] \[\d+\] \[([A-Z]+)\] (.*)")
 _UVICORN = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL): +(.*)")
+# The runtime's advice about runtime updates, on every failure to import.
+_ADVICE = "LAMBDA_WARNING: "
+# How an authorizer tells API Gateway to answer 401; nothing failed.
+_UNAUTHORIZED = "Unauthorized"
 _CONTINUED = re.compile(r"\s|Traceback \(most recent call last\)|During handling of|The above exception")
-_REQUEST_ID_KEYS = ("request_id", "correlation_id", "function_request_id")
+_REQUEST_ID_KEYS = ("request_id", "correlation_id", "function_request_id", "requestId")
 _KNOWN = frozenset(
-    {"level", "message", "timestamp", "service", "location", "exception", "stack_trace", *_REQUEST_ID_KEYS}
-    | {"cold_start", "function_name", "function_memory_size", "function_arn", "xray_trace_id", "exception_name"}
-    | {"sampling_rate", "logger", "time", "logLevel"}
+    {"level", "log_level", "message", "timestamp", "time", "service", "location", "logger", *_REQUEST_ID_KEYS}
+    | {"exception", "exception_name", "stack_trace", "stackTrace", "errorMessage", "errorType", "sampling_rate"}
+    | {"cold_start", "function_name", "function_memory_size", "function_arn", "xray_trace_id"}
 )
 
 
@@ -49,16 +53,19 @@ def read_entry(component: str, line: str, time: datetime) -> Entry:
             fields = None
         if isinstance(fields, dict):
             return _metric(component, fields, time) if "_aws" in fields else _structured(component, fields, time)
+    # Within one event the runtime ends lines with a carriage return alone.
+    line, *trace = line.split("\r")
     if matched := _RUNTIME.match(line):
         level, request_id, message = matched.groups()
-        return Entry(time, component, _level(level), message.strip(), request_id)
+        shown = "DEBUG" if message.startswith(_ADVICE) else _level(level)
+        return Entry(time, component, shown, message.strip(), request_id, trace=tuple(trace))
     if matched := _EMULATOR.match(line):
         level, service, message = matched.groups()
         return Entry(time, component, _level(level), f"{service}: {message}")
     for shape in (_HYPERCORN, _UVICORN, _RUNTIME_FAILURE):
         if matched := shape.match(line):
-            return Entry(time, component, _level(matched[1]), matched[2])
-    return Entry(time, component, "INFO", line, continued=_CONTINUED.match(line) is not None)
+            return Entry(time, component, _level(matched[1]), matched[2], trace=tuple(trace))
+    return Entry(time, component, "INFO", line, trace=tuple(trace), continued=_CONTINUED.match(line) is not None)
 
 
 def _level(name: object) -> str:
@@ -70,11 +77,20 @@ def _level(name: object) -> str:
 def _structured(component: str, fields: dict[str, Any], time: datetime) -> Entry:
     request_id = next((str(fields[key]) for key in _REQUEST_ID_KEYS if fields.get(key)), "")
     details = tuple((key, _short(value)) for key, value in fields.items() if key not in _KNOWN and value is not None)
-    trace = str(fields.get("exception") or "").splitlines()
-    message = fields.get("message", fields.get("errorMessage", ""))
-    return Entry(
-        time, component, _level(fields.get("level", "INFO")), _short(message), request_id, details, tuple(trace)
-    )
+    message = _short(fields.get("message", ""))
+    level = "DEBUG" if message.startswith(_ADVICE) else _level(fields.get("level", fields.get("log_level", "INFO")))
+    if fields.get("errorMessage") == _UNAUTHORIZED:
+        return Entry(time, component, "DEBUG", "refused as unauthorized", request_id)
+    if "errorType" in fields:
+        message = f"{message} {fields['errorType']}: {fields.get('errorMessage', '')}".strip()
+    return Entry(time, component, level, message, request_id, details, _read_trace(fields))
+
+
+def _read_trace(fields: dict[str, Any]) -> tuple[str, ...]:
+    """Return the lines of a traceback: Powertools gives a text, the runtime a list."""
+    found = fields.get("exception") or fields.get("stackTrace") or ""
+    text = "".join(str(part) for part in found) if isinstance(found, list) else str(found)
+    return tuple(text.splitlines())
 
 
 def _metric(component: str, fields: dict[str, Any], time: datetime) -> Entry:

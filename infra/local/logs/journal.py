@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -37,11 +36,11 @@ class Journal:
         self._colours = colours
         self._clock = clock
 
-    def line(self, component: str, text: str, *, quiet: bool = False) -> None:
-        """Keep a line that a child process wrote; empty ones are dropped. `quiet` makes what is only INFO DEBUG."""
+    def line(self, component: str, text: str, *, tone: Callable[[Entry], Entry] | None = None) -> None:
+        """Keep a line that a child process wrote; empty ones are dropped. `tone` may change what it is worth."""
         if text.strip():
             entry = read_entry(component, text, self._clock())
-            self.add(replace(entry, level="DEBUG") if quiet and entry.level == "INFO" else entry)
+            self.add(entry if tone is None else tone(entry))
 
     def note(self, component: str, message: str, *, level: str = "INFO", request_id: str = "") -> None:
         """Keep an event of the stack itself."""

@@ -25,6 +25,8 @@ STACK_NAME = PSEUDO["AWS::StackName"]
 DEPLOY_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.1
 _TEMPLATE_KEY = "template.json"
+# The attribute that the REST API asks for; of other resources nobody asks for the ARN.
+_FUNCTION_ARN = f"arn:aws:lambda:{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}:function:"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,10 @@ def deploy(template: Document, parameters: Mapping[str, str], endpoint: Endpoint
     physical_ids = _list_physical_ids(cloudformation)
     processed = cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
     document = json.loads(json.dumps(processed))
-    attributes = {logical_id: {"Ref": physical_id} for logical_id, physical_id in physical_ids.items()}
+    attributes = {
+        logical_id: {"Ref": physical_id, "Arn": _FUNCTION_ARN + physical_id}
+        for logical_id, physical_id in physical_ids.items()
+    }
     return Stack(endpoint, Resolver(document, known, attributes), outputs, physical_ids)
 
 

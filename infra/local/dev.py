@@ -1,0 +1,101 @@
+"""`make dev`, `make stop`, `make logs`: python -m infra.local.dev up | down | logs.
+
+A failure is one line on standard error and exit status 1; details are in .local/dev.log.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TextIO
+
+from infra.local.background import reporting, start_in_background
+from infra.local.configuration import Configuration
+from infra.local.description import Description
+from infra.local.down import stop_stack
+from infra.local.failures import StartFailed
+from infra.local.logs.follow import follow
+from infra.local.logs.journal import Journal
+from infra.local.paths import LOG, PID_FILE
+from infra.local.pidfile import claim, refuse_while_running, release
+from infra.local.ports import HOST, claim_port, port_of
+from infra.local.session import Session
+from infra.local.tools import check_tools
+
+
+def main() -> int:
+    """Run the command and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m infra.local.dev", description=__doc__)
+    parser.add_argument("command", choices=("up", "down", "logs"))
+    parser.add_argument("--report-to", type=int, default=None, metavar="FD", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    try:
+        configuration = Configuration.read()
+        match arguments.command:
+            case "up":
+                _bring_up(configuration, arguments.report_to)
+            case "down":
+                print(stop_stack(PID_FILE))
+            case "logs":
+                follow(LOG, colours=configuration.colours and sys.stdout.isatty())
+    except StartFailed as error:
+        print(f"make dev: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _bring_up(configuration: Configuration, report_to: int | None) -> None:
+    if report_to is not None:
+        with reporting(report_to) as report:
+            _run(configuration, screen=None, report=report)
+        return
+    refuse_while_running(PID_FILE)
+    check_tools()
+    if configuration.detached:
+        print(start_in_background(), flush=True)
+    else:
+        _run(configuration, screen=sys.stdout, report=None)
+
+
+def _run(configuration: Configuration, *, screen: TextIO | None, report: Callable[[str], None] | None) -> None:
+    """Run the stack in this process until it is told to end."""
+    front_socket = claim_port(configuration.port)
+    try:
+        claim(PID_FILE, f"http://{HOST}:{port_of(front_socket)}")
+        colours = configuration.colours and screen is not None and screen.isatty()
+        journal = Journal(LOG, screen, level=configuration.log_level, colours=colours)
+        with contextlib.closing(journal):
+            _run_session(configuration, front_socket, journal, report)
+    finally:
+        release(PID_FILE)
+        front_socket.close()
+
+
+def _run_session(
+    configuration: Configuration, front_socket: socket.socket, journal: Journal, report: Callable[[str], None] | None
+) -> None:
+    def note_ready(description: Description) -> None:
+        journal.say(description.announce())
+        if report is not None:
+            report(description.announce())
+
+    async def run() -> None:
+        await Session(configuration, front_socket, journal).run(note_ready)
+
+    try:
+        asyncio.run(run())
+    except StartFailed as error:
+        journal.note("stack", str(error), level="ERROR")
+        raise
+    except Exception as error:
+        journal.say(traceback.format_exc())
+        raise StartFailed(f"unexpected {type(error).__name__}; the details are in .local/dev.log") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Which process is this folder's stack. A process is known by its id and by when it began: ids are used again."""
+
+import json
+import os
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from infra.local.failures import StartFailed
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The stack's process and where it listens."""
+
+    pid: int
+    began: str
+    url: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether that very process still runs."""
+        return read_beginning(self.pid) == self.began
+
+
+def read_owner(path: Path) -> Owner | None:
+    """Return who the file says owns the stack, None where there is no such file or it cannot be read."""
+    try:
+        content = json.loads(path.read_text())
+        return Owner(int(content["pid"]), str(content["began"]), str(content["url"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def claim(path: Path, url: str) -> None:
+    """Write this process as the owner; raises StartFailed while another one lives."""
+    refuse_while_running(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".new")
+    scratch.write_text(json.dumps(asdict(Owner(os.getpid(), read_beginning(os.getpid()) or "", url))))
+    scratch.replace(path)
+
+
+def refuse_while_running(path: Path) -> None:
+    """Raise StartFailed while this folder's stack runs."""
+    owner = read_owner(path)
+    if owner is not None and owner.alive and owner.pid != os.getpid():
+        raise StartFailed(f"this folder's stack runs already, at {owner.url}; make stop ends it")
+
+
+def release(path: Path) -> None:
+    """Remove the file where it names this process."""
+    owner = read_owner(path)
+    if owner is not None and owner.pid == os.getpid():
+        path.unlink(missing_ok=True)
+
+
+def read_beginning(pid: int) -> str | None:
+    """Return when a process began, in the system's own words; None for one that is gone, or dead and not yet reaped."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None if Path("/proc/self/stat").exists() else _ask_ps(pid)
+    return None if fields[0] in {"Z", "X"} else fields[19]
+
+
+def _ask_ps(pid: int) -> str | None:
+    """Ask `ps`, where there is no /proc."""
+    found = subprocess.run(["ps", "-o", "lstart=,state=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    began = found.stdout.strip()
+    return None if not began or began.split()[-1].startswith("Z") else began.rpartition(" ")[0]

@@ -1,0 +1,32 @@
+"""Watches the source: a change of what functions run replaces their processes, one of the template is told."""
+
+from pathlib import Path
+
+from watchfiles import DefaultFilter, awatch
+
+from infra.local.lambdas.service import LambdaService
+from infra.local.logs.journal import Journal
+from infra.local.paths import ROOT, TEMPLATE
+
+COMPONENT = "reload"
+_SOURCE = (ROOT / "functions", ROOT / "layers" / "core" / "atrium")
+_SHOWN_MAX = 3
+_GROUP_MILLISECONDS = 300
+
+
+async def watch_source(service: LambdaService, journal: Journal) -> None:
+    """Go on until cancelled. Requests that are on their way end with the code that they began with."""
+    async for changes in awatch(*_SOURCE, TEMPLATE, watch_filter=DefaultFilter(), debounce=_GROUP_MILLISECONDS):
+        names = sorted({_name(path) for _, path in changes})
+        if _name(TEMPLATE) in names:
+            journal.note(COMPONENT, "template.yaml changed: start again to deploy it", level="WARNING")
+        if changed := [name for name in names if name != _name(TEMPLATE)]:
+            running = service.retire()
+            service.warm(running)
+            more = f" and {len(changed) - _SHOWN_MAX} more" if len(changed) > _SHOWN_MAX else ""
+            journal.note(COMPONENT, f"{', '.join(changed[:_SHOWN_MAX])}{more} changed: functions run it from now on")
+
+
+def _name(path: str | Path) -> str:
+    found = Path(path)
+    return str(found.relative_to(ROOT)) if found.is_relative_to(ROOT) else found.name

@@ -1,0 +1,71 @@
+"""The tenants that every local stack begins with, made over HTTP with the platform's key, as a platform would."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from infra.local.failures import StartFailed
+
+SECONDS_MAX = 60.0
+_TENANTS = (("acme", "Acme Corporation", "pro"), ("globex", "Globex Corporation", "free"))
+
+
+@dataclass(frozen=True)
+class SeededAdmin:
+    """A tenant's first user."""
+
+    email: str
+    password: str
+
+
+@dataclass(frozen=True)
+class SeededTenant:
+    """A tenant with what is needed to act for it; the key has all of a tenant's scopes."""
+
+    id: str
+    name: str
+    plan: str
+    api_key: str
+    admin: SeededAdmin
+    agent_id: str
+
+
+async def seed_tenants(base_url: str, platform_key: str) -> tuple[SeededTenant, ...]:
+    """Make the tenants, each with an admin, a key and a default agent; raises StartFailed with the refusal."""
+    async with httpx.AsyncClient(base_url=base_url, timeout=SECONDS_MAX, trust_env=False) as client:
+        return tuple([await _seed(client, platform_key, *tenant) for tenant in _TENANTS])
+
+
+async def _seed(client: httpx.AsyncClient, platform_key: str, name: str, display_name: str, plan: str) -> SeededTenant:
+    admin = SeededAdmin(f"admin@{name}.example", secrets.token_urlsafe(12))
+    made = await _call(
+        client,
+        platform_key,
+        "POST",
+        "/v1/tenants",
+        {
+            "name": name,
+            "display_name": display_name,
+            "plan": plan,
+            "admin": {"email": admin.email, "password": admin.password},
+        },
+    )
+    api_key = str(made["api_key"]["key"] if isinstance(made["api_key"], dict) else made["api_key"])
+    agents = (await _call(client, api_key, "GET", "/v1/agents"))["data"]
+    agent_id = next((str(agent["id"]) for agent in agents if agent["is_default"]), "")
+    if not agent_id:
+        raise StartFailed(f"seeding: the tenant {name} has no default agent")
+    return SeededTenant(str(made["id"]), name, plan, api_key, admin, agent_id)
+
+
+async def _call(client: httpx.AsyncClient, key: str, method: str, path: str, body: object = None) -> dict[str, Any]:
+    try:
+        answer = await client.request(method, path, json=body, headers={"authorization": f"Bearer {key}"})
+    except httpx.HTTPError as error:
+        raise StartFailed(f"seeding: {method} {path} got no answer: {type(error).__name__}") from error
+    if answer.is_error:
+        raise StartFailed(f"seeding: {method} {path} answered {answer.status_code}: {answer.text[:300]}")
+    content: dict[str, Any] = answer.json()
+    return content
