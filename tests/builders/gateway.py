@@ -5,6 +5,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from atrium.identity.context import to_authorizer_context
+from atrium.kernel.ids import TenantId
+from atrium.tenants.context import Caller, Principal, TenantContext
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
@@ -19,31 +22,15 @@ type Fields = Mapping[str, str | int | bool]
 
 def tenant_fields(**changes: str | int | bool) -> Fields:
     """The authorizer's flat context of a tenant's API key that holds all of a tenant's scopes."""
-    return {
-        "principal_type": "key",
-        "principal_id": KEY_ID,
-        "principal_name": "first key",
-        "role": "",
-        "scopes": "admin chat sessions:read sessions:write",
-        "tenant_id": TENANT_ID,
-        "tenant_name": "acme",
-        "plan": "pro",
-        "config_version": "1",
-        "features": "",
-        **changes,
-    }
+    scopes = frozenset({"admin", "chat", "sessions:read", "sessions:write"})
+    caller = Caller(Principal("key", KEY_ID, "first key", scopes), REQUEST_ID)
+    return to_authorizer_context(TenantContext(TenantId(TENANT_ID), "acme", "pro", 1, caller)) | changes
 
 
 def platform_fields(**changes: str | int | bool) -> Fields:
     """The context of a platform key that named no tenant."""
-    return {
-        "principal_type": "platform",
-        "principal_id": KEY_ID,
-        "principal_name": "platform",
-        "role": "",
-        "scopes": "platform",
-        **changes,
-    }
+    caller = Caller(Principal("platform", KEY_ID, "platform", frozenset({"platform"})), REQUEST_ID)
+    return to_authorizer_context(caller) | changes
 
 
 def request_context(path: str, fields: Fields | None, *, stage: str = "") -> dict[str, Any]:

@@ -24,6 +24,11 @@ class _StandardOutput(logging.StreamHandler[TextIO]):
     def stream(self, stream: TextIO) -> None:
         """Take no notice: there is nothing to keep."""
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line without the event loop's name for its task."""
+        record.taskName = None
+        super().emit(record)
+
 
 @cache
 def logger() -> Logger:
@@ -35,7 +40,6 @@ def logger() -> Logger:
         use_rfc3339=True,
         serialize_stacktrace=False,
     )
-    logging.logAsyncioTasks = False
     domain = logging.getLogger("atrium")
     domain.setLevel(made.log_level)
     domain.addHandler(made.registered_handler)

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from atrium.http.problems import MEDIA_TYPE
 from atrium.http.responses import PROBLEM_SCHEMA, REQUEST_ID_HEADER, reference_response, shared_responses
 
-_ALWAYS = (429, 500, 503, 504)
+_ALWAYS = (429, 500, 503)
 _FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
 

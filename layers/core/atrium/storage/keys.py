@@ -167,3 +167,8 @@ def tenant_name(name: str) -> Key:
 
 def platform_key(key_id: KeyId) -> Key:
     return Key("KEYS", _join("KEY", key_id))
+
+
+def module(name: str) -> Key:
+    """Return the item of a module's health."""
+    return Key("MODULES", name)

@@ -1,0 +1,18 @@
+"""The admin function: a router for each noun that a tenant administers."""
+
+from atrium.bootstrap import RuntimeSource
+from atrium.bootstrap import runtime as process_runtime
+from atrium.http.app import create_app
+from atrium.http.handler import make_handler
+from fastapi import FastAPI
+
+from functions.admin import agents, keys
+
+
+def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
+    """Return the application; tests give it a runtime of their own."""
+    return create_app(title="Atrium administration", routers=[keys.router, agents.router], runtime=runtime)
+
+
+app = build()
+handler = make_handler(app)

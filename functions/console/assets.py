@@ -1,0 +1,42 @@
+"""The files that pages load. Their paths carry a digest of their content, so they may be cached for ever."""
+
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+_FILES = {
+    "atrium.css": ("files/atrium.css", "text/css; charset=utf-8"),
+    "mark.svg": ("files/mark.svg", "image/svg+xml"),
+    "docs.js": ("files/docs.js", "text/javascript; charset=utf-8"),
+    "swagger-ui.css": ("swagger_ui/swagger-ui.css", "text/css; charset=utf-8"),
+    "swagger-ui-bundle.js": ("swagger_ui/swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file as it is served."""
+
+    content: bytes
+    media_type: str
+    digest: str
+
+
+@cache
+def read_asset(name: str) -> Asset | None:
+    """Return a file by its public name, or None for any other."""
+    if name not in _FILES:
+        return None
+    file, media_type = _FILES[name]
+    content = (_HERE / file).read_bytes()
+    return Asset(content, media_type, sha256(content).hexdigest()[:16])
+
+
+def asset_path(name: str) -> str:
+    """Return the path of a file under the deployment's address; `LookupError` for a name that is none."""
+    asset = read_asset(name)
+    if asset is None:
+        raise LookupError(name)
+    return f"/docs/assets/{asset.digest}/{name}"

@@ -1,0 +1,105 @@
+"""A page for each code of the error catalogue: the `type` of every problem leads here."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from pathlib import Path
+
+from atrium.http.dependencies import BaseUrlDep
+from atrium.kernel.errors import AtriumError, NotFound, catalogue
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse
+
+from functions.console.layout import definition_list, render_page
+
+TEXTS = Path(__file__).parent / "errors.toml"
+
+router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorEntry:
+    """A code: its classes (one code may have two statuses), what it means, what to do."""
+
+    code: str
+    kinds: tuple[type[AtriumError], ...]
+    meaning: str
+    remedy: str
+
+    @property
+    def statuses(self) -> str:
+        return " or ".join(str(kind.status) for kind in self.kinds)
+
+
+@cache
+def read_catalogue() -> dict[str, ErrorEntry]:
+    """Return all codes, ordered by status. One without a text is explained by its title alone."""
+    texts = tomllib.loads(TEXTS.read_text(encoding="utf-8"))
+    kinds: dict[str, list[type[AtriumError]]] = {}
+    for kind in catalogue():
+        kinds.setdefault(kind.code, []).append(kind)
+    return {
+        code: ErrorEntry(
+            code,
+            tuple(found),
+            texts.get(code, {}).get("meaning", f"{found[0].title}."),
+            texts.get(code, {}).get("remedy", "Name the request_id when you ask about it."),
+        )
+        for code, found in kinds.items()
+    }
+
+
+@router.get("/docs/errors")
+async def show_errors(base: BaseUrlDep) -> HTMLResponse:
+    """List the codes."""
+    rows = "".join(_row(base, entry) for entry in read_catalogue().values())
+    content = f"""
+<h1>Error codes</h1>
+<p class="lead">Every refusal is <code>application/problem+json</code> with a stable <code>code</code>. Decide by the
+code, not by the text; name the <code>request_id</code> when you ask about one.</p>
+<div class="wide" tabindex="0" role="region" aria-label="Table of error codes"><table>
+<thead><tr><th scope="col">Code</th><th scope="col">Status</th><th scope="col">Meaning</th>
+<th scope="col">Retry</th></tr></thead>
+<tbody>{rows}</tbody>
+</table></div>
+"""
+    return render_page(base, title="Error codes", content=content, here="/docs/errors")
+
+
+@router.get("/docs/errors/{code}")
+async def show_error(code: str, base: BaseUrlDep) -> HTMLResponse:
+    """Explain one code."""
+    entry = read_catalogue().get(code)
+    if entry is None:
+        raise NotFound("There is no such error code")
+    facts = [
+        ("Status", entry.statuses),
+        ("Can the same call succeed later?", _retry(entry)),
+        ("Severity", " or ".join(dict.fromkeys(kind.severity for kind in entry.kinds))),
+    ]
+    content = f"""
+<p><a href="{escape(base)}/docs/errors">All error codes</a></p>
+<h1><code>{escape(code)}</code></h1>
+<p class="lead">{escape(entry.meaning)}</p>
+<h2>What to do</h2>
+<p>{escape(entry.remedy)}</p>
+<h2>Facts</h2>
+{definition_list(facts)}
+"""
+    return render_page(base, title=code, content=content)
+
+
+def _row(base: str, entry: ErrorEntry) -> str:
+    link = f'<a href="{escape(base)}/docs/errors/{escape(entry.code)}"><code>{escape(entry.code)}</code></a>'
+    return (
+        f'<tr><th scope="row">{link}</th><td>{escape(entry.statuses)}</td>'
+        f"<td>{escape(entry.meaning)}</td><td>{escape(_retry(entry))}</td></tr>"
+    )
+
+
+def _retry(entry: ErrorEntry) -> str:
+    answers = {kind.status: "yes" if kind.retryable else "no" for kind in entry.kinds}
+    if len(set(answers.values())) == 1:
+        return next(iter(answers.values()))
+    return ", ".join(f"{status}: {answer}" for status, answer in answers.items())

@@ -1,0 +1,102 @@
+"""Liveness and readiness. Readiness asks each component, all at once and within two seconds."""
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import anyio
+from anyio import to_thread
+from atrium.bootstrap import Runtime
+from atrium.http import logs
+from atrium.http.dependencies import RuntimeDep
+from atrium.http.models import StrictModel
+from atrium.kernel.errors import AtriumError
+from atrium.storage.keys import module
+from fastapi import APIRouter, Response
+
+type Status = Literal["healthy", "degraded", "unhealthy"]
+type Check = Callable[[], object]
+
+TIMEOUT_SECONDS = 2.0
+SLOW_SECONDS = 0.5
+
+router = APIRouter(tags=["health"])
+
+
+class Health(StrictModel):
+    """The function answers."""
+
+    status: Status
+    version: str
+
+
+class Component(StrictModel):
+    """One thing that the platform stands on; slow is `degraded`."""
+
+    name: str
+    status: Status
+    latency_ms: float
+
+
+class Readiness(StrictModel):
+    """The worst of the components is the whole's."""
+
+    status: Status
+    version: str
+    components: list[Component]
+
+
+@router.get("/v1/health")
+async def read_health(runtime: RuntimeDep) -> Health:
+    """Tell that the platform answers; nothing behind it is asked."""
+    return Health(status="healthy", version=runtime.settings.version)
+
+
+@router.get("/v1/health/ready", responses={503: {"model": Readiness, "description": "A component is unhealthy"}})
+async def read_readiness(runtime: RuntimeDep, response: Response) -> Readiness:
+    """Tell whether the components answer: 200 while all are at least slow, 503 if one is not."""
+    found: dict[str, Component] = {}
+    checks = _checks(runtime)
+
+    async def ask(name: str, check: Check) -> None:
+        found[name] = await _ask(name, check)
+
+    async with anyio.create_task_group() as group:
+        for name, check in checks.items():
+            group.start_soon(ask, name, check)
+    components = [found[name] for name in checks]
+    status = _worst(components)
+    response.status_code = 503 if status == "unhealthy" else 200
+    return Readiness(status=status, version=runtime.settings.version, components=components)
+
+
+def _checks(runtime: Runtime) -> dict[str, Check]:
+    """Return what this function can ask; secrets only where the deployment lets it read one."""
+    checks: dict[str, Check] = {"table": lambda: runtime.platform_table.get(module("console"))}
+    if runtime.settings.cursor_secret_arn:
+        checks["secrets"] = runtime.secrets.cursor_key
+    return checks
+
+
+async def _ask(name: str, check: Check) -> Component:
+    """Ask one component. A thread that outlives its time is left to its client's own time-out."""
+    started = time.perf_counter()
+    status: Status = "unhealthy"
+    try:
+        with anyio.fail_after(TIMEOUT_SECONDS):
+            await to_thread.run_sync(check, abandon_on_cancel=True)
+        status = "healthy" if time.perf_counter() - started < SLOW_SECONDS else "degraded"
+    except TimeoutError:
+        logs.logger().warning("component does not answer", component=name)
+    except AtriumError as error:
+        logs.logger().warning("component fails", component=name, internal=error.internal)
+    except Exception as error:  # noqa: BLE001 - whatever a component raises, readiness must tell of it
+        logs.logger().error("component is broken", component=name, exception_name=type(error).__name__)
+    return Component(name=name, status=status, latency_ms=round((time.perf_counter() - started) * 1000, 1))
+
+
+def _worst(components: list[Component]) -> Status:
+    statuses = {component.status for component in components}
+    if "unhealthy" in statuses:
+        return "unhealthy"
+    return "degraded" if "degraded" in statuses else "healthy"

@@ -1,0 +1,19 @@
+"""The functions that serve HTTP, and the document of each."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from fastapi import FastAPI
+
+FUNCTIONS = ("admin", "chat", "console", "identity", "platform", "sessions", "usage")
+
+
+def read_documents() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each function's name and document. No call is made and no environment read."""
+    for name in FUNCTIONS:
+        module = import_module(f"functions.{name}.app")
+        app = module.app
+        if not isinstance(app, FastAPI):
+            raise TypeError(f"functions.{name}.app.app is no FastAPI application")
+        yield name, app.openapi()

@@ -1,0 +1,68 @@
+"""Liveness asks nothing; readiness tells of each component, and in time."""
+
+import threading
+import time
+
+import pytest
+from atrium.storage.table import PhysicalTable
+from botocore.exceptions import EndpointConnectionError
+from starlette.testclient import TestClient
+
+from functions.console import health
+from functions.console.app import build
+from tests.builders.gateway import call_as
+from tests.builders.runtimes import build_runtime
+
+
+def test_liveness_needs_no_table() -> None:
+    client = call_as(build(build_runtime({"ATRIUM_VERSION": "1.2.3"})), None)
+    response = client.get("/v1/health")
+    assert (response.status_code, response.json()) == (200, {"status": "healthy", "version": "1.2.3"})
+
+
+def test_a_table_that_answers_is_healthy(client: TestClient) -> None:
+    body = client.get("/v1/health/ready").json()
+    assert body["status"] == "healthy"
+    assert [(component["name"], component["status"]) for component in body["components"]] == [("table", "healthy")]
+
+
+def test_a_table_that_does_not_exist_is_503(physical_table: PhysicalTable) -> None:
+    missing = PhysicalTable(physical_table.client, "no-such-table")
+    response = call_as(build(build_runtime(table=missing)), None).get("/v1/health/ready")
+    assert (response.status_code, response.json()["status"]) == (503, "unhealthy")
+    assert response.headers["content-type"] == "application/json"
+    assert "no-such-table" not in response.text
+
+
+def test_a_table_that_cannot_be_reached_is_503(physical_table: PhysicalTable) -> None:
+    def refuse(**_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="https://hush")
+
+    physical_table.client.meta.events.register("before-send.dynamodb.GetItem", refuse)
+    response = call_as(build(build_runtime(table=physical_table)), None).get("/v1/health/ready")
+    assert (response.status_code, response.json()["components"][0]["status"]) == (503, "unhealthy")
+    assert "hush" not in response.text
+
+
+def test_a_slow_table_is_degraded(physical_table: PhysicalTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "SLOW_SECONDS", 0.0)
+    response = call_as(build(build_runtime(table=physical_table)), None).get("/v1/health/ready")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+
+
+def test_a_table_that_hangs_is_given_up(physical_table: PhysicalTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.05)
+    released = threading.Event()
+
+    def hang(**_: object) -> None:
+        released.wait(10)
+
+    physical_table.client.meta.events.register("before-send.dynamodb.GetItem", hang)
+    started = time.perf_counter()
+    client = call_as(build(build_runtime(table=physical_table)), None)
+    try:
+        response = client.get("/v1/health/ready")
+    finally:
+        released.set()
+    assert (response.status_code, response.json()["components"][0]["status"]) == (503, "unhealthy")
+    assert time.perf_counter() - started < 5

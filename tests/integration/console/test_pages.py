@@ -1,0 +1,124 @@
+"""The pages: whole, linked to what exists, under the stage's prefix, and nothing of a request in them unescaped."""
+
+import re
+import tomllib
+from html.parser import HTMLParser
+
+import pytest
+from atrium.kernel.errors import catalogue
+from starlette.testclient import TestClient
+
+from functions.console.app import build
+from functions.console.errors import TEXTS
+from tests.builders.gateway import call_as
+from tests.builders.runtimes import build_runtime
+
+CODES = sorted({kind.code for kind in catalogue()})
+PAGES = ["/", "/docs", "/docs/errors", "/docs/errors/QUOTA_EXCEEDED"]
+VOID = {"meta", "link"}
+
+
+class Page(HTMLParser):
+    """Collects links, and notices tags that do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.scripts: list[str | None] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "script":
+            self.scripts.append(dict(attrs).get("src"))
+        self.links += [value for name, value in attrs if name in {"href", "src", "data-document"} and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_whole_and_its_links_lead_somewhere(client: TestClient, path: str) -> None:
+    response = client.get(path)
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    page = Page(response.text)
+    assert page.open == []
+    for link in page.links:
+        if not link.startswith("#"):
+            assert link.startswith("/dev/"), link
+            assert client.get(link.removeprefix("/dev")).status_code == 200, link
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_runs_no_script_but_its_own_files(client: TestClient, path: str) -> None:
+    response = client.get(path)
+    assert None not in Page(response.text).scripts
+    policy = response.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "script-src 'self' 'unsafe" not in policy
+    assert not re.search(r"https?://(?!example\.org)", response.text)
+
+
+def test_links_go_to_the_public_address_where_there_is_one() -> None:
+    client = call_as(build(build_runtime({"PUBLIC_URL": "https://api.acme.example"})), None)
+    text = client.get("/").text
+    assert 'href="https://api.acme.example/docs"' in text
+    assert "curl https://api.acme.example/v1/chat" in text
+
+
+def test_the_start_page_names_the_address_that_was_called(client: TestClient) -> None:
+    assert "curl https://example.org/dev/v1/chat" in client.get("/").text
+
+
+def test_a_forged_host_is_only_text(client: TestClient) -> None:
+    text = client.get("/", headers={"host": 'x"><script>alert(1)</script>'}).text
+    assert "<script" not in text
+
+
+def test_every_code_has_a_text_of_its_own() -> None:
+    assert sorted(tomllib.loads(TEXTS.read_text())) == CODES
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_has_its_page(client: TestClient, code: str) -> None:
+    response = client.get(f"/docs/errors/{code}")
+    assert response.status_code == 200
+    statuses = {str(kind.status) for kind in catalogue() if kind.code == code}
+    assert all(f">{' or '.join(sorted(statuses))}<" in response.text for _ in statuses)
+
+
+def test_the_catalogue_lists_every_code(client: TestClient) -> None:
+    text = client.get("/docs/errors").text
+    assert [code for code in CODES if f"/docs/errors/{code}" not in text] == []
+
+
+def test_an_unknown_code_is_404(client: TestClient) -> None:
+    response = client.get("/docs/errors/TEAPOT")
+    assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
+
+
+def test_files_may_be_cached_for_ever(client: TestClient) -> None:
+    text = client.get("/docs").text
+    for name, media_type in [("swagger-ui-bundle.js", "text/javascript"), ("swagger-ui.css", "text/css")]:
+        link = next(link for link in Page(text).links if link.endswith(name)).removeprefix("/dev")
+        response = client.get(link)
+        assert response.headers["content-type"] == f"{media_type}; charset=utf-8"
+        assert response.headers["cache-control"] == "public, max-age=31536000, immutable"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/docs/assets/0000000000000000/atrium.css",
+        "/docs/assets/x/../app.py",
+        "/docs/assets/x/%2e%2e%2fapp.py",
+        "/docs/assets/x/app.py",
+        "/docs/assets/",
+        "/docs/else",
+    ],
+)
+def test_no_other_file_is_served(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
