@@ -19,7 +19,7 @@ from atrium.http.idempotency import (
 from atrium.kernel.errors import Conflict, IdempotencyInProgress
 from atrium.kernel.ids import RunId
 from atrium.runs.model import Run
-from atrium.tenants.context import TenantContext
+from atrium.tenants.context import Caller, TenantContext
 from fastapi import Request
 
 from functions.chat.services import run_store
@@ -28,7 +28,7 @@ from functions.chat.services import run_store
 class RunAttempt:
     """One call, with or without a key. Order: `begin`, then `attach` unless a run was returned."""
 
-    def __init__(self, runtime: Runtime, call: object, key: CallKey | None, ends_at_ms: int) -> None:
+    def __init__(self, runtime: Runtime, call: TenantContext | Caller, key: CallKey | None, ends_at_ms: int) -> None:
         self._runtime = runtime
         self._call = call
         self._key = key

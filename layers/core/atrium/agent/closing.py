@@ -6,16 +6,17 @@ decides between a slow worker and the sweeper; a session that was not given back
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import RunInterrupted
-from atrium.kernel.ids import RunId, SessionId, mint_message_id
+from atrium.kernel.ids import RunId, SessionId, TenantId, mint_message_id
 from atrium.llm.model import Text
 from atrium.runs.events import read_stored
 from atrium.runs.model import Message, Outcome, Run, RunError, RunEvent
 from atrium.runs.store import RunStore
 from atrium.sessions.store import SessionStore
+from atrium.usage.model import LedgerEntry
 from atrium.usage.store import LedgerStore
 
 OPENING_GRACE_SECONDS = 60
@@ -95,3 +96,21 @@ class RunCloser:
 def partial_text(events: Sequence[RunEvent]) -> str:
     """Return the text that the events carried to the client."""
     return "".join(str(event.data["content"]) for event in events if event.type == "text")
+
+
+def _entry(run: Run, outcome: Outcome, tenant_id: TenantId, at: datetime) -> LedgerEntry:
+    return LedgerEntry(
+        run_id=run.id,
+        tenant_id=tenant_id,
+        at=at,
+        agent_id=run.agent_id,
+        principal_id=run.owner,
+        session_id=run.session_id,
+        model=run.model,
+        provider=run.provider,
+        status=outcome.status,
+        tokens=outcome.spend.tokens,
+        tool_calls=outcome.spend.tool_calls,
+        cost_nanos=outcome.spend.cost_nanos,
+        end_user=run.end_user,
+    )

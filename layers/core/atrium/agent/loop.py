@@ -4,7 +4,7 @@ It does no storage. What it has produced so far is always readable (`messages`, 
 is cut at any point can be recorded with a valid history and its real cost.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 from atrium.agent.budget import RunBudget
@@ -23,7 +23,7 @@ from atrium.kernel.errors import ModelFailed, ModelTimeout
 from atrium.kernel.ids import mint_message_id
 from atrium.llm import model as llm
 from atrium.llm.catalogue import price
-from atrium.runs.model import Message, Spend
+from atrium.runs.model import Message, MessageRole, Spend
 from atrium.tools.done import DONE, REMINDER
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolRegistry
@@ -102,7 +102,7 @@ class AgentLoop:
         else:
             self.stop_reason = reason
 
-    def _ask(self) -> Iterator[LoopEvent]:
+    def _ask(self) -> Generator[LoopEvent, None, llm.Completed | None]:
         """Make one model call; returns what it completed, or None where the signal cut it off."""
         partial: list[str] = []
         stream: llm.ModelStream | None = None
@@ -169,10 +169,9 @@ class AgentLoop:
         cost = price(self.given.model, used, self.clock())
         self.spend = Spend(self.spend.tokens + used, self.spend.tool_calls, self.spend.cost_nanos + cost)
 
-    def _record(self, role: str, content: tuple[llm.Block, ...]) -> None:
+    def _record(self, role: MessageRole, content: tuple[llm.Block, ...]) -> None:
         now = self.clock()
-        kind = "tool" if role == "tool" else "assistant"
-        self.messages.append(Message(mint_message_id(now), kind, content, now))
+        self.messages.append(Message(mint_message_id(now), role, content, now))
 
 
 def as_model_messages(messages: list[Message] | tuple[Message, ...]) -> tuple[llm.Message, ...]:

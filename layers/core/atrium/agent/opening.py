@@ -81,8 +81,9 @@ class TurnOpener:
         """Write the turn's beginning; `SessionBusy` when another turn holds the session."""
         provider = self.provider_for(resolved.model)
         budget = self._budget(request, resolved.agent)
+        earlier: tuple[Run, ...] = ()
         if resolved.session is None:
-            run, earlier = self._in_new_session(request, resolved), ()
+            run = self._in_new_session(request, resolved)
         else:
             run, earlier = self._in_session(request, resolved, resolved.session, budget)
         self.runs.open(run)
