@@ -55,13 +55,17 @@ class AwsHandler(LoopbackHandler):
 
 
 @contextmanager
-def running_aws() -> Iterator[Endpoint]:
-    """Serve an empty AWS account on a free port of 127.0.0.1, from a process of its own: moto's state is global.
+def running_aws(port: int = 0) -> Iterator[Endpoint]:
+    """Serve an empty AWS account on a port of 127.0.0.1, from a process of its own: moto's state is global.
 
     The process ends when its stdin does, so it cannot outlive this one.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "infra.runtime.aws"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-m", "infra.runtime.aws", str(port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     )
     with process:
         if process.stdin is None or process.stdout is None:
@@ -76,8 +80,8 @@ def running_aws() -> Iterator[Endpoint]:
 
 
 def main() -> None:
-    """Serve until stdin ends; the first line of stdout is the address."""
-    server = LoopbackServer(AwsHandler)
+    """Serve until stdin ends, on the port that is the argument; the first line of stdout is the address."""
+    server = LoopbackServer(AwsHandler, int(sys.argv[1]))
     server.start()
     print(f"http://127.0.0.1:{server.port}", flush=True)
     sys.stdin.read()

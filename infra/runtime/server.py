@@ -36,8 +36,9 @@ class LoopbackHandler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def acknowledge_at_once(self) -> None:
-        """Let the next packet be acknowledged when it arrives: a client with Nagle on (the web adapter) sends a small
-        second one only then, and would be measured 40 ms too slow. The kernel forgets it, so it is said again each time.
+        """Let the next packet be acknowledged when it arrives; the kernel forgets it, so it is said each time.
+
+        A client with Nagle on (the web adapter) sends a small second packet only then: 40 ms too late otherwise.
         """
         if hasattr(socket, "TCP_QUICKACK"):
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
@@ -79,13 +80,13 @@ class _Server(socketserver.ThreadingTCPServer):
 class LoopbackServer:
     """Run a handler class in threads until stopped."""
 
-    def __init__(self, handler: type[LoopbackHandler]) -> None:
-        self._server = _Server(("127.0.0.1", 0), handler)
+    def __init__(self, handler: type[LoopbackHandler], port: int = 0) -> None:
+        self._server = _Server(("127.0.0.1", port), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
     def port(self) -> int:
-        """The port that the system chose."""
+        """The port that it listens on."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:

@@ -1,0 +1,94 @@
+"""What a function that is run alone stands on: an AWS of its own, seeded, and a model server.
+
+Where the local stack runs, it is that stack's AWS and the environment that its functions have. As a command,
+`python -m infra.runtime.ground`, it serves the ground of tests/events/env.json for `sam local invoke`.
+"""
+
+import contextlib
+import json
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from infra.local import model_server
+from infra.runtime.aws import running_aws
+from infra.runtime.environment import STATE, Overrides, override, read_overrides
+from infra.runtime.functions import Function, read_functions
+from infra.runtime.resources import Endpoint, create_resources
+from infra.runtime.seed import seed
+from infra.runtime.template import PSEUDO, ROOT, Document, Resolver, read_template
+
+ENV_FILE = ROOT / "tests" / "events" / "env.json"
+STACK_FILE = STATE / "dev.json"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The functions with their variables resolved, and what is added to each environment."""
+
+    functions: Mapping[str, Function]
+    addresses: Mapping[str, str]
+
+    def environment(self, function: Function, overrides: Overrides) -> dict[str, str]:
+        """Return a function's variables: the template's, then the env file's, then where things are."""
+        return {**override(function, overrides), **self.addresses}
+
+
+@contextlib.contextmanager
+def own_ground(template: Document, *, aws_port: int = 0, model_port: int = 0) -> Iterator[Ground]:
+    """Start AWS and a model server on loopback, make the template's resources and seed them for tests/events."""
+    with running_aws(aws_port) as endpoint, model_server.running(model_port) as model:
+        attributes = create_resources(Resolver(template), endpoint)
+        seed(endpoint, attributes)
+        functions = read_functions(Resolver(template, {}, attributes))
+        yield Ground(functions, {"AWS_ENDPOINT_URL": endpoint.url, "ANTHROPIC_BASE_URL": model.url})
+
+
+def stack_ground(template: Document) -> Ground | None:
+    """Return the ground of the local stack; None when none runs."""
+    endpoint = _stack_endpoint()
+    if endpoint is None:
+        return None
+    deployed = {
+        logical_id: replace(function, environment=_deployed_variables(logical_id, endpoint))
+        for logical_id, function in read_functions(Resolver(template)).items()
+    }
+    return Ground(deployed, {"AWS_ENDPOINT_URL": endpoint.url})
+
+
+def _stack_endpoint() -> Endpoint | None:
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        url = str(json.loads(STACK_FILE.read_text())["endpoint_url"])
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname or "", address.port or 0), 1):
+            return Endpoint(url)
+    return None
+
+
+def _deployed_variables(logical_id: str, endpoint: Endpoint) -> dict[str, str]:
+    found = endpoint.client("cloudformation").describe_stack_resource(
+        StackName=PSEUDO["AWS::StackName"], LogicalResourceId=logical_id
+    )
+    name = found["StackResourceDetail"]["PhysicalResourceId"]
+    deployed = endpoint.client("lambda").get_function_configuration(FunctionName=name)
+    variables: dict[str, str] = deployed.get("Environment", {}).get("Variables", {})
+    return variables
+
+
+def main() -> None:
+    """Serve the ground at the addresses of the env file until interrupted."""
+    addresses = read_overrides(Path(ENV_FILE))["Parameters"]
+    aws, model = (urlsplit(addresses[name]).port or 0 for name in ("AWS_ENDPOINT_URL", "ANTHROPIC_BASE_URL"))
+    with own_ground(read_template(), aws_port=aws, model_port=model) as ground, contextlib.suppress(KeyboardInterrupt):
+        for name, address in ground.addresses.items():
+            print(f"{name}={address}", file=sys.stderr)
+        print("ready: Ctrl-C ends it", file=sys.stderr)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""`python -m infra.runtime.invoke --function chat --event tests/events/chat/answer.json`: `make invoke`.
+
+Prints the response as JSON; logs and errors go to stderr. Status 1: the function failed; 2: it could not be run.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from infra.conformance.adapter import built_adapter
+from infra.runtime.artifact import Artifact, ArtifactMissing, running_artifact
+from infra.runtime.build import BuildFailed, build_functions
+from infra.runtime.environment import Overrides, read_overrides
+from infra.runtime.functions import find_function
+from infra.runtime.ground import ENV_FILE, Ground, own_ground, stack_ground
+from infra.runtime.results import Invocation
+from infra.runtime.template import Document, TemplateInvalid, read_template
+
+
+class EventInvalid(Exception):
+    """The event's file cannot be read, or is not JSON."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one invocation; returns the exit status."""
+    options = _parse(arguments)
+    try:
+        event = _read_event(options.event)
+        template = read_template()
+        with _ground(template, alone=options.alone) as (ground, overrides):
+            given = read_overrides(options.env_vars) if options.env_vars else overrides
+            function = find_function(ground.functions, options.function)
+            artifact = Artifact(function, build_functions(template, [function]))
+            environment = ground.environment(function, given)
+            with running_artifact(artifact, environment, adapter=built_adapter()) as api:
+                result = api.invoke(event, function.timeout_seconds)
+    except (TemplateInvalid, EventInvalid, BuildFailed, ArtifactMissing) as failure:
+        print(f"invoke: {failure}", file=sys.stderr)
+        return 2
+    return _report(result)
+
+
+def render(result: Invocation) -> object:
+    """Return what is printed: a buffered answer as it is, a streamed one as status, headers and body."""
+    if result.prelude is None:
+        return result.json()
+    return {
+        "statusCode": result.prelude.status,
+        "headers": dict(result.prelude.headers),
+        "cookies": list(result.prelude.cookies),
+        "body": result.payload.decode("utf-8", "replace"),
+    }
+
+
+@contextlib.contextmanager
+def _ground(template: Document, *, alone: bool) -> Iterator[tuple[Ground, Overrides]]:
+    stack = None if alone else stack_ground(template)
+    if stack is not None:
+        print(f"invoke: on the local stack, {stack.addresses['AWS_ENDPOINT_URL']}", file=sys.stderr)
+        yield stack, {}
+    else:
+        with own_ground(template) as own:
+            yield own, read_overrides(ENV_FILE)
+
+
+def _read_event(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        json.loads(content)
+    except (OSError, ValueError) as error:
+        raise EventInvalid(f"{path} is not a JSON event: {error}") from error
+    return content
+
+
+def _report(result: Invocation) -> int:
+    print(f"invoke: {result.request_id} {result.status} in {result.seconds * 1000:.0f} ms", file=sys.stderr)
+    if result.error is not None:
+        error = {"errorType": result.error.type, "errorMessage": result.error.message}
+        print(json.dumps({**error, "stackTrace": list(result.error.trace)}, indent=2))
+        return 1
+    print(json.dumps(render(result), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m infra.runtime.invoke", description=__doc__)
+    parser.add_argument("--function", required=True, help="chat, sessions, usage_stream … or a logical id")
+    parser.add_argument("--event", required=True, type=Path, help="file with the event")
+    parser.add_argument("--env-vars", type=Path, help="env file as `sam local invoke` takes it")
+    parser.add_argument("--alone", action="store_true", help="never use the local stack, even where it runs")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,61 @@
+"""Built functions on a ground of their own, each started when it is first asked for and kept until the end."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.runtime.api import RuntimeApi
+from infra.runtime.artifact import Artifact, running_artifact
+from infra.runtime.build import build_functions
+from infra.runtime.environment import read_overrides
+from infra.runtime.functions import find_function
+from infra.runtime.ground import ENV_FILE, Ground, own_ground
+from infra.runtime.results import Invocation
+from infra.runtime.template import read_template
+
+EVENTS = ENV_FILE.parent
+
+
+@dataclass
+class Fleet:
+    """The functions of the template, built for this machine; `adapter` is the real web adapter or None."""
+
+    ground: Ground
+    build: Path
+    adapter: Path | None
+    stack: contextlib.ExitStack
+    _running: dict[str, RuntimeApi] = field(default_factory=dict)
+
+    def invoke(self, name: str, event: bytes, timeout_seconds: float = 20) -> Invocation:
+        """Run an event on a function, named as its folder under tests/events."""
+        if name not in self._running:
+            function = find_function(self.ground.functions, name)
+            environment = self.ground.environment(function, read_overrides(ENV_FILE))
+            artifact = Artifact(function, self.build)
+            context = running_artifact(artifact, environment, adapter=self.adapter)
+            self._running[name] = self.stack.enter_context(context)
+        return self._running[name].invoke(event, timeout_seconds)
+
+
+@contextlib.contextmanager
+def running_fleet(adapter: Path | None = None) -> Iterator[Fleet]:
+    """Build what is stale and lay the ground; stop whatever was started at the end."""
+    template = read_template()
+    with contextlib.ExitStack() as stack:
+        ground = stack.enter_context(own_ground(template))
+        build = build_functions(template, ground.functions.values())
+        yield Fleet(ground, build, adapter, stack)
+
+
+def read_event(name: str) -> dict[str, Any]:
+    """Return an event of tests/events by its name, `chat/answer`."""
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_bytes())
+    return event
+
+
+def list_events() -> list[str]:
+    """Return the names of all events."""
+    return sorted(str(path.relative_to(EVENTS).with_suffix("")) for path in EVENTS.glob("*/*.json"))
