@@ -1,0 +1,158 @@
+"""The secrets of a deployment, each one JSON object in Secrets Manager, read through Powertools and kept five minutes.
+
+    signing   {"keys": [{"kid", "private_key"}, …]}          ES256 in PEM; the first signs, all verify
+    pepper    {"current": 1, "peppers": {"1": base64url}}    HMAC keys of API keys at rest, by version
+    cursor    {"key": base64url}                             seals the cursors of lists
+    model     {"anthropic_api_key"}                          the platform's own, optional on Bedrock
+
+One that is missing, empty or of another form is `Unavailable`; `python -m infra.bootstrap` fills the first three.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from atrium.kernel.crypto import decode_base64url
+from atrium.kernel.errors import Unavailable
+from atrium.settings import Settings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.parameters import SecretsProvider
+
+KEPT_SECONDS = 300
+REFRESH_SECONDS_MIN = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A private key in PEM; never shown by `repr`."""
+
+    kid: str
+    private_pem: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pepper:
+    """The HMAC key of a version; never shown by `repr`."""
+
+    version: int
+    value: bytes = field(repr=False)
+
+
+@dataclass
+class Secrets:
+    """Reads the secrets that this function's environment names.
+
+    A `kid` or version that is not among those kept makes one early read, at most every 30 seconds, because a
+    `kid` is whatever the caller wrote.
+    """
+
+    settings: Settings
+    ticks: Callable[[], float] = time.monotonic
+    _refreshed: dict[str, float] = field(default_factory=dict, init=False)
+
+    def signing_keys(self) -> tuple[SigningKey, ...]:
+        """Return the signing keys, the one that signs first."""
+        return self._read("signing", self.settings.signing_secret_arn, _signing_keys)
+
+    def find_signing_key(self, kid: str) -> SigningKey | None:
+        """Return the key of that id, or None."""
+        found = {key.kid: key for key in self.signing_keys()}
+        if kid not in found and self._may_refresh("signing"):
+            fresh = self._read("signing", self.settings.signing_secret_arn, _signing_keys, fresh=True)
+            found = {key.kid: key for key in fresh}
+        return found.get(kid)
+
+    def current_pepper(self) -> Pepper:
+        """Return the pepper for new keys."""
+        return self._read("pepper", self.settings.pepper_secret_arn, _peppers)[0]
+
+    def find_pepper(self, version: int) -> Pepper:
+        """Return the pepper of a version that a stored key names; `Unavailable` if it is gone."""
+        found = {pepper.version: pepper for pepper in self._read("pepper", self.settings.pepper_secret_arn, _peppers)}
+        if version not in found and self._may_refresh("pepper"):
+            fresh = self._read("pepper", self.settings.pepper_secret_arn, _peppers, fresh=True)
+            found = {pepper.version: pepper for pepper in fresh}
+        if version not in found:
+            raise Unavailable(internal=f"the pepper secret has no version {version}, which a stored key needs")
+        return found[version]
+
+    def cursor_key(self) -> bytes:
+        return self._read("cursor", self.settings.cursor_secret_arn, lambda secret: _key(secret["key"]))
+
+    def anthropic_api_key(self) -> str:
+        """Return the platform's own model key; the environment's goes first, as the SDK's users expect."""
+        if self.settings.anthropic_api_key:
+            return self.settings.anthropic_api_key
+        return self._read("model", self.settings.model_secret_arn, lambda secret: _text(secret["anthropic_api_key"]))
+
+    @cached_property
+    def _provider(self) -> SecretsProvider:
+        from aws_lambda_powertools.utilities.parameters import SecretsProvider
+        from botocore.config import Config
+
+        patience = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+        return SecretsProvider(boto_config=patience)
+
+    def _read[Value](
+        self, name: str, arn: str, parse: Callable[[Mapping[str, Any]], Value], *, fresh: bool = False
+    ) -> Value:
+        from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError, TransformParameterError
+
+        if not arn:
+            raise Unavailable(internal=f"this function's environment names no {name} secret")
+        try:
+            found: Any = self._provider.get(arn, max_age=KEPT_SECONDS, transform="json", force_fetch=fresh)
+            return parse(found)
+        except GetParameterError as error:
+            raise Unavailable(internal=_explain(name, error.__context__), retry_after_seconds=1) from None
+        except (TransformParameterError, KeyError, TypeError, ValueError, AttributeError) as error:
+            # The text of these failures may repeat what they could not read.
+            kind = type(error).__name__
+            raise Unavailable(internal=f"the {name} secret is not of its form ({kind}): run `make bootstrap`") from None
+
+    def _may_refresh(self, name: str) -> bool:
+        now = self.ticks()
+        if now - self._refreshed.get(name, float("-inf")) < REFRESH_SECONDS_MIN:
+            return False
+        self._refreshed[name] = now
+        return True
+
+
+def _explain(name: str, cause: BaseException | None) -> str:
+    response = getattr(cause, "response", {})
+    code = response.get("Error", {}).get("Code", type(cause).__name__)
+    if code == "ResourceNotFoundException":
+        return f"the {name} secret has no value: run `make bootstrap`"
+    return f"the {name} secret cannot be read: {code}"
+
+
+def _signing_keys(secret: Mapping[str, Any]) -> tuple[SigningKey, ...]:
+    found = tuple(SigningKey(_text(key["kid"]), _text(key["private_key"])) for key in secret["keys"])
+    if not found:
+        raise ValueError("no key")
+    return found
+
+
+def _peppers(secret: Mapping[str, Any]) -> tuple[Pepper, ...]:
+    """Return the peppers, the current one first."""
+    found = {int(version): Pepper(int(version), _key(value)) for version, value in secret["peppers"].items()}
+    current = found.pop(int(secret["current"]))
+    return (current, *found.values())
+
+
+def _key(text: object) -> bytes:
+    raw = decode_base64url(_text(text))
+    if len(raw) < 32:
+        raise ValueError("a key has 32 bytes or more")
+    return raw
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("empty")
+    return value
