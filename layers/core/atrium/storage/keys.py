@@ -31,7 +31,7 @@
     PLATFORM, of the operator
     TENANTS                <ten>                       registry: list of tenants
     TENANT_NAME            <name>                      marker: unique name -> tenant
-    KEYS                   KEY#<key>                   platform keys
+    KEYS                   KEY#<key>                   platform keys; FIRST: marker of the one that bootstrap made
     PRICES                 <model>#<valid from>        price catalogue · CEILING <shard>: blocks leased to tenants
     SIGNING_KEYS           <kid>                       public halves · CIRCUIT <provider>: breakers · IDEMPOTENCY <hash>
     THROTTLE#<what>        <window>                    login guessing by address; MODULES <name>: health
@@ -79,6 +79,15 @@ def user(user_id: UserId) -> Key:
 
 def email(address: str) -> Key:
     return Key("", _join("EMAIL", sha256(address.encode()).hexdigest()))
+
+
+def login_partition(address: str) -> str:
+    """Return the partition of the login index: every tenant's user of that address. It crosses tenants."""
+    return _join("EMAIL", sha256(address.encode()).hexdigest())
+
+
+def login_sort(tenant_id: TenantId, user_id: UserId) -> str:
+    return _join(tenant_id, user_id)
 
 
 def agent(agent_id: AgentId) -> Key:
@@ -167,6 +176,10 @@ def tenant_name(name: str) -> Key:
 
 def platform_key(key_id: KeyId) -> Key:
     return Key("KEYS", _join("KEY", key_id))
+
+
+def first_platform_key() -> Key:
+    return Key("KEYS", "FIRST")
 
 
 def module(name: str) -> Key:

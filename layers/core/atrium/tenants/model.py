@@ -1,0 +1,65 @@
+"""A tenant, as the platform keeps it, and what its settings switch on."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from atrium.kernel.ids import AgentId, TenantId
+from atrium.tenants.plans import PlanName
+
+type TenantStatus = Literal["active", "suspended", "deleted"]
+
+_FEATURE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+FEATURES_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant. `opening` is the mark of a creation that has not ended: nobody sees the tenant before it has."""
+
+    id: TenantId
+    name: str
+    display_name: str
+    plan: PlanName
+    status: TenantStatus
+    created_at: datetime
+    updated_at: datetime
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    config_version: int = 1
+    token_version: int = 1
+    status_reason: str = ""
+    default_agent_id: AgentId | None = None
+    opening: str = ""
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == "active" and not self.opening
+
+    @property
+    def is_visible(self) -> bool:
+        return self.status != "deleted" and not self.opening
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The feature switches that are on, by name."""
+        switches = self.settings.get("features", {})
+        return tuple(sorted(name for name, on in switches.items() if on is True))
+
+
+def same_name(name: str) -> str:
+    """Return the form in which names are compared: letters' case and Unicode's spellings make no difference."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def find_settings_fault(settings: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the settings that the platform itself reads, or None. The rest is free."""
+    features = settings.get("features", {})
+    if not isinstance(features, dict) or not all(isinstance(on, bool) for on in features.values()):
+        return "features must be an object of true and false by name"
+    if len(features) > FEATURES_MAX or not all(_FEATURE.fullmatch(name) for name in features):
+        return f"features must be at most {FEATURES_MAX}, named by a-z, 0-9, '_', '.' and '-', up to 64 characters"
+    return None

@@ -1,0 +1,73 @@
+"""The operator's list of tenants, and the markers that keep their names unique. Both are platform items: they say
+that a tenant may exist and what it is called; what it is, only its own item says.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from atrium.kernel.clock import format_time
+from atrium.kernel.errors import ConditionFailed
+from atrium.kernel.ids import TenantId
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.storage import keys
+from atrium.storage.failures import TransactionRefused
+from atrium.storage.queries import Query
+from atrium.storage.table import PlatformTable
+from atrium.storage.writes import ANY, EXISTS, NEW, Delete, Operation, Put, Update
+from atrium.tenants.model import same_name
+
+
+@dataclass(frozen=True, slots=True)
+class NameMarker:
+    """Which tenant claims a name. `claim` is new with each claim."""
+
+    tenant_id: TenantId
+    claim: str
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRegistry:
+    """Every access to the list and the markers."""
+
+    table: PlatformTable
+
+    def find(self, name: str) -> NameMarker | None:
+        item = self.table.get(keys.tenant_name(same_name(name)))
+        return NameMarker(TenantId(item["tenant_id"]), item["claim"]) if item else None
+
+    def claim(
+        self, name: str, tenant_id: TenantId, *, replacing: NameMarker | None, registered_at: datetime | None = None
+    ) -> bool:
+        """Mark a name as a tenant's; False if another marker than the one to replace stands there.
+
+        `registered_at` enters a new tenant into the list in the same transaction.
+        """
+        marker = {"tenant_id": tenant_id, "claim": secrets.token_hex(8), "name": name}
+        condition, values = (NEW, {}) if replacing is None else ("#claim = :claim", {"claim": replacing.claim})
+        operations: list[Operation] = [Put(keys.tenant_name(same_name(name)), marker, condition, values)]
+        if registered_at is not None:
+            entry = {"id": tenant_id, "name": name, "created_at": format_time(registered_at)}
+            operations.append(Put(keys.registered_tenant(tenant_id), entry, ANY))
+        try:
+            self.table.transact(operations)
+        except TransactionRefused:
+            return False
+        return True
+
+    def release(self, name: str, tenant_id: TenantId) -> None:
+        """Free a name, if it is still this tenant's."""
+        try:
+            self.table.write(Delete(keys.tenant_name(same_name(name)), "#tenant_id = :tenant", {"tenant": tenant_id}))
+        except ConditionFailed:
+            return
+
+    def mark_deleted(self, tenant_id: TenantId, *, now: datetime) -> None:
+        """Keep the entry for what has to be removed later; it leaves the list."""
+        write = Update(keys.registered_tenant(tenant_id), "SET #deleted_at = :now", EXISTS, {"now": format_time(now)})
+        self.table.write(write)
+
+    def list(self, page: PageRequest) -> Page[TenantId]:
+        """List the ids of tenants that were registered and not deleted, oldest first."""
+        query = Query("TENANTS", limit=page.limit, position=page.position, where="attribute_not_exists(#deleted_at)")
+        return self.table.query(query).map(lambda item: TenantId(item["id"]))

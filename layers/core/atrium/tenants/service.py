@@ -1,0 +1,167 @@
+"""Tenants, as the operator handles them (T1).
+
+Creation is `open`, then whatever belongs into the tenant's partition, then `close`: one transaction that makes the
+tenant and what is needed to enter it visible at once. A creation that broke off is invisible, and the next one of
+the same name goes on with its id.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import ConditionFailed, Conflict, NotFound, ValidationFailed
+from atrium.kernel.ids import TenantId, is_id
+from atrium.kernel.pagination import Page, PageRequest, Position
+from atrium.storage.failures import TransactionRefused
+from atrium.storage.table import PlatformTable, TenantTable
+from atrium.storage.writes import Operation
+from atrium.tenants.model import Tenant, find_settings_fault, same_name
+from atrium.tenants.names import Names
+from atrium.tenants.plans import PlanName
+from atrium.tenants.registry import TenantRegistry
+from atrium.tenants.store import TenantStore
+
+_READERS = 8
+_ROUNDS_MAX = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFields:
+    """What a new tenant is to be."""
+
+    name: str
+    plan: PlanName
+    display_name: str = ""
+    settings: Mapping[str, Any] | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+class TenantService:
+    """What the operator can do with tenants. The scope is checked by the routes."""
+
+    def __init__(self, platform: PlatformTable, table_of: Callable[[TenantId], TenantTable], clock: Clock) -> None:
+        self._registry = TenantRegistry(platform)
+        self._table_of = table_of
+        self._clock = clock
+        self._names = Names(self._registry, self._store, clock)
+
+    def open(self, fields: TenantFields) -> Tenant:
+        """Begin a tenant, or go on with one whose creation broke off; `Conflict` if its name is taken.
+
+        Nobody sees it before `close`. `ValidationFailed` for settings that the platform could not read.
+        """
+        _check_settings(fields.settings or {})
+        tenant_id = self._names.claim_new(fields.name)
+        now = self._clock()
+        wanted = Tenant(
+            id=tenant_id,
+            name=fields.name,
+            display_name=fields.display_name or fields.name,
+            plan=fields.plan,
+            status="active",
+            created_at=now,
+            updated_at=now,
+            settings=fields.settings or {},
+            metadata=fields.metadata or {},
+            opening=secrets.token_hex(8),
+        )
+        try:
+            return self._store(tenant_id).open(wanted)
+        except ConditionFailed as error:
+            raise Conflict("another tenant has this name") from error
+
+    def close(self, tenant: Tenant, operations: Sequence[Operation]) -> Tenant:
+        """End a creation together with further writes in the tenant's partition: all, or nothing and `Conflict`."""
+        store = self._store(tenant.id)
+        try:
+            store.table.transact([store.closing(tenant.opening), *operations])
+        except TransactionRefused as error:
+            raise Conflict("another call creates this tenant at the same time") from error
+        return self.get(tenant.id)
+
+    def get(self, tenant_id: str) -> Tenant:
+        """Return a tenant; `NotFound` if there is none, or it is deleted."""
+        tenant = self._store(_known(tenant_id)).get()
+        if tenant is None or not tenant.is_visible:
+            raise NotFound("there is no such tenant")
+        return tenant
+
+    def list(self, page: PageRequest) -> Page[Tenant]:
+        """List tenants, oldest first. Each is read from its own partition: one read unit or more a tenant."""
+        found: list[Tenant] = []
+        position: Position | None = page.position
+        for _ in range(_ROUNDS_MAX):
+            ids = self._registry.list(PageRequest(page.limit - len(found), position))
+            with ThreadPoolExecutor(_READERS, thread_name_prefix="tenants") as pool:
+                read = list(pool.map(lambda tenant_id: self._store(tenant_id).get(), ids.items))
+            found += [tenant for tenant in read if tenant is not None and tenant.is_visible]
+            position = ids.position
+            if position is None or len(found) >= page.limit:
+                break
+        return Page(found, position)
+
+    def change(self, tenant_id: str, changes: Mapping[str, Any]) -> Tenant:
+        """Change name, display_name, plan, settings or metadata; `NotFound`, or `Conflict` if a name is taken."""
+        _check_settings(changes.get("settings", {}))
+        tenant = self.get(tenant_id)
+        if not changes:
+            return tenant
+        if same_name(changes.get("name", tenant.name)) != same_name(tenant.name):
+            return self._rename(tenant, changes)
+        return self._written(lambda: self._store(tenant.id).change(changes, now=self._clock()))
+
+    def set_status(self, tenant_id: str, status: Literal["active", "suspended"], reason: str) -> Tenant:
+        """Suspend or activate: effective with the next request, at most the authorizer's cache later. Idempotent."""
+        store = self._store(_known(tenant_id))
+        return self._written(lambda: store.set_status(status, reason, now=self._clock()))
+
+    def delete(self, tenant_id: str) -> None:
+        """Delete a tenant: its credentials end at once, and its name is free. `NotFound` if it is deleted already.
+
+        What lies in its partition is removed by a job of its own.
+        """
+        now = self._clock()
+        tenant = self._store(_known(tenant_id)).get()
+        if tenant is None or tenant.opening:
+            raise NotFound("there is no such tenant")
+        if tenant.status != "deleted":
+            self._store(tenant.id).mark_deleted(now=now)
+        self._registry.release(tenant.name, tenant.id)
+        self._registry.mark_deleted(tenant.id, now=now)
+        if tenant.status == "deleted":
+            raise NotFound("there is no such tenant")
+
+    def _rename(self, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
+        self._names.claim_for(tenant, changes["name"])
+        try:
+            renamed = self._store(tenant.id).rename(changes, now=self._clock(), version=tenant.config_version)
+        except ConditionFailed as error:
+            raise Conflict("the tenant was changed by another call at the same time; try again") from error
+        self._registry.release(tenant.name, tenant.id)
+        return renamed
+
+    def _store(self, tenant_id: TenantId) -> TenantStore:
+        return TenantStore(self._table_of(tenant_id))
+
+    @staticmethod
+    def _written(write: Callable[[], Tenant]) -> Tenant:
+        try:
+            return write()
+        except ConditionFailed as error:
+            raise NotFound("there is no such tenant") from error
+
+
+def _known(tenant_id: str) -> TenantId:
+    if not is_id(tenant_id, "ten"):
+        raise NotFound("there is no such tenant")
+    return TenantId(tenant_id)
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    fault = find_settings_fault(settings)
+    if fault is not None:
+        errors = [{"loc": ["body", "settings", "features"], "msg": fault, "type": "value_error"}]
+        raise ValidationFailed(extensions={"errors": errors})

@@ -1,0 +1,134 @@
+"""The tenant's own item, in its own partition: the truth about it. Settings and metadata are kept as JSON text,
+because an item has no floats. Every change raises `config_version`, which drops what was cached under another one.
+
+A deleted tenant's item stays as a tombstone, so that its id is never used again.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from atrium.kernel.clock import format_time, parse_time
+from atrium.kernel.errors import ConditionFailed
+from atrium.kernel.ids import AgentId, TenantId
+from atrium.storage import keys
+from atrium.storage.table import TenantTable
+from atrium.storage.writes import EXISTS, NEW, Update
+from atrium.tenants.model import Tenant, TenantStatus
+
+_VISIBLE = f"{EXISTS} AND #status <> :deleted AND attribute_not_exists(#opening)"
+_RAISE = "#config_version = #config_version + :one"
+_JSON = frozenset({"settings", "metadata"})
+
+
+@dataclass(frozen=True, slots=True)
+class TenantStore:
+    """Every access to one tenant's item."""
+
+    table: TenantTable
+
+    def get(self) -> Tenant | None:
+        """Return the tenant in whatever state, also one that is deleted or being created."""
+        item = self.table.get(keys.tenant())
+        return read_tenant(item) if item else None
+
+    def open(self, tenant: Tenant) -> Tenant:
+        """Begin or take over the creation of a tenant under the mark `opening`, and return it as it is now.
+
+        `ConditionFailed` if it exists already. Whoever opened it before can no longer close it.
+        """
+        values: dict[str, Any] = {
+            **_attributes(tenant),
+            "opening": tenant.opening,
+            "none": 0,
+            "one": 1,
+        }
+        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in values if name not in {"none", "one"})
+        expression += ", #config_version = if_not_exists(#config_version, :none) + :one"
+        return read_tenant(
+            self.table.write(Update(keys.tenant(), expression, f"{NEW} OR attribute_exists(#opening)", values))
+        )
+
+    def closing(self, opening: str) -> Update:
+        """Return the write that ends a creation, for the transaction that makes the tenant usable."""
+        return Update(keys.tenant(), "REMOVE #opening", "#opening = :opening", {"opening": opening})
+
+    def change(self, changes: Mapping[str, Any], *, now: datetime) -> Tenant:
+        """Set attributes; `ConditionFailed` if there is no such tenant."""
+        return read_tenant(self.table.write(_change(changes, now, _VISIBLE, {})))
+
+    def rename(self, changes: Mapping[str, Any], *, now: datetime, version: int) -> Tenant:
+        """Set attributes, the name among them; `ConditionFailed` if `config_version` is another one by now."""
+        write = _change(changes, now, f"{_VISIBLE} AND #config_version = :version", {"version": version})
+        try:
+            return read_tenant(self.table.write(write))
+        except ConditionFailed as error:
+            found = read_tenant(error.item) if error.item else None
+            if found and found.is_visible and (found.name, found.config_version) == (changes["name"], version + 1):
+                return found  # our own write, whose reply was lost: the name is claimed for nobody else
+            raise
+
+    def set_status(self, status: TenantStatus, reason: str, *, now: datetime) -> Tenant:
+        """Set the status; the same again is no error. `ConditionFailed` if there is no such tenant."""
+        return self.change({"status": status, "status_reason": reason}, now=now)
+
+    def mark_deleted(self, *, now: datetime) -> None:
+        """End the tenant for everyone; the same again is no error."""
+        changes = {"status": "deleted", "status_reason": ""}
+        self.table.write(_change(changes, now, f"{EXISTS} AND attribute_not_exists(#opening)", {}))
+
+    def fence(self, version: int) -> bool:
+        """Raise `config_version` if it is this one: a change that was decided on what was read before fails then."""
+        try:
+            values = {"one": 1, "version": version}
+            self.table.write(Update(keys.tenant(), f"SET {_RAISE}", "#config_version = :version", values))
+        except ConditionFailed:
+            return False
+        return True
+
+
+def _change(changes: Mapping[str, Any], now: datetime, condition: str, extra: Mapping[str, Any]) -> Update:
+    values = {name: json.dumps(value) if name in _JSON else value for name, value in changes.items()}
+    values["updated_at"] = format_time(now)
+    expression = "SET " + ", ".join([*(f"#{name} = :{name}" for name in values), _RAISE])
+    needed = {"deleted": "deleted"} if ":deleted" in condition else {}
+    return Update(keys.tenant(), expression, condition, {**values, **needed, **extra, "one": 1})
+
+
+def _attributes(tenant: Tenant) -> dict[str, Any]:
+    return {
+        "id": tenant.id,
+        "name": tenant.name,
+        "display_name": tenant.display_name,
+        "plan": tenant.plan,
+        "status": tenant.status,
+        "status_reason": tenant.status_reason,
+        "settings": json.dumps(dict(tenant.settings)),
+        "metadata": json.dumps(dict(tenant.metadata)),
+        "token_version": tenant.token_version,
+        "created_at": format_time(tenant.created_at),
+        "updated_at": format_time(tenant.updated_at),
+    }
+
+
+def read_tenant(item: Mapping[str, Any]) -> Tenant:
+    """Return the tenant of an item."""
+    default_agent_id = item.get("default_agent_id")
+    return Tenant(
+        id=TenantId(item["id"]),
+        name=item["name"],
+        display_name=item["display_name"],
+        plan=item["plan"],
+        status=item["status"],
+        status_reason=item.get("status_reason", ""),
+        settings=json.loads(item["settings"]),
+        metadata=json.loads(item["metadata"]),
+        config_version=item["config_version"],
+        token_version=item["token_version"],
+        created_at=parse_time(item["created_at"]),
+        updated_at=parse_time(item["updated_at"]),
+        default_agent_id=AgentId(default_agent_id) if default_agent_id else None,
+        opening=item.get("opening", ""),
+    )
