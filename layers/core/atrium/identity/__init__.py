@@ -1,1 +1,1 @@
-"""Who calls: keys, tokens, users, and the doors that verify them."""
+"""Who calls: keys, tokens, users, scopes, and the decisions that admit them."""

@@ -1,16 +1,23 @@
 """The caller's context as flat fields and back: what the authorizer writes, and what a function reads.
 
-API Gateway carries strings, numbers and booleans only, and hands all of them on as text. No credential is among them.
+API Gateway carries strings, numbers and booleans only, and hands all of them on as text. Names are percent-encoded,
+because behind the Lambda Web Adapter the fields travel in a header. No credential is among them.
 """
 
 from collections.abc import Mapping
-from typing import cast
+from typing import cast, get_args
+from urllib.parse import quote, unquote
 
-from atrium.kernel.ids import TenantId
+from atrium.kernel.errors import Unauthenticated
+from atrium.kernel.ids import TenantId, is_id
 from atrium.tenants.context import Caller, Principal, PrincipalType, Role, TenantContext
-from atrium.tenants.plans import PlanName
+from atrium.tenants.plans import PLANS
 
 type Flat = dict[str, str | int | bool]
+
+_SAFE = " !*'()/:@&=+$,"
+_KINDS = frozenset(get_args(PrincipalType.__value__))
+_ROLES = frozenset(get_args(Role.__value__))
 
 
 def to_authorizer_context(call: TenantContext | Caller) -> Flat:
@@ -19,14 +26,14 @@ def to_authorizer_context(call: TenantContext | Caller) -> Flat:
     fields: Flat = {
         "principal_type": principal.type,
         "principal_id": principal.id,
-        "principal_name": principal.name,
+        "principal_name": quote(principal.name, safe=_SAFE),
         "role": principal.role or "",
         "scopes": " ".join(sorted(principal.scopes)),
     }
     if isinstance(call, TenantContext):
         fields |= {
             "tenant_id": call.tenant_id,
-            "tenant_name": call.tenant_name,
+            "tenant_name": quote(call.tenant_name, safe=_SAFE),
             "plan": call.plan,
             "config_version": call.config_version,
             "features": " ".join(sorted(call.features)),
@@ -37,23 +44,33 @@ def to_authorizer_context(call: TenantContext | Caller) -> Flat:
 def read_authorizer_context(
     fields: Mapping[str, object], *, request_id: str, source_ip: str = "", user_agent: str = "", trace_parent: str = ""
 ) -> TenantContext | Caller:
-    """Return who calls: inside a tenant, or for the platform alone. `KeyError` if the fields are not ours."""
-    role = str(fields.get("role") or "")
+    """Return who calls: inside a tenant, or for the platform alone. `Unauthenticated` if the fields are not ours."""
+    kind, role = _text(fields, "principal_type"), _text(fields, "role")
+    if kind not in _KINDS or (role and role not in _ROLES):
+        raise Unauthenticated(internal="the authorizer's context names no principal")
     principal = Principal(
-        type=cast("PrincipalType", str(fields["principal_type"])),
-        id=str(fields["principal_id"]),
-        name=str(fields["principal_name"]),
-        scopes=frozenset(str(fields["scopes"]).split()),
+        type=cast("PrincipalType", kind),
+        id=_text(fields, "principal_id"),
+        name=unquote(_text(fields, "principal_name")),
+        scopes=frozenset(_text(fields, "scopes").split()),
         role=cast("Role", role) if role else None,
     )
     caller = Caller(principal, request_id, source_ip, user_agent, trace_parent)
-    if not fields.get("tenant_id"):
+    tenant_id = _text(fields, "tenant_id")
+    if not tenant_id and kind == "platform":
         return caller
+    plan, version = _text(fields, "plan"), _text(fields, "config_version")
+    if not is_id(tenant_id, "ten") or plan not in PLANS or not version.isdecimal():
+        raise Unauthenticated(internal="the authorizer's context names no sound tenant")
     return TenantContext(
-        tenant_id=TenantId(str(fields["tenant_id"])),
-        tenant_name=str(fields["tenant_name"]),
-        plan=cast("PlanName", str(fields["plan"])),
-        config_version=int(str(fields["config_version"])),
+        tenant_id=TenantId(tenant_id),
+        tenant_name=unquote(_text(fields, "tenant_name")),
+        plan=plan,
+        config_version=int(version),
         caller=caller,
-        features=frozenset(str(fields.get("features") or "").split()),
+        features=frozenset(_text(fields, "features").split()),
     )
+
+
+def _text(fields: Mapping[str, object], name: str) -> str:
+    return str(fields.get(name) or "")

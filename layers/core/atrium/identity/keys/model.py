@@ -1,0 +1,52 @@
+"""An API key as it is kept: everything but the key itself."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from atrium.kernel.ids import KeyId, TenantId
+
+type KeyStatus = Literal["active", "revoked", "expired"]
+
+NAME_MAX = 100
+GRACE_SECONDS_MAX = 604_800
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key. `tenant_id` is None for the platform's own. `revoked_at` may lie ahead: the end of a grace."""
+
+    id: KeyId
+    tenant_id: TenantId | None
+    name: str
+    scopes: tuple[str, ...]
+    prefix: str
+    digest: bytes = field(repr=False)
+    pepper_version: int
+    created_at: datetime
+    updated_at: datetime
+    created_by: str = ""
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When the key stops working, if it does."""
+        ends = [moment for moment in (self.expires_at, self.revoked_at) if moment is not None]
+        return min(ends, default=None)
+
+    def status(self, now: datetime) -> KeyStatus:
+        if self.revoked_at is not None and self.revoked_at <= now:
+            return "revoked"
+        if self.expires_at is not None and self.expires_at <= now:
+            return "expired"
+        return "active"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A new key with its text, which exists nowhere else."""
+
+    key: ApiKey
+    text: str = field(repr=False)

@@ -1,0 +1,116 @@
+"""API keys, as their administrators handle them (I2). No key is given more than its maker holds."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from atrium.identity.keys.issue import issue_key
+from atrium.identity.keys.model import ApiKey, IssuedKey
+from atrium.identity.keys.store import KeyStore
+from atrium.identity.scopes import PLATFORM, find_excess, sort_scopes
+from atrium.kernel.clock import Clock, format_time
+from atrium.kernel.errors import Conflict, NotFound, ScopeRequired, ValidationFailed
+from atrium.kernel.ids import KeyId, is_id
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.settings import Environment
+from atrium.storage.secrets import Pepper
+from atrium.tenants.context import TenantContext
+
+
+@dataclass(frozen=True, slots=True)
+class KeyService:
+    """What one caller can do with the keys of the tenant. The scope `admin` is checked by the routes."""
+
+    context: TenantContext
+    store: KeyStore
+    environment: Environment
+    current_pepper: Callable[[], Pepper]
+    clock: Clock
+
+    def create(self, name: str, scopes: Iterable[str], expires_at: datetime | None) -> IssuedKey:
+        """Make a key; `ScopeRequired` for scopes that the caller lacks, `ValidationFailed` for an end that is past."""
+        self._check(scopes, expires_at)
+        issued = self._issue(name, scopes, expires_at)
+        self.store.create(issued.key)
+        return issued
+
+    def list(self, page: PageRequest) -> Page[ApiKey]:
+        return self.store.list(page)
+
+    def get(self, key_id: str) -> ApiKey:
+        return _found(self.store.get(_known(key_id)))
+
+    def change(self, key_id: str, changes: Mapping[str, Any]) -> ApiKey:
+        """Change name, scopes or expires_at (None: no end); refuses as `create` does."""
+        current = self.get(key_id)
+        wanted = dict(changes)
+        self._check(wanted.get("scopes", ()), wanted.get("expires_at"))
+        if not wanted:
+            return current
+        if "scopes" in wanted:
+            wanted["scopes"] = list(sort_scopes(wanted["scopes"]))
+        if wanted.get("expires_at"):
+            wanted["expires_at"] = format_time(wanted["expires_at"])
+        return _found(self.store.change(current.id, wanted, now=self.clock()))
+
+    def rotate(self, key_id: str, grace_seconds: int) -> IssuedKey:
+        """Make a key like this one, which ends when the grace is over; `Conflict` if it has ended already.
+
+        The new key keeps name, scopes and expiry, so the caller must hold those scopes.
+        """
+        old, now = self.get(key_id), self.clock()
+        if old.status(now) != "active" or old.revoked_at is not None:
+            raise Conflict("the key has ended or is about to; make a new one instead")
+        self._check(old.scopes, None)
+        issued = self._issue(old.name, old.scopes, old.expires_at)
+        self.store.rotate(old, issued.key, at=now + timedelta(seconds=grace_seconds), now=now)
+        return issued
+
+    def revoke(self, key_id: str, grace_seconds: int) -> ApiKey:
+        """End a key when the grace is over; never later than it was to end before. Idempotent."""
+        now = self.clock()
+        return _found(self.store.revoke(_known(key_id), at=now + timedelta(seconds=grace_seconds), now=now))
+
+    def delete(self, key_id: str) -> None:
+        """Remove a key, which thereby ends at once."""
+        if not self.store.delete(_known(key_id)):
+            raise NotFound("there is no such key")
+
+    def _issue(self, name: str, scopes: Iterable[str], expires_at: datetime | None) -> IssuedKey:
+        return issue_key(
+            self.environment,
+            self.current_pepper(),
+            tenant_id=self.context.tenant_id,
+            name=name,
+            scopes=scopes,
+            now=self.clock(),
+            created_by=self.context.principal.id,
+            expires_at=expires_at,
+        )
+
+    def _check(self, scopes: Iterable[str], expires_at: datetime | None) -> None:
+        wanted = set(scopes)
+        excess = find_excess(wanted, self.context.principal)
+        if excess:
+            raise ScopeRequired(f"a key cannot have the scope {excess[0]}, which its maker lacks")
+        if PLATFORM in wanted:
+            raise _invalid("scopes", "a tenant's key cannot have the scope platform")
+        if expires_at is not None and expires_at <= self.clock():
+            raise _invalid("expires_at", "must lie ahead")
+
+
+def _known(key_id: str) -> KeyId:
+    if not is_id(key_id, "key"):
+        raise NotFound("there is no such key")
+    return KeyId(key_id)
+
+
+def _found(key: ApiKey | None) -> ApiKey:
+    if key is None:
+        raise NotFound("there is no such key")
+    return key
+
+
+def _invalid(field: str, message: str) -> ValidationFailed:
+    return ValidationFailed(extensions={"errors": [{"loc": ["body", field], "msg": message, "type": "value_error"}]})

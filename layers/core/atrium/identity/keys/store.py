@@ -1,0 +1,152 @@
+"""API keys in the table: a tenant's in its partition, the platform's in its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from atrium.identity.keys.model import ApiKey
+from atrium.kernel.clock import format_time, parse_time
+from atrium.kernel.errors import ConditionFailed, Conflict
+from atrium.kernel.ids import KeyId, TenantId
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.storage import keys
+from atrium.storage.failures import TransactionRefused
+from atrium.storage.keys import Key
+from atrium.storage.queries import Query
+from atrium.storage.table import BoundTable, PlatformTable, TenantTable
+from atrium.storage.writes import EXISTS, NEW, Delete, Put, Update
+
+USE_NOTED_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStore:
+    """Every access to the keys of one tenant, or of the platform."""
+
+    table: TenantTable | PlatformTable
+
+    def creation(self, key: ApiKey) -> Put:
+        """Return the write that records a new key, alone or in a transaction."""
+        return Put(self._place(key.id), _item(key), NEW)
+
+    def create(self, key: ApiKey) -> None:
+        """Record a new key; the same again, as when a reply was lost, is no error."""
+        try:
+            self.table.write(self.creation(key))
+        except ConditionFailed as failed:
+            if not failed.item or failed.item.get("digest") != key.digest:
+                raise Conflict from failed
+
+    def get(self, key_id: KeyId) -> ApiKey | None:
+        item = self.table.get(self._place(key_id))
+        return self._read(item) if item else None
+
+    def list(self, page: PageRequest) -> Page[ApiKey]:
+        """List the keys, oldest first."""
+        query = Query(self._partition, prefix="KEY#", limit=page.limit, position=page.position)
+        return self.table.query(query).map(self._read)
+
+    def change(self, key_id: KeyId, changes: Mapping[str, Any], *, now: datetime) -> ApiKey | None:
+        """Set attributes (None removes one); None if there is no such key."""
+        present = {name: value for name, value in changes.items() if value is not None}
+        present["updated_at"] = format_time(now)
+        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in present)
+        removed = [f"#{name}" for name, value in changes.items() if value is None]
+        if removed:
+            expression += " REMOVE " + ", ".join(removed)
+        try:
+            return self._read(self.table.write(Update(self._place(key_id), expression, EXISTS, present)))
+        except ConditionFailed:
+            return None
+
+    def revoke(self, key_id: KeyId, *, at: datetime, now: datetime) -> ApiKey | None:
+        """Let a key end at a time; an end that comes earlier stays. None if there is no such key."""
+        try:
+            return self._read(self.table.write(self._revocation(key_id, at, now)))
+        except ConditionFailed as failed:
+            return self._read(failed.item) if failed.item else None
+
+    def rotate(self, old: ApiKey, new: ApiKey, *, at: datetime, now: datetime) -> None:
+        """Record the new key and let the old one end at a time: both or neither; `Conflict` if it ended meanwhile."""
+        try:
+            self.table.transact([self._revocation(old.id, at, now), self.creation(new)])
+        except TransactionRefused as refused:
+            raise Conflict("the key was revoked or deleted meanwhile") from refused
+
+    def delete(self, key_id: KeyId) -> bool:
+        """Remove a key; False if there is none."""
+        try:
+            self.table.write(Delete(self._place(key_id), EXISTS))
+        except ConditionFailed:
+            return False
+        return True
+
+    def note_use(self, key_id: KeyId, *, now: datetime) -> None:
+        """Remember the use, unless the last one noted is younger than a minute."""
+        before = format_time(now - timedelta(seconds=USE_NOTED_SECONDS))
+        condition = f"{EXISTS} AND (attribute_not_exists(#last_used_at) OR #last_used_at <= :before)"
+        values = {"now": format_time(now), "before": before}
+        try:
+            self.table.write(Update(self._place(key_id), "SET #last_used_at = :now", condition, values))
+        except ConditionFailed:
+            return
+
+    def _revocation(self, key_id: KeyId, at: datetime, now: datetime) -> Update:
+        values = {"at": format_time(at), "now": format_time(now)}
+        later = "attribute_not_exists(#revoked_at) OR #revoked_at > :at"
+        change = "SET #revoked_at = :at, #updated_at = :now"
+        return Update(self._place(key_id), change, f"{EXISTS} AND ({later})", values)
+
+    @property
+    def _partition(self) -> str:
+        return "" if isinstance(self.table, TenantTable) else "KEYS"
+
+    def _place(self, key_id: KeyId) -> Key:
+        return place_key(self.table, key_id)
+
+    def _read(self, item: Mapping[str, Any]) -> ApiKey:
+        return read_key(item, self.table.tenant_id if isinstance(self.table, TenantTable) else None)
+
+
+def place_key(table: BoundTable, key_id: KeyId) -> Key:
+    """Return where a key lies: in the tenant's partition, or among the platform's."""
+    return keys.api_key(key_id) if isinstance(table, TenantTable) else keys.platform_key(key_id)
+
+
+def read_key(item: Mapping[str, Any], tenant_id: TenantId | None) -> ApiKey:
+    """Return the key of an item of that tenant's partition."""
+    return ApiKey(
+        id=KeyId(item["id"]),
+        tenant_id=tenant_id,
+        name=item["name"],
+        scopes=tuple(item["scopes"]),
+        prefix=item["prefix"],
+        digest=item["digest"],
+        pepper_version=item["pepper_version"],
+        created_at=parse_time(item["created_at"]),
+        updated_at=parse_time(item["updated_at"]),
+        created_by=item.get("created_by", ""),
+        expires_at=_time(item, "expires_at"),
+        revoked_at=_time(item, "revoked_at"),
+        last_used_at=_time(item, "last_used_at"),
+    )
+
+
+def _item(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "scopes": list(key.scopes),
+        "prefix": key.prefix,
+        "digest": key.digest,
+        "pepper_version": key.pepper_version,
+        "created_at": format_time(key.created_at),
+        "updated_at": format_time(key.updated_at),
+        "created_by": key.created_by or None,
+        "expires_at": format_time(key.expires_at) if key.expires_at else None,
+    }
+
+
+def _time(item: Mapping[str, Any], name: str) -> datetime | None:
+    return parse_time(item[name]) if item.get(name) else None

@@ -1,0 +1,181 @@
+"""Access tokens: JWTs signed with ES256 (RFC 9068). What a token says is believed only after its signature, by a
+key of ours that its `kid` names; nothing that a header points to is ever fetched.
+
+Which user and tenant that is today (status, role, `token_version`) is not in the token: see `verification.py`.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from jwt.algorithms import ECAlgorithm
+
+from atrium.kernel.clock import epoch_seconds
+from atrium.kernel.errors import TokenExpired, TokenInvalid, Unavailable
+from atrium.kernel.ids import TenantId, UserId, is_id
+from atrium.settings import Settings
+from atrium.storage.secrets import SigningKey
+
+ALGORITHM = "ES256"
+ACCESS_SECONDS = 900
+SKEW_SECONDS = 5
+_TYPES = frozenset({"at+jwt", "application/at+jwt"})
+_JWS = jwt.PyJWS(algorithms=[ALGORITHM])
+
+type FindKey = Callable[[str], SigningKey | None]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """What an access token says. `scopes` None: all that the user's role has. The versions are compared with
+    those of user and tenant, so that raising one ends every token before it.
+    """
+
+    user_id: UserId
+    tenant_id: TenantId
+    token_version: int
+    tenant_token_version: int
+    token_id: str
+    issued_at: int
+    expires_at: int
+    scopes: frozenset[str] | None = None
+
+
+def name_issuer(settings: Settings) -> str:
+    """Return `iss` and `aud`: the public address, or a name where a deployment has none."""
+    return settings.public_url or f"urn:atrium:{settings.environment}"
+
+
+def build_claims(
+    user_id: UserId, tenant_id: TenantId, *, token_version: int, tenant_token_version: int, token_id: str, now: datetime
+) -> AccessClaims:
+    """Return the claims of a token that is good for 15 minutes from now."""
+    return AccessClaims(
+        user_id=user_id,
+        tenant_id=tenant_id,
+        token_version=token_version,
+        tenant_token_version=tenant_token_version,
+        token_id=token_id,
+        issued_at=epoch_seconds(now),
+        expires_at=epoch_seconds(now + timedelta(seconds=ACCESS_SECONDS)),
+    )
+
+
+def sign_access_token(claims: AccessClaims, key: SigningKey, *, issuer: str) -> str:
+    """Return the token's text."""
+    payload: dict[str, Any] = {
+        "iss": issuer,
+        "aud": issuer,
+        "sub": claims.user_id,
+        "tenant_id": claims.tenant_id,
+        "ver": claims.token_version,
+        "tenant_ver": claims.tenant_token_version,
+        "jti": claims.token_id,
+        "iat": claims.issued_at,
+        "nbf": claims.issued_at,
+        "exp": claims.expires_at,
+    }
+    if claims.scopes is not None:
+        payload["scope"] = " ".join(sorted(claims.scopes))
+    headers = {"kid": key.kid, "typ": "at+jwt"}
+    return _JWS.encode(json.dumps(payload).encode(), load_private_key(key), ALGORITHM, headers)
+
+
+def read_access_token(text: str, *, issuer: str, find_key: FindKey, now: datetime) -> AccessClaims:
+    """Verify a token and return what it says; `TokenInvalid`, or `TokenExpired` when nothing but time is wrong."""
+    if text.count(".") != 2:
+        raise TokenInvalid(internal="not three parts")
+    try:
+        header = jwt.get_unverified_header(text)
+        key = _choose_key(header, find_key)
+        payload = json.loads(_JWS.decode(text, load_private_key(key).public_key(), [ALGORITHM]))
+    except jwt.InvalidTokenError as error:
+        raise TokenInvalid(internal=f"token: {type(error).__name__}") from error
+    except (ValueError, RecursionError) as error:
+        raise TokenInvalid(internal="token: not JSON") from error
+    if not isinstance(payload, dict):
+        raise TokenInvalid(internal="token: not an object")
+    return _check_claims(payload, issuer, epoch_seconds(now))
+
+
+def publish_keys(keys: Sequence[SigningKey]) -> dict[str, list[dict[str, str]]]:
+    """Return the JWK Set (RFC 7517) of the public halves."""
+    published = []
+    for key in keys:
+        public = ECAlgorithm.to_jwk(load_private_key(key).public_key(), as_dict=True)
+        fields = {name: str(public[name]) for name in ("kty", "crv", "x", "y")}
+        published.append({**fields, "kid": key.kid, "alg": ALGORITHM, "use": "sig"})
+    return {"keys": published}
+
+
+def load_private_key(key: SigningKey) -> ec.EllipticCurvePrivateKey:
+    """Return the key of a PEM; `Unavailable` if the secret holds no P-256 key."""
+    try:
+        return _parse_pem(key.private_pem)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise Unavailable(internal=f"the signing key {key.kid} is no P-256 key in PEM") from None
+
+
+@lru_cache(maxsize=16)
+def _parse_pem(pem: str) -> ec.EllipticCurvePrivateKey:
+    found = load_pem_private_key(pem.encode(), password=None)
+    if not isinstance(found, ec.EllipticCurvePrivateKey) or not isinstance(found.curve, ec.SECP256R1):
+        raise TypeError("not P-256")
+    return found
+
+
+def _choose_key(header: Mapping[str, Any], find_key: FindKey) -> SigningKey:
+    """Return the key that a header names, once type and algorithm are ours; `alg: none` ends here."""
+    kind, algorithm, kid = header.get("typ"), header.get("alg"), header.get("kid")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES or algorithm != ALGORITHM or "crit" in header:
+        raise TokenInvalid(internal="token: type or algorithm")
+    key = find_key(kid) if isinstance(kid, str) and 0 < len(kid) <= 64 else None
+    if key is None:
+        raise TokenInvalid(internal="token: unknown kid")
+    return key
+
+
+def _check_claims(payload: Mapping[str, Any], issuer: str, now: int) -> AccessClaims:
+    subject, tenant_id, token_id = payload.get("sub"), payload.get("tenant_id"), payload.get("jti")
+    numbers = [payload.get(name) for name in ("iat", "nbf", "exp", "ver", "tenant_ver")]
+    if payload.get("iss") != issuer or payload.get("aud") != issuer:
+        raise TokenInvalid(internal="token: issuer or audience")
+    if not isinstance(subject, str) or not is_id(subject, "usr"):
+        raise TokenInvalid(internal="token: subject")
+    if not isinstance(tenant_id, str) or not is_id(tenant_id, "ten"):
+        raise TokenInvalid(internal="token: tenant")
+    if not isinstance(token_id, str) or not 0 < len(token_id) <= 128:
+        raise TokenInvalid(internal="token: jti")
+    if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
+        raise TokenInvalid(internal="token: times or versions")
+    issued_at, not_before, expires_at, version, tenant_version = (int(number or 0) for number in numbers)
+    if issued_at > now + SKEW_SECONDS or not_before > now + SKEW_SECONDS or expires_at <= issued_at:
+        raise TokenInvalid(internal="token: not yet valid")
+    if now >= expires_at:
+        raise TokenExpired(internal="token: expired")
+    return AccessClaims(
+        user_id=UserId(subject),
+        tenant_id=TenantId(tenant_id),
+        token_version=version,
+        tenant_token_version=tenant_version,
+        token_id=token_id,
+        issued_at=issued_at,
+        expires_at=expires_at,
+        scopes=_read_scopes(payload),
+    )
+
+
+def _read_scopes(payload: Mapping[str, Any]) -> frozenset[str] | None:
+    scope = payload.get("scope")
+    if scope is None:
+        return None
+    if not isinstance(scope, str):
+        raise TokenInvalid(internal="token: scope")
+    return frozenset(scope.split())

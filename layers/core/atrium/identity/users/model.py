@@ -1,0 +1,45 @@
+"""A user of a tenant (T5)."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from atrium.kernel.ids import TenantId, UserId
+from atrium.tenants.context import Role
+
+type UserStatus = Literal["active", "invited", "suspended"]
+
+EMAIL_MAX = 255
+EMAIL_PATTERN = (
+    r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+    r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"
+)
+_EMAIL = re.compile(EMAIL_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user. Raising `token_version` ends all tokens that were given out before."""
+
+    id: UserId
+    tenant_id: TenantId
+    email: str
+    role: Role
+    status: UserStatus
+    created_at: datetime
+    updated_at: datetime
+    name: str = ""
+    password_hash: str = field(default="", repr=False)
+    token_version: int = 1
+    last_login_at: datetime | None = None
+
+
+def same_address(email: str) -> str:
+    """Return the form in which addresses are compared: letters' case makes no difference."""
+    return email.lower()
+
+
+def is_email(text: str) -> bool:
+    """Tell whether the text is an address as browsers' forms take it."""
+    return len(text) <= EMAIL_MAX and _EMAIL.fullmatch(text) is not None
