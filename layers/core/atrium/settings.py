@@ -32,6 +32,7 @@ class Settings:
     anthropic_base_url: str
     anthropic_api_key: str
     max_turn_seconds: int
+    bedrock_geography: str = "global"
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
@@ -53,6 +54,7 @@ class Settings:
             anthropic_base_url=env.get("ANTHROPIC_BASE_URL", ""),
             anthropic_api_key=env.get("ANTHROPIC_API_KEY", ""),
             max_turn_seconds=_seconds(env, "MAX_TURN_SECONDS", 280),
+            bedrock_geography=env.get("BEDROCK_GEOGRAPHY") or "global",
         )
 
 

@@ -1,0 +1,47 @@
+"""How many tokens a prompt has, by the provider's own count: free of charge, one round trip."""
+
+import httpx2
+from anthropic import omit
+
+from atrium.kernel.errors import AtriumError, ProviderUnsupported
+from atrium.llm.anthropic.channel import FAILURES, Channel, describe
+from atrium.llm.anthropic.prompt import message_params, system_blocks, tool_params
+from atrium.llm.bounds import BYTES_PER_TOKEN, bound_tokens
+from atrium.llm.catalogue import ModelInfo
+from atrium.llm.line import CONNECT_SECONDS
+from atrium.llm.model import ModelRequest
+
+COUNT_SECONDS = 30.0
+
+
+def count_tokens(channel: Channel, request: ModelRequest, model: ModelInfo) -> int:
+    """Return the size of a prompt; raises `ModelFailed`, `ModelTimeout`, `ProviderUnsupported`. Not tried again."""
+    if not channel.counts_tokens:
+        raise ProviderUnsupported(f"{channel.name} does not count tokens")
+    system = system_blocks(request.system)
+    try:
+        counted = channel.client().messages.count_tokens(
+            model=channel.model_id(model),
+            system=system or omit,
+            messages=message_params(request),
+            tools=tool_params(request.tools, marked=not system) or omit,
+            timeout=httpx2.Timeout(COUNT_SECONDS, connect=CONNECT_SECONDS),
+        )
+    except FAILURES as error:
+        raise describe(error).to_error() from error
+    return counted.input_tokens
+
+
+def exceeds_window(channel: Channel, request: ModelRequest, model: ModelInfo) -> bool:
+    """Tell whether a prompt that was refused is too long for the model.
+
+    The API has no code for that, and its words are not to be matched. So it is counted; where that is refused,
+    too, its bytes decide.
+    """
+    bound = bound_tokens(request)
+    if bound <= model.context_tokens:
+        return False
+    try:
+        return count_tokens(channel, request, model) > model.context_tokens
+    except AtriumError:
+        return bound // BYTES_PER_TOKEN > model.context_tokens

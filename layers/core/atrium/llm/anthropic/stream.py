@@ -1,0 +1,130 @@
+"""One call of Claude with its retries, as an iterator of events that any thread can close.
+
+The call is made when the stream is iterated, not when it is opened, so that it can be closed while the provider has
+not answered yet.
+"""
+
+import threading
+from collections.abc import Callable, Generator
+from itertools import count
+from typing import Self
+
+import anthropic
+import httpx2
+from anthropic import omit
+from anthropic.types import RawMessageStreamEvent
+
+from atrium.kernel.errors import ModelTimeout
+from atrium.llm.anthropic.answer import Answer
+from atrium.llm.anthropic.channel import FAILURES, Channel, describe, line_of_call
+from atrium.llm.anthropic.counting import exceeds_window
+from atrium.llm.anthropic.prompt import message_params, system_blocks, tool_params
+from atrium.llm.catalogue import ModelInfo
+from atrium.llm.failures import ProviderFailure
+from atrium.llm.line import CONNECT_SECONDS, Line
+from atrium.llm.model import Completed, ModelEvent, ModelRequest, Usage
+from atrium.llm.retries import RetryPolicy, pause_before_retry
+
+_GRACE_SECONDS = 5.0  # so that the line's deadline, not a socket's time-out, ends a call
+
+
+class AnthropicStream:
+    """See `ModelStream`. `draw` gives the jitter's random numbers, 0 to 1."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        request: ModelRequest,
+        model: ModelInfo,
+        line: Line,
+        policy: RetryPolicy,
+        draw: Callable[[], float],
+    ) -> None:
+        self._channel, self._request, self._model, self._line = channel, request, model, line
+        self._policy, self._draw = policy, draw
+        self._answer = Answer(request.max_tokens)
+        self._busy = threading.Lock()
+        self._events = self._play()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> ModelEvent:
+        with self._busy:
+            return next(self._events)
+
+    @property
+    def usage(self) -> Usage:
+        return self._answer.usage
+
+    def close(self) -> None:
+        """End the call. A thread that waits for it ends by itself, at once; else what is left is cleared here."""
+        self._line.cut("closed")
+        if self._busy.acquire(blocking=False):
+            try:
+                self._events.close()
+            finally:
+                self._busy.release()
+
+    def _play(self) -> Generator[ModelEvent]:
+        with self._line:
+            for retries_made in count():
+                failure = yield from self._attempt()
+                if failure is None or self._line.is_closed():
+                    return
+                if self._overflows(failure):
+                    yield Completed((), "context_overflow")
+                    return
+                self._pause(failure, retries_made)
+
+    def _attempt(self) -> Generator[ModelEvent, None, ProviderFailure | None]:
+        self._answer = Answer(self._request.max_tokens)
+        try:
+            with self._call() as events:
+                for event in events:
+                    yield from self._answer.take(event)
+            self._answer.end()
+        except FAILURES as error:
+            return describe(error)
+        return None
+
+    def _call(self) -> anthropic.Stream[RawMessageStreamEvent]:
+        request, system = self._request, system_blocks(self._request.system)
+        seconds = self._line.remaining_seconds + _GRACE_SECONDS
+        token = line_of_call.set(self._line)
+        try:
+            return self._channel.client().messages.create(
+                model=self._channel.model_id(self._model),
+                system=system or omit,
+                messages=message_params(request),
+                tools=tool_params(request.tools, marked=not system) or omit,
+                max_tokens=request.max_tokens,
+                stop_sequences=list(request.stop_sequences) or omit,
+                thinking={"type": "adaptive", "display": "summarized"},
+                stream=True,
+                timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS),
+            )
+        finally:
+            line_of_call.reset(token)
+
+    def _pause(self, failure: ProviderFailure, retries_made: int) -> None:
+        """Wait before the next attempt, or raise what the failure means."""
+        if self._line.is_expired():
+            raise ModelTimeout(internal="the call's deadline has come") from failure.cause
+        pause = None
+        if failure.is_retryable and not self._answer.begun:
+            pause = pause_before_retry(
+                self._policy,
+                retries_made=retries_made,
+                retry_after_seconds=failure.retry_after_seconds,
+                draw=self._draw(),
+                remaining_seconds=self._line.remaining_seconds,
+            )
+        if pause is None:
+            raise failure.to_error() from failure.cause
+        self._line.wait(pause)
+
+    def _overflows(self, failure: ProviderFailure) -> bool:
+        if failure.status == 413:
+            return True
+        return failure.status == 400 and exceeds_window(self._channel, self._request, self._model)

@@ -1,0 +1,42 @@
+"""Requests for the tests of providers."""
+
+from collections.abc import Iterable
+
+from atrium.llm.model import Completed, Message, ModelEvent, ModelRequest, Text, TextDelta, ToolSchema
+
+HAIKU = "claude-haiku-5-5"
+
+CALCULATOR = ToolSchema(
+    "calculator",
+    "Evaluates arithmetic.",
+    {"type": "object", "properties": {"expression": {"type": "string"}}, "required": ["expression"]},
+)
+
+
+def said(text: str) -> Message:
+    return Message("user", (Text(text),))
+
+
+def answered(text: str) -> Message:
+    return Message("assistant", (Text(text),))
+
+
+def ask(*messages: Message | str, system: str = "", tools: tuple[ToolSchema, ...] = ()) -> ModelRequest:
+    return ModelRequest(
+        model=HAIKU,
+        system=system,
+        messages=tuple(said(each) if isinstance(each, str) else each for each in messages),
+        tools=tools,
+        max_tokens=1_000,
+    )
+
+
+def text_of(events: Iterable[ModelEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def completed(events: Iterable[ModelEvent]) -> Completed:
+    """Return the end of an answer, which must be its last event."""
+    *_, last = events
+    assert isinstance(last, Completed)
+    return last

@@ -1,0 +1,48 @@
+"""A conversation in the API's words."""
+
+from atrium.llm.anthropic.prompt import message_params, system_blocks, tool_params
+from atrium.llm.model import Block, Message, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
+
+MARK = {"type": "ephemeral"}
+
+
+def send(*messages: tuple[Role, tuple[Block, ...]]) -> list[dict[str, object]]:
+    request = ModelRequest("claude-haiku-5-5", "", tuple(Message(*each) for each in messages), 10)
+    return [dict(param) for param in message_params(request)]
+
+
+def test_blank_text_and_empty_messages_are_left_out() -> None:
+    assert send(("user", (Text("a"),)), ("assistant", (Text(" \n"),)), ("user", (Text(""), Text("b")))) == [
+        {"role": "user", "content": [{"type": "text", "text": "a"}]},
+        {"role": "user", "content": [{"type": "text", "text": "b", "cache_control": MARK}]},
+    ]
+    assert system_blocks("  ") == []
+
+
+def test_thinking_of_earlier_turns_is_left_out_and_that_of_this_turn_goes_back() -> None:
+    earlier = (Thinking("old", "s1"), ToolUse("t1", "n", {}))
+    now = (Thinking("new", "s2"), Thinking("", "blob", redacted=True), Thinking("cut off", ""), ToolUse("t2", "n", {}))
+    sent = send(
+        ("user", (Text("first"),)),
+        ("assistant", earlier),
+        ("user", (ToolResult("t1", "1"), Text("second"))),
+        ("assistant", now),
+        ("user", (ToolResult("t2", "2", is_error=True),)),
+    )
+
+    assert sent[1]["content"] == [{"type": "tool_use", "id": "t1", "name": "n", "input": {}}]
+    assert sent[3]["content"] == [
+        {"type": "thinking", "thinking": "new", "signature": "s2"},
+        {"type": "redacted_thinking", "data": "blob"},
+        {"type": "tool_use", "id": "t2", "name": "n", "input": {}},
+    ]
+    assert sent[4]["content"] == [
+        {"type": "tool_result", "tool_use_id": "t2", "content": "2", "is_error": True, "cache_control": MARK}
+    ]
+
+
+def test_the_last_tool_bears_the_mark_only_for_want_of_a_system_prompt() -> None:
+    tools = (ToolSchema("a", "A", {"type": "object"}), ToolSchema("b", "B", {"type": "object"}))
+    assert [tool.get("cache_control") for tool in tool_params(tools, marked=True)] == [None, MARK]
+    assert [tool.get("cache_control") for tool in tool_params(tools, marked=False)] == [None, None]
+    assert tool_params((), marked=True) == []

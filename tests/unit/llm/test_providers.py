@@ -1,0 +1,143 @@
+"""Which provider a deployment has, and how it speaks to it."""
+
+import base64
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import httpx2
+import pytest
+from anthropic.lib.bedrock import AnthropicBedrock
+from atrium.kernel.errors import ModelFailed, ProviderUnsupported, Unavailable
+from atrium.llm.anthropic.bedrock import bedrock_channel
+from atrium.llm.anthropic.direct import DirectClient
+from atrium.llm.anthropic.provider import AnthropicProvider
+from atrium.llm.catalogue import MODELS
+from atrium.llm.model import Completed, ModelProvider, Text, TextDelta, Usage
+from atrium.llm.registry import Providers
+from atrium.settings import Settings
+from atrium.storage.secrets import Secrets
+
+from tests.unit.llm.channels import HELLO, START, STOP, Event, opened, piece, reason
+
+HAIKU = MODELS["claude-haiku-5-5"]
+
+
+def providers(**environment: str) -> Providers:
+    settings = Settings.read(environment)
+    return Providers(settings, Secrets(settings))
+
+
+def test_a_provider_is_made_once() -> None:
+    known = providers(ANTHROPIC_API_KEY="key")
+    provider: ModelProvider = known.find(HAIKU)
+    assert provider is known.find(MODELS["claude-opus-5-5"])
+    assert provider.name == "anthropic"
+
+
+def test_bedrock_is_a_setting() -> None:
+    assert providers(MODEL_PROVIDER="bedrock").find(HAIKU).name == "bedrock"
+
+
+def test_a_vendor_without_a_provider_is_refused() -> None:
+    with pytest.raises(ProviderUnsupported):
+        providers().find(replace(HAIKU, vendor="openai"))
+
+
+def test_a_deployment_without_a_key_is_unavailable_not_broken() -> None:
+    with pytest.raises(Unavailable):
+        list(providers().find(HAIKU).open(HELLO, deadline_seconds=1))
+
+
+def test_a_rotated_key_is_used_from_the_next_call_on() -> None:
+    keys = ["first", "first", "second"]
+    client = DirectClient("http://model.test", lambda: keys.pop(0))
+    one, same, other = client(), client(), client()
+    assert one is same
+    assert (one.api_key, other.api_key) == ("first", "second")
+    assert other.default_headers["x-api-key"] == "second"
+    assert other.max_retries == 0
+
+
+def test_the_sdk_is_not_imported_before_a_model_is_asked_for() -> None:
+    code = "import sys, atrium.llm.registry, atrium.llm.catalogue; print('anthropic' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert shown.stdout.strip() == "False"
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_REGION", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def bedrock_over(handler: Callable[[httpx2.Request], httpx2.Response]) -> AnthropicProvider:
+    channel = bedrock_channel("eu")
+    http = httpx2.Client(transport=httpx2.MockTransport(handler))
+
+    def client() -> AnthropicBedrock:
+        made = channel.client()
+        assert isinstance(made, AnthropicBedrock)
+        return made.copy(http_client=http)
+
+    return AnthropicProvider(replace(channel, client=client))
+
+
+@pytest.mark.usefixtures("aws")
+def test_bedrock_is_asked_by_inference_profile_signed_with_the_role() -> None:
+    seen: list[httpx2.Request] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(403, json={"message": "You do not have access to the model."})
+
+    with pytest.raises(ModelFailed):
+        list(bedrock_over(handle).open(HELLO, deadline_seconds=5))
+
+    (request,) = seen
+    assert request.url.host == "bedrock-runtime.eu-central-1.amazonaws.com"
+    assert request.url.path == "/model/eu.anthropic.claude-haiku-5-5/invoke-with-response-stream"
+    assert "AKIDEXAMPLE" in request.headers["authorization"]
+    assert "x-api-key" not in request.headers
+    body = json.loads(request.content)
+    assert body["max_tokens"] == 100
+    assert body["anthropic_version"] == "2026-10-21"
+
+
+def frame(event: Event) -> bytes:
+    """Return an event in Amazon's event-stream encoding."""
+    payload = json.dumps({"bytes": base64.b64encode(json.dumps(event).encode()).decode()}).encode()
+    headers = b""
+    for name, value in ((b":message-type", b"event"), (b":event-type", b"chunk")):
+        headers += bytes([len(name)]) + name + b"\x07" + struct.pack(">H", len(value)) + value
+    prelude = struct.pack(">II", len(headers) + len(payload) + 16, len(headers))
+    message = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + payload
+    return message + struct.pack(">I", zlib.crc32(message))
+
+
+@pytest.mark.usefixtures("aws")
+def test_bedrock_streams_the_same_events() -> None:
+    events = (START, opened(0, type="text", text=""), piece(0, "text_delta", text="Hi"), reason("end_turn"), STOP)
+    answer = httpx2.Response(200, content=b"".join(frame(event) for event in events))
+
+    assert list(bedrock_over(lambda _request: answer).open(HELLO, deadline_seconds=5)) == [
+        TextDelta("Hi"),
+        Completed((Text("Hi"),), "end_turn", Usage(9, 5)),
+    ]
+
+
+@pytest.mark.usefixtures("aws")
+def test_bedrock_does_not_count() -> None:
+    provider = bedrock_over(lambda _request: httpx2.Response(500))
+    with pytest.raises(ProviderUnsupported):
+        provider.count_tokens(HELLO)

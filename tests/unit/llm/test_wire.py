@@ -1,0 +1,184 @@
+"""The bytes of an answer: what a good one means, and that a broken one never passes for whole."""
+
+import httpx2
+import pytest
+from atrium.kernel.errors import ModelFailed
+from atrium.llm.model import (
+    Completed,
+    Text,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
+    ToolUse,
+    Usage,
+)
+
+from tests.unit.llm.channels import (
+    HELLO,
+    START,
+    STOP,
+    Event,
+    closed,
+    encode,
+    opened,
+    piece,
+    provider_of,
+    provider_over,
+    reason,
+    stream_of,
+)
+
+TEXT = (opened(0, type="text", text=""), piece(0, "text_delta", text="Hi"), closed(0))
+
+
+def test_blocks_come_in_the_order_of_their_index_whatever_else_is_sent() -> None:
+    events = (
+        START,
+        encode({"type": "ping"}),
+        opened(0, type="thinking", thinking="", signature=""),
+        piece(0, "thinking_delta", thinking="Hm."),
+        piece(0, "signature_delta", signature="sig"),
+        closed(0),
+        opened(1, type="redacted_thinking", data="opaque"),
+        closed(1),
+        opened(2, type="server_tool_use", id="srv", name="web_search", input={}),
+        piece(2, "input_json_delta", partial_json='{"query'),
+        closed(2),
+        {"type": "a_type_of_the_future", "index": 9},
+        opened(3, type="text", text="A"),
+        piece(3, "text_delta", text=""),
+        piece(3, "text_delta", text="B"),
+        closed(3),
+        opened(4, type="tool_use", id="toolu_1", name="now", input={}),
+        piece(4, "input_json_delta", partial_json=""),
+        closed(4),
+        reason("tool_use", input_tokens=10, cache_read_input_tokens=2, cache_creation_input_tokens=3),
+        STOP,
+    )
+    *deltas, end = provider_of(*events).open(HELLO, deadline_seconds=5)
+
+    assert deltas == [ThinkingDelta("Hm."), TextDelta("A"), TextDelta("B")]
+    assert end == Completed(
+        (
+            Thinking("Hm.", "sig"),
+            Thinking("", "opaque", redacted=True),
+            Text("AB"),
+            ToolUse("toolu_1", "now", {}),
+        ),
+        "tool_use",
+        Usage(10, 5, 2, 3),
+    )
+
+
+def test_figures_that_the_end_does_not_repeat_are_those_of_the_beginning() -> None:
+    *_, end = provider_of(START, *TEXT, reason("end_turn"), STOP).open(HELLO, deadline_seconds=5)
+    assert isinstance(end, Completed)
+    assert end.usage == Usage(9, 5)
+
+
+@pytest.mark.parametrize("stop", ["max_tokens", "refusal", "end_turn", "model_context_window_exceeded"])
+def test_calls_of_an_answer_that_ends_for_another_reason_are_dropped(stop: str) -> None:
+    call = (opened(1, type="tool_use", id="t", name="n", input={}), closed(1))
+    *_, end = provider_of(START, *TEXT, *call, reason(stop), STOP).open(HELLO, deadline_seconds=5)
+    assert isinstance(end, Completed)
+    assert end.content == (Text("Hi"),)
+
+
+def test_a_reason_of_the_future_ends_the_turn() -> None:
+    *_, end = provider_of(START, *TEXT, reason("tired"), STOP).open(HELLO, deadline_seconds=5)
+    assert isinstance(end, Completed)
+    assert end.stop_reason == "end_turn"
+
+
+CALL = opened(0, type="tool_use", id="t", name="n", input={})
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param((), id="nothing"),
+        pytest.param((START,), id="a beginning alone"),
+        pytest.param((START, *TEXT), id="no reason, no end"),
+        pytest.param((START, *TEXT, reason("end_turn")), id="no end"),
+        pytest.param((START, *TEXT, STOP), id="no reason"),
+        pytest.param((*TEXT, reason("end_turn"), STOP), id="no beginning"),
+        pytest.param((START, piece(0, "text_delta", text="Hi"), reason("end_turn"), STOP), id="a piece of nothing"),
+        pytest.param(
+            (START, CALL, piece(0, "input_json_delta", partial_json='{"a":'), reason("tool_use"), STOP),
+            id="input cut off",
+        ),
+        pytest.param(
+            (START, CALL, piece(0, "input_json_delta", partial_json="[1]"), reason("tool_use"), STOP),
+            id="input no object",
+        ),
+        pytest.param((START, "event: content_block_start\ndata: {nonsense\n\n"), id="no JSON"),
+        pytest.param(("<html>bad gateway</html>",), id="another language"),
+    ],
+)
+def test_a_broken_answer_fails(events: tuple[Event | str, ...]) -> None:
+    with pytest.raises(ModelFailed) as caught:
+        list(provider_of(*events).open(HELLO, deadline_seconds=5))
+    assert "broken_answer" in caught.value.internal
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        httpx2.RemoteProtocolError("gone"),
+        httpx2.ConnectError("nobody"),
+        stream_of(['event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"x"}}\n\n']),
+        stream_of([]),
+    ],
+)
+def test_what_fails_before_the_answer_has_begun_is_tried_again(first: httpx2.Response | Exception) -> None:
+    calls: list[str] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        calls.append(request.url.path)
+        if len(calls) == 1 and isinstance(first, Exception):
+            raise first
+        return (
+            first
+            if len(calls) == 1 and isinstance(first, httpx2.Response)
+            else stream_of([START, *TEXT, reason("end_turn"), STOP])
+        )
+
+    *_, end = provider_over(handle).open(HELLO, deadline_seconds=5)
+    assert isinstance(end, Completed)
+    assert len(calls) == 2
+
+
+def test_the_words_of_a_failure_stay_out_of_ours() -> None:
+    def handle(_request: httpx2.Request) -> httpx2.Response:
+        body = {"type": "error", "error": {"type": "invalid_request_error", "message": "messages.0: SECRET"}}
+        return httpx2.Response(400, json=body, headers={"request-id": "req_7"})
+
+    with pytest.raises(ModelFailed) as caught:
+        list(provider_over(handle).open(HELLO, deadline_seconds=5))
+    assert "SECRET" not in f"{caught.value} {caught.value.internal} {caught.value.detail}"
+    assert caught.value.internal == "provider: invalid_request_error, status 400, request req_7"
+
+
+def test_a_provider_that_advises_against_it_is_not_called_again() -> None:
+    calls: list[httpx2.Request] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        calls.append(request)
+        return httpx2.Response(529, headers={"x-should-retry": "false"})
+
+    with pytest.raises(ModelFailed):
+        list(provider_over(handle).open(HELLO, deadline_seconds=5))
+    assert len(calls) == 1
+
+
+def test_output_is_estimated_until_the_provider_has_counted_it() -> None:
+    long = piece(0, "text_delta", text="x" * 90)
+    stream = provider_of(START, opened(0, type="text", text=""), long).open(HELLO, deadline_seconds=5)
+    assert next(stream) == TextDelta("x" * 90)
+    assert stream.usage == Usage(9, 30)
+
+    huge = piece(0, "text_delta", text="x" * 9_000)
+    stream = provider_of(START, opened(0, type="text", text=""), huge).open(HELLO, deadline_seconds=5)
+    next(stream)
+    assert stream.usage.output_tokens == HELLO.max_tokens
+    stream.close()
