@@ -7,7 +7,9 @@ from starlette.responses import HTMLResponse
 
 from functions.console.assets import asset_path
 
-_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _LINKS = (("/", "Start"), ("/docs", "API"), ("/docs/errors", "Error codes"), ("/v1/health/ready", "Health"))
 
 

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
@@ -9,6 +10,7 @@ from atrium.kernel.errors import catalogue
 from starlette.testclient import TestClient
 
 from functions.console.app import build
+from functions.console.assets import read_asset
 from functions.console.errors import TEXTS
 from tests.builders.gateway import call_as
 from tests.builders.runtimes import build_runtime
@@ -122,3 +124,16 @@ def test_files_may_be_cached_for_ever(client: TestClient) -> None:
 )
 def test_no_other_file_is_served(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("swagger-ui-bundle.js", "e6a898692f2d768e807c3ba4626068a69a2c5dd960dd6c76f3e4d3a3de180af2"),
+        ("swagger-ui.css", "a6a4cf68f069eb89984d5d43644e6a812e749df08d2b1320c6e06e6973847d10"),
+    ],
+)
+def test_swagger_ui_is_the_version_that_was_looked_at(name: str, digest: str) -> None:
+    asset = read_asset(name)
+    assert asset is not None
+    assert sha256(asset.content).hexdigest() == digest
