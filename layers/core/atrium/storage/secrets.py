@@ -55,28 +55,26 @@ class Secrets:
     ticks: Callable[[], float] = time.monotonic
     _refreshed: dict[str, float] = field(default_factory=dict, init=False)
 
-    def signing_keys(self) -> tuple[SigningKey, ...]:
+    def signing_keys(self, *, fresh: bool = False) -> tuple[SigningKey, ...]:
         """Return the signing keys, the one that signs first."""
-        return self._read("signing", self.settings.signing_secret_arn, _signing_keys)
+        return self._read("signing", self.settings.signing_secret_arn, _signing_keys, fresh=fresh)
 
     def find_signing_key(self, kid: str) -> SigningKey | None:
         """Return the key of that id, or None."""
         found = {key.kid: key for key in self.signing_keys()}
         if kid not in found and self._may_refresh("signing"):
-            fresh = self._read("signing", self.settings.signing_secret_arn, _signing_keys, fresh=True)
-            found = {key.kid: key for key in fresh}
+            found = {key.kid: key for key in self.signing_keys(fresh=True)}
         return found.get(kid)
 
     def current_pepper(self) -> Pepper:
         """Return the pepper for new keys."""
-        return self._read("pepper", self.settings.pepper_secret_arn, _peppers)[0]
+        return self._peppers()[0]
 
     def find_pepper(self, version: int) -> Pepper:
         """Return the pepper of a version that a stored key names; `Unavailable` if it is gone."""
-        found = {pepper.version: pepper for pepper in self._read("pepper", self.settings.pepper_secret_arn, _peppers)}
+        found = {pepper.version: pepper for pepper in self._peppers()}
         if version not in found and self._may_refresh("pepper"):
-            fresh = self._read("pepper", self.settings.pepper_secret_arn, _peppers, fresh=True)
-            found = {pepper.version: pepper for pepper in fresh}
+            found = {pepper.version: pepper for pepper in self._peppers(fresh=True)}
         if version not in found:
             raise Unavailable(internal=f"the pepper secret has no version {version}, which a stored key needs")
         return found[version]
@@ -89,6 +87,9 @@ class Secrets:
         if self.settings.anthropic_api_key:
             return self.settings.anthropic_api_key
         return self._read("model", self.settings.model_secret_arn, lambda secret: _text(secret["anthropic_api_key"]))
+
+    def _peppers(self, *, fresh: bool = False) -> tuple[Pepper, ...]:
+        return self._read("pepper", self.settings.pepper_secret_arn, read_peppers, fresh=fresh)
 
     @cached_property
     def _provider(self) -> SecretsProvider:
@@ -138,8 +139,8 @@ def _signing_keys(secret: Mapping[str, Any]) -> tuple[SigningKey, ...]:
     return found
 
 
-def _peppers(secret: Mapping[str, Any]) -> tuple[Pepper, ...]:
-    """Return the peppers, the current one first."""
+def read_peppers(secret: Mapping[str, Any]) -> tuple[Pepper, ...]:
+    """Return the peppers of the secret's JSON, the current one first; `KeyError`, `ValueError` or `TypeError`."""
     found = {int(version): Pepper(int(version), _key(value)) for version, value in secret["peppers"].items()}
     current = found.pop(int(secret["current"]))
     return (current, *found.values())

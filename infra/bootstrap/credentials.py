@@ -1,0 +1,158 @@
+"""Fills the secrets of a stack where they are empty, and makes the platform's keys. All of it may be repeated.
+
+Nothing is ever replaced: two runs at the same time agree, because the first value of a secret has a fixed version id
+and the first platform key a marker, so the second to come changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from atrium.identity.keys.issue import issue_key
+from atrium.identity.keys.model import ApiKey, IssuedKey
+from atrium.identity.keys.store import KeyStore
+from atrium.identity.scopes import PLATFORM
+from atrium.kernel.crypto import encode_base64url
+from atrium.kernel.ids import KeyId
+from atrium.kernel.pagination import PageRequest
+from atrium.settings import Environment
+from atrium.storage import keys
+from atrium.storage.failures import TransactionRefused
+from atrium.storage.secrets import Pepper, read_peppers
+from atrium.storage.table import PhysicalTable, PlatformTable
+from atrium.storage.writes import NEW, Put
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+if TYPE_CHECKING:
+    from types_boto3_secretsmanager import SecretsManagerClient
+
+FIRST_KEY_NAME = "bootstrap"
+_KEY_BYTES = 32
+
+
+class BootstrapFailed(Exception):
+    """A stack cannot be given its credentials; the text is one line for a person."""
+
+
+@dataclass(frozen=True)
+class SecretArns:
+    """The secrets of a stack; an empty ARN is passed over."""
+
+    signing: str
+    pepper: str
+    cursor: str
+    model: str = ""
+
+    @classmethod
+    def from_outputs(cls, outputs: Mapping[str, str]) -> SecretArns:
+        """Read the outputs of the template."""
+        try:
+            named = [outputs[f"{name}SecretArn"] for name in ("Signing", "Pepper", "Cursor", "Model")]
+        except KeyError as error:
+            raise BootstrapFailed(f"the stack has no output {error}: is it one of this template?") from None
+        return cls(*named)
+
+
+def fill_secrets(client: SecretsManagerClient, arns: SecretArns, *, anthropic_api_key: str = "") -> tuple[str, ...]:
+    """Write a value into each secret that has none and return the names of those filled.
+
+    The model's secret is filled only where a key is given. Idempotent; raises BootstrapFailed if a secret is missing.
+    """
+    wanted: dict[str, tuple[str, Callable[[], Mapping[str, object]]]] = {
+        "signing": (arns.signing, _make_signing_keys),
+        "pepper": (arns.pepper, _make_peppers),
+        "cursor": (arns.cursor, _make_cursor_key),
+        "model": (arns.model if anthropic_api_key else "", lambda: {"anthropic_api_key": anthropic_api_key}),
+    }
+    return tuple(name for name, (arn, make) in wanted.items() if arn and _fill(client, name, arn, make))
+
+
+def replace_model_key(client: SecretsManagerClient, arns: SecretArns, anthropic_api_key: str) -> None:
+    """Write the platform's model key, over the one that may be there."""
+    client.put_secret_value(SecretId=arns.model, SecretString=json.dumps({"anthropic_api_key": anthropic_api_key}))
+
+
+def read_pepper(client: SecretsManagerClient, arns: SecretArns) -> Pepper:
+    """Return the pepper for new keys; raises BootstrapFailed if the secret holds none."""
+    try:
+        return read_peppers(json.loads(client.get_secret_value(SecretId=arns.pepper)["SecretString"]))[0]
+    except client.exceptions.ResourceNotFoundException:
+        raise BootstrapFailed("the pepper secret has no value") from None
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise BootstrapFailed("the pepper secret has a value of another form; it was not touched") from None
+
+
+def make_first_platform_key(
+    table: PhysicalTable, pepper: Pepper, environment: Environment, *, now: datetime
+) -> str | None:
+    """Make the first platform key and return its text; None if it was made before."""
+    issued = _issue(pepper, environment, FIRST_KEY_NAME, now)
+    platform = PlatformTable(table)
+    marker = Put(keys.first_platform_key(), {"key_id": issued.key.id}, NEW)
+    try:
+        platform.transact([marker, KeyStore(platform).creation(issued.key)])
+    except TransactionRefused:
+        return None
+    return issued.text
+
+
+def make_platform_key(
+    table: PhysicalTable, pepper: Pepper, environment: Environment, *, now: datetime, name: str = FIRST_KEY_NAME
+) -> str:
+    """Make a further platform key and return its text."""
+    issued = _issue(pepper, environment, name, now)
+    KeyStore(PlatformTable(table)).create(issued.key)
+    return issued.text
+
+
+def revoke_platform_key(table: PhysicalTable, key_id: KeyId, *, now: datetime) -> bool:
+    """End a platform key now; False if there is none of that id."""
+    return KeyStore(PlatformTable(table)).revoke(key_id, at=now, now=now) is not None
+
+
+def list_platform_keys(table: PhysicalTable) -> list[ApiKey]:
+    """Return the platform's keys, at most the hundred oldest."""
+    return KeyStore(PlatformTable(table)).list(PageRequest(limit=100)).items
+
+
+def _issue(pepper: Pepper, environment: Environment, name: str, now: datetime) -> IssuedKey:
+    return issue_key(environment, pepper, tenant_id=None, name=name, scopes=[PLATFORM], now=now)
+
+
+def _fill(client: SecretsManagerClient, name: str, arn: str, make: Callable[[], Mapping[str, object]]) -> bool:
+    """Write the first value of a secret; False if it has one."""
+    try:
+        client.get_secret_value(SecretId=arn)
+    except client.exceptions.ResourceNotFoundException:
+        pass
+    else:
+        return False
+    token = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{arn}#first"))
+    try:
+        client.put_secret_value(SecretId=arn, SecretString=json.dumps(make()), ClientRequestToken=token)
+    except client.exceptions.ResourceExistsException:
+        return False
+    except client.exceptions.ResourceNotFoundException:
+        raise BootstrapFailed(f"there is no {name} secret {arn}") from None
+    return True
+
+
+def _make_signing_keys() -> dict[str, object]:
+    private = ec.generate_private_key(ec.SECP256R1())
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return {"keys": [{"kid": secrets.token_hex(8), "private_key": pem}]}
+
+
+def _make_peppers() -> dict[str, object]:
+    return {"current": 1, "peppers": {"1": encode_base64url(secrets.token_bytes(_KEY_BYTES))}}
+
+
+def _make_cursor_key() -> dict[str, object]:
+    return {"key": encode_base64url(secrets.token_bytes(_KEY_BYTES))}
