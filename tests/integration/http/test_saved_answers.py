@@ -1,0 +1,131 @@
+"""The store behind `Idempotency-Key`: marks belong to their holders, and replies may be lost."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from atrium.http.saved_answers import CallKey, IdempotencyStore, Mark, SavedAnswer, SavedRun
+from atrium.kernel.errors import IdempotencyInProgress, IdempotencyKeyReused
+from atrium.kernel.ids import TenantId
+from atrium.storage.table import PhysicalTable, TenantTable
+
+from tests.builders.gateway import KEY_ID, TENANT_ID
+from tests.builders.runtimes import NOON, TurnedClock
+
+ANSWER = SavedAnswer(201, {"content-type": "application/json"}, b'{"a": 1}')
+NOW_MS = int(NOON.timestamp() * 1000)
+ENDS_AT_MS = NOW_MS + 25_000
+
+
+def call(*, fingerprint: str = "f") -> CallKey:
+    return CallKey(f"key:{KEY_ID}", "POST", "/v1/things", "k1", fingerprint)
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    return TurnedClock()
+
+
+@pytest.fixture
+def store(physical_table: PhysicalTable, clock: TurnedClock) -> IdempotencyStore:
+    return IdempotencyStore(TenantTable(physical_table, TenantId(TENANT_ID)), clock)
+
+
+def begin(store: IdempotencyStore, *, fingerprint: str = "f", ends_at_ms: int = ENDS_AT_MS) -> Mark:
+    mark = store.begin(call(fingerprint=fingerprint), ends_at_ms=ends_at_ms)
+    assert isinstance(mark, Mark)
+    return mark
+
+
+def lose_first_reply(table: PhysicalTable, operation: str) -> list[int]:
+    """Let the SDK send an operation twice, as if the first reply had been lost; return the attempts seen."""
+    attempts: list[int] = []
+
+    def again(attempts_done: int = 0, **_: Any) -> int | None:
+        attempts.append(len(attempts) + 1)
+        return 0 if len(attempts) == 1 else None
+
+    register: Callable[[str, Any], None] = table.client.meta.events.register_first
+    register(f"needs-retry.dynamodb.{operation}", again)
+    return attempts
+
+
+def test_an_answer_is_recalled(store: IdempotencyStore) -> None:
+    assert store.complete(begin(store), ANSWER)
+    assert store.begin(call(), ends_at_ms=ENDS_AT_MS) == ANSWER
+
+
+def test_a_run_is_recalled(store: IdempotencyStore) -> None:
+    assert store.complete(begin(store), SavedRun("run_1"))
+    assert store.begin(call(), ends_at_ms=ENDS_AT_MS) == SavedRun("run_1")
+
+
+def test_an_abandoned_key_is_free_for_another_body(store: IdempotencyStore) -> None:
+    assert store.abandon(begin(store))
+    begin(store, fingerprint="another")
+
+
+def test_a_call_in_progress_is_not_begun_again(store: IdempotencyStore, clock: TurnedClock) -> None:
+    begin(store)
+    clock.turn(24.999)
+    with pytest.raises(IdempotencyInProgress):
+        store.begin(call(), ends_at_ms=ENDS_AT_MS)
+    with pytest.raises(IdempotencyKeyReused):
+        store.begin(call(fingerprint="another"), ends_at_ms=ENDS_AT_MS)
+
+
+def test_who_was_overtaken_can_end_nothing(store: IdempotencyStore, clock: TurnedClock) -> None:
+    late = begin(store)
+    clock.turn(25)
+    successor = begin(store)
+    assert not store.complete(late, SavedRun("run_late"))
+    assert not store.abandon(late)
+    assert store.complete(successor, ANSWER)
+    assert not store.abandon(late)
+    assert store.begin(call(), ends_at_ms=ENDS_AT_MS) == ANSWER
+
+
+def test_what_is_complete_cannot_be_abandoned(store: IdempotencyStore) -> None:
+    mark = begin(store)
+    store.complete(mark, ANSWER)
+    assert not store.abandon(mark)
+    assert store.begin(call(), ends_at_ms=ENDS_AT_MS) == ANSWER
+
+
+def test_a_mark_ends_in_fifteen_minutes_at_most(store: IdempotencyStore, clock: TurnedClock) -> None:
+    begin(store, ends_at_ms=NOW_MS + 10**12)
+    clock.turn(899.999)
+    with pytest.raises(IdempotencyInProgress):
+        store.begin(call(), ends_at_ms=ENDS_AT_MS)
+    clock.turn(0.001)
+    begin(store)
+
+
+def test_the_broom_comes_after_the_day(physical_table: PhysicalTable, store: IdempotencyStore) -> None:
+    store.complete(begin(store), ANSWER)
+    (item,) = physical_table.client.scan(TableName=physical_table.name)["Items"]
+    assert int(item["ttl"]["N"]) == NOW_MS // 1000 + 86_400
+
+
+def test_a_lost_reply_to_begin_is_not_a_call_in_progress(
+    physical_table: PhysicalTable, store: IdempotencyStore
+) -> None:
+    attempts = lose_first_reply(physical_table, "PutItem")
+    begin(store)
+    assert attempts == [1, 2]
+
+
+@pytest.mark.parametrize(("operation", "end"), [("UpdateItem", "complete"), ("DeleteItem", "abandon")])
+def test_a_lost_reply_to_an_end_leaves_it_ended(
+    physical_table: PhysicalTable, store: IdempotencyStore, operation: str, end: str
+) -> None:
+    """The repeated write finds its work done; nobody is told otherwise than by the returned False."""
+    mark = begin(store)
+    attempts = lose_first_reply(physical_table, operation)
+    if end == "complete":
+        store.complete(mark, ANSWER)
+        assert store.begin(call(), ends_at_ms=ENDS_AT_MS) == ANSWER
+    else:
+        store.abandon(mark)
+        begin(store)
+    assert attempts == [1, 2]
