@@ -14,13 +14,15 @@ from infra.local.ports import HOST, free_port
 from infra.local.processes import Child, Children
 
 START_SECONDS_MAX = 20.0
+# For a server that wants no key: the SDK does not call without one.
+NO_KEY = "local"
 ANTHROPIC_URL = "https://api.anthropic.com"
 _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Model:
-    """Where the model is; `base_url` is empty for Anthropic's own address, `api_key` where the developer gave none."""
+    """Where the model is; `base_url` is empty for Anthropic's own address."""
 
     base_url: str
     api_key: str
@@ -34,7 +36,7 @@ class Model:
 async def start_model(configuration: Configuration, children: Children, on_end: Callable[[Child], None]) -> Model:
     """Start the scripted server and wait for it, unless the developer brings a model."""
     if configuration.has_own_model:
-        return Model(configuration.anthropic_base_url, configuration.anthropic_api_key)
+        return Model(configuration.anthropic_base_url, configuration.anthropic_api_key or NO_KEY)
     port = free_port()
     child = await children.start(
         "model",
@@ -51,7 +53,7 @@ async def start_model(configuration: Configuration, children: Children, on_end: 
         if asyncio.get_running_loop().time() > deadline:
             raise StartFailed(f"the model server did not answer within {START_SECONDS_MAX:.0f} s")
         await asyncio.sleep(_POLL_SECONDS)
-    return Model(url, "local")
+    return Model(url, NO_KEY)
 
 
 def _answers(url: str) -> bool:

@@ -68,6 +68,8 @@ class Child(asyncio.SubprocessProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- the loop names it
         """Called by the loop when the process has ended and its output is at its end."""
         self._output.close()
+        if self._transport is not None:
+            self._transport.close()
         self._on_end(self)
         if not self.ended.done():
             self.ended.set_result(self.status if self.status is not None else -1)

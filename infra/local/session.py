@@ -1,4 +1,4 @@
-"""One run of the local stack, from the first child to the last: the order in which things start, and in which they end."""
+"""One run of the local stack, from first to last: the order in which things start and in which they end."""
 
 import asyncio
 import contextlib
@@ -94,7 +94,7 @@ class Session:
     async def _serve(self, stack: Stack) -> LambdaService:
         """Start the functions' service, the emulator's way to it, and the front."""
         functions = await asyncio.to_thread(read_functions, stack)
-        service = LambdaService(functions, self._children, self._journal, stack.endpoint.url)
+        service = LambdaService(functions, self._children, self._journal, endpoint_url=stack.endpoint.url)
         self._endings.append(service.close)
         inlet_socket = claim_port(0)
         inlet = LocalServer(Inlet(service), inlet_socket)

@@ -6,10 +6,12 @@ The client asks a Runtime API for its next event, which is also how we know that
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from pathlib import Path
 
 from infra.local.lambdas.pool import InitFailed
 from infra.local.lambdas.variables import process_environment
-from infra.local.paths import PYTHON, ROOT
+from infra.local.paths import PYTHON
+from infra.local.ports import HOST
 from infra.local.processes import Child, Children
 from infra.local.stack.functions import StackFunction
 from infra.runtime.exchange import Exchange, Pending
@@ -39,12 +41,13 @@ class _WatchedExchange(Exchange):
 class HandlerEnvironment:
     """One process with one handler. It survives an exception of the handler, as in Lambda, but not a time-out."""
 
-    def __init__(self, item: StackFunction, executor: Executor) -> None:
+    def __init__(self, item: StackFunction, root: Path, executor: Executor) -> None:
         self._loop = asyncio.get_running_loop()
         self._began: asyncio.Future[FunctionError | None] = self._loop.create_future()
         self._exchange = _WatchedExchange(self._tell)
         self._server = LoopbackServer(routes_for(self._exchange, Identity(item.function.name, item.function.handler)))
         self._item = item
+        self._root = root
         self._executor = executor
         self._child: Child | None = None
 
@@ -60,8 +63,8 @@ class HandlerEnvironment:
         self._child = await children.start(
             self._item.component,
             command,
-            folder=ROOT,
-            environment=process_environment(self._item, f"127.0.0.1:{self._server.port}", endpoint_url),
+            folder=self._root,
+            environment=process_environment(self._item, self._root, f"{HOST}:{self._server.port}", endpoint_url),
             on_end=lambda child: self._exchange.bury(
                 FunctionError("Runtime.ExitError", f"the process ended with status {child.status}")
             ),

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 
@@ -11,6 +12,7 @@ from infra.local.lambdas.handlers import HandlerEnvironment
 from infra.local.lambdas.pool import InitFailed, Pool
 from infra.local.lambdas.web import WebEnvironment
 from infra.local.logs.journal import Journal
+from infra.local.paths import ROOT
 from infra.local.processes import Children
 from infra.local.stack.functions import StackFunction
 from infra.runtime.results import FunctionError, Invocation
@@ -28,9 +30,16 @@ class LambdaService:
     """The pools of one stack's functions, by their physical names."""
 
     def __init__(
-        self, functions: Mapping[str, StackFunction], children: Children, journal: Journal, endpoint_url: str
+        self,
+        functions: Mapping[str, StackFunction],
+        children: Children,
+        journal: Journal,
+        *,
+        endpoint_url: str,
+        root: Path = ROOT,
     ) -> None:
         self.functions = functions
+        self._root = root
         self._children = children
         self._journal = journal
         self._endpoint_url = endpoint_url
@@ -96,11 +105,10 @@ class LambdaService:
 
     def _add_pool(self, name: str, item: StackFunction) -> None:
         async def start_handler() -> HandlerEnvironment:
-            environment = HandlerEnvironment(item, self._executor)
-            return await self._come_up(item, environment)
+            return await self._come_up(item, HandlerEnvironment(item, self._root, self._executor))
 
         async def start_application() -> WebEnvironment:
-            return await self._come_up(item, WebEnvironment(item, self._client))
+            return await self._come_up(item, WebEnvironment(item, self._root, self._client))
 
         if item.function.streams:
             self._applications[name] = Pool(start_application, size_max=ENVIRONMENTS_MAX, reserved=item.reserved)

@@ -4,8 +4,9 @@ It is built from nothing, so that no credential of the developer's shell reaches
 """
 
 import os
+from pathlib import Path
 
-from infra.local.paths import PYTHON, ROOT
+from infra.local.paths import PYTHON
 from infra.local.stack.functions import StackFunction
 from infra.runtime.environment import lambda_environment
 
@@ -13,12 +14,12 @@ from infra.runtime.environment import lambda_environment
 _PASSED_ON = ("HOME", "TMPDIR", "HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 
 
-def process_environment(item: StackFunction, runtime_api: str, endpoint_url: str) -> dict[str, str]:
-    """Return the variables for one process of a function."""
+def process_environment(item: StackFunction, root: Path, runtime_api: str, endpoint_url: str) -> dict[str, str]:
+    """Return the variables for one process of a function whose source is below `root`."""
     machine = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {
         **machine,
-        **lambda_environment(item.function, ROOT, runtime_api),
+        **lambda_environment(item.function, root, runtime_api),
         "AWS_LAMBDA_LOG_FORMAT": item.log_format,
         "AWS_LAMBDA_LOG_LEVEL": item.log_level,
         **item.function.environment,

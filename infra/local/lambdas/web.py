@@ -1,12 +1,12 @@
 """A web application of a function that streams, started as the Lambda Web Adapter does: run.sh, port, ready path."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
 
 from infra.local.lambdas.pool import InitFailed
 from infra.local.lambdas.variables import process_environment
-from infra.local.paths import ROOT
 from infra.local.ports import HOST, free_port
 from infra.local.processes import Child, Children
 from infra.local.stack.functions import StackFunction
@@ -18,8 +18,9 @@ _POLL_SECONDS = 0.02
 class WebEnvironment:
     """One process that serves HTTP on a port of its own; `url` has no slash at its end."""
 
-    def __init__(self, item: StackFunction, client: httpx.AsyncClient) -> None:
+    def __init__(self, item: StackFunction, root: Path, client: httpx.AsyncClient) -> None:
         self.item = item
+        self._root = root
         self.client = client
         self._port = free_port()
         self._child: Child | None = None
@@ -37,12 +38,12 @@ class WebEnvironment:
     async def start(self, children: Children, endpoint_url: str) -> None:
         """Start the process and wait until its ready path answers below 500; raises InitFailed."""
         function = self.item.function
-        environment = process_environment(self.item, "", endpoint_url)
+        environment = process_environment(self.item, self._root, "", endpoint_url)
         environment |= {"PORT": str(self._port), "AWS_LWA_PORT": str(self._port)}
         path = function.environment.get("AWS_LWA_READINESS_CHECK_PATH", "/")
         try:
             self._child = await children.start(
-                self.item.component, [str(ROOT / function.handler)], folder=ROOT, environment=environment
+                self.item.component, [str(self._root / function.handler)], folder=self._root, environment=environment
             )
         except OSError as error:
             raise InitFailed("Runtime.InvalidEntrypoint", f"{function.handler}: {error.strerror}") from error

@@ -17,11 +17,12 @@ def follow(path: Path, *, colours: bool) -> None:
     """Print and go on printing; raises StartFailed when there is no log."""
     if not path.exists():
         raise StartFailed("there is no log yet: make dev")
-    for line in _lines(path):
+    for line in read_growing(path):
         print(recolour(line) if colours else line, flush=True)
 
 
-def _lines(path: Path) -> Iterator[str]:
+def read_growing(path: Path) -> Iterator[str]:
+    """Yield the last LINES_BEFORE lines and then those that are added, also to a file that takes its place."""
     file = path.open(encoding="utf-8")
     try:
         for line in deque(file, maxlen=LINES_BEFORE):

@@ -31,17 +31,17 @@ def package(template: Document, endpoint: Endpoint, root: Path = ROOT) -> Docume
         folder = resource.get("Properties", {}).get(name) if name else None
         if name is None or not isinstance(folder, str):
             continue
+        if not (root / folder).is_dir():
+            raise StartFailed(f"template.yaml: the code of {logical_id} is to be in {folder}, which is not there")
         if folder not in uploaded:
             key = f"{folder.strip('/')}.zip"
-            s3.put_object(Bucket=CODE_BUCKET, Key=key, Body=_archive(logical_id, root / folder))
+            s3.put_object(Bucket=CODE_BUCKET, Key=key, Body=_archive(root / folder))
             uploaded[folder] = {"Bucket": CODE_BUCKET, "Key": key}
         resource["Properties"][name] = uploaded[folder]
     return packaged
 
 
-def _archive(logical_id: str, folder: Path) -> bytes:
-    if not folder.is_dir():
-        raise StartFailed(f"template.yaml: the code of {logical_id} is to be in {folder.name}/, which is not there")
+def _archive(folder: Path) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for path in sorted(folder.rglob("*")):

@@ -1,0 +1,30 @@
+"""The stack's first credentials, by the code that makes those of a deployment: secrets filled, one platform key."""
+
+from atrium.kernel.clock import read_clock
+from atrium.storage.table import PhysicalTable
+
+from infra.bootstrap.credentials import (
+    BootstrapFailed,
+    SecretArns,
+    fill_secrets,
+    make_first_platform_key,
+    read_pepper,
+)
+from infra.local.failures import StartFailed
+from infra.local.model import Model
+from infra.local.stack.deploy import Stack
+
+
+def issue_credentials(stack: Stack, model: Model) -> str:
+    """Fill the secrets of a new stack, the model's key included, and return its platform key."""
+    client = stack.endpoint.client("secretsmanager")
+    try:
+        arns = SecretArns.from_outputs(stack.outputs)
+        fill_secrets(client, arns, anthropic_api_key=model.api_key)
+        table = PhysicalTable(stack.endpoint.client("dynamodb"), stack.outputs["TableName"])
+        key = make_first_platform_key(table, read_pepper(client, arns), "dev", now=read_clock())
+    except BootstrapFailed as error:
+        raise StartFailed(f"bootstrap: {error}") from error
+    if key is None:
+        raise StartFailed("bootstrap: the emulator's table has a platform key already; it should have been empty")
+    return key

@@ -1,0 +1,66 @@
+"""What the developer may choose, and what is refused in one line."""
+
+import socket
+
+import pytest
+
+from infra.local.configuration import Configuration
+from infra.local.failures import StartFailed
+from infra.local.ports import claim_port, free_port, port_of
+
+
+def test_nothing_chosen() -> None:
+    assert Configuration.read({}) == Configuration(port=8080)
+    assert not Configuration.read({}).has_own_model
+
+
+def test_everything_chosen() -> None:
+    chosen = Configuration.read(
+        {
+            "PORT": "9000",
+            "STAGE_PREFIX": "/dev/",
+            "DETACH": "1",
+            "LOG_LEVEL": "debug",
+            "NO_COLOR": "1",
+            "ANTHROPIC_BASE_URL": "http://127.0.0.1:9/",
+            "ANTHROPIC_API_KEY": "k",
+        }
+    )
+    assert chosen == Configuration(9000, "/dev", True, "DEBUG", False, "http://127.0.0.1:9", "k")
+    assert chosen.has_own_model
+
+
+@pytest.mark.parametrize("name", ["ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"])
+def test_own_model(name: str) -> None:
+    assert Configuration.read({name: "x"}).has_own_model
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"PORT": "http"}, "PORT must be a number up to 65535, not 'http'"),
+        ({"PORT": "65536"}, "PORT must be a number"),
+        ({"STAGE_PREFIX": "dev"}, "STAGE_PREFIX must look like /dev"),
+        ({"STAGE_PREFIX": "/a/b"}, "STAGE_PREFIX must look like /dev"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL must be one of"),
+    ],
+)
+def test_refused(variables: dict[str, str], message: str) -> None:
+    with pytest.raises(StartFailed, match=message):
+        Configuration.read(variables)
+
+
+@pytest.mark.loopback
+def test_port_in_use() -> None:
+    with claim_port(0) as claimed:
+        port = port_of(claimed)
+        with pytest.raises(
+            StartFailed, match=f"port {port} is in use; choose another one, for example PORT={port + 1}"
+        ):
+            claim_port(port)
+
+
+@pytest.mark.loopback
+def test_free_port() -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        assert port_of(taken) > 0

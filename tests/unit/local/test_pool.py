@@ -1,0 +1,217 @@
+"""Environments are leased, shared out, grown, retired and reaped."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from infra.local.lambdas.pool import STARTS_MAX, InitFailed, Pool, Throttled
+
+
+@dataclass(eq=False)
+class Room:
+    """An environment without a process."""
+
+    number: int
+    usable: bool = True
+    stopped: bool = False
+
+    async def stop(self) -> None:
+        self.usable, self.stopped = False, True
+
+
+@dataclass
+class House:
+    """Makes rooms, and counts how many it makes at once."""
+
+    seconds: float = 0.0
+    failures: list[InitFailed] = field(default_factory=list)
+    rooms: list[Room] = field(default_factory=list)
+    building: int = 0
+    building_most: int = 0
+
+    async def build(self) -> Room:
+        self.building += 1
+        self.building_most = max(self.building_most, self.building)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.building -= 1
+        if self.failures:
+            raise self.failures.pop(0)
+        self.rooms.append(Room(len(self.rooms)))
+        return self.rooms[-1]
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(5):
+            await work()
+
+    asyncio.run(bounded())
+
+
+async def use(pool: Pool[Room], seconds: float = 0.0) -> int:
+    async with pool.lease() as room:
+        await asyncio.sleep(seconds)
+        return room.number
+
+
+def test_one_room_serves_one_after_the_other() -> None:
+    async def work() -> None:
+        house = House()
+        pool = Pool(house.build, size_max=4)
+        assert [await use(pool) for _ in range(3)] == [0, 0, 0]
+        await pool.close()
+        assert [room.stopped for room in house.rooms] == [True]
+
+    run(work)
+
+
+def test_no_room_is_shared_and_a_burst_starts_few_at_once() -> None:
+    async def work() -> None:
+        house = House(seconds=0.02)
+        pool = Pool(house.build, size_max=4)
+        numbers = await asyncio.gather(*(use(pool, 0.2) for _ in range(4)))
+        assert sorted(numbers) == [0, 1, 2, 3]
+        assert house.building_most == STARTS_MAX
+        await pool.close()
+
+    run(work)
+
+
+def test_quick_requests_share_what_there_is() -> None:
+    async def work() -> None:
+        house = House()
+        pool = Pool(house.build, size_max=16)
+        await use(pool)
+        await asyncio.gather(*(use(pool, 0.001) for _ in range(20)))
+        assert len(house.rooms) == 1
+        await pool.close()
+
+    run(work)
+
+
+def test_who_waits_too_long_is_throttled() -> None:
+    async def work() -> None:
+        house = House()
+        pool = Pool(house.build, size_max=1, wait_seconds=0.1)
+        async with pool.lease():
+            with pytest.raises(Throttled):
+                await use(pool)
+        assert await use(pool) == 0
+        await pool.close()
+
+    run(work)
+
+
+def test_reserved_concurrency_throttles_at_once() -> None:
+    async def work() -> None:
+        pool = Pool(House().build, size_max=4, reserved=1)
+        async with pool.lease():
+            with pytest.raises(Throttled):
+                await use(pool)
+        await pool.close()
+
+    run(work)
+
+
+def test_failed_start_is_told_to_all_who_wait_and_tried_again() -> None:
+    async def work() -> None:
+        house = House(seconds=0.1, failures=[InitFailed("Runtime.ImportModuleError", "no")])
+        pool = Pool(house.build, size_max=1)
+        results = await asyncio.gather(use(pool), use(pool), return_exceptions=True)
+        assert [type(result) for result in results] == [InitFailed, InitFailed]
+        assert await use(pool) == 0
+        await pool.close()
+
+    run(work)
+
+
+def test_retired_rooms_end_when_they_are_free() -> None:
+    async def work() -> None:
+        house = House()
+        pool = Pool(house.build, size_max=4)
+        async with pool.lease() as old:
+            pool.retire()
+            assert not old.stopped
+            assert await use(pool) == 1
+        await asyncio.sleep(0)
+        assert house.rooms[0].stopped
+        assert not house.rooms[1].stopped
+        await pool.close()
+
+    run(work)
+
+
+def test_room_that_was_started_with_old_code_is_not_used() -> None:
+    async def work() -> None:
+        house = House(seconds=0.1)
+        pool = Pool(house.build, size_max=1)
+        waiting = asyncio.create_task(use(pool))
+        await asyncio.sleep(0.05)
+        pool.retire()
+        assert await waiting == 1
+        assert house.rooms[0].stopped
+        await pool.close()
+
+    run(work)
+
+
+def test_broken_room_is_replaced() -> None:
+    async def work() -> None:
+        house = House()
+        pool = Pool(house.build, size_max=1)
+        async with pool.lease() as room:
+            room.usable = False
+        assert await use(pool) == 1
+        house.rooms[1].usable = False
+        assert await use(pool) == 2
+        await pool.close()
+
+    run(work)
+
+
+def test_who_gives_up_waiting_takes_no_room_along() -> None:
+    async def work() -> None:
+        house = House()
+        pool = Pool(house.build, size_max=1)
+        async with pool.lease():
+            waiting = asyncio.create_task(use(pool))
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert await use(pool) == 0
+        await pool.close()
+
+    run(work)
+
+
+def test_idle_rooms_end_but_one() -> None:
+    async def work() -> None:
+        house = House()
+        pool = Pool(house.build, size_max=4)
+        await asyncio.gather(*(use(pool, 0.2) for _ in range(3)))
+        pool.reap(60)
+        assert pool.size == 3
+        pool.reap(-1)
+        await asyncio.sleep(0)
+        assert pool.size == 1
+        assert sum(room.stopped for room in house.rooms) == 2
+        await pool.close()
+
+    run(work)
+
+
+def test_warming_starts_one() -> None:
+    async def work() -> None:
+        house = House()
+        pool = Pool(house.build, size_max=4)
+        pool.warm()
+        pool.warm()
+        await asyncio.sleep(0.01)
+        assert len(house.rooms) == 1
+        await pool.close()
+
+    run(work)
