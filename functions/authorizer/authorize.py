@@ -1,0 +1,152 @@
+"""Who is it, and may it come in: one batch read decides, and none while this container remembers.
+
+A platform key that names a tenant costs a second read, because platform and tenant items are never in one batch.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Thread
+from typing import assert_never
+
+from atrium.bootstrap import Runtime
+from atrium.http import logs
+from atrium.identity.context import to_authorizer_context
+from atrium.identity.key_format import KeyText, parse_key
+from atrium.identity.keys.model import ApiKey
+from atrium.identity.keys.store import USE_NOTED_SECONDS, KeyStore, read_key
+from atrium.identity.users.store import read_user
+from atrium.identity.verification import (
+    Admitted,
+    Decision,
+    Refused,
+    choose_tenant,
+    decide_key,
+    decide_platform_key,
+    decide_token,
+    enter_tenant,
+)
+from atrium.kernel.errors import AtriumError, Unauthenticated
+from atrium.kernel.ids import KeyId, TenantId, is_id
+from atrium.storage import keys
+from atrium.storage.table import PlatformTable, TenantTable
+from atrium.tenants.context import Caller, TenantContext
+from atrium.tenants.model import Tenant
+from atrium.tenants.store import read_tenant
+
+from functions.authorizer.credential import Credential
+from functions.authorizer.verdict import Verdict, VerdictCache
+
+NOTE_SECONDS_MAX = 0.25
+
+
+@dataclass
+class Authorizer:
+    """The decisions of one container."""
+
+    runtime: Runtime
+    cache: VerdictCache = field(default_factory=VerdictCache)
+
+    def judge(self, credential: Credential) -> Verdict:
+        """Return the verdict; `Unauthenticated`, or `Unavailable` when it cannot be known."""
+        now = self.runtime.clock()
+        known = self.cache.find(credential.fingerprint, now)
+        if known is not None:
+            return known
+        decision = self._decide(credential, now)
+        match decision:
+            case Admitted():
+                verdict = _allow(decision)
+                self.cache.keep(credential.fingerprint, verdict, now, ends_at=decision.ends_at)
+            case Refused():
+                logs.logger().info("refused", code=decision.failure.code, reason=decision.reason)
+                if issubclass(decision.failure, Unauthenticated):
+                    raise Unauthenticated
+                verdict = Verdict(False, decision.principal_id, {"code": decision.failure.code})
+                self.cache.keep(credential.fingerprint, verdict, now)
+            case _:
+                assert_never(decision)
+        return verdict
+
+    def _decide(self, credential: Credential, now: datetime) -> Decision:
+        if not credential.is_key:
+            return choose_tenant(self._decide_token(credential, now), credential.tenant)
+        said = parse_key(credential.text, self.runtime.settings.environment)
+        if said is None:
+            return Refused(Unauthenticated, "mistyped, or a key of another environment")
+        if said.tenant_id is None:
+            return self._decide_platform_key(said, credential.tenant, now)
+        return choose_tenant(self._decide_key(said, said.tenant_id, now), credential.tenant)
+
+    def _decide_key(self, said: KeyText, tenant_id: TenantId, now: datetime) -> Decision:
+        table = self.runtime.tenant_table(tenant_id)
+        place = keys.api_key(said.key_id)
+        found = table.batch_get([place, keys.tenant()])
+        key = read_key(found[place], tenant_id) if place in found else None
+        tenant = read_tenant(found[keys.tenant()]) if keys.tenant() in found else None
+        decision = decide_key(said, key, tenant, find_pepper=self.runtime.secrets.find_pepper, now=now)
+        if isinstance(decision, Admitted):
+            _note_use(table, key, now)
+        return decision
+
+    def _decide_platform_key(self, said: KeyText, wanted: str, now: datetime) -> Decision:
+        table = self.runtime.platform_table
+        place = keys.platform_key(said.key_id)
+        found = table.batch_get([place])
+        key = read_key(found[place], None) if place in found else None
+        decision = decide_platform_key(said, key, find_pepper=self.runtime.secrets.find_pepper, now=now)
+        if isinstance(decision, Refused):
+            return decision
+        _note_use(table, key, now)
+        named = wanted or self.runtime.settings.default_tenant
+        if not named:
+            return decision
+        entered = enter_tenant(decision, self._read_tenant(named))
+        # A default tenant that does not exist yet must not stand before the call that creates it.
+        return decision if isinstance(entered, Refused) and not wanted else entered
+
+    def _decide_token(self, credential: Credential, now: datetime) -> Decision:
+        from atrium.identity.tokens import name_issuer, read_access_token
+
+        secrets, issuer = self.runtime.secrets, name_issuer(self.runtime.settings)
+        try:
+            claims = read_access_token(credential.text, issuer=issuer, find_key=secrets.find_signing_key, now=now)
+        except Unauthenticated as error:
+            return Refused(Unauthenticated, error.internal)
+        place = keys.user(claims.user_id)
+        found = self.runtime.tenant_table(claims.tenant_id).batch_get([place, keys.tenant()])
+        user = read_user(found[place], claims.tenant_id) if place in found else None
+        tenant = read_tenant(found[keys.tenant()]) if keys.tenant() in found else None
+        return decide_token(claims, user, tenant)
+
+    def _read_tenant(self, tenant_id: str) -> Tenant | None:
+        if not is_id(tenant_id, "ten"):
+            return None
+        found = self.runtime.tenant_table(TenantId(tenant_id)).batch_get([keys.tenant()])
+        return read_tenant(found[keys.tenant()]) if keys.tenant() in found else None
+
+
+def _allow(decision: Admitted) -> Verdict:
+    caller = Caller(decision.principal, request_id="")
+    tenant = decision.tenant
+    if tenant is None:
+        return Verdict(True, decision.principal.id, to_authorizer_context(caller))
+    call = TenantContext(tenant.id, tenant.name, tenant.plan, tenant.config_version, caller, frozenset(tenant.features))
+    return Verdict(True, decision.principal.id, to_authorizer_context(call))
+
+
+def _note_use(table: TenantTable | PlatformTable, key: ApiKey | None, now: datetime) -> None:
+    """Write down that a key is in use, at most once a minute. The call neither fails by it nor waits long for it."""
+    if key is None or (key.last_used_at and now - key.last_used_at < timedelta(seconds=USE_NOTED_SECONDS)):
+        return
+    writer = Thread(target=_write_use, args=(KeyStore(table), key.id, now), name="note-use", daemon=True)
+    writer.start()
+    writer.join(NOTE_SECONDS_MAX)
+
+
+def _write_use(store: KeyStore, key_id: KeyId, now: datetime) -> None:
+    try:
+        store.note_use(key_id, now=now)
+    except AtriumError as error:
+        logs.logger().warning("use of a key not noted", internal=error.internal)
+    except Exception as error:  # noqa: BLE001 - a figure that nobody waits for must not stop a call
+        logs.logger().warning("use of a key not noted", exception_name=type(error).__name__)

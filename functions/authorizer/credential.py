@@ -1,0 +1,85 @@
+"""The credential of a request, from its headers, before anything is looked up. Header names have no case."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from atrium.identity.key_format import looks_like_key
+from atrium.kernel.crypto import sha256_hex
+from atrium.kernel.errors import Unauthenticated
+
+CREDENTIAL_BYTES_MAX = 8_192
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What the caller brings, and the tenant that it names in `X-Tenant-ID` (perhaps empty)."""
+
+    text: str = field(repr=False)
+    tenant: str
+
+    @property
+    def is_key(self) -> bool:
+        return looks_like_key(self.text)
+
+    @property
+    def fingerprint(self) -> str:
+        """By this a decision is remembered: the credential itself is kept nowhere."""
+        return sha256_hex(f"{self.text}\0{self.tenant}".encode())
+
+
+def read_credential(event: Mapping[str, Any]) -> Credential:
+    """Return the one credential of a request; `Unauthenticated` if there is none, or two that differ.
+
+    A header that was sent twice is refused: which of the two another hop would believe is unknown.
+    """
+    headers = _read_headers(event)
+    bearer = _read_bearer(_single(headers, "authorization"))
+    api_key = _single(headers, "x-api-key")
+    if api_key is not None and not (_is_plain(api_key) and looks_like_key(api_key)):
+        raise Unauthenticated(internal="x-api-key is no API key")
+    if bearer is not None and api_key is not None and bearer != api_key:
+        raise Unauthenticated(internal="two credentials that differ")
+    text = bearer if bearer is not None else api_key
+    if text is None:
+        raise Unauthenticated(internal="no credential")
+    return Credential(text, ",".join(headers.get("x-tenant-id", [])).strip())
+
+
+def _read_headers(event: Mapping[str, Any]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    several = event.get("multiValueHeaders")
+    if isinstance(several, Mapping):
+        for name, values in several.items():
+            found.setdefault(name.lower(), []).extend(values)
+        return found
+    for name, value in (event.get("headers") or {}).items():
+        found.setdefault(name.lower(), []).append(value)
+    return found
+
+
+def _single(headers: Mapping[str, list[str]], name: str) -> str | None:
+    values = headers.get(name, [])
+    if len(values) > 1:
+        raise Unauthenticated(internal=f"{name} was sent more than once")
+    if not values:
+        return None
+    if len(values[0]) > CREDENTIAL_BYTES_MAX:
+        raise Unauthenticated(internal=f"{name} is too long")
+    return values[0]
+
+
+def _read_bearer(value: str | None) -> str | None:
+    if value is None:
+        return None
+    scheme, _, text = value.partition(" ")
+    text = text.strip(" ")
+    if scheme.lower() != "bearer" or not _is_plain(text):
+        raise Unauthenticated(internal="Authorization is no bearer credential")
+    return text
+
+
+def _is_plain(text: str) -> bool:
+    return _TOKEN.fullmatch(text) is not None
