@@ -16,7 +16,7 @@ PARTS = frozenset(
         "${BlobsBucket.Arn}/tenants/*",
         "${Table.Arn}/stream/*",
         "arn:${AWS::Partition}:bedrock:*::foundation-model/anthropic.*",
-        "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:inference-profile/*.anthropic.*",
+        "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:inference-profile/${BedrockGeography}.anthropic.*",
     }
 )
 # The two indexes that cross tenants (ADR 0003).
