@@ -18,7 +18,7 @@ type Scope = Literal[
 PLATFORM = "platform"
 SCOPES: tuple[str, ...] = get_args(Scope.__value__)
 TENANT_SCOPES = tuple(scope for scope in SCOPES if scope != PLATFORM)
-KEY_SCOPES_DEFAULT = ("chat", "sessions:read", "sessions:write")
+KEY_SCOPES_DEFAULT: tuple[Scope, ...] = ("chat", "sessions:read", "sessions:write")
 
 _READS = frozenset(scope for scope in SCOPES if scope.endswith(":read"))
 ROLE_SCOPES: dict[Role, frozenset[str]] = {

@@ -1,0 +1,81 @@
+"""Bodies of API keys."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from atrium.http.models import StrictModel, Timestamp
+from atrium.identity.keys.model import GRACE_SECONDS_MAX, NAME_MAX, ApiKey, IssuedKey
+from atrium.identity.scopes import KEY_SCOPES_DEFAULT, SCOPES, Scope
+from atrium.kernel.clock import format_time
+from pydantic import Field
+
+Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=r"^\S(?:[^\x00-\x1f\x7f]*\S)?$")]
+Scopes = Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))]
+
+
+class KeyBody(StrictModel):
+    """A new key. Without `scopes` it may chat, and read and write sessions."""
+
+    name: Name
+    scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
+    expires_at: Timestamp | None = None
+
+
+class KeyPatch(StrictModel):
+    """Any part of a key; what is absent stays. `expires_at` null means that it does not expire."""
+
+    name: Name = Field(default_factory=str)
+    scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
+    expires_at: Timestamp | None = None
+
+
+class GraceBody(StrictModel):
+    """How long the old key goes on working; by default it ends at once."""
+
+    grace_seconds: Annotated[int, Field(ge=0, le=GRACE_SECONDS_MAX)] = 0
+
+
+class KeyAnswer(StrictModel):
+    """A key without its secret. `revoked_at` may lie ahead: until then the key works."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    prefix: str
+    status: Literal["active", "revoked", "expired"]
+    expires_at: str | None
+    revoked_at: str | None
+    last_used_at: str | None
+    created_by: str | None
+    created_at: str
+    updated_at: str
+
+
+class CreatedKey(KeyAnswer):
+    """A new key; `key` is shown this once."""
+
+    key: str
+
+
+def render_key(key: ApiKey, now: datetime) -> KeyAnswer:
+    return KeyAnswer(**_fields(key, now))
+
+
+def render_issued(issued: IssuedKey, now: datetime) -> CreatedKey:
+    return CreatedKey(**_fields(issued.key, now), key=issued.text)
+
+
+def _fields(key: ApiKey, now: datetime) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "scopes": list(key.scopes),
+        "prefix": key.prefix,
+        "status": key.status(now),
+        "expires_at": format_time(key.expires_at) if key.expires_at else None,
+        "revoked_at": format_time(key.revoked_at) if key.revoked_at else None,
+        "last_used_at": format_time(key.last_used_at) if key.last_used_at else None,
+        "created_by": key.created_by or None,
+        "created_at": format_time(key.created_at),
+        "updated_at": format_time(key.updated_at),
+    }

@@ -1,0 +1,98 @@
+"""`/v1/keys`: a tenant's API keys."""
+
+from typing import Annotated
+
+from atrium.bootstrap import Runtime
+from atrium.http.dependencies import BaseUrlDep, PageDep, RuntimeDep, TenantDep, require
+from atrium.http.idempotency import IdempotentRoute, answers_secret
+from atrium.http.models import ListOf, id_pattern
+from atrium.http.pages import list_scope, page_request, render_page
+from atrium.http.responses import problem_responses
+from atrium.identity.keys.service import KeyService
+from atrium.identity.keys.store import KeyStore
+from atrium.tenants.context import TenantContext
+from fastapi import APIRouter, Path, Response
+
+from functions.admin.key_models import (
+    CreatedKey,
+    GraceBody,
+    KeyAnswer,
+    KeyBody,
+    KeyPatch,
+    render_issued,
+    render_key,
+)
+
+router = APIRouter(tags=["keys"], route_class=IdempotentRoute, dependencies=[require("admin")])
+KeyPath = Annotated[str, Path(pattern=id_pattern("key"))]
+
+
+def _service(runtime: Runtime, tenant: TenantContext) -> KeyService:
+    return KeyService(
+        tenant,
+        KeyStore(runtime.tenant_table(tenant.tenant_id)),
+        runtime.settings.environment,
+        runtime.secrets.current_pepper,
+        runtime.clock,
+    )
+
+
+@router.get("/v1/keys")
+def list_keys(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[KeyAnswer]:
+    """List the tenant's keys without their secrets, oldest first."""
+    scope, now = list_scope(tenant, "keys"), runtime.clock()
+    found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
+    return render_page(found.map(lambda key: render_key(key, now)), runtime.cursors, scope=scope)
+
+
+@router.post("/v1/keys", status_code=201)
+@answers_secret
+def create_key(
+    body: KeyBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
+) -> CreatedKey:
+    """Create a key. It can have no scope that its maker lacks."""
+    issued = _service(runtime, tenant).create(body.name, body.scopes, body.expires_at)
+    response.headers["Location"] = f"{base_url}/v1/keys/{issued.key.id}"
+    return render_issued(issued, runtime.clock())
+
+
+@router.get("/v1/keys/{key_id}")
+def get_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep) -> KeyAnswer:
+    """Return a key without its secret."""
+    return render_key(_service(runtime, tenant).get(key_id), runtime.clock())
+
+
+@router.patch("/v1/keys/{key_id}")
+def update_key(key_id: KeyPath, body: KeyPatch, tenant: TenantDep, runtime: RuntimeDep) -> KeyAnswer:
+    """Change any part of a key; effective within 30 seconds."""
+    changes = {name: getattr(body, name) for name in body.model_fields_set}
+    return render_key(_service(runtime, tenant).change(key_id, changes), runtime.clock())
+
+
+@router.delete("/v1/keys/{key_id}", status_code=204)
+def delete_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
+    """Delete a key, which ends within 30 seconds."""
+    _service(runtime, tenant).delete(key_id)
+
+
+@router.post("/v1/keys/{key_id}/rotate", status_code=201, responses=problem_responses(409))
+@answers_secret
+def rotate_key(
+    key_id: KeyPath,
+    tenant: TenantDep,
+    runtime: RuntimeDep,
+    base_url: BaseUrlDep,
+    response: Response,
+    body: GraceBody | None = None,
+) -> CreatedKey:
+    """Create a key like this one, and let this one end when the grace is over (by default at once)."""
+    issued = _service(runtime, tenant).rotate(key_id, body.grace_seconds if body else 0)
+    response.headers["Location"] = f"{base_url}/v1/keys/{issued.key.id}"
+    return render_issued(issued, runtime.clock())
+
+
+@router.post("/v1/keys/{key_id}/revoke")
+def revoke_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep, body: GraceBody | None = None) -> KeyAnswer:
+    """End a key when the grace is over (by default at once, within 30 seconds)."""
+    key = _service(runtime, tenant).revoke(key_id, body.grace_seconds if body else 0)
+    return render_key(key, runtime.clock())

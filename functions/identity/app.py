@@ -1,0 +1,18 @@
+"""The identity function: who am I, and the keys that verify access tokens."""
+
+from atrium.bootstrap import RuntimeSource
+from atrium.bootstrap import runtime as process_runtime
+from atrium.http.app import create_app
+from atrium.http.handler import make_handler
+from fastapi import FastAPI
+
+from functions.identity import me, signing_keys
+
+
+def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
+    """Return the application; tests give it a runtime of their own."""
+    return create_app(title="Atrium identity", routers=[me.router, signing_keys.router], runtime=runtime)
+
+
+app = build()
+handler = make_handler(app)

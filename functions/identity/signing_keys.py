@@ -1,0 +1,35 @@
+"""`GET /.well-known/jwks.json`: the public halves of the keys that sign access tokens."""
+
+from atrium.http.dependencies import RuntimeDep
+from atrium.http.models import StrictModel
+from atrium.identity.tokens import publish_keys
+from fastapi import APIRouter, Response
+
+router = APIRouter(tags=["identity"])
+KEPT_SECONDS = 300
+
+
+class PublicKey(StrictModel):
+    """A key as RFC 7517 has it."""
+
+    kty: str
+    crv: str
+    x: str
+    y: str
+    kid: str
+    alg: str
+    use: str
+
+
+class KeySet(StrictModel):
+    """A JWK Set."""
+
+    keys: list[PublicKey]
+
+
+@router.get("/.well-known/jwks.json")
+def get_signing_keys(runtime: RuntimeDep, response: Response) -> KeySet:
+    """Return the keys that verify our access tokens. They may be kept for five minutes."""
+    response.headers["Cache-Control"] = f"public, max-age={KEPT_SECONDS}"
+    published = publish_keys(runtime.secrets.signing_keys())
+    return KeySet(keys=[PublicKey(**key) for key in published["keys"]])

@@ -1,0 +1,18 @@
+"""The platform function: what the operator administers."""
+
+from atrium.bootstrap import RuntimeSource
+from atrium.bootstrap import runtime as process_runtime
+from atrium.http.app import create_app
+from atrium.http.handler import make_handler
+from fastapi import FastAPI
+
+from functions.platform import tenants
+
+
+def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
+    """Return the application; tests give it a runtime of their own."""
+    return create_app(title="Atrium platform", routers=[tenants.router], runtime=runtime)
+
+
+app = build()
+handler = make_handler(app)

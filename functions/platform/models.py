@@ -1,0 +1,145 @@
+"""Bodies of tenants."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from atrium.http.models import FreeJson, StrictModel
+from atrium.identity.onboarding import Onboarded
+from atrium.identity.users.model import EMAIL_MAX, EMAIL_PATTERN, User
+from atrium.kernel.clock import format_time
+from atrium.tenants.model import Tenant
+from atrium.tenants.plans import PlanName
+from pydantic import AfterValidator, Field
+
+JSON_BYTES_MAX = 16_384
+
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s#](?:[^\x00-\x1f\x7f#]*[^\s#])?$")]
+DisplayName = Annotated[str, Field(min_length=1, max_length=200)]
+Email = Annotated[str, Field(max_length=EMAIL_MAX, pattern=EMAIL_PATTERN)]
+
+
+def _check_size(value: dict[str, Any]) -> dict[str, Any]:
+    """Bound what lies in the tenant's item, because every call reads it."""
+    if len(json.dumps(value).encode()) > JSON_BYTES_MAX:
+        raise ValueError(f"must not be larger than {JSON_BYTES_MAX} bytes")
+    return value
+
+
+SmallJson = Annotated[FreeJson, AfterValidator(_check_size)]
+
+
+class AdminBody(StrictModel):
+    """The tenant's first user. The password has 8 to 128 characters."""
+
+    email: Email
+    password: Annotated[str, Field(min_length=8, max_length=128)]
+
+
+class TenantBody(StrictModel):
+    """A new tenant; with `admin`, its first user and a key with all of a tenant's scopes are made too."""
+
+    name: Name
+    display_name: DisplayName | None = None
+    plan: PlanName
+    settings: SmallJson = Field(default_factory=dict)
+    metadata: SmallJson = Field(default_factory=dict)
+    admin: AdminBody | None = None
+
+
+class TenantPatch(StrictModel):
+    """Any part of a tenant; what is absent stays. Settings and metadata are replaced as a whole."""
+
+    # Factories, because a default would stand in the document, and nothing that is absent is ever read.
+
+    name: Name = Field(default_factory=str)
+    display_name: DisplayName = Field(default_factory=str)
+    plan: PlanName = Field(default_factory=lambda: "free")
+    settings: SmallJson = Field(default_factory=dict)
+    metadata: SmallJson = Field(default_factory=dict)
+
+
+class StatusBody(StrictModel):
+    """Why; kept with the tenant."""
+
+    reason: Annotated[str, Field(max_length=500)] = ""
+
+
+class TenantAnswer(StrictModel):
+    """A tenant as it is now."""
+
+    id: str
+    name: str
+    display_name: str
+    plan: PlanName
+    status: Literal["active", "suspended"]
+    status_reason: str | None
+    settings: dict[str, Any]
+    metadata: dict[str, Any]
+    config_version: int
+    default_agent_id: str | None
+    created_at: str
+    updated_at: str
+
+
+class AdminAnswer(StrictModel):
+    """The first user."""
+
+    id: str
+    email: str
+    role: str
+    name: str | None
+    status: str
+    last_login_at: str | None
+    created_at: str
+    updated_at: str
+
+
+class CreatedTenant(TenantAnswer):
+    """A new tenant. `api_key` is shown this once; it and `admin` are there if an admin was asked for."""
+
+    admin: AdminAnswer | None
+    api_key: str | None
+    api_key_id: str | None
+
+
+def render_tenant(tenant: Tenant) -> TenantAnswer:
+    return TenantAnswer(**_fields(tenant))
+
+
+def render_created(made: Onboarded) -> CreatedTenant:
+    return CreatedTenant(
+        **_fields(made.tenant),
+        admin=_render_admin(made.admin) if made.admin else None,
+        api_key=made.key.text if made.key else None,
+        api_key_id=made.key.key.id if made.key else None,
+    )
+
+
+def _fields(tenant: Tenant) -> dict[str, Any]:
+    return {
+        "id": tenant.id,
+        "name": tenant.name,
+        "display_name": tenant.display_name,
+        "plan": tenant.plan,
+        "status": tenant.status,
+        "status_reason": tenant.status_reason or None,
+        "settings": dict(tenant.settings),
+        "metadata": dict(tenant.metadata),
+        "config_version": tenant.config_version,
+        "default_agent_id": tenant.default_agent_id,
+        "created_at": format_time(tenant.created_at),
+        "updated_at": format_time(tenant.updated_at),
+    }
+
+
+def _render_admin(user: User) -> AdminAnswer:
+    return AdminAnswer(
+        id=user.id,
+        email=user.email,
+        role=user.role,
+        name=user.name or None,
+        status=user.status,
+        last_login_at=format_time(user.last_login_at) if user.last_login_at else None,
+        created_at=format_time(user.created_at),
+        updated_at=format_time(user.updated_at),
+    )

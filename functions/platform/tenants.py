@@ -1,0 +1,107 @@
+"""`/v1/tenants`, for the operator."""
+
+from typing import Annotated
+
+from atrium.agent.service import default_agent
+from atrium.agent.store import AgentStore
+from atrium.bootstrap import Runtime
+from atrium.http.dependencies import BaseUrlDep, CallerDep, PageDep, RuntimeDep, require
+from atrium.http.idempotency import IdempotentRoute, answers_secret
+from atrium.http.models import ListOf, id_pattern
+from atrium.http.pages import page_request, render_page
+from atrium.http.responses import problem_responses
+from atrium.identity.onboarding import FirstAdmin, Onboarding
+from atrium.kernel.errors import Conflict
+from atrium.tenants.model import Tenant
+from atrium.tenants.service import TenantFields, TenantService
+from fastapi import APIRouter, Path, Response
+
+from functions.platform.models import (
+    CreatedTenant,
+    StatusBody,
+    TenantAnswer,
+    TenantBody,
+    TenantPatch,
+    render_created,
+    render_tenant,
+)
+
+router = APIRouter(tags=["tenants"], route_class=IdempotentRoute, dependencies=[require("platform")])
+TenantPath = Annotated[str, Path(pattern=id_pattern("ten"))]
+_LIST_SCOPE = "platform\ntenants"
+
+
+def _service(runtime: Runtime) -> TenantService:
+    return TenantService(runtime.platform_table, runtime.tenant_table, runtime.clock)
+
+
+@router.get("/v1/tenants")
+def list_tenants(runtime: RuntimeDep, page: PageDep) -> ListOf[TenantAnswer]:
+    """List tenants, oldest first."""
+    found = _service(runtime).list(page_request(page, runtime.cursors, scope=_LIST_SCOPE))
+    return render_page(found.map(render_tenant), runtime.cursors, scope=_LIST_SCOPE)
+
+
+@router.post("/v1/tenants", status_code=201, responses=problem_responses(409))
+@answers_secret
+def create_tenant(
+    body: TenantBody, runtime: RuntimeDep, caller: CallerDep, base_url: BaseUrlDep, response: Response
+) -> CreatedTenant:
+    """Create a tenant with its default agent, and if asked for, its first admin and an API key."""
+    onboarding = Onboarding(
+        tenants=_service(runtime),
+        table_of=runtime.tenant_table,
+        environment=runtime.settings.environment,
+        current_pepper=runtime.secrets.current_pepper,
+        prepare=lambda tenant: _give_default_agent(runtime, tenant),
+        clock=runtime.clock,
+    )
+    fields = TenantFields(body.name, body.plan, body.display_name or "", body.settings, body.metadata)
+    admin = FirstAdmin(body.admin.email, body.admin.password) if body.admin else None
+    made = onboarding.create(fields, admin, created_by=caller.principal.id)
+    response.headers["Location"] = f"{base_url}/v1/tenants/{made.tenant.id}"
+    return render_created(made)
+
+
+@router.get("/v1/tenants/{tenant_id}")
+def get_tenant(tenant_id: TenantPath, runtime: RuntimeDep) -> TenantAnswer:
+    """Return a tenant."""
+    return render_tenant(_service(runtime).get(tenant_id))
+
+
+@router.patch("/v1/tenants/{tenant_id}", responses=problem_responses(409))
+def update_tenant(tenant_id: TenantPath, body: TenantPatch, runtime: RuntimeDep) -> TenantAnswer:
+    """Change any part of a tenant; effective with the next call that the authorizer does not remember."""
+    changes = {name: getattr(body, name) for name in body.model_fields_set}
+    return render_tenant(_service(runtime).change(tenant_id, changes))
+
+
+@router.delete("/v1/tenants/{tenant_id}", status_code=204)
+def delete_tenant(tenant_id: TenantPath, runtime: RuntimeDep) -> None:
+    """Delete a tenant. Its credentials end within 30 seconds, and its name is free."""
+    _service(runtime).delete(tenant_id)
+
+
+@router.post("/v1/tenants/{tenant_id}/suspend")
+def suspend_tenant(tenant_id: TenantPath, runtime: RuntimeDep, body: StatusBody | None = None) -> TenantAnswer:
+    """Refuse all of a tenant's credentials, within 30 seconds."""
+    reason = body.reason if body else ""
+    return render_tenant(_service(runtime).set_status(tenant_id, "suspended", reason))
+
+
+@router.post("/v1/tenants/{tenant_id}/activate")
+def activate_tenant(tenant_id: TenantPath, runtime: RuntimeDep, body: StatusBody | None = None) -> TenantAnswer:
+    """Accept a suspended tenant's credentials again."""
+    reason = body.reason if body else ""
+    return render_tenant(_service(runtime).set_status(tenant_id, "active", reason))
+
+
+def _give_default_agent(runtime: Runtime, tenant: Tenant) -> None:
+    """Make the agent that answers by default, unless an earlier attempt to create the tenant has."""
+    if tenant.default_agent_id is not None:
+        return
+    store = AgentStore(runtime.tenant_table(tenant.id))
+    try:
+        store.create(default_agent(runtime.clock), make_default=True)
+    except Conflict:
+        return  # another call creates the same tenant and was first; which of the two wins, its end decides
