@@ -37,7 +37,7 @@ class Child(asyncio.SubprocessProtocol):
 
     async def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
         """End the whole group: SIGTERM, then SIGKILL for what is left of it. Idempotent."""
-        self._expect_end()
+        self.stopping = True
         self._signal(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self.ended), grace_seconds)
@@ -46,7 +46,7 @@ class Child(asyncio.SubprocessProtocol):
 
     def kill(self) -> None:
         """End the whole group at once, as Lambda does with what runs over its time."""
-        self._expect_end()
+        self.stopping = True
         self._signal(signal.SIGKILL)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -73,11 +73,6 @@ class Child(asyncio.SubprocessProtocol):
         self._on_end(self)
         if not self.ended.done():
             self.ended.set_result(self.status if self.status is not None else -1)
-
-    def _expect_end(self) -> None:
-        """Note that it is to end, unless it has ended by itself already, which is to be told."""
-        if self.status is None and os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            self.stopping = True
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -102,7 +102,10 @@ async def _run(environment: WebEnvironment, call: Call, authorizer: Event | None
     try:
         async with asyncio.timeout(seconds):
             await _pass_on(environment, call, authorizer, outlet)
-    except (TimeoutError, httpx.TransportError):
+    except httpx.TransportError:
+        await environment.bury()
+        return BAD_GATEWAY
+    except TimeoutError:
         environment.kill()
         return BAD_GATEWAY
     except asyncio.CancelledError:

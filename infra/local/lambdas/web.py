@@ -1,6 +1,7 @@
 """A web application of a function that streams, started as the Lambda Web Adapter does: run.sh, port, ready path."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from infra.local.stack.functions import StackFunction
 
 INIT_SECONDS_MAX = 30.0
 _POLL_SECONDS = 0.02
+_DYING_SECONDS = 0.5
 
 
 class WebEnvironment:
@@ -62,8 +64,15 @@ class WebEnvironment:
             await self._child.stop()
 
     def kill(self) -> None:
-        """End the process at once: its time is over, or its answer broke off."""
+        """End the process at once: its time is over."""
         if self._child is not None:
+            self._child.kill()
+
+    async def bury(self) -> None:
+        """End the process, whose answer broke off. Most likely it is dying: then its own status is to be told."""
+        if self._child is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._child.ended), _DYING_SECONDS)
             self._child.kill()
 
     async def _is_ready(self, path: str) -> bool:
