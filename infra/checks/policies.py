@@ -28,7 +28,7 @@ def check_logs(template: Document) -> Iterator[str]:
     """Each function writes to a log group of its own, which forgets."""
     groups: Counter[str] = Counter()
     for function, properties in functions_of(template).items():
-        group = _referred(properties.get("LoggingConfig", {}).get("LogGroup"))
+        group = referred(properties.get("LoggingConfig", {}).get("LogGroup"))
         resource = template["Resources"].get(group, {})
         if resource.get("Type") != "AWS::Logs::LogGroup":
             yield f"{function} has no log group of its own"
@@ -43,7 +43,7 @@ def check_roles(template: Document) -> Iterator[str]:
     """Each function has a role of its own, without managed policies and without wildcards."""
     roles: Counter[str] = Counter()
     for function, properties in functions_of(template).items():
-        role = _referred(properties.get("Role"))
+        role = referred(properties.get("Role"))
         resource = template["Resources"].get(role, {})
         if resource.get("Type") != "AWS::IAM::Role":
             yield f"{function} has no role of its own: SAM's would write to every log group"
@@ -51,13 +51,14 @@ def check_roles(template: Document) -> Iterator[str]:
         roles[role] += 1
         if resource["Properties"].get("ManagedPolicyArns"):
             yield f"{role} has managed policies, which name no resource of ours"
-        for statement in _statements(resource["Properties"]):
+        for statement in statements(resource["Properties"]):
             faults = chain(_faults(statement), _reaches_across(role, statement))
             yield from (f"{role}, {statement.get('Sid', 'no Sid')}: {text}" for text in faults)
     yield from (f"{role} is shared by {count} functions" for role, count in roles.items() if count > 1)
 
 
-def _statements(role: Document) -> Iterator[Document]:
+def statements(role: Document) -> Iterator[Document]:
+    """Yield the statements of a role's own policies, both branches of a conditional one."""
     for policy in role.get("Policies", []):
         for statement in policy["PolicyDocument"]["Statement"]:
             branches = statement["Fn::If"][1:] if "Fn::If" in statement else [statement]
@@ -65,13 +66,13 @@ def _statements(role: Document) -> Iterator[Document]:
 
 
 def _faults(statement: Document) -> Iterator[str]:
-    actions = [str(action) for action in _as_list(statement.get("Action"))]
+    actions = [str(action) for action in as_list(statement.get("Action"))]
     if statement.get("Effect") != "Allow" or not actions:
         yield "only Allow with named actions is read here"
     for action in actions:
         if "*" in action or action.startswith(NEVER):
             yield f"{action} is too wide"
-    for resource in _as_list(statement.get("Resource")):
+    for resource in as_list(statement.get("Resource")):
         text = _text(resource)
         if text == "*" and not set(actions) <= ANYWHERE:
             yield f"every resource, for {', '.join(actions)}"
@@ -80,7 +81,7 @@ def _faults(statement: Document) -> Iterator[str]:
 
 
 def _reaches_across(role: str, statement: Document) -> Iterator[str]:
-    for resource in _as_list(statement.get("Resource")):
+    for resource in as_list(statement.get("Resource")):
         owner = ACROSS_TENANTS.get(_text(resource), role)
         if owner != role:
             yield f"{_text(resource)} crosses tenants and is for {owner} alone"
@@ -89,11 +90,11 @@ def _reaches_across(role: str, statement: Document) -> Iterator[str]:
 def _text(resource: Any) -> str:
     """Return a resource as written: the text of a Sub, or the name that an intrinsic function refers to."""
     if isinstance(resource, dict):
-        return str(resource.get("Fn::Sub") or _referred(resource))
+        return str(resource.get("Fn::Sub") or referred(resource))
     return str(resource)
 
 
-def _referred(value: Any) -> str:
+def referred(value: Any) -> str:
     """Return the logical id behind `Ref` or `Fn::GetAtt`; empty for anything else."""
     if not isinstance(value, dict):
         return ""
@@ -103,7 +104,8 @@ def _referred(value: Any) -> str:
     return str(found[0] if isinstance(found, list) else found.split(".")[0])
 
 
-def _as_list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """Return what may be one or several as a list."""
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from itertools import chain
 
+from infra.checks.access import check_access
 from infra.checks.contract import check_contract, read_contract
 from infra.checks.data import check_protection, check_retention
 from infra.checks.policies import check_logs, check_roles
@@ -18,6 +19,7 @@ CHECKS = (
     check_authorizers,
     check_logs,
     check_roles,
+    check_access,
     check_refusals,
     check_retention,
     check_protection,

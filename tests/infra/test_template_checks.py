@@ -148,6 +148,22 @@ BREAKS = [
         "${Table.Arn}/index/sweep crosses tenants and is for SweepRole alone",
         lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Query", "${Table.Arn}/index/sweep")),
     ),
+    Break(
+        "UsageFunction names CursorSecret but its role cannot read it",
+        _set(
+            lambda t: _properties(t, "UsageFunction")["Environment"]["Variables"],
+            "CURSOR_SECRET_ARN",
+            {"Ref": "CursorSecret"},
+        ),
+    ),
+    Break(
+        "ChatFunction may read ModelSecret but does not name it",
+        _drop(lambda t: _properties(t, "ChatFunction")["Environment"]["Variables"], "MODEL_SECRET_ARN"),
+    ),
+    Break(
+        "SweepFunction: BLOBS_BUCKET and the role's actions on S3 go together",
+        _drop(lambda t: _properties(t, "SweepFunction")["Environment"]["Variables"], "BLOBS_BUCKET"),
+    ),
     Break("THROTTLED has no gateway response", _drop(lambda t: _properties(t, "Api")["GatewayResponses"], "THROTTLED")),
     Break(
         "TEAPOT is no gateway response",
