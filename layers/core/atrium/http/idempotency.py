@@ -6,7 +6,7 @@ opens the run, completes with `SavedRun` once the run exists, and abandons when 
 """
 
 from atrium.http.calls import HEADER, open_store, read_call_key, read_deadline_ms, read_key_header
-from atrium.http.idempotent_route import REPLAYED, IdempotentRoute, answers_secret
+from atrium.http.idempotent_route import REPLAYED, IdempotentRoute, answers_secret, is_sealed
 from atrium.http.saved_answers import CallKey, IdempotencyStore, Mark, Saved, SavedAnswer, SavedRun
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "SavedAnswer",
     "SavedRun",
     "answers_secret",
+    "is_sealed",
     "open_store",
     "read_call_key",
     "read_deadline_ms",

@@ -45,6 +45,11 @@ def answers_secret[E: Endpoint](endpoint: E) -> E:
     return endpoint
 
 
+def is_sealed(endpoint: Endpoint) -> bool:
+    """Tell whether the endpoint's saved answers are sealed."""
+    return bool(getattr(endpoint, _SEALED_MARK, False))
+
+
 class _Attempt:
     """One call with a key: from the moment before its endpoint runs to the answer."""
 
@@ -119,7 +124,7 @@ class IdempotentRoute(APIRoute):
 
     def get_route_handler(self) -> Any:
         handle = super().get_route_handler()
-        sealed = getattr(self.endpoint, _SEALED_MARK, False)
+        sealed = is_sealed(self.endpoint)
 
         async def handle_once(request: Request) -> Response:
             if request.method != "POST" or HEADER not in request.headers:

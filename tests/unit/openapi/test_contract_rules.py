@@ -1,0 +1,101 @@
+"""The contract of all functions together keeps api.md's conventions, and the committed document is fresh."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+import pytest
+from atrium.http.idempotency import is_sealed
+from fastapi.routing import iter_route_contexts
+
+from infra.openapi.__main__ import main
+from infra.openapi.merge import merge_documents
+from infra.openapi.sources import FUNCTIONS, read_documents
+
+type Document = dict[str, Any]
+
+SECRETS = {"key", "api_key", "client_secret", "invite_token", "secret", "access_token", "refresh_token"}
+# POSTs that neither create nor spend.
+FREE = {"cancelRun"}
+
+
+@pytest.fixture(scope="module")
+def document() -> Document:
+    return merge_documents(read_documents())
+
+
+def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def parameters(operation: Document) -> dict[str, Document]:
+    return {parameter["name"]: parameter for parameter in operation.get("parameters", [])}
+
+
+def answer_fields(document: Document, operation: Document) -> set[str]:
+    """Return the members of what a successful call answers."""
+    found: set[str] = set()
+    for status in ("200", "201"):
+        content = operation["responses"].get(status, {}).get("content", {}).get("application/json", {})
+        reference = content.get("schema", {}).get("$ref", "")
+        found |= set(document["components"]["schemas"].get(reference.rpartition("/")[2], {}).get("properties", {}))
+    return found
+
+
+def test_the_committed_document_is_fresh() -> None:
+    assert main(["--check"]) == 0
+
+
+def test_every_operation_says_what_it_does(document: Document) -> None:
+    silent = [operation["operationId"] for _, _, operation in operations(document) if not operation.get("description")]
+    assert silent == []
+
+
+def test_what_creates_or_spends_takes_an_idempotency_key(document: Document) -> None:
+    without = {
+        operation["operationId"]
+        for _, method, operation in operations(document)
+        if method == "post" and "Idempotency-Key" not in parameters(operation)
+    }
+    assert without <= FREE
+
+
+def test_lists_are_paged(document: Document) -> None:
+    for _, _, operation in operations(document):
+        if "next_cursor" in answer_fields(document, operation):
+            assert {"limit", "cursor"} <= parameters(operation).keys(), operation["operationId"]
+
+
+def test_ids_in_paths_have_their_form(document: Document) -> None:
+    for path, _, operation in operations(document):
+        for parameter in parameters(operation).values():
+            if parameter["in"] == "path":
+                assert "pattern" in parameter["schema"], (path, parameter["name"])
+
+
+def test_every_object_in_a_body_refuses_unknown_fields(document: Document) -> None:
+    schemas = document["components"]["schemas"]
+    for _, _, operation in operations(document):
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        if "$ref" in body:
+            assert schemas[body["$ref"].rpartition("/")[2]]["additionalProperties"] is False, operation["operationId"]
+
+
+def test_public_operations_are_those_of_the_contract(document: Document) -> None:
+    public = {path for path, _, operation in operations(document) if "security" not in operation}
+    assert public == {"/v1/health", "/v1/health/ready", "/v1/openapi.json", "/.well-known/jwks.json"}
+
+
+def test_an_answer_with_a_secret_is_sealed(document: Document) -> None:
+    sealed, shown = set(), set()
+    for name in FUNCTIONS:
+        for route in iter_route_contexts(import_module(f"functions.{name}.app").app.routes):
+            if route.endpoint is not None and is_sealed(route.endpoint):
+                sealed.add(str(route.unique_id))
+    for _, method, operation in operations(document):
+        if method == "post" and SECRETS & answer_fields(document, operation):
+            shown.add(operation["operationId"])
+    assert shown
+    assert sealed == shown
