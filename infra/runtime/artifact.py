@@ -5,6 +5,7 @@ that is not built, beside the stand-in of adapter_stand_in.py.
 """
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,8 @@ def _streaming(
     port = free_port()
     local = {**environment, "AWS_LWA_PORT": str(port), "PORT": str(port)}
     script = artifact.task_root / artifact.function.handler
+    if not os.access(script, os.X_OK):
+        raise ArtifactMissing(f"{artifact.function.logical_id} has no executable {artifact.function.handler}")
     with contextlib.ExitStack() as stack:
         if adapter is not None:
             stack.enter_context(_process([str(adapter.resolve())], artifact, local, api))

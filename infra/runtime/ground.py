@@ -14,6 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from atrium.storage.table import PhysicalTable
+
+from infra.bootstrap.credentials import SecretArns, fill_secrets, read_pepper
 from infra.local import model_server
 from infra.runtime.aws import running_aws
 from infra.runtime.environment import STATE, Overrides, override, read_overrides
@@ -43,7 +46,8 @@ def own_ground(template: Document, *, aws_port: int = 0, model_port: int = 0) ->
     """Start AWS and a model server on loopback, make the template's resources and seed them for tests/events."""
     with running_aws(aws_port) as endpoint, model_server.running(model_port) as model:
         attributes = create_resources(Resolver(template), endpoint)
-        seed(endpoint, attributes)
+        ids = {logical_id: found["Ref"] for logical_id, found in attributes.items()}
+        _fill_and_seed(endpoint, ids)
         functions = read_functions(Resolver(template, {}, attributes))
         yield Ground(functions, {"AWS_ENDPOINT_URL": endpoint.url, "ANTHROPIC_BASE_URL": model.url})
 
@@ -53,11 +57,22 @@ def stack_ground(template: Document) -> Ground | None:
     endpoint = _stack_endpoint()
     if endpoint is None:
         return None
+    ids = _physical_ids(endpoint)
+    _fill_and_seed(endpoint, ids)
     deployed = {
-        logical_id: replace(function, environment=_deployed_variables(logical_id, endpoint))
+        logical_id: replace(function, environment=_deployed_variables(ids[logical_id], endpoint))
         for logical_id, function in read_functions(Resolver(template)).items()
     }
     return Ground(deployed, {"AWS_ENDPOINT_URL": endpoint.url})
+
+
+def _fill_and_seed(endpoint: Endpoint, ids: Mapping[str, str]) -> None:
+    """Fill secrets that are empty and put in what the events know; nothing that is there is changed."""
+    names = ("SigningSecret", "PepperSecret", "CursorSecret", "ModelSecret")
+    arns = SecretArns(*(ids[name] for name in names))
+    client = endpoint.client("secretsmanager")
+    fill_secrets(client, arns, anthropic_api_key="for the model server")
+    seed(PhysicalTable(endpoint.client("dynamodb"), ids["Table"]), read_pepper(client, arns))
 
 
 def _stack_endpoint() -> Endpoint | None:
@@ -69,11 +84,16 @@ def _stack_endpoint() -> Endpoint | None:
     return None
 
 
-def _deployed_variables(logical_id: str, endpoint: Endpoint) -> dict[str, str]:
-    found = endpoint.client("cloudformation").describe_stack_resource(
-        StackName=PSEUDO["AWS::StackName"], LogicalResourceId=logical_id
-    )
-    name = found["StackResourceDetail"]["PhysicalResourceId"]
+def _physical_ids(endpoint: Endpoint) -> dict[str, str]:
+    pages = endpoint.client("cloudformation").get_paginator("list_stack_resources")
+    return {
+        resource["LogicalResourceId"]: resource.get("PhysicalResourceId", "")
+        for page in pages.paginate(StackName=PSEUDO["AWS::StackName"])
+        for resource in page["StackResourceSummaries"]
+    }
+
+
+def _deployed_variables(name: str, endpoint: Endpoint) -> dict[str, str]:
     deployed = endpoint.client("lambda").get_function_configuration(FunctionName=name)
     variables: dict[str, str] = deployed.get("Environment", {}).get("Variables", {})
     return variables

@@ -1,34 +1,38 @@
-"""Puts into an empty deployment what the events of tests/events know: two tenants, each with agent and session.
+"""Puts into a deployment what the events of tests/events know: two tenants, each with agent and session, and keys.
 
-Made by the domain's own stores, under fixed ids. Running it again changes nothing.
+Made by the domain's own stores, under fixed ids. The keys' texts are public, so they belong on this machine only.
+Running it again changes nothing.
 """
 
-import json
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from atrium.agent.service import default_agent
 from atrium.agent.store import AgentStore
+from atrium.identity.key_format import parse_key, show_prefix
+from atrium.identity.keys.model import ApiKey
+from atrium.identity.keys.store import KeyStore
+from atrium.identity.scopes import PLATFORM, TENANT_SCOPES
 from atrium.kernel.errors import ConditionFailed, Conflict
 from atrium.kernel.ids import AgentId, SessionId, TenantId
 from atrium.sessions.model import Session
 from atrium.sessions.store import SessionStore
+from atrium.storage.secrets import Pepper
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 from atrium.tenants.model import Tenant
 from atrium.tenants.registry import TenantRegistry
 from atrium.tenants.store import TenantStore
 
-from infra.runtime.resources import Endpoint
-
 SEEDED_AT = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
+TENANT_KEY = "atr_dev_0Cl47FVwhtkluooO4s7Jgcgs0a8cLxwH6WIPRvpmMSKv78XrcpJ5Umivyg9xGbrnVCHKRoa7IHQNuEnMiu"
+PLATFORM_KEY = "atr_dev_0Cl47FVwhtkluooO4s7JgciUFnN5wMx1SUPBDTT1r5sqwoQkuOBwIAfvio3bCbWSYgJ7mm0bOmiLCSqx2E"
 _OPENING = "seed"
 
 
 @dataclass(frozen=True)
 class Seeded:
-    """A tenant of the events; `key` is the text of its API key, None where no event uses one."""
+    """A tenant of the events; `owner` is the key that its session belongs to."""
 
     id: TenantId
     name: str
@@ -53,28 +57,47 @@ OTHER_TENANT = Seeded(
 )
 
 
-def seed(endpoint: Endpoint, attributes: Mapping[str, Mapping[str, str]]) -> None:
-    """Seed the table and the secrets that `attributes` name by the template's logical ids."""
-    table = PhysicalTable(endpoint.client("dynamodb"), attributes["Table"]["Ref"])
+def seed(table: PhysicalTable, pepper: Pepper) -> None:
+    """Seed a table; the keys are kept under the deployment's current pepper."""
     for tenant in (EVENTS_TENANT, OTHER_TENANT):
         _seed_tenant(table, tenant)
-    _fill_model_secret(endpoint.client("secretsmanager"), attributes["ModelSecret"]["Ref"])
+    for text, scopes in ((TENANT_KEY, TENANT_SCOPES), (PLATFORM_KEY, (PLATFORM,))):
+        _seed_key(table, text, scopes, pepper)
+
+
+def _seed_key(physical: PhysicalTable, text: str, scopes: tuple[str, ...], pepper: Pepper) -> None:
+    said = parse_key(text, "dev")
+    if said is None:
+        raise ValueError("not a key of this environment")
+    key = ApiKey(
+        id=said.key_id,
+        tenant_id=said.tenant_id,
+        name="events",
+        scopes=scopes,
+        prefix=show_prefix(text),
+        digest=said.digest(pepper.value),
+        pepper_version=pepper.version,
+        created_at=SEEDED_AT,
+        updated_at=SEEDED_AT,
+    )
+    table = TenantTable(physical, said.tenant_id) if said.tenant_id else PlatformTable(physical)
+    KeyStore(table).create(key)
 
 
 def _seed_tenant(physical: PhysicalTable, seeded: Seeded) -> None:
     table = TenantTable(physical, seeded.id)
-    TenantRegistry(PlatformTable(physical)).claim(seeded.name, seeded.id, replacing=None, registered_at=SEEDED_AT)
+    registry = TenantRegistry(PlatformTable(physical))
+    registry.claim(seeded.name, seeded.id, replacing=None, registered_at=SEEDED_AT)
     store = TenantStore(table)
     try:
         store.open(_tenant(seeded))
-    except ConditionFailed:
+    except ConditionFailed:  # it is there
         return
     agent = replace(default_agent(lambda: SEEDED_AT), id=seeded.agent_id)
-    try:
+    with suppress(Conflict, ConditionFailed):  # an earlier run broke off after this
         AgentStore(table).create(agent, make_default=True)
+    with suppress(Conflict, ConditionFailed):
         SessionStore(table).create(_session(seeded))
-    except (Conflict, ConditionFailed):  # an earlier run broke off here
-        pass
     table.transact([store.closing(_OPENING)])
 
 
@@ -105,7 +128,3 @@ def _session(seeded: Seeded) -> Session:
         updated_at=SEEDED_AT,
         last_active_at=SEEDED_AT,
     )
-
-
-def _fill_model_secret(client: Any, arn: str) -> None:
-    client.put_secret_value(SecretId=arn, SecretString=json.dumps({"anthropic_api_key": "for the model server"}))

@@ -90,6 +90,13 @@ def test_missing_builds_are_named(tmp_path: Path) -> None:
         invoke(artifact, {})
 
 
+def test_missing_script_is_named(tmp_path: Path) -> None:
+    artifact = web_artifact(tmp_path)
+    (tmp_path / "WebFunction" / "run.sh").chmod(0o644)
+    with pytest.raises(ArtifactMissing, match=r"WebFunction has no executable run\.sh"):
+        invoke(artifact, {})
+
+
 def test_web_server_that_does_not_start_fails_the_invocation(tmp_path: Path) -> None:
     artifact = web_artifact(tmp_path)
     (tmp_path / "WebFunction" / "web.py").write_text("raise SystemExit(3)\n")

@@ -1,0 +1,46 @@
+"""What `make invoke` prints, and the one line for what it cannot run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.runtime import invoke
+from infra.runtime.environment import read_overrides
+from infra.runtime.ground import ENV_FILE
+from infra.runtime.results import Chunk, Invocation, Prelude
+
+
+def finished(payload: bytes, prelude: Prelude | None = None) -> Invocation:
+    return Invocation("id", "succeeded", payload, (Chunk(0.1, payload),), prelude, None, 0.1)
+
+
+def test_buffered_answer_is_printed_as_it_is() -> None:
+    assert invoke.render(finished(b'{"statusCode":200}')) == {"statusCode": 200}
+
+
+def test_streamed_answer_is_printed_with_status_headers_and_body() -> None:
+    prelude = Prelude(403, {"content-type": "application/problem+json"}, ("a=1",))
+    assert invoke.render(finished("é".encode(), prelude)) == {
+        "statusCode": 403,
+        "headers": {"content-type": "application/problem+json"},
+        "cookies": ["a=1"],
+        "body": "é",
+    }
+
+
+@pytest.mark.parametrize("content", [None, "", "{"])
+def test_event_that_is_no_json_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    event = tmp_path / "event.json"
+    if content is not None:
+        event.write_text(content)
+    assert invoke.main(["--function", "chat", "--event", str(event)]) == 2
+    assert "is not a JSON event" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_env_file_names_what_the_ground_makes() -> None:
+    names = read_overrides(ENV_FILE)["Parameters"]
+    assert names["TABLE_NAME"] == "atrium-local-table"
+    assert json.loads(ENV_FILE.read_text()).keys() == {"Parameters"}
