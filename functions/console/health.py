@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import anyio
 from anyio import to_thread
@@ -10,11 +10,13 @@ from atrium.bootstrap import Runtime
 from atrium.http import logs
 from atrium.http.dependencies import RuntimeDep
 from atrium.http.models import StrictModel
+from atrium.http.problems import MEDIA_TYPE
+from atrium.http.responses import PROBLEM_REFERENCE
 from atrium.kernel.errors import AtriumError
 from atrium.storage.keys import module
 from fastapi import APIRouter, Response
 
-type Status = Literal["healthy", "degraded", "unhealthy"]
+type HealthStatus = Literal["healthy", "degraded", "unhealthy"]
 type Check = Callable[[], object]
 
 TIMEOUT_SECONDS = 2.0
@@ -26,7 +28,7 @@ router = APIRouter(tags=["health"])
 class Health(StrictModel):
     """The function answers."""
 
-    status: Status
+    status: HealthStatus
     version: str
 
 
@@ -34,16 +36,24 @@ class Component(StrictModel):
     """One thing that the platform stands on; slow is `degraded`."""
 
     name: str
-    status: Status
+    status: HealthStatus
     latency_ms: float
 
 
 class Readiness(StrictModel):
     """The worst of the components is the whole's."""
 
-    status: Status
+    status: HealthStatus
     version: str
     components: list[Component]
+
+
+# The gateway itself answers 503, too, when this function does not.
+_UNHEALTHY: dict[str, Any] = {
+    "model": Readiness,
+    "description": "A component is unhealthy, or the function does not answer",
+    "content": {MEDIA_TYPE: {"schema": PROBLEM_REFERENCE}},
+}
 
 
 @router.get("/v1/health")
@@ -52,7 +62,7 @@ async def read_health(runtime: RuntimeDep) -> Health:
     return Health(status="healthy", version=runtime.settings.version)
 
 
-@router.get("/v1/health/ready", responses={503: {"model": Readiness, "description": "A component is unhealthy"}})
+@router.get("/v1/health/ready", responses={503: _UNHEALTHY})
 async def read_readiness(runtime: RuntimeDep, response: Response) -> Readiness:
     """Tell whether the components answer: 200 while all are at least slow, 503 if one is not."""
     found: dict[str, Component] = {}
@@ -81,7 +91,7 @@ def _checks(runtime: Runtime) -> dict[str, Check]:
 async def _ask(name: str, check: Check) -> Component:
     """Ask one component. A thread that outlives its time is left to its client's own time-out."""
     started = time.perf_counter()
-    status: Status = "unhealthy"
+    status: HealthStatus = "unhealthy"
     try:
         with anyio.fail_after(TIMEOUT_SECONDS):
             await to_thread.run_sync(check, abandon_on_cancel=True)
@@ -95,7 +105,7 @@ async def _ask(name: str, check: Check) -> Component:
     return Component(name=name, status=status, latency_ms=round((time.perf_counter() - started) * 1000, 1))
 
 
-def _worst(components: list[Component]) -> Status:
+def _worst(components: list[Component]) -> HealthStatus:
     statuses = {component.status for component in components}
     if "unhealthy" in statuses:
         return "unhealthy"
