@@ -5,7 +5,7 @@ A ledger entry is written once per settled call and never changed; sums are made
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Literal, Self
 
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
@@ -36,6 +36,14 @@ class LedgerEntry:
     tool_calls: Mapping[str, int] = field(default_factory=dict)
     cost_nanos: int = 0
     end_user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An entry that the table's stream has brought; `sequence` is the record's number, kept as the mark."""
+
+    entry: LedgerEntry
+    sequence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +86,10 @@ class Period:
     first: date
     last: date
 
+    def days(self) -> list[date]:
+        return [self.first + timedelta(days=count) for count in range((self.last - self.first).days + 1)]
 
-def principal_group(principal_id: str) -> Group:
-    """Return the group in which a principal's own usage is summed; `ValueError` if it is no principal's id."""
-    prefix = principal_id.partition("_")[0]
-    if prefix not in _PRINCIPAL_GROUPS:
-        raise ValueError(f"not a principal's id: {principal_id}")
-    return _PRINCIPAL_GROUPS[prefix]
+
+def principal_group(principal_id: str) -> Group | None:
+    """Return the group in which a principal's own usage is summed; None for what is no user, key or client."""
+    return _PRINCIPAL_GROUPS.get(principal_id.partition("_")[0])

@@ -1,0 +1,59 @@
+"""The table's stream: each new ledger entry is added to the sums of its day (`atrium.usage.sums`).
+
+Delivery may repeat, reorder or split a batch; none of it counts an entry twice. What could not be counted is
+reported, so that Lambda brings it again; an entry that cannot be read would be brought in vain, and is logged.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from atrium.bootstrap import Runtime, runtime
+from atrium.kernel.ids import RunId, is_id
+from atrium.storage.changes import Change, read_change
+from atrium.usage.model import Arrival
+from atrium.usage.service import UsageCounter
+from atrium.usage.store import decode_entry, ledger_key
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
+
+logger = Logger(service="usage-stream")
+
+
+def handler(event: dict[str, Any], _context: object) -> PartialItemFailureResponse:
+    """Count a batch; the answer names what to bring again."""
+    return count_changes(runtime(), event)
+
+
+def count_changes(source: Runtime, event: dict[str, Any]) -> PartialItemFailureResponse:
+    """Count a batch over a runtime."""
+    failures = UsageCounter(source.tenant_table).count(read_arrivals(event))
+
+    def settle(record: DynamoDBRecord) -> None:
+        sequence = record.dynamodb.sequence_number if record.dynamodb else None
+        if sequence in failures:
+            raise failures[sequence]
+
+    for error in {id(error): error for error in failures.values()}.values():
+        logger.warning("entries could not be counted", error=type(error).__name__, internal=error.internal)
+    processor = BatchProcessor(EventType.DynamoDBStreams, raise_on_entire_batch_failure=False)
+    return process_partial_response(event=event, record_handler=settle, processor=processor)
+
+
+def read_arrivals(event: Mapping[str, Any]) -> Iterator[Arrival]:
+    """Yield the ledger entries among a batch's changes."""
+    for record in event["Records"]:
+        change = read_change(record)
+        if change is None or change.kind != "INSERT" or not _is_ledger(change):
+            continue
+        try:
+            entry = decode_entry(change.tenant_id, change.item())
+        except (KeyError, TypeError, ValueError):
+            logger.exception("a ledger entry cannot be read", run_id=change.key.sort)
+            continue
+        yield Arrival(entry, change.sequence)
+
+
+def _is_ledger(change: Change) -> bool:
+    return is_id(change.key.sort, "run") and change.key == ledger_key(RunId(change.key.sort))

@@ -1,0 +1,17 @@
+"""The usage function."""
+
+from atrium.bootstrap import RuntimeSource, runtime
+from atrium.http.app import create_app
+from atrium.http.handler import make_handler
+from fastapi import FastAPI
+
+from functions.usage import usage
+
+
+def build(source: RuntimeSource = runtime) -> FastAPI:
+    """Return the application over a runtime."""
+    return create_app(title="Usage", routers=[usage.router], runtime=source)
+
+
+app = build()
+handler = make_handler(app)

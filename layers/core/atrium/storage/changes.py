@@ -1,0 +1,45 @@
+"""Changes of items as the table's stream tells them, relative to their tenant like everything else here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from atrium.kernel.ids import TenantId, is_id
+from atrium.storage.items import from_wire
+from atrium.storage.keys import Key
+
+type ChangeKind = Literal["INSERT", "MODIFY", "REMOVE"]
+
+_TENANT = "TENANT"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One record of the stream. `sequence` is unique; its order means something only within a shard."""
+
+    tenant_id: TenantId
+    key: Key
+    kind: ChangeKind
+    sequence: str
+    image: Mapping[str, Any]
+
+    def item(self) -> dict[str, Any]:
+        """Return the item as the change left it, with its keys; empty after a removal."""
+        return from_wire(self.image)
+
+
+def read_change(record: Mapping[str, Any]) -> Change | None:
+    """Read a record of a stream's event; None for an item that is no tenant's."""
+    change = record["dynamodb"]
+    partition, sort = change["Keys"]["pk"]["S"], change["Keys"]["sk"]["S"]
+    owner, _, rest = partition.partition("#")
+    tenant_id, _, relative = rest.partition("#")
+    if owner != _TENANT or not is_id(tenant_id, "ten"):
+        return None
+    return Change(
+        tenant_id=TenantId(tenant_id),
+        key=Key(relative, sort),
+        kind=record["eventName"],
+        sequence=change["SequenceNumber"],
+        image=change.get("NewImage", {}),
+    )

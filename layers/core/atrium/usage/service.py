@@ -1,0 +1,68 @@
+"""Usage as a caller may see it, and the counting of what the table's stream brings."""
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+
+from atrium.kernel.errors import AtriumError, Unavailable
+from atrium.kernel.ids import TenantId
+from atrium.storage.table import TenantTable
+from atrium.tenants.context import TenantContext
+from atrium.usage.model import Arrival, Figures, Period, SumKey, principal_group
+from atrium.usage.sums import SumStore, split
+
+_ATTEMPTS = 4
+_PAUSE_SECONDS_MAX = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class UsageService:
+    """What one caller may see: the tenant's usage with `admin`, otherwise the caller's own."""
+
+    context: TenantContext
+    sums: SumStore
+
+    def by_day(self, period: Period) -> dict[date, Figures]:
+        """Return the figures of each day of a period that has any, oldest first."""
+        principal = self.context.principal
+        if principal.sees_all:
+            wanted = [SumKey(day, "TOTAL") for day in period.days()]
+        else:
+            group = principal_group(principal.id)
+            wanted = [SumKey(day, group, principal.id) for day in period.days()] if group else []
+        found = self.sums.read(wanted)
+        return {key.day: found[key] for key in wanted if key in found}
+
+
+@dataclass(frozen=True, slots=True)
+class UsageCounter:
+    """Counts arrivals of any tenants. Two that count for one tenant at once may delay each other, no more."""
+
+    table_for: Callable[[TenantId], TenantTable]
+    sleep: Callable[[float], None] = time.sleep
+
+    def count(self, arrivals: Iterable[Arrival]) -> dict[str, AtriumError]:
+        """Count what can be counted; returns the failures by sequence number, to be brought again."""
+        failures: dict[str, AtriumError] = {}
+        ordered = sorted(arrivals, key=lambda arrival: arrival.entry.tenant_id)
+        for tenant_id, group in groupby(ordered, key=lambda arrival: arrival.entry.tenant_id):
+            sums = SumStore(self.table_for(tenant_id))
+            for chunk in split(group):
+                try:
+                    self._count(sums, chunk)
+                except Unavailable as error:
+                    failures |= {arrival.sequence: error for arrival in chunk}
+        return failures
+
+    def _count(self, sums: SumStore, chunk: list[Arrival]) -> None:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return sums.count(chunk)
+            except Unavailable:
+                if attempt == _ATTEMPTS:
+                    raise
+            self.sleep(random.uniform(0, _PAUSE_SECONDS_MAX))  # noqa: S311 - jitter, no secret
+        return None

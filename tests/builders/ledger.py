@@ -1,0 +1,79 @@
+"""Ledger entries, and the records in which the table's stream brings them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId, mint_run_id, mint_session_id
+from atrium.llm.model import Usage
+from atrium.storage.items import to_wire
+from atrium.usage.model import LedgerEntry
+from atrium.usage.store import encode_entry, ledger_key
+
+from tests.builders.gateway import KEY_ID, TENANT_ID
+
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+AGENT_ID = "agt_01k6r5m2x8f3v9q4w7t1y0z5ae"
+USER_ID = "usr_01k6r5m2x8f3v9q4w7t1y0z5af"
+SESSION_ID = mint_session_id(NOON)
+TOKENS = Usage(100, 20, 3, 4)
+
+
+def build_entry(
+    *,
+    at: datetime = NOON,
+    started_at: datetime | None = None,
+    run_id: RunId | None = None,
+    tenant_id: str = TENANT_ID,
+    principal_id: str = KEY_ID,
+    session_id: SessionId = SESSION_ID,
+    model: str = "claude-haiku-5-5",
+    tokens: Usage = TOKENS,
+    tool_calls: dict[str, int] | None = None,
+    cost_nanos: int = 12_345,
+) -> LedgerEntry:
+    """Return an entry of a run that was started, unless it is said otherwise, when it was settled."""
+    return LedgerEntry(
+        run_id=run_id or mint_run_id(started_at or at, session_id),
+        tenant_id=TenantId(tenant_id),
+        at=at,
+        agent_id=AgentId(AGENT_ID),
+        principal_id=principal_id,
+        session_id=session_id,
+        model=model,
+        provider="anthropic",
+        status="succeeded",
+        tokens=tokens,
+        tool_calls=tool_calls or {},
+        cost_nanos=cost_nanos,
+    )
+
+
+def stream_record(entry: LedgerEntry, sequence: int, *, kind: str = "INSERT") -> dict[str, Any]:
+    """Return the record of an entry's writing, as Lambda hands it on."""
+    key = ledger_key(entry.run_id)
+    keys = {"pk": f"TENANT#{entry.tenant_id}#{key.partition}", "sk": key.sort}
+    image = to_wire({**encode_entry(entry), **keys})
+    return table_record(keys["pk"], keys["sk"], sequence, kind=kind, image={} if kind == "REMOVE" else image)
+
+
+def table_record(
+    partition: str, sort: str, sequence: int, *, kind: str = "INSERT", image: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    change: dict[str, Any] = {
+        "ApproximateCreationDateTime": 1_795_255_200,
+        "Keys": {"pk": {"S": partition}, "sk": {"S": sort}},
+        "SequenceNumber": f"{sequence:021}",
+        "SizeBytes": 500,
+        "StreamViewType": "NEW_AND_OLD_IMAGES",
+    }
+    if image:
+        change["NewImage"] = image
+    return {
+        "eventID": f"{sequence:032x}",
+        "eventName": kind,
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": "eu-central-1",
+        "dynamodb": change,
+        "eventSourceARN": "arn:aws:dynamodb:eu-central-1:000000000000:table/atrium/stream/2026-11-21T00:00:00.000",
+    }

@@ -1,0 +1,52 @@
+"""A table in trouble: refusals in the place of DynamoDB's answers, and replies that get lost, at the SDK's door."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from atrium.storage.table import PhysicalTable
+from botocore.exceptions import ReadTimeoutError
+
+type Answer = tuple[SimpleNamespace, dict[str, Any]]
+
+
+@contextmanager
+def refusing(table: PhysicalTable, operation: str, code: str, *, about: str = "") -> Iterator[list[str]]:
+    """Refuse calls of an operation (`TransactWriteItems`) whose body mentions `about`; yields the refused bodies."""
+    refused: list[str] = []
+    answer = {"Error": {"Code": code, "Message": "refused by the test"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+
+    def refuse(params: Mapping[str, Any], **_: object) -> Answer | None:
+        body = params["body"]
+        text = body.decode() if isinstance(body, bytes) else str(body)
+        if about not in text:
+            return None
+        refused.append(text)
+        return SimpleNamespace(status_code=400), answer
+
+    event = f"before-call.dynamodb.{operation}"
+    hook: Any = refuse  # the SDK takes the answer of this hook for DynamoDB's, which its types do not say
+    table.client.meta.events.register(event, hook)
+    try:
+        yield refused
+    finally:
+        table.client.meta.events.unregister(event, hook)
+
+
+@contextmanager
+def losing_reply(table: PhysicalTable, operation: str) -> Iterator[list[str]]:
+    """Lose the first reply of an operation, which has been done; yields what was lost."""
+    lost: list[str] = []
+
+    def lose(**_: object) -> None:
+        if not lost:
+            lost.append(operation)
+            raise ReadTimeoutError(endpoint_url="dynamodb")
+
+    event = f"after-call.dynamodb.{operation}"
+    table.client.meta.events.register(event, lose)
+    try:
+        yield lost
+    finally:
+        table.client.meta.events.unregister(event, lose)

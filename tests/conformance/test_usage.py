@@ -1,0 +1,71 @@
+"""Counting on a table that is exact: processes that deliver the same entries at once, and what counting costs."""
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.usage.model import Arrival
+from atrium.usage.service import UsageCounter
+from atrium.usage.store import LedgerStore
+from atrium.usage.sums import SumStore, contributions, merge
+
+from tests.builders.ledger import USER_ID, build_entry
+from tests.conformance.counting import Deliveries, deliver
+
+pytestmark = pytest.mark.timeout(180)
+
+PROCESSES = 3
+
+
+def settle(table: PhysicalTable, count: int) -> tuple[Arrival, ...]:
+    arrivals = []
+    for number in range(count):
+        entry = replace(build_entry(cost_nanos=number + 1), principal_id=USER_ID if number % 2 else "cli_x")
+        assert LedgerStore(TenantTable(table, entry.tenant_id)).put(entry)
+        arrivals.append(Arrival(entry, f"{number:021}"))
+    return tuple(arrivals)
+
+
+@contextmanager
+def measured_units(table: PhysicalTable) -> Iterator[list[float]]:
+    """Ask for the capacity of each transaction; yields the write units."""
+    units: list[float] = []
+
+    def ask(params: dict[str, Any], **_: object) -> None:
+        params["ReturnConsumedCapacity"] = "TOTAL"
+
+    def note(parsed: dict[str, Any], **_: object) -> None:
+        units.extend(each["CapacityUnits"] for each in parsed.get("ConsumedCapacity", []))
+
+    events = table.client.meta.events
+    events.register("provide-client-params.dynamodb.TransactWriteItems", ask)
+    events.register("after-call.dynamodb.TransactWriteItems", note)
+    yield units
+    events.unregister("provide-client-params.dynamodb.TransactWriteItems", ask)
+    events.unregister("after-call.dynamodb.TransactWriteItems", note)
+
+
+def test_processes_that_deliver_the_same_entries_count_each_once(dynamodb_table: PhysicalTable) -> None:
+    arrivals = settle(dynamodb_table, 60)
+    url = dynamodb_table.client.meta.endpoint_url
+    given = [Deliveries(url, dynamodb_table.name, arrivals, seed) for seed in range(PROCESSES)]
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+        assert sum(pool.map(deliver, given)) > 3 * 2 * 60 / 12
+
+    expected = merge(contributions(arrival.entry) for arrival in arrivals)
+    tenant_id = arrivals[0].entry.tenant_id
+    assert SumStore(TenantTable(dynamodb_table, tenant_id)).read(expected) == expected
+
+
+@pytest.mark.parametrize(("count", "units_max"), [(1, 12), (50, 112)])
+def test_what_counting_costs(dynamodb_table: PhysicalTable, count: int, units_max: int) -> None:
+    arrivals = settle(dynamodb_table, count)
+    with measured_units(dynamodb_table) as units:
+        UsageCounter(lambda tenant_id: TenantTable(dynamodb_table, tenant_id)).count(arrivals)
+    assert len(units) == 1
+    assert sum(units) <= units_max

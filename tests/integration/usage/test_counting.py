@@ -1,0 +1,136 @@
+"""Counting: each entry once, however it is delivered; and a table that fails changes nothing."""
+
+import random
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+import pytest
+from atrium.kernel.errors import Unavailable
+from atrium.kernel.ids import TenantId
+from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.usage.model import Arrival, Figures, LedgerEntry, SumKey
+from atrium.usage.service import UsageCounter
+from atrium.usage.store import LedgerStore
+from atrium.usage.sums import SumStore, contributions, merge
+from botocore.exceptions import ClientError
+
+from tests.builders.gateway import OTHER_TENANT_ID, TENANT_ID
+from tests.builders.ledger import NOON, USER_ID, build_entry
+from tests.builders.refusals import losing_reply, refusing
+
+TOTAL = SumKey(date(2026, 11, 21), "TOTAL")
+
+
+def settle(table: PhysicalTable, entries: Iterable[LedgerEntry]) -> list[Arrival]:
+    """Write entries to the ledger; returns them as the stream would bring them."""
+    arrivals: list[Arrival] = []
+    for entry in entries:
+        assert LedgerStore(TenantTable(table, entry.tenant_id)).put(entry)
+        arrivals.append(Arrival(entry, f"{len(arrivals):021}"))
+    return arrivals
+
+
+def counter(table: PhysicalTable, pauses: list[float] | None = None) -> UsageCounter:
+    heard = pauses if pauses is not None else []
+    return UsageCounter(lambda tenant_id: TenantTable(table, tenant_id), sleep=heard.append)
+
+
+def sums(table: PhysicalTable, tenant_id: str = TENANT_ID) -> SumStore:
+    return SumStore(TenantTable(table, TenantId(tenant_id)))
+
+
+def total(table: PhysicalTable, tenant_id: str = TENANT_ID) -> Figures:
+    return sums(table, tenant_id).read([TOTAL]).get(TOTAL, Figures())
+
+
+def mixed(count: int) -> list[LedgerEntry]:
+    return [
+        build_entry(
+            at=NOON - timedelta(days=number % 3),
+            cost_nanos=number,
+            principal_id=USER_ID if number % 2 else build_entry().principal_id,
+            model="claude-haiku-5-5" if number % 5 else "claude-opus-5-5",
+            tool_calls={f"tool_{number % 4}": number} if number % 4 else None,
+        )
+        for number in range(count)
+    ]
+
+
+def test_sums_are_those_of_the_entries(physical_table: PhysicalTable) -> None:
+    entries = mixed(60)
+    assert counter(physical_table).count(settle(physical_table, entries)) == {}
+
+    expected = merge(contributions(entry) for entry in entries)
+    assert sums(physical_table).read(expected) == expected
+
+
+def test_delivery_again_in_any_order_and_in_other_pieces_counts_nothing_twice(physical_table: PhysicalTable) -> None:
+    entries = mixed(16)
+    arrivals = settle(physical_table, entries)
+    chance = random.Random(7)
+    for _ in range(6):
+        chance.shuffle(arrivals)
+        counter(physical_table).count(arrivals[: chance.randrange(1, 16)])
+    counter(physical_table).count(arrivals)
+    counter(physical_table).count([*arrivals, *arrivals])
+
+    expected = merge(contributions(entry) for entry in entries)
+    assert sums(physical_table).read(expected) == expected
+
+
+def test_tenants_do_not_meet(physical_table: PhysicalTable) -> None:
+    ours, theirs = build_entry(cost_nanos=1), build_entry(tenant_id=OTHER_TENANT_ID, cost_nanos=2)
+    counter(physical_table).count(settle(physical_table, [ours, theirs]))
+
+    assert total(physical_table).cost_nanos == 1
+    assert total(physical_table, OTHER_TENANT_ID).cost_nanos == 2
+
+
+def test_an_entry_that_is_gone_is_not_counted(physical_table: PhysicalTable) -> None:
+    assert counter(physical_table).count([Arrival(build_entry(), "1")]) == {}
+    assert total(physical_table) == Figures()
+
+
+def test_money_is_exact_beyond_the_reach_of_floats(physical_table: PhysicalTable) -> None:
+    entries = [build_entry(cost_nanos=10**17 + 1), build_entry(cost_nanos=10**17 + 2)]
+    counter(physical_table).count(settle(physical_table, entries))
+    assert total(physical_table).cost_nanos == 2 * 10**17 + 3
+
+
+def test_a_table_that_is_busy_is_tried_again_and_then_reported(physical_table: PhysicalTable) -> None:
+    arrivals, pauses = settle(physical_table, [build_entry(), build_entry()]), list[float]()
+    with refusing(physical_table, "TransactWriteItems", "ThrottlingException") as refused:
+        failures = counter(physical_table, pauses).count(arrivals)
+
+    assert {sequence: type(error) for sequence, error in failures.items()} == {
+        arrival.sequence: Unavailable for arrival in arrivals
+    }
+    assert len(refused) == 4
+    assert len(pauses) == 3
+    assert all(0 <= pause <= 0.2 for pause in pauses)
+    assert total(physical_table) == Figures()
+
+
+def test_a_reply_that_was_lost_counts_nothing_twice(physical_table: PhysicalTable) -> None:
+    arrivals = settle(physical_table, mixed(3))
+    with losing_reply(physical_table, "TransactWriteItems") as lost:
+        assert counter(physical_table).count(arrivals) == {}
+
+    assert len(lost) == 1
+    expected = merge(contributions(arrival.entry) for arrival in arrivals)
+    assert sums(physical_table).read(expected) == expected
+
+
+def test_one_tenants_trouble_is_not_anothers(physical_table: PhysicalTable) -> None:
+    arrivals = settle(physical_table, [build_entry(), build_entry(tenant_id=OTHER_TENANT_ID)])
+    with refusing(physical_table, "TransactWriteItems", "ThrottlingException", about=TENANT_ID):
+        failures = counter(physical_table).count(arrivals)
+
+    assert list(failures) == [arrivals[0].sequence]
+    assert total(physical_table, OTHER_TENANT_ID).requests == 1
+
+
+def test_a_defect_is_no_failure_to_be_brought_again(physical_table: PhysicalTable) -> None:
+    arrivals = settle(physical_table, [build_entry()])
+    with refusing(physical_table, "TransactWriteItems", "ValidationException"), pytest.raises(ClientError):
+        counter(physical_table).count(arrivals)

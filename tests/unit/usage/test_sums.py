@@ -1,0 +1,81 @@
+"""What an entry adds to which sums, and how entries are cut into transactions: pure."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+from atrium.usage.model import Arrival, Figures, Period, SumKey, principal_group
+from atrium.usage.sums import OPERATIONS_MAX, OTHER_TOOLS, TOOLS_MAX, contributions, merge, split
+
+from tests.builders.gateway import KEY_ID
+from tests.builders.ledger import AGENT_ID, NOON, SESSION_ID, USER_ID, build_entry
+
+DAY = date(2026, 11, 21)
+WHOLE = Figures(1, 100, 20, 3, 4, 3, 12_345)
+
+
+def test_an_entry_adds_to_the_sums_of_its_groups() -> None:
+    assert contributions(build_entry(tool_calls={"calculator": 2, "now": 1})) == {
+        SumKey(DAY, "TOTAL"): WHOLE,
+        SumKey(DAY, "MODEL", "claude-haiku-5-5"): WHOLE,
+        SumKey(DAY, "AGENT", AGENT_ID): WHOLE,
+        SumKey(DAY, "KEY", KEY_ID): WHOLE,
+        SumKey(DAY, "SESSION", SESSION_ID): WHOLE,
+        SumKey(DAY, "TOOL", "calculator"): Figures(requests=1, tool_calls=2),
+        SumKey(DAY, "TOOL", "now"): Figures(requests=1, tool_calls=1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("principal_id", "group"),
+    [(USER_ID, "USER"), (KEY_ID, "KEY"), ("cli_01k6r5m2x8f3v9q4w7t1y0z5ag", "CLIENT"), ("who", None)],
+)
+def test_the_group_of_a_principal(principal_id: str, group: str | None) -> None:
+    assert principal_group(principal_id) == group
+    found = {key.group for key in contributions(build_entry(principal_id=principal_id))}
+    assert found == {"TOTAL", "MODEL", "AGENT", "SESSION"} | ({group} if group else set())
+
+
+def test_the_day_is_that_of_utc() -> None:
+    evening_in_lima = datetime(2026, 11, 20, 20, 0, tzinfo=timezone(timedelta(hours=-5)))
+    assert {key.day for key in contributions(build_entry(at=evening_in_lima))} == {DAY}
+
+
+def test_tools_beyond_bounds_are_one() -> None:
+    added = contributions(build_entry(tool_calls={f"tool_{number:03}": 2 for number in range(TOOLS_MAX + 30)}))
+    tools = {key.value: figures for key, figures in added.items() if key.group == "TOOL"}
+    assert len(tools) == TOOLS_MAX + 1
+    assert tools[OTHER_TOOLS].tool_calls == 60
+    assert len(added) + 1 <= OPERATIONS_MAX
+
+
+def test_contributions_add_up() -> None:
+    one, other = contributions(build_entry()), contributions(build_entry(cost_nanos=5, at=NOON - timedelta(days=1)))
+    merged = merge([one, one, other])
+    assert merged[SumKey(DAY, "TOTAL")] == Figures(2, 200, 40, 6, 8, 0, 24_690)
+    assert merged[SumKey(date(2026, 11, 20), "TOTAL")].cost_nanos == 5
+
+
+def test_batches_are_cut_where_a_transaction_is_full() -> None:
+    same = [Arrival(build_entry(), str(number)) for number in range(200)]
+    chunks = list(split(same))
+    assert [len(chunk) for chunk in chunks] == [95, 95, 10]
+    assert [arrival.sequence for chunk in chunks for arrival in chunk] == [str(number) for number in range(200)]
+
+    days = [Arrival(build_entry(at=NOON + timedelta(days=number)), str(number)) for number in range(40)]
+    assert [len(chunk) for chunk in split(days)] == [16, 16, 8]
+
+
+def test_an_entry_that_arrives_twice_in_a_batch_is_taken_once() -> None:
+    entry = build_entry()
+    (chunk,) = split([Arrival(entry, "1"), Arrival(entry, "1")])
+    assert len(chunk) == 1
+    assert list(split([])) == []
+
+
+def test_a_period_has_both_its_ends() -> None:
+    assert Period(DAY, DAY).days() == [DAY]
+    assert len(Period(date(2028, 1, 1), date(2028, 12, 31)).days()) == 366
+
+
+def test_times_of_other_zones_are_no_other_entry() -> None:
+    assert contributions(build_entry(at=NOON)).keys() == contributions(build_entry(at=NOON.astimezone(UTC))).keys()
