@@ -46,7 +46,7 @@ class UsageOfDay(UsageFigures):
     day: date
 
 
-class UsageAnswer(StrictModel):
+class UsageReport(StrictModel):
     """Usage of a period of UTC days, both included. `data` has the groups that were asked for."""
 
     first: date = Field(serialization_alias="from")

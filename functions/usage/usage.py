@@ -10,7 +10,7 @@ from atrium.usage.service import UsageService
 from atrium.usage.sums import SumStore
 from fastapi import APIRouter, Query
 
-from functions.usage.models import Day, UsageAnswer
+from functions.usage.models import Day, UsageReport
 
 DAYS_MAX = 366
 
@@ -24,14 +24,14 @@ def read_usage(
     first: Annotated[Day | None, Query(alias="from", description="First UTC day; the month's first by default")] = None,
     last: Annotated[Day | None, Query(alias="to", description="Last UTC day, included; today by default")] = None,
     group_by: Annotated[Literal["day"] | None, Query(description="What the rows of `data` are")] = None,
-) -> UsageAnswer:
+) -> UsageReport:
     """Return what was used and what it cost: your own, or with `admin` all of the tenant's.
 
     A call counts on the day on which it ended, some seconds later.
     """
     period = choose_period(first, last, today=runtime.clock().astimezone(UTC).date())
     days = UsageService(tenant, SumStore(runtime.tenant_table(tenant.tenant_id))).by_day(period)
-    return UsageAnswer.render(period.first, period.last, days, with_days=group_by == "day")
+    return UsageReport.render(period.first, period.last, days, with_days=group_by == "day")
 
 
 def choose_period(first: date | None, last: date | None, *, today: date) -> Period:
