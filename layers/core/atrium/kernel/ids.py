@@ -5,7 +5,7 @@ Minted here and nowhere else. An id that comes from outside is parsed, never tru
 
 import re
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NewType
 
 TenantId = NewType("TenantId", str)
@@ -21,6 +21,8 @@ _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 ULID_PATTERN = _ULID.pattern
 ULID_LENGTH = 26
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def encode_ulid(raw: bytes) -> str:
@@ -40,7 +42,7 @@ def decode_ulid(text: str) -> bytes:
 
 
 def _mint(prefix: str, now: datetime) -> str:
-    milliseconds = int(now.timestamp() * 1000)
+    milliseconds = (now - _EPOCH) // _MILLISECOND  # exact: a float of seconds loses the last millisecond
     return f"{prefix}_{encode_ulid(milliseconds.to_bytes(6) + secrets.token_bytes(10))}"
 
 
@@ -97,4 +99,7 @@ def own_ulid(typed_id: str) -> str:
 def read_time(typed_id: str) -> datetime:
     """Return when an id was minted, to the millisecond; `ValueError` if it is not an id."""
     raw = decode_ulid(own_ulid(typed_id))
-    return datetime.fromtimestamp(int.from_bytes(raw[:6]) / 1000, UTC)
+    try:
+        return _EPOCH + int.from_bytes(raw[:6]) * _MILLISECOND
+    except OverflowError as error:
+        raise ValueError("minted in no year that there is") from error
