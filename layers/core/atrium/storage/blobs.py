@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from atrium.kernel.ids import TenantId
+from botocore.exceptions import ClientError
+
+from atrium.kernel.ids import TenantId, is_id
 from atrium.storage.failures import translated
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 INLINE_BYTES_MAX = 32_000
+
+
+class BlobGone(Exception):
+    """There is no such blob; what referred to it is being removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,8 @@ class TenantBlobs:
     """One tenant's blobs; a reference is relative, so it cannot lead to another tenant's."""
 
     def __init__(self, bucket: Bucket, tenant_id: TenantId) -> None:
+        if not is_id(tenant_id, "ten"):
+            raise ValueError("not a tenant's id")
         self._bucket = bucket
         self._prefix = f"tenants/{tenant_id}/"
 
@@ -37,8 +45,15 @@ class TenantBlobs:
             )
 
     def get(self, reference: str) -> bytes:
-        with translated():
-            return self._bucket.client.get_object(Bucket=self._bucket.name, Key=self._path(reference))["Body"].read()
+        """Return content; `BlobGone` if there is none."""
+        path = self._path(reference)
+        try:
+            with translated():
+                return self._bucket.client.get_object(Bucket=self._bucket.name, Key=path)["Body"].read()
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+                raise BlobGone(reference) from error
+            raise
 
     def delete(self, reference: str) -> None:
         """Remove content; one that is gone already is no error."""

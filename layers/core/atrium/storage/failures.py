@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.storage.items import from_wire
@@ -14,6 +14,8 @@ _PASSING = frozenset({
     "RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable", "SlowDown", "ThrottlingException",
     "TransactionConflictException", "TransactionInProgressException",
 })  # fmt: skip
+
+_PASSING_REASONS = frozenset({"ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"})
 
 
 class TransactionRefused(Exception):
@@ -39,6 +41,8 @@ def translated() -> Iterator[None]:
         if code in _PASSING:
             raise Unavailable(internal=f"storage answered {code}", retry_after_seconds=1) from error
         raise
+    except ParamValidationError:
+        raise
     except BotoCoreError as error:
         raise Unavailable(internal=f"storage: {type(error).__name__}", retry_after_seconds=1) from error
 
@@ -48,5 +52,5 @@ def _raise_transaction(error: ClientError) -> None:
     failed = frozenset(at for at, code in enumerate(reasons) if code == "ConditionalCheckFailed")
     if failed:
         raise TransactionRefused(failed) from error
-    if any(code != "None" for code in reasons):
+    if any(code in _PASSING_REASONS for code in reasons):
         raise Unavailable(internal=f"transaction: {reasons}", retry_after_seconds=1) from error
