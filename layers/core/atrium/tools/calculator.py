@@ -1,28 +1,26 @@
-"""Exact arithmetic for models that cannot count: decimal, bounded in digits, parsed and never evaluated as code."""
+"""Arithmetic for models that cannot count: decimal, to 50 digits, bounded, and never evaluated as code.
 
-import ast
-import operator
-from collections.abc import Callable
-from decimal import Context, Decimal, DecimalException, DivisionByZero, InvalidOperation, Overflow
+sum     = product (("+" | "-") product)*
+product = sign (("*" | "/" | "//" | "%") sign)*
+sign    = ("+" | "-") sign | power
+power   = atom ("**" sign)?                     "^" means "**"
+atom    = number | "(" sum ")"
+"""
+
+import re
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from atrium.tools.model import Tool, ToolContext, ToolRetry
 
-_DIGITS = 50
+DIGITS = 50
 _EXPONENT_MAX = 1_000
-_CONTEXT = Context(prec=_DIGITS, Emax=9_999, Emin=-9_999, traps=[DivisionByZero, InvalidOperation, Overflow])
-
-_BINARY: dict[type[ast.operator], Callable[[Decimal, Decimal], Decimal]] = {
-    ast.Add: _CONTEXT.add,
-    ast.Sub: _CONTEXT.subtract,
-    ast.Mult: _CONTEXT.multiply,
-    ast.Div: _CONTEXT.divide,
-    ast.FloorDiv: lambda left, right: (left / right).to_integral_value("ROUND_FLOOR", _CONTEXT),
-    ast.Mod: lambda left, right: left - right * (left / right).to_integral_value("ROUND_FLOOR", _CONTEXT),
-}
-_UNARY: dict[type[ast.unaryop], Callable[[Decimal], Decimal]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
+_NESTING_MAX = 50
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?)|(?P<sign>\*\*|//|[-+*/%^()]))"
+)
 
 
 class CalculatorArguments(BaseModel):
@@ -40,50 +38,139 @@ class CalculatorArguments(BaseModel):
     ]
 
 
-def evaluate(expression: str) -> Decimal:
-    """Return the value, to 50 digits; `ToolRetry` says what is wrong with the expression."""
+def evaluate(expression: str) -> tuple[Decimal, bool]:
+    """Return the value and whether it is exact; `ToolRetry` says what is wrong with the expression."""
+    context = Context(prec=DIGITS, Emax=9_999, Emin=-9_999, traps=[InvalidOperation, Overflow])
     try:
-        tree = ast.parse(expression.replace("^", "**").strip(), mode="eval")
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise ToolRetry("that is not an arithmetic expression") from error
-    try:
-        return _value(tree.body)
-    except DivisionByZero as error:
-        raise ToolRetry("division by zero") from error
-    except (DecimalException, RecursionError) as error:
-        raise ToolRetry("the result is out of range") from error
+        value = _Reader(_tokens(expression), context).read()
+    except DecimalException as error:
+        raise ToolRetry("the result is not defined, or out of range") from error
+    return value, not context.flags[Inexact]
 
 
-def _value(node: ast.expr) -> Decimal:
-    match node:
-        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
-            return _CONTEXT.create_decimal(str(number))
-        case ast.UnaryOp(op=sign, operand=inner) if type(sign) in _UNARY:
-            return _UNARY[type(sign)](_value(inner))
-        case ast.BinOp(left=base, op=ast.Pow(), right=exponent):
-            return _power(_value(base), _value(exponent))
-        case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _BINARY:
-            return _BINARY[type(sign)](_value(left), _value(right))
-        case _:
+def _tokens(expression: str) -> list[str]:
+    tokens: list[str] = []
+    at, text = 0, expression.rstrip()
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if found is None:
             raise ToolRetry("only numbers, + - * / // % ** and parentheses are understood")
+        tokens.append(found["number"] or found["sign"].replace("^", "**"))
+        at = found.end()
+    return tokens
 
 
-def _power(base: Decimal, exponent: Decimal) -> Decimal:
-    if abs(exponent) > _EXPONENT_MAX:
-        raise ToolRetry(f"exponents go up to {_EXPONENT_MAX}")
-    return _CONTEXT.power(base, exponent)
+class _Reader:
+    """Reads an expression from left to right and computes on the way."""
+
+    def __init__(self, tokens: list[str], context: Context) -> None:
+        self._tokens, self._context = [*tokens, ""], context
+        self._at = self._depth = 0
+
+    def read(self) -> Decimal:
+        value = self._sum()
+        if self._next():
+            raise ToolRetry("that is not an arithmetic expression")
+        return value
+
+    def _next(self) -> str:
+        return self._tokens[self._at]
+
+    def _take(self, *tokens: str) -> str:
+        """Return the next token if it is one of these, and go on; otherwise nothing."""
+        found = self._next()
+        if found not in tokens:
+            return ""
+        self._at += 1
+        return found
+
+    def _sum(self) -> Decimal:
+        value = self._product()
+        while sign := self._take("+", "-"):
+            other = self._product()
+            value = self._context.add(value, other) if sign == "+" else self._context.subtract(value, other)
+        return value
+
+    def _product(self) -> Decimal:
+        value = self._sign()
+        while sign := self._take("*", "/", "//", "%"):
+            other = self._sign()
+            if sign != "*" and not other:
+                raise ToolRetry("division by zero")
+            match sign:
+                case "*":
+                    value = self._context.multiply(value, other)
+                case "/":
+                    value = self._context.divide(value, other)
+                case "//":
+                    value = self._floor(value, other)
+                case _:
+                    value = self._modulo(value, other)
+        return value
+
+    def _sign(self) -> Decimal:
+        self._depth += 1
+        if self._depth > _NESTING_MAX:
+            raise ToolRetry(f"nested deeper than {_NESTING_MAX} levels")
+        if self._take("-"):
+            value = self._context.minus(self._sign())
+        elif self._take("+"):
+            value = self._sign()
+        else:
+            value = self._power()
+        self._depth -= 1
+        return value
+
+    def _power(self) -> Decimal:
+        base = self._atom()
+        if not self._take("**"):
+            return base
+        exponent = self._sign()
+        if abs(exponent) > _EXPONENT_MAX:
+            raise ToolRetry(f"exponents go up to {_EXPONENT_MAX}")
+        if not base and exponent < 0:
+            raise ToolRetry("division by zero")
+        return self._context.power(base, exponent)
+
+    def _atom(self) -> Decimal:
+        token = self._next()
+        if self._take("("):
+            value = self._sum()
+            if not self._take(")"):
+                raise ToolRetry("a parenthesis is not closed")
+            return value
+        if not token or not (token[0].isdigit() or token[0] == "."):
+            raise ToolRetry("that is not an arithmetic expression")
+        self._at += 1
+        return self._context.create_decimal(token)
+
+    def _floor(self, left: Decimal, right: Decimal) -> Decimal:
+        """Divide and round down, as `//` does in Python: the remainder has the divisor's sign."""
+        quotient = self._context.divide_int(left, right)
+        crosses = self._context.remainder(left, right) and left.is_signed() != right.is_signed()
+        return self._context.subtract(quotient, Decimal(1)) if crosses else quotient
+
+    def _modulo(self, left: Decimal, right: Decimal) -> Decimal:
+        rest = self._context.remainder(left, right)
+        return self._context.add(rest, right) if rest and left.is_signed() != right.is_signed() else rest
+
+
+def render(value: Decimal) -> str:
+    """Return the number as people write it: whole numbers and short fractions without an exponent."""
+    if not value:
+        return "0"
+    plain = value.normalize(Context(prec=DIGITS))
+    return f"{plain:f}" if -DIGITS <= plain.adjusted() < DIGITS else str(plain)
 
 
 def _run(arguments: CalculatorArguments, _: ToolContext) -> str:
-    value = evaluate(arguments.expression)
-    if value == value.to_integral_value() and abs(value) < Decimal(10) ** _DIGITS:
-        return f"{value:f}".split(".", maxsplit=1)[0]
-    return str(_CONTEXT.normalize(value))
+    value, exact = evaluate(arguments.expression)
+    return render(value) if exact else f"{render(value)} (rounded to {DIGITS} digits)"
 
 
 CALCULATOR = Tool(
     name="calculator",
-    description="Compute an arithmetic expression exactly.",
+    description=f"Compute an arithmetic expression exactly, or to {DIGITS} digits where that is not possible.",
     category="math",
     arguments=CalculatorArguments,
     run=_run,

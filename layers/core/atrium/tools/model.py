@@ -6,11 +6,11 @@ A tool fails in two ways, by what the model should do: `ToolRetry` (the argument
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from atrium.kernel.clock import Clock
 from atrium.kernel.ids import TenantId
 
 type EffectClass = Literal["pure", "idempotent", "effectful"]
@@ -31,7 +31,7 @@ class ToolContext:
 
     tenant_id: TenantId
     run_id: str
-    now: datetime
+    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)

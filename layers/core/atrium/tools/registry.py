@@ -1,8 +1,9 @@
 """Which tools there are, and calling one of them for a model: bounded, and always with an answer."""
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +15,8 @@ from atrium.tools.model import Tool, ToolContext, ToolRefusal, ToolRetry
 
 BUILT_IN: tuple[Tool[Any], ...] = (CALCULATOR, CURRENT_TIME)
 RESULT_CHARACTERS_MAX = 50_000
+_CUT = "\n[cut: the result was longer]"
+_NAME_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +50,38 @@ class ToolRegistry:
         return tuple(ToolSchema(tool.name, tool.description, tool.input_schema()) for tool in self._tools.values())
 
     def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
-        """Run one call within the tool's time; whatever happens becomes an answer."""
+        """Run one call within the tool's time; whatever happens becomes an answer.
+
+        A tool that does not end is no longer waited for, but cannot be stopped: its thread lives on.
+        """
         tool = self._tools.get(name)
         if tool is None:
-            return ToolAnswer(f"There is no tool named {name}.", is_error=True)
-        pool = ThreadPoolExecutor(1, thread_name_prefix=f"tool-{name}")
+            return ToolAnswer(f"There is no tool named {name[:_NAME_SHOWN]}.", is_error=True)
+        answers: SimpleQueue[ToolAnswer] = SimpleQueue()
+        work = Thread(
+            target=lambda: answers.put(_answer(tool, arguments, context)), name=f"tool-{tool.name}", daemon=True
+        )
+        work.start()
         try:
-            return _bounded(pool, tool, arguments, context)
-        finally:
-            pool.shutdown(wait=False)
+            return answers.get(timeout=tool.timeout_seconds)
+        except Empty:
+            return ToolAnswer(f"The tool did not answer within {tool.timeout_seconds} s.", is_error=True)
 
 
-def _bounded(
-    pool: ThreadPoolExecutor, tool: Tool[Any], arguments: Mapping[str, Any], context: ToolContext
-) -> ToolAnswer:
+def _answer(tool: Tool[Any], arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
     try:
-        content = pool.submit(tool.call, arguments, context).result(tool.timeout_seconds)
+        content = tool.call(arguments, context)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        return ToolAnswer(f"The arguments do not fit: {problems}", is_error=True)
+        return ToolAnswer(_bounded(f"The arguments do not fit: {problems}"), is_error=True)
     except (ToolRetry, ToolRefusal) as error:
-        return ToolAnswer(str(error), is_error=True)
-    except TimeoutError:
-        return ToolAnswer(f"The tool did not answer within {tool.timeout_seconds} s.", is_error=True)
+        return ToolAnswer(_bounded(str(error)), is_error=True)
     except Exception as error:  # noqa: BLE001 - a defect of one tool must not lose the turn
         return ToolAnswer("The tool failed.", is_error=True, defect=error)
-    return ToolAnswer(content[:RESULT_CHARACTERS_MAX], is_error=False)
+    return ToolAnswer(_bounded(content), is_error=False)
+
+
+def _bounded(content: str) -> str:
+    if len(content) <= RESULT_CHARACTERS_MAX:
+        return content
+    return content[: RESULT_CHARACTERS_MAX - len(_CUT)] + _CUT
