@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from atrium.kernel.clock import Clock, epoch_seconds
+from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import RunId
 from atrium.runs.model import RunEvent
 from atrium.runs.payload import decode_events, encode_events, load_payload, store_payload
@@ -20,7 +21,7 @@ from atrium.storage.writes import ANY, Put
 
 FLUSH_SECONDS = 2.0
 KEPT_DAYS = 7
-_BATCH_EVENTS_MAX = 400
+BATCH_EVENTS_MAX = 400
 
 
 @dataclass(slots=True)
@@ -35,17 +36,22 @@ class EventLog:
     pending: list[RunEvent] = field(default_factory=list)
 
     def append(self, event: RunEvent) -> None:
-        """Take one event; it is stored at once, with the pending ones, when a flush is due."""
-        self.pending.append(event)
-        age = (self.clock() - self.flushed_at).total_seconds()
-        if age >= FLUSH_SECONDS or len(self.pending) >= _BATCH_EVENTS_MAX:
-            self.flush()
+        """Take one event; it is stored at once, with the pending ones, when a flush is due.
 
-    def flush(self) -> None:
-        """Store what is pending. The same batch again overwrites itself."""
-        if not self.pending:
-            return
+        A table that refuses now does not end the turn: the events stay pending until the next flush, or the end.
+        """
+        self.pending.append(event)
         now = self.clock()
+        age = (now - self.flushed_at).total_seconds()
+        if age < FLUSH_SECONDS and len(self.pending) % BATCH_EVENTS_MAX:
+            return
+        try:
+            self.flush(now)
+        except Unavailable:
+            self.flushed_at = now
+
+    def flush(self, now: datetime) -> None:
+        """Store what is pending as one batch; one that was stored but not confirmed is stored again within the next."""
         last = self.pending[-1].sequence
         item = store_payload(self.blobs, "events", f"runs/{self.run_id}/events/{last}", encode_events(self.pending))
         item |= {"last": last, "ttl": epoch_seconds(now + timedelta(days=KEPT_DAYS))}
@@ -61,7 +67,7 @@ class EventLog:
 
 
 def read_stored(table: TenantTable, blobs: TenantBlobs, run_id: RunId, *, after: int) -> Iterator[RunEvent]:
-    """Yield the stored events whose sequence is greater than `after`, in order."""
+    """Yield the stored events whose sequence is greater than `after`, in order, each once (batches may overlap)."""
     first = keys.events(run_id, after)
     position = None
     while True:
@@ -69,6 +75,7 @@ def read_stored(table: TenantTable, blobs: TenantBlobs, run_id: RunId, *, after:
         for item in page.items:
             for event in decode_events(load_payload(blobs, "events", item)):
                 if event.sequence > after:
+                    after = event.sequence
                     yield event
         position = page.position
         if position is None:

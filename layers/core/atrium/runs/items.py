@@ -45,6 +45,24 @@ def outcome_content(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def closing_attributes(outcome: Outcome, at: datetime) -> dict[str, Any]:
+    """Return what an ended run's item says of its end, but the outcome's content."""
+    error = outcome.error
+    return {
+        "status": outcome.status,
+        "stop_reason": outcome.stop_reason,
+        "spend": spend_attribute(outcome.spend),
+        "last_sequence": outcome.last_sequence,
+        "iterations": outcome.iterations,
+        "degraded": outcome.degraded or None,
+        "swept": outcome.swept or None,
+        "mark": outcome.mark,
+        "ended_at": format_time(at),
+        "error_code": error.code if error else None,
+        "error_detail": error.detail if error else None,
+    }
+
+
 def spend_attribute(spend: Spend) -> dict[str, Any]:
     tokens = spend.tokens
     return {
@@ -99,4 +117,6 @@ def _read_outcome(item: Mapping[str, Any], blobs: TenantBlobs) -> Outcome | None
         iterations=item.get("iterations", 0),
         error=RunError(item["error_code"], item["error_detail"]) if "error_code" in item else None,
         degraded=bool(item.get("degraded")),
+        swept=bool(item.get("swept")),
+        mark=item.get("mark", ""),
     )

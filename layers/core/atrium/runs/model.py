@@ -7,8 +7,10 @@ produced. Whoever makes that write (the worker, or the sweeper after it) decides
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from secrets import token_hex
 from typing import Any, Literal
 
+from atrium.kernel.clock import epoch_seconds
 from atrium.kernel.ids import AgentId, MessageId, RunId, SessionId, session_of
 from atrium.llm.model import Block, Text, Usage
 
@@ -66,7 +68,11 @@ class RunEvent:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. `tail` holds the events that were not yet stored in batches of their own."""
+    """How a run ended. `tail` holds the events that were not yet stored in batches of their own.
+
+    `swept` outcomes are made for a worker that died: its client may have seen more than was stored. `mark` tells
+    one outcome from another, so that a commit that is repeated recognises itself.
+    """
 
     status: RunStatus
     stop_reason: str | None
@@ -77,6 +83,8 @@ class Outcome:
     iterations: int = 0
     error: RunError | None = None
     degraded: bool = False
+    swept: bool = False
+    mark: str = field(default_factory=lambda: token_hex(8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,8 @@ class Run:
         return (self.question, *(self.outcome.messages if self.outcome else ()))
 
     def lease_is_over(self, now: datetime) -> bool:
-        return self.lease_until is not None and self.lease_until < now
+        """Tell whether the worker has not been heard of in time; leases count in whole seconds, as stored."""
+        return self.lease_until is not None and epoch_seconds(self.lease_until) < epoch_seconds(now)
 
     def ended(self, outcome: Outcome, at: datetime) -> "Run":
         """Return this run as the outcome leaves it."""

@@ -10,42 +10,52 @@ from collections.abc import Mapping
 from typing import Any
 
 from atrium.kernel.clock import format_time, parse_time
+from atrium.kernel.crypto import sha256_hex
 from atrium.kernel.ids import MessageId
 from atrium.runs.blocks import decode_blocks, encode_blocks
 from atrium.runs.model import Message, RunEvent
 from atrium.storage.blobs import INLINE_BYTES_MAX, TenantBlobs
 
 _EXCERPT_CHARACTERS = 500
-_SURROGATES = "surrogatepass"  # JSON may hold half a pair; what came in goes out
+_HASH_CHARACTERS = 16
+_REFERENCE = "_ref"
+_HALF_PAIRS = "replace"  # a model's JSON may hold half of a surrogate pair, which no answer of ours could carry
 
 
 def pack(content: object) -> bytes:
-    return zlib.compress(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", _SURROGATES))
+    return zlib.compress(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", _HALF_PAIRS))
 
 
 def unpack(raw: bytes) -> Any:
-    return json.loads(zlib.decompress(raw).decode("utf-8", _SURROGATES))
+    return json.loads(zlib.decompress(raw))
 
 
 def store_payload(blobs: TenantBlobs, name: str, reference: str, content: object) -> dict[str, Any]:
     """Return the attributes that hold the content under `name`; large content is put to S3 first.
 
-    The same reference is written again by a retry, with the same content.
+    The reference ends with the content's hash: a retry writes the same blob again, and two who write different
+    content for one item (a worker and the sweeper) never replace each other's.
     """
     raw = pack(content)
     if len(raw) <= INLINE_BYTES_MAX:
         return {name: raw}
+    reference = f"{reference}-{sha256_hex(raw)[:_HASH_CHARACTERS]}"
     blobs.put(reference, raw, content_type="application/zlib")
-    return {f"{name}_ref": reference, f"{name}_excerpt": json.dumps(content)[:_EXCERPT_CHARACTERS]}
+    return {f"{name}{_REFERENCE}": reference, f"{name}_excerpt": json.dumps(content)[:_EXCERPT_CHARACTERS]}
 
 
 def load_payload(blobs: TenantBlobs, name: str, item: Mapping[str, Any]) -> Any:
-    """Return the content that `store_payload` put away, or None where there is none."""
+    """Return the content that `store_payload` put away, or None where there is none; `BlobGone` while it is removed."""
     if name in item:
         return unpack(item[name])
-    if f"{name}_ref" in item:
-        return unpack(blobs.get(item[f"{name}_ref"]))
+    if f"{name}{_REFERENCE}" in item:
+        return unpack(blobs.get(item[f"{name}{_REFERENCE}"]))
     return None
+
+
+def references(item: Mapping[str, Any]) -> list[str]:
+    """Return the blobs that an item refers to."""
+    return [value for attribute, value in item.items() if attribute.endswith(_REFERENCE)]
 
 
 def encode_message(message: Message) -> dict[str, Any]:

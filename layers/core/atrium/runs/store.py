@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from atrium.kernel.clock import epoch_seconds, format_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import RunId, SessionId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.runs.items import (
+    closing_attributes,
     opening_attributes,
     outcome_content,
     question_content,
@@ -15,12 +17,17 @@ from atrium.runs.items import (
     spend_attribute,
 )
 from atrium.runs.model import LEASE_SECONDS, Outcome, Run, Spend
-from atrium.runs.payload import store_payload
+from atrium.runs.payload import references, store_payload
 from atrium.storage import keys
-from atrium.storage.blobs import TenantBlobs
+from atrium.storage.blobs import BlobGone, TenantBlobs
 from atrium.storage.queries import Query
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import EXISTS, NEW, Put, Update
+
+_OPEN = "#status = :running"
+_WORKERS = _OPEN + " AND attribute_not_exists(#swept_by)"
+_SWEEPERS = _OPEN + " AND attribute_exists(#swept_by)"
+_RUNNING = {"running": "running"}
 
 
 class LeaseLost(Exception):
@@ -42,19 +49,16 @@ class RunStore:
 
     def get(self, run_id: RunId) -> Run | None:
         item = self.table.get(keys.run(run_id))
-        return read_run(item, self.blobs) if item else None
+        return self._read(item) if item else None
 
     def renew(self, run_id: RunId, *, now: datetime, spend: Spend) -> bool:
         """Extend the lease, note what was used so far, and tell whether cancellation was asked for.
 
-        `LeaseLost` when the run has ended otherwise.
+        `LeaseLost` when the run has ended otherwise, or is being ended by the sweeper.
         """
-        values = {
-            "lease": epoch_seconds(now + timedelta(seconds=LEASE_SECONDS)),
-            "spend": spend_attribute(spend),
-            "running": "running",
-        }
-        update = Update(keys.run(run_id), "SET #lease = :lease, #spend = :spend", "#status = :running", values)
+        lease = epoch_seconds(now + timedelta(seconds=LEASE_SECONDS))
+        values = {**_RUNNING, "lease": lease, "spend": spend_attribute(spend)}
+        update = Update(keys.run(run_id), "SET #lease = :lease, #spend = :spend", _WORKERS, values)
         try:
             item = self.table.write(update)
         except ConditionFailed as error:
@@ -62,9 +66,9 @@ class RunStore:
         return bool(item.get("cancel"))
 
     def is_cancelled(self, run_id: RunId) -> bool:
-        """Tell whether cancellation was asked for, by one read; `LeaseLost` when the run has ended."""
+        """Tell whether cancellation was asked for, by one read; `LeaseLost` as in `renew`."""
         item = self.table.get(keys.run(run_id))
-        if item is None or item["status"] != "running":
+        if item is None or item["status"] != "running" or "swept_by" in item:
             raise LeaseLost
         return bool(item.get("cancel"))
 
@@ -72,35 +76,41 @@ class RunStore:
         """Mark an open run for its worker to stop; an ended one stays as it is. Returns the run, None if unknown."""
         update = Update(keys.run(run_id), "SET #cancel = :yes", EXISTS + " AND attribute_exists(#lease)", {"yes": True})
         try:
-            return read_run(self.table.write(update), self.blobs)
+            return self._read(self.table.write(update))
         except ConditionFailed:
             return self.get(run_id)
 
-    def end(self, run_id: RunId, outcome: Outcome, *, at: datetime, lapsed_before: datetime | None = None) -> bool:
-        """Commit how a run ended, once. False when it had ended already, or (for the sweeper, which passes
-        `lapsed_before`) when its lease is alive after all."""
-        attributes = {
-            "status": outcome.status,
-            "stop_reason": outcome.stop_reason,
-            "spend": spend_attribute(outcome.spend),
-            "last_sequence": outcome.last_sequence,
-            "iterations": outcome.iterations,
-            "degraded": outcome.degraded or None,
-            "ended_at": format_time(at),
-            "error_code": outcome.error.code if outcome.error else None,
-            "error_detail": outcome.error.detail if outcome.error else None,
-        } | store_payload(self.blobs, "outcome", f"runs/{run_id}/outcome", outcome_content(outcome))
-        present = {name: value for name, value in attributes.items() if value is not None}
-        condition, values = "#status = :running", {**present, "running": "running"}
-        if lapsed_before is not None:
-            condition += " AND #lease < :lapsed"
-            values["lapsed"] = epoch_seconds(lapsed_before)
-        assignments = ", ".join(f"#{name} = :{name}" for name in present)
-        expression = f"SET {assignments} REMOVE #sweep_pk, #sweep_sk, #lease"
+    def take_over(self, run_id: RunId, *, now: datetime) -> Run | None:
+        """Take a run from a worker whose lease is over, so that it can neither renew nor end it any more.
+
+        Returns the run as it is then, None if its worker lives or it has ended. Repeating is safe, also by another.
+        """
+        values = {**_RUNNING, "now": epoch_seconds(now), "at": format_time(now)}
+        condition = f"{_OPEN} AND #lease < :now"
         try:
-            self.table.write(Update(keys.run(run_id), expression, condition, values))
+            return self._read(self.table.write(Update(keys.run(run_id), "SET #swept_by = :at", condition, values)))
+        except ConditionFailed:
+            return None
+
+    def end(self, run_id: RunId, outcome: Outcome, *, at: datetime) -> bool:
+        """Commit how a run ended, once. False when another has ended it, or has the right to.
+
+        The worker's outcome needs a run that nobody took over; a swept outcome one that was.
+        """
+        content = store_payload(self.blobs, "outcome", f"runs/{run_id}/outcome", outcome_content(outcome))
+        attributes = closing_attributes(outcome, at) | content
+        present = {name: value for name, value in attributes.items() if value is not None}
+        assignments = ", ".join(f"#{name} = :{name}" for name in present)
+        expression = f"SET {assignments} REMOVE #sweep_pk, #sweep_sk, #lease, #swept_by"
+        condition = _SWEEPERS if outcome.swept else _WORKERS
+        try:
+            self.table.write(Update(keys.run(run_id), expression, condition, {**present, **_RUNNING}))
         except ConditionFailed as error:
-            return _is_ours(error, present["ended_at"], outcome)
+            if error.item and error.item.get("mark") == outcome.mark:
+                return True  # our own write, whose reply was lost
+            for reference in references(content):
+                self.blobs.delete(reference)
+            return False
         return True
 
     def list_by_owner(self, owner: str, page: PageRequest) -> Page[Run]:
@@ -120,17 +130,19 @@ class RunStore:
             limit=page.limit,
             position=page.position,
         )
-        return self.table.query(query).map(self._read)
+        return self._readable(self.table.query(query))
 
     def _list(self, query: Query, page: PageRequest) -> Page[Run]:
         full = Query(query.partition, index=query.index, newest_first=True, limit=page.limit, position=page.position)
-        return self.table.fetch(full).map(self._read)
+        return self._readable(self.table.fetch(full))
 
-    def _read(self, item: dict[str, object]) -> Run:
-        return read_run(item, self.blobs)
+    def _readable(self, page: Page[dict[str, Any]]) -> Page[Run]:
+        runs = [self._read(item) for item in page.items]
+        return Page([run for run in runs if run is not None], page.position)
 
-
-def _is_ours(error: ConditionFailed, ended_at: str, outcome: Outcome) -> bool:
-    """Recognise a write of ours whose first reply was lost and that the SDK sent again."""
-    item = error.item or {}
-    return item.get("ended_at") == ended_at and item.get("last_sequence") == outcome.last_sequence
+    def _read(self, item: dict[str, Any]) -> Run | None:
+        """Return the run, None where its blobs are gone already because its session is being deleted."""
+        try:
+            return read_run(item, self.blobs)
+        except BlobGone:
+            return None
