@@ -18,7 +18,10 @@ class LiveTurn:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A conversation. `owner` is the principal that made it; `turn_count` counts user messages."""
+    """A conversation. `owner` is the principal that made it; `turn_count` counts user messages.
+
+    One that `is_deleted` is there only until all that belongs to it is removed; nobody is shown it.
+    """
 
     id: SessionId
     owner: str
@@ -33,6 +36,7 @@ class Session:
     last_active_at: datetime
     turn: LiveTurn | None = None
     last_run_ulid: str = ""
+    is_deleted: bool = False
 
     @property
     def user_id(self) -> str | None:

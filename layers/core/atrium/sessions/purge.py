@@ -1,34 +1,46 @@
-"""Removing what belongs to a session: runs, their events, their blobs. Safe to repeat from the start."""
+"""Removing what belongs to a session: runs, their events, their blobs. Safe to repeat from the start.
+
+Blobs go before the item that names them, and events before their run, so that what a crash leaves is still found.
+"""
 
 from typing import Any
 
 from atrium.kernel.ids import RunId, SessionId
+from atrium.runs.payload import references
 from atrium.runs.store import RunStore
 from atrium.storage import keys
 from atrium.storage.keys import Key
 from atrium.storage.queries import Query
 
-_REFERENCES = ("question_ref", "outcome_ref", "events_ref")
 _PAGE = 50
 
 
 def purge_runs(runs: RunStore, session_id: SessionId) -> None:
-    """Delete a session's runs, each after its events; what a crash leaves, the next call removes."""
+    """Delete a session's runs with all that belongs to them."""
     partition = keys.session(session_id).partition
     while found := runs.table.query(Query(partition, prefix="RUN#", limit=_PAGE)).items:
         for item in found:
-            _purge_partition(runs, keys.events(RunId(item["id"]), 0).partition)
+            _purge_events(runs, RunId(item["id"]))
         _remove(runs, partition, found)
 
 
-def _purge_partition(runs: RunStore, partition: str) -> None:
+def purge_run(runs: RunStore, run_id: RunId) -> None:
+    """Delete one run with all that belongs to it; no error where there is none."""
+    _purge_events(runs, run_id)
+    key = keys.run(run_id)
+    item = runs.table.get(key)
+    if item is not None:
+        _remove(runs, key.partition, [item])
+
+
+def _purge_events(runs: RunStore, run_id: RunId) -> None:
+    partition = keys.events(run_id, 0).partition
     while found := runs.table.query(Query(partition, limit=_PAGE)).items:
         _remove(runs, partition, found)
 
 
 def _remove(runs: RunStore, partition: str, items: list[dict[str, Any]]) -> None:
     for item in items:
-        for name in _REFERENCES:
-            if name in item:
-                runs.blobs.delete(item[name])
+        for reference in references(item):
+            runs.blobs.delete(reference)
     runs.table.delete_all([Key(partition, item["sk"]) for item in items])

@@ -17,6 +17,8 @@ from atrium.sessions.store import SessionStore
 from atrium.storage import keys
 from atrium.tenants.context import TenantContext
 
+_NO_SESSION = "there is no such session"
+
 
 @dataclass(frozen=True, slots=True)
 class SessionService:
@@ -50,9 +52,13 @@ class SessionService:
 
     def get(self, session_id: str) -> Session:
         """Return a session that the caller may see; `NotFound` for any other."""
-        session = self.sessions.get(SessionId(session_id)) if is_id(session_id, "ses") else None
+        return self._find(session_id)
+
+    def _find(self, session_id: str, *, with_deleted: bool = False) -> Session:
+        known = is_id(session_id, "ses")
+        session = self.sessions.get(SessionId(session_id), with_deleted=with_deleted) if known else None
         if session is None or not self.may_see(session.owner):
-            raise NotFound("there is no such session")
+            raise NotFound(_NO_SESSION)
         return session
 
     def may_see(self, owner: str) -> bool:
@@ -70,14 +76,15 @@ class SessionService:
         stored = {**changes, "metadata": json.dumps(changes["metadata"] or {})} if "metadata" in changes else changes
         changed = self.sessions.change(session.id, stored, now=self.clock()) if changes else session
         if changed is None:
-            raise NotFound("there is no such session")
+            raise NotFound(_NO_SESSION)
         return changed
 
     def delete(self, session_id: str) -> None:
         """Delete a session with its runs, events and blobs. It is gone for everyone at once; a turn that runs
         in it ends without a trace but its ledger entry. Repeating after a crash finishes the work."""
-        session = self.get(session_id)
-        self.sessions.mark_deleted(session.id, now=self.clock())
+        session = self._find(session_id, with_deleted=True)
+        if not self.sessions.mark_deleted(session.id, now=self.clock()):
+            raise NotFound(_NO_SESSION)
         purge_runs(self.runs, session.id)
         self.sessions.remove(session.id)
 

@@ -15,11 +15,12 @@ from atrium.kernel.ids import AgentId, RunId, SessionId, own_ulid
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.sessions.model import LiveTurn, Session
 from atrium.storage import keys
-from atrium.storage.queries import Query
+from atrium.storage.queries import Index, Query
 from atrium.storage.table import TenantTable
-from atrium.storage.writes import ANY, EXISTS, NEW, Delete, Put, Update
+from atrium.storage.writes import ANY, EXISTS, NEW, Delete, Put, Update, Write
 
 _ALIVE = EXISTS + " AND attribute_not_exists(#deleted)"
+_HELD = "#turn.#run = :run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,11 @@ class SessionStore:
         values = {"id": session.id, "created": item["created_at"]}
         self.table.write(Put(keys.session(session.id), item, condition, values))
 
-    def get(self, session_id: SessionId) -> Session | None:
+    def get(self, session_id: SessionId, *, with_deleted: bool = False) -> Session | None:
+        """Return a session; one whose deletion is under way only if asked for."""
         item = self.table.get(keys.session(session_id))
-        return read_session(item) if item and "deleted" not in item else None
+        session = read_session(item) if item else None
+        return session if session and (with_deleted or not session.is_deleted) else None
 
     def change(self, session_id: SessionId, changes: Mapping[str, Any], *, now: datetime) -> Session | None:
         """Set attributes (None removes one); None if there is no such session."""
@@ -100,14 +103,20 @@ class SessionStore:
 
     def close_turn(self, session_id: SessionId, run_id: RunId, *, messages: int) -> bool:
         """Give the session back and count the turn's messages; False if the run does not hold it any more."""
-        update = Update(
-            keys.session(session_id),
-            "SET #message_count = #message_count + :messages REMOVE #turn",
-            "#turn.#run = :run",
-            {"run": run_id, "messages": messages},
-        )
+        return self._release(session_id, run_id, "#message_count = #message_count + :change", messages)
+
+    def drop_turn(self, session_id: SessionId, run_id: RunId) -> bool:
+        """Give the session back from a turn that never came to be; False if the run does not hold it any more."""
+        return self._release(session_id, run_id, "#turn_count = #turn_count + :change", -1)
+
+    def _release(self, session_id: SessionId, run_id: RunId, counting: str, change: int) -> bool:
+        values = {"run": run_id, "change": change}
+        update = Update(keys.session(session_id), f"SET {counting} REMOVE #turn", _HELD, values)
+        return self._applies(update)
+
+    def _applies(self, write: Write) -> bool:
         try:
-            self.table.write(update)
+            self.table.write(write)
         except ConditionFailed:
             return False
         return True
@@ -120,23 +129,23 @@ class SessionStore:
         """List the tenant's sessions by last activity, newest first."""
         return self._list(keys.all_sessions(), "gsi2", page)
 
-    def mark_deleted(self, session_id: SessionId, *, now: datetime) -> None:
-        """Take the session out of every view; what belongs to it is removed afterwards."""
-        update = Update(
-            keys.session(session_id),
-            "SET #deleted = :now REMOVE #gsi1pk, #gsi2pk, #turn",
-            EXISTS,
-            {"now": format_time(now)},
-        )
-        self.table.write(update)
+    def mark_deleted(self, session_id: SessionId, *, now: datetime) -> bool:
+        """Take the session out of every view; what belongs to it is removed afterwards. False if it is gone."""
+        expression = "SET #deleted = :now REMOVE #gsi1pk, #gsi2pk, #turn"
+        return self._applies(Update(keys.session(session_id), expression, EXISTS, {"now": format_time(now)}))
 
     def remove(self, session_id: SessionId) -> None:
         self.table.write(Delete(keys.session(session_id), ANY))
 
-    def _list(self, partition: str, index: Any, page: PageRequest) -> Page[Session]:
+    def remove_new(self, session_id: SessionId, run_id: RunId) -> bool:
+        """Remove a session whose first turn never came to be; False if the run does not hold it."""
+        return self._applies(Delete(keys.session(session_id), _HELD, {"run": run_id}))
+
+    def _list(self, partition: str, index: Index, page: PageRequest) -> Page[Session]:
         query = Query(partition, index=index, newest_first=True, limit=page.limit, position=page.position)
         found = self.table.fetch(query)
-        return Page([read_session(item) for item in found.items if "deleted" not in item], found.position)
+        sessions = [read_session(item) for item in found.items]
+        return Page([session for session in sessions if not session.is_deleted], found.position)
 
 
 def read_session(item: Mapping[str, Any]) -> Session:
@@ -157,6 +166,7 @@ def read_session(item: Mapping[str, Any]) -> Session:
         last_active_at=parse_time(item["last_active_at"]),
         turn=LiveTurn(RunId(turn["run"]), parse_time(turn["at"])) if turn else None,
         last_run_ulid=item.get("last_run", ""),
+        is_deleted="deleted" in item,
     )
 
 
