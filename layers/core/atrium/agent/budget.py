@@ -10,7 +10,10 @@ type BudgetStop = Literal["max_iterations", "max_cost", "max_run_tokens"]
 
 @dataclass(frozen=True, slots=True)
 class RunBudget:
-    """Bounds of one run. Money in nano-dollars; None is no bound of the run's own."""
+    """Bounds of one run. Money in nano-dollars, tokens of prompts (cached or not) and answers; None is no bound.
+
+    They stop the next model call, not the one that passes a bound.
+    """
 
     max_iterations: int
     max_seconds: int
@@ -35,4 +38,4 @@ class RunBudget:
 
 
 def _total(spend: Spend) -> int:
-    return spend.tokens.input_tokens + spend.tokens.output_tokens
+    return spend.tokens.prompt_tokens + spend.tokens.output_tokens

@@ -1,20 +1,24 @@
 """How a run ends, whoever ends it: the ledger, then the run's own commit, then the session is given back.
 
-Each step may be repeated. The ledger comes first, so that nothing that ended is unpaid; the run's commit
-decides between a slow worker and the sweeper; a session that was not given back is, by the next turn in it.
+    worker    ledger ─> commit ─> session
+    sweeper   take over, from when on the worker can do neither ─> ledger ─> commit ─> session
+
+Each step may be repeated. The ledger comes first, so that nothing that ended is unpaid; its first entry stands, and
+the sweeper's commit says what it says. A session that was not given back is, by the next turn in it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import RunInterrupted
-from atrium.kernel.ids import RunId, SessionId, TenantId, mint_message_id
+from atrium.kernel.ids import RunId, SessionId, mint_message_id
 from atrium.llm.model import Text
 from atrium.runs.events import read_stored
-from atrium.runs.model import Message, Outcome, Run, RunError, RunEvent
+from atrium.runs.model import Message, Outcome, Run, RunError, RunEvent, Spend
 from atrium.runs.store import RunStore
+from atrium.sessions.purge import purge_run
 from atrium.sessions.store import SessionStore
 from atrium.usage.model import LedgerEntry
 from atrium.usage.store import LedgerStore
@@ -31,13 +35,21 @@ class RunCloser:
     ledger: LedgerStore
     clock: Clock
 
-    def end(self, run: Run, outcome: Outcome) -> bool:
-        """Record how a run ended, as its worker. False if it had been ended by another."""
-        now = self.clock()
-        self.ledger.put(_entry(run, outcome, self.runs.table.tenant_id, now))
-        ours = self.runs.end(run.id, outcome, at=now)
-        self.sessions.close_turn(run.session_id, run.id, messages=1 + len(outcome.messages))
-        return ours
+    def end(self, run: Run, outcome: Outcome, *, at: datetime) -> Run | None:
+        """Record how a run ended, as its worker, and return it as it stands then.
+
+        That is another outcome, or none yet, where the sweeper was first; None where the session was deleted.
+        Safe to repeat with the same outcome.
+        """
+        self.ledger.put(self._entry(run, outcome, at))
+        if self.runs.end(run.id, outcome, at=at):
+            ended = run.ended(outcome, at)
+            self._give_back(ended)
+            return ended
+        standing = self.runs.get(run.id)
+        if standing is None:
+            purge_run(self.runs, run.id)  # events that were stored after the deletion
+        return standing
 
     def close_lapsed(self, run_id: RunId) -> bool:
         """End a run whose worker died; False if it lives, or is ended already (then its session is given back).
@@ -45,17 +57,21 @@ class RunCloser:
         Its answer is what had been stored of it, its spend what the worker last reported.
         """
         run = self.runs.get(run_id)
+        if run is None:
+            return False
+        if not run.is_open:
+            self._give_back(run)
+            return False
         now = self.clock()
-        if run is None or not run.is_open:
-            self._release(run, run_id)
+        taken = self.runs.take_over(run_id, now=now) if run.lease_is_over(now) else None
+        if taken is None:
             return False
-        if not run.lease_is_over(now):
+        outcome = self._interrupted(taken, now)
+        if not self.ledger.put(self._entry(taken, outcome, now)):
+            outcome = replace(outcome, spend=self._settled(run_id, outcome.spend))
+        if not self.runs.end(run_id, outcome, at=now):
             return False
-        outcome = self._interrupted(run)
-        self.ledger.put(_entry(run, outcome, self.runs.table.tenant_id, now))
-        if not self.runs.end(run.id, outcome, at=now, lapsed_before=now):
-            return False
-        self.sessions.close_turn(run.session_id, run.id, messages=1 + len(outcome.messages))
+        self._give_back(taken.ended(outcome, now))
         return True
 
     def release_stale(self, session_id: SessionId) -> bool:
@@ -63,23 +79,32 @@ class RunCloser:
         session = self.sessions.get(session_id)
         if session is None or session.turn is None:
             return True
-        run = self.runs.get(session.turn.run_id)
+        run_id = session.turn.run_id
+        self.close_lapsed(run_id)
+        run = self.runs.get(run_id)
         if run is None:
             never_opened = self.clock() - session.turn.opened_at > timedelta(seconds=OPENING_GRACE_SECONDS)
-            return never_opened and self.sessions.close_turn(session_id, session.turn.run_id, messages=0)
-        if run.is_open:
-            return self.close_lapsed(run.id)
-        self._release(run, run.id)
-        return True
+            return never_opened and self.sessions.drop_turn(session_id, run_id)
+        return not run.is_open
 
-    def _release(self, run: Run | None, run_id: RunId) -> None:
-        if run is not None:
-            self.sessions.close_turn(run.session_id, run_id, messages=len(run.messages))
+    def undo(self, run: Run, *, new_session: bool) -> None:
+        """Remove a run that was opened, or was to be, but never began, and its new session; or give that back."""
+        purge_run(self.runs, run.id)
+        if new_session:
+            self.sessions.remove_new(run.session_id, run.id)
+        else:
+            self.sessions.drop_turn(run.session_id, run.id)
 
-    def _interrupted(self, run: Run) -> Outcome:
+    def _give_back(self, ended: Run) -> None:
+        """Give the session back. Where it was deleted in the meantime, the run goes, too."""
+        if self.sessions.close_turn(ended.session_id, ended.id, messages=len(ended.messages)):
+            return
+        if self.sessions.get(ended.session_id) is None:
+            purge_run(self.runs, ended.id)
+
+    def _interrupted(self, run: Run, now: datetime) -> Outcome:
         stored = list(read_stored(self.runs.table, self.runs.blobs, run.id, after=1))
         text = partial_text(stored)
-        now = self.clock()
         answer = (Message(mint_message_id(now), "assistant", (Text(text),), now),) if text else ()
         cancelled = run.cancel_requested
         failure = RunInterrupted()
@@ -90,27 +115,32 @@ class RunCloser:
             messages=answer,
             last_sequence=stored[-1].sequence if stored else 1,
             error=None if cancelled else RunError(failure.code, failure.detail),
+            swept=True,
         )
+
+    def _entry(self, run: Run, outcome: Outcome, at: datetime) -> LedgerEntry:
+        return LedgerEntry(
+            run_id=run.id,
+            tenant_id=self.runs.table.tenant_id,
+            at=at,
+            agent_id=run.agent_id,
+            principal_id=run.owner,
+            session_id=run.session_id,
+            model=run.model,
+            provider=run.provider,
+            status=outcome.status,
+            tokens=outcome.spend.tokens,
+            tool_calls=outcome.spend.tool_calls,
+            cost_nanos=outcome.spend.cost_nanos,
+            end_user=run.end_user,
+        )
+
+    def _settled(self, run_id: RunId, otherwise: Spend) -> Spend:
+        """Return the spend that the ledger has: the worker's own, which died after it."""
+        entry = self.ledger.get(run_id)
+        return Spend(entry.tokens, entry.tool_calls, entry.cost_nanos) if entry else otherwise
 
 
 def partial_text(events: Sequence[RunEvent]) -> str:
     """Return the text that the events carried to the client."""
     return "".join(str(event.data["content"]) for event in events if event.type == "text")
-
-
-def _entry(run: Run, outcome: Outcome, tenant_id: TenantId, at: datetime) -> LedgerEntry:
-    return LedgerEntry(
-        run_id=run.id,
-        tenant_id=tenant_id,
-        at=at,
-        agent_id=run.agent_id,
-        principal_id=run.owner,
-        session_id=run.session_id,
-        model=run.model,
-        provider=run.provider,
-        status=outcome.status,
-        tokens=outcome.spend.tokens,
-        tool_calls=outcome.spend.tool_calls,
-        cost_nanos=outcome.spend.cost_nanos,
-        end_user=run.end_user,
-    )

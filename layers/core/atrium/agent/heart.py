@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -14,26 +15,29 @@ from atrium.runs.model import CANCEL_POLL_SECONDS, LEASE_SECONDS, RENEW_SECONDS,
 from atrium.runs.store import LeaseLost, RunStore
 
 
+@dataclass(slots=True)
 class Heart:
-    """A context manager round a turn. A table that is gone for longer than the lease stops the turn as lost."""
+    """A context manager round a turn; `deadline` is on the monotonic clock, `spend` is asked from the beat's thread.
 
-    def __init__(
-        self,
-        run_id: RunId,
-        *,
-        runs: RunStore,
-        clock: Clock,
-        signal: StopSignal,
-        spend: Callable[[], Spend],
-        max_seconds: float,
-    ) -> None:
-        self._run_id, self._runs, self._clock, self._signal, self._spend = run_id, runs, clock, signal, spend
-        self._deadline = time.monotonic() + max_seconds
-        self._renewed = time.monotonic()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heart-{run_id[:12]}", daemon=True)
+    A table that is gone for longer than the lease stops the turn as lost.
+    """
+
+    run_id: RunId
+    runs: RunStore
+    clock: Clock
+    signal: StopSignal
+    spend: Callable[[], Spend]
+    deadline: float
+    on_defect: Callable[[BaseException], None]
+    poll_seconds: float = CANCEL_POLL_SECONDS
+    renew_seconds: float = RENEW_SECONDS
+    lease_seconds: float = LEASE_SECONDS
+    _renewed: float = field(default_factory=time.monotonic)
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)
         self._thread.start()
         return self
 
@@ -41,29 +45,41 @@ class Heart:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _beat(self) -> None:
-        while not self._ended.wait(min(CANCEL_POLL_SECONDS, max(0.0, self._deadline - time.monotonic()))):
-            if time.monotonic() >= self._deadline:
-                self._signal.stop("max_seconds")
-                self._deadline = float("inf")
+        while not self._ended.wait(min(self.poll_seconds, max(0.0, self.deadline - time.monotonic()))):
+            if time.monotonic() >= self.deadline:
+                self.signal.stop("max_seconds")
+                self.deadline = float("inf")
                 continue
-            self._look()
+            try:
+                self._look()
+            except Exception as error:  # noqa: BLE001 - a turn whose heart stands still has no deadline any more
+                self.on_defect(error)
+                self._despair()
 
     def _look(self) -> None:
-        due = time.monotonic() - self._renewed >= RENEW_SECONDS
         try:
-            if due:
-                cancelled = self._runs.renew(self._run_id, now=self._clock(), spend=self._spend())
-                self._renewed = time.monotonic()
-            else:
-                cancelled = self._runs.is_cancelled(self._run_id)
+            cancelled = self._renew() if self._age() >= self.renew_seconds else self.runs.is_cancelled(self.run_id)
         except LeaseLost:
-            self._signal.stop("lost")
+            self.signal.stop("lost")
         except Unavailable:
-            if time.monotonic() - self._renewed > LEASE_SECONDS:
-                self._signal.stop("lost")
+            self._despair()
         else:
             if cancelled:
-                self._signal.stop("cancelled")
+                self.signal.stop("cancelled")
+
+    def _renew(self) -> bool:
+        cancelled = self.runs.renew(self.run_id, now=self.clock(), spend=self.spend())
+        self._renewed = time.monotonic()
+        return cancelled
+
+    def _age(self) -> float:
+        return time.monotonic() - self._renewed
+
+    def _despair(self) -> None:
+        """Give the turn up once its lease must be over."""
+        if self._age() > self.lease_seconds:
+            self.signal.stop("lost")

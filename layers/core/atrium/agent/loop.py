@@ -4,12 +4,18 @@ It does no storage. What it has produced so far is always readable (`messages`, 
 is cut at any point can be recorded with a valid history and its real cost.
 """
 
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
-from atrium.agent.budget import RunBudget
-from atrium.agent.signals import StopSignal
+from atrium.agent.budget import BudgetStop, RunBudget
+from atrium.agent.history import as_model_messages
+from atrium.agent.signals import StopCause, StopSignal
 from atrium.agent.steps import (
+    CUT_OFF,
+    STEP_SEPARATOR,
+    STOPPED,
     LoopEvent,
     TextPiece,
     ThinkingPiece,
@@ -26,9 +32,12 @@ from atrium.llm.catalogue import price
 from atrium.runs.model import Message, MessageRole, Spend
 from atrium.tools.done import DONE, REMINDER
 from atrium.tools.model import ToolContext
-from atrium.tools.registry import ToolRegistry
+from atrium.tools.registry import ToolAnswer, ToolRegistry
 
-_STEP_SEPARATOR = "\n\n"
+type LoopStop = llm.StopReason | BudgetStop | StopCause | Literal["done"]
+
+REFUSAL = "I cannot help with that. If you tell me what you want to achieve, I may be able to help in another way."
+_GRACE_SECONDS = 5.0  # so that the turn's own clock, not the provider's, ends a call whose time is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +57,38 @@ class LoopInput:
 
 @dataclass(slots=True)
 class AgentLoop:
-    """One run of the loop; `run` may be iterated once."""
+    """One run of the loop; `run` may be iterated once. `deadline` is on the monotonic clock."""
 
     given: LoopInput
     provider: llm.ModelProvider
     signal: StopSignal
     clock: Clock
-    deadline_seconds: float
+    deadline: float
     messages: list[Message] = field(default_factory=list)
-    spend: Spend = field(default_factory=Spend)
     iterations: int = 0
-    stop_reason: str | None = None
+    stop_reason: LoopStop | None = None
     _text: list[str] = field(default_factory=list)
     _separator_due: bool = False
+    _used: tuple[Spend, llm.ModelStream | None] = field(default_factory=lambda: (Spend(), None))
 
     @property
     def text(self) -> str:
         """All text so far, as it was streamed."""
         return "".join(self._text)
 
-    def run(self) -> Iterator[LoopEvent]:
+    @property
+    def spend(self) -> Spend:
+        """What was used so far, also by the model call that is under way; any thread may ask."""
+        settled, stream = self._used
+        return self._priced(settled, stream.usage) if stream else settled
+
+    def run(self) -> Generator[LoopEvent]:
         """Yield events until the model is done, a bound is reached, or the signal stops it.
 
         Model failures propagate after what came before them has been put into `messages` and `spend`.
         """
         while self.stop_reason is None:
-            self.stop_reason = self.given.budget.stops(self.spend, self.iterations)
+            self.stop_reason = self.signal.cause or self.given.budget.stops(self.spend, self.iterations)
             if self.stop_reason is None:
                 yield from self._step()
 
@@ -86,34 +101,41 @@ class AgentLoop:
         if completed.content:
             self._record("assistant", completed.content)
         calls = [block for block in completed.content if isinstance(block, llm.ToolUse)]
+        goes_on = bool(calls) and completed.stop_reason == "tool_use"
         if calls:
-            yield from self._answer(calls)
+            yield from self._answer(calls, executed=goes_on)
+        if completed.stop_reason == "refusal":
+            yield from self._apologise()
         if self.signal.cause is not None:
             self.stop_reason = self.signal.cause
-        elif any(call.name == DONE.name for call in calls):
+        elif goes_on and self._is_done(calls):
             self.stop_reason = "done"
-        elif not calls or completed.stop_reason != "tool_use":
+        elif not goes_on:
             self._end(completed.stop_reason)
+
+    def _is_done(self, calls: list[llm.ToolUse]) -> bool:
+        return DONE.name in self.given.tools.names and any(call.name == DONE.name for call in calls)
 
     def _end(self, reason: llm.StopReason) -> None:
         """Let the model end its turn, unless it has to call `done` first."""
         if self.given.require_done_tool and reason == "end_turn":
             self._record("tool", (llm.Text(REMINDER),))
+            self._separator_due = True
         else:
             self.stop_reason = reason
 
     def _ask(self) -> Generator[LoopEvent, None, llm.Completed | None]:
         """Make one model call; returns what it completed, or None where the signal cut it off."""
         partial: list[str] = []
-        stream: llm.ModelStream | None = None
         completed: llm.Completed | None = None
+        stream = self.provider.open(self._request(), deadline_seconds=self._remaining_seconds())
+        self._used = (self._used[0], stream)
         try:
-            stream = self.provider.open(self._request(), deadline_seconds=self.deadline_seconds)
             with self.signal.closing(stream):
                 for event in stream:
                     match event:
                         case llm.TextDelta(text):
-                            yield from self._text_piece(text, partial)
+                            yield from self._piece(text, partial)
                         case llm.ThinkingDelta(text):
                             yield ThinkingPiece(text)
                         case llm.Completed():
@@ -122,65 +144,77 @@ class AgentLoop:
             if self.signal.cause is None:
                 raise
         finally:
-            self._count(stream.usage if stream else llm.Usage())
+            self._used = (self._priced(self._used[0], stream.usage), None)
             if completed is None and partial:
                 self._record("assistant", (llm.Text("".join(partial)),))
         if completed is None and self.signal.cause is None:
             raise ModelFailed(internal="the stream ended without completing")
         return completed
 
-    def _text_piece(self, text: str, partial: list[str]) -> Iterator[LoopEvent]:
+    def _piece(self, text: str, partial: list[str]) -> Iterator[LoopEvent]:
         if not text:
             return
         if self._separator_due and self._text:
-            self._text.append(_STEP_SEPARATOR)
-            yield TextPiece(_STEP_SEPARATOR)
+            self._text.append(STEP_SEPARATOR)
+            yield TextPiece(STEP_SEPARATOR)
         self._separator_due = False
         partial.append(text)
         self._text.append(text)
         yield TextPiece(text)
 
-    def _answer(self, calls: list[llm.ToolUse]) -> Iterator[LoopEvent]:
+    def _apologise(self) -> Iterator[LoopEvent]:
+        """Say something kind where the model refused and no more."""
+        said: list[str] = []
         self._separator_due = True
+        yield from self._piece(REFUSAL, said)
+        self._record("assistant", (llm.Text("".join(said)),))
+
+    def _answer(self, calls: list[llm.ToolUse], *, executed: bool) -> Iterator[LoopEvent]:
+        """Answer every call. However this ends, each call has its result in `messages`."""
+        self._separator_due = True
+        answers: dict[int, ToolAnswer] = {} if executed else dict.fromkeys(range(len(calls)), CUT_OFF)
+        try:
+            for call in calls:
+                yield ToolCalled(call)
+            if executed:
+                self._count_calls(calls)
+                for at, answer in answer_calls(calls, self.given.tools, self.given.context, self.signal):
+                    answers[at] = answer
+                    yield ToolAnswered(calls[at], answer)
+            else:
+                for call in calls:
+                    yield ToolAnswered(call, CUT_OFF)
+        finally:
+            results = (result_of(call, answers.get(at, STOPPED)) for at, call in enumerate(calls))
+            self._record("tool", tuple(results))
+
+    def _count_calls(self, calls: list[llm.ToolUse]) -> None:
+        """Count calls of tools that there are: the name of any other is the model's invention."""
+        spend = self._used[0]
+        counted = dict(spend.tool_calls)
         for call in calls:
-            yield ToolCalled(call)
-        answers: dict[str, ToolAnswered] = {}
-        for answered in answer_calls(calls, self.given.tools, self.given.context, self.signal):
-            answers[answered.call.id] = answered
-            yield answered
-        counted = dict(self.spend.tool_calls)
-        for call in calls:
-            counted[call.name] = counted.get(call.name, 0) + 1
-        self.spend = Spend(self.spend.tokens, counted, self.spend.cost_nanos)
-        self._record("tool", tuple(result_of(answers[call.id]) for call in calls))
+            if call.name in self.given.tools.names:
+                counted[call.name] = counted.get(call.name, 0) + 1
+        self._used = (Spend(spend.tokens, counted, spend.cost_nanos), None)
 
     def _request(self) -> llm.ModelRequest:
         given = self.given
         return llm.ModelRequest(
             model=given.model,
             system=given.system,
-            messages=(*given.history, *as_model_messages(self.messages)),
+            messages=as_model_messages(self.messages, before=given.history),
             tools=given.tools.schemas(),
             max_tokens=given.budget.output_tokens_max(given.max_tokens, self.spend),
             temperature=given.temperature,
         )
 
-    def _count(self, used: llm.Usage) -> None:
+    def _remaining_seconds(self) -> float:
+        return max(0.0, self.deadline - time.monotonic()) + _GRACE_SECONDS
+
+    def _priced(self, spend: Spend, used: llm.Usage) -> Spend:
         cost = price(self.given.model, used, self.clock())
-        self.spend = Spend(self.spend.tokens + used, self.spend.tool_calls, self.spend.cost_nanos + cost)
+        return Spend(spend.tokens + used, spend.tool_calls, spend.cost_nanos + cost)
 
     def _record(self, role: MessageRole, content: tuple[llm.Block, ...]) -> None:
         now = self.clock()
         self.messages.append(Message(mint_message_id(now), role, content, now))
-
-
-def as_model_messages(messages: list[Message] | tuple[Message, ...]) -> tuple[llm.Message, ...]:
-    """Return messages as a model takes them: tool results are the user's, neighbours of one role are one."""
-    merged: list[llm.Message] = []
-    for message in messages:
-        role: llm.Role = "assistant" if message.role == "assistant" else "user"
-        if merged and merged[-1].role == role:
-            merged[-1] = llm.Message(role, merged[-1].content + message.content)
-        else:
-            merged.append(llm.Message(role, message.content))
-    return tuple(merged)

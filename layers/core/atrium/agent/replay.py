@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from atrium.agent.wire import closing_events, start_event
 from atrium.kernel.ids import RunId
 from atrium.runs.events import read_stored
-from atrium.runs.model import Run, RunEvent
+from atrium.runs.model import Outcome, Run, RunEvent
 from atrium.runs.store import RunStore
 
 _POLL_SECONDS = 0.5
@@ -34,35 +34,36 @@ class Replay:
         self.ended = not run.is_open
 
     def follow(self, wait_seconds: float) -> Iterator[RunEvent | None]:
-        """Yield events as they come, and None at each look that found nothing, until the run's end or the time's."""
+        """Yield events as they come, and None after each look, until the run's end or the time's."""
         deadline = time.monotonic() + wait_seconds
-        while not self.ended:
-            yield None
+        while True:
             yield from self.read()
-            if self.ended or time.monotonic() >= deadline:
+            yield None
+            left = deadline - time.monotonic()
+            if self.ended or left <= 0:
                 return
-            time.sleep(_POLL_SECONDS)
+            time.sleep(min(_POLL_SECONDS, left))
 
     def _available(self, run: Run) -> Iterator[RunEvent]:
         if self.after < 1:
             yield start_event(run)
-        first = max(self.after, 1)
-        for event in read_stored(self.runs.table, self.runs.blobs, run.id, after=first):
-            first = event.sequence
+        for event in read_stored(self.runs.table, self.runs.blobs, run.id, after=max(self.after, 1)):
             yield event
         if run.outcome is None:
             return
         for event in run.outcome.tail:
-            if event.sequence > first:
-                first = event.sequence
+            if event.sequence > self.after:
                 yield event
-        yield from self._last(run)
+        yield from self._last(run.outcome)
 
-    def _last(self, run: Run) -> Iterator[RunEvent]:
-        """Close the stream even for a client that saw more than a dead worker could store."""
-        closing = list(closing_events(run))
+    def _last(self, outcome: Outcome) -> Iterator[RunEvent]:
+        """Close the stream, also for a client that saw more than a dead worker could store.
+
+        Such a client cannot be told from one that has seen all, so both are given the last event (again).
+        """
+        closing = list(closing_events(outcome, after=outcome.last_sequence))
         missing = [event for event in closing if event.sequence > self.after]
-        if missing or not closing or run.outcome is None:
+        if missing or not outcome.swept:
             yield from missing
-        elif self.after > closing[-1].sequence:
+        else:
             yield RunEvent(self.after + 1, closing[-1].type, closing[-1].data)

@@ -55,11 +55,7 @@ class Resolver:
             runs = history.result() if history else ()
         if session_id and (session is None or not self._may_see(session)):
             raise NotFound("there is no such session")
-        chosen = wanted_agent or (session.agent_id if session else None) or self._default(tenant)
-        if agent is None or agent.id != chosen:
-            agent = self.agents.get(chosen)
-        if agent is None:
-            raise NotFound("there is no such agent")
+        agent = self._choose(wanted_agent, session, tenant, agent)
         if session and not _is_fresh(session, runs):
             runs = self.read_history(session.id)
         return Resolved(agent, choose_model(self.context, agent, request), session, runs)
@@ -70,6 +66,21 @@ class Resolver:
 
     def _may_see(self, session: Session) -> bool:
         return session.owner == self.context.owner or self.context.principal.sees_all
+
+    def _choose(
+        self, wanted: AgentId | None, session: Session | None, tenant: Mapping[str, Any], read: AgentConfig | None
+    ) -> AgentConfig:
+        """Return the agent: the caller's choice, else the session's if it still exists, else the default."""
+        first = wanted or (session.agent_id if session else None)
+        agent = self._read_agent(first, read) if first else None
+        if agent is None and wanted is None:
+            agent = self._read_agent(self._default(tenant), read)
+        if agent is None:
+            raise NotFound("there is no such agent")
+        return agent
+
+    def _read_agent(self, agent_id: AgentId, read: AgentConfig | None) -> AgentConfig | None:
+        return read if read and read.id == agent_id else self.agents.get(agent_id)
 
     def _default(self, tenant: Mapping[str, Any]) -> AgentId:
         default = tenant.get("default_agent_id")

@@ -64,7 +64,7 @@ class AgentService:
             raise ValidationFailed("make another agent the default instead")
         changed = self._checked(replace(current.agent, **fields, updated_at=self.clock()))
         make_default = is_default is True and not current.is_default
-        self.store.replace(changed, old_name=current.agent.name, make_default=make_default)
+        self.store.replace(changed, before=current.agent, make_default=make_default)
         return AgentView(changed, current.is_default or make_default)
 
     def delete(self, agent_id: str) -> None:

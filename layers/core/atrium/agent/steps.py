@@ -1,7 +1,7 @@
 """What the loop yields, and what one round of tool calls gives. Every call is answered, always."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from atrium.agent.signals import StopSignal
@@ -9,8 +9,12 @@ from atrium.llm.model import ToolResult, ToolUse
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolAnswer, ToolRegistry
 
-_CANCELLED = ToolAnswer("The run was stopped before this tool was called.", is_error=True)
+STEP_SEPARATOR = "\n\n"
 PARALLEL_MAX = 8
+_LOOK_SECONDS = 0.2
+
+STOPPED = ToolAnswer("The run was stopped before this tool had answered.", is_error=True)
+CUT_OFF = ToolAnswer("Not called: the answer ended before its tool calls were complete.", is_error=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +42,27 @@ type LoopEvent = TextPiece | ThinkingPiece | ToolCalled | ToolAnswered
 
 
 def answer_calls(
-    calls: list[ToolUse], tools: ToolRegistry, context: ToolContext, signal: StopSignal
-) -> Iterator[ToolAnswered]:
-    """Run the calls of one step side by side and yield each answer as it comes."""
+    calls: Sequence[ToolUse], tools: ToolRegistry, context: ToolContext, signal: StopSignal
+) -> Iterator[tuple[int, ToolAnswer]]:
+    """Run the calls of one step side by side and yield the position of each with its answer, as it comes.
+
+    When the signal stops the run, what has not answered by then is answered as stopped, without waiting for it.
+    """
 
     def run(call: ToolUse) -> ToolAnswer:
-        return _CANCELLED if signal.cause else tools.call(call.name, call.input, context)
+        return STOPPED if signal.cause else tools.call(call.name, call.input, context)
 
-    with ThreadPoolExecutor(min(PARALLEL_MAX, len(calls)), thread_name_prefix="tools") as pool:
-        waiting = {pool.submit(run, call): call for call in calls}
-        for done in as_completed(waiting):
-            yield ToolAnswered(waiting[done], done.result())
+    pool = ThreadPoolExecutor(min(PARALLEL_MAX, len(calls)), thread_name_prefix="tools")
+    try:
+        waiting: dict[Future[ToolAnswer], int] = {pool.submit(run, call): at for at, call in enumerate(calls)}
+        while waiting and signal.cause is None:
+            for done in wait(waiting, _LOOK_SECONDS, FIRST_COMPLETED).done:
+                yield waiting.pop(done), done.result()
+        for late, at in waiting.items():
+            yield at, late.result() if late.done() and not late.cancelled() else STOPPED
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def result_of(answered: ToolAnswered) -> ToolResult:
-    return ToolResult(answered.call.id, answered.answer.content, answered.answer.is_error)
+def result_of(call: ToolUse, answer: ToolAnswer) -> ToolResult:
+    return ToolResult(call.id, answer.content, answer.is_error)

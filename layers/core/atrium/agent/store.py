@@ -37,16 +37,26 @@ class AgentStore:
         ]
         self._transact(operations, {0: Conflict(_NAME_TAKEN), 2: NotFound()})
 
-    def replace(self, agent: AgentConfig, *, old_name: str, make_default: bool) -> None:
-        """Write a changed agent; `Conflict` if its new name is taken, `NotFound` if it was deleted meanwhile."""
+    def replace(self, agent: AgentConfig, *, before: AgentConfig, make_default: bool) -> None:
+        """Write an agent that was changed from what it was `before`.
+
+        `Conflict` if its new name is taken, or another change came between; `NotFound` if it was deleted meanwhile.
+        """
+        unchanged = "#updated_at = :before"
         operations: list[Operation] = [
-            Put(keys.agent(agent.id), _item(agent), EXISTS),
+            Put(keys.agent(agent.id), _item(agent), unchanged, {"before": format_time(before.updated_at)}),
             _raise_version(agent.id if make_default else None),
         ]
-        if agent.name != old_name:
+        if agent.name != before.name:
             operations.append(Put(keys.agent_name(agent.name), {"agent_id": agent.id}, NEW))
-            operations.append(Delete(keys.agent_name(old_name), "#agent_id = :agent", {"agent": agent.id}))
-        self._transact(operations, {0: NotFound(), 1: NotFound(), 2: Conflict(_NAME_TAKEN), 3: Conflict()})
+            operations.append(Delete(keys.agent_name(before.name), "#agent_id = :agent", {"agent": agent.id}))
+        changed = Conflict("the agent was changed at the same time; read it again")
+        try:
+            self._transact(operations, {0: changed, 1: NotFound(), 2: Conflict(_NAME_TAKEN), 3: changed})
+        except Conflict:
+            if self.get(agent.id) is None:
+                raise NotFound("there is no such agent") from None
+            raise
 
     def delete(self, agent: AgentConfig) -> None:
         """Remove an agent and free its name; `Conflict` if it is the default."""

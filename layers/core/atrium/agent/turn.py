@@ -6,22 +6,27 @@ then be iterated to its end by one thread, whatever becomes of the client: it en
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
 
 from atrium.agent.closing import RunCloser
 from atrium.agent.heart import Heart
-from atrium.agent.history import select_history
+from atrium.agent.history import as_model_messages, select_history
 from atrium.agent.loop import AgentLoop
 from atrium.agent.opening import TurnOpener
 from atrium.agent.request import TurnRequest
 from atrium.agent.resolve import Resolver
 from atrium.agent.signals import StopSignal
-from atrium.agent.wire import Sequencer, closing_events, start_event
+from atrium.agent.steps import ToolAnswered
+from atrium.agent.wire import Sequencer, closing_events, error_event, start_event
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import AtriumError, ModelTimeout, RunInterrupted
+from atrium.kernel.errors import AtriumError, ModelTimeout, RunInterrupted, Unavailable
 from atrium.runs.events import EventLog
-from atrium.runs.model import Outcome, Run, RunError, RunEvent
+from atrium.runs.model import Outcome, Run, RunError, RunEvent, RunStatus
 from atrium.runs.store import RunStore
+
+COMMIT_PAUSES_SECONDS = (1.0, 3.0)
+"""How long to wait before an answer that could not be stored is stored again."""
 
 
 @dataclass(slots=True)
@@ -34,42 +39,67 @@ class Turn:
     heart: Heart
     log: EventLog
     closer: RunCloser
+    clock: Clock
     on_defect: Callable[[BaseException], None]
+    pause: Callable[[float], None] = time.sleep
 
     def events(self) -> Iterator[RunEvent]:
-        """Yield the run's events, first `start`, last `final` or `error`; the run is committed before the last."""
+        """Yield the run's events, first `start`, last `final` or `error`.
+
+        The run is committed before `usage` and `final`, or before its `error`; only where the table refuses the commit
+        itself is the error the client's alone, and the run is left to the sweeper.
+        """
         yield start_event(self.run)
         sequencer = Sequencer(after=1)
         failure: AtriumError | None = None
         with self.heart:
             try:
-                for piece in self.loop.run():
-                    event = sequencer.number(piece)
-                    self.log.append(event)
-                    yield event
+                with closing(self.loop.run()) as pieces:
+                    for piece in pieces:
+                        if isinstance(piece, ToolAnswered) and piece.answer.defect is not None:
+                            self.on_defect(piece.answer.defect)
+                        event = sequencer.number(piece)
+                        self.log.append(event)
+                        yield event
             except AtriumError as error:
                 failure = error
             except Exception as error:  # noqa: BLE001 - the run must end and the client must hear of it
-                self.on_defect(error)
-                failure = AtriumError(internal=type(error).__name__)
-        yield from self._close(sequencer.last, failure)
+                failure = self._conceal(error)
+            last_events = self._close(sequencer.last, failure)
+        yield from last_events
 
-    def _close(self, last_sequence: int, failure: AtriumError | None) -> Iterator[RunEvent]:
+    def _close(self, last_sequence: int, failure: AtriumError | None) -> tuple[RunEvent, ...]:
+        """Commit the run; return the events that its end gives."""
         failure = failure or self._cut_short()
         if failure is not None:
             self.on_defect(failure)
-        outcome = self._outcome(last_sequence, failure)
-        if not self.closer.end(self.run, outcome):
-            current = self.closer.runs.get(self.run.id)
-            interrupted = RunInterrupted()
-            error = RunError(interrupted.code, interrupted.detail)
-            outcome = current.outcome if current and current.outcome else replace(outcome, status="failed", error=error)
-            outcome = replace(outcome, last_sequence=last_sequence)
-        yield from closing_events(self.run.ended(outcome, self.loop.clock()))
+        try:
+            standing = self._commit(self._outcome(last_sequence, failure))
+        except Unavailable as error:
+            self.on_defect(error)
+            return (error_event(last_sequence + 1, error),)
+        except Exception as error:  # noqa: BLE001 - as above
+            return (error_event(last_sequence + 1, self._conceal(error)),)
+        if standing is None or standing.outcome is None:
+            return (error_event(last_sequence + 1, RunInterrupted()),)
+        return tuple(closing_events(standing.outcome, after=last_sequence))
+
+    def _commit(self, outcome: Outcome) -> Run | None:
+        at = self.clock()
+        for seconds in COMMIT_PAUSES_SECONDS:
+            try:
+                return self.closer.end(self.run, outcome, at=at)
+            except Unavailable:
+                self.pause(seconds)
+        return self.closer.end(self.run, outcome, at=at)
+
+    def _conceal(self, error: Exception) -> AtriumError:
+        self.on_defect(error)
+        return AtriumError(internal=type(error).__name__)
 
     def _cut_short(self) -> AtriumError | None:
-        """Tell whether the signal's cause is a failure: the lease was lost, or time went by without an answer."""
-        match self.signal.cause:
+        """Tell whether the loop stopped for a failure: the lease was lost, or time went by without an answer."""
+        match self.loop.stop_reason:
             case "lost":
                 return RunInterrupted()
             case "max_seconds" if not self.loop.messages:
@@ -79,9 +109,9 @@ class Turn:
 
     def _outcome(self, last_sequence: int, failure: AtriumError | None) -> Outcome:
         loop = self.loop
-        cancelled = self.signal.cause == "cancelled" and failure is None
+        status: RunStatus = "cancelled" if loop.stop_reason == "cancelled" else "succeeded"
         return Outcome(
-            status="failed" if failure else "cancelled" if cancelled else "succeeded",
+            status="failed" if failure else status,
             stop_reason=None if failure else loop.stop_reason,
             spend=loop.spend,
             messages=tuple(loop.messages),
@@ -104,22 +134,14 @@ class TurnService:
     on_defect: Callable[[BaseException], None]
 
     def begin(self, request: TurnRequest) -> Turn:
-        """Open a turn, or refuse with nothing written."""
+        """Open a turn, or refuse with nothing written. Its time runs from here, waiting for the session included."""
         began = time.monotonic()
         resolved = self.resolver.resolve(request)
         opened = self.opener.open(request, resolved)
-        signal = StopSignal()
-        run, plan = opened.run, opened.plan
-        seconds = max(1.0, plan.budget.max_seconds - (time.monotonic() - began))
-        history = (*select_history(opened.runs), run.question)
-        loop = AgentLoop(plan.loop_input(history), plan.provider, signal, self.clock, seconds)
-        heart = Heart(
-            run.id,
-            runs=self.runs,
-            clock=self.clock,
-            signal=signal,
-            spend=lambda: loop.spend,
-            max_seconds=seconds,
-        )
+        run, plan, signal = opened.run, opened.plan, StopSignal()
+        deadline = max(began + plan.budget.max_seconds, time.monotonic() + 1)
+        history = as_model_messages((*select_history(opened.runs, run.model), run.question))
+        loop = AgentLoop(plan.loop_input(history), plan.provider, signal, self.clock, deadline)
+        heart = Heart(run.id, self.runs, self.clock, signal, lambda: loop.spend, deadline, self.on_defect)
         log = EventLog(self.runs.table, self.runs.blobs, self.clock, run.id, self.clock())
-        return Turn(run, loop, signal, heart, log, self.closer, self.on_defect)
+        return Turn(run, loop, signal, heart, log, self.closer, self.clock, self.on_defect)

@@ -3,14 +3,14 @@
 `start`, `usage`, `final` and `error` are made from the run's own record, live and in a replay alike.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from atrium.agent.steps import LoopEvent, TextPiece, ThinkingPiece, ToolAnswered, ToolCalled
+from atrium.agent.steps import STEP_SEPARATOR, LoopEvent, TextPiece, ThinkingPiece, ToolAnswered, ToolCalled
+from atrium.kernel.errors import AtriumError
 from atrium.llm.catalogue import format_cost
-from atrium.llm.model import Text
-from atrium.runs.model import Run, RunEvent, Spend
+from atrium.runs.model import Message, Outcome, Run, RunError, RunEvent, Spend
 
 
 @dataclass(slots=True)
@@ -52,22 +52,23 @@ def start_event(run: Run) -> RunEvent:
     return RunEvent(1, "start", {"session_id": run.session_id, "run_id": run.id, "model": run.model})
 
 
-def closing_events(run: Run) -> Iterator[RunEvent]:
-    """Yield how an ended run closes its stream: `usage` and `final`, or `error` (code and detail)."""
-    outcome = run.outcome
-    if outcome is None:
-        return
-    after = outcome.last_sequence
+def error_event(sequence: int, error: AtriumError | RunError) -> RunEvent:
+    """Return the event that ends a stream of a run that failed: code and detail, which the rim makes a problem."""
+    return RunEvent(sequence, "error", {"code": error.code, "detail": error.detail})
+
+
+def closing_events(outcome: Outcome, *, after: int) -> Iterator[RunEvent]:
+    """Yield how an ended run closes its stream: `usage` and `final`, or `error`, numbered from `after` on."""
     if outcome.error is not None:
-        yield RunEvent(after + 1, "error", {"code": outcome.error.code, "detail": outcome.error.detail})
+        yield error_event(after + 1, outcome.error)
         return
     yield RunEvent(after + 1, "usage", usage_fields(outcome.spend))
     yield RunEvent(
         after + 2,
         "final",
         {
-            "message_id": answer_id(run),
-            "content": answer_text(run),
+            "message_id": answer_id(outcome.messages),
+            "content": answer_text(outcome.messages),
             "stop_reason": outcome.stop_reason,
             "degraded": outcome.degraded,
         },
@@ -87,14 +88,13 @@ def usage_fields(spend: Spend) -> dict[str, Any]:
     }
 
 
-def answer_id(run: Run) -> str | None:
+def answer_id(messages: Sequence[Message]) -> str | None:
     """Return the id of the last message of the assistant; None where it said nothing."""
-    answers = [message.id for message in run.messages if message.role == "assistant"]
+    answers = [message.id for message in messages if message.role == "assistant"]
     return answers[-1] if answers else None
 
 
-def answer_text(run: Run) -> str:
+def answer_text(messages: Sequence[Message]) -> str:
     """Return the whole text of the answer, as its pieces were streamed: steps are parted by an empty line."""
-    steps = [message for message in run.messages if message.role == "assistant"]
-    texts = ["".join(block.text for block in step.content if isinstance(block, Text)) for step in steps]
-    return "\n\n".join(text for text in texts if text)
+    texts = (message.text for message in messages if message.role == "assistant")
+    return STEP_SEPARATOR.join(text for text in texts if text)
