@@ -3,20 +3,19 @@
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Response
-from pydantic import Field
-
 from atrium.agent.model import MAX_ITERATIONS_DEFAULT, MAX_ITERATIONS_MAX, MAX_TOKENS_DEFAULT
 from atrium.agent.service import AgentService, AgentView
 from atrium.agent.store import AgentStore
 from atrium.bootstrap import Runtime
-from atrium.http.dependencies import PageDep, RuntimeDep, TenantDep, require
+from atrium.http.dependencies import BaseUrlDep, PageDep, RuntimeDep, TenantDep, require
 from atrium.http.idempotency import IdempotentRoute
 from atrium.http.models import ListOf, StrictModel, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
 from atrium.tenants.context import TenantContext
+from fastapi import APIRouter, Path, Response
+from pydantic import Field
 
 router = APIRouter(tags=["agents"], route_class=IdempotentRoute)
 AgentPath = Annotated[str, Path(pattern=id_pattern("agt"))]
@@ -31,7 +30,7 @@ class AgentFields(StrictModel):
     description: Annotated[str, Field(max_length=1_000)] = ""
     provider: Annotated[str, Field(max_length=64)] = ""
     system_prompt: Annotated[str, Field(max_length=50_000)] = ""
-    tools: Annotated[list[ToolName], Field(max_length=100)] = []
+    tools: Annotated[list[ToolName], Field(max_length=100)] = Field(default_factory=list)
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = MAX_TOKENS_DEFAULT
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     max_iterations: Annotated[int, Field(ge=1, le=MAX_ITERATIONS_MAX)] = MAX_ITERATIONS_DEFAULT
@@ -90,10 +89,12 @@ def list_agents(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf
 @router.post(
     "/v1/agents", status_code=201, dependencies=[require("agents:write")], responses=problem_responses(403, 409)
 )
-def create_agent(body: AgentBody, tenant: TenantDep, runtime: RuntimeDep, response: Response) -> AgentAnswer:
+def create_agent(
+    body: AgentBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
+) -> AgentAnswer:
     """Create an agent."""
     view = _service(runtime, tenant).create(_fields(body), is_default=body.is_default)
-    response.headers["Location"] = f"{runtime.settings.public_url}/v1/agents/{view.agent.id}"
+    response.headers["Location"] = f"{base_url}/v1/agents/{view.agent.id}"
     return _render(view)
 
 

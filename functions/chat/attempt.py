@@ -5,6 +5,7 @@ from typing import Self
 
 from atrium.agent.turn import Turn
 from atrium.bootstrap import Runtime
+from atrium.http import logs
 from atrium.http.context import read_call
 from atrium.http.dependencies import get_runtime
 from atrium.http.idempotency import (
@@ -16,7 +17,7 @@ from atrium.http.idempotency import (
     read_call_key,
     read_deadline_ms,
 )
-from atrium.kernel.errors import Conflict, IdempotencyInProgress
+from atrium.kernel.errors import Conflict, IdempotencyInProgress, Unavailable
 from atrium.kernel.ids import RunId
 from atrium.runs.model import Run
 from atrium.tenants.context import Caller, TenantContext
@@ -60,16 +61,26 @@ class RunAttempt:
         return run
 
     def attach(self, open_turn: Callable[[], Turn]) -> Turn:
-        """Open the turn and tie the key to its run; a refusal frees the key."""
-        if self._mark is None:
-            return open_turn()
+        """Open the turn and tie the key to its run; a refusal frees the key.
+
+        A table that fails now must not take away a turn that is open, nor hide why one is not: the mark then ends
+        by itself.
+        """
         try:
             turn = open_turn()
-        except BaseException:
-            self._store().abandon(self._mark)
+        except Exception:
+            self._settle(lambda store, mark: store.abandon(mark))
             raise
-        self._store().complete(self._mark, SavedRun(turn.run.id))
+        self._settle(lambda store, mark: store.complete(mark, SavedRun(turn.run.id)))
         return turn
+
+    def _settle(self, settle: Callable[[IdempotencyStore, Mark], bool]) -> None:
+        if self._mark is None:
+            return
+        try:
+            settle(self._store(), self._mark)
+        except Unavailable as error:
+            logs.logger().warning("idempotency key not settled", internal=error.internal)
 
     def _store(self) -> IdempotencyStore:
         return open_store(self._runtime, self._call)

@@ -1,16 +1,15 @@
 """Bodies of chat and runs, in the field names of the contract."""
 
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from atrium.agent.request import MAX_SECONDS_DEFAULT, MESSAGE_CHARACTERS_MAX, RunLimits, TurnRequest
 from atrium.agent.wire import answer_id, answer_text, usage_fields
 from atrium.http.models import FreeJson, Money, StrictModel
 from atrium.kernel.clock import format_time
+from atrium.llm.catalogue import to_nanos
 from atrium.runs.model import Run, RunStatus
 from pydantic import Field
 
-_NANOS = 10**9
 _TOKENS_MAX = 10_000_000
 
 
@@ -23,14 +22,14 @@ class LimitsBody(StrictModel):
     max_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS_DEFAULT)] | None = None
 
     def to_domain(self) -> RunLimits:
-        cost = None if self.max_cost_usd is None else int(Decimal(self.max_cost_usd) * _NANOS)
+        cost = None if self.max_cost_usd is None else to_nanos(self.max_cost_usd)
         return RunLimits(cost, self.max_tokens, self.max_iterations, self.max_seconds)
 
 
 class ChatBody(StrictModel):
-    """One user message. Without `session_id` a new session is made."""
+    """One user message, not blank. Without `session_id` a new session is made."""
 
-    message: Annotated[str, Field(min_length=1, max_length=MESSAGE_CHARACTERS_MAX)]
+    message: Annotated[str, Field(min_length=1, max_length=MESSAGE_CHARACTERS_MAX, pattern=r"\S")]
     session_id: Annotated[str, Field(max_length=64)] | None = None
     agent_id: Annotated[str, Field(max_length=64)] | None = None
     provider: Annotated[str, Field(max_length=64)] | None = None
@@ -113,8 +112,8 @@ def render_chat(run: Run) -> ChatAnswer:
     return ChatAnswer(
         session_id=run.session_id,
         run_id=run.id,
-        message_id=answer_id(run),
-        response=answer_text(run),
+        message_id=answer_id(run.messages),
+        response=answer_text(run.messages),
         stop_reason=outcome.stop_reason if outcome else None,
         iterations=outcome.iterations if outcome else 0,
         degraded=outcome.degraded if outcome else False,

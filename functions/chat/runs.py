@@ -1,11 +1,12 @@
 """`/v1/runs`: recorded turns, their events for a client that comes back, and cancelling."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from atrium.agent.replay import Replay
-from atrium.http.dependencies import EnvelopeDep, PageDep, RuntimeDep, TenantDep, require
+from atrium.http.dependencies import PageDep, RuntimeDep, TenantDep, require
+from atrium.http.idempotency import IdempotentRoute
 from atrium.http.models import ListOf, StrictModel, read_decimal_text
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
@@ -19,8 +20,9 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from functions.chat import sse
 from functions.chat.models import RunAnswer, render_run
 from functions.chat.services import replay, run_service
+from functions.chat.sse import EventWriter, EventWriterDep
 
-router = APIRouter(tags=["runs"])
+router = APIRouter(tags=["runs"], route_class=IdempotentRoute)
 FOLLOW_SECONDS_MAX = 840.0
 WAIT_SECONDS_MAX = 20
 
@@ -74,17 +76,14 @@ def cancel_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAn
     "/v1/runs/{run_id}/events",
     dependencies=[require("sessions:read")],
     response_model=EventsAnswer,
-    responses={
-        200: {"content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}}},
-        **problem_responses(404),
-    },
+    responses={**sse.DOCUMENTATION, **problem_responses(404)},
 )
 async def read_events(
     run_id: RunPath,
     request: Request,
     tenant: TenantDep,
     runtime: RuntimeDep,
-    envelope: EnvelopeDep,
+    writer: EventWriterDep,
     after: Annotated[Number, Query(ge=0, description="The last number that the client has")] = 0,
     wait: Annotated[Number, Query(ge=0, le=WAIT_SECONDS_MAX, description="Seconds to wait for news (JSON)")] = 0,
     last_event_id: Annotated[Number | None, Header(ge=0)] = None,
@@ -93,25 +92,10 @@ async def read_events(
     run = await run_in_threadpool(run_service(runtime, tenant).get, run_id)
     start = last_event_id if last_event_id is not None else after
     events = replay(runtime, tenant.tenant_id, run.id, after=start)
-    shape = _Shape(envelope.request_id, runtime.settings.public_url)
     if _wants(request) == "json":
-        answer = await run_in_threadpool(_long_poll, events, wait, shape)
+        answer = await run_in_threadpool(_long_poll, events, wait, writer)
         return Response(answer.model_dump_json(), media_type="application/json")
-    return StreamingResponse(_follow(events, shape), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
-
-
-class _Shape:
-    """How events are written for one call."""
-
-    def __init__(self, request_id: str, public_url: str) -> None:
-        self.request_id, self.public_url = request_id, public_url
-
-    def to_bytes(self, event: RunEvent) -> bytes:
-        return sse.encode_event(event, request_id=self.request_id, public_url=self.public_url)
-
-    def to_answer(self, event: RunEvent) -> EventAnswer:
-        data = sse.event_data(event, request_id=self.request_id, public_url=self.public_url)
-        return EventAnswer(id=event.sequence, event=event.type, data=dict(data))
+    return StreamingResponse(_follow(events, writer), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
 
 
 def _wants(request: Request) -> Literal["json", "sse"]:
@@ -119,26 +103,21 @@ def _wants(request: Request) -> Literal["json", "sse"]:
     return "json" if "application/json" in accept and sse.MEDIA_TYPE not in accept else "sse"
 
 
-def _long_poll(replay: Replay, wait_seconds: int, shape: _Shape) -> EventsAnswer:
+def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter) -> EventsAnswer:
     """Return what is there, or what comes first within the time."""
-    found = [shape.to_answer(event) for event in replay.read()]
-    deadline = time.monotonic() + wait_seconds
-    while not found and not replay.ended and time.monotonic() < deadline:
-        found = [shape.to_answer(event) for event in _next_news(replay, deadline)]
-    return EventsAnswer(data=found, ended=replay.ended)
+    found: list[RunEvent] = []
+    for event in replay.follow(wait_seconds):
+        if event is not None:
+            found.append(event)
+        elif found:
+            break
+    shown = [EventAnswer(id=event.sequence, event=event.type, data=dict(writer.data(event))) for event in found]
+    return EventsAnswer(data=shown, ended=replay.ended)
 
 
-def _next_news(replay: Replay, deadline: float) -> Iterator[RunEvent]:
-    time.sleep(max(0.0, min(0.5, deadline - time.monotonic())))
-    return replay.read()
-
-
-async def _follow(replay: Replay, shape: _Shape) -> AsyncIterator[bytes]:
+async def _follow(replay: Replay, writer: EventWriter) -> AsyncIterator[bytes]:
     spoken = time.monotonic()
     async for event in iterate_in_threadpool(replay.follow(FOLLOW_SECONDS_MAX)):
-        if event is not None:
-            yield shape.to_bytes(event)
-            spoken = time.monotonic()
-        elif time.monotonic() - spoken >= sse.KEEP_ALIVE_SECONDS:
-            yield sse.KEEP_ALIVE
+        if event is not None or time.monotonic() - spoken >= sse.KEEP_ALIVE_SECONDS:
+            yield writer.encode(event)
             spoken = time.monotonic()

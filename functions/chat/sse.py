@@ -2,27 +2,46 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
+from atrium.http.dependencies import BaseUrlDep, EnvelopeDep
 from atrium.http.problems import describe_problem
 from atrium.kernel.errors import failure_of
 from atrium.runs.model import RunEvent
+from fastapi import Depends
 
 MEDIA_TYPE = "text/event-stream"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"
+DOCUMENTATION: dict[int | str, dict[str, Any]] = {200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}}
 
 
-def event_data(event: RunEvent, *, request_id: str, public_url: str) -> Mapping[str, Any]:
-    """Return the data of an event as the contract has it."""
-    if event.type != "error":
-        return event.data
-    failure = failure_of(str(event.data["code"]), str(event.data["detail"]))
-    return describe_problem(failure, request_id=request_id, public_url=public_url)
+@dataclass(frozen=True, slots=True)
+class EventWriter:
+    """Writes the events of one call's answer."""
+
+    request_id: str
+    base_url: str
+
+    def data(self, event: RunEvent) -> Mapping[str, Any]:
+        """Return the data of an event as the contract has it."""
+        if event.type != "error":
+            return event.data
+        failure = failure_of(str(event.data["code"]), str(event.data["detail"]))
+        return describe_problem(failure, request_id=self.request_id, public_url=self.base_url)
+
+    def encode(self, event: RunEvent | None) -> bytes:
+        """Return the bytes of one event, or of a comment where there is none. JSON has no line breaks of its own."""
+        if event is None:
+            return KEEP_ALIVE
+        data = json.dumps(self.data(event), separators=(",", ":"))
+        return f"id: {event.sequence}\nevent: {event.type}\ndata: {data}\n\n".encode()
 
 
-def encode_event(event: RunEvent, *, request_id: str, public_url: str) -> bytes:
-    """Return the bytes of one event; JSON has no line breaks of its own, so one data line is enough."""
-    data = json.dumps(event_data(event, request_id=request_id, public_url=public_url), separators=(",", ":"))
-    return f"id: {event.sequence}\nevent: {event.type}\ndata: {data}\n\n".encode()
+async def _event_writer(envelope: EnvelopeDep, base_url: BaseUrlDep) -> EventWriter:
+    return EventWriter(envelope.request_id, base_url)
+
+
+EventWriterDep = Annotated[EventWriter, Depends(_event_writer)]

@@ -1,18 +1,19 @@
 """The thread that owns a turn, and the queue to the loop that streams it.
 
-The queue is short, so a slow reader slows the model down, not the memory up. A reader that left is no
-longer waited for: the turn goes on to its end.
+The queue is short, so a slow reader slows the model down, not the memory up. A reader that left, or that is too
+slow for the turn's time, is no longer waited for: the turn goes on to its end, and what was missed is replayed.
 """
 
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as WaitTimeout
 
 from atrium.agent.turn import Turn
 from atrium.runs.model import RunEvent
 
-_QUEUED_MAX = 64
+QUEUED_MAX = 64
 _LOOK_SECONDS = 1.0
 
 
@@ -22,27 +23,27 @@ class TurnWorker:
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[RunEvent | None] = asyncio.Queue(_QUEUED_MAX)
+        self._queue: asyncio.Queue[RunEvent | None] = asyncio.Queue(QUEUED_MAX)
         self._reader_left = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="turn", daemon=False)
+        self._thread = threading.Thread(target=self._work, name="turn")
         self._thread.start()
 
     async def events(self, idle_seconds: float) -> AsyncIterator[RunEvent | None]:
         """Yield the events; None whenever nothing came for `idle_seconds`."""
-        try:
-            while True:
-                try:
-                    event = await asyncio.wait_for(self._queue.get(), idle_seconds)
-                except TimeoutError:
-                    yield None
-                    continue
-                if event is None:
+        while True:
+            try:
+                event = await asyncio.wait_for(self._queue.get(), idle_seconds)
+            except TimeoutError:
+                if self._reader_left.is_set():
                     return
-                yield event
-        finally:
-            self._leave()
+                yield None
+                continue
+            if event is None:
+                return
+            yield event
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Say, in the loop, that nobody reads any more. Call it however the reading ended, also if it never began."""
         self._reader_left.set()
         while not self._queue.empty():
             self._queue.get_nowait()
@@ -58,9 +59,11 @@ class TurnWorker:
         """Hand one event over, waiting as long as somebody reads and the turn has time."""
         if self._reader_left.is_set():
             return
+        put = self._queue.put(event)
         try:
-            offered = asyncio.run_coroutine_threadsafe(self._queue.put(event), self._loop)
-        except RuntimeError:  # the loop is closed: nobody reads any more
+            offered = asyncio.run_coroutine_threadsafe(put, self._loop)
+        except RuntimeError:  # the loop is closed
+            put.close()
             self._reader_left.set()
             return
         while not self._reader_left.is_set():
@@ -68,7 +71,9 @@ class TurnWorker:
                 offered.result(_LOOK_SECONDS)
             except WaitTimeout:
                 if self._turn.signal.cause is not None:
-                    self._reader_left.set()  # the turn's time is over; what is not read by now is replayed
-                continue
-            return
+                    self._reader_left.set()
+            except CancelledError:  # the loop is being closed
+                self._reader_left.set()
+            else:
+                return
         offered.cancel()

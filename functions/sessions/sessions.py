@@ -4,7 +4,7 @@ from typing import Annotated
 
 from atrium.agent.store import AgentStore
 from atrium.bootstrap import Runtime
-from atrium.http.dependencies import PageDep, RuntimeDep, TenantDep, require
+from atrium.http.dependencies import BaseUrlDep, PageDep, RuntimeDep, TenantDep, require
 from atrium.http.idempotency import IdempotentRoute
 from atrium.http.models import ListOf, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
@@ -56,13 +56,15 @@ def list_sessions(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> List
 
 
 @router.post("/v1/sessions", status_code=201, dependencies=_WRITE, responses=problem_responses(404))
-def create_session(body: SessionBody, tenant: TenantDep, runtime: RuntimeDep, response: Response) -> SessionAnswer:
+def create_session(
+    body: SessionBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
+) -> SessionAnswer:
     """Create an empty session."""
     agent_id = _known_agent(runtime, tenant, body.agent_id)
     session = _service(runtime, tenant).create(
         title=body.title, agent_id=agent_id, metadata=body.metadata, end_user=body.end_user or ""
     )
-    response.headers["Location"] = f"{runtime.settings.public_url}/v1/sessions/{session.id}"
+    response.headers["Location"] = f"{base_url}/v1/sessions/{session.id}"
     return render_session(session)
 
 
