@@ -140,7 +140,7 @@ class TurnService:
         opened = self.opener.open(request, resolved)
         run, plan, signal = opened.run, opened.plan, StopSignal()
         deadline = max(began + plan.budget.max_seconds, time.monotonic() + 1)
-        history = as_model_messages((*select_history(opened.runs, run.model), run.question))
+        history = as_model_messages((*select_history(opened.runs), run.question))
         loop = AgentLoop(plan.loop_input(history), plan.provider, signal, self.clock, deadline)
         heart = Heart(run.id, self.runs, self.clock, signal, lambda: loop.spend, deadline, self.on_defect)
         log = EventLog(self.runs.table, self.runs.blobs, self.clock, run.id, self.clock())
