@@ -12,7 +12,7 @@ from dataclasses import replace
 import httpx2
 import pytest
 from anthropic.lib.bedrock import AnthropicBedrock
-from atrium.kernel.errors import ModelFailed, ProviderUnsupported, Unavailable
+from atrium.kernel.errors import ModelFailed, ProviderUnsupported, Unavailable, ValidationFailed
 from atrium.llm.anthropic.bedrock import bedrock_channel
 from atrium.llm.anthropic.direct import DirectClient
 from atrium.llm.anthropic.provider import AnthropicProvider
@@ -63,10 +63,27 @@ def test_a_rotated_key_is_used_from_the_next_call_on() -> None:
     assert other.max_retries == 0
 
 
-def test_the_sdk_is_not_imported_before_a_model_is_asked_for() -> None:
-    code = "import sys, atrium.llm.registry, atrium.llm.catalogue; print('anthropic' in sys.modules)"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
-    assert shown.stdout.strip() == "False"
+def test_the_sdk_is_not_imported_before_a_call_is_opened() -> None:
+    code = """
+import sys
+from atrium.llm.catalogue import MODELS
+from atrium.llm.model import Message, ModelRequest, Text
+from atrium.llm.registry import Providers
+from atrium.settings import Settings
+from atrium.storage.secrets import Secrets
+settings = Settings.read({"ANTHROPIC_API_KEY": "key"})
+provider = Providers(settings, Secrets(settings)).find(MODELS["claude-haiku-5-5"])
+print(provider.name, "anthropic" in sys.modules)
+provider.open(ModelRequest("claude-haiku-5-5", "", (Message("user", (Text("Hi"),)),), 1), deadline_seconds=1).close()
+print("anthropic" in sys.modules)
+"""
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50)
+    assert shown.stdout.split() == ["anthropic", "False", "True"]
+
+
+def test_a_request_that_the_model_cannot_take_is_refused_at_the_opening() -> None:
+    with pytest.raises(ValidationFailed):
+        providers().find(HAIKU).open(replace(HELLO, temperature=0.5), deadline_seconds=1)
 
 
 @pytest.fixture

@@ -1,50 +1,67 @@
-"""Which provider serves a model in this deployment. A vendor's SDK is imported when its first model is asked for."""
+"""Which provider serves a model in this deployment. A vendor's SDK is imported when its first call is opened."""
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from atrium.kernel.errors import ProviderUnsupported
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.model import ModelProvider
+from atrium.llm.model import ModelProvider, ModelRequest, ModelStream
 from atrium.settings import Settings
 from atrium.storage.secrets import Secrets
-
-if TYPE_CHECKING:
-    from atrium.llm.anthropic.channel import Channel
 
 ANTHROPIC_URL = "https://api.anthropic.com"
 
 
+class LateProvider:
+    """A provider that is made with its first call: importing an SDK takes a second or two, which nobody waits for
+    who only asks which provider it will be.
+    """
+
+    def __init__(self, name: str, make: Callable[[], ModelProvider]) -> None:
+        self._name, self._make = name, make
+        self._lock = threading.Lock()
+        self._made: ModelProvider | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def open(self, request: ModelRequest, *, deadline_seconds: float) -> ModelStream:
+        """See `ModelProvider.open`."""
+        return self._provider().open(request, deadline_seconds=deadline_seconds)
+
+    def count_tokens(self, request: ModelRequest) -> int:
+        """See `ModelProvider.count_tokens`."""
+        return self._provider().count_tokens(request)
+
+    def _provider(self) -> ModelProvider:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+
 class Providers:
-    """The providers of a process, each made once."""
+    """The providers of a process."""
 
     def __init__(self, settings: Settings, secrets: Secrets) -> None:
         self._settings, self._secrets = settings, secrets
-        self._lock = threading.Lock()
-        self._made: dict[str, ModelProvider] = {}
+        self._anthropic = LateProvider(settings.model_provider, self._make_anthropic)
 
     def find(self, model: ModelInfo) -> ModelProvider:
-        """Return the provider of a model; `ProviderUnsupported` if this deployment has none.
-
-        The first call imports the SDK, which takes a second or two: make it early, in a thread of its own.
-        """
+        """Return the provider of a model; `ProviderUnsupported` if this deployment has none."""
         if model.vendor != "anthropic":
             raise ProviderUnsupported(f"no provider of {model.vendor} is configured here")
-        with self._lock:
-            if model.vendor not in self._made:
-                self._made[model.vendor] = self._make()
-            return self._made[model.vendor]
+        return self._anthropic
 
-    def _make(self) -> ModelProvider:
+    def _make_anthropic(self) -> ModelProvider:
         from atrium.llm.anthropic.provider import AnthropicProvider
 
-        return AnthropicProvider(self._channel())
-
-    def _channel(self) -> "Channel":
         if self._settings.model_provider == "bedrock":
             from atrium.llm.anthropic.bedrock import bedrock_channel
 
-            return bedrock_channel(self._settings.bedrock_geography)
+            return AnthropicProvider(bedrock_channel(self._settings.bedrock_geography))
         from atrium.llm.anthropic.direct import direct_channel
 
-        return direct_channel(self._settings.anthropic_base_url or ANTHROPIC_URL, self._secrets.anthropic_api_key)
+        url = self._settings.anthropic_base_url or ANTHROPIC_URL
+        return AnthropicProvider(direct_channel(url, self._secrets.anthropic_api_key))
