@@ -8,27 +8,15 @@ from typing import Any
 
 from infra.runtime.api import RuntimeApi
 from infra.runtime.results import Invocation
-
-REQUEST_CONTEXT = {
-    "accountId": "123456789012",
-    "apiId": "abc123",
-    "stage": "dev",
-    "requestId": "0d2a4a8e-0000-4000-8000-000000000001",
-    "protocol": "HTTP/1.1",
-    "httpMethod": "POST",
-    "resourcePath": "/v1/echo",
-    "path": "/dev/v1/echo",
-    "requestTimeEpoch": 1795200000000,
-    "identity": {"sourceIp": "192.0.2.1", "userAgent": "test"},
-    "authorizer": {"tenant_id": "ten_real", "principal_id": "key_real", "integrationLatency": 3},
-}
+from infra.runtime.seed import EVENTS_TENANT
+from tests.artifacts.running import read_event
 
 
 def rest_event(path: str, *, method: str = "POST", body: str | None = "{}", **headers: str) -> bytes:
-    """Build a REST proxy event; header names have `_` for `-`."""
-    sent = {"Content-Type": "application/json", "Host": "api.example.com"}
-    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-    event: dict[str, Any] = {
+    """Build a REST proxy event like that of tests/events; header names have `_` for `-`."""
+    event = read_event("chat/answer")
+    sent = event["headers"] | {name.replace("_", "-"): value for name, value in headers.items()}
+    event |= {
         "resource": path,
         "path": path,
         "httpMethod": method,
@@ -36,12 +24,9 @@ def rest_event(path: str, *, method: str = "POST", body: str | None = "{}", **he
         "multiValueHeaders": {name: [value] for name, value in sent.items()},
         "queryStringParameters": {"after": "3", "q": "b c"},
         "multiValueQueryStringParameters": {"after": ["3"], "q": ["a", "b c"]},
-        "pathParameters": None,
-        "stageVariables": None,
-        "requestContext": {**REQUEST_CONTEXT, "httpMethod": method},
         "body": body,
-        "isBase64Encoded": False,
     }
+    event["requestContext"] |= {"httpMethod": method, "resourcePath": path, "path": f"/dev{path}"}
     return json.dumps(event).encode()
 
 
@@ -61,9 +46,10 @@ def check_request_arrives_whole(api: RuntimeApi) -> None:
     assert sorted(seen["target"].partition("?")[2].replace("%20", "+").split("&")) == ["after=3", "q=a", "q=b+c"]
     assert (headers["authorization"], headers["accept"]) == ("Bearer x", "a/b")
     context = json.loads(headers["x-amzn-request-context"])
-    assert context["authorizer"] == REQUEST_CONTEXT["authorizer"]
-    assert context["identity"]["sourceIp"] == "192.0.2.1"
-    assert context["requestId"] == REQUEST_CONTEXT["requestId"]
+    sent = read_event("chat/answer")["requestContext"]
+    assert context["authorizer"] == sent["authorizer"]
+    assert context["identity"]["sourceIp"] == sent["identity"]["sourceIp"]
+    assert (context["requestId"], context["path"]) == (sent["requestId"], "/dev/v1/echo")
     assert json.loads(headers["x-amzn-lambda-context"])["request_id"] == result.request_id
 
 
@@ -72,7 +58,7 @@ def check_forged_context_is_replaced(api: RuntimeApi) -> None:
     event = rest_event("/v1/echo", x_amzn_request_context=forged, X_Amzn_Lambda_Context="{}")
     seen: Any = succeed(api, event).json()
     contexts = [json.loads(value) for name, value in seen["headers"] if name.lower() == "x-amzn-request-context"]
-    assert [context["authorizer"]["tenant_id"] for context in contexts] == ["ten_real"]
+    assert [context["authorizer"]["tenant_id"] for context in contexts] == [EVENTS_TENANT.id]
     assert "forged" not in json.dumps(seen["headers"])
 
 
