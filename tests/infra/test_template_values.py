@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from infra.checks.policies import as_list, statements
 from infra.checks.routes import functions_of
 from infra.runtime.template import Document, Resolver
 
@@ -87,3 +88,17 @@ def test_an_empty_base_url_is_not_given_to_the_model_sdk(template: Document) -> 
     assert "ANTHROPIC_BASE_URL" not in Resolver(template).resolve(variables)
     given = Resolver(template, {"AnthropicBaseUrl": "http://127.0.0.1:9"}).resolve(variables)
     assert given["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
+
+
+def test_who_reads_blobs_hears_that_one_is_gone(template: Document) -> None:
+    """Without s3:ListBucket the answer would be 403, which code must not take for a missing blob."""
+    roles = {
+        name: {str(action) for statement in statements(item["Properties"]) for action in as_list(statement["Action"])}
+        for name, item in template["Resources"].items()
+        if item["Type"] == "AWS::IAM::Role" and "Policies" in item["Properties"]
+    }
+
+    readers = {name for name, actions in roles.items() if "s3:GetObject" in actions}
+
+    assert readers == {"ChatRole", "SessionsRole", "SweepRole"}
+    assert all("s3:ListBucket" in roles[name] for name in readers)
