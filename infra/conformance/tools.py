@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 JAVA_MIN = 17
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CARGO_MIN = (1, 84)  # what the adapter's dependencies ask for
 _JAVA = re.compile(r'version "(?:1\.)?(\d+)')
 _CARGO = re.compile(r"^cargo (\d+)\.(\d+)")
@@ -17,10 +18,12 @@ class PrerequisiteMissing(Exception):
 
 
 def check_tools() -> None:
-    """Check Java, Maven and cargo; raises PrerequisiteMissing for the first that will not do."""
+    """Check Java, Maven, cargo and a browser; raises PrerequisiteMissing for the first that will not do."""
     check_java(_ask("java", "-version", f"Java {JAVA_MIN} or newer"))
     _ask("mvn", "--version", "Maven")
     check_cargo(_ask("cargo", "--version", "cargo (Rust)"))
+    if not any(shutil.which(name) for name in BROWSERS):
+        raise PrerequisiteMissing("Chromium is missing: install it and put `chromium` on PATH")
 
 
 def check_java(shown: str) -> None:

@@ -39,7 +39,12 @@ def test_cargo_must_be_new_enough() -> None:
 
 @pytest.mark.parametrize(
     ("present", "reason"),
-    [((), "Java 17 or newer is missing"), (("java",), "Maven is missing"), (("java", "mvn"), "cargo .* is missing")],
+    [
+        ((), "Java 17 or newer is missing"),
+        (("java",), "Maven is missing"),
+        (("java", "mvn"), "cargo .* is missing"),
+        (("java", "mvn", "cargo"), "Chromium is missing"),
+    ],
 )
 def test_missing_tool_is_named_and_ends_the_run(
     tmp_path: Path,
@@ -50,7 +55,7 @@ def test_missing_tool_is_named_and_ends_the_run(
 ) -> None:
     for tool in present:
         script = tmp_path / tool
-        script.write_text("#!/bin/sh\necho 'openjdk version \"17.0.1\"'\n")
+        script.write_text("#!/bin/sh\necho 'cargo 1.95.0'\necho 'openjdk version \"17.0.1\"'\n")
         script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PrerequisiteMissing, match=reason):
