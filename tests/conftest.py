@@ -17,6 +17,7 @@ from moto import mock_aws
 
 from infra.runtime.resources import REGION, Endpoint, create_table, table_definition
 from infra.runtime.template import Document, Resolver, read_template
+from tests.builders.deployments import Deployment, deploy
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -73,3 +74,18 @@ def table_client(
 @pytest.fixture
 def physical_table(table_client: DynamoDBClient, table_name: str) -> PhysicalTable:
     return PhysicalTable(table_client, table_name)
+
+
+@pytest.fixture
+def aws_secrets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Secrets Manager on moto, empty, whatever the table is on."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    on_moto = request.config.getoption("--dynamodb") == "moto"
+    with mock_aws(config=None if on_moto else {"core": {"passthrough": {"services": ["dynamodb"]}}}):
+        yield
+
+
+@pytest.fixture
+def deployment(physical_table: PhysicalTable, aws_secrets: None) -> Deployment:
+    """An empty table and filled secrets, as after `make bootstrap`."""
+    return deploy(physical_table)

@@ -1,0 +1,66 @@
+"""REQUEST authorizer events, and an authorizer that answers them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from functions.authorizer.app import answer
+from functions.authorizer.authorize import Authorizer
+from tests.builders.deployments import Deployment
+
+METHOD_ARN = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/dev/POST/v1/chat/stream"
+EVERY_ROUTE = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/dev/*/*"
+
+type Headers = Mapping[str, str | list[str]]
+
+
+def authorizer_event(headers: Headers) -> dict[str, Any]:
+    """The event for a request with these headers; a list is a header that was sent more than once."""
+    several = {name: [value] if isinstance(value, str) else value for name, value in headers.items()}
+    return {
+        "type": "REQUEST",
+        "methodArn": METHOD_ARN,
+        "resource": "/v1/chat/stream",
+        "path": "/v1/chat/stream",
+        "httpMethod": "POST",
+        "headers": {name: values[-1] for name, values in several.items()},
+        "multiValueHeaders": several,
+        "requestContext": {"requestId": "req-1", "identity": {"sourceIp": "203.0.113.7"}},
+    }
+
+
+class Door:
+    """An authorizer in a container of its own."""
+
+    def __init__(self, deployment: Deployment, **environment: str) -> None:
+        self.deployment = deployment
+        self.authorizer = Authorizer(deployment.make_runtime(**environment))
+
+    def ask(self, headers: Headers) -> dict[str, Any]:
+        """Return the policy; raises as the function does."""
+        return answer(authorizer_event(headers), self.authorizer)
+
+    def context(self, headers: Headers) -> dict[str, Any]:
+        """Return the context of a request that is let in everywhere."""
+        policy = self.ask(headers)
+        assert effect(policy) == ("Allow", EVERY_ROUTE)
+        context: dict[str, Any] = policy["context"]
+        return context
+
+    def code(self, headers: Headers) -> str:
+        """Return the code of a request that is refused."""
+        policy = self.ask(headers)
+        assert effect(policy) == ("Deny", EVERY_ROUTE)
+        assert set(policy["context"]) == {"code"}
+        return str(policy["context"]["code"])
+
+
+def bearer(text: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {text}"}
+
+
+def effect(policy: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what the policy's one statement says, and of what."""
+    document = policy["policyDocument"]
+    (statement,) = document["Statement"]
+    assert (document["Version"], statement["Action"]) == ("2012-10-17", "execute-api:Invoke")
+    return statement["Effect"], statement["Resource"]

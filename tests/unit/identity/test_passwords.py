@@ -1,0 +1,65 @@
+"""Passwords: what is accepted, and what is kept of them."""
+
+import pytest
+from atrium.identity.users.model import is_email, same_address
+from atrium.identity.users.passwords import find_password_fault, hash_password, verify_password
+
+
+def test_a_hash_is_argon2id_and_fits_its_password_alone() -> None:
+    kept = hash_password("correct horse")
+    assert kept.startswith("$argon2id$v=19$m=47104,t=1,p=1$")
+    assert "correct" not in kept
+    assert hash_password("correct horse") != kept
+    assert verify_password("correct horse", kept)
+    assert not verify_password("correct horsf", kept)
+    assert not verify_password("", kept)
+
+
+def test_what_looks_alike_is_alike() -> None:
+    assert verify_password("u\u0308ber-all", hash_password("\u00fcber-all"))
+
+
+@pytest.mark.parametrize("kept", ["", "nonsense", "$argon2id$v=19$m=1$x", "$2b$12$abcdefghijklmnopqrstuv"])
+def test_what_is_no_hash_fits_nothing(kept: str) -> None:
+    assert not verify_password("correct horse", kept)
+
+
+@pytest.mark.parametrize("password", ["eight888", "p" * 128, "测试密码很长很好", "with spaces in it"])
+def test_passwords_that_are_accepted(password: str) -> None:
+    assert find_password_fault(password, email="a@b.example") is None
+
+
+@pytest.mark.parametrize(
+    ("password", "email"),
+    [
+        ("", "a@b.example"),
+        ("seven77", "a@b.example"),
+        ("p" * 129, "a@b.example"),
+        ("Someone@B.example", "someone@b.example"),
+        ("some-one-else", "Some-One-Else@b.example"),
+    ],
+)
+def test_passwords_that_are_refused(password: str, email: str) -> None:
+    fault = find_password_fault(password, email=email)
+    assert fault is not None
+    assert not password or password not in fault
+
+
+@pytest.mark.parametrize(
+    "email", ["a@b", "a.b+c@d-e.example", "A@B.Example", "o'neil@x.example", "a" * 64 + "@b.example"]
+)
+def test_addresses(email: str) -> None:
+    assert is_email(email)
+    assert same_address(email) == same_address(email.upper())
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        *("", "a", "a@", "@b", "a b@c.example", "a@b..c", "a@-b.example", "a@b.example\n", "a@@b"),
+        "a" * 65 + "@b.example",
+        "a@" + "b." * 130 + "example",
+    ],
+)
+def test_what_is_no_address(email: str) -> None:
+    assert not is_email(email)

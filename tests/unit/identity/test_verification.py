@@ -1,0 +1,163 @@
+"""The decision about a credential, from what the table holds."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from atrium.identity.key_format import KeyText, parse_key
+from atrium.identity.keys.issue import issue_key
+from atrium.identity.keys.model import ApiKey
+from atrium.identity.tokens import AccessClaims, build_claims
+from atrium.identity.users.model import User
+from atrium.identity.verification import (
+    Admitted,
+    Decision,
+    Refused,
+    choose_tenant,
+    decide_key,
+    decide_platform_key,
+    decide_token,
+    enter_tenant,
+)
+from atrium.kernel.errors import AtriumError, TenantInactive, TenantMismatch, Unauthenticated, UserSuspended
+from atrium.kernel.ids import TenantId, UserId
+from atrium.storage.secrets import Pepper
+from atrium.tenants.model import Tenant
+
+from tests.builders.gateway import OTHER_TENANT_ID, TENANT_ID
+from tests.builders.runtimes import NOON
+
+PEPPER = Pepper(1, b"p" * 32)
+OTHER_PEPPER = Pepper(2, b"q" * 32)
+TENANT = Tenant(TenantId(TENANT_ID), "acme", "Acme", "pro", "active", NOON, NOON)
+USER = User(UserId("usr_01k6r5m2x8f3v9q4w7t1y0z5ae"), TENANT.id, "a@b.example", "user", "active", NOON, NOON)
+
+
+def find_pepper(version: int) -> Pepper:
+    return {1: PEPPER, 2: OTHER_PEPPER}[version]
+
+
+def make(tenant_id: TenantId | None = TENANT.id, **changes: Any) -> tuple[KeyText, ApiKey]:
+    issued = issue_key("dev", PEPPER, tenant_id=tenant_id, name="n", scopes=["chat"], now=NOON)
+    said = parse_key(issued.text, "dev")
+    assert said is not None
+    return said, replace(issued.key, **changes)
+
+
+def decide(said: KeyText, key: ApiKey | None, tenant: Tenant | None = TENANT) -> Decision:
+    return decide_key(said, key, tenant, find_pepper=find_pepper, now=NOON)
+
+
+def failure(decision: Decision) -> type[AtriumError]:
+    assert isinstance(decision, Refused)
+    return decision.failure
+
+
+def test_a_good_key_is_admitted_until_it_ends() -> None:
+    said, key = make(expires_at=NOON + timedelta(hours=1), revoked_at=NOON + timedelta(minutes=5))
+    decision = decide(said, key)
+    assert isinstance(decision, Admitted)
+    assert (decision.principal.type, decision.principal.scopes) == ("key", frozenset({"chat"}))
+    assert decision.ends_at == NOON + timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"digest": b"\0" * 32},
+        {"pepper_version": 2},
+        {"expires_at": NOON},
+        {"revoked_at": NOON},
+        {"revoked_at": NOON - timedelta(days=1), "expires_at": NOON + timedelta(days=1)},
+    ],
+)
+def test_a_key_that_does_not_hold(changes: dict[str, Any]) -> None:
+    said, key = make(**changes)
+    assert failure(decide(said, key)) is Unauthenticated
+
+
+def test_an_unknown_key_and_one_without_tenant() -> None:
+    said, key = make()
+    assert failure(decide(said, None)) is Unauthenticated
+    assert failure(decide(said, key, None)) is Unauthenticated
+
+
+def test_another_keys_record_does_not_fit() -> None:
+    said, _ = make()
+    _, other = make()
+    assert failure(decide(said, other)) is Unauthenticated
+
+
+@pytest.mark.parametrize("changes", [{"status": "suspended"}, {"status": "deleted"}, {"opening": "mark"}])
+def test_only_a_proven_key_hears_of_its_tenant(changes: dict[str, Any]) -> None:
+    said, key = make()
+    tenant = replace(TENANT, **changes)
+    refused = decide(said, key, tenant)
+    assert failure(refused) is TenantInactive
+    assert isinstance(refused, Refused)
+    assert refused.principal_id == key.id
+    assert failure(decide(said, replace(key, digest=b"\0" * 32), tenant)) is Unauthenticated
+
+
+def test_a_platform_key_is_the_platform() -> None:
+    said, key = make(tenant_id=None)
+    decision = decide_platform_key(said, key, find_pepper=find_pepper, now=NOON)
+    assert isinstance(decision, Admitted)
+    assert (decision.principal.type, decision.tenant) == ("platform", None)
+    assert decision.principal.scopes == {"platform"}
+    entered = enter_tenant(decision, TENANT)
+    assert isinstance(entered, Admitted)
+    assert entered.tenant == TENANT
+    assert failure(enter_tenant(decision, None)) is TenantInactive
+    assert failure(enter_tenant(decision, replace(TENANT, status="suspended"))) is TenantInactive
+    revoked = replace(key, revoked_at=NOON)
+    assert failure(decide_platform_key(said, revoked, find_pepper=find_pepper, now=NOON)) is Unauthenticated
+    assert failure(decide_platform_key(said, None, find_pepper=find_pepper, now=NOON)) is Unauthenticated
+
+
+def test_a_tenants_credential_names_its_own_tenant_or_none() -> None:
+    said, key = make()
+    decision = decide(said, key)
+    assert choose_tenant(decision, "") == choose_tenant(decision, TENANT_ID) == decision
+    for other in (OTHER_TENANT_ID, "nonsense", f"{TENANT_ID},{TENANT_ID}"):
+        assert failure(choose_tenant(decision, other)) is TenantMismatch
+    refused = decide(said, None)
+    assert choose_tenant(refused, OTHER_TENANT_ID) == refused
+
+
+def claims(**changes: Any) -> AccessClaims:
+    built = build_claims(USER.id, TENANT.id, token_version=1, tenant_token_version=1, token_id="t", now=NOON)
+    return replace(built, **changes)
+
+
+def test_a_users_token_has_its_roles_scopes() -> None:
+    decision = decide_token(claims(), USER, TENANT)
+    assert isinstance(decision, Admitted)
+    assert (decision.principal.type, decision.principal.role) == ("user", "user")
+    assert decision.principal.has("chat")
+    assert not decision.principal.has("admin")
+    assert decision.ends_at == NOON + timedelta(minutes=15)
+
+
+def test_a_token_narrows_and_never_widens() -> None:
+    narrow = decide_token(claims(scopes=frozenset({"chat", "admin", "platform"})), USER, TENANT)
+    assert isinstance(narrow, Admitted)
+    assert narrow.principal.scopes == {"chat"}
+
+
+@pytest.mark.parametrize(
+    ("user", "tenant", "expected"),
+    [
+        (None, TENANT, Unauthenticated),
+        (USER, None, Unauthenticated),
+        (replace(USER, token_version=2), TENANT, Unauthenticated),
+        (USER, replace(TENANT, token_version=2), Unauthenticated),
+        (USER, replace(TENANT, status="suspended"), TenantInactive),
+        (USER, replace(TENANT, status="deleted"), TenantInactive),
+        (replace(USER, status="suspended"), TENANT, UserSuspended),
+        (replace(USER, status="invited"), TENANT, UserSuspended),
+    ],
+)
+def test_a_token_against_user_and_tenant(user: User | None, tenant: Tenant | None, expected: object) -> None:
+    assert failure(decide_token(claims(), user, tenant)) is expected

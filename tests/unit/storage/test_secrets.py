@@ -1,0 +1,174 @@
+"""The secrets: their forms, how long they are kept, and what is said when one is missing."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from atrium.kernel.crypto import encode_base64url
+from atrium.kernel.errors import Unavailable
+from atrium.settings import Settings
+from atrium.storage.secrets import Secrets
+
+from tests.builders.deployments import create_secrets
+
+pytestmark = pytest.mark.usefixtures("aws_secrets")
+GOOD_KEY = encode_base64url(b"k" * 32)
+
+
+class Ticks:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Vault:
+    """The secrets of a deployment, written by the test and read by our code."""
+
+    def __init__(self) -> None:
+        self.client, self.arns = create_secrets()
+        self.ticks = Ticks()
+        self.secrets = self.open()
+
+    def open(self, **environment: str) -> Secrets:
+        names = {
+            "SIGNING_SECRET_ARN": self.arns.signing,
+            "PEPPER_SECRET_ARN": self.arns.pepper,
+            "CURSOR_SECRET_ARN": self.arns.cursor,
+            "MODEL_SECRET_ARN": self.arns.model,
+        }
+        return Secrets(Settings.read({**names, **environment}), self.ticks)
+
+    def put(self, arn: str, value: object) -> None:
+        text = value if isinstance(value, str) else json.dumps(value)
+        self.client.put_secret_value(SecretId=arn, SecretString=text)
+
+    @contextmanager
+    def counting(self) -> Iterator[list[str]]:
+        calls: list[str] = []
+
+        def note(model: Any, **_: object) -> None:
+            calls.append(model.name)
+
+        events = self.secrets._provider.client.meta.events
+        events.register("before-call.secrets-manager", note)
+        yield calls
+        events.unregister("before-call.secrets-manager", note)
+
+
+@pytest.fixture
+def vault() -> Vault:
+    return Vault()
+
+
+def test_values_come_back(vault: Vault) -> None:
+    vault.put(vault.arns.cursor, {"key": GOOD_KEY})
+    vault.put(vault.arns.pepper, {"current": 2, "peppers": {"1": GOOD_KEY, "2": encode_base64url(b"n" * 32)}})
+    vault.put(vault.arns.signing, {"keys": [{"kid": "a", "private_key": "A"}, {"kid": "b", "private_key": "B"}]})
+    vault.put(vault.arns.model, {"anthropic_api_key": "sk-model"})
+    secrets = vault.secrets
+    assert secrets.cursor_key() == b"k" * 32
+    assert (secrets.current_pepper().version, secrets.current_pepper().value) == (2, b"n" * 32)
+    assert secrets.find_pepper(1).value == b"k" * 32
+    assert [key.kid for key in secrets.signing_keys()] == ["a", "b"]
+    assert secrets.find_signing_key("b") == secrets.signing_keys()[1]
+    assert secrets.anthropic_api_key() == "sk-model"
+
+
+def test_the_environments_model_key_goes_first(vault: Vault) -> None:
+    vault.put(vault.arns.model, {"anthropic_api_key": "sk-secret"})
+    assert vault.open(ANTHROPIC_API_KEY="sk-environment").anthropic_api_key() == "sk-environment"
+
+
+def test_a_value_is_read_once(vault: Vault) -> None:
+    vault.put(vault.arns.cursor, {"key": GOOD_KEY})
+    with vault.counting() as calls:
+        for _ in range(5):
+            vault.secrets.cursor_key()
+    assert calls == ["GetSecretValue"]
+
+
+def test_an_unknown_pepper_version_is_looked_for_at_once_and_then_every_thirty_seconds(vault: Vault) -> None:
+    vault.put(vault.arns.pepper, {"current": 1, "peppers": {"1": GOOD_KEY}})
+    vault.secrets.current_pepper()
+    vault.put(vault.arns.pepper, {"current": 2, "peppers": {"1": GOOD_KEY, "2": GOOD_KEY}})
+    with vault.counting() as calls:
+        assert vault.secrets.find_pepper(2).version == 2
+        for _ in range(5):
+            with pytest.raises(Unavailable, match="no version 3"):
+                vault.secrets.find_pepper(3)
+        assert len(calls) == 1
+        vault.ticks.now += 30
+        with pytest.raises(Unavailable):
+            vault.secrets.find_pepper(3)
+        assert len(calls) == 2
+
+
+def test_made_up_kids_cost_one_read_in_thirty_seconds(vault: Vault) -> None:
+    vault.put(vault.arns.signing, {"keys": [{"kid": "a", "private_key": "A"}]})
+    vault.secrets.signing_keys()
+    with vault.counting() as calls:
+        assert [vault.secrets.find_signing_key(f"made-up-{at}") for at in range(20)] == [None] * 20
+    assert len(calls) == 1
+
+
+def test_a_secret_without_a_value_says_what_to_run(vault: Vault) -> None:
+    with pytest.raises(Unavailable) as caught:
+        vault.secrets.current_pepper()
+    assert caught.value.internal == "the pepper secret has no value: run `make bootstrap`"
+    assert "pepper" not in caught.value.detail
+
+
+def test_a_function_that_is_given_no_secret(vault: Vault) -> None:
+    with pytest.raises(Unavailable, match="names no pepper secret"):
+        vault.open(PEPPER_SECRET_ARN="").current_pepper()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "not json, but hush",
+        "[]",
+        "7",
+        "{}",
+        {"current": 1, "peppers": {}},
+        {"current": 2, "peppers": {"1": GOOD_KEY}},
+        {"current": "x", "peppers": {"1": GOOD_KEY}},
+        {"current": 1, "peppers": {"1": encode_base64url(b"short")}},
+        {"current": 1, "peppers": {"1": "hush, not base64"}},
+        {"current": 1, "peppers": {"1": 7}},
+        {"current": 1, "peppers": [GOOD_KEY]},
+    ],
+)
+def test_a_value_of_another_form_is_never_repeated(vault: Vault, value: object) -> None:
+    vault.put(vault.arns.pepper, value)
+    with pytest.raises(Unavailable) as caught:
+        vault.secrets.current_pepper()
+    assert "run `make bootstrap`" in caught.value.internal
+    assert "hush" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_secrets_manager_that_refuses(vault: Vault) -> None:
+    vault.put(vault.arns.cursor, {"key": GOOD_KEY})
+
+    def refuse(**_: object) -> None:
+        raise ConnectionError("hush")
+
+    vault.secrets._provider.client.meta.events.register("before-call.secrets-manager", refuse)
+    with pytest.raises(Unavailable) as caught:
+        vault.secrets.cursor_key()
+    assert caught.value.internal == "the cursor secret cannot be read: ConnectionError"
+    assert caught.value.retry_after_seconds == 1
+
+
+def test_nothing_shows_a_value(vault: Vault) -> None:
+    vault.put(vault.arns.signing, {"keys": [{"kid": "a", "private_key": "hush"}]})
+    vault.put(vault.arns.pepper, {"current": 1, "peppers": {"1": GOOD_KEY}})
+    assert "hush" not in repr(vault.secrets.signing_keys())
+    assert "kkk" not in repr(vault.secrets.current_pepper())

@@ -1,0 +1,65 @@
+"""Tenants as values: names, features, who sees them."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from atrium.kernel.ids import TenantId
+from atrium.tenants.model import Tenant, find_settings_fault, same_name
+
+from tests.builders.gateway import TENANT_ID
+from tests.builders.runtimes import NOON
+
+TENANT = Tenant(TenantId(TENANT_ID), "acme", "Acme", "pro", "active", NOON, NOON)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Acme", "acme"), ("straße", "STRASSE"), ("u\u0308ber", "\u00dcber"), ("ｆｕｌｌ", "full")]
+)
+def test_names_that_are_the_same(one: str, other: str) -> None:
+    assert same_name(one) == same_name(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("acme", "acme2"), ("a-b", "ab"), ("a b", "ab")])
+def test_names_that_differ(one: str, other: str) -> None:
+    assert same_name(one) != same_name(other)
+
+
+def test_features_are_the_switches_that_are_on() -> None:
+    tenant = replace(TENANT, settings={"features": {"beta": True, "alpha": True, "off": False}, "other": 1})
+    assert tenant.features == ("alpha", "beta")
+    assert TENANT.features == ()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"features": ["beta"]},
+        {"features": {"beta": "yes"}},
+        {"features": {"beta": 1}},
+        {"features": {"two words": True}},
+        {"features": {"": True}},
+        {"features": {"a" * 65: True}},
+        {"features": {f"f{number}": True for number in range(51)}},
+    ],
+)
+def test_features_that_could_not_be_read(settings: dict[str, Any]) -> None:
+    assert find_settings_fault(settings)
+
+
+def test_other_settings_are_free() -> None:
+    assert find_settings_fault({"anything": [1, {"deep": None}], "features": {"a.b-c_1": False}}) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "active", "visible"),
+    [
+        ({}, True, True),
+        ({"status": "suspended"}, False, True),
+        ({"status": "deleted"}, False, False),
+        ({"opening": "mark"}, False, False),
+    ],
+)
+def test_who_sees_a_tenant(changes: dict[str, Any], active: bool, visible: bool) -> None:
+    tenant = replace(TENANT, **changes)
+    assert (tenant.is_active, tenant.is_visible) == (active, visible)
