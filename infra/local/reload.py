@@ -1,5 +1,6 @@
 """Watches the source: a change of what functions run replaces their processes, one of the template is told."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from watchfiles import DefaultFilter, awatch
@@ -7,6 +8,7 @@ from watchfiles import DefaultFilter, awatch
 from infra.local.lambdas.service import LambdaService
 from infra.local.logs.journal import Journal
 from infra.local.paths import ROOT, TEMPLATE
+from infra.local.stack.functions import StackFunction
 
 COMPONENT = "reload"
 _SOURCE = (ROOT / "functions", ROOT / "layers" / "core" / "atrium")
@@ -21,10 +23,17 @@ async def watch_source(service: LambdaService, journal: Journal) -> None:
         if _name(TEMPLATE) in names:
             journal.note(COMPONENT, "template.yaml changed: start again to deploy it", level="WARNING")
         if changed := [name for name in names if name != _name(TEMPLATE)]:
-            running = service.retire()
+            running = service.retire(find_affected(service.functions, changed))
             service.warm(running)
             more = f" and {len(changed) - _SHOWN_MAX} more" if len(changed) > _SHOWN_MAX else ""
             journal.note(COMPONENT, f"{', '.join(changed[:_SHOWN_MAX])}{more} changed: functions run it from now on")
+
+
+def find_affected(functions: Mapping[str, StackFunction], changed: Iterable[str]) -> list[str]:
+    """Return the functions that run a changed file: its folder's own, or all where the domain has changed."""
+    folders = {"/".join(name.split("/")[:2]) for name in changed}
+    own = {item.source_folder for item in functions.values()}
+    return [name for name, item in functions.items() if item.source_folder in folders or not folders <= own]
 
 
 def _name(path: str | Path) -> str:

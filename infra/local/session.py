@@ -23,6 +23,7 @@ from infra.local.processes import Child, Children
 from infra.local.reload import watch_source
 from infra.local.seed import seed_tenants
 from infra.local.servers import LocalServer
+from infra.local.stack.corrections import correct
 from infra.local.stack.deploy import Stack, deploy, read_source
 from infra.local.stack.functions import read_functions, route_invocations
 
@@ -73,6 +74,7 @@ class Session:
         )
         self._journal.note(COMPONENT, "the emulator runs; deploying template.yaml")
         stack = await asyncio.to_thread(deploy, source, self._parameters(model), endpoint)
+        await asyncio.to_thread(correct, stack)
         service = await self._serve(stack)
         platform_key = await asyncio.to_thread(issue_credentials, stack, model)
         base_url = f"{self.host_url}{self._configuration.stage_prefix}"
@@ -89,6 +91,7 @@ class Session:
         )
         description.write(DESCRIPTION)
         on_ready(description)
+        service.warm(service.applications)
         await asyncio.gather(service.reap(), watch_source(service, self._journal))
 
     async def _serve(self, stack: Stack) -> LambdaService:

@@ -125,7 +125,8 @@ def _read_fixed(integration: Document) -> FixedIntegration:
     prefix = "method.response.header."
     return FixedIntegration(
         status=int(answer.get("statusCode", 200)),
-        headers={
+        headers={"content-type": "application/json"}
+        | {
             name.removeprefix(prefix).lower(): _unquote(value)
             for name, value in answer.get("responseParameters", {}).items()
             if name.startswith(prefix)

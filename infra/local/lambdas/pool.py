@@ -83,10 +83,11 @@ class Pool[E: Environment]:
         finally:
             self._give_back(member)
 
-    def warm(self) -> None:
-        """Start an environment in the background where there is none."""
+    async def warm(self) -> None:
+        """Start an environment where there is none, and wait. Who gives up waiting does not end the start."""
         if self.size == 0:
-            self._grow(1)
+            self._starting += 1
+            await asyncio.shield(self._spawn(self._start_one(self._generation)))
 
     def retire(self) -> None:
         """Replace all environments: idle ones end now, busy ones when their request has ended. For changed code."""
@@ -180,7 +181,8 @@ class Pool[E: Environment]:
             if not waiter.done():
                 waiter.set_exception(error)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

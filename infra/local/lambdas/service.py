@@ -46,6 +46,7 @@ class LambdaService:
         # A thread waits for each invocation that is on its way.
         self._executor = ThreadPoolExecutor(max_workers=256, thread_name_prefix="invocation")
         self._client = httpx.AsyncClient(timeout=None, trust_env=False, limits=httpx.Limits(max_connections=None))
+        self._warming: asyncio.Task[None] | None = None
         self._handlers: dict[str, Pool[HandlerEnvironment]] = {}
         self._applications: dict[str, Pool[WebEnvironment]] = {}
         for name, item in functions.items():
@@ -75,14 +76,20 @@ class LambdaService:
         return pool.lease()
 
     def warm(self, names: Iterable[str]) -> None:
-        """Start an environment of these functions where none is."""
-        for name in names:
-            self._pools[name].warm()
+        """Start an environment of these functions in the background, one after the other, the web applications first.
 
-    def retire(self) -> list[str]:
-        """Let all further requests run the source as it is now; returns the names of the functions that ran."""
-        running = [name for name, pool in self._pools.items() if pool.size]
-        for pool in self._pools.values():
+        What an earlier call still had to start is given up: it would be started for nothing, or is among these.
+        """
+        ordered = sorted(names, key=lambda name: name not in self._applications)
+        if self._warming is not None:
+            self._warming.cancel()
+        self._warming = asyncio.create_task(self._warm_all(ordered))
+
+    def retire(self, names: Iterable[str]) -> list[str]:
+        """Let all further requests of these functions run the source as it is now; returns those that ran."""
+        pools = {name: self._pools[name] for name in names}
+        running = [name for name, pool in pools.items() if pool.size]
+        for pool in pools.values():
             pool.retire()
         return running
 
@@ -95,9 +102,20 @@ class LambdaService:
 
     async def close(self) -> None:
         """End all environments that are not busy; the children's end is the end of the others."""
+        if self._warming is not None:
+            self._warming.cancel()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
         await self._client.aclose()
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _warm_all(self, names: Iterable[str]) -> None:
+        for name in names:
+            await self._pools[name].warm()
+
+    @property
+    def applications(self) -> list[str]:
+        """The names of the functions that stream."""
+        return list(self._applications)
 
     @property
     def _pools(self) -> Mapping[str, Pool[HandlerEnvironment] | Pool[WebEnvironment]]:

@@ -19,6 +19,8 @@ _HYPERCORN = re.compile(r"\[\d{4}-[^\]]+\] \[\d+\] \[([A-Z]+)\] (.*)")
 _UVICORN = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL): +(.*)")
 # The runtime's advice about runtime updates, on every failure to import.
 _ADVICE = "LAMBDA_WARNING: "
+# Loggers whose INFO is about their own work.
+_LIBRARIES = ("botocore", "boto3", "httpx", "mangum", "urllib3")
 # How an authorizer tells API Gateway to answer 401; nothing failed.
 _UNAUTHORIZED = "Unauthorized"
 _CONTINUED = re.compile(r"\s|Traceback \(most recent call last\)|During handling of|The above exception")
@@ -26,7 +28,7 @@ _REQUEST_ID_KEYS = ("request_id", "correlation_id", "function_request_id", "requ
 _KNOWN = frozenset(
     {"level", "log_level", "message", "timestamp", "time", "service", "location", "logger", *_REQUEST_ID_KEYS}
     | {"exception", "exception_name", "stack_trace", "stackTrace", "errorMessage", "errorType", "sampling_rate"}
-    | {"cold_start", "function_name", "function_memory_size", "function_arn", "xray_trace_id"}
+    | {"taskName", "cold_start", "function_name", "function_memory_size", "function_arn", "xray_trace_id"}
 )
 
 
@@ -79,6 +81,8 @@ def _structured(component: str, fields: dict[str, Any], time: datetime) -> Entry
     details = tuple((key, _short(value)) for key, value in fields.items() if key not in _KNOWN and value is not None)
     message = _short(fields.get("message", ""))
     level = "DEBUG" if message.startswith(_ADVICE) else _level(fields.get("level", fields.get("log_level", "INFO")))
+    if level == "INFO" and str(fields.get("logger", "")).startswith(_LIBRARIES):
+        level = "DEBUG"
     if fields.get("errorMessage") == _UNAUTHORIZED:
         return Entry(time, component, "DEBUG", "refused as unauthorized", request_id)
     if "errorType" in fields:

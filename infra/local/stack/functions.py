@@ -34,6 +34,11 @@ class StackFunction:
     log_level: str
 
     @property
+    def source_folder(self) -> str:
+        """Where its own code is, below the root: `functions/chat`."""
+        return "/".join(self.function.handler.replace(".", "/").split("/")[:2])
+
+    @property
     def component(self) -> str:
         """The name that stands before its lines in the log."""
         return short_name(self.function)

@@ -88,7 +88,11 @@ def test_alias_is_a_name_of_its_function() -> None:
 
 def test_preflight() -> None:
     (route,) = read({"paths": {"/v1/things": {"options": PREFLIGHT}}}).routes
-    headers = {"access-control-allow-origin": "https://app.example", "access-control-max-age": "600"}
+    headers = {
+        "content-type": "application/json",
+        "access-control-allow-origin": "https://app.example",
+        "access-control-max-age": "600",
+    }
     assert route.integration == FixedIntegration(200, headers, "{}")
 
 

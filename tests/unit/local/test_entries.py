@@ -72,6 +72,12 @@ def test_advice_of_the_runtime_is_of_no_interest(line: str) -> None:
     assert read(line).level == "DEBUG"
 
 
+def test_libraries_speak_at_debug() -> None:
+    line = '{"level":"INFO","message":"Found credentials","logger":"botocore.credentials","taskName":"Task-1"}'
+    assert (read(line).level, read(line).details) == ("DEBUG", ())
+    assert read(line.replace("INFO", "WARNING")).level == "WARNING"
+
+
 def test_metrics() -> None:
     entry = read(
         '{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"Turns"},{"Name":"Tokens"}]}]},"Turns":[1.0],"Tokens":7}'

@@ -208,10 +208,13 @@ def test_warming_starts_one() -> None:
     async def work() -> None:
         house = House()
         pool = Pool(house.build, size_max=4)
-        pool.warm()
-        pool.warm()
-        await asyncio.sleep(0.01)
+        await asyncio.gather(pool.warm(), pool.warm())
         assert len(house.rooms) == 1
+        house.rooms[0].usable = False
+        house.failures.append(InitFailed("Runtime.ExitError", "no"))
+        pool.retire()
+        await pool.warm()
+        assert pool.size == 0
         await pool.close()
 
     run(work)

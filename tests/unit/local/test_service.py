@@ -104,7 +104,7 @@ def test_changed_source_is_run_by_the_next_request(root: Path) -> None:
     async def work(service: LambdaService) -> None:
         first = await call(service)
         write_source(root, {"echo.py": ECHO.replace('"version": 1', '"version": 22')})
-        assert service.retire() == ["echo"]
+        assert service.retire(["echo"]) == ["echo"]
         second = await call(service)
         assert (first["version"], second["version"]) == (1, 22)
 

@@ -1,0 +1,34 @@
+"""Where the emulator's CloudFormation leaves something else than AWS's would, and code can tell the difference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types_boto3_secretsmanager import SecretsManagerClient
+
+    from infra.local.stack.deploy import Stack
+
+_SECRET_TYPE = "AWS::SecretsManager::Secret"
+
+
+def correct(stack: Stack) -> None:
+    """Make the stack what it would be in AWS. Idempotent."""
+    _empty_secrets(stack)
+
+
+def _empty_secrets(stack: Stack) -> None:
+    """Take the empty text out of secrets that the template gives no value: in AWS they have no version at all."""
+    client: SecretsManagerClient = stack.endpoint.client("secretsmanager")
+    for logical_id, resource in stack.resolver.template["Resources"].items():
+        if resource["Type"] != _SECRET_TYPE or logical_id not in stack.physical_ids:
+            continue
+        secret_id = stack.physical_ids[logical_id]
+        try:
+            found = client.get_secret_value(SecretId=secret_id)
+        except client.exceptions.ResourceNotFoundException:
+            continue
+        if not found.get("SecretString"):
+            client.update_secret_version_stage(
+                SecretId=secret_id, VersionStage="AWSCURRENT", RemoveFromVersionId=found["VersionId"]
+            )
