@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId, mint_run_id, mint_session_id
+from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId, mint_run_id
 from atrium.llm.model import Usage
 from atrium.storage.items import to_wire
 from atrium.usage.model import LedgerEntry
@@ -14,7 +14,8 @@ from tests.builders.gateway import KEY_ID, TENANT_ID
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 AGENT_ID = "agt_01k6r5m2x8f3v9q4w7t1y0z5ae"
 USER_ID = "usr_01k6r5m2x8f3v9q4w7t1y0z5af"
-SESSION_ID = mint_session_id(NOON)
+SESSION_ID = SessionId("ses_01kakz4kc0f3v9q4w7t1y0z5ah")
+RUN_ID = RunId("run_01kakz4kc0f3v9q4w7t1y0z5aj01kakz4kc0f3v9q4w7t1y0z5ah")
 TOKENS = Usage(100, 20, 3, 4)
 
 

@@ -12,7 +12,7 @@ from atrium.usage.sums import SumStore
 
 from functions.events.usage_stream import count_changes, read_arrivals
 from tests.builders.gateway import TENANT_ID
-from tests.builders.ledger import build_entry, stream_record, table_record
+from tests.builders.ledger import RUN_ID, build_entry, stream_record, table_record
 from tests.builders.refusals import refusing
 from tests.builders.runtimes import build_runtime
 
@@ -63,10 +63,10 @@ def test_changes_and_removals_of_entries_count_nothing(physical_table: PhysicalT
     [
         (f"TENANT#{TENANT_ID}", "TENANT"),
         (f"TENANT#{TENANT_ID}#SESSION#ses_1", "HEAD"),
-        (f"TENANT#{TENANT_ID}#LEDGER#2026-10", build_entry().run_id),
+        (f"TENANT#{TENANT_ID}#LEDGER#2026-09", RUN_ID),
         (f"TENANT#{TENANT_ID}#LEDGER#2026-11", "run_nonsense"),
-        (f"TENANT#{TENANT_ID}#JOBS#2026-11", build_entry().run_id),
-        ("TENANT#nobody#LEDGER#2026-11", build_entry().run_id),
+        (f"TENANT#{TENANT_ID}#JOBS#2026-11", RUN_ID),
+        ("TENANT#nobody#LEDGER#2026-11", RUN_ID),
         ("PLATFORM#TENANTS", TENANT_ID),
         ("PLATFORM", "KEY#x"),
     ],
