@@ -26,9 +26,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stage-prefix", default="", help="start the local stack below a stage: /dev")
 
 
-@pytest.fixture(autouse=True)
-def _loopback(request: pytest.FixtureRequest) -> None:
-    request.node.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
 
 
 @dataclass(frozen=True)

@@ -63,13 +63,14 @@ def test_type_is_a_page_that_exists(environment: dict[str, str], stage: str, exp
         b"nonsense",
         b'{"name": "caf\xe9"}',
         '{"name": "x"}'.encode("utf-16"),
+        '{"name": "\N{REPLACEMENT CHARACTER}"}'.encode(),
         b'{"name": NaN}',
         b'{"name": "\\ud800"}',
         b'{"metadata": {"\\udfff": 1}, "name": "x"}',
         b"[" * 100_000,
         b'{"name": "x", "size": ' + b"9" * 5000 + b"}",
     ],
-    ids=["cut", "text", "latin-1", "utf-16", "nan", "surrogate", "surrogate key", "deep", "long number"],
+    ids=["cut", "text", "latin-1", "utf-16", "replaced", "nan", "surrogate", "surrogate key", "deep", "long number"],
 )
 def test_400_what_is_not_json_in_utf_8(client: TestClient, content: bytes) -> None:
     refuse(client, content, 400, "MALFORMED")

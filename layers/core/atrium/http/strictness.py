@@ -15,6 +15,9 @@ from pydantic import BaseModel
 
 from atrium.kernel.errors import Malformed, UnsupportedMediaType, ValidationFailed
 
+# API Gateway hands a text body on as JSON, so bytes that are not UTF-8 have become this by then (ADR 0004).
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
 
 async def require_json_body(request: Request) -> None:
     """Refuse a body of another type (415), or one that is not strictly JSON in UTF-8 (400)."""
@@ -52,6 +55,8 @@ def _check_json(body: bytes) -> None:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise Malformed("The body is not UTF-8") from error
+    if _REPLACEMENT in text:
+        raise Malformed("The body is not UTF-8, or holds U+FFFD, which JSON can spell \\ufffd")
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
         if "\\u" in text:
