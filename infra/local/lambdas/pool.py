@@ -55,11 +55,13 @@ class Pool[E: Environment]:
         size_max: int,
         reserved: int | None = None,
         wait_seconds: float = WAIT_SECONDS_MAX,
+        grow_seconds: float = GROW_SECONDS,
     ) -> None:
         self._start = start
         self._size_max = size_max
         self._reserved = reserved
         self._wait_seconds = wait_seconds
+        self._grow_seconds = grow_seconds
         self._idle: list[_Member[E]] = []
         self._waiting: deque[asyncio.Future[_Member[E]]] = deque()
         self._starting = 0
@@ -124,7 +126,7 @@ class Pool[E: Environment]:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[_Member[E]] = loop.create_future()
         self._waiting.append(waiter)
-        loop.call_later(GROW_SECONDS if self.size else 0, self._grow_for_waiting)
+        loop.call_later(self._grow_seconds if self.size else 0, self._grow_for_waiting)
         try:
             async with asyncio.timeout(self._wait_seconds):
                 return await waiter

@@ -84,7 +84,7 @@ def test_no_room_is_shared_and_a_burst_starts_few_at_once() -> None:
 def test_quick_requests_share_what_there_is() -> None:
     async def work() -> None:
         house = House()
-        pool = Pool(house.build, size_max=16)
+        pool = Pool(house.build, size_max=16, grow_seconds=4)
         await use(pool)
         await asyncio.gather(*(use(pool, 0.001) for _ in range(20)))
         assert len(house.rooms) == 1
