@@ -1,0 +1,224 @@
+"""A tenant's house from inside: stores, services and turns over a table and a bucket, with a model that is scripted."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from atrium.agent.closing import RunCloser
+from atrium.agent.model import AgentConfig
+from atrium.agent.opening import TurnOpener
+from atrium.agent.replay import Replay
+from atrium.agent.request import TurnRequest
+from atrium.agent.resolve import Resolver
+from atrium.agent.service import AgentService, default_agent
+from atrium.agent.store import AgentStore
+from atrium.agent.sweep import SweepReport, sweep
+from atrium.agent.turn import Turn, TurnService
+from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.runs.model import Message, Run, RunEvent
+from atrium.runs.service import RunService
+from atrium.runs.store import RunStore
+from atrium.sessions.service import SessionService
+from atrium.sessions.store import SessionStore
+from atrium.storage import keys
+from atrium.storage.blobs import Bucket, TenantBlobs
+from atrium.storage.sweep import list_open_runs
+from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.writes import ANY, Put
+from atrium.tenants.context import Caller, Principal, TenantContext
+from atrium.tenants.plans import PlanName
+from atrium.tools.registry import ToolRegistry
+from atrium.usage.model import LedgerEntry
+from atrium.usage.store import LedgerStore
+from moto import mock_aws
+
+from infra.runtime.resources import REGION
+from tests.builders.gateway import KEY_ID, OTHER_TENANT_ID, TENANT_ID
+from tests.builders.runtimes import TurnedClock
+from tests.builders.scripted import ScriptedModel
+from tests.builders.wires import Intercept, intercepted, serialised
+
+TENANT = TenantId(TENANT_ID)
+OTHER_TENANT = TenantId(OTHER_TENANT_ID)
+OWNER = KEY_ID
+OTHER_OWNER = "usr_01k6r5m2x8f3v9q4w7t1y0z5af"
+SCOPES = frozenset({"chat", "sessions:read", "sessions:write"})
+
+
+@contextmanager
+def open_bucket(on_moto: bool) -> Iterator[Bucket]:
+    """Make an empty bucket on moto, whatever the table is on."""
+    with mock_aws(config=None if on_moto else {"core": {"passthrough": {"services": ["dynamodb"]}}}):
+        client = boto3.client("s3", region_name=REGION)
+        client.create_bucket(Bucket="blobs", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        yield Bucket(client, "blobs")
+
+
+def context_of(
+    owner: str = OWNER, *, tenant: TenantId = TENANT, plan: PlanName = "pro", scopes: frozenset[str] = SCOPES
+) -> TenantContext:
+    principal = Principal("user" if owner.startswith("usr_") else "key", owner, "somebody", scopes)
+    return TenantContext(tenant, "acme", plan, 1, Caller(principal, "request-1"))
+
+
+ADMIN = context_of("usr_01k6r5m2x8f3v9q4w7t1y0z5ag", scopes=frozenset({"admin"}))
+
+
+@dataclass
+class House:
+    """One tenant's, unless said otherwise. `defects` is what a turn reported beside its answer."""
+
+    physical: PhysicalTable
+    bucket: Bucket
+    clock: TurnedClock = field(default_factory=TurnedClock)
+    model: ScriptedModel = field(default_factory=ScriptedModel)
+    tools: ToolRegistry = field(default_factory=ToolRegistry)
+    defects: list[BaseException] = field(default_factory=list)
+    default_agents: dict[TenantId, AgentId] = field(default_factory=dict)
+    while_waiting: Callable[[], object] = lambda: None
+
+    def table(self, tenant: TenantId = TENANT) -> TenantTable:
+        return TenantTable(self.physical, tenant)
+
+    def runs(self, tenant: TenantId = TENANT) -> RunStore:
+        return RunStore(self.table(tenant), TenantBlobs(self.bucket, tenant))
+
+    def sessions(self, tenant: TenantId = TENANT) -> SessionStore:
+        return SessionStore(self.table(tenant))
+
+    def ledger(self, tenant: TenantId = TENANT) -> LedgerStore:
+        return LedgerStore(self.table(tenant))
+
+    def agents(self, context: TenantContext = ADMIN) -> AgentService:
+        return AgentService(context, AgentStore(self.table(context.tenant_id)), self.clock)
+
+    def closer(self, tenant: TenantId = TENANT) -> RunCloser:
+        return RunCloser(self.runs(tenant), self.sessions(tenant), self.ledger(tenant), self.clock)
+
+    def session_service(self, context: TenantContext | None = None) -> SessionService:
+        caller = context or context_of()
+        return SessionService(caller, self.sessions(caller.tenant_id), self.runs(caller.tenant_id), self.clock)
+
+    def run_service(self, context: TenantContext | None = None) -> RunService:
+        caller = context or context_of()
+        return RunService(caller, self.runs(caller.tenant_id))
+
+    def turns(self, context: TenantContext | None = None) -> TurnService:
+        caller = context or context_of()
+        tenant = caller.tenant_id
+        runs, sessions, closer = self.runs(tenant), self.sessions(tenant), self.closer(tenant)
+        resolver = Resolver(caller, AgentStore(self.table(tenant)), sessions, runs, self.default_agents)
+        opener = TurnOpener(
+            context=caller,
+            resolver=resolver,
+            sessions=sessions,
+            runs=runs,
+            closer=closer,
+            clock=self.clock,
+            provider_for=lambda _: self.model,
+            tools=self.tools,
+            pause=self.pause,
+        )
+        return TurnService(resolver, opener, closer, runs, self.clock, self.defects.append)
+
+    def pause(self, seconds: float) -> None:
+        self.clock.turn(seconds)
+        self.while_waiting()
+
+    def begin(self, message: str = "Hi", *, context: TenantContext | None = None, **wishes: Any) -> Turn:
+        """Open a turn; `wishes` are fields of the request."""
+        turn = self.turns(context).begin(TurnRequest(message=message, **wishes))
+        turn.pause = self.pause
+        return turn
+
+    def talk(self, message: str = "Hi", *, context: TenantContext | None = None, **wishes: Any) -> list[RunEvent]:
+        """Carry out a whole turn and return its events."""
+        self.clock.turn(1)
+        return list(self.begin(message, context=context, **wishes).events())
+
+    def open_session(self, owner: str = OWNER) -> SessionId:
+        self.clock.turn(1)
+        return self.session_service(context_of(owner)).create(title=None, agent_id=None, metadata={}).id
+
+    def run_of(self, events: list[RunEvent]) -> Run:
+        """Return the recorded run of a turn's events."""
+        run = self.runs().get(run_id_of(events))
+        assert run is not None
+        return run
+
+    def entry_of(self, run_id: RunId) -> LedgerEntry:
+        entry = self.ledger().get(run_id)
+        assert entry is not None
+        return entry
+
+    def messages_of(self, session_id: SessionId, *, limit: int = 100) -> list[Message]:
+        """Return all of a session's messages, page by page."""
+        found: list[Message] = []
+        page: Page[tuple[Run, Message]] | None = None
+        while page is None or page.position is not None:
+            position = page.position if page else None
+            page = self.session_service(ADMIN).list_messages(session_id, PageRequest(limit, position))
+            assert len(page.items) <= limit
+            found += [message for _, message in page.items]
+        return found
+
+    def replay(self, run_id: RunId, *, after: int = 0) -> list[RunEvent]:
+        """Return what a client that comes back is given at once."""
+        return list(Replay(self.runs(), run_id, after).read())
+
+    def sweep(self) -> SweepReport:
+        return sweep(list_open_runs(self.physical), self.closer, self.defects.append)
+
+    def items(self, partition: str = "") -> list[dict[str, Any]]:
+        """Return the raw items of the table, those of partitions that begin so."""
+        found = self.physical.client.scan(TableName=self.physical.name, ConsistentRead=True)["Items"]
+        return [dict(item) for item in found if partition in str(item["pk"]["S"])]
+
+    def blobs(self) -> list[str]:
+        return [str(each["Key"]) for each in self.bucket.client.list_objects_v2(Bucket="blobs").get("Contents", [])]
+
+    def add_tenant(self, tenant: TenantId, plan: PlanName = "pro") -> AgentConfig:
+        """Record a tenant with its default agent, as the platform does."""
+        item = {"id": tenant, "plan": plan, "config_version": 1, "settings": json.dumps({})}
+        self.table(tenant).write(Put(keys.tenant(), item, ANY))
+        agent = default_agent(self.clock)
+        AgentStore(self.table(tenant)).create(agent, make_default=True)
+        return agent
+
+    @contextmanager
+    def intercepted(self, intercept: Intercept) -> Iterator[None]:
+        """Stand between the house and both of its services."""
+        with intercepted(self.physical.client, intercept), intercepted(self.bucket.client, intercept):
+            yield
+
+
+@contextmanager
+def open_house(physical: PhysicalTable, *, on_moto: bool) -> Iterator[House]:
+    """Yield a house with two tenants on an empty table."""
+    with ExitStack() as stack:
+        bucket = stack.enter_context(open_bucket(on_moto))
+        stack.enter_context(serialised(physical.client, bucket.client))
+        house = House(physical, bucket)
+        house.add_tenant(TENANT)
+        house.add_tenant(OTHER_TENANT)
+        yield house
+
+
+def run_id_of(events: list[RunEvent]) -> RunId:
+    return RunId(str(events[0].data["run_id"]))
+
+
+def session_id_of(events: list[RunEvent]) -> SessionId:
+    return SessionId(str(events[0].data["session_id"]))
+
+
+def text_of(events: list[RunEvent]) -> str:
+    return "".join(str(event.data["content"]) for event in events if event.type == "text")
+
+
+def types_of(events: list[RunEvent]) -> list[str]:
+    return [event.type for event in events]

@@ -1,0 +1,116 @@
+"""The line between a boto3 client and its service, for tests that count calls, lose replies, or die between two.
+
+Nothing here knows the backend: what is applied is applied by it.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+type Send = Callable[[], Any]
+type Intercept = Callable[[str, dict[str, Any], Send], Any]
+
+WRITES = frozenset({
+    "BatchWriteItem", "DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem", "PutObject", "DeleteObject",
+})  # fmt: skip
+
+
+@contextmanager
+def intercepted(client: Any, intercept: Intercept) -> Iterator[None]:
+    """Let `intercept(operation, arguments, send)` stand in for every call of the client while the block lasts."""
+    before = client._make_api_call
+
+    def call(operation: str, arguments: dict[str, Any]) -> Any:
+        return intercept(operation, arguments, lambda: before(operation, arguments))
+
+    client._make_api_call = call
+    try:
+        yield
+    finally:
+        client._make_api_call = before
+
+
+@contextmanager
+def serialised(*clients: Any) -> Iterator[None]:
+    """Make one call at a time: moto has no lock, so its conditions hold between threads only so."""
+    lock = threading.RLock()
+
+    def one_by_one(_operation: str, _arguments: dict[str, Any], send: Send) -> Any:
+        with lock:
+            return send()
+
+    with ExitStack() as stack:
+        for client in clients:
+            stack.enter_context(intercepted(client, one_by_one))
+        yield
+
+
+@dataclass
+class Recorder:
+    """Notes the operations that were made."""
+
+    operations: list[str] = field(default_factory=list)
+    arguments: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(self, operation: str, arguments: dict[str, Any], send: Send) -> Any:
+        self.operations.append(operation)
+        self.arguments.append(arguments)
+        return send()
+
+
+def lose_replies(operation: str, _arguments: dict[str, Any], send: Send) -> Any:
+    """Send each write twice, as the SDK does when the first reply is lost: the second one's reply counts."""
+    if operation in WRITES:
+        try:
+            send()
+        except ClientError:
+            return send()
+    return send()
+
+
+class Killed(BaseException):
+    """The process was killed at this point."""
+
+
+@dataclass
+class Kill:
+    """Dies at call number `at` (from 0): before it is sent, or when it was applied and its reply not yet read.
+
+    After that the dead make no calls: each one dies again.
+    """
+
+    at: int
+    applied: bool
+    count: int = 0
+    died: bool = False
+
+    def __call__(self, _operation: str, _arguments: dict[str, Any], send: Send) -> Any:
+        if self.died:
+            raise Killed
+        number, self.count = self.count, self.count + 1
+        if number < self.at:
+            return send()
+        self.died = True
+        if self.applied:
+            send()
+        raise Killed
+
+
+@dataclass
+class Outage:
+    """Lets calls fail as when the service cannot be reached: those for which `when(number, operation)` holds."""
+
+    when: Callable[[int, str], bool]
+    count: int = 0
+    failed: int = 0
+
+    def __call__(self, operation: str, _arguments: dict[str, Any], send: Send) -> Any:
+        number, self.count = self.count, self.count + 1
+        if not self.when(number, operation):
+            return send()
+        self.failed += 1
+        raise EndpointConnectionError(endpoint_url="https://the.service")

@@ -1,0 +1,28 @@
+"""The catalogue of failures: each code once for each status, and its own text kept from the public."""
+
+from atrium.kernel.errors import AtriumError, ModelFailed, catalogue, failure_of
+
+
+def test_one_class_for_a_code_and_status() -> None:
+    named = [(kind.code, kind.status) for kind in catalogue() if "code" in vars(kind)]
+    assert len(named) == len(set(named))
+
+
+def test_every_kind_has_a_title_and_a_status_of_failure() -> None:
+    assert all(400 <= kind.status <= 599 and kind.title for kind in catalogue())
+
+
+def test_detail_defaults_to_the_title_and_internal_stays_inside() -> None:
+    error = ModelFailed(internal="the provider said so")
+    assert error.detail == ModelFailed.title
+    assert "the provider said so" in str(error)
+
+
+def test_a_recorded_failure_comes_back_as_its_class() -> None:
+    found = failure_of("MODEL_FAILED", "as it was told")
+    assert (type(found), found.detail, found.status) == (ModelFailed, "as it was told", 502)
+
+
+def test_an_unknown_code_is_an_internal_failure() -> None:
+    found = failure_of("OF_ANOTHER_VERSION", "as it was told")
+    assert (type(found), found.status) == (AtriumError, 500)

@@ -1,0 +1,57 @@
+"""Blobs: a tenant's own, by relative references."""
+
+import pytest
+from atrium.kernel.errors import Unavailable
+from atrium.kernel.ids import TenantId
+from atrium.storage.blobs import BlobGone, TenantBlobs
+from botocore.stub import Stubber
+
+from tests.builders.house import OTHER_TENANT, TENANT, House, open_bucket
+
+
+@pytest.fixture
+def blobs(house: House) -> TenantBlobs:
+    return TenantBlobs(house.bucket, TENANT)
+
+
+def test_put_replaces_and_delete_is_repeatable(blobs: TenantBlobs) -> None:
+    blobs.put("runs/1", b"one")
+    blobs.put("runs/1", b"two")
+    assert blobs.get("runs/1") == b"two"
+    blobs.delete("runs/1")
+    blobs.delete("runs/1")
+    with pytest.raises(BlobGone):
+        blobs.get("runs/1")
+
+
+def test_another_tenants_blob_is_not_there(blobs: TenantBlobs, house: House) -> None:
+    blobs.put("runs/1", b"one")
+    other = TenantBlobs(house.bucket, OTHER_TENANT)
+    other.delete("runs/1")
+    with pytest.raises(BlobGone):
+        other.get("runs/1")
+    assert house.blobs() == [f"tenants/{TENANT}/runs/1"]
+
+
+@pytest.mark.parametrize("reference", ["../x", "/etc", "runs/../../ten/x"])
+def test_a_reference_cannot_climb(blobs: TenantBlobs, reference: str) -> None:
+    with pytest.raises(ValueError, match="relative path"):
+        blobs.put(reference, b"")
+
+
+@pytest.mark.parametrize("tenant", ["", "acme", f"{TENANT}/../x"])
+def test_only_a_tenants_id_binds_a_bucket(house: House, tenant: str) -> None:
+    with pytest.raises(ValueError, match="not a tenant's id"):
+        TenantBlobs(house.bucket, TenantId(tenant))
+
+
+def test_a_bucket_that_is_slow_is_unavailable(blobs: TenantBlobs, house: House) -> None:
+    with Stubber(house.bucket.client) as stub:
+        stub.add_client_error("put_object", "SlowDown", http_status_code=503)
+        with pytest.raises(Unavailable):
+            blobs.put("runs/1", b"")
+
+
+def test_the_bucket_of_the_tests_is_empty() -> None:
+    with open_bucket(on_moto=True) as bucket:
+        assert bucket.client.list_objects_v2(Bucket=bucket.name)["KeyCount"] == 0

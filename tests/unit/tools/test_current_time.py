@@ -1,0 +1,43 @@
+"""The current time: now, wherever the model asks for."""
+
+import pytest
+from atrium.tools.clock import CURRENT_TIME
+from atrium.tools.model import ToolContext, ToolRetry
+
+from tests.builders.house import TENANT
+from tests.builders.runtimes import TurnedClock
+
+
+def read(zone: str | None = None, clock: TurnedClock | None = None) -> str:
+    arguments = {} if zone is None else {"timezone": zone}
+    return CURRENT_TIME.call(arguments, ToolContext(TENANT, "run_1", clock or TurnedClock()))
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        (None, "2026-11-21T12:00:00+00:00 (Saturday)"),
+        ("UTC", "2026-11-21T12:00:00+00:00 (Saturday)"),
+        ("Europe/Berlin", "2026-11-21T13:00:00+01:00 (Saturday)"),
+        ("Pacific/Kiritimati", "2026-11-22T02:00:00+14:00 (Sunday)"),
+        ("Asia/Kathmandu", "2026-11-21T17:45:00+05:45 (Saturday)"),
+    ],
+)
+def test_time_of_a_zone(zone: str | None, expected: str) -> None:
+    assert read(zone) == expected
+
+
+def test_it_is_the_time_of_the_call_not_of_the_run() -> None:
+    clock = TurnedClock()
+    context = ToolContext(TENANT, "run_1", clock)
+    clock.turn(90)
+    assert CURRENT_TIME.call({}, context) == "2026-11-21T12:01:30+00:00 (Saturday)"
+
+
+@pytest.mark.parametrize(
+    "zone", ["", "Mars/Olympus", "../../etc/passwd", "/etc/passwd", "Europe", "Europe/", "UTC\0", "É"]
+)
+def test_what_is_no_zone(zone: str) -> None:
+    """A folder of zones, a path out of them, and text that no file can be named."""
+    with pytest.raises(ToolRetry, match="unknown time zone"):
+        read(zone)

@@ -1,0 +1,129 @@
+"""The registry: whatever a call does, the model is answered, in time and in bounds."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from atrium.tools.calculator import CALCULATOR
+from atrium.tools.clock import CURRENT_TIME
+from atrium.tools.done import DONE
+from atrium.tools.model import Tool, ToolContext, ToolRefusal, ToolRetry
+from atrium.tools.registry import RESULT_CHARACTERS_MAX, ToolRegistry
+from pydantic import BaseModel, ConfigDict, Field
+
+from tests.builders.house import TENANT
+from tests.builders.runtimes import TurnedClock
+
+CONTEXT = ToolContext(TENANT, "run_1", TurnedClock())
+
+
+class Arguments(BaseModel):
+    """What the tool of these tests takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    number: int = Field(0, ge=0, description="A number.")
+
+
+def tool(run: Callable[[], str], *, name: str = "probe", timeout_seconds: int = 5) -> Tool[Arguments]:
+    return Tool(
+        name, "For tests.", "tests", Arguments, lambda _arguments, _context: run(), timeout_seconds=timeout_seconds
+    )
+
+
+def fail_with(error: Exception) -> Callable[[], str]:
+    def fail() -> str:
+        raise error
+
+    return fail
+
+
+def test_an_answer() -> None:
+    answer = ToolRegistry().call("calculator", {"expression": "6*7"}, CONTEXT)
+    assert (answer.content, answer.is_error, answer.defect) == ("42", False, None)
+
+
+def test_an_unknown_tool_is_answered_and_its_name_bounded() -> None:
+    answer = ToolRegistry().call("x" * 5_000, {}, CONTEXT)
+    assert answer.is_error
+    assert answer.content.startswith("There is no tool named xxx")
+    assert len(answer.content) < 200
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"number": -1}, {"number": "many"}, {"other": 1}, {"number": None}, {"number": {"a": [1]}}]
+)
+def test_wrong_arguments_are_explained(arguments: dict[str, object]) -> None:
+    answer = ToolRegistry([tool(lambda: "never")]).call("probe", arguments, CONTEXT)
+    assert answer.is_error
+    assert answer.content.startswith("The arguments do not fit: ")
+    assert next(iter(arguments)) in answer.content
+    assert answer.defect is None
+
+
+def test_many_wrong_arguments_are_explained_in_bounds() -> None:
+    answer = ToolRegistry([tool(lambda: "never")]).call("probe", {f"{n}" * 50: n for n in range(3_000)}, CONTEXT)
+    assert answer.is_error
+    assert len(answer.content) <= RESULT_CHARACTERS_MAX
+
+
+@pytest.mark.parametrize("error", [ToolRetry("try again with b"), ToolRefusal("never")], ids=["retry", "refusal"])
+def test_what_a_tool_says_of_its_failure_is_for_the_model(error: Exception) -> None:
+    answer = ToolRegistry([tool(fail_with(error))]).call("probe", {}, CONTEXT)
+    assert (answer.content, answer.is_error, answer.defect) == (str(error), True, None)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("password: hunter2"), KeyError("k"), TimeoutError(), RecursionError()])
+def test_a_defect_is_told_as_such_and_kept_for_the_log(error: Exception) -> None:
+    answer = ToolRegistry([tool(fail_with(error))]).call("probe", {}, CONTEXT)
+    assert (answer.content, answer.is_error) == ("The tool failed.", True)
+    assert answer.defect is error
+
+
+def test_a_tool_that_hangs_is_answered_for() -> None:
+    release = threading.Event()
+    hanging = replace(tool(lambda: str(release.wait(10))), timeout_seconds=0)
+    answer = ToolRegistry([hanging]).call("probe", {}, CONTEXT)
+    release.set()
+    assert (answer.content, answer.is_error) == ("The tool did not answer within 0 s.", True)
+
+
+def test_a_result_is_bounded_and_says_so() -> None:
+    answer = ToolRegistry([tool(lambda: "x" * 1_000_000)]).call("probe", {}, CONTEXT)
+    assert len(answer.content) == RESULT_CHARACTERS_MAX
+    assert answer.content.endswith("[cut: the result was longer]")
+    whole = ToolRegistry([tool(lambda: "x" * RESULT_CHARACTERS_MAX)]).call("probe", {}, CONTEXT)
+    assert whole.content == "x" * RESULT_CHARACTERS_MAX
+
+
+def test_choosing_leaves_out_what_there_is_not() -> None:
+    chosen = ToolRegistry().choose(["calculator", "gone"])
+    assert chosen.names == {"calculator"}
+    assert chosen.add(DONE).names == {"calculator", "done"}
+    assert ToolRegistry([]).schemas() == ()
+
+
+def test_schemas_are_what_a_model_needs() -> None:
+    schemas = {schema.name: schema for schema in ToolRegistry([CALCULATOR, CURRENT_TIME, DONE]).schemas()}
+    assert schemas["calculator"].input_schema == {
+        "type": "object",
+        "description": "What to compute.",
+        "additionalProperties": False,
+        "required": ["expression"],
+        "properties": {
+            "expression": {
+                "description": "Numbers with + - * / // % ** and parentheses, such as (2 + 3) * 4.5",
+                "maxLength": 500,
+                "minLength": 1,
+                "title": "Expression",
+                "type": "string",
+            }
+        },
+    }
+    assert "required" not in schemas["current_time"].input_schema
+    assert all(schema.description for schema in schemas.values())
+
+
+def test_done_closes_the_task() -> None:
+    assert ToolRegistry([DONE]).call("done", {"summary": "all of it"}, CONTEXT).content == "The task is closed."
