@@ -1,0 +1,277 @@
+"""Credentials that prove nothing: one text, and no look at the table where none is needed."""
+
+import base64
+import hmac
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from atrium.identity.key_format import mint_key
+from atrium.identity.keys.store import KeyStore
+from atrium.identity.tokens import load_private_key
+from atrium.kernel.ids import mint_key_id, mint_tenant_id, mint_user_id
+from atrium.settings import Environment
+from atrium.storage import keys
+from atrium.storage.writes import EXISTS, Delete, Update
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from functions.authorizer import verdict
+from functions.authorizer.app import answer
+from tests.builders.authorizing import Door, Headers, bearer
+from tests.builders.deployments import Deployment, counting
+
+
+def expect_401(door: Door, headers: Headers, *, calls: list[str] | None = None) -> None:
+    """Expect the one text that API Gateway turns into a 401, after these calls to the table."""
+    with counting(door.deployment.table) as made, pytest.raises(Exception) as caught:  # noqa: PT011 - no other type fits
+        door.ask(headers)
+    assert (type(caught.value), str(caught.value)) == (Exception, "Unauthorized")
+    assert caught.value.__suppress_context__
+    assert made == (calls or [])
+
+
+ONE_READ = ["BatchGetItem"]
+
+
+def test_no_credential(door: Door) -> None:
+    for headers in ({}, {"Authorization": ""}, {"x-api-key": ""}, {"Cookie": "token=x"}):
+        expect_401(door, headers)
+
+
+@pytest.mark.parametrize("value", ["Basic YTpi", "Bearer", "Bearer ", "{}", "Token {}", "Bearer {} {}", "Bearer {},{}"])
+def test_an_authorization_of_another_form(deployment: Deployment, door: Door, value: str) -> None:
+    made = deployment.onboard()
+    assert made.key
+    expect_401(door, {"Authorization": value.replace("{}", made.key.text)})
+
+
+@pytest.mark.parametrize("letter", ["\t", "\n", "\x00", "é", "\u200b", " "])
+def test_letters_that_no_credential_has(deployment: Deployment, door: Door, letter: str) -> None:
+    made = deployment.onboard()
+    assert made.key
+    text = made.key.text[:30] + letter + made.key.text[30:]
+    expect_401(door, bearer(text))
+    expect_401(door, {"x-api-key": text})
+    expect_401(door, {"x-api-key": made.key.text + letter})
+
+
+def test_headers_that_were_sent_twice(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    assert made.key
+    text = f"Bearer {made.key.text}"
+    expect_401(door, {"Authorization": [text, text]})
+    expect_401(door, {"Authorization": [text, "Bearer other"]})
+    expect_401(door, {"Authorization": text, "authorization": text})
+    expect_401(door, {"x-api-key": [made.key.text, made.key.text]})
+
+
+def test_two_credentials_that_differ(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    assert made.key
+    assert made.admin
+    other = deployment.make_key(made.tenant.id)
+    expect_401(door, {**bearer(made.key.text), "x-api-key": other.text})
+    expect_401(door, {**bearer(deployment.make_token(made.admin)), "x-api-key": made.key.text})
+
+
+def test_a_token_where_keys_belong(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    assert made.admin
+    token = deployment.make_token(made.admin)
+    door.context(bearer(token))
+    expect_401(door, {"x-api-key": token})
+
+
+@pytest.mark.parametrize("length", [8_193, 10_000, 100_000])
+def test_a_credential_that_is_too_long(door: Door, length: int) -> None:
+    for text in ("a" * length, "atr_dev_" + "a" * length, "eyJ." + "a" * length + ".x"):
+        expect_401(door, bearer(text))
+        expect_401(door, {"x-api-key": text})
+
+
+def test_one_letter_changed_is_refused_without_a_look(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    assert made.key
+    text = made.key.text
+    for at in range(len(text)):
+        letter = "A" if text[at] != "A" else "B"
+        expect_401(door, {"x-api-key": text[:at] + letter + text[at + 1 :]})
+
+
+def test_a_key_of_another_environment_is_refused_without_a_look(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    environments: tuple[Environment, ...] = ("staging", "prod")
+    for environment in environments:
+        text, _ = mint_key(environment, mint_key_id(deployment.clock()), made.tenant.id)
+        expect_401(door, bearer(text))
+
+
+def test_a_key_that_was_made_up(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    assert made.key
+    now = deployment.clock()
+    for key_id, tenant_id in (
+        (mint_key_id(now), made.tenant.id),
+        (made.key.key.id, made.tenant.id),
+        (made.key.key.id, mint_tenant_id(now)),
+        (made.key.key.id, None),
+    ):
+        text, _ = mint_key("dev", key_id, tenant_id)
+        expect_401(door, bearer(text), calls=ONE_READ)
+
+
+def test_a_record_that_was_copied_into_another_tenant(deployment: Deployment, door: Door) -> None:
+    made, other = deployment.onboard(), deployment.onboard("other")
+    assert made.key
+    store = KeyStore(deployment.runtime.tenant_table(other.tenant.id))
+    store.create(replace(made.key.key, tenant_id=other.tenant.id))
+    assert door.context(bearer(made.key.text))["tenant_id"] == made.tenant.id
+    text, _ = mint_key("dev", made.key.key.id, other.tenant.id)
+    expect_401(door, bearer(text), calls=ONE_READ)
+
+
+def test_keys_that_ended(deployment: Deployment, door: Door) -> None:
+    made, now = deployment.onboard(), deployment.clock()
+    store = KeyStore(deployment.runtime.tenant_table(made.tenant.id))
+    revoked = deployment.make_key(made.tenant.id)
+    deleted = deployment.make_key(made.tenant.id)
+    expired = deployment.make_key(made.tenant.id, expires_at=now + timedelta(seconds=10))
+    store.revoke(revoked.key.id, at=now, now=now)
+    store.delete(deleted.key.id)
+    for issued in (revoked, deleted):
+        expect_401(door, bearer(issued.text), calls=ONE_READ)
+    door.context(bearer(expired.text))
+    deployment.clock.turn(10)
+    expect_401(door, bearer(expired.text), calls=ONE_READ)
+
+
+def test_a_grace_ends_by_itself_though_the_verdict_is_remembered(deployment: Deployment, door: Door) -> None:
+    made, now = deployment.onboard(), deployment.clock()
+    issued = deployment.make_key(made.tenant.id)
+    store = KeyStore(deployment.runtime.tenant_table(made.tenant.id))
+    store.revoke(issued.key.id, at=now + timedelta(seconds=20), now=now)
+    door.context(bearer(issued.text))
+    deployment.clock.turn(19)
+    door.context(bearer(issued.text))
+    deployment.clock.turn(1)
+    expect_401(door, bearer(issued.text), calls=ONE_READ)
+
+
+def test_a_revoked_key_ends_within_thirty_seconds(deployment: Deployment, door: Door) -> None:
+    made, now = deployment.onboard(), deployment.clock()
+    issued = deployment.make_key(made.tenant.id)
+    door.context(bearer(issued.text))
+    KeyStore(deployment.runtime.tenant_table(made.tenant.id)).revoke(issued.key.id, at=now, now=now)
+    deployment.clock.turn(verdict.KEPT_SECONDS)
+    expect_401(door, bearer(issued.text), calls=ONE_READ)
+
+
+def test_a_refused_credential_is_not_remembered(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    for _ in range(20):
+        text, _said = mint_key("dev", mint_key_id(deployment.clock()), made.tenant.id)
+        expect_401(door, bearer(text), calls=ONE_READ)
+    assert len(door.authorizer.cache) == 0
+
+
+def test_a_platform_key_that_ended(deployment: Deployment, door: Door) -> None:
+    text = deployment.make_platform_key()
+    store = KeyStore(deployment.runtime.platform_table)
+    context = door.context(bearer(text))
+    now = deployment.clock()
+    store.revoke(context["principal_id"], at=now, now=now)
+    deployment.clock.turn(verdict.KEPT_SECONDS)
+    expect_401(door, bearer(text), calls=ONE_READ)
+
+
+def part(content: object) -> str:
+    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def test_tokens_that_are_not_ours_cost_no_look(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    assert made.admin
+    token = deployment.make_token(made.admin)
+    head, body, signature = token.split(".")
+    kid = json.loads(base64.urlsafe_b64decode(head + "=="))["kid"]
+    key = load_private_key(deployment.runtime.secrets.signing_keys()[0]).public_key()
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    confused = part({"alg": "HS256", "typ": "at+jwt", "kid": kid})
+    other = {**json.loads(base64.urlsafe_b64decode(body + "==")), "sub": mint_user_id(deployment.clock())}
+    for text in (
+        "nonsense",
+        f"{head}.{body}.",
+        f"{head}.{body}",
+        f"{head}.{part(other)}.{signature}",
+        f"{head}.{body}.{part(bytes(64))}",
+        f"{part({'alg': 'none', 'typ': 'at+jwt', 'kid': kid})}.{body}.",
+        f"{confused}.{body}.{part(hmac.digest(pem, f'{confused}.{body}'.encode(), 'sha256'))}",
+        f"{part({'alg': 'ES256', 'typ': 'JWT', 'kid': kid})}.{body}.{signature}",
+        f"{part({'alg': 'ES256', 'typ': 'at+jwt', 'kid': '../' + kid})}.{body}.{signature}",
+    ):
+        expect_401(door, bearer(text))
+
+
+def test_a_token_that_expired_or_is_early(deployment: Deployment, door: Door) -> None:
+    made, now = deployment.onboard(), deployment.clock()
+    assert made.admin
+    expect_401(door, bearer(deployment.make_token(made.admin, now=now + timedelta(seconds=60))))
+    token = deployment.make_token(made.admin)
+    deployment.clock.turn(895)
+    door.context(bearer(token))
+    deployment.clock.turn(5)
+    expect_401(door, bearer(token))
+
+
+def test_a_token_of_another_address(deployment: Deployment) -> None:
+    made = deployment.onboard()
+    assert made.admin
+    door = Door(deployment, PUBLIC_URL="https://api.example")
+    expect_401(door, bearer(deployment.make_token(made.admin)))
+
+
+def _raise_version(deployment: Deployment, made: Any, *, of_tenant: bool) -> None:
+    key = keys.tenant() if of_tenant else keys.user(made.admin.id)
+    write = Update(key, "SET #token_version = :two", EXISTS, {"two": 2})
+    deployment.runtime.tenant_table(made.tenant.id).write(write)
+
+
+@pytest.mark.parametrize("of_tenant", [True, False])
+def test_a_forced_logout_ends_tokens(deployment: Deployment, door: Door, of_tenant: bool) -> None:
+    made = deployment.onboard()
+    assert made.admin
+    token = deployment.make_token(made.admin)
+    door.context(bearer(token))
+    _raise_version(deployment, made, of_tenant=of_tenant)
+    deployment.clock.turn(verdict.KEPT_SECONDS)
+    expect_401(door, bearer(token), calls=ONE_READ)
+
+
+def test_a_token_of_a_user_that_is_gone(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    assert made.admin
+    token = deployment.make_token(made.admin)
+    deployment.runtime.tenant_table(made.tenant.id).write(Delete(keys.user(made.admin.id), EXISTS))
+    expect_401(door, bearer(token), calls=ONE_READ)
+
+
+def test_no_credential_is_in_the_log(deployment: Deployment, door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+    made = deployment.onboard()
+    assert made.key
+    assert made.admin
+    token = deployment.make_token(made.admin)
+    for headers in (bearer(made.key.text[:-1] + "~"), bearer(token[:-9] + "AAAAAAAAA"), {"Authorization": token}):
+        expect_401(door, headers)
+    said = capsys.readouterr().out
+    assert '"message":"refused"' in said.replace(": ", ":")
+    assert "req-1" in said
+    for text in (made.key.text, token):
+        assert text[20:40] not in said
+
+
+def test_an_event_without_headers(door: Door) -> None:
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        answer({"headers": None, "multiValueHeaders": None, "methodArn": "arn:x/dev/GET/"}, door.authorizer)
