@@ -1,0 +1,130 @@
+"""Who ends a run: its worker or the sweeper, never both, whatever comes between two writes."""
+
+import random
+import string
+import threading
+from datetime import timedelta
+
+import pytest
+from atrium.runs.model import LEASE_SECONDS, Outcome, Spend
+from atrium.runs.store import RunStore
+
+from tests.builders.house import House
+from tests.builders.records import build_outcome, build_run
+from tests.builders.runtimes import NOON
+from tests.builders.wires import lose_replies
+
+LAPSED = NOON + timedelta(seconds=LEASE_SECONDS + 1)
+
+
+@pytest.fixture
+def runs(house: House) -> RunStore:
+    return house.runs()
+
+
+def swept(*answers: str) -> Outcome:
+    return build_outcome(*answers, status="failed", stop_reason=None, swept=True)
+
+
+def noise(seed: int) -> str:
+    return "".join(random.Random(seed).choices(string.printable, k=60_000))
+
+
+def test_a_run_ends_once(runs: RunStore) -> None:
+    run, first, second = build_run(), build_outcome("first"), build_outcome("second")
+    runs.open(run)
+    assert runs.end(run.id, first, at=NOON)
+    assert not runs.end(run.id, second, at=NOON)
+    assert runs.get(run.id) == run.ended(first, NOON)
+
+
+def test_equal_outcomes_at_one_moment_are_still_two(runs: RunStore) -> None:
+    run = build_run()
+    runs.open(run)
+    assert runs.end(run.id, build_outcome("same"), at=NOON)
+    assert not runs.end(run.id, build_outcome("same"), at=NOON)
+
+
+@pytest.mark.parametrize("by", ["worker", "sweeper"])
+def test_an_end_whose_reply_was_lost_is_ours(runs: RunStore, house: House, by: str) -> None:
+    run = build_run()
+    outcome = build_outcome("x") if by == "worker" else swept("x")
+    runs.open(run)
+    with house.intercepted(lose_replies):
+        assert by == "worker" or runs.take_over(run.id, now=LAPSED)
+        assert runs.end(run.id, outcome, at=NOON)
+    assert runs.end(run.id, outcome, at=NOON), "and again by ourselves"
+
+
+def test_no_run_cannot_be_ended(runs: RunStore) -> None:
+    run = build_run()
+    assert not runs.end(run.id, build_outcome("x"), at=NOON)
+    assert runs.get(run.id) is None
+
+
+def test_a_living_lease_is_not_taken_over(runs: RunStore) -> None:
+    run = build_run()
+    runs.open(run)
+    assert runs.take_over(run.id, now=NOON + timedelta(seconds=LEASE_SECONDS)) is None
+    runs.renew(run.id, now=NOON + timedelta(seconds=20), spend=Spend())
+    assert runs.take_over(run.id, now=LAPSED) is None
+    assert runs.end(run.id, build_outcome("x"), at=LAPSED)
+
+
+def test_the_sweeper_ends_only_what_it_took_over(runs: RunStore) -> None:
+    run = build_run()
+    runs.open(run)
+    assert not runs.end(run.id, swept(), at=LAPSED)
+    assert runs.take_over(run.id, now=LAPSED) is not None
+    assert runs.end(run.id, swept("what was stored"), at=LAPSED)
+    assert runs.take_over(run.id, now=LAPSED) is None
+
+
+def test_after_the_take_over_the_worker_can_do_nothing(runs: RunStore) -> None:
+    run = build_run()
+    runs.open(run)
+    runs.take_over(run.id, now=LAPSED)
+    assert not runs.end(run.id, build_outcome("late"), at=LAPSED)
+    standing = runs.get(run.id)
+    assert standing is not None
+    assert standing.is_open, "until the sweeper has ended it"
+
+
+def test_two_sweepers_may_take_over_and_one_ends(runs: RunStore) -> None:
+    run = build_run()
+    runs.open(run)
+    assert runs.take_over(run.id, now=LAPSED)
+    assert runs.take_over(run.id, now=LAPSED + timedelta(seconds=1))
+    assert [runs.end(run.id, swept(text), at=LAPSED) for text in ("one", "two")] == [True, False]
+
+
+@pytest.mark.parametrize("first", ["worker", "sweeper"])
+def test_the_loser_of_two_large_outcomes_leaves_nothing_behind(runs: RunStore, house: House, first: str) -> None:
+    run, ours, theirs = build_run(), build_outcome(noise(1)), swept(noise(2))
+    runs.open(run)
+    if first == "sweeper":
+        runs.take_over(run.id, now=LAPSED)
+        ours, theirs = theirs, ours
+    assert runs.end(run.id, ours, at=LAPSED)
+    assert not runs.end(run.id, theirs, at=LAPSED)
+    assert runs.get(run.id) == run.ended(ours, LAPSED)
+    assert len(house.blobs()) == 1
+
+
+def test_many_at_once_and_one_ends_it(runs: RunStore) -> None:
+    run = build_run()
+    runs.open(run)
+    outcomes = [build_outcome(str(number)) for number in range(8)]
+    ended: list[int] = []
+
+    def end(number: int) -> None:
+        if runs.end(run.id, outcomes[number], at=NOON):
+            ended.append(number)
+
+    threads = [threading.Thread(target=end, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ended) == 1
+    assert runs.get(run.id) == run.ended(outcomes[ended[0]], NOON)

@@ -1,0 +1,122 @@
+"""The event log: nothing is lost, nothing comes twice, whatever the table does."""
+
+import random
+import string
+
+import pytest
+from atrium.kernel.errors import Unavailable
+from atrium.runs.events import BATCH_EVENTS_MAX, EventLog, read_stored
+from atrium.runs.model import Run, RunEvent
+
+from tests.builders.house import House
+from tests.builders.records import build_events, build_run
+from tests.builders.wires import Outage, Send
+
+
+@pytest.fixture
+def run() -> Run:
+    return build_run()
+
+
+@pytest.fixture
+def log(house: House, run: Run) -> EventLog:
+    runs = house.runs()
+    return EventLog(runs.table, runs.blobs, house.clock, run.id, house.clock())
+
+
+def stored(house: House, run: Run, *, after: int = 1) -> list[RunEvent]:
+    return list(read_stored(house.runs().table, house.runs().blobs, run.id, after=after))
+
+
+def append(log: EventLog, house: House, events: list[RunEvent], *, seconds: float = 0.5) -> None:
+    for event in events:
+        house.clock.turn(seconds)
+        log.append(event)
+
+
+def test_events_are_stored_every_two_seconds_and_the_rest_is_handed_over(log: EventLog, house: House, run: Run) -> None:
+    events = build_events(2, 11)
+    append(log, house, events)
+    assert stored(house, run) == events[:8]
+    assert len(house.items(f"RUN#{run.id}")) == 2
+    assert log.take_tail() == tuple(events[8:])
+    assert log.take_tail() == ()
+
+
+def test_a_quick_answer_stores_nothing_by_itself(log: EventLog, house: House, run: Run) -> None:
+    append(log, house, build_events(2, 50), seconds=0.01)
+    assert stored(house, run) == []
+    assert len(log.take_tail()) == 49
+
+
+def test_a_flood_is_stored_before_it_fills_the_memory(log: EventLog, house: House, run: Run) -> None:
+    append(log, house, build_events(2, BATCH_EVENTS_MAX + 1), seconds=0)
+    assert len(stored(house, run)) == BATCH_EVENTS_MAX
+    assert log.take_tail() == ()
+
+
+@pytest.mark.parametrize("after", range(1, 14))
+def test_reading_after_any_number(log: EventLog, house: House, run: Run, after: int) -> None:
+    events = build_events(2, 13)
+    append(log, house, events, seconds=1)
+    expected = [event for event in events if event.sequence > after]
+    assert stored(house, run, after=after) == expected
+
+
+def test_many_batches_are_read_in_order(log: EventLog, house: House, run: Run) -> None:
+    """More than a page of them, and numbers of one, two and three digits."""
+    events = build_events(2, 121)
+    append(log, house, events, seconds=2)
+    assert stored(house, run) == events
+    assert stored(house, run, after=100) == events[99:]
+
+
+def test_batches_expire_after_a_week(log: EventLog, house: House, run: Run) -> None:
+    append(log, house, build_events(2, 2), seconds=2)
+    (item,) = house.items(f"RUN#{run.id}")
+    assert int(str(item["ttl"]["N"])) == int(house.clock().timestamp()) + 7 * 86_400
+
+
+def test_a_table_that_refuses_does_not_end_the_turn(log: EventLog, house: House, run: Run) -> None:
+    events = build_events(2, 9)
+    with house.intercepted(Outage(lambda _, operation: operation == "PutItem")):
+        append(log, house, events[:4], seconds=1)
+        assert stored(house, run) == []
+    append(log, house, events[4:], seconds=1)
+    assert stored(house, run) == events
+
+
+def test_while_the_table_refuses_it_is_asked_every_two_seconds_only(log: EventLog, house: House) -> None:
+    outage = Outage(lambda _, operation: operation == "PutItem")
+    with house.intercepted(outage):
+        append(log, house, build_events(2, 21), seconds=0.5)
+    assert outage.failed == 5
+
+
+def test_a_batch_that_was_stored_but_not_confirmed_is_not_read_twice(log: EventLog, house: House, run: Run) -> None:
+    events = build_events(2, 7)
+
+    def lose_first_reply(operation: str, _arguments: object, send: Send) -> object:
+        answer = send()
+        if operation == "PutItem" and len(house.items(f"RUN#{run.id}")) == 1:
+            raise Unavailable
+        return answer
+
+    with house.intercepted(lose_first_reply):
+        append(log, house, events, seconds=1)
+    assert len(house.items(f"RUN#{run.id}")) == 3
+    assert stored(house, run) == events
+    assert stored(house, run, after=3) == events[2:]
+
+
+def test_a_batch_of_long_results_goes_to_s3_and_back(log: EventLog, house: House, run: Run) -> None:
+    long = "".join(random.Random(5).choices(string.printable, k=50_000))
+    events = [RunEvent(2, "tool_result", {"result": long}), RunEvent(3, "text", {"content": "ok"})]
+    append(log, house, events, seconds=1)
+    assert len(house.blobs()) == 1
+    assert stored(house, run) == events
+
+
+def test_another_runs_events_are_not_read(log: EventLog, house: House) -> None:
+    append(log, house, build_events(2, 2), seconds=2)
+    assert stored(house, build_run()) == []

@@ -1,0 +1,112 @@
+"""A run's bulk: every kind of block comes back as what it was, inside the item or from S3."""
+
+import random
+import string
+from typing import Any
+
+import pytest
+from atrium.llm.model import Block, Text, Thinking, ToolResult, ToolUse
+from atrium.runs.blocks import decode_block, decode_blocks, encode_block, encode_blocks
+from atrium.runs.payload import load_payload, pack, references, store_payload, unpack
+from atrium.storage.blobs import INLINE_BYTES_MAX, BlobGone, TenantBlobs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders.house import TENANT, House
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+BLOCKS: st.SearchStrategy[Block] = st.one_of(
+    st.builds(Text, TEXTS),
+    st.builds(Thinking, TEXTS, TEXTS, st.booleans()),
+    st.builds(ToolUse, TEXTS, TEXTS, st.dictionaries(TEXTS, JSON, max_size=3)),
+    st.builds(ToolResult, TEXTS, TEXTS, st.booleans()),
+)
+
+
+@pytest.fixture
+def blobs(house: House) -> TenantBlobs:
+    return TenantBlobs(house.bucket, TENANT)
+
+
+@given(st.lists(BLOCKS, max_size=4))
+def test_blocks_come_back_as_what_they_were(blocks: list[Block]) -> None:
+    assert decode_blocks(unpack(pack(encode_blocks(blocks)))) == tuple(blocks)
+
+
+def test_a_block_of_another_version_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown block: hologram"):
+        decode_block({"type": "hologram"})
+
+
+def test_blocks_are_written_as_the_api_shows_them() -> None:
+    assert encode_block(ToolUse("c1", "calculator", {"expression": "1"})) == {
+        "type": "tool_call",
+        "tool_call_id": "c1",
+        "tool": "calculator",
+        "args": {"expression": "1"},
+    }
+
+
+def test_half_a_surrogate_pair_does_not_lose_the_run() -> None:
+    """A model's JSON may hold one; neither DynamoDB nor an answer of ours could carry it."""
+    assert unpack(pack({"text": "a\ud83d!"})) == {"text": "a?!"}
+
+
+def incompressible(size: int) -> str:
+    return "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=size))
+
+
+def content_of(packed_size: int) -> dict[str, Any]:
+    """Content whose packed form has exactly that size."""
+    text = incompressible(packed_size * 2)
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if len(pack({"text": text[:middle]})) < packed_size else (low, middle)
+    content = {"text": text[:low]}
+    assert len(pack(content)) == packed_size
+    return content
+
+
+def test_up_to_32_kb_stay_inside_the_item(blobs: TenantBlobs, house: House) -> None:
+    content = content_of(INLINE_BYTES_MAX)
+    attributes = store_payload(blobs, "outcome", "runs/1/outcome", content)
+    assert list(attributes) == ["outcome"]
+    assert house.blobs() == []
+    assert load_payload(blobs, "outcome", attributes) == content
+
+
+def test_beyond_32_kb_the_item_keeps_a_reference_and_the_beginning(blobs: TenantBlobs, house: House) -> None:
+    content = content_of(INLINE_BYTES_MAX + 1)
+    attributes = store_payload(blobs, "outcome", "runs/1/outcome", content)
+    assert list(attributes) == ["outcome_ref", "outcome_excerpt"]
+    assert attributes["outcome_excerpt"].startswith('{"text": "' + content["text"][:100])
+    assert len(attributes["outcome_excerpt"]) == 500
+    assert house.blobs() == [f"tenants/{TENANT}/{attributes['outcome_ref']}"]
+    assert references(attributes) == [attributes["outcome_ref"]]
+    assert load_payload(blobs, "outcome", attributes) == content
+
+
+def test_the_same_content_has_one_blob_and_other_content_another(blobs: TenantBlobs, house: House) -> None:
+    first, second = {"text": incompressible(60_000)}, {"text": incompressible(60_001)}
+    stored = [store_payload(blobs, "outcome", "runs/1/outcome", content) for content in (first, first, second)]
+    assert stored[0] == stored[1] != stored[2]
+    assert len(house.blobs()) == 2
+    assert load_payload(blobs, "outcome", stored[0]) == first
+
+
+def test_what_compresses_well_stays_inside_however_long(blobs: TenantBlobs, house: House) -> None:
+    attributes = store_payload(blobs, "events", "runs/1/events/9", ["and so on"] * 100_000)
+    assert len(attributes["events"]) < 10_000
+    assert house.blobs() == []
+
+
+def test_no_payload_is_none_and_a_blob_that_is_gone_says_so(blobs: TenantBlobs) -> None:
+    assert load_payload(blobs, "outcome", {"status": "running"}) is None
+    with pytest.raises(BlobGone):
+        load_payload(blobs, "outcome", {"outcome_ref": "runs/1/outcome-0"})

@@ -1,0 +1,216 @@
+"""Runs in the table: opened once, renewed by their worker, listed, and read as they were written."""
+
+import random
+import string
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from atrium.kernel.ids import RunId, mint_session_id
+from atrium.kernel.pagination import PageRequest
+from atrium.llm.model import Thinking, Usage
+from atrium.runs.model import LEASE_SECONDS, Run, Spend
+from atrium.runs.store import LeaseLost, RunStore
+from atrium.storage.sweep import list_open_runs
+
+from tests.builders.house import OTHER_OWNER, OTHER_TENANT, OWNER, TENANT, House
+from tests.builders.records import SPEND, build_events, build_message, build_outcome, build_run, build_tool_step
+from tests.builders.runtimes import NOON
+from tests.builders.wires import Recorder, lose_replies
+
+
+@pytest.fixture
+def runs(house: House) -> RunStore:
+    return house.runs()
+
+
+def noise(size: int) -> str:
+    return "".join(random.Random(3).choices(string.printable, k=size))
+
+
+def is_marked_open(house: House, run: Run) -> bool:
+    return (TENANT, run.id) in list(list_open_runs(house.physical))
+
+
+def test_a_run_comes_back_as_it_was_opened(runs: RunStore, house: House) -> None:
+    run = build_run(end_user="ann", metadata={"a": [1.5, None, {"b": "ü"}]})
+    runs.open(run)
+    assert runs.get(run.id) == run
+    assert is_marked_open(house, run)
+
+
+def test_an_ended_run_comes_back_with_all_of_its_messages(runs: RunStore, house: House) -> None:
+    run = build_run()
+    steps = build_tool_step(3)
+    thought = build_message("assistant", Thinking("hm", "sig"), Thinking("", "opaque", redacted=True), "So.")
+    outcome = build_outcome(
+        messages=(*steps, thought), tail=tuple(build_events(2, 5)), last_sequence=5, iterations=2, degraded=True
+    )
+    runs.open(run)
+    assert runs.end(run.id, outcome, at=NOON + timedelta(seconds=3))
+    ended = runs.get(run.id)
+    assert ended == run.ended(outcome, NOON + timedelta(seconds=3))
+    assert ended is not None
+    assert [message.role for message in ended.messages] == ["user", "assistant", "tool", "assistant"]
+    assert (ended.is_open, ended.lease_until, ended.spend) == (False, None, SPEND)
+    assert not is_marked_open(house, run)
+
+
+def test_opening_again_after_a_lost_reply(runs: RunStore, house: House) -> None:
+    run = build_run()
+    with house.intercepted(lose_replies):
+        runs.open(run)
+    assert runs.get(run.id) == run
+
+
+def test_large_questions_and_answers_go_to_s3_and_back(runs: RunStore, house: House) -> None:
+    run = build_run(question=noise(60_000))
+    runs.open(run)
+    outcome = build_outcome(noise(80_000), tail=tuple(build_events(2, 3, noise(1_000))), last_sequence=3)
+    assert runs.end(run.id, outcome, at=NOON)
+    assert runs.get(run.id) == run.ended(outcome, NOON)
+    assert len(house.blobs()) == 2
+    item = next(item for item in house.items(f"SESSION#{run.session_id}"))
+    assert len(str(item)) < 4_000, "the item keeps references and excerpts"
+
+
+def test_no_run_is_none(runs: RunStore) -> None:
+    assert runs.get(build_run().id) is None
+
+
+def test_another_tenants_run_is_none(runs: RunStore, house: House) -> None:
+    run = build_run()
+    runs.open(run)
+    other = house.runs(OTHER_TENANT)
+    assert other.get(run.id) is None
+    assert other.request_cancel(run.id) is None
+    assert other.take_over(run.id, now=NOON + timedelta(days=1)) is None
+    assert not other.end(run.id, build_outcome("x"), at=NOON)
+    assert other.list_by_session(run.session_id, PageRequest(), newest_first=True).items == []
+    assert runs.get(run.id) == run
+
+
+def test_renewing_extends_the_lease_and_notes_the_spend(runs: RunStore) -> None:
+    run = build_run()
+    runs.open(run)
+    spend = Spend(Usage(7, 8), {"calculator": 2}, 9)
+    assert runs.renew(run.id, now=NOON + timedelta(seconds=15), spend=spend) is False
+    renewed = runs.get(run.id)
+    assert renewed == replace(run, lease_until=NOON + timedelta(seconds=15 + LEASE_SECONDS), spend=spend)
+
+
+def test_renewing_twice_for_a_lost_reply(runs: RunStore, house: House) -> None:
+    run = build_run()
+    runs.open(run)
+    with house.intercepted(lose_replies):
+        assert runs.renew(run.id, now=NOON, spend=SPEND) is False
+
+
+def test_a_cancellation_is_seen_by_look_and_renewal(runs: RunStore) -> None:
+    run = build_run()
+    runs.open(run)
+    assert runs.is_cancelled(run.id) is False
+    marked = runs.request_cancel(run.id)
+    assert marked == replace(run, cancel_requested=True)
+    assert runs.is_cancelled(run.id) is True
+    assert runs.renew(run.id, now=NOON, spend=Spend()) is True
+
+
+def test_cancelling_an_ended_run_changes_nothing(runs: RunStore) -> None:
+    run, outcome = build_run(), build_outcome("done")
+    runs.open(run)
+    runs.end(run.id, outcome, at=NOON)
+    assert runs.request_cancel(run.id) == run.ended(outcome, NOON)
+    assert runs.request_cancel(build_run().id) is None
+
+
+@pytest.mark.parametrize("how", ["ended", "taken over", "deleted"])
+def test_a_worker_that_lost_its_run_is_told(runs: RunStore, how: str) -> None:
+    run = build_run()
+    if how != "deleted":
+        runs.open(run)
+    if how == "ended":
+        runs.end(run.id, build_outcome("x"), at=NOON)
+    if how == "taken over":
+        assert runs.take_over(run.id, now=NOON + timedelta(seconds=LEASE_SECONDS + 1))
+    with pytest.raises(LeaseLost):
+        runs.renew(run.id, now=NOON, spend=Spend())
+    with pytest.raises(LeaseLost):
+        runs.is_cancelled(run.id)
+
+
+def test_renewing_never_makes_a_run(runs: RunStore) -> None:
+    run = build_run()
+    with pytest.raises(LeaseLost):
+        runs.renew(run.id, now=NOON, spend=Spend())
+    assert runs.get(run.id) is None
+
+
+def open_several(house: House, owners: list[str]) -> list[Run]:
+    session = mint_session_id(NOON)
+    opened = []
+    for number, owner in enumerate(owners):
+        run = build_run(session, at=NOON + timedelta(seconds=number), owner=owner)
+        house.runs().open(run)
+        opened.append(run)
+    return opened
+
+
+def ids(runs: list[Run]) -> list[RunId]:
+    return [run.id for run in runs]
+
+
+def test_lists_are_newest_first(runs: RunStore, house: House) -> None:
+    opened = open_several(house, [OWNER, OTHER_OWNER, OWNER])
+    newest_first = ids(opened)[::-1]
+    assert ids(runs.list_all(PageRequest()).items) == newest_first
+    assert ids(runs.list_by_owner(OWNER, PageRequest()).items) == [newest_first[0], newest_first[2]]
+    session = opened[0].session_id
+    assert ids(runs.list_by_session(session, PageRequest(), newest_first=True).items) == newest_first
+    assert ids(runs.list_by_session(session, PageRequest(), newest_first=False).items) == newest_first[::-1]
+    assert house.runs(OTHER_TENANT).list_all(PageRequest()).items == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_lists_in_pages(runs: RunStore, house: House, limit: int) -> None:
+    opened = open_several(house, [OWNER] * 3)
+    found: list[RunId] = []
+    page = runs.list_all(PageRequest(limit))
+    while True:
+        found += ids(page.items)
+        if page.position is None:
+            break
+        page = runs.list_all(PageRequest(limit, page.position))
+    assert found == ids(opened)[::-1]
+
+
+def test_a_run_whose_blobs_are_being_removed_is_left_out(runs: RunStore, house: House) -> None:
+    kept, removed = build_run(), build_run(question=noise(60_000))
+    runs.open(kept)
+    runs.open(removed)
+    for path in house.blobs():
+        house.bucket.client.delete_object(Bucket=house.bucket.name, Key=path)
+    assert runs.get(removed.id) is None
+    assert ids(runs.list_all(PageRequest()).items) == [kept.id]
+
+
+def test_the_open_runs_of_all_tenants_are_found(house: House) -> None:
+    expected = set()
+    for tenant in (TENANT, OTHER_TENANT):
+        for _ in range(12):
+            run = build_run()
+            house.runs(tenant).open(run)
+            expected.add((tenant, run.id))
+    assert set(list_open_runs(house.physical)) == expected
+
+
+def test_the_common_path_is_one_call_each(runs: RunStore, house: House) -> None:
+    recorder = Recorder()
+    run = build_run()
+    with house.intercepted(recorder):
+        runs.open(run)
+        runs.get(run.id)
+        runs.is_cancelled(run.id)
+        runs.renew(run.id, now=NOON, spend=SPEND)
+        runs.end(run.id, build_outcome("x"), at=NOON)
+    assert recorder.operations == ["PutItem", "GetItem", "GetItem", "UpdateItem", "UpdateItem"]
