@@ -1,0 +1,147 @@
+"""A tenant in one call: what it makes, what is left when it breaks off, and what happens when two do it at once."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from atrium.agent.service import default_agent
+from atrium.agent.store import AgentStore
+from atrium.identity.keys.store import KeyStore
+from atrium.identity.onboarding import FirstAdmin, Onboarding
+from atrium.identity.scopes import TENANT_SCOPES
+from atrium.identity.users.passwords import verify_password
+from atrium.identity.users.store import UserStore
+from atrium.kernel.errors import Conflict, NotFound, Unavailable, ValidationFailed
+from atrium.kernel.pagination import PageRequest
+from atrium.tenants.model import Tenant
+from atrium.tenants.service import TenantFields
+
+from tests.builders.deployments import PASSWORD, Broken, Deployment, breaking, counting
+from tests.builders.refusals import losing_reply
+
+
+def give_agent(deployment: Deployment) -> Callable[[Tenant], None]:
+    """What the platform function prepares: the default agent, unless there is one."""
+
+    def prepare(tenant: Tenant) -> None:
+        if tenant.default_agent_id is None:
+            store = AgentStore(deployment.runtime.tenant_table(tenant.id))
+            store.create(default_agent(deployment.clock), make_default=True)
+
+    return prepare
+
+
+def test_all_that_is_needed_to_enter(deployment: Deployment) -> None:
+    made = deployment.onboard("Acme", "pro", prepare=give_agent(deployment))
+    assert made.admin
+    assert made.key
+    table = deployment.runtime.tenant_table(made.tenant.id)
+    user = UserStore(table).find("ADMIN@acme.example")
+    assert user == made.admin
+    assert (user.role, user.status) == ("admin", "active")
+    assert verify_password(PASSWORD, user.password_hash)
+    assert KeyStore(table).list(PageRequest()).items == [made.key.key]
+    assert made.key.key.scopes == TENANT_SCOPES
+    assert made.key.key.created_by == "key_of_the_platform"
+    tenant = deployment.tenants.get(made.tenant.id)
+    assert tenant == made.tenant
+    assert tenant.default_agent_id
+    assert (tenant.name, tenant.display_name, tenant.is_active) == ("Acme", "Acme", True)
+
+
+def test_a_tenant_without_an_admin_has_no_credential(deployment: Deployment) -> None:
+    made = _onboarding(deployment).create(TenantFields("acme", "free"), None, created_by="x")
+    assert (made.admin, made.key) == (None, None)
+    assert KeyStore(deployment.runtime.tenant_table(made.tenant.id)).list(PageRequest()).items == []
+
+
+def _onboarding(deployment: Deployment) -> Onboarding:
+    runtime = deployment.runtime
+    return Onboarding(
+        deployment.tenants,
+        runtime.tenant_table,
+        runtime.settings.environment,
+        runtime.secrets.current_pepper,
+        give_agent(deployment),
+        deployment.clock,
+    )
+
+
+def _count_writes(deployment: Deployment) -> int:
+    with counting(deployment.table) as calls:
+        deployment.onboard("measured", prepare=give_agent(deployment))
+    return sum(call not in {"GetItem", "BatchGetItem", "Query"} for call in calls)
+
+
+def test_broken_off_at_any_write_it_leaves_nothing_and_the_same_call_completes_it(deployment: Deployment) -> None:
+    writes = _count_writes(deployment)
+    assert writes == 4
+    for write in range(writes):
+        name = f"acme-{write}"
+        deployment.clock.turn(1)
+        before = [tenant.name for tenant in deployment.tenants.list(PageRequest()).items]
+        with breaking(deployment.table, write), pytest.raises(Broken):
+            deployment.onboard(name, prepare=give_agent(deployment))
+        assert [tenant.name for tenant in deployment.tenants.list(PageRequest()).items] == before
+        made = deployment.onboard(name, prepare=give_agent(deployment))
+        assert made.tenant.default_agent_id
+        assert [tenant.id for tenant in deployment.tenants.list(PageRequest()).items][-1] == made.tenant.id
+        table = deployment.runtime.tenant_table(made.tenant.id)
+        assert len(KeyStore(table).list(PageRequest()).items) == 1
+        assert len(AgentStore(table).list(PageRequest()).items) == 1
+        with pytest.raises(Conflict):
+            deployment.onboard(name)
+
+
+def test_a_tenant_that_is_being_created_is_seen_by_nobody(deployment: Deployment) -> None:
+    opened = deployment.tenants.open(TenantFields("acme", "pro"))
+    assert deployment.tenants.list(PageRequest()).items == []
+    for act in (
+        lambda: deployment.tenants.get(opened.id),
+        lambda: deployment.tenants.change(opened.id, {"plan": "free"}),
+        lambda: deployment.tenants.set_status(opened.id, "suspended", ""),
+        lambda: deployment.tenants.delete(opened.id),
+    ):
+        with pytest.raises(NotFound):
+            act()
+
+
+def test_of_two_at_once_the_later_opening_wins_and_the_other_makes_nothing(deployment: Deployment) -> None:
+    second: list[str] = []
+
+    def overtake(_: Tenant) -> None:
+        made = deployment.onboard("acme", "free")
+        assert made.key
+        second.append(made.tenant.id)
+
+    with pytest.raises(Conflict):
+        deployment.onboard("acme", "pro", prepare=overtake)
+    (tenant,) = deployment.tenants.list(PageRequest()).items
+    assert (tenant.id, tenant.plan) == (second[0], "free")
+    assert len(KeyStore(deployment.runtime.tenant_table(tenant.id)).list(PageRequest()).items) == 1
+
+
+@pytest.mark.parametrize("password", ["short", "p" * 129, "admin@acme.example"])
+def test_a_bad_password_makes_nothing(deployment: Deployment, password: str) -> None:
+    admin, onboarding = FirstAdmin("admin@acme.example", password), _onboarding(deployment)
+    with counting(deployment.table) as calls, pytest.raises(ValidationFailed) as caught:
+        onboarding.create(TenantFields("acme", "pro"), admin, created_by="x")
+    assert calls == []
+    assert str(caught.value.extensions["errors"]).count("password") == 1
+
+
+def test_bad_settings_make_nothing(deployment: Deployment) -> None:
+    fields, onboarding = replace(TenantFields("acme", "pro"), settings={"features": [1]}), _onboarding(deployment)
+    with counting(deployment.table) as calls, pytest.raises(ValidationFailed):
+        onboarding.create(fields, None, created_by="x")
+    assert calls == []
+
+
+@pytest.mark.parametrize("operation", ["GetItem", "TransactWriteItems", "UpdateItem"])
+def test_a_reply_that_is_lost_is_no_lost_name(deployment: Deployment, operation: str) -> None:
+    with losing_reply(deployment.table, operation) as lost:
+        with pytest.raises(Unavailable):
+            deployment.onboard("acme")
+        made = deployment.onboard("acme")
+    assert lost == [operation]
+    assert deployment.tenants.get(made.tenant.id) == made.tenant
