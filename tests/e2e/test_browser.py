@@ -88,4 +88,4 @@ def test_another_origin_calls_and_streams(stack: Stack, pro: Tenant, page: Page)
 
 def test_the_documentation_page_shows_operations(stack: Stack, page: Page) -> None:
     page.goto(f"{stack.base_url}/docs")
-    page.wait_for_selector("text=/v1/chat/stream", timeout=15_000)
+    page.wait_for_selector('[data-path="/v1/chat/stream"]', timeout=15_000)
