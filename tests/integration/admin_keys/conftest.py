@@ -1,0 +1,40 @@
+"""The admin function of a deployment with one tenant, called by a key that has all of its scopes."""
+
+from dataclasses import dataclass
+
+import pytest
+from atrium.identity.onboarding import Onboarded
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from functions.admin.app import build
+from tests.builders.authorizing import Door
+from tests.builders.deployments import Deployment
+from tests.builders.gateway import call_as, tenant_fields
+
+
+@dataclass
+class House:
+    """A tenant and its doors."""
+
+    deployment: Deployment
+    made: Onboarded
+    app: FastAPI
+    door: Door
+
+    def call_as(self, **fields: str) -> TestClient:
+        """Return a client of this tenant, with other fields than those of its first key."""
+        assert self.made.key
+        own = {"tenant_id": self.made.tenant.id, "principal_id": self.made.key.key.id, "scopes": "admin"}
+        return call_as(self.app, tenant_fields(**{**own, **fields}))
+
+
+@pytest.fixture
+def house(deployment: Deployment) -> House:
+    app = build(lambda: deployment.runtime)
+    return House(deployment, deployment.onboard(), app, Door(deployment))
+
+
+@pytest.fixture
+def client(house: House) -> TestClient:
+    return house.call_as()
