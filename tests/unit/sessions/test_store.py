@@ -1,0 +1,255 @@
+"""The head of a session: one turn at a time, taken and given back by conditions; lists by last activity."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from atrium.kernel.clock import format_time
+from atrium.kernel.errors import ConditionFailed
+from atrium.kernel.ids import AgentId, RunId, SessionId, mint_run_id, mint_session_id, own_ulid
+from atrium.kernel.pagination import PageRequest
+from atrium.sessions.model import LiveTurn, Session
+from atrium.sessions.store import SessionStore, read_session
+
+from tests.builders.house import OTHER_OWNER, OTHER_TENANT, OWNER, House
+from tests.builders.runtimes import NOON
+from tests.builders.wires import lose_replies
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def sessions(house: House) -> SessionStore:
+    return house.sessions()
+
+
+def build_session(*, number: int = 0, **changes: Any) -> Session:
+    at = NOON + number * SECOND
+    fields: dict[str, Any] = {
+        "id": mint_session_id(at),
+        "owner": OWNER,
+        "title": "A title",
+        "agent_id": AgentId("agt_01k6r5m2x8f3v9q4w7t1y0z5ah"),
+        "end_user": "ann",
+        "metadata": {"deep": [1.5, None, {"ü": True}]},
+        "message_count": 0,
+        "turn_count": 0,
+        "created_at": at,
+        "updated_at": at,
+        "last_active_at": at,
+    }
+    return Session(**{**fields, **changes})
+
+
+@pytest.fixture
+def session(sessions: SessionStore) -> Session:
+    made = build_session()
+    sessions.create(made)
+    return made
+
+
+def run_of(session: Session, seconds: int = 1) -> RunId:
+    return mint_run_id(NOON + seconds * SECOND, session.id)
+
+
+def test_a_session_comes_back_as_it_was_created(sessions: SessionStore, session: Session) -> None:
+    assert sessions.get(session.id) == session
+
+
+def test_with_its_first_turn(sessions: SessionStore) -> None:
+    plain = build_session(turn_count=1)
+    run_id = run_of(plain, 0)
+    made = build_session(id=plain.id, turn_count=1, turn=LiveTurn(run_id, NOON), last_run_ulid=own_ulid(run_id))
+    sessions.create(made)
+    assert sessions.get(made.id) == made
+
+
+def test_creating_again_after_a_lost_reply(sessions: SessionStore, house: House) -> None:
+    made = build_session()
+    with house.intercepted(lose_replies):
+        sessions.create(made)
+    assert sessions.get(made.id) == made
+
+
+def test_another_session_of_that_id_is_refused(sessions: SessionStore, session: Session) -> None:
+    with pytest.raises(ConditionFailed):
+        sessions.create(build_session(id=session.id, created_at=NOON + SECOND))
+
+
+def test_another_tenants_session_is_not_there(house: House, session: Session) -> None:
+    other = house.sessions(OTHER_TENANT)
+    assert other.get(session.id) is None
+    assert other.change(session.id, {"title": "x"}, now=NOON) is None
+    assert not other.mark_deleted(session.id, now=NOON)
+    assert not other.close_turn(session.id, run_of(session), messages=1)
+    with pytest.raises(ConditionFailed) as refused:
+        other.open_turn(session.id, run_of(session), now=NOON)
+    assert refused.value.item is None
+    assert other.list_all(PageRequest()).items == []
+    assert house.sessions().get(session.id) == session
+
+
+def test_changing_and_clearing(sessions: SessionStore, session: Session) -> None:
+    later = NOON + 5 * SECOND
+    changed = sessions.change(session.id, {"title": "New", "agent_id": None, "metadata": "{}"}, now=later)
+    assert changed is not None
+    assert (changed.title, changed.agent_id, changed.metadata, changed.updated_at) == ("New", None, {}, later)
+    assert changed.last_active_at == NOON, "a new name is no activity"
+    assert sessions.get(session.id) == changed
+    assert sessions.change(mint_session_id(NOON), {"title": "x"}, now=NOON) is None
+
+
+def test_a_turn_takes_the_session_and_gives_it_back(sessions: SessionStore, session: Session) -> None:
+    run_id, at = run_of(session), NOON + SECOND
+    taken = sessions.open_turn(session.id, run_id, now=at)
+    assert (taken.turn, taken.turn_count, taken.last_active_at) == (LiveTurn(run_id, at), 1, at)
+    assert taken.last_run_ulid == own_ulid(run_id)
+    assert sessions.get(session.id) == taken
+    assert sessions.close_turn(session.id, run_id, messages=4)
+    given = sessions.get(session.id)
+    assert given is not None
+    assert (given.turn, given.turn_count, given.message_count) == (None, 1, 4)
+    assert not sessions.close_turn(session.id, run_id, messages=4), "counted once"
+    assert sessions.get(session.id) == given
+
+
+def test_a_taken_session_is_not_taken_again(sessions: SessionStore, session: Session) -> None:
+    first, second = run_of(session, 1), run_of(session, 2)
+    sessions.open_turn(session.id, first, now=NOON)
+    with pytest.raises(ConditionFailed) as refused:
+        sessions.open_turn(session.id, second, now=NOON)
+    assert refused.value.item is not None
+    head = read_session(refused.value.item)
+    assert head.turn is not None
+    assert head.turn.run_id == first
+    assert not sessions.close_turn(session.id, second, messages=1)
+    assert not sessions.drop_turn(session.id, second)
+
+
+def test_taking_and_giving_back_with_lost_replies(sessions: SessionStore, session: Session, house: House) -> None:
+    run_id = run_of(session)
+    with house.intercepted(lose_replies):
+        taken = sessions.open_turn(session.id, run_id, now=NOON)
+        assert (taken.turn_count, taken.turn) == (1, LiveTurn(run_id, NOON))
+        sessions.close_turn(session.id, run_id, messages=2)
+    given = sessions.get(session.id)
+    assert given is not None
+    assert (given.turn, given.turn_count, given.message_count) == (None, 1, 2)
+
+
+def test_runs_of_a_session_only_grow(sessions: SessionStore, session: Session) -> None:
+    """A clock that is behind must mint again: history is sorted by run ids."""
+    later, earlier = run_of(session, 9), run_of(session, 8)
+    sessions.open_turn(session.id, later, now=NOON)
+    sessions.close_turn(session.id, later, messages=2)
+    with pytest.raises(ConditionFailed) as refused:
+        sessions.open_turn(session.id, earlier, now=NOON)
+    assert refused.value.item is not None
+    head = read_session(refused.value.item)
+    assert (head.turn, head.last_run_ulid) == (None, own_ulid(later))
+    with pytest.raises(ConditionFailed):
+        sessions.open_turn(session.id, later, now=NOON)
+
+
+def test_a_turn_that_never_came_to_be_is_not_counted(sessions: SessionStore, session: Session) -> None:
+    run_id = run_of(session)
+    sessions.open_turn(session.id, run_id, now=NOON)
+    assert sessions.drop_turn(session.id, run_id)
+    assert not sessions.drop_turn(session.id, run_id)
+    given = sessions.get(session.id)
+    assert given is not None
+    assert (given.turn, given.turn_count, given.message_count) == (None, 0, 0)
+
+
+def test_a_new_session_is_removed_only_by_its_own_turn(sessions: SessionStore) -> None:
+    plain = build_session()
+    run_id = run_of(plain)
+    sessions.create(build_session(id=plain.id, turn=LiveTurn(run_id, NOON)))
+    assert not sessions.remove_new(plain.id, run_of(plain, 2))
+    assert sessions.remove_new(plain.id, run_id)
+    assert sessions.get(plain.id) is None
+    assert not sessions.remove_new(plain.id, run_id)
+
+
+def test_a_deleted_session_is_gone_for_everyone(sessions: SessionStore, session: Session) -> None:
+    run_id = run_of(session)
+    sessions.open_turn(session.id, run_id, now=NOON)
+    assert sessions.mark_deleted(session.id, now=NOON)
+    assert sessions.mark_deleted(session.id, now=NOON), "again is no error"
+    assert sessions.get(session.id) is None
+    assert sessions.list_all(PageRequest()).items == []
+    assert sessions.list_by_owner(OWNER, PageRequest()).items == []
+    assert sessions.change(session.id, {"title": "x"}, now=NOON) is None
+    assert not sessions.close_turn(session.id, run_id, messages=1)
+    with pytest.raises(ConditionFailed):
+        sessions.open_turn(session.id, run_of(session, 2), now=NOON)
+    left = sessions.get(session.id, with_deleted=True)
+    assert left is not None
+    assert left.is_deleted
+    sessions.remove(session.id)
+    sessions.remove(session.id)
+    assert sessions.get(session.id, with_deleted=True) is None
+    assert not sessions.mark_deleted(session.id, now=NOON)
+
+
+def ids(found: list[Session]) -> list[SessionId]:
+    return [session.id for session in found]
+
+
+def test_lists_are_by_last_activity_newest_first(sessions: SessionStore) -> None:
+    mine = [build_session(number=number) for number in range(3)]
+    theirs = build_session(number=9, owner=OTHER_OWNER)
+    for each in [*mine, theirs]:
+        sessions.create(each)
+    assert ids(sessions.list_by_owner(OWNER, PageRequest()).items) == ids(mine[::-1])
+    sessions.open_turn(mine[0].id, run_of(mine[0], 5), now=NOON + 5 * SECOND)
+    sessions.change(mine[1].id, {"title": "x"}, now=NOON + 6 * SECOND)
+    expected = [mine[0].id, mine[2].id, mine[1].id]
+    assert ids(sessions.list_by_owner(OWNER, PageRequest()).items) == expected
+    assert ids(sessions.list_all(PageRequest()).items) == [theirs.id, *expected]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_lists_in_pages(sessions: SessionStore, limit: int) -> None:
+    made = [build_session(number=number) for number in range(3)]
+    for each in made:
+        sessions.create(each)
+    found, page = [], sessions.list_all(PageRequest(limit))
+    while True:
+        found += ids(page.items)
+        if page.position is None:
+            break
+        page = sessions.list_all(PageRequest(limit, page.position))
+    assert found == ids(made[::-1])
+
+
+def test_many_at_once_and_one_takes_it(sessions: SessionStore, session: Session) -> None:
+    taken: list[RunId] = []
+
+    def take(run_id: RunId) -> None:
+        try:
+            sessions.open_turn(session.id, run_id, now=NOON)
+        except ConditionFailed:
+            return
+        taken.append(run_id)
+
+    threads = [threading.Thread(target=take, args=(run_of(session, number),)) for number in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    head = sessions.get(session.id)
+    assert head is not None
+    assert head.turn is not None
+    assert taken == [head.turn.run_id]
+    assert head.turn_count == 1
+
+
+def test_times_are_kept_to_the_millisecond(sessions: SessionStore) -> None:
+    at = NOON.replace(microsecond=123_000)
+    made = build_session(created_at=at, updated_at=at, last_active_at=at)
+    sessions.create(made)
+    found = sessions.get(made.id)
+    assert found is not None
+    assert format_time(found.created_at) == "2026-11-21T12:00:00.123Z"
