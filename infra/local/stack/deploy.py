@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from infra.local.failures import StartFailed
 from infra.local.paths import TEMPLATE
 from infra.local.stack.package import CODE_BUCKET, package
+from infra.local.stack.references import find_unresolved
 from infra.runtime.resources import Endpoint
 from infra.runtime.template import PSEUDO, Document, Resolver, TemplateInvalid, read_template
 
@@ -66,6 +67,8 @@ def deploy(template: Document, parameters: Mapping[str, str], endpoint: Endpoint
     physical_ids = _list_physical_ids(cloudformation)
     processed = cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
     document = json.loads(json.dumps(processed))
+    if missing := find_unresolved(document):
+        raise StartFailed(f"template.yaml refers to what is not there: {missing}")
     attributes = {
         logical_id: {"Ref": physical_id, "Arn": _FUNCTION_ARN + physical_id}
         for logical_id, physical_id in physical_ids.items()
