@@ -166,6 +166,11 @@ def usage(day: str, group: str, value: str = "") -> Key:
     return Key(_join("USAGE", day), f"{group}#{value}" if value else group)
 
 
+def admission(shard: int) -> Key:
+    """Return one shard of a tenant's admission."""
+    return Key("ADMISSION", str(shard))
+
+
 def registered_tenant(tenant_id: TenantId) -> Key:
     return Key("TENANTS", tenant_id)
 

@@ -1,0 +1,96 @@
+"""What a call is charged for, limit by limit. A limit of -1 is not charged, so it has no counter."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from atrium.kernel.ids import RunId
+from atrium.quotas.meters import METERS, Meter, prefix_of
+from atrium.quotas.model import UNLIMITED, AdmissionRequest, LimitName, Limits, Scope, Subject
+from atrium.quotas.state import write_marks
+
+_SETTLED_MARKS: dict[LimitName, str] = {
+    "tokens_per_minute": "t",
+    "tokens_per_month": "m",
+    "cost_per_month": "c",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """An amount against one limit of one scope; never 0, and the limit never -1."""
+
+    meter: Meter
+    scope: Scope
+    prefix: str
+    amount: int
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The slot that a run asks for, by its short name, with what it holds."""
+
+    name: str
+    tokens: int
+    cost_nanos: int
+    marks: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one admission item is asked for, all or nothing."""
+
+    charges: tuple[Charge, ...]
+    lease: Lease | None = None
+
+
+def slot_name(run_id: RunId) -> str:
+    """Return a run's short name: 72 bits of its id, for a map in which every character is paid for."""
+    return sha256(run_id.encode()).hexdigest()[:18]
+
+
+def is_limited(limits: Limits, subjects: tuple[Subject, ...] = ()) -> bool:
+    """Tell whether anything that admission counts has a limit at all."""
+    every = (limits, *(subject.limits for subject in subjects))
+    return any(each.get(name, UNLIMITED) != UNLIMITED for each in every for name in METERS)
+
+
+def entry_of(request: AdmissionRequest, limits: Limits) -> Entry:
+    """Return what a turn is charged under a tenant's limits (or a shard's share of them) and its subjects' own."""
+    amounts: dict[LimitName, int] = {
+        "requests_per_minute": 1,
+        "requests_per_day": 1,
+        "sessions_per_day": int(request.new_session),
+        "tokens_per_minute": request.tokens_hold,
+        "tokens_per_month": request.tokens_hold,
+        "cost_per_month": request.cost_hold_nanos,
+        "concurrent_turns": 1,
+    }
+    charges = list(charged(amounts, limits))
+    for subject in request.subjects:
+        charges += charged(amounts, subject.limits, scope=subject.scope, prefix=prefix_of(subject.scope, subject.id))
+    lease = Lease(slot_name(request.run_id), request.tokens_hold, request.cost_hold_nanos, _marks(charges))
+    return Entry(tuple(charges), lease)
+
+
+def charged(
+    amounts: Mapping[LimitName, int], limits: Limits, *, scope: Scope = "tenant", prefix: str = ""
+) -> list[Charge]:
+    """Return a charge for each amount that a limit bounds."""
+    found = []
+    for name, amount in amounts.items():
+        bound = limits.get(name, UNLIMITED)
+        if amount and bound != UNLIMITED:
+            found.append(Charge(METERS[name], scope, prefix, amount, bound))
+    return found
+
+
+def _marks(charges: list[Charge]) -> str:
+    marks: dict[str, str] = {}
+    for charge in charges:
+        letter = _SETTLED_MARKS.get(charge.meter.limit, "")
+        if charge.meter.span == "slots" and charge.prefix:
+            letter = "x"
+        marks[charge.prefix] = marks.get(charge.prefix, "") + letter
+    return write_marks(marks)

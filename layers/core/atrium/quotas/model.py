@@ -1,0 +1,128 @@
+"""What is asked of admission, and what it answers. Money is nano-dollars, tokens and calls are integers.
+
+A limit's figure is -1 where there is none. Moments are seconds of the Unix epoch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from atrium.kernel.ids import RunId
+
+type Scope = Literal["platform", "tenant", "user", "key", "agent", "session", "run"]
+type LimitName = Literal[
+    "requests_per_minute", "tokens_per_minute", "tool_calls_per_minute", "requests_per_day", "sessions_per_day",
+    "tokens_per_month", "cost_per_month", "concurrent_turns", "messages_per_session", "users", "agents",
+]  # fmt: skip
+type Limits = Mapping[LimitName, int]
+
+LIMIT_NAMES: tuple[LimitName, ...] = get_args(LimitName.__value__)
+UNLIMITED = -1
+LEASE_SECONDS = 60
+NANOS_PER_USD = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A user, key or agent with limits of its own. They come on top of the tenant's, never instead of them.
+
+    `own_item` says where its counters are kept: beside the tenant's, or (beyond twenty) in an item of its own. It is
+    decided when the limits are set and never changes with them, so that no counter is left behind.
+    """
+
+    scope: Literal["user", "key", "agent"]
+    id: str
+    limits: Limits
+    own_item: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionRequest:
+    """One turn that wants to begin. The holds are upper bounds of what it will use until it is settled."""
+
+    run_id: RunId
+    tokens_hold: int
+    cost_hold_nanos: int
+    new_session: bool = False
+    subjects: tuple[Subject, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.tokens_hold < 0 or self.cost_hold_nanos < 0:
+            raise ValueError("a hold is not negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What an admitted run holds until it is settled, as its slot records it; keep it with the run.
+
+    `second` is the bucket that its tokens were counted in, and names the month; `marks` say which counters it was
+    charged to, so that a limit that is set or lifted meanwhile moves nothing. A run that nothing limits has no marks.
+    """
+
+    run_id: RunId
+    shard: int
+    second: int
+    tokens: int
+    cost_nanos: int
+    marks: str = ""
+    lease_until: int = 0
+    recorded: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One limit as it stands after the decision. `resets_at` is None where no passing of time frees it."""
+
+    limit: LimitName
+    scope: Scope
+    used: int
+    max: int
+    resets_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The run may go on. `repeated` where an earlier, perhaps lost, answer had admitted it already."""
+
+    hold: Hold
+    readings: tuple[Reading, ...] = ()
+    repeated: bool = False
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was charged. `retry_after_seconds` is None where waiting does not help."""
+
+    limit: LimitName
+    scope: Scope
+    used: int
+    max: int
+    resets_at: float | None
+    retry_after_seconds: int | None
+    readings: tuple[Reading, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """This call settled the run: its slot is free, its counters say what it really used."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotHeld:
+    """Nothing is held for that run here: unknown, another tenant's, or settled already. No counter moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    lease_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """The slot went to somebody else, or the run is settled: the worker must stop. No counter moved."""
+
+
+type Decision = Admitted | Refused
+type Settlement = Settled | NotHeld
+type Heartbeat = Renewed | LeaseLost

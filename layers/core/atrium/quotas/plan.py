@@ -1,0 +1,60 @@
+"""Admission as a pure function: the item as read, the time and what is asked, to one write, or to why not.
+
+The write is right whatever happened since the read, or it does not apply (`writing.py` says why).
+"""
+
+from dataclasses import dataclass
+
+from atrium.quotas.charges import Entry
+from atrium.quotas.model import Reading, Refused
+from atrium.quotas.refusal import find_bound, read, refuse
+from atrium.quotas.state import State
+from atrium.quotas.writing import Writing
+from atrium.storage.keys import Key
+from atrium.storage.writes import Update
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The write that admits, the second that it counts in, and the limits as they are after it."""
+
+    update: Update
+    second: int
+    lease_until: int
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The run was admitted already: its slot as it stands."""
+
+    second: int
+    tokens: int
+    cost_nanos: int
+    marks: str
+    lease_until: int
+
+
+type Plan = Planned | Present | Refused
+
+
+def plan_admission(key: Key, entry: Entry, state: State) -> Plan:
+    """Decide on one item. A refusal is as true as the item was when it was read."""
+    if entry.lease is not None:
+        slot = state.slots.get(entry.lease.name) or state.late.get(entry.lease.name)
+        if slot is not None:
+            return Present(slot["b"], slot["t"], slot["c"], slot["m"], slot["e"])
+    bounds = [bound for charge in entry.charges if (bound := find_bound(charge, state)) is not None]
+    if bounds:
+        return refuse(bounds, state, tuple(read(charge, state, admitted=False) for charge in entry.charges))
+    writing = Writing(entry, state)
+    update = writing.update(key)
+    readings = tuple(read(charge, state, admitted=True) for charge in entry.charges)
+    return Planned(update, state.at, writing.lease_until, readings)
+
+
+def plan_blind(key: Key, entry: Entry, now: float) -> Planned:
+    """Return the write that is right under load, where the item's time is this very second; no read is needed."""
+    state = State({"roll": int(now), "slots": {}, "late": {}}, now)
+    writing = Writing(entry, state)
+    return Planned(writing.update(key), state.at, writing.lease_until, ())
