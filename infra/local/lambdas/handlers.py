@@ -50,6 +50,7 @@ class HandlerEnvironment:
         self._root = root
         self._executor = executor
         self._child: Child | None = None
+        self._closing: asyncio.Future[None] | None = None
 
     @property
     def usable(self) -> bool:
@@ -65,10 +66,8 @@ class HandlerEnvironment:
             command,
             folder=self._root,
             environment=process_environment(self._item, self._root, f"{HOST}:{self._server.port}", endpoint_url),
-            on_end=lambda child: self._exchange.bury(
-                FunctionError("Runtime.ExitError", f"the process ended with status {child.status}")
-            ),
         )
+        self._child.ended.add_done_callback(self._note_end)
         try:
             error = await asyncio.wait_for(asyncio.shield(self._began), INIT_SECONDS_MAX)
         except TimeoutError:
@@ -86,11 +85,17 @@ class HandlerEnvironment:
         return invocation
 
     async def stop(self) -> None:
-        """End the process and its Runtime API."""
+        """End the process, and its Runtime API with it."""
         if self._child is not None:
             await self._child.stop()
+        if self._closing is not None:
+            await self._closing
+
+    def _note_end(self, ended: asyncio.Future[int]) -> None:
+        """Fail what is on its way, however the process ended: nobody is to wait for an answer that cannot come."""
+        self._exchange.bury(FunctionError("Runtime.ExitError", f"the process ended with status {ended.result()}"))
         self._exchange.close()
-        await self._loop.run_in_executor(self._executor, self._server.stop)
+        self._closing = self._loop.run_in_executor(None, self._server.stop)
 
     def _tell(self, error: FunctionError | None) -> None:
         """Called from a thread of the Runtime API."""

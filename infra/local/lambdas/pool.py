@@ -64,7 +64,7 @@ class Pool[E: Environment]:
         self._grow_seconds = grow_seconds
         self._idle: list[_Member[E]] = []
         self._waiting: deque[asyncio.Future[_Member[E]]] = deque()
-        self._starting = 0
+        self._starts: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._generation = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -72,7 +72,7 @@ class Pool[E: Environment]:
     @property
     def size(self) -> int:
         """How many environments there are, those that are starting included."""
-        return len(self._idle) + self._busy + self._starting
+        return len(self._idle) + self._busy + len(self._starts)
 
     @contextlib.asynccontextmanager
     async def lease(self) -> AsyncIterator[E]:
@@ -88,8 +88,7 @@ class Pool[E: Environment]:
     async def warm(self) -> None:
         """Start an environment where there is none, and wait. Who gives up waiting does not end the start."""
         if self.size == 0:
-            self._starting += 1
-            await asyncio.shield(self._spawn(self._start_one(self._generation)))
+            await asyncio.shield(self._begin_start())
 
     def retire(self) -> None:
         """Replace all environments: idle ones end now, busy ones when their request has ended. For changed code."""
@@ -104,10 +103,12 @@ class Pool[E: Environment]:
             self._spawn(self._idle.pop(0).environment.stop())
 
     async def close(self) -> None:
-        """Refuse who waits, and end what is idle or starting; what is busy ends with its process."""
+        """Refuse who waits, end what is idle, give up what starts; processes that are left are their owner's to end."""
         for waiter in self._waiting:
             waiter.cancel()
         self._waiting.clear()
+        for start in self._starts:
+            start.cancel()
         self.retire()
         while self._tasks:
             await asyncio.wait(self._tasks)
@@ -157,9 +158,13 @@ class Pool[E: Environment]:
         self._grow(sum(not waiter.done() for waiter in self._waiting))
 
     def _grow(self, wanted: int) -> None:
-        while self._starting < min(wanted, STARTS_MAX) and self.size < self._size_max:
-            self._starting += 1
-            self._spawn(self._start_one(self._generation))
+        while len(self._starts) < min(wanted, STARTS_MAX) and self.size < self._size_max:
+            self._begin_start()
+
+    def _begin_start(self) -> asyncio.Task[None]:
+        start = self._spawn(self._start_one(self._generation))
+        self._starts.add(start)
+        return start
 
     async def _start_one(self, generation: int) -> None:
         try:
@@ -169,7 +174,7 @@ class Pool[E: Environment]:
                 self._refuse_all(error)
             return
         finally:
-            self._starting -= 1
+            self._starts.difference_update({asyncio.current_task()})
             if generation != self._generation:
                 self._grow_for_waiting()
         self._busy += 1

@@ -20,6 +20,8 @@ from infra.runtime.results import FunctionError, Invocation
 ENVIRONMENTS_MAX = 16
 IDLE_SECONDS_MAX = 120.0
 _REAP_SECONDS = 10.0
+# No connection is kept: one that its server closes at the wrong moment would cost a call that cannot be repeated.
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 
 
 class UnknownFunction(Exception):
@@ -45,7 +47,7 @@ class LambdaService:
         self._endpoint_url = endpoint_url
         # A thread waits for each invocation that is on its way.
         self._executor = ThreadPoolExecutor(max_workers=256, thread_name_prefix="invocation")
-        self._client = httpx.AsyncClient(timeout=None, trust_env=False, limits=httpx.Limits(max_connections=None))
+        self._client = httpx.AsyncClient(timeout=None, trust_env=False, limits=_LIMITS)
         self._warming: asyncio.Task[None] | None = None
         self._handlers: dict[str, Pool[HandlerEnvironment]] = {}
         self._applications: dict[str, Pool[WebEnvironment]] = {}

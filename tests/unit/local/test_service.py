@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -21,7 +22,9 @@ def handler(event, context):
     match event.get("do"):
         case "raise": raise ValueError("no")
         case "exit": os._exit(7)
-        case "sleep": time.sleep(60)
+        case "sleep":
+            print("about to sleep")
+            time.sleep(60)
         case "read": return dict(os.environ)
         case "context": return {"name": context.function_name, "left": context.get_remaining_time_in_millis()}
     print("seen")
@@ -114,7 +117,7 @@ def test_changed_source_is_run_by_the_next_request(root: Path) -> None:
 def test_requests_at_the_same_time_have_processes_of_their_own(root: Path) -> None:
     async def work(service: LambdaService) -> None:
         slow = [asyncio.create_task(fail(service, do="sleep")) for _ in range(2)]
-        await asyncio.sleep(0.5)
+        await until(lambda: read_log(root).count("about to sleep") == 2)
         await call(service)
         assert {kind for kind, _ in await asyncio.gather(*slow)} == {"Sandbox.Timedout"}
 
@@ -141,6 +144,18 @@ def test_environment_is_lambdas_and_the_functions_alone(root: Path, monkeypatch:
     run(root, work, stack_function("echo", "echo.handler", TABLE_NAME="table"))
 
 
+def test_end_of_the_stack_does_not_wait_for_functions(root: Path) -> None:
+    began = time.monotonic()
+
+    async def work(service: LambdaService) -> None:
+        slow = asyncio.create_task(fail(service, do="sleep"))
+        await until(lambda: "about to sleep" in read_log(root))
+        slow.add_done_callback(lambda done: done.exception())
+
+    run(root, work, stack_function("echo", "echo.handler", timeout_seconds=60))
+    assert time.monotonic() - began < 10
+
+
 def test_unknown_function(root: Path) -> None:
     async def work(service: LambdaService) -> None:
         with pytest.raises(UnknownFunction):
@@ -154,8 +169,7 @@ def test_unknown_function(root: Path) -> None:
 def test_reserved_concurrency(root: Path) -> None:
     async def work(service: LambdaService) -> None:
         slow = asyncio.create_task(fail(service, do="sleep"))
-        await until(lambda: "echo" in read_log(root) or service.functions)
-        await asyncio.sleep(0.5)
+        await until(lambda: "about to sleep" in read_log(root))
         with pytest.raises(Throttled):
             await service.invoke("echo", b"{}")
         await slow
