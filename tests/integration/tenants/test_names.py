@@ -196,6 +196,15 @@ def test_a_creation_and_a_renaming_at_once(deployment: Deployment, before: str, 
     assert _is_sound(deployment)
 
 
+def test_a_renaming_there_and_one_back_at_once(deployment: Deployment) -> None:
+    tenant = create(deployment, "acme")
+    stop = interposed(deployment, lambda: deployment.tenants.change(tenant.id, {"name": "acme"}), before="DeleteItem")
+    deployment.tenants.change(tenant.id, {"name": "globex"})
+    stop()
+    assert names(deployment) == ["acme"]
+    assert _is_sound(deployment)
+
+
 def test_a_name_that_is_fought_for_is_a_conflict_and_not_an_endless_loop(deployment: Deployment) -> None:
     others = [create(deployment, f"other-{number}") for number in range(10)]
     registry = TenantRegistry(deployment.runtime.platform_table)

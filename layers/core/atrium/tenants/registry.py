@@ -55,10 +55,15 @@ class TenantRegistry:
             return False
         return True
 
-    def release(self, name: str, tenant_id: TenantId) -> None:
-        """Free a name, if it is still this tenant's."""
+    def release(self, name: str, marker: NameMarker | None) -> None:
+        """Free a name, if this very claim still stands: a later one, by the same tenant too, stays."""
+        if marker is None:
+            return
+        values = {"tenant": marker.tenant_id, "claim": marker.claim}
         try:
-            self.table.write(Delete(keys.tenant_name(same_name(name)), "#tenant_id = :tenant", {"tenant": tenant_id}))
+            self.table.write(
+                Delete(keys.tenant_name(same_name(name)), "#tenant_id = :tenant AND #claim = :claim", values)
+            )
         except ConditionFailed:
             return
 

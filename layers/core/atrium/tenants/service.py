@@ -129,18 +129,22 @@ class TenantService:
             raise NotFound("there is no such tenant")
         if tenant.status != "deleted":
             self._store(tenant.id).mark_deleted(now=now)
-        self._registry.release(tenant.name, tenant.id)
+        marker = self._registry.find(tenant.name)
+        if marker is not None and marker.tenant_id == tenant.id:
+            self._registry.release(tenant.name, marker)
         self._registry.mark_deleted(tenant.id, now=now)
         if tenant.status == "deleted":
             raise NotFound("there is no such tenant")
 
     def _rename(self, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
+        old = self._registry.find(tenant.name)
         self._names.claim_for(tenant, changes["name"])
         try:
             renamed = self._store(tenant.id).rename(changes, now=self._clock(), version=tenant.config_version)
         except ConditionFailed as error:
             raise Conflict("the tenant was changed by another call at the same time; try again") from error
-        self._registry.release(tenant.name, tenant.id)
+        if old is not None and old.tenant_id == tenant.id:
+            self._registry.release(tenant.name, old)
         return renamed
 
     def _store(self, tenant_id: TenantId) -> TenantStore:
