@@ -29,10 +29,11 @@ class Room:
     subjects: tuple[Subject, ...] = ()
     now: datetime = START
     skew: timedelta = field(default_factory=timedelta)
+    tenant: TenantId = TENANT
 
     @property
     def store(self) -> AdmissionStore:
-        return AdmissionStore(TenantTable(self.physical, TENANT), lambda: self.now + self.skew)
+        return AdmissionStore(TenantTable(self.physical, self.tenant), lambda: self.now + self.skew)
 
     def turn(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
