@@ -10,12 +10,11 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 from atrium.storage.table import PhysicalTable
 from moto import mock_aws
 
-from infra.runtime.resources import REGION, Endpoint, create_table, table_definition
+from infra.runtime.resources import REGION, Endpoint, create_table, local_session, table_definition
 from infra.runtime.template import Document, Resolver, read_template
 from tests.builders.deployments import Deployment, deploy
 
@@ -60,7 +59,7 @@ def table_client(
     backend = str(request.config.getoption("--dynamodb"))
     if backend == "moto":
         with mock_aws():
-            client = boto3.client("dynamodb", region_name=REGION)
+            client = local_session().client("dynamodb")
             create_table(client, definition_of_table, table_name)
             yield client
     else:
