@@ -1,0 +1,74 @@
+"""Eight processes of eight threads against every limit: as many are admitted as it says, not one more or less."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+
+import pytest
+from atrium.kernel.clock import read_clock
+from atrium.kernel.ids import mint_tenant_id
+from atrium.quotas.model import LimitName, Subject
+from atrium.storage.table import PhysicalTable
+
+from tests.conformance.quotas.racing import PROCESSES, Race, Tally, run, settle
+from tests.unit.quotas.rooms import check_item
+
+pytestmark = pytest.mark.timeout(240)
+
+LIMITS: dict[LimitName, tuple[int, int]] = {  # the limit's figure, and how many calls of 100 tokens fit
+    "requests_per_minute": (50, 50),
+    "tokens_per_minute": (4_099, 40),
+    "requests_per_day": (50, 50),
+    "sessions_per_day": (17, 17),
+    "tokens_per_month": (3_300, 33),
+    "cost_per_month": (2_999, 29),
+    "concurrent_turns": (5, 5),
+}
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+        list(pool.map(time.sleep, [1.0] * PROCESSES))  # so that all are there before the first race
+        yield pool
+
+
+@pytest.fixture
+def race(dynamodb_table: PhysicalTable) -> Race:
+    tenant = mint_tenant_id(read_clock())
+    url = dynamodb_table.client.meta.endpoint_url
+    return Race(url, dynamodb_table.name, tenant, {}, tokens=100, cost_nanos=100, new_session=True)
+
+
+def run_all(processes: ProcessPoolExecutor, race: Race) -> list[Tally]:
+    started = replace(race, start_at=time.time() + 0.3)
+    return list(processes.map(run, [replace(started, seed=race.seed + number) for number in range(PROCESSES)]))
+
+
+@pytest.mark.parametrize("turn", range(3))
+@pytest.mark.parametrize("lost", [0.0, 0.2])
+@pytest.mark.parametrize("limit", LIMITS)
+def test_as_many_are_admitted_as_the_limit_says(
+    processes: ProcessPoolExecutor, race: Race, limit: LimitName, lost: float, turn: int
+) -> None:
+    maximum, fit = LIMITS[limit]
+    tallies = run_all(processes, replace(race, limits={limit: maximum}, lost=lost, seed=turn * 100))
+    assert sum(len(tally.holds) for tally in tallies) == fit
+    assert sum(tally.refused[limit] for tally in tallies) == PROCESSES * 16 - fit
+
+
+def test_all_limits_at_once_and_settled_by_everybody(processes: ProcessPoolExecutor, race: Race) -> None:
+    user = Subject("user", "usr_a", {"requests_per_minute": 13, "concurrent_turns": 12})
+    limits = {name: maximum for name, (maximum, _) in LIMITS.items()} | {"concurrent_turns": 16}
+    bound = replace(race, limits=limits, subjects=(user,), lost=0.1)
+    holds = tuple(hold for tally in run_all(processes, bound) for hold in tally.holds)
+    assert len(holds) == 12
+    quiet = replace(bound, lost=0.0)
+    assert sum(processes.map(settle, [quiet] * PROCESSES, [holds] * PROCESSES)) == 12
+    item = quiet.store().read(0)
+    assert item is not None
+    check_item(item)
+    assert (item["rn"], item["tn"], item["slots"], item["late"]) == (12, 600, {}, {})
+    assert [amount for name, amount in item.items() if name.startswith(("tm", "cm"))] == [600, 600]
