@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"conformance: DynamoDB Local up in {time.monotonic() - started:.1f} s", file=sys.stderr)
             backend = f"--dynamodb={dynamodb.url}"
             statuses = [
-                _pytest("stores", ["tests", "-m", "table", backend], arguments),
+                _pytest("stores", ["tests", "-n", "2", "--dist", "loadfile", "-m", "table", backend], arguments),
                 _pytest("conformance", ["tests/conformance", backend, f"--adapter={adapter}"], arguments),
             ]
     except PrerequisiteMissing as missing:
