@@ -16,12 +16,11 @@ from atrium.storage.writes import Update
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The write that admits, the second that it counts in, and the limits as they are after it."""
+    """The write that admits, and the second that it counts in."""
 
     update: Update
     second: int
     lease_until: int
-    readings: tuple[Reading, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +45,19 @@ def plan_admission(key: Key, entry: Entry, state: State) -> Plan:
             return Present(slot["b"], slot["t"], slot["c"], slot["m"], slot["e"])
     bounds = [bound for charge in entry.charges if (bound := find_bound(charge, state)) is not None]
     if bounds:
-        return refuse(bounds, state, tuple(read(charge, state, admitted=False) for charge in entry.charges))
+        return refuse(bounds, state, read_all(entry, state))
     writing = Writing(entry, state)
     update = writing.update(key)
-    readings = tuple(read(charge, state, admitted=True) for charge in entry.charges)
-    return Planned(update, state.at, writing.lease_until, readings)
+    return Planned(update, state.at, writing.lease_until)
+
+
+def read_all(entry: Entry, state: State) -> tuple[Reading, ...]:
+    """Return the figures of every limit that an entry is charged to, as they stand."""
+    return tuple(read(charge, state) for charge in entry.charges)
 
 
 def plan_blind(key: Key, entry: Entry, now: float) -> Planned:
     """Return the write that is right under load, where the item's time is this very second; no read is needed."""
     state = State({"roll": int(now), "slots": {}, "late": {}}, now)
     writing = Writing(entry, state)
-    return Planned(writing.update(key), state.at, writing.lease_until, ())
+    return Planned(writing.update(key), state.at, writing.lease_until)

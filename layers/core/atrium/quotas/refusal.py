@@ -43,9 +43,9 @@ def refuse(bounds: list[Bound], state: State, readings: tuple[Reading, ...] = ()
     return Refused(charge.meter.limit, charge.scope, bound.used, charge.max, resets_at, wait, readings)
 
 
-def read(charge: Charge, state: State, *, admitted: bool) -> Reading:
-    """Return a limit's figures after the decision. A minute resets when its oldest second leaves the window."""
-    used = state.used(charge.meter, charge.prefix) + (charge.amount if admitted else 0)
+def read(charge: Charge, state: State) -> Reading:
+    """Return a limit's figures as they stand. A minute resets when its oldest second leaves the window."""
+    used = state.used(charge.meter, charge.prefix)
     match charge.meter.span:
         case "minute":
             live = state.live(charge.prefix + charge.meter.letter)

@@ -12,7 +12,7 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.quotas.charges import Entry
 from atrium.quotas.model import Heartbeat, Hold, LeaseLost, NotHeld, Reading, Refused, Renewed, Settled, Settlement
-from atrium.quotas.plan import Planned, Present, plan_admission, plan_blind
+from atrium.quotas.plan import Planned, Present, plan_admission, plan_blind, read_all
 from atrium.quotas.settling import find_hold, plan_renewal, plan_settlement
 from atrium.quotas.state import State
 from atrium.storage import keys
@@ -73,11 +73,11 @@ class AdmissionStore:
                     return Taken(second, tokens, cost_nanos, marks, lease_until, (), True)
                 case Planned():
                     try:
-                        self.table.write(plan.update)
+                        written = self.table.write(plan.update)
                     except ConditionFailed as refused:
                         plan = plan_admission(key, entry, State(refused.item, self._now()))
                     else:
-                        return _taken(plan, entry)
+                        return _taken(plan, entry, read_all(entry, State(written, self._now())))
         raise Unavailable(internal="an admission stayed contended", retry_after_seconds=1)
 
     def settle(self, hold: Hold, tokens: int, cost_nanos: int) -> Settlement:
@@ -113,8 +113,8 @@ class AdmissionStore:
         return self.clock().timestamp()
 
 
-def _taken(plan: Planned, entry: Entry) -> Taken:
+def _taken(plan: Planned, entry: Entry, readings: tuple[Reading, ...]) -> Taken:
     lease = entry.lease
     if lease is None:
-        return Taken(plan.second, 0, 0, "", 0, plan.readings, False)
-    return Taken(plan.second, lease.tokens, lease.cost_nanos, lease.marks, plan.lease_until, plan.readings, False)
+        return Taken(plan.second, 0, 0, "", 0, readings, False)
+    return Taken(plan.second, lease.tokens, lease.cost_nanos, lease.marks, plan.lease_until, readings, False)

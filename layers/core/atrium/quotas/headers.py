@@ -1,0 +1,65 @@
+"""`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers) for a decision, as structured fields.
+
+    RateLimit-Policy: "requests_per_minute";q=60;w=60, "tokens_per_minute";q=40000;w=60;qu="tokens"
+    RateLimit: "requests_per_minute";r=59;t=61
+
+A subject's policy is named with its scope before it: `"user.requests_per_minute"`. Slots have no window.
+"""
+
+from collections.abc import Mapping
+from math import ceil
+
+from atrium.quotas.model import Decision, LimitName, Reading
+
+_WINDOWS: Mapping[LimitName, int] = {
+    "requests_per_minute": 60,
+    "tokens_per_minute": 60,
+    "tool_calls_per_minute": 60,
+    "requests_per_day": 86_400,
+    "sessions_per_day": 86_400,
+    "tokens_per_month": 2_678_400,
+    "cost_per_month": 2_678_400,
+}
+_UNITS: Mapping[LimitName, str] = {
+    "tokens_per_minute": "tokens",
+    "tokens_per_month": "tokens",
+    "cost_per_month": "microdollars",
+    "concurrent_turns": "concurrent-requests",
+}
+
+
+def rate_limit_headers(decision: Decision, now: float) -> dict[str, str]:
+    """Return the headers of a decision, and `Retry-After` where waiting helps; `now` in seconds of the epoch."""
+    found: dict[str, str] = {}
+    if decision.readings:
+        found["RateLimit-Policy"] = ", ".join(_policy(reading) for reading in decision.readings)
+        found["RateLimit"] = ", ".join(_state(reading, now) for reading in decision.readings)
+    wait = getattr(decision, "retry_after_seconds", None)
+    if wait is not None:
+        found["Retry-After"] = str(wait)
+    return found
+
+
+def _name(reading: Reading) -> str:
+    return f'"{reading.limit}"' if reading.scope == "tenant" else f'"{reading.scope}.{reading.limit}"'
+
+
+def _policy(reading: Reading) -> str:
+    window = _WINDOWS.get(reading.limit)
+    unit = _UNITS.get(reading.limit)
+    parts = [_name(reading), f"q={_shown(reading, reading.max)}"]
+    parts += [f"w={window}"] if window else []
+    parts += [f'qu="{unit}"'] if unit else []
+    return ";".join(parts)
+
+
+def _state(reading: Reading, now: float) -> str:
+    parts = [_name(reading), f"r={max(0, _shown(reading, reading.max - reading.used))}"]
+    if reading.resets_at is not None:
+        parts.append(f"t={max(0, ceil(reading.resets_at - now))}")
+    return ";".join(parts)
+
+
+def _shown(reading: Reading, figure: int) -> int:
+    """Return a figure that a structured field's integer can hold: fifteen digits."""
+    return figure // 1000 if reading.limit == "cost_per_month" else figure

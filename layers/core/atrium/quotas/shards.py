@@ -1,0 +1,108 @@
+"""How many items a tenant's admission is spread over, and what each may grant.
+
+At most 16 slots lie in an item (its size is paid for by every write), and an item is asked for 300 admissions a second
+at most. The shares of each limit sum to it exactly; so a single call can hold at most a share, and the last of a limit
+may lie in pieces: day and month counters are evened out between the shards then, minutes free by themselves.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from atrium.kernel.ids import RunId
+from atrium.quotas.charges import Entry
+from atrium.quotas.expression import Expression
+from atrium.quotas.model import UNLIMITED, LimitName, Limits, Subject
+from atrium.quotas.state import State
+from atrium.storage.keys import Key
+from atrium.storage.writes import Update
+
+SLOTS_MAX = 16
+ADMISSIONS_PER_SECOND_MAX = 300
+
+
+def count_shards(*limits: Limits) -> int:
+    """Return how many shards the highest of some limits need.
+
+    Ask with the plan's and the tenant's own, so that lowering a limit leaves its counters where they are.
+    """
+    slots = max(each.get("concurrent_turns", 0) for each in limits)
+    rate = max(each.get("requests_per_minute", 0) for each in limits)
+    return max(1, -(-slots // SLOTS_MAX), -(-rate // (60 * ADMISSIONS_PER_SECOND_MAX)))
+
+
+def share_limits(limits: Limits, shard: int, shards: int) -> dict[LimitName, int]:
+    """Return a shard's part of each limit; the parts of all shards sum to the limit exactly."""
+    return {name: figure if figure == UNLIMITED else _share(figure, shard, shards) for name, figure in limits.items()}
+
+
+def share_subject(subject: Subject, shard: int, shards: int) -> Subject:
+    return replace(subject, limits=share_limits(subject.limits, shard, shards))
+
+
+def order_of(run_id: RunId, shards: int) -> list[int]:
+    """Return the shards in the order in which a run asks them: from its own on, round."""
+    first = int.from_bytes(sha256(run_id.encode()).digest()[-4:]) % shards
+    return [(first + step) % shards for step in range(shards)]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard's key, what the call is charged there, and its item as read."""
+
+    key: Key
+    entry: Entry
+    state: State
+
+
+def plan_evening(shards: Sequence[Shard]) -> list[Update]:
+    """Return the writes that make room for a call in one shard by moving what others have left to it.
+
+    A counter that goes down in one goes up in another by the same, so the tenant's sum stands. Empty where that
+    does not help: something else binds everywhere, or all shards together have not enough left.
+    """
+    for receiver in shards:
+        moves = _moves(receiver, shards)
+        if moves:
+            return [_update(shard, amounts) for shard in shards if (amounts := moves.get(shard.key))]
+    return []
+
+
+def _moves(receiver: Shard, shards: Sequence[Shard]) -> dict[Key, dict[str, tuple[int, int]]] | None:
+    """Return for each shard what is added to its counters, with the most that they may be before; None if in vain."""
+    moves: dict[Key, dict[str, tuple[int, int]]] = {shard.key: {} for shard in shards}
+    for at, charge in enumerate(receiver.entry.charges):
+        missing = charge.amount - _left(receiver, at)
+        if missing <= 0:
+            continue
+        if charge.meter.span not in {"day", "month"}:
+            return None
+        name = charge.meter.attribute(charge.prefix, receiver.state.at)
+        moves[receiver.key][name] = (-missing, charge.max)
+        for donor in shards:
+            if donor is not receiver and missing > 0:
+                part = min(missing, max(0, _left(donor, at)))
+                missing -= part
+                if part:
+                    moves[donor.key][name] = (part, donor.entry.charges[at].max - part)
+        if missing > 0:
+            return None
+    return moves if any(moves.values()) else None
+
+
+def _left(shard: Shard, at: int) -> int:
+    charge = shard.entry.charges[at]
+    return charge.max - shard.state.used(charge.meter, charge.prefix)
+
+
+def _update(shard: Shard, amounts: Mapping[str, tuple[int, int]]) -> Update:
+    expression = Expression()
+    expression.require_present("roll")
+    for name, (amount, most) in amounts.items():
+        expression.require_at_most(name, most)
+        expression.add(name, amount)
+    return expression.update(shard.key)
+
+
+def _share(figure: int, shard: int, shards: int) -> int:
+    return figure // shards + (1 if shard < figure % shards else 0)

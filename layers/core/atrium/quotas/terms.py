@@ -1,0 +1,38 @@
+"""Under which limits a call is decided, and over how many shards."""
+
+from dataclasses import dataclass, field
+
+from atrium.quotas.meters import METERS
+from atrium.quotas.model import UNLIMITED, Limits, Subject
+from atrium.quotas.shards import count_shards
+
+CEILING_DEFAULT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The limits that a call is under. `planned` are the plan's alone: they keep the number of shards.
+
+    A tenant without a limit on slots has the platform's `ceiling`, so that its holds have a bounded place.
+    """
+
+    limits: Limits
+    planned: Limits = field(default_factory=dict)
+    ceiling: int = CEILING_DEFAULT
+
+    @property
+    def effective(self) -> Limits:
+        bounded = self.limits.get("concurrent_turns", UNLIMITED) != UNLIMITED
+        return self.limits if bounded else {**self.limits, "concurrent_turns": self.ceiling}
+
+    @property
+    def shards(self) -> int:
+        return count_shards(self.planned, self.effective)
+
+    def only_minutes(self, subjects: tuple[Subject, ...]) -> bool:
+        """Tell whether nothing but limits per minute is at stake."""
+        return all(
+            meter.span == "minute" or each.get(name, UNLIMITED) == UNLIMITED
+            for each in (self.limits, *(subject.limits for subject in subjects))
+            for name, meter in METERS.items()
+        )
