@@ -68,10 +68,10 @@ class ScriptedStream:
     def __iter__(self) -> Iterator[ModelEvent]:
         content: list[Block] = []
         for piece in self._reply.pieces:
-            if self.closed.is_set():
-                return
             if isinstance(piece, Exception):
                 raise piece
+            if self.closed.is_set():
+                return
             self._used = CUT
             if isinstance(piece, str | Thinking | ToolUse):
                 yield from _events(piece)

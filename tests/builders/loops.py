@@ -1,0 +1,73 @@
+"""An agent loop by itself: scripted model, tools of the test, a signal to stop it with."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from atrium.agent.budget import RunBudget
+from atrium.agent.loop import AgentLoop, LoopInput
+from atrium.agent.signals import StopSignal
+from atrium.agent.steps import LoopEvent, TextPiece, ThinkingPiece, ToolAnswered, ToolCalled
+from atrium.llm.model import Message, Text
+from atrium.tools.model import Tool, ToolContext
+from atrium.tools.registry import BUILT_IN, ToolRegistry
+from pydantic import BaseModel
+
+from tests.builders.house import TENANT
+from tests.builders.runtimes import TurnedClock
+from tests.builders.scripted import ScriptedModel
+
+MODEL = "claude-haiku-5-5"
+
+
+class NoArguments(BaseModel):
+    """Nothing."""
+
+
+def tool(name: str, run: Callable[[], str], *, timeout_seconds: int = 30) -> Tool[NoArguments]:
+    return Tool(name, "For tests.", "tests", NoArguments, lambda _a, _c: run(), timeout_seconds=timeout_seconds)
+
+
+@dataclass
+class LoopBench:
+    """Everything that one loop works with."""
+
+    model: ScriptedModel = field(default_factory=ScriptedModel)
+    tools: ToolRegistry = field(default_factory=lambda: ToolRegistry(BUILT_IN))
+    signal: StopSignal = field(default_factory=StopSignal)
+    clock: TurnedClock = field(default_factory=TurnedClock)
+
+    def loop(
+        self,
+        *,
+        require_done_tool: bool = False,
+        max_iterations: int = 20,
+        max_cost_nanos: int | None = None,
+        max_tokens: int | None = None,
+        answer_tokens: int = 4_096,
+    ) -> AgentLoop:
+        given = LoopInput(
+            model=MODEL,
+            system="Be brief.",
+            history=(Message("user", (Text("Hi"),)),),
+            max_tokens=answer_tokens,
+            temperature=None,
+            tools=self.tools,
+            context=ToolContext(TENANT, "run_1", self.clock),
+            budget=RunBudget(max_iterations, 280, max_cost_nanos, max_tokens),
+            require_done_tool=require_done_tool,
+        )
+        return AgentLoop(given, self.model, self.signal, self.clock, time.monotonic() + 280)
+
+
+def show(event: LoopEvent) -> str:
+    """Write an event in one word."""
+    match event:
+        case TextPiece(text):
+            return text
+        case ThinkingPiece(text):
+            return f"({text})"
+        case ToolCalled(call):
+            return f"{call.name}?"
+        case ToolAnswered(call, answer):
+            return f"{call.name}!" if answer.is_error else f"{call.name}={answer.content}"

@@ -1,0 +1,200 @@
+"""What stops a loop before its model does: bounds, failures, and the signal, at any point."""
+
+import threading
+
+import pytest
+from atrium.agent.budget import RunBudget
+from atrium.agent.loop import AgentLoop
+from atrium.agent.signals import StopCause, StopSignal
+from atrium.agent.wire import answer_text
+from atrium.kernel.errors import ModelFailed, ModelTimeout
+from atrium.llm.model import Text, ToolResult, Usage
+from atrium.runs.model import Spend
+from atrium.tools.registry import ToolRegistry
+
+from tests.builders.loops import LoopBench, show, tool
+from tests.builders.scripted import CUT, ScriptedStream, calls, reply
+
+CAUSES: list[StopCause] = ["cancelled", "max_seconds", "lost"]
+
+
+@pytest.fixture
+def bench() -> LoopBench:
+    return LoopBench()
+
+
+def ask_for_ever(bench: LoopBench) -> None:
+    bench.model.replies = [reply("More.", calls("calculator", expression="1")) for _ in range(200)]
+
+
+def noted(made: list[str]) -> str:
+    made.append("paid")
+    return "paid"
+
+
+def run(loop: AgentLoop) -> list[str]:
+    shown = [show(event) for event in loop.run()]
+    assert loop.text == answer_text(loop.messages)
+    return shown
+
+
+def test_iterations_are_bounded_and_the_last_calls_answered(bench: LoopBench) -> None:
+    ask_for_ever(bench)
+    loop = bench.loop(max_iterations=3)
+    run(loop)
+    assert (loop.stop_reason, loop.iterations, len(bench.model.requests)) == ("max_iterations", 3, 3)
+    assert loop.messages[-1].role == "tool"
+
+
+def test_money_is_bounded(bench: LoopBench) -> None:
+    """One call costs 100 × 100 + 20 × 500 nano-dollars."""
+    ask_for_ever(bench)
+    loop = bench.loop(max_cost_nanos=50_000)
+    run(loop)
+    assert (loop.stop_reason, loop.iterations, loop.spend.cost_nanos) == ("max_cost", 3, 60_000)
+
+
+def test_tokens_are_bounded(bench: LoopBench) -> None:
+    ask_for_ever(bench)
+    loop = bench.loop(max_tokens=250, answer_tokens=1_000)
+    run(loop)
+    assert (loop.stop_reason, loop.iterations) == ("max_run_tokens", 3)
+    assert [request.max_tokens for request in bench.model.requests] == [250, 130, 10]
+
+
+@pytest.mark.parametrize("used", [Usage(100, 0), Usage(0, 100), Usage(0, 0, 100, 0), Usage(0, 0, 0, 100)])
+def test_every_kind_of_token_counts(used: Usage) -> None:
+    budget = RunBudget(20, 280, max_tokens=100)
+    assert budget.stops(Spend(used), 1) == "max_run_tokens"
+    assert budget.output_tokens_max(4_096, Spend(used)) == 1
+
+
+def test_a_budget_without_bounds_stops_nothing() -> None:
+    budget = RunBudget(20, 280)
+    spend = Spend(Usage(10**9, 10**9), {}, 10**15)
+    assert budget.stops(spend, 19) is None
+    assert budget.output_tokens_max(4_096, spend) == 4_096
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_stopped_before_it_began_it_asks_no_model(bench: LoopBench, cause: StopCause) -> None:
+    bench.signal.stop(cause)
+    loop = bench.loop()
+    assert run(loop) == []
+    assert (loop.stop_reason, loop.messages, bench.model.requests, loop.spend) == (cause, [], [], Spend())
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_stopped_during_an_answer_it_keeps_what_was_said_and_spent(bench: LoopBench, cause: StopCause) -> None:
+    bench.model.say("One, ", "two, ", lambda: bench.signal.stop(cause), "never said")
+    loop = bench.loop()
+    assert run(loop) == ["One, ", "two, "]
+    assert loop.stop_reason == cause
+    assert [message.content for message in loop.messages] == [(Text("One, two, "),)]
+    assert loop.spend.tokens == CUT
+    assert bench.model.streams[0].closed.is_set()
+
+
+def test_stopped_before_the_first_word_nothing_is_said(bench: LoopBench) -> None:
+    bench.model.say(lambda: bench.signal.stop("cancelled"), "never said")
+    loop = bench.loop()
+    assert run(loop) == []
+    assert (loop.messages, loop.stop_reason, loop.spend.tokens) == ([], "cancelled", CUT)
+
+
+def test_a_failure_of_the_call_that_was_cut_is_no_failure(bench: LoopBench) -> None:
+    bench.model.say("One, ", lambda: bench.signal.stop("cancelled"), ModelFailed())
+    loop = bench.loop()
+    assert run(loop) == ["One, "]
+    assert loop.stop_reason == "cancelled"
+
+
+def test_stopped_during_tools_it_answers_for_them_at_once(bench: LoopBench) -> None:
+    release = threading.Event()
+    bench.tools = ToolRegistry([tool("quick", lambda: "done"), tool("endless", lambda: str(release.wait(30)))])
+    bench.model.say(calls("quick", "a"), calls("endless", "b"), calls("endless", "c"))
+    loop = bench.loop()
+    shown = []
+    for event in loop.run():
+        shown.append(show(event))
+        if shown[-1] == "quick=done":
+            bench.signal.stop("cancelled")
+    release.set()
+    assert shown == ["quick?", "endless?", "endless?", "quick=done", "endless!", "endless!"]
+    assert loop.stop_reason == "cancelled"
+    contents = [block.content for block in loop.messages[1].content if isinstance(block, ToolResult)]
+    assert contents[0] == "done"
+    assert contents[1] == contents[2] == "The run was stopped before this tool had answered."
+    assert len(bench.model.requests) == 1
+
+
+def test_stopped_before_the_tools_none_is_called(bench: LoopBench) -> None:
+    made: list[str] = []
+    bench.tools = ToolRegistry([tool("pay", lambda: noted(made))])
+    bench.model.say(calls("pay"))
+    loop = bench.loop()
+    for event in loop.run():
+        if show(event) == "pay?":
+            bench.signal.stop("cancelled")
+    assert (made, loop.stop_reason) == ([], "cancelled")
+    assert [message.role for message in loop.messages] == ["assistant", "tool"]
+
+
+@pytest.mark.parametrize("failure", [ModelFailed(), ModelTimeout()], ids=lambda error: type(error).__name__)
+def test_a_failure_keeps_what_came_before_it(bench: LoopBench, failure: Exception) -> None:
+    bench.model.say("A", calls("calculator", expression="1"))
+    bench.model.say("Half of", failure)
+    loop = bench.loop()
+    with pytest.raises(type(failure)):
+        run(loop)
+    assert [message.text for message in loop.messages] == ["A", "", "Half of"]
+    assert loop.spend.tokens == Usage(100, 20) + CUT
+    assert loop.text == "A\n\nHalf of"
+
+
+def test_a_stream_that_ends_without_completing_is_a_failure(bench: LoopBench) -> None:
+    bench.model.say("Half of", completes=False)
+    loop = bench.loop()
+    with pytest.raises(ModelFailed):
+        run(loop)
+    assert loop.messages[0].text == "Half of"
+
+
+def test_a_reader_that_leaves_closes_the_call(bench: LoopBench) -> None:
+    bench.model.say("One, ", "two")
+    loop = bench.loop()
+    pieces = loop.run()
+    next(pieces)
+    pieces.close()
+    assert bench.model.streams[0].closed.is_set()
+    assert loop.spend.tokens == CUT
+    assert loop.messages[0].text == "One, "
+
+
+def test_spend_is_known_while_a_call_runs(bench: LoopBench) -> None:
+    seen: list[Spend] = []
+    loop = bench.loop()
+    bench.model.say("A", calls("calculator", expression="1"))
+    bench.model.say("B", lambda: seen.append(loop.spend))
+    run(loop)
+    assert seen[0].tokens == Usage(100, 20) + CUT
+    assert seen[0].cost_nanos == 20_000 + 100 * 100 + 3 * 500
+    assert loop.spend.tokens == Usage(200, 40)
+
+
+def test_only_the_first_cause_stands() -> None:
+    signal = StopSignal()
+    assert not signal.wait(0)
+    signal.stop("max_seconds")
+    signal.stop("cancelled")
+    assert signal.cause == "max_seconds"
+    assert signal.wait(0)
+
+
+def test_a_call_that_begins_after_the_signal_is_closed_at_once() -> None:
+    signal = StopSignal()
+    signal.stop("cancelled")
+    stream = ScriptedStream(reply("never"))
+    with signal.closing(stream):
+        assert list(stream) == []
+    assert stream.closed.is_set()

@@ -1,0 +1,137 @@
+"""The thread that owns a turn: it goes on to its end, whatever becomes of who reads its events."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from atrium.agent.turn import Turn
+from atrium.runs.model import RunEvent
+
+from functions.chat.worker import QUEUED_MAX, TurnWorker
+from tests.builders.house import House, types_of
+
+MANY = QUEUED_MAX * 2
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def is_over() -> bool:
+    return not [thread for thread in threading.enumerate() if thread.name == "turn"]
+
+
+def has_ended(house: House, turn: Turn) -> bool:
+    run = house.runs().get(turn.run.id)
+    return run is not None and not run.is_open
+
+
+async def read(worker: TurnWorker, *, idle_seconds: float = 5, first: int = 10**6) -> list[RunEvent | None]:
+    events: list[RunEvent | None] = []
+    async for event in worker.events(idle_seconds):
+        events.append(event)
+        if len(events) == first:
+            break
+    return events
+
+
+def test_events_come_in_order_to_the_end(house: House) -> None:
+    house.model.say(*(f"{number} " for number in range(MANY)))
+    turn = house.begin()
+
+    async def serve() -> list[RunEvent | None]:
+        return await read(TurnWorker(turn))
+
+    events = [event for event in asyncio.run(serve()) if event]
+    until(is_over)
+    assert [event.sequence for event in events] == list(range(1, MANY + 4))
+    assert types_of(events)[-2:] == ["usage", "final"]
+
+
+def test_silence_is_told(house: House) -> None:
+    release = threading.Event()
+    house.model.say("One", lambda: release.wait(5), "two")
+    turn = house.begin()
+
+    async def serve() -> list[RunEvent | None]:
+        worker = TurnWorker(turn)
+        events = await read(worker, idle_seconds=0.02, first=4)
+        release.set()
+        return [*events, *await read(worker)]
+
+    events = asyncio.run(serve())
+    until(is_over)
+    assert None in events
+    assert types_of([event for event in events if event]) == ["start", "text", "text", "usage", "final"]
+
+
+@pytest.mark.parametrize("seen", [0, 1, 5])
+def test_a_reader_that_leaves_does_not_end_the_turn(house: House, seen: int) -> None:
+    """Also one that never began to read, because its client left before the answer began."""
+    house.model.say(*(f"{number} " for number in range(MANY)))
+    turn = house.begin()
+
+    async def serve() -> None:
+        worker = TurnWorker(turn)
+        if seen:
+            await read(worker, first=seen)
+        worker.leave()
+        await asyncio.to_thread(until, is_over)
+
+    asyncio.run(serve())
+    assert has_ended(house, turn)
+    assert house.messages_of(turn.run.session_id)[-1].text == "".join(f"{number} " for number in range(MANY))
+
+
+def test_a_loop_that_is_closed_does_not_end_the_turn(house: House) -> None:
+    """The server goes down while a turn runs."""
+    house.model.say(*(f"{number} " for number in range(MANY)))
+    turn = house.begin()
+
+    async def serve() -> None:
+        await read(TurnWorker(turn), first=2)
+
+    asyncio.run(serve())
+    until(is_over)
+    assert has_ended(house, turn)
+
+
+def test_a_slow_reader_slows_the_model_down(house: House) -> None:
+    said: list[int] = []
+    house.model.say(*(piece for number in range(MANY * 2) for piece in (f"{number} ", lambda: said.append(1))))
+    turn = house.begin()
+
+    async def serve() -> None:
+        worker = TurnWorker(turn)
+        await read(worker, first=1)
+        await asyncio.to_thread(until, worker._queue.full)
+        assert len(said) <= QUEUED_MAX + 2
+        await read(worker)
+
+    asyncio.run(serve())
+    until(is_over)
+    assert len(said) == MANY * 2
+
+
+def test_a_reader_that_is_too_slow_is_no_longer_waited_for_when_time_is_over(house: House) -> None:
+    house.model.say(*(f"{number} " for number in range(MANY)))
+    turn = house.begin()
+
+    async def serve() -> list[RunEvent | None]:
+        worker = TurnWorker(turn)
+        await read(worker, first=1)
+        await asyncio.to_thread(until, worker._queue.full)
+        turn.signal.stop("max_seconds")
+        await asyncio.to_thread(until, is_over)
+        return await read(worker, idle_seconds=0.02)
+
+    rest = [event for event in asyncio.run(serve()) if event]
+    assert has_ended(house, turn)
+    assert len(rest) <= QUEUED_MAX + 1
+    assert "final" not in types_of(rest), "what was not read in time is replayed"
+    assert house.replay(turn.run.id)[-1].type == "final"
