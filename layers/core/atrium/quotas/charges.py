@@ -1,6 +1,6 @@
 """What a call is charged for, limit by limit. A limit of -1 is not charged, so it has no counter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -67,11 +67,17 @@ def entry_of(request: AdmissionRequest, limits: Limits) -> Entry:
         "cost_per_month": request.cost_hold_nanos,
         "concurrent_turns": 1,
     }
-    charges = list(charged(amounts, limits))
-    for subject in request.subjects:
-        charges += charged(amounts, subject.limits, scope=subject.scope, prefix=prefix_of(subject.scope, subject.id))
+    charges = entry_of_amounts(amounts, limits, request.subjects).charges
     lease = Lease(slot_name(request.run_id), request.tokens_hold, request.cost_hold_nanos, _marks(charges))
-    return Entry(tuple(charges), lease)
+    return Entry(charges, lease)
+
+
+def entry_of_amounts(amounts: Mapping[LimitName, int], limits: Limits, subjects: Sequence[Subject] = ()) -> Entry:
+    """Return what some amounts are charged; each limit of the tenant and of its subjects that bounds one of them."""
+    charges = charged(amounts, limits)
+    for subject in subjects:
+        charges += charged(amounts, subject.limits, scope=subject.scope, prefix=prefix_of(subject.scope, subject.id))
+    return Entry(tuple(charges))
 
 
 def charged(
@@ -86,7 +92,7 @@ def charged(
     return found
 
 
-def _marks(charges: list[Charge]) -> str:
+def _marks(charges: tuple[Charge, ...]) -> str:
     marks: dict[str, str] = {}
     for charge in charges:
         letter = _SETTLED_MARKS.get(charge.meter.limit, "")

@@ -1,46 +1,53 @@
 """One answer from the refusals of every shard: the tenant's own figures, and the time of the shard that frees first."""
 
 from collections.abc import Sequence
-from math import inf
+from math import ceil, inf
 
-from atrium.quotas.model import UNLIMITED, LimitName, Limits, Reading, Refused, Scope, Subject
+from atrium.quotas.charges import Charge, Entry
+from atrium.quotas.meters import frees_at
+from atrium.quotas.model import Reading, Refused
 
 
-def merge(refusals: Sequence[Refused], limits: Limits, subjects: Sequence[Subject]) -> Refused:
-    """Return the refusal that frees first, with what all shards have used of that limit.
+def merge(refusals: Sequence[Refused], whole: Entry, now: float) -> Refused:
+    """Return the refusal of a call that every shard refused; `whole` has what it asks for under undivided limits.
 
-    What is larger than its share in every shard, but not than the limit, is said to free when a shard would.
+    Of the limits that bind for the tenant as a whole, the one that frees last is told. Where none does (what is left
+    lies in pieces), it is the refusal of the shard that frees first.
     """
+    if len(refusals) == 1:
+        return refusals[0]
+    readings = tuple(_reading(charge, refusals) for charge in whole.charges)
     first = min(refusals, key=lambda each: inf if each.resets_at is None else each.resets_at)
-    readings = tuple(
-        Reading(
-            each.limit,
-            each.scope,
-            sum(_used(refusal, each.limit, each.scope) for refusal in refusals),
-            _maximum(each.limit, each.scope, limits, subjects),
-            min(_times(refusals, each), default=None),
-        )
-        for each in first.readings
-    )
-    used = sum(_used(refusal, first.limit, first.scope) for refusal in refusals)
-    maximum = _maximum(first.limit, first.scope, limits, subjects)
-    return Refused(first.limit, first.scope, used, maximum, first.resets_at, first.retry_after_seconds, readings)
+    bound: tuple[float, Reading] | None = None
+    for charge, reading in zip(whole.charges, readings, strict=True):
+        if reading.used + charge.amount > charge.max:
+            free_at = _free_at(charge, refusals, first, now)
+            bound = max(bound or (0.0, reading), (free_at, reading), key=lambda each: each[0])
+    if bound is None:
+        found = next(each for each in readings if (each.limit, each.scope) == (first.limit, first.scope))
+        bound = (inf if first.resets_at is None else first.resets_at, found)
+    free_at, told = bound
+    resets_at = None if free_at == inf else free_at
+    wait = None if resets_at is None else max(1, ceil(resets_at - now))
+    return Refused(told.limit, told.scope, told.used, told.max, resets_at, wait, readings)
 
 
-def _used(refusal: Refused, limit: LimitName, scope: Scope) -> int:
-    return sum(reading.used for reading in refusal.readings if (reading.limit, reading.scope) == (limit, scope))
-
-
-def _times(refusals: Sequence[Refused], like: Reading) -> list[float]:
-    return [
-        reading.resets_at
+def _reading(charge: Charge, refusals: Sequence[Refused]) -> Reading:
+    found = [
+        reading
         for refusal in refusals
         for reading in refusal.readings
-        if (reading.limit, reading.scope) == (like.limit, like.scope) and reading.resets_at is not None
+        if (reading.limit, reading.scope) == (charge.meter.limit, charge.scope)
     ]
+    times = [reading.resets_at for reading in found if reading.resets_at is not None]
+    used = sum(reading.used for reading in found)
+    return Reading(charge.meter.limit, charge.scope, used, charge.max, min(times, default=None))
 
 
-def _maximum(limit: LimitName, scope: Scope, limits: Limits, subjects: Sequence[Subject]) -> int:
-    if scope == "tenant":
-        return limits.get(limit, UNLIMITED)
-    return next((each.limits[limit] for each in subjects if each.scope == scope and limit in each.limits), UNLIMITED)
+def _free_at(charge: Charge, refusals: Sequence[Refused], first: Refused, now: float) -> float:
+    if charge.amount > charge.max:
+        return inf
+    if charge.meter.span in {"day", "month"}:
+        return frees_at(charge.meter.span, int(now))
+    own = [each.resets_at for each in refusals if each.limit == charge.meter.limit and each.resets_at is not None]
+    return min(own, default=inf if first.resets_at is None else first.resets_at)

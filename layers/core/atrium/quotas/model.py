@@ -104,6 +104,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was asked for is counted; nothing is held."""
+
+    readings: tuple[Reading, ...] = ()
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """This call settled the run: its slot is free, its counters say what it really used."""
 

@@ -4,14 +4,15 @@ What holds when the table does not answer: money, tokens of the month, days and 
 where only minutes are limited, `minutes_open` decides, and the answer says that it was degraded.
 """
 
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import RunId
-from atrium.quotas.charges import Entry, entry_of, is_limited, slot_name
+from atrium.quotas.charges import Entry, entry_of, entry_of_amounts, is_limited, slot_name
 from atrium.quotas.merging import merge
 from atrium.quotas.model import (
     LEASE_SECONDS,
@@ -20,10 +21,13 @@ from atrium.quotas.model import (
     Decision,
     Heartbeat,
     Hold,
+    LimitName,
     NotHeld,
+    Recorded,
     Refused,
     Renewed,
     Settlement,
+    Subject,
 )
 from atrium.quotas.settling import find_hold
 from atrium.quotas.shards import Shard, order_of, plan_evening, share_limits, share_subject
@@ -66,6 +70,32 @@ class AdmissionService:
             hold = Hold(request.run_id, self.first_shard(request.run_id, terms), 0, 0, 0, recorded=False)
             return Admitted(hold, degraded=True)
 
+    def record(
+        self, amounts: Mapping[LimitName, int], terms: Terms, subjects: Sequence[Subject] = ()
+    ) -> Recorded | Refused:
+        """Count what is not a turn, such as a tool call, against every limit that it has, all or nothing.
+
+        A reply that was lost and repeated may count twice, never too little. Closed when the table does not answer,
+        but where minutes are open.
+        """
+        refusals: list[Refused] = []
+        for shard in order_of(secrets.token_hex(4), terms.shards):
+            shared = tuple(share_subject(each, shard, terms.shards) for each in subjects)
+            entry = entry_of_amounts(amounts, share_limits(terms.limits, shard, terms.shards), shared)
+            if not entry.charges:
+                return Recorded()
+            try:
+                answer = self.store.take(shard, entry)
+            except Unavailable:
+                if self.minutes_open and all(charge.meter.span == "minute" for charge in entry.charges):
+                    return Recorded(degraded=True)
+                raise
+            if not isinstance(answer, Refused):
+                return Recorded(answer.readings)
+            refusals.append(answer)
+        whole = entry_of_amounts(amounts, terms.limits, subjects)
+        return merge(refusals, whole, self.store.clock().timestamp())
+
     def settle(self, hold: Hold, tokens: int, cost_nanos: int) -> Settlement:
         """Free the slot and correct the counters to what was used, once; call it on every way out."""
         return NotHeld() if hold.shard == NO_SHARD else self.store.settle(hold, tokens, cost_nanos)
@@ -100,7 +130,8 @@ class AdmissionService:
                 refusals.append(answer)
             if terms.shards == 1 or not self._even(request, terms):
                 break
-        return merge(refusals, terms.effective, request.subjects)
+        whole = entry_of(request, terms.effective)
+        return merge(refusals, whole, self.store.clock().timestamp())
 
     def _entry(self, request: AdmissionRequest, terms: Terms, shard: int) -> Entry:
         subjects = tuple(share_subject(subject, shard, terms.shards) for subject in request.subjects)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from atrium.kernel.ids import RunId
 from atrium.quotas.charges import Entry
 from atrium.quotas.expression import Expression
 from atrium.quotas.model import UNLIMITED, LimitName, Limits, Subject
@@ -40,9 +39,9 @@ def share_subject(subject: Subject, shard: int, shards: int) -> Subject:
     return replace(subject, limits=share_limits(subject.limits, shard, shards))
 
 
-def order_of(run_id: RunId, shards: int) -> list[int]:
-    """Return the shards in the order in which a run asks them: from its own on, round."""
-    first = int.from_bytes(sha256(run_id.encode()).digest()[-4:]) % shards
+def order_of(name: str, shards: int) -> list[int]:
+    """Return the shards in the order in which a run (or any text) asks them: from its own on, round."""
+    first = int.from_bytes(sha256(name.encode()).digest()[-4:]) % shards
     return [(first + step) % shards for step in range(shards)]
 
 
@@ -97,7 +96,6 @@ def _left(shard: Shard, at: int) -> int:
 
 def _update(shard: Shard, amounts: Mapping[str, tuple[int, int]]) -> Update:
     expression = Expression()
-    expression.require_present("roll")
     for name, (amount, most) in amounts.items():
         expression.require_at_most(name, most)
         expression.add(name, amount)

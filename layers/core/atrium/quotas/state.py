@@ -23,7 +23,8 @@ class State:
 
     @property
     def roll(self) -> int | None:
-        return None if self.item is None else int(self.item["roll"])
+        """The item's time; None where nothing was ever admitted, though counters may have been moved there."""
+        return None if self.item is None or "roll" not in self.item else int(self.item["roll"])
 
     @cached_property
     def is_set_back(self) -> bool:

@@ -32,7 +32,7 @@ class Writing:
         self._dropped: Counter[str] = Counter()  # lapsed slots by prefix
 
     def update(self, key: Key) -> Update:
-        if self.state.item is None:
+        if self.state.roll is None:
             self._begin()
         else:
             self._roll()
@@ -44,7 +44,7 @@ class Writing:
         for prefix, count in self._dropped.items():
             if prefix:
                 self._expression.add(f"{prefix}xn", -count)
-        if self.entry.lease is not None and self.state.item is not None:
+        if self.entry.lease is not None and self.state.roll is not None:
             self._take(self.entry.lease)
         return self._expression.update(key)
 
@@ -124,7 +124,7 @@ class Writing:
                 else:
                     self._expression.add(second, charge.amount)
             case "slots" if not charge.prefix:
-                if self.state.item is not None:
+                if self.state.roll is not None:
                     self._expression.require_fewer("slots", charge.max + self._dropped[""])
             case "slots":
                 self._expression.require_at_most(attribute, room + self._dropped[charge.prefix])
