@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from atrium.bootstrap import Runtime
 from atrium.identity.keys.issue import issue_key
 from atrium.identity.keys.model import IssuedKey
 from atrium.identity.keys.store import KeyStore
-from atrium.identity.onboarding import FirstAdmin, Onboarded, Onboarding
-from atrium.identity.scopes import KEY_SCOPES_DEFAULT
+from atrium.identity.onboarding import FIRST_KEY_NAME, Onboarded
+from atrium.identity.scopes import KEY_SCOPES_DEFAULT, TENANT_SCOPES
 from atrium.identity.tokens import build_claims, name_issuer, sign_access_token
 from atrium.identity.users.model import User
-from atrium.kernel.ids import TenantId
+from atrium.identity.users.passwords import hash_password
+from atrium.identity.users.store import UserStore
+from atrium.kernel.ids import TenantId, mint_user_id
 from atrium.settings import Settings
+from atrium.storage.secrets import Secrets
 from atrium.storage.table import PhysicalTable
-from atrium.tenants.model import Tenant
 from atrium.tenants.plans import PlanName
 from atrium.tenants.service import TenantFields, TenantService
 
 from infra.bootstrap.credentials import SecretArns, fill_secrets, make_platform_key
-from infra.runtime.resources import REGION
+from infra.runtime.resources import local_session
 from tests.builders.runtimes import TurnedClock
 
 if TYPE_CHECKING:
@@ -59,34 +61,34 @@ class Deployment:
         }
         made = Runtime(Settings.read(variables), self.clock)
         made.__dict__["table"] = self.table
+        made.__dict__["secrets"] = Secrets(made.settings, client=self.secrets_client)
         return made
 
     @property
     def tenants(self) -> TenantService:
         return TenantService(self.runtime.platform_table, self.runtime.tenant_table, self.clock)
 
-    def onboard(
-        self, name: str = "acme", plan: PlanName = "pro", *, prepare: Callable[[Tenant], None] | None = None
-    ) -> Onboarded:
-        """Make a tenant with an admin and a key that has all of a tenant's scopes."""
-        onboarding = Onboarding(
-            self.tenants,
-            self.runtime.tenant_table,
-            self.runtime.settings.environment,
-            self.runtime.secrets.current_pepper,
-            prepare or (lambda _: None),
-            self.clock,
+    def onboard(self, name: str = "acme", plan: PlanName = "pro") -> Onboarded:
+        """Make a tenant with an admin and a key that has all of a tenant's scopes, but no agent."""
+        opened, now = self.tenants.open(TenantFields(name, plan)), self.clock()
+        email = f"admin@{name}.example"
+        user = User(
+            mint_user_id(now), opened.id, email, "admin", "active", now, now, password_hash=_hash_once(PASSWORD)
         )
-        admin = FirstAdmin(f"admin@{name}.example", PASSWORD)
-        return onboarding.create(TenantFields(name, plan), admin, created_by="key_of_the_platform")
+        issued = self._issue(opened.id, name=FIRST_KEY_NAME, scopes=TENANT_SCOPES, now=now)
+        table = self.runtime.tenant_table(opened.id)
+        operations = [*UserStore(table).creation(user), KeyStore(table).creation(issued.key)]
+        return Onboarded(self.tenants.close(opened, operations), user, issued)
 
     def make_key(self, tenant_id: TenantId, scopes: Iterable[str] = KEY_SCOPES_DEFAULT, **options: Any) -> IssuedKey:
         """Make and store a key of a tenant."""
-        settings, pepper = self.runtime.settings, self.runtime.secrets.current_pepper()
-        options = {"name": "a key", "now": self.clock(), **options}
-        issued = issue_key(settings.environment, pepper, tenant_id=tenant_id, scopes=scopes, **options)
+        issued = self._issue(tenant_id, **{"name": "a key", "scopes": scopes, "now": self.clock(), **options})
         KeyStore(self.runtime.tenant_table(tenant_id)).create(issued.key)
         return issued
+
+    def _issue(self, tenant_id: TenantId, **options: Any) -> IssuedKey:
+        pepper = self.runtime.secrets.current_pepper()
+        return issue_key(self.runtime.settings.environment, pepper, tenant_id=tenant_id, **options)
 
     def make_platform_key(self) -> str:
         pepper = self.runtime.secrets.current_pepper()
@@ -111,7 +113,7 @@ class Deployment:
 
 def create_secrets() -> tuple[SecretsManagerClient, SecretArns]:
     """Create the secrets of a stack, still empty."""
-    client: SecretsManagerClient = boto3.client("secretsmanager", region_name=REGION)
+    client: SecretsManagerClient = local_session().client("secretsmanager")
     names = ("signing", "pepper", "cursor", "model")
     return client, SecretArns(*[client.create_secret(Name=f"atrium/{name}")["ARN"] for name in names])
 
@@ -121,6 +123,12 @@ def deploy(table: PhysicalTable) -> Deployment:
     client, arns = create_secrets()
     fill_secrets(client, arns)
     return Deployment(table, client, arns)
+
+
+@cache
+def _hash_once(password: str) -> str:
+    """A hash takes 50 ms on purpose; tests that are not about it share one."""
+    return hash_password(password)
 
 
 @contextmanager

@@ -7,13 +7,14 @@ import pytest
 from atrium.agent.service import default_agent
 from atrium.agent.store import AgentStore
 from atrium.identity.keys.store import KeyStore
-from atrium.identity.onboarding import FirstAdmin, Onboarding
+from atrium.identity.onboarding import FirstAdmin, Onboarded, Onboarding
 from atrium.identity.scopes import TENANT_SCOPES
 from atrium.identity.users.passwords import verify_password
 from atrium.identity.users.store import UserStore
 from atrium.kernel.errors import Conflict, NotFound, Unavailable, ValidationFailed
 from atrium.kernel.pagination import PageRequest
 from atrium.tenants.model import Tenant
+from atrium.tenants.plans import PlanName
 from atrium.tenants.service import TenantFields
 
 from tests.builders.deployments import PASSWORD, Broken, Deployment, breaking, counting
@@ -31,8 +32,29 @@ def give_agent(deployment: Deployment) -> Callable[[Tenant], None]:
     return prepare
 
 
+def onboarding_of(deployment: Deployment, prepare: Callable[[Tenant], None] | None = None) -> Onboarding:
+    runtime = deployment.runtime
+    return Onboarding(
+        deployment.tenants,
+        runtime.tenant_table,
+        runtime.settings.environment,
+        runtime.secrets.current_pepper,
+        prepare or give_agent(deployment),
+        deployment.clock,
+    )
+
+
+def onboard(
+    deployment: Deployment, name: str, plan: PlanName = "pro", prepare: Callable[[Tenant], None] | None = None
+) -> Onboarded:
+    """Make a tenant with an admin, in the one call that the operator has."""
+    admin = FirstAdmin(f"admin@{name}.example", PASSWORD)
+    onboarding = onboarding_of(deployment, prepare)
+    return onboarding.create(TenantFields(name, plan), admin, created_by="key_of_the_platform")
+
+
 def test_all_that_is_needed_to_enter(deployment: Deployment) -> None:
-    made = deployment.onboard("Acme", "pro", prepare=give_agent(deployment))
+    made = onboard(deployment, "Acme")
     assert made.admin
     assert made.key
     table = deployment.runtime.tenant_table(made.tenant.id)
@@ -50,26 +72,14 @@ def test_all_that_is_needed_to_enter(deployment: Deployment) -> None:
 
 
 def test_a_tenant_without_an_admin_has_no_credential(deployment: Deployment) -> None:
-    made = _onboarding(deployment).create(TenantFields("acme", "free"), None, created_by="x")
+    made = onboarding_of(deployment).create(TenantFields("acme", "free"), None, created_by="x")
     assert (made.admin, made.key) == (None, None)
     assert KeyStore(deployment.runtime.tenant_table(made.tenant.id)).list(PageRequest()).items == []
 
 
-def _onboarding(deployment: Deployment) -> Onboarding:
-    runtime = deployment.runtime
-    return Onboarding(
-        deployment.tenants,
-        runtime.tenant_table,
-        runtime.settings.environment,
-        runtime.secrets.current_pepper,
-        give_agent(deployment),
-        deployment.clock,
-    )
-
-
 def _count_writes(deployment: Deployment) -> int:
     with counting(deployment.table) as calls:
-        deployment.onboard("measured", prepare=give_agent(deployment))
+        onboard(deployment, "measured")
     return sum(call not in {"GetItem", "BatchGetItem", "Query"} for call in calls)
 
 
@@ -81,16 +91,16 @@ def test_broken_off_at_any_write_it_leaves_nothing_and_the_same_call_completes_i
         deployment.clock.turn(1)
         before = [tenant.name for tenant in deployment.tenants.list(PageRequest()).items]
         with breaking(deployment.table, write), pytest.raises(Broken):
-            deployment.onboard(name, prepare=give_agent(deployment))
+            onboard(deployment, name)
         assert [tenant.name for tenant in deployment.tenants.list(PageRequest()).items] == before
-        made = deployment.onboard(name, prepare=give_agent(deployment))
+        made = onboard(deployment, name)
         assert made.tenant.default_agent_id
         assert [tenant.id for tenant in deployment.tenants.list(PageRequest()).items][-1] == made.tenant.id
         table = deployment.runtime.tenant_table(made.tenant.id)
         assert len(KeyStore(table).list(PageRequest()).items) == 1
         assert len(AgentStore(table).list(PageRequest()).items) == 1
         with pytest.raises(Conflict):
-            deployment.onboard(name)
+            onboard(deployment, name)
 
 
 def test_a_tenant_that_is_being_created_is_seen_by_nobody(deployment: Deployment) -> None:
@@ -110,12 +120,10 @@ def test_of_two_at_once_the_later_opening_wins_and_the_other_makes_nothing(deplo
     second: list[str] = []
 
     def overtake(_: Tenant) -> None:
-        made = deployment.onboard("acme", "free")
-        assert made.key
-        second.append(made.tenant.id)
+        second.append(onboard(deployment, "acme", "free").tenant.id)
 
     with pytest.raises(Conflict):
-        deployment.onboard("acme", "pro", prepare=overtake)
+        onboard(deployment, "acme", "pro", overtake)
     (tenant,) = deployment.tenants.list(PageRequest()).items
     assert (tenant.id, tenant.plan) == (second[0], "free")
     assert len(KeyStore(deployment.runtime.tenant_table(tenant.id)).list(PageRequest()).items) == 1
@@ -123,7 +131,7 @@ def test_of_two_at_once_the_later_opening_wins_and_the_other_makes_nothing(deplo
 
 @pytest.mark.parametrize("password", ["short", "p" * 129, "admin@acme.example"])
 def test_a_bad_password_makes_nothing(deployment: Deployment, password: str) -> None:
-    admin, onboarding = FirstAdmin("admin@acme.example", password), _onboarding(deployment)
+    admin, onboarding = FirstAdmin("admin@acme.example", password), onboarding_of(deployment)
     with counting(deployment.table) as calls, pytest.raises(ValidationFailed) as caught:
         onboarding.create(TenantFields("acme", "pro"), admin, created_by="x")
     assert calls == []
@@ -131,7 +139,7 @@ def test_a_bad_password_makes_nothing(deployment: Deployment, password: str) -> 
 
 
 def test_bad_settings_make_nothing(deployment: Deployment) -> None:
-    fields, onboarding = replace(TenantFields("acme", "pro"), settings={"features": [1]}), _onboarding(deployment)
+    fields, onboarding = replace(TenantFields("acme", "pro"), settings={"features": [1]}), onboarding_of(deployment)
     with counting(deployment.table) as calls, pytest.raises(ValidationFailed):
         onboarding.create(fields, None, created_by="x")
     assert calls == []
@@ -141,7 +149,7 @@ def test_bad_settings_make_nothing(deployment: Deployment) -> None:
 def test_a_reply_that_is_lost_is_no_lost_name(deployment: Deployment, operation: str) -> None:
     with losing_reply(deployment.table, operation) as lost:
         with pytest.raises(Unavailable):
-            deployment.onboard("acme")
-        made = deployment.onboard("acme")
+            onboard(deployment, "acme")
+        made = onboard(deployment, "acme")
     assert lost == [operation]
     assert deployment.tenants.get(made.tenant.id) == made.tenant

@@ -42,7 +42,7 @@ class Vault:
             "CURSOR_SECRET_ARN": self.arns.cursor,
             "MODEL_SECRET_ARN": self.arns.model,
         }
-        return Secrets(Settings.read({**names, **environment}), self.ticks)
+        return Secrets(Settings.read({**names, **environment}), self.ticks, self.client)
 
     def put(self, arn: str, value: object) -> None:
         text = value if isinstance(value, str) else json.dumps(value)

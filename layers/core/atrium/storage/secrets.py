@@ -22,6 +22,7 @@ from atrium.settings import Settings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
+    from types_boto3_secretsmanager import SecretsManagerClient
 
 KEPT_SECONDS = 300
 REFRESH_SECONDS_MIN = 30.0
@@ -45,7 +46,7 @@ class Pepper:
 
 @dataclass
 class Secrets:
-    """Reads the secrets that this function's environment names.
+    """Reads the secrets that this function's environment names, with a client of its own unless one is given.
 
     A `kid` or version that is not among those kept makes one early read, at most every 30 seconds, because a
     `kid` is whatever the caller wrote.
@@ -53,6 +54,7 @@ class Secrets:
 
     settings: Settings
     ticks: Callable[[], float] = time.monotonic
+    client: SecretsManagerClient | None = None
     _refreshed: dict[str, float] = field(default_factory=dict, init=False)
 
     def signing_keys(self, *, fresh: bool = False) -> tuple[SigningKey, ...]:
@@ -97,7 +99,7 @@ class Secrets:
         from botocore.config import Config
 
         patience = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
-        return SecretsProvider(boto_config=patience)
+        return SecretsProvider(boto_config=patience, boto3_client=self.client)
 
     def _read[Value](
         self, name: str, arn: str, parse: Callable[[Mapping[str, Any]], Value], *, fresh: bool = False
