@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from functions.authorizer.app import answer
 from functions.authorizer.authorize import Authorizer
-from tests.builders.deployments import Deployment
+from tests.builders.deployments import Deployment, counting
 
 METHOD_ARN = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/dev/POST/v1/chat/stream"
 EVERY_ROUTE = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/dev/*/*"
+
+ONE_READ = ["BatchGetItem"]
 
 type Headers = Mapping[str, str | list[str]]
 
@@ -52,6 +56,15 @@ class Door:
         assert effect(policy) == ("Deny", EVERY_ROUTE)
         assert set(policy["context"]) == {"code"}
         return str(policy["context"]["code"])
+
+
+def expect_401(door: Door, headers: Headers, *, calls: list[str] | None = None) -> None:
+    """Expect the one text that API Gateway turns into a 401, after these calls to the table."""
+    with counting(door.deployment.table) as made, pytest.raises(Exception) as caught:  # noqa: PT011 - no other type fits
+        door.ask(headers)
+    assert (type(caught.value), str(caught.value)) == (Exception, "Unauthorized")
+    assert caught.value.__suppress_context__
+    assert made == (calls or [])
 
 
 def bearer(text: str) -> dict[str, str]:

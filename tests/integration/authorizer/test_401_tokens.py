@@ -1,0 +1,91 @@
+"""Access tokens that prove nothing, or no longer: refused as any credential is."""
+
+import base64
+import hmac
+import json
+from datetime import timedelta
+
+import pytest
+from atrium.identity.onboarding import Onboarded
+from atrium.identity.tokens import load_private_key
+from atrium.kernel.ids import mint_user_id
+from atrium.storage import keys
+from atrium.storage.writes import EXISTS, Delete, Update
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from functions.authorizer import verdict
+from tests.builders.authorizing import ONE_READ, Door, bearer, expect_401
+from tests.builders.deployments import Deployment
+
+
+def part(content: object) -> str:
+    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def test_tokens_that_are_not_ours_cost_no_look(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    assert made.admin
+    token = deployment.make_token(made.admin)
+    head, body, signature = token.split(".")
+    kid = json.loads(base64.urlsafe_b64decode(head + "=="))["kid"]
+    key = load_private_key(deployment.runtime.secrets.signing_keys()[0]).public_key()
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    confused = part({"alg": "HS256", "typ": "at+jwt", "kid": kid})
+    other = {**json.loads(base64.urlsafe_b64decode(body + "==")), "sub": mint_user_id(deployment.clock())}
+    for text in (
+        "nonsense",
+        f"{head}.{body}.",
+        f"{head}.{body}",
+        f"{head}.{part(other)}.{signature}",
+        f"{head}.{body}.{part(bytes(64))}",
+        f"{part({'alg': 'none', 'typ': 'at+jwt', 'kid': kid})}.{body}.",
+        f"{confused}.{body}.{part(hmac.digest(pem, f'{confused}.{body}'.encode(), 'sha256'))}",
+        f"{part({'alg': 'ES256', 'typ': 'JWT', 'kid': kid})}.{body}.{signature}",
+        f"{part({'alg': 'ES256', 'typ': 'at+jwt', 'kid': '../' + kid})}.{body}.{signature}",
+    ):
+        expect_401(door, bearer(text))
+
+
+def test_a_token_that_expired_or_is_early(deployment: Deployment, door: Door) -> None:
+    made, now = deployment.onboard(), deployment.clock()
+    assert made.admin
+    expect_401(door, bearer(deployment.make_token(made.admin, now=now + timedelta(seconds=60))))
+    token = deployment.make_token(made.admin)
+    deployment.clock.turn(895)
+    door.context(bearer(token))
+    deployment.clock.turn(5)
+    expect_401(door, bearer(token))
+
+
+def test_a_token_of_another_address(deployment: Deployment) -> None:
+    made = deployment.onboard()
+    assert made.admin
+    door = Door(deployment, PUBLIC_URL="https://api.example")
+    expect_401(door, bearer(deployment.make_token(made.admin)))
+
+
+def _raise_version(deployment: Deployment, made: Onboarded, *, of_tenant: bool) -> None:
+    assert made.admin
+    key = keys.tenant() if of_tenant else keys.user(made.admin.id)
+    write = Update(key, "SET #token_version = :two", EXISTS, {"two": 2})
+    deployment.runtime.tenant_table(made.tenant.id).write(write)
+
+
+@pytest.mark.parametrize("of_tenant", [True, False])
+def test_a_forced_logout_ends_tokens(deployment: Deployment, door: Door, of_tenant: bool) -> None:
+    made = deployment.onboard()
+    assert made.admin
+    token = deployment.make_token(made.admin)
+    door.context(bearer(token))
+    _raise_version(deployment, made, of_tenant=of_tenant)
+    deployment.clock.turn(verdict.KEPT_SECONDS)
+    expect_401(door, bearer(token), calls=ONE_READ)
+
+
+def test_a_token_of_a_user_that_is_gone(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    assert made.admin
+    token = deployment.make_token(made.admin)
+    deployment.runtime.tenant_table(made.tenant.id).write(Delete(keys.user(made.admin.id), EXISTS))
+    expect_401(door, bearer(token), calls=ONE_READ)
