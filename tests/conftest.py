@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from atrium.storage.table import PhysicalTable
+from hypothesis import settings
 from moto import mock_aws
 
 from infra.runtime.resources import REGION, Endpoint, create_table, local_session, table_definition
@@ -27,6 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    settings.register_profile("atrium", deadline=None)  # speed is measured in make bench, never asserted
+    settings.load_profile("atrium")
     config.addinivalue_line("markers", "table: uses the table, so it also runs on DynamoDB Local (set by itself)")
 
 

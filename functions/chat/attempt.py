@@ -17,7 +17,7 @@ from atrium.http.idempotency import (
     read_call_key,
     read_deadline_ms,
 )
-from atrium.kernel.errors import Conflict, IdempotencyInProgress, Unavailable
+from atrium.kernel.errors import Conflict, IdempotencyInProgress, Unavailable, failure_of
 from atrium.kernel.ids import RunId
 from atrium.runs.model import Run
 from atrium.tenants.context import Caller, TenantContext
@@ -57,8 +57,18 @@ class RunAttempt:
             raise Conflict("the run of this key was deleted")
         if run.is_open:
             raise IdempotencyInProgress(retry_after_seconds=1)
+        if _may_be_retried(run) and self._retake(found):
+            return None
         self.is_replay = True
         return run
+
+    def _retake(self, saved: SavedRun) -> bool:
+        """Take the key back from a run that failed for the moment; False if another call was faster."""
+        if self._key is None:
+            return False
+        taken = self._store().begin(self._key, ends_at_ms=self._ends_at_ms, instead_of=saved)
+        self._mark = taken if isinstance(taken, Mark) else None
+        return self._mark is not None
 
     def attach(self, open_turn: Callable[[], Turn]) -> Turn:
         """Open the turn and tie the key to its run; a refusal frees the key.
@@ -84,3 +94,9 @@ class RunAttempt:
 
     def _store(self) -> IdempotencyStore:
         return open_store(self._runtime, self._call)
+
+
+def _may_be_retried(run: Run) -> bool:
+    """Tell whether a run failed in a way that a retry may better: then its key makes a new run."""
+    error = run.outcome.error if run.outcome else None
+    return error is not None and failure_of(error.code, error.detail).retryable

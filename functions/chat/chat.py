@@ -8,7 +8,7 @@ from atrium.http.dependencies import RuntimeDep, TenantDep, require, require_own
 from atrium.http.failures import render_failure
 from atrium.http.idempotency import REPLAYED, read_key_header
 from atrium.http.responses import problem_responses
-from atrium.kernel.errors import RunInterrupted, failure_of
+from atrium.kernel.errors import NotFound, failure_of
 from atrium.runs.model import Run
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Depends, Request, Response
@@ -53,7 +53,7 @@ def _answer(body: ChatBody, tenant: TenantContext, runtime: Runtime, attempt: Ru
         last = event
     run = run_store(runtime, tenant.tenant_id).get(turn.run.id)
     if run is None:
-        raise RunInterrupted("the session was deleted while its turn ran")
+        raise NotFound("the session was deleted while its turn ran")
     if run.is_open:
         raise failure_of(str(last.data["code"]), str(last.data["detail"]))
     return run

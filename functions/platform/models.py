@@ -13,7 +13,19 @@ from pydantic import AfterValidator, Field
 
 JSON_BYTES_MAX = 16_384
 
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s#](?:[^\x00-\x1f\x7f#]*[^\s#])?$")]
+
+def _refuse_ids(name: str) -> str:
+    """A tenant is named by id or name where people sign in: the two must not be taken for each other."""
+    if name.startswith("ten_"):
+        raise ValueError("must not begin with ten_")
+    return name
+
+
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=100, pattern=r"^[^\s#](?:[^\x00-\x1f\x7f#]*[^\s#])?$"),
+    AfterValidator(_refuse_ids),
+]
 DisplayName = Annotated[str, Field(min_length=1, max_length=200)]
 Email = Annotated[str, Field(max_length=EMAIL_MAX, pattern=EMAIL_PATTERN)]
 

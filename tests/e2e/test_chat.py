@@ -78,3 +78,32 @@ def test_who_am_i(pro: Tenant) -> None:
     assert me["principal"]["type"] == "key"
     assert me["plan"] == "pro"
     assert pro.id in str(me["tenant"])
+
+
+def test_a_failure_that_a_retry_may_better_frees_the_idempotency_key(pro: Tenant) -> None:
+    headers = {"idempotency-key": "e2e-retry-1"}
+    body = {"message": "[[status=529]] [[times=4]] Soon well again."}
+    first = pro.http.post("/v1/chat", json=body, headers=headers)
+    assert (first.status_code, first.json()["retryable"]) == (502, True)
+    again = pro.http.post("/v1/chat", json=body, headers=headers)
+    assert again.status_code == 200, again.text
+    assert "idempotency-replayed" not in again.headers
+
+
+def test_a_message_that_the_model_refuses_does_not_spoil_its_session(pro: Tenant) -> None:
+    session_id = pro.chat("Hello.")["session_id"]
+    body = {"message": "[[status=400]] This one fails.", "session_id": session_id}
+    assert pro.http.post("/v1/chat", json=body).status_code == 502
+    assert pro.chat("Go on.", session_id=session_id)["response"]
+    messages = pro.http.get(f"/v1/sessions/{session_id}/messages").json()["data"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "user", "user", "assistant"]
+
+
+def test_a_rotated_key_keeps_its_sessions(stack: Stack, pro: Tenant) -> None:
+    made = pro.http.post("/v1/keys", json={"name": "turning"}).json()
+    with httpx.Client(base_url=stack.base_url, headers={"x-api-key": made["key"]}, timeout=30) as old:
+        session_id = old.post("/v1/chat", json={"message": "Remember me."}).json()["session_id"]
+    rotated = pro.http.post(f"/v1/keys/{made['id']}/rotate", json={"grace_seconds": 60}).json()
+    with httpx.Client(base_url=stack.base_url, headers={"x-api-key": rotated["key"]}, timeout=30) as new:
+        assert [each["id"] for each in new.get("/v1/sessions").json()["data"]] == [session_id]
+        assert new.post("/v1/chat", json={"message": "Go on.", "session_id": session_id}).status_code == 200

@@ -130,7 +130,8 @@ def test_rotation_with_a_grace(house: House, client: TestClient) -> None:
         format_time(house.deployment.clock() + timedelta(seconds=60)),
     )
     for each in (old, new):
-        house.door.context(bearer(each["key"]))
+        context = house.door.context(bearer(each["key"]))
+        assert context["principal_id"] == old["id"]  # what the old key made is the new one's
     house.deployment.clock.turn(60)
     house.door.context(bearer(new["key"]))
     assert client.get(f"/v1/keys/{old['id']}").json()["status"] == "revoked"

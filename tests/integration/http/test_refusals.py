@@ -1,5 +1,6 @@
 """Each bad request gets its status, its code, and a problem that says nothing of our insides."""
 
+import gzip
 import json
 from collections.abc import Iterator
 
@@ -67,10 +68,23 @@ def test_type_is_a_page_that_exists(environment: dict[str, str], stage: str, exp
         b'{"name": NaN}',
         b'{"name": "\\ud800"}',
         b'{"metadata": {"\\udfff": 1}, "name": "x"}',
+        b'{"name": "x", "metadata": {"a": 1e400}}',
         b"[" * 100_000,
         b'{"name": "x", "size": ' + b"9" * 5000 + b"}",
     ],
-    ids=["cut", "text", "latin-1", "utf-16", "replaced", "nan", "surrogate", "surrogate key", "deep", "long number"],
+    ids=[
+        "cut",
+        "text",
+        "latin-1",
+        "utf-16",
+        "replaced",
+        "nan",
+        "surrogate",
+        "surrogate key",
+        "infinite",
+        "deep",
+        "long number",
+    ],
 )
 def test_400_what_is_not_json_in_utf_8(client: TestClient, content: bytes) -> None:
     refuse(client, content, 400, "MALFORMED")
@@ -81,6 +95,12 @@ def test_400_what_is_not_json_in_utf_8(client: TestClient, content: bytes) -> No
 )
 def test_415_another_type(client: TestClient, content_type: str) -> None:
     refuse(client, b'{"name": "x"}', 415, "UNSUPPORTED_MEDIA_TYPE", content_type=content_type)
+
+
+def test_415_a_compressed_body(client: TestClient) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    sent = client.post("/v1/things", content=gzip.compress(b'{"name": "x"}'), headers=headers)
+    assert (sent.status_code, sent.json()["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
 def test_415_no_type(client: TestClient) -> None:

@@ -15,12 +15,14 @@ _BYTES_PER_TOKEN = 4
 def select_history(runs_newest_first: Sequence[Run]) -> tuple[Message, ...]:
     """Return the messages of as many whole turns as fit, oldest first.
 
-    Turns stay whole, so that a tool call never loses its result. The estimate is four bytes a token.
+    Turns stay whole, so that a tool call never loses its result. A question that was cancelled, or that failed, before
+    anything was said is left out: the model would take it up with the next one, and what made it fail, fail again.
+    The estimate is four bytes a token.
     """
     chosen: list[tuple[Message, ...]] = []
     count = tokens = 0
     for run in runs_newest_first:
-        if run.is_open:
+        if not _was_answered(run):
             continue
         count += len(run.messages)
         tokens += sum(_estimate(message) for message in run.messages)
@@ -41,6 +43,10 @@ def as_model_messages(messages: Iterable[Message], before: Sequence[llm.Message]
         else:
             merged.append(llm.Message(role, message.content))
     return tuple(merged)
+
+
+def _was_answered(run: Run) -> bool:
+    return any(message.role == "assistant" for message in run.messages)
 
 
 def _estimate(message: Message) -> int:

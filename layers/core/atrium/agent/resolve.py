@@ -9,7 +9,7 @@ from atrium.agent.history import RUNS_READ
 from atrium.agent.model import AgentConfig
 from atrium.agent.request import TurnRequest
 from atrium.agent.store import AgentStore
-from atrium.kernel.errors import ModelNotAllowed, NotFound, ProviderUnsupported, ValidationFailed
+from atrium.kernel.errors import ModelNotAllowed, NotFound, ProviderUnsupported, invalid_field
 from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id, own_ulid
 from atrium.kernel.pagination import PageRequest
 from atrium.llm.catalogue import ModelInfo, find_model
@@ -70,11 +70,13 @@ class Resolver:
     def _choose(
         self, wanted: AgentId | None, session: Session | None, tenant: Mapping[str, Any], read: AgentConfig | None
     ) -> AgentConfig:
-        """Return the agent: the caller's choice, else the session's if it still exists, else the default."""
-        first = wanted or (session.agent_id if session else None)
-        agent = self._read_agent(first, read) if first else None
-        if agent is None and wanted is None:
-            agent = self._read_agent(self._default(tenant), read)
+        """Return the agent: the caller's choice, else the session's, else the default.
+
+        A session whose agent was deleted is not answered by another one unasked.
+        """
+        agent = self._read_agent(wanted or (session.agent_id if session else None) or self._default(tenant), read)
+        if agent is None and wanted is None and session and session.agent_id:
+            raise NotFound("the session's agent was deleted; give the session another agent_id, or null")
         if agent is None:
             raise NotFound("there is no such agent")
         return agent
@@ -114,17 +116,11 @@ def check_model(context: TenantContext, provider: str | None, model: str, has_te
     """Return a model that the tenant may use; `ModelNotAllowed`, `ProviderUnsupported`, `ValidationFailed`."""
     entry = find_model(model)
     if entry is None:
-        raise ValidationFailed("the model is not in the catalogue", extensions=_field("model", "unknown model"))
+        raise invalid_field("model", "unknown model", detail="the model is not in the catalogue")
     if provider is not None and provider != entry.vendor:
         raise ProviderUnsupported(f"the model {entry.id} is not served by that provider")
     if entry.size not in PLANS[context.plan].models:
         raise ModelNotAllowed(f"the plan {context.plan} does not include the model {entry.id}")
     if has_temperature and not entry.accepts_temperature:
-        raise ValidationFailed(
-            f"the model {entry.id} takes no temperature", extensions=_field("temperature", "not taken by this model")
-        )
+        raise invalid_field("temperature", f"the model {entry.id} takes no temperature")
     return entry
-
-
-def _field(name: str, message: str) -> dict[str, list[dict[str, object]]]:
-    return {"errors": [{"loc": ["body", name], "msg": message, "type": "value_error"}]}

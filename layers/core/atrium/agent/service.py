@@ -8,7 +8,7 @@ from atrium.agent.model import AgentConfig
 from atrium.agent.resolve import check_model
 from atrium.agent.store import AgentStore
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import CountExceeded, NotFound, ValidationFailed
+from atrium.kernel.errors import CountExceeded, NotFound, invalid_field
 from atrium.kernel.ids import AgentId, is_id, mint_agent_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.llm.catalogue import DEFAULT_MODEL
@@ -39,7 +39,9 @@ class AgentService:
         """Record an agent; `Conflict` (name), `ModelNotAllowed`, `ValidationFailed`, `CountExceeded`."""
         self._check_count()
         now = self.clock()
-        agent = AgentConfig(**{"id": mint_agent_id(now), "created_at": now, "updated_at": now, **fields})
+        agent = AgentConfig(
+            **{"id": mint_agent_id(now), "provider": "", "created_at": now, "updated_at": now, **fields}
+        )
         agent = self._checked(agent)
         self.store.create(agent, make_default=is_default)
         return AgentView(agent, is_default)
@@ -61,7 +63,7 @@ class AgentService:
         """Change fields; the default is moved by making another agent the default, never by clearing it."""
         current = self.get(agent_id)
         if is_default is False and current.is_default:
-            raise ValidationFailed("make another agent the default instead")
+            raise invalid_field("is_default", "make another agent the default instead")
         changed = self._checked(replace(current.agent, **fields, updated_at=self.clock()))
         make_default = is_default is True and not current.is_default
         self.store.replace(changed, before=current.agent, make_default=make_default)
@@ -75,9 +77,9 @@ class AgentService:
         entry = check_model(self.context, agent.provider or None, agent.model, agent.temperature is not None)
         unknown = sorted(set(agent.tools) - {tool.name for tool in BUILT_IN})
         if unknown:
-            raise ValidationFailed(f"there is no tool named {unknown[0]}")
+            raise invalid_field("tools", f"there is no tool named {unknown[0]}")
         if agent.max_tokens > entry.output_tokens_max:
-            raise ValidationFailed(f"the model {entry.id} writes at most {entry.output_tokens_max} tokens")
+            raise invalid_field("max_tokens", f"the model {entry.id} writes at most {entry.output_tokens_max} tokens")
         return replace(agent, provider=entry.vendor)
 
     def _check_count(self) -> None:

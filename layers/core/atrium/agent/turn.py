@@ -5,7 +5,7 @@ then be iterated to its end by one thread, whatever becomes of the client: it en
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from atrium.agent.signals import StopSignal
 from atrium.agent.steps import ToolAnswered
 from atrium.agent.wire import Sequencer, closing_events, error_event, start_event
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import AtriumError, ModelTimeout, RunInterrupted, Unavailable
+from atrium.kernel.errors import AtriumError, ModelTimeout, NotFound, RunInterrupted, Unavailable
 from atrium.runs.events import EventLog
 from atrium.runs.model import Outcome, Run, RunError, RunEvent, RunStatus
 from atrium.runs.store import RunStore
@@ -43,7 +43,7 @@ class Turn:
     on_defect: Callable[[BaseException], None]
     pause: Callable[[float], None] = time.sleep
 
-    def events(self) -> Iterator[RunEvent]:
+    def events(self) -> Generator[RunEvent]:
         """Yield the run's events, first `start`, last `final` or `error`.
 
         The run is committed before `usage` and `final`, or before its `error`; only where the table refuses the commit
@@ -80,7 +80,9 @@ class Turn:
             return (error_event(last_sequence + 1, error),)
         except Exception as error:  # noqa: BLE001 - as above
             return (error_event(last_sequence + 1, self._conceal(error)),)
-        if standing is None or standing.outcome is None:
+        if standing is None:
+            return (error_event(last_sequence + 1, NotFound("the session was deleted while its turn ran")),)
+        if standing.outcome is None:
             return (error_event(last_sequence + 1, RunInterrupted()),)
         return tuple(closing_events(standing.outcome, after=last_sequence))
 

@@ -19,7 +19,7 @@ from atrium.http import logs
 from atrium.http.cors import allow_origin, allow_preflight, is_preflight
 from atrium.http.envelope import SCOPE_KEY, ContextSource, Envelope, read_envelope
 from atrium.http.problems import render_problem
-from atrium.kernel.errors import AtriumError, PayloadTooLarge
+from atrium.kernel.errors import AtriumError, PayloadTooLarge, UnsupportedMediaType
 
 BODY_BYTES_MAX = 1_048_576
 _FRAMES_MAX = 12
@@ -94,6 +94,8 @@ class _Exchange:
         length = self._headers.get("content-length", "")
         if length.isdecimal() and int(length) > BODY_BYTES_MAX:
             return self._render(PayloadTooLarge())
+        if self._headers.get("content-encoding", "identity").lower() != "identity":
+            return self._render(UnsupportedMediaType("A body must not be compressed"))
         return None
 
     def _render(self, error: AtriumError) -> Response:

@@ -79,8 +79,10 @@ class IdempotencyStore:
         self._table = table
         self._clock = clock
 
-    def begin(self, call: CallKey, *, ends_at_ms: int) -> Mark | Saved:
+    def begin(self, call: CallKey, *, ends_at_ms: int, instead_of: SavedRun | None = None) -> Mark | Saved:
         """Take the right to execute, or return what was saved; `ends_at_ms` is the function's own deadline.
+
+        `instead_of` is a saved run that a new one may replace, because it failed in a way that a retry may better.
 
         Raises `IdempotencyKeyReused` (another query or body) and `IdempotencyInProgress`. One write.
         """
@@ -96,8 +98,11 @@ class IdempotencyStore:
             "ttl": expires_at // 1000,
         }
         values = {"now": now, "running": "running", "mark": mark.token}
+        free = _FREE
+        if instead_of is not None:
+            free, values = f"{_FREE} OR #saved.#run_id = :old", {**values, "old": instead_of.run_id}
         try:
-            self._table.write(Put(idempotency(mark.digest), item, _FREE, values))
+            self._table.write(Put(idempotency(mark.digest), item, free, values))
         except ConditionFailed as failed:
             return _recall(failed.item or self._table.get(idempotency(mark.digest)) or {}, call)
         return mark

@@ -5,6 +5,7 @@ parameter that nobody reads.
 """
 
 import json
+from math import isfinite
 from typing import Any
 
 from fastapi import Request
@@ -58,11 +59,18 @@ def _check_json(body: bytes) -> None:
     if _REPLACEMENT in text:
         raise Malformed("The body is not UTF-8, or holds U+FFFD, which JSON can spell \\ufffd")
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_read_finite)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise Malformed("The body is not valid JSON") from error
+
+
+def _read_finite(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError("a number is out of range")
+    return value
 
 
 def _refuse_constant(name: str) -> Any:

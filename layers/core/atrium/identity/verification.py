@@ -59,7 +59,7 @@ def decide_key(
         return Refused(Unauthenticated, "the key's tenant is gone")
     if not tenant.is_active:
         return Refused(TenantInactive, f"tenant is {tenant.status}", key.id)
-    return Admitted(Principal("key", key.id, key.name, frozenset(key.scopes)), tenant, key.ends_at)
+    return Admitted(Principal("key", key.principal_id, key.name, frozenset(key.scopes)), tenant, key.ends_at)
 
 
 def decide_platform_key(said: KeyText, key: ApiKey | None, *, find_pepper: FindPepper, now: datetime) -> Decision:

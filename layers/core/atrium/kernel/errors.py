@@ -210,6 +210,12 @@ def catalogue() -> list[type[AtriumError]]:
     return sorted(found, key=lambda kind: (kind.status, kind.code))
 
 
+def invalid_field(name: str, message: str, *, detail: str | None = None) -> ValidationFailed:
+    """Return the refusal of one field of a body, in the form in which the schema refuses."""
+    errors = [{"loc": ["body", name], "msg": message, "type": "value_error"}]
+    return ValidationFailed(detail or message, extensions={"errors": errors})
+
+
 def failure_of(code: str, detail: str) -> AtriumError:
     """Return the failure that was recorded by its code; an unknown code is an internal one."""
     kinds = [kind for kind in catalogue() if kind.code == code]

@@ -1,7 +1,7 @@
 """Lists in pages: a page is some items and a signed cursor to the next.
 
 A cursor carries the position and is sealed with the tenant and the list that it belongs to, so that a
-made-up cursor, another tenant's, or another list's is one clear refusal. It is signed, not secret.
+made-up cursor, another tenant's, or another list's is one clear refusal; what it holds nobody else can read.
 """
 
 import json
@@ -14,6 +14,7 @@ from atrium.kernel.errors import InvalidCursor
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
 _MAC_BYTES = 16
+_BLOCK_BYTES = 32
 
 type Position = Mapping[str, str]
 
@@ -48,7 +49,8 @@ class CursorSigner:
         if position is None:
             return None
         body = json.dumps(dict(position), separators=(",", ":"), sort_keys=True).encode()
-        return encode_base64url(self._mac(body, scope) + body)
+        mac = self._mac(body, scope)
+        return encode_base64url(mac + self._veil(body, mac))
 
     def open(self, cursor: str | None, *, scope: str) -> Position | None:
         """Return the position; `InvalidCursor` unless this very list gave the cursor out."""
@@ -58,11 +60,18 @@ class CursorSigner:
             raw = decode_base64url(cursor)
         except ValueError as error:
             raise InvalidCursor from error
-        mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        mac = raw[:_MAC_BYTES]
+        body = self._veil(raw[_MAC_BYTES:], mac)
         if not same(mac, self._mac(body, scope)):
             raise InvalidCursor
         position: dict[str, str] = json.loads(body)
         return position
 
+    def _veil(self, body: bytes, mac: bytes) -> bytes:
+        """Encrypt or decrypt under the body's own MAC (a synthetic IV): one position always has the same cursor."""
+        blocks = range(-(-len(body) // _BLOCK_BYTES))
+        stream = b"".join(hmac_sha256(self._key, b"veil" + mac + block.to_bytes(4)) for block in blocks)
+        return bytes(left ^ right for left, right in zip(body, stream, strict=False))
+
     def _mac(self, body: bytes, scope: str) -> bytes:
-        return hmac_sha256(self._key, scope.encode() + b"\0" + body)[:_MAC_BYTES]
+        return hmac_sha256(self._key, b"mac" + scope.encode() + b"\0" + body)[:_MAC_BYTES]

@@ -83,6 +83,8 @@ class SessionService:
         """Delete a session with its runs, events and blobs. It is gone for everyone at once; a turn that runs
         in it ends without a trace but its ledger entry. Repeating after a crash finishes the work."""
         session = self._find(session_id, with_deleted=True)
+        if session.turn is not None:
+            self.runs.request_cancel(session.turn.run_id)
         if not self.sessions.mark_deleted(session.id, now=self.clock()):
             raise NotFound(_NO_SESSION)
         purge_runs(self.runs, session.id)

@@ -71,8 +71,12 @@ class TenantStore:
             raise
 
     def set_status(self, status: TenantStatus, reason: str, *, now: datetime) -> Tenant:
-        """Set the status; the same again is no error. `ConditionFailed` if there is no such tenant."""
-        return self.change({"status": status, "status_reason": reason}, now=now)
+        """Set the status; the same again is no error, and without a reason keeps the one that was given.
+
+        `ConditionFailed` if there is no such tenant.
+        """
+        kept = status == "suspended" and not reason
+        return self.change({"status": status} if kept else {"status": status, "status_reason": reason}, now=now)
 
     def mark_deleted(self, *, now: datetime) -> None:
         """End the tenant for everyone; the same again is no error."""

@@ -14,7 +14,10 @@ GRACE_SECONDS_MAX = 604_800
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key. `tenant_id` is None for the platform's own. `revoked_at` may lie ahead: the end of a grace."""
+    """A key. `tenant_id` is None for the platform's own. `revoked_at` may lie ahead: the end of a grace.
+
+    `first_id` is the key that this one descends from by rotation: what that key made belongs to this one, too.
+    """
 
     id: KeyId
     tenant_id: TenantId | None
@@ -29,6 +32,12 @@ class ApiKey:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+    first_id: KeyId | None = None
+
+    @property
+    def principal_id(self) -> KeyId:
+        """Under which id the key acts: that of the first of its line."""
+        return self.first_id or self.id
 
     @property
     def ends_at(self) -> datetime | None:

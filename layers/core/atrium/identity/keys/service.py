@@ -1,7 +1,7 @@
 """API keys, as their administrators handle them (I2). No key is given more than its maker holds."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from atrium.identity.keys.model import ApiKey, IssuedKey
 from atrium.identity.keys.store import KeyStore
 from atrium.identity.scopes import PLATFORM, find_excess, sort_scopes
 from atrium.kernel.clock import Clock, format_time
-from atrium.kernel.errors import Conflict, NotFound, ScopeRequired, ValidationFailed
+from atrium.kernel.errors import Conflict, NotFound, ScopeRequired, invalid_field
 from atrium.kernel.ids import KeyId, is_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.settings import Environment
@@ -57,13 +57,14 @@ class KeyService:
     def rotate(self, key_id: str, grace_seconds: int) -> IssuedKey:
         """Make a key like this one, which ends when the grace is over; `Conflict` if it has ended already.
 
-        The new key keeps name, scopes and expiry, so the caller must hold those scopes.
+        The new key keeps name, scopes, expiry and all that the old one made, so the caller must hold those scopes.
         """
         old, now = self.get(key_id), self.clock()
         if old.status(now) != "active" or old.revoked_at is not None:
             raise Conflict("the key has ended or is about to; make a new one instead")
         self._check(old.scopes, None)
         issued = self._issue(old.name, old.scopes, old.expires_at)
+        issued = replace(issued, key=replace(issued.key, first_id=old.principal_id))
         self.store.rotate(old, issued.key, at=now + timedelta(seconds=grace_seconds), now=now)
         return issued
 
@@ -95,9 +96,9 @@ class KeyService:
         if excess:
             raise ScopeRequired(f"a key cannot have the scope {excess[0]}, which its maker lacks")
         if PLATFORM in wanted:
-            raise _invalid("scopes", "a tenant's key cannot have the scope platform")
+            raise invalid_field("scopes", "a tenant's key cannot have the scope platform")
         if expires_at is not None and expires_at <= self.clock():
-            raise _invalid("expires_at", "must lie ahead")
+            raise invalid_field("expires_at", "must lie ahead")
 
 
 def _known(key_id: str) -> KeyId:
@@ -110,7 +111,3 @@ def _found(key: ApiKey | None) -> ApiKey:
     if key is None:
         raise NotFound("there is no such key")
     return key
-
-
-def _invalid(field: str, message: str) -> ValidationFailed:
-    return ValidationFailed(extensions={"errors": [{"loc": ["body", field], "msg": message, "type": "value_error"}]})
