@@ -4,11 +4,11 @@ import json
 from typing import Annotated
 
 from fastapi import Header, Request
+from starlette.concurrency import run_in_threadpool
 
 from atrium.bootstrap import Runtime
 from atrium.http.context import read_call, read_request_envelope
 from atrium.http.saved_answers import CallKey, IdempotencyStore
-from atrium.kernel.crypto import sha256_hex
 from atrium.tenants.context import Caller, TenantContext
 
 HEADER = "Idempotency-Key"
@@ -26,13 +26,14 @@ async def read_call_key(request: Request) -> CallKey | None:
     key = request.headers.get(HEADER)
     if key is None:
         return None
-    body = _canonical(await request.body())
+    content = str(request.query_params).encode() + b"\0" + _canonical(await request.body())
+    runtime: Runtime = request.app.state.runtime()
     return CallKey(
         principal_id=_principal_id(request),
         method=request.method,
         path=request.url.path,
         key=key,
-        fingerprint=sha256_hex(str(request.query_params).encode() + b"\0" + body),
+        fingerprint=await run_in_threadpool(lambda: runtime.cursors.digest("idempotency", content)),
     )
 
 

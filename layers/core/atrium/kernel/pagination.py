@@ -67,6 +67,10 @@ class CursorSigner:
         position: dict[str, str] = json.loads(body)
         return position
 
+    def digest(self, purpose: str, content: bytes) -> str:
+        """Return a keyed digest, for what must be compared later but not be guessed from what is stored."""
+        return hmac_sha256(self._key, purpose.encode() + b"\0" + content).hex()
+
     def _veil(self, body: bytes, mac: bytes) -> bytes:
         """Encrypt or decrypt under the body's own MAC (a synthetic IV): one position always has the same cursor."""
         blocks = range(-(-len(body) // _BLOCK_BYTES))
