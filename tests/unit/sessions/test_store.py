@@ -1,18 +1,16 @@
 """The head of a session: one turn at a time, taken and given back by conditions; lists by last activity."""
 
-import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from atrium.kernel.clock import format_time
 from atrium.kernel.errors import ConditionFailed
-from atrium.kernel.ids import AgentId, RunId, SessionId, mint_run_id, mint_session_id, own_ulid
+from atrium.kernel.ids import AgentId, RunId, mint_run_id, mint_session_id, own_ulid
 from atrium.kernel.pagination import PageRequest
 from atrium.sessions.model import LiveTurn, Session
 from atrium.sessions.store import SessionStore, read_session
 
-from tests.builders.house import OTHER_OWNER, OTHER_TENANT, OWNER, House
+from tests.builders.house import OTHER_TENANT, OWNER, House
 from tests.builders.runtimes import NOON
 from tests.builders.wires import lose_replies
 
@@ -191,65 +189,3 @@ def test_a_deleted_session_is_gone_for_everyone(sessions: SessionStore, session:
     sessions.remove(session.id)
     assert sessions.get(session.id, with_deleted=True) is None
     assert not sessions.mark_deleted(session.id, now=NOON)
-
-
-def ids(found: list[Session]) -> list[SessionId]:
-    return [session.id for session in found]
-
-
-def test_lists_are_by_last_activity_newest_first(sessions: SessionStore) -> None:
-    mine = [build_session(number=number) for number in range(3)]
-    theirs = build_session(number=9, owner=OTHER_OWNER)
-    for each in [*mine, theirs]:
-        sessions.create(each)
-    assert ids(sessions.list_by_owner(OWNER, PageRequest()).items) == ids(mine[::-1])
-    sessions.open_turn(mine[0].id, run_of(mine[0], 5), now=NOON + 5 * SECOND)
-    sessions.change(mine[1].id, {"title": "x"}, now=NOON + 6 * SECOND)
-    expected = [mine[0].id, mine[2].id, mine[1].id]
-    assert ids(sessions.list_by_owner(OWNER, PageRequest()).items) == expected
-    assert ids(sessions.list_all(PageRequest()).items) == [theirs.id, *expected]
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3, 4])
-def test_lists_in_pages(sessions: SessionStore, limit: int) -> None:
-    made = [build_session(number=number) for number in range(3)]
-    for each in made:
-        sessions.create(each)
-    found, page = [], sessions.list_all(PageRequest(limit))
-    while True:
-        found += ids(page.items)
-        if page.position is None:
-            break
-        page = sessions.list_all(PageRequest(limit, page.position))
-    assert found == ids(made[::-1])
-
-
-def test_many_at_once_and_one_takes_it(sessions: SessionStore, session: Session) -> None:
-    taken: list[RunId] = []
-
-    def take(run_id: RunId) -> None:
-        try:
-            sessions.open_turn(session.id, run_id, now=NOON)
-        except ConditionFailed:
-            return
-        taken.append(run_id)
-
-    threads = [threading.Thread(target=take, args=(run_of(session, number),)) for number in range(1, 9)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    head = sessions.get(session.id)
-    assert head is not None
-    assert head.turn is not None
-    assert taken == [head.turn.run_id]
-    assert head.turn_count == 1
-
-
-def test_times_are_kept_to_the_millisecond(sessions: SessionStore) -> None:
-    at = NOON.replace(microsecond=123_000)
-    made = build_session(created_at=at, updated_at=at, last_active_at=at)
-    sessions.create(made)
-    found = sessions.get(made.id)
-    assert found is not None
-    assert format_time(found.created_at) == "2026-11-21T12:00:00.123Z"

@@ -1,0 +1,162 @@
+"""How the loop ends, and what it leaves: every call answered, every call priced."""
+
+import pytest
+from atrium.agent.history import as_model_messages
+from atrium.agent.loop import REFUSAL, AgentLoop
+from atrium.agent.wire import answer_text
+from atrium.llm.model import StopReason, Text, ToolResult, ToolUse, Usage
+from atrium.tools.done import DONE, REMINDER
+from atrium.tools.registry import ToolRegistry
+
+from tests.builders.loops import LoopBench, show, tool
+from tests.builders.scripted import ScriptedModel, calls
+
+
+@pytest.fixture
+def bench() -> LoopBench:
+    return LoopBench()
+
+
+def noted(made: list[str]) -> str:
+    made.append("paid")
+    return "paid"
+
+
+def run(loop: AgentLoop) -> list[str]:
+    """Run a loop to its end; what it yields, and that its text is what its messages say."""
+    shown = [show(event) for event in loop.run()]
+    assert loop.text == answer_text(loop.messages)
+    return shown
+
+
+def roles(loop: AgentLoop) -> list[str]:
+    return [message.role for message in loop.messages]
+
+
+@pytest.mark.parametrize("stop", ["max_tokens", "stop_sequence", "pause_turn", "context_overflow"])
+def test_the_models_own_reasons_end_the_loop(bench: LoopBench, stop: StopReason) -> None:
+    bench.model.say("So far", stop=stop)
+    loop = bench.loop()
+    run(loop)
+    assert (loop.stop_reason, loop.text) == (stop, "So far")
+
+
+def test_an_answer_without_content_is_no_message(bench: LoopBench) -> None:
+    bench.model.say(stop="end_turn")
+    loop = bench.loop()
+    assert run(loop) == []
+    assert (loop.messages, loop.stop_reason) == ([], "end_turn")
+
+
+@pytest.mark.parametrize("stop", ["max_tokens", "refusal"])
+def test_calls_of_an_answer_that_was_cut_off_are_answered_but_never_made(bench: LoopBench, stop: StopReason) -> None:
+    made: list[str] = []
+    bench.tools = ToolRegistry([tool("pay", lambda: noted(made))])
+    bench.model.say("I will.", calls("pay"), stop=stop)
+    loop = bench.loop()
+    assert run(loop)[:3] == ["I will.", "pay?", "pay!"]
+    assert (made, loop.stop_reason, loop.iterations) == ([], stop, 1)
+    assert loop.spend.tool_calls == {}
+    assert roles(loop)[:2] == ["assistant", "tool"]
+
+
+@pytest.mark.parametrize("said", [(), ("I cannot",)])
+def test_a_refusal_is_answered_kindly(bench: LoopBench, said: tuple[str, ...]) -> None:
+    bench.model.say(*said, stop="refusal")
+    loop = bench.loop()
+    shown = run(loop)
+    assert loop.stop_reason == "refusal"
+    assert shown[-1] == REFUSAL
+    assert loop.text == "\n\n".join([*said, REFUSAL])
+
+
+def test_a_refusal_after_a_step_is_answered_kindly_too(bench: LoopBench) -> None:
+    bench.model.say("First.", calls("calculator", expression="1"))
+    bench.model.say(stop="refusal")
+    loop = bench.loop()
+    assert run(loop)[-2:] == ["\n\n", REFUSAL]
+    assert roles(loop) == ["assistant", "tool", "assistant"]
+
+
+def test_done_ends_the_task_after_its_whole_step(bench: LoopBench) -> None:
+    bench.tools = bench.tools.add(DONE)
+    bench.model.say("There.", calls("done", "a", summary="all"), calls("calculator", "b", expression="1+1"))
+    loop = bench.loop(require_done_tool=True)
+    shown = run(loop)
+    assert sorted(shown[1:]) == sorted(["done?", "calculator?", "done=The task is closed.", "calculator=2"])
+    assert (loop.stop_reason, loop.iterations) == ("done", 1)
+
+
+def test_an_agent_that_must_say_done_is_reminded(bench: LoopBench) -> None:
+    bench.tools = bench.tools.add(DONE)
+    bench.model.say("I think that is all.")
+    bench.model.say("Indeed.", calls("done"))
+    loop = bench.loop(require_done_tool=True)
+    assert run(loop) == ["I think that is all.", "\n\n", "Indeed.", "done?", "done=The task is closed."]
+    assert loop.messages[1].role == "tool"
+    assert loop.messages[1].text == REMINDER
+    assert bench.model.requests[1].messages[-1].content == (Text(REMINDER),)
+
+
+def test_an_agent_that_never_says_done_is_stopped(bench: LoopBench) -> None:
+    bench.tools = bench.tools.add(DONE)
+    loop = bench.loop(require_done_tool=True, max_iterations=3)
+    run(loop)
+    assert (loop.stop_reason, loop.iterations) == ("max_iterations", 3)
+    assert loop.text == "Hello.\n\nHello.\n\nHello."
+
+
+def test_done_means_nothing_where_it_is_not_offered(bench: LoopBench) -> None:
+    bench.model.say(calls("done"))
+    loop = bench.loop()
+    assert run(loop) == ["done?", "done!", "Hello."]
+    assert loop.stop_reason == "end_turn"
+
+
+def test_text_of_silent_steps_is_parted_once(bench: LoopBench) -> None:
+    bench.model.say("A", calls("calculator", expression="1"))
+    bench.model.say(calls("calculator", expression="2"))
+    bench.model.say("B")
+    loop = bench.loop()
+    run(loop)
+    assert loop.text == "A\n\nB"
+
+
+def test_a_loop_without_a_first_word_does_not_begin_with_a_gap(bench: LoopBench) -> None:
+    bench.model.say(calls("calculator", expression="1"))
+    bench.model.say("B")
+    loop = bench.loop()
+    assert run(loop)[-1] == "B"
+    assert loop.text == "B"
+
+
+def test_a_step_that_breaks_off_still_answers_its_calls(bench: LoopBench) -> None:
+    """Whoever reads the events may go away at any of them."""
+    bench.model.say("See:", calls("calculator", "a", expression="1"), calls("calculator", "b", expression="2"))
+    loop = bench.loop()
+    pieces = loop.run()
+    assert [show(next(pieces)) for _ in range(2)] == ["See:", "calculator?"]
+    pieces.close()
+    assert roles(loop) == ["assistant", "tool"]
+    results = loop.messages[1].content
+    assert all(isinstance(block, ToolResult) and block.is_error for block in results)
+    assert len(results) == 2
+
+
+def test_messages_can_be_shown_to_a_model_again(bench: LoopBench) -> None:
+    bench.model.say("A", calls("calculator", "a", expression="1"), calls("nothing", "b"))
+    loop = bench.loop()
+    run(loop)
+    messages = as_model_messages(loop.messages, before=loop.given.history)
+    assert [message.role for message in messages] == ["user", "assistant", "user", "assistant"]
+    assert [type(block) for block in messages[1].content] == [Text, ToolUse, ToolUse]
+
+
+def test_each_call_is_priced_by_itself() -> None:
+    """Beyond 100 000 tokens of prompt all of a call costs five times as much; their sum is no such call."""
+    bench = LoopBench(ScriptedModel())
+    bench.model.say("A", calls("calculator", expression="1"), used=Usage(60_000, 10))
+    bench.model.say("B", used=Usage(60_000, 10))
+    loop = bench.loop()
+    run(loop)
+    assert loop.spend.cost_nanos == 2 * (60_000 * 100 + 10 * 500)
