@@ -1,0 +1,210 @@
+"""The applications of chat, sessions and agents over one house, with the model server behind the real SDK.
+
+Chat is served on loopback as `run.sh` serves it, because only there an answer comes piece by piece; its callers'
+context comes in the header that the Lambda Web Adapter writes.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx2
+import uvicorn
+from atrium.bootstrap import Runtime
+from atrium.http import logs
+from atrium.llm.model import Usage
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+import functions.admin.app
+import functions.chat.app
+import functions.sessions.app
+from infra.local.model_server import ModelServer
+from infra.local.model_server.hosting import bind, url_of
+from tests.builders.gateway import OTHER_TENANT_ID, Fields, call_as, request_context, tenant_fields
+from tests.builders.house import OTHER_OWNER, House
+from tests.builders.runtimes import TurnedClock, build_runtime
+
+SCOPES = "chat sessions:read sessions:write"
+OWN = tenant_fields(scopes=SCOPES)
+ADMIN = tenant_fields(principal_id="key_01k6r5m2x8f3v9q4w7t1y0z5ae", scopes="admin")
+OTHER_PRINCIPAL = tenant_fields(principal_type="user", principal_id=OTHER_OWNER, role="user", scopes=SCOPES)
+OTHER_TENANT = tenant_fields(tenant_id=OTHER_TENANT_ID, scopes=SCOPES)
+STRANGERS = {"another owner": OTHER_PRINCIPAL, "another tenant": OTHER_TENANT}
+
+
+class TickingClock(TurnedClock):
+    """A clock that goes on by itself, and may be turned besides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since = time.monotonic()
+
+    def __call__(self) -> datetime:
+        return self.now + timedelta(seconds=time.monotonic() - self._since)
+
+
+@dataclass
+class Holder:
+    """Which runtime the served application has: each test puts its own."""
+
+    runtime: Runtime | None = None
+
+    def __call__(self) -> Runtime:
+        assert self.runtime is not None
+        return self.runtime
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """Serve an application in a thread; yields its address."""
+    config = uvicorn.Config(
+        app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
+        timeout_graceful_shutdown=1,
+    )  # fmt: skip
+    server, listener = uvicorn.Server(config), bind(0)
+    thread = threading.Thread(target=server.run, args=([listener],), name="chat-server")
+    thread.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not server.started:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        yield url_of(listener)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One server-sent event as its bytes said it, and when it came, in seconds since the call."""
+
+    id: int
+    event: str
+    data: dict[str, Any]
+    seconds: float
+
+
+@dataclass
+class Stage:
+    """The functions, and what stands behind them."""
+
+    house: House
+    server: ModelServer
+    url: str
+    holder: Holder
+    clients: list[httpx2.Client] = field(default_factory=list)
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.holder()
+
+    def chat_as(self, fields: Fields | None = OWN, *, stage: str = "", remaining_seconds: float = 900) -> httpx2.Client:
+        """Return a client of the chat function whose calls the authorizer let in with these fields."""
+
+        def add_context(request: httpx2.Request) -> None:
+            context = request_context(request.url.path, fields, stage=stage)
+            deadline = int((self.runtime.clock().timestamp() + remaining_seconds) * 1000)
+            request.headers["x-amzn-request-context"] = json.dumps(context)
+            request.headers["x-amzn-lambda-context"] = json.dumps({"deadline": deadline})
+
+        client = httpx2.Client(base_url=self.url, event_hooks={"request": [add_context]}, timeout=20)
+        self.clients.append(client)
+        return client
+
+    def sent_bodies(self) -> list[dict[str, Any]]:
+        """Return what the model server was asked, oldest first."""
+        return [record.body for record in self.server.requests() if isinstance(record.body, dict)]
+
+    def reported_usage(self) -> list[Usage]:
+        """Return what the model server said each of its answers used."""
+        told = [record.usage for record in self.server.requests() if record.usage]
+        return [
+            Usage(each.input_tokens, each.output_tokens, each.cache_read_input_tokens, each.cache_creation_input_tokens)
+            for each in told
+        ]
+
+    def sessions_as(self, fields: Fields | None = OWN, *, stage: str = "") -> TestClient:
+        return call_as(functions.sessions.app.build(self.holder), fields, stage=stage)
+
+    def admin_as(self, fields: Fields | None = ADMIN, *, stage: str = "") -> TestClient:
+        return call_as(functions.admin.app.build(self.holder), fields, stage=stage)
+
+
+@contextmanager
+def open_stage(house: House, server: ModelServer, url: str, holder: Holder) -> Iterator[Stage]:
+    """Yield a stage over a house; no turn and no connection is left behind."""
+    house.clock = TickingClock()
+    environment = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "a-key-of-tests"}
+    runtime = build_runtime(environment, table=house.physical, clock=house.clock)()
+    runtime.__dict__["bucket"] = house.bucket
+    holder.runtime = runtime
+    server.reset()
+    stage = Stage(house, server, url, holder)
+    level = logs.logger().log_level
+    logs.logger().setLevel("CRITICAL")  # its lines come from other threads, so no test would capture them
+    try:
+        yield stage
+    finally:
+        logs.logger().setLevel(level)
+        for client in stage.clients:
+            client.close()
+        wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "turn"])
+
+
+def wait_until(holds: Any, seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to be in time"
+        time.sleep(0.01)
+
+
+def read_events(response: httpx2.Response) -> Iterator[Sent | None]:
+    """Yield the events of a stream as they come, None for a comment; its format is held to the letter."""
+    began = time.monotonic()
+    buffer = ""
+    for text in response.iter_text():
+        buffer += text
+        while "\n\n" in buffer:
+            block, buffer = buffer.split("\n\n", 1)
+            yield _read_block(block, time.monotonic() - began)
+    assert buffer == "", "the stream ends with a whole event"
+
+
+def _read_block(block: str, seconds: float) -> Sent | None:
+    if block.startswith(":"):
+        return None
+    number, event, data = block.split("\n")
+    assert number.startswith("id: ")
+    assert event.startswith("event: ")
+    assert data.startswith("data: ")
+    return Sent(int(number[4:]), event[7:], json.loads(data[6:]), seconds)
+
+
+def stream(client: httpx2.Client, message: str, headers: Mapping[str, str] | None = None, **body: Any) -> list[Sent]:
+    """Send a message and read its whole stream."""
+    with client.stream("POST", "/v1/chat/stream", json={"message": message, **body}, headers=headers) as response:
+        assert response.status_code == 200, response.read()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        return [event for event in read_events(response) if event]
+
+
+def say(client: httpx2.Client, message: str, headers: Mapping[str, str] | None = None, **body: Any) -> httpx2.Response:
+    return client.post("/v1/chat", json={"message": message, **body}, headers=headers)
+
+
+def assert_problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
+    """Hold a refusal to the contract, and return its body."""
+    body: dict[str, Any] = response.json()
+    assert (response.status_code, body["code"], body["status"]) == (status, code, status), response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert body["type"].endswith(f"/docs/errors/{code}")
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert {"title", "detail", "retryable"} <= set(body)
+    return body

@@ -1,0 +1,140 @@
+"""`POST /v1/chat` answers."""
+
+import httpx2
+import pytest
+from atrium.llm.catalogue import format_cost, price
+
+from tests.builders.stage import ADMIN, OWN, Stage, say, wait_until
+
+pytestmark = pytest.mark.loopback
+
+
+def test_an_answer(stage: Stage) -> None:
+    response = say(stage.chat_as(), "Hello there. [[echo]]")
+    assert response.status_code == 200, response.text
+    body = response.json()
+    assert set(body) == {
+        "session_id", "run_id", "message_id", "response", "stop_reason", "iterations", "degraded", "usage",
+    }  # fmt: skip
+    assert (body["response"], body["stop_reason"], body["iterations"], body["degraded"]) == (
+        "Hello there.", "end_turn", 1, False,
+    )  # fmt: skip
+    assert body["message_id"].startswith("msg_")
+    assert response.headers["x-request-id"]
+    assert response.headers["cache-control"] == "no-store"
+
+
+def test_a_second_message_is_shown_the_first(stage: Stage) -> None:
+    client = stage.chat_as()
+    first = say(client, "My name is Ada. [[echo]]").json()
+    second = say(client, "What did I say first?", session_id=first["session_id"]).json()
+    assert "My name is Ada." in second["response"]
+    assert second["session_id"] == first["session_id"]
+    assert second["run_id"] != first["run_id"]
+    roles = [message["role"] for message in stage.sent_bodies()[-1]["messages"]]
+    assert roles == ["user", "assistant", "user"]
+
+
+def test_usage_is_what_the_model_server_reported_at_the_catalogues_price(stage: Stage) -> None:
+    body = say(stage.chat_as(), "What is 12*7?").json()
+    assert "84" in body["response"]
+    assert (body["usage"]["tool_calls"], body["iterations"]) == (1, 2)
+    first, second = stage.reported_usage()
+    entry = stage.house.entry_of(body["run_id"])
+    assert entry.tokens == first + second
+    now = stage.runtime.clock()
+    assert entry.cost_nanos == price(entry.model, first, now) + price(entry.model, second, now) > 0
+    assert body["usage"] == {
+        "input_tokens": entry.tokens.input_tokens,
+        "output_tokens": entry.tokens.output_tokens,
+        "cache_read_tokens": entry.tokens.cache_read_tokens,
+        "cache_write_tokens": entry.tokens.cache_write_tokens,
+        "tool_calls": 1,
+        "cost_usd": format_cost(entry.cost_nanos),
+    }
+
+
+def test_the_record_can_be_read(stage: Stage) -> None:
+    client = stage.chat_as()
+    body = say(client, "Hi", end_user="ann", metadata={"ticket": 7}).json()
+    run = client.get(f"/v1/runs/{body['run_id']}").json()
+    assert (run["id"], run["status"], run["session_id"], run["stop_reason"]) == (
+        body["run_id"], "succeeded", body["session_id"], "end_turn",
+    )  # fmt: skip
+    assert (run["usage"], run["end_user"], run["metadata"], run["error"]) == (body["usage"], "ann", {"ticket": 7}, None)
+    assert run["started_at"] == run["created_at"] < run["ended_at"] == run["updated_at"]
+    listed = client.get("/v1/runs", params={"session_id": body["session_id"], "status": "succeeded"}).json()
+    assert listed == {"data": [run], "next_cursor": None}
+    assert client.get("/v1/runs", params={"status": "failed"}).json()["data"] == []
+    messages = stage.sessions_as().get(f"/v1/sessions/{body['session_id']}/messages").json()["data"]
+    assert [(message["role"], message["run_id"]) for message in messages] == [
+        ("user", run["id"]), ("assistant", run["id"]),
+    ]  # fmt: skip
+    assert messages[1]["id"] == body["message_id"]
+    assert messages[1]["content"] == [{"type": "text", "text": body["response"]}]
+
+
+def test_runs_are_listed_in_pages_newest_first(stage: Stage) -> None:
+    client = stage.chat_as()
+    runs = [say(client, f"Number {number}").json()["run_id"] for number in range(3)]
+    first = client.get("/v1/runs", params={"limit": 2}).json()
+    rest = client.get("/v1/runs", params={"limit": 2, "cursor": first["next_cursor"]}).json()
+    assert [run["id"] for run in [*first["data"], *rest["data"]]] == runs[::-1]
+    assert rest["next_cursor"] is None
+
+
+def test_thinking_is_kept_in_the_session(stage: Stage) -> None:
+    body = say(stage.chat_as(), "Hm? [[thinking=let me see]] [[echo]]").json()
+    messages = stage.sessions_as().get(f"/v1/sessions/{body['session_id']}/messages").json()["data"]
+    assert messages[1]["content"][0]["type"] == "thinking"
+    assert messages[1]["content"][0]["text"] == "let me see"
+    assert say(stage.chat_as(), "And now?", session_id=body["session_id"]).status_code == 200
+
+
+def test_limits_of_one_run(stage: Stage) -> None:
+    body = say(stage.chat_as(), "Go on. [[tools_forever]]", limits={"max_iterations": 2}).json()
+    assert (body["stop_reason"], body["iterations"]) == ("max_iterations", 2)
+    cheap = say(stage.chat_as(), "Go on and on. [[tools_forever]]", limits={"max_cost_usd": "0.000001"}).json()
+    assert (cheap["stop_reason"], cheap["iterations"]) == ("max_cost", 1)
+    short = say(stage.chat_as(), "Tell me more. [[tokens=200]]", limits={"max_tokens": 50}).json()
+    assert short["stop_reason"] == "max_tokens"
+
+
+def test_a_refusal_of_the_model_is_a_kind_answer(stage: Stage) -> None:
+    body = say(stage.chat_as(), "Something awful [[refusal]]").json()
+    assert body["stop_reason"] == "refusal"
+    assert body["response"].startswith("I cannot help with that.")
+
+
+def test_a_chosen_model_and_agent(stage: Stage) -> None:
+    fields = {"name": "poet", "model": "claude-sonnet-5-5", "system_prompt": "Rhyme."}
+    agent = stage.admin_as().post("/v1/agents", json=fields).json()
+    client = stage.chat_as()
+    body = say(client, "Hi", agent_id=agent["id"], model="claude-opus-5-5", provider="anthropic").json()
+    sent = stage.sent_bodies()[-1]
+    assert sent["model"] == "claude-opus-5-5"
+    assert sent["system"][0]["text"] == "Rhyme."
+    assert client.get(f"/v1/runs/{body['run_id']}").json()["agent_id"] == agent["id"]
+
+
+def test_the_own_tenant_may_be_named(stage: Stage) -> None:
+    assert say(stage.chat_as(), "Hi", tenant_id=OWN["tenant_id"]).status_code == 200
+
+
+def test_an_admin_sees_and_continues_anothers_session(stage: Stage) -> None:
+    body = say(stage.chat_as(), "Hi").json()
+    admin = stage.chat_as(ADMIN)
+    assert admin.get(f"/v1/runs/{body['run_id']}").status_code == 200
+    assert say(admin, "And this", session_id=body["session_id"]).status_code == 200
+    assert len(admin.get("/v1/runs").json()["data"]) == 2
+    assert len(stage.chat_as().get("/v1/runs").json()["data"]) == 1, "a run belongs to who made it"
+
+
+def test_a_client_that_leaves_does_not_end_its_turn(stage: Stage) -> None:
+    hasty = stage.chat_as()
+    hasty.timeout = httpx2.Timeout(0.3)
+    with pytest.raises(httpx2.ReadTimeout):
+        say(hasty, "Slowly. [[delay=1]] [[echo]]")
+    client = stage.chat_as()
+    wait_until(lambda: client.get("/v1/runs").json()["data"][0]["status"] == "succeeded")
+    assert [record.outcome for record in stage.server.requests()] == ["completed"]

@@ -1,0 +1,89 @@
+"""Two turns at once in one session: one of them is 409, or waits, or interrupts; the history stays valid."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from tests.builders.stage import Sent, Stage, assert_problem, read_events, say, stream, wait_until
+
+pytestmark = pytest.mark.loopback
+
+
+@pytest.fixture
+def session_id(stage: Stage) -> str:
+    return str(say(stage.chat_as(), "First. [[echo]]").json()["session_id"])
+
+
+class Running:
+    """A turn in a thread of its own; its `start` has come."""
+
+    def __init__(self, stage: Stage, session_id: str, message: str) -> None:
+        self.events: list[Sent] = []
+        self._stage, self._body = stage, {"message": message, "session_id": session_id}
+        self._thread = threading.Thread(target=self._read, name="client")
+        self._thread.start()
+        wait_until(lambda: self.events)
+
+    def _read(self) -> None:
+        with self._stage.chat_as().stream("POST", "/v1/chat/stream", json=self._body) as response:
+            for event in read_events(response):
+                if event:
+                    self.events.append(event)
+
+    def finish(self) -> list[Sent]:
+        self._thread.join()
+        return self.events
+
+
+def texts(stage: Stage, session_id: str) -> list[str]:
+    messages = stage.sessions_as().get(f"/v1/sessions/{session_id}/messages").json()["data"]
+    return ["".join(block["text"] for block in message["content"]) for message in messages]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
+def test_the_second_is_refused(stage: Stage, session_id: str, path: str) -> None:
+    running = Running(stage, session_id, "Second. [[slow=0.2]] [[pieces=3]] [[echo]]")
+    response = stage.chat_as().post(path, json={"message": "Third", "session_id": session_id})
+    problem = assert_problem(response, 409, "SESSION_BUSY")
+    assert (problem["retryable"], response.headers["retry-after"]) == (True, "1")
+    assert running.finish()[-1].event == "final"
+    assert say(stage.chat_as(), "Fourth. [[echo]]", session_id=session_id).status_code == 200
+    assert [text.strip() for text in texts(stage, session_id)][::2] == [
+        "First. [[echo]]", "Second. [[slow=0.2]] [[pieces=3]] [[echo]]", "Fourth. [[echo]]",
+    ]  # fmt: skip
+    assert len(texts(stage, session_id)) == 6
+
+
+def test_many_at_once_and_one_answers(stage: Stage, session_id: str) -> None:
+    responses: list[Any] = []
+
+    def send(number: int) -> None:
+        responses.append(say(stage.chat_as(), f"Number {number} [[delay=0.5]]", session_id=session_id))
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(response.status_code for response in responses) == [200, 409, 409, 409, 409]
+    assert len(texts(stage, session_id)) == 4
+    assert say(stage.chat_as(), "What did I say first?", session_id=session_id).status_code == 200
+
+
+def test_the_second_waits_in_the_queue(stage: Stage, session_id: str) -> None:
+    running = Running(stage, session_id, "Second. [[slow=0.2]] [[pieces=3]] [[echo]]")
+    response = say(stage.chat_as(), "Third. [[echo]]", session_id=session_id, on_busy="queue")
+    assert response.status_code == 200
+    assert running.finish()[-1].event == "final"
+    assert [text.strip() for text in texts(stage, session_id)][3:] == ["Second.", "Third. [[echo]]", "Third."]
+
+
+def test_the_second_interrupts_the_first(stage: Stage, session_id: str) -> None:
+    running = Running(stage, session_id, "[[slow=0.2]] [[pieces=200]] [[tokens=400]]")
+    events = stream(stage.chat_as(), "Third. [[echo]]", session_id=session_id, on_busy="interrupt")
+    assert events[-1].data["content"] == "Third."
+    assert running.finish()[-1].data["stop_reason"] == "cancelled"
+    stage.server.wait_until_idle()
+    assert "client_closed" in [record.outcome for record in stage.server.requests()]
+    assert texts(stage, session_id)[-2:] == ["Third. [[echo]]", "Third."]

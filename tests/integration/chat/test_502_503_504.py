@@ -1,0 +1,69 @@
+"""A model that fails, a table that is gone, a model that is too slow: the status, and the session goes on."""
+
+import pytest
+
+from tests.builders.stage import Stage, assert_problem, say, stream
+from tests.builders.wires import Outage
+
+pytestmark = pytest.mark.loopback
+
+
+@pytest.mark.parametrize("directive", ["[[status=400]]", "[[status=401]]", "[[overload_midstream]]", "[[disconnect]]"])
+def test_502_when_the_model_fails(stage: Stage, directive: str) -> None:
+    client = stage.chat_as()
+    problem = assert_problem(say(client, f"{directive} a b c d e f g h i j k l [[echo]]"), 502, "MODEL_FAILED")
+    assert problem["retryable"] is True
+    assert "provider" not in problem["detail"].replace("The model provider failed", "")
+    (run,) = client.get("/v1/runs").json()["data"]
+    assert (run["status"], run["error"]["code"], run["stop_reason"]) == ("failed", "MODEL_FAILED", None)
+    assert stage.house.entry_of(run["id"]).status == "failed"
+    assert say(client, "Again. [[echo]]", session_id=run["session_id"]).json()["response"] == "Again."
+
+
+def test_a_failure_that_passes_is_not_seen(stage: Stage) -> None:
+    body = say(stage.chat_as(), "Hi. [[status=529]] [[times=1]] [[retry_after=0]] [[echo]]").json()
+    assert body["response"] == "Hi."
+    assert [record.status for record in stage.server.requests()] == [529, 200]
+
+
+def test_504_when_nothing_came_in_time(stage: Stage) -> None:
+    client = stage.chat_as()
+    problem = assert_problem(say(client, "[[hang]]", limits={"max_seconds": 1}), 504, "MODEL_TIMEOUT")
+    assert problem["retryable"] is True
+    stage.server.wait_until_idle()
+    assert stage.server.requests()[0].outcome == "client_closed"
+    (run,) = client.get("/v1/runs").json()["data"]
+    assert (run["status"], run["error"]["code"]) == ("failed", "MODEL_TIMEOUT")
+
+
+def test_what_came_in_time_is_an_answer(stage: Stage) -> None:
+    message = "[[slow=0.2]] [[pieces=100]] [[tokens=200]]"
+    events = stream(stage.chat_as(), message, limits={"max_seconds": 1})
+    assert (events[-1].event, events[-1].data["stop_reason"]) == ("final", "max_seconds")
+    assert events[-1].data["content"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
+def test_503_when_the_table_is_gone(stage: Stage, path: str) -> None:
+    with stage.house.intercepted(Outage(lambda _number, _: True)):
+        response = stage.chat_as().post(path, json={"message": "Hi"})
+    problem = assert_problem(response, 503, "UNAVAILABLE")
+    assert (problem["retryable"], response.headers["retry-after"]) == (True, "1")
+    assert stage.server.requests() == []
+    assert say(stage.chat_as(), "Hi").status_code == 200
+
+
+def test_503_when_the_answer_cannot_be_recorded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer was streamed, but it is not in the session: the client is told, and the sweeper closes the run."""
+    monkeypatch.setattr("atrium.agent.turn.COMMIT_PAUSES_SECONDS", (0.0,))
+    client = stage.chat_as()
+    client.get("/v1/runs")
+    opening = 4
+    with stage.house.intercepted(Outage(lambda number, _: number >= opening)):
+        events = stream(client, "Hi. [[echo]]")
+    assert (events[-1].event, events[-1].data["code"], events[-1].data["status"]) == ("error", "UNAVAILABLE", 503)
+    stage.house.clock.turn(60)
+    assert stage.house.sweep().closed == 1
+    run = client.get(f"/v1/runs/{events[0].data['run_id']}").json()
+    assert (run["status"], run["error"]["code"]) == ("failed", "RUN_INTERRUPTED")
+    assert say(client, "Again. [[echo]]", session_id=run["session_id"]).json()["response"] == "Again."

@@ -1,0 +1,112 @@
+"""`GET /v1/runs/{run_id}/events`: from any number on, as a stream or as a long poll, while the run goes on or after."""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from tests.builders.stage import Sent, Stage, read_events, say, stream
+
+pytestmark = pytest.mark.loopback
+
+JSON = {"accept": "application/json"}
+
+
+def follow(stage: Stage, run_id: str, *, headers: dict[str, str] | None = None, **query: int) -> list[Sent]:
+    path = f"/v1/runs/{run_id}/events"
+    with stage.chat_as().stream("GET", path, headers=headers, params=query) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        return [event for event in read_events(response) if event]
+
+
+def poll(stage: Stage, run_id: str, **query: int) -> dict[str, Any]:
+    response = stage.chat_as().get(f"/v1/runs/{run_id}/events", headers=JSON, params=query)
+    assert response.headers["content-type"] == "application/json"
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def plain(events: list[Sent]) -> list[tuple[int, str, dict[str, Any]]]:
+    return [(event.id, event.event, event.data) for event in events]
+
+
+def test_an_ended_run_is_replayed_as_it_was_streamed(stage: Stage) -> None:
+    live = stream(stage.chat_as(), "What is 6*7? ")
+    run_id = live[0].data["run_id"]
+    assert plain(follow(stage, run_id)) == plain(live)
+    for after in (1, len(live) - 1, len(live), 99):
+        expected = plain(live)[after:]
+        assert plain(follow(stage, run_id, headers={"last-event-id": str(after)})) == expected
+        assert plain(follow(stage, run_id, after=after)) == expected
+        body = poll(stage, run_id, after=after)
+        assert [(each["id"], each["event"], each["data"]) for each in body["data"]] == expected
+        assert body["ended"] is True
+
+
+def test_the_header_goes_before_the_query(stage: Stage) -> None:
+    run_id = say(stage.chat_as(), "Hi").json()["run_id"]
+    assert follow(stage, run_id, headers={"last-event-id": "2"}, after=0)[0].id == 3
+
+
+def test_a_failed_run_ends_with_the_problem_of_this_call(stage: Stage) -> None:
+    live = stream(stage.chat_as(), "[[status=400]]")
+    run_id = live[0].data["run_id"]
+    replayed = follow(stage, run_id)
+    assert replayed[-1].data["code"] == "MODEL_FAILED"
+    assert replayed[-1].data["request_id"] == live[-1].data["request_id"], "the gateway of these tests gives one id"
+    assert poll(stage, run_id)["data"][-1]["data"]["status"] == 502
+
+
+@pytest.fixture
+def slow(stage: Stage) -> tuple[str, threading.Thread]:
+    """A run that takes about three seconds, in which a batch of its events is stored."""
+    message = "[[slow=0.35]] [[pieces=9]] a b c d e f g h i j k l m n o p q r [[echo]]"
+    started: list[str] = []
+
+    def send() -> None:
+        with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
+            for event in read_events(response):
+                if event and event.event == "start":
+                    started.append(event.data["run_id"])
+
+    thread = threading.Thread(target=send, name="client")
+    thread.start()
+    while not started:
+        time.sleep(0.01)
+    return started[0], thread
+
+
+def test_following_and_polling_a_run_that_goes_on(stage: Stage, slow: tuple[str, threading.Thread]) -> None:
+    run_id, client = slow
+    first = poll(stage, run_id)
+    assert ([each["id"] for each in first["data"]], first["ended"]) == ([1], False)
+    polled = list(first["data"])
+
+    def poll_on() -> None:
+        ended = False
+        while not ended:
+            body = poll(stage, run_id, after=polled[-1]["id"], wait=20)
+            assert body["data"]
+            polled.extend(body["data"])
+            ended = body["ended"]
+
+    poller = threading.Thread(target=poll_on, name="poller")
+    poller.start()
+    followed = follow(stage, run_id)
+    poller.join()
+    client.join()
+    assert [event.id for event in followed] == list(range(1, len(followed) + 1))
+    assert plain(followed) == [(each["id"], each["event"], each["data"]) for each in polled]
+    assert followed[-1].event == "final"
+    assert followed[2].seconds < followed[-1].seconds - 0.3, "a batch came before the end"
+
+
+def test_a_poll_without_news_ends_with_its_time(stage: Stage, slow: tuple[str, threading.Thread]) -> None:
+    run_id, client = slow
+    began = time.monotonic()
+    body = poll(stage, run_id, after=1, wait=1)
+    assert body == {"data": [], "ended": False}
+    assert 0.9 < time.monotonic() - began < 2.5
+    client.join()

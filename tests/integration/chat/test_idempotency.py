@@ -1,0 +1,147 @@
+"""`Idempotency-Key` on both routes of chat: the key is the run's, and the run answers again."""
+
+import threading
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.builders.stage import STRANGERS, Sent, Stage, assert_problem, read_events, say, stream, wait_until
+from tests.builders.wires import Outage, Send
+
+pytestmark = pytest.mark.loopback
+
+KEY = {"idempotency-key": "k-1"}
+
+
+def runs(stage: Stage) -> list[dict[str, Any]]:
+    data: list[dict[str, Any]] = stage.chat_as().get("/v1/runs").json()["data"]
+    return data
+
+
+def send_again(stage: Stage, message: str, path: str = "/v1/chat/stream") -> httpx2.Response:
+    return stage.chat_as().post(path, json={"message": message}, headers=KEY)
+
+
+def test_an_answer_is_given_again(stage: Stage) -> None:
+    client = stage.chat_as()
+    first, again = say(client, "Once. [[echo]]", KEY), say(client, "Once. [[echo]]", KEY)
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.json() == first.json()
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(runs(stage)) == len(stage.server.requests()) == 1
+
+
+def test_a_stream_replays_its_events(stage: Stage) -> None:
+    message = "What is 6*7?"
+    live = stream(stage.chat_as(), message, KEY)
+    again = send_again(stage, message)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers["content-type"].startswith("text/event-stream")
+    replayed = [event for event in read_events(again) if event]
+    assert [(each.id, each.event, each.data) for each in replayed] == [
+        (each.id, each.event, each.data) for each in live
+    ]
+    assert len(runs(stage)) == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
+def test_another_body_is_refused(stage: Stage, path: str) -> None:
+    assert send_again(stage, "One", path).status_code == 200
+    assert_problem(send_again(stage, "Two", path), 422, "IDEMPOTENCY_KEY_REUSED")
+    assert len(runs(stage)) == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
+def test_one_in_progress_is_refused(stage: Stage, path: str) -> None:
+    message = "[[slow=0.2]] [[pieces=5]] a b c d e f g h i j k [[echo]]"
+    events: list[Sent] = []
+
+    def send() -> None:
+        with stage.chat_as().stream("POST", path, json={"message": message}, headers=KEY) as response:
+            if path.endswith("stream"):
+                events.extend(event for event in read_events(response) if event)
+            else:
+                response.read()
+
+    thread = threading.Thread(target=send, name="client")
+    thread.start()
+    wait_until(stage.server.requests)
+    refused = send_again(stage, message, path)
+    problem = assert_problem(refused, 409, "IDEMPOTENCY_IN_PROGRESS")
+    assert problem["retryable"] is True
+    thread.join()
+    assert send_again(stage, message, path).headers["idempotency-replayed"] == "true"
+    assert len(runs(stage)) == 1
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_a_key_is_its_callers_own(stage: Stage, stranger: str) -> None:
+    first = say(stage.chat_as(), "Hi", KEY)
+    other = say(stage.chat_as(STRANGERS[stranger]), "Hi", KEY)
+    assert "idempotency-replayed" not in other.headers
+    assert other.json()["run_id"] != first.json()["run_id"]
+
+
+def test_a_key_is_its_routes_own(stage: Stage) -> None:
+    say(stage.chat_as(), "Hi", KEY)
+    assert "idempotency-replayed" not in send_again(stage, "Hi").headers
+
+
+def test_a_refusal_frees_the_key(stage: Stage) -> None:
+    body = {"session_id": "ses_01k6r5m2x8f3v9q4w7t1y0z5ab"}
+    for _ in range(2):
+        assert_problem(say(stage.chat_as(), "Hi", KEY, **body), 404, "NOT_FOUND")
+    assert "idempotency-replayed" not in say(stage.chat_as(), "Hi", KEY).headers
+
+
+@pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
+def test_a_run_that_failed_for_the_moment_may_be_made_again(stage: Stage, path: str) -> None:
+    """Its problem says that a retry may help, so the retry is a new run."""
+    message = "Hi. [[overload_midstream]] [[times=1]] [[echo]] a b c d e f g h i j k l m n"
+    first = send_again(stage, message, path)
+    assert first.status_code == (502 if path == "/v1/chat" else 200)
+    again = send_again(stage, message, path)
+    assert again.status_code == 200
+    assert "idempotency-replayed" not in again.headers
+    assert [run["status"] for run in runs(stage)] == ["succeeded", "failed"]
+    assert send_again(stage, message, path).headers["idempotency-replayed"] == "true"
+
+
+def test_a_run_whose_session_was_deleted_is_a_conflict(stage: Stage) -> None:
+    first = say(stage.chat_as(), "Hi", KEY).json()
+    stage.sessions_as().delete(f"/v1/sessions/{first['session_id']}")
+    assert_problem(say(stage.chat_as(), "Hi", KEY), 409, "CONFLICT")
+    assert_problem(send_again(stage, "Hi", "/v1/chat"), 409, "CONFLICT")
+
+
+def test_a_key_that_cannot_be_settled_does_not_take_the_answer_away(stage: Stage) -> None:
+    """The table refuses the write that ties key and run; the mark then ends by itself."""
+
+    def fail(operation: str, arguments: dict[str, Any], send: Send) -> Any:
+        if operation == "UpdateItem" and "IDEMPOTENCY" in str(arguments["Key"]):
+            return Outage(lambda _number, _: True)(operation, arguments, send)
+        return send()
+
+    with stage.house.intercepted(fail):
+        response = say(stage.chat_as(remaining_seconds=30), "Hi. [[echo]]", KEY)
+    assert (response.status_code, response.json()["response"]) == (200, "Hi.")
+    assert_problem(say(stage.chat_as(), "Hi. [[echo]]", KEY), 409, "IDEMPOTENCY_IN_PROGRESS")
+    stage.house.clock.turn(31)
+    assert say(stage.chat_as(), "Hi. [[echo]]", KEY).status_code == 200
+    assert len(runs(stage)) == 2
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256])
+def test_the_length_of_a_key(stage: Stage, key: str) -> None:
+    assert_problem(say(stage.chat_as(), "Hi", {"idempotency-key": key}), 422, "VALIDATION_FAILED")
+    assert stage.server.requests() == []
+
+
+def test_cancelling_with_a_key(stage: Stage) -> None:
+    client = stage.chat_as()
+    path = f"/v1/runs/{say(client, 'Hi').json()['run_id']}/cancel"
+    first, again = client.post(path, headers=KEY), client.post(path, headers=KEY)
+    assert again.json() == first.json()
+    assert again.headers["idempotency-replayed"] == "true"

@@ -1,0 +1,156 @@
+"""`POST /v1/chat/stream`: the bytes, their order, and when they come."""
+
+import json
+from itertools import pairwise
+
+import pytest
+
+from tests.builders.stage import Sent, Stage, assert_problem, read_events, stream, wait_until
+
+pytestmark = pytest.mark.loopback
+
+
+def types(events: list[Sent]) -> list[str]:
+    return [event.event for event in events]
+
+
+def texts(events: list[Sent]) -> list[str]:
+    return [event.data["content"] for event in events if event.event == "text"]
+
+
+def test_ids_are_1_2_3_and_final_is_last(stage: Stage) -> None:
+    events = stream(stage.chat_as(), "One two three four. [[echo]] [[pieces=4]]")
+    assert [event.id for event in events] == list(range(1, len(events) + 1))
+    assert types(events) == ["start", "text", "text", "text", "text", "usage", "final"]
+    assert set(events[0].data) == {"session_id", "run_id", "model"}
+    assert set(events[-2].data) == {
+        "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "tool_calls", "cost_usd",
+    }  # fmt: skip
+    assert events[-1].data["content"] == "".join(texts(events)) == "One two three four."
+    assert set(events[-1].data) == {"message_id", "content", "stop_reason", "degraded"}
+
+
+def test_bytes_and_headers(stage: Stage) -> None:
+    with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": "Grüße\n[[echo]]"}) as response:
+        raw = response.read()
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert response.headers["cache-control"] == "no-store"
+    assert "content-encoding" not in response.headers
+    blocks = raw.decode().split("\n\n")
+    assert blocks[-1] == ""
+    for number, block in enumerate(blocks[:-1], start=1):
+        lines = block.split("\n")
+        assert lines[0] == f"id: {number}"
+        assert [line.partition(": ")[0] for line in lines] == ["id", "event", "data"]
+        json.loads(lines[2].removeprefix("data: "))
+
+
+def test_start_comes_before_the_model_answered(stage: Stage) -> None:
+    with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": "Hi [[delay=0.6]]"}) as response:
+        events = read_events(response)
+        start = next(events)
+        assert start is not None
+        assert start.event == "start"
+        assert all(record.first_byte_at is None for record in stage.server.requests())
+        rest = list(events)
+    assert rest[-1] is not None
+    assert rest[-1].seconds - start.seconds >= 0.5
+
+
+def test_pieces_come_as_the_model_sends_them(stage: Stage) -> None:
+    events = stream(stage.chat_as(), "[[slow=0.15]] [[pieces=5]] a b c d e f g h i j k l [[echo]]")
+    seconds = [event.seconds for event in events if event.event == "text"]
+    assert len(seconds) == 5
+    gaps = [later - earlier for earlier, later in pairwise(seconds)]
+    assert all(gap > 0.05 for gap in gaps), gaps
+
+
+def test_thinking_tools_and_their_results(stage: Stage) -> None:
+    message = '[[thinking=let me count]] [[preface=Counting.]] [[tool=calculator {"expression": "6*7"}]]'
+    events = stream(stage.chat_as(), message)
+    seen = types(events)
+    assert [kind for at, kind in enumerate(seen) if at == 0 or kind != seen[at - 1]] == [
+        "start", "thinking", "text", "tool_call", "tool_result", "thinking", "text", "usage", "final",
+    ]  # fmt: skip
+    call = next(event for event in events if event.event == "tool_call")
+    result = next(event for event in events if event.event == "tool_result")
+    assert (call.data["tool"], call.data["args"]) == ("calculator", {"expression": "6*7"})
+    assert result.data == {
+        "tool_call_id": call.data["tool_call_id"], "tool": "calculator", "result": "42", "is_error": False,
+    }  # fmt: skip
+    assert events[-1].data["content"] == "".join(texts(events))
+    assert events[-2].data["tool_calls"] == 1
+
+
+def test_parallel_tools_and_wrong_arguments(stage: Stage) -> None:
+    asked = ['calculator {"expression": "1+1"}', 'calculator {"expression": "x"}', 'current_time {"zone": 1}']
+    events = stream(stage.chat_as(), " ".join(f"[[tool={each}]]" for each in asked))
+    assert types(events)[:7] == ["start", *["tool_call"] * 3, *["tool_result"] * 3]
+    results = {event.data["tool_call_id"]: event.data["is_error"] for event in events if event.event == "tool_result"}
+    calls = [event.data["tool_call_id"] for event in events if event.event == "tool_call"]
+    assert [results[call] for call in calls] == [False, True, True]
+    assert events[-1].event == "final"
+
+
+@pytest.mark.parametrize("directive", ["overload_midstream", "disconnect"])
+def test_a_failure_in_the_middle_is_an_error_event(stage: Stage, directive: str) -> None:
+    events = stream(stage.chat_as(), f"[[{directive}=3]] [[pieces=6]] a b c d e f g h i j [[echo]]")
+    assert types(events) == ["start", "text", "text", "text", "error"]
+    problem = events[-1].data
+    assert (problem["code"], problem["status"], problem["retryable"]) == ("MODEL_FAILED", 502, True)
+    assert problem["type"] == "/docs/errors/MODEL_FAILED"
+    run = stage.chat_as().get(f"/v1/runs/{events[0].data['run_id']}").json()
+    assert (run["status"], run["error"]["code"]) == ("failed", "MODEL_FAILED")
+    assert run["usage"]["output_tokens"] > 0
+
+
+def test_a_stage_prefix_is_in_the_links(stage: Stage) -> None:
+    events = stream(stage.chat_as(stage="/dev"), "[[status=400]]")
+    assert events[-1].data["type"] == "/dev/docs/errors/MODEL_FAILED"
+
+
+def test_comments_fill_the_silence(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.chat.sse.KEEP_ALIVE_SECONDS", 0.1)
+    with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": "Hi [[delay=0.5]]"}) as response:
+        events = list(read_events(response))
+    assert events.count(None) >= 2
+    assert [event.id for event in events if event] == list(range(1, len(events) - events.count(None) + 1))
+
+
+def test_a_client_that_leaves_gets_the_rest_when_it_comes_back(stage: Stage) -> None:
+    message = "[[slow=0.1]] [[pieces=8]] a b c d e f g h i j k l m n o p [[echo]]"
+    with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
+        seen = []
+        for event in read_events(response):
+            assert event is not None
+            seen.append(event)
+            if event.id == 4:
+                break
+    client = stage.chat_as()
+    run_id = seen[0].data["run_id"]
+    wait_until(lambda: client.get(f"/v1/runs/{run_id}").json()["status"] == "succeeded")
+    with client.stream("GET", f"/v1/runs/{run_id}/events", headers={"last-event-id": "4"}) as response:
+        rest = [event for event in read_events(response) if event]
+    events = [*seen, *rest]
+    assert [event.id for event in events] == list(range(1, len(events) + 1))
+    assert events[-1].data["content"] == "".join(texts(events))
+    messages = stage.sessions_as().get(f"/v1/sessions/{seen[0].data['session_id']}/messages").json()["data"]
+    assert messages[-1]["content"][0]["text"] == events[-1].data["content"]
+    assert len(stage.house.items("LEDGER#")) == 1
+    assert [record.outcome for record in stage.server.requests()] == ["completed"]
+
+
+def test_a_session_that_is_deleted_in_the_middle_ends_the_stream(stage: Stage) -> None:
+    message = "[[slow=0.1]] [[pieces=5]] a b c d e f g h i j k l [[echo]]"
+    with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
+        events = []
+        for event in read_events(response):
+            assert event is not None
+            events.append(event)
+            if event.id == 2:
+                deleted = stage.sessions_as().delete(f"/v1/sessions/{events[0].data['session_id']}")
+                assert deleted.status_code == 204
+    assert (events[-1].event, events[-1].data["code"]) == ("error", "NOT_FOUND")
+    assert_problem(stage.chat_as().get(f"/v1/runs/{events[0].data['run_id']}"), 404, "NOT_FOUND")
+    assert stage.house.items("SESSION#") == []
+    assert len(stage.house.items("LEDGER#")) == 1

@@ -1,0 +1,44 @@
+"""The stage: the served chat application and the model server, started once; a house of its own for each test."""
+
+from collections.abc import Iterator
+
+import pytest
+from atrium.storage.table import PhysicalTable
+
+from functions.chat.app import build
+from infra.local.model_server import ModelServer, running
+from tests.builders.house import open_house
+from tests.builders.stage import Holder, Stage, open_stage, serving
+
+
+@pytest.fixture(scope="session")
+def holder() -> Holder:
+    return Holder()
+
+
+@pytest.fixture(scope="session")
+def scripted_server() -> Iterator[ModelServer]:
+    with running(hang_seconds=20) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chat_url(holder: Holder) -> Iterator[str]:
+    with serving(build(holder)) as url:
+        yield url
+
+
+@pytest.fixture
+def stage(
+    request: pytest.FixtureRequest,
+    physical_table: PhysicalTable,
+    scripted_server: ModelServer,
+    chat_url: str,
+    holder: Holder,
+) -> Iterator[Stage]:
+    on_moto = request.config.getoption("--dynamodb") == "moto"
+    with (
+        open_house(physical_table, on_moto=on_moto) as house,
+        open_stage(house, scripted_server, chat_url, holder) as on,
+    ):
+        yield on

@@ -1,0 +1,132 @@
+"""What the sessions function refuses: the status, the code, and nothing written."""
+
+import pytest
+
+from tests.builders.gateway import platform_fields, tenant_fields
+from tests.builders.stage import STRANGERS, Stage, assert_problem, say
+
+pytestmark = pytest.mark.loopback
+
+SESSION = "ses_01k6r5m2x8f3v9q4w7t1y0z5ab"
+AGENT = "agt_01k6r5m2x8f3v9q4w7t1y0z5ab"
+
+
+def routes(session_id: str) -> list[tuple[str, str, object]]:
+    path = f"/v1/sessions/{session_id}"
+    return [
+        ("GET", "/v1/sessions", None),
+        ("POST", "/v1/sessions", {}),
+        ("GET", path, None),
+        ("PATCH", path, {"title": "x"}),
+        ("DELETE", path, None),
+        ("GET", f"{path}/messages", None),
+    ]
+
+
+def test_every_route_asks_for_a_credential_a_tenant_and_a_scope(stage: Stage) -> None:
+    before = stage.house.items()
+    for fields, status, code in (
+        (None, 401, "UNAUTHENTICATED"),
+        (platform_fields(), 400, "TENANT_REQUIRED"),
+        (tenant_fields(scopes="chat"), 403, "SCOPE_REQUIRED"),
+    ):
+        client = stage.sessions_as(fields)
+        for method, path, body in routes(SESSION):
+            assert_problem(client.request(method, path, json=body), status, code)
+    assert stage.house.items() == before
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_404_for_a_stranger_on_every_route(stage: Stage, stranger: str) -> None:
+    session_id = say(stage.chat_as(), "Mine").json()["session_id"]
+    before = stage.house.items()
+    client = stage.sessions_as(STRANGERS[stranger])
+    for method, path, body in routes(session_id)[2:]:
+        response = client.request(method, path, json=body)
+        assert_problem(response, 404, "NOT_FOUND")
+        assert session_id not in response.text
+        unknown = client.request(method, path.replace(session_id, SESSION), json=body)
+        assert unknown.json() | {"request_id": ""} == response.json() | {"request_id": ""}, "no word tells them apart"
+    assert client.get("/v1/sessions").json() == {"data": [], "next_cursor": None}
+    assert stage.house.items() == before
+
+
+def test_404_for_an_agent_that_is_not_the_tenants(stage: Stage) -> None:
+    client = stage.sessions_as()
+    session_id = client.post("/v1/sessions", json={}).json()["id"]
+    other = stage.admin_as(tenant_fields(tenant_id=STRANGERS["another tenant"]["tenant_id"], scopes="admin"))
+    foreign = other.get("/v1/agents").json()["data"][0]["id"]
+    for agent_id in (AGENT, "x", foreign):
+        assert_problem(client.post("/v1/sessions", json={"agent_id": agent_id}), 404, "NOT_FOUND")
+        assert_problem(client.patch(f"/v1/sessions/{session_id}", json={"agent_id": agent_id}), 404, "NOT_FOUND")
+
+
+def test_404_for_what_is_no_session(stage: Stage) -> None:
+    client = stage.sessions_as()
+    for session_id in (SESSION, "x", "ses_", SESSION.upper(), "run_" + SESSION[4:]):
+        for method, path, body in routes(session_id)[2:]:
+            assert_problem(client.request(method, path, json=body), 404, "NOT_FOUND")
+
+
+def test_400_for_a_cursor_of_another_list_or_caller(stage: Stage) -> None:
+    client = stage.sessions_as()
+    session_id = say(stage.chat_as(), "One").json()["session_id"]
+    client.post("/v1/sessions", json={})
+    of_sessions = client.get("/v1/sessions", params={"limit": 1}).json()["next_cursor"]
+    of_messages = client.get(f"/v1/sessions/{session_id}/messages", params={"limit": 1}).json()["next_cursor"]
+    assert of_sessions
+    assert of_messages
+    other_id = say(stage.chat_as(), "Two").json()["session_id"]
+    for path, cursor in (
+        ("/v1/sessions", of_messages),
+        (f"/v1/sessions/{session_id}/messages", of_sessions),
+        (f"/v1/sessions/{other_id}/messages", of_messages),
+        ("/v1/sessions", "AAAA"),
+        ("/v1/sessions", of_sessions[:-2]),
+    ):
+        assert_problem(client.get(path, params={"cursor": cursor}), 400, "INVALID_CURSOR")
+    for fields in STRANGERS.values():
+        response = stage.sessions_as(fields).get("/v1/sessions", params={"cursor": of_sessions})
+        assert_problem(response, 400, "INVALID_CURSOR")
+
+
+def test_400_413_415_for_bodies(stage: Stage) -> None:
+    client = stage.sessions_as()
+    json_type, text_type = {"content-type": "application/json"}, {"content-type": "text/plain"}
+    assert_problem(client.post("/v1/sessions", content=b"{", headers=json_type), 400, "MALFORMED")
+    assert_problem(client.post("/v1/sessions", content=b"{}", headers=text_type), 415, "UNSUPPORTED_MEDIA_TYPE")
+    large = b'{"title": "' + b"x" * 1_048_577 + b'"}'
+    assert_problem(client.post("/v1/sessions", content=large, headers=json_type), 413, "PAYLOAD_TOO_LARGE")
+    assert stage.house.items("SESSION#") == []
+
+
+UNFIT: list[object] = [
+    {"title": "x" * 256},
+    {"title": 1},
+    {"id": SESSION},
+    {"message_count": 3},
+    {"metadata": []},
+    {"metadata": {"x": "y" * 40_000}},
+    {"agent_id": 1},
+    [],
+]
+
+
+def test_422_for_what_does_not_fit(stage: Stage) -> None:
+    client = stage.sessions_as()
+    session = client.post("/v1/sessions", json={}).json()
+    path = f"/v1/sessions/{session['id']}"
+    for body in UNFIT:
+        assert_problem(client.post("/v1/sessions", json=body), 422, "VALIDATION_FAILED")
+        assert_problem(client.patch(path, json=body), 422, "VALIDATION_FAILED")
+    assert_problem(client.patch(path, json={"end_user": "x"}), 422, "VALIDATION_FAILED")
+    assert_problem(client.post("/v1/sessions", json={"end_user": "x" * 129}), 422, "VALIDATION_FAILED")
+    for query in ({"limit": "0"}, {"limit": "101"}, {"limit": "a"}, {"page": "2"}):
+        assert_problem(client.get("/v1/sessions", params=query), 422, "VALIDATION_FAILED")
+    assert client.get(path).json() == session
+
+
+def test_405_for_another_method(stage: Stage) -> None:
+    response = stage.sessions_as().put(f"/v1/sessions/{SESSION}", json={})
+    assert_problem(response, 405, "METHOD_NOT_ALLOWED")
+    assert response.headers["allow"] == "DELETE, GET, PATCH"
