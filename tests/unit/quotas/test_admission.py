@@ -154,3 +154,18 @@ def test_old_days_and_months_leave_the_item(physical_table: PhysicalTable) -> No
     room.turn(86_400 * 65)
     room.admitted(tokens=5)
     assert {name for name in room.item() if name[1] in "dm" and name[2:].isdigit()} == {"rd20270125", "tm202701"}
+
+
+def test_twenty_busy_subjects_that_were_idle_are_tidied_up_first(physical_table: PhysicalTable) -> None:
+    limits: Limits = {"requests_per_minute": 1000, "tokens_per_minute": 10_000}
+    room = Room(physical_table, limits)
+    for number in range(200):
+        room.subjects = tuple(Subject("user", f"usr_{each}", limits) for each in range(20) if (each + number) % 4 == 0)
+        room.admitted(tokens=1)
+        room.turn(0.3)
+    assert len(room.item()) > 600
+    room.turn(600)
+    room.admitted(tokens=1)
+    item = room.item()
+    assert (item["rn"], item["tn"]) == (1, 1)
+    assert len([name for name in item if not name.endswith("n")]) < 30

@@ -1,6 +1,6 @@
 """Admission over shards, under all limits or none, and when the table does not answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -35,11 +35,15 @@ def room(physical_table: PhysicalTable) -> Room:
 
 
 @pytest.fixture
-def gone(physical_table: PhysicalTable) -> Callable[[], None]:
+def gone(physical_table: PhysicalTable) -> Iterator[Callable[[], None]]:
+    """Call it, and the table does not answer any more."""
+
     def fail(**_: object) -> None:
         raise ConnectTimeoutError(endpoint_url="gone")
 
-    return lambda: physical_table.client.meta.events.register("before-call.dynamodb", fail)
+    events = physical_table.client.meta.events
+    yield lambda: events.register("before-call.dynamodb", fail)
+    events.unregister("before-call.dynamodb", fail)
 
 
 def test_shares_sum_to_the_limit_exactly() -> None:

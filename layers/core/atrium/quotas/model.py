@@ -26,14 +26,12 @@ NANOS_PER_USD = 1_000_000_000
 class Subject:
     """A user, key or agent with limits of its own. They come on top of the tenant's, never instead of them.
 
-    `own_item` says where its counters are kept: beside the tenant's, or (beyond twenty) in an item of its own. It is
-    decided when the limits are set and never changes with them, so that no counter is left behind.
+    Its counters lie in the tenant's item, whose size every write pays for: about twenty are sensible, none is refused.
     """
 
     scope: Literal["user", "key", "agent"]
     id: str
     limits: Limits
-    own_item: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,14 @@ class Present:
     lease_until: int
 
 
-type Plan = Planned | Present | Refused
+@dataclass(frozen=True, slots=True)
+class Tidying:
+    """A write that only drops old seconds, because they are more than one write can name; then plan again."""
+
+    update: Update
+
+
+type Plan = Planned | Present | Tidying | Refused
 
 
 def plan_admission(key: Key, entry: Entry, state: State) -> Plan:
@@ -46,6 +53,9 @@ def plan_admission(key: Key, entry: Entry, state: State) -> Plan:
     bounds = [bound for charge in entry.charges if (bound := find_bound(charge, state)) is not None]
     if bounds:
         return refuse(bounds, state, read_all(entry, state))
+    before = state.before_many()
+    if before is not None:
+        return Tidying(Writing(Entry(()), before).update(key))
     writing = Writing(entry, state)
     update = writing.update(key)
     return Planned(update, state.at, writing.lease_until)

@@ -33,7 +33,7 @@ def plan_settlement(key: Key, hold: Hold, tokens: int, cost_nanos: int, state: S
     expression = Expression()
     name = slot_name(hold.run_id)
     place = "slots" if state is None or name in state.slots else "late"
-    path = f"{place}.{expression.name(name)}"
+    path = f"{place}.{name}"
     for field, held in (("b", hold.second), ("t", hold.tokens), ("c", hold.cost_nanos)):
         expression.require_equal(f"{path}.{field}", held)
     expression.remove(path)
@@ -56,7 +56,7 @@ def plan_settlement(key: Key, hold: Hold, tokens: int, cost_nanos: int, state: S
 def plan_renewal(key: Key, hold: Hold, now: float) -> tuple[Update, int]:
     """Return the write that renews a lease, and until when. A slot that nobody took over yet is its owner's still."""
     expression = Expression()
-    path = f"slots.{expression.name(slot_name(hold.run_id))}"
+    path = f"slots.{slot_name(hold.run_id)}"
     until = int(now) + 1 + LEASE_SECONDS
     expression.require_present(path)
     expression.set(f"{path}.e", until)

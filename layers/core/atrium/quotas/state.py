@@ -12,6 +12,8 @@ from typing import Any
 from atrium.quotas.meters import BUCKETS, Meter, is_outdated, read_bucket
 
 AHEAD_SECONDS_MAX = 120
+SECONDS_SET_BACK_MAX = 400  # as many as an expression can name
+SECONDS_DROPPED_MAX = 150
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class State:
 
     @cached_property
     def is_set_back(self) -> bool:
-        return self.roll is not None and self.roll - int(self.now) > AHEAD_SECONDS_MAX
+        if self.roll is None or self.item is None or self.roll - int(self.now) <= AHEAD_SECONDS_MAX:
+            return False
+        return sum(1 for name in self.item if read_bucket(name, self.roll)) <= SECONDS_SET_BACK_MAX
 
     @cached_property
     def at(self) -> int:
@@ -68,6 +72,16 @@ class State:
         for second, family, attribute, amount in self._buckets:
             if second <= self.at - BUCKETS:
                 yield family, attribute, amount
+
+    def before_many(self) -> "State | None":
+        """Return the item at the moment by which only so many seconds have left as one write can drop.
+
+        None where that is now. Only an item with many subjects that was idle needs it.
+        """
+        dead = [each for each in self._buckets if each[0] <= self.at - BUCKETS]
+        if self.is_set_back or len(dead) <= SECONDS_DROPPED_MAX:
+            return None
+        return State(self.item, float(dead[SECONDS_DROPPED_MAX - 1][0] + BUCKETS))
 
     def seconds(self) -> list[tuple[str, str, int]]:
         """Return the family, attribute and amount of each second that has anything in it."""

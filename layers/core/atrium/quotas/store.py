@@ -12,7 +12,7 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.quotas.charges import Entry
 from atrium.quotas.model import Heartbeat, Hold, LeaseLost, NotHeld, Reading, Refused, Renewed, Settled, Settlement
-from atrium.quotas.plan import Planned, Present, plan_admission, plan_blind, read_all
+from atrium.quotas.plan import Planned, Present, Tidying, plan_admission, plan_blind, read_all
 from atrium.quotas.settling import find_hold, plan_renewal, plan_settlement
 from atrium.quotas.state import State
 from atrium.storage import keys
@@ -71,13 +71,15 @@ class AdmissionStore:
                     return plan
                 case Present(second, tokens, cost_nanos, marks, lease_until):
                     return Taken(second, tokens, cost_nanos, marks, lease_until, (), True)
-                case Planned():
+                case Planned() | Tidying():
                     try:
-                        written = self.table.write(plan.update)
+                        written: Mapping[str, Any] | None = self.table.write(plan.update)
                     except ConditionFailed as refused:
-                        plan = plan_admission(key, entry, State(refused.item, self._now()))
+                        written = refused.item
                     else:
-                        return _taken(plan, entry, read_all(entry, State(written, self._now())))
+                        if isinstance(plan, Planned):
+                            return _taken(plan, entry, read_all(entry, State(written, self._now())))
+                    plan = plan_admission(key, entry, State(written, self._now()))
         raise Unavailable(internal="an admission stayed contended", retry_after_seconds=1)
 
     def settle(self, hold: Hold, tokens: int, cost_nanos: int) -> Settlement:

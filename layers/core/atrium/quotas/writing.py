@@ -100,15 +100,14 @@ class Writing:
     def _drop_lapsed(self) -> None:
         """Move the slots whose lease is over to `late`; each must still be so (a heartbeat may have renewed it)."""
         for name, slot in self.state.lapsed.items():
-            alias = self._expression.name(name)
-            self._expression.require_equal(f"slots.{alias}.e", slot["e"])
-            self._expression.remove(f"slots.{alias}")
-            self._expression.set(f"late.{alias}", slot)
+            self._expression.require_equal(f"slots.{name}.e", slot["e"])
+            self._expression.remove(f"slots.{name}")
+            self._expression.set(f"late.{name}", slot)
             self._dropped[""] += 1
             self._dropped.update(prefix for prefix, letters in marks_of(slot["m"]).items() if "x" in letters)
         oldest = sorted(self.state.late, key=lambda name: (self.state.late[name]["e"], name))
         for name in oldest[: max(0, len(oldest) + len(self.state.lapsed) - LATE_MAX)]:
-            self._expression.remove(f"late.{self._expression.name(name)}")
+            self._expression.remove(f"late.{name}")
 
     def _charge(self, charge: Charge) -> None:
         attribute = charge.meter.attribute(charge.prefix, self.state.at)
@@ -143,10 +142,9 @@ class Writing:
                 self._expression.remove(attribute)
 
     def _take(self, lease: Lease) -> None:
-        alias = self._expression.name(lease.name)
-        self._expression.require_absent(f"slots.{alias}")
-        self._expression.require_absent(f"late.{alias}")
-        self._expression.set(f"slots.{alias}", self._slot(lease))
+        self._expression.require_absent(f"slots.{lease.name}")
+        self._expression.require_absent(f"late.{lease.name}")
+        self._expression.set(f"slots.{lease.name}", self._slot(lease))
 
     def _slot(self, lease: Lease) -> dict[str, int | str]:
         return {
