@@ -15,6 +15,8 @@ AgentId = NewType("AgentId", str)
 SessionId = NewType("SessionId", str)
 MessageId = NewType("MessageId", str)
 RunId = NewType("RunId", str)
+PolicyId = NewType("PolicyId", str)
+AuditEventId = NewType("AuditEventId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -73,6 +75,20 @@ def mint_message_id(now: datetime) -> MessageId:
 def mint_run_id(now: datetime, session_id: SessionId) -> RunId:
     """Return a run's id: its own ULID, then its session's, so that a run is found without an index."""
     return RunId(_mint("run", now) + session_id.partition("_")[2])
+
+
+def mint_policy_id(now: datetime) -> PolicyId:
+    return PolicyId(_mint("pol", now))
+
+
+def mint_audit_event_id(now: datetime) -> AuditEventId:
+    return AuditEventId(_mint("evt", now))
+
+
+def derive_audit_event_id(at: datetime, seed: bytes) -> AuditEventId:
+    """Return the id of an event that happens once for a seed: whoever derives it again gets the same."""
+    milliseconds = (at - _EPOCH) // _MILLISECOND
+    return AuditEventId(f"evt_{encode_ulid(milliseconds.to_bytes(6) + seed[:10])}")
 
 
 def session_of(run_id: RunId) -> SessionId:

@@ -44,7 +44,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha256
 
-from atrium.kernel.ids import AgentId, KeyId, RunId, SessionId, TenantId, UserId, own_ulid, session_of
+from atrium.kernel.ids import (
+    AgentId,
+    AuditEventId,
+    KeyId,
+    PolicyId,
+    RunId,
+    SessionId,
+    TenantId,
+    UserId,
+    own_ulid,
+    session_of,
+)
 
 SWEEP_SHARDS = 8
 SEQUENCE_DIGITS = 8
@@ -96,6 +107,10 @@ def agent(agent_id: AgentId) -> Key:
 
 def agent_name(name: str) -> Key:
     return Key("", _join("AGENT_NAME", sha256(name.encode()).hexdigest()))
+
+
+def policy(policy_id: PolicyId) -> Key:
+    return Key("", _join("POLICY", policy_id))
 
 
 def session(session_id: SessionId) -> Key:
@@ -164,6 +179,26 @@ def ledger(month_text: str, run_id: RunId) -> Key:
 def usage(day: str, group: str, value: str = "") -> Key:
     """Return a day's sum: `usage("2026-11-21", "TOTAL")` or one of a group's values."""
     return Key(_join("USAGE", day), f"{group}#{value}" if value else group)
+
+
+def audit_day(day: date) -> str:
+    """Return the partition of a day's audit, by time."""
+    return _join("AUDIT", day.isoformat())
+
+
+def audit_moment(moment_text: str, event_id: AuditEventId) -> str:
+    """Return the sort key of an event, in the table and in both indexes."""
+    return _join(moment_text, event_id)
+
+
+def audit_of_type(event_type: str) -> str:
+    """Return the gsi1 partition of the events of a type."""
+    return _join("AUDIT_TYPE", event_type)
+
+
+def audit_of_principal(principal: str) -> str:
+    """Return the gsi2 partition of what a principal (`user:…`, `key:…`) did."""
+    return _join("AUDIT_OF", principal)
 
 
 def admission(shard: int) -> Key:

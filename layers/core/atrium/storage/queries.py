@@ -15,14 +15,16 @@ type Index = Literal["gsi1", "gsi2"]
 class Query:
     """One page of a partition, of the table or of an index.
 
-    `prefix` keeps the sort keys that begin so; `after` those greater (exclusive). `where` filters after the
-    read: a page may then be shorter than `limit`, and still have a next one.
+    `prefix` keeps the sort keys that begin so; `after` those greater (exclusive); `between` those from the first to
+    the second (inclusive). `where` filters after the read: a page may then be shorter than `limit`, and still have a
+    next one.
     """
 
     partition: str
     index: Index | None = None
     prefix: str = ""
     after: str = ""
+    between: tuple[str, str] | None = None
     newest_first: bool = False
     limit: int = LIMIT_DEFAULT
     position: Position | None = None
@@ -41,6 +43,9 @@ def query_arguments(query: Query, partition: str, start: Wire | None) -> Wire:
     elif query.after:
         condition += f" AND #{sort_name} > :after"
         values["after"] = query.after
+    elif query.between:
+        condition += f" AND #{sort_name} BETWEEN :low AND :high"
+        values["low"], values["high"] = query.between
     arguments: Wire = {
         "KeyConditionExpression": condition,
         "ScanIndexForward": not query.newest_first,
