@@ -6,7 +6,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
 from atrium.agent.closing import RunCloser
 from atrium.agent.model import AgentConfig
 from atrium.agent.opening import TurnOpener
@@ -36,7 +35,7 @@ from atrium.usage.model import LedgerEntry
 from atrium.usage.store import LedgerStore
 from moto import mock_aws
 
-from infra.runtime.resources import REGION
+from infra.runtime.resources import local_session
 from tests.builders.gateway import KEY_ID, OTHER_TENANT_ID, TENANT_ID
 from tests.builders.runtimes import TurnedClock
 from tests.builders.scripted import ScriptedModel
@@ -53,7 +52,7 @@ SCOPES = frozenset({"chat", "sessions:read", "sessions:write"})
 def open_bucket(on_moto: bool) -> Iterator[Bucket]:
     """Make an empty bucket on moto, whatever the table is on."""
     with mock_aws(config=None if on_moto else {"core": {"passthrough": {"services": ["dynamodb"]}}}):
-        client = boto3.client("s3", region_name=REGION)
+        client = local_session().client("s3")
         client.create_bucket(Bucket="blobs", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         yield Bucket(client, "blobs")
 

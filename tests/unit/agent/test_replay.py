@@ -29,10 +29,10 @@ def test_a_whole_turn_is_replayed_as_it_was(house: House) -> None:
     assert house.replay(run_id_of(events)) == events
 
 
-@pytest.mark.parametrize("after", range(20))
-def test_after_any_number(house: House, after: int) -> None:
+def test_after_any_number(house: House) -> None:
     events = talk_slowly(house)
-    assert house.replay(run_id_of(events), after=after) == [event for event in events if event.sequence > after]
+    for after in range(len(events) + 3):
+        assert house.replay(run_id_of(events), after=after) == [event for event in events if event.sequence > after]
 
 
 def test_a_number_beyond_the_end_gets_nothing(house: House) -> None:

@@ -88,9 +88,9 @@ def refused(house: House, **wishes: Any) -> AtriumError:
     return refusal.value
 
 
-@pytest.mark.parametrize("agent_id", [MISSING, "", "x", "agt_", "ses_01k6r5m2x8f3v9q4w7t1y0z5ab"])
-def test_an_unknown_agent(house: House, agent_id: str) -> None:
-    assert isinstance(refused(house, agent_id=agent_id), NotFound)
+def test_an_unknown_agent(house: House) -> None:
+    for agent_id in (MISSING, "", "x", "agt_", "ses_01k6r5m2x8f3v9q4w7t1y0z5ab"):
+        assert isinstance(refused(house, agent_id=agent_id), NotFound)
 
 
 def test_another_tenants_agent_is_not_there(house: House) -> None:
