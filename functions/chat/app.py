@@ -4,12 +4,13 @@ from atrium.bootstrap import RuntimeSource, runtime
 from atrium.http.app import create_app
 from fastapi import FastAPI
 
-from functions.chat import chat, runs
+from functions.chat import chat, health, runs
 
 
 def build(source: RuntimeSource = runtime) -> FastAPI:
     """Return the application over a runtime."""
-    return create_app(title="Chat", routers=[chat.router, runs.router], runtime=source, context_source="adapter")
+    routers = [chat.router, runs.router, health.router]
+    return create_app(title="Chat", routers=routers, runtime=source, context_source="adapter")
 
 
 app = build()
