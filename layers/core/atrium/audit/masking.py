@@ -11,6 +11,7 @@ Linear in the length of the text: each pattern takes whole runs and never gives 
 
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import cast
 
 from atrium.audit.numbers import mask_numbers
@@ -41,7 +42,11 @@ _MAIL = re.compile(r"[\w.%+'-]++(?:@[\w-]++(?:\.[\w-]++)++)?+")
 
 
 def mask_text(text: str) -> str:
-    """Return the text with labels in place of what must not be seen. Masking twice is masking once."""
+    """Return the text with labels in place of what must not be seen. Masking twice is masking once.
+
+    Half a surrogate pair, which no UTF-8 can carry, becomes a question mark.
+    """
+    text = text.encode("utf-8", "replace").decode()
     text = _KEY.sub(API_KEY, text)
     text = _BEARER.sub(lambda found: f"{found[1]} {API_KEY}", text)
     if "@" in text:
@@ -55,7 +60,7 @@ def mask(value: object, *, depth: int = DEPTH_MAX) -> Json:
     A text under the name of a secret (`SECRET_NAMES`) goes whole; what lies deeper than `depth` levels goes too, and
     what is not JSON is masked as its text.
     """
-    if value is None or isinstance(value, bool | float):
+    if value is None or isinstance(value, bool) or (isinstance(value, float) and isfinite(value)):
         return value
     if isinstance(value, int):
         masked = mask_numbers(str(value))

@@ -1,0 +1,74 @@
+"""A question to the audit, as a value: what a caller may ask, and its refusals."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, get_args
+
+from atrium.audit.model import EVENT_TYPES, AuditEvent, EventType
+from atrium.kernel.errors import ValidationFailed
+
+type ExportFormat = Literal["json", "csv", "jsonl"]
+
+EXPORT_FORMATS: tuple[str, ...] = get_args(ExportFormat.__value__)
+DAYS_DEFAULT = 30
+DAYS_MAX = 731
+_KINDS = {"usr": "user", "key": "key", "cli": "client"}
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Events from `since` (inclusive) to `until` (exclusive), of a type, principal, session or tool where named."""
+
+    since: datetime
+    until: datetime
+    type: EventType | Literal[""] = ""
+    principal: str = ""
+    session_id: str = ""
+    tool: str = ""
+
+    def keeps(self, event: AuditEvent) -> bool:
+        """Tell whether an event that was read answers the question; its time does already."""
+        return (
+            self.type in ("", event.type)
+            and self.principal in ("", event.origin.principal)
+            and self.session_id in ("", event.session_id)
+            and self.tool in ("", event.details.get("tool"))
+        )
+
+
+def ask(
+    *,
+    now: datetime,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    type: str | None = None,
+    user_id: str | None = None,
+    session_id: str | None = None,
+    tool: str | None = None,
+) -> AuditQuery:
+    """Return the question of a request: the last 30 days where no time is named; `ValidationFailed`."""
+    end = now + timedelta(milliseconds=1) if until is None else until
+    begin = end - timedelta(days=DAYS_DEFAULT) if since is None else since
+    if begin > end:
+        raise _refuse("from", "`from` must not be later than `to`")
+    if end - begin > timedelta(days=DAYS_MAX):
+        raise _refuse("from", f"at most {DAYS_MAX} days can be asked for at once")
+    known = [known for known in EVENT_TYPES if known == type]
+    if type is not None and not known:
+        raise _refuse("type", f"must be one of {', '.join(EVENT_TYPES)}")
+    return AuditQuery(begin, end, known[0] if known else "", _principal(user_id), session_id or "", tool or "")
+
+
+def _principal(some_id: str | None) -> str:
+    """Return the principal of a user's, key's or client's id."""
+    if some_id is None:
+        return ""
+    kind = _KINDS.get(some_id.partition("_")[0])
+    if kind is None or not some_id.replace("_", "").isalnum() or not some_id.isascii():
+        raise _refuse("user_id", "must be the id of a user, a key or a client")
+    return f"{kind}:{some_id}"
+
+
+def _refuse(name: str, message: str) -> ValidationFailed:
+    errors = [{"loc": ["query", name], "msg": message, "type": "value_error"}]
+    return ValidationFailed(message, extensions={"errors": errors})

@@ -1,0 +1,124 @@
+"""The audit of one tenant: record, list, export. Whatever is recorded is masked here, nowhere else.
+
+A record that cannot be written is a failure of the call: an audit that leaves something out is none.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+from atrium.audit.masking import mask_text
+from atrium.audit.model import AuditEvent, EventType, Origin, mask_details, mask_origin
+from atrium.audit.query import AuditQuery
+from atrium.audit.store import AuditStore
+from atrium.kernel.clock import Clock, format_time
+from atrium.kernel.ids import derive_audit_event_id, mint_audit_event_id
+from atrium.kernel.pagination import Page, PageRequest
+
+COLUMNS = ("time", "type", "principal", "session_id", "details", "ip", "user_agent", "count", "end_user", "request_id")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditService:
+    """Writes and reads one tenant's audit. `keep_days` is what the tenant's plan says now."""
+
+    store: AuditStore
+    origin: Origin
+    keep_days: int
+    clock: Clock
+
+    def record(
+        self,
+        type: EventType,
+        details: Mapping[str, object],
+        *,
+        session_id: str = "",
+        end_user: str = "",
+    ) -> None:
+        """Append an event that happened now."""
+        now = self.clock()
+        event = AuditEvent(
+            mint_audit_event_id(now), now, type, mask_origin(self.origin), session_id, mask_text(end_user),
+            mask_details(details),
+        )  # fmt: skip
+        self.store.put(event, keep_days=self.keep_days)
+
+    def record_tool_call(
+        self,
+        tool: str,
+        arguments: Mapping[str, object],
+        *,
+        result_length: int,
+        is_error: bool,
+        duration_ms: int,
+        session_id: str,
+        end_user: str = "",
+    ) -> None:
+        """Append a tool's call: what it was asked, and how long its answer was; never the answer."""
+        details = {
+            "tool": tool,
+            "arguments": arguments,
+            "result_length": result_length,
+            "is_error": is_error,
+            "duration_ms": duration_ms,
+        }
+        self.record("tool.call", details, session_id=session_id, end_user=end_user)
+
+    def count_refusal(self, limit: str, details: Mapping[str, object]) -> None:
+        """Append a quota's refusal, or count it: one event for each principal, limit and minute, as the first was."""
+        minute = self.clock().replace(second=0, microsecond=0)
+        seed = sha256(f"{self.origin.principal}\n{limit}".encode()).digest()
+        event = AuditEvent(
+            derive_audit_event_id(minute, seed),
+            minute,
+            "quota.refuse",
+            mask_origin(self.origin),
+            details=mask_details({**details, "limit": limit}),
+        )
+        self.store.count(event, keep_days=self.keep_days)
+
+    def list(self, query: AuditQuery, page: PageRequest) -> Page[AuditEvent]:
+        """Return a page of events, newest first."""
+        return self.store.list(query, page, now=self.clock())
+
+    def export(self, query: AuditQuery, form: Literal["csv", "jsonl"]) -> Iterator[str]:
+        """Yield the lines of a file, each with its end, newest event first; the first line of CSV names the columns."""
+        events = self.store.list_all(query, now=self.clock())
+        if form == "jsonl":
+            return (json.dumps(render_event(event), ensure_ascii=False) + "\n" for event in events)
+        return _csv_lines(events)
+
+
+def render_event(event: AuditEvent) -> dict[str, object]:
+    """Return an event as the contract shows it."""
+    values = (
+        format_time(event.at), event.type, event.origin.principal or None, event.session_id or None,
+        dict(event.details), event.origin.ip or None, event.origin.user_agent or None, event.count,
+        event.end_user or None, event.origin.request_id or None,
+    )  # fmt: skip
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _csv_lines(events: Iterator[AuditEvent]) -> Iterator[str]:
+    yield _csv_line(list(COLUMNS))
+    for event in events:
+        rendered = render_event(event)
+        rendered["details"] = json.dumps(rendered["details"], ensure_ascii=False)
+        yield _csv_line([_cell(value) for value in rendered.values()])
+
+
+def _cell(value: object) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _csv_line(cells: list[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue()

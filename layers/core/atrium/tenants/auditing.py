@@ -1,0 +1,20 @@
+"""A call's audit: who calls and for how long it is kept, from the call's own context."""
+
+from atrium.audit.model import Origin
+from atrium.audit.service import AuditService
+from atrium.audit.store import AuditStore
+from atrium.kernel.clock import Clock
+from atrium.storage.table import TenantTable
+from atrium.tenants.context import Caller, TenantContext
+from atrium.tenants.plans import PLANS
+
+
+def origin_of(caller: Caller) -> Origin:
+    """Return where a call's events come from."""
+    principal = f"{caller.principal.type}:{caller.principal.id}"
+    return Origin(principal, caller.source_ip, caller.user_agent, caller.request_id)
+
+
+def open_audit(context: TenantContext, table: TenantTable, clock: Clock) -> AuditService:
+    """Return the audit of a call inside a tenant."""
+    return AuditService(AuditStore(table), origin_of(context.caller), PLANS[context.plan].audit_days, clock)

@@ -1,0 +1,140 @@
+"""What is recorded is masked; refusals are counted; exports are files that can be read again."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from atrium.audit.model import DETAILS_BYTES_MAX
+from atrium.audit.query import ask
+from atrium.kernel.errors import ValidationFailed
+from atrium.kernel.pagination import PageRequest
+from atrium.storage.table import PhysicalTable
+
+from tests.builders.house import context_of
+from tests.builders.runtimes import NOON
+from tests.unit.audit.rooms import ANN, BOB, AuditRoom
+
+
+@pytest.fixture
+def room(physical_table: PhysicalTable) -> AuditRoom:
+    return AuditRoom(physical_table)
+
+
+def test_everything_that_a_caller_says_is_masked(room: AuditRoom) -> None:
+    context = context_of(ANN)
+    caller = replace(context.caller, source_ip="203.0.113.9", user_agent="bot 4111111111111111 " + "x" * 500)
+    audit = room.audit(context=replace(context, caller=caller))
+    audit.record_tool_call(
+        "transfer",
+        {"to": "ann@example.com", "password": "hunter2", "card": 4111111111111111},
+        result_length=12,
+        is_error=False,
+        duration_ms=7,
+        session_id="ses_1",
+        end_user="13800138000",
+    )
+    [event] = audit.list(room.ask(tool="transfer"), PageRequest()).items
+    assert event.details == {
+        "tool": "transfer",
+        "arguments": {"to": "[EMAIL]", "password": "[API_KEY]", "card": "[CARD_NUMBER]"},
+        "result_length": 12,
+        "is_error": False,
+        "duration_ms": 7,
+    }
+    assert event.origin.principal == f"user:{ANN}"
+    assert event.origin.ip == "203.0.113.9"
+    assert event.origin.user_agent.startswith("bot [CARD_NUMBER] xx")
+    assert len(event.origin.user_agent) < 300
+    assert event.end_user == "[PHONE]"
+    assert event.session_id == "ses_1"
+
+
+def test_details_that_are_too_long_keep_their_beginning(room: AuditRoom) -> None:
+    room.audit().record("admin.change", {"note": "\ud800 " + "é" * DETAILS_BYTES_MAX})
+    [event] = room.audit().list(room.ask(), PageRequest()).items
+    assert event.details["truncated"] is True
+    assert str(event.details["beginning"]).startswith('{"note": "? éé')
+
+
+def test_refusals_are_one_event_for_each_principal_limit_and_minute(room: AuditRoom) -> None:
+    def refuse(owner: str, limit: str, times: int) -> None:
+        for _ in range(times):
+            room.audit(owner).count_refusal(limit, {"max": 60})
+
+    refuse(ANN, "requests_per_minute", 20)
+    refuse(ANN, "concurrent_turns", 3)
+    refuse(BOB, "requests_per_minute", 2)
+    room.clock.turn(60)
+    refuse(ANN, "requests_per_minute", 1)
+    events = room.audit().list(room.ask(type="quota.refuse"), PageRequest()).items
+    counted = {(event.origin.principal, event.details["limit"], event.at.minute): event.count for event in events}
+    assert counted == {
+        (f"user:{ANN}", "requests_per_minute", 0): 20,
+        (f"user:{ANN}", "concurrent_turns", 0): 3,
+        (f"user:{BOB}", "requests_per_minute", 0): 2,
+        (f"user:{ANN}", "requests_per_minute", 1): 1,
+    }
+    assert all(event.details["max"] == 60 for event in events)
+    [page] = room.pages(room.ask(user_id=BOB), 10)
+    assert [event.count for event in page] == [2]
+
+
+def test_export_as_json_lines(room: AuditRoom) -> None:
+    for number in range(130):
+        room.audit(ANN).record("auth.login", {"number": number, "text": "line\nbreak ü"}, session_id="ses_1")
+        room.clock.turn(1)
+    lines = list(room.audit().export(room.ask(), "jsonl"))
+    rows = [json.loads(line) for line in lines]
+    assert all(line.endswith("\n") and line.count("\n") == 1 for line in lines)
+    assert [row["details"]["number"] for row in rows] == list(range(129, -1, -1))
+    assert rows[-1] == {
+        "time": "2026-11-21T12:00:00.000Z",
+        "type": "auth.login",
+        "principal": f"user:{ANN}",
+        "session_id": "ses_1",
+        "details": {"number": 0, "text": "line\nbreak ü"},
+        "ip": None,
+        "user_agent": None,
+        "count": 1,
+        "end_user": None,
+        "request_id": "request-1",
+    }
+
+
+def test_export_as_csv_holds_no_formula(room: AuditRoom) -> None:
+    room.audit(ANN).record("auth.login", {"a": '=1,"2"'}, session_id="=HYPERLINK(1)", end_user="-x")
+    text = "".join(room.audit().export(room.ask(), "csv"))
+    [row] = csv.DictReader(io.StringIO(text, newline=""))
+    assert row["session_id"] == "'=HYPERLINK(1)"
+    assert row["end_user"] == "'-x"
+    assert json.loads(row["details"]) == {"a": '=1,"2"'}
+    assert row["count"] == "1"
+    assert row["ip"] == ""
+
+
+def test_an_export_of_nothing_names_the_columns(room: AuditRoom) -> None:
+    assert list(room.audit().export(room.ask(), "jsonl")) == []
+    assert [line.split(",")[0] for line in room.audit().export(room.ask(), "csv")] == ["time"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wishes"),
+    [
+        ("type", {"type": "auth.nothing"}),
+        ("type", {"type": ""}),
+        ("user_id", {"user_id": "ann"}),
+        ("user_id", {"user_id": "usr_1#2"}),
+        ("user_id", {"user_id": ""}),
+        ("from", {"since": NOON, "until": NOON - timedelta(seconds=1)}),
+        ("from", {"since": NOON - timedelta(days=1_000)}),
+    ],
+)
+def test_questions_that_make_no_sense(name: str, wishes: dict[str, object]) -> None:
+    with pytest.raises(ValidationFailed) as refused:
+        ask(now=NOON, **wishes)  # type: ignore[arg-type] # the point
+    errors = refused.value.extensions["errors"]
+    assert isinstance(errors, list)
+    assert errors[0]["loc"] == ["query", name]

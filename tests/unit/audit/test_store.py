@@ -1,0 +1,118 @@
+"""Events in the table: each once, newest first, by time, type and principal, over days and pages, while kept."""
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from atrium.audit.model import AuditEvent, EventType, Origin
+from atrium.audit.query import AuditQuery
+from atrium.audit.store import READS_MAX, AuditStore
+from atrium.kernel.ids import mint_audit_event_id
+from atrium.kernel.pagination import PageRequest
+from atrium.storage.table import PhysicalTable
+
+from tests.builders.house import OTHER_TENANT, context_of
+from tests.unit.audit.rooms import ANN, BOB, AuditRoom
+
+
+@pytest.fixture
+def room(physical_table: PhysicalTable) -> AuditRoom:
+    return AuditRoom(physical_table)
+
+
+def fill(room: AuditRoom) -> list[str]:
+    """Record 24 events over four days, with two days without any between; return their marks, newest first."""
+    marks = []
+    for number in range(24):
+        audit = room.audit(ANN if number % 2 else BOB)
+        kind: EventType = "auth.login" if number % 3 else "tool.call"
+        audit.record(kind, {"mark": str(number), "tool": "clock"}, session_id=f"ses_{number % 4}")
+        marks.append(str(number))
+        room.clock.turn(3 * 86_400 if number == 11 else 3 * 3_600)
+    return marks[::-1]
+
+
+def marks_of(events: list[AuditEvent]) -> list[str]:
+    return [str(event.details["mark"]) for event in events]
+
+
+@pytest.mark.parametrize("limit", [1, 5, 7, 100])
+def test_every_event_once_newest_first_in_pages(room: AuditRoom, limit: int) -> None:
+    marks = fill(room)
+    pages = list(room.pages(room.ask(), limit))
+    assert [mark for page in pages for mark in marks_of(page)] == marks
+    assert all(len(page) <= limit for page in pages)
+    assert all(len(page) == limit for page in pages[:-2])
+
+
+@pytest.mark.parametrize("limit", [2, 100])
+@pytest.mark.parametrize(
+    ("wishes", "keeps"),
+    [
+        ({"type": "tool.call"}, lambda number: number % 3 == 0),
+        ({"user_id": ANN}, lambda number: number % 2 == 1),
+        ({"user_id": BOB, "type": "auth.login"}, lambda number: number % 2 == 0 and number % 3 != 0),
+        ({"session_id": "ses_3"}, lambda number: number % 4 == 3),
+        ({"tool": "clock", "type": "tool.call", "session_id": "ses_0"}, lambda number: number % 12 == 0),
+        ({"tool": "other"}, lambda number: False),
+    ],
+)
+def test_filters(room: AuditRoom, wishes: dict[str, str], keeps: object, limit: int) -> None:
+    assert callable(keeps)
+    marks = [mark for mark in fill(room) if keeps(int(mark))]
+    found = [mark for page in room.pages(room.ask(**wishes), limit) for mark in marks_of(page)]
+    assert found == marks
+
+
+@pytest.mark.parametrize("principal", ["", f"user:{ANN}"])
+def test_from_is_inclusive_and_to_exclusive(room: AuditRoom, principal: str) -> None:
+    start = room.clock()
+    for number in range(4):
+        room.audit(ANN).record("auth.login", {"mark": str(number)})
+        room.clock.turn(60)
+    query = AuditQuery(start + timedelta(seconds=60), start + timedelta(seconds=180), principal=principal)
+    assert marks_of(room.audit().list(query, PageRequest()).items) == ["2", "1"]
+
+
+def test_another_tenant_sees_nothing(room: AuditRoom) -> None:
+    fill(room)
+    other = room.audit(context=context_of(ANN, tenant=OTHER_TENANT))
+    for query in (room.ask(), room.ask(type="tool.call"), room.ask(user_id=ANN)):
+        assert other.list(query, PageRequest()).items == []
+
+
+def test_the_plan_says_how_long(room: AuditRoom) -> None:
+    free = room.audit(context=context_of(ANN, plan="free"))
+    free.record("auth.login", {"mark": "free"})
+    room.audit(context=context_of(ANN, plan="starter")).record("auth.login", {"mark": "starter"})
+    query = AuditQuery(room.clock(), room.clock() + timedelta(days=29))
+    room.clock.turn(30 * 86_400 - 1)
+    assert set(marks_of(free.list(query, PageRequest()).items)) == {"free", "starter"}
+    room.clock.turn(1)
+    assert marks_of(free.list(query, PageRequest()).items) == ["starter"]  # whether the broom has come or not
+
+
+def test_a_reply_that_was_lost_appends_once(room: AuditRoom) -> None:
+    store, now = AuditStore(room.table()), room.clock()
+    event = AuditEvent(mint_audit_event_id(now), now, "auth.login", Origin("user:x"), details={"mark": "1"})
+    store.put(event, keep_days=30)
+    store.put(replace(event, details={"mark": "2"}), keep_days=30)
+    assert list(store.list_all(room.ask(), now=now)) == [event]
+
+
+def test_a_page_reads_a_bounded_number_of_days(room: AuditRoom) -> None:
+    room.audit(context=context_of(ANN, plan="enterprise")).record("auth.login", {"mark": "old"})
+    room.clock.turn(100 * 86_400)
+    query = replace(room.ask(), since=room.clock() - timedelta(days=101))
+    pages = list(room.pages(query, 10))
+    assert len(pages) == -(-102 // READS_MAX)
+    assert [marks_of(page) for page in pages if page] == [["old"]]
+
+
+def test_events_of_one_moment_keep_an_order(room: AuditRoom) -> None:
+    for _ in range(6):
+        room.audit(ANN).record("auth.login", {})
+    one_by_one = [page[0].id for page in room.pages(room.ask(), 1) if page]
+    assert len(set(one_by_one)) == 6
+    assert all(newer > older for newer, older in pairwise(one_by_one))
