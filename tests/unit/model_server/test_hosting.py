@@ -19,6 +19,7 @@ def post(server: ModelServer, text: str) -> httpx.Response:
 
 
 def test_it_stops_at_once_with_requests_in_flight() -> None:
+    before = set(threading.enumerate())
     with ThreadPoolExecutor(2) as pool:
         with running() as server:
             waiting = pool.submit(post, server, "[[hang]]")
@@ -31,7 +32,7 @@ def test_it_stops_at_once_with_requests_in_flight() -> None:
         with pytest.raises(httpx.RemoteProtocolError):
             broken.result()
     assert [record.outcome for record in server.requests()] == ["error", "error"]
-    assert "model-server" not in {thread.name for thread in threading.enumerate()}
+    assert "model-server" not in {thread.name for thread in set(threading.enumerate()) - before}
 
 
 def test_two_servers_run_side_by_side() -> None:
