@@ -1,9 +1,12 @@
 """What happens between a read and the write that it led to: the write is right all the same, or does not apply."""
 
+from datetime import timedelta
+
+from atrium.kernel.ids import mint_tenant_id
 from atrium.quotas.model import LeaseLost, Limits, Refused, Renewed, Settled
 from atrium.storage.table import PhysicalTable
 
-from tests.unit.quotas.rooms import Room
+from tests.unit.quotas.rooms import START, Room
 
 LIMITS: Limits = {"requests_per_minute": 200, "tokens_per_minute": 1000, "cost_per_month": 900, "concurrent_turns": 1}
 
@@ -81,3 +84,13 @@ def test_a_window_holds_to_its_last_moment(physical_table: PhysicalTable) -> Non
     assert isinstance(room.admit(read=room.read()), Refused)
     room.turn(0.05)
     room.admitted()
+
+
+def test_a_limit_that_was_reached_meanwhile_refuses(physical_table: PhysicalTable) -> None:
+    every: list[Limits] = [{"requests_per_minute": 2}, {"tokens_per_month": 10}, {"cost_per_month": 10}]
+    for number, limits in enumerate(every):
+        room = Room(physical_table, limits, tenant=mint_tenant_id(START + timedelta(seconds=number)))
+        room.admitted(tokens=5, cost_nanos=5)
+        seen = room.read()
+        room.admitted(tokens=5, cost_nanos=5)
+        assert isinstance(room.admit(tokens=5, cost_nanos=5, read=seen), Refused)

@@ -13,7 +13,7 @@ from atrium.kernel.ids import mint_tenant_id
 from atrium.quotas.meters import moment
 from atrium.quotas.model import Hold, LeaseLost, Limits, NotHeld, Refused, Renewed, Settled, Subject
 from atrium.storage.table import PhysicalTable
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -46,7 +46,6 @@ class Admission(RuleBasedStateMachine):
         super().__init__()
         self.room = Room(table, LIMITS, tenant=mint_tenant_id(START))
         self.open: dict[Hold, tuple[float, bool]] = {}  # lease's end, is the user's
-        self.over: list[Hold] = []
         self.admissions: dict[Hold, tuple[int, bool]] = {}  # tokens as they stand, is the user's
         self.days: dict[str, int] = {}
         self.money: dict[str, tuple[int, int]] = {}
@@ -56,7 +55,7 @@ class Admission(RuleBasedStateMachine):
     def begin(self, hour: float) -> None:
         self.room.turn(3600 * hour)
 
-    @rule(seconds=st.sampled_from([0.1, 0.4, 1.0, 3.0, 10.0, 17.0, 31.0, 61.0, 70.0, 200.0, 86_400.0]))
+    @rule(seconds=st.sampled_from([0.1, 0.4, 1.0, 10.0, 31.0, 58.0, 60.0, 86_400.0]))
     def pass_time(self, seconds: float) -> None:
         self.room.turn(seconds)
 
@@ -119,20 +118,7 @@ class Admission(RuleBasedStateMachine):
         _, of_user = self.open.pop(hold)
         self.admissions[hold] = (used, of_user)
         self._spend(f"{moment(hold.second):%Y%m}", used - hold.cost_nanos, of_user)
-        self.over.append(hold)
-
-    @precondition(lambda self: self.over)
-    @rule(data=st.data())
-    def settle_again(self, data: st.DataObject) -> None:
-        before = self.room.read()
-        assert self.room.settle(data.draw(st.sampled_from(self.over)), 1, 1) == NotHeld()
-        assert self.room.read() == before
-
-    @rule()
-    def settle_unknown(self) -> None:
-        before = self.room.read()
-        assert self.room.settle(Hold(make_run_id(self.room.now), 0, 0, 9, 9, "tmc"), 1, 1) == NotHeld()
-        assert self.room.read() == before
+        self._touch_what_is_over(hold)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), skew=SKEWS)
@@ -148,11 +134,12 @@ class Admission(RuleBasedStateMachine):
             assert answer == LeaseLost()
             assert until < self.room.now.timestamp() + 2, "a lease was lost before it was over"
 
-    @precondition(lambda self: self.over)
-    @rule(data=st.data())
-    def heartbeat_after_the_end(self, data: st.DataObject) -> None:
+    def _touch_what_is_over(self, hold: Hold) -> None:
+        """A run that is settled, and one that never was, move nothing."""
         before = self.room.read()
-        assert self.room.renew(data.draw(st.sampled_from(self.over))) == LeaseLost()
+        for each in (hold, Hold(make_run_id(self.room.now), 0, hold.second, 9, 9, "tmc")):
+            assert self.room.settle(each, 1, 1) == NotHeld()
+            assert self.room.renew(each) == LeaseLost()
         assert self.room.read() == before
 
     @invariant()
@@ -194,11 +181,12 @@ def test_no_order_of_things_oversells_leaks_settles_twice_or_drifts(physical_tab
     run_state_machine_as_test(
         lambda: Admission(physical_table),  # type: ignore[arg-type]  # any factory will do
         settings=settings(
-            max_examples=40,
+            max_examples=60,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             derandomize=True,
+            phases=[Phase.generate],
             database=None,
         ),
     )
