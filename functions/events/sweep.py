@@ -6,7 +6,7 @@ from atrium.agent.closing import RunCloser
 from atrium.agent.sweep import sweep
 from atrium.bootstrap import Runtime, runtime
 from atrium.kernel.errors import AtriumError
-from atrium.kernel.ids import TenantId
+from atrium.kernel.ids import RunId, TenantId
 from atrium.runs.store import RunStore
 from atrium.sessions.store import SessionStore
 from atrium.storage.sweep import list_open_runs
@@ -34,6 +34,13 @@ def sweep_runs(source: Runtime) -> dict[str, int]:
     return {"open_runs": report.open_runs, "closed": report.closed, "failed": report.failed}
 
 
-def _log_failure(error: BaseException) -> None:
+def _log_failure(tenant_id: TenantId, run_id: RunId, error: Exception) -> None:
+    """Log what stays open and why; the text of a defect may quote what it could not read, so it is left out."""
     internal = error.internal if isinstance(error, AtriumError) else ""
-    logger.warning("a run could not be closed", error=type(error).__name__, internal=internal)
+    logger.error(
+        "a run could not be closed",
+        tenant_id=tenant_id,
+        run_id=run_id,
+        error=type(error).__name__,
+        internal=internal,
+    )

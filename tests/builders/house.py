@@ -170,7 +170,9 @@ class House:
         return list(Replay(self.runs(), run_id, after).read())
 
     def sweep(self) -> SweepReport:
-        return sweep(list_open_runs(self.physical), self.closer, self.defects.append)
+        return sweep(
+            list_open_runs(self.physical), self.closer, lambda _tenant, _run, error: self.defects.append(error)
+        )
 
     def items(self, partition: str = "") -> list[dict[str, Any]]:
         """Return the raw items of the table, those of partitions that begin so."""

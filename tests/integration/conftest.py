@@ -1,4 +1,4 @@
-"""The stage: the served chat application and the model server, started once; a house of its own for each test."""
+"""The stage: chat and the model server, served once for a file of tests; a house of its own for each test."""
 
 from collections.abc import Iterator
 
@@ -11,18 +11,18 @@ from tests.builders.house import open_house
 from tests.builders.stage import Holder, Stage, open_stage, serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def holder() -> Holder:
     return Holder()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def scripted_server() -> Iterator[ModelServer]:
     with running(hang_seconds=20) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chat_url(holder: Holder) -> Iterator[str]:
     with serving(build(holder)) as url:
         yield url

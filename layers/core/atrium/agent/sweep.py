@@ -19,7 +19,7 @@ class SweepReport:
 def sweep(
     open_runs: Iterable[tuple[TenantId, RunId]],
     closer_for: Callable[[TenantId], RunCloser],
-    on_failure: Callable[[BaseException], None],
+    on_failure: Callable[[TenantId, RunId, Exception], None],
 ) -> SweepReport:
     """Close lapsed runs; one that fails, for whatever reason, does not keep the others."""
     seen = closed = failed = 0
@@ -29,5 +29,5 @@ def sweep(
             closed += closer_for(tenant_id).close_lapsed(run_id)
         except Exception as error:  # noqa: BLE001 - one run that cannot be read must not keep all others open
             failed += 1
-            on_failure(error)
+            on_failure(tenant_id, run_id, error)
     return SweepReport(seen, closed, failed)
