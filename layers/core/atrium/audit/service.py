@@ -18,6 +18,7 @@ from atrium.audit.store import AuditStore
 from atrium.kernel.clock import Clock, format_time
 from atrium.kernel.ids import derive_audit_event_id, mint_audit_event_id
 from atrium.kernel.pagination import Page, PageRequest
+from atrium.storage.writes import Put
 
 COLUMNS = ("time", "type", "principal", "session_id", "details", "ip", "user_agent", "count", "end_user", "request_id")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -41,12 +42,19 @@ class AuditService:
         end_user: str = "",
     ) -> None:
         """Append an event that happened now."""
+        event = self._event(type, details, session_id, end_user)
+        self.store.put(event, keep_days=self.keep_days)
+
+    def recording(self, type: EventType, details: Mapping[str, object]) -> Put:
+        """Return the write that appends an event, so that a change and its record are one transaction."""
+        return self.store.appending(self._event(type, details, "", ""), keep_days=self.keep_days)
+
+    def _event(self, type: EventType, details: Mapping[str, object], session_id: str, end_user: str) -> AuditEvent:
         now = self.clock()
-        event = AuditEvent(
+        return AuditEvent(
             mint_audit_event_id(now), now, type, mask_origin(self.origin), session_id, mask_text(end_user),
             mask_details(details),
         )  # fmt: skip
-        self.store.put(event, keep_days=self.keep_days)
 
     def record_tool_call(
         self,

@@ -30,10 +30,14 @@ class AuditStore:
 
     table: TenantTable
 
+    def appending(self, event: AuditEvent, *, keep_days: int) -> Put:
+        """Return the write that appends an event, for a transaction with what it tells of."""
+        return Put(_key(event), _item(event, keep_days), NEW)
+
     def put(self, event: AuditEvent, *, keep_days: int) -> None:
         """Append an event; the same again, as when a reply was lost, is no error."""
         try:
-            self.table.write(Put(_key(event), _item(event, keep_days), NEW))
+            self.table.write(self.appending(event, keep_days=keep_days))
         except ConditionFailed:
             return  # ids are minted once: what stands there is this event
 

@@ -1,0 +1,44 @@
+"""The policies that every tenant has until it writes its own: what the scopes of a credential let it do.
+
+Roles are made of scopes (`identity.scopes`), so these are the built-in policies of the roles, too.
+"""
+
+from datetime import UTC, datetime
+
+from atrium.identity.scopes import Scope
+from atrium.kernel.ids import PolicyId
+from atrium.policy.model import EXECUTE, Policy
+
+_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+
+_ANYONE = (
+    "route:* /v1/auth/*", "route:GET /v1/limits", "route:POST /v1/limits/check", "route:GET /v1/usage",
+    "route:GET /v1/models*", "route:* /v1/connections*",
+)  # fmt: skip
+
+_BY_SCOPE: dict[Scope, tuple[str, ...]] = {
+    "chat": (
+        "route:POST /v1/chat*", "route:POST /v1/messages*", "route:POST /v1/runs/*", "route:* /mcp", "tool:*",
+        "model:*", "method:*",
+    ),
+    "sessions:read": ("route:GET /v1/sessions*", "route:GET /v1/runs*"),
+    "sessions:write": ("route:POST /v1/sessions*", "route:PATCH /v1/sessions*", "route:DELETE /v1/sessions*"),
+    "jobs:read": ("route:GET /v1/jobs*",),
+    "jobs:write": ("route:POST /v1/jobs*", "tool:*", "model:*"),
+    "agents:read": ("route:GET /v1/agents*",),
+    "agents:write": ("route:POST /v1/agents*", "route:PATCH /v1/agents*", "route:DELETE /v1/agents*"),
+    "admin": ("*",),
+}  # fmt: skip
+
+
+def _policy(name: str, principal: str, resources: tuple[str, ...]) -> Policy:
+    actions = ("*",) if name == "admin" else (EXECUTE,)
+    return Policy(
+        PolicyId(f"builtin:{name}"), f"built-in: {name}", "allow", (principal,), actions, resources, _SINCE, _SINCE
+    )
+
+
+BUILT_IN: tuple[Policy, ...] = (
+    _policy("anyone", "tenant:*", _ANYONE),
+    *(_policy(scope, f"scope:{scope}", resources) for scope, resources in _BY_SCOPE.items()),
+)

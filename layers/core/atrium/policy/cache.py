@@ -1,0 +1,59 @@
+"""The compiled policies of tenants, kept by the process: five minutes at most, and never older than the
+`config_version` that the call's context carries.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Lock
+
+from atrium.kernel.ids import TenantId
+from atrium.policy.builtin import BUILT_IN
+from atrium.policy.engine import PolicySet
+from atrium.policy.model import Policy
+
+KEPT_SECONDS = 300
+TENANTS_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    version: int
+    read_at: datetime
+    policies: PolicySet
+
+    def serves(self, version: int, now: datetime) -> bool:
+        return self.version >= version and 0 <= (now - self.read_at).total_seconds() < KEPT_SECONDS
+
+
+class PolicyCache:
+    """Safe for threads; two that miss at once both read."""
+
+    def __init__(self) -> None:
+        self._entries: dict[TenantId, _Entry] = {}
+        self._lock = Lock()
+
+    def get(
+        self, tenant_id: TenantId, *, version: int, now: datetime, read: Callable[[], Sequence[Policy]]
+    ) -> PolicySet:
+        """Return a tenant's policies, read again if they are older than five minutes or than the version.
+
+        A version behind the kept one drops nothing: it comes from an authorizer that has not heard of the change yet.
+        """
+        entry = self._entries.get(tenant_id)
+        if entry is None or not entry.serves(version, now):
+            entry = _Entry(version, now, PolicySet(read(), BUILT_IN))
+            self._keep(tenant_id, entry)
+        return entry.policies
+
+    def drop(self, tenant_id: TenantId) -> None:
+        """Forget a tenant's policies: this process has changed them, and its next call may not know the new version."""
+        with self._lock:
+            self._entries.pop(tenant_id, None)
+
+    def _keep(self, tenant_id: TenantId, entry: _Entry) -> None:
+        with self._lock:
+            self._entries.pop(tenant_id, None)
+            if len(self._entries) >= TENANTS_MAX:
+                del self._entries[next(iter(self._entries))]
+            self._entries[tenant_id] = entry

@@ -1,0 +1,131 @@
+"""When a policy holds, as JSON. All conditions that are named must be met.
+
+    {"time": {"after": "2026-01-01T00:00:00Z", "before": …, "days": ["mon"], "hours": {"from": "09:00", "to": "17:30"},
+              "zone": "Europe/Berlin"},
+     "ip": {"any_of": ["203.0.113.0/24"], "none_of": ["203.0.113.9"]},
+     "plan": ["pro", "enterprise"],
+     "amount": {"min": "0", "max": "99.50"}}
+
+From is inclusive, to exclusive; hours whose end comes first go over midnight; amounts are inclusive on both sides.
+"""
+
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from atrium.kernel.clock import format_time, parse_time
+from atrium.tenants.plans import PlanName
+
+type Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+NETWORKS_MAX = 100
+_HOUR = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+
+
+def _read_time(value: object) -> object:
+    return parse_time(value) if isinstance(value, str) else value
+
+
+def _read_amount(value: object) -> Decimal:
+    """Return what text or a whole number says; a float has no exact amount."""
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise ValueError("must be a decimal number as text, as `99.50`")  # noqa: TRY004 - pydantic reports ValueError
+    try:
+        amount = Decimal(value)
+    except InvalidOperation:
+        raise ValueError("must be a decimal number as text, as `99.50`") from None
+    if not amount.is_finite() or abs(amount.adjusted()) > 18:
+        raise ValueError("must be a finite number of at most 18 digits before the point")
+    return amount
+
+
+def _check_network(value: str) -> str:
+    read_network(value)
+    return value
+
+
+def _check_zone(value: str) -> str:
+    try:
+        read_zone(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be a time zone's name, as `Europe/Berlin`") from None
+    return value
+
+
+@cache
+def read_zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+def read_network(text: str) -> IPv4Network | IPv6Network:
+    """Return the network of an address or a CIDR block; `ValueError` with a text that a caller may see."""
+    try:
+        return ip_network(text)
+    except ValueError:
+        raise ValueError("must be an address or a network, as `203.0.113.0/24`") from None
+
+
+Moment = Annotated[datetime, BeforeValidator(_read_time), PlainSerializer(format_time, return_type=str)]
+Amount = Annotated[Decimal, BeforeValidator(_read_amount), PlainSerializer(str, return_type=str)]
+Network = Annotated[str, AfterValidator(_check_network)]
+Networks = Annotated[list[Network], Field(min_length=1, max_length=NETWORKS_MAX)]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "_Shape":
+        if type(self) is not Conditions and not self.model_fields_set:
+            raise ValueError("a condition that says nothing is none")
+        return self
+
+
+class Hours(_Shape):
+    """Hours of the day, as `09:00`."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    start: str = Field(alias="from", pattern=_HOUR)
+    end: str = Field(alias="to", pattern=_HOUR)
+
+    @model_validator(mode="after")
+    def _are_some(self) -> "Hours":
+        if self.start == self.end:
+            raise ValueError("`from` and `to` must differ")
+        return self
+
+
+class TimeCondition(_Shape):
+    after: Moment | None = None
+    before: Moment | None = None
+    days: list[Day] | None = Field(default=None, min_length=1, max_length=7)
+    hours: Hours | None = None
+    zone: Annotated[str, AfterValidator(_check_zone)] = "UTC"
+
+
+class AddressCondition(_Shape):
+    any_of: Networks | None = None
+    none_of: Networks | None = None
+
+
+class AmountCondition(_Shape):
+    min: Amount | None = None
+    max: Amount | None = None
+
+
+class Conditions(_Shape):
+    """What must be so for a policy to hold; nothing named means always."""
+
+    time: TimeCondition | None = None
+    ip: AddressCondition | None = None
+    plan: list[PlanName] | None = Field(default=None, min_length=1, max_length=4)
+    amount: AmountCondition | None = None
+
+
+ALWAYS = Conditions()

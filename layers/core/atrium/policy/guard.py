@@ -1,0 +1,84 @@
+"""The guard at every route, method, tool and model: asks the tenant's policies, and tells the audit of each denial."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from atrium.audit.service import AuditService
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import PolicyDenied
+from atrium.policy.cache import PolicyCache
+from atrium.policy.circumstances import Circumstances
+from atrium.policy.engine import PolicySet
+from atrium.policy.model import EXECUTE, AccessRequest, Decision
+from atrium.policy.patterns import match
+from atrium.policy.store import PolicyStore
+from atrium.policy.subjects import subject_of
+from atrium.storage.table import TenantTable
+from atrium.tenants.context import TenantContext
+
+POLICIES_DOOR = "route:* /v1/policies*"
+_BY_DOOR = Decision(True, "an administrator always reaches the policies")
+_BY_OPERATOR = Decision(True, "the operator is not bound by a tenant's policies")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyGuard:
+    """The guard of one call. `audits_all` tells the audit of what is allowed, too.
+
+    Resources are `route:{METHOD} {path template}`, `method:{name}`, `tool:{name}`, `model:{id}`.
+    """
+
+    context: TenantContext
+    table: TenantTable
+    cache: PolicyCache
+    clock: Clock
+    audit: AuditService
+    audits_all: bool = False
+
+    def evaluate(self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None) -> Decision:
+        """Return the decision on the caller's own request, and tell nobody."""
+        if self.context.principal.type == "platform":
+            return _BY_OPERATOR
+        now, caller = self.clock(), self.context.caller
+        circumstances = Circumstances(now, caller.source_ip, self.context.plan, amount)
+        policies = self.cache.get(
+            self.context.tenant_id,
+            version=self.context.config_version,
+            now=now,
+            read=PolicyStore(self.table).read_all,
+        )
+        return decide(policies, AccessRequest(subject_of(self.context), action, resource, circumstances))
+
+    def check_permission(
+        self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None, session_id: str = ""
+    ) -> bool:
+        """Tell whether the caller may; a denial is in the audit afterwards."""
+        return self._decide_and_tell(resource, action, amount, session_id).allowed
+
+    def require_permission(
+        self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None, session_id: str = ""
+    ) -> None:
+        """Do nothing if the caller may; `PolicyDenied`, in the audit, if not."""
+        decision = self._decide_and_tell(resource, action, amount, session_id)
+        if not decision.allowed:
+            raise PolicyDenied(f"the tenant's policies do not allow {action} on {resource}", internal=decision.reason)
+
+    def _decide_and_tell(self, resource: str, action: str, amount: Decimal | None, session_id: str) -> Decision:
+        decision = self.evaluate(resource, action, amount=amount)
+        if self.audits_all or not decision.allowed:
+            details = {
+                "resource": resource,
+                "action": action,
+                "amount": None if amount is None else str(amount),
+                "reason": decision.reason,
+                "matched": list(decision.matched),
+            }
+            self.audit.record("policy.allow" if decision.allowed else "policy.deny", details, session_id=session_id)
+        return decision
+
+
+def decide(policies: PolicySet, request: AccessRequest) -> Decision:
+    """Return the decision on a request; no policy can shut the door through which an administrator mends policies."""
+    if "scope:admin" in request.subject and match(POLICIES_DOOR, request.resource):
+        return _BY_DOOR
+    return policies.decide(request)

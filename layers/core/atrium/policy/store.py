@@ -1,0 +1,99 @@
+"""A tenant's policies in the table. Every change, the new `config_version` of the tenant and the audit's
+record of it are one transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atrium.kernel.clock import format_time, parse_time
+from atrium.kernel.errors import Conflict, NotFound
+from atrium.kernel.ids import PolicyId
+from atrium.kernel.pagination import LIMIT_MAX, Page, PageRequest, Position
+from atrium.policy.conditions import Conditions
+from atrium.policy.model import Policy
+from atrium.storage import keys
+from atrium.storage.failures import TransactionRefused
+from atrium.storage.queries import Query
+from atrium.storage.table import TenantTable
+from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStore:
+    """Every access to one tenant's policies."""
+
+    table: TenantTable
+
+    def create(self, policy: Policy, record: Put) -> None:
+        self._transact(Put(keys.policy(policy.id), _item(policy), NEW), record, Conflict())
+
+    def replace(self, policy: Policy, record: Put, *, before: Policy) -> None:
+        """Write a policy that was changed from what it was `before`; `Conflict` if another change came between."""
+        values = {"before": format_time(before.updated_at)}
+        put = Put(keys.policy(policy.id), _item(policy), "#updated_at = :before", values)
+        self._transact(put, record, Conflict("the policy was changed or deleted at the same time; read it again"))
+
+    def delete(self, policy_id: PolicyId, record: Put) -> None:
+        """Remove a policy; `NotFound` if there is none."""
+        self._transact(Delete(keys.policy(policy_id), EXISTS), record, NotFound("there is no such policy"))
+
+    def get(self, policy_id: PolicyId) -> Policy | None:
+        item = self.table.get(keys.policy(policy_id))
+        return read_policy(item) if item else None
+
+    def list(self, page: PageRequest) -> Page[Policy]:
+        """List the tenant's policies, oldest first."""
+        query = Query("", prefix="POLICY#", limit=page.limit, position=page.position)
+        return self.table.query(query).map(read_policy)
+
+    def read_all(self) -> Sequence[Policy]:
+        """Return every policy, at least as new as any `config_version` that was read before."""
+        found: list[Policy] = []
+        position: Position | None = None
+        while True:
+            page = self.list(PageRequest(LIMIT_MAX, position))
+            found += page.items
+            position = page.position
+            if position is None:
+                return found
+
+    def _transact(self, operation: Operation, record: Put, refusal: Exception) -> None:
+        version = Update(keys.tenant(), "SET #config_version = #config_version + :one", EXISTS, {"one": 1})
+        try:
+            self.table.transact([operation, version, record])
+        except TransactionRefused as error:
+            raise (refusal if 0 in error.failed else NotFound("there is no such tenant")) from error
+
+
+def _item(policy: Policy) -> dict[str, Any]:
+    return {
+        "id": policy.id,
+        "name": policy.name,
+        "description": policy.description or None,
+        "effect": policy.effect,
+        "principals": list(policy.principals),
+        "actions": list(policy.actions),
+        "resources": list(policy.resources),
+        "conditions": policy.conditions.model_dump_json(exclude_unset=True),
+        "priority": policy.priority,
+        "created_at": format_time(policy.created_at),
+        "updated_at": format_time(policy.updated_at),
+    }
+
+
+def read_policy(item: Mapping[str, Any]) -> Policy:
+    """Return the policy of an item."""
+    return Policy(
+        id=PolicyId(item["id"]),
+        name=item["name"],
+        description=item.get("description", ""),
+        effect=item["effect"],
+        principals=tuple(item["principals"]),
+        actions=tuple(item["actions"]),
+        resources=tuple(item["resources"]),
+        conditions=Conditions.model_validate_json(item["conditions"]),
+        priority=item["priority"],
+        created_at=parse_time(item["created_at"]),
+        updated_at=parse_time(item["updated_at"]),
+    )

@@ -1,0 +1,53 @@
+"""What a policy may say. A pattern that could never match is refused: a deny that does nothing is worse than none."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from atrium.kernel.errors import invalid_field
+from atrium.policy.model import PRINCIPAL_KINDS, RESOURCE_KINDS, Policy
+from atrium.policy.patterns import WILDCARD
+
+NAME_MAX = 100
+DESCRIPTION_MAX = 500
+PATTERNS_MAX = 50
+PATTERN_MAX = 200
+PRIORITY_MAX = 1_000
+
+
+def check_policy(policy: Policy) -> Policy:
+    """Return the policy with each pattern once; `ValidationFailed` names the field that makes no sense."""
+    check_text("name", policy.name, NAME_MAX)
+    if policy.description:
+        check_text("description", policy.description, DESCRIPTION_MAX)
+    if isinstance(policy.priority, bool) or not -PRIORITY_MAX <= policy.priority <= PRIORITY_MAX:
+        raise invalid_field("priority", f"must be from {-PRIORITY_MAX} to {PRIORITY_MAX}")
+    return replace(
+        policy,
+        principals=_patterns("principals", policy.principals, PRINCIPAL_KINDS),
+        actions=_patterns("actions", policy.actions, ()),
+        resources=_patterns("resources", policy.resources, RESOURCE_KINDS),
+    )
+
+
+def check_text(field: str, text: str, longest: int) -> str:
+    """Return a text that is neither empty, nor too long, nor has characters that cannot be seen."""
+    if not text.strip() or len(text) > longest or not text.isprintable():
+        raise invalid_field(field, f"must have 1 to {longest} printable characters")
+    return text
+
+
+def check_name(field: str, name: str, kinds: Sequence[str], *, wild: bool = False) -> str:
+    """Return a name of a principal or resource: `kind:rest`; with `wild`, `*` alone or in the rest, too."""
+    check_text(field, name, PATTERN_MAX)
+    kind, _, rest = name.partition(":")
+    if not wild and WILDCARD in name:
+        raise invalid_field(field, "must be one name, without `*`")
+    if kinds and not (kind in kinds and rest) and not (wild and name == WILDCARD):
+        raise invalid_field(field, f"`{name}` must begin with one of {', '.join(f'{kind}:' for kind in kinds)}")
+    return name
+
+
+def _patterns(field: str, patterns: Sequence[str], kinds: Sequence[str]) -> tuple[str, ...]:
+    if not 1 <= len(patterns) <= PATTERNS_MAX:
+        raise invalid_field(field, f"must have 1 to {PATTERNS_MAX} entries")
+    return tuple(dict.fromkeys(check_name(field, pattern, kinds, wild=True) for pattern in patterns))

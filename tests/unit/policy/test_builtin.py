@@ -1,0 +1,82 @@
+"""The built-in policies and the routes' scopes say the same: each route that there is, with and without its scope."""
+
+import inspect
+from collections.abc import Iterator
+from importlib import import_module
+
+import pytest
+from atrium.identity.scopes import TENANT_SCOPES
+from atrium.policy.builtin import BUILT_IN
+from atrium.policy.circumstances import Circumstances
+from atrium.policy.engine import PolicySet
+from atrium.policy.model import AccessRequest
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+
+from tests.builders.runtimes import NOON
+
+FUNCTIONS = ("admin", "chat", "identity", "platform", "sessions", "usage")
+
+
+def dependants(root: Dependant) -> Iterator[Dependant]:
+    yield root
+    for inner in root.dependencies:
+        yield from dependants(inner)
+
+
+def scope_of(root: Dependant) -> str | None:
+    """Return the scope that `require` asks for; empty for a route of any credential, None for a public one."""
+    calls = [found.call for found in dependants(root) if inspect.isfunction(found.call)]
+    scopes = [
+        str(inspect.getclosurevars(call).nonlocals["scope"])
+        for call in calls
+        if call.__qualname__.startswith("require.")
+    ]
+    assert len(scopes) <= 1
+    needs_credential = any(call.__name__ == "get_call" for call in calls)
+    return scopes[0] if scopes else "" if needs_credential else None
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    for name in FUNCTIONS:
+        app: FastAPI = import_module(f"functions.{name}.app").app
+        included = (route for route in app.routes if hasattr(route, "effective_route_contexts"))
+        for route in (context for router in included for context in router.effective_route_contexts()):
+            scope = scope_of(route.dependant)
+            if scope is not None:
+                yield from ((f"route:{method} {route.path}", scope) for method in route.methods)
+
+
+ROUTES = sorted(set(routes()))
+
+
+def is_allowed(resource: str, *scopes: str) -> bool:
+    subject = frozenset({"tenant:t", *(f"scope:{scope}" for scope in scopes)})
+    return PolicySet((), BUILT_IN).decide(AccessRequest(subject, "execute", resource, Circumstances(NOON))).allowed
+
+
+def test_all_routes_were_found() -> None:
+    assert ("route:POST /v1/chat", "chat") in ROUTES
+    assert ("route:GET /v1/auth/me", "") in ROUTES
+    assert ("route:DELETE /v1/keys/{key_id}", "admin") in ROUTES
+    assert len(ROUTES) > 30
+
+
+@pytest.mark.parametrize(("resource", "scope"), ROUTES)
+def test_the_scope_of_a_route_is_what_the_policies_ask_for(resource: str, scope: str) -> None:
+    others = [other for other in TENANT_SCOPES if other not in (scope, "admin")]
+    if scope == "platform":  # no tenant's credential gets there; the operator is not asked
+        assert not is_allowed(resource, *others)
+    elif scope == "":
+        assert is_allowed(resource)
+    else:
+        assert is_allowed(resource, scope)
+        assert is_allowed(resource, "admin")
+        assert not is_allowed(resource, *others)
+
+
+def test_tools_and_models_come_with_chat_or_jobs() -> None:
+    for resource in ("tool:any", "model:any"):
+        assert is_allowed(resource, "chat")
+        assert is_allowed(resource, "jobs:write")
+        assert not is_allowed(resource, "sessions:read", "sessions:write", "agents:write", "usage:read")

@@ -1,0 +1,172 @@
+"""Decisions: against a naive reference, and the rules one by one."""
+
+from decimal import Decimal
+
+import pytest
+from atrium.kernel.ids import PolicyId
+from atrium.policy.builtin import BUILT_IN
+from atrium.policy.circumstances import Circumstances
+from atrium.policy.conditions import ALWAYS, Conditions
+from atrium.policy.engine import MATCHES_MAX, PolicySet
+from atrium.policy.model import AccessRequest, Decision, Effect, Policy
+from atrium.policy.patterns import match
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders.runtimes import NOON
+from tests.unit.policy import naive
+
+SUBJECT = frozenset({"tenant:t", "user:ann", "role:user", "scope:chat"})
+
+
+def policy(
+    effect: Effect = "allow",
+    *,
+    principals: tuple[str, ...] = ("*",),
+    actions: tuple[str, ...] = ("*",),
+    resources: tuple[str, ...] = ("*",),
+    conditions: Conditions = ALWAYS,
+    priority: int = 0,
+    name: str = "p",
+) -> Policy:
+    made = PolicyId(f"pol_{name}")
+    return Policy(made, name, effect, principals, actions, resources, NOON, NOON, conditions, priority)
+
+
+def decide(
+    *own: Policy,
+    resource: str = "tool:clock",
+    action: str = "execute",
+    subject: frozenset[str] = SUBJECT,
+    amount: Decimal | None = None,
+) -> Decision:
+    circumstances = Circumstances(NOON, "203.0.113.9", "pro", amount)
+    return PolicySet(own, BUILT_IN).decide(AccessRequest(subject, action, resource, circumstances))
+
+
+names = st.text("ab*:", max_size=6)
+
+
+@given(names, st.text("ab:", max_size=8))
+def test_wildcards_are_those_of_the_reference(pattern: str, name: str) -> None:
+    assert match(pattern, name) == naive.fits(pattern, name)
+
+
+def test_a_pattern_of_many_wildcards_is_not_slow() -> None:
+    assert not match("a*" * 20_000 + "b", "a" * 100_000)
+
+
+principals = st.sampled_from(
+    ["*", "tenant:*", "tenant:t", "user:*", "user:ann", "user:bob", "role:user", "role:admin", "scope:chat", "key:k"]
+)
+resources = st.sampled_from(
+    ["*", "tool:*", "tool:clock", "tool:c*", "tool:*k", "model:*", "model:big", "route:*", "route:GET /v1/*"]
+)
+plans = st.lists(st.sampled_from(["free", "pro"]), min_size=1, unique=True)
+bounds = st.fixed_dictionaries({}, optional={"min": st.integers(0, 3).map(str), "max": st.integers(0, 3).map(str)})
+conditions = st.fixed_dictionaries({}, optional={"plan": plans, "amount": bounds.filter(bool)}).map(
+    Conditions.model_validate
+)
+policies = st.builds(
+    policy,
+    st.sampled_from(["allow", "allow", "deny"]),
+    principals=st.lists(principals, min_size=1, max_size=2).map(tuple),
+    actions=st.lists(st.sampled_from(["*", "execute", "ex*", "read"]), min_size=1, max_size=2).map(tuple),
+    resources=st.lists(resources, min_size=1, max_size=2).map(tuple),
+    conditions=conditions,
+    priority=st.integers(-2, 2),
+    name=st.text("abcdef", min_size=3, max_size=3),
+)
+requests = st.builds(
+    AccessRequest,
+    st.frozensets(st.sampled_from(["tenant:t", "user:ann", "user:bob", "role:admin", "scope:admin", "scope:chat"])),
+    st.sampled_from(["execute", "read"]),
+    st.sampled_from(
+        ["tool:clock", "tool:calc", "model:big", "route:GET /v1/agents", "route:POST /v1/chat", "method:x"]
+    ),
+    st.builds(
+        Circumstances,
+        st.just(NOON),
+        st.just(""),
+        st.sampled_from(["free", "pro"]),
+        st.none() | st.integers(0, 3).map(Decimal),
+    ),
+)
+
+
+@given(st.lists(policies, max_size=6), st.lists(requests, min_size=1, max_size=8))
+def test_decisions_are_those_of_the_reference(own: list[Policy], asked: list[AccessRequest]) -> None:
+    compiled = PolicySet(own, BUILT_IN)
+    for request in [*asked, *asked]:
+        decision = compiled.decide(request)
+        allowed, matched = naive.allowed(own, request)
+        assert decision.allowed == allowed
+        assert set(decision.matched) == matched
+        assert bool(matched) == (not decision.reason.startswith("no policy"))
+
+
+@given(st.lists(policies, max_size=5), requests, policies)
+def test_a_further_deny_never_opens_and_a_further_allow_never_passes_a_deny(
+    own: list[Policy], request: AccessRequest, further: Policy
+) -> None:
+    before, after = (PolicySet(some, ()).decide(request).allowed for some in (own, [*own, further]))
+    if further.effect == "deny":
+        assert before or not after
+    else:
+        assert after or not before
+
+
+def test_default_is_deny() -> None:
+    decision = decide(policy(resources=("tool:other",)))
+    assert decision == Decision(False, "no policy allows execute on tool:clock")
+
+
+def test_deny_wins_whatever_the_priority() -> None:
+    decision = decide(policy("allow", priority=1_000, name="a"), policy("deny", priority=-1_000, name="d"))
+    assert decision == Decision(False, "the policy “d” denies it", ("pol_d", "pol_a"))
+
+
+def test_the_highest_priority_is_the_reason() -> None:
+    decision = decide(policy(priority=1, name="low"), policy(priority=7, name="high"), policy(priority=7, name="zigh"))
+    assert decision == Decision(True, "the policy “high” allows it", ("pol_high", "pol_zigh", "pol_low"))
+
+
+def test_a_deny_alone_leaves_the_rest_as_it_was() -> None:
+    no_clock = policy("deny", resources=("tool:clock",), name="no-clock")
+    assert decide(no_clock).matched == ("pol_no-clock", "builtin:chat")
+    assert decide(no_clock, resource="tool:calculator").matched == ("builtin:chat",)
+
+
+def test_an_allow_replaces_the_built_in_ones_of_its_kind_of_resource() -> None:
+    own = policy(principals=("user:bob",), resources=("tool:clock",))
+    assert not decide(own).allowed
+    assert not decide(own, resource="tool:calculator").allowed
+    assert decide(own, resource="model:any").matched == ("builtin:chat",)
+    assert not decide(policy(principals=("user:bob",)), resource="model:any").allowed
+
+
+def test_what_is_not_said_counts_against_the_request() -> None:
+    small = Conditions.model_validate({"amount": {"max": "100"}})
+    large = Conditions.model_validate({"amount": {"min": "100.01"}})
+    allow, deny = policy(conditions=small, name="a"), policy("deny", conditions=large, name="d")
+    assert decide(allow, amount=Decimal(100)).allowed
+    assert not decide(allow, amount=Decimal("100.001")).allowed
+    assert not decide(allow).allowed
+    assert decide(policy(), deny, amount=Decimal(100)).allowed
+    assert not decide(policy(), deny).allowed
+
+
+def test_what_is_remembered_is_bounded_and_right() -> None:
+    compiled = PolicySet([policy(resources=("tool:1*",))], BUILT_IN)
+    circumstances = Circumstances(NOON)
+    for _ in range(2):
+        for number in range(MATCHES_MAX + 50):
+            asked = AccessRequest(SUBJECT, "execute", f"tool:{number}", circumstances)
+            assert compiled.decide(asked).allowed == str(number).startswith("1")
+    assert len(compiled._matches) == MATCHES_MAX
+
+
+@pytest.mark.parametrize("action", ["read", "delete"])
+def test_built_in_policies_of_scopes_allow_to_execute_alone(action: str) -> None:
+    assert not decide(action=action).allowed
+    assert decide(action=action, subject=SUBJECT | {"scope:admin"}).matched == ("builtin:admin",)

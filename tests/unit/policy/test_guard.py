@@ -1,0 +1,161 @@
+"""The guard: denials are refused and audited, caches follow the version, the last door stays open."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from atrium.kernel.errors import PolicyDenied
+from atrium.kernel.ids import TenantId
+from atrium.policy.cache import KEPT_SECONDS, TENANTS_MAX, PolicyCache
+from atrium.policy.conditions import Conditions
+from atrium.policy.model import Policy
+from atrium.storage.table import PhysicalTable
+from atrium.tenants.context import Principal
+
+from tests.unit.policy.rooms import ADMIN, ANN, FIRST_KEY, OTHER_TENANT, TENANT, USER, VIEWER, PolicyRoom, principal_of
+
+
+@pytest.fixture
+def room(physical_table: PhysicalTable) -> PolicyRoom:
+    return PolicyRoom(physical_table)
+
+
+def test_a_tenant_without_policies_has_those_of_its_roles(room: PolicyRoom) -> None:
+    assert room.guard(USER).check_permission("tool:clock")
+    assert not room.guard(VIEWER).check_permission("tool:clock")
+    assert room.guard(VIEWER).check_permission("route:GET /v1/sessions/{session_id}")
+    assert room.guard(ADMIN).check_permission("route:DELETE /v1/keys/{key_id}", "anything")
+    assert not room.guard(USER).check_permission("route:GET /v1/keys")
+
+
+def test_a_denial_is_refused_and_in_the_audit(room: PolicyRoom) -> None:
+    made = room.create(effect="deny", principals=(f"user:{ANN}",), resources=("model:claude-*",))
+    guard = room.guard(USER)
+    guard.require_permission("model:other")
+    with pytest.raises(PolicyDenied) as refused:
+        guard.require_permission("model:claude-opus", session_id="ses_1")
+    assert refused.value.status == 403
+    assert "p" not in str(refused.value.detail).split()  # whose rule it was is the tenant's own business
+    [event] = room.events("policy.deny")
+    assert event.session_id == "ses_1"
+    assert event.origin.principal == f"user:{ANN}"
+    assert event.origin.ip == "203.0.113.9"
+    assert event.details == {
+        "resource": "model:claude-opus",
+        "action": "execute",
+        "amount": None,
+        "reason": "the policy “p” denies it",
+        "matched": [made.id, "builtin:chat", "builtin:jobs:write"],
+    }
+    assert room.events("policy.allow") == []
+
+
+def test_everything_is_in_the_audit_where_the_tenant_asks(room: PolicyRoom) -> None:
+    guard = room.guard(USER, audits_all=True)
+    guard.require_permission("tool:clock")
+    assert not guard.check_permission("route:GET /v1/keys")
+    assert len(room.events("policy.allow")) == len(room.events("policy.deny")) == 1
+    guard.evaluate("tool:clock")
+    assert len(room.events("policy.allow")) == 1
+
+
+@pytest.mark.parametrize(
+    ("principal", "pattern"),
+    [
+        (USER, f"user:{ANN}"),
+        (USER, "role:user"),
+        (USER, "scope:chat"),
+        (USER, f"tenant:{TENANT}"),
+        (principal_of(FIRST_KEY, frozenset({"chat"})), f"key:{FIRST_KEY}"),
+        (principal_of("cli_01k6r5m2x8f3v9q4w7t1y0z5ae", frozenset({"chat"})), "client:*"),
+    ],
+)
+def test_the_names_that_a_caller_answers_to(room: PolicyRoom, principal: Principal, pattern: str) -> None:
+    assert room.guard(principal).check_permission("tool:clock")
+    room.create(effect="deny", principals=(pattern,))
+    assert not room.guard(principal).check_permission("tool:clock")
+
+
+def test_the_circumstances_are_those_of_the_call(room: PolicyRoom) -> None:
+    for wanted in ({"ip": {"any_of": ["203.0.113.9"]}}, {"plan": ["pro"]}, {"time": {"days": ["sat"]}}):
+        made = room.create(effect="deny", conditions=Conditions.model_validate(wanted))
+        assert room.guard(USER).evaluate("tool:clock").matched[0] == made.id
+        room.service().delete(made.id)
+    assert room.guard(USER).evaluate("tool:clock").allowed
+
+
+def test_the_operator_is_not_bound(room: PolicyRoom) -> None:
+    room.create(effect="deny")
+    operator = Principal("platform", "key_0", "ops", frozenset({"platform"}))
+    assert room.guard(operator).check_permission("route:POST /v1/chat")
+
+
+def test_no_policy_shuts_the_door_to_the_policies(room: PolicyRoom) -> None:
+    made = room.create(effect="deny", priority=1_000)
+    guard = room.guard(ADMIN)
+    assert not guard.check_permission("route:GET /v1/keys")
+    assert guard.check_permission("route:DELETE /v1/policies/{policy_id}")
+    assert not room.guard(USER).check_permission("route:GET /v1/policies")
+    room.service().delete(made.id)
+    assert room.guard(ADMIN).check_permission("route:GET /v1/keys")
+
+
+def test_a_change_holds_at_once_where_it_was_made_and_elsewhere_with_the_version(room: PolicyRoom) -> None:
+    elsewhere, known = PolicyCache(), room.version()
+    there = replace(room.guard(USER, version=known), cache=elsewhere)
+    here = room.guard(USER, version=known)
+    assert here.check_permission("tool:clock")
+    assert there.check_permission("tool:clock")
+    made = room.create(effect="deny")
+    assert not room.guard(USER, version=known).check_permission("tool:clock")
+    assert there.check_permission("tool:clock")
+    informed = replace(room.guard(USER), cache=elsewhere)
+    assert not informed.check_permission("tool:clock")
+    assert not there.check_permission("tool:clock")  # an older version drops nothing
+    room.service().delete(made.id)
+    room.clock.turn(KEPT_SECONDS - 1)
+    assert not there.check_permission("tool:clock")
+    room.clock.turn(2)
+    assert there.check_permission("tool:clock")
+
+
+def test_the_table_is_read_once_in_five_minutes(room: PolicyRoom) -> None:
+    reads: Counter[str] = Counter()
+
+    def count(**told: Any) -> None:
+        reads[told["model"].name] += 1
+
+    room.physical.client.meta.events.register("before-call.dynamodb", count)
+    guard = room.guard(USER)
+    reads.clear()
+    for _ in range(5):
+        assert guard.check_permission("tool:clock")
+        assert guard.check_permission("model:any")
+    assert reads == {"Query": 1}
+    room.clock.turn(KEPT_SECONDS)
+    assert guard.check_permission("tool:clock")
+    assert reads == {"Query": 2}
+
+
+def test_tenants_are_apart_in_the_cache(room: PolicyRoom) -> None:
+    room.create(effect="deny")
+    assert not room.guard(USER).check_permission("tool:clock")
+    assert room.guard(USER, tenant=OTHER_TENANT).check_permission("tool:clock")
+
+
+def test_the_cache_keeps_a_bounded_number_of_tenants(room: PolicyRoom) -> None:
+    reads: list[TenantId] = []
+
+    def call(number: int) -> None:
+        tenant = TenantId(f"ten_{number}")
+
+        def read() -> list[Policy]:
+            reads.append(tenant)
+            return []
+
+        room.cache.get(tenant, version=1, now=room.clock(), read=read)
+
+    for number in [*range(TENANTS_MAX + 1), TENANTS_MAX, 0]:
+        call(number)
+    assert reads == [f"ten_{number}" for number in [*range(TENANTS_MAX + 1), 0]]

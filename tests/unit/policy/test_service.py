@@ -1,0 +1,226 @@
+"""Policies of a tenant: recorded, changed, deleted, listed; refused where they make no sense; tried out; audited."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from atrium.kernel.errors import Conflict, CountExceeded, NotFound, ValidationFailed
+from atrium.kernel.ids import PolicyId
+from atrium.kernel.pagination import PageRequest
+from atrium.policy import service
+from atrium.policy.conditions import Conditions
+from atrium.policy.store import PolicyStore
+from atrium.storage import keys
+from atrium.storage.table import PhysicalTable
+from atrium.storage.writes import ANY, Delete
+
+from tests.unit.policy.rooms import ANN, BOB, FIRST_KEY, KEY, OTHER_TENANT, TENANT, PolicyRoom
+
+
+@pytest.fixture
+def room(physical_table: PhysicalTable) -> PolicyRoom:
+    return PolicyRoom(physical_table)
+
+
+def test_a_policy_is_kept_as_it_was_made(room: PolicyRoom) -> None:
+    wanted = Conditions.model_validate({"ip": {"any_of": ["203.0.113.0/24"]}, "amount": {"max": "10"}})
+    made = room.create(
+        name="Öffnungszeiten", description="why", effect="deny", principals=("user:*", "user:*", "role:viewer"),
+        actions=("execute",), resources=("tool:x", "*"), conditions=wanted, priority=-5,
+    )  # fmt: skip
+    assert made.principals == ("user:*", "role:viewer")
+    assert room.service().get(made.id) == made
+    assert room.service().list(PageRequest()).items == [made]
+
+
+def test_every_change_raises_the_version_once_and_is_in_the_audit(room: PolicyRoom) -> None:
+    made = room.create(name="one")
+    assert room.version() == 2
+    room.clock.turn(1)
+    changed = room.service().change(made.id, {"effect": "deny", "priority": 3})
+    assert (changed.effect, changed.priority, changed.name) == ("deny", 3, "one")
+    assert changed.updated_at == made.updated_at + timedelta(seconds=1)
+    assert room.version() == 3
+    room.clock.turn(1)
+    room.service().delete(made.id)
+    assert room.version() == 4
+    told = [(event.details["action"], event.details["effect"]) for event in room.events("admin.change")]
+    assert told == [("policy.delete", "deny"), ("policy.change", "deny"), ("policy.create", "allow")]
+    assert {event.details["resource"] for event in room.events("admin.change")} == {made.id}
+    assert {event.origin.principal for event in room.events("admin.change")} == {f"user:{BOB}"}
+
+
+def test_a_change_and_its_record_are_one(room: PolicyRoom) -> None:
+    """Without the tenant nothing is written: neither a policy nor an event."""
+    room_version = room.service()
+    room.table().write(Delete(keys.tenant(), ANY))
+    with pytest.raises(NotFound):
+        room_version.create({
+            "name": "p", "effect": "allow", "principals": ("*",), "actions": ("*",), "resources": ("*",),
+        })  # fmt: skip
+    assert PolicyStore(room.table()).read_all() == []
+    assert room.table().query(_audit_of(room)).items == []
+
+
+def _audit_of(room: PolicyRoom) -> Any:
+    from atrium.storage.queries import Query
+
+    return Query(keys.audit_day(room.clock().date()))
+
+
+def test_changes_that_meet(room: PolicyRoom) -> None:
+    made = room.create()
+    first = room.service()
+    record = first.guard.audit.recording("admin.change", {})
+    store = PolicyStore(room.table())
+    room.clock.turn(1)
+    first.change(made.id, {"name": "first"})
+    with pytest.raises(Conflict):
+        store.replace(made, record, before=made)
+    first.delete(made.id)
+    with pytest.raises(Conflict):
+        store.replace(made, record, before=made)
+    with pytest.raises(NotFound):
+        store.delete(made.id, record)
+    assert room.version() == 4
+
+
+@pytest.mark.parametrize("policy_id", ["pol_01k6r5m2x8f3v9q4w7t1y0z5aa", "nonsense", "", "usr_#", "pol_01k6"])
+def test_what_does_not_exist(room: PolicyRoom, policy_id: str) -> None:
+    for call in (room.service().get, room.service().delete, lambda wanted: room.service().change(wanted, {})):
+        with pytest.raises(NotFound):
+            call(policy_id)
+
+
+def test_another_tenants_policies_do_not_exist(room: PolicyRoom) -> None:
+    made = room.create()
+    other = room.service(tenant=OTHER_TENANT)
+    assert other.list(PageRequest()).items == []
+    with pytest.raises(NotFound):
+        other.get(made.id)
+    with pytest.raises(NotFound):
+        other.delete(made.id)
+    assert not other.evaluate("user:ann", "tool:clock").allowed
+    assert room.version(OTHER_TENANT) == 1
+
+
+def test_a_list_in_pages(room: PolicyRoom) -> None:
+    made = [room.create(name=f"p{number}").id for number in range(5)]
+    found: list[PolicyId] = []
+    page = room.service().list(PageRequest(2))
+    while True:
+        found += [policy.id for policy in page.items]
+        if page.position is None:
+            break
+        page = room.service().list(PageRequest(2, page.position))
+    assert found == made
+
+
+def test_a_tenant_has_a_bounded_number(room: PolicyRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "POLICIES_MAX", 2)
+    room.create()
+    room.create()
+    with pytest.raises(CountExceeded) as refused:
+        room.create()
+    assert refused.value.extensions == {"limit": "policies", "used": 2, "max": 2, "resets_at": None}
+    assert room.version() == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("name", " "),
+        ("name", "x" * 101),
+        ("name", "a\nb"),
+        ("description", "x" * 501),
+        ("principals", ()),
+        ("principals", ("ann",)),
+        ("principals", ("users:ann",)),
+        ("principals", ("user:",)),
+        ("principals", ("us*",)),
+        ("principals", ("*:ann",)),
+        ("principals", tuple(f"user:{number}" for number in range(51))),
+        ("actions", ()),
+        ("actions", ("",)),
+        ("actions", ("x" * 201,)),
+        ("resources", ()),
+        ("resources", ("clock",)),
+        ("resources", ("tools:clock",)),
+        ("resources", ("tool:a\x00",)),
+        ("priority", 1_001),
+        ("priority", True),
+    ],
+)
+def test_policies_that_make_no_sense(room: PolicyRoom, field: str, value: object) -> None:
+    with pytest.raises(ValidationFailed) as refused:
+        room.create(**{field: value})
+    errors = refused.value.extensions["errors"]
+    assert isinstance(errors, list)
+    assert errors[0]["loc"] == ["body", field]
+    assert room.version() == 1
+    made = room.create()
+    with pytest.raises(ValidationFailed):
+        room.service().change(made.id, {field: value})
+    assert room.service().get(made.id) == made
+
+
+def test_trying_out_users_keys_and_names(room: PolicyRoom) -> None:
+    room.add_user(ANN, "viewer")
+    room.add_user(BOB, "admin")
+    room.add_key("chat")
+    evaluate = room.service().evaluate
+    assert evaluate(f"user:{ANN}", "route:GET /v1/sessions").matched == ("builtin:sessions:read",)
+    assert not evaluate(f"user:{ANN}", "route:POST /v1/chat").allowed
+    assert evaluate(f"user:{BOB}", "route:DELETE /v1/anything").matched == ("builtin:admin",)
+    assert evaluate(f"key:{KEY}", "tool:clock").matched == ("builtin:chat",)
+    assert not evaluate("user:somebody", "tool:clock").allowed
+    assert evaluate(f"tenant:{TENANT}", "route:GET /v1/limits").allowed
+    assert not evaluate("client:cli_x", "tool:clock").allowed
+
+
+def test_a_key_answers_to_the_name_of_its_line(room: PolicyRoom) -> None:
+    room.add_key("chat")
+    made = room.create(effect="deny", principals=(f"key:{FIRST_KEY}",))
+    assert room.service().evaluate(f"key:{KEY}", "tool:clock").matched == (made.id, "builtin:chat")
+
+
+def test_trying_out_sees_a_change_at_once_and_leaves_no_trace(room: PolicyRoom) -> None:
+    stale = room.service()
+    made = room.create(principals=("user:ann",), resources=("tool:*",))
+    decision = stale.evaluate("user:ann", "tool:clock", "read")
+    assert (decision.allowed, decision.matched) == (True, (made.id,))
+    assert not stale.evaluate("user:bob", "tool:clock").allowed
+    assert room.events("policy.deny") == []
+    assert room.events("policy.allow") == []
+
+
+def test_trying_out_under_circumstances(room: PolicyRoom) -> None:
+    wanted = {"time": {"days": ["sun"]}, "ip": {"any_of": ["10.0.0.0/8"]}, "plan": ["free"], "amount": {"max": "5"}}
+    room.create(conditions=Conditions.model_validate(wanted))
+    evaluate = room.service().evaluate
+    sunday = room.clock().replace(day=22)
+    told: dict[str, Any] = {"at": sunday, "ip": "10.1.2.3", "plan": "free", "amount": Decimal(5)}
+    assert evaluate("user:ann", "tool:x", **told).allowed
+    for name in told:
+        assert not evaluate("user:ann", "tool:x", **{key: value for key, value in told.items() if key != name}).allowed
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("principal", ("ann", "tool:x", "execute")),
+        ("principal", ("user:*", "tool:x", "execute")),
+        ("resource", ("user:ann", "clock", "execute")),
+        ("resource", ("user:ann", "*", "execute")),
+        ("action", ("user:ann", "tool:x", "")),
+        ("action", ("user:ann", "tool:x", "ex*")),
+    ],
+)
+def test_questions_that_make_no_sense(room: PolicyRoom, field: str, words: tuple[str, str, str]) -> None:
+    with pytest.raises(ValidationFailed) as refused:
+        room.service().evaluate(*words)
+    errors = refused.value.extensions["errors"]
+    assert isinstance(errors, list)
+    assert errors[0]["loc"] == ["body", field]
