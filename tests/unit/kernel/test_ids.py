@@ -65,7 +65,6 @@ def test_is_id(text: str, prefix: str, expected: bool) -> None:
 
 @given(st.integers(min_value=0, max_value=10**6))
 def test_time_is_read_to_the_millisecond(offset_ms: int) -> None:
-    """Floats of seconds lose the last millisecond of about one moment in four."""
     moment = NOON + timedelta(milliseconds=offset_ms)
     assert read_time(mint_session_id(moment)) == moment
 

@@ -44,7 +44,7 @@ def decode_ulid(text: str) -> bytes:
 
 
 def _mint(prefix: str, now: datetime) -> str:
-    milliseconds = (now - _EPOCH) // _MILLISECOND  # exact: a float of seconds loses the last millisecond
+    milliseconds = (now - _EPOCH) // _MILLISECOND
     return f"{prefix}_{encode_ulid(milliseconds.to_bytes(6) + secrets.token_bytes(10))}"
 
 
