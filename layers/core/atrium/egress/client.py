@@ -1,0 +1,107 @@
+"""The client. One connection for each hop, HTTP/1.1, nothing kept, no proxy, no cookie jar, nothing of the environment.
+
+Redirects are followed three times at most, each checked like a first call; what the caller sends as its own goes to
+another origin with none of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from ssl import SSLCertVerificationError, SSLContext, SSLError
+
+import httpcore2
+
+from atrium.egress.destination import Destination, Rules, read_redirect, read_url
+from atrium.egress.exchange import (
+    OutboundRequest,
+    OutboundResponse,
+    check_headers,
+    check_method,
+    read_answer,
+    wire_headers,
+)
+from atrium.egress.failures import OutboundFailed, OutboundRefused
+from atrium.egress.line import Deadline, GuardedBackend, Resolver, resolve_name
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_ANYWHERE = frozenset({"accept", "accept-language", "user-agent"})
+
+
+@dataclass(frozen=True, slots=True)
+class EgressClient:
+    """Makes calls on a tenant's behalf. Holds nothing between calls; safe for threads."""
+
+    rules: Rules = field(default_factory=Rules)
+    resolve: Resolver = resolve_name
+    ssl_context: SSLContext | None = None
+
+    def send(self, request: OutboundRequest) -> OutboundResponse:
+        """Make a call and follow its redirects; `OutboundRefused`, `OutboundFailed`. With `redirects_max` 0 a
+        redirect is an answer like others.
+        """
+        deadline = Deadline(request.seconds_max)
+        there = read_url(request.url, self.rules)
+        method, headers, body = check_method(request.method), check_headers(request.headers), request.body
+        for hop in range(request.redirects_max + 1):
+            answer = self._hop(there, method, headers, body, request.bytes_max, deadline)
+            location = answer.headers.get("location", "")
+            if answer.status not in _REDIRECTS or not location or request.redirects_max == 0:
+                return answer
+            here, there = there, read_redirect(there, location, self.rules)
+            if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
+                method, body = ("HEAD" if method == "HEAD" else "GET"), b""
+                headers = {name: value for name, value in headers.items() if name != "content-type"}
+            if there.origin != here.origin:
+                headers = {name: value for name, value in headers.items() if name in _ANYWHERE}
+                if body or method not in ("GET", "HEAD"):
+                    raise OutboundRefused("redirect", f"hop {hop + 1} would send the body to another host")
+        raise OutboundRefused("redirect", f"the call was redirected more than {request.redirects_max} times")
+
+    def _hop(
+        self,
+        there: Destination,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        bytes_max: int,
+        deadline: Deadline,
+    ) -> OutboundResponse:
+        backend = GuardedBackend(self.rules, self.resolve, there.scheme, deadline)
+        context = self.ssl_context or _trust()
+        call = httpcore2.Request(
+            method,
+            httpcore2.URL(scheme=there.scheme, host=there.host, port=there.port, target=there.target),
+            headers=wire_headers(there, method, headers, body),
+            content=body,
+        )
+        try:
+            with httpcore2.ConnectionPool(ssl_context=context, network_backend=backend) as pool:
+                answer = pool.handle_request(call)
+                try:
+                    return read_answer(answer, there.url, bytes_max)
+                finally:
+                    answer.close()
+        except httpcore2.TimeoutException as error:
+            raise OutboundFailed("timeout", "the call took too long") from error
+        except (httpcore2.ProtocolError, httpcore2.UnsupportedProtocol) as error:
+            raise OutboundFailed("protocol", "the answer is not HTTP as it should be") from error
+        except (httpcore2.NetworkError, OSError) as error:
+            if _is_about_tls(error):
+                raise OutboundFailed("tls", "the host cannot prove its name") from error
+            raise OutboundFailed("connect", "the connection failed") from error
+
+
+def _is_about_tls(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, SSLError | SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@cache
+def _trust() -> SSLContext:
+    """Return the trust of the platform; what the environment says of other roots is not asked."""
+    import httpx2
+
+    return httpx2.create_ssl_context(trust_env=False)

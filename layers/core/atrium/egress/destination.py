@@ -1,0 +1,91 @@
+"""A URL, read once: what is checked here is what is called, because nothing parses the text again."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from urllib.parse import quote, urljoin, urlsplit
+
+import idna
+
+from atrium.egress.failures import OutboundRefused
+
+URL_MAX = 2_000
+PORTS: Mapping[str, int] = {"https": 443, "http": 80}
+
+_UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
+_SAFE_PATH = "/%:@!$&'()*+,;=~-._"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Where calls may go. `ports` by scheme; `local_addresses` are called in spite of all, at any port: the local
+    stack's own, and nothing else's.
+    """
+
+    ports: Mapping[str, frozenset[int]] = field(
+        default_factory=lambda: {"https": frozenset({443}), "http": frozenset({80})}
+    )
+    local_addresses: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a call goes; `host` is a name in ASCII or a numeric address without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        return self.scheme, self.host, self.port
+
+    @property
+    def authority(self) -> str:
+        """The value of `Host`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.target}"
+
+
+def read_url(url: str, rules: Rules) -> Destination:
+    """Return where a URL leads; `OutboundRefused` if calls must not go there, as far as the text says."""
+    if len(url) > URL_MAX or _UNSAFE.search(url):
+        raise OutboundRefused("url", f"a URL has at most {URL_MAX} characters, without spaces or backslashes")
+    try:
+        parts = urlsplit(url)
+        port, host = parts.port, _read_host(parts.hostname or "")
+        path = quote(parts.path, safe=_SAFE_PATH) or "/"
+        query = f"?{quote(parts.query, safe=_SAFE_PATH + '?')}" if parts.query else ""
+    except (ValueError, idna.IDNAError):
+        raise OutboundRefused("url", "the URL is malformed") from None
+    if parts.scheme not in rules.ports or parts.scheme not in PORTS:
+        raise OutboundRefused("scheme", f"the URL's scheme must be {' or '.join(sorted(rules.ports))}")
+    if "@" in parts.netloc:
+        raise OutboundRefused("url", "the URL must not carry a user or a password")
+    return Destination(parts.scheme, host, PORTS[parts.scheme] if port is None else port, path + query)
+
+
+def read_redirect(here: Destination, location: str, rules: Rules) -> Destination:
+    """Return where a redirect leads, checked as the first URL was; never from https to http."""
+    there = read_url(urljoin(here.url, location), rules)
+    if here.scheme == "https" and there.scheme != "https":
+        raise OutboundRefused("redirect", "a redirect leads from https to http")
+    return there
+
+
+def _read_host(host: str) -> str:
+    """Return a host as it is called; `ValueError` or `IDNAError` if it is none."""
+    if ":" in host and "%" not in host:
+        return str(IPv6Address(host))
+    name = host.removesuffix(".")
+    ascii_name = name.lower() if name.isascii() else idna.encode(name, uts46=True).decode()
+    if len(ascii_name) > 253 or not _NAME.fullmatch(ascii_name):
+        raise ValueError("no host")
+    return ascii_name

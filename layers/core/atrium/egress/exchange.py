@@ -1,0 +1,86 @@
+"""What is sent and what comes back, as values; headers that are checked, a body that is bounded."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httpcore2
+
+from atrium.egress.destination import Destination
+from atrium.egress.failures import OutboundFailed, OutboundRefused
+
+BYTES_MAX = 1_048_576
+SECONDS_MAX = 10.0
+REDIRECTS_MAX = 3
+
+USER_AGENT = "Atrium"
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\x21-\x7e\x80-\xff]?(?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
+_OURS = frozenset({
+    "host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect",
+    "accept-encoding", "proxy-authorization", "proxy-connection",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundRequest:
+    """A call. Times are seconds for all hops together, sizes are bytes of the body that comes back."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    seconds_max: float = SECONDS_MAX
+    bytes_max: int = BYTES_MAX
+    redirects_max: int = REDIRECTS_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundResponse:
+    """What came back, whatever its status. Headers have lower-case names; several of one name are joined by commas."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+
+def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers with names in lower case; refused where one is ours to write, or is none."""
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value) or name.lower() in _OURS:
+            raise OutboundRefused("header", "a header is malformed, or not the caller's to write")
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def check_method(method: str) -> str:
+    """Return a method in upper case; refused where it is none that can be called."""
+    if not _TOKEN.fullmatch(method) or method.upper() == "CONNECT":
+        raise OutboundRefused("header", "the method is not one that can be called")
+    return method.upper()
+
+
+def wire_headers(there: Destination, method: str, headers: Mapping[str, str], body: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a hop: the caller's and ours."""
+    ours = {"host": there.authority, "user-agent": USER_AGENT, "accept": "*/*", **headers}
+    ours |= {"accept-encoding": "identity", "connection": "close"}
+    if body or method in ("POST", "PUT", "PATCH"):
+        ours["content-length"] = str(len(body))
+    return [(name.encode(), value.encode("latin-1")) for name, value in ours.items()]
+
+
+def read_answer(answer: httpcore2.Response, url: str, bytes_max: int) -> OutboundResponse:
+    """Return the whole answer, or fail as soon as it is too long."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in answer.headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise OutboundFailed("encoding", "the answer is compressed, which was not asked for")
+    body = bytearray()
+    for chunk in answer.iter_stream():
+        body += chunk
+        if len(body) > bytes_max:
+            raise OutboundFailed("too_large", f"the answer is longer than {bytes_max} bytes")
+    return OutboundResponse(answer.status, headers, bytes(body), url)
