@@ -1,5 +1,6 @@
 """What a turn resolves before it opens: agent, model, session, history; each refusal with its own code."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from atrium.storage.writes import ANY, Delete, Update
 from atrium.tenants.plans import PlanName
 
 from tests.builders.house import OTHER_TENANT, TENANT, House, context_of, session_id_of
-from tests.builders.wires import Recorder
+from tests.builders.wires import Recorder, Send
 
 MISSING = "agt_01k6r5m2x8f3v9q4w7t1y0z5ab"
 
@@ -153,16 +154,18 @@ def test_a_history_that_was_read_too_early_is_read_again(house: House) -> None:
     house.clock.turn(1)
     running = house.begin("second", session_id=session_id)
     house.clock.turn(1)
-    finished: list[object] = []
+    finished = threading.Event()
 
-    def finish_after_reading(operation: str, arguments: dict[str, Any], send: Any) -> Any:
+    def end_between(operation: str, _arguments: object, send: Send) -> Any:
+        if operation == "GetItem":
+            assert finished.wait(5), "the head is read when the runs were read and the turn has ended"
         answer = send()
-        if operation == "Query" and not finished:
-            finished.append(None)
+        if operation == "Query" and not finished.is_set():
             list(running.events())
+            finished.set()
         return answer
 
-    with house.intercepted(finish_after_reading):
-        house.talk("third", session_id=session_id, on_busy="queue")
+    with house.intercepted(end_between):
+        house.talk("third", session_id=session_id)
     shown = [block.text for message in house.model.requests[-1].messages for block in message.content]  # type: ignore[union-attr]
     assert shown == ["first", "Hello.", "second", "Hello.", "third"]
