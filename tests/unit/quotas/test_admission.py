@@ -1,5 +1,8 @@
 """What one admission item grants and refuses, by limit, and what it has counted afterwards."""
 
+import sys
+from collections.abc import Iterator
+
 import pytest
 from atrium.quotas.model import Hold, Limits, Refused, Subject
 from atrium.storage.table import PhysicalTable
@@ -156,6 +159,16 @@ def test_old_days_and_months_leave_the_item(physical_table: PhysicalTable) -> No
     assert {name for name in room.item() if name[1] in "dm" and name[2:].isdigit()} == {"rd20270125", "tm202701"}
 
 
+@pytest.fixture
+def deep_stack() -> Iterator[None]:
+    """moto copies a parsed expression recursively, some four frames for each of its clauses."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 10_000))
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("deep_stack")
 def test_twenty_busy_subjects_that_were_idle_are_tidied_up_first(physical_table: PhysicalTable) -> None:
     limits: Limits = {"requests_per_minute": 1000, "tokens_per_minute": 10_000}
     room = Room(physical_table, limits)
