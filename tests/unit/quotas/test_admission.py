@@ -172,10 +172,10 @@ def deep_stack() -> Iterator[None]:
 def test_twenty_busy_subjects_that_were_idle_are_tidied_up_first(physical_table: PhysicalTable) -> None:
     limits: Limits = {"requests_per_minute": 1000, "tokens_per_minute": 10_000}
     room = Room(physical_table, limits)
-    for number in range(200):
+    for number in range(60):
         room.subjects = tuple(Subject("user", f"usr_{each}", limits) for each in range(20) if (each + number) % 4 == 0)
         room.admitted(tokens=1)
-        room.turn(0.3)
+        room.turn(1)
     assert len(room.item()) > 600
     room.turn(600)
     room.admitted(tokens=1)
