@@ -2,7 +2,7 @@
 
 import re
 from datetime import date
-from typing import Annotated, Self
+from typing import Annotated, Literal
 
 from atrium.http.models import StrictModel
 from atrium.llm.catalogue import format_cost
@@ -46,24 +46,98 @@ class UsageOfDay(UsageFigures):
     day: date
 
 
+class UsageOfModel(UsageFigures):
+    """The figures of one model."""
+
+    model: str
+
+
+class UsageOfAgent(UsageFigures):
+    """The figures of one agent."""
+
+    agent: str
+
+
+class UsageOfUser(UsageFigures):
+    """The figures of the calls that one user made as such, not through a key."""
+
+    user: str
+
+
+class UsageOfKey(UsageFigures):
+    """The figures of one API key."""
+
+    key: str
+
+
+class UsageOfClient(UsageFigures):
+    """The figures of one OAuth client that calls for itself."""
+
+    client: str
+
+
+class UsageOfEndUser(UsageFigures):
+    """The figures of one person that calls have named in `end_user`."""
+
+    end_user: str
+
+
+class UsageOfSession(UsageFigures):
+    """The figures of one session."""
+
+    session: str
+
+
+class UsageOfTool(UsageFigures):
+    """One tool: in how many calls, and how often. Tokens and money belong to the whole call."""
+
+    tool: str
+
+
+type Row = (
+    UsageOfDay
+    | UsageOfModel
+    | UsageOfAgent
+    | UsageOfUser
+    | UsageOfKey
+    | UsageOfClient
+    | UsageOfEndUser
+    | UsageOfSession
+    | UsageOfTool
+)
+type Grouping = Literal["day", "model", "agent", "user", "key", "client", "end_user", "session", "tool"]
+
+_ROWS: dict[Grouping, type[Row]] = {
+    "day": UsageOfDay,
+    "model": UsageOfModel,
+    "agent": UsageOfAgent,
+    "user": UsageOfUser,
+    "key": UsageOfKey,
+    "client": UsageOfClient,
+    "end_user": UsageOfEndUser,
+    "session": UsageOfSession,
+    "tool": UsageOfTool,
+}
+
+
 class UsageReport(StrictModel):
-    """Usage of a period of UTC days, both included. `data` has the groups that were asked for."""
+    """Usage of a period of UTC days, both included. `data` has the rows that were asked for, by their value."""
 
     first: date = Field(serialization_alias="from")
     last: date = Field(serialization_alias="to")
     totals: UsageFigures
-    data: list[UsageOfDay]
+    data: list[Row]
+    next_cursor: str | None
 
-    @classmethod
-    def render(cls, first: date, last: date, days: dict[date, Figures], *, with_days: bool) -> Self:
-        rows = [UsageOfDay.model_validate({"day": day, **_fields(each)}) for day, each in days.items()]
-        total = sum(days.values(), Figures())
-        return cls(
-            first=first,
-            last=last,
-            totals=UsageFigures.model_validate(_fields(total)),
-            data=rows if with_days else [],
-        )
+
+def render_figures(figures: Figures) -> UsageFigures:
+    return UsageFigures.model_validate(_fields(figures))
+
+
+def render_row(group: Grouping, value: str, figures: Figures) -> Row:
+    """Return the row of a group's value."""
+    shown = date.fromisoformat(value) if group == "day" else value
+    return _ROWS[group].model_validate({group: shown, **_fields(figures)})
 
 
 def _fields(figures: Figures) -> dict[str, int | str]:

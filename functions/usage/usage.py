@@ -1,37 +1,93 @@
 """`GET /v1/usage`."""
 
+from collections.abc import Mapping
 from datetime import UTC, date
-from typing import Annotated, Literal
+from typing import Annotated
 
 from atrium.http.dependencies import RuntimeDep, TenantDep
+from atrium.http.models import read_decimal_text
+from atrium.http.pages import list_scope
+from atrium.http.responses import problem_responses
 from atrium.kernel.errors import ValidationFailed
-from atrium.usage.model import Period
+from atrium.kernel.pagination import Position
+from atrium.usage.model import Figures, Group, Period
 from atrium.usage.service import UsageService
 from atrium.usage.sums import SumStore
 from fastapi import APIRouter, Query
+from pydantic import BeforeValidator
 
-from functions.usage.models import Day, UsageReport
+from functions.usage.models import Day, Grouping, UsageReport, render_figures, render_row
 
 DAYS_MAX = 366
+ROWS_DEFAULT = 100
+
+_GROUPS: Mapping[Grouping, Group] = {
+    "model": "MODEL",
+    "agent": "AGENT",
+    "user": "USER",
+    "key": "KEY",
+    "client": "CLIENT",
+    "end_user": "END_USER",
+    "session": "SESSION",
+    "tool": "TOOL",
+}
 
 router = APIRouter(tags=["usage"])
 
 
-@router.get("/v1/usage")
+@router.get("/v1/usage", responses=problem_responses(400, 403))
 def read_usage(
     tenant: TenantDep,
     runtime: RuntimeDep,
     first: Annotated[Day | None, Query(alias="from", description="First UTC day; the month's first by default")] = None,
     last: Annotated[Day | None, Query(alias="to", description="Last UTC day, included; today by default")] = None,
-    group_by: Annotated[Literal["day"] | None, Query(description="What the rows of `data` are")] = None,
+    group_by: Annotated[Grouping | None, Query(description="What the rows of `data` are")] = None,
+    limit: Annotated[
+        int | None,
+        Query(ge=1, le=DAYS_MAX, description="How many rows at most; by default every day, or 100 of another group"),
+        BeforeValidator(read_decimal_text),
+    ] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
 ) -> UsageReport:
     """Return what was used and what it cost: your own, or with `admin` all of the tenant's.
 
-    A call counts on the day on which it ended, some seconds later.
+    A call counts on the day on which it ended, some seconds later. Without `admin` the rows are days, or yourself.
     """
-    period = choose_period(first, last, today=runtime.clock().astimezone(UTC).date())
-    days = UsageService(tenant, SumStore(runtime.tenant_table(tenant.tenant_id))).by_day(period)
-    return UsageReport.render(period.first, period.last, days, with_days=group_by == "day")
+    scope = list_scope(tenant, "usage", first=str(first or ""), last=str(last or ""), group=group_by)
+    position = runtime.cursors.open(cursor, scope=scope)
+    period = _reopen(position) or choose_period(first, last, today=runtime.clock().astimezone(UTC).date())
+    usage = UsageService(tenant, SumStore(runtime.tenant_table(tenant.tenant_id)))
+    days = usage.by_day(period)
+    rows: list[tuple[str, Figures]] = []
+    most = limit or (DAYS_MAX if group_by == "day" else ROWS_DEFAULT)
+    if group_by is not None:
+        after = position["after"] if position else ""
+        group = _GROUPS.get(group_by)
+        found = usage.by_group(days, group, after=after, limit=most + 1) if group else _text_days(days, after)
+        rows = list(found.items())
+    following = _position(period, rows[most - 1][0]) if len(rows) > most else None
+    return UsageReport(
+        first=period.first,
+        last=period.last,
+        totals=render_figures(sum(days.values(), Figures())),
+        data=[render_row(group_by, value, figures) for value, figures in rows[:most]] if group_by else [],
+        next_cursor=runtime.cursors.sign(following, scope=scope),
+    )
+
+
+def _text_days(days: Mapping[date, Figures], after: str) -> dict[str, Figures]:
+    return {day.isoformat(): figures for day, figures in days.items() if day.isoformat() > after}
+
+
+def _position(period: Period, after: str) -> Position:
+    """Return where the next page begins. It carries the period: the default one may have ended by then."""
+    return {"first": period.first.isoformat(), "last": period.last.isoformat(), "after": after}
+
+
+def _reopen(position: Position | None) -> Period | None:
+    if position is None:
+        return None
+    return Period(date.fromisoformat(position["first"]), date.fromisoformat(position["last"]))
 
 
 def choose_period(first: date | None, last: date | None, *, today: date) -> Period:

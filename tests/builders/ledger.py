@@ -28,6 +28,8 @@ def build_entry(
     principal_id: str = KEY_ID,
     session_id: SessionId = SESSION_ID,
     model: str = "claude-haiku-5-5",
+    agent_id: str = AGENT_ID,
+    end_user: str = "",
     tokens: Usage = TOKENS,
     tool_calls: dict[str, int] | None = None,
     cost_nanos: int = 12_345,
@@ -37,7 +39,7 @@ def build_entry(
         run_id=run_id or mint_run_id(started_at or at, session_id),
         tenant_id=TenantId(tenant_id),
         at=at,
-        agent_id=AgentId(AGENT_ID),
+        agent_id=AgentId(agent_id),
         principal_id=principal_id,
         session_id=session_id,
         model=model,
@@ -46,6 +48,7 @@ def build_entry(
         tokens=tokens,
         tool_calls=tool_calls or {},
         cost_nanos=cost_nanos,
+        end_user=end_user,
     )
 
 

@@ -149,9 +149,9 @@ BREAKS = [
         lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Query", "${Table.Arn}/index/sweep")),
     ),
     Break(
-        "UsageFunction names CursorSecret but its role cannot read it",
+        "SweepFunction names CursorSecret but its role cannot read it",
         _set(
-            lambda t: _properties(t, "UsageFunction")["Environment"]["Variables"],
+            lambda t: _properties(t, "SweepFunction")["Environment"]["Variables"],
             "CURSOR_SECRET_ARN",
             {"Ref": "CursorSecret"},
         ),

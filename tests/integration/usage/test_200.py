@@ -35,7 +35,7 @@ ZERO = {
 def test_nothing_used_is_the_running_month_in_zeros(admin: TestClient) -> None:
     answer = admin.get("/v1/usage")
     assert answer.status_code == 200
-    assert answer.json() == {"from": "2026-11-01", "to": "2026-11-21", "totals": ZERO, "data": []}
+    assert answer.json() == {"from": "2026-11-01", "to": "2026-11-21", "totals": ZERO, "data": [], "next_cursor": None}
 
 
 def test_totals_are_those_of_the_settled_calls(function: UsageFunction, admin: TestClient) -> None:

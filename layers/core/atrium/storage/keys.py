@@ -22,7 +22,8 @@
     JOBS#<yyyy-mm>         <job>                       job                           gsi1 own, gsi2 by status
     IDEMPOTENCY            <hash>                      a saved answer, 24 h
     LEDGER#<yyyy-mm>       <run>                       one settled call; rebuild, statements
-    USAGE#<yyyy-mm-dd>     <group>#<value>             sums made by the stream: TOTAL · MODEL# AGENT# USER# KEY# SESSION# TOOL#
+    USAGE#<yyyy-mm-dd>     <group>#<value>             sums made by the stream: TOTAL · MODEL# AGENT# USER# KEY# CLIENT#
+                                                       END_USER# SESSION# TOOL#
     AUDIT#<yyyy-mm-dd>     <time>#<evt>                audit, by time; gsi1 by type, gsi2 by user
     FAMILY#<id>            TOKEN                       refresh tokens of one login (I4); CODE#<hash>: OAuth code
     DELIVERY#<whk>         <time>#<evt>                webhook deliveries; DOCUMENT#<kbn> <doc>: knowledge documents
@@ -179,6 +180,12 @@ def ledger(month_text: str, run_id: RunId) -> Key:
 def usage(day: str, group: str, value: str = "") -> Key:
     """Return a day's sum: `usage("2026-11-21", "TOTAL")` or one of a group's values."""
     return Key(_join("USAGE", day), f"{group}#{value}" if value else group)
+
+
+def usage_values(day: str, group: str, after: str) -> tuple[str, tuple[str, str]]:
+    """Return the partition of a day's sums, and the range of those of a group whose value comes after one."""
+    last = f"{group}{chr(ord('#') + 1)}"
+    return _join("USAGE", day), (f"{group}#{after}\0" if after else f"{group}#", last)
 
 
 def audit_day(day: date) -> str:

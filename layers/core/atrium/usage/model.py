@@ -11,7 +11,7 @@ from typing import Literal, Self
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.llm.model import Usage
 
-type Group = Literal["TOTAL", "MODEL", "AGENT", "USER", "KEY", "CLIENT", "SESSION", "TOOL"]
+type Group = Literal["TOTAL", "MODEL", "AGENT", "USER", "KEY", "CLIENT", "END_USER", "SESSION", "TOOL"]
 
 _PRINCIPAL_GROUPS: Mapping[str, Group] = {"usr": "USER", "key": "KEY", "cli": "CLIENT"}
 

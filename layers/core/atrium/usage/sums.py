@@ -7,16 +7,18 @@ that entries which share sums share their writes.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC
+from datetime import UTC, date
 from typing import Any
 
 from atrium.kernel.errors import Unavailable
+from atrium.kernel.pagination import Position
 from atrium.storage import keys
 from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
+from atrium.storage.queries import Query
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, Operation, Update
-from atrium.usage.model import Arrival, Figures, LedgerEntry, SumKey, principal_group
+from atrium.usage.model import Arrival, Figures, Group, LedgerEntry, SumKey, principal_group
 from atrium.usage.store import ledger_key
 
 OPERATIONS_MAX = 100
@@ -53,6 +55,19 @@ class SumStore:
             else:
                 return
 
+    def first(self, day: date, group: Group, *, after: str, limit: int) -> dict[str, Figures]:
+        """Return a day's first `limit` sums of a group, by value, of those whose value comes after one."""
+        partition, between = keys.usage_values(day.isoformat(), group, after)
+        found: dict[str, Figures] = {}
+        position: Position | None = None
+        while True:
+            query = Query(partition, between=between, limit=limit - len(found), position=position)
+            page = self.table.query(query)
+            found |= {item["sk"].partition("#")[2]: _figures(item) for item in page.items}
+            position = page.position
+            if position is None or len(found) >= limit:
+                return found
+
     def read(self, wanted: Iterable[SumKey]) -> dict[SumKey, Figures]:
         """Return the sums that exist; half a read unit each."""
         by_key = {_key(each): each for each in wanted}
@@ -85,6 +100,8 @@ def contributions(entry: LedgerEntry) -> dict[SumKey, Figures]:
     group = principal_group(entry.principal_id)
     if group is not None:
         sums[SumKey(day, group, entry.principal_id)] = whole
+    if entry.end_user:
+        sums[SumKey(day, "END_USER", entry.end_user)] = whole
     for tool, count in _tools(calls).items():
         sums[SumKey(day, "TOOL", tool)] = Figures(requests=1, tool_calls=count)
     return sums
