@@ -1,5 +1,7 @@
 # Atrium. `make dev` runs the product, `make test` passes the tests; both install what they need below this folder.
 SHELL := /bin/bash
+# What a command prints is its own: `make invoke` in another make's recipe says no more than by itself.
+MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 # The first Python 3.13 that really starts: on PATH, or in pyenv (whose shims may be on PATH and refuse to run).
@@ -10,6 +12,8 @@ ENV ?= dev
 PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export AWS_EC2_METADATA_DISABLED := true
+# Every process of a test run or of the local stack imports the same modules: they are compiled once, wherever a shell says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
 help: ## Show what can be made
@@ -21,13 +25,13 @@ help: ## Show what can be made
 	@test -n "$(PYTHON)" || { echo "Python 3.13 is missing: install it, or a pyenv version of it" >&2; exit 1; }
 	@test -x $(PY) || "$(PYTHON)" -m venv .venv
 	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r infra/requirements/uv.txt
-	@.venv/bin/uv pip install -q --python $(PY) --require-hashes -r infra/requirements/dev.txt
+	@.venv/bin/uv pip install -q --compile-bytecode --python $(PY) --require-hashes -r infra/requirements/dev.txt
 	@.venv/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .local/%/.ready: infra/requirements/%.txt .venv/.ready
 	@test -x .local/$*/bin/python || .venv/bin/uv venv -q --python $(PY) .local/$*
-	@.venv/bin/uv pip install -q --python .local/$*/bin/python --require-hashes -r $<
+	@.venv/bin/uv pip install -q --compile-bytecode --python .local/$*/bin/python --require-hashes -r $<
 	@touch $@
 
 .PHONY: setup
