@@ -9,10 +9,12 @@ from atrium.agent.store import AgentStore
 from atrium.bootstrap import Runtime
 from atrium.http.dependencies import BaseUrlDep, PageDep, RuntimeDep, TenantDep, require
 from atrium.http.idempotency import IdempotentRoute
+from atrium.http.limits import ShownLimits, SubjectLimits
 from atrium.http.models import ListOf, StrictModel, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
+from atrium.quotas.limits import show_limits
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Path, Response
 from pydantic import Field
@@ -36,6 +38,7 @@ class AgentFields(StrictModel):
     max_iterations: Annotated[int, Field(ge=1, le=MAX_ITERATIONS_MAX)] = MAX_ITERATIONS_DEFAULT
     require_done_tool: bool = False
     compaction_profile: Profile | None = None
+    limits: SubjectLimits = Field(default_factory=dict)
 
 
 class AgentBody(AgentFields):
@@ -47,7 +50,7 @@ class AgentBody(AgentFields):
 
 
 class AgentPatch(AgentFields):
-    """Any part of an agent; what is absent stays."""
+    """Any part of an agent; what is absent stays. `limits` are replaced as a whole."""
 
     name: Name = ""
     model: Annotated[str, Field(min_length=1, max_length=128)] = ""
@@ -69,6 +72,7 @@ class AgentAnswer(StrictModel):
     max_iterations: int
     require_done_tool: bool
     compaction_profile: str | None
+    limits: ShownLimits
     is_default: bool
     created_at: str
     updated_at: str
@@ -150,6 +154,7 @@ def _render(view: AgentView) -> AgentAnswer:
         max_iterations=agent.max_iterations,
         require_done_tool=agent.require_done_tool,
         compaction_profile=agent.compaction_profile,
+        limits=show_limits(agent.limits),
         is_default=view.is_default,
         created_at=format_time(agent.created_at),
         updated_at=format_time(agent.updated_at),

@@ -3,10 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+from atrium.http.limits import ShownLimits, SubjectLimits
 from atrium.http.models import StrictModel, Timestamp
 from atrium.identity.keys.model import GRACE_SECONDS_MAX, NAME_MAX, ApiKey, IssuedKey
 from atrium.identity.scopes import KEY_SCOPES_DEFAULT, SCOPES, Scope
 from atrium.kernel.clock import format_time
+from atrium.quotas.limits import show_limits
 from pydantic import Field
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=r"^\S(?:[^\x00-\x1f\x7f]*\S)?$")]
@@ -14,19 +16,24 @@ Scopes = Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))]
 
 
 class KeyBody(StrictModel):
-    """A new key. Without `scopes` it may chat, and read and write sessions."""
+    """A new key. Without `scopes` it may chat, and read and write sessions. `limits` come on top of the tenant's."""
 
     name: Name
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
     expires_at: Timestamp | None = None
+    limits: SubjectLimits = Field(default_factory=dict)
 
 
 class KeyPatch(StrictModel):
-    """Any part of a key; what is absent stays. `expires_at` null means that it does not expire."""
+    """Any part of a key; what is absent stays. `expires_at` null means that it does not expire.
+
+    `limits` are replaced as a whole.
+    """
 
     name: Name = Field(default_factory=str)
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
     expires_at: Timestamp | None = None
+    limits: SubjectLimits = Field(default_factory=dict)
 
 
 class GraceBody(StrictModel):
@@ -46,6 +53,7 @@ class KeyAnswer(StrictModel):
     expires_at: str | None
     revoked_at: str | None
     last_used_at: str | None
+    limits: ShownLimits
     created_by: str | None
     created_at: str
     updated_at: str
@@ -75,6 +83,7 @@ def _fields(key: ApiKey, now: datetime) -> dict[str, Any]:
         "expires_at": format_time(key.expires_at) if key.expires_at else None,
         "revoked_at": format_time(key.revoked_at) if key.revoked_at else None,
         "last_used_at": format_time(key.last_used_at) if key.last_used_at else None,
+        "limits": show_limits(key.limits),
         "created_by": key.created_by or None,
         "created_at": format_time(key.created_at),
         "updated_at": format_time(key.updated_at),

@@ -51,7 +51,7 @@ def create_key(
     body: KeyBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
 ) -> CreatedKey:
     """Create a key. It can have no scope that its maker lacks."""
-    issued = _service(runtime, tenant).create(body.name, body.scopes, body.expires_at)
+    issued = _service(runtime, tenant).create(body.name, body.scopes, body.expires_at, body.limits)
     response.headers["Location"] = f"{base_url}/v1/keys/{issued.key.id}"
     return render_issued(issued, runtime.clock())
 
@@ -64,7 +64,7 @@ def get_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep) -> KeyAnswe
 
 @router.patch("/v1/keys/{key_id}")
 def update_key(key_id: KeyPath, body: KeyPatch, tenant: TenantDep, runtime: RuntimeDep) -> KeyAnswer:
-    """Change any part of a key; effective within 30 seconds."""
+    """Change any part of a key; effective within 30 seconds, `limits` with the next call."""
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     return render_key(_service(runtime, tenant).change(key_id, changes), runtime.clock())
 

@@ -27,7 +27,7 @@ from atrium.storage import keys
 from atrium.storage.blobs import Bucket, TenantBlobs
 from atrium.storage.sweep import list_open_runs
 from atrium.storage.table import PhysicalTable, TenantTable
-from atrium.storage.writes import ANY, Put
+from atrium.storage.writes import ANY, EXISTS, Put, Update
 from atrium.tenants.context import Caller, Principal, TenantContext
 from atrium.tenants.plans import PlanName
 from atrium.tools.registry import ToolRegistry
@@ -189,6 +189,11 @@ class House:
         agent = default_agent(self.clock)
         AgentStore(self.table(tenant)).create(agent, make_default=True)
         return agent
+
+    def configure(self, tenant: TenantId = TENANT, **attributes: Any) -> None:
+        """Set attributes of a tenant's item, such as `plan` or `limits`."""
+        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in attributes)
+        self.table(tenant).write(Update(keys.tenant(), expression, EXISTS, attributes))
 
     @contextmanager
     def intercepted(self, intercept: Intercept) -> Iterator[None]:

@@ -27,6 +27,7 @@ def test_an_agent_is_created_with_its_defaults(stage: Stage) -> None:
         "max_iterations": 20,
         "require_done_tool": False,
         "compaction_profile": None,
+        "limits": {},
         "is_default": False,
     }
     assert created.headers["location"] == f"/v1/agents/{agent['id']}"

@@ -65,6 +65,7 @@ def test_409_for_a_name_that_is_taken_and_for_the_default(stage: Stage) -> None:
 
 
 def test_403_for_a_model_and_a_number_beyond_the_plan(stage: Stage) -> None:
+    stage.house.configure(plan="free")
     free = stage.admin_as({**ADMIN, "plan": "free"})
     assert_problem(free.post("/v1/agents", json={**POET, "model": "claude-opus-5-5"}), 403, "MODEL_NOT_ALLOWED")
     for number in range(9):

@@ -12,7 +12,7 @@ from tests.integration.admin_keys.conftest import House
 
 MEMBERS = {
     *("id", "name", "scopes", "prefix", "status", "expires_at", "revoked_at", "last_used_at", "created_by"),
-    *("created_at", "updated_at"),
+    *("limits", "created_at", "updated_at"),
 }
 
 

@@ -201,15 +201,31 @@ def test_a_model_beyond_the_plan(house: House) -> None:
 
 
 def test_the_plan_bounds_their_number(house: House) -> None:
+    house.configure(plan="free")
     free = house.agents(context_of(plan="free"))
-    for number in range(9):
-        free.create({**FIELDS, "name": f"n{number}"}, is_default=False)
+    made = [free.create({**FIELDS, "name": f"n{number}"}, is_default=False) for number in range(9)]
     with pytest.raises(CountExceeded) as full:
         free.create({**FIELDS, "name": "n9"}, is_default=False)
     assert (full.value.status, full.value.code) == (403, "QUOTA_EXCEEDED")
-    assert full.value.extensions == {"limit": "agents", "used": 10, "max": 10, "resets_at": None}
-    unlimited = house.agents(context_of(plan="enterprise"))
-    assert unlimited.create({**FIELDS, "name": "n9"}, is_default=False)
+    assert full.value.extensions == {"limit": "agents", "scope": "tenant", "used": 10, "max": 10, "resets_at": None}
+    free.delete(made[0].agent.id)
+    with pytest.raises(NotFound):
+        free.delete(made[0].agent.id)
+    assert free.create({**FIELDS, "name": "n9"}, is_default=False)
+    with pytest.raises(Conflict):
+        free.create({**FIELDS, "name": "n9"}, is_default=False)
+    house.configure(plan="enterprise")
+    assert house.agents(context_of(plan="enterprise")).create({**FIELDS, "name": "n10"}, is_default=False)
+
+
+@pytest.mark.parametrize(("own", "fit"), [(0, 0), (1, 0), (2, 1)])
+def test_the_tenants_own_limit_comes_before_the_plans(house: House, own: int, fit: int) -> None:
+    house.configure(limits={"agents": own})
+    for number in range(fit):
+        create(house, name=f"n{number}")
+    with pytest.raises(CountExceeded) as full:
+        create(house, name="one more")
+    assert (full.value.extensions["used"], full.value.extensions["max"]) == (1 + fit, own)
 
 
 @pytest.mark.parametrize(

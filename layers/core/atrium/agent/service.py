@@ -8,12 +8,12 @@ from atrium.agent.model import AgentConfig
 from atrium.agent.resolve import check_model
 from atrium.agent.store import AgentStore
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import CountExceeded, NotFound, invalid_field
+from atrium.kernel.errors import NotFound, invalid_field
 from atrium.kernel.ids import AgentId, is_id, mint_agent_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.llm.catalogue import DEFAULT_MODEL
+from atrium.quotas.limits import read_limits, resolve_limits
 from atrium.tenants.context import TenantContext
-from atrium.tenants.plans import PLANS, UNLIMITED
 from atrium.tools.registry import BUILT_IN
 
 DEFAULT_AGENT_NAME = "assistant"
@@ -37,13 +37,14 @@ class AgentService:
 
     def create(self, fields: Mapping[str, Any], *, is_default: bool) -> AgentView:
         """Record an agent; `Conflict` (name), `ModelNotAllowed`, `ValidationFailed`, `CountExceeded`."""
-        self._check_count()
+        tenant, _ = self.store.get_with_tenant(None)
+        maximum = resolve_limits(tenant["plan"], read_limits(tenant))["agents"]
         now = self.clock()
         agent = AgentConfig(
             **{"id": mint_agent_id(now), "provider": "", "created_at": now, "updated_at": now, **fields}
         )
         agent = self._checked(agent)
-        self.store.create(agent, make_default=is_default)
+        self.store.create(agent, make_default=is_default, maximum=maximum)
         return AgentView(agent, is_default)
 
     def get(self, agent_id: str) -> AgentView:
@@ -81,22 +82,6 @@ class AgentService:
         if agent.max_tokens > entry.output_tokens_max:
             raise invalid_field("max_tokens", f"the model {entry.id} writes at most {entry.output_tokens_max} tokens")
         return replace(agent, provider=entry.vendor)
-
-    def _check_count(self) -> None:
-        limit = PLANS[self.context.plan].limits["agents"]
-        if limit == UNLIMITED:
-            return
-        used, position = 0, None
-        while used < limit:
-            page = self.store.list(PageRequest(100, position))
-            used, position = used + len(page.items), page.position
-            if position is None:
-                break
-        if used >= limit:
-            raise CountExceeded(
-                f"the plan allows {limit} agents",
-                extensions={"limit": "agents", "used": used, "max": int(limit), "resets_at": None},
-            )
 
 
 def default_agent(clock: Clock) -> AgentConfig:

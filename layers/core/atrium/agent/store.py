@@ -18,8 +18,14 @@ from atrium.storage.failures import TransactionRefused
 from atrium.storage.queries import Query
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
+from atrium.tenants.counts import count_exceeded, counting, discounting
+from atrium.tenants.plans import UNLIMITED
 
 _NAME_TAKEN = "another agent has this name"
+
+
+class _Full(Exception):
+    """There are as many agents as there may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +34,18 @@ class AgentStore:
 
     table: TenantTable
 
-    def create(self, agent: AgentConfig, *, make_default: bool) -> None:
-        """Record an agent; `Conflict` if its name is taken."""
+    def create(self, agent: AgentConfig, *, make_default: bool, maximum: int = UNLIMITED) -> None:
+        """Record an agent; `Conflict` if its name is taken, `CountExceeded` if there are as many as there may be."""
         operations: list[Operation] = [
             Put(keys.agent_name(agent.name), {"agent_id": agent.id}, NEW),
             Put(keys.agent(agent.id), _item(agent), NEW),
             _raise_version(agent.id if make_default else None),
+            counting("agents", maximum),
         ]
-        self._transact(operations, {0: Conflict(_NAME_TAKEN), 2: NotFound()})
+        try:
+            self._transact(operations, {0: Conflict(_NAME_TAKEN), 1: Conflict(), 2: NotFound(), 3: _Full()})
+        except _Full:
+            raise count_exceeded(self.table, "agents", maximum) from None
 
     def replace(self, agent: AgentConfig, *, before: AgentConfig, make_default: bool) -> None:
         """Write an agent that was changed from what it was `before`.
@@ -69,6 +79,7 @@ class AgentStore:
                 "attribute_not_exists(#default_agent_id) OR #default_agent_id <> :agent",
                 {"one": 1, "agent": agent.id},
             ),
+            discounting("agents"),
         ]
         refusal = Conflict("the default agent cannot be deleted; make another one the default first")
         self._transact(operations, {0: NotFound(), 1: Conflict(), 2: refusal})

@@ -30,6 +30,8 @@ def to_authorizer_context(call: TenantContext | Caller) -> Flat:
         "role": principal.role or "",
         "scopes": " ".join(sorted(principal.scopes)),
     }
+    if principal.credential_id:
+        fields["credential_id"] = principal.credential_id
     if isinstance(call, TenantContext):
         fields |= {
             "tenant_id": call.tenant_id,
@@ -54,6 +56,7 @@ def read_authorizer_context(
         name=unquote(_text(fields, "principal_name")),
         scopes=frozenset(_text(fields, "scopes").split()),
         role=cast("Role", role) if role else None,
+        credential_id=_text(fields, "credential_id"),
     )
     caller = Caller(principal, request_id, source_ip, user_agent, trace_parent)
     tenant_id = _text(fields, "tenant_id")

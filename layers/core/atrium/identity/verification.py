@@ -59,7 +59,9 @@ def decide_key(
         return Refused(Unauthenticated, "the key's tenant is gone")
     if not tenant.is_active:
         return Refused(TenantInactive, f"tenant is {tenant.status}", key.id)
-    return Admitted(Principal("key", key.principal_id, key.name, frozenset(key.scopes)), tenant, key.ends_at)
+    own_id = key.id if key.first_id else ""
+    principal = Principal("key", key.principal_id, key.name, frozenset(key.scopes), credential_id=own_id)
+    return Admitted(principal, tenant, key.ends_at)
 
 
 def decide_platform_key(said: KeyText, key: ApiKey | None, *, find_pepper: FindPepper, now: datetime) -> Decision:

@@ -6,6 +6,7 @@ Inside, money is nano-dollars; outside it is a decimal string in USD with six de
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from atrium.kernel.errors import ValidationFailed
 from atrium.quotas.model import LIMIT_NAMES, NANOS_PER_USD, UNLIMITED, LimitName, Limits
@@ -45,6 +46,12 @@ def resolve_limits(plan: PlanName, overrides: Mapping[LimitName, int | None]) ->
     return {name: every.get(name, UNLIMITED) for name in LIMIT_NAMES}
 
 
+def read_limits(item: Mapping[str, Any] | None) -> dict[LimitName, int]:
+    """Return the own limits of a tenant, user, key or agent, as its item has them; unknown names fall out."""
+    own: Mapping[str, int] = (item or {}).get("limits") or {}
+    return {_NAMES[name]: figure for name, figure in own.items() if name in _NAMES}
+
+
 def validate_limits(
     given: Mapping[str, object],
     *,
@@ -71,7 +78,12 @@ def validate_limits(
     return read
 
 
-def show_limit(name: LimitName, figure: int) -> int | str:
+def show_limits(limits: Mapping[str, int]) -> dict[str, int | str]:
+    """Return limits as clients see and send them."""
+    return {name: show_limit(name, figure) for name, figure in limits.items() if name in PLATFORM_MAXIMUM}
+
+
+def show_limit(name: str, figure: int) -> int | str:
     """Return a figure as clients see it: money as a decimal string, but -1 for none."""
     if name not in MONEY or figure == UNLIMITED:
         return figure
@@ -82,15 +94,19 @@ def _read_figure(name: LimitName, value: object) -> int | str | None:
     """Return the figure, or what is wrong with it."""
     if value is None:
         return None
-    if name in MONEY and isinstance(value, str):
-        if _MONEY_TEXT.fullmatch(value) is None:
-            return "money is a decimal string in USD with six decimals at most, or -1"
-        return int(Decimal(value) * NANOS_PER_USD)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return "money is a decimal string, or -1" if name in MONEY else "a limit is an integer of at least -1"
-    if name in MONEY and value != UNLIMITED:
-        return "money is a decimal string, or -1"
-    return value if value >= UNLIMITED else "a limit is an integer of at least -1"
+    if name in MONEY:
+        return _read_money(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < UNLIMITED:
+        return "a limit is an integer of at least -1"
+    return value
+
+
+def _read_money(value: object) -> int | str:
+    if value == str(UNLIMITED) or (value == UNLIMITED and type(value) is int):
+        return UNLIMITED
+    if not isinstance(value, str) or _MONEY_TEXT.fullmatch(value) is None:
+        return "money is a decimal string in USD with six decimals at most, or -1"
+    return int(Decimal(value) * NANOS_PER_USD)
 
 
 def _internal(name: str, value: int | Decimal) -> int:

@@ -1,12 +1,21 @@
 """Under which limits a call is decided, and over how many shards."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from atrium.quotas.limits import read_limits, resolve_limits
 from atrium.quotas.meters import METERS
 from atrium.quotas.model import UNLIMITED, Limits, Subject
 from atrium.quotas.shards import count_shards
 
 CEILING_DEFAULT = 100
+
+
+def read_terms(tenant: Mapping[str, Any], ceiling: int = CEILING_DEFAULT) -> "Terms":
+    """Return the terms that a tenant's item states: its plan, and over it the tenant's own limits."""
+    plan = tenant["plan"]
+    return Terms(resolve_limits(plan, read_limits(tenant)), resolve_limits(plan, {}), ceiling)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
     partition              sort                        item, and who asks for it
     TENANT#<id>, of a tenant
     ·                      TENANT                      tenant, settings, config_version (authorizer, every call)
+    ·                      COUNTS                      how many users and agents there are (their limits)
     ·                      KEY#<key>                   API key (authorizer: one batch with TENANT) · list
     ·                      USER#<usr>                  user (authorizer: one batch with TENANT) · list
     ·                      EMAIL#<email>               marker: unique email -> user      login: email across tenants
@@ -79,6 +80,11 @@ def _join(*parts: str) -> str:
 
 def tenant() -> Key:
     return Key("", "TENANT")
+
+
+def counts() -> Key:
+    """Return the item that counts a tenant's users and agents."""
+    return Key("", "COUNTS")
 
 
 def api_key(key_id: KeyId) -> Key:

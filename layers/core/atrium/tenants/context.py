@@ -17,13 +17,17 @@ type Role = Literal["admin", "user", "viewer"]
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A verified caller. `id` is a `usr_`, `key_` or `cli_` id; `role` only for users."""
+    """A verified caller. `id` is a `usr_`, `key_` or `cli_` id; `role` only for users.
+
+    A key that came by rotation acts under the first of its line: `credential_id` is then its own.
+    """
 
     type: PrincipalType
     id: str
     name: str
     scopes: frozenset[str]
     role: Role | None = None
+    credential_id: str = ""
 
     def has(self, scope: str) -> bool:
         """Tell whether a scope is held; `admin` includes a tenant's others, `platform` includes all."""

@@ -18,7 +18,10 @@ FEATURES_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant. `opening` is the mark of a creation that has not ended: nobody sees the tenant before it has."""
+    """A tenant. `opening` is the mark of a creation that has not ended: nobody sees the tenant before it has.
+
+    `limits` are its own, over the plan's, as `atrium.quotas.limits` reads them.
+    """
 
     id: TenantId
     name: str
@@ -34,6 +37,7 @@ class Tenant:
     status_reason: str = ""
     default_agent_id: AgentId | None = None
     opening: str = ""
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_active(self) -> bool:

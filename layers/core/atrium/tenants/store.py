@@ -135,4 +135,5 @@ def read_tenant(item: Mapping[str, Any]) -> Tenant:
         updated_at=parse_time(item["updated_at"]),
         default_agent_id=AgentId(default_agent_id) if default_agent_id else None,
         opening=item.get("opening", ""),
+        limits=item.get("limits", {}),
     )

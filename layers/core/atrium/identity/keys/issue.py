@@ -1,6 +1,6 @@
 """Making a key: the one place where a record and its text come into being together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from atrium.identity.key_format import mint_key, show_prefix
@@ -21,6 +21,7 @@ def issue_key(
     now: datetime,
     created_by: str = "",
     expires_at: datetime | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> IssuedKey:
     """Make a key, of a tenant or (None) of the platform. Nothing is stored."""
     key_id = mint_key_id(now)
@@ -37,5 +38,6 @@ def issue_key(
         updated_at=now,
         created_by=created_by,
         expires_at=expires_at,
+        limits=limits or {},
     )
     return IssuedKey(key, text)

@@ -1,5 +1,6 @@
 """An API key as it is kept: everything but the key itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -17,6 +18,7 @@ class ApiKey:
     """A key. `tenant_id` is None for the platform's own. `revoked_at` may lie ahead: the end of a grace.
 
     `first_id` is the key that this one descends from by rotation: what that key made belongs to this one, too.
+    `limits` come on top of the tenant's, as `atrium.quotas.limits` reads and counts them.
     """
 
     id: KeyId
@@ -33,6 +35,7 @@ class ApiKey:
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
     first_id: KeyId | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def principal_id(self) -> KeyId:

@@ -28,10 +28,12 @@ class KeyService:
     current_pepper: Callable[[], Pepper]
     clock: Clock
 
-    def create(self, name: str, scopes: Iterable[str], expires_at: datetime | None) -> IssuedKey:
+    def create(
+        self, name: str, scopes: Iterable[str], expires_at: datetime | None, limits: Mapping[str, int] | None = None
+    ) -> IssuedKey:
         """Make a key; `ScopeRequired` for scopes that the caller lacks, `ValidationFailed` for an end that is past."""
         self._check(scopes, expires_at)
-        issued = self._issue(name, scopes, expires_at)
+        issued = self._issue(name, scopes, expires_at, limits or {})
         self.store.create(issued.key)
         return issued
 
@@ -42,7 +44,7 @@ class KeyService:
         return _found(self.store.get(_known(key_id)))
 
     def change(self, key_id: str, changes: Mapping[str, Any]) -> ApiKey:
-        """Change name, scopes or expires_at (None: no end); refuses as `create` does."""
+        """Change name, scopes, limits or expires_at (None: no end); refuses as `create` does."""
         current = self.get(key_id)
         wanted = dict(changes)
         self._check(wanted.get("scopes", ()), wanted.get("expires_at"))
@@ -52,18 +54,21 @@ class KeyService:
             wanted["scopes"] = list(sort_scopes(wanted["scopes"]))
         if wanted.get("expires_at"):
             wanted["expires_at"] = format_time(wanted["expires_at"])
+        if "limits" in wanted:
+            wanted["limits"] = wanted["limits"] or None
         return _found(self.store.change(current.id, wanted, now=self.clock()))
 
     def rotate(self, key_id: str, grace_seconds: int) -> IssuedKey:
         """Make a key like this one, which ends when the grace is over; `Conflict` if it has ended already.
 
-        The new key keeps name, scopes, expiry and all that the old one made, so the caller must hold those scopes.
+        The new key keeps name, scopes, expiry, limits, what is counted against them, and all that the old one made,
+        so the caller must hold those scopes.
         """
         old, now = self.get(key_id), self.clock()
         if old.status(now) != "active" or old.revoked_at is not None:
             raise Conflict("the key has ended or is about to; make a new one instead")
         self._check(old.scopes, None)
-        issued = self._issue(old.name, old.scopes, old.expires_at)
+        issued = self._issue(old.name, old.scopes, old.expires_at, old.limits)
         issued = replace(issued, key=replace(issued.key, first_id=old.principal_id))
         self.store.rotate(old, issued.key, at=now + timedelta(seconds=grace_seconds), now=now)
         return issued
@@ -78,7 +83,9 @@ class KeyService:
         if not self.store.delete(_known(key_id)):
             raise NotFound("there is no such key")
 
-    def _issue(self, name: str, scopes: Iterable[str], expires_at: datetime | None) -> IssuedKey:
+    def _issue(
+        self, name: str, scopes: Iterable[str], expires_at: datetime | None, limits: Mapping[str, int]
+    ) -> IssuedKey:
         return issue_key(
             self.environment,
             self.current_pepper(),
@@ -88,6 +95,7 @@ class KeyService:
             now=self.clock(),
             created_by=self.context.principal.id,
             expires_at=expires_at,
+            limits=limits,
         )
 
     def _check(self, scopes: Iterable[str], expires_at: datetime | None) -> None:

@@ -131,6 +131,7 @@ def read_key(item: Mapping[str, Any], tenant_id: TenantId | None) -> ApiKey:
         revoked_at=_time(item, "revoked_at"),
         last_used_at=_time(item, "last_used_at"),
         first_id=KeyId(item["first_id"]) if "first_id" in item else None,
+        limits=item.get("limits", {}),
     )
 
 
@@ -147,6 +148,7 @@ def _item(key: ApiKey) -> dict[str, Any]:
         "created_by": key.created_by or None,
         "first_id": key.first_id,
         "expires_at": format_time(key.expires_at) if key.expires_at else None,
+        "limits": dict(key.limits) or None,
     }
 
 

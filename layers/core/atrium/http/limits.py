@@ -1,0 +1,82 @@
+"""Limits in bodies: numbers by limit name, money as decimal text; `atrium.quotas.limits` says what is valid.
+
+Inside, what was null is left out, and money is nano-dollars.
+"""
+
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ValidationError, WithJsonSchema
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from atrium.kernel.errors import ValidationFailed
+from atrium.quotas.limits import MONEY, PLATFORM_MAXIMUM, SUBJECT_LIMITS, show_limit, validate_limits
+from atrium.quotas.model import LIMIT_NAMES, LimitName
+
+
+def _read(known: frozenset[LimitName], value: object) -> dict[str, int]:
+    if not isinstance(value, dict):
+        raise PydanticCustomError("dict_type", "must be an object of limits by name")
+    try:
+        read = validate_limits(value, known=known)
+    except ValidationFailed as failure:
+        raise _located(failure) from None
+    return {name: figure for name, figure in read.items() if figure is not None}
+
+
+def _located(failure: ValidationFailed) -> ValidationError:
+    """Return the refusal of each limit under its own name, wherever in a body the limits stand."""
+    errors: Any = failure.extensions["errors"]
+    lines = [
+        InitErrorDetails(
+            type=PydanticCustomError(each["type"], "{reason}", {"reason": each["msg"]}),
+            loc=(each["loc"][-1],),
+            input=None,
+        )
+        for each in errors
+    ]
+    return ValidationError.from_exception_data("limits", lines)
+
+
+def _describe(known: frozenset[LimitName], text: str) -> WithJsonSchema:
+    return WithJsonSchema(
+        {
+            "type": "object",
+            "description": text,
+            "properties": {name: _describe_limit(name) for name in LIMIT_NAMES if name in known},
+            "additionalProperties": False,
+        }
+    )
+
+
+def _describe_limit(name: LimitName) -> dict[str, Any]:
+    whole = {"type": "integer", "minimum": -1, "maximum": PLATFORM_MAXIMUM[name]}
+    if name in MONEY:
+        most = show_limit(name, PLATFORM_MAXIMUM[name])
+        text = {
+            "type": "string",
+            "pattern": r"^(-1|(0|[1-9]\d{0,11})(\.\d{1,6})?)$",
+            "description": f"USD, at most {most}",
+        }
+        return {"anyOf": [text, {"type": "integer", "const": -1}, {"type": "null"}]}
+    return {"anyOf": [whole, {"type": "null"}]}
+
+
+_ALL = frozenset(PLATFORM_MAXIMUM)
+
+TenantLimits = Annotated[
+    dict[str, int],
+    BeforeValidator(partial(_read, _ALL)),
+    _describe(_ALL, "A tenant's own limits. -1 is none; null, or what is absent, is the plan's."),
+]
+"""A tenant's own limits in a request."""
+
+SubjectLimits = Annotated[
+    dict[str, int],
+    BeforeValidator(partial(_read, SUBJECT_LIMITS)),
+    _describe(SUBJECT_LIMITS, "Limits of its own, on top of the tenant's. -1, null and what is absent are none."),
+]
+"""Limits of a user, key or agent in a request."""
+
+ShownLimits = dict[str, int | str]
+"""Limits in an answer."""
