@@ -130,7 +130,10 @@ def _allow(decision: Admitted) -> Verdict:
     tenant = decision.tenant
     if tenant is None:
         return Verdict(True, decision.principal.id, to_authorizer_context(caller))
-    call = TenantContext(tenant.id, tenant.name, tenant.plan, tenant.config_version, caller, frozenset(tenant.features))
+    features = frozenset(tenant.features)
+    call = TenantContext(
+        tenant.id, tenant.name, tenant.plan, tenant.config_version, caller, features, tenant.audits_all
+    )
     return Verdict(True, decision.principal.id, to_authorizer_context(call))
 
 

@@ -7,6 +7,7 @@ from itertools import chain
 from infra.checks.access import check_access
 from infra.checks.contract import check_contract, read_contract
 from infra.checks.data import check_protection, check_retention
+from infra.checks.grants import check_grants
 from infra.checks.policies import check_logs, check_roles
 from infra.checks.refusals import check_refusals
 from infra.checks.report import report
@@ -36,7 +37,10 @@ def main() -> int:
         template = read_template()
     except TemplateInvalid as error:
         return report("template", [str(error)])
-    return report("template", chain(check_template(template), check_contract(template, read_contract())))
+    contract = read_contract()
+    return report(
+        "template", chain(check_template(template), check_contract(template, contract), check_grants(contract))
+    )
 
 
 if __name__ == "__main__":

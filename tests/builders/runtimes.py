@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 from atrium.bootstrap import Runtime, RuntimeSource
+from atrium.kernel.ids import PolicyId, TenantId
 from atrium.kernel.pagination import CursorSigner
+from atrium.policy.cache import PolicyCache
+from atrium.policy.model import Policy
 from atrium.settings import Settings
 from atrium.storage.table import PhysicalTable
 
@@ -24,6 +28,15 @@ class TurnedClock:
         self.now += timedelta(seconds=seconds)
 
 
+def _remember_an_allow(now: datetime) -> PolicyCache:
+    """Return a cache as it is after a first call in each of the tests' tenants, whose one policy allows everything."""
+    cache, all_of_it = PolicyCache(), ("*",)
+    policy = Policy(PolicyId("pol_1"), "all", "allow", all_of_it, all_of_it, all_of_it, now, now)
+    for tenant in ("ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"):
+        cache.get(TenantId(tenant), version=1, now=now, read=lambda: [policy])
+    return cache
+
+
 def build_runtime(
     environment: Mapping[str, str] | None = None,
     *,
@@ -33,6 +46,7 @@ def build_runtime(
     """Return a source of one Runtime. `environment` is what the function would read: `{"PUBLIC_URL": "https://…"}`."""
     made = Runtime(Settings.read({"CORS_ORIGINS": "*", **(environment or {})}), clock or TurnedClock())
     made.__dict__["cursors"] = CursorSigner(b"cursor key of the tests, 32 byte")
-    if table is not None:
-        made.__dict__["table"] = table
+    made.__dict__["table"] = table or PhysicalTable(cast("Any", None), "no table")
+    if table is None:
+        made.__dict__["policies"] = _remember_an_allow(made.clock())
     return lambda: made

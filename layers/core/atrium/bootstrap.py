@@ -16,6 +16,7 @@ from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 
 if TYPE_CHECKING:
     from atrium.llm.registry import Providers
+    from atrium.policy.cache import PolicyCache
     from atrium.storage.secrets import Secrets
 
 
@@ -52,6 +53,12 @@ class Runtime:
     def default_agents(self) -> dict[TenantId, AgentId]:
         """Which agent answers by default, as last read: a guess that every turn checks."""
         return {}
+
+    @cached_property
+    def policies(self) -> PolicyCache:
+        from atrium.policy.cache import PolicyCache
+
+        return PolicyCache()
 
     @cached_property
     def providers(self) -> Providers:

@@ -29,6 +29,7 @@ def test_a_tenants_key(deployment: Deployment, door: Door) -> None:
         "plan": "pro",
         "config_version": 1,
         "features": "",
+        "audits_all": False,
     }
 
 

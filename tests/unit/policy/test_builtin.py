@@ -1,10 +1,10 @@
 """The built-in policies and the routes' scopes say the same: each route that there is, with and without its scope."""
 
-import inspect
 from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
+from atrium.http.access import read_access
 from atrium.identity.scopes import TENANT_SCOPES
 from atrium.policy.builtin import BUILT_IN
 from atrium.policy.circumstances import Circumstances
@@ -18,23 +18,13 @@ from tests.builders.runtimes import NOON
 FUNCTIONS = ("admin", "chat", "identity", "platform", "sessions", "usage")
 
 
-def dependants(root: Dependant) -> Iterator[Dependant]:
-    yield root
-    for inner in root.dependencies:
-        yield from dependants(inner)
-
-
 def scope_of(root: Dependant) -> str | None:
     """Return the scope that `require` asks for; empty for a route of any credential, None for a public one."""
-    calls = [found.call for found in dependants(root) if inspect.isfunction(found.call)]
-    scopes = [
-        str(inspect.getclosurevars(call).nonlocals["scope"])
-        for call in calls
-        if call.__qualname__.startswith("require.")
-    ]
-    assert len(scopes) <= 1
-    needs_credential = any(call.__name__ == "get_call" for call in calls)
-    return scopes[0] if scopes else "" if needs_credential else None
+    access = read_access(root)
+    if access is None:
+        return None
+    assert len(access.scopes) <= 1
+    return access.scopes[0] if access.scopes else ""
 
 
 def routes() -> Iterator[tuple[str, str]]:

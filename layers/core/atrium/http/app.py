@@ -9,6 +9,7 @@ from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime
 from atrium.http.envelope import ContextSource
 from atrium.http.failures import handle_failures
+from atrium.http.guarding import guard_route
 from atrium.http.openapi import build_document, name_operation
 from atrium.http.rim import Rim
 from atrium.http.strictness import refuse_unknown_query, require_json_body
@@ -44,7 +45,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(require_json_body), Depends(refuse_unknown_query)],
+        dependencies=[Depends(require_json_body), Depends(refuse_unknown_query), Depends(guard_route)],
         generate_unique_id_function=name_operation,
     )
     app.state.runtime = runtime

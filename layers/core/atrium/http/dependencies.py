@@ -13,6 +13,7 @@ from atrium.bootstrap import Runtime
 from atrium.http.context import read_call, read_request_envelope
 from atrium.http.envelope import Envelope
 from atrium.http.models import read_decimal_text
+from atrium.identity.scopes import Scope
 from atrium.kernel.errors import TenantMismatch, TenantRequired
 from atrium.kernel.pagination import LIMIT_DEFAULT, LIMIT_MAX
 from atrium.tenants.context import Caller, TenantContext
@@ -81,13 +82,19 @@ TenantDep = Annotated[TenantContext, Depends(get_tenant)]
 PageDep = Annotated[PageQuery, Depends(read_page)]
 
 
-def require(scope: str) -> Any:
+class RequiredScope:
+    """Refuses a caller without the scope. The guard and the document read it from the route (`access.py`)."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(self, caller: CallerDep) -> None:
+        caller.principal.require(self.scope)
+
+
+def require(scope: Scope) -> Any:
     """Return the dependency that refuses a caller without the scope: `dependencies=[require("agents:write")]`."""
-
-    async def check(caller: CallerDep) -> None:
-        caller.principal.require(scope)
-
-    return Depends(check)
+    return Depends(RequiredScope(scope))
 
 
 def require_own_tenant(context: TenantContext, tenant_id: str | None) -> None:

@@ -7,9 +7,11 @@ import re
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 
+from atrium.http.access import read_access
 from atrium.http.problems import MEDIA_TYPE
 from atrium.http.responses import PROBLEM_SCHEMA, REQUEST_ID_HEADER, reference_response, shared_responses
 
@@ -29,12 +31,23 @@ def build_document(app: FastAPI) -> dict[str, Any]:
     for path, item in document["paths"].items():
         for operation in item.values():
             _complete_operation(path, operation)
+    _name_scopes(app, document["paths"])
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _FRAMEWORK_SCHEMAS:
         schemas.pop(name, None)
     schemas["Problem"] = PROBLEM_SCHEMA
     document["components"]["responses"] = shared_responses()
     return _name_lists(document)
+
+
+def _name_scopes(app: FastAPI, paths: dict[str, Any]) -> None:
+    """Say at each operation which scope it needs: `x-required-scope`, null where any credential will do."""
+    for route in iter_route_contexts(app.routes):
+        access = read_access(route.dependant) if isinstance(getattr(route, "dependant", None), Dependant) else None
+        for method in (route.methods or ()) if access is not None else ():
+            operation = paths.get(str(route.path), {}).get(method.lower())
+            if access is not None and operation is not None:
+                operation["x-required-scope"] = access.scopes[0] if access.scopes else None
 
 
 def _name_lists(document: dict[str, Any]) -> dict[str, Any]:

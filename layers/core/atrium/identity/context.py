@@ -39,6 +39,7 @@ def to_authorizer_context(call: TenantContext | Caller) -> Flat:
             "plan": call.plan,
             "config_version": call.config_version,
             "features": " ".join(sorted(call.features)),
+            "audits_all": call.audits_all,
         }
     return fields
 
@@ -72,6 +73,7 @@ def read_authorizer_context(
         config_version=int(version),
         caller=caller,
         features=frozenset(_text(fields, "features").split()),
+        audits_all=_text(fields, "audits_all").lower() == "true",
     )
 
 

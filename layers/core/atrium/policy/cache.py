@@ -40,11 +40,16 @@ class PolicyCache:
 
         A version behind the kept one drops nothing: it comes from an authorizer that has not heard of the change yet.
         """
+        policies = self.recall(tenant_id, version=version, now=now)
+        if policies is None:
+            policies = PolicySet(read(), BUILT_IN)
+            self._keep(tenant_id, _Entry(version, now, policies))
+        return policies
+
+    def recall(self, tenant_id: TenantId, *, version: int, now: datetime) -> PolicySet | None:
+        """Return a tenant's policies if they are kept and still serve."""
         entry = self._entries.get(tenant_id)
-        if entry is None or not entry.serves(version, now):
-            entry = _Entry(version, now, PolicySet(read(), BUILT_IN))
-            self._keep(tenant_id, entry)
-        return entry.policies
+        return entry.policies if entry is not None and entry.serves(version, now) else None
 
     def drop(self, tenant_id: TenantId) -> None:
         """Forget a tenant's policies: this process has changed them, and its next call may not know the new version."""

@@ -1,6 +1,7 @@
 """The guard at every route, method, tool and model: asks the tenant's policies, and tells the audit of each denial."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from atrium.audit.service import AuditService
@@ -39,15 +40,27 @@ class PolicyGuard:
         """Return the decision on the caller's own request, and tell nobody."""
         if self.context.principal.type == "platform":
             return _BY_OPERATOR
-        now, caller = self.clock(), self.context.caller
-        circumstances = Circumstances(now, caller.source_ip, self.context.plan, amount)
+        now = self.clock()
         policies = self.cache.get(
             self.context.tenant_id,
             version=self.context.config_version,
             now=now,
             read=PolicyStore(self.table).read_all,
         )
-        return decide(policies, AccessRequest(subject_of(self.context), action, resource, circumstances))
+        return decide(policies, self._request(resource, action, amount, now))
+
+    def passes(self, resource: str, action: str = EXECUTE) -> bool:
+        """Tell whether the caller may, by what is remembered alone, and nobody has to be told of it.
+
+        False means no more than that it is not known yet: ask `require_permission`.
+        """
+        if self.audits_all:
+            return False
+        if self.context.principal.type == "platform":
+            return True
+        now = self.clock()
+        policies = self.cache.recall(self.context.tenant_id, version=self.context.config_version, now=now)
+        return policies is not None and decide(policies, self._request(resource, action, None, now)).allowed
 
     def check_permission(
         self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None, session_id: str = ""
@@ -62,6 +75,10 @@ class PolicyGuard:
         decision = self._decide_and_tell(resource, action, amount, session_id)
         if not decision.allowed:
             raise PolicyDenied(f"the tenant's policies do not allow {action} on {resource}", internal=decision.reason)
+
+    def _request(self, resource: str, action: str, amount: Decimal | None, now: datetime) -> AccessRequest:
+        circumstances = Circumstances(now, self.context.caller.source_ip, self.context.plan, amount)
+        return AccessRequest(subject_of(self.context), action, resource, circumstances)
 
     def _decide_and_tell(self, resource: str, action: str, amount: Decimal | None, session_id: str) -> Decision:
         decision = self.evaluate(resource, action, amount=amount)

@@ -58,7 +58,9 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class TenantContext:
-    """A call inside a tenant. `config_version` drops whatever was cached under another one."""
+    """A call inside a tenant. `config_version` drops whatever was cached under another one; `audits_all` is the
+    tenant's wish that what its policies allow is in the audit, too.
+    """
 
     tenant_id: TenantId
     tenant_name: str
@@ -66,6 +68,7 @@ class TenantContext:
     config_version: int
     caller: Caller
     features: frozenset[str] = field(default_factory=frozenset)
+    audits_all: bool = False
 
     @property
     def principal(self) -> Principal:

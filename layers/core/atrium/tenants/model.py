@@ -48,6 +48,11 @@ class Tenant:
         return self.status != "deleted" and not self.opening
 
     @property
+    def audits_all(self) -> bool:
+        """Whether decisions that allow are in the audit, too."""
+        return self.settings.get("audits_all") is True
+
+    @property
     def features(self) -> tuple[str, ...]:
         """The feature switches that are on, by name."""
         switches = self.settings.get("features", {})
