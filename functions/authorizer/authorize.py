@@ -3,10 +3,13 @@
 A platform key that names a tenant costs a second read, because platform and tenant items are never in one batch.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from threading import Thread
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from atrium.bootstrap import Runtime
 from atrium.http import logs
@@ -35,6 +38,9 @@ from atrium.tenants.store import read_tenant
 
 from functions.authorizer.credential import Credential
 from functions.authorizer.verdict import Verdict, VerdictCache
+
+if TYPE_CHECKING:
+    from atrium.identity.providers.admission import ForeignTokens
 
 NOTE_SECONDS_MAX = 0.25
 
@@ -105,9 +111,13 @@ class Authorizer:
         return decision if isinstance(entered, Refused) and not wanted else entered
 
     def _decide_token(self, credential: Credential, now: datetime) -> Decision:
+        from atrium.identity.providers.issuers import may_be_issuer, peek_issuer
         from atrium.identity.tokens import name_issuer, read_access_token
 
         secrets, issuer = self.runtime.secrets, name_issuer(self.runtime.settings)
+        said = peek_issuer(credential.text)
+        if said != issuer and may_be_issuer(said, self.runtime.settings.egress_local_addresses):
+            return self._foreign.decide(credential.text, credential.tenant, credential.origin)
         try:
             claims = read_access_token(credential.text, issuer=issuer, find_key=secrets.find_signing_key, now=now)
         except Unauthenticated as error:
@@ -117,6 +127,21 @@ class Authorizer:
         user = read_user(found[place], claims.tenant_id) if place in found else None
         tenant = read_tenant(found[keys.tenant()]) if keys.tenant() in found else None
         return decide_token(claims, user, tenant)
+
+    @cached_property
+    def _foreign(self) -> ForeignTokens:
+        """The door for tokens of the tenants' own identity providers; built when the first of them comes."""
+        from atrium.identity.providers.admission import ForeignTokens
+        from atrium.identity.providers.key_finder import KeyFinder
+        from atrium.identity.providers.store import IssuerRegistry
+
+        runtime = self.runtime
+        return ForeignTokens(
+            IssuerRegistry(runtime.platform_table),
+            runtime.tenant_table,
+            KeyFinder(runtime.egress, runtime.settings.egress_local_addresses, runtime.clock),
+            runtime.clock,
+        )
 
     def _read_tenant(self, tenant_id: str) -> Tenant | None:
         if not is_id(tenant_id, "ten"):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from atrium.audit.model import Origin
 from atrium.identity.key_format import looks_like_key
 from atrium.kernel.crypto import sha256_hex
 from atrium.kernel.errors import Unauthenticated
@@ -15,10 +16,11 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the caller brings, and the tenant that it names in `X-Tenant-ID` (perhaps empty)."""
+    """What the caller brings, the tenant that it names in `X-Tenant-ID` (perhaps empty), and where it comes from."""
 
     text: str = field(repr=False)
     tenant: str
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def is_key(self) -> bool:
@@ -45,7 +47,7 @@ def read_credential(event: Mapping[str, Any]) -> Credential:
     text = bearer if bearer is not None else api_key
     if text is None:
         raise Unauthenticated(internal="no credential")
-    return Credential(text, ",".join(headers.get("x-tenant-id", [])).strip())
+    return Credential(text, ",".join(headers.get("x-tenant-id", [])).strip(), _read_origin(event, headers))
 
 
 def _read_headers(event: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -58,6 +60,13 @@ def _read_headers(event: Mapping[str, Any]) -> dict[str, list[str]]:
     for name, value in (event.get("headers") or {}).items():
         found.setdefault(name.lower(), []).append(value)
     return found
+
+
+def _read_origin(event: Mapping[str, Any], headers: Mapping[str, list[str]]) -> Origin:
+    context = event.get("requestContext") or {}
+    ip = str((context.get("identity") or {}).get("sourceIp") or "")
+    agent = next(iter(headers.get("user-agent", [])), "")
+    return Origin("", ip, agent, str(context.get("requestId") or ""))
 
 
 def _single(headers: Mapping[str, list[str]], name: str) -> str | None:

@@ -23,6 +23,7 @@ TAGS = {
     "agents": "Who answers: model, prompt, tools and limits of an agent.",
     "identity": "Who the caller is, and the keys that tokens are signed with.",
     "keys": "API keys of the tenant.",
+    "identity providers": "The issuers whose tokens a tenant trusts.",
     "usage": "What was used, and what it cost.",
     "tenants": "The operator's view of the platform's tenants.",
     "health": "Whether the platform answers.",

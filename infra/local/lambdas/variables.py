@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from infra.local.paths import PYTHON
+from infra.local.ports import HOST
 from infra.local.stack.functions import StackFunction
 from infra.runtime.environment import lambda_environment
 
@@ -24,6 +25,8 @@ def process_environment(item: StackFunction, root: Path, runtime_api: str, endpo
         "AWS_LAMBDA_LOG_LEVEL": item.log_level,
         **item.function.environment,
         "AWS_ENDPOINT_URL": endpoint_url,
+        # Issuers and providers on this machine may be asked; in AWS no private address ever is.
+        "EGRESS_LOCAL_ADDRESSES": HOST,
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
         "PATH": f"{PYTHON.parent}:/usr/local/bin:/usr/bin:/bin",

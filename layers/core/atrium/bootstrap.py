@@ -15,6 +15,7 @@ from atrium.storage.blobs import Bucket, TenantBlobs
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 
 if TYPE_CHECKING:
+    from atrium.egress.client import EgressClient
     from atrium.llm.registry import Providers
     from atrium.policy.cache import PolicyCache
     from atrium.storage.secrets import Secrets
@@ -59,6 +60,14 @@ class Runtime:
         from atrium.policy.cache import PolicyCache
 
         return PolicyCache()
+
+    @cached_property
+    def egress(self) -> EgressClient:
+        """The door for outbound calls. Only the local stack's environment opens it to this machine."""
+        from atrium.egress.client import EgressClient
+        from atrium.egress.destination import Rules
+
+        return EgressClient(Rules(local_addresses=self.settings.egress_local_addresses))
 
     @cached_property
     def providers(self) -> Providers:

@@ -33,6 +33,7 @@ class Settings:
     anthropic_api_key: str
     max_turn_seconds: int
     bedrock_geography: str = "global"
+    egress_local_addresses: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
@@ -55,6 +56,7 @@ class Settings:
             anthropic_api_key=env.get("ANTHROPIC_API_KEY", ""),
             max_turn_seconds=_seconds(env, "MAX_TURN_SECONDS", 280),
             bedrock_geography=env.get("BEDROCK_GEOGRAPHY") or "global",
+            egress_local_addresses=_local_addresses(env),
         )
 
 
@@ -63,6 +65,17 @@ def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise SettingsInvalid(f"{name} must be one of {', '.join(choices)}")
     return value
+
+
+def _local_addresses(env: Mapping[str, str]) -> frozenset[str]:
+    """Read the addresses that outbound calls may reach although they are private: the local stack's, never AWS's.
+
+    In Lambda, 127.0.0.1 is the Runtime API; so no template sets this, and outside dev nothing can.
+    """
+    found = frozenset(part for part in env.get("EGRESS_LOCAL_ADDRESSES", "").split(",") if part)
+    if found and (env.get("ATRIUM_ENVIRONMENT", "dev") != "dev" or not found <= {"127.0.0.1", "::1"}):
+        raise SettingsInvalid("EGRESS_LOCAL_ADDRESSES is for the local stack alone, and for its own addresses")
+    return found
 
 
 def _seconds(env: Mapping[str, str], name: str, default: int) -> int:

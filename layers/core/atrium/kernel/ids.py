@@ -17,6 +17,7 @@ MessageId = NewType("MessageId", str)
 RunId = NewType("RunId", str)
 PolicyId = NewType("PolicyId", str)
 AuditEventId = NewType("AuditEventId", str)
+IdentityProviderId = NewType("IdentityProviderId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -83,6 +84,10 @@ def mint_policy_id(now: datetime) -> PolicyId:
 
 def mint_audit_event_id(now: datetime) -> AuditEventId:
     return AuditEventId(_mint("evt", now))
+
+
+def mint_identity_provider_id(now: datetime) -> IdentityProviderId:
+    return IdentityProviderId(_mint("idp", now))
 
 
 def derive_audit_event_id(at: datetime, seed: bytes) -> AuditEventId:

@@ -10,7 +10,10 @@
     ·                      USER#<usr>                  user (authorizer: one batch with TENANT) · list
     ·                      EMAIL#<email>               marker: unique email -> user      login: email across tenants
     ·                      AGENT#<agt>                 agent config · list               AGENT_NAME#<name>: marker
-    ·                      CLIENT#<cli> IDP#<id>       OAuth client, identity provider; CONNECTION#<usr>#<provider>
+    ·                      CLIENT#<cli> CONNECTION#<usr>#<provider>
+    ·                      IDP#<idp>                   identity provider · list; KEYSET#<idp>: its issuer's public keys
+    ·                      IDP_ISSUER#<hash>           marker: one provider for an issuer and audience
+    ·                      PERSON#<hash>               who an issuer's subject is -> user (authorizer: one batch with TENANT)
     ·                      POLICY#<pol> PROMPT#<name>#<version> TOOL#<name> PLUGIN#<name> UPSTREAM#<name>
     ·                      WEBHOOK#<whk> SCHEDULE#<id> ROUTE#<priority>#<id> QUOTA_RULE#<id> EXPERIMENT#<id>
     ·                      MCP_SERVER#<name> NAMESPACE#<kbn> DATASET#<name> SHARE#<id>
@@ -33,6 +36,7 @@
     PLATFORM, of the operator
     TENANTS                <ten>                       registry: list of tenants
     TENANT_NAME            <name>                      marker: unique name -> tenant
+    ISSUER#<hash>          MARKER                      issuer and audience -> tenant and provider (authorizer, kept in memory)
     KEYS                   KEY#<key>                   platform keys; FIRST: marker of the one that bootstrap made
     PRICES                 <model>#<valid from>        price catalogue · CEILING <shard>: blocks leased to tenants
     SIGNING_KEYS           <kid>                       public halves · CIRCUIT <provider>: breakers · IDEMPOTENCY <hash>

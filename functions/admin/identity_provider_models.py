@@ -1,0 +1,157 @@
+"""Bodies of identity providers."""
+
+from typing import Annotated, Any, Literal
+
+from atrium.http.models import StrictModel
+from atrium.identity.providers.fetching import FetchFault
+from atrium.identity.providers.key_sets import KeySet
+from atrium.identity.providers.model import (
+    ALGORITHMS,
+    ALGORITHMS_DEFAULT,
+    AUDIENCE_MAX,
+    CLAIM_MAX,
+    ISSUER_MAX,
+    NAME_MAX,
+    ROLES_MAX,
+    Algorithm,
+    ClaimMapping,
+    IdentityProvider,
+)
+from atrium.kernel.clock import format_time
+from pydantic import Field, StringConstraints
+
+type RoleName = Literal["admin", "user", "viewer"]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=r"^\S(?:[^\x00-\x1f\x7f]*\S)?$")]
+Issuer = Annotated[str, Field(min_length=1, max_length=ISSUER_MAX, description="Exactly as the tokens' `iss` has it")]
+Audience = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=AUDIENCE_MAX,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The tokens' `aud`. One that holds your tenant's id can be registered by nobody else.",
+    ),
+]
+KeysAddress = Annotated[
+    str, Field(max_length=ISSUER_MAX, description="Empty: the issuer's discovery document names it")
+]
+Algorithms = Annotated[list[Algorithm], Field(min_length=1, max_length=len(ALGORITHMS))]
+Claim = Annotated[str, Field(min_length=1, max_length=CLAIM_MAX)]
+RoleMapping = Annotated[
+    dict[Annotated[str, StringConstraints(min_length=1, max_length=CLAIM_MAX)], RoleName], Field(max_length=ROLES_MAX)
+]
+
+
+class ClaimNames(StrictModel):
+    """Which claims say who somebody is; dots lead into objects. `role` null: the role that is kept for the user."""
+
+    email: Claim = "email"
+    name: Claim = "name"
+    role: Claim | None = None
+
+
+class IdentityProviderFields(StrictModel):
+    """What both creation and change take."""
+
+    jwks_uri: KeysAddress = ""
+    algorithms: Algorithms = Field(default_factory=lambda: list(ALGORITHMS_DEFAULT))
+    claim_mapping: ClaimNames = Field(default_factory=ClaimNames)
+    role_mapping: RoleMapping = Field(default_factory=dict)
+    default_role: RoleName = "user"
+    provision_users: bool = True
+    enabled: bool = True
+
+
+class IdentityProviderBody(IdentityProviderFields):
+    """A new identity provider; without `name` it is called by its issuer."""
+
+    issuer: Issuer
+    audience: Audience
+    name: Name = ""
+
+
+class IdentityProviderPatch(IdentityProviderFields):
+    """Any part of an identity provider; what is absent stays."""
+
+    issuer: Issuer = ""
+    audience: Audience = ""
+    name: Name = ""
+
+
+class IdentityProviderAnswer(StrictModel):
+    """An identity provider as it is now."""
+
+    id: str
+    name: str
+    issuer: str
+    audience: str
+    jwks_uri: str
+    algorithms: list[str]
+    claim_mapping: ClaimNames
+    role_mapping: dict[str, RoleName]
+    default_role: RoleName
+    provision_users: bool
+    enabled: bool
+    created_at: str
+    updated_at: str
+
+
+class KeysAnswer(StrictModel):
+    """The issuer's keys: how many are known, when they were fetched and asked for last, and what failed then."""
+
+    count: int
+    fetched_at: str | None
+    tried_at: str | None
+    fault: FetchFault | None
+
+
+class IdentityProviderDetail(IdentityProviderAnswer):
+    """An identity provider with the state of its keys, which are fetched when its first token comes."""
+
+    keys: KeysAnswer
+
+
+def read_fields(body: IdentityProviderFields) -> dict[str, Any]:
+    """Return the fields that were sent, in the domain's types; a new provider has a name in any case."""
+    sent: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
+    if isinstance(body, IdentityProviderBody):
+        sent.setdefault("name", body.issuer.removeprefix("https://")[:NAME_MAX])
+    if "algorithms" in sent:
+        sent["algorithms"] = tuple(dict.fromkeys(sent["algorithms"]))
+    if "claim_mapping" in sent:
+        names: ClaimNames = sent["claim_mapping"]
+        sent["claim_mapping"] = ClaimMapping(names.email, names.name, names.role or "")
+    return sent
+
+
+def render_provider(provider: IdentityProvider) -> IdentityProviderAnswer:
+    return IdentityProviderAnswer(**_fields(provider))
+
+
+def render_detail(provider: IdentityProvider, known: KeySet | None) -> IdentityProviderDetail:
+    keys = KeysAnswer(count=0, fetched_at=None, tried_at=None, fault=None)
+    if known is not None:
+        fetched_at = format_time(known.fetched_at) if known.fetched_at else None
+        keys = KeysAnswer(
+            count=len(known.keys), fetched_at=fetched_at, tried_at=format_time(known.tried_at), fault=known.fault
+        )
+    return IdentityProviderDetail(**_fields(provider), keys=keys)
+
+
+def _fields(provider: IdentityProvider) -> dict[str, Any]:
+    mapping = provider.claim_mapping
+    return {
+        "id": provider.id,
+        "name": provider.name,
+        "issuer": provider.issuer,
+        "audience": provider.audience,
+        "jwks_uri": provider.jwks_uri,
+        "algorithms": list(provider.algorithms),
+        "claim_mapping": ClaimNames(email=mapping.email, name=mapping.name, role=mapping.role or None),
+        "role_mapping": dict(provider.role_mapping),
+        "default_role": provider.default_role,
+        "provision_users": provider.provision_users,
+        "enabled": provider.enabled,
+        "created_at": format_time(provider.created_at),
+        "updated_at": format_time(provider.updated_at),
+    }

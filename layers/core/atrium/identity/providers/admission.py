@@ -1,0 +1,137 @@
+"""Lets in who brings a token of a tenant's own identity provider: whose provider, whose key, who is it.
+
+One read of a marker that is remembered, then one batch in the tenant's partition. The first time that somebody comes,
+and the first time that this container sees him after that, costs the read of the user besides.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from atrium.audit.model import Origin
+from atrium.audit.service import AuditService
+from atrium.audit.store import AuditStore
+from atrium.identity.providers.assertion import Assertion, Claimed, prove, read_claimed
+from atrium.identity.providers.fetching import PASSING
+from atrium.identity.providers.key_finder import KeyFinder, KeysUnreachable, KeyUnknown
+from atrium.identity.providers.key_sets import KeySetStore, read_key_set_item
+from atrium.identity.providers.mapping import map_claims
+from atrium.identity.providers.markers import MarkerCache
+from atrium.identity.providers.model import IdentityProvider, person_digest
+from atrium.identity.providers.people import People, Stranger
+from atrium.identity.providers.refusals import RefusalNotes
+from atrium.identity.providers.store import IssuerRegistry, Place, read_provider
+from atrium.identity.scopes import ROLE_SCOPES
+from atrium.identity.verification import Admitted, Decision, Refused
+from atrium.kernel.clock import Clock, epoch_seconds
+from atrium.kernel.errors import Forbidden, TenantInactive, Unauthenticated, Unavailable, UserSuspended
+from atrium.kernel.ids import TenantId
+from atrium.storage import keys, provider_keys
+from atrium.storage.keys import Key
+from atrium.storage.table import TenantTable
+from atrium.tenants.context import Principal
+from atrium.tenants.model import Tenant
+from atrium.tenants.plans import PLANS
+from atrium.tenants.store import read_tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """A tenant, the provider that a token names there, and what the same read told of its subject and keys."""
+
+    tenant: Tenant
+    provider: IdentityProvider
+    link: Mapping[str, Any] | None
+    found: Mapping[Key, Mapping[str, Any]]
+
+
+@dataclass
+class ForeignTokens:
+    """The decisions of one container about tokens that are not ours."""
+
+    registry: IssuerRegistry
+    table_of: Callable[[TenantId], TenantTable]
+    finder: KeyFinder
+    clock: Clock
+    markers: MarkerCache = field(default_factory=MarkerCache)
+    notes: RefusalNotes = field(default_factory=RefusalNotes)
+
+    def decide(self, text: str, wanted: str, origin: Origin) -> Decision:
+        """Return the decision; `Unavailable` where the issuer's keys cannot be had and that may pass.
+
+        `wanted` is the tenant that the caller names, perhaps empty. A refusal that names a tenant is in its audit.
+        """
+        now = self.clock()
+        try:
+            claimed = read_claimed(text)
+        except Unauthenticated as error:
+            return Refused(Unauthenticated, error.internal)
+        trust = self._find_trust(claimed, wanted, now)
+        if isinstance(trust, Refused):
+            return trust
+        table = self.table_of(trust.tenant.id)
+        audit = AuditService(AuditStore(table), origin, PLANS[trust.tenant.plan].audit_days, self.clock)
+        decision = self._prove(text, claimed, trust, table, audit, now)
+        if isinstance(decision, Refused):
+            self.notes.note(audit, trust.provider.id, decision, now)
+        return decision
+
+    def _find_trust(self, claimed: Claimed, wanted: str, now: datetime) -> Trust | Refused:
+        places = self.markers.find(claimed.issuer, claimed.audiences, self.registry, now)
+        if len({place.tenant_id for place in places}) > 1:
+            places = [place for place in places if place.tenant_id == wanted]
+        if not places:
+            return Refused(Unauthenticated, "no identity provider has this issuer and audience")
+        trust = self._read_trust(claimed, places[0])
+        return trust or Refused(Unauthenticated, "the identity provider is gone or not enabled")
+
+    def _read_trust(self, claimed: Claimed, place: Place) -> Trust | None:
+        person = provider_keys.person(person_digest(claimed.issuer, claimed.subject))
+        wanted = [keys.tenant(), provider_keys.identity_provider(place.provider_id), person]
+        if self.finder.recall(place.provider_id, claimed.kid) is None:
+            wanted.append(provider_keys.key_set(place.provider_id))
+        found = self.table_of(place.tenant_id).batch_get(wanted)
+        if wanted[0] not in found or wanted[1] not in found:
+            return None
+        tenant, provider = read_tenant(found[wanted[0]]), read_provider(found[wanted[1]])
+        meant = provider.issuer == claimed.issuer and provider.audience in claimed.audiences
+        if not (meant and provider.enabled and tenant.is_visible):
+            return None
+        return Trust(tenant, provider, found.get(person), found)
+
+    def _prove(
+        self, text: str, claimed: Claimed, trust: Trust, table: TenantTable, audit: AuditService, now: datetime
+    ) -> Decision:
+        provider = trust.provider
+        if claimed.algorithm not in provider.algorithms:
+            return Refused(Unauthenticated, "the provider does not allow the token's algorithm")
+        known = self.finder.recall(provider.id, claimed.kid) or read_key_set_item(
+            trust.found.get(provider_keys.key_set(provider.id)), provider
+        )
+        key = self.finder.find(provider, claimed.kid, claimed.algorithm, known, KeySetStore(table))
+        if isinstance(key, KeysUnreachable):
+            reason = f"the issuer's keys cannot be had: {key.fault}"
+            if key.fault in PASSING:
+                raise Unavailable(internal=reason, retry_after_seconds=1)
+            return Refused(Unauthenticated, reason)
+        if isinstance(key, KeyUnknown):
+            return Refused(Unauthenticated, "the issuer has no such key")
+        try:
+            assertion = prove(text, claimed, key, provider, now=epoch_seconds(now))
+        except Unauthenticated as error:
+            return Refused(Unauthenticated, error.internal)
+        if not trust.tenant.is_active:
+            return Refused(TenantInactive, f"tenant is {trust.tenant.status}", provider.id)
+        return self._admit(assertion, trust, People(table, audit, self.clock))
+
+    def _admit(self, assertion: Assertion, trust: Trust, people: People) -> Decision:
+        profile = map_claims(assertion.claims, trust.provider)
+        user = people.find(trust.provider, assertion.subject, profile, trust.link)
+        if isinstance(user, Stranger):
+            return Refused(Forbidden, user.reason, trust.provider.id)
+        if user.status == "suspended":
+            return Refused(UserSuspended, "user is suspended", user.id)
+        role = profile.role or user.role
+        principal = Principal("user", user.id, user.name or user.email, ROLE_SCOPES[role], role)
+        return Admitted(principal, trust.tenant, datetime.fromtimestamp(assertion.expires_at, UTC))

@@ -1,0 +1,73 @@
+"""Which addresses an issuer and its keys may have, as far as their text says; what a name leads to is judged with
+each call (`atrium.egress`). `http` and private addresses are for the local stack alone, which says so itself.
+"""
+
+import json
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from atrium.egress.addresses import is_public
+from atrium.egress.destination import Rules, read_url
+from atrium.egress.failures import OutboundRefused
+from atrium.kernel.crypto import decode_base64url
+from atrium.kernel.errors import ValidationFailed, invalid_field
+
+_LOCAL_NAMES = frozenset({"localhost"})
+
+
+def check_issuer(issuer: str, local_addresses: frozenset[str]) -> None:
+    """Refuse an issuer that could not be asked for its keys."""
+    if "?" in issuer or "#" in issuer:
+        raise invalid_field("issuer", "must be a URL without query and fragment")
+    _check("issuer", issuer, local_addresses)
+
+
+def check_keys_address(address: str, local_addresses: frozenset[str]) -> None:
+    """Refuse an address of keys that could not be called; an empty one is found by discovery."""
+    if address:
+        _check("jwks_uri", address, local_addresses)
+
+
+def may_be_issuer(text: str, local_addresses: frozenset[str]) -> bool:
+    """Tell whether a token's `iss` can be that of a registered provider, before anything is looked up."""
+    try:
+        check_issuer(text, local_addresses)
+    except ValidationFailed:
+        return False
+    return True
+
+
+def peek_issuer(token: str) -> str:
+    """Return what a token calls its issuer, unproven; empty if that cannot be read."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return ""
+    try:
+        payload = json.loads(decode_base64url(parts[1]))
+    except (ValueError, RecursionError):
+        return ""
+    found = payload.get("iss") if isinstance(payload, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def _check(field: str, url: str, local_addresses: frozenset[str]) -> None:
+    try:
+        there = read_url(url, Rules())
+    except OutboundRefused as refused:
+        raise invalid_field(field, str(refused)) from refused
+    if there.host in local_addresses or (local_addresses and there.host in _LOCAL_NAMES):
+        return
+    if urlsplit(url).scheme != "https":
+        raise invalid_field(field, "must be an https URL")
+    if there.port != 443:
+        raise invalid_field(field, "must be on port 443")
+    if there.host in _LOCAL_NAMES or (_is_numeric(there.host) and not is_public(there.host)):
+        raise invalid_field(field, "must be on the open internet")
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,86 @@
+"""A JWK Set (RFC 7517) of somebody else, cut down to what can verify: public signature keys of sufficient strength.
+
+What is symmetric, private, too weak, too large or meant for encryption is left out, so no such key can be chosen.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+
+KEYS_MAX = 20
+KID_MAX = 256
+_RSA_BITS = (2048, 8192)
+_CURVES = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
+_MEMBERS = ("kty", "kid", "alg", "n", "e", "crv", "x", "y")
+
+type PublicJwk = Mapping[str, str]
+type VerificationKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
+
+
+def read_key_set(body: bytes) -> tuple[PublicJwk, ...]:
+    """Return the usable keys of a JWK Set's text; `ValueError` if it is none, or has no usable key."""
+    try:
+        document = json.loads(body)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
+        raise ValueError("not a JWK Set")  # noqa: TRY004 - one failure for all that is no set
+    kept = [_public_part(key) for key in document["keys"][:100] if _may_verify(key)]
+    usable = tuple(key for key in kept if _loads(key))[:KEYS_MAX]
+    if not usable:
+        raise ValueError("no usable key")
+    return usable
+
+
+def find_key(keys: Sequence[PublicJwk], kid: str, algorithm: str) -> VerificationKey | None:
+    """Return the key that a token's header names, for its algorithm; without `kid` the only one that fits."""
+    named = [key for key in keys if not kid or key.get("kid") == kid]
+    fitting = [found for key in named if (found := load_key(key, algorithm)) is not None]
+    return fitting[0] if len(fitting) == 1 or (fitting and kid) else None
+
+
+def load_key(key: PublicJwk, algorithm: str) -> VerificationKey | None:
+    """Return the key if it can verify that algorithm, else None."""
+    if key.get("alg", algorithm) != algorithm:
+        return None
+    try:
+        loaded = jwt.PyJWK(dict(key), algorithm=algorithm).key
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    return loaded if _fits(loaded, algorithm) else None
+
+
+def _fits(key: Any, algorithm: str) -> bool:
+    if algorithm in _CURVES:
+        return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES[algorithm])
+    if algorithm == "EdDSA":
+        return isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)
+    least, most = _RSA_BITS
+    return isinstance(key, rsa.RSAPublicKey) and least <= key.key_size <= most
+
+
+def _may_verify(key: Any) -> bool:
+    if not isinstance(key, dict) or key.get("kty") not in {"RSA", "EC", "OKP"} or "d" in key:
+        return False
+    operations = key.get("key_ops", ["verify"])
+    if key.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
+        return False
+    return all(isinstance(key[name], str) for name in _MEMBERS if name in key) and len(key.get("kid", "")) <= KID_MAX
+
+
+def _public_part(key: Mapping[str, Any]) -> PublicJwk:
+    return {name: key[name] for name in _MEMBERS if name in key}
+
+
+def _loads(key: PublicJwk) -> bool:
+    if len(key.get("n", "")) > _RSA_BITS[1] // 6 + 2:
+        return False
+    algorithms = [key["alg"]] if "alg" in key else _algorithms_of(key)
+    return any(load_key(key, algorithm) is not None for algorithm in algorithms)
+
+
+def _algorithms_of(key: PublicJwk) -> Sequence[str]:
+    return {"RSA": ["RS256"], "EC": list(_CURVES), "OKP": ["EdDSA"]}[key["kty"]]

@@ -1,0 +1,137 @@
+"""An issuer's keys as they were last fetched, shared by all containers through the table.
+
+Who wants to ask the issuer claims the attempt by a conditional write. So the issuer hears from the platform at most
+once in 30 seconds whatever tokens are shown, and less often while it fails (up to 5 minutes between attempts).
+"""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from atrium.identity.providers.fetching import FetchFault
+from atrium.identity.providers.jwks import PublicJwk
+from atrium.identity.providers.model import IdentityProvider
+from atrium.kernel.clock import format_time, parse_time
+from atrium.kernel.errors import ConditionFailed
+from atrium.kernel.ids import IdentityProviderId
+from atrium.storage import provider_keys
+from atrium.storage.table import TenantTable
+from atrium.storage.writes import Update
+
+ATTEMPT_SECONDS_MIN = 30
+_BACKOFF_SECONDS_MAX = 300
+_FETCH_UNDERWAY = timedelta(seconds=4)
+_FRESH = timedelta(hours=1)
+_USABLE = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """Keys, and how the last attempts went. `claim` names the attempt that was begun last."""
+
+    source: str
+    keys: Sequence[PublicJwk]
+    fetched_at: datetime | None
+    tried_at: datetime
+    next_try_at: datetime
+    failures: int
+    fault: FetchFault | None
+    claim: str
+    underway: bool
+
+    def is_usable(self, now: datetime) -> bool:
+        """Tell whether the keys may still be relied on; an issuer that is down may stay so for a day."""
+        return self.fetched_at is not None and now - self.fetched_at < _USABLE
+
+    def is_fresh(self, now: datetime) -> bool:
+        return self.fetched_at is not None and now - self.fetched_at < _FRESH
+
+    def is_underway(self, now: datetime) -> bool:
+        """Tell whether some container asks the issuer right now."""
+        return self.underway and now - self.tried_at < _FETCH_UNDERWAY
+
+
+@dataclass(frozen=True, slots=True)
+class KeySetStore:
+    """Every access to the keys of one tenant's issuers."""
+
+    table: TenantTable
+
+    def get(self, provider: IdentityProvider) -> KeySet | None:
+        place = provider_keys.key_set(provider.id)
+        return read_key_set_item(self.table.batch_get([place]).get(place), provider)
+
+    def claim(self, provider: IdentityProvider, *, now: datetime) -> KeySet | None:
+        """Begin an attempt; None if another was begun too short a time ago."""
+        values = {
+            "claim": secrets.token_hex(8),
+            "now": format_time(now),
+            "next": format_time(now + timedelta(seconds=ATTEMPT_SECONDS_MIN)),
+            "source": provider.source,
+            "yes": True,
+        }
+        expression = (
+            "SET #claim = :claim, #tried_at = :now, #next_try_at = :next, #asked_for = :source, #underway = :yes"
+        )
+        due = "attribute_not_exists(#next_try_at) OR #next_try_at <= :now OR #asked_for <> :source"
+        try:
+            item = self.table.write(Update(provider_keys.key_set(provider.id), expression, due, values))
+        except ConditionFailed:
+            return None
+        return read_key_set_item(item, provider)
+
+    def record_keys(
+        self, provider: IdentityProvider, attempt: KeySet, found: Sequence[PublicJwk], *, now: datetime
+    ) -> None:
+        """Keep what an attempt brought, unless a later one was begun."""
+        values = {
+            "keys": json.dumps([dict(key) for key in found]),
+            "source": provider.source,
+            "now": format_time(now),
+            "none": 0,
+            "claim": attempt.claim,
+        }
+        expression = (
+            "SET #keys = :keys, #source = :source, #fetched_at = :now, #failures = :none REMOVE #fault, #underway"
+        )
+        self._finish(provider.id, expression, values)
+
+    def record_fault(self, provider: IdentityProvider, attempt: KeySet, fault: FetchFault, *, now: datetime) -> None:
+        """Keep how an attempt failed; the next one may come the later, the more have failed."""
+        failures = attempt.failures + 1
+        pause = min(ATTEMPT_SECONDS_MIN * 2 ** min(failures - 1, 10), _BACKOFF_SECONDS_MAX)
+        values = {
+            "fault": fault,
+            "failures": failures,
+            "next": format_time(now + timedelta(seconds=pause)),
+            "claim": attempt.claim,
+        }
+        expression = "SET #fault = :fault, #failures = :failures, #next_try_at = :next REMOVE #underway"
+        self._finish(provider.id, expression, values)
+
+    def _finish(self, provider_id: IdentityProviderId, expression: str, values: Mapping[str, Any]) -> None:
+        try:
+            self.table.write(Update(provider_keys.key_set(provider_id), expression, "#claim = :claim", values))
+        except ConditionFailed:
+            return
+
+
+def read_key_set_item(item: Mapping[str, Any] | None, provider: IdentityProvider) -> KeySet | None:
+    """Return the keys of an item, if it is of what the provider is now; keys of an earlier issuer are left out."""
+    if item is None or item.get("asked_for") != provider.source:
+        return None
+    own = item.get("source") == provider.source
+    return KeySet(
+        source=provider.source,
+        keys=json.loads(item["keys"]) if own else (),
+        fetched_at=parse_time(item["fetched_at"]) if own else None,
+        tried_at=parse_time(item["tried_at"]),
+        next_try_at=parse_time(item["next_try_at"]),
+        failures=item.get("failures", 0),
+        fault=cast("FetchFault | None", item.get("fault")),
+        claim=item["claim"],
+        underway=item.get("underway", False),
+    )

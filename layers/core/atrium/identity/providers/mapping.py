@@ -1,0 +1,55 @@
+"""What a provider's claims make of somebody here: email, name and role. Pure; claims are proven before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from atrium.identity.providers.model import IdentityProvider
+from atrium.identity.users.model import is_email
+from atrium.tenants.context import Role
+
+NAME_MAX = 100
+_ROLES_WIDEST_FIRST: tuple[Role, ...] = ("admin", "user", "viewer")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Who an issuer says somebody is. `email` is empty where it is missing or not proven; `role` None: as kept here."""
+
+    email: str
+    name: str
+    role: Role | None
+
+
+def map_claims(claims: Mapping[str, Any], provider: IdentityProvider) -> Profile:
+    """Return the profile of claims. An email that the issuer itself calls unverified is none."""
+    mapping = provider.claim_mapping
+    email = read_claim(claims, mapping.email)
+    believed = isinstance(email, str) and is_email(email) and claims.get("email_verified", True) in (True, "true")
+    name = read_claim(claims, mapping.name)
+    return Profile(
+        email=str(email) if believed else "",
+        name=_clean(name) if isinstance(name, str) else "",
+        role=_map_role(read_claim(claims, mapping.role), provider) if mapping.role else None,
+    )
+
+
+def read_claim(claims: Mapping[str, Any], name: str) -> Any:
+    """Return a claim by its name, or by its way through members: `realm_access.roles`; None if there is none."""
+    if name in claims:
+        return claims[name]
+    found: Any = claims
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _map_role(value: Any, provider: IdentityProvider) -> Role:
+    """Return the widest role that a claim's values are mapped to, else the provider's default."""
+    values = value if isinstance(value, list) else [value]
+    mapped = {provider.role_mapping.get(each) for each in values if isinstance(each, str)}
+    return next((role for role in _ROLES_WIDEST_FIRST if role in mapped), provider.default_role)
+
+
+def _clean(name: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())[:NAME_MAX]

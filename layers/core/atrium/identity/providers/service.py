@@ -1,0 +1,116 @@
+"""A tenant's identity providers, as its administrators handle them (I6). Every change is in the audit with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from atrium.audit.service import AuditService
+from atrium.identity.providers.issuers import check_issuer, check_keys_address
+from atrium.identity.providers.model import PROVIDERS_MAX, IdentityProvider, find_tenant_ids, pair_digest
+from atrium.identity.providers.store import IdentityProviderStore, IssuerRegistry, Place
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import Conflict, NotFound, invalid_field
+from atrium.kernel.ids import IdentityProviderId, is_id, mint_identity_provider_id
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.tenants.context import TenantContext
+
+_GONE = "there is no such identity provider"
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityProviderService:
+    """What one caller can do with the tenant's providers. The scope `admin` is checked by the routes."""
+
+    context: TenantContext
+    store: IdentityProviderStore
+    registry: IssuerRegistry
+    audit: AuditService
+    local_addresses: frozenset[str]
+    clock: Clock
+
+    def create(self, wanted: Mapping[str, Any]) -> IdentityProvider:
+        """Register a provider; `Conflict` if issuer and audience are taken, here or by another tenant."""
+        now = self.clock()
+        provider = IdentityProvider(
+            **{"id": mint_identity_provider_id(now), "created_at": now, "updated_at": now, **wanted}
+        )
+        self._check(provider)
+        if len(self.store.list(PageRequest(PROVIDERS_MAX)).items) >= PROVIDERS_MAX:
+            raise Conflict(f"a tenant has at most {PROVIDERS_MAX} identity providers")
+        there = self.store.find(provider.issuer, provider.audience)
+        if there is not None:
+            self._claim(there)  # completes a registration that broke off
+            raise Conflict("another identity provider of this tenant has this issuer and audience")
+        self._claim(provider)
+        try:
+            self.store.create(provider, self._record("create", provider))
+        except Conflict:
+            self._give_back(provider)
+            raise
+        return provider
+
+    def get(self, provider_id: str) -> IdentityProvider:
+        if not is_id(provider_id, "idp"):
+            raise NotFound(_GONE)
+        found = self.store.get(IdentityProviderId(provider_id))
+        if found is None:
+            raise NotFound(_GONE)
+        return found
+
+    def list(self, page: PageRequest) -> Page[IdentityProvider]:
+        return self.store.list(page)
+
+    def change(self, provider_id: str, changes: Mapping[str, Any]) -> IdentityProvider:
+        """Change any part; refuses as `create` does, and for a change that came between."""
+        before = self.get(provider_id)
+        if not changes:
+            return before
+        provider = replace(before, **changes, updated_at=self.clock())
+        self._check(provider)
+        self._claim(provider)
+        names = [each.name for each in fields(provider) if getattr(provider, each.name) != getattr(before, each.name)]
+        changed = [name for name in names if name != "updated_at"]
+        try:
+            self.store.replace(provider, before, self._record("change", provider, changed=changed))
+        except (Conflict, NotFound):
+            self._give_back(provider)
+            raise
+        if _pair(provider) != _pair(before):
+            self.registry.release(before.issuer, before.audience, self._place(before))
+        return provider
+
+    def delete(self, provider_id: str) -> None:
+        """Remove a provider: its tokens open nothing from the next call on, 30 seconds later at the most."""
+        provider = self.get(provider_id)
+        self.registry.release(provider.issuer, provider.audience, self._place(provider))
+        self.store.delete(provider, self._record("delete", provider))
+
+    def _check(self, provider: IdentityProvider) -> None:
+        check_issuer(provider.issuer, self.local_addresses)
+        check_keys_address(provider.jwks_uri, self.local_addresses)
+        if find_tenant_ids(provider.audience) - {self.context.tenant_id}:
+            raise invalid_field("audience", "must not hold another tenant's id")
+        if provider.role_mapping and not provider.claim_mapping.role:
+            raise invalid_field("role_mapping", "needs claim_mapping.role, the claim that it reads")
+
+    def _claim(self, provider: IdentityProvider) -> None:
+        self.registry.claim(provider.issuer, provider.audience, self._place(provider))
+
+    def _give_back(self, provider: IdentityProvider) -> None:
+        """Let the marker lead to whichever provider of the tenant has the pair now, or to none."""
+        there = self.store.find(provider.issuer, provider.audience)
+        if there is None:
+            self.registry.release(provider.issuer, provider.audience, self._place(provider))
+        else:
+            self._claim(there)
+
+    def _place(self, provider: IdentityProvider) -> Place:
+        return Place(self.context.tenant_id, provider.id)
+
+    def _record(self, action: str, provider: IdentityProvider, **details: object) -> Any:
+        told = {"action": f"identity_provider.{action}", "resource": provider.id, "issuer": provider.issuer}
+        return self.audit.recording("admin.change", {**told, "audience": provider.audience, **details})
+
+
+def _pair(provider: IdentityProvider) -> str:
+    return pair_digest(provider.issuer, provider.audience)

@@ -1,0 +1,187 @@
+"""Identity providers in the table.
+
+A provider is true when its item in the tenant's partition says so; the platform's marker only leads to it, and no
+transaction holds both. The marker is claimed before the item says so and given back before it goes: broken off
+between the two, nobody gets in, and the same call made again completes it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atrium.identity.providers.model import ClaimMapping, IdentityProvider, pair_digest
+from atrium.kernel.clock import format_time, parse_time
+from atrium.kernel.errors import ConditionFailed, Conflict, NotFound
+from atrium.kernel.ids import IdentityProviderId, TenantId
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.storage import provider_keys
+from atrium.storage.failures import TransactionRefused
+from atrium.storage.queries import Query
+from atrium.storage.table import PlatformTable, TenantTable
+from atrium.storage.writes import NEW, Delete, Operation, Put
+
+_DUPLICATE = "another identity provider of this tenant has this issuer and audience"
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityProviderStore:
+    """Every access to one tenant's identity providers."""
+
+    table: TenantTable
+
+    def create(self, provider: IdentityProvider, record: Put) -> None:
+        """Record a provider; `Conflict` if the tenant has one for this issuer and audience."""
+        marker = provider_keys.provider_issuer(pair_digest(provider.issuer, provider.audience))
+        operations: list[Operation] = [
+            Put(marker, {"provider_id": provider.id}, NEW),
+            Put(provider_keys.identity_provider(provider.id), _item(provider), NEW),
+            record,
+        ]
+        try:
+            self.table.transact(operations)
+        except TransactionRefused as refused:
+            raise Conflict(_DUPLICATE) from refused
+
+    def replace(self, provider: IdentityProvider, before: IdentityProvider, record: Put) -> None:
+        """Write a provider that was changed from what it was `before`; its keys go where its source changed.
+
+        `Conflict` if another change came between, or its issuer and audience are another provider's.
+        """
+        unchanged = {"before": format_time(before.updated_at), "source": before.source}
+        condition = "#updated_at = :before AND #source = :source"
+        operations: list[Operation] = [
+            Put(provider_keys.identity_provider(provider.id), _item(provider), condition, unchanged),
+            record,
+        ]
+        if provider.source != before.source:
+            operations.append(Delete(provider_keys.key_set(provider.id), ""))
+        old, new = (pair_digest(each.issuer, each.audience) for each in (before, provider))
+        if old != new:
+            operations.append(Put(provider_keys.provider_issuer(new), {"provider_id": provider.id}, NEW))
+            operations.append(Delete(provider_keys.provider_issuer(old), "#provider_id = :id", {"id": provider.id}))
+        try:
+            self.table.transact(operations)
+        except TransactionRefused as refused:
+            if 0 in refused.failed:
+                self._refuse_change(provider.id, refused)
+            raise Conflict(_DUPLICATE) from refused
+
+    def delete(self, provider: IdentityProvider, record: Put) -> None:
+        """Remove a provider with its keys; `Conflict` if it was changed at the same time."""
+        pair = provider_keys.provider_issuer(pair_digest(provider.issuer, provider.audience))
+        operations: list[Operation] = [
+            Delete(
+                provider_keys.identity_provider(provider.id),
+                "#updated_at = :before",
+                {"before": format_time(provider.updated_at)},
+            ),
+            Delete(pair, "#provider_id = :id", {"id": provider.id}),
+            Delete(provider_keys.key_set(provider.id), ""),
+            record,
+        ]
+        try:
+            self.table.transact(operations)
+        except TransactionRefused as refused:
+            self._refuse_change(provider.id, refused)
+
+    def get(self, provider_id: IdentityProviderId) -> IdentityProvider | None:
+        item = self.table.get(provider_keys.identity_provider(provider_id))
+        return read_provider(item) if item else None
+
+    def find(self, issuer: str, audience: str) -> IdentityProvider | None:
+        """Return the tenant's provider for an issuer and audience. Two reads."""
+        marker = self.table.get(provider_keys.provider_issuer(pair_digest(issuer, audience)))
+        return self.get(IdentityProviderId(marker["provider_id"])) if marker else None
+
+    def list(self, page: PageRequest) -> Page[IdentityProvider]:
+        """List the tenant's providers, oldest first."""
+        query = Query("", prefix="IDP#", limit=page.limit, position=page.position)
+        return self.table.query(query).map(read_provider)
+
+    def _refuse_change(self, provider_id: IdentityProviderId, refused: TransactionRefused) -> None:
+        if self.get(provider_id) is None:
+            raise NotFound("there is no such identity provider") from refused
+        raise Conflict("the identity provider was changed at the same time; read it again") from refused
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a provider is."""
+
+    tenant_id: TenantId
+    provider_id: IdentityProviderId
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerRegistry:
+    """Which provider of which tenant takes an issuer's tokens for an audience: the platform's markers."""
+
+    table: PlatformTable
+
+    def claim(self, issuer: str, audience: str, place: Place) -> None:
+        """Claim a pair for a tenant, as often as it likes; `Conflict` if another tenant has it."""
+        item = {"tenant_id": place.tenant_id, "provider_id": place.provider_id}
+        condition = f"{NEW} OR #tenant_id = :tenant"
+        marker = provider_keys.issuer(pair_digest(issuer, audience))
+        try:
+            self.table.write(Put(marker, item, condition, {"tenant": place.tenant_id}))
+        except ConditionFailed as failed:
+            raise Conflict("this issuer and audience are registered already; choose another audience") from failed
+
+    def release(self, issuer: str, audience: str, place: Place) -> None:
+        """Give a pair back; one that is another provider's stays."""
+        values = {"tenant": place.tenant_id, "provider": place.provider_id}
+        condition = "#tenant_id = :tenant AND #provider_id = :provider"
+        try:
+            self.table.write(Delete(provider_keys.issuer(pair_digest(issuer, audience)), condition, values))
+        except ConditionFailed:
+            return
+
+    def find(self, issuer: str, audiences: Sequence[str]) -> dict[str, Place]:
+        """Return the providers for each of the audiences that has one. One batch read."""
+        wanted = {provider_keys.issuer(pair_digest(issuer, audience)): audience for audience in audiences}
+        found = self.table.batch_get(wanted)
+        return {wanted[key]: _place(item) for key, item in found.items()}
+
+
+def _place(item: Mapping[str, Any]) -> Place:
+    return Place(TenantId(item["tenant_id"]), IdentityProviderId(item["provider_id"]))
+
+
+def _item(provider: IdentityProvider) -> dict[str, Any]:
+    claims = provider.claim_mapping
+    return {
+        "id": provider.id,
+        "name": provider.name,
+        "issuer": provider.issuer,
+        "audience": provider.audience,
+        "source": provider.source,
+        "jwks_uri": provider.jwks_uri or None,
+        "algorithms": list(provider.algorithms),
+        "claim_mapping": {"email": claims.email, "name": claims.name, "role": claims.role},
+        "role_mapping": dict(provider.role_mapping),
+        "default_role": provider.default_role,
+        "provision_users": provider.provision_users,
+        "enabled": provider.enabled,
+        "created_at": format_time(provider.created_at),
+        "updated_at": format_time(provider.updated_at),
+    }
+
+
+def read_provider(item: Mapping[str, Any]) -> IdentityProvider:
+    """Return the provider of an item."""
+    return IdentityProvider(
+        id=IdentityProviderId(item["id"]),
+        name=item["name"],
+        issuer=item["issuer"],
+        audience=item["audience"],
+        jwks_uri=item.get("jwks_uri", ""),
+        algorithms=tuple(item["algorithms"]),
+        claim_mapping=ClaimMapping(**item["claim_mapping"]),
+        role_mapping=item["role_mapping"],
+        default_role=item["default_role"],
+        provision_users=item["provision_users"],
+        enabled=item["enabled"],
+        created_at=parse_time(item["created_at"]),
+        updated_at=parse_time(item["updated_at"]),
+    )

@@ -1,0 +1,110 @@
+"""Identity providers as their administrators handle them."""
+
+from typing import Any
+
+from atrium.audit.query import ask
+from atrium.audit.store import AuditStore
+from starlette.testclient import TestClient
+
+from tests.integration.admin_keys.conftest import House
+
+ISSUER = {"issuer": "https://login.acme.example/", "audience": "https://atrium.example/acme"}
+DEFAULTS = {
+    "name": "login.acme.example/",
+    "jwks_uri": "",
+    "algorithms": ["RS256", "ES256"],
+    "claim_mapping": {"email": "email", "name": "name", "role": None},
+    "role_mapping": {},
+    "default_role": "user",
+    "provision_users": True,
+    "enabled": True,
+}
+FULL: dict[str, Any] = {
+    **ISSUER,
+    "name": "Acme's login",
+    "jwks_uri": "https://login.acme.example/keys",
+    "algorithms": ["PS256", "EdDSA"],
+    "claim_mapping": {"email": "upn", "name": "display", "role": "realm.roles"},
+    "role_mapping": {"boss": "admin", "guest": "viewer"},
+    "default_role": "viewer",
+    "provision_users": False,
+    "enabled": False,
+}
+
+
+def told(house: House) -> list[dict[str, Any]]:
+    store = AuditStore(house.deployment.runtime.tenant_table(house.made.tenant.id))
+    now = house.deployment.clock()
+    found = store.list_all(ask(now=now, type="admin.change"), now=now)
+    return [dict(event.details) for event in found if str(event.details["action"]).startswith("identity_provider")]
+
+
+def create(client: TestClient, **body: Any) -> dict[str, Any]:
+    answer = client.post("/v1/identity-providers", json={**ISSUER, **body})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    assert answer.headers["location"].endswith(f"/v1/identity-providers/{made['id']}")
+    return made
+
+
+def test_created_listed_read_and_deleted(house: House, client: TestClient) -> None:
+    made = create(client)
+    assert made["id"].startswith("idp_")
+    assert {name: made[name] for name in DEFAULTS} == DEFAULTS
+    house.deployment.clock.turn(1)
+    full = create(client, **{**FULL, "audience": "another"})
+    assert {name: full[name] for name in FULL} == {**FULL, "audience": "another"}
+    listed = client.get("/v1/identity-providers").json()
+    assert listed == {"data": [made, full], "next_cursor": None}
+    first = client.get("/v1/identity-providers", params={"limit": 1}).json()
+    rest = client.get("/v1/identity-providers", params={"limit": 1, "cursor": first["next_cursor"]}).json()
+    assert [each["id"] for each in rest["data"]] == [full["id"]]
+    read = client.get(f"/v1/identity-providers/{made['id']}").json()
+    assert read == {**made, "keys": {"count": 0, "fetched_at": None, "tried_at": None, "fault": None}}
+    house.deployment.clock.turn(1)
+    answer = client.delete(f"/v1/identity-providers/{made['id']}")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert client.get(f"/v1/identity-providers/{made['id']}").status_code == 404
+    assert [each["action"] for each in reversed(told(house))] == [
+        "identity_provider.create",
+        "identity_provider.create",
+        "identity_provider.delete",
+    ]
+    create(client)  # the pair is free again
+
+
+def test_any_part_can_be_changed(house: House, client: TestClient) -> None:
+    made = create(client)
+    for name, value in FULL.items():
+        if name in {"issuer", "role_mapping"}:
+            continue
+        house.deployment.clock.turn(1)
+        changed = client.patch(f"/v1/identity-providers/{made['id']}", json={name: value})
+        assert changed.status_code == 200, changed.text
+        assert changed.json()[name] == value
+    assert told(house)[0]["changed"] == ["enabled"]
+    assert client.patch(f"/v1/identity-providers/{made['id']}", json={}).json() == changed.json()
+
+
+def test_a_pair_that_was_left_is_free_for_others(house: House, client: TestClient) -> None:
+    made = create(client)
+    other = house.deployment.onboard("other")
+    theirs = house.call_as(tenant_id=other.tenant.id)
+    assert theirs.post("/v1/identity-providers", json=ISSUER).status_code == 409
+    changed = client.patch(f"/v1/identity-providers/{made['id']}", json={"audience": "elsewhere"})
+    assert changed.status_code == 200
+    create(theirs)
+    assert client.patch(f"/v1/identity-providers/{made['id']}", json=ISSUER).status_code == 409
+    assert client.get(f"/v1/identity-providers/{made['id']}").json()["audience"] == "elsewhere"
+
+
+def test_an_audience_with_the_tenants_own_id(house: House, client: TestClient) -> None:
+    audience = f"urn:atrium:{house.made.tenant.id}"
+    assert create(client, audience=audience)["audience"] == audience
+
+
+def test_the_same_call_again_answers_the_same(client: TestClient) -> None:
+    headers = {"idempotency-key": "k1"}
+    first, again = (client.post("/v1/identity-providers", json=ISSUER, headers=headers) for _ in range(2))
+    assert again.json() == first.json()
+    assert again.headers["idempotency-replayed"] == "true"

@@ -1,0 +1,146 @@
+"""Tokens of a tenant's own issuer are credentials of its users."""
+
+from typing import Any
+
+import pytest
+from atrium.identity.providers import key_finder
+from atrium.identity.providers.model import ClaimMapping
+from atrium.identity.users.model import User
+from atrium.identity.users.store import UserStore
+from atrium.kernel.ids import mint_user_id
+
+from functions.authorizer import verdict
+from tests.builders.authorizing import ONE_READ, bearer
+from tests.builders.deployments import counting
+from tests.builders.issuers import AUDIENCE, DISCOVERY, KEYS, ec_key, public_jwk, sign
+from tests.integration.foreign_tokens.conftest import Trusting
+
+pytestmark = pytest.mark.loopback
+
+
+def add_user(trusting: Trusting, email: str, **fields: Any) -> User:
+    now = trusting.deployment.clock()
+    made = User(
+        mint_user_id(now), trusting.made.tenant.id, email, **{"role": "user", "status": "active", **fields},
+        created_at=now, updated_at=now,
+    )  # fmt: skip
+    UserStore(trusting.deployment.runtime.tenant_table(trusting.made.tenant.id)).create(made)
+    return made
+
+
+def test_a_user_comes_in_by_email_and_is_known_by_subject_then(trusting: Trusting) -> None:
+    trusting.trust()
+    assert trusting.made.admin
+    context = trusting.context()
+    assert (context["principal_type"], context["principal_id"]) == ("user", trusting.made.admin.id)
+    assert (context["tenant_id"], context["role"]) == (trusting.made.tenant.id, "admin")
+    assert trusting.context(email="else@acme.example")["principal_id"] == trusting.made.admin.id
+    assert [(kind, told["how"]) for kind, told in trusting.told()] == [("auth.login", "linked")]
+
+
+def test_the_issuer_is_asked_once_and_the_table_little(trusting: Trusting) -> None:
+    trusting.trust()
+    trusting.context()
+    assert trusting.issuer.asked == [DISCOVERY, KEYS]
+    with counting(trusting.deployment.table) as calls:
+        trusting.context()
+    assert calls == []  # the verdict
+    trusting.deployment.clock.turn(verdict.KEPT_SECONDS)
+    with counting(trusting.deployment.table) as calls:
+        trusting.context()
+    assert calls == [*ONE_READ, *ONE_READ]  # tenant, provider and person; then the user
+    assert trusting.issuer.asked == [DISCOVERY, KEYS]
+
+
+def test_another_container_takes_the_keys_from_the_table(trusting: Trusting) -> None:
+    trusting.trust()
+    trusting.context()
+    trusting.door = type(trusting.door)(trusting.deployment, EGRESS_LOCAL_ADDRESSES="127.0.0.1")
+    trusting.context()
+    assert trusting.issuer.asked == [DISCOVERY, KEYS]
+
+
+def test_an_address_of_keys_needs_no_discovery(trusting: Trusting) -> None:
+    trusting.trust(jwks_uri=f"{trusting.issuer.url}{KEYS}")
+    trusting.context()
+    assert trusting.issuer.asked == [KEYS]
+
+
+ROLES: list[tuple[Any, str]] = [
+    ("atrium-admins", "admin"),
+    (["x", "readers", "atrium-admins"], "admin"),
+    (["readers"], "viewer"),
+    (["others"], "user"),
+    ({"admin": True}, "user"),
+    (None, "user"),
+]
+
+
+def test_the_role_is_the_widest_that_is_mapped(trusting: Trusting) -> None:
+    mapping = {"atrium-admins": "admin", "readers": "viewer"}
+    trusting.trust(claim_mapping=ClaimMapping(role="realm.groups"), role_mapping=mapping)
+    for groups, role in ROLES:
+        assert trusting.context(realm={"groups": groups})["role"] == role
+
+
+def test_forms_of_tokens(trusting: Trusting) -> None:
+    trusting.trust()
+    for audience in (AUDIENCE, [AUDIENCE], ["other", AUDIENCE]):
+        for kind in ("JWT", "jwt", "at+jwt", "application/at+jwt", None):
+            trusting.context(aud=audience, headers={"typ": kind})
+
+
+def test_a_key_of_another_kind_and_a_token_without_kid(trusting: Trusting) -> None:
+    trusting.trust()
+    trusting.issuer.published = {"curve": public_jwk(ec_key("curve"), "curve")}
+    claims = trusting.issuer.claims(trusting.deployment.clock())
+    for headers in ({"kid": "curve"}, {}):
+        trusting.door.context(bearer(sign(claims, ec_key("curve"), headers, "ES256")))
+
+
+def test_keys_that_the_issuer_changes(trusting: Trusting) -> None:
+    trusting.trust()
+    trusting.context()
+    del trusting.issuer.published["one"]
+    trusting.issuer.publish("two")
+    trusting.deployment.clock.turn(30)
+    trusting.context(kid="two")
+    assert trusting.issuer.asked.count(KEYS) == 2
+
+
+def test_keys_are_asked_for_anew_each_hour_and_outlive_an_issuer_that_is_down(trusting: Trusting) -> None:
+    trusting.trust()
+    trusting.context()
+    trusting.issuer.scripts[DISCOVERY] = lambda handler: handler.connection.close()
+    trusting.deployment.clock.turn(3_600)
+    trusting.context()
+    assert trusting.issuer.asked.count(DISCOVERY) == 2
+    trusting.deployment.clock.turn(10)
+    trusting.context(sid="another token")
+    assert trusting.issuer.asked.count(DISCOVERY) == 2
+    del trusting.issuer.scripts[DISCOVERY]
+    trusting.deployment.clock.turn(30)
+    trusting.context()
+    assert trusting.issuer.asked.count(KEYS) == 2
+
+
+def test_an_invited_user_has_come_in(trusting: Trusting) -> None:
+    trusting.trust()
+    invited = add_user(trusting, "invited@acme.example", status="invited")
+    assert trusting.context(sub="s2", email="Invited@ACME.example")["principal_id"] == invited.id
+    kept = UserStore(trusting.deployment.runtime.tenant_table(trusting.made.tenant.id)).get(invited.id)
+    assert kept
+    assert kept.status == "active"
+
+
+def test_the_memory_of_keys_is_bounded(trusting: Trusting) -> None:
+    finder = trusting.door.authorizer._foreign.finder
+    trusting.trust()
+    trusting.context()
+    assert 0 < len(finder._kept) <= key_finder.ENTRIES_MAX
+
+
+def test_the_tenant_may_be_named(trusting: Trusting) -> None:
+    trusting.trust()
+    trusting.headers = {"X-Tenant-ID": trusting.made.tenant.id}
+    trusting.context()

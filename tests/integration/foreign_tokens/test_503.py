@@ -1,0 +1,106 @@
+"""An issuer that cannot be asked for the moment: nobody is let in, and trying again may help."""
+
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+
+from functions.authorizer.app import AuthorizerFailed
+from tests.builders.authorizing import bearer
+from tests.builders.issuers import DISCOVERY, KEYS, say
+from tests.integration.foreign_tokens.conftest import Trusting
+
+pytestmark = pytest.mark.loopback
+
+
+def fail(trusting: Trusting) -> None:
+    with pytest.raises(AuthorizerFailed, match=r"^UNAVAILABLE$"):
+        trusting.door.ask(bearer(trusting.token()))
+
+
+def hang(handler: BaseHTTPRequestHandler) -> None:
+    handler.connection.settimeout(10)
+    try:
+        handler.rfile.read(1)
+    except OSError:
+        return
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    try:
+        while True:
+            handler.wfile.write(b" ")
+            time.sleep(0.05)
+    except OSError:
+        return
+
+
+def test_an_issuer_that_fails(trusting: Trusting) -> None:
+    trusting.trust()
+    for path in (DISCOVERY, KEYS):
+        for status in (500, 503, 429):
+            trusting.issuer.scripts = {path: say(status)}
+            fail(trusting)
+            trusting.deployment.clock.turn(300)
+
+
+@pytest.mark.parametrize("script", [hang, drip])
+def test_an_issuer_that_is_slow(trusting: Trusting, script: object) -> None:
+    provider = trusting.trust()
+    trusting.issuer.scripts[DISCOVERY] = script  # type: ignore[assignment]
+    fail(trusting)
+    assert trusting.service().get(provider.id).enabled
+
+
+def test_an_issuer_that_is_down_is_asked_ever_less(trusting: Trusting) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    gone = f"http://127.0.0.1:{port}"
+    trusting.trust(issuer=gone, audience="down")
+    token = trusting.token(iss=gone, aud="down", exp=int(trusting.deployment.clock().timestamp()) + 3_600)
+    store_calls: list[str] = []
+    trusting.deployment.table.client.meta.events.register(
+        "before-call.dynamodb.UpdateItem", lambda **_: store_calls.append("UpdateItem")
+    )
+    for _ in range(60):
+        with pytest.raises(AuthorizerFailed):
+            trusting.door.ask(bearer(token))
+        trusting.deployment.clock.turn(10)
+    tries = len(store_calls) // 2  # each attempt is claimed, and its end kept
+    assert tries == 5  # after 0, 30, 90, 210 and 450 seconds; the next would be after 750
+
+
+def test_while_another_container_asks_this_one_waits(trusting: Trusting) -> None:
+    """Two containers see the first token of an issuer at once: it is asked once, and both let it in."""
+    trusting.trust()
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def slowly(handler: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        may_answer.wait(5)
+        document = {"issuer": trusting.issuer.url, "jwks_uri": f"{trusting.issuer.url}{KEYS}"}
+        say(200, document)(handler)
+
+    trusting.issuer.scripts[DISCOVERY] = slowly
+    token = trusting.token()
+    first: list[object] = []
+    thread = threading.Thread(target=lambda: first.append(trusting.door.ask(bearer(token))))
+    thread.start()
+    assert asked.wait(5)
+    other = type(trusting.door)(trusting.deployment, EGRESS_LOCAL_ADDRESSES="127.0.0.1")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        may_answer.set()
+        thread.join(5)
+
+    other.authorizer._foreign.finder.pause = pause
+    assert other.context(bearer(token))
+    assert len(pauses) == 1
+    assert first
+    assert trusting.issuer.asked == [DISCOVERY, KEYS]
