@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from atrium.bootstrap import Runtime
+from atrium.http.ceiling import is_admitted
 from atrium.http.dependencies import RuntimeDep, TenantDep, require, require_own_tenant
 from atrium.http.failures import render_failure
 from atrium.http.idempotency import REPLAYED, read_key_header
@@ -30,6 +31,7 @@ Attempt = Annotated[RunAttempt, Depends(RunAttempt.read)]
 
 
 @router.post("/v1/chat", responses=_REFUSALS, response_model=ChatAnswer)
+@is_admitted
 async def chat(
     body: ChatBody, request: Request, response: Response, tenant: TenantDep, runtime: RuntimeDep, attempt: Attempt
 ) -> ChatAnswer | Response:
@@ -60,6 +62,7 @@ def _answer(body: ChatBody, tenant: TenantContext, runtime: Runtime, attempt: Ru
 
 
 @router.post("/v1/chat/stream", responses={**_REFUSALS, **sse.DOCUMENTATION}, response_class=StreamingResponse)
+@is_admitted
 async def stream_chat(
     body: ChatBody, tenant: TenantDep, runtime: RuntimeDep, writer: EventWriterDep, attempt: Attempt
 ) -> StreamingResponse:

@@ -5,12 +5,12 @@ from atrium.http.app import create_app
 from atrium.http.handler import make_handler
 from fastapi import FastAPI
 
-from functions.usage import usage
+from functions.usage import limits, usage
 
 
 def build(source: RuntimeSource = runtime) -> FastAPI:
     """Return the application over a runtime."""
-    return create_app(title="Usage", routers=[usage.router], runtime=source)
+    return create_app(title="Usage", routers=[usage.router, limits.router], runtime=source)
 
 
 app = build()

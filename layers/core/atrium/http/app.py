@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime
+from atrium.http.ceiling import Ceiling, hold_ceiling
 from atrium.http.envelope import ContextSource
 from atrium.http.failures import handle_failures
 from atrium.http.guarding import guard_route
@@ -45,10 +46,16 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(require_json_body), Depends(refuse_unknown_query), Depends(guard_route)],
+        dependencies=[
+            Depends(hold_ceiling),
+            Depends(require_json_body),
+            Depends(refuse_unknown_query),
+            Depends(guard_route),
+        ],
         generate_unique_id_function=name_operation,
     )
     app.state.runtime = runtime
+    app.state.ceiling = Ceiling()
     for router in routers:
         app.include_router(router)
     handle_failures(app)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atrium.bootstrap import Runtime, RuntimeSource
 from atrium.http import logs
+from atrium.http.ceiling import HEADERS_KEY
 from atrium.http.cors import allow_origin, allow_preflight, is_preflight
 from atrium.http.envelope import SCOPE_KEY, ContextSource, Envelope, read_envelope
 from atrium.http.problems import render_problem
@@ -108,6 +109,8 @@ class _Exchange:
             headers["traceparent"] = self._envelope.trace_parent
         headers.setdefault("Cache-Control", "no-store")
         headers["X-Content-Type-Options"] = "nosniff"
+        for name, value in self._scope.get(HEADERS_KEY, {}).items():
+            headers.setdefault(name, value)
         allow_origin(headers, self._headers.get("origin"), self._settings.cors_origins)
 
     def _log_access(self) -> None:

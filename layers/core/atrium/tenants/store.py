@@ -59,11 +59,14 @@ class TenantStore:
         """Set attributes; `ConditionFailed` if there is no such tenant."""
         return read_tenant(self.table.write(_change(changes, now, _VISIBLE, {})))
 
+    def changing(self, changes: Mapping[str, Any], *, now: datetime, version: int) -> Update:
+        """Return the write that sets attributes if `config_version` is this one; for a transaction."""
+        return _change(changes, now, f"{_VISIBLE} AND #config_version = :version", {"version": version})
+
     def rename(self, changes: Mapping[str, Any], *, now: datetime, version: int) -> Tenant:
         """Set attributes, the name among them; `ConditionFailed` if `config_version` is another one by now."""
-        write = _change(changes, now, f"{_VISIBLE} AND #config_version = :version", {"version": version})
         try:
-            return read_tenant(self.table.write(write))
+            return read_tenant(self.table.write(self.changing(changes, now=now, version=version)))
         except ConditionFailed as error:
             found = read_tenant(error.item) if error.item else None
             if found and found.is_visible and (found.name, found.config_version) == (changes["name"], version + 1):

@@ -1,0 +1,35 @@
+"""`PUT /v1/tenants/{tenant_id}/limits`, for the operator."""
+
+from typing import Annotated
+
+from atrium.audit.service import AuditService
+from atrium.audit.store import AuditStore
+from atrium.http.dependencies import CallerDep, RuntimeDep, require
+from atrium.http.limit_report import LimitsAnswer, render_limits
+from atrium.http.limits import TenantLimits
+from atrium.http.models import id_pattern
+from atrium.http.responses import problem_responses
+from atrium.quotas.changing import LimitChanges
+from atrium.quotas.overview import LimitReader
+from atrium.tenants.auditing import origin_of
+from atrium.tenants.plans import PLANS
+from atrium.tenants.service import TenantService
+from fastapi import APIRouter, Body, Path
+
+router = APIRouter(tags=["tenants"], dependencies=[require("platform")])
+TenantPath = Annotated[str, Path(pattern=id_pattern("ten"))]
+
+
+@router.put("/v1/tenants/{tenant_id}/limits", responses=problem_responses(404, 409))
+def replace_tenant_limits(
+    tenant_id: TenantPath, body: Annotated[TenantLimits, Body()], caller: CallerDep, runtime: RuntimeDep
+) -> LimitsAnswer:
+    """Give a tenant these limits of its own, in place of those it had; they hold from the next admission on.
+
+    What is absent or null is the plan's, -1 is no limit. Answers how all its limits stand now.
+    """
+    tenant = TenantService(runtime.platform_table, runtime.tenant_table, runtime.clock).get(tenant_id)
+    table = runtime.tenant_table(tenant.id)
+    audit = AuditService(AuditStore(table), origin_of(caller), PLANS[tenant.plan].audit_days, runtime.clock)
+    LimitChanges(table, audit, runtime.clock).replace(body)
+    return render_limits(LimitReader(table, runtime.clock).read())

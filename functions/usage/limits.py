@@ -1,0 +1,15 @@
+"""`GET /v1/limits`."""
+
+from atrium.http.dependencies import RuntimeDep, TenantDep
+from atrium.http.limit_report import LimitsAnswer, render_limits
+from atrium.quotas.overview import LimitReader
+from fastapi import APIRouter
+
+router = APIRouter(tags=["usage"])
+
+
+@router.get("/v1/limits")
+def read_limits(tenant: TenantDep, runtime: RuntimeDep) -> LimitsAnswer:
+    """Return every limit as it stands now: the tenant's, and those that your own user or key has on top of them."""
+    reader = LimitReader(runtime.tenant_table(tenant.tenant_id), runtime.clock)
+    return render_limits(reader.read(tenant.principal))

@@ -1,0 +1,121 @@
+"""Every limit of a tenant, and of the user or key that asks, as it stands at this moment.
+
+Over all shards, and without leases that are over.
+"""
+
+from calendar import monthrange
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import NotFound
+from atrium.quotas.limits import read_limits, resolve_limits
+from atrium.quotas.listing import read_shards
+from atrium.quotas.meters import BUCKETS, METERS, WINDOW_SECONDS, Meter, frees_at, moment, prefix_of
+from atrium.quotas.model import LIMIT_NAMES, UNLIMITED, LimitName, Limits, Scope, Subject
+from atrium.quotas.state import State
+from atrium.quotas.subjects import place_of, subject_of
+from atrium.storage import keys
+from atrium.storage.table import TenantTable
+from atrium.tenants.context import Principal
+from atrium.tenants.counts import Counts, read_counts
+from atrium.tenants.plans import PlanName
+
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One limit as it stands. `used` is None where nothing is counted, because there is no limit."""
+
+    name: LimitName
+    scope: Scope
+    max: int
+    used: int | None
+    window_seconds: int | None = None
+    resets_at: float | None = None
+
+    @property
+    def remaining(self) -> int | None:
+        """What is left; None where there is no limit."""
+        return None if self.max == UNLIMITED else max(0, self.max - (self.used or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A tenant's plan and every limit."""
+
+    plan: PlanName
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReader:
+    """Reads one tenant's limits: one batch, and the tenant's admission."""
+
+    table: TenantTable
+    clock: Clock
+
+    def read(self, principal: Principal | None = None) -> Overview:
+        """Return the tenant's limits, and those that the principal has of its own. `NotFound` if there is no tenant."""
+        place = place_of(principal) if principal else None
+        found = self.table.batch_get([keys.tenant(), keys.counts(), *([place] if place else [])])
+        tenant = found.get(keys.tenant())
+        if tenant is None:
+            raise NotFound("there is no such tenant")
+        subject = subject_of(principal, found.get(place)) if principal and place else None
+        now = self.clock().timestamp()
+        states = [State(item, now) for item in read_shards(self.table).values()]
+        limits = resolve_limits(tenant["plan"], read_limits(tenant))
+        counts = read_counts(found.get(keys.counts()))
+        return Overview(tenant["plan"], tuple(stand(limits, counts, subject, states, now)))
+
+
+def stand(
+    limits: Limits, counts: Counts, subject: Subject | None, states: Sequence[State], now: float
+) -> list[Standing]:
+    """Return how every limit stands: the tenant's in the order of the plans, then the subject's own."""
+    found = [_standing(name, limits[name], counts, states, now) for name in LIMIT_NAMES]
+    if subject is not None:
+        prefix = prefix_of(subject.scope, subject.id)
+        found += [
+            _metered(METERS[name], subject.scope, prefix, figure, states, now)
+            for name, figure in subject.limits.items()
+            if name in METERS and figure != UNLIMITED
+        ]
+    return found
+
+
+def _standing(name: LimitName, maximum: int, counts: Counts, states: Sequence[State], now: float) -> Standing:
+    match name:
+        case "users" | "agents":
+            return Standing(name, "tenant", maximum, getattr(counts, name))
+        case "messages_per_session":
+            return Standing(name, "session", maximum, 0)
+        case _:
+            return _metered(METERS[name], "tenant", "", maximum, states, now)
+
+
+def _metered(meter: Meter, scope: Scope, prefix: str, maximum: int, states: Sequence[State], now: float) -> Standing:
+    window, ends_at = _window(meter, now)
+    if maximum == UNLIMITED:
+        return Standing(meter.limit, scope, maximum, None, window, ends_at)
+    used = max(0, sum(state.used(meter, prefix) for state in states))
+    if meter.span == "minute":
+        oldest = [live[0][0] for state in states if (live := state.live(prefix + meter.letter))]
+        ends_at = float(min(oldest) + BUCKETS) if oldest else None
+    return Standing(meter.limit, scope, maximum, used, window, ends_at)
+
+
+def _window(meter: Meter, now: float) -> tuple[int | None, float | None]:
+    """Return how long a window is, and where its end is known without looking, when it ends."""
+    match meter.span:
+        case "minute":
+            return WINDOW_SECONDS, None
+        case "slots":
+            return None, None
+        case "day":
+            return DAY_SECONDS, frees_at("day", int(now))
+        case "month":
+            today = moment(now)
+            return monthrange(today.year, today.month)[1] * DAY_SECONDS, frees_at("month", int(now))

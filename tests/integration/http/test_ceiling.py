@@ -1,0 +1,92 @@
+"""The ceiling of reads and administration: headers on every answer, 429 beyond it, nothing asked of the table."""
+
+from collections.abc import Iterator
+
+import pytest
+from atrium.http import ceiling
+from atrium.http.ceiling import Ceiling
+from atrium.kernel.ids import TenantId
+from starlette.testclient import TestClient
+
+from tests.builders.gateway import OTHER_TENANT_ID, TENANT_ID, platform_fields, tenant_fields
+from tests.integration.http.conftest import Sample
+
+POLICY = '"reads_per_minute";q=30;w=60'
+
+
+@pytest.fixture(autouse=True)
+def low() -> Iterator[None]:
+    """A ceiling that a test can reach: 30 in a minute, one every two seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ceiling, "READS_PER_MINUTE", dict.fromkeys(ceiling.READS_PER_MINUTE, 30))
+        yield
+
+
+def use_up(client: TestClient) -> None:
+    for left in range(29, -1, -1):
+        answer = client.get("/v1/things")
+        assert answer.status_code == 200
+        assert answer.headers["ratelimit-policy"] == POLICY
+        assert answer.headers["ratelimit"] == f'"reads_per_minute";r={left};t={(30 - left) * 2}'
+
+
+def test_what_is_beyond_it_is_refused_until_the_time_that_the_answer_names(sample: Sample, client: TestClient) -> None:
+    use_up(client)
+    refused = client.get("/v1/things")
+    problem = refused.json()
+    assert (refused.status_code, problem["code"], problem["limit"]) == (429, "RATE_LIMITED", "reads_per_minute")
+    assert (problem["used"], problem["max"], problem["scope"], problem["retryable"]) == (30, 30, "tenant", True)
+    assert (refused.headers["retry-after"], refused.headers["ratelimit-policy"]) == ("2", POLICY)
+    assert problem["resets_at"] is not None
+    sample.clock.turn(1.9)
+    assert client.get("/v1/things").status_code == 429
+    sample.clock.turn(0.2)
+    assert client.get("/v1/things").status_code == 200
+    assert client.get("/v1/things").status_code == 429
+
+
+def test_it_is_each_tenants_own(sample: Sample, client: TestClient) -> None:
+    use_up(client)
+    assert client.get("/v1/things").status_code == 429
+    assert sample.call_as(tenant_fields(tenant_id=OTHER_TENANT_ID)).get("/v1/things").status_code == 200
+
+
+def test_other_keys_of_the_tenant_share_it(sample: Sample, client: TestClient) -> None:
+    use_up(client)
+    other = sample.call_as(tenant_fields(principal_id="key_01k6r5m2x8f3v9q4w7t1y0z5ae"))
+    assert other.get("/v1/things").status_code == 429
+
+
+def test_the_operator_has_none(sample: Sample) -> None:
+    inside = sample.call_as(platform_fields(tenant_id=TENANT_ID, tenant_name="acme", plan="free", config_version=1))
+    for _ in range(40):
+        answer = inside.get("/v1/things")
+        assert (answer.status_code, "ratelimit" in answer.headers) == (200, False)
+
+
+def test_a_refused_call_carries_the_headers_too(client: TestClient) -> None:
+    answer = client.get("/v1/things", params={"limit": "x"})
+    assert (answer.status_code, answer.headers["ratelimit-policy"]) == (422, POLICY)
+
+
+def test_a_clock_that_goes_back_gives_nothing_away() -> None:
+    bucket, tenant = Ceiling(), TenantId(TENANT_ID)
+    assert all(bucket.take(tenant, 3, 100.0).passed for _ in range(3))
+    assert not bucket.take(tenant, 3, 40.0).passed
+    assert not bucket.take(tenant, 3, 100.0).passed
+    assert bucket.take(tenant, 3, 120.0).passed
+
+
+def test_a_plan_that_is_raised_or_lowered_keeps_the_bucket_in_bounds() -> None:
+    bucket, tenant = Ceiling(), TenantId(TENANT_ID)
+    assert bucket.take(tenant, 60, 0.0).left == 59
+    assert bucket.take(tenant, 3, 0.0).left == 2
+    assert bucket.take(tenant, 60, 0.0).left == 1
+
+
+def test_memory_is_bounded() -> None:
+    bucket = Ceiling()
+    for number in range(10_050):
+        bucket.take(TenantId(f"ten_{number}"), 3, 0.0)
+    assert len(bucket._buckets) == 10_000
+    assert bucket.take(TenantId("ten_10049"), 3, 0.0).left == 1
