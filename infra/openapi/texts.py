@@ -22,6 +22,7 @@ TAGS = {
     "sessions": "Conversations and their messages.",
     "agents": "Who answers: model, prompt, tools and limits of an agent.",
     "identity": "Who the caller is, and the keys that tokens are signed with.",
+    "users": "People of the tenant: invited, changed, suspended, removed.",
     "keys": "API keys of the tenant.",
     "identity providers": "The issuers whose tokens a tenant trusts.",
     "usage": "What was used, and what it cost.",

@@ -14,7 +14,7 @@ from infra.openapi.sources import FUNCTIONS, read_documents
 
 type Document = dict[str, Any]
 
-SECRETS = {"key", "api_key", "client_secret", "invite_token", "secret", "access_token", "refresh_token"}
+SECRETS = {"key", "api_key", "client_secret", "invite_token", "reset_token", "secret", "access_token", "refresh_token"}
 
 
 @pytest.fixture(scope="module")

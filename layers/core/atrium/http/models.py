@@ -45,6 +45,15 @@ def read_decimal_text(value: object) -> object:
     return value
 
 
+def read_flag_text(value: object) -> object:
+    """Turn a query's `true` or `false` into a boolean and nothing else: not `1`, `yes` or `True`."""
+    if isinstance(value, str):
+        if value not in {"true", "false"}:
+            raise ValueError("must be true or false")
+        return value == "true"
+    return value
+
+
 def _read_time(value: object) -> object:
     if not isinstance(value, str):
         raise ValueError("must be an RFC 3339 time as text")  # noqa: TRY004 - pydantic reports ValueError

@@ -5,7 +5,7 @@
     partition              sort                        item, and who asks for it
     TENANT#<id>, of a tenant
     ·                      TENANT                      tenant, settings, config_version (authorizer, every call)
-    ·                      COUNTS                      how many users and agents there are (their limits)
+    ·                      COUNTS                      how many users, active admins and agents there are
     ·                      KEY#<key>                   API key (authorizer: one batch with TENANT) · list
     ·                      USER#<usr>                  user (authorizer: one batch with TENANT) · list
     ·                      EMAIL#<email>               marker: unique email -> user      login: email across tenants

@@ -10,14 +10,14 @@ from atrium.audit.service import AuditService
 from atrium.identity.providers.mapping import Profile
 from atrium.identity.providers.model import IdentityProvider, person_digest
 from atrium.identity.users.model import User, same_address
-from atrium.identity.users.store import read_user
+from atrium.identity.users.store import UserStore, read_user
 from atrium.kernel.clock import Clock, format_time
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import UserId
 from atrium.storage import keys, provider_keys
 from atrium.storage.failures import TransactionRefused
 from atrium.storage.table import TenantTable
-from atrium.storage.writes import EXISTS, NEW, Operation, Put, Update
+from atrium.storage.writes import NEW, Operation, Put
 
 _ATTEMPTS = 3
 
@@ -68,16 +68,11 @@ class People:
 
     def _link(self, provider: IdentityProvider, subject: str, user: User, stale: Mapping[str, Any] | None) -> bool:
         """Link a subject to a user who is not suspended, who thereby has come in; False if another call was first."""
-        now = format_time(self.clock())
-        values = {"active": "active", "invited": "invited", "now": now}
+        now = self.clock()
+        come_in = replace(user, status="active", ticket=None, updated_at=now)
         operations: list[Operation] = [
-            link_subject(provider, subject, user.id, stale, now=now),
-            Update(
-                keys.user(user.id),
-                "SET #status = :active, #updated_at = :now",
-                f"{EXISTS} AND #status IN (:active, :invited)",
-                values,
-            ),
+            link_subject(provider, subject, user.id, stale, now=format_time(now)),
+            *UserStore(self.table).changing(user, come_in),
             self.audit.recording("auth.login", told_of(provider, user.id, "linked")),
         ]
         try:

@@ -1,10 +1,12 @@
 """A user of a tenant (T5)."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from atrium.identity.users.ticket import Ticket
 from atrium.kernel.ids import TenantId, UserId
 from atrium.tenants.context import Role
 
@@ -15,12 +17,19 @@ EMAIL_PATTERN = (
     r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"
 )
+TIME_ZONE_DEFAULT = "UTC"
+LANGUAGE_DEFAULT = "en"
+PREFERENCES_DEFAULT: Mapping[str, str] = {"style": "professional", "length": "moderate", "level": "intermediate"}
 _EMAIL = re.compile(EMAIL_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user. Raising `token_version` ends all tokens that were given out before."""
+    """A user. Raising `token_version` ends all tokens that were given out before.
+
+    `limits` come on top of the tenant's, as `atrium.quotas.limits` reads and counts them. `suspended_from` is the
+    status that a suspended user goes back to. `ticket` is the invitation or the reset that is open.
+    """
 
     id: UserId
     tenant_id: TenantId
@@ -33,6 +42,17 @@ class User:
     password_hash: str = field(default="", repr=False)
     token_version: int = 1
     last_login_at: datetime | None = None
+    time_zone: str = TIME_ZONE_DEFAULT
+    language: str = LANGUAGE_DEFAULT
+    preferences: Mapping[str, str] = field(default_factory=lambda: PREFERENCES_DEFAULT)
+    limits: Mapping[str, int] = field(default_factory=dict)
+    suspended_from: UserStatus = "active"
+    ticket: Ticket | None = None
+
+    @property
+    def is_active_admin(self) -> bool:
+        """Whether the user can administer the tenant now; a tenant keeps one who can."""
+        return self.role == "admin" and self.status == "active"
 
 
 def same_address(email: str) -> str:

@@ -12,6 +12,8 @@ LENGTH_MIN = 8
 LENGTH_MAX = 128
 
 _HASHER = PasswordHasher(time_cost=1, memory_cost=47_104, parallelism=1)
+# Fits no password, and takes as long to find out as a real one.
+DECOY_HASH = "$argon2id$v=19$m=47104,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 
 def find_password_fault(password: str, *, email: str) -> str | None:
@@ -35,6 +37,11 @@ def verify_password(password: str, password_hash: str) -> bool:
         return _HASHER.verify(password_hash, _normal(password))
     except (VerificationError, InvalidHashError):
         return False
+
+
+def must_be_rehashed(password_hash: str) -> bool:
+    """Tell whether a hash was made with other parameters than new ones are."""
+    return _HASHER.check_needs_rehash(password_hash)
 
 
 def _normal(password: str) -> str:

@@ -1,20 +1,41 @@
 """Users in the table, each with a marker that keeps the email unique in the tenant.
 
-The marker is also what the login index holds: by it, and by it alone, an email is found across tenants.
+The marker is also what the login index holds: by it, and by it alone, an email is found across tenants. A change and
+the audit's record of it are one transaction.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from atrium.identity.users.counts import counting_user
+from atrium.identity.users.items import read_user, user_item
 from atrium.identity.users.model import User, same_address
-from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import Conflict
-from atrium.kernel.ids import TenantId, UserId
+from atrium.kernel.ids import UserId
+from atrium.kernel.pagination import Page, PageRequest
 from atrium.storage import keys
 from atrium.storage.failures import TransactionRefused
+from atrium.storage.queries import Query
 from atrium.storage.table import TenantTable
-from atrium.storage.writes import NEW, Operation, Put
+from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
+from atrium.tenants.plans import UNLIMITED
+
+__all__ = ["LastAdmin", "UserChanged", "UserStore", "UsersFull", "read_user"]
+
+_NEVER_SET = frozenset({"id", "created_at", "token_version"})
+_AS_READ = ("role", "status", "email", "suspended_from", "token_version")
+
+
+class UserChanged(Exception):
+    """Another call changed or removed the user since it was read: read it again."""
+
+
+class UsersFull(Exception):
+    """The tenant has as many users as it may."""
+
+
+class LastAdmin(Exception):
+    """The tenant would be left without an active admin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +44,21 @@ class UserStore:
 
     table: TenantTable
 
-    def creation(self, user: User) -> list[Operation]:
-        """Return the writes that record a new user, for a transaction."""
-        address = same_address(user.email)
-        marker = {
-            "user_id": user.id,
-            "login_pk": keys.login_partition(address),
-            "login_sk": keys.login_sort(user.tenant_id, user.id),
-        }
-        return [Put(keys.email(address), marker, NEW), Put(keys.user(user.id), _item(user), NEW)]
+    def creation(self, user: User, maximum: int = UNLIMITED) -> list[Operation]:
+        """Return the writes that record and count a new user, for a transaction.
 
-    def create(self, user: User) -> None:
-        """Record a new user; `Conflict` if the email is taken in this tenant."""
+        The first fails where the email is taken, the last where the tenant has `maximum` users.
+        """
+        counted = counting_user(None, user, maximum)
+        return [self._marking(user), Put(keys.user(user.id), user_item(user), NEW), *([counted] if counted else [])]
+
+    def create(self, user: User, *also: Operation, maximum: int = UNLIMITED) -> None:
+        """Record a new user; `Conflict` if the email is taken in this tenant, or `UsersFull`."""
         try:
-            self.table.transact(self.creation(user))
+            self.table.transact([*self.creation(user, maximum), *also])
         except TransactionRefused as refused:
+            if refused.failed == {2}:
+                raise UsersFull from refused
             raise Conflict("another user has this email") from refused
 
     def get(self, user_id: UserId) -> User | None:
@@ -49,35 +70,94 @@ class UserStore:
         marker = self.table.get(keys.email(same_address(email)))
         return self.get(UserId(marker["user_id"])) if marker else None
 
+    def list(self, page: PageRequest) -> Page[User]:
+        """List the users, oldest first."""
+        query = Query("", prefix="USER#", limit=page.limit, position=page.position)
+        return self.table.query(query).map(lambda item: read_user(item, self.table.tenant_id))
 
-def _item(user: User) -> dict[str, Any]:
-    return {
-        "id": user.id,
-        "email": user.email,
-        "role": user.role,
-        "status": user.status,
-        "name": user.name or None,
-        "password_hash": user.password_hash or None,
-        "token_version": user.token_version,
-        "created_at": format_time(user.created_at),
-        "updated_at": format_time(user.updated_at),
-        "last_login_at": format_time(user.last_login_at) if user.last_login_at else None,
-    }
+    def changing(self, before: User, after: User, *, ends_logins: bool = False) -> tuple[Operation, ...]:
+        """Return the writes of a change, for a transaction; the first fails where `before` is no longer true."""
+        return tuple(self._changing(before, after, ends_logins).values())
+
+    def change(self, before: User, after: User, *also: Operation, ends_logins: bool = False) -> None:
+        """Write what differs, and end all logins if asked to.
+
+        `UserChanged` if role, status, email, logins or ticket are no longer as in `before`, `LastAdmin`, or `Conflict`
+        if the new email is taken.
+        """
+        self._transact(self._changing(before, after, ends_logins), also)
+
+    def _changing(self, before: User, after: User, ends_logins: bool) -> dict[str, Operation]:
+        operations: dict[str, Operation] = {"user": self._difference(before, after, ends_logins)}
+        counted = counting_user(before, after)
+        if counted:
+            operations["count"] = counted
+        if same_address(before.email) != same_address(after.email):
+            operations["marker"] = self._marking(after)
+            operations["old marker"] = self._unmarking(before)
+        return operations
+
+    def delete(self, user: User, *also: Operation) -> None:
+        """Remove a user; `UserChanged` if he is not as he was read, or `LastAdmin`."""
+        condition, values = _unchanged(user)
+        operations: dict[str, Operation] = {
+            "user": Delete(keys.user(user.id), condition, values),
+            "old marker": self._unmarking(user),
+        }
+        counted = counting_user(user, None)
+        if counted:
+            operations["count"] = counted
+        self._transact(operations, also)
+
+    def _transact(self, operations: dict[str, Operation], also: tuple[Operation, ...]) -> None:
+        try:
+            self.table.transact([*operations.values(), *also])
+        except TransactionRefused as refused:
+            failed = {name for at, name in enumerate(operations) if at in refused.failed}
+            if "user" in failed or "old marker" in failed:
+                raise UserChanged from refused
+            if "count" in failed:
+                raise LastAdmin from refused
+            raise Conflict("another user has this email" if "marker" in failed else None) from refused
+
+    def _marking(self, user: User) -> Put:
+        address = same_address(user.email)
+        marker = {
+            "user_id": user.id,
+            "login_pk": keys.login_partition(address),
+            "login_sk": keys.login_sort(user.tenant_id, user.id),
+        }
+        return Put(keys.email(address), marker, NEW)
+
+    def _unmarking(self, user: User) -> Delete:
+        return Delete(keys.email(same_address(user.email)), "#user_id = :user_id", {"user_id": user.id})
+
+    def _difference(self, before: User, after: User, ends_logins: bool) -> Update:
+        was, wanted = user_item(before), user_item(after)
+        changed = [
+            name for name in wanted if name not in _NEVER_SET and (wanted[name] != was[name] or name == "updated_at")
+        ]
+        put = [name for name in changed if wanted[name] is not None]
+        gone = [name for name in changed if wanted[name] is None]
+        condition, values = _unchanged(before)
+        sets = [f"#{name} = :{name}" for name in put]
+        values |= {name: wanted[name] for name in put}
+        if ends_logins:
+            sets.append("#token_version = #token_version + :one")
+            values["one"] = 1
+        expression = "SET " + ", ".join(sets) + (" REMOVE " + ", ".join(f"#{name}" for name in gone) if gone else "")
+        return Update(keys.user(before.id), expression, condition, values)
 
 
-def read_user(item: Mapping[str, Any], tenant_id: TenantId) -> User:
-    """Return the user of an item of that tenant's partition."""
-    last_login = item.get("last_login_at")
-    return User(
-        id=UserId(item["id"]),
-        tenant_id=tenant_id,
-        email=item["email"],
-        role=item["role"],
-        status=item["status"],
-        name=item.get("name", ""),
-        password_hash=item.get("password_hash", ""),
-        token_version=item["token_version"],
-        created_at=parse_time(item["created_at"]),
-        updated_at=parse_time(item["updated_at"]),
-        last_login_at=parse_time(last_login) if last_login else None,
-    )
+def _unchanged(user: User) -> tuple[str, dict[str, Any]]:
+    """Return the condition that a user is, in what decisions hang on, as he was read."""
+    item = user_item(user)
+    values: dict[str, Any] = {f"was_{name}": item[name] for name in _AS_READ if item[name] is not None}
+    parts = [EXISTS, *(f"#{name} = :was_{name}" for name in _AS_READ if item[name] is not None)]
+    parts += [f"attribute_not_exists(#{name})" for name in _AS_READ if item[name] is None]
+    if user.ticket is not None:
+        parts.append("#ticket.#digest = :was_digest")
+        values["was_digest"] = user.ticket.digest
+    else:
+        parts.append("attribute_not_exists(#ticket)")
+    return " AND ".join(parts), values

@@ -1,0 +1,55 @@
+"""What becomes of a user when an administrator changes him. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from atrium.identity.users.model import User
+from atrium.identity.users.passwords import find_password_fault
+from atrium.kernel.errors import Conflict, invalid_field
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A user as he shall be, the fields that were named, and whether his logins end."""
+
+    user: User
+    fields: tuple[str, ...]
+    ends_logins: bool
+
+
+def change_user(before: User, fields: Mapping[str, Any], *, password_hash: str | None, now: datetime) -> Change:
+    """Apply fields of a user's form; `password_hash` is that of a new password, if there is one.
+
+    `preferences` are merged, all else is replaced. A password makes an invited user active. Suspension remembers what
+    the user was, and `active` brings that back; `Conflict` for an invited one, who must accept first.
+    """
+    simple = {name: value for name, value in fields.items() if name not in {"status", "password", "preferences"}}
+    user = replace(before, **simple, updated_at=now)
+    if "preferences" in fields:
+        user = replace(user, preferences={**before.preferences, **fields["preferences"]})
+    if password_hash is not None:
+        user = with_password(user, password_hash)
+    wanted = fields.get("status")
+    if wanted == "suspended" and user.status != "suspended":
+        user = replace(user, status="suspended", suspended_from=user.status)
+    elif wanted == "active" and user.status == "suspended":
+        user = replace(user, status=user.suspended_from, suspended_from="active")
+    elif wanted == "active" and user.status == "invited":
+        raise Conflict("the user has not accepted the invitation; give a new one (reset) or set a password")
+    ends = password_hash is not None or (user.status == "suspended" != before.status)
+    return Change(user, tuple(sorted(fields)), ends)
+
+
+def with_password(user: User, password_hash: str) -> User:
+    """Return the user with a new password: no longer invited, and no ticket is open any more."""
+    status = "active" if user.status == "invited" else user.status
+    return replace(user, status=status, suspended_from="active", password_hash=password_hash, ticket=None)
+
+
+def check_password(password: str, email: str, *, field: str = "password") -> None:
+    """Refuse what cannot be a password of this address (`ValidationFailed`)."""
+    fault = find_password_fault(password, email=email)
+    if fault is not None:
+        raise invalid_field(field, fault)

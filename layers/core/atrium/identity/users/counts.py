@@ -1,0 +1,38 @@
+"""How many users a tenant has, and how many of them can administer it now: two numbers of the item `COUNTS`, moved in
+the transaction that makes, changes or removes a user. So neither bound can be passed, however many calls race.
+"""
+
+from typing import Any
+
+from atrium.identity.users.model import User
+from atrium.storage import keys
+from atrium.storage.table import TenantTable
+from atrium.storage.writes import Update
+from atrium.tenants.plans import UNLIMITED
+
+
+def counting_user(before: User | None, after: User | None, maximum: int = UNLIMITED) -> Update | None:
+    """Return the write that counts a user's coming, change or going (None: not there), or None if no number moves.
+
+    Its condition fails where the tenant has `maximum` users, or where its last active admin would go.
+    """
+    users = (after is not None) - (before is not None)
+    admins = (after is not None and after.is_active_admin) - (before is not None and before.is_active_admin)
+    if not users and not admins:
+        return None
+    values: dict[str, Any] = {"users": users, "admins": admins}
+    conditions: list[str] = []
+    if users > 0 and maximum != UNLIMITED:
+        fewer = "#users < :maximum" if maximum < 1 else "(attribute_not_exists(#users) OR #users < :maximum)"
+        conditions.append(fewer)
+        values["maximum"] = maximum
+    if admins < 0:
+        conditions.append("#admins > :one")
+        values["one"] = 1
+    return Update(keys.counts(), "ADD #users :users, #admins :admins", " AND ".join(conditions), values)
+
+
+def count_admins(table: TenantTable) -> int:
+    """Return how many users can administer the tenant now."""
+    found = table.get(keys.counts()) or {}
+    return int(found.get("admins", 0))

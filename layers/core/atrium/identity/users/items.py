@@ -1,0 +1,71 @@
+"""Users as items, and back."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from atrium.identity.users.model import LANGUAGE_DEFAULT, PREFERENCES_DEFAULT, TIME_ZONE_DEFAULT, User
+from atrium.identity.users.ticket import Ticket
+from atrium.kernel.clock import epoch_seconds, format_time, parse_time
+from atrium.kernel.ids import TenantId, UserId
+
+
+def user_item(user: User) -> dict[str, Any]:
+    """Return a user's item; what is as by default is left out."""
+    return {
+        "id": user.id,
+        "email": user.email,
+        "role": user.role,
+        "status": user.status,
+        "name": user.name or None,
+        "password_hash": user.password_hash or None,
+        "token_version": user.token_version,
+        "created_at": format_time(user.created_at),
+        "updated_at": format_time(user.updated_at),
+        "last_login_at": format_time(user.last_login_at) if user.last_login_at else None,
+        "time_zone": None if user.time_zone == TIME_ZONE_DEFAULT else user.time_zone,
+        "language": None if user.language == LANGUAGE_DEFAULT else user.language,
+        "preferences": None if user.preferences == PREFERENCES_DEFAULT else dict(user.preferences),
+        "limits": dict(user.limits) or None,
+        "suspended_from": None if user.suspended_from == "active" else user.suspended_from,
+        "ticket": _ticket_item(user.ticket) if user.ticket else None,
+    }
+
+
+def read_user(item: Mapping[str, Any], tenant_id: TenantId) -> User:
+    """Return the user of an item of that tenant's partition."""
+    last_login, ticket = item.get("last_login_at"), item.get("ticket")
+    return User(
+        id=UserId(item["id"]),
+        tenant_id=tenant_id,
+        email=item["email"],
+        role=item["role"],
+        status=item["status"],
+        name=item.get("name", ""),
+        password_hash=item.get("password_hash", ""),
+        token_version=item["token_version"],
+        created_at=parse_time(item["created_at"]),
+        updated_at=parse_time(item["updated_at"]),
+        last_login_at=parse_time(last_login) if last_login else None,
+        time_zone=item.get("time_zone", TIME_ZONE_DEFAULT),
+        language=item.get("language", LANGUAGE_DEFAULT),
+        preferences={**PREFERENCES_DEFAULT, **item.get("preferences", {})},
+        limits=item.get("limits", {}),
+        suspended_from=item.get("suspended_from", "active"),
+        ticket=_read_ticket(ticket) if ticket else None,
+    )
+
+
+def _ticket_item(ticket: Ticket) -> dict[str, Any]:
+    return {
+        "purpose": ticket.purpose,
+        "digest": ticket.digest,
+        "pepper_version": ticket.pepper_version,
+        "expires_at": epoch_seconds(ticket.expires_at),
+    }
+
+
+def _read_ticket(item: Mapping[str, Any]) -> Ticket:
+    return Ticket(
+        item["purpose"], item["digest"], item["pepper_version"], datetime.fromtimestamp(item["expires_at"], UTC)
+    )

@@ -1,0 +1,182 @@
+"""Users, as a tenant's administrators handle them (T5). Each change and its record in the audit are one write."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from atrium.audit.service import AuditService
+from atrium.identity.keys.makers import revoke_keys_of
+from atrium.identity.users.changing import Change, change_user, check_password
+from atrium.identity.users.counts import count_admins
+from atrium.identity.users.model import PREFERENCES_DEFAULT, User
+from atrium.identity.users.passwords import hash_password
+from atrium.identity.users.store import LastAdmin, UserChanged, UsersFull, UserStore
+from atrium.identity.users.ticket import Purpose, mint_ticket
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import Conflict, NotFound, Unavailable
+from atrium.kernel.ids import UserId, is_id, mint_user_id
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.settings import Environment
+from atrium.storage.secrets import Pepper
+from atrium.storage.writes import Put
+from atrium.tenants.counts import count_exceeded
+from atrium.tenants.plans import UNLIMITED
+
+_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Ticketed:
+    """A user, and the text of a one-time token that was made for him, which exists nowhere else."""
+
+    user: User
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserService:
+    """What an administrator can do with the tenant's users. The scope `admin` is checked by the routes."""
+
+    store: UserStore
+    audit: AuditService
+    environment: Environment
+    current_pepper: Callable[[], Pepper]
+    clock: Clock
+
+    def create(self, fields: Mapping[str, Any], *, maximum: int = UNLIMITED) -> Ticketed:
+        """Record a user, active with a password, else invited; `Conflict` (email), `CountExceeded`."""
+        wanted, now = dict(fields), self.clock()
+        password = wanted.pop("password", None)
+        if password is not None:
+            check_password(password, wanted["email"])
+            wanted["password_hash"] = hash_password(password)
+        wanted["preferences"] = {**PREFERENCES_DEFAULT, **wanted.get("preferences", {})}
+        user = User(
+            **wanted,
+            id=mint_user_id(now),
+            tenant_id=self.store.table.tenant_id,
+            status="active" if password is not None else "invited",
+            created_at=now,
+            updated_at=now,
+        )
+        made = Ticketed(user) if password is not None else self._invite(user, "invitation")
+        try:
+            self.store.create(made.user, self._record("user.create", made.user), maximum=maximum)
+        except UsersFull:
+            raise count_exceeded(self.store.table, "users", maximum) from None
+        return made
+
+    def get(self, user_id: str) -> User:
+        user = self.store.get(UserId(user_id)) if is_id(user_id, "usr") else None
+        if user is None:
+            raise NotFound("there is no such user")
+        return user
+
+    def list(self, page: PageRequest, *, email: str | None = None) -> Page[User]:
+        """List the users, oldest first; or the one of an address."""
+        if email is None:
+            return self.store.list(page)
+        found = self.store.find(email)
+        return Page([found] if found else [], None)
+
+    def change(self, user_id: str, fields: Mapping[str, Any]) -> User:
+        """Change fields; `NotFound`, `Conflict` (email, last admin), `ValidationFailed` (password)."""
+        user = self.get(user_id)
+        if not fields:
+            return user
+        password = fields.get("password")
+        if password is not None:
+            check_password(password, fields.get("email", user.email))
+        password_hash = hash_password(password) if password is not None else None
+
+        def apply(before: User) -> Change:
+            return change_user(before, fields, password_hash=password_hash, now=self.clock())
+
+        return self._apply(user, apply, "user.change")
+
+    def reset(self, user_id: str) -> Ticketed:
+        """Give a one-time token by which the user sets a password, and end his logins; the one before is void.
+
+        For an invited user it is a new invitation.
+        """
+        text: list[str] = []
+
+        def apply(before: User) -> Change:
+            purpose: Purpose = "invitation" if _is_invited(before) else "reset"
+            made = self._invite(replace(before, updated_at=self.clock()), purpose)
+            text[:] = [made.text or ""]
+            return Change(made.user, (), ends_logins=True)
+
+        user = self._apply(self.get(user_id), apply, "user.reset")
+        return Ticketed(user, text[0])
+
+    def log_out(self, user_id: str) -> None:
+        """End all logins of a user."""
+
+        def apply(before: User) -> Change:
+            return Change(replace(before, updated_at=self.clock()), (), ends_logins=True)
+
+        self._apply(self.get(user_id), apply, "user.logout")
+
+    def delete(self, user_id: str, *, revoke_keys: bool) -> None:
+        """Remove a user; `Conflict` for the last active admin. His keys go on, unless they shall be revoked."""
+        for _ in range(_ATTEMPTS):
+            user = self.get(user_id)
+            if revoke_keys and user.is_active_admin and count_admins(self.store.table) < 2:
+                raise _last_admin()  # before any key is; the write's condition is what decides
+            revoked = revoke_keys_of(self.store.table, user.id, now=self.clock()) if revoke_keys else []
+            record = self._record("user.delete", user, keys_revoked=revoked)
+            try:
+                self.store.delete(user, record)
+            except UserChanged:
+                continue
+            except LastAdmin:
+                raise _last_admin() from None
+            return
+        raise _met_others()
+
+    def _apply(self, user: User, apply: Callable[[User], Change], action: str) -> User:
+        """Write a change of the user as he is; read him again and decide anew if another call was first."""
+        for _ in range(_ATTEMPTS):
+            change = apply(user)
+            record = self._record(action, change.user, before=user, changed=change.fields)
+            try:
+                self.store.change(user, change.user, record, ends_logins=change.ends_logins)
+            except UserChanged:
+                user = self.get(user.id)
+                continue
+            except LastAdmin:
+                raise _last_admin() from None
+            version = user.token_version + int(change.ends_logins)
+            return replace(change.user, token_version=version)
+        raise _met_others()
+
+    def _invite(self, user: User, purpose: Purpose) -> Ticketed:
+        text, ticket = mint_ticket(
+            self.environment,
+            self.current_pepper(),
+            user_id=user.id,
+            tenant_id=user.tenant_id,
+            purpose=purpose,
+            now=self.clock(),
+        )
+        return Ticketed(replace(user, ticket=ticket), text)
+
+    def _record(self, action: str, user: User, **details: object) -> Put:
+        before = details.pop("before", None)
+        shown: dict[str, object] = {"action": action, "resource": user.id, "role": user.role, "status": user.status}
+        if isinstance(before, User):
+            shown |= {"role_before": before.role, "status_before": before.status}
+        return self.audit.recording("admin.change", {**shown, **{name: each for name, each in details.items() if each}})
+
+
+def _is_invited(user: User) -> bool:
+    return "invited" in {user.status, user.suspended_from if user.status == "suspended" else user.status}
+
+
+def _last_admin() -> Conflict:
+    return Conflict("the tenant would be left without an active administrator; make another one first")
+
+
+def _met_others() -> Unavailable:
+    return Unavailable(internal="a user was changed by others at the same time", retry_after_seconds=1)

@@ -1,0 +1,90 @@
+"""One-time tokens: an invitation, or a reset, by which somebody without a password sets one.
+
+    atr_once_<base62>       version 1 | user's ULID 16 | tenant's ULID 16 | secret 24 | CRC32 4
+
+The text says whose it is, so that it is found in one read. The CRC, which covers the environment too, refuses a typo
+with no look at the table; it is no proof. At rest there is an HMAC under a pepper. A user has one ticket at most: a
+new one takes the place of the old, and the write that uses it removes it.
+"""
+
+import secrets
+import zlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from atrium.kernel.crypto import base62_length, decode_base62, encode_base62, hmac_sha256
+from atrium.kernel.ids import TenantId, UserId, decode_ulid, encode_ulid, own_ulid
+from atrium.settings import Environment
+from atrium.storage.secrets import Pepper
+
+type Purpose = Literal["invitation", "reset"]
+
+LIFETIME: dict[Purpose, timedelta] = {"invitation": timedelta(days=7), "reset": timedelta(hours=1)}
+TEXT_MAX = 128
+_HEAD = "atr_once_"
+_VERSION = 1
+_ULID_BYTES = 16
+_SECRET_BYTES = 24
+_CRC_BYTES = 4
+_LENGTH = 1 + 2 * _ULID_BYTES + _SECRET_BYTES + _CRC_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What is kept of a one-time token, with the user whose it is."""
+
+    purpose: Purpose
+    digest: bytes = field(repr=False)
+    pepper_version: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TicketText:
+    """What a one-time token's text says; `digest` needs the whole."""
+
+    user_id: UserId
+    tenant_id: TenantId
+    proof: bytes = field(repr=False)
+
+    def digest(self, pepper: bytes) -> bytes:
+        return hmac_sha256(pepper, b"atrium one-time token 1\n" + self.proof)
+
+
+def mint_ticket(
+    environment: Environment,
+    pepper: Pepper,
+    *,
+    user_id: UserId,
+    tenant_id: TenantId,
+    purpose: Purpose,
+    now: datetime,
+) -> tuple[str, Ticket]:
+    """Make a one-time token: its text, to be shown once, and what is kept of it."""
+    owner = decode_ulid(own_ulid(user_id)) + decode_ulid(own_ulid(tenant_id))
+    proof = bytes([_VERSION]) + owner + secrets.token_bytes(_SECRET_BYTES)
+    said = TicketText(user_id, tenant_id, proof)
+    ticket = Ticket(purpose, said.digest(pepper.value), pepper.version, now + LIFETIME[purpose])
+    return _HEAD + encode_base62(proof + _checksum(environment, proof)), ticket
+
+
+def parse_ticket(text: str, environment: Environment) -> TicketText | None:
+    """Read a one-time token's text; None if it is none of this environment, or mistyped."""
+    body = text.removeprefix(_HEAD)
+    if len(text) - len(body) != len(_HEAD) or len(body) != base62_length(_LENGTH):
+        return None
+    try:
+        raw = decode_base62(body, _LENGTH)
+        proof = raw[:-_CRC_BYTES]
+        if raw[-_CRC_BYTES:] != _checksum(environment, proof) or proof[0] != _VERSION:
+            return None
+        user, tenant = proof[1 : 1 + _ULID_BYTES], proof[1 + _ULID_BYTES : 1 + 2 * _ULID_BYTES]
+        user_id, tenant_id = UserId(f"usr_{encode_ulid(user)}"), TenantId(f"ten_{encode_ulid(tenant)}")
+    except ValueError:
+        return None
+    return TicketText(user_id, tenant_id, proof)
+
+
+def _checksum(environment: Environment, proof: bytes) -> bytes:
+    return zlib.crc32(f"{_HEAD}{environment}".encode() + proof).to_bytes(_CRC_BYTES)

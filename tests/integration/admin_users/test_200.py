@@ -1,0 +1,231 @@
+"""Users through their life: invited or made with a password, changed, suspended, logged out, reset, deleted."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from atrium.audit.query import AuditQuery
+from atrium.audit.store import AuditStore
+from atrium.identity.users.passwords import verify_password
+from atrium.identity.users.store import UserStore
+from atrium.kernel.clock import format_time
+from atrium.kernel.ids import UserId
+from atrium.kernel.pagination import PageRequest
+from starlette.testclient import TestClient
+
+from tests.builders.authorizing import bearer
+from tests.integration.admin_users.conftest import MEMBERS, PASSWORD, House, create
+
+
+def stored(house: House, user_id: str) -> Any:
+    return UserStore(house.deployment.runtime.tenant_table(house.made.tenant.id)).get(UserId(user_id))
+
+
+def audited(house: House) -> list[dict[str, Any]]:
+    """Return the details of the admin changes."""
+    now = house.deployment.clock()
+    query = AuditQuery(now - timedelta(days=1), now + timedelta(days=1), type="admin.change")
+    store = AuditStore(house.deployment.runtime.tenant_table(house.made.tenant.id))
+    return [dict(event.details) for event in store.list(query, PageRequest(100), now=now).items]
+
+
+def record_of(house: House, action: str) -> dict[str, Any]:
+    (record,) = [details for details in audited(house) if details["action"] == action]
+    return record
+
+
+def token(house: House, user_id: str) -> dict[str, str]:
+    """Return the credential of a login that is made now."""
+    return bearer(house.deployment.make_token(stored(house, user_id)))
+
+
+def test_a_user_with_a_password(house: House, client: TestClient) -> None:
+    made = create(client, password=PASSWORD, name="Ann")
+    assert set(made) == MEMBERS | {"invite_token", "invite_expires_at"}
+    assert (made["status"], made["invite_token"], made["last_login_at"]) == ("active", None, None)
+    assert (made["time_zone"], made["language"]) == ("UTC", "en")
+    assert made["preferences"] == {"style": "professional", "length": "moderate", "level": "intermediate"}
+    assert verify_password(PASSWORD, stored(house, made["id"]).password_hash)
+    context = house.door.context(token(house, made["id"]))
+    assert (context["principal_id"], context["principal_name"], context["role"]) == (made["id"], "Ann", "user")
+    shown = client.get(f"/v1/users/{made['id']}")
+    assert shown.json() == {name: made[name] for name in MEMBERS}
+    assert "argon2" not in shown.text + client.get("/v1/users").text
+    assert record_of(house, "user.create") == {
+        "action": "user.create", "resource": made["id"], "role": "user", "status": "active",
+    }  # fmt: skip
+
+
+def test_a_user_who_is_invited(house: House, client: TestClient) -> None:
+    made = create(client, role="admin", time_zone="Europe/Berlin", language="de-CH", preferences={"length": "brief"})
+    assert made["status"] == "invited"
+    assert made["invite_token"].startswith("atr_once_")
+    assert made["invite_expires_at"] == format_time(house.deployment.clock() + timedelta(days=7))
+    assert (made["time_zone"], made["language"], made["preferences"]["length"]) == ("Europe/Berlin", "de-CH", "brief")
+    for answer in (client.get(f"/v1/users/{made['id']}"), client.get("/v1/users")):
+        assert made["invite_token"] not in answer.text
+    assert made["invite_token"] not in str(house.deployment.table.client.scan(TableName=house.deployment.table.name))
+    assert house.door.code(token(house, made["id"])) == "USER_SUSPENDED"
+
+
+def test_limits_of_a_users_own(client: TestClient) -> None:
+    made = create(client, limits={"requests_per_day": 10, "cost_per_month": "0.5", "tokens_per_minute": None})
+    assert made["limits"] == {"requests_per_day": 10, "cost_per_month": "0.500000"}
+    changed = client.patch(f"/v1/users/{made['id']}", json={"limits": {"requests_per_minute": 3}}).json()
+    assert changed["limits"] == {"requests_per_minute": 3}
+
+
+def test_a_list_has_all_users_oldest_first(house: House, client: TestClient) -> None:
+    house.deployment.clock.turn(1)
+    made = create(client)
+    listed = client.get("/v1/users").json()
+    assert [user["email"] for user in listed["data"]] == ["admin@acme.example", "ann@acme.example"]
+    assert listed["data"][1] == {name: made[name] for name in MEMBERS}
+    first = client.get("/v1/users", params={"limit": 1}).json()
+    second = client.get("/v1/users", params={"limit": 1, "cursor": first["next_cursor"]}).json()
+    assert [user["id"] for user in second["data"]] == [made["id"]]
+    found = client.get("/v1/users", params={"email": "ANN@acme.example"}).json()
+    assert ([user["id"] for user in found["data"]], found["next_cursor"]) == ([made["id"]], None)
+    assert client.get("/v1/users", params={"email": "nobody@acme.example"}).json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "Ann B."},
+        {"name": None},
+        {"role": "admin"},
+        {"email": "ann@elsewhere.example"},
+        {"email": "ANN@acme.example"},
+        {"time_zone": "Asia/Shanghai", "language": "zh"},
+        {"status": "suspended"},
+        {"limits": {"requests_per_day": 5}},
+    ],
+)
+def test_any_part_can_be_changed(house: House, client: TestClient, change: dict[str, Any]) -> None:
+    made = create(client, password=PASSWORD, name="Ann")
+    house.deployment.clock.turn(1)
+    changed = client.patch(f"/v1/users/{made['id']}", json=change).json()
+    kept = MEMBERS - set(change) - {"updated_at"}
+    assert {name: changed[name] for name in kept} == {name: made[name] for name in kept}
+    assert {name: changed[name] for name in change} == change
+    assert changed["updated_at"] > made["updated_at"]
+    assert client.get(f"/v1/users/{made['id']}").json() == changed
+    assert client.get("/v1/users", params={"email": changed["email"]}).json()["data"] == [changed]
+    record = record_of(house, "user.change")
+    assert (record["resource"], record["changed"]) == (made["id"], sorted(change))
+
+
+def test_preferences_are_merged(client: TestClient) -> None:
+    made = create(client, preferences={"style": "casual"})
+    changed = client.patch(f"/v1/users/{made['id']}", json={"preferences": {"level": "expert"}}).json()
+    assert changed["preferences"] == {"style": "casual", "length": "moderate", "level": "expert"}
+
+
+def test_an_empty_change_changes_nothing(house: House, client: TestClient) -> None:
+    made = create(client)
+    before = audited(house)
+    assert client.patch(f"/v1/users/{made['id']}", json={}).json() == {name: made[name] for name in MEMBERS}
+    assert audited(house) == before
+
+
+def test_an_address_that_was_left_is_free(client: TestClient) -> None:
+    made = create(client)
+    client.patch(f"/v1/users/{made['id']}", json={"email": "ann@elsewhere.example"})
+    assert create(client)["id"] != made["id"]
+
+
+def test_a_suspended_user_is_out_and_comes_back_as_what_he_was(house: House, client: TestClient) -> None:
+    active, invited = create(client, password=PASSWORD), create(client, "bob@acme.example")
+    login = token(house, active["id"])
+    for made, status in ((active, "active"), (invited, "invited")):
+        path = f"/v1/users/{made['id']}"
+        assert client.patch(path, json={"status": "suspended"}).json()["status"] == "suspended"
+        assert client.patch(path, json={"status": "suspended"}).json()["status"] == "suspended"
+        assert house.door.code(token(house, made["id"])) == "USER_SUSPENDED"
+        assert client.patch(path, json={"status": "active"}).json()["status"] == status
+    with pytest.raises(Exception, match="Unauthorized"):
+        house.door.ask(login)  # the suspension ended the logins that there were
+    house.deployment.clock.turn(60)
+    house.door.context(token(house, active["id"]))
+
+
+def test_a_password_by_an_administrator(house: House, client: TestClient) -> None:
+    made = create(client)
+    changed = client.patch(f"/v1/users/{made['id']}", json={"password": PASSWORD})
+    assert changed.json()["status"] == "active"
+    assert verify_password(PASSWORD, stored(house, made["id"]).password_hash)
+    assert stored(house, made["id"]).ticket is None
+    login = token(house, made["id"])
+    house.door.context(login)
+    client.patch(f"/v1/users/{made['id']}", json={"password": PASSWORD + "!"})
+    house.deployment.clock.turn(31)
+    with pytest.raises(Exception, match="Unauthorized"):
+        house.door.ask(login)
+    assert PASSWORD not in str(audited(house))
+
+
+def test_a_forced_logout(house: House, client: TestClient) -> None:
+    made = create(client, password=PASSWORD)
+    login = token(house, made["id"])
+    house.door.context(login)
+    assert client.post(f"/v1/users/{made['id']}/logout").status_code == 204
+    house.deployment.clock.turn(31)
+    with pytest.raises(Exception, match="Unauthorized"):
+        house.door.ask(login)
+    house.door.context(token(house, made["id"]))
+    assert record_of(house, "user.logout")["resource"] == made["id"]
+
+
+def test_a_reset(house: House, client: TestClient) -> None:
+    made = create(client, password=PASSWORD)
+    login = token(house, made["id"])
+    answer = client.post(f"/v1/users/{made['id']}/reset")
+    assert answer.status_code == 200
+    reset = answer.json()
+    assert set(reset) == MEMBERS | {"reset_token", "reset_expires_at"}
+    assert reset["reset_expires_at"] == format_time(house.deployment.clock() + timedelta(hours=1))
+    assert stored(house, made["id"]).ticket.purpose == "reset"
+    with pytest.raises(Exception, match="Unauthorized"):
+        house.door.ask(login)
+    assert record_of(house, "user.reset")["resource"] == made["id"]
+    again = client.post(f"/v1/users/{made['id']}/reset").json()
+    assert again["reset_token"] != reset["reset_token"]
+
+
+def test_a_reset_of_an_invited_user_is_a_new_invitation(house: House, client: TestClient) -> None:
+    made = create(client)
+    house.deployment.clock.turn(8 * 86_400)
+    reset = client.post(f"/v1/users/{made['id']}/reset").json()
+    assert reset["reset_expires_at"] == format_time(house.deployment.clock() + timedelta(days=7))
+    assert stored(house, made["id"]).ticket.purpose == "invitation"
+
+
+@pytest.mark.parametrize("revoke", ["", "?revoke_keys=false", "?revoke_keys=true"])
+def test_deletion_and_the_keys_that_he_made(house: House, client: TestClient, revoke: str) -> None:
+    made = create(client, role="admin", password=PASSWORD)
+    theirs = house.call_as(principal_type="user", principal_id=made["id"], role="admin")
+    key = theirs.post("/v1/keys", json={"name": "his"}).json()
+    mine = client.post("/v1/keys", json={"name": "mine"}).json()
+    login = token(house, made["id"])
+    answer = client.delete(f"/v1/users/{made['id']}{revoke}")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert client.get(f"/v1/users/{made['id']}").status_code == 404
+    with pytest.raises(Exception, match="Unauthorized"):
+        house.door.ask(login)
+    wanted = "revoked" if revoke.endswith("true") else "active"
+    assert client.get(f"/v1/keys/{key['id']}").json()["status"] == wanted
+    assert client.get(f"/v1/keys/{mine['id']}").json()["status"] == "active"
+    revoked = record_of(house, "user.delete").get("keys_revoked")
+    assert revoked == ([key["id"]] if wanted == "revoked" else None)
+    create(client)
+
+
+def test_the_same_call_again_answers_the_same_token(client: TestClient) -> None:
+    headers, body = {"idempotency-key": "k1"}, {"email": "ann@acme.example", "role": "user"}
+    first, again = (client.post("/v1/users", json=body, headers=headers) for _ in range(2))
+    assert again.json() == first.json()
+    assert again.headers["idempotency-replayed"] == "true"
+    path = f"/v1/users/{first.json()['id']}/reset"
+    resets = [client.post(path, headers={"idempotency-key": "k2"}).json() for _ in range(2)]
+    assert resets[0] == resets[1]
