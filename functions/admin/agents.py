@@ -14,6 +14,7 @@ from atrium.http.models import ListOf, StrictModel, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
+from atrium.kernel.forms import form
 from atrium.quotas.limits import show_limits
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Path, Response
@@ -21,7 +22,11 @@ from pydantic import Field
 
 router = APIRouter(tags=["agents"], route_class=IdempotentRoute)
 AgentPath = Annotated[str, Path(pattern=id_pattern("agt"))]
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s#](?:[^\x00-\x1f#]*[^\s#])?$")]
+_NAME = form(
+    r"^[^\s#](?:[^\x00-\x1f#]*[^\s#])?$",
+    "must not begin or end with a space, nor have `#` or control characters",
+)
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=_NAME)]
 ToolName = Annotated[str, Field(min_length=1, max_length=64)]
 Profile = Literal["customer_service", "coding", "data_analysis"]
 

@@ -6,14 +6,14 @@ from atrium.http.app import create_app
 from atrium.http.handler import make_handler
 from fastapi import FastAPI
 
-from functions.admin import agents, identity_providers, keys, users
+from functions.admin import agents, identity_providers, keys, policies, users
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
     """Return the application; tests give it a runtime of their own."""
     return create_app(
         title="Atrium administration",
-        routers=[users.router, keys.router, agents.router, identity_providers.router],
+        routers=[users.router, keys.router, agents.router, policies.router, identity_providers.router],
         runtime=runtime,
     )
 

@@ -8,13 +8,14 @@ from atrium.agent.store import AgentStore
 from atrium.agent.turn import TurnService
 from atrium.bootstrap import Runtime
 from atrium.http import logs
+from atrium.http.guarding import open_guard
 from atrium.kernel.errors import AtriumError
 from atrium.kernel.ids import RunId, TenantId
 from atrium.runs.service import RunService
 from atrium.runs.store import RunStore
 from atrium.sessions.store import SessionStore
 from atrium.tenants.context import TenantContext
-from atrium.tools.registry import ToolRegistry
+from atrium.tools.guarded import GuardedTools
 from atrium.usage.store import LedgerStore
 
 
@@ -35,7 +36,8 @@ def turn_service(runtime: Runtime, context: TenantContext) -> TurnService:
     table = runtime.tenant_table(context.tenant_id)
     runs, sessions = run_store(runtime, context.tenant_id), SessionStore(table)
     closer = RunCloser(runs, sessions, LedgerStore(table), runtime.clock)
-    resolver = Resolver(context, AgentStore(table), sessions, runs, runtime.default_agents)
+    guard = open_guard(runtime, context)
+    resolver = Resolver(context, AgentStore(table), sessions, runs, runtime.default_agents, guard)
     opener = TurnOpener(
         context=context,
         resolver=resolver,
@@ -44,7 +46,7 @@ def turn_service(runtime: Runtime, context: TenantContext) -> TurnService:
         closer=closer,
         clock=runtime.clock,
         provider_for=runtime.providers.find,
-        tools=ToolRegistry(),
+        tools=GuardedTools(guard),
         max_seconds=runtime.settings.max_turn_seconds,
     )
     return TurnService(resolver, opener, closer, runs, runtime.clock, _log_defect)

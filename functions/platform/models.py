@@ -7,6 +7,7 @@ from atrium.http.models import FreeJson, StrictModel
 from atrium.identity.onboarding import Onboarded
 from atrium.identity.users.model import EMAIL_MAX, EMAIL_PATTERN, User
 from atrium.kernel.clock import format_time
+from atrium.kernel.forms import form
 from atrium.tenants.model import Tenant
 from atrium.tenants.plans import PlanName
 from pydantic import AfterValidator, Field
@@ -21,9 +22,13 @@ def _refuse_ids(name: str) -> str:
     return name
 
 
+_NAME = form(
+    r"^[^\s#](?:[^\x00-\x1f\x7f#]*[^\s#])?$",
+    "must not begin or end with a space, nor have `#` or control characters",
+)
 Name = Annotated[
     str,
-    Field(min_length=1, max_length=100, pattern=r"^[^\s#](?:[^\x00-\x1f\x7f#]*[^\s#])?$"),
+    Field(min_length=1, max_length=100, pattern=_NAME),
     AfterValidator(_refuse_ids),
 ]
 DisplayName = Annotated[str, Field(min_length=1, max_length=200)]

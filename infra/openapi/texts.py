@@ -25,6 +25,7 @@ TAGS = {
     "users": "People of the tenant: invited, changed, suspended, removed.",
     "keys": "API keys of the tenant.",
     "identity providers": "The issuers whose tokens a tenant trusts.",
+    "policies": "Who may do what to what, and when.",
     "usage": "What was used, and what it cost.",
     "tenants": "The operator's view of the platform's tenants.",
     "health": "Whether the platform answers.",

@@ -18,6 +18,8 @@ from atrium.agent.sweep import SweepReport, sweep
 from atrium.agent.turn import Turn, TurnService
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.kernel.pagination import Page, PageRequest
+from atrium.policy.cache import PolicyCache
+from atrium.policy.guard import PolicyGuard
 from atrium.runs.model import Message, Run, RunEvent
 from atrium.runs.service import RunService
 from atrium.runs.store import RunStore
@@ -28,8 +30,10 @@ from atrium.storage.blobs import Bucket, TenantBlobs
 from atrium.storage.sweep import list_open_runs
 from atrium.storage.table import PhysicalTable, TenantTable
 from atrium.storage.writes import ANY, EXISTS, Put, Update
+from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import Caller, Principal, TenantContext
 from atrium.tenants.plans import PlanName
+from atrium.tools.guarded import GuardedTools
 from atrium.tools.registry import ToolRegistry
 from atrium.usage.model import LedgerEntry
 from atrium.usage.store import LedgerStore
@@ -78,6 +82,7 @@ class House:
     tools: ToolRegistry = field(default_factory=ToolRegistry)
     defects: list[BaseException] = field(default_factory=list)
     default_agents: dict[TenantId, AgentId] = field(default_factory=dict)
+    policies: PolicyCache = field(default_factory=PolicyCache)
     while_waiting: Callable[[], object] = lambda: None
 
     def table(self, tenant: TenantId = TENANT) -> TenantTable:
@@ -106,11 +111,17 @@ class House:
         caller = context or context_of()
         return RunService(caller, self.runs(caller.tenant_id))
 
+    def guard(self, context: TenantContext) -> PolicyGuard:
+        table = self.table(context.tenant_id)
+        audit = open_audit(context, table, self.clock)
+        return PolicyGuard(context, table, self.policies, self.clock, audit, context.audits_all)
+
     def turns(self, context: TenantContext | None = None) -> TurnService:
         caller = context or context_of()
         tenant = caller.tenant_id
         runs, sessions, closer = self.runs(tenant), self.sessions(tenant), self.closer(tenant)
-        resolver = Resolver(caller, AgentStore(self.table(tenant)), sessions, runs, self.default_agents)
+        guard = self.guard(caller)
+        resolver = Resolver(caller, AgentStore(self.table(tenant)), sessions, runs, self.default_agents, guard)
         opener = TurnOpener(
             context=caller,
             resolver=resolver,
@@ -119,7 +130,7 @@ class House:
             closer=closer,
             clock=self.clock,
             provider_for=lambda _: self.model,
-            tools=self.tools,
+            tools=GuardedTools(guard, self.tools.tools),
             pause=self.pause,
         )
         return TurnService(resolver, opener, closer, runs, self.clock, self.defects.append)
@@ -175,9 +186,10 @@ class House:
         )
 
     def items(self, partition: str = "") -> list[dict[str, Any]]:
-        """Return the raw items of the table, those of partitions that begin so."""
+        """Return the raw items of the table but for the audit's, those of partitions that hold the text."""
         found = self.physical.client.scan(TableName=self.physical.name, ConsistentRead=True)["Items"]
-        return [dict(item) for item in found if partition in str(item["pk"]["S"])]
+        kept = (item for item in found if "#AUDIT#" not in str(item["pk"]["S"]))
+        return [dict(item) for item in kept if partition in str(item["pk"]["S"])]
 
     def blobs(self) -> list[str]:
         return [str(each["Key"]) for each in self.bucket.client.list_objects_v2(Bucket="blobs").get("Contents", [])]

@@ -8,6 +8,7 @@ from atrium.agent.budget import RunBudget
 from atrium.agent.loop import AgentLoop, LoopInput
 from atrium.agent.signals import StopSignal
 from atrium.agent.steps import LoopEvent, TextPiece, ThinkingPiece, ToolAnswered, ToolCalled
+from atrium.kernel.ids import RunId
 from atrium.llm.model import Message, Text
 from atrium.tools.model import Tool, ToolContext
 from atrium.tools.registry import BUILT_IN, ToolRegistry
@@ -53,7 +54,7 @@ class LoopBench:
             max_tokens=answer_tokens,
             temperature=None,
             tools=self.tools,
-            context=ToolContext(TENANT, "run_1", self.clock),
+            context=ToolContext(TENANT, RunId("run_1"), self.clock),
             budget=RunBudget(max_iterations, 280, max_cost_nanos, max_tokens),
             require_done_tool=require_done_tool,
         )

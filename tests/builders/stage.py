@@ -15,9 +15,15 @@ from typing import Any
 
 import httpx2
 import uvicorn
+from atrium.audit.model import AuditEvent, EventType
+from atrium.audit.query import ask
 from atrium.bootstrap import Runtime
 from atrium.http import logs
+from atrium.kernel.ids import TenantId
+from atrium.kernel.pagination import PageRequest
 from atrium.llm.model import Usage
+from atrium.storage import keys
+from atrium.tenants.auditing import open_audit
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -27,7 +33,7 @@ import functions.sessions.app
 from infra.local.model_server import ModelServer
 from infra.local.model_server.hosting import bind, url_of
 from tests.builders.gateway import OTHER_TENANT_ID, Fields, call_as, request_context, tenant_fields
-from tests.builders.house import OTHER_OWNER, House
+from tests.builders.house import OTHER_OWNER, TENANT, House, context_of
 from tests.builders.runtimes import TurnedClock, build_runtime
 
 SCOPES = "chat sessions:read sessions:write"
@@ -129,6 +135,15 @@ class Stage:
             Usage(each.input_tokens, each.output_tokens, each.cache_read_input_tokens, each.cache_creation_input_tokens)
             for each in told
         ]
+
+    def version(self, tenant: TenantId = TENANT) -> int:
+        """Return the tenant's `config_version` as it is now."""
+        return int((self.house.table(tenant).get(keys.tenant()) or {})["config_version"])
+
+    def events(self, kind: EventType, tenant: TenantId = TENANT) -> list[AuditEvent]:
+        """Return the tenant's audit of that type, newest first."""
+        audit = open_audit(context_of(tenant=tenant), self.house.table(tenant), self.house.clock)
+        return audit.list(ask(now=self.house.clock(), type=kind), PageRequest(100)).items
 
     def sessions_as(self, fields: Fields | None = OWN, *, stage: str = "") -> TestClient:
         return call_as(functions.sessions.app.build(self.holder), fields, stage=stage)

@@ -199,7 +199,7 @@ def test_the_worker_wakes_between_two_calls_of_the_sweeper(house: House, call: i
 def test_a_worker_that_died_after_its_ledger_entry_is_closed_with_it(house: House) -> None:
     house.model.say("One.", calls("calculator", expression="1"))
     turn = house.begin()
-    with house.intercepted(Outage(fail_from(1))):
+    with house.intercepted(Outage(fail_from(2))):  # after the audit of the tool, and the ledger
         events = list(turn.events())
     house.clock.turn(LAPSE)
     house.sweep()

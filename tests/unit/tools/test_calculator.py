@@ -5,6 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from atrium.kernel.ids import RunId
 from atrium.tools.calculator import CALCULATOR, evaluate, render
 from atrium.tools.model import ToolContext, ToolRetry
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from tests.builders.house import TENANT
 from tests.builders.runtimes import TurnedClock
 
-CONTEXT = ToolContext(TENANT, "run_1", TurnedClock())
+CONTEXT = ToolContext(TENANT, RunId("run_1"), TurnedClock())
 
 
 def answer(expression: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from atrium.kernel.ids import RunId
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.done import DONE
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tests.builders.house import TENANT
 from tests.builders.runtimes import TurnedClock
 
-CONTEXT = ToolContext(TENANT, "run_1", TurnedClock())
+CONTEXT = ToolContext(TENANT, RunId("run_1"), TurnedClock())
 
 
 class Arguments(BaseModel):

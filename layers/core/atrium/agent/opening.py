@@ -93,7 +93,7 @@ class TurnOpener:
         tools = self.tools.choose(resolved.agent.tools)
         if resolved.agent.require_done_tool:
             tools = tools.add(DONE)
-        context = ToolContext(self.context.tenant_id, run.id, self.clock)
+        context = ToolContext(self.context.tenant_id, run.id, self.clock, run.end_user)
         return Opened(run, TurnPlan(resolved.agent, resolved.model, provider, budget, tools, context), earlier)
 
     def _in_new_session(self, request: TurnRequest, resolved: Resolved) -> Run:

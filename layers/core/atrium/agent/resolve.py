@@ -3,6 +3,7 @@
 from collections.abc import Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from atrium.agent.history import RUNS_READ
@@ -12,7 +13,8 @@ from atrium.agent.store import AgentStore
 from atrium.kernel.errors import ModelNotAllowed, NotFound, ProviderUnsupported, invalid_field
 from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id, own_ulid
 from atrium.kernel.pagination import PageRequest
-from atrium.llm.catalogue import ModelInfo, find_model
+from atrium.llm.catalogue import NANOS_PER_USD, ModelInfo, find_model
+from atrium.policy.guard import PolicyGuard
 from atrium.runs.model import Run
 from atrium.runs.store import RunStore
 from atrium.sessions.model import Session
@@ -42,9 +44,13 @@ class Resolver:
     sessions: SessionStore
     runs: RunStore
     default_agents: DefaultAgents
+    guard: PolicyGuard
 
     def resolve(self, request: TurnRequest) -> Resolved:
-        """Return what the turn needs; `NotFound`, `ModelNotAllowed`, `ProviderUnsupported`, `ValidationFailed`."""
+        """Return what the turn needs.
+
+        `NotFound`, `ModelNotAllowed`, `PolicyDenied`, `ProviderUnsupported`, `ValidationFailed`.
+        """
         wanted_agent, session_id = _checked_ids(request)
         guess = wanted_agent or self.default_agents.get(self.context.tenant_id)
         with ThreadPoolExecutor(3, thread_name_prefix="resolve") as pool:
@@ -58,11 +64,24 @@ class Resolver:
         agent = self._choose(wanted_agent, session, tenant, agent)
         if session and not _is_fresh(session, runs):
             runs = self.read_history(session.id)
-        return Resolved(agent, choose_model(self.context, agent, request), session, runs)
+        return Resolved(agent, self._admit_model(agent, request), session, runs)
 
     def read_history(self, session_id: SessionId) -> tuple[Run, ...]:
         page = PageRequest(RUNS_READ)
         return tuple(self.runs.list_by_session(session_id, page, newest_first=True).items)
+
+    def _admit_model(self, agent: AgentConfig, request: TurnRequest) -> ModelInfo:
+        """Return the turn's model, if plan and policies let the caller use it; the audit hears of it if not."""
+        session_id, limit = request.session_id or "", request.limits.max_cost_nanos
+        try:
+            model = choose_model(self.context, agent, request)
+        except ModelNotAllowed as refusal:
+            details = {"model": request.model or agent.model, "agent_id": agent.id, "reason": refusal.detail}
+            self.guard.audit.record("model.refuse", details, session_id=session_id, end_user=request.end_user)
+            raise
+        amount = None if limit is None else Decimal(limit) / NANOS_PER_USD
+        self.guard.require_permission(f"model:{model.id}", amount=amount, session_id=session_id)
+        return model
 
     def _may_see(self, session: Session) -> bool:
         return session.owner == self.context.owner or self.context.principal.sees_all

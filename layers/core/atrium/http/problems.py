@@ -15,6 +15,7 @@ from atrium.kernel.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
+from atrium.kernel.forms import WORDS
 
 MEDIA_TYPE = "application/problem+json"
 _ERRORS_MAX = 20
@@ -84,7 +85,14 @@ def from_validation(errors: Sequence[Mapping[str, Any]]) -> AtriumError:
 
 
 def _describe_error(error: Mapping[str, Any]) -> dict[str, Any]:
-    return {"loc": [_shorten(part) for part in error["loc"]], "msg": error["msg"], "type": error["type"]}
+    return {"loc": [_shorten(part) for part in error["loc"]], "msg": _say(error), "type": error["type"]}
+
+
+def _say(error: Mapping[str, Any]) -> str:
+    """Return the words for what is wrong; a regular expression is none."""
+    if error["type"] != "string_pattern_mismatch":
+        return str(error["msg"])
+    return WORDS.get(error.get("ctx", {}).get("pattern", ""), "does not have the form that this field needs")
 
 
 def _shorten(part: object) -> int | str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from atrium.kernel.clock import Clock
-from atrium.kernel.ids import TenantId
+from atrium.kernel.ids import RunId, TenantId
 
 type EffectClass = Literal["pure", "idempotent", "effectful"]
 type ToolPermission = Literal["read", "write", "execute", "admin"]
@@ -30,8 +30,9 @@ class ToolContext:
     """What a tool may know of the call that it serves."""
 
     tenant_id: TenantId
-    run_id: str
+    run_id: RunId
     clock: Clock
+    end_user: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,16 +35,23 @@ class ToolRegistry:
         self._tools = {tool.name: tool for tool in tools}
 
     @property
+    def tools(self) -> tuple[Tool[Any], ...]:
+        return tuple(self._tools.values())
+
+    @property
     def names(self) -> frozenset[str]:
         return frozenset(self._tools)
 
     def choose(self, names: Iterable[str]) -> "ToolRegistry":
         """Return the registry of those tools; a name that does not exist any more is left out."""
-        return ToolRegistry(self._tools[name] for name in names if name in self._tools)
+        return self._of(self._tools[name] for name in names if name in self._tools)
 
     def add(self, tool: Tool[Any]) -> "ToolRegistry":
         """Return this registry with one more tool."""
-        return ToolRegistry([*self._tools.values(), tool])
+        return self._of([*self._tools.values(), tool])
+
+    def _of(self, tools: Iterable[Tool[Any]]) -> "ToolRegistry":
+        return ToolRegistry(tools)
 
     def schemas(self) -> tuple[ToolSchema, ...]:
         return tuple(ToolSchema(tool.name, tool.description, tool.input_schema()) for tool in self._tools.values())

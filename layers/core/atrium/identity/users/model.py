@@ -7,15 +7,17 @@ from datetime import datetime
 from typing import Literal
 
 from atrium.identity.users.ticket import Ticket
+from atrium.kernel.forms import form
 from atrium.kernel.ids import TenantId, UserId
 from atrium.tenants.context import Role
 
 type UserStatus = Literal["active", "invited", "suspended"]
 
 EMAIL_MAX = 255
-EMAIL_PATTERN = (
+EMAIL_PATTERN = form(
     r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-    r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"
+    r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
+    "must be an email address, as ann@example.com",
 )
 TIME_ZONE_DEFAULT = "UTC"
 LANGUAGE_DEFAULT = "en"

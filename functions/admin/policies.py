@@ -1,0 +1,76 @@
+"""`/v1/policies`: who may do what in the tenant."""
+
+from typing import Annotated
+
+from atrium.bootstrap import Runtime
+from atrium.http.dependencies import BaseUrlDep, PageDep, RuntimeDep, TenantDep, require
+from atrium.http.guarding import open_guard
+from atrium.http.idempotency import IdempotentRoute
+from atrium.http.models import ListOf, id_pattern
+from atrium.http.pages import list_scope, page_request, render_page
+from atrium.http.responses import problem_responses
+from atrium.policy.service import PolicyService
+from atrium.tenants.context import TenantContext
+from fastapi import APIRouter, Path, Response
+
+from functions.admin.policy_models import (
+    DecisionAnswer,
+    EvaluateBody,
+    PolicyAnswer,
+    PolicyBody,
+    PolicyPatch,
+    read_fields,
+    render_decision,
+    render_policy,
+)
+
+router = APIRouter(tags=["policies"], route_class=IdempotentRoute, dependencies=[require("admin")])
+PolicyPath = Annotated[str, Path(pattern=id_pattern("pol"))]
+
+
+def _service(runtime: Runtime, tenant: TenantContext) -> PolicyService:
+    return PolicyService(open_guard(runtime, tenant), runtime.clock)
+
+
+@router.get("/v1/policies")
+def list_policies(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[PolicyAnswer]:
+    """List the tenant's own policies, oldest first. Without any, the built-in ones of its scopes decide."""
+    scope = list_scope(tenant, "policies")
+    found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
+    return render_page(found.map(render_policy), runtime.cursors, scope=scope)
+
+
+@router.post("/v1/policies", status_code=201)
+def create_policy(
+    body: PolicyBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
+) -> PolicyAnswer:
+    """Create a policy; it holds everywhere within a minute."""
+    policy = _service(runtime, tenant).create(read_fields(body))
+    response.headers["Location"] = f"{base_url}/v1/policies/{policy.id}"
+    return render_policy(policy)
+
+
+@router.post("/v1/policies/evaluate")
+def evaluate_policies(body: EvaluateBody, tenant: TenantDep, runtime: RuntimeDep) -> DecisionAnswer:
+    """Tell what would be decided by the policies as they are now. Nothing is done, and nobody is told."""
+    asked = body.circumstances()
+    decision = _service(runtime, tenant).evaluate(body.principal, body.resource, body.action, **asked)
+    return render_decision(decision)
+
+
+@router.get("/v1/policies/{policy_id}")
+def get_policy(policy_id: PolicyPath, tenant: TenantDep, runtime: RuntimeDep) -> PolicyAnswer:
+    """Return a policy."""
+    return render_policy(_service(runtime, tenant).get(policy_id))
+
+
+@router.patch("/v1/policies/{policy_id}", responses=problem_responses(409))
+def update_policy(policy_id: PolicyPath, body: PolicyPatch, tenant: TenantDep, runtime: RuntimeDep) -> PolicyAnswer:
+    """Change any part of a policy; it holds everywhere within a minute."""
+    return render_policy(_service(runtime, tenant).change(policy_id, read_fields(body)))
+
+
+@router.delete("/v1/policies/{policy_id}", status_code=204)
+def delete_policy(policy_id: PolicyPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
+    """Delete a policy; within a minute it holds nowhere."""
+    _service(runtime, tenant).delete(policy_id)

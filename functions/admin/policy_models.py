@@ -1,0 +1,128 @@
+"""Bodies of policies."""
+
+from ipaddress import ip_address
+from typing import Annotated, Any
+
+from atrium.http.models import StrictModel, Timestamp
+from atrium.kernel.clock import format_time
+from atrium.policy.conditions import ALWAYS, Amount, Conditions
+from atrium.policy.model import EXECUTE, Decision, Effect, Policy
+from atrium.policy.validation import DESCRIPTION_MAX, NAME_MAX, PATTERN_MAX, PATTERNS_MAX, PRIORITY_MAX
+from atrium.tenants.plans import PlanName
+from pydantic import AfterValidator, Field
+
+Pattern = Annotated[str, Field(min_length=1, max_length=PATTERN_MAX)]
+PatternList = Annotated[list[Pattern], Field(min_length=1, max_length=PATTERNS_MAX)]
+PolicyName = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
+Description = Annotated[str, Field(max_length=DESCRIPTION_MAX)]
+Priority = Annotated[int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
+_LISTS = ("principals", "actions", "resources")
+
+
+def _check_address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise ValueError("must be an address, as `203.0.113.9`") from None
+    return text
+
+
+Address = Annotated[str, Field(max_length=45), AfterValidator(_check_address)]
+
+
+class PolicyBody(StrictModel):
+    """A new policy. `*` stands for any characters; without `conditions` it always holds."""
+
+    name: PolicyName
+    effect: Effect
+    principals: PatternList
+    actions: PatternList
+    resources: PatternList
+    conditions: Conditions = ALWAYS
+    priority: Priority = 0
+    description: Description = ""
+
+
+class PolicyPatch(StrictModel):
+    """Any part of a policy; what is absent stays. `conditions` are replaced as a whole."""
+
+    name: PolicyName = Field(default_factory=str)
+    effect: Effect = Field(default_factory=lambda: "deny")
+    principals: PatternList = Field(default_factory=list)
+    actions: PatternList = Field(default_factory=list)
+    resources: PatternList = Field(default_factory=list)
+    conditions: Conditions = Field(default_factory=Conditions)
+    priority: Priority = Field(default_factory=int)
+    description: Description = Field(default_factory=str)
+
+
+class CircumstancesBody(StrictModel):
+    """When, from where, in which plan and about how much; what is absent is now, unknown, the tenant's, and unknown."""
+
+    time: Timestamp | None = None
+    ip: Address | None = None
+    plan: PlanName | None = None
+    amount: Amount | None = None
+
+
+class EvaluateBody(StrictModel):
+    """A question: may this principal (`user:usr_…`, `key:key_…`, `role:viewer`) do this to that resource?"""
+
+    principal: Annotated[str, Field(min_length=1, max_length=PATTERN_MAX)]
+    action: Annotated[str, Field(min_length=1, max_length=PATTERN_MAX)] = EXECUTE
+    resource: Annotated[str, Field(min_length=1, max_length=PATTERN_MAX)]
+    context: CircumstancesBody = CircumstancesBody()
+
+    def circumstances(self) -> dict[str, Any]:
+        asked = self.context
+        return {"at": asked.time, "ip": asked.ip, "plan": asked.plan, "amount": asked.amount}
+
+
+class DecisionAnswer(StrictModel):
+    """The answer; `matched` are the policies that hold, the one that decides first. `builtin:…` are the platform's."""
+
+    allowed: bool
+    reason: str
+    matched: list[str]
+
+
+class PolicyAnswer(StrictModel):
+    """A policy as it is now."""
+
+    id: str
+    name: str
+    effect: Effect
+    principals: list[str]
+    actions: list[str]
+    resources: list[str]
+    conditions: dict[str, Any]
+    priority: int
+    description: str
+    created_at: str
+    updated_at: str
+
+
+def read_fields(body: PolicyBody | PolicyPatch) -> dict[str, Any]:
+    """Return the fields that were sent, in the domain's types."""
+    fields = {name: getattr(body, name) for name in body.model_fields_set}
+    return {name: tuple(value) if name in _LISTS else value for name, value in fields.items()}
+
+
+def render_policy(policy: Policy) -> PolicyAnswer:
+    return PolicyAnswer(
+        id=policy.id,
+        name=policy.name,
+        effect=policy.effect,
+        principals=list(policy.principals),
+        actions=list(policy.actions),
+        resources=list(policy.resources),
+        conditions=policy.conditions.model_dump(mode="json", exclude_unset=True),
+        priority=policy.priority,
+        description=policy.description,
+        created_at=format_time(policy.created_at),
+        updated_at=format_time(policy.updated_at),
+    )
+
+
+def render_decision(decision: Decision) -> DecisionAnswer:
+    return DecisionAnswer(allowed=decision.allowed, reason=decision.reason, matched=list(decision.matched))

@@ -1,0 +1,130 @@
+"""Policies over their application: made, read, changed, deleted, tried out; and what a chat makes of them."""
+
+import pytest
+
+from tests.builders.gateway import KEY_ID, OTHER_TENANT_ID, tenant_fields
+from tests.builders.stage import Stage, assert_problem, say, stream
+
+pytestmark = pytest.mark.loopback
+
+DENY = {
+    "name": "no large model at night",
+    "effect": "deny",
+    "principals": ["*"],
+    "actions": ["execute"],
+    "resources": ["model:claude-opus-*"],
+}
+
+
+def versioned(number: int) -> dict[str, str | int | bool]:
+    """The context of a key whose authorizer has heard of that version."""
+    return dict(tenant_fields(config_version=number))
+
+
+def test_a_policy_from_its_creation_to_its_end(stage: Stage) -> None:
+    client = stage.admin_as()
+    conditions = {"time": {"hours": {"from": "22:00", "to": "06:00"}, "zone": "Europe/Berlin"}, "amount": {"min": "1"}}
+    made = client.post("/v1/policies", json={**DENY, "conditions": conditions, "priority": 5, "description": "d"})
+    assert made.status_code == 201, made.text
+    policy = made.json()
+    assert made.headers["location"] == f"/v1/policies/{policy['id']}"
+    assert policy == {
+        **DENY, "id": policy["id"], "conditions": conditions, "priority": 5, "description": "d",
+        "created_at": policy["created_at"], "updated_at": policy["created_at"],
+    }  # fmt: skip
+    path = f"/v1/policies/{policy['id']}"
+    assert client.get(path).json() == policy
+    assert client.get("/v1/policies").json() == {"data": [policy], "next_cursor": None}
+    changed = client.patch(path, json={"effect": "allow", "conditions": {}}).json()
+    assert changed == {**policy, "effect": "allow", "conditions": {}, "updated_at": changed["updated_at"]}
+    assert changed["updated_at"] > policy["updated_at"]
+    assert client.patch(path, json={}).json()["name"] == policy["name"]
+    assert client.delete(path).status_code == 204
+    assert_problem(client.get(path), 404, "NOT_FOUND")
+    assert client.get("/v1/policies").json()["data"] == []
+
+
+def test_pages_and_a_repeated_creation(stage: Stage) -> None:
+    client = stage.admin_as()
+    first = client.post("/v1/policies", json=DENY, headers={"Idempotency-Key": "k"})
+    again = client.post("/v1/policies", json=DENY, headers={"Idempotency-Key": "k"})
+    assert again.headers["idempotency-replayed"] == "true"
+    assert first.json() == again.json()
+    second = client.post("/v1/policies", json={**DENY, "name": "b"}).json()
+    page = client.get("/v1/policies?limit=1").json()
+    rest = client.get("/v1/policies", params={"cursor": page["next_cursor"]}).json()
+    assert [policy["id"] for policy in page["data"] + rest["data"]] == [first.json()["id"], second["id"]]
+    assert rest["next_cursor"] is None
+
+
+def test_a_question_is_answered_by_the_policies_as_they_are(stage: Stage) -> None:
+    client = stage.admin_as()
+
+    def ask(**question: object) -> dict[str, object]:
+        answer = client.post("/v1/policies/evaluate", json=question)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, object] = answer.json()
+        return found
+
+    opus = {"principal": "role:user", "action": "execute", "resource": "model:claude-opus-5-5"}
+    assert ask(**opus) == {
+        "allowed": False,
+        "reason": "no policy allows execute on model:claude-opus-5-5",
+        "matched": [],
+    }
+    chat = {"principal": "scope:chat", "resource": "model:claude-opus-5-5"}
+    assert ask(**chat)["matched"] == ["builtin:chat"]
+    hours = {"time": {"hours": {"from": "22:00", "to": "06:00"}}, "ip": {"none_of": ["203.0.113.0/24"]}}
+    policy = client.post("/v1/policies", json={**DENY, "conditions": hours}).json()
+    night = {"time": "2026-11-24T23:00:00Z", "ip": "198.51.100.1", "plan": "pro", "amount": "1.5"}
+    assert ask(**chat, context=night) == {
+        "allowed": False,
+        "reason": "the policy “no large model at night” denies it",
+        "matched": [policy["id"], "builtin:chat"],
+    }
+    assert ask(**chat, context={**night, "time": "2026-11-24T12:00:00Z"})["allowed"] is True
+    assert ask(**chat, context={**night, "ip": "203.0.113.9"})["allowed"] is True
+    assert ask(**chat, context={"time": night["time"]})["allowed"] is False  # an unknown address counts against it
+    assert stage.events("policy.deny") == []
+
+
+def test_a_chat_with_a_denied_model_is_403_audited_and_leaves_nothing(stage: Stage) -> None:
+    admin = stage.admin_as()
+    client = stage.chat_as(tenant_fields())
+    session = say(client, "Hi").json()["session_id"]
+    made = admin.post("/v1/policies", json={**DENY, "resources": ["model:claude-haiku-*"]}).json()
+    before = stage.house.items()
+    denied = stage.chat_as(versioned(stage.version()))
+    problem = assert_problem(say(denied, "Hi", session_id=session), 403, "POLICY_DENIED")
+    assert made["name"] not in problem["detail"]
+    assert stage.house.items() == before
+    assert len(stage.sent_bodies()) == 1
+    [event] = stage.events("policy.deny")
+    assert (event.session_id, event.origin.principal) == (session, f"key:{KEY_ID}")
+    assert str(event.details["resource"]).startswith("model:claude-haiku-")
+    other = stage.chat_as(tenant_fields(tenant_id=OTHER_TENANT_ID))
+    assert say(other, "Hi").status_code == 200
+    admin.delete(f"/v1/policies/{made['id']}")
+    assert say(stage.chat_as(versioned(stage.version())), "Hi", session_id=session).status_code == 200
+
+
+def test_a_model_beyond_the_plan_is_in_the_audit(stage: Stage) -> None:
+    client = stage.chat_as(tenant_fields(plan="free"))
+    assert_problem(say(client, "Hi", model="claude-opus-5-5", end_user="ann"), 403, "MODEL_NOT_ALLOWED")
+    [event] = stage.events("model.refuse")
+    assert (event.end_user, event.details["model"]) == ("ann", "claude-opus-5-5")
+
+
+def test_a_denied_tool_is_told_to_the_model_and_the_turn_goes_on(stage: Stage) -> None:
+    admin = stage.admin_as()
+    message = '[[tool=calculator {"expression": "6*7"}]]'
+    assert admin.post("/v1/policies", json={**DENY, "resources": ["tool:calculator"]}).status_code == 201
+    events = stream(stage.chat_as(versioned(stage.version())), message)
+    [result] = [event.data for event in events if event.event == "tool_result"]
+    assert result["is_error"] is True
+    assert result["result"] == "A policy of the organisation does not allow the tool calculator here."
+    assert events[-1].event == "final"
+    [event] = stage.events("policy.deny")
+    assert event.details["resource"] == "tool:calculator"
+    assert event.session_id == events[0].data["session_id"]
+    assert stage.events("tool.call") == []

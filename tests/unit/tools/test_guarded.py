@@ -1,0 +1,82 @@
+"""Tools under policies: what is asked before a call, what the model is told, and what the audit holds after."""
+
+import pytest
+from atrium.kernel.errors import Unavailable
+from atrium.kernel.ids import RunId
+from atrium.policy.conditions import Conditions
+from atrium.storage.table import PhysicalTable
+from atrium.tools.done import DONE
+from atrium.tools.guarded import GuardedTools
+from atrium.tools.model import ToolContext
+from atrium.tools.registry import ToolAnswer
+
+from tests.builders.refusals import refusing
+from tests.unit.policy.rooms import ANN, TENANT, USER, PolicyRoom
+
+SESSION = "ses_01k6r5m2x8f3v9q4w7t1y0z5ab"
+RUN = RunId("run_01k6r5m2x8f3v9q4w7t1y0z5ac" + SESSION[4:])
+
+
+@pytest.fixture
+def room(physical_table: PhysicalTable) -> PolicyRoom:
+    return PolicyRoom(physical_table)
+
+
+def call(room: PolicyRoom, name: str, **arguments: object) -> ToolAnswer:
+    tools = GuardedTools(room.guard(USER)).choose(["calculator"]).add(DONE)
+    return tools.call(name, arguments, ToolContext(TENANT, RUN, room.clock, "ann@example.com"))
+
+
+def test_a_call_is_in_the_audit_masked_and_without_its_answer(room: PolicyRoom) -> None:
+    answer = call(room, "calculator", expression="4111111111111111 + 1")
+    assert not answer.is_error
+    [event] = room.events("tool.call")
+    assert (event.session_id, event.end_user, event.origin.principal) == (SESSION, "[EMAIL]", f"user:{ANN}")
+    duration = event.details["duration_ms"]
+    assert isinstance(duration, int)
+    assert duration >= 0
+    assert event.details == {
+        "tool": "calculator",
+        "arguments": {"expression": "[CARD_NUMBER] + 1"},
+        "result_length": len(answer.content),
+        "is_error": False,
+        "duration_ms": duration,
+    }
+
+
+def test_a_call_that_fails_is_in_the_audit_too(room: PolicyRoom) -> None:
+    assert call(room, "calculator", expression="1 +").is_error
+    [event] = room.events("tool.call")
+    assert event.details["is_error"] is True
+
+
+def test_a_denied_tool_is_not_called_and_the_model_is_told_why(room: PolicyRoom) -> None:
+    made = room.create(effect="deny", resources=("tool:calc*",))
+    answer = call(room, "calculator", expression="1")
+    assert answer == ToolAnswer("A policy of the organisation does not allow the tool calculator here.", is_error=True)
+    assert room.events("tool.call") == []
+    [event] = room.events("policy.deny")
+    assert (event.session_id, event.details["resource"]) == (SESSION, "tool:calculator")
+    assert event.details["matched"] == [made.id, "builtin:chat", "builtin:jobs:write"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "denied"), [("99.99", False), ("100", True), (100, True), (1e3, True), ("much", True), (True, True)]
+)
+def test_the_amount_is_that_of_the_arguments(room: PolicyRoom, amount: object, denied: bool) -> None:
+    room.create(effect="deny", resources=("tool:*",), conditions=Conditions.model_validate({"amount": {"min": "100"}}))
+    call(room, "calculator", expression="1", amount=amount)
+    assert len(room.events("policy.deny")) == denied
+
+
+def test_a_name_that_the_model_made_up_and_the_end_ask_nobody(room: PolicyRoom) -> None:
+    room.create(effect="deny")
+    assert call(room, "invented").content == "There is no tool named invented."
+    assert not call(room, DONE.name, summary="s").content.startswith("A policy")
+    assert room.events("policy.deny") == room.events("tool.call") == []
+
+
+def test_a_call_that_the_audit_cannot_be_told_of_fails(room: PolicyRoom) -> None:
+    call(room, "calculator", expression="1")
+    with refusing(room.physical, "PutItem", "InternalServerError", about="tool.call"), pytest.raises(Unavailable):
+        call(room, "calculator", expression="1")
