@@ -111,6 +111,7 @@ class Authorizer:
         return decision if isinstance(entered, Refused) and not wanted else entered
 
     def _decide_token(self, credential: Credential, now: datetime) -> Decision:
+        from atrium.identity.families.store import read_family
         from atrium.identity.providers.issuers import may_be_issuer, peek_issuer
         from atrium.identity.tokens import name_issuer, read_access_token
 
@@ -123,10 +124,13 @@ class Authorizer:
         except Unauthenticated as error:
             return Refused(Unauthenticated, error.internal)
         place = keys.user(claims.user_id)
-        found = self.runtime.tenant_table(claims.tenant_id).batch_get([place, keys.tenant()])
+        login_place = keys.family(claims.family_id) if claims.family_id else None
+        wanted = [place, keys.tenant(), *([login_place] if login_place else [])]
+        found = self.runtime.tenant_table(claims.tenant_id).batch_get(wanted)
         user = read_user(found[place], claims.tenant_id) if place in found else None
         tenant = read_tenant(found[keys.tenant()]) if keys.tenant() in found else None
-        return decide_token(claims, user, tenant)
+        login = read_family(found[login_place], claims.tenant_id) if login_place in found else None
+        return decide_token(claims, user, tenant, login)
 
     @cached_property
     def _foreign(self) -> ForeignTokens:
@@ -151,7 +155,7 @@ class Authorizer:
 
 
 def _allow(decision: Admitted) -> Verdict:
-    caller = Caller(decision.principal, request_id="")
+    caller = Caller(decision.principal, request_id="", login_id=decision.login_id)
     tenant = decision.tenant
     if tenant is None:
         return Verdict(True, decision.principal.id, to_authorizer_context(caller))

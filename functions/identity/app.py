@@ -1,4 +1,4 @@
-"""The identity function: who am I, and the keys that verify access tokens."""
+"""The identity function: logins, who am I, and the keys that verify access tokens."""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime
@@ -6,12 +6,13 @@ from atrium.http.app import create_app
 from atrium.http.handler import make_handler
 from fastapi import FastAPI
 
-from functions.identity import me, signing_keys
+from functions.identity import logins, me, signing_keys
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
     """Return the application; tests give it a runtime of their own."""
-    return create_app(title="Atrium identity", routers=[me.router, signing_keys.router], runtime=runtime)
+    routers = [logins.router, me.router, signing_keys.router]
+    return create_app(title="Atrium identity", routers=routers, runtime=runtime)
 
 
 app = build()

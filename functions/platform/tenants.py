@@ -12,6 +12,7 @@ from atrium.http.pages import page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.identity.onboarding import FirstAdmin, Onboarding
 from atrium.kernel.errors import Conflict
+from atrium.tenants.auditing import origin_of
 from atrium.tenants.model import Tenant
 from atrium.tenants.service import TenantFields, TenantService
 from fastapi import APIRouter, Path, Response
@@ -94,6 +95,12 @@ def activate_tenant(tenant_id: TenantPath, runtime: RuntimeDep, body: StatusBody
     """Accept a suspended tenant's credentials again."""
     reason = body.reason if body else ""
     return render_tenant(_service(runtime).set_status(tenant_id, "active", reason))
+
+
+@router.post("/v1/tenants/{tenant_id}/logout", status_code=204)
+def log_out_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) -> None:
+    """End every login of a tenant, within 30 seconds. API keys go on; suspend the tenant to stop those."""
+    _service(runtime).log_out(tenant_id, origin_of(caller))
 
 
 def _give_default_agent(runtime: Runtime, tenant: Tenant) -> None:

@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.loopback, pytest.mark.timeout(300)]
 HTTP: dict[str, tuple[int, dict[str, object]]] = {
     "identity/me": (200, {"plan": "pro", "role": None}),
     "identity/jwks": (200, {}),
+    "identity/refresh_made_up": (401, {"code": "TOKEN_INVALID"}),
+    "identity/logout_of_a_key": (403, {"code": "FORBIDDEN"}),
     "chat/answer": (200, {"stop_reason": "end_turn", "degraded": False}),
     "chat/empty_message": (422, {"code": "VALIDATION_FAILED"}),
     "chat/unknown_session": (404, {"code": "NOT_FOUND"}),

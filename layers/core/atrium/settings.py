@@ -34,6 +34,7 @@ class Settings:
     max_turn_seconds: int
     bedrock_geography: str = "global"
     egress_local_addresses: frozenset[str] = frozenset()
+    refresh_grace_seconds: int = 10
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
@@ -57,6 +58,7 @@ class Settings:
             max_turn_seconds=_seconds(env, "MAX_TURN_SECONDS", 280),
             bedrock_geography=env.get("BEDROCK_GEOGRAPHY") or "global",
             egress_local_addresses=_local_addresses(env),
+            refresh_grace_seconds=_seconds(env, "REFRESH_GRACE_SECONDS", 10, least=0, most=60),
         )
 
 
@@ -78,8 +80,8 @@ def _local_addresses(env: Mapping[str, str]) -> frozenset[str]:
     return found
 
 
-def _seconds(env: Mapping[str, str], name: str, default: int) -> int:
+def _seconds(env: Mapping[str, str], name: str, default: int, *, least: int = 1, most: int = 900) -> int:
     value = env.get(name) or str(default)
-    if not value.isdecimal() or not 1 <= int(value) <= 900:
-        raise SettingsInvalid(f"{name} must be a whole number of seconds from 1 to 900")
+    if not value.isdecimal() or not least <= int(value) <= most:
+        raise SettingsInvalid(f"{name} must be a whole number of seconds from {least} to {most}")
     return int(value)

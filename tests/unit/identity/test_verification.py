@@ -132,7 +132,7 @@ def claims(**changes: Any) -> AccessClaims:
 
 
 def test_a_users_token_has_its_roles_scopes() -> None:
-    decision = decide_token(claims(), USER, TENANT)
+    decision = decide_token(claims(), USER, TENANT, None)
     assert isinstance(decision, Admitted)
     assert (decision.principal.type, decision.principal.role) == ("user", "user")
     assert decision.principal.has("chat")
@@ -141,7 +141,7 @@ def test_a_users_token_has_its_roles_scopes() -> None:
 
 
 def test_a_token_narrows_and_never_widens() -> None:
-    narrow = decide_token(claims(scopes=frozenset({"chat", "admin", "platform"})), USER, TENANT)
+    narrow = decide_token(claims(scopes=frozenset({"chat", "admin", "platform"})), USER, TENANT, None)
     assert isinstance(narrow, Admitted)
     assert narrow.principal.scopes == {"chat"}
 
@@ -160,4 +160,4 @@ def test_a_token_narrows_and_never_widens() -> None:
     ],
 )
 def test_a_token_against_user_and_tenant(user: User | None, tenant: Tenant | None, expected: object) -> None:
-    assert failure(decide_token(claims(), user, tenant)) is expected
+    assert failure(decide_token(claims(), user, tenant, None)) is expected

@@ -32,6 +32,9 @@ def to_authorizer_context(call: TenantContext | Caller) -> Flat:
     }
     if principal.credential_id:
         fields["credential_id"] = principal.credential_id
+    caller = call.caller if isinstance(call, TenantContext) else call
+    if caller.login_id:
+        fields["login_id"] = caller.login_id
     if isinstance(call, TenantContext):
         fields |= {
             "tenant_id": call.tenant_id,
@@ -59,7 +62,7 @@ def read_authorizer_context(
         role=cast("Role", role) if role else None,
         credential_id=_text(fields, "credential_id"),
     )
-    caller = Caller(principal, request_id, source_ip, user_agent, trace_parent)
+    caller = Caller(principal, request_id, source_ip, user_agent, trace_parent, _text(fields, "login_id"))
     tenant_id = _text(fields, "tenant_id")
     if not tenant_id and kind == "platform":
         return caller

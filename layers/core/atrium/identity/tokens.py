@@ -19,7 +19,7 @@ from jwt.algorithms import ECAlgorithm
 
 from atrium.kernel.clock import epoch_seconds
 from atrium.kernel.errors import TokenExpired, TokenInvalid, Unavailable
-from atrium.kernel.ids import TenantId, UserId, is_id
+from atrium.kernel.ids import FamilyId, TenantId, UserId, is_id
 from atrium.settings import Settings
 from atrium.storage.secrets import SigningKey
 
@@ -35,7 +35,8 @@ type FindKey = Callable[[str], SigningKey | None]
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
     """What an access token says. `scopes` None: all that the user's role has. The versions are compared with
-    those of user and tenant, so that raising one ends every token before it.
+    those of user and tenant, so that raising one ends every token before it; `family_id` names the login, which
+    the token does not outlive.
     """
 
     user_id: UserId
@@ -46,6 +47,7 @@ class AccessClaims:
     issued_at: int
     expires_at: int
     scopes: frozenset[str] | None = None
+    family_id: FamilyId | None = None
 
 
 def name_issuer(settings: Settings) -> str:
@@ -54,7 +56,15 @@ def name_issuer(settings: Settings) -> str:
 
 
 def build_claims(
-    user_id: UserId, tenant_id: TenantId, *, token_version: int, tenant_token_version: int, token_id: str, now: datetime
+    user_id: UserId,
+    tenant_id: TenantId,
+    *,
+    token_version: int,
+    tenant_token_version: int,
+    token_id: str,
+    now: datetime,
+    scopes: frozenset[str] | None = None,
+    family_id: FamilyId | None = None,
 ) -> AccessClaims:
     """Return the claims of a token that is good for 15 minutes from now."""
     return AccessClaims(
@@ -65,6 +75,8 @@ def build_claims(
         token_id=token_id,
         issued_at=epoch_seconds(now),
         expires_at=epoch_seconds(now + timedelta(seconds=ACCESS_SECONDS)),
+        scopes=scopes,
+        family_id=family_id,
     )
 
 
@@ -84,6 +96,8 @@ def sign_access_token(claims: AccessClaims, key: SigningKey, *, issuer: str) -> 
     }
     if claims.scopes is not None:
         payload["scope"] = " ".join(sorted(claims.scopes))
+    if claims.family_id is not None:
+        payload["fam"] = claims.family_id
     headers = {"kid": key.kid, "typ": "at+jwt"}
     return _JWS.encode(json.dumps(payload).encode(), load_private_key(key), ALGORITHM, headers)
 
@@ -169,6 +183,7 @@ def _check_claims(payload: Mapping[str, Any], issuer: str, now: int) -> AccessCl
         issued_at=issued_at,
         expires_at=expires_at,
         scopes=_read_scopes(payload),
+        family_id=_read_family(payload),
     )
 
 
@@ -179,3 +194,12 @@ def _read_scopes(payload: Mapping[str, Any]) -> frozenset[str] | None:
     if not isinstance(scope, str):
         raise TokenInvalid(internal="token: scope")
     return frozenset(scope.split())
+
+
+def _read_family(payload: Mapping[str, Any]) -> FamilyId | None:
+    family = payload.get("fam")
+    if family is None:
+        return None
+    if not isinstance(family, str) or not is_id(family, "fam"):
+        raise TokenInvalid(internal="token: family")
+    return FamilyId(family)

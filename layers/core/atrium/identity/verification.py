@@ -22,6 +22,7 @@ from atrium.tenants.context import Principal
 from atrium.tenants.model import Tenant
 
 if TYPE_CHECKING:
+    from atrium.identity.families.model import Family
     from atrium.identity.tokens import AccessClaims  # its library costs 70 ms, and most calls bring a key
 
 type FindPepper = Callable[[int], Pepper]
@@ -29,11 +30,15 @@ type FindPepper = Callable[[int], Pepper]
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Who it is, in which tenant (None: the platform's own calls), and until when the credential itself holds."""
+    """Who it is, in which tenant (None: the platform's own calls), and until when the credential itself holds.
+
+    `login_id` is the family of an access token, empty for keys.
+    """
 
     principal: Principal
     tenant: Tenant | None
     ends_at: datetime | None
+    login_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +77,13 @@ def decide_platform_key(said: KeyText, key: ApiKey | None, *, find_pepper: FindP
     return Admitted(Principal("platform", key.id, key.name, frozenset({PLATFORM})), None, key.ends_at)
 
 
-def decide_token(claims: AccessClaims, user: User | None, tenant: Tenant | None) -> Decision:
-    """Decide about a token whose signature and times are good."""
+def decide_token(claims: AccessClaims, user: User | None, tenant: Tenant | None, login: Family | None) -> Decision:
+    """Decide about a token whose signature and times are good; `login` is the family that it names, if any."""
     if user is None or tenant is None:
         return Refused(Unauthenticated, "the token's user or tenant is gone")
-    if claims.token_version != user.token_version or claims.tenant_token_version != tenant.token_version:
-        return Refused(Unauthenticated, "the token was ended by a logout", user.id)
+    ended = _find_logout(claims, user, tenant, login)
+    if ended:
+        return Refused(Unauthenticated, ended, user.id)
     if not tenant.is_active:
         return Refused(TenantInactive, f"tenant is {tenant.status}", user.id)
     if user.status != "active":
@@ -86,7 +92,18 @@ def decide_token(claims: AccessClaims, user: User | None, tenant: Tenant | None)
     if claims.scopes is not None:
         scopes &= claims.scopes
     principal = Principal("user", user.id, user.name or user.email, scopes, user.role)
-    return Admitted(principal, tenant, datetime.fromtimestamp(claims.expires_at, UTC))
+    return Admitted(principal, tenant, datetime.fromtimestamp(claims.expires_at, UTC), claims.family_id or "")
+
+
+def _find_logout(claims: AccessClaims, user: User, tenant: Tenant, login: Family | None) -> str:
+    """Return how the login of a token came to its end, or nothing."""
+    if claims.family_id is not None and (login is None or login.user_id != user.id):
+        return "the token's login is gone"
+    if login is not None and login.revoked_at is not None:
+        return "the token's login was ended"
+    if claims.token_version != user.token_version or claims.tenant_token_version != tenant.token_version:
+        return "the token was ended by a logout"
+    return ""
 
 
 def choose_tenant(decision: Decision, wanted: str) -> Decision:

@@ -18,6 +18,7 @@ RunId = NewType("RunId", str)
 PolicyId = NewType("PolicyId", str)
 AuditEventId = NewType("AuditEventId", str)
 IdentityProviderId = NewType("IdentityProviderId", str)
+FamilyId = NewType("FamilyId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -88,6 +89,10 @@ def mint_audit_event_id(now: datetime) -> AuditEventId:
 
 def mint_identity_provider_id(now: datetime) -> IdentityProviderId:
     return IdentityProviderId(_mint("idp", now))
+
+
+def mint_family_id(now: datetime) -> FamilyId:
+    return FamilyId(_mint("fam", now))
 
 
 def derive_audit_event_id(at: datetime, seed: bytes) -> AuditEventId:

@@ -29,7 +29,7 @@
     USAGE#<yyyy-mm-dd>     <group>#<value>             sums made by the stream: TOTAL · MODEL# AGENT# USER# KEY# CLIENT#
                                                        END_USER# SESSION# TOOL#
     AUDIT#<yyyy-mm-dd>     <time>#<evt>                audit, by time; gsi1 by type, gsi2 by user
-    FAMILY#<id>            TOKEN                       refresh tokens of one login (I4); CODE#<hash>: OAuth code
+    FAMILY#<id>            TOKEN                       login and its last refresh token (authorizer: one batch); CODE#<hash>: OAuth code
     DELIVERY#<whk>         <time>#<evt>                webhook deliveries; DOCUMENT#<kbn> <doc>: knowledge documents
     STATEMENT              <yyyy-mm>                   bills; ASSIGNMENT#<experiment> <usr>: sticky variants
     HANDOFFS               <time>#<ses>                sessions that wait for a person; CONNECTIONS <socket>: WebSockets
@@ -53,6 +53,7 @@ from hashlib import sha256
 from atrium.kernel.ids import (
     AgentId,
     AuditEventId,
+    FamilyId,
     KeyId,
     PolicyId,
     RunId,
@@ -216,6 +217,11 @@ def audit_of_type(event_type: str) -> str:
 def audit_of_principal(principal: str) -> str:
     """Return the gsi2 partition of what a principal (`user:…`, `key:…`) did."""
     return _join("AUDIT_OF", principal)
+
+
+def family(family_id: FamilyId) -> Key:
+    """Return the refresh tokens of one login."""
+    return Key(_join("FAMILY", family_id), "TOKEN")
 
 
 def admission(shard: int) -> Key:

@@ -74,12 +74,17 @@ class Secrets:
 
     def find_pepper(self, version: int) -> Pepper:
         """Return the pepper of a version that a stored key names; `Unavailable` if it is gone."""
+        found = self.seek_pepper(version)
+        if found is None:
+            raise Unavailable(internal=f"the pepper secret has no version {version}, which a stored key needs")
+        return found
+
+    def seek_pepper(self, version: int) -> Pepper | None:
+        """Return the pepper of a version that a caller's text names, or None."""
         found = {pepper.version: pepper for pepper in self._peppers()}
         if version not in found and self._may_refresh("pepper"):
             found = {pepper.version: pepper for pepper in self._peppers(fresh=True)}
-        if version not in found:
-            raise Unavailable(internal=f"the pepper secret has no version {version}, which a stored key needs")
-        return found[version]
+        return found.get(version)
 
     def cursor_key(self) -> bytes:
         return self._read("cursor", self.settings.cursor_secret_arn, lambda secret: _key(secret["key"]))

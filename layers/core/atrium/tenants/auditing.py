@@ -6,6 +6,7 @@ from atrium.audit.store import AuditStore
 from atrium.kernel.clock import Clock
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import Caller, TenantContext
+from atrium.tenants.model import Tenant
 from atrium.tenants.plans import PLANS
 
 
@@ -18,3 +19,8 @@ def origin_of(caller: Caller) -> Origin:
 def open_audit(context: TenantContext, table: TenantTable, clock: Clock) -> AuditService:
     """Return the audit of a call inside a tenant."""
     return AuditService(AuditStore(table), origin_of(context.caller), PLANS[context.plan].audit_days, clock)
+
+
+def audit_of(tenant: Tenant, table: TenantTable, origin: Origin, clock: Clock) -> AuditService:
+    """Return the audit of a tenant for a call that is not inside it: a login, or one of the operator's."""
+    return AuditService(AuditStore(table), origin, PLANS[tenant.plan].audit_days, clock)

@@ -47,13 +47,14 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A call: who makes it, from where, and under which request id. `tenant_id` is empty for the platform's own."""
+    """A call: who makes it, from where, and under which request id. `login_id` names the login of a user's token."""
 
     principal: Principal
     request_id: str
     source_ip: str = ""
     user_agent: str = ""
     trace_parent: str = ""
+    login_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from atrium.audit.model import Origin
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, Conflict, NotFound, ValidationFailed
 from atrium.kernel.ids import TenantId, is_id
@@ -18,6 +19,7 @@ from atrium.kernel.pagination import Page, PageRequest, Position
 from atrium.storage.failures import TransactionRefused
 from atrium.storage.table import PlatformTable, TenantTable
 from atrium.storage.writes import Operation
+from atrium.tenants.auditing import audit_of
 from atrium.tenants.model import Tenant, find_settings_fault, same_name
 from atrium.tenants.names import Names
 from atrium.tenants.plans import PlanName
@@ -117,6 +119,17 @@ class TenantService:
         """Suspend or activate: effective with the next request, at most the authorizer's cache later. Idempotent."""
         store = self._store(_known(tenant_id))
         return self._written(lambda: store.set_status(status, reason, now=self._clock()))
+
+    def log_out(self, tenant_id: str, origin: Origin) -> None:
+        """End all access and refresh tokens of a tenant, with the record of it; its API keys stay. `NotFound`."""
+        tenant, now = self.get(tenant_id), self._clock()
+        store = self._store(tenant.id)
+        audit = audit_of(tenant, store.table, origin, self._clock)
+        try:
+            recording = audit.recording("auth.logout", {"tenant": True})
+            store.table.transact([store.ending_tokens(now=now), recording])
+        except TransactionRefused as refused:
+            raise NotFound("there is no such tenant") from refused
 
     def delete(self, tenant_id: str) -> None:
         """Delete a tenant: its credentials end at once, and its name is free. `NotFound` if it is deleted already.

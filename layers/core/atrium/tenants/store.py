@@ -81,6 +81,10 @@ class TenantStore:
         kept = status == "suspended" and not reason
         return self.change({"status": status} if kept else {"status": status, "status_reason": reason}, now=now)
 
+    def ending_tokens(self, *, now: datetime) -> Update:
+        """Return the write that ends all access and refresh tokens of the tenant, for a transaction."""
+        return _change({}, now, _VISIBLE, {}, raised="token_version")
+
     def mark_deleted(self, *, now: datetime) -> None:
         """End the tenant for everyone; the same again is no error."""
         changes = {"status": "deleted", "status_reason": ""}
@@ -96,10 +100,14 @@ class TenantStore:
         return True
 
 
-def _change(changes: Mapping[str, Any], now: datetime, condition: str, extra: Mapping[str, Any]) -> Update:
+def _change(
+    changes: Mapping[str, Any], now: datetime, condition: str, extra: Mapping[str, Any], *, raised: str = ""
+) -> Update:
     values = {name: json.dumps(value) if name in _JSON else value for name, value in changes.items()}
     values["updated_at"] = format_time(now)
     expression = "SET " + ", ".join([*(f"#{name} = :{name}" for name in values), _RAISE])
+    if raised:
+        expression += f", #{raised} = #{raised} + :one"
     needed = {"deleted": "deleted"} if ":deleted" in condition else {}
     return Update(keys.tenant(), expression, condition, {**values, **needed, **extra, "one": 1})
 

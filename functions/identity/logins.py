@@ -1,0 +1,71 @@
+"""`POST /v1/auth/refresh` and `/logout`: how a login goes on, and how it ends."""
+
+from typing import Annotated
+
+from atrium.http.dependencies import RuntimeDep, TenantDep
+from atrium.http.issuing import FamiliesDep, OriginDep
+from atrium.http.models import StrictModel
+from atrium.http.responses import problem_responses
+from atrium.identity.families.service import FamilyService
+from atrium.kernel.errors import Forbidden
+from atrium.kernel.ids import FamilyId, UserId
+from atrium.storage.writes import Put
+from atrium.tenants.auditing import open_audit
+from atrium.tenants.context import TenantContext
+from fastapi import APIRouter
+from pydantic import Field
+
+from functions.identity.token_models import TokenAnswer, render_tokens
+
+router = APIRouter(tags=["identity"])
+RefreshToken = Annotated[str, Field(min_length=1, max_length=4_096)]
+
+
+class RefreshBody(StrictModel):
+    """The refresh token of the last answer."""
+
+    refresh_token: RefreshToken
+
+
+class LogoutBody(StrictModel):
+    """Which login to end: that of a refresh token, else the caller's own; or `all` of the caller's."""
+
+    refresh_token: RefreshToken | None = None
+    all: bool = False
+
+
+@router.post("/v1/auth/refresh", responses=problem_responses(401, 403))
+def refresh_tokens(body: RefreshBody, families: FamiliesDep, origin: OriginDep) -> TokenAnswer:
+    """Give the next tokens for a refresh token, which ends. One that was used before ends its whole login."""
+    return render_tokens(families.refresh(body.refresh_token, origin=origin))
+
+
+@router.post("/v1/auth/logout", status_code=204)
+def log_out(tenant: TenantDep, runtime: RuntimeDep, families: FamiliesDep, body: LogoutBody | None = None) -> None:
+    """End a login, or all of the caller's: refresh tokens at once, access tokens within 30 seconds.
+
+    A refresh token that is not of this tenant, or has ended, is no error.
+    """
+    wanted = body or LogoutBody()
+    audit = open_audit(tenant, runtime.tenant_table(tenant.tenant_id), runtime.clock)
+    if wanted.all:
+        user_id = _user_of(tenant)
+        families.revoke_all(tenant.tenant_id, user_id, recording=audit.recording("auth.logout", {"all": True}))
+    if wanted.refresh_token is not None or not wanted.all:
+        login_id = _login_of(tenant, families, wanted.refresh_token)
+        if login_id is not None:
+            recording: Put = audit.recording("auth.logout", {"login": login_id})
+            families.end(tenant.tenant_id, login_id, "logout", recording=recording)
+
+
+def _user_of(tenant: TenantContext) -> UserId:
+    if tenant.principal.type != "user":
+        raise Forbidden("Only a user has logins; an API key ends by its revocation")
+    return UserId(tenant.principal.id)
+
+
+def _login_of(tenant: TenantContext, families: FamilyService, refresh_token: str | None) -> FamilyId | None:
+    if refresh_token is not None:
+        return families.login_of(refresh_token, tenant.tenant_id)
+    _user_of(tenant)
+    return FamilyId(tenant.caller.login_id) if tenant.caller.login_id else None

@@ -1,0 +1,36 @@
+"""Who gives out tokens in this call, and where the call comes from before anybody has proven himself."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from atrium.audit.model import Origin
+from atrium.bootstrap import Runtime
+from atrium.http.dependencies import EnvelopeDep
+from atrium.identity.families.service import FamilyService
+from atrium.identity.tokens import name_issuer
+
+
+def open_families(runtime: Runtime, issuer: str) -> FamilyService:
+    """Return the logins of all tenants, with tokens signed as the issuer."""
+    return FamilyService(
+        runtime.tenant_table,
+        runtime.secrets,
+        runtime.settings.environment,
+        issuer,
+        runtime.settings.refresh_grace_seconds,
+        runtime.clock,
+    )
+
+
+async def get_families(request: Request) -> FamilyService:
+    runtime: Runtime = request.app.state.runtime()
+    return open_families(runtime, name_issuer(runtime.settings))
+
+
+async def get_origin(envelope: EnvelopeDep) -> Origin:
+    return Origin("", envelope.source_ip, envelope.user_agent, envelope.request_id)
+
+
+FamiliesDep = Annotated[FamilyService, Depends(get_families)]
+OriginDep = Annotated[Origin, Depends(get_origin)]

@@ -1,0 +1,1 @@
+"""Refresh-token families: what a login goes on with when its access token ends."""

@@ -1,0 +1,82 @@
+"""A new family and its first token; and the tokens that a family gives."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from atrium.audit.model import Origin, mask_origin
+from atrium.identity.families.model import Family, IssuedTokens, end_of_token
+from atrium.identity.families.refresh_text import SECRET_BYTES, write_refresh_text
+from atrium.identity.scopes import sort_scopes
+from atrium.identity.tokens import ACCESS_SECONDS, build_claims, sign_access_token
+from atrium.identity.users.model import User
+from atrium.kernel.clock import Clock
+from atrium.kernel.ids import mint_family_id
+from atrium.settings import Environment
+from atrium.storage.secrets import Pepper, SigningKey
+from atrium.tenants.model import Tenant
+
+
+def make_family(
+    user: User,
+    tenant: Tenant,
+    environment: Environment,
+    pepper: Pepper,
+    now: datetime,
+    *,
+    origin: Origin,
+    scopes: frozenset[str] | None,
+    client_id: str,
+    audience: str,
+) -> tuple[Family, str]:
+    """Make a login's family and the text of its first refresh token. Nothing is stored."""
+    family_id, where = mint_family_id(now), mask_origin(origin)
+    text, said = write_refresh_text(
+        environment,
+        pepper,
+        family_id=family_id,
+        tenant_id=tenant.id,
+        sequence=1,
+        secret=secrets.token_bytes(SECRET_BYTES),
+    )
+    family = Family(
+        id=family_id,
+        tenant_id=tenant.id,
+        user_id=user.id,
+        digest=said.digest,
+        pepper_version=pepper.version,
+        token_version=user.token_version,
+        tenant_token_version=tenant.token_version,
+        created_at=now,
+        expires_at=end_of_token(now, now),
+        scopes=None if scopes is None else sort_scopes(scopes),
+        client_id=client_id,
+        audience=audience,
+        ip=where.ip,
+        user_agent=where.user_agent,
+    )
+    return family, text
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSigner:
+    """Signs the access tokens of families."""
+
+    key: SigningKey
+    issuer: str
+    clock: Clock
+
+    def issue(self, family: Family, refresh_token: str, user: User, tenant: Tenant) -> IssuedTokens:
+        """Return both tokens; the access token follows its family."""
+        claims = build_claims(
+            family.user_id,
+            family.tenant_id,
+            token_version=family.token_version,
+            tenant_token_version=family.tenant_token_version,
+            token_id=secrets.token_hex(16),
+            now=self.clock(),
+            family_id=family.id,
+            scopes=None if family.scopes is None else frozenset(family.scopes),
+        )
+        text = sign_access_token(claims, self.key, issuer=self.issuer)
+        return IssuedTokens(text, ACCESS_SECONDS, refresh_token, user, tenant, family)

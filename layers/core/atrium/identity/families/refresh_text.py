@@ -1,0 +1,89 @@
+"""The text of a refresh token: `atr_rt_<base62>` for 79 bytes.
+
+    form 1 | pepper's version 2 | family's ULID 16 | tenant's ULID 16 | sequence 4 | secret 24 | proof 16
+
+The proof is an HMAC of all before it under the pepper, so a token that we never gave out is refused with no look at
+the table, and one that we did give out is known again long after its hash is gone. At rest there is another HMAC.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from atrium.kernel.crypto import base62_length, decode_base62, encode_base62, hmac_sha256, same
+from atrium.kernel.ids import FamilyId, TenantId, decode_ulid, encode_ulid, own_ulid
+from atrium.settings import Environment
+from atrium.storage.secrets import Pepper
+
+HEAD = "atr_rt_"
+SECRET_BYTES = 24
+_FORM = 1
+_PROOF_BYTES = 16
+_LENGTH = 1 + 2 + 16 + 16 + 4 + SECRET_BYTES + _PROOF_BYTES
+_CHARACTERS = base62_length(_LENGTH)
+
+type SeekPepper = Callable[[int], Pepper | None]
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshText:
+    """What a token of ours says; it was proven when it was read."""
+
+    family_id: FamilyId
+    tenant_id: TenantId
+    sequence: int
+    pepper_version: int
+    digest: bytes = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+def write_refresh_text(
+    environment: Environment, pepper: Pepper, *, family_id: FamilyId, tenant_id: TenantId, sequence: int, secret: bytes
+) -> tuple[str, RefreshText]:
+    """Make a token's text, to be shown once, and what it says."""
+    body = b"".join([
+        bytes([_FORM]),
+        pepper.version.to_bytes(2),
+        decode_ulid(own_ulid(family_id)),
+        decode_ulid(own_ulid(tenant_id)),
+        sequence.to_bytes(4),
+        secret,
+    ])  # fmt: skip
+    text = HEAD + encode_base62(body + _prove(environment, pepper, body))
+    return text, _read(body, pepper)
+
+
+def read_refresh_text(text: str, environment: Environment, seek_pepper: SeekPepper) -> RefreshText | None:
+    """Read a token's text; None if we never gave it out in this environment. `Unavailable` without the pepper."""
+    encoded = text.removeprefix(HEAD)
+    if len(text) - len(encoded) != len(HEAD) or len(encoded) != _CHARACTERS:
+        return None
+    try:
+        raw = decode_base62(encoded, _LENGTH)
+    except ValueError:
+        return None
+    body, proof = raw[:-_PROOF_BYTES], raw[-_PROOF_BYTES:]
+    pepper = seek_pepper(int.from_bytes(body[1:3])) if body[0] == _FORM else None
+    if pepper is None or not same(proof, _prove(environment, pepper, body)):
+        return None
+    return _read(body, pepper)
+
+
+def derive_secret(pepper: Pepper, salt: bytes, parent: RefreshText) -> bytes:
+    """Return the secret of a token's successor: the same for the same salt, so that a repeat makes no second one."""
+    return hmac_sha256(pepper.value, b"atrium refresh successor 1\n" + salt + parent.body)[:SECRET_BYTES]
+
+
+def _read(body: bytes, pepper: Pepper) -> RefreshText:
+    return RefreshText(
+        family_id=FamilyId(f"fam_{encode_ulid(body[3:19])}"),
+        tenant_id=TenantId(f"ten_{encode_ulid(body[19:35])}"),
+        sequence=int.from_bytes(body[35:39]),
+        pepper_version=pepper.version,
+        digest=hmac_sha256(pepper.value, b"atrium refresh at rest 1\n" + body),
+        body=body,
+    )
+
+
+def _prove(environment: Environment, pepper: Pepper, body: bytes) -> bytes:
+    label = f"atrium refresh proof 1 {environment}\n".encode()
+    return hmac_sha256(pepper.value, label + body)[:_PROOF_BYTES]

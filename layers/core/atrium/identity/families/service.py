@@ -1,0 +1,196 @@
+"""Giving out tokens (I4): the one door for login, OAuth and social sign-in.
+
+Each use of a refresh token ends it and gives the next. One that was used before ends its family, which its access
+tokens follow within the authorizer's memory. A client whose reply was lost is not punished: the last token's parent,
+shown again within the grace and before the last one was used, gives the same answer again.
+"""
+
+import secrets as random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from atrium.audit.model import Origin
+from atrium.audit.service import AuditService
+from atrium.identity.families.decision import check_holder, judge_use
+from atrium.identity.families.issuing import AccessSigner, make_family
+from atrium.identity.families.model import Family, IssuedTokens
+from atrium.identity.families.refresh_text import RefreshText, derive_secret, read_refresh_text, write_refresh_text
+from atrium.identity.families.store import FamilyStore
+from atrium.identity.users.model import User
+from atrium.identity.users.store import UserStore
+from atrium.identity.verification import Refused
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import ConditionFailed, NotFound, TokenInvalid, Unavailable
+from atrium.kernel.ids import FamilyId, TenantId, UserId
+from atrium.settings import Environment
+from atrium.storage.failures import TransactionRefused
+from atrium.storage.secrets import Pepper, Secrets
+from atrium.storage.table import TenantTable
+from atrium.storage.writes import Operation, Put
+from atrium.tenants.auditing import audit_of
+from atrium.tenants.model import Tenant
+from atrium.tenants.store import TenantStore
+
+AT_ONCE_SECONDS = 10
+_ATTEMPTS = 4
+_SALT_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyService:
+    """Logins of every tenant: a refresh token says which one it belongs to. `issuer` is who signs."""
+
+    table_of: Callable[[TenantId], TenantTable]
+    secrets: Secrets
+    environment: Environment
+    issuer: str
+    grace_seconds: int
+    clock: Clock
+
+    def begin(
+        self,
+        user: User,
+        tenant: Tenant,
+        *,
+        origin: Origin,
+        scopes: frozenset[str] | None = None,
+        client_id: str = "",
+        audience: str = "",
+        also: Sequence[Operation] = (),
+    ) -> IssuedTokens:
+        """Give a user who has proven himself his first tokens; `also` is written in the same transaction.
+
+        `scopes` None: all that the role has, also after it changes. `Conflict` is not known here: ids are new.
+        """
+        pepper = self.secrets.current_pepper()
+        family, text = make_family(
+            user, tenant, self.environment, pepper, self.clock(),
+            origin=origin, scopes=scopes, client_id=client_id, audience=audience,
+        )  # fmt: skip
+        store = self._store(tenant.id)
+        store.table.transact([store.creation(family), *also])
+        return self._issue(family, text, user, tenant)
+
+    def refresh(self, text: str, *, origin: Origin, client_id: str = "") -> IssuedTokens:
+        """Give the next tokens for a refresh token.
+
+        `TokenInvalid`, `TokenExpired`, `TenantInactive` or `UserSuspended`; a used one ends its family (audited).
+        """
+        said = self._read(text)
+        store = self._store(said.tenant_id)
+        family = store.get(said.family_id)
+        tenant = TenantStore(store.table).get()
+        grace = self.grace_seconds
+        for _ in range(_ATTEMPTS):
+            now = self.clock()
+            use = judge_use(said, family, client_id=client_id, grace_seconds=grace, now=now)
+            if isinstance(use, Refused) or family is None:
+                raise self._refuse(use, said, family, tenant, origin)
+            if use == "reused":
+                self._punish(family, tenant, origin)
+                raise TokenInvalid("The refresh token was used before; its login has been ended")
+            user = UserStore(store.table).get(family.user_id)
+            unfit = check_holder(family, user, tenant)
+            if unfit is not None or user is None or tenant is None:
+                raise self._refuse(unfit, said, family, tenant, origin)
+            if use == "repeated":
+                return self._issue(family, self._successor(said, family), user, tenant)
+            after, following = self._next(said, family)
+            try:
+                return self._issue(store.rotate(family, after), following, user, tenant)
+            except ConditionFailed:
+                # It was the last one when this call came: another of the same moment went first, or our own write.
+                grace = max(grace, AT_ONCE_SECONDS)
+                family = store.get(said.family_id)
+        raise Unavailable(internal="a refresh met others too often", retry_after_seconds=1)
+
+    def login_of(self, text: str, tenant_id: TenantId) -> FamilyId | None:
+        """Return the login of a refresh token that was given out in this tenant, whatever has become of it, or None."""
+        said = read_refresh_text(text, self.environment, self.secrets.seek_pepper)
+        return said.family_id if said is not None and said.tenant_id == tenant_id else None
+
+    def end(self, tenant_id: TenantId, family_id: FamilyId, reason: str, *, recording: Put) -> bool:
+        """End one login, with its record; False if it had ended before."""
+        store = self._store(tenant_id)
+        try:
+            store.table.transact([store.revocation(family_id, reason, now=self.clock()), recording])
+        except TransactionRefused:
+            return False
+        return True
+
+    def revoke_all(self, tenant_id: TenantId, user_id: UserId, *, recording: Put) -> None:
+        """End all logins of a user, with their record; `NotFound` if there is no such user."""
+        store = self._store(tenant_id)
+        try:
+            store.table.transact([store.ending_of_user(user_id, now=self.clock()), recording])
+        except TransactionRefused as refused:
+            raise NotFound("there is no such user") from refused
+
+    def _read(self, text: str) -> RefreshText:
+        said = read_refresh_text(text, self.environment, self.secrets.seek_pepper)
+        if said is None:
+            raise TokenInvalid("The refresh token is not valid", internal="refresh token: none of ours")
+        return said
+
+    def _next(self, said: RefreshText, family: Family) -> tuple[Family, str]:
+        """Return the family as it is after the last token was used, and the text that goes with it."""
+        now, pepper = self.clock(), self.secrets.current_pepper()
+        draft = replace(
+            family,
+            sequence=family.sequence + 1,
+            salt=random.token_bytes(_SALT_BYTES),
+            before=family.digest,
+            pepper_version=pepper.version,
+            rotated_at=now,
+            expires_at=family.next_end(now),
+        )
+        text, following = self._derive(said, draft, pepper)
+        return replace(draft, digest=following.digest), text
+
+    def _successor(self, said: RefreshText, family: Family) -> str:
+        return self._derive(said, family, self.secrets.find_pepper(family.pepper_version))[0]
+
+    def _derive(self, said: RefreshText, family: Family, pepper: Pepper) -> tuple[str, RefreshText]:
+        return write_refresh_text(
+            self.environment,
+            pepper,
+            family_id=family.id,
+            tenant_id=family.tenant_id,
+            sequence=family.sequence,
+            secret=derive_secret(pepper, family.salt, said),
+        )
+
+    def _refuse(
+        self, refused: object, said: RefreshText, family: Family | None, tenant: Tenant | None, origin: Origin
+    ) -> Exception:
+        """Record a refusal in the audit of the tenant that the token names, and return it."""
+        if not isinstance(refused, Refused):
+            return TokenInvalid("The refresh token is not valid")
+        if tenant is not None and tenant.is_visible:
+            audit = self._audit(tenant, family, origin)
+            audit.record("auth.refuse", {"by": "refresh token", "login": said.family_id, "reason": refused.reason})
+        return refused.failure(internal=f"refresh token: {refused.reason}")
+
+    def _punish(self, family: Family, tenant: Tenant | None, origin: Origin) -> None:
+        """End a family of which a used token was shown, with its record; once is enough."""
+        store = self._store(family.tenant_id)
+        operations: list[Operation] = [store.revocation(family.id, "reuse", now=self.clock())]
+        if tenant is not None:
+            audit = self._audit(tenant, family, origin)
+            details = {"login": family.id, "client_id": family.client_id or None}
+            operations.append(audit.recording("auth.token_reuse", details))
+        try:
+            store.table.transact(operations)
+        except TransactionRefused:
+            return
+
+    def _audit(self, tenant: Tenant, family: Family | None, origin: Origin) -> AuditService:
+        principal = f"user:{family.user_id}" if family else ""
+        return audit_of(tenant, self.table_of(tenant.id), replace(origin, principal=principal), self.clock)
+
+    def _issue(self, family: Family, text: str, user: User, tenant: Tenant) -> IssuedTokens:
+        signer = AccessSigner(self.secrets.signing_keys()[0], self.issuer, self.clock)
+        return signer.issue(family, text, user, tenant)
+
+    def _store(self, tenant_id: TenantId) -> FamilyStore:
+        return FamilyStore(self.table_of(tenant_id))

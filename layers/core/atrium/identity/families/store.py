@@ -1,0 +1,116 @@
+"""Families in the table, each one item. What has expired is refused by its time; the table's TTL only sweeps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from atrium.identity.families.model import Family
+from atrium.kernel.clock import epoch_seconds, format_time, parse_time
+from atrium.kernel.ids import FamilyId, TenantId, UserId
+from atrium.storage import keys
+from atrium.storage.table import TenantTable
+from atrium.storage.writes import EXISTS, NEW, Put, Update
+
+_LIVE = f"{EXISTS} AND attribute_not_exists(#revoked_at)"
+# Access tokens name their family, so it is kept until the last of them has ended.
+_KEPT_LONGER = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyStore:
+    """Every access to one tenant's families."""
+
+    table: TenantTable
+
+    def creation(self, family: Family) -> Put:
+        """Return the write that records a login, alone or in a transaction."""
+        return Put(keys.family(family.id), _item(family), NEW)
+
+    def get(self, family_id: FamilyId) -> Family | None:
+        item = self.table.get(keys.family(family_id))
+        return read_family(item, self.table.tenant_id) if item else None
+
+    def rotate(self, family: Family, after: Family) -> Family:
+        """Put the next token in the place of the last; `ConditionFailed` if another call was first, or it ended."""
+        values: dict[str, Any] = {
+            "seen": family.sequence,
+            "sequence": after.sequence,
+            "digest": after.digest,
+            "before": after.before,
+            "salt": after.salt,
+            "pepper_version": after.pepper_version,
+            "rotated_at": format_time(after.rotated_at or after.created_at),
+            "expires_at": format_time(after.expires_at),
+            "ttl": _sweep_time(after.expires_at),
+        }
+        change = "SET " + ", ".join(f"#{name} = :{name}" for name in values if name != "seen")
+        condition = f"{_LIVE} AND #sequence = :seen AND #digest = :before"
+        written = self.table.write(Update(keys.family(family.id), change, condition, values))
+        return read_family(written, self.table.tenant_id)
+
+    def revocation(self, family_id: FamilyId, reason: str, *, now: datetime) -> Update:
+        """Return the write that ends a family; its condition fails for one that has ended or is gone."""
+        values = {"now": format_time(now), "reason": reason}
+        return Update(keys.family(family_id), "SET #revoked_at = :now, #revoked_for = :reason", _LIVE, values)
+
+    def ending_of_user(self, user_id: UserId, *, now: datetime) -> Update:
+        """Return the write that ends all tokens of a user; its condition fails for one that is gone."""
+        return Update(keys.user(user_id), _RAISE, EXISTS, {"one": 1, "now": format_time(now)})
+
+
+_RAISE = "SET #token_version = #token_version + :one, #updated_at = :now"
+
+
+def read_family(item: Mapping[str, Any], tenant_id: TenantId) -> Family:
+    """Return the family of an item of that tenant's partition."""
+    scopes = item.get("scopes")
+    return Family(
+        id=FamilyId(item["id"]),
+        tenant_id=tenant_id,
+        user_id=UserId(item["user_id"]),
+        digest=item["digest"],
+        pepper_version=item["pepper_version"],
+        token_version=item["token_version"],
+        tenant_token_version=item["tenant_token_version"],
+        created_at=parse_time(item["created_at"]),
+        expires_at=parse_time(item["expires_at"]),
+        sequence=item["sequence"],
+        before=item.get("before", b""),
+        salt=item.get("salt", b""),
+        rotated_at=_time(item, "rotated_at"),
+        revoked_at=_time(item, "revoked_at"),
+        scopes=None if scopes is None else tuple(scopes),
+        client_id=item.get("client_id", ""),
+        audience=item.get("audience", ""),
+        ip=item.get("ip", ""),
+        user_agent=item.get("user_agent", ""),
+    )
+
+
+def _item(family: Family) -> dict[str, Any]:
+    return {
+        "id": family.id,
+        "user_id": family.user_id,
+        "digest": family.digest,
+        "pepper_version": family.pepper_version,
+        "token_version": family.token_version,
+        "tenant_token_version": family.tenant_token_version,
+        "created_at": format_time(family.created_at),
+        "expires_at": format_time(family.expires_at),
+        "ttl": _sweep_time(family.expires_at),
+        "sequence": family.sequence,
+        "scopes": None if family.scopes is None else list(family.scopes),
+        "client_id": family.client_id or None,
+        "audience": family.audience or None,
+        "ip": family.ip or None,
+        "user_agent": family.user_agent or None,
+    }
+
+
+def _sweep_time(expires_at: datetime) -> int:
+    return epoch_seconds(expires_at + _KEPT_LONGER)
+
+
+def _time(item: Mapping[str, Any], name: str) -> datetime | None:
+    return parse_time(item[name]) if item.get(name) else None

@@ -1,0 +1,66 @@
+"""Logins of a deployment: tokens as a login gives them, and the identity function in front of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from atrium.audit.model import AuditEvent, Origin
+from atrium.audit.query import ask
+from atrium.audit.store import AuditStore
+from atrium.http.issuing import open_families
+from atrium.identity.families.model import IssuedTokens
+from atrium.identity.families.service import FamilyService
+from atrium.identity.onboarding import Onboarded
+from atrium.identity.tokens import name_issuer
+from atrium.identity.users.model import User
+from atrium.kernel.ids import TenantId
+from atrium.kernel.pagination import PageRequest
+from starlette.testclient import TestClient
+
+from functions.identity.app import build
+from tests.builders.authorizing import Door, bearer
+from tests.builders.deployments import Deployment
+from tests.builders.gateway import call_as
+
+ORIGIN = Origin("", "203.0.113.7", "a browser", "request-1")
+
+
+@dataclass
+class Logins:
+    """One tenant's logins, seen from outside."""
+
+    deployment: Deployment
+    made: Onboarded
+
+    @property
+    def admin(self) -> User:
+        assert self.made.admin is not None
+        return self.made.admin
+
+    @property
+    def families(self) -> FamilyService:
+        runtime = self.deployment.runtime
+        return open_families(runtime, name_issuer(runtime.settings))
+
+    def begin(self, user: User | None = None, **options: Any) -> IssuedTokens:
+        tenant = self.deployment.tenants.get(self.made.tenant.id)
+        return self.families.begin(user or self.admin, tenant, origin=ORIGIN, **options)
+
+    def client(self, access_token: str | None = None) -> TestClient:
+        """Return a client of the identity function, let in by the authorizer where it has a credential."""
+        fields = Door(self.deployment).context(bearer(access_token)) if access_token else None
+        return call_as(build(lambda: self.deployment.runtime), fields)
+
+    def audited(self, type: str = "") -> list[AuditEvent]:
+        return audited(self.deployment, self.made.tenant.id, type)
+
+
+def open_logins(deployment: Deployment, name: str = "acme") -> Logins:
+    return Logins(deployment, deployment.onboard(name))
+
+
+def audited(deployment: Deployment, tenant_id: TenantId, type: str = "") -> list[AuditEvent]:
+    """Return what the tenant's audit holds, newest first."""
+    now = deployment.clock()
+    store = AuditStore(deployment.runtime.tenant_table(tenant_id))
+    found = store.list(ask(now=now), PageRequest(100, None), now=now)
+    return [event for event in found.items if not type or event.type == type]
