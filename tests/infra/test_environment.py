@@ -17,7 +17,7 @@ EVERY_OPTION = {
 # Read by Powertools, the web adapter and the SDKs themselves.
 OTHERS = ("AWS_", "POWERTOOLS_", "LOG_LEVEL")
 # Honoured where it is set by hand; on AWS the key is in a secret.
-BY_HAND = {"ANTHROPIC_API_KEY"}
+BY_HAND = {"ANTHROPIC_API_KEY", "EGRESS_LOCAL_ADDRESSES"}
 
 
 class Reading(Mapping[str, str]):
@@ -72,6 +72,6 @@ def test_secrets_reach_only_the_functions_that_need_them(template: Document) -> 
 
     assert holders == {
         "SIGNING_SECRET_ARN": {"AuthorizerFunction", "IdentityFunction"},
-        "PEPPER_SECRET_ARN": {"AuthorizerFunction", "AdminFunction", "PlatformFunction"},
+        "PEPPER_SECRET_ARN": {"AuthorizerFunction", "AdminFunction", "IdentityFunction", "PlatformFunction"},
         "MODEL_SECRET_ARN": {"ChatFunction"},
     }
