@@ -6,12 +6,12 @@ from atrium.http.app import create_app
 from atrium.http.handler import make_handler
 from fastapi import FastAPI
 
-from functions.identity import logins, me, signing_keys
+from functions.identity import doors, logins, me, signing_keys, unlocking
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
     """Return the application; tests give it a runtime of their own."""
-    routers = [logins.router, me.router, signing_keys.router]
+    routers = [doors.router, logins.router, me.router, signing_keys.router, unlocking.router]
     return create_app(title="Atrium identity", routers=routers, runtime=runtime)
 
 

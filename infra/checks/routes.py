@@ -24,6 +24,8 @@ PUBLIC = frozenset(
         ("GET", "/v1/health/ready"),
         ("GET", "/v1/openapi.json"),
         ("GET", "/.well-known/jwks.json"),
+        ("POST", "/v1/auth/invitations/accept"),
+        ("POST", "/v1/auth/login"),
         ("POST", "/v1/auth/refresh"),
     }
 )

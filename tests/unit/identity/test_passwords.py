@@ -2,7 +2,15 @@
 
 import pytest
 from atrium.identity.users.model import is_email, same_address
-from atrium.identity.users.passwords import find_password_fault, hash_password, verify_password
+from atrium.identity.users.passwords import (
+    DECOY_HASH,
+    find_password_fault,
+    hash_password,
+    must_be_rehashed,
+    verify_password,
+)
+
+from tests.builders.doors import counting_hashes
 
 
 def test_a_hash_is_argon2id_and_fits_its_password_alone() -> None:
@@ -22,6 +30,14 @@ def test_what_looks_alike_is_alike() -> None:
 @pytest.mark.parametrize("kept", ["", "nonsense", "$argon2id$v=19$m=1$x", "$2b$12$abcdefghijklmnopqrstuv"])
 def test_what_is_no_hash_fits_nothing(kept: str) -> None:
     assert not verify_password("correct horse", kept)
+
+
+def test_the_decoy_is_a_hash_like_new_ones_that_nothing_fits() -> None:
+    with counting_hashes() as count:
+        assert not verify_password("correct horse", DECOY_HASH)
+    assert count.verified == 1
+    assert not must_be_rehashed(DECOY_HASH)
+    assert must_be_rehashed(DECOY_HASH.replace("m=47104", "m=8192"))
 
 
 @pytest.mark.parametrize("password", ["eight888", "p" * 128, "测试密码很长很好", "with spaces in it"])

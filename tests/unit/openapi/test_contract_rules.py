@@ -14,9 +14,14 @@ from infra.openapi.sources import FUNCTIONS, read_documents
 
 type Document = dict[str, Any]
 
-# Login, refresh and /oauth/* ignore the header; a logout creates nothing.
-WITHOUT_IDEMPOTENCY_KEY = {"/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout"}
-PUBLIC = {"/v1/health", "/v1/health/ready", "/v1/openapi.json", "/.well-known/jwks.json", "/v1/auth/refresh"}
+# Login, refresh and /oauth/* ignore the header; a logout creates nothing; a token or an old password is good once.
+WITHOUT_IDEMPOTENCY_KEY = {
+    *("/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout", "/v1/auth/password", "/v1/auth/invitations/accept"),
+}
+PUBLIC = {
+    *("/v1/health", "/v1/health/ready", "/v1/openapi.json", "/.well-known/jwks.json"),
+    *("/v1/auth/login", "/v1/auth/invitations/accept", "/v1/auth/refresh"),
+}
 
 SECRETS = {"key", "api_key", "client_secret", "invite_token", "reset_token", "secret", "access_token", "refresh_token"}
 

@@ -67,6 +67,12 @@ class TokenInvalid(Unauthenticated):
     code, title = "TOKEN_INVALID", "The token is not valid"
 
 
+class TicketInvalid(Unauthenticated):
+    """One answer for whatever is wrong with an invitation's or a reset's token: used, replaced, expired, made up."""
+
+    code, title = "INVITATION_INVALID", "The invitation or reset is not valid any more"
+
+
 class Forbidden(AtriumError):
     code, status, title = "FORBIDDEN", 403, "This credential may not do that"
     severity, retryable = "medium", False

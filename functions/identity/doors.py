@@ -1,0 +1,100 @@
+"""`POST /v1/auth/login`, `/invitations/accept` and `/password`: how people come in. None heeds `Idempotency-Key`."""
+
+from typing import Annotated
+
+from atrium.bootstrap import Runtime
+from atrium.http import logs
+from atrium.http.dependencies import RuntimeDep, TenantDep
+from atrium.http.issuing import FamiliesDep, OriginDep
+from atrium.http.metrics import count
+from atrium.http.models import StrictModel
+from atrium.http.responses import problem_responses
+from atrium.identity.doors.candidates import Candidates
+from atrium.identity.doors.login import LoginService, TenantChoice
+from atrium.identity.doors.password import PasswordService
+from atrium.identity.doors.throttles import Throttles
+from atrium.identity.doors.tickets import TicketService
+from atrium.identity.users.passwords import LENGTH_MAX, LENGTH_MIN
+from atrium.identity.users.ticket import TEXT_MAX
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import JSONResponse
+
+from functions.identity.token_models import LoginTenant, TokenAnswer, render_tokens
+
+router = APIRouter(tags=["identity"])
+Tried = Annotated[str, Field(min_length=1, max_length=1_024)]
+NewPassword = Annotated[str, Field(min_length=LENGTH_MIN, max_length=LENGTH_MAX)]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(?:[^\x00-\x1f\x7f]*\S)?$")]
+
+
+class LoginBody(StrictModel):
+    """Who wants in; `tenant` is an id or a name, needed where the email is in more than three tenants."""
+
+    email: Annotated[str, Field(min_length=1, max_length=255)]
+    password: Tried
+    tenant: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+
+
+class TenantChoiceAnswer(StrictModel):
+    """The tenants in which the password fits: call again and name one."""
+
+    tenants: list[LoginTenant]
+
+
+class AcceptBody(StrictModel):
+    """The token of an invitation or a reset, and the password to be."""
+
+    token: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+    password: NewPassword
+    name: Name | None = None
+
+
+class PasswordBody(StrictModel):
+    """The caller's password as it is and as it shall be."""
+
+    old_password: Tried
+    new_password: NewPassword
+
+
+def _throttles(runtime: Runtime) -> Throttles:
+    return Throttles(runtime.platform_table, runtime.clock)
+
+
+def _report(reason: str) -> None:
+    logs.logger().info("login refused", reason=reason)
+    count("LoginsRefused")
+
+
+@router.post(
+    "/v1/auth/login",
+    response_model=TokenAnswer,
+    responses={**problem_responses(401, 403), 202: {"model": TenantChoiceAnswer, "description": "Name the tenant"}},
+)
+def log_in(
+    body: LoginBody, runtime: RuntimeDep, families: FamiliesDep, origin: OriginDep
+) -> TokenAnswer | JSONResponse:
+    """Log in by email and password. Where the password fits in several tenants, the answer is 202 and their list."""
+    candidates = Candidates(runtime.table, runtime.platform_table, runtime.tenant_table)
+    service = LoginService(candidates, _throttles(runtime), families, runtime.clock, _report)
+    found = service.log_in(body.email, body.password, body.tenant, origin)
+    if isinstance(found, TenantChoice):
+        tenants = [LoginTenant(id=each.id, name=each.name, display_name=each.display_name) for each in found.tenants]
+        return JSONResponse(TenantChoiceAnswer(tenants=tenants).model_dump(), 202)
+    return render_tokens(found)
+
+
+@router.post("/v1/auth/invitations/accept", responses=problem_responses(401, 403))
+def accept_invitation(body: AcceptBody, runtime: RuntimeDep, families: FamiliesDep, origin: OriginDep) -> TokenAnswer:
+    """Set a password by the one-time token of an invitation or a reset, and log in. All other logins end."""
+    service = TicketService(_throttles(runtime), families)
+    return render_tokens(service.accept(body.token, body.password, body.name, origin))
+
+
+@router.post("/v1/auth/password")
+def change_password(
+    body: PasswordBody, tenant: TenantDep, runtime: RuntimeDep, families: FamiliesDep, origin: OriginDep
+) -> TokenAnswer:
+    """Change the caller's own password. All other logins end; the answer has new tokens for this one."""
+    service = PasswordService(tenant, _throttles(runtime), families)
+    return render_tokens(service.change(body.old_password, body.new_password, origin))

@@ -1,0 +1,128 @@
+"""Login by email and password (I3), with or without naming a tenant. What is refused before the password fits has one
+text and costs one amount of work.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from atrium.audit.model import Origin
+from atrium.audit.service import AuditService
+from atrium.identity.doors.candidates import Candidate, Candidates
+from atrium.identity.doors.throttles import Throttles
+from atrium.identity.families.model import IssuedTokens
+from atrium.identity.families.service import FamilyService
+from atrium.identity.users.items import read_user
+from atrium.identity.users.model import User, same_address
+from atrium.identity.users.passwords import hash_password, must_be_rehashed
+from atrium.kernel.clock import Clock, format_time
+from atrium.kernel.errors import (
+    AtriumError,
+    ConditionFailed,
+    RateLimited,
+    TenantInactive,
+    Unauthenticated,
+    Unavailable,
+    UserSuspended,
+)
+from atrium.storage import keys
+from atrium.storage.writes import Update
+from atrium.tenants.auditing import audit_of
+from atrium.tenants.model import Tenant
+
+WRONG = "The email or the password is wrong; an email that is in more than three tenants must name the tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantChoice:
+    """The password fits in several tenants: which one is meant?"""
+
+    tenants: tuple[Tenant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoginService:
+    """The door. `report` hears the reason of each refusal that is in no tenant's audit."""
+
+    candidates: Candidates
+    throttles: Throttles
+    families: FamilyService
+    clock: Clock
+    report: Callable[[str], None]
+
+    def log_in(self, email: str, password: str, tenant: str | None, origin: Origin) -> IssuedTokens | TenantChoice:
+        """Give tokens, or the tenants to choose from.
+
+        `Unauthenticated` (one text), `RateLimited`; once the password fits, `TenantInactive` or `UserSuspended`.
+        """
+        address = same_address(email)
+        try:
+            attempt = self.throttles.enter_login(address, origin.ip)
+        except RateLimited:
+            self.report("throttled")
+            raise
+        found = self.candidates
+        candidates = found.everywhere(email) if tenant is None else found.in_tenant(email, tenant)
+        fitting = [candidate for candidate in candidates if candidate.fits(password)]
+        if not fitting:
+            raise self._refuse(candidates[0] if tenant is not None else None, origin)
+        self.throttles.succeed(attempt)
+        usable = [candidate for candidate in fitting if _find_bar(candidate) is None]
+        if not usable:
+            raise self._bar(fitting[0], origin)
+        if len(usable) > 1:
+            return TenantChoice(tuple(each.tenant for each in usable if each.tenant))
+        return self._let_in(usable[0], password, origin)
+
+    def _let_in(self, candidate: Candidate, password: str, origin: Origin) -> IssuedTokens:
+        user, tenant = candidate.user, candidate.tenant
+        if user is None or tenant is None:
+            raise Unauthenticated(WRONG)
+        user = self._note_login(user, password)
+        audit = self._audit(tenant, user, origin)
+        record = audit.recording("auth.login", {"by": "password"})
+        return self.families.begin(user, tenant, origin=origin, also=[record])
+
+    def _note_login(self, user: User, password: str) -> User:
+        """Write the moment down, with the password's new hash where parameters rose, unless the user changed."""
+        kept = hash_password(password) if must_be_rehashed(user.password_hash) else user.password_hash
+        values = {
+            "now": format_time(self.clock()),
+            "kept": kept,
+            "was": user.password_hash,
+            "active": "active",
+            "version": user.token_version,
+        }
+        condition = "#status = :active AND #token_version = :version AND #password_hash = :was"
+        write = Update(keys.user(user.id), "SET #last_login_at = :now, #password_hash = :kept", condition, values)
+        try:
+            return read_user(self.candidates.table_of(user.tenant_id).write(write), user.tenant_id)
+        except ConditionFailed as failed:
+            raise Unavailable(internal="the user changed during the login", retry_after_seconds=1) from failed
+
+    def _refuse(self, named: Candidate | None, origin: Origin) -> Unauthenticated:
+        """Return the refusal of an email or password; it is in the audit of the tenant that was named."""
+        if named is not None and named.tenant is not None:
+            self._audit(named.tenant, None, origin).record("auth.refuse", {"by": "password", "reason": "wrong"})
+        else:
+            self.report("wrong email, password or tenant")
+        return Unauthenticated(WRONG)
+
+    def _bar(self, candidate: Candidate, origin: Origin) -> AtriumError:
+        bar = _find_bar(candidate) or Unauthenticated(WRONG)
+        if candidate.tenant is not None:
+            audit = self._audit(candidate.tenant, candidate.user, origin)
+            audit.record("auth.refuse", {"by": "password", "reason": bar.code})
+        return bar
+
+    def _audit(self, tenant: Tenant, user: User | None, origin: Origin) -> AuditService:
+        known = replace(origin, principal=f"user:{user.id}") if user else origin
+        return audit_of(tenant, self.candidates.table_of(tenant.id), known, self.clock)
+
+
+def _find_bar(candidate: Candidate) -> AtriumError | None:
+    """Return why somebody whose password fits may not come in, or None."""
+    if candidate.tenant is None or not candidate.tenant.is_active:
+        return TenantInactive()
+    if candidate.user is None or candidate.user.status != "active":
+        return UserSuspended()
+    return None

@@ -1,0 +1,94 @@
+"""`POST /v1/auth/login`: what lets people in, with or without a tenant."""
+
+import json
+
+import pytest
+from argon2 import PasswordHasher
+from atrium.kernel.clock import format_time
+
+from tests.builders.authorizing import Door, bearer
+from tests.builders.deployments import PASSWORD
+from tests.builders.doors import Street
+
+
+def test_a_login(street: Street) -> None:
+    answer = street.log_in()
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    found = answer.json()
+    assert (found["token_type"], found["expires_in"]) == ("Bearer", 900)
+    tenant = street.made.tenant
+    assert found["tenant"] == {"id": tenant.id, "name": "acme", "display_name": "acme"}
+    now = format_time(street.deployment.clock())
+    assert {"id": street.admin.id, "role": "admin", "last_login_at": now}.items() <= found["user"].items()
+    assert "argon2" not in answer.text
+    context = Door(street.deployment).context(bearer(found["access_token"]))
+    assert (context["principal_type"], context["principal_id"]) == ("user", street.admin.id)
+    refreshed = street.client().post("/v1/auth/refresh", json={"refresh_token": found["refresh_token"]})
+    assert refreshed.status_code == 200
+    (event,) = street.audited("auth.login")
+    assert (event.origin.principal, event.origin.ip) == (f"user:{street.admin.id}", "203.0.113.7")
+    stored = street.users().get(street.admin.id)
+    assert stored is not None
+    assert stored.last_login_at == street.deployment.clock()
+
+
+@pytest.mark.parametrize("tenant", ["id", "name", "NAME", None])
+def test_naming_the_tenant_or_not(street: Street, tenant: str | None) -> None:
+    named = {"id": street.made.tenant.id, "name": "acme", "NAME": "ACME"}
+    body = {"tenant": named[tenant]} if tenant else {}
+    assert street.log_in(street.admin.email.upper(), **body).status_code == 200
+
+
+def test_an_email_in_several_tenants(street: Street) -> None:
+    other, third = street.deployment.onboard("other"), street.deployment.onboard("third")
+    street.add_user()
+    mine = street.add_user(other)
+    street.add_user(third, password_hash="$argon2id$v=19$m=47104,t=1,p=1$c29tZXRoaW5nZWxzZQ$bm90aGluZw")
+    answer = street.log_in(mine.email)
+    assert answer.status_code == 202, answer.text
+    assert set(answer.json()) == {"tenants"}
+    found = sorted(answer.json()["tenants"], key=lambda each: str(each["name"]))
+    assert [each["name"] for each in found] == ["acme", "other"]
+    assert set(found[0]) == {"id", "name", "display_name"}
+    assert street.audited("auth.login") == []
+    chosen = street.log_in(mine.email, tenant=found[1]["id"])
+    assert (chosen.status_code, chosen.json()["user"]["id"]) == (200, mine.id)
+
+
+def test_where_the_password_fits_once_that_is_the_one(street: Street) -> None:
+    other = street.deployment.onboard("other")
+    street.add_user(password_hash="")
+    mine = street.add_user(other)
+    answer = street.log_in(mine.email)
+    assert (answer.status_code, answer.json()["tenant"]["name"]) == (200, "other")
+
+
+def test_one_who_is_suspended_elsewhere_comes_in_here(street: Street) -> None:
+    other, third = street.deployment.onboard("other"), street.deployment.onboard("third")
+    mine = street.add_user()
+    street.add_user(other, status="suspended")
+    street.add_user(third)
+    street.deployment.tenants.set_status(third.tenant.id, "suspended", "")
+    answer = street.log_in(mine.email)
+    assert (answer.status_code, answer.json()["user"]["id"]) == (200, mine.id)
+
+
+def test_a_hash_with_older_parameters_is_made_anew(street: Street) -> None:
+    older = PasswordHasher(time_cost=1, memory_cost=8_192, parallelism=1).hash(PASSWORD)
+    user = street.add_user(password_hash=older)
+    assert street.log_in(user.email).status_code == 200
+    stored = street.users().get(user.id)
+    assert stored is not None
+    assert stored.password_hash.startswith("$argon2id$v=19$m=47104,t=1,p=1$")
+    assert street.log_in(user.email).status_code == 200
+    again = street.users().get(user.id)
+    assert again is not None
+    assert again.password_hash == stored.password_hash
+
+
+def test_an_idempotency_key_is_not_heeded(street: Street) -> None:
+    client, body = street.client(), {"email": street.admin.email, "password": PASSWORD}
+    answers = [client.post("/v1/auth/login", json=body, headers={"idempotency-key": "k"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert len({json.loads(answer.text)["refresh_token"] for answer in answers}) == 2

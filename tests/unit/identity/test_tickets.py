@@ -1,0 +1,54 @@
+"""The text of a one-time token: whose it is, and nothing without its every character."""
+
+from atrium.audit.masking import mask_text
+from atrium.identity.users.ticket import TEXT_MAX, Ticket, mint_ticket, parse_ticket
+from atrium.kernel.ids import TenantId, UserId
+from atrium.storage.secrets import Pepper
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders.gateway import TENANT_ID
+from tests.builders.runtimes import NOON
+
+USER = UserId("usr_01k6r5m2x8f3v9q4w7t1y0z5af")
+PEPPER = Pepper(1, b"p" * 32)
+
+
+def mint() -> tuple[str, Ticket]:
+    return mint_ticket("dev", PEPPER, user_id=USER, tenant_id=TenantId(TENANT_ID), purpose="reset", now=NOON)
+
+
+def test_it_says_whose_it_is_and_proves_it() -> None:
+    text, ticket = mint()
+    said = parse_ticket(text, "dev")
+    assert said is not None
+    assert (said.user_id, said.tenant_id) == (USER, TENANT_ID)
+    assert said.digest(PEPPER.value) == ticket.digest
+    assert said.digest(b"q" * 32) != ticket.digest
+    assert len(text) <= TEXT_MAX
+    assert mint()[0] != text
+
+
+def test_it_is_masked_and_shown_by_no_repr() -> None:
+    text, ticket = mint()
+    assert mask_text(f"use {text} now") == "use [API_KEY] now"
+    assert str(ticket.digest) not in repr(ticket)
+
+
+@given(at=st.integers(0, 200), letter=st.sampled_from("0aZ_-#"))
+def test_one_other_character_makes_it_nothing(at: int, letter: str) -> None:
+    text, _ = mint()
+    at %= len(text)
+    changed = text[:at] + letter + text[at + 1 :]
+    assert changed == text or parse_ticket(changed, "dev") is None
+
+
+@given(st.text(max_size=TEXT_MAX))
+def test_other_texts_are_nothing(text: str) -> None:
+    assert parse_ticket(text, "dev") is None
+    assert parse_ticket("atr_once_" + text, "dev") is None
+
+
+def test_another_environments_is_nothing() -> None:
+    text, _ = mint()
+    assert parse_ticket(text, "prod") is None
