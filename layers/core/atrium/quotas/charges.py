@@ -10,6 +10,7 @@ from atrium.quotas.model import UNLIMITED, AdmissionRequest, LimitName, Limits, 
 from atrium.quotas.state import write_marks
 
 _SETTLED_MARKS: dict[LimitName, str] = {
+    "requests_per_day": "d",
     "tokens_per_minute": "t",
     "tokens_per_month": "m",
     "cost_per_month": "c",

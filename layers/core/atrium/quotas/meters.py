@@ -7,7 +7,8 @@
     tm202611 cm202611        tokens, nano-dollars of a UTC month
     xn                       live slots of a subject (the tenant's are the size of `slots`)
     slots late               live leases; leases that are over but not settled: they hold money and tokens, no slot
-    sv                       how often a settlement has corrected a second
+    sv ev                    how often a settlement has corrected a second; how often items have evened out
+    fence                    a rebuild that has looked and not yet corrected
 
 Names are short because every write pays for the whole item. A subject's counters have its prefix before them.
 """

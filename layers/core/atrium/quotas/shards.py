@@ -32,7 +32,7 @@ def count_shards(*limits: Limits) -> int:
 
 def share_limits(limits: Limits, shard: int, shards: int) -> dict[LimitName, int]:
     """Return a shard's part of each limit; the parts of all shards sum to the limit exactly."""
-    return {name: figure if figure == UNLIMITED else _share(figure, shard, shards) for name, figure in limits.items()}
+    return {name: figure if figure == UNLIMITED else share(figure, shard, shards) for name, figure in limits.items()}
 
 
 def share_subject(subject: Subject, shard: int, shards: int) -> Subject:
@@ -96,11 +96,13 @@ def _left(shard: Shard, at: int) -> int:
 
 def _update(shard: Shard, amounts: Mapping[str, tuple[int, int]]) -> Update:
     expression = Expression()
+    expression.add("ev", 1)
     for name, (amount, most) in amounts.items():
         expression.require_at_most(name, most)
         expression.add(name, amount)
     return expression.update(shard.key)
 
 
-def _share(figure: int, shard: int, shards: int) -> int:
+def share(figure: int, shard: int, shards: int) -> int:
+    """Return a part of a figure; the parts of all shards sum to it exactly."""
     return figure // shards + (1 if shard < figure % shards else 0)

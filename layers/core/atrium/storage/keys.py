@@ -17,6 +17,7 @@
     ·                      POLICY#<pol> PROMPT#<name>#<version> TOOL#<name> PLUGIN#<name> UPSTREAM#<name>
     ·                      WEBHOOK#<whk> SCHEDULE#<id> ROUTE#<priority>#<id> QUOTA_RULE#<id> EXPERIMENT#<id>
     ·                      MCP_SERVER#<name> NAMESPACE#<kbn> DATASET#<name> SHARE#<id>
+    ·                      REBUILD DRIFT               counters rebuilt from the ledger; compared with it (operator)
     ADMISSION              <shard>                     limits, windows, slots, holds: one conditional write (Q)
     ADMISSION#<subject>    <shard>                     the same for subjects beyond twenty
     SESSION#<ses>          HEAD                        session, its live turn        gsi1 own, gsi2 all: by activity
@@ -41,6 +42,7 @@
     PRICES                 <model>#<valid from>        price catalogue · CEILING <shard>: blocks leased to tenants
     SIGNING_KEYS           <kid>                       public halves · CIRCUIT <provider>: breakers · IDEMPOTENCY <hash>
     THROTTLE#<what>        <window>                    login guessing by address; MODULES <name>: health
+    DRIFT                  ROUND                       how far the day's comparison of counters has come
 
 Indexes: gsi1, gsi2 (tenant's views, KEYS_ONLY), sweep (`SWEEP#<shard>`: runs that are open, KEYS_ONLY) and
 login (`EMAIL#<email>`, KEYS_ONLY). The last two cross tenants, under roles of their own (ADR 0003).
@@ -184,19 +186,29 @@ def idempotency(digest: str) -> Key:
     return Key("IDEMPOTENCY", digest)
 
 
+def ledger_month(month_text: str) -> str:
+    """Return the partition of the calls whose run began in a month."""
+    return _join("LEDGER", month_text)
+
+
 def ledger(month_text: str, run_id: RunId) -> Key:
-    return Key(_join("LEDGER", month_text), run_id)
+    return Key(ledger_month(month_text), run_id)
+
+
+def usage_day(day: str) -> str:
+    """Return the partition of a day's sums."""
+    return _join("USAGE", day)
 
 
 def usage(day: str, group: str, value: str = "") -> Key:
     """Return a day's sum: `usage("2026-11-21", "TOTAL")` or one of a group's values."""
-    return Key(_join("USAGE", day), f"{group}#{value}" if value else group)
+    return Key(usage_day(day), f"{group}#{value}" if value else group)
 
 
 def usage_values(day: str, group: str, after: str) -> tuple[str, tuple[str, str]]:
     """Return the partition of a day's sums, and the range of those of a group whose value comes after one."""
     last = f"{group}{chr(ord('#') + 1)}"
-    return _join("USAGE", day), (f"{group}#{after}\0" if after else f"{group}#", last)
+    return usage_day(day), (f"{group}#{after}\0" if after else f"{group}#", last)
 
 
 def audit_day(day: date) -> str:
@@ -222,6 +234,21 @@ def audit_of_principal(principal: str) -> str:
 def family(family_id: FamilyId) -> Key:
     """Return the refresh tokens of one login."""
     return Key(_join("FAMILY", family_id), "TOKEN")
+
+
+def rebuild() -> Key:
+    """Return a tenant's last rebuild of counters, done or under way."""
+    return Key("", "REBUILD")
+
+
+def drift() -> Key:
+    """Return what the last comparison of a tenant's counters with its ledger has found."""
+    return Key("", "DRIFT")
+
+
+def drift_round() -> Key:
+    """Return how far the day's comparison of all tenants has come."""
+    return Key("DRIFT", "ROUND")
 
 
 def admission(shard: int) -> Key:

@@ -17,10 +17,20 @@ _PRINCIPAL_GROUPS: Mapping[str, Group] = {"usr": "USER", "key": "KEY", "cli": "C
 
 
 @dataclass(frozen=True, slots=True)
+class Charged:
+    """Where admission counted a call: in which item, in which second of its own time, on which counters."""
+
+    shard: int
+    second: int
+    marks: str
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """One settled call. `at` is when it was settled: it decides the day that it counts in.
 
-    `principal_id` is the user, key or client that called; `tool_calls` counts calls by tool.
+    `principal_id` is the user, key or client that called; `tool_calls` counts calls by tool. `charged` is None for a
+    call that no limit bounded: admission has not counted it.
     """
 
     run_id: RunId
@@ -36,6 +46,7 @@ class LedgerEntry:
     tool_calls: Mapping[str, int] = field(default_factory=dict)
     cost_nanos: int = 0
     end_user: str = ""
+    charged: Charged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,12 @@ class Period:
 
     def days(self) -> list[date]:
         return [self.first + timedelta(days=count) for count in range((self.last - self.first).days + 1)]
+
+
+def month_of(day: date) -> Period:
+    """Return the days of a day's month."""
+    following = (day.replace(day=1) + timedelta(days=31)).replace(day=1)
+    return Period(day.replace(day=1), following - timedelta(days=1))
 
 
 def principal_group(principal_id: str) -> Group | None:

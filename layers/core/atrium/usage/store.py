@@ -3,8 +3,8 @@
 `counted` is the stream's mark that an entry is in the sums (see `atrium.usage.sums`); it is no part of the entry.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from atrium.kernel.clock import format_time, parse_time
@@ -13,9 +13,12 @@ from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId, read_time
 from atrium.llm.model import Usage
 from atrium.storage import keys
 from atrium.storage.keys import Key
+from atrium.storage.queries import Query
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import NEW, Put
-from atrium.usage.model import LedgerEntry
+from atrium.usage.model import Charged, LedgerEntry
+
+_PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,21 @@ class LedgerStore:
         item = self.table.get(ledger_key(run_id))
         return decode_entry(self.table.tenant_id, item) if item else None
 
+    def read_month(self, month: str, *, uncounted: bool = False) -> Iterator[tuple[LedgerEntry, bool]]:
+        """Yield the entries of runs that began in a month (`2026-11`), each with whether it is in the sums.
+
+        Strongly consistent; what is written meanwhile may be seen or not. One read unit for some eight entries.
+        """
+        where = "attribute_not_exists(#counted)" if uncounted else ""
+        query = Query(keys.ledger_month(month), limit=_PAGE, where=where)
+        while True:
+            page = self.table.query(query)
+            for item in page.items:
+                yield decode_entry(self.table.tenant_id, item), "counted" in item
+            if page.position is None:
+                return
+            query = replace(query, position=page.position)
+
 
 def ledger_key(run_id: RunId) -> Key:
     return keys.ledger(keys.month(read_time(run_id)), run_id)
@@ -63,6 +81,7 @@ def encode_entry(entry: LedgerEntry) -> dict[str, Any]:
         "tool_calls": dict(entry.tool_calls),
         "cost_nanos": entry.cost_nanos,
         "end_user": entry.end_user or None,
+        "charged": _encode_charged(entry.charged),
     }
 
 
@@ -84,4 +103,13 @@ def decode_entry(tenant_id: TenantId, item: Mapping[str, Any]) -> LedgerEntry:
         tool_calls=item["tool_calls"],
         cost_nanos=item["cost_nanos"],
         end_user=item.get("end_user", ""),
+        charged=_decode_charged(item.get("charged")),
     )
+
+
+def _encode_charged(charged: Charged | None) -> dict[str, int | str] | None:
+    return {"s": charged.shard, "b": charged.second, "m": charged.marks} if charged else None
+
+
+def _decode_charged(found: Mapping[str, Any] | None) -> Charged | None:
+    return Charged(found["s"], found["b"], found["m"]) if found else None

@@ -26,6 +26,7 @@ TOOLS_MAX = 64
 OTHER_TOOLS = "(other)"
 _READS_MAX = 100
 _UNMARKED = "attribute_exists(pk) AND attribute_not_exists(#counted)"
+_THAWED = "attribute_not_exists(#frozen)"  # of a day's TOTAL, which every entry of the day adds to
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class SumStore:
     def count(self, arrivals: Sequence[Arrival]) -> None:
         """Add entries to the sums. Those that are counted already change nothing, whoever counted them.
 
+        An entry of a day that is frozen stays unmarked: whoever rebuilds that day counts it afterwards.
         At most 100 operations, and so some 90 entries of one day; see `split`. Costs two write units for each entry
         and each sum. `Unavailable` leaves nothing changed, or all.
         """
@@ -46,14 +48,18 @@ class SumStore:
             operations: list[Operation] = [_mark(arrival) for arrival in pending]
             operations += [_add(key, figures) for key, figures in added.items()]
             try:
-                self.table.transact(operations)
+                return self.table.transact(operations)
             except TransactionRefused as refused:
-                left = [arrival for at, arrival in enumerate(pending) if at not in refused.failed]
+                marked = len(pending)
+                frozen = {key.day for at, key in enumerate(added, marked) if at in refused.failed}
+                left = [
+                    arrival for at, arrival in enumerate(pending)
+                    if at not in refused.failed and day_of(arrival.entry) not in frozen
+                ]  # fmt: skip
                 if len(left) == len(pending):
                     raise Unavailable(internal="sums were refused that have no condition") from refused
                 pending = left
-            else:
-                return
+        return None
 
     def first(self, day: date, group: Group, *, after: str, limit: int) -> dict[str, Figures]:
         """Return a day's first `limit` sums of a group, by value, of those whose value comes after one."""
@@ -63,25 +69,29 @@ class SumStore:
         while True:
             query = Query(partition, between=between, limit=limit - len(found), position=position)
             page = self.table.query(query)
-            found |= {item["sk"].partition("#")[2]: _figures(item) for item in page.items}
+            found |= {item["sk"].partition("#")[2]: read_figures(item) for item in page.items}
             position = page.position
             if position is None or len(found) >= limit:
                 return found
 
     def read(self, wanted: Iterable[SumKey]) -> dict[SumKey, Figures]:
         """Return the sums that exist; half a read unit each."""
-        by_key = {_key(each): each for each in wanted}
+        by_key = {sum_key(each): each for each in wanted}
         places = list(by_key)
         found: dict[Key, dict[str, Any]] = {}
         for at in range(0, len(places), _READS_MAX):
             found |= self.table.batch_get(places[at : at + _READS_MAX], consistent=False)
-        return {by_key[key]: _figures(item) for key, item in found.items()}
+        return {by_key[key]: read_figures(item) for key, item in found.items()}
+
+
+def day_of(entry: LedgerEntry) -> date:
+    """Return the UTC day that an entry counts in."""
+    return entry.at.astimezone(UTC).date()
 
 
 def contributions(entry: LedgerEntry) -> dict[SumKey, Figures]:
     """Return what an entry adds to which sums. Calls of tools are summed by tool; tokens and money are not."""
-    day = entry.at.astimezone(UTC).date()
-    tokens, calls = entry.tokens, entry.tool_calls
+    day, tokens, calls = day_of(entry), entry.tokens, entry.tool_calls
     whole = Figures(
         requests=1,
         input_tokens=tokens.input_tokens,
@@ -148,12 +158,13 @@ def _mark(arrival: Arrival) -> Update:
 def _add(key: SumKey, figures: Figures) -> Update:
     values = {name: value for name, value in asdict(figures).items() if value}
     expression = "ADD " + ", ".join(f"#{name} :{name}" for name in values)
-    return Update(_key(key), expression, ANY, values)
+    return Update(sum_key(key), expression, _THAWED if key.group == "TOTAL" else ANY, values)
 
 
-def _key(key: SumKey) -> Key:
+def sum_key(key: SumKey) -> Key:
     return keys.usage(key.day.isoformat(), key.group, key.value)
 
 
-def _figures(item: Mapping[str, Any]) -> Figures:
+def read_figures(item: Mapping[str, Any]) -> Figures:
+    """Return the figures of a sum's item."""
     return Figures(**{name: int(item.get(name, 0)) for name in Figures.__dataclass_fields__})

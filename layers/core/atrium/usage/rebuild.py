@@ -1,0 +1,142 @@
+"""Rebuilding the sums of a period from the ledger, while calls are settled and the stream goes on counting (ADR 0073).
+
+    freeze      each day's TOTAL bears a token: the stream leaves that day's entries unmarked from then on
+    read        sums, then the ledger: what is marked is what the sums should be made of, and neither moves
+    correct     sums that differ are written anew, on the condition that the token stands
+    thaw        TOTAL last, without the token
+    count       what is unmarked, as the stream would have
+
+Whoever freezes again takes over: the one before can write nothing more. One that dies leaves days frozen, their entries
+in the ledger; the next rebuild ends that.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from itertools import batched
+from typing import cast
+
+from atrium.kernel.errors import ConditionFailed
+from atrium.storage import keys
+from atrium.storage.failures import TransactionRefused
+from atrium.storage.keys import Key
+from atrium.storage.queries import Query
+from atrium.storage.table import TenantTable
+from atrium.storage.writes import ANY, Check, Delete, Operation, Put, Update
+from atrium.usage.model import Arrival, Figures, Group, LedgerEntry, SumKey
+from atrium.usage.service import UsageCounter
+from atrium.usage.store import LedgerStore
+from atrium.usage.sums import OPERATIONS_MAX, contributions, read_figures, sum_key
+
+_PAGE = 1_000
+_BATCH = 200
+_HELD = "#frozen = :token"
+
+
+class RebuildSuperseded(Exception):
+    """Another rebuild of the same tenant has taken over; this one writes nothing more."""
+
+
+@dataclass(slots=True)
+class SumTally:
+    """What the sums of some days should be, added up entry by entry."""
+
+    days: frozenset[date]
+    figures: dict[SumKey, Figures] = field(default_factory=dict)
+
+    def add(self, entry: LedgerEntry) -> None:
+        """Add an entry that is marked as counted."""
+        for key, figures in contributions(entry).items():
+            if key.day in self.days:
+                self.figures[key] = self.figures[key] + figures if key in self.figures else figures
+
+    def differing(self, stored: dict[SumKey, Figures]) -> dict[SumKey, Figures]:
+        """Return the sums that are not as they should be, as they should be."""
+        nothing = Figures()
+        return {
+            key: wanted
+            for key in stored.keys() | self.figures.keys()
+            if (wanted := self.figures.get(key, nothing)) != stored.get(key, nothing)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenSums:
+    """The sums of some days of one tenant, held by a token."""
+
+    table: TenantTable
+    token: str
+    days: tuple[date, ...]
+
+    def freeze(self) -> None:
+        """Stop the counting of these days, whoever froze them before."""
+        for day in self.days:
+            self.table.write(Update(_total(day), "SET #frozen = :token REMOVE #thawed", ANY, {"token": self.token}))
+
+    def correct(self, tally: SumTally, stored: dict[SumKey, Figures]) -> int:
+        """Write what differs and thaw; returns how many sums differed. `RebuildSuperseded` if the token is gone."""
+        differing = tally.differing(stored)
+        for day in self.days:
+            own = [key for key in differing if key.day == day and key.group != "TOTAL"]
+            for some in batched(own, OPERATIONS_MAX - 1, strict=False):
+                self._write(day, [_replacing(key, differing[key]) for key in some])
+            self._thaw(day, tally.figures.get(SumKey(day, "TOTAL"), Figures()))
+        return len(differing)
+
+    def _write(self, day: date, operations: list[Operation]) -> None:
+        try:
+            self.table.transact([Check(_total(day), _HELD, {"token": self.token}), *operations])
+        except TransactionRefused as refused:
+            raise RebuildSuperseded from refused
+
+    def _thaw(self, day: date, total: Figures) -> None:
+        """Write a day's total without the token. A day that has none is not left with an empty one."""
+        key, held = _total(day), {"token": self.token}
+        empty = total == Figures()
+        item = {**asdict(total), "thawed": self.token}
+        try:
+            self.table.write(Delete(key, _HELD, held) if empty else Put(key, item, _HELD, held))
+        except ConditionFailed as refused:
+            found = refused.item or {}
+            if "frozen" in found or found.get("thawed", self.token) != self.token:
+                raise RebuildSuperseded from refused
+            # else it was this very write, whose reply was lost
+
+
+def read_days(table: TenantTable, days: Iterable[date]) -> dict[SumKey, Figures]:
+    """Read every sum of some days, strongly consistent."""
+    return {key: figures for day in days for key, figures in _read_day(table, day)}
+
+
+def _read_day(table: TenantTable, day: date) -> Iterator[tuple[SumKey, Figures]]:
+    query = Query(keys.usage_day(day.isoformat()), limit=_PAGE)
+    while True:
+        page = table.query(query)
+        for item in page.items:
+            group, _, value = item["sk"].partition("#")
+            yield SumKey(day, cast("Group", group), value), read_figures(item)
+        if page.position is None:
+            return
+        query = replace(query, position=page.position)
+
+
+def count_uncounted(table: TenantTable, months: Iterable[str], token: str) -> tuple[int, int]:
+    """Count the entries that bear no mark; returns how many were counted, and how many could not be this time."""
+    ledger = LedgerStore(table)
+    counter = UsageCounter(lambda _: table)
+    done = failed = 0
+    unmarked = (entry for month in months for entry, _ in ledger.read_month(month, uncounted=True))
+    for some in batched(unmarked, _BATCH, strict=False):
+        failures = counter.count([Arrival(entry, f"rebuild:{token}:{entry.run_id}") for entry in some])
+        done, failed = done + len(some) - len(failures), failed + len(failures)
+    return done, failed
+
+
+def _total(day: date) -> Key:
+    return sum_key(SumKey(day, "TOTAL"))
+
+
+def _replacing(key: SumKey, figures: Figures) -> Operation:
+    if figures == Figures():
+        return Delete(sum_key(key), ANY)
+    return Put(sum_key(key), asdict(figures), ANY)
