@@ -98,6 +98,10 @@ deploy: build ## Deploy to AWS: ENV=dev, staging or prod
 bootstrap: .venv/.ready ## Fill the secrets of a deployed stack and print the first platform key: ENV=dev
 	@$(PY) -m infra.bootstrap --env "$(ENV)"
 
+.PHONY: rebuild-counters
+rebuild-counters: .venv/.ready ## Make a tenant's counters anew from its ledger: TENANT=ten_… (MONTH=, CHECK=1, ENV=)
+	@$(PY) -m infra.rebuild --tenant "$(TENANT)" --env $(if $(filter file,$(origin ENV)),local,$(ENV)) --month "$(MONTH)" $(if $(CHECK),--check)
+
 .PHONY: clean
 clean: ## Remove what was built and installed below this folder
 	@rm -rf .venv .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis

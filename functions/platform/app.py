@@ -6,12 +6,12 @@ from atrium.http.app import create_app
 from atrium.http.handler import make_handler
 from fastapi import FastAPI
 
-from functions.platform import limits, tenants
+from functions.platform import limits, rebuild, tenants
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
     """Return the application; tests give it a runtime of their own."""
-    return create_app(title="Atrium platform", routers=[tenants.router, limits.router], runtime=runtime)
+    return create_app(title="Atrium platform", routers=[tenants.router, limits.router, rebuild.router], runtime=runtime)
 
 
 app = build()

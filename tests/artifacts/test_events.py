@@ -47,6 +47,7 @@ HTTP: dict[str, tuple[int, dict[str, object]]] = {
     "platform/read_tenant": (200, {"name": "events", "plan": "pro", "status": "active"}),
     "platform/create_tenant": (201, {"name": "from-an-event", "plan": "free"}),
     "platform/replace_limits": (200, {"plan": "pro"}),
+    "platform/rebuild_counters": (202, {"status": "queued"}),
     "platform/not_the_platform": (403, {"code": "SCOPE_REQUIRED"}),
     "usage/totals": (200, {}),
     "usage/limits": (200, {"plan": "pro"}),
@@ -57,7 +58,10 @@ HTTP: dict[str, tuple[int, dict[str, object]]] = {
 PAGES = {"console/docs", "console/error_page"}
 ALLOWED = {"authorizer/key", "authorizer/key_in_header", "authorizer/platform_key"}
 UNAUTHORIZED = {"authorizer/none", "authorizer/mistyped_key", "authorizer/unsigned_token"}
-OTHERS = {"chat/stream", "sweep/minute", "usage_stream/settled", "usage_stream/other_items"}
+OTHERS = {
+    "chat/stream", "sweep/minute", "usage_stream/settled", "usage_stream/other_items", "drift/hour",
+    "rebuild/asked_before",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +149,12 @@ def test_sweeper_counts_what_it_found(fleet: Fleet) -> None:
 @pytest.mark.parametrize("name", ["usage_stream/settled", "usage_stream/other_items"])
 def test_stream_batch_is_taken_whole(fleet: Fleet, name: str) -> None:
     assert succeed(fleet, name).json() == {"batchItemFailures": []}
+
+
+def test_drift_goes_on_with_the_days_round(fleet: Fleet) -> None:
+    answer: Any = succeed(fleet, "drift/hour").json()
+    assert answer["failed"] == 0
+
+
+def test_a_rebuild_that_is_no_longer_asked_for_is_left(fleet: Fleet) -> None:
+    assert succeed(fleet, "rebuild/asked_before").json() == {"rebuilt": 0}

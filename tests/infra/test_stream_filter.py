@@ -1,11 +1,14 @@
-"""The stream's filter lets through what the ledger writes."""
+"""The stream's filters let through what the ledger writes, and rebuilds that are asked for."""
 
 import json
 from datetime import UTC, datetime
 
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.llm.model import Usage
+from atrium.quotas.rebuild.store import RebuildStore
+from atrium.storage import usage_keys
 from atrium.storage.items import to_wire
+from atrium.storage.table import PhysicalTable, TenantTable
 from atrium.usage.model import LedgerEntry
 from atrium.usage.store import encode_entry
 
@@ -42,3 +45,18 @@ def test_an_entry_of_the_ledger_passes_the_filter(template: Document) -> None:
     assert pattern["eventName"] == ["INSERT"]
     assert asked == {("cost_nanos", "N"), ("principal_id", "S")}
     assert all(kind in image[name] for name, kind in asked)
+
+
+def test_a_rebuild_that_is_asked_for_passes_its_filter(template: Document, physical_table: PhysicalTable) -> None:
+    source = functions_of(template)["RebuildFunction"]["Events"]["TableStream"]["Properties"]
+    [pattern] = [json.loads(item["Pattern"]) for item in source["FilterCriteria"]["Filters"]]
+    table = TenantTable(physical_table, TenantId("ten_01k" + "0" * 23))
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    RebuildStore(table).request(now.date(), by="key_01k", now=now)
+    item = table.get(usage_keys.rebuild())
+    assert item is not None
+    assert pattern["eventName"] == ["INSERT", "MODIFY"]
+    assert pattern["dynamodb"] == {
+        "Keys": {"sk": {"S": [item["sk"]]}},
+        "NewImage": {"status": {"S": [item["status"]]}},
+    }

@@ -186,31 +186,6 @@ def idempotency(digest: str) -> Key:
     return Key("IDEMPOTENCY", digest)
 
 
-def ledger_month(month_text: str) -> str:
-    """Return the partition of the calls whose run began in a month."""
-    return _join("LEDGER", month_text)
-
-
-def ledger(month_text: str, run_id: RunId) -> Key:
-    return Key(ledger_month(month_text), run_id)
-
-
-def usage_day(day: str) -> str:
-    """Return the partition of a day's sums."""
-    return _join("USAGE", day)
-
-
-def usage(day: str, group: str, value: str = "") -> Key:
-    """Return a day's sum: `usage("2026-11-21", "TOTAL")` or one of a group's values."""
-    return Key(usage_day(day), f"{group}#{value}" if value else group)
-
-
-def usage_values(day: str, group: str, after: str) -> tuple[str, tuple[str, str]]:
-    """Return the partition of a day's sums, and the range of those of a group whose value comes after one."""
-    last = f"{group}{chr(ord('#') + 1)}"
-    return usage_day(day), (f"{group}#{after}\0" if after else f"{group}#", last)
-
-
 def audit_day(day: date) -> str:
     """Return the partition of a day's audit, by time."""
     return _join("AUDIT", day.isoformat())
@@ -234,21 +209,6 @@ def audit_of_principal(principal: str) -> str:
 def family(family_id: FamilyId) -> Key:
     """Return the refresh tokens of one login."""
     return Key(_join("FAMILY", family_id), "TOKEN")
-
-
-def rebuild() -> Key:
-    """Return a tenant's last rebuild of counters, done or under way."""
-    return Key("", "REBUILD")
-
-
-def drift() -> Key:
-    """Return what the last comparison of a tenant's counters with its ledger has found."""
-    return Key("", "DRIFT")
-
-
-def drift_round() -> Key:
-    """Return how far the day's comparison of all tenants has come."""
-    return Key("DRIFT", "ROUND")
 
 
 def admission(shard: int) -> Key:

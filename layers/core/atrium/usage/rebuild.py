@@ -17,7 +17,7 @@ from itertools import batched
 from typing import cast
 
 from atrium.kernel.errors import ConditionFailed
-from atrium.storage import keys
+from atrium.storage import usage_keys
 from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
 from atrium.storage.queries import Query
@@ -109,7 +109,7 @@ def read_days(table: TenantTable, days: Iterable[date]) -> dict[SumKey, Figures]
 
 
 def _read_day(table: TenantTable, day: date) -> Iterator[tuple[SumKey, Figures]]:
-    query = Query(keys.usage_day(day.isoformat()), limit=_PAGE)
+    query = Query(usage_keys.usage_day(day.isoformat()), limit=_PAGE)
     while True:
         page = table.query(query)
         for item in page.items:

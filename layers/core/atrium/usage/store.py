@@ -11,7 +11,7 @@ from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId, read_time
 from atrium.llm.model import Usage
-from atrium.storage import keys
+from atrium.storage import keys, usage_keys
 from atrium.storage.keys import Key
 from atrium.storage.queries import Query
 from atrium.storage.table import TenantTable
@@ -50,7 +50,7 @@ class LedgerStore:
         Strongly consistent; what is written meanwhile may be seen or not. One read unit for some eight entries.
         """
         where = "attribute_not_exists(#counted)" if uncounted else ""
-        query = Query(keys.ledger_month(month), limit=_PAGE, where=where)
+        query = Query(usage_keys.ledger_month(month), limit=_PAGE, where=where)
         while True:
             page = self.table.query(query)
             for item in page.items:
@@ -61,7 +61,7 @@ class LedgerStore:
 
 
 def ledger_key(run_id: RunId) -> Key:
-    return keys.ledger(keys.month(read_time(run_id)), run_id)
+    return usage_keys.ledger(keys.month(read_time(run_id)), run_id)
 
 
 def encode_entry(entry: LedgerEntry) -> dict[str, Any]:

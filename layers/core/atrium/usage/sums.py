@@ -12,7 +12,7 @@ from typing import Any
 
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.pagination import Position
-from atrium.storage import keys
+from atrium.storage import usage_keys
 from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
 from atrium.storage.queries import Query
@@ -63,7 +63,7 @@ class SumStore:
 
     def first(self, day: date, group: Group, *, after: str, limit: int) -> dict[str, Figures]:
         """Return a day's first `limit` sums of a group, by value, of those whose value comes after one."""
-        partition, between = keys.usage_values(day.isoformat(), group, after)
+        partition, between = usage_keys.usage_values(day.isoformat(), group, after)
         found: dict[str, Figures] = {}
         position: Position | None = None
         while True:
@@ -162,7 +162,7 @@ def _add(key: SumKey, figures: Figures) -> Update:
 
 
 def sum_key(key: SumKey) -> Key:
-    return keys.usage(key.day.isoformat(), key.group, key.value)
+    return usage_keys.usage(key.day.isoformat(), key.group, key.value)
 
 
 def read_figures(item: Mapping[str, Any]) -> Figures:

@@ -9,7 +9,7 @@ from typing import Any
 from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.quotas.rebuild.model import Difference, Drift, Rebuild, RebuildReport
-from atrium.storage import keys
+from atrium.storage import usage_keys
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, NEW, Put, Update
 
@@ -24,7 +24,7 @@ class RebuildStore:
     table: TenantTable
 
     def get(self) -> Rebuild | None:
-        item = self.table.get(keys.rebuild())
+        item = self.table.get(usage_keys.rebuild())
         return _read(item) if item else None
 
     def request(self, month: date, *, by: str, now: datetime) -> Rebuild:
@@ -36,7 +36,7 @@ class RebuildStore:
                 return standing
             condition, values = ("#id = :old", {"old": standing.id}) if standing else (NEW, {})
             try:
-                self.table.write(Put(keys.rebuild(), _item(wanted), condition, values))
+                self.table.write(Put(usage_keys.rebuild(), _item(wanted), condition, values))
             except ConditionFailed:
                 continue  # somebody asked at the same time
             return wanted
@@ -47,7 +47,7 @@ class RebuildStore:
         values = {"id": rebuild_id, "running": "running", "now": format_time(now), "worker": secrets.token_hex(4)}
         values |= {"done": "succeeded"}
         write = Update(
-            keys.rebuild(),
+            usage_keys.rebuild(),
             "SET #status = :running, #updated_at = :now, #worker = :worker",
             "#id = :id AND #status <> :done",
             values,
@@ -62,13 +62,13 @@ class RebuildStore:
         done = replace(rebuild, status="succeeded", updated_at=now, report=report)
         condition = "#id = :id AND #worker = :worker"
         try:
-            self.table.write(Put(keys.rebuild(), _item(done), condition, {"id": done.id, "worker": done.worker}))
+            self.table.write(Put(usage_keys.rebuild(), _item(done), condition, {"id": done.id, "worker": done.worker}))
         except ConditionFailed:
             return None
         return done
 
     def get_drift(self) -> Drift | None:
-        item = self.table.get(keys.drift())
+        item = self.table.get(usage_keys.drift())
         if item is None:
             return None
         return Drift(
@@ -77,7 +77,7 @@ class RebuildStore:
 
     def put_drift(self, drift: Drift) -> None:
         item = {**asdict(drift), "checked_at": format_time(drift.checked_at), "counters": _rows(drift.counters)}
-        self.table.write(Put(keys.drift(), item, ANY))
+        self.table.write(Put(usage_keys.drift(), item, ANY))
 
 
 def is_alive(rebuild: Rebuild, now: datetime) -> bool:

@@ -1,0 +1,45 @@
+"""Rebuilds of counters that were asked for, as the table's stream tells them (`atrium.quotas.rebuild`).
+
+Delivery may repeat: one that is done is not done again, one under way is taken over. What fails for the moment is
+brought again by Lambda, and lies in the dead-letter queue at last.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from atrium.bootstrap import Runtime, runtime
+from atrium.quotas.rebuild.running import run_rebuild
+from atrium.storage import usage_keys
+from atrium.storage.changes import read_change
+from aws_lambda_powertools import Logger
+
+logger = Logger(service="rebuild")
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, int]:
+    """Run each rebuild that the batch tells of; the answer counts those that were done here."""
+    return run_rebuilds(runtime(), event)
+
+
+def run_rebuilds(source: Runtime, event: Mapping[str, Any]) -> dict[str, int]:
+    """Run rebuilds over a runtime."""
+    done = 0
+    for record in event["Records"]:
+        change = read_change(record)
+        if change is None or change.key != usage_keys.rebuild() or change.kind == "REMOVE":
+            continue
+        item = change.item()
+        if item["status"] != "queued":
+            continue
+        rebuilt = run_rebuild(source.tenant_table(change.tenant_id), source.clock, item["id"])
+        done += rebuilt is not None
+        report = rebuilt.report if rebuilt else None
+        logger.info(
+            "counters rebuilt" if report else "a rebuild is somebody else's",
+            tenant_id=change.tenant_id,
+            rebuild_id=item["id"],
+            entries=report.entries if report else None,
+            counters=len(report.counters) if report else None,
+            sums=report.sums if report else None,
+        )
+    return {"rebuilt": done}

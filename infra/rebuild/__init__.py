@@ -1,0 +1,1 @@
+"""`make rebuild-counters TENANT=ten_…`: a tenant's counters made anew from its ledger, or only compared with it."""

@@ -1,0 +1,96 @@
+"""Who runs rebuilds and comparisons, and when: what was asked for at once, every tenant once a day."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import AtriumError
+from atrium.kernel.ids import TenantId
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.quotas.rebuild.model import Drift, Rebuild
+from atrium.quotas.rebuild.service import Rebuilder
+from atrium.quotas.rebuild.store import RebuildStore, is_alive
+from atrium.storage import usage_keys
+from atrium.storage.table import PlatformTable, TenantTable
+from atrium.storage.writes import ANY, Put
+from atrium.tenants.model import Tenant
+from atrium.usage.rebuild import RebuildSuperseded
+
+
+def run_rebuild(table: TenantTable, clock: Clock, rebuild_id: str) -> Rebuild | None:
+    """Run a rebuild that was asked for, or take it over; None where it is done, or somebody else has taken it over."""
+    store = RebuildStore(table)
+    claimed = store.claim(rebuild_id, now=clock())
+    if claimed is None:
+        return None
+    try:
+        report = Rebuilder(table, clock).rebuild(claimed.month, claimed.worker)
+    except RebuildSuperseded:
+        return None
+    return store.finish(claimed, report, now=clock())
+
+
+def compare(table: TenantTable, clock: Clock) -> Drift | None:
+    """Compare a tenant's counters with its ledger and keep what was found; None while they are being rebuilt.
+
+    A rebuild that died is ended first: it may have left days that nothing is counted in.
+    """
+    store = RebuildStore(table)
+    standing = store.get()
+    if standing is not None and standing.status != "succeeded":
+        if is_alive(standing, clock()):
+            return None
+        run_rebuild(table, clock, standing.id)
+    drift = Rebuilder(table, clock).compare()
+    store.put_drift(drift)
+    return drift
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRound:
+    """A day's round over all tenants, in as many calls as it takes.
+
+    How far it has come is kept before each tenant, so that one whose comparison kills the function keeps no other.
+    """
+
+    platform: PlatformTable
+    list_tenants: Callable[[PageRequest], Page[Tenant]]
+    table_of: Callable[[TenantId], TenantTable]
+    clock: Clock
+
+    def run(
+        self,
+        has_time: Callable[[], bool],
+        on_found: Callable[[TenantId, Drift], None],
+        on_failure: Callable[[TenantId, AtriumError], None],
+    ) -> int:
+        """Compare tenants until the round is over or time is; returns how many were met."""
+        today = self.clock().astimezone(UTC).date().isoformat()
+        kept: Mapping[str, Any] = self.platform.get(usage_keys.drift_round()) or {}
+        if kept.get("day") != today:
+            kept = {"day": today, "position": None, "is_over": False}
+        met = 0
+        while not kept["is_over"] and has_time():
+            page = self.list_tenants(PageRequest(1, kept.get("position")))
+            kept = {"day": today, "position": page.position, "is_over": page.position is None}
+            self.platform.write(Put(usage_keys.drift_round(), kept, ANY))
+            for tenant in page.items:
+                met += 1
+                self._meet(tenant.id, on_found, on_failure)
+        return met
+
+    def _meet(
+        self,
+        tenant_id: TenantId,
+        on_found: Callable[[TenantId, Drift], None],
+        on_failure: Callable[[TenantId, AtriumError], None],
+    ) -> None:
+        try:
+            drift = compare(self.table_of(tenant_id), self.clock)
+        except AtriumError as error:
+            on_failure(tenant_id, error)
+        else:
+            if drift is not None:
+                on_found(tenant_id, drift)

@@ -1,0 +1,132 @@
+"""A tenant whose counters are damaged and rebuilt, and what they must be."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from atrium.quotas.meters import METERS, prefix_of
+from atrium.quotas.model import LimitName, Subject
+from atrium.quotas.rebuild.model import RebuildReport
+from atrium.quotas.rebuild.service import Rebuilder
+from atrium.quotas.terms import Terms
+from atrium.storage import keys
+from atrium.storage.queries import Query
+from atrium.storage.table import PhysicalTable
+from atrium.storage.writes import ANY, Delete, Update
+from atrium.usage.model import Figures, SumKey
+from atrium.usage.rebuild import read_days
+from atrium.usage.sums import contributions, merge, sum_key
+
+from tests.builders.ledger import AGENT_ID, USER_ID
+from tests.builders.mixing import Mixer, tokens_of
+from tests.unit.quotas.rooms import START, TENANT
+
+LIMITS: Mapping[LimitName, int] = {
+    "requests_per_minute": 1_000,
+    "requests_per_day": 2_000,
+    "tokens_per_month": 100_000_000,
+    "cost_per_month": 10_000_000_000,
+}
+ONE, MANY = Terms({**LIMITS, "concurrent_turns": 16}), Terms({**LIMITS, "concurrent_turns": 40})
+SUBJECTS = (
+    Subject("user", USER_ID, {"requests_per_day": 500, "tokens_per_month": 10_000_000}),
+    Subject("agent", AGENT_ID, {"cost_per_month": 9_000_000_000}),
+)
+FIRST = START.replace(day=2)  # early in the month: each day of it is a few calls
+TODAY = FIRST.date()
+REBUILT: tuple[LimitName, ...] = ("requests_per_day", "tokens_per_month", "cost_per_month")
+
+
+@dataclass
+class World:
+    """A tenant with a clock that is turned, and what its counters must be."""
+
+    physical: PhysicalTable
+    terms: Terms
+    seed: int
+    now: datetime = FIRST
+    mixer: Mixer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mixer = Mixer(self.physical, TENANT, self.terms, self.clock, random.Random(self.seed), SUBJECTS)
+
+    def clock(self) -> datetime:
+        return self.now
+
+    @property
+    def chance(self) -> random.Random:
+        return self.mixer.chance
+
+    def mix(self, steps: int) -> None:
+        for _ in range(steps):
+            self.now += timedelta(milliseconds=self.chance.randrange(0, 700))
+            self.mixer.step()
+
+    def rebuild(self, token: str = "one", month: date = TODAY) -> RebuildReport:
+        return Rebuilder(self.mixer.table, self.clock).rebuild(month, token)
+
+    def items(self) -> list[dict[str, Any]]:
+        return self.mixer.table.query(Query("ADMISSION", limit=100)).items
+
+    def counters(self) -> dict[str, int]:
+        second = int(self.now.timestamp())
+        names = [METERS[limit].attribute("", second) for limit in REBUILT]
+        user, agent = prefix_of("user", USER_ID), prefix_of("agent", AGENT_ID)
+        names += [METERS[limit].attribute(user, second) for limit in REBUILT[:2]]
+        names += [METERS["cost_per_month"].attribute(agent, second)]
+        return {name: sum(item.get(name, 0) for item in self.items()) for name in names}
+
+    def expected(self) -> dict[str, int]:
+        entries, held = self.mixer.settled, self.mixer.open
+        requests = len(entries) + len(held)
+        tokens = sum(map(tokens_of, entries)) + sum(hold.tokens for hold in held)
+        cost = sum(entry.cost_nanos for entry in entries) + sum(hold.cost_nanos for hold in held)
+        return dict(zip(self.counters(), [requests, tokens, cost, requests, tokens, cost], strict=True))
+
+    def check(self) -> None:
+        self.mixer.deliver()
+        assert self.counters() == self.expected()
+        sums = merge(contributions(entry) for entry in self.mixer.settled)
+        assert {key: figures for key, figures in self.sums().items() if figures != Figures()} == sums
+
+    def sums(self) -> dict[SumKey, Figures]:
+        return read_days(self.mixer.table, [TODAY])
+
+    def damage(self) -> None:
+        """Make counters and sums wrong, each in another way."""
+        for item in self.items():
+            for name in self.counters():
+                write = Update(keys.admission(int(item["sk"])), "ADD #name :more", ANY, {"more": 0}, {"name": name})
+                more = self.chance.choice([0, 1, -1, 1_000, -77])
+                self.mixer.table.write(Update(write.key, write.expression, ANY, {"more": more}, write.names))
+        for key in self.sums():
+            kind = self.chance.randrange(4)
+            if kind == 1:
+                self.mixer.table.write(Delete(sum_key(key), ANY))
+            elif kind == 2:
+                self.mixer.table.write(Update(sum_key(key), "ADD #requests :seven", ANY, {"seven": 7}))
+        self.mixer.table.write(Update(sum_key(SumKey(TODAY, "MODEL", "ghost")), "ADD #requests :one", ANY, {"one": 1}))
+
+
+@contextmanager
+def before_each_call(table: PhysicalTable, act: Callable[[str], None]) -> Iterator[None]:
+    """Do something before each call that reaches the table, but not before those that this makes itself."""
+    busy = False
+
+    def hook(event_name: str, **_: object) -> None:
+        nonlocal busy
+        if not busy:
+            busy = True
+            try:
+                act(event_name.rpartition(".")[2])
+            finally:
+                busy = False
+
+    table.client.meta.events.register("before-call.dynamodb", hook)
+    try:
+        yield
+    finally:
+        table.client.meta.events.unregister("before-call.dynamodb", hook)
