@@ -1,0 +1,42 @@
+"""Days and months free when they end in UTC, and not before; the clock is turned."""
+
+from datetime import UTC, datetime
+
+import pytest
+from atrium.kernel.ids import mint_run_id, mint_session_id
+from atrium.quotas.model import AdmissionRequest, Admitted, Decision, Refused
+
+from tests.integration.limits.conftest import Limited
+
+
+def ask(tenant: Limited, tokens: int, cost_nanos: int) -> Decision:
+    now = tenant.deployment.clock()
+    request = AdmissionRequest(mint_run_id(now, mint_session_id(now)), tokens, cost_nanos)
+    return tenant.service.admit(request, tenant.terms)
+
+
+@pytest.mark.parametrize(
+    ("limits", "tokens", "cost_nanos", "name", "ends"),
+    [
+        ({"requests_per_day": 1}, 0, 0, "requests_per_day", datetime(2026, 11, 22, tzinfo=UTC)),
+        ({"tokens_per_month": 100}, 60, 0, "tokens_per_month", datetime(2026, 12, 1, tzinfo=UTC)),
+        ({"cost_per_month": "0.001"}, 0, 600_000, "cost_per_month", datetime(2026, 12, 1, tzinfo=UTC)),
+    ],
+)
+def test_it_frees_at_its_end(
+    free: Limited, limits: dict[str, int], tokens: int, cost_nanos: int, name: str, ends: datetime
+) -> None:
+    free.put(limits)
+    clock = free.deployment.clock
+    free.service.settle(free.admit(tokens, cost_nanos), tokens, cost_nanos)
+    refused = ask(free, tokens, cost_nanos)
+    assert isinstance(refused, Refused)
+    assert (refused.limit, refused.resets_at) == (name, ends.timestamp())
+    assert refused.retry_after_seconds is not None
+    assert 0 <= refused.retry_after_seconds - (ends - clock()).total_seconds() < 1
+    clock.turn(refused.retry_after_seconds - 2)
+    assert isinstance(ask(free, tokens, cost_nanos), Refused)
+    assert free.standing(name)["remaining"] != free.standing(name)["max"]
+    clock.turn(2)
+    assert free.standing(name)["remaining"] == free.standing(name)["max"]
+    assert isinstance(ask(free, tokens, cost_nanos), Admitted)
