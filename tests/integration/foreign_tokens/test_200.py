@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from atrium.identity.providers import key_finder
 from atrium.identity.providers.model import ClaimMapping
+from atrium.identity.users.counts import count_admins
 from atrium.identity.users.model import User
 from atrium.identity.users.store import UserStore
 from atrium.kernel.ids import mint_user_id
@@ -128,9 +129,19 @@ def test_an_invited_user_has_come_in(trusting: Trusting) -> None:
     trusting.trust()
     invited = add_user(trusting, "invited@acme.example", status="invited")
     assert trusting.context(sub="s2", email="Invited@ACME.example")["principal_id"] == invited.id
-    kept = UserStore(trusting.deployment.runtime.tenant_table(trusting.made.tenant.id)).get(invited.id)
+    table = trusting.deployment.runtime.tenant_table(trusting.made.tenant.id)
+    kept = UserStore(table).get(invited.id)
     assert kept
-    assert kept.status == "active"
+    assert (kept.status, kept.ticket) == ("active", None)
+
+
+def test_an_invited_admin_who_has_come_in_counts_as_one(trusting: Trusting) -> None:
+    trusting.trust()
+    add_user(trusting, "invited@acme.example", status="invited", role="admin")
+    table = trusting.deployment.runtime.tenant_table(trusting.made.tenant.id)
+    assert count_admins(table) == 1
+    trusting.context(sub="s2", email="invited@acme.example")
+    assert count_admins(table) == 2
 
 
 def test_the_memory_of_keys_is_bounded(trusting: Trusting) -> None:

@@ -16,7 +16,7 @@ from atrium.storage.login import list_logins
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 from atrium.tenants.model import Tenant
 from atrium.tenants.registry import TenantRegistry
-from atrium.tenants.store import read_tenant
+from atrium.tenants.store import TenantStore, read_tenant
 
 CANDIDATES_MAX = 3
 _NO_TENANT = TenantId("ten_" + "0" * 26)
@@ -60,6 +60,11 @@ class Candidates:
         known = found if len(found) <= CANDIDATES_MAX else []
         filled = [*known, *[(_NO_TENANT, _NO_USER)] * (CANDIDATES_MAX - len(known))]
         return [self._read(tenant_id, user_id, address) for tenant_id, user_id in filled]
+
+    def find_tenant(self, tenant: str) -> Tenant | None:
+        """Return the tenant that is named by id or name, if anybody may see it."""
+        found = TenantStore(self.table_of(self._name_tenant(tenant))).get()
+        return found if found is not None and found.is_visible else None
 
     def _read(self, tenant_id: TenantId, user_id: UserId, address: str) -> Candidate:
         place = keys.user(user_id)

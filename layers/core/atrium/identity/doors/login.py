@@ -57,8 +57,8 @@ class LoginService:
         address = same_address(email)
         try:
             attempt = self.throttles.enter_login(address, origin.ip)
-        except RateLimited:
-            self.report("throttled")
+        except RateLimited as refusal:
+            self._tell_throttled(tenant, refusal, origin)
             raise
         found = self.candidates
         candidates = found.everywhere(email) if tenant is None else found.in_tenant(email, tenant)
@@ -106,6 +106,15 @@ class LoginService:
         else:
             self.report("wrong email, password or tenant")
         return Unauthenticated(WRONG)
+
+    def _tell_throttled(self, tenant: str | None, refusal: RateLimited, origin: Origin) -> None:
+        """Count a refusal in the audit of the tenant that was named: one record a minute, however many there are."""
+        named = self.candidates.find_tenant(tenant) if tenant is not None else None
+        if named is None:
+            self.report("throttled")
+            return
+        details = {"by": "password", "used": refusal.extensions["used"], "max": refusal.extensions["max"]}
+        self._audit(named, None, origin).count_refusal("attempts", details)
 
     def _bar(self, candidate: Candidate, origin: Origin) -> AtriumError:
         bar = _find_bar(candidate) or Unauthenticated(WRONG)
