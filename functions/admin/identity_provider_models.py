@@ -1,4 +1,4 @@
-"""Bodies of identity providers."""
+"""Bodies of identity providers: issuers of the tenant's own (`oidc`), and clients at Google, GitHub and Slack."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,10 +17,23 @@ from atrium.identity.providers.model import (
     ClaimMapping,
     IdentityProvider,
 )
+from atrium.identity.social.model import SocialClient
+from atrium.identity.social.store import AnyProvider
 from atrium.kernel.clock import format_time
+from atrium.kernel.errors import invalid_field
 from pydantic import Field, StringConstraints
 
-type RoleName = Literal["admin", "user", "viewer"]
+from functions.admin.social_client_models import (
+    ClientId,
+    ClientSecret,
+    ConnectionScopes,
+    EmailDomains,
+    RedirectUris,
+    RoleName,
+    SocialClientAnswer,
+    render_client,
+)
+
 Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=r"^\S(?:[^\x00-\x1f\x7f]*\S)?$")]
 Issuer = Annotated[str, Field(min_length=1, max_length=ISSUER_MAX, description="Exactly as the tokens' `iss` has it")]
 Audience = Annotated[
@@ -51,8 +64,13 @@ class ClaimNames(StrictModel):
 
 
 class IdentityProviderFields(StrictModel):
-    """What both creation and change take."""
+    """What both creation and change take. Each type has fields of its own; those of the other are refused."""
 
+    client_id: ClientId = ""
+    client_secret: ClientSecret = ""
+    redirect_uris: RedirectUris = Field(default_factory=list)
+    connection_scopes: ConnectionScopes = Field(default_factory=list)
+    email_domains: EmailDomains = Field(default_factory=list)
     jwks_uri: KeysAddress = ""
     algorithms: Algorithms = Field(default_factory=lambda: list(ALGORITHMS_DEFAULT))
     claim_mapping: ClaimNames = Field(default_factory=ClaimNames)
@@ -63,10 +81,14 @@ class IdentityProviderFields(StrictModel):
 
 
 class IdentityProviderBody(IdentityProviderFields):
-    """A new identity provider; without `name` it is called by its issuer."""
+    """A new identity provider; `oidc` needs `issuer` and `audience`. Without `name` it is called by its issuer or type.
 
-    issuer: Issuer
-    audience: Audience
+    Without `client_id` and `client_secret`, Google, GitHub and Slack are asked as the platform's client.
+    """
+
+    type: Literal["oidc", "google", "github", "slack"] = "oidc"
+    issuer: Issuer = ""
+    audience: Audience = ""
     name: Name = ""
 
 
@@ -82,6 +104,7 @@ class IdentityProviderAnswer(StrictModel):
     """An identity provider as it is now."""
 
     id: str
+    type: Literal["oidc"] = "oidc"
     name: str
     issuer: str
     audience: str
@@ -111,11 +134,34 @@ class IdentityProviderDetail(IdentityProviderAnswer):
     keys: KeysAnswer
 
 
-def read_fields(body: IdentityProviderFields) -> dict[str, Any]:
-    """Return the fields that were sent, in the domain's types; a new provider has a name in any case."""
-    sent: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
-    if isinstance(body, IdentityProviderBody):
-        sent.setdefault("name", body.issuer.removeprefix("https://")[:NAME_MAX])
+type AnyAnswer = IdentityProviderAnswer | SocialClientAnswer
+type AnyDetail = IdentityProviderDetail | SocialClientAnswer
+
+_OF_OIDC = frozenset({"issuer", "audience", "jwks_uri", "algorithms", "claim_mapping", "role_mapping"})
+_OF_CLIENTS = frozenset({"client_id", "client_secret", "redirect_uris", "connection_scopes", "email_domains"})
+
+
+def read_new(body: IdentityProviderBody) -> dict[str, Any]:
+    """Return the fields of a new provider, its name among them in any case."""
+    oidc = body.type == "oidc"
+    fields = read_fields(body, oidc=oidc)
+    if oidc:
+        for name in ("issuer", "audience"):
+            if name not in fields:
+                raise invalid_field(name, "Field required")
+        return {"name": body.issuer.removeprefix("https://")[:NAME_MAX], **fields}
+    return {"name": body.type, "provider": body.type, **fields}
+
+
+def read_fields(body: IdentityProviderFields, *, oidc: bool) -> dict[str, Any]:
+    """Return the fields that were sent, in the domain's types; `ValidationFailed` for those of the other type."""
+    sent: dict[str, Any] = {name: getattr(body, name) for name in sorted(body.model_fields_set) if name != "type"}
+    foreign = [name for name in sent if name in (_OF_CLIENTS if oidc else _OF_OIDC)]
+    if foreign:
+        raise invalid_field(foreign[0], "is not a field of this type of identity provider")
+    for name in ("redirect_uris", "connection_scopes", "email_domains"):
+        if name in sent:
+            sent[name] = tuple(dict.fromkeys(sent[name]))
     if "algorithms" in sent:
         sent["algorithms"] = tuple(dict.fromkeys(sent["algorithms"]))
     if "claim_mapping" in sent:
@@ -124,7 +170,9 @@ def read_fields(body: IdentityProviderFields) -> dict[str, Any]:
     return sent
 
 
-def render_provider(provider: IdentityProvider) -> IdentityProviderAnswer:
+def render_provider(provider: AnyProvider) -> AnyAnswer:
+    if isinstance(provider, SocialClient):
+        return render_client(provider)
     return IdentityProviderAnswer(**_fields(provider))
 
 

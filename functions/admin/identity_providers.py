@@ -1,4 +1,4 @@
-"""`/v1/identity-providers`: the issuers that a tenant trusts."""
+"""`/v1/identity-providers`: what a tenant's people come in through: its own issuers, and Google, GitHub and Slack."""
 
 from typing import Annotated
 
@@ -11,19 +11,24 @@ from atrium.http.responses import problem_responses
 from atrium.identity.providers.key_sets import KeySetStore
 from atrium.identity.providers.service import IdentityProviderService
 from atrium.identity.providers.store import IdentityProviderStore, IssuerRegistry
+from atrium.identity.social.model import SocialClient
+from atrium.identity.social.service import SocialClientService
+from atrium.identity.social.store import ProviderDirectory, SocialClientStore
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Path, Response
 
 from functions.admin.identity_provider_models import (
-    IdentityProviderAnswer,
+    AnyAnswer,
+    AnyDetail,
     IdentityProviderBody,
-    IdentityProviderDetail,
     IdentityProviderPatch,
     read_fields,
+    read_new,
     render_detail,
     render_provider,
 )
+from functions.admin.social_client_models import render_client
 
 router = APIRouter(tags=["identity providers"], route_class=IdempotentRoute, dependencies=[require("admin")])
 ProviderPath = Annotated[str, Path(pattern=id_pattern("idp"))]
@@ -41,40 +46,61 @@ def _service(runtime: Runtime, tenant: TenantContext) -> IdentityProviderService
     )
 
 
+def _clients(runtime: Runtime, tenant: TenantContext) -> SocialClientService:
+    table = runtime.tenant_table(tenant.tenant_id)
+    audit = open_audit(tenant, table, runtime.clock)
+    return SocialClientService(SocialClientStore(table), audit, runtime.tenant_vault(tenant.tenant_id), runtime.clock)
+
+
+def _directory(runtime: Runtime, tenant: TenantContext) -> ProviderDirectory:
+    return ProviderDirectory(runtime.tenant_table(tenant.tenant_id))
+
+
 @router.get("/v1/identity-providers")
-def list_identity_providers(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[IdentityProviderAnswer]:
+def list_identity_providers(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[AnyAnswer]:
     """List the tenant's identity providers, oldest first."""
     scope = list_scope(tenant, "identity-providers")
-    found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
+    found = _directory(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
     return render_page(found.map(render_provider), runtime.cursors, scope=scope)
 
 
 @router.post("/v1/identity-providers", status_code=201, responses=problem_responses(409))
 def create_identity_provider(
     body: IdentityProviderBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
-) -> IdentityProviderAnswer:
-    """Trust an issuer: from now on its tokens for this audience are credentials of the tenant's users."""
-    provider = _service(runtime, tenant).create(read_fields(body))
+) -> AnyAnswer:
+    """Trust an issuer, whose tokens are credentials from now on, or let people sign in at Google, GitHub or Slack."""
+    wanted = read_new(body)
+    service = _service(runtime, tenant) if body.type == "oidc" else _clients(runtime, tenant)
+    provider = service.create(wanted)
     response.headers["Location"] = f"{base_url}/v1/identity-providers/{provider.id}"
     return render_provider(provider)
 
 
 @router.get("/v1/identity-providers/{provider_id}")
-def get_identity_provider(provider_id: ProviderPath, tenant: TenantDep, runtime: RuntimeDep) -> IdentityProviderDetail:
+def get_identity_provider(provider_id: ProviderPath, tenant: TenantDep, runtime: RuntimeDep) -> AnyDetail:
     """Return an identity provider, and how the last attempt to fetch its keys went."""
-    provider = _service(runtime, tenant).get(provider_id)
+    provider = _directory(runtime, tenant).get(provider_id)
+    if isinstance(provider, SocialClient):
+        return render_client(provider)
     return render_detail(provider, KeySetStore(runtime.tenant_table(tenant.tenant_id)).get(provider))
 
 
 @router.patch("/v1/identity-providers/{provider_id}", responses=problem_responses(409))
 def update_identity_provider(
     provider_id: ProviderPath, body: IdentityProviderPatch, tenant: TenantDep, runtime: RuntimeDep
-) -> IdentityProviderAnswer:
+) -> AnyAnswer:
     """Change any part of an identity provider; effective within 30 seconds."""
-    return render_provider(_service(runtime, tenant).change(provider_id, read_fields(body)))
+    provider = _directory(runtime, tenant).get(provider_id)
+    if isinstance(provider, SocialClient):
+        return render_client(_clients(runtime, tenant).change(provider, read_fields(body, oidc=False)))
+    return render_provider(_service(runtime, tenant).change(provider_id, read_fields(body, oidc=True)))
 
 
 @router.delete("/v1/identity-providers/{provider_id}", status_code=204, responses=problem_responses(409))
 def delete_identity_provider(provider_id: ProviderPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Trust an issuer no longer; its tokens end within 30 seconds. Users that came through it stay."""
-    _service(runtime, tenant).delete(provider_id)
+    provider = _directory(runtime, tenant).get(provider_id)
+    if isinstance(provider, SocialClient):
+        _clients(runtime, tenant).delete(provider)
+    else:
+        _service(runtime, tenant).delete(provider_id)

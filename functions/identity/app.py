@@ -6,12 +6,15 @@ from atrium.http.app import create_app
 from atrium.http.handler import make_handler
 from fastapi import FastAPI
 
-from functions.identity import doors, logins, me, signing_keys, unlocking
+from functions.identity import connections, doors, logins, me, signing_keys, social, unlocking
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
     """Return the application; tests give it a runtime of their own."""
-    routers = [doors.router, logins.router, me.router, signing_keys.router, unlocking.router]
+    routers = [
+        *(doors.router, logins.router, social.router, me.router),
+        *(connections.router, signing_keys.router, unlocking.router),
+    ]
     return create_app(title="Atrium identity", routers=routers, runtime=runtime)
 
 

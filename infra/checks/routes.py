@@ -27,6 +27,8 @@ PUBLIC = frozenset(
         ("POST", "/v1/auth/invitations/accept"),
         ("POST", "/v1/auth/login"),
         ("POST", "/v1/auth/refresh"),
+        ("GET", "/v1/auth/{provider}/authorize"),
+        ("GET", "/v1/auth/{provider}/callback"),
     }
 )
 

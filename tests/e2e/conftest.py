@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.local.oauth_provider import OAuthProvider, running
+
 ROOT = Path(__file__).parents[2]
 STARTED_SECONDS = 240
 
@@ -64,7 +66,14 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+def oauth_provider() -> Iterator[OAuthProvider]:
+    """Google, GitHub and Slack as this machine plays them, for the stack that these tests start."""
+    with running() as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest, oauth_provider: OAuthProvider) -> Iterator[Stack]:
     """Start the stack, or take the one that runs."""
     if request.config.getoption("--stack"):
         yield from _connect()
@@ -76,6 +85,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     environment |= {
         "PORT": str(port),
         "DETACH": "1",
+        "OAUTH_PROVIDER_URL": oauth_provider.url,
         "STAGE_PREFIX": request.config.getoption("--stage-prefix"),
         "PYTHON": sys.executable,
     }

@@ -11,8 +11,18 @@ from infra.local.ports import HOST
 from infra.local.stack.functions import StackFunction
 from infra.runtime.environment import lambda_environment
 
-# What a process needs of this machine, and what the way to a real model may need.
-_PASSED_ON = ("HOME", "TMPDIR", "HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+# What a process needs of this machine, what the way to a real model may need, and where Google, GitHub and Slack are
+# played (infra/local/oauth_provider).
+_PASSED_ON = (
+    "HOME",
+    "TMPDIR",
+    "OAUTH_PROVIDER_URL",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+)
 
 
 def process_environment(item: StackFunction, root: Path, runtime_api: str, endpoint_url: str) -> dict[str, str]:

@@ -16,9 +16,11 @@ from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 
 if TYPE_CHECKING:
     from atrium.egress.client import EgressClient
+    from atrium.identity.social.profile import ProfileReader
     from atrium.llm.registry import Providers
     from atrium.policy.cache import PolicyCache
     from atrium.storage.secrets import Secrets
+    from atrium.storage.vault import MasterKey, TenantVault
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,18 @@ class Runtime:
         return EgressClient(Rules(local_addresses=self.settings.egress_local_addresses))
 
     @cached_property
+    def vault_key(self) -> MasterKey:
+        from atrium.storage.vault import MasterKey
+
+        return MasterKey(_client("kms"), self.settings.tenant_secrets_key_id)
+
+    @cached_property
+    def social_profiles(self) -> ProfileReader:
+        from atrium.identity.social.profile import ProfileReader
+
+        return ProfileReader(self.egress, self.clock)
+
+    @cached_property
     def providers(self) -> Providers:
         from atrium.llm.registry import Providers
 
@@ -77,6 +91,11 @@ class Runtime:
 
     def tenant_table(self, tenant_id: TenantId) -> TenantTable:
         return TenantTable(self.table, tenant_id)
+
+    def tenant_vault(self, tenant_id: TenantId) -> TenantVault:
+        from atrium.storage.vault import TenantVault
+
+        return TenantVault(self.vault_key, tenant_id)
 
     def tenant_blobs(self, tenant_id: TenantId) -> TenantBlobs:
         return TenantBlobs(self.bucket, tenant_id)

@@ -35,6 +35,9 @@ class Settings:
     bedrock_geography: str = "global"
     egress_local_addresses: frozenset[str] = frozenset()
     refresh_grace_seconds: int = 10
+    tenant_secrets_key_id: str = ""
+    oauth_secret_arn: str = ""
+    oauth_provider_url: str = ""
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
@@ -59,6 +62,9 @@ class Settings:
             bedrock_geography=env.get("BEDROCK_GEOGRAPHY") or "global",
             egress_local_addresses=_local_addresses(env),
             refresh_grace_seconds=_seconds(env, "REFRESH_GRACE_SECONDS", 10, least=0, most=60),
+            tenant_secrets_key_id=env.get("TENANT_SECRETS_KEY_ID", ""),
+            oauth_secret_arn=env.get("OAUTH_SECRET_ARN", ""),
+            oauth_provider_url=env.get("OAUTH_PROVIDER_URL", "") if _local_addresses(env) else "",
         )
 
 

@@ -155,3 +155,15 @@ def test_the_tenant_may_be_named(trusting: Trusting) -> None:
     trusting.trust()
     trusting.headers = {"X-Tenant-ID": trusting.made.tenant.id}
     trusting.context()
+
+
+def test_a_newcomer_becomes_a_user_once(trusting: Trusting) -> None:
+    trusting.trust(claim_mapping=ClaimMapping(role="group"), role_mapping={"readers": "viewer"})
+    context = trusting.context(sub="new", email="new@acme.example", name="New  Comer\n", group="readers")
+    assert (context["principal_name"], context["role"]) == ("New Comer", "viewer")
+    kept = UserStore(trusting.deployment.runtime.tenant_table(trusting.made.tenant.id)).find("new@acme.example")
+    assert kept
+    assert (kept.id, kept.role, kept.status) == (context["principal_id"], "viewer", "active")
+    again = trusting.context(sub="new", email="other@acme.example", group="others")
+    assert (again["principal_id"], again["role"]) == (kept.id, "user")
+    assert [told["how"] for _, told in trusting.told()] == ["provisioned"]

@@ -53,13 +53,13 @@ def test_an_email_that_is_none(trusting: Trusting) -> None:
     trusting.trust(provision_users=False)
     claims: list[dict[str, object]] = [{"email_verified": False}, {"email_verified": "false"}, {"email": 7}]
     assert [code(trusting, **each) for each in claims] == ["FORBIDDEN"] * 3
-    assert trusting.told()[-1][1]["reason"] == "the token has no email"
+    assert trusting.told()[-1][1]["reason"] == "the subject has no verified email"
 
 
 def test_a_stranger(trusting: Trusting) -> None:
     trusting.trust(provision_users=False)
     assert code(trusting, email="stranger@else.example", sub="s5") == "FORBIDDEN"
-    assert trusting.told()[-1][1]["reason"] == "no user has the token's email"
+    assert trusting.told()[-1][1]["reason"] == "no user has the subject's email"
 
 
 def test_another_tenant_cannot_take_the_issuer(trusting: Trusting) -> None:
@@ -78,7 +78,8 @@ def test_the_same_issuer_for_another_audience_is_another_door(trusting: Trusting
     """B may trust A's issuer for an audience of its own; A's tokens open nothing there, nor B's here."""
     trusting.trust()
     other = trusting.deployment.onboard("other")
-    trusting.service(other).create({"name": "b", "issuer": trusting.issuer.url, "audience": "https://b.example"})
+    wanted = {"name": "b", "issuer": trusting.issuer.url, "audience": "https://b.example", "provision_users": False}
+    trusting.service(other).create(wanted)
     assert trusting.context()["tenant_id"] == trusting.made.tenant.id
     assert code(trusting, aud="https://b.example") == "FORBIDDEN"
 
@@ -92,3 +93,15 @@ def test_a_token_for_two_tenants_needs_one_to_be_named(trusting: Trusting) -> No
         trusting.door.ask(bearer(trusting.token(aud=both)))
     trusting.headers = {"X-Tenant-ID": trusting.made.tenant.id}
     assert trusting.context(aud=both)["tenant_id"] == trusting.made.tenant.id
+
+
+def test_a_tenant_that_is_full(trusting: Trusting) -> None:
+    """The free plan has five users; the sixth newcomer is refused, and nothing of him is kept."""
+    trusting.made = trusting.deployment.onboard("small", "free")
+    trusting.trust()
+    for at in range(4):
+        trusting.context(sub=f"s{at}", email=f"u{at}@small.example")
+    assert code(trusting, sub="s9", email="u9@small.example") == "QUOTA_EXCEEDED"
+    assert trusting.context(sub="s0", email="u0@small.example")["role"] == "user"
+    table = trusting.deployment.table
+    assert "u9@small.example" not in str(table.client.scan(TableName=table.name)["Items"])

@@ -49,6 +49,11 @@ class InvalidCursor(AtriumError):
     severity, retryable = "low", False
 
 
+class StateInvalid(AtriumError):
+    code, status, title = "STATE_INVALID", 400, "The flow was not begun here, is over, or has been completed"
+    severity, retryable = "medium", False
+
+
 class TenantRequired(AtriumError):
     code, status, title = "TENANT_REQUIRED", 400, "This call needs a tenant"
     severity, retryable = "low", False
@@ -98,6 +103,14 @@ class UserSuspended(Forbidden):
     code, title = "USER_SUSPENDED", "The user is suspended"
 
 
+class ProviderRefused(Forbidden):
+    code, title = "PROVIDER_REFUSED", "The provider refused"
+
+
+class EmailUnverified(Forbidden):
+    code, title = "EMAIL_UNVERIFIED", "The provider has not verified the email address"
+
+
 class ModelNotAllowed(Forbidden):
     code, title = "MODEL_NOT_ALLOWED", "The plan does not include this model"
 
@@ -121,6 +134,10 @@ class MethodNotAllowed(AtriumError):
 class Conflict(AtriumError):
     code, status, title = "CONFLICT", 409, "The request conflicts with what exists"
     severity, retryable = "low", False
+
+
+class ConnectionExpired(Conflict):
+    code, title = "CONNECTION_EXPIRED", "The provider gives no more tokens for this connection"
 
 
 class SessionBusy(Conflict):
@@ -174,6 +191,11 @@ class ConcurrencyLimited(LimitReached):
 class ModelFailed(AtriumError):
     code, status, title = "MODEL_FAILED", 502, "The model provider failed"
     severity = "high"
+
+
+class ProviderFailed(AtriumError):
+    code, status, title = "PROVIDER_FAILED", 502, "The provider failed"
+    severity = "medium"
 
 
 class RunInterrupted(AtriumError):

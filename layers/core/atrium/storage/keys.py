@@ -12,8 +12,7 @@
     ·                      AGENT#<agt>                 agent config · list               AGENT_NAME#<name>: marker
     ·                      CLIENT#<cli> CONNECTION#<usr>#<provider>
     ·                      IDP#<idp>                   identity provider · list; KEYSET#<idp>: its issuer's public keys
-    ·                      IDP_ISSUER#<hash>           marker: one provider for an issuer and audience
-    ·                      PERSON#<hash>               who an issuer's subject is -> user (authorizer: one batch with TENANT)
+    ·                      PERSON#<hash>               an issuer's subject -> user (authorizer: in that batch); IDP_ISSUER#<hash>: marker
     ·                      POLICY#<pol> PROMPT#<name>#<version> TOOL#<name> PLUGIN#<name> UPSTREAM#<name>
     ·                      WEBHOOK#<whk> SCHEDULE#<id> ROUTE#<priority>#<id> QUOTA_RULE#<id> EXPERIMENT#<id>
     ·                      MCP_SERVER#<name> NAMESPACE#<kbn> DATASET#<name> SHARE#<id>
@@ -25,6 +24,7 @@
                                                        gsi1 own, gsi2 all: newest first · sweep: open runs only
     RUN#<run>              EVENTS#<first seq>          a batch of events; STEP#<seq>: intents and outcomes (A9, J2)
     JOBS#<yyyy-mm>         <job>                       job                           gsi1 own, gsi2 by status
+    OAUTH_STATES           <hash>                      mark: a flow out to a provider has come back
     IDEMPOTENCY            <hash>                      a saved answer, 24 h
     LEDGER#<yyyy-mm>       <run>                       one settled call; rebuild, statements
     USAGE#<yyyy-mm-dd>     <group>#<value>             sums made by the stream: TOTAL · MODEL# AGENT# USER# KEY# CLIENT#

@@ -26,3 +26,17 @@ def person(digest: str) -> Key:
 def issuer(digest: str) -> Key:
     """Return the platform's marker of an issuer's audience; each has a partition, so that guesses spread."""
     return Key(f"ISSUER#{digest}", "MARKER")
+
+
+def used_state(digest: str) -> Key:
+    """Return the mark that a flow's state has been used."""
+    return Key("OAUTH_STATES", digest)
+
+
+def connection(owner: str, provider: str) -> Key:
+    return Key("", f"CONNECTION#{owner}#{provider}")
+
+
+def connections_of(owner: str) -> str:
+    """Return what the sort keys of an owner's connections begin with."""
+    return f"CONNECTION#{owner}#"

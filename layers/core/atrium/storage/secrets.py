@@ -4,6 +4,7 @@
     pepper    {"current": 1, "peppers": {"1": base64url}}    HMAC keys of API keys at rest, by version
     cursor    {"key": base64url}                             seals the cursors of lists
     model     {"anthropic_api_key"}                          the platform's own, optional on Bedrock
+    oauth     {"google": {"client_id", "client_secret"}, …}  the platform's clients at providers, may be empty
 
 One that is missing, empty or of another form is `Unavailable`; `python -m infra.bootstrap` fills the first three.
 """
@@ -95,6 +96,14 @@ class Secrets:
             return self.settings.anthropic_api_key
         return self._read("model", self.settings.model_secret_arn, lambda secret: _text(secret["anthropic_api_key"]))
 
+    def platform_client(self, provider: str) -> tuple[str, str]:
+        """Return id and secret of the platform's own client at a provider; empty where it has none."""
+        if not self.settings.oauth_secret_arn:
+            return "", ""
+        none: dict[str, tuple[str, str]] = {}
+        clients = self._read("oauth", self.settings.oauth_secret_arn, _oauth_clients, absent=none)
+        return clients.get(provider, ("", ""))
+
     def _peppers(self, *, fresh: bool = False) -> tuple[Pepper, ...]:
         return self._read("pepper", self.settings.pepper_secret_arn, read_peppers, fresh=fresh)
 
@@ -107,7 +116,13 @@ class Secrets:
         return SecretsProvider(boto_config=patience, boto3_client=self.client)
 
     def _read[Value](
-        self, name: str, arn: str, parse: Callable[[Mapping[str, Any]], Value], *, fresh: bool = False
+        self,
+        name: str,
+        arn: str,
+        parse: Callable[[Mapping[str, Any]], Value],
+        *,
+        fresh: bool = False,
+        absent: Value | None = None,
     ) -> Value:
         from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError, TransformParameterError
 
@@ -117,6 +132,8 @@ class Secrets:
             found: Any = self._provider.get(arn, max_age=KEPT_SECONDS, transform="json", force_fetch=fresh)
             return parse(found)
         except GetParameterError as error:
+            if absent is not None and _code(error.__context__) == "ResourceNotFoundException":
+                return absent
             raise Unavailable(internal=_explain(name, error.__context__), retry_after_seconds=1) from None
         except (TransformParameterError, KeyError, TypeError, ValueError, AttributeError) as error:
             # The text of these failures may repeat what they could not read.
@@ -131,9 +148,13 @@ class Secrets:
         return True
 
 
-def _explain(name: str, cause: BaseException | None) -> str:
+def _code(cause: BaseException | None) -> str:
     response = getattr(cause, "response", {})
-    code = response.get("Error", {}).get("Code", type(cause).__name__)
+    return str(response.get("Error", {}).get("Code", type(cause).__name__))
+
+
+def _explain(name: str, cause: BaseException | None) -> str:
+    code = _code(cause)
     if code == "ResourceNotFoundException":
         return f"the {name} secret has no value: run `make bootstrap`"
     return f"the {name} secret cannot be read: {code}"
@@ -144,6 +165,10 @@ def _signing_keys(secret: Mapping[str, Any]) -> tuple[SigningKey, ...]:
     if not found:
         raise ValueError("no key")
     return found
+
+
+def _oauth_clients(secret: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    return {name: (_text(each["client_id"]), _text(each["client_secret"])) for name, each in secret.items()}
 
 
 def read_peppers(secret: Mapping[str, Any]) -> tuple[Pepper, ...]:

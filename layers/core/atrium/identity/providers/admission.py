@@ -25,7 +25,7 @@ from atrium.identity.providers.store import IssuerRegistry, Place, read_provider
 from atrium.identity.scopes import ROLE_SCOPES
 from atrium.identity.verification import Admitted, Decision, Refused
 from atrium.kernel.clock import Clock, epoch_seconds
-from atrium.kernel.errors import Forbidden, TenantInactive, Unauthenticated, Unavailable, UserSuspended
+from atrium.kernel.errors import CountExceeded, Forbidden, TenantInactive, Unauthenticated, Unavailable, UserSuspended
 from atrium.kernel.ids import TenantId
 from atrium.storage import keys, provider_keys
 from atrium.storage.keys import Key
@@ -127,7 +127,10 @@ class ForeignTokens:
 
     def _admit(self, assertion: Assertion, trust: Trust, people: People) -> Decision:
         profile = map_claims(assertion.claims, trust.provider)
-        user = people.find(trust.provider, assertion.subject, profile, trust.link)
+        try:
+            user = people.recognise(trust.provider.entrance, assertion.subject, profile, trust.tenant, trust.link)
+        except CountExceeded as full:
+            return Refused(CountExceeded, full.detail, trust.provider.id)
         if isinstance(user, Stranger):
             return Refused(Forbidden, user.reason, trust.provider.id)
         if user.status == "suspended":

@@ -29,7 +29,7 @@ def map_claims(claims: Mapping[str, Any], provider: IdentityProvider) -> Profile
     name = read_claim(claims, mapping.name)
     return Profile(
         email=str(email) if believed else "",
-        name=_clean(name) if isinstance(name, str) else "",
+        name=clean_name(name) if isinstance(name, str) else "",
         role=_map_role(read_claim(claims, mapping.role), provider) if mapping.role else None,
     )
 
@@ -51,5 +51,6 @@ def _map_role(value: Any, provider: IdentityProvider) -> Role:
     return next((role for role in _ROLES_WIDEST_FIRST if role in mapped), provider.default_role)
 
 
-def _clean(name: str) -> str:
+def clean_name(name: str) -> str:
+    """Return a name on one line, as it can be shown."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())[:NAME_MAX]

@@ -39,6 +39,16 @@ class ClaimMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class Entrance:
+    """Through what somebody comes: the issuer, and what the tenant's registration of it says of newcomers."""
+
+    issuer: str
+    provider_id: IdentityProviderId
+    provision_users: bool
+    default_role: Role
+
+
+@dataclass(frozen=True, slots=True)
 class IdentityProvider:
     """What a tenant registered. `jwks_uri` empty: the issuer's discovery document names it."""
 
@@ -55,6 +65,10 @@ class IdentityProvider:
     default_role: Role = "user"
     provision_users: bool = True
     enabled: bool = True
+
+    @property
+    def entrance(self) -> Entrance:
+        return Entrance(self.issuer, self.id, self.provision_users, self.default_role)
 
     @property
     def source(self) -> str:

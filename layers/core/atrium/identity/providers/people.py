@@ -8,23 +8,25 @@ from typing import Any
 
 from atrium.audit.service import AuditService
 from atrium.identity.providers.mapping import Profile
-from atrium.identity.providers.model import IdentityProvider, person_digest
+from atrium.identity.providers.model import Entrance, person_digest
 from atrium.identity.users.model import User, same_address
-from atrium.identity.users.store import UserStore, read_user
-from atrium.kernel.clock import Clock, format_time
-from atrium.kernel.errors import Unavailable
-from atrium.kernel.ids import UserId
+from atrium.identity.users.store import UserChanged, UsersFull, UserStore, read_user
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import Conflict, Unavailable
+from atrium.kernel.ids import UserId, mint_user_id
 from atrium.storage import keys, provider_keys
-from atrium.storage.failures import TransactionRefused
 from atrium.storage.table import TenantTable
-from atrium.storage.writes import NEW, Operation, Put
+from atrium.storage.writes import NEW, Put
+from atrium.tenants.counts import count_exceeded
+from atrium.tenants.model import Tenant
+from atrium.tenants.plans import PLANS
 
 _ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """The issuer's word is good, but the subject is none of the tenant's users."""
+    """The issuer's word is good, but the subject is none of the tenant's users, and may not become one."""
 
     reason: str
 
@@ -37,22 +39,41 @@ class People:
     audit: AuditService
     clock: Clock
 
-    def find(
-        self, provider: IdentityProvider, subject: str, profile: Profile, link: Mapping[str, Any] | None
+    def find(self, entrance: Entrance, subject: str, profile: Profile, tenant: Tenant) -> User | Stranger:
+        """Return the user of a subject, as `recognise` does, reading what is known of it first."""
+        return self.recognise(entrance, subject, profile, tenant, self._read_link(entrance, subject))
+
+    def recognise(
+        self, entrance: Entrance, subject: str, profile: Profile, tenant: Tenant, link: Mapping[str, Any] | None
     ) -> User | Stranger:
-        """Return the user; one that has the email is linked to the subject for good. `link` is what was read."""
-        place = provider_keys.person(person_digest(provider.issuer, subject))
+        """Return the user: whom the subject is linked to, else who has the email, else a new one where that is wanted.
+
+        The second and the third are linked for good, with a record. `CountExceeded` where the tenant is full. `link` is
+        what the table has on the subject.
+        """
         for _ in range(_ATTEMPTS):
             user = self._read_user(UserId(link["user_id"])) if link else None
             if user is not None:
                 return user
             user = self._find_by_email(profile.email)
-            if user is None:
-                return Stranger("no user has the token's email" if profile.email else "the token has no email")
-            if user.status == "suspended" or self._link(provider, subject, user, stale=link):
-                return replace(user, status="active") if user.status == "invited" else user
-            link = self.table.batch_get([place]).get(place)
+            if user is not None:
+                if user.status == "suspended":
+                    return user
+                made = self._link(entrance, subject, user, link)
+            elif not profile.email:
+                return Stranger("the subject has no verified email")
+            elif not entrance.provision_users:
+                return Stranger("no user has the subject's email")
+            else:
+                made = self._provision(entrance, subject, profile, tenant, link)
+            if made is not None:
+                return made
+            link = self._read_link(entrance, subject)
         raise Unavailable(internal="a subject was linked by others at the same time", retry_after_seconds=1)
+
+    def _read_link(self, entrance: Entrance, subject: str) -> Mapping[str, Any] | None:
+        place = provider_keys.person(person_digest(entrance.issuer, subject))
+        return self.table.batch_get([place]).get(place)
 
     def _find_by_email(self, email: str) -> User | None:
         if not email:
@@ -66,33 +87,57 @@ class People:
         found = self.table.batch_get([place]).get(place)
         return read_user(found, self.table.tenant_id) if found else None
 
-    def _link(self, provider: IdentityProvider, subject: str, user: User, stale: Mapping[str, Any] | None) -> bool:
-        """Link a subject to a user who is not suspended, who thereby has come in; False if another call was first."""
-        now = self.clock()
-        come_in = replace(user, status="active", ticket=None, updated_at=now)
-        operations: list[Operation] = [
-            link_subject(provider, subject, user.id, stale, now=format_time(now)),
-            *UserStore(self.table).changing(user, come_in),
-            self.audit.recording("auth.login", told_of(provider, user.id, "linked")),
-        ]
+    def _link(self, entrance: Entrance, subject: str, user: User, stale: Mapping[str, Any] | None) -> User | None:
+        """Link a subject to a user, who has thereby accepted his invitation; None if another call was first."""
+        after = replace(user, status="active", ticket=None if user.status == "invited" else user.ticket)
+        after = replace(after, updated_at=self.clock())
+        record = self.audit.recording("auth.login", _told(entrance, user.id, "linked"))
         try:
-            self.table.transact(operations)
-        except TransactionRefused:
-            return False
-        return True
+            UserStore(self.table).change(user, after, _linking(entrance, subject, user.id, stale), record)
+        except (UserChanged, Conflict):
+            return None
+        return after
+
+    def _provision(
+        self,
+        entrance: Entrance,
+        subject: str,
+        profile: Profile,
+        tenant: Tenant,
+        stale: Mapping[str, Any] | None,
+    ) -> User | None:
+        """Make a user of a newcomer, if the tenant may have one more; None if another call was first."""
+        now = self.clock()
+        user = User(
+            id=mint_user_id(now),
+            tenant_id=tenant.id,
+            email=profile.email,
+            role=profile.role or entrance.default_role,
+            status="active",
+            created_at=now,
+            updated_at=now,
+            name=profile.name,
+        )
+        maximum = int(tenant.limits.get("users", PLANS[tenant.plan].limits["users"]))
+        record = self.audit.recording("auth.login", _told(entrance, user.id, "provisioned"))
+        linking = _linking(entrance, subject, user.id, stale)
+        try:
+            UserStore(self.table).create(user, linking, record, maximum=maximum)
+        except UsersFull:
+            raise count_exceeded(self.table, "users", maximum) from None
+        except Conflict:
+            return None
+        return user
 
 
-def link_subject(
-    provider: IdentityProvider, subject: str, user_id: UserId, stale: Mapping[str, Any] | None, *, now: str
-) -> Put:
+def _linking(entrance: Entrance, subject: str, user_id: UserId, stale: Mapping[str, Any] | None) -> Put:
     """Return the write that says who a subject is; only a link to a user who is gone is written over."""
-    item = {"user_id": user_id, "provider_id": provider.id, "created_at": now}
-    place = provider_keys.person(person_digest(provider.issuer, subject))
+    place = provider_keys.person(person_digest(entrance.issuer, subject))
+    item = {"user_id": user_id, "provider_id": entrance.provider_id}
     if stale is None:
         return Put(place, item, NEW)
     return Put(place, item, "#user_id = :gone", {"gone": stale["user_id"]})
 
 
-def told_of(provider: IdentityProvider, user_id: UserId, how: str) -> dict[str, object]:
-    """Return what the audit is told of somebody's first coming in."""
-    return {"by": "identity provider", "provider": provider.id, "user": user_id, "how": how}
+def _told(entrance: Entrance, user_id: UserId, how: str) -> dict[str, object]:
+    return {"by": "identity provider", "provider": entrance.provider_id, "user": user_id, "how": how}

@@ -1,0 +1,68 @@
+"""What a client at Google, GitHub or Slack is made of, and how it is shown."""
+
+from typing import Annotated, Literal
+
+from atrium.http.models import StrictModel
+from atrium.identity.social.descriptions import ProviderName
+from atrium.identity.social.model import (
+    CLIENT_ID_MAX,
+    CLIENT_SECRET_MAX,
+    REDIRECT_URI_MAX,
+    REDIRECT_URIS_MAX,
+    SCOPES_MAX,
+    SocialClient,
+)
+from atrium.kernel.clock import format_time
+from pydantic import Field, StringConstraints
+
+type RoleName = Literal["admin", "user", "viewer"]
+ClientId = Annotated[str, Field(max_length=CLIENT_ID_MAX, pattern=r"^[\x21-\x7e]*$")]
+ClientSecret = Annotated[str, Field(max_length=CLIENT_SECRET_MAX, pattern=r"^[\x21-\x7e]*$", description="Kept sealed")]
+RedirectUris = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1, max_length=REDIRECT_URI_MAX, pattern=r"^[\x21-\x7e]+$")]],
+    Field(max_length=REDIRECT_URIS_MAX, description="Where flows may come back to, exactly"),
+]
+ConnectionScopes = Annotated[
+    list[
+        Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]+$")]
+    ],
+    Field(max_length=SCOPES_MAX, description="What connections ask the provider for; none: its own least"),
+]
+EmailDomains = Annotated[
+    list[Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]],
+    Field(max_length=50, description="Only people with an email of these domains sign in; none: any domain"),
+]
+
+
+class SocialClientAnswer(StrictModel):
+    """A client at Google, GitHub or Slack as it is now; its secret is never shown. `client_id` null: the platform's."""
+
+    id: str
+    type: ProviderName
+    name: str
+    client_id: str | None
+    redirect_uris: list[str]
+    connection_scopes: list[str]
+    email_domains: list[str]
+    default_role: RoleName
+    provision_users: bool
+    enabled: bool
+    created_at: str
+    updated_at: str
+
+
+def render_client(client: SocialClient) -> SocialClientAnswer:
+    return SocialClientAnswer(
+        id=client.id,
+        type=client.provider,
+        name=client.name,
+        client_id=client.client_id or None,
+        redirect_uris=list(client.redirect_uris),
+        connection_scopes=list(client.connection_scopes),
+        email_domains=list(client.email_domains),
+        default_role=client.default_role,
+        provision_users=client.provision_users,
+        enabled=client.enabled,
+        created_at=format_time(client.created_at),
+        updated_at=format_time(client.updated_at),
+    )

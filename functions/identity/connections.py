@@ -1,0 +1,103 @@
+"""`/v1/connections`: the caller's own accounts at providers, for tools to use in his name."""
+
+from typing import Literal
+
+from atrium.bootstrap import Runtime
+from atrium.http.dependencies import PageDep, RuntimeDep, TenantDep
+from atrium.http.models import ListOf, StrictModel
+from atrium.http.pages import list_scope, page_request, render_page
+from atrium.http.responses import problem_responses
+from atrium.identity.connections.model import Connection
+from atrium.identity.connections.service import ConnectionService
+from atrium.identity.connections.store import ConnectionStore
+from atrium.identity.social.state import StateSealer
+from atrium.kernel.clock import format_time
+from atrium.tenants.auditing import open_audit
+from atrium.tenants.context import TenantContext
+from fastapi import APIRouter
+
+from functions.identity.flows import DescriptionDep, Provider, RedirectUri, ReturnedDep, StateText, open_flow
+
+router = APIRouter(tags=["connections"])
+
+
+class ConnectionAnswer(StrictModel):
+    """A connection; its tokens are never shown. `expired`: the user has to connect again."""
+
+    id: str
+    provider: str
+    scopes: list[str]
+    status: Literal["active", "expired"]
+    expires_at: str | None
+    created_at: str
+    updated_at: str
+
+
+class AuthorizationAnswer(StrictModel):
+    """Where the user's browser goes, and until when it may come back."""
+
+    authorization_url: str
+    expires_at: str
+
+
+def _service(runtime: Runtime, tenant: TenantContext) -> ConnectionService:
+    table = runtime.tenant_table(tenant.tenant_id)
+    return ConnectionService(
+        tenant,
+        ConnectionStore(table),
+        runtime.tenant_vault(tenant.tenant_id),
+        open_audit(tenant, table, runtime.clock),
+        StateSealer(runtime.cursors),
+        runtime.clock,
+    )
+
+
+@router.get("/v1/connections")
+def list_connections(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[ConnectionAnswer]:
+    """List the caller's own connections, by provider."""
+    scope = list_scope(tenant, "connections", owner=tenant.owner)
+    found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
+    return render_page(found.map(_render), runtime.cursors, scope=scope)
+
+
+@router.get("/v1/connections/{provider}")
+def get_connection(provider: Provider, tenant: TenantDep, runtime: RuntimeDep) -> ConnectionAnswer:
+    """Return the caller's connection to a provider."""
+    return _render(_service(runtime, tenant).get(provider))
+
+
+@router.delete("/v1/connections/{provider}", status_code=204)
+def delete_connection(provider: Provider, tenant: TenantDep, runtime: RuntimeDep) -> None:
+    """Forget a connection and its tokens. What the user granted is withdrawn at the provider itself."""
+    _service(runtime, tenant).delete(provider)
+
+
+@router.get("/v1/connections/{provider}/authorize")
+def authorize_connection(
+    description: DescriptionDep, tenant: TenantDep, runtime: RuntimeDep, redirect_uri: RedirectUri = None
+) -> AuthorizationAnswer:
+    """Tell where to send the caller's browser; it comes back to `redirect_uri` with `code` and `state`."""
+    flow = open_flow(runtime, tenant.tenant_id, description)
+    url, ends_at = _service(runtime, tenant).begin(flow, redirect_uri)
+    return AuthorizationAnswer(authorization_url=url, expires_at=format_time(ends_at))
+
+
+@router.get("/v1/connections/{provider}/callback", responses=problem_responses(502))
+def complete_connection(
+    description: DescriptionDep, tenant: TenantDep, runtime: RuntimeDep, returned: ReturnedDep, state: StateText
+) -> ConnectionAnswer:
+    """Complete a connection with what came back; only with the credential that began it."""
+    flow = open_flow(runtime, tenant.tenant_id, description)
+    return _render(_service(runtime, tenant).complete(flow, state, returned))
+
+
+def _render(connection: Connection) -> ConnectionAnswer:
+    return ConnectionAnswer(
+        id=connection.provider,
+        provider=connection.provider,
+        scopes=list(connection.scopes),
+        status=connection.status,
+        expires_at=format_time(connection.expires_at) if connection.expires_at else None,
+        created_at=format_time(connection.created_at),
+        updated_at=format_time(connection.updated_at),
+    )

@@ -1,0 +1,66 @@
+"""What the routes of sign-in and connections are made of, from this call's runtime."""
+
+from typing import Annotated
+
+from atrium.bootstrap import Runtime
+from atrium.http.dependencies import RuntimeDep
+from atrium.identity.social.descriptions import Description, describe
+from atrium.identity.social.flow import CODE_MAX, Flow, Returned
+from atrium.identity.social.service import ClientKeeper
+from atrium.identity.social.state import STATE_MAX, StateSealer
+from atrium.identity.social.store import SocialClientStore
+from atrium.kernel.errors import NotFound
+from atrium.kernel.ids import TenantId
+from fastapi import Depends, Path, Query
+
+Provider = Annotated[str, Path(pattern="^[a-z]{1,32}$", description="`google`, `github` or `slack`")]
+RedirectUri = Annotated[
+    str | None, Query(max_length=500, description="One that is registered, exactly; without it the first of them")
+]
+StateText = Annotated[str, Query(min_length=1, max_length=STATE_MAX)]
+Code = Annotated[str, Query(max_length=CODE_MAX)]
+ErrorCode = Annotated[str, Query(max_length=256, description="What the provider sends in place of a code")]
+Ignored = Annotated[str, Query(max_length=2_048, description="Sent by some provider, and not read")]
+
+
+async def get_description(provider: Provider, runtime: RuntimeDep) -> Description:
+    found = describe(provider, runtime.settings.oauth_provider_url)
+    if found is None:
+        raise NotFound("there is no such provider")
+    return found
+
+
+async def read_returned(
+    code: Code = "",
+    error: ErrorCode = "",
+    error_description: Ignored = "",
+    error_uri: Ignored = "",
+    scope: Ignored = "",
+    authuser: Ignored = "",
+    prompt: Ignored = "",
+    hd: Ignored = "",
+    iss: Ignored = "",
+    session_state: Ignored = "",
+) -> Returned:
+    """Read what a provider's redirect carries; what it carries besides is taken, and not read."""
+    del error_description, error_uri, scope, authuser, prompt, hd, iss, session_state
+    return Returned(code, error)
+
+
+DescriptionDep = Annotated[Description, Depends(get_description)]
+ReturnedDep = Annotated[Returned, Depends(read_returned)]
+
+
+def open_flow(runtime: Runtime, tenant_id: TenantId, description: Description) -> Flow:
+    """Return a flow of the tenant's client; `NotFound` where it has none that is enabled."""
+    store = SocialClientStore(runtime.tenant_table(tenant_id))
+    keeper = ClientKeeper(store, runtime.tenant_vault(tenant_id), runtime.secrets.platform_client)
+    client = keeper.find(description.name)
+    return Flow(
+        description,
+        client,
+        keeper.client_id(client),
+        lambda: keeper.credentials(client),
+        StateSealer(runtime.cursors),
+        runtime.egress,
+    )

@@ -1,0 +1,102 @@
+"""`GET /v1/auth/{provider}/authorize` and `/callback`: signing in at Google, GitHub or Slack. Public."""
+
+import secrets
+from typing import Annotated
+
+from atrium.bootstrap import Runtime
+from atrium.http.dependencies import BaseUrlDep, RuntimeDep
+from atrium.http.issuing import FamiliesDep, OriginDep
+from atrium.http.responses import problem_responses
+from atrium.identity.social.sign_in import Proof, SocialSignIn
+from atrium.identity.social.state import STATE_SECONDS, StateSealer
+from atrium.kernel.errors import NotFound
+from atrium.kernel.ids import TenantId, is_id
+from atrium.tenants.registry import TenantRegistry
+from fastapi import APIRouter, Cookie, Query
+from fastapi.responses import RedirectResponse
+
+from functions.identity.flows import DescriptionDep, RedirectUri, ReturnedDep, StateText, open_flow
+from functions.identity.token_models import TokenAnswer, render_tokens
+
+router = APIRouter(tags=["identity"])
+
+COOKIE = "__Host-atrium-sign-in"
+LOCAL_COOKIE = "atrium-sign-in"
+Challenge = Annotated[
+    str,
+    Query(
+        pattern=r"^[A-Za-z0-9_-]{43}$",
+        description="PKCE, S256: who completes the sign-in shows its verifier; without it a cookie binds the browser",
+    ),
+]
+Verifier = Annotated[str, Query(max_length=128, description="The verifier of `code_challenge`")]
+TenantName = Annotated[str, Query(min_length=1, max_length=100, description="The tenant's id or name")]
+
+
+def _service(runtime: Runtime, description: DescriptionDep, families: FamiliesDep) -> SocialSignIn:
+    return SocialSignIn(
+        description,
+        runtime.tenant_table,
+        lambda tenant_id, named: open_flow(runtime, tenant_id, named),
+        StateSealer(runtime.cursors),
+        runtime.social_profiles,
+        families,
+        runtime.clock,
+    )
+
+
+@router.get(
+    "/v1/auth/{provider}/authorize",
+    status_code=302,
+    response_class=RedirectResponse,
+    responses=problem_responses(404),
+)
+def authorize_sign_in(
+    description: DescriptionDep,
+    runtime: RuntimeDep,
+    families: FamiliesDep,
+    base_url: BaseUrlDep,
+    tenant: TenantName,
+    redirect_uri: RedirectUri = None,
+    code_challenge: Challenge | None = None,
+    code_challenge_method: Annotated[str | None, Query(pattern="^S256$")] = None,
+) -> RedirectResponse:
+    """Send the browser to the provider, which sends it back to `redirect_uri` with `code` and `state`."""
+    del code_challenge_method
+    cookie = "" if code_challenge else secrets.token_urlsafe(32)
+    service = _service(runtime, description, families)
+    url = service.authorize(_find_tenant(runtime, tenant), redirect_uri, challenge=code_challenge or "", cookie=cookie)
+    answer = RedirectResponse(url, status_code=302)
+    if cookie:
+        local = base_url.startswith("http://")
+        name = LOCAL_COOKIE if local else COOKIE
+        answer.set_cookie(
+            name, cookie, max_age=STATE_SECONDS, path="/", secure=not local, httponly=True, samesite="lax"
+        )
+    return answer
+
+
+@router.get("/v1/auth/{provider}/callback", responses=problem_responses(400, 403, 404, 502))
+def complete_sign_in(
+    description: DescriptionDep,
+    runtime: RuntimeDep,
+    families: FamiliesDep,
+    origin: OriginDep,
+    returned: ReturnedDep,
+    state: StateText,
+    code_verifier: Verifier = "",
+    cookie: Annotated[str, Cookie(alias=COOKIE, include_in_schema=False)] = "",
+    local_cookie: Annotated[str, Cookie(alias=LOCAL_COOKIE, include_in_schema=False)] = "",
+) -> TokenAnswer:
+    """Give tokens to whom the provider names, if he is a user of the tenant, or may become one."""
+    proof = Proof(code_verifier, cookie or local_cookie)
+    return render_tokens(_service(runtime, description, families).complete(state, returned, proof, origin))
+
+
+def _find_tenant(runtime: Runtime, named: str) -> TenantId:
+    if is_id(named, "ten"):
+        return TenantId(named)
+    marker = TenantRegistry(runtime.platform_table).find(named)
+    if marker is None:
+        raise NotFound("this provider is not set up here")
+    return marker.tenant_id

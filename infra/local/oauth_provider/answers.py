@@ -1,0 +1,133 @@
+"""How each provider answers: statuses, forms and members that differ, for the same things."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
+
+from infra.local.oauth_provider.accounts import Account, Books, Issued, Refusal
+
+ISSUERS = {"google": "https://accounts.google.com", "slack": "https://slack.com"}
+BAD_CODES = {"google": "invalid_grant", "github": "bad_verification_code", "slack": "invalid_code"}
+BAD_TOKENS = {"google": "invalid_grant", "github": "bad_refresh_token", "slack": "invalid_refresh_token"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is sent back."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def say(status: int, content: Any) -> Answer:
+    return Answer(status, json.dumps(content).encode(), {"content-type": "application/json; charset=utf-8"})
+
+
+@dataclass
+class Answers:
+    """The answers of all three. `seconds`: how long access tokens live; `as_form`: GitHub ignores what is accepted."""
+
+    books: Books = field(default_factory=Books)
+    now: Callable[[], float] = time.time
+    seconds: int = 3_600
+    rotates: bool = True
+    as_form: bool = False
+    key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65_537, 2048))
+
+    def token(self, provider: str, fields: dict[str, str], *, connecting: bool, accept: str) -> Answer:
+        try:
+            if fields.get("grant_type") == "refresh_token":
+                issued, following = self.books.renew(fields, BAD_TOKENS[provider], rotates=self.rotates)
+            else:
+                issued = self.books.redeem(provider, fields, BAD_CODES[provider])
+                following = self.books.issue_refresh(issued) if connecting or provider == "github" else ""
+        except Refusal as refusal:
+            return self._refuse(provider, refusal.code, accept)
+        given = self._grant(provider, issued, following)
+        if provider == "slack":
+            return say(200, self._of_slack(issued, given, connecting=connecting and "code" in fields))
+        return self._send(provider, 200, given, accept)
+
+    def certificates(self) -> Answer:
+        public = RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        return say(200, {"keys": [{**public, "kid": "local-1", "use": "sig", "alg": "RS256"}]})
+
+    def user_info(self, provider: str, issued: Issued | None, *, emails: bool) -> Answer:
+        if provider == "slack":
+            return say(200, {"ok": False, "error": "invalid_auth"} if issued is None else _slack_user(issued.account))
+        if issued is None:
+            return say(401, {"message": "Requires authentication"})
+        account = issued.account
+        if emails:
+            own = {"email": account.email, "primary": True, "verified": account.email_verified, "visibility": None}
+            return say(200, [{"email": "x@users.noreply.example", "primary": False, "verified": True}, own])
+        return say(200, {"login": "ada", "id": 583_231, "name": account.name, "email": None})
+
+    def _grant(self, provider: str, issued: Issued, following: str) -> dict[str, Any]:
+        separator = "," if provider == "github" else " "
+        found: dict[str, Any] = {
+            "access_token": self.books.issue_access(issued),
+            "token_type": "bearer" if provider == "github" else "Bearer",
+            "scope": separator.join(issued.scopes),
+            "expires_in": self.seconds,
+        }
+        if following:
+            found["refresh_token"] = following
+        if provider in ISSUERS and "openid" in issued.scopes:
+            found["id_token"] = self._id_token(provider, issued)
+        return found
+
+    def _of_slack(self, issued: Issued, given: dict[str, Any], *, connecting: bool) -> dict[str, Any]:
+        if not connecting:
+            return {"ok": True, **given}
+        user = {**given, "id": issued.account.subject, "scope": ",".join(issued.scopes), "token_type": "user"}
+        return {"ok": True, "app_id": "A1", "team": {"id": "T1"}, "authed_user": user}
+
+    def _id_token(self, provider: str, issued: Issued) -> str:
+        at, account = int(self.now()), issued.account
+        claims = {
+            "iss": ISSUERS[provider],
+            "aud": issued.client_id,
+            "azp": issued.client_id,
+            "sub": account.subject,
+            "email": account.email,
+            "email_verified": account.email_verified,
+            "name": account.name,
+            "iat": at,
+            "exp": at + 3_600,
+            "nonce": issued.nonce,
+        }
+        return jwt.encode(claims, self.key, "RS256", {"kid": "local-1"})
+
+    def _refuse(self, provider: str, code: str, accept: str) -> Answer:
+        if provider == "slack":
+            return say(200, {"ok": False, "error": code})
+        content = {"error": code, "error_description": "It did not work."}
+        status = 200 if provider == "github" else 401 if code == "invalid_client" else 400
+        return self._send(provider, status, content, accept)
+
+    def _send(self, provider: str, status: int, content: dict[str, Any], accept: str) -> Answer:
+        if provider == "github" and (self.as_form or "json" not in accept):
+            body = urlencode(content).encode()
+            return Answer(status, body, {"content-type": "application/x-www-form-urlencoded; charset=utf-8"})
+        return say(status, content)
+
+
+def _slack_user(account: Account) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "sub": account.subject,
+        "https://slack.com/user_id": account.subject,
+        "https://slack.com/team_id": "T1",
+        "email": account.email,
+        "email_verified": account.email_verified,
+        "name": account.name,
+    }

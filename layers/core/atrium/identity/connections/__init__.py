@@ -1,0 +1,1 @@
+"""Accounts at providers that tools may use on a user's behalf (I7)."""

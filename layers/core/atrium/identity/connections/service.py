@@ -1,0 +1,151 @@
+"""Connections, as their owners handle them, and the token that a tool is given in an owner's name.
+
+A refresh token may be good once. So a refresh is leased: of two calls at once one asks the provider, and the other
+waits for what it brings. Tokens never leave through a route.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from atrium.audit.service import AuditService
+from atrium.identity.connections.model import Connection, connection_purpose
+from atrium.identity.connections.store import ConnectionStore
+from atrium.identity.social.descriptions import Description
+from atrium.identity.social.exchange import Grant, ProviderCalls
+from atrium.identity.social.flow import Flow, Returned
+from atrium.identity.social.service import check_redirect
+from atrium.identity.social.state import StateSealer, begin_state
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import ConnectionExpired, NotFound, ProviderFailed, ProviderRefused, StateInvalid, Unavailable
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.storage.vault import TenantVault
+from atrium.tenants.context import TenantContext
+
+_WAITS = 12
+_KEEPS = 4
+_WAIT_SECONDS = 0.5
+_GONE = "there is no connection to this provider"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionService:
+    """What one caller can do with his own connections."""
+
+    context: TenantContext
+    store: ConnectionStore
+    vault: TenantVault
+    audit: AuditService
+    sealer: StateSealer
+    clock: Clock
+    pause: Callable[[float], None] = time.sleep
+
+    def begin(self, flow: Flow, redirect_uri: str | None) -> tuple[str, datetime]:
+        """Return where the user's browser goes, and until when it may come back. Nothing is written."""
+        address, now = check_redirect(flow.client, redirect_uri), self.clock()
+        state = begin_state(
+            "connect", flow.description.name, self.context.tenant_id, address, now, user=self.context.owner
+        )
+        return flow.authorize_url(state)[0], now + timedelta(seconds=state.ends_at - int(now.timestamp()))
+
+    def complete(self, flow: Flow, text: str, returned: Returned) -> Connection:
+        """Keep the tokens for a code; `StateInvalid` for a flow that somebody else began, `ProviderRefused`."""
+        now, name = self.clock(), flow.description.name
+        state = self.sealer.open(text, purpose="connect", provider=name, now=now)
+        if state.tenant_id != self.context.tenant_id or state.user != self.context.owner:
+            raise StateInvalid(internal="state: begun by somebody else")
+        try:
+            grant = flow.redeem(self.store.table, text, state, returned)
+        except (ProviderRefused, ProviderFailed) as failure:
+            self.audit.record("auth.refuse", {"by": "connection", "provider": name, "code": failure.code})
+            raise
+        connection = self._connect(flow.description, grant, now)
+        details = {"action": "connection.create", "resource": name, "scopes": list(connection.scopes)}
+        self.store.put(connection, self.audit.recording("admin.change", details))
+        return connection
+
+    def list(self, page: PageRequest) -> Page[Connection]:
+        return self.store.list(self.context.owner, page)
+
+    def get(self, provider: str) -> Connection:
+        found = self.store.get(self.context.owner, provider)
+        if found is None:
+            raise NotFound(_GONE)
+        return found
+
+    def delete(self, provider: str) -> None:
+        """Forget a connection and its tokens."""
+        found = self.get(provider)
+        record = self.audit.recording("admin.change", {"action": "connection.delete", "resource": provider})
+        if not self.store.delete(found, record):
+            raise NotFound(_GONE)
+
+    def access_token(self, provider: str, calls: ProviderCalls) -> str:
+        """Return a token that is good for a minute at least, refreshed if it must be.
+
+        `NotFound`, `ConnectionExpired` where the user has to connect again, `ProviderFailed`, `Unavailable`.
+        """
+        found = self.get(provider)
+        for _ in range(_WAITS):
+            if found.status == "expired":
+                raise ConnectionExpired
+            if not found.is_due(self.clock()):
+                return self.vault.open(found.purpose("access"), found.sealed_access)
+            if not found.sealed_refresh:
+                raise ConnectionExpired
+            held = self.store.lease(found, now=self.clock())
+            if held is not None:
+                return self._refresh(held, calls)
+            self.pause(_WAIT_SECONDS)
+            found = self.get(provider)
+        raise Unavailable(internal="a connection's refresh is under way for too long", retry_after_seconds=5)
+
+    def _refresh(self, held: Connection, calls: ProviderCalls) -> str:
+        """Ask for the next tokens and keep them; a lease whose holder dies ends by itself."""
+        refresh_token = self.vault.open(held.purpose("refresh"), held.sealed_refresh)
+        key = self.vault.begin()  # before the provider is asked: its answer must not be lost for want of a key
+        try:
+            grant = calls.refresh(refresh_token)
+        except ProviderRefused as refused:
+            self.store.expire(held, now=self.clock())
+            raise ConnectionExpired(internal=refused.internal) from refused
+        except ProviderFailed:
+            self.store.release(held)
+            raise
+        now = self.clock()
+        access = key.seal(held.purpose("access"), grant.access_token)
+        following = key.seal(held.purpose("refresh"), grant.refresh_token or refresh_token)
+        if self._keep(held, access, following, _end(grant, now)) is None:
+            raise Unavailable(internal="a connection changed while it was refreshed", retry_after_seconds=1)
+        return grant.access_token
+
+    def _keep(
+        self, held: Connection, access: bytes, following: bytes, expires_at: datetime | None
+    ) -> Connection | None:
+        """Write what a refresh brought, trying again while the table does not answer: nobody else has it."""
+        for _ in range(_KEEPS - 1):
+            try:
+                return self.store.rotate(held, access, following, expires_at, now=self.clock())
+            except Unavailable:
+                self.pause(_WAIT_SECONDS)
+        return self.store.rotate(held, access, following, expires_at, now=self.clock())
+
+    def _connect(self, description: Description, grant: Grant, now: datetime) -> Connection:
+        owner, name = self.context.owner, description.name
+        refresh, key = grant.refresh_token, self.vault.begin()
+        return Connection(
+            owner=owner,
+            provider=name,
+            scopes=grant.scopes,
+            status="active",
+            created_at=now,
+            updated_at=now,
+            sealed_access=key.seal(connection_purpose(owner, name, "access"), grant.access_token),
+            sealed_refresh=key.seal(connection_purpose(owner, name, "refresh"), refresh) if refresh else b"",
+            expires_at=_end(grant, now),
+        )
+
+
+def _end(grant: Grant, now: datetime) -> datetime | None:
+    return now + timedelta(seconds=grant.expires_in) if grant.expires_in is not None else None

@@ -1,0 +1,149 @@
+"""Connections in the table. A refresh is begun by a lease, and only its holder may write what it brought."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from atrium.identity.connections.model import Connection
+from atrium.kernel.clock import format_time, parse_time
+from atrium.kernel.errors import ConditionFailed
+from atrium.kernel.pagination import Page, PageRequest
+from atrium.storage import provider_keys
+from atrium.storage.failures import TransactionRefused
+from atrium.storage.queries import Query
+from atrium.storage.table import TenantTable
+from atrium.storage.writes import ANY, EXISTS, Delete, Put, Update
+
+# Longer than the longest call to a provider: when a lease is over, its holder is no longer at it.
+LEASE_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStore:
+    """Every access to one tenant's connections."""
+
+    table: TenantTable
+
+    def put(self, connection: Connection, record: Put) -> None:
+        """Record a connection; it takes the place of an earlier one, whose refresh under way counts for nothing."""
+        place = provider_keys.connection(connection.owner, connection.provider)
+        self.table.transact([Put(place, _item(connection), ANY), record])
+
+    def get(self, owner: str, provider: str) -> Connection | None:
+        item = self.table.get(provider_keys.connection(owner, provider))
+        return read_connection(item) if item else None
+
+    def list(self, owner: str, page: PageRequest) -> Page[Connection]:
+        """List the connections of one principal, by provider."""
+        prefix = provider_keys.connections_of(owner)
+        return self.table.query(Query("", prefix=prefix, limit=page.limit, position=page.position)).map(read_connection)
+
+    def delete(self, connection: Connection, record: Put) -> bool:
+        """Remove a connection; False if it is gone."""
+        place = provider_keys.connection(connection.owner, connection.provider)
+        try:
+            self.table.transact([Delete(place, EXISTS), record])
+        except TransactionRefused:
+            return False
+        return True
+
+    def lease(self, connection: Connection, *, now: datetime) -> Connection | None:
+        """Begin a refresh of the tokens as they were read; None if another is under way, or was first."""
+        values = {
+            "lease": secrets.token_hex(8),
+            "until": format_time(now + timedelta(seconds=LEASE_SECONDS)),
+            "now": format_time(now),
+            "version": connection.version,
+            "begun": format_time(connection.created_at),
+            "active": "active",
+        }
+        unleased = "(attribute_not_exists(#lease) OR #leased_until <= :now)"
+        condition = f"#version = :version AND #created_at = :begun AND #status = :active AND {unleased}"
+        return self._update(connection, "SET #lease = :lease, #leased_until = :until", condition, values)
+
+    def rotate(
+        self, held: Connection, access: bytes, refresh: bytes, expires_at: datetime | None, *, now: datetime
+    ) -> Connection | None:
+        """Write the next tokens; None if the lease is another's by now, or the connection is another one."""
+        values: dict[str, Any] = {
+            "access": access,
+            "refresh": refresh,
+            "lease": held.lease,
+            "one": 1,
+            "now": format_time(now),
+        }
+        expression = (
+            "SET #sealed_access = :access, #sealed_refresh = :refresh, #version = #version + :one, #updated_at = :now"
+        )
+        removed = "#lease, #leased_until"
+        if expires_at is not None:
+            values["ends"] = format_time(expires_at)
+            expression += ", #expires_at = :ends"
+        else:
+            removed += ", #expires_at"
+        place = provider_keys.connection(held.owner, held.provider)
+        try:
+            write = Update(place, f"{expression} REMOVE {removed}", "#lease = :lease", values)
+            return read_connection(self.table.write(write))
+        except ConditionFailed as failed:
+            found = read_connection(failed.item) if failed.item else None
+            # Our own write, whose reply was lost: what was sealed once is nobody else's.
+            return found if found is not None and found.sealed_access == access else None
+
+    def expire(self, held: Connection, *, now: datetime) -> None:
+        """Keep that the provider refused to go on; the tokens are removed, being good for nothing."""
+        values = {"expired": "expired", "lease": held.lease, "now": format_time(now)}
+        expression = "SET #status = :expired, #updated_at = :now REMOVE #lease, #leased_until, #sealed_refresh"
+        self._update(held, expression, "#lease = :lease", values)
+
+    def release(self, held: Connection) -> None:
+        """Give a lease back: the provider was not reached, or did not take the refresh token."""
+        self._update(held, "REMOVE #lease, #leased_until", "#lease = :lease", {"lease": held.lease})
+
+    def _update(
+        self, connection: Connection, expression: str, condition: str, values: Mapping[str, Any]
+    ) -> Connection | None:
+        place = provider_keys.connection(connection.owner, connection.provider)
+        try:
+            return read_connection(self.table.write(Update(place, expression, condition, values)))
+        except ConditionFailed:
+            return None
+
+
+def _item(connection: Connection) -> dict[str, Any]:
+    return {
+        "owner": connection.owner,
+        "provider": connection.provider,
+        "scopes": list(connection.scopes),
+        "status": connection.status,
+        "sealed_access": connection.sealed_access,
+        "sealed_refresh": connection.sealed_refresh or None,
+        "expires_at": format_time(connection.expires_at) if connection.expires_at else None,
+        "version": connection.version,
+        "created_at": format_time(connection.created_at),
+        "updated_at": format_time(connection.updated_at),
+    }
+
+
+def read_connection(item: Mapping[str, Any]) -> Connection:
+    """Return the connection of an item."""
+    return Connection(
+        owner=item["owner"],
+        provider=item["provider"],
+        scopes=tuple(item["scopes"]),
+        status=item["status"],
+        sealed_access=item["sealed_access"],
+        sealed_refresh=item.get("sealed_refresh", b""),
+        expires_at=_time(item, "expires_at"),
+        version=item["version"],
+        lease=item.get("lease", ""),
+        leased_until=_time(item, "leased_until"),
+        created_at=parse_time(item["created_at"]),
+        updated_at=parse_time(item["updated_at"]),
+    )
+
+
+def _time(item: Mapping[str, Any], name: str) -> datetime | None:
+    return parse_time(item[name]) if item.get(name) else None

@@ -1,0 +1,128 @@
+"""The providers, as data. What one does differently from the others is a field here, never a branch elsewhere.
+
+`at` moves all addresses of a provider under another base: the local stack's, which plays each of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+type ProviderName = Literal["google", "github", "slack"]
+type Purpose = Literal["sign_in", "connect"]
+
+PROVIDER_NAMES: tuple[ProviderName, ...] = get_args(ProviderName.__value__)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where codes come from and tokens are given. `scopes` are asked for unless others are.
+
+    `tokens_in` names the member of the answer that holds a user's own tokens, where it is not the answer itself.
+    """
+
+    authorize: str
+    token: str
+    scopes: tuple[str, ...]
+    scope_parameter: str = "scope"
+    scope_separator: str = " "
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    tokens_in: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A provider. `keys` empty: it gives no id token, and `user_info` alone says who somebody is, with `emails`."""
+
+    name: ProviderName
+    title: str
+    issuer: str
+    sign_in: Endpoints
+    connect: Endpoints
+    keys: str = ""
+    user_info: str = ""
+    emails: str = ""
+    subject: str = "sub"
+
+    def endpoints(self, purpose: Purpose) -> Endpoints:
+        return self.sign_in if purpose == "sign_in" else self.connect
+
+    def at(self, base: str) -> "Description":
+        """Return the provider with its addresses under a base, by its name; empty changes nothing."""
+        if not base:
+            return self
+
+        def move(url: str) -> str:
+            return f"{base}/{self.name}{urlsplit(url).path}" if url else ""
+
+        def moved(each: Endpoints) -> Endpoints:
+            return replace(each, authorize=move(each.authorize), token=move(each.token))
+
+        return replace(
+            self,
+            sign_in=moved(self.sign_in),
+            connect=moved(self.connect),
+            keys=move(self.keys),
+            user_info=move(self.user_info),
+            emails=move(self.emails),
+        )
+
+
+_GOOGLE = Endpoints(
+    "https://accounts.google.com/o/oauth2/v2/auth",
+    "https://oauth2.googleapis.com/token",
+    ("openid", "email", "profile"),
+)
+_GITHUB = Endpoints(
+    "https://github.com/login/oauth/authorize",
+    "https://github.com/login/oauth/access_token",
+    ("read:user", "user:email"),
+)
+
+DESCRIPTIONS: Mapping[ProviderName, Description] = {
+    "google": Description(
+        "google",
+        "Google",
+        "https://accounts.google.com",
+        _GOOGLE,
+        # Only so does Google give a refresh token, and give it again when somebody connects a second time.
+        replace(_GOOGLE, parameters={"access_type": "offline", "prompt": "consent"}),
+        keys="https://www.googleapis.com/oauth2/v3/certs",
+    ),
+    "github": Description(
+        "github",
+        "GitHub",
+        "https://github.com",
+        _GITHUB,
+        _GITHUB,
+        user_info="https://api.github.com/user",
+        emails="https://api.github.com/user/emails",
+        subject="id",
+    ),
+    "slack": Description(
+        "slack",
+        "Slack",
+        "https://slack.com",
+        Endpoints(
+            "https://slack.com/openid/connect/authorize",
+            "https://slack.com/api/openid.connect.token",
+            ("openid", "email", "profile"),
+        ),
+        Endpoints(
+            "https://slack.com/oauth/v2/authorize",
+            "https://slack.com/api/oauth.v2.access",
+            ("users:read",),
+            scope_parameter="user_scope",
+            scope_separator=",",
+            tokens_in="authed_user",
+        ),
+        keys="https://slack.com/openid/connect/keys",
+        user_info="https://slack.com/api/openid.connect.userInfo",
+    ),
+}
+
+
+def describe(name: str, base: str) -> Description | None:
+    """Return a provider by its name, moved under a base; None if there is no such provider."""
+    known = next((each for each in PROVIDER_NAMES if each == name), None)
+    return DESCRIPTIONS[known].at(base) if known else None

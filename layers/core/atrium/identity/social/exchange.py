@@ -1,0 +1,141 @@
+"""Calls to a provider: a code or a refresh token for tokens, and a token for what it tells about somebody.
+
+Providers say no in different ways: by a status, by `error` in an answer of 200 (GitHub), by `ok: false` (Slack).
+Each is one of two failures here: it refused, or it failed and may do better later.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from atrium.egress.client import EgressClient
+from atrium.egress.exchange import OutboundRequest, OutboundResponse
+from atrium.egress.failures import OutboundFailed, OutboundRefused
+from atrium.identity.social.descriptions import Endpoints
+from atrium.identity.social.model import ClientCredentials
+from atrium.kernel.errors import ProviderFailed, ProviderRefused
+
+CALL_SECONDS_MAX = 5.0
+CALL_BYTES_MAX = 262_144
+_CODE = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Tokens that a provider gave; none is shown by `repr`. `expires_in` None: it does not say, or never."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(default="", repr=False)
+    id_token: str = field(default="", repr=False)
+    expires_in: int | None = None
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCalls:
+    """The calls to one provider, as one client of it."""
+
+    egress: EgressClient
+    endpoints: Endpoints
+    client: ClientCredentials
+
+    def exchange_code(self, code: str, *, redirect_uri: str, verifier: str) -> Grant:
+        """Return the tokens for a code; `ProviderRefused` for one that is wrong, old or used, `ProviderFailed`."""
+        fields = {"code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
+        return self._ask({"grant_type": "authorization_code", **fields})
+
+    def refresh(self, refresh_token: str) -> Grant:
+        """Return the next tokens; `ProviderRefused` if the access was withdrawn, `ProviderFailed`."""
+        return self._ask({"grant_type": "refresh_token", "refresh_token": refresh_token})
+
+    def _ask(self, fields: Mapping[str, str]) -> Grant:
+        own = {"client_id": self.client.client_id, "client_secret": self.client.client_secret}
+        headers = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
+        answer = call(self.egress, "POST", self.endpoints.token, headers, urlencode({**fields, **own}).encode())
+        found = read_answer(answer)
+        inner = found.get(self.endpoints.tokens_in)  # absent from the answer to a refresh, and where nothing is set
+        return _read_grant(inner if isinstance(inner, Mapping) else found, self.endpoints)
+
+
+def read_protected(egress: EgressClient, url: str, access_token: str) -> Any:
+    """Return what an address tells the holder of a token: an object, or a list."""
+    headers = {"accept": "application/json", "authorization": f"Bearer {access_token}"}
+    answer = call(egress, "GET", url, headers)
+    if answer.body.lstrip()[:1] == b"[" and answer.status == 200:
+        return _parse(answer)
+    return read_answer(answer)
+
+
+def call(
+    egress: EgressClient, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+) -> OutboundResponse:
+    """Make a call; `ProviderFailed` where no answer came, or one that is the provider's own failure."""
+    request = OutboundRequest(
+        method, url, headers, body, seconds_max=CALL_SECONDS_MAX, bytes_max=CALL_BYTES_MAX, redirects_max=0
+    )
+    try:
+        answer = egress.send(request)
+    except (OutboundRefused, OutboundFailed) as error:
+        raise ProviderFailed(internal=f"provider: {error.reason}") from error
+    if answer.status >= 500 or answer.status == 429 or 300 <= answer.status < 400:
+        raise ProviderFailed(internal=f"provider: status {answer.status}")
+    return answer
+
+
+def read_answer(answer: OutboundResponse) -> Mapping[str, Any]:
+    """Return the object of an answer; `ProviderRefused` with the provider's own code where it says no."""
+    found = _parse(answer)
+    if not isinstance(found, Mapping):
+        raise ProviderFailed(internal="provider: not an object")
+    if found.get("error") or found.get("ok") is False or answer.status != 200:
+        code = found.get("error")
+        raise refused_by(code if isinstance(code, str) else "")
+    return found
+
+
+def refused_by(code: str) -> ProviderRefused:
+    """Return the refusal with the provider's code, if it is one: what it says besides is not passed on."""
+    known = code if _CODE.fullmatch(code) else ""
+    return ProviderRefused(f"The provider refused: {known}" if known else None, internal=f"provider: {known}")
+
+
+def _parse(answer: OutboundResponse) -> Any:
+    """Read JSON, or a form, which is how GitHub answers whom it does not take for a client of JSON."""
+    if "form-urlencoded" in answer.headers.get("content-type", ""):
+        try:
+            return dict(parse_qsl(answer.body.decode(), max_num_fields=50))
+        except ValueError as error:
+            raise ProviderFailed(internal="provider: no form") from error
+    try:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError) as error:
+        raise ProviderFailed(internal="provider: not JSON") from error
+
+
+def _read_grant(found: Mapping[str, Any], endpoints: Endpoints) -> Grant:
+    access_token = found.get("access_token")
+    if not isinstance(access_token, str) or not access_token:
+        raise ProviderFailed(internal="provider: no access token")
+    scope = found.get("scope")
+    separated = scope.replace(endpoints.scope_separator, " ").replace(",", " ") if isinstance(scope, str) else ""
+    return Grant(
+        access_token=access_token,
+        refresh_token=_text(found, "refresh_token"),
+        id_token=_text(found, "id_token"),
+        expires_in=_seconds(found.get("expires_in")),
+        scopes=tuple(dict.fromkeys(separated.split())),
+    )
+
+
+def _text(found: Mapping[str, Any], name: str) -> str:
+    value = found.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _seconds(value: Any) -> int | None:
+    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

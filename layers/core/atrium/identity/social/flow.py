@@ -1,0 +1,69 @@
+"""The two steps that every flow has: out to the provider with a sealed state, and back with a code."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from atrium.egress.client import EgressClient
+from atrium.identity.social.descriptions import Description, Purpose
+from atrium.identity.social.exchange import Grant, ProviderCalls, refused_by
+from atrium.identity.social.model import ClientCredentials, SocialClient
+from atrium.identity.social.state import FlowState, StateSealer, challenge_of, use_state
+from atrium.kernel.errors import Malformed
+from atrium.storage.table import TenantTable
+
+CODE_MAX = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What the provider's redirect carries back: a code, or an error in its place."""
+
+    code: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A flow of one client at one provider."""
+
+    description: Description
+    client: SocialClient
+    client_id: str
+    open_credentials: Callable[[], ClientCredentials]
+    sealer: StateSealer
+    egress: EgressClient
+
+    def authorize_url(self, state: FlowState) -> tuple[str, str]:
+        """Return where the browser goes, and the state that comes back with it."""
+        sealed = self.sealer.seal(state)
+        endpoints = self.description.endpoints(state.purpose)
+        connecting = state.purpose == "connect"
+        scopes = self.client.connection_scopes if connecting and self.client.connection_scopes else endpoints.scopes
+        query = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": state.redirect_uri,
+            endpoints.scope_parameter: endpoints.scope_separator.join(scopes),
+            "state": sealed,
+            "code_challenge": challenge_of(self.sealer.verifier(state)),
+            "code_challenge_method": "S256",
+            **endpoints.parameters,
+        }
+        if self.description.keys:
+            query["nonce"] = self.sealer.id_nonce(state)
+        return f"{endpoints.authorize}?{urlencode(query)}", sealed
+
+    def redeem(self, table: TenantTable, text: str, state: FlowState, returned: Returned) -> Grant:
+        """Take the state, once, and return the tokens for the code; `ProviderRefused` for an error or a bad code."""
+        if not returned.error and not returned.code:
+            raise Malformed("The redirect carries neither a code nor an error")
+        calls = self.calls(state.purpose)
+        use_state(table, text, state)
+        if returned.error:
+            raise refused_by(returned.error)
+        return calls.exchange_code(returned.code, redirect_uri=state.redirect_uri, verifier=self.sealer.verifier(state))
+
+    def calls(self, purpose: Purpose) -> ProviderCalls:
+        """Return the calls to the provider for a purpose; opens the client's secret."""
+        return ProviderCalls(self.egress, self.description.endpoints(purpose), self.open_credentials())

@@ -1,0 +1,106 @@
+"""Who somebody is at a provider: from its id token, verified like any, from its user info, or both, which must agree.
+
+Only an email that the provider itself has verified counts as one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from atrium.egress.client import EgressClient
+from atrium.identity.providers.assertion import prove, read_claimed
+from atrium.identity.providers.jwks import PublicJwk, find_key, read_key_set
+from atrium.identity.providers.mapping import clean_name
+from atrium.identity.providers.model import IdentityProvider
+from atrium.identity.social.descriptions import Description
+from atrium.identity.social.exchange import Grant, call, read_protected
+from atrium.identity.users.model import is_email
+from atrium.kernel.clock import Clock, epoch_seconds
+from atrium.kernel.errors import ProviderFailed, Unauthenticated
+from atrium.kernel.ids import IdentityProviderId
+
+_KEYS_KEPT = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SocialProfile:
+    """Somebody at a provider. `email` is empty unless the provider has verified it."""
+
+    subject: str
+    email: str
+    name: str
+
+
+@dataclass
+class ProfileReader:
+    """Reads profiles; keeps the keys of the providers, which are few and the platform's choice, for an hour."""
+
+    egress: EgressClient
+    clock: Clock
+    _keys: dict[str, tuple[datetime, Sequence[PublicJwk]]] = field(default_factory=dict)
+
+    def read(self, description: Description, grant: Grant, *, client_id: str, nonce: str) -> SocialProfile:
+        """Return who the tokens are for; `ProviderFailed` where what the provider says does not hold together."""
+        claims: dict[str, Any] = {}
+        if description.keys:
+            claims |= self._read_id_token(description, grant.id_token, client_id, nonce)
+        if description.user_info:
+            told = read_protected(self.egress, description.user_info, grant.access_token)
+            if claims and told.get("sub") != claims["sub"]:
+                raise ProviderFailed(internal="provider: user info of another subject")
+            claims = {**told, **claims}
+        if description.emails:
+            claims |= _choose_email(read_protected(self.egress, description.emails, grant.access_token))
+        return _profile(claims, description.subject)
+
+    def _read_id_token(self, description: Description, token: str, client_id: str, nonce: str) -> Mapping[str, Any]:
+        now = self.clock()
+        wanted = IdentityProvider(
+            IdentityProviderId(""), description.name, description.issuer, client_id, now, now, algorithms=("RS256",)
+        )
+        try:
+            claimed = read_claimed(token)
+            key = self._find_key(description.keys, claimed.kid, claimed.algorithm, now)
+            proven = prove(token, claimed, key, wanted, now=epoch_seconds(now))
+        except Unauthenticated as error:
+            raise ProviderFailed(internal=f"provider: id token: {error.internal}") from error
+        if proven.claims.get("nonce") != nonce or proven.claims.get("azp", client_id) != client_id:
+            raise ProviderFailed(internal="provider: id token of another flow")
+        return proven.claims
+
+    def _find_key(self, address: str, kid: str, algorithm: str, now: datetime) -> Any:
+        known = self._keys.get(address)
+        key = find_key(known[1], kid, algorithm) if known and now - known[0] < _KEYS_KEPT else None
+        if key is None:
+            try:
+                fetched = read_key_set(call(self.egress, "GET", address, {"accept": "application/json"}).body)
+            except ValueError as error:
+                raise ProviderFailed(internal="provider: no keys") from error
+            self._keys[address] = (now, fetched)
+            key = find_key(fetched, kid, algorithm)
+        if key is None:
+            raise ProviderFailed(internal="provider: id token of an unknown key")
+        return key
+
+
+def _choose_email(found: Any) -> dict[str, Any]:
+    """Return the primary address of a list, if it is verified."""
+    several = found if isinstance(found, list) else []
+    primary = [each for each in several if isinstance(each, Mapping) and each.get("primary") is True]
+    if not primary:
+        return {"email": None}
+    return {"email": primary[0].get("email"), "email_verified": primary[0].get("verified") is True}
+
+
+def _profile(claims: Mapping[str, Any], subject_name: str) -> SocialProfile:
+    subject = claims.get(subject_name)
+    if isinstance(subject, bool) or not isinstance(subject, str | int) or not 0 < len(str(subject)) <= 255:
+        raise ProviderFailed(internal="provider: no subject")
+    email, name = claims.get("email"), claims.get("name") or claims.get("login")
+    verified = isinstance(email, str) and is_email(email) and claims.get("email_verified") in (True, "true")
+    return SocialProfile(
+        subject=str(subject),
+        email=str(email) if verified else "",
+        name=clean_name(name) if isinstance(name, str) else "",
+    )

@@ -1,0 +1,126 @@
+"""A tenant's clients at providers, as its administrators handle them. A secret goes in and never comes out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from atrium.audit.service import AuditService
+from atrium.identity.providers.model import PROVIDERS_MAX
+from atrium.identity.social.model import ClientCredentials, SocialClient
+from atrium.identity.social.store import ProviderDirectory, SocialClientStore
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import Conflict, NotFound, invalid_field
+from atrium.kernel.ids import mint_identity_provider_id
+from atrium.kernel.pagination import PageRequest
+from atrium.storage.vault import TenantVault
+
+type PlatformClients = Callable[[str], tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class SocialClientService:
+    """What one caller can do with the tenant's clients. The scope `admin` is checked by the routes."""
+
+    store: SocialClientStore
+    audit: AuditService
+    vault: TenantVault
+    clock: Clock
+
+    def create(self, wanted: Mapping[str, Any]) -> SocialClient:
+        """Register a client; `Conflict` if the tenant has one at this provider."""
+        now, given = self.clock(), dict(wanted)
+        secret = given.pop("client_secret", "")
+        new_id = mint_identity_provider_id(now)
+        client = SocialClient(**{"id": new_id, "created_at": now, "updated_at": now, "redirect_uris": (), **given})
+        client = self._with_secret(client, secret)
+        _check(client)
+        if len(ProviderDirectory(self.store.table).list(PageRequest(PROVIDERS_MAX)).items) >= PROVIDERS_MAX:
+            raise Conflict(f"a tenant has at most {PROVIDERS_MAX} identity providers")
+        self.store.create(client, self._record("create", client))
+        return client
+
+    def change(self, before: SocialClient, changes: Mapping[str, Any]) -> SocialClient:
+        """Change any part. Another `client_id` needs its own secret."""
+        if not changes:
+            return before
+        given = dict(changes)
+        secret = given.pop("client_secret", "")
+        client = replace(before, **given, updated_at=self.clock())
+        if client.client_id != before.client_id:
+            client = replace(client, sealed_secret=b"")
+        client = self._with_secret(client, secret)
+        _check(client)
+        names = [each.name for each in fields(client) if getattr(client, each.name) != getattr(before, each.name)]
+        changed = [name for name in names if name != "updated_at"]
+        self.store.replace(client, before, self._record("change", client, changed=changed))
+        return client
+
+    def delete(self, client: SocialClient) -> None:
+        self.store.delete(client, self._record("delete", client))
+
+    def _with_secret(self, client: SocialClient, secret: str) -> SocialClient:
+        return replace(client, sealed_secret=self.vault.seal(client.purpose, secret)) if secret else client
+
+    def _record(self, action: str, client: SocialClient, **details: object) -> Any:
+        told = {"action": f"identity_provider.{action}", "resource": client.id, "provider": client.provider}
+        return self.audit.recording("admin.change", {**told, **details})
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKeeper:
+    """The client that a flow of a tenant runs with, and its credentials."""
+
+    store: SocialClientStore
+    vault: TenantVault
+    platform_client: PlatformClients
+
+    def find(self, provider: str) -> SocialClient:
+        """Return the enabled client of a provider; `NotFound` if there is none."""
+        client = self.store.find(provider)  # type: ignore[arg-type] # an unknown name finds nothing
+        if client is None or not client.enabled:
+            raise NotFound("this provider is not set up here")
+        return client
+
+    def client_id(self, client: SocialClient) -> str:
+        """Return what the provider knows the client by; `NotFound` where it is the platform's and there is none."""
+        found = client.client_id or self.platform_client(client.provider)[0]
+        if not found:
+            raise NotFound("this provider is not set up here")
+        return found
+
+    def credentials(self, client: SocialClient) -> ClientCredentials:
+        """Return the client's credentials; a secret of the tenant's own costs one call to KMS."""
+        if client.client_id:
+            return ClientCredentials(client.client_id, self.vault.open(client.purpose, client.sealed_secret))
+        return ClientCredentials(*self.platform_client(client.provider))
+
+
+def check_redirect(client: SocialClient, redirect_uri: str | None) -> str:
+    """Return the address that a flow comes back to: exactly one of those that are registered."""
+    if redirect_uri is None and client.redirect_uris:
+        return client.redirect_uris[0]
+    if redirect_uri not in client.redirect_uris or redirect_uri is None:
+        raise NotFound("this redirect_uri is not registered for the provider")
+    return redirect_uri
+
+
+def _check(client: SocialClient) -> None:
+    if bool(client.client_id) != bool(client.sealed_secret):
+        raise invalid_field(
+            "client_secret", "client_id and client_secret go together; without both it is the platform's"
+        )
+    for uri in client.redirect_uris:
+        _check_redirect_uri(uri)
+
+
+def _check_redirect_uri(uri: str) -> None:
+    try:
+        parts = urlsplit(uri)
+        local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    except ValueError:
+        raise invalid_field("redirect_uris", "must be URLs") from None
+    if parts.fragment or "#" in uri or not parts.netloc or "@" in parts.netloc:
+        raise invalid_field("redirect_uris", "must be absolute URLs without fragment")
+    if parts.scheme != "https" and not (parts.scheme == "http" and local):
+        raise invalid_field("redirect_uris", "must be https, or http on the developer's own machine")

@@ -1,0 +1,126 @@
+"""Signing in at a provider: out, back, who is it, and our own tokens for him.
+
+    authorize   nothing is written and nothing asked: the state holds all
+    callback    the state is taken, the code exchanged, the profile read, the user found or made, a login begun
+
+Everything that is refused after the state is proven is in the audit of its tenant.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from atrium.audit.model import Origin
+from atrium.audit.service import AuditService
+from atrium.identity.families.model import IssuedTokens
+from atrium.identity.families.service import FamilyService
+from atrium.identity.providers.mapping import Profile
+from atrium.identity.providers.model import Entrance
+from atrium.identity.providers.people import People, Stranger
+from atrium.identity.social.descriptions import Description
+from atrium.identity.social.flow import Flow, Returned
+from atrium.identity.social.model import SocialClient
+from atrium.identity.social.profile import ProfileReader, SocialProfile
+from atrium.identity.social.service import check_redirect
+from atrium.identity.social.state import FlowState, StateSealer, begin_state, check_browser
+from atrium.identity.users.model import User
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import (
+    AtriumError,
+    EmailUnverified,
+    Forbidden,
+    NotFound,
+    TenantInactive,
+    UserSuspended,
+)
+from atrium.kernel.ids import TenantId
+from atrium.storage.table import TenantTable
+from atrium.tenants.auditing import audit_of
+from atrium.tenants.model import Tenant
+from atrium.tenants.store import TenantStore
+
+type FlowOf = Callable[[TenantId, Description], Flow]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the browser shows to be the one that began: PKCE's verifier, or the cookie."""
+
+    verifier: str = ""
+    cookie: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SocialSignIn:
+    """Sign-in at one provider, for all tenants."""
+
+    description: Description
+    table_of: Callable[[TenantId], TenantTable]
+    flow_of: FlowOf
+    sealer: StateSealer
+    profiles: ProfileReader
+    families: FamilyService
+    clock: Clock
+
+    def authorize(self, tenant_id: TenantId, redirect_uri: str | None, *, challenge: str, cookie: str) -> str:
+        """Return where the browser goes; `NotFound` where tenant, provider or address are not set up, all alike."""
+        tenant = TenantStore(self.table_of(tenant_id)).get()
+        if tenant is None or not tenant.is_active:
+            raise NotFound("this provider is not set up here")
+        flow = self.flow_of(tenant_id, self.description)
+        address = check_redirect(flow.client, redirect_uri)
+        state = begin_state(
+            "sign_in", self.description.name, tenant_id, address, self.clock(), challenge=challenge, cookie=cookie
+        )
+        return flow.authorize_url(state)[0]
+
+    def complete(self, text: str, returned: Returned, proof: Proof, origin: Origin) -> IssuedTokens:
+        """Return our tokens; the refusals are those of the states, the provider, and of who may come in."""
+        state = self.sealer.open(text, purpose="sign_in", provider=self.description.name, now=self.clock())
+        table = self.table_of(state.tenant_id)
+        tenant = TenantStore(table).get()
+        if tenant is None or not tenant.is_visible:
+            raise NotFound("this provider is not set up here")
+        audit = audit_of(tenant, table, origin, self.clock)
+        try:
+            check_browser(state, verifier=proof.verifier, cookie=proof.cookie)
+            return self._complete(text, state, returned, table, tenant, audit, origin)
+        except AtriumError as failure:
+            details = {"by": "social sign-in", "provider": self.description.name, "code": failure.code}
+            audit.record("auth.refuse", {**details, "reason": failure.internal or failure.detail})
+            raise
+
+    def _complete(
+        self,
+        text: str,
+        state: FlowState,
+        returned: Returned,
+        table: TenantTable,
+        tenant: Tenant,
+        audit: AuditService,
+        origin: Origin,
+    ) -> IssuedTokens:
+        if not tenant.is_active:
+            raise TenantInactive
+        flow = self.flow_of(tenant.id, self.description)
+        grant = flow.redeem(table, text, state, returned)
+        nonce = self.sealer.id_nonce(state)
+        profile = self.profiles.read(self.description, grant, client_id=flow.client_id, nonce=nonce)
+        user = self._find_user(flow.client, profile, People(table, audit, self.clock), tenant)
+        origin_of_user = Origin(f"user:{user.id}", origin.ip, origin.user_agent, origin.request_id)
+        told = {"by": "social sign-in", "provider": self.description.name, "user": user.id}
+        record = audit_of(tenant, table, origin_of_user, self.clock).recording("auth.login", told)
+        return self.families.begin(user, tenant, origin=origin, also=[record])
+
+    def _find_user(self, client: SocialClient, profile: SocialProfile, people: People, tenant: Tenant) -> User:
+        if not profile.email:
+            raise EmailUnverified(internal=f"{self.description.name} has not verified the email")
+        domain = profile.email.rpartition("@")[2].lower()
+        if client.email_domains and domain not in client.email_domains:
+            raise Forbidden("People with an email of this domain do not sign in here")
+        entrance = Entrance(self.description.issuer, client.id, client.provision_users, client.default_role)
+        found = people.find(entrance, profile.subject, Profile(profile.email, profile.name, None), tenant)
+        if isinstance(found, Stranger):
+            raise Forbidden("Nobody of this email is a user here; ask an administrator for an invitation")
+        if found.status == "suspended":
+            raise UserSuspended
+        return found
