@@ -84,8 +84,8 @@ def provider() -> Iterator[OAuthProvider]:
         yield served
 
 
-@pytest.fixture
-def stage(deployment: Deployment, provider: OAuthProvider) -> Stage:
+def open_stage(deployment: Deployment, provider: OAuthProvider) -> Stage:
+    """Return a deployment whose functions may ask the local providers, with one tenant and a KMS key."""
     client = local_session().client("kms")
     key_id = client.create_key()["KeyMetadata"]["KeyId"]
     runtime = deployment.make_runtime(
@@ -94,3 +94,8 @@ def stage(deployment: Deployment, provider: OAuthProvider) -> Stage:
     runtime.__dict__["vault_key"] = MasterKey(client, key_id)
     provider.answers.now = lambda: deployment.clock().timestamp()
     return Stage(deployment, runtime, provider, deployment.onboard())
+
+
+@pytest.fixture
+def stage(deployment: Deployment, provider: OAuthProvider) -> Stage:
+    return open_stage(deployment, provider)
