@@ -1,0 +1,85 @@
+"""The credentials of a tenant, one of every kind, and what each of them may do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from atrium.agent.service import default_agent
+from atrium.agent.store import AgentStore
+from atrium.identity.users.model import User
+from atrium.identity.users.store import UserStore
+from atrium.kernel.ids import mint_user_id
+from atrium.tenants.context import Role
+from atrium.tenants.model import Tenant
+
+from tests.builders.authorizing import bearer
+from tests.builders.deployments import Deployment
+
+# What the contract promises of each role, written out here so that the code's own table is held to it.
+ROLES: dict[Role, frozenset[str]] = {
+    "viewer": frozenset({"sessions:read", "jobs:read", "agents:read", "usage:read"}),
+    "user": frozenset(
+        {"sessions:read", "jobs:read", "agents:read", "usage:read", "chat", "sessions:write", "jobs:write"}
+    ),
+    "admin": frozenset({"admin"}),
+}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A credential. `headers` carry it; nobody has no `principal_id`. `inside`: a tenant stands behind it."""
+
+    name: str
+    headers: Mapping[str, str]
+    principal_id: str
+    scopes: frozenset[str]
+    tenant: Tenant
+    inside: bool = True
+
+    @property
+    def sees_all(self) -> bool:
+        return bool({"admin", "platform"} & self.scopes)
+
+    @property
+    def secret(self) -> str:
+        """What this caller says in every conversation."""
+        return f"swordfish of {self.tenant.name} {self.principal_id}"
+
+    def may(self, scope: str) -> bool:
+        if scope == "platform":
+            return "platform" in self.scopes
+        return not scope or scope in self.scopes or self.sees_all
+
+
+def open_tenant(deployment: Deployment, name: str, operator_key: str) -> list[Caller]:
+    """Make a tenant with an agent and return its callers; the first may do all that a tenant can."""
+    made = deployment.onboard(name)
+    assert made.admin is not None
+    assert made.key is not None
+    tenant = made.tenant
+    AgentStore(deployment.runtime.tenant_table(tenant.id)).create(default_agent(deployment.clock), make_default=True)
+    few, one = deployment.make_key(tenant.id), deployment.make_key(tenant.id, ("usage:read",))
+    keys = {"admin key": made.key, "key of few scopes": few, "key of one scope": one}
+    users: dict[Role, User] = {"admin": made.admin}
+    users |= {role: _make_user(deployment, tenant, role, made.admin.password_hash) for role in ("user", "viewer")}
+    operator, platform = bearer(operator_key), frozenset({"platform"})
+    return [
+        *[
+            Caller(label, bearer(each.text), each.key.id, frozenset(each.key.scopes), tenant)
+            for label, each in keys.items()
+        ],
+        *[
+            Caller(role, bearer(deployment.make_token(user)), user.id, ROLES[role], tenant)
+            for role, user in users.items()
+        ],
+        Caller("operator inside", {**operator, "x-tenant-id": tenant.id}, "operator", platform, tenant),
+        Caller("operator", operator, "operator", platform, tenant, inside=False),
+        Caller("nobody", {}, "", frozenset(), tenant),
+    ]
+
+
+def _make_user(deployment: Deployment, tenant: Tenant, role: Role, password_hash: str) -> User:
+    now = deployment.clock()
+    email = f"{role}@{tenant.name}.example"
+    user = User(mint_user_id(now), tenant.id, email, role, "active", now, now, password_hash=password_hash)
+    UserStore(deployment.runtime.tenant_table(tenant.id)).create(user)
+    return user

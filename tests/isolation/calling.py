@@ -1,0 +1,94 @@
+"""The way of a call: event, authorizer, application, as API Gateway goes it; and what the answer cost."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from atrium.bootstrap import Runtime
+from starlette.testclient import TestClient
+
+from functions.authorizer.app import answer as authorize
+from functions.authorizer.authorize import Authorizer
+from tests.builders.authorizing import authorizer_event, effect
+from tests.builders.gateway import Gateway, request_context
+from tests.builders.stage import Holder
+from tests.isolation.recording import recording
+
+type Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request. `function` is the one that has the route."""
+
+    function: str
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, and the calls to table and bucket that it took."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str]
+    calls: tuple[str, ...]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def code(self) -> str:
+        return str(self.json["code"])
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.text[:300]}"
+
+
+class Door:
+    """The gateway of one deployment, with the real authorizer in it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._authorizer = Authorizer(runtime)
+
+    def call(self, call: Call) -> Answer:
+        """Answer a request; without a credential no authorizer lets it in, so that the function itself refuses."""
+        fields: Fields | None = None
+        if {"authorization", "x-api-key"} & {name.lower() for name in call.headers}:
+            try:
+                policy: dict[str, Any] = authorize(authorizer_event(call.headers), self._authorizer)
+            except Exception as error:
+                if str(error) != "Unauthorized":
+                    raise
+                return Answer(401, json.dumps({"code": "UNAUTHENTICATED"}), {}, ())
+            if effect(policy)[0] == "Deny":
+                return Answer(403, json.dumps(policy["context"]), {}, ())
+            fields = dict(policy["context"])
+        with recording(self._runtime.table.client, self._runtime.bucket.client) as noted:
+            came = self._send(call, fields)
+        return Answer(came.status_code, came.text, dict(came.headers), tuple(sorted(noted.operations)))
+
+    def _send(self, call: Call, fields: Fields | None) -> Any:
+        holder, gateway, client = _application(call.function)
+        holder.runtime, gateway.fields = self._runtime, fields
+        context = json.dumps(request_context(call.path, fields))
+        headers = {**call.headers, "x-amzn-request-context": context}
+        return client.request(call.method, call.path, params=dict(call.query), json=call.body, headers=headers)
+
+
+@cache
+def _application(function: str) -> tuple[Holder, Gateway, TestClient]:
+    """Return a function's application, whose runtime and whose gateway's word each call sets."""
+    holder = Holder()
+    gateway = Gateway(import_module(f"functions.{function}.app").build(holder), None)
+    client = TestClient(gateway, base_url="https://example.org", raise_server_exceptions=False)
+    return holder, gateway, client

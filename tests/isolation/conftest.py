@@ -1,0 +1,54 @@
+"""The two tenants, made once for a file of tests and as new for each of them. They live on moto, whose table can be
+read and put back at once.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from atrium.http import logs
+from atrium.storage.table import PhysicalTable
+from moto import mock_aws
+
+from infra.runtime.resources import REGION, create_table, local_session
+from infra.runtime.template import Document
+from tests.builders.deployments import deploy
+from tests.builders.house import House, open_bucket
+from tests.builders.wires import serialised
+from tests.isolation.document import Route
+from tests.isolation.knowledge import find_gaps
+from tests.isolation.world import World
+
+
+@pytest.fixture(scope="module")
+def made_world(definition_of_table: Document) -> Iterator[World]:
+    """Our tenant and theirs, with one of everything for whoever owns things."""
+    level = logs.logger().log_level
+    logs.logger().setLevel("CRITICAL")
+    with pytest.MonkeyPatch.context() as environment, mock_aws(), open_bucket(on_moto=True) as bucket:
+        environment.setenv("AWS_DEFAULT_REGION", REGION)
+        client = local_session().client("dynamodb")
+        # Without its stream: moto copies all of it at each transaction.
+        create_table(client, {**definition_of_table, "StreamSpecification": {"StreamEnabled": False}}, "atrium")
+        with serialised(client, bucket.client):
+            deployment = deploy(PhysicalTable(client, "atrium"))
+            world = World(deployment, House(deployment.table, bucket, clock=deployment.clock))
+            for caller in (world.theirs[0], *world.ours):
+                if caller.principal_id:
+                    world.fill(caller)
+            yield world
+    logs.logger().setLevel(level)
+
+
+@pytest.fixture
+def world(made_world: World) -> Iterator[World]:
+    with made_world.as_new():
+        yield made_world
+
+
+@pytest.fixture
+def route(request: pytest.FixtureRequest) -> Route:
+    """The route of the parameter; one that the suite was not told enough about fails here."""
+    route: Route = request.param
+    gaps = find_gaps(route)
+    assert not gaps, f"{route.name}: " + "; ".join(gaps)
+    return route

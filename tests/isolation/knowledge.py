@@ -1,0 +1,163 @@
+"""What the suite must be told, a line each, because the document does not say it.
+
+NOUNS       an id's name in paths, queries and bodies -> how one is made, and who sees it
+ACCESS      the beginning of a path -> the scope of its reads and of its writes
+PUBLIC      the routes without a credential
+BODIES      a route that needs a body -> a good one; `{n}` is a number that is never the same,
+            `{agent_id}` the caller's own thing of that name
+REFERENCES  fields that name a thing of ours without ending in `_id`: route -> field -> noun
+NOT_IDS     fields that end in `_id` and name nothing of ours
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.builders.deployments import PASSWORD
+from tests.isolation.document import Field, Route, read_routes
+from tests.isolation.making import Make, create, make_run, make_session, make_tenant
+
+
+@dataclass(frozen=True)
+class Noun:
+    """A kind of thing that has an id. `owned`: of those without `admin`, only who made it may see it."""
+
+    make: Make
+    owned: bool = False
+    of_platform: bool = False
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A place of a route where an id goes."""
+
+    field: Field
+    noun: str
+
+
+ANYONE = ""
+
+# fmt: off
+BODIES: dict[str, Any] = {
+    "POST /v1/agents": {"name": "agent {n}", "model": "claude-haiku-5-5"},
+    "PATCH /v1/agents/{agent_id}": {"name": "renamed {n}"},
+    "POST /v1/identity-providers": {"issuer": "https://login.example/{n}", "audience": "https://atrium.example/{n}"},
+    "PATCH /v1/identity-providers/{provider_id}": {"audience": "https://atrium.example/{n}"},
+    "POST /v1/keys": {"name": "key {n}"},
+    "PATCH /v1/keys/{key_id}": {"name": "renamed {n}"},
+    "PATCH /v1/sessions/{session_id}": {"title": "renamed {n}"},
+    "POST /v1/sessions": {"title": "session {n}"},
+    "POST /v1/auth/login": {"email": "nobody@example.org", "password": "correct horse battery"},
+    "POST /v1/auth/invitations/accept": {"token": "made-up", "password": "correct horse battery"},
+    "POST /v1/auth/password": {"old_password": PASSWORD, "new_password": "a longer horse battery {n}"},
+    "POST /v1/auth/refresh": {"refresh_token": "atr_refresh_that_is_not"},
+    "POST /v1/chat": {"message": "Hi"},
+    "POST /v1/chat/stream": {"message": "Hi"},
+    # One that lets everything pass, because the first of a tenant's own ends the built-in ones.
+    "POST /v1/policies": {
+        "name": "all {n}", "effect": "allow", "principals": ["tenant:*"], "actions": ["*"], "resources": ["*"],
+    },
+    "PATCH /v1/policies/{policy_id}": {"description": "changed {n}"},
+    "POST /v1/policies/evaluate": {"principal": "role:viewer", "resource": "route:GET /v1/agents"},
+    "POST /v1/tenants": {"name": "tenant-{n}", "plan": "free"},
+    "PATCH /v1/tenants/{tenant_id}": {"display_name": "renamed {n}"},
+    "PUT /v1/tenants/{tenant_id}/limits": {"requests_per_minute": 1000},
+    "POST /v1/users": {"email": "user-{n}@example.org", "role": "user"},
+    "PATCH /v1/users/{user_id}": {"name": "renamed {n}"},
+}
+# fmt: on
+
+NOUNS: dict[str, Noun] = {
+    "tenant_id": Noun(make_tenant, of_platform=True),
+    "agent_id": Noun(create("/v1/agents")),
+    "provider_id": Noun(create("/v1/identity-providers")),
+    "key_id": Noun(create("/v1/keys")),
+    "policy_id": Noun(create("/v1/policies")),
+    "user_id": Noun(create("/v1/users")),
+    "session_id": Noun(make_session, owned=True),
+    "run_id": Noun(make_run, owned=True),
+}
+
+ACCESS: dict[str, tuple[str, str]] = {
+    "/v1/agents": ("agents:read", "agents:write"),
+    "/v1/auth/me": (ANYONE, ANYONE),
+    "/v1/auth/logout": (ANYONE, ANYONE),
+    "/v1/auth/password": (ANYONE, ANYONE),
+    "/v1/chat": ("chat", "chat"),
+    "/v1/identity-providers": ("admin", "admin"),
+    "/v1/keys": ("admin", "admin"),
+    "/v1/limits": (ANYONE, ANYONE),
+    "/v1/policies": ("admin", "admin"),
+    "/v1/runs": ("sessions:read", "chat"),
+    "/v1/sessions": ("sessions:read", "sessions:write"),
+    "/v1/tenants": ("platform", "platform"),
+    "/v1/users": ("admin", "admin"),
+    "/v1/usage": (ANYONE, ANYONE),
+}
+
+# Answered without a tenant, too.
+FOR_THE_PLATFORM = ("/v1/tenants", "/v1/auth/me")
+
+# Only a user has logins.
+FOR_USERS = {"POST /v1/auth/logout", "POST /v1/auth/password"}
+
+PUBLIC = {
+    "POST /v1/auth/login",
+    "POST /v1/auth/invitations/accept",
+    "POST /v1/auth/refresh",
+    "GET /.well-known/jwks.json",
+    "GET /v1/health",
+    "GET /v1/health/ready",
+    "GET /v1/openapi.json",
+}
+
+QUERIES: dict[str, dict[str, str]] = {
+    "GET /v1/usage": {"group_by": "day"},
+}
+REFERENCES: dict[str, dict[str, str]] = {}
+NOT_IDS = {"client_id"}
+ELSEWHERE = {
+    "GET /v1/auth/{provider}/authorize": "tests/integration/social",
+    "GET /v1/auth/{provider}/callback": "tests/integration/social",
+    "GET /v1/connections": "tests/integration/social",
+    "GET /v1/connections/{provider}": "tests/integration/social",
+    "DELETE /v1/connections/{provider}": "tests/integration/social",
+    "GET /v1/connections/{provider}/authorize": "tests/integration/social",
+    "GET /v1/connections/{provider}/callback": "tests/integration/social",
+}
+
+
+def scope_of(route: Route) -> str:
+    """Return the scope that the route asks for, by the longest line of ACCESS that fits."""
+    lines = [prefix for prefix in ACCESS if route.path == prefix or route.path.startswith(prefix + "/")]
+    return ACCESS[max(lines, key=len)][0 if route.is_read else 1]
+
+
+def references_of(route: Route) -> list[Reference]:
+    """Return every place of a route that takes an id of a known noun."""
+    own = REFERENCES.get(route.name, {})
+    names = [(field, own.get(field.name, field.last.removesuffix("s"))) for field in route.fields]
+    return [Reference(field, noun) for field, noun in names if noun in NOUNS]
+
+
+def find_gaps(route: Route) -> list[str]:
+    """Return what the suite would have to be told about a route, each as a line for a person."""
+    where = "tests/isolation/knowledge.py"
+    gaps: list[str] = []
+    if route.name in ELSEWHERE:
+        return gaps
+    known = {reference.field for reference in references_of(route)}
+    for field in route.fields:
+        is_id = field.place == "path" or field.last.removesuffix("s").endswith("_id")
+        if is_id and field not in known and field.name not in NOT_IDS:
+            gaps.append(f"{field.name} ({field.place}) is of no known noun: add a line to NOUNS in {where}")
+    if route.name in PUBLIC:
+        return gaps
+    if not any(route.path == prefix or route.path.startswith(prefix + "/") for prefix in ACCESS):
+        gaps.append(f"which scope it asks for is not known: add a line to ACCESS (or PUBLIC) in {where}")
+    if route.needs_body and route.name not in BODIES:
+        gaps.append(f"it needs a body: add a good one to BODIES in {where}")
+    return gaps
+
+
+ROUTES = read_routes()
+GUARDED = tuple(route for route in ROUTES if route.name not in PUBLIC and route.name not in ELSEWHERE)

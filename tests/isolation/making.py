@@ -1,0 +1,56 @@
+"""How the things of a tenant are made: by the routes where they can be, else by the domain's services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from atrium.storage.writes import NEW, Put
+from atrium.usage.model import Arrival
+from atrium.usage.store import encode_entry, ledger_key
+from atrium.usage.sums import SumStore
+
+from tests.builders.house import session_id_of
+from tests.builders.ledger import NOON, build_entry
+
+if TYPE_CHECKING:
+    from tests.isolation.callers import Caller
+    from tests.isolation.world import World
+
+type Make = Callable[[World, Caller], str]
+
+
+def create(path: str, field: str = "id") -> Make:
+    """Return a maker that posts the body which the suite knows of that route, as an administrator."""
+
+    def make(world: World, caller: Caller) -> str:
+        answer = world.send(world.administrator(caller), "POST", path, body=world.body_for(f"POST {path}", caller))
+        assert answer.status in (200, 201, 202), f"POST {path}: {answer}"
+        return str(answer.json[field])
+
+    return make
+
+
+def make_tenant(world: World, caller: Caller) -> str:
+    return caller.tenant.id
+
+
+def make_session(world: World, caller: Caller) -> str:
+    """Let the caller have a conversation that says the caller's secret, and usage on two days."""
+    session_id = session_id_of(world.house.talk(caller.secret, context=world.context(caller)))
+    table = world.house.table(caller.tenant.id)
+    for days in (0, 1):
+        entry = build_entry(
+            at=NOON - timedelta(days), tenant_id=caller.tenant.id, principal_id=caller.principal_id,
+            session_id=session_id,
+        )  # fmt: skip
+        table.write(Put(ledger_key(entry.run_id), encode_entry(entry), NEW))
+        SumStore(table).count([Arrival(entry, "1")])
+    return session_id
+
+
+def make_run(world: World, caller: Caller) -> str:
+    """Leave a turn of the caller's open, in a session of its own: there is something to stop."""
+    world.house.clock.turn(1)
+    return world.house.begin(caller.secret, context=world.context(caller)).run.id

@@ -1,0 +1,90 @@
+"""Lists show one's own, with `admin` all of the tenant's, and never another tenant's; nor does a cursor lead there.
+A saved answer is for the credential that it was given to.
+"""
+
+import pytest
+
+from tests.isolation.asking import ask, fill, refusal
+from tests.isolation.document import Route
+from tests.isolation.knowledge import GUARDED, NOUNS, Reference, references_of
+from tests.isolation.test_routes import by_name
+from tests.isolation.world import World
+
+PAGED = [route for route in GUARDED if route.is_paged]
+POSTS = [route for route in GUARDED if route.has_key and not route.path.startswith("/v1/tenants")]
+
+
+def listed_by(route: Route) -> Reference | None:
+    """Return the noun that a list lists: the one of the path that goes on with its id."""
+    for other in GUARDED:
+        head, _, last = other.path.rpartition("/")
+        if head == route.path and last.startswith("{"):
+            return next((each for each in references_of(other) if f"{{{each.field.name}}}" == last), None)
+    return None
+
+
+LISTS = [(route, noun) for route in GUARDED if route.is_read and (noun := listed_by(route)) is not None]
+
+
+@pytest.mark.parametrize(("route", "listed"), LISTS, ids=[route.name for route, _ in LISTS], indirect=["route"])
+def test_a_list_has_what_is_ones_own(route: Route, listed: Reference, world: World) -> None:
+    noun = listed.noun
+    for caller in world.ours:
+        if refusal(route, caller) is not None:
+            continue
+        own = world.thing(noun, caller)
+        others = world.thing(noun, world.neighbour(caller))
+        answer = ask(world, route, caller, fill(world, route, caller))
+        assert own in answer.text, f"{route.name}, {caller.name}: its own is missing: {answer}"
+        if NOUNS[noun].owned:
+            assert (others in answer.text) == caller.sees_all, f"{route.name}, {caller.name}: {answer}"
+
+
+@pytest.mark.parametrize("route", PAGED, ids=by_name, indirect=True)
+def test_a_cursor_is_good_for_its_own_list_alone(route: Route, world: World) -> None:
+    """Another tenant's cursor, and another user's, are as good as made up."""
+    mine = world.theirs[0]
+    if mine.may("platform") or refusal(route, mine) is not None:
+        return  # the operator's lists have no other tenant
+    cursor = world.cursor_of(route, mine)
+    for caller in world.ours:
+        if refusal(route, caller) is not None:
+            continue
+        request = fill(world, route, caller)
+        neighbours = () if caller.sees_all else (world.cursor_of(route, world.neighbour(caller)),)
+        for strange in (cursor, *neighbours):
+            query = {**request.query, "cursor": strange, "limit": "1"}
+            answer = world.send(caller, "GET", request.path, query=query, function=route.function)
+            assert (answer.status, answer.code) == (400, "INVALID_CURSOR"), f"{route.name}, {caller.name}: {answer}"
+
+
+@pytest.mark.parametrize("route", POSTS, ids=by_name, indirect=True)
+def test_a_saved_answer_is_for_its_own_caller(route: Route, world: World) -> None:
+    """The same `Idempotency-Key` and body from another tenant, or from another credential, is another call."""
+    with world.passing():
+        first = fill(world, route, world.ours[0])
+        world.house.clock.turn(1)
+        said = ask(world, route, world.ours[0], first, idempotency_key="one")
+        if said.status < 300:
+            again = ask(world, route, world.ours[0], first, idempotency_key="one")
+            assert again.headers.get("idempotency-replayed") == "true", f"{route.name}: {again}"
+        for caller in (world.our("admin"), world.theirs[0]):
+            world.house.clock.turn(1)
+            answer = world.send(
+                caller, "POST", fill(world, route, caller).path, body=first.body, function=route.function,
+                headers={"idempotency-key": "one"},
+            )  # fmt: skip
+            assert "idempotency-replayed" not in answer.headers, f"{route.name}, {caller.name}: {answer}"
+            if caller in world.theirs:
+                assert answer.text == "" or answer.text != said.text, f"{route.name}, {caller.name}: {answer}"
+                assert answer.status < 300 or answer.status == 409, f"{route.name}, {caller.name}: {answer}"
+
+
+def test_a_tenant_in_a_header_is_the_credentials_own(world: World) -> None:
+    """Only the operator chooses; anyone else names his own tenant or is refused, on every route."""
+    for caller in world.ours:
+        if not caller.principal_id or caller.may("platform"):
+            continue
+        for tenant_id, status in ((world.theirs[0].tenant.id, 403), (world.ours[0].tenant.id, 200)):
+            answer = world.send(caller, "GET", "/v1/auth/me", headers={"x-tenant-id": tenant_id})
+            assert answer.status == status, f"{caller.name}: {answer}"

@@ -1,0 +1,84 @@
+"""Every route with every kind of credential: who may call it, with what is his own; nothing of another tenant's is
+touched or shown.
+"""
+
+import pytest
+
+from infra.runtime.template import ROOT
+from tests.isolation.asking import ask, assert_refused, fill, refusal
+from tests.isolation.document import Route
+from tests.isolation.knowledge import (
+    ACCESS,
+    BODIES,
+    ELSEWHERE,
+    GUARDED,
+    NOUNS,
+    PUBLIC,
+    QUERIES,
+    REFERENCES,
+    ROUTES,
+    find_gaps,
+)
+from tests.isolation.world import World
+
+
+def by_name(route: Route) -> str:
+    return route.name
+
+
+def test_the_suite_is_told_about_every_route() -> None:
+    gaps = [f"{route.name}: {gap}" for route in ROUTES for gap in find_gaps(route)]
+    assert not gaps, "\n" + "\n".join(gaps)
+
+
+def test_the_suite_knows_of_no_route_that_is_gone() -> None:
+    names = {route.name for route in ROUTES}
+    assert set(BODIES) | set(QUERIES) | PUBLIC | set(REFERENCES) | set(ELSEWHERE) <= names
+    assert not [tests for tests in ELSEWHERE.values() if not list((ROOT / tests).glob("test_*.py"))]
+    assert not [prefix for prefix in ACCESS if not [route for route in ROUTES if route.path.startswith(prefix)]]
+    fields = {field.last.removesuffix("s") for route in ROUTES for field in route.fields}
+    named = {noun for route in REFERENCES.values() for noun in route.values()}
+    assert not NOUNS.keys() - fields - named
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=by_name, indirect=True)
+def test_a_route_is_for_whom_it_is(route: Route, world: World) -> None:
+    """Own ids: refused to who may not, carried out for who may, and nothing of theirs is changed by it."""
+    carried_out = 0
+    for caller in world.ours:
+        where = f"{route.name}, {caller.name}"
+        request = fill(world, route, caller)
+        world.greet(caller)
+        before = world.state()
+        expected = refusal(route, caller)
+        if expected is not None:
+            assert_refused(ask(world, route, caller, request), expected, where)
+            world.assert_nothing_written(before, where)
+            continue
+        with world.passing():
+            world.house.clock.turn(1)
+            answer = ask(world, route, caller, request)
+            assert answer.status < 300 or answer.status == 409, f"{where}: {answer}"
+            carried_out += answer.status < 300
+            world.assert_theirs_untouched(before, where)
+    assert carried_out, f"{route.name}: no credential succeeds, so that nothing else here proves anything"
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.name in PUBLIC], ids=by_name, indirect=True)
+def test_a_public_route_shows_nothing_of_anybody(route: Route, world: World) -> None:
+    nobody = world.our("nobody")
+    before = world.state()
+    answer = ask(world, route, nobody, fill(world, route, nobody))
+    assert answer.status < 500 or route.name == "GET /v1/health/ready", answer
+    assert not route.is_read or answer.status not in (401, 403), answer
+    world.assert_nothing_written(before, route.name)
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.name in ELSEWHERE], ids=by_name)
+def test_a_route_that_is_tried_elsewhere_is_not_open_either(route: Route, world: World) -> None:
+    before = world.state()
+    path = route.path.replace("{provider}", "google")
+    answer = world.send(world.our("nobody"), route.method, path, function=route.function)
+    is_sign_in = route.path.startswith("/v1/auth/")
+    assert answer.status in ((400, 404, 422) if is_sign_in else (401,)), answer
+    world.assert_nothing_written(before, route.name)

@@ -1,0 +1,172 @@
+"""Two tenants in one deployment, ours and theirs, with one of everything in each."""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from atrium.tenants.context import TenantContext
+
+from tests.builders.deployments import Deployment
+from tests.builders.house import House, context_of
+from tests.isolation.callers import Caller, open_tenant
+from tests.isolation.calling import Answer, Call, Door
+from tests.isolation.document import Route
+from tests.isolation.knowledge import BODIES, NOUNS, QUERIES, ROUTES
+from tests.isolation.state import State, read_state, restore
+
+_TURN = frozenset({"chat", "sessions:read", "sessions:write"})
+
+
+@dataclass
+class World:
+    """A deployment with our tenant and theirs. `made` has the ids by noun, tenant and (where owned) owner."""
+
+    deployment: Deployment
+    house: House
+    made: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        self.door = self._open_door()
+        operator_key = self.deployment.make_platform_key()
+        self.ours = open_tenant(self.deployment, "ours", operator_key)
+        self.theirs = open_tenant(self.deployment, "theirs", operator_key)
+
+    def our(self, name: str) -> Caller:
+        return next(caller for caller in self.ours if caller.name == name)
+
+    def administrator(self, caller: Caller) -> Caller:
+        """Return the key of the caller's tenant that may do all that a tenant can."""
+        return self._house_of(caller)[0]
+
+    def neighbour(self, caller: Caller) -> Caller:
+        """Return another principal of the caller's tenant."""
+        name = "admin" if caller.name == "user" else "user"
+        return next(each for each in self._house_of(caller) if each.name == name)
+
+    def context(self, caller: Caller) -> TenantContext:
+        """Return the context in which the domain's services act for a caller."""
+        tenant = caller.tenant
+        return context_of(caller.principal_id, tenant=tenant.id, plan=tenant.plan, scopes=caller.scopes | _TURN)
+
+    def thing(self, noun: str, owner: Caller) -> str:
+        """Return the id of a thing of the owner's (nobody's are the administrator's); made when first asked for."""
+        owner = owner if owner.principal_id else self.administrator(owner)
+        place = (noun, owner.tenant.id, owner.principal_id if NOUNS[noun].owned else "")
+        if place not in self.made:
+            self.made[place] = NOUNS[noun].make(self, owner)
+        return self.made[place]
+
+    def fill(self, owner: Caller) -> None:
+        """Make one of everything."""
+        for noun in NOUNS:
+            self.thing(noun, owner)
+
+    def marks_of_them(self) -> set[str]:
+        """Return what nobody of ours may read: their ids and their secrets."""
+        tenant = self.theirs[0].tenant.id
+        return {tenant, *(made for (_, of, _), made in self.made.items() if of == tenant), *self._secrets(self.theirs)}
+
+    def marks_beside(self, caller: Caller) -> set[str]:
+        """Return what of the caller's own tenant only others may read."""
+        tenant, own = caller.tenant.id, caller.principal_id
+        others = [each for each in self.ours if each.principal_id not in ("", own)]
+        made = {each for (_, of, owner), each in self.made.items() if of == tenant and owner not in ("", own)}
+        return made | self._secrets(others)
+
+    def body_for(self, route: str, caller: Caller) -> Any:
+        """Return the good body that the suite knows of a route, with the caller's own things in it."""
+        if route not in BODIES:
+            return None
+        text = json.dumps(BODIES[route]).replace("{n}", str(next(self.numbers)))
+        for noun in NOUNS:
+            if f"{{{noun}}}" in text:
+                text = text.replace(f"{{{noun}}}", self.thing(noun, caller))
+        return json.loads(text)
+
+    def send(
+        self,
+        caller: Caller,
+        method: str,
+        path: str,
+        *,
+        function: str = "",
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Make a call with the caller's credential; `function` may be left out for a path without ids."""
+        name = function or next(each.function for each in ROUTES if each.name == f"{method} {path}")
+        sent = {"accept": "application/json", **caller.headers, **(headers or {})}
+        return self.door.call(Call(name, method, path, sent, query or {}, body))
+
+    def greet(self, caller: Caller) -> None:
+        """Let what a credential's first call writes be written."""
+        self.send(caller, "GET", "/v1/auth/me")
+
+    def cursor_of(self, route: Route, caller: Caller) -> str:
+        """Return the cursor of a list's second page."""
+        self.fill(caller)
+        path, query = route.path, {**QUERIES.get(route.name, {}), "limit": "1"}
+        for name in route.parameters:
+            path = path.replace(f"{{{name}}}", self.thing(name, caller))
+        answer = self.send(caller, "GET", path, query=query, function=route.function)
+        assert answer.status == 200, f"{route.name}, {caller.name}: {answer}"
+        if answer.json["next_cursor"] is None:
+            for noun in NOUNS.values():
+                noun.make(self, caller)
+            answer = self.send(caller, "GET", path, query=query, function=route.function)
+        cursor = answer.json["next_cursor"]
+        assert cursor, f"{route.name}: two of everything do not fill two pages: see tests/isolation/making.py"
+        return str(cursor)
+
+    def state(self) -> State:
+        return read_state(self.deployment.table, self.house.bucket)
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Undo afterwards whatever is written meanwhile."""
+        before, made = self.state(), dict(self.made)
+        try:
+            yield
+        finally:
+            restore(self.deployment.table, self.house.bucket, before)
+            self.made = made
+            self.deployment.runtime.default_agents.clear()
+
+    @contextmanager
+    def as_new(self) -> Iterator[None]:
+        """Begin with containers that remember nothing, and undo afterwards."""
+        now, self.door = self.deployment.clock.now, self._open_door()
+        with self.passing():
+            yield
+        self.deployment.clock.now = now
+
+    def assert_nothing_written(self, before: State, where: str) -> None:
+        """A call that is refused writes nothing, but what our own audit and the doors' throttles say of it."""
+        kept = (f"TENANT#{self.ours[0].tenant.id}#AUDIT#", "PLATFORM#THROTTLE#")
+        written = [name for name in before.changed(self.state()) if not name.startswith(kept)]
+        assert not written, f"{where}: writes {written}"
+
+    def assert_theirs_untouched(self, before: State, where: str) -> None:
+        theirs = self.theirs[0].tenant.id
+        touched = [name for name in before.changed(self.state()) if theirs in name]
+        assert not touched, f"{where}: touches {touched}"
+
+    def _open_door(self) -> Door:
+        runtime = self.deployment.make_runtime()
+        runtime.__dict__["bucket"] = self.house.bucket
+        runtime.__dict__["providers"] = SimpleNamespace(find=lambda _: self.house.model)
+        self.deployment.runtime = runtime
+        return Door(runtime)
+
+    def _house_of(self, caller: Caller) -> list[Caller]:
+        return self.ours if caller.tenant.id == self.ours[0].tenant.id else self.theirs
+
+    @staticmethod
+    def _secrets(callers: list[Caller]) -> set[str]:
+        return {each.secret for each in callers if each.principal_id}
