@@ -82,6 +82,10 @@ format: .venv/.ready ## Format and mend what can be mended
 conformance: .venv/.ready .local/emulator/.ready ## DynamoDB Local and the real web adapter (Java 17, Maven, cargo)
 	@$(PY) -m infra.conformance
 
+.PHONY: bench
+bench: .venv/.ready .local/emulator/.ready ## Measure admission and turns: a table, and .local/bench.json (Java 17, Maven)
+	@$(PY) -m tests.bench
+
 .PHONY: openapi
 openapi: .venv/.ready ## Write the merged OpenAPI document
 	@$(PY) -m infra.openapi

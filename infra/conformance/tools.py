@@ -19,11 +19,16 @@ class PrerequisiteMissing(Exception):
 
 def check_tools() -> None:
     """Check Java, Maven, cargo and a browser; raises PrerequisiteMissing for the first that will not do."""
-    check_java(_ask("java", "-version", f"Java {JAVA_MIN} or newer"))
-    _ask("mvn", "--version", "Maven")
+    check_dynamodb_tools()
     check_cargo(_ask("cargo", "--version", "cargo (Rust)"))
     if not any(shutil.which(name) for name in BROWSERS):
         raise PrerequisiteMissing("Chromium is missing: install it and put `chromium` on PATH")
+
+
+def check_dynamodb_tools() -> None:
+    """Check Java and Maven, which are what DynamoDB Local needs."""
+    check_java(_ask("java", "-version", f"Java {JAVA_MIN} or newer"))
+    _ask("mvn", "--version", "Maven")
 
 
 def check_java(shown: str) -> None:

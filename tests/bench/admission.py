@@ -1,0 +1,64 @@
+"""Admitted, refused, renewed and settled calls on DynamoDB Local, one after the other, under the plans' own limits."""
+
+from math import ceil
+
+from atrium.kernel.clock import read_clock
+from atrium.kernel.ids import mint_run_id, mint_session_id, mint_tenant_id
+from atrium.quotas.limits import resolve_limits
+from atrium.quotas.model import AdmissionRequest, Admitted
+from atrium.quotas.service import AdmissionService
+from atrium.quotas.shards import ADMISSIONS_PER_SECOND_MAX
+from atrium.quotas.store import AdmissionStore
+from atrium.quotas.terms import Terms
+from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.tenants.plans import PlanName
+
+from tests.bench.measuring import Series
+
+CALLS = 150
+TOKENS, COST_NANOS = 1_200, 900_000
+UNITS_PER_ITEM = 1_000
+"""Write units that DynamoDB gives one item in a second."""
+
+
+def measure_admission(physical: PhysicalTable) -> dict[str, dict[str, float]]:
+    """Return the figures of each kind of call, by plan."""
+    found: dict[str, dict[str, float]] = {}
+    plans: tuple[PlanName, ...] = ("starter", "pro")
+    for plan in plans:
+        limits = resolve_limits(plan, {})
+        free = {**limits, "requests_per_minute": 15_000, "tokens_per_minute": 10**9, "requests_per_day": 10**7}
+        for series in _measure(physical, Terms({**free, "tokens_per_month": 10**9, "cost_per_month": 10**13}, limits)):
+            found[f"{plan}: {series.name}"] = series.figures()
+    return found
+
+
+def shards_per_thousand(figures: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Return how many items 1 000 admissions/s need: by the units of admitting and settling, and as we spread them."""
+    units = figures["starter: admitted"]["write_units"] + figures["starter: settled"]["write_units"]
+    return {
+        "write_units_per_turn": round(units, 2),
+        "by_units": ceil(1_000 * units / UNITS_PER_ITEM),
+        "as_spread": ceil(1_000 / ADMISSIONS_PER_SECOND_MAX),
+    }
+
+
+def _measure(physical: PhysicalTable, terms: Terms) -> list[Series]:
+    tenant = mint_tenant_id(read_clock())
+    service = AdmissionService(AdmissionStore(TenantTable(physical, tenant), read_clock))
+    admitted, renewed, settled, refused = (Series(name) for name in ("admitted", "renewed", "settled", "refused"))
+    for _ in range(CALLS):
+        request = _request()
+        answer = admitted.measure(physical, lambda request=request: service.admit(request, terms))  # type: ignore[misc]
+        assert isinstance(answer, Admitted)
+        renewed.measure(physical, lambda hold=answer.hold: service.heartbeat(hold))  # type: ignore[misc]
+        settled.measure(physical, lambda hold=answer.hold: service.settle(hold, 700, 400_000))  # type: ignore[misc]
+    full = Terms({**terms.limits, "tokens_per_month": TOKENS - 1}, terms.planned, terms.ceiling)
+    for _ in range(CALLS):
+        refused.measure(physical, lambda: service.admit(_request(), full))
+    return [admitted, renewed, settled, refused]
+
+
+def _request() -> AdmissionRequest:
+    now = read_clock()
+    return AdmissionRequest(mint_run_id(now, mint_session_id(now)), TOKENS, COST_NANOS)

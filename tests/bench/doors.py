@@ -1,0 +1,51 @@
+"""What stands before every call: the authorizer's import, cold, and a policy decision from what is remembered."""
+
+import statistics
+import subprocess
+import sys
+import time
+
+from atrium.storage.table import PhysicalTable
+
+from infra.runtime.template import ROOT
+from tests.bench.measuring import percentile
+from tests.unit.policy.rooms import PolicyRoom
+
+IMPORTS = 5
+DECISIONS = 5_000
+POLICIES = 50
+
+
+def measure_import() -> dict[str, float]:
+    """Return what importing the authorizer takes in a new process, beyond the interpreter itself."""
+    bare = statistics.median(_run("pass") for _ in range(IMPORTS))
+    whole = statistics.median(_run("import functions.authorizer.app") for _ in range(IMPORTS))
+    return {"interpreter_ms": round(bare * 1000, 1), "import_ms": round((whole - bare) * 1000, 1)}
+
+
+def _run(code: str) -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+    return time.perf_counter() - began
+
+
+def measure_policy(physical: PhysicalTable) -> dict[str, float]:
+    """Return what a guard's decision takes when the tenant's policies are remembered, and what reading them does."""
+    room = PolicyRoom(physical)
+    for number in range(POLICIES):
+        room.create(name=f"policy {number}", resources=(f"tool:tool_{number}",))
+    guard = room.guard()
+    began = time.perf_counter()
+    guard.evaluate("route:POST /v1/chat")
+    first = time.perf_counter() - began
+    times = []
+    for _ in range(DECISIONS):
+        began = time.perf_counter()
+        guard.evaluate("route:POST /v1/chat")
+        times.append(time.perf_counter() - began)
+    return {
+        "own_policies": POLICIES,
+        "first_ms": round(first * 1000, 2),
+        "cached_p50_us": round(percentile(times, 0.5) * 1e6, 1),
+        "cached_p99_us": round(percentile(times, 0.99) * 1e6, 1),
+    }
