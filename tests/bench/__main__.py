@@ -13,6 +13,9 @@ from atrium.storage.table import PhysicalTable
 
 from infra.conformance.dynamodb import running_dynamodb
 from infra.conformance.tools import PrerequisiteMissing, check_dynamodb_tools
+from infra.local.failures import StartFailed
+from infra.local.paths import PID_FILE
+from infra.local.pidfile import refuse_while_running
 from infra.runtime.environment import STATE
 from infra.runtime.resources import create_table, table_definition
 from infra.runtime.template import Resolver, read_template
@@ -34,11 +37,12 @@ def main() -> int:
     began = time.monotonic()
     try:
         check_dynamodb_tools()
+        refuse_while_running(PID_FILE)
         found = _measure()
     except PrerequisiteMissing as missing:
         print(f"bench: {missing}", file=sys.stderr)
         return 2
-    except (StackFailed, TimeIsOver) as failure:
+    except (StackFailed, StartFailed, TimeIsOver) as failure:
         print(f"bench: {failure or f'not done in {SECONDS_MAX} s'}", file=sys.stderr)
         return 1
     finally:
