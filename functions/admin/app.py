@@ -6,16 +6,13 @@ from atrium.http.app import create_app
 from atrium.http.handler import make_handler
 from fastapi import FastAPI
 
-from functions.admin import agents, identity_providers, keys, policies, users
+from functions.admin import agents, clients, identity_providers, keys, policies, users
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
     """Return the application; tests give it a runtime of their own."""
-    return create_app(
-        title="Atrium administration",
-        routers=[users.router, keys.router, agents.router, policies.router, identity_providers.router],
-        runtime=runtime,
-    )
+    nouns = [users, keys, clients, agents, policies, identity_providers]
+    return create_app(title="Atrium administration", routers=[noun.router for noun in nouns], runtime=runtime)
 
 
 app = build()

@@ -17,7 +17,6 @@ from atrium.identity.context import to_authorizer_context
 from atrium.identity.key_format import KeyText, parse_key
 from atrium.identity.keys.model import ApiKey
 from atrium.identity.keys.store import USE_NOTED_SECONDS, KeyStore, read_key
-from atrium.identity.users.store import read_user
 from atrium.identity.verification import (
     Admitted,
     Decision,
@@ -25,7 +24,6 @@ from atrium.identity.verification import (
     choose_tenant,
     decide_key,
     decide_platform_key,
-    decide_token,
     enter_tenant,
 )
 from atrium.kernel.errors import AtriumError, Unauthenticated
@@ -111,11 +109,12 @@ class Authorizer:
         return decision if isinstance(entered, Refused) and not wanted else entered
 
     def _decide_token(self, credential: Credential, now: datetime) -> Decision:
-        from atrium.identity.families.store import read_family
+        from atrium.identity.access import decide_access, list_places
         from atrium.identity.providers.issuers import may_be_issuer, peek_issuer
         from atrium.identity.tokens import name_issuer, read_access_token
 
-        secrets, issuer = self.runtime.secrets, name_issuer(self.runtime.settings)
+        secrets = self.runtime.secrets
+        issuer = name_issuer(self.runtime.settings, domain=credential.domain, base_path=credential.base_path)
         said = peek_issuer(credential.text)
         if said != issuer and may_be_issuer(said, self.runtime.settings.egress_local_addresses):
             return self._foreign.decide(credential.text, credential.tenant, credential.origin)
@@ -123,14 +122,8 @@ class Authorizer:
             claims = read_access_token(credential.text, issuer=issuer, find_key=secrets.find_signing_key, now=now)
         except Unauthenticated as error:
             return Refused(Unauthenticated, error.internal)
-        place = keys.user(claims.user_id)
-        login_place = keys.family(claims.family_id) if claims.family_id else None
-        wanted = [place, keys.tenant(), *([login_place] if login_place else [])]
-        found = self.runtime.tenant_table(claims.tenant_id).batch_get(wanted)
-        user = read_user(found[place], claims.tenant_id) if place in found else None
-        tenant = read_tenant(found[keys.tenant()]) if keys.tenant() in found else None
-        login = read_family(found[login_place], claims.tenant_id) if login_place in found else None
-        return decide_token(claims, user, tenant, login)
+        found = self.runtime.tenant_table(claims.tenant_id).batch_get(list_places(claims))
+        return decide_access(claims, found)
 
     @cached_property
     def _foreign(self) -> ForeignTokens:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atrium.audit.model import Origin
+from atrium.http.envelope import read_domain
 from atrium.identity.key_format import looks_like_key
 from atrium.kernel.crypto import sha256_hex
 from atrium.kernel.errors import Unauthenticated
@@ -16,11 +17,15 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the caller brings, the tenant that it names in `X-Tenant-ID` (perhaps empty), and where it comes from."""
+    """What the caller brings, the tenant that it names in `X-Tenant-ID` (perhaps empty), where it comes from, and
+    which address it called.
+    """
 
     text: str = field(repr=False)
     tenant: str
     origin: Origin = field(default_factory=Origin)
+    domain: str = ""
+    base_path: str = ""
 
     @property
     def is_key(self) -> bool:
@@ -29,7 +34,7 @@ class Credential:
     @property
     def fingerprint(self) -> str:
         """By this a decision is remembered: the credential itself is kept nowhere."""
-        return sha256_hex(f"{self.text}\0{self.tenant}".encode())
+        return sha256_hex(f"{self.text}\0{self.tenant}\0{self.domain}{self.base_path}".encode())
 
 
 def read_credential(event: Mapping[str, Any]) -> Credential:
@@ -47,7 +52,14 @@ def read_credential(event: Mapping[str, Any]) -> Credential:
     text = bearer if bearer is not None else api_key
     if text is None:
         raise Unauthenticated(internal="no credential")
-    return Credential(text, ",".join(headers.get("x-tenant-id", [])).strip(), _read_origin(event, headers))
+    context = event.get("requestContext") or {}
+    tenant = ",".join(headers.get("x-tenant-id", [])).strip()
+    return Credential(text, tenant, _read_origin(event, headers), read_domain(context), _read_base_path(context))
+
+
+def _read_base_path(context: Mapping[str, Any]) -> str:
+    stage = f"/{context.get('stage', '')}"
+    return stage if str(context.get("path", "")).startswith(stage + "/") else ""
 
 
 def _read_headers(event: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""The identity function: logins, who am I, and the keys that verify access tokens."""
+"""The identity function: logins, the OAuth server, who am I, and the keys that verify access tokens."""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime
@@ -6,7 +6,18 @@ from atrium.http.app import create_app
 from atrium.http.handler import make_handler
 from fastapi import FastAPI
 
-from functions.identity import connections, doors, logins, me, signing_keys, social, unlocking
+from functions.identity import (
+    connections,
+    doors,
+    logins,
+    me,
+    oauth_authorize,
+    oauth_metadata,
+    oauth_token,
+    signing_keys,
+    social,
+    unlocking,
+)
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
@@ -14,6 +25,7 @@ def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
     routers = [
         *(doors.router, logins.router, social.router, me.router),
         *(connections.router, signing_keys.router, unlocking.router),
+        *(oauth_authorize.router, oauth_token.router, oauth_metadata.router),
     ]
     return create_app(title="Atrium identity", routers=routers, runtime=runtime)
 

@@ -61,7 +61,7 @@ def _throttles(runtime: Runtime) -> Throttles:
     return Throttles(runtime.platform_table, runtime.clock)
 
 
-def _report(reason: str) -> None:
+def report_refusal(reason: str) -> None:
     logs.logger().info("login refused", reason=reason)
     count("LoginsRefused")
 
@@ -76,7 +76,7 @@ def log_in(
 ) -> TokenAnswer | JSONResponse:
     """Log in by email and password. Where the password fits in several tenants, the answer is 202 and their list."""
     candidates = Candidates(runtime.table, runtime.platform_table, runtime.tenant_table)
-    service = LoginService(candidates, _throttles(runtime), families, runtime.clock, _report)
+    service = LoginService(candidates, _throttles(runtime), families, runtime.clock, report_refusal)
     found = service.log_in(body.email, body.password, body.tenant, origin)
     if isinstance(found, TenantChoice):
         tenants = [LoginTenant(id=each.id, name=each.name, display_name=each.display_name) for each in found.tenants]

@@ -10,7 +10,15 @@ from infra.runtime.template import ROOT, Document
 CONTRACT = ROOT / "functions" / "console" / "openapi.json"
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 # Pages for people, not operations for clients.
-PAGES = frozenset({("GET", "/"), ("GET", "/docs"), ("GET", "/docs/{proxy+}")})
+PAGES = frozenset(
+    {
+        ("GET", "/"),
+        ("GET", "/docs"),
+        ("GET", "/docs/{proxy+}"),
+        ("GET", "/oauth/authorize"),
+        ("POST", "/oauth/authorize"),
+    }
+)
 
 
 def read_contract(path: Path = CONTRACT) -> Document | None:

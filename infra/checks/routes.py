@@ -29,6 +29,14 @@ PUBLIC = frozenset(
         ("POST", "/v1/auth/refresh"),
         ("GET", "/v1/auth/{provider}/authorize"),
         ("GET", "/v1/auth/{provider}/callback"),
+        ("GET", "/oauth/authorize"),
+        ("POST", "/oauth/authorize"),
+        ("POST", "/oauth/token"),
+        ("POST", "/oauth/revoke"),
+        ("POST", "/oauth/introspect"),
+        ("GET", "/.well-known/oauth-authorization-server"),
+        ("GET", "/.well-known/openid-configuration"),
+        ("GET", "/.well-known/oauth-protected-resource"),
     }
 )
 

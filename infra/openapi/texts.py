@@ -27,6 +27,8 @@ TAGS = {
     "policies": "Who may do what to what, and when.",
     "identity providers": "What a tenant's people come in through: its own issuers, and Google, GitHub and Slack.",
     "connections": "The caller's accounts at providers, for tools to use in his name.",
+    "clients": "OAuth clients of the tenant.",
+    "oauth": "The OAuth 2.1 server: tokens for clients, and what it can do.",
     "usage": "What was used, and what it cost.",
     "tenants": "The operator's view of the platform's tenants.",
     "health": "Whether the platform answers.",

@@ -22,6 +22,8 @@ PUBLIC = {
     *("/v1/health", "/v1/health/ready", "/v1/openapi.json", "/.well-known/jwks.json"),
     *("/v1/auth/login", "/v1/auth/invitations/accept", "/v1/auth/refresh"),
     *("/v1/auth/{provider}/authorize", "/v1/auth/{provider}/callback"),
+    *("/oauth/token", "/oauth/revoke", "/oauth/introspect", "/.well-known/oauth-authorization-server"),
+    *("/.well-known/openid-configuration", "/.well-known/oauth-protected-resource"),
 }
 
 SECRETS = {"key", "api_key", "client_secret", "invite_token", "reset_token", "secret", "access_token", "refresh_token"}

@@ -21,6 +21,7 @@ type ContextSource = Literal["event", "adapter"]
 _TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _BASE_PATH = re.compile(r"/[A-Za-z0-9_-]{1,128}")
+_DOMAIN = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?")
 _USER_AGENT_MAX = 256
 SCOPE_KEY = "atrium.envelope"
 
@@ -29,7 +30,8 @@ SCOPE_KEY = "atrium.envelope"
 class Envelope:
     """A call as the gateway describes it. `authorizer` is None where no authorizer let it in.
 
-    `base_path` is what stands before the route's path outside (a stage: `/dev`), empty at a domain's root.
+    `base_path` is what stands before the route's path outside (a stage: `/dev`), empty at a domain's root; `domain`
+    the host that was called.
     `ends_at_ms` is the epoch in milliseconds when the function will be stopped, where that is known.
     """
 
@@ -39,6 +41,7 @@ class Envelope:
     user_agent: str = ""
     trace_parent: str = ""
     base_path: str = ""
+    domain: str = ""
     ends_at_ms: int | None = None
 
     @property
@@ -59,6 +62,7 @@ def read_envelope(scope: Scope, source: ContextSource, *, now_ms: int) -> Envelo
         user_agent=headers.get("user-agent", "")[:_USER_AGENT_MAX],
         trace_parent=trace_parent if _TRACE_PARENT.fullmatch(trace_parent) else "",
         base_path=_base_path(context, scope),
+        domain=read_domain(context),
         ends_at_ms=ends_at_ms,
     )
 
@@ -99,6 +103,12 @@ def _base_path(context: Mapping[str, Any], scope: Scope) -> str:
     outside, inside = unquote(_text(context.get("path"))).rstrip("/"), scope["path"].rstrip("/")
     before = outside.removesuffix(inside) if outside.endswith(inside) else ""
     return before if _BASE_PATH.fullmatch(before) else ""
+
+
+def read_domain(context: Mapping[str, Any]) -> str:
+    """Return the host that the gateway was called at, which it has checked, with its port where it has one."""
+    domain = _text(context.get("domainName"))
+    return domain if _DOMAIN.fullmatch(domain) else ""
 
 
 def _request_id(context: Mapping[str, Any]) -> str:

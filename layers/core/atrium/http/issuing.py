@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from atrium.audit.model import Origin
 from atrium.bootstrap import Runtime
+from atrium.http.context import read_request_envelope
 from atrium.http.dependencies import EnvelopeDep
 from atrium.identity.families.service import FamilyService
 from atrium.identity.tokens import name_issuer
@@ -23,9 +24,15 @@ def open_families(runtime: Runtime, issuer: str) -> FamilyService:
     )
 
 
-async def get_families(request: Request) -> FamilyService:
+def issuer_of(request: Request) -> str:
+    """Return who signs for this call: the public address, or where the call itself came to."""
     runtime: Runtime = request.app.state.runtime()
-    return open_families(runtime, name_issuer(runtime.settings))
+    envelope = read_request_envelope(request)
+    return name_issuer(runtime.settings, domain=envelope.domain, base_path=envelope.base_path)
+
+
+async def get_families(request: Request) -> FamilyService:
+    return open_families(request.app.state.runtime(), issuer_of(request))
 
 
 async def get_origin(envelope: EnvelopeDep) -> Origin:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, JsonValue, PlainSerializer, WithJsonSchema
 
 from atrium.kernel.clock import format_time, parse_time
-from atrium.kernel.ids import ULID_PATTERN
+from atrium.kernel.ids import TWICE, ULID_PATTERN
 
 _MONEY = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 _DEPTH_MAX = 16
@@ -102,4 +102,4 @@ FreeJson = Annotated[dict[str, JsonValue], AfterValidator(_check_free_json)]
 
 def id_pattern(prefix: str) -> str:
     """Return the pattern of ids with that prefix, for path parameters: what does not match is 404."""
-    return f"^{prefix}_{ULID_PATTERN}$"
+    return f"^{prefix}_{ULID_PATTERN}{ULID_PATTERN if prefix in TWICE else ''}$"

@@ -5,6 +5,7 @@ parameter that nobody reads.
 """
 
 import json
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -18,6 +19,13 @@ from atrium.kernel.errors import Malformed, UnsupportedMediaType, ValidationFail
 
 # API Gateway hands a text body on as JSON, so bytes that are not UTF-8 have become this by then (ADR 0004).
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_ANY_QUERY_MARK = "__atrium_any_query__"
+
+
+def takes_any_query[E: Callable[..., Any]](endpoint: E) -> E:
+    """Mark an endpoint whose protocol says that unknown parameters are ignored."""
+    setattr(endpoint, _ANY_QUERY_MARK, True)
+    return endpoint
 
 
 async def require_json_body(request: Request) -> None:
@@ -36,7 +44,7 @@ async def require_json_body(request: Request) -> None:
 async def refuse_unknown_query(request: Request) -> None:
     """Refuse query parameters that the route does not declare, as bodies refuse unknown fields."""
     route = request.scope["route"]
-    if not request.query_params or not isinstance(route, APIRoute):
+    if not request.query_params or not isinstance(route, APIRoute) or hasattr(route.endpoint, _ANY_QUERY_MARK):
         return
     unknown = sorted(set(request.query_params) - _declared_query(route.dependant))
     if unknown:

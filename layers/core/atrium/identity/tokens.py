@@ -19,7 +19,7 @@ from jwt.algorithms import ECAlgorithm
 
 from atrium.kernel.clock import epoch_seconds
 from atrium.kernel.errors import TokenExpired, TokenInvalid, Unavailable
-from atrium.kernel.ids import FamilyId, TenantId, UserId, is_id
+from atrium.kernel.ids import ClientId, FamilyId, TenantId, UserId, is_id
 from atrium.settings import Settings
 from atrium.storage.secrets import SigningKey
 
@@ -27,6 +27,7 @@ ALGORITHM = "ES256"
 ACCESS_SECONDS = 900
 SKEW_SECONDS = 5
 _TYPES = frozenset({"at+jwt", "application/at+jwt"})
+_LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 _JWS = jwt.PyJWS(algorithms=[ALGORITHM])
 
 type FindKey = Callable[[str], SigningKey | None]
@@ -36,10 +37,11 @@ type FindKey = Callable[[str], SigningKey | None]
 class AccessClaims:
     """What an access token says. `scopes` None: all that the user's role has. The versions are compared with
     those of user and tenant, so that raising one ends every token before it; `family_id` names the login, which
-    the token does not outlive.
+    the token does not outlive. `client_id` is whom it was given to (empty: our own login), and the subject itself
+    where a client acts for nobody else.
     """
 
-    user_id: UserId
+    subject: UserId | ClientId
     tenant_id: TenantId
     token_version: int
     tenant_token_version: int
@@ -48,15 +50,23 @@ class AccessClaims:
     expires_at: int
     scopes: frozenset[str] | None = None
     family_id: FamilyId | None = None
+    client_id: str = ""
+
+    @property
+    def is_client(self) -> bool:
+        return self.subject == self.client_id
 
 
-def name_issuer(settings: Settings) -> str:
-    """Return `iss` and `aud`: the public address, or a name where a deployment has none."""
-    return settings.public_url or f"urn:atrium:{settings.environment}"
+def name_issuer(settings: Settings, *, domain: str = "", base_path: str = "") -> str:
+    """Return `iss` and `aud`: the public address, else that of the stage that was called, else a name."""
+    if settings.public_url or not domain:
+        return settings.public_url or f"urn:atrium:{settings.environment}"
+    scheme = "http" if domain.partition(":")[0] in _LOOPBACK else "https"
+    return f"{scheme}://{domain}{base_path}"
 
 
 def build_claims(
-    user_id: UserId,
+    subject: UserId | ClientId,
     tenant_id: TenantId,
     *,
     token_version: int,
@@ -65,10 +75,11 @@ def build_claims(
     now: datetime,
     scopes: frozenset[str] | None = None,
     family_id: FamilyId | None = None,
+    client_id: str = "",
 ) -> AccessClaims:
     """Return the claims of a token that is good for 15 minutes from now."""
     return AccessClaims(
-        user_id=user_id,
+        subject=subject,
         tenant_id=tenant_id,
         token_version=token_version,
         tenant_token_version=tenant_token_version,
@@ -77,6 +88,7 @@ def build_claims(
         expires_at=epoch_seconds(now + timedelta(seconds=ACCESS_SECONDS)),
         scopes=scopes,
         family_id=family_id,
+        client_id=client_id,
     )
 
 
@@ -85,7 +97,7 @@ def sign_access_token(claims: AccessClaims, key: SigningKey, *, issuer: str) -> 
     payload: dict[str, Any] = {
         "iss": issuer,
         "aud": issuer,
-        "sub": claims.user_id,
+        "sub": claims.subject,
         "tenant_id": claims.tenant_id,
         "ver": claims.token_version,
         "tenant_ver": claims.tenant_token_version,
@@ -98,8 +110,14 @@ def sign_access_token(claims: AccessClaims, key: SigningKey, *, issuer: str) -> 
         payload["scope"] = " ".join(sorted(claims.scopes))
     if claims.family_id is not None:
         payload["fam"] = claims.family_id
-    headers = {"kid": key.kid, "typ": "at+jwt"}
-    return _JWS.encode(json.dumps(payload).encode(), load_private_key(key), ALGORITHM, headers)
+    if claims.client_id:
+        payload["client_id"] = claims.client_id
+    return sign_payload(json.dumps(payload).encode(), key, kind="at+jwt")
+
+
+def sign_payload(payload: bytes, key: SigningKey, *, kind: str) -> str:
+    """Return a JWS of that `typ`, which keeps one kind of token from being taken for another."""
+    return _JWS.encode(payload, load_private_key(key), ALGORITHM, {"kid": key.kid, "typ": kind})
 
 
 def read_access_token(text: str, *, issuer: str, find_key: FindKey, now: datetime) -> AccessClaims:
@@ -161,7 +179,10 @@ def _check_claims(payload: Mapping[str, Any], issuer: str, now: int) -> AccessCl
     numbers = [payload.get(name) for name in ("iat", "nbf", "exp", "ver", "tenant_ver")]
     if payload.get("iss") != issuer or payload.get("aud") != issuer:
         raise TokenInvalid(internal="token: issuer or audience")
-    if not isinstance(subject, str) or not is_id(subject, "usr"):
+    client_id = payload.get("client_id", "")
+    if not isinstance(client_id, str) or (client_id and not is_id(client_id, "cli")):
+        raise TokenInvalid(internal="token: client")
+    if not isinstance(subject, str) or not (is_id(subject, "usr") or (client_id and subject == client_id)):
         raise TokenInvalid(internal="token: subject")
     if not isinstance(tenant_id, str) or not is_id(tenant_id, "ten"):
         raise TokenInvalid(internal="token: tenant")
@@ -175,7 +196,7 @@ def _check_claims(payload: Mapping[str, Any], issuer: str, now: int) -> AccessCl
     if now >= expires_at:
         raise TokenExpired(internal="token: expired")
     return AccessClaims(
-        user_id=UserId(subject),
+        subject=UserId(subject),
         tenant_id=TenantId(tenant_id),
         token_version=version,
         tenant_token_version=tenant_version,
@@ -184,6 +205,7 @@ def _check_claims(payload: Mapping[str, Any], issuer: str, now: int) -> AccessCl
         expires_at=expires_at,
         scopes=_read_scopes(payload),
         family_id=_read_family(payload),
+        client_id=client_id,
     )
 
 

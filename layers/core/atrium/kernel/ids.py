@@ -19,12 +19,14 @@ PolicyId = NewType("PolicyId", str)
 AuditEventId = NewType("AuditEventId", str)
 IdentityProviderId = NewType("IdentityProviderId", str)
 FamilyId = NewType("FamilyId", str)
+ClientId = NewType("ClientId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 ULID_PATTERN = _ULID.pattern
 ULID_LENGTH = 26
+TWICE = frozenset({"run", "cli"})  # a run's id carries its session, a client's its tenant
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -91,6 +93,16 @@ def mint_identity_provider_id(now: datetime) -> IdentityProviderId:
     return IdentityProviderId(_mint("idp", now))
 
 
+def mint_client_id(now: datetime, tenant_id: TenantId) -> ClientId:
+    """Return a client's id: its own ULID, then its tenant's, because that is all that a token call names."""
+    return ClientId(_mint("cli", now) + own_ulid(tenant_id))
+
+
+def tenant_of_client(client_id: ClientId) -> TenantId:
+    """Return the tenant that a client belongs to, from its id alone."""
+    return TenantId(f"ten_{client_id[-ULID_LENGTH:]}")
+
+
 def mint_family_id(now: datetime) -> FamilyId:
     return FamilyId(_mint("fam", now))
 
@@ -111,9 +123,9 @@ def is_id(text: str, prefix: str) -> bool:
     head, separator, tail = text.partition("_")
     if head != prefix or separator != "_":
         return False
-    if prefix == "run":
-        own, session = tail[:ULID_LENGTH], tail[ULID_LENGTH:]
-        return _ULID.fullmatch(own) is not None and _ULID.fullmatch(session) is not None
+    if prefix in TWICE:
+        own, other = tail[:ULID_LENGTH], tail[ULID_LENGTH:]
+        return _ULID.fullmatch(own) is not None and _ULID.fullmatch(other) is not None
     return _ULID.fullmatch(tail) is not None
 
 

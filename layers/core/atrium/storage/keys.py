@@ -30,7 +30,8 @@
     USAGE#<yyyy-mm-dd>     <group>#<value>             sums made by the stream: TOTAL · MODEL# AGENT# USER# KEY# CLIENT#
                                                        END_USER# SESSION# TOOL#
     AUDIT#<yyyy-mm-dd>     <time>#<evt>                audit, by time; gsi1 by type, gsi2 by user
-    FAMILY#<id>            TOKEN                       login and its last refresh token (authorizer: one batch); CODE#<hash>: OAuth code
+    FAMILY#<id>            TOKEN                       login and its last refresh token (authorizer: one batch)
+    CODE#<hash>            CODE                        OAuth code; REVOKED#<jti> REVOKED: a client's token (authorizer)
     DELIVERY#<whk>         <time>#<evt>                webhook deliveries; DOCUMENT#<kbn> <doc>: knowledge documents
     STATEMENT              <yyyy-mm>                   bills; ASSIGNMENT#<experiment> <usr>: sticky variants
     HANDOFFS               <time>#<ses>                sessions that wait for a person; CONNECTIONS <socket>: WebSockets
@@ -53,18 +54,8 @@ from datetime import date, datetime
 from hashlib import sha256
 
 from atrium.kernel.ids import (
-    AgentId,
-    AuditEventId,
-    FamilyId,
-    KeyId,
-    PolicyId,
-    RunId,
-    SessionId,
-    TenantId,
-    UserId,
-    own_ulid,
-    session_of,
-)
+    AgentId, AuditEventId, ClientId, FamilyId, KeyId, PolicyId, RunId, SessionId, TenantId, UserId, own_ulid, session_of,
+)  # fmt: skip
 
 SWEEP_SHARDS = 8
 SEQUENCE_DIGITS = 8
@@ -209,6 +200,14 @@ def audit_of_principal(principal: str) -> str:
 def family(family_id: FamilyId) -> Key:
     """Return the refresh tokens of one login."""
     return Key(_join("FAMILY", family_id), "TOKEN")
+
+
+def client(client_id: ClientId) -> Key:
+    return Key("", _join("CLIENT", client_id))
+
+
+def oauth(kind: str, text: str) -> Key:
+    return Key(_join(kind, sha256(text.encode()).hexdigest()), kind)
 
 
 def admission(shard: int) -> Key:

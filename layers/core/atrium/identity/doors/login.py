@@ -54,6 +54,20 @@ class LoginService:
 
         `Unauthenticated` (one text), `RateLimited`; once the password fits, `TenantInactive` or `UserSuspended`.
         """
+        usable = self._prove(email, password, tenant, origin)
+        if len(usable) > 1:
+            return TenantChoice(tuple(each.tenant for each in usable if each.tenant))
+        return self._let_in(usable[0], password, origin)
+
+    def prove(self, email: str, password: str, tenant: Tenant, origin: Origin) -> User:
+        """Return the user of a tenant who proves himself, without giving tokens; refuses as `log_in` does."""
+        (candidate,) = self._prove(email, password, tenant.id, origin)
+        if candidate.user is None:
+            raise Unauthenticated(WRONG)
+        return self._note_login(candidate.user, password)
+
+    def _prove(self, email: str, password: str, tenant: str | None, origin: Origin) -> list[Candidate]:
+        """Return the candidates whom the password fits and who may come in: one at least."""
         address = same_address(email)
         try:
             attempt = self.throttles.enter_login(address, origin.ip)
@@ -69,9 +83,7 @@ class LoginService:
         usable = [candidate for candidate in fitting if _find_bar(candidate) is None]
         if not usable:
             raise self._bar(fitting[0], origin)
-        if len(usable) > 1:
-            return TenantChoice(tuple(each.tenant for each in usable if each.tenant))
-        return self._let_in(usable[0], password, origin)
+        return usable
 
     def _let_in(self, candidate: Candidate, password: str, origin: Origin) -> IssuedTokens:
         user, tenant = candidate.user, candidate.tenant

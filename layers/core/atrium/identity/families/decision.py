@@ -1,7 +1,7 @@
 """What to do with a refresh token that we gave out, from what the table holds. No I/O."""
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, Protocol
 
 from atrium.identity.families.model import Family
 from atrium.identity.families.refresh_text import RefreshText
@@ -46,11 +46,20 @@ def _find_end(family: Family, client_id: str, now: datetime) -> Refused | None:
     return None
 
 
-def check_holder(family: Family, user: User | None, tenant: Tenant | None) -> Refused | None:
+class Held(Protocol):
+    """What a user was given: a login, or a code for one."""
+
+    @property
+    def token_version(self) -> int: ...
+    @property
+    def tenant_token_version(self) -> int: ...
+
+
+def check_holder(held: Held, user: User | None, tenant: Tenant | None) -> Refused | None:
     """Return why the one who logged in may not go on, or None."""
     if user is None or tenant is None:
         return Refused(TokenInvalid, "its user or tenant is gone")
-    if (family.token_version, family.tenant_token_version) != (user.token_version, tenant.token_version):
+    if (held.token_version, held.tenant_token_version) != (user.token_version, tenant.token_version):
         return Refused(TokenInvalid, "it was ended by a logout")
     if not tenant.is_active:
         return Refused(TenantInactive, f"tenant is {tenant.status}")

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from atrium.audit.model import Origin, mask_origin
+from atrium.identity.clients.model import OIDC_SCOPES
 from atrium.identity.families.model import Family, IssuedTokens, end_of_token
 from atrium.identity.families.refresh_text import SECRET_BYTES, write_refresh_text
 from atrium.identity.scopes import sort_scopes
 from atrium.identity.tokens import ACCESS_SECONDS, build_claims, sign_access_token
 from atrium.identity.users.model import User
 from atrium.kernel.clock import Clock
-from atrium.kernel.ids import mint_family_id
+from atrium.kernel.ids import FamilyId, mint_family_id
 from atrium.settings import Environment
 from atrium.storage.secrets import Pepper, SigningKey
 from atrium.tenants.model import Tenant
@@ -27,10 +28,10 @@ def make_family(
     origin: Origin,
     scopes: frozenset[str] | None,
     client_id: str,
-    audience: str,
+    family_id: FamilyId | None = None,
 ) -> tuple[Family, str]:
     """Make a login's family and the text of its first refresh token. Nothing is stored."""
-    family_id, where = mint_family_id(now), mask_origin(origin)
+    family_id, where = family_id or mint_family_id(now), mask_origin(origin)
     text, said = write_refresh_text(
         environment,
         pepper,
@@ -49,13 +50,17 @@ def make_family(
         tenant_token_version=tenant.token_version,
         created_at=now,
         expires_at=end_of_token(now, now),
-        scopes=None if scopes is None else sort_scopes(scopes),
+        scopes=None if scopes is None else order_scopes(scopes),
         client_id=client_id,
-        audience=audience,
         ip=where.ip,
         user_agent=where.user_agent,
     )
     return family, text
+
+
+def order_scopes(scopes: frozenset[str]) -> tuple[str, ...]:
+    """Return ours in the order of the table, then those of OpenID Connect."""
+    return (*sort_scopes(scopes), *(name for name in OIDC_SCOPES if name in scopes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +71,11 @@ class AccessSigner:
     issuer: str
     clock: Clock
 
-    def issue(self, family: Family, refresh_token: str, user: User, tenant: Tenant) -> IssuedTokens:
-        """Return both tokens; the access token follows its family."""
+    def issue(
+        self, family: Family, refresh_token: str, user: User, tenant: Tenant, scopes: frozenset[str] | None
+    ) -> IssuedTokens:
+        """Return both tokens; the access token follows its family, with fewer scopes where some are named."""
+        own = family.scopes if scopes is None else order_scopes(scopes)
         claims = build_claims(
             family.user_id,
             family.tenant_id,
@@ -76,7 +84,8 @@ class AccessSigner:
             token_id=secrets.token_hex(16),
             now=self.clock(),
             family_id=family.id,
-            scopes=None if family.scopes is None else frozenset(family.scopes),
+            scopes=None if own is None else frozenset(own),
+            client_id=family.client_id,
         )
         text = sign_access_token(claims, self.key, issuer=self.issuer)
-        return IssuedTokens(text, ACCESS_SECONDS, refresh_token, user, tenant, family)
+        return IssuedTokens(text, ACCESS_SECONDS, refresh_token, user, tenant, family, own)

@@ -36,7 +36,6 @@ class Family:
     revoked_at: datetime | None = None
     scopes: tuple[str, ...] | None = None
     client_id: str = ""
-    audience: str = ""
     ip: str = ""
     user_agent: str = ""
 
@@ -47,7 +46,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class IssuedTokens:
-    """What a login or a refresh gives. The texts exist nowhere else."""
+    """What a login or a refresh gives. The texts exist nowhere else; `scopes` are the access token's."""
 
     access_token: str = field(repr=False)
     expires_in: int
@@ -55,6 +54,7 @@ class IssuedTokens:
     user: User
     tenant: Tenant
     family: Family
+    scopes: tuple[str, ...] | None = None
 
 
 def end_of_token(created_at: datetime, now: datetime) -> datetime:

@@ -20,11 +20,11 @@ from atrium.identity.users.model import User
 from atrium.identity.users.store import UserStore
 from atrium.identity.verification import Refused
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import ConditionFailed, NotFound, TokenInvalid, Unavailable
+from atrium.kernel.errors import ConditionFailed, NotFound, ScopeRequired, TokenInvalid, Unavailable
 from atrium.kernel.ids import FamilyId, TenantId, UserId
 from atrium.settings import Environment
 from atrium.storage.failures import TransactionRefused
-from atrium.storage.secrets import Pepper, Secrets
+from atrium.storage.secrets import Pepper, Secrets, SigningKey
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import Operation, Put
 from atrium.tenants.auditing import audit_of
@@ -55,24 +55,26 @@ class FamilyService:
         origin: Origin,
         scopes: frozenset[str] | None = None,
         client_id: str = "",
-        audience: str = "",
+        family_id: FamilyId | None = None,
         also: Sequence[Operation] = (),
     ) -> IssuedTokens:
         """Give a user who has proven himself his first tokens; `also` is written in the same transaction.
 
-        `scopes` None: all that the role has, also after it changes. `Conflict` is not known here: ids are new.
+        `scopes` None: all that the role has, also after it changes. `TransactionRefused` if `also` is refused.
         """
         pepper = self.secrets.current_pepper()
         family, text = make_family(
             user, tenant, self.environment, pepper, self.clock(),
-            origin=origin, scopes=scopes, client_id=client_id, audience=audience,
+            origin=origin, scopes=scopes, client_id=client_id, family_id=family_id,
         )  # fmt: skip
         store = self._store(tenant.id)
         store.table.transact([store.creation(family), *also])
-        return self._issue(family, text, user, tenant)
+        return self._issue(family, text, user, tenant, scopes)
 
-    def refresh(self, text: str, *, origin: Origin, client_id: str = "") -> IssuedTokens:
-        """Give the next tokens for a refresh token.
+    def refresh(
+        self, text: str, *, origin: Origin, client_id: str = "", scopes: frozenset[str] | None = None
+    ) -> IssuedTokens:
+        """Give the next tokens for a refresh token; `scopes` are fewer for this access token (else `ScopeRequired`).
 
         `TokenInvalid`, `TokenExpired`, `TenantInactive` or `UserSuspended`; a used one ends its family (audited).
         """
@@ -93,11 +95,13 @@ class FamilyService:
             unfit = check_holder(family, user, tenant)
             if unfit is not None or user is None or tenant is None:
                 raise self._refuse(unfit, said, family, tenant, origin)
+            if scopes is not None and not scopes <= set(family.scopes or scopes):
+                raise ScopeRequired
             if use == "repeated":
-                return self._issue(family, self._successor(said, family), user, tenant)
+                return self._issue(family, self._successor(said, family), user, tenant, scopes)
             after, following = self._next(said, family)
             try:
-                return self._issue(store.rotate(family, after), following, user, tenant)
+                return self._issue(store.rotate(family, after), following, user, tenant, scopes)
             except ConditionFailed:
                 # It was the last one when this call came: another of the same moment went first, or our own write.
                 grace = max(grace, AT_ONCE_SECONDS)
@@ -108,6 +112,24 @@ class FamilyService:
         """Return the login of a refresh token that was given out in this tenant, whatever has become of it, or None."""
         said = read_refresh_text(text, self.environment, self.secrets.seek_pepper)
         return said.family_id if said is not None and said.tenant_id == tenant_id else None
+
+    def get(self, tenant_id: TenantId, family_id: FamilyId) -> Family | None:
+        return self._store(tenant_id).get(family_id)
+
+    def peek(self, text: str, tenant: Tenant) -> Family | None:
+        """Return the login of a refresh token that would be taken now, without using it."""
+        said = read_refresh_text(text, self.environment, self.secrets.seek_pepper)
+        if said is None or said.tenant_id != tenant.id:
+            return None
+        family = self.get(tenant.id, said.family_id)
+        client_id = family.client_id if family else ""
+        use = judge_use(said, family, client_id=client_id, grace_seconds=0, now=self.clock())
+        user = UserStore(self.table_of(tenant.id)).get(family.user_id) if family else None
+        return family if use == "current" and family and check_holder(family, user, tenant) is None else None
+
+    def signing_key(self) -> SigningKey:
+        """Return the key that signs now."""
+        return self.secrets.signing_keys()[0]
 
     def end(self, tenant_id: TenantId, family_id: FamilyId, reason: str, *, recording: Put) -> bool:
         """End one login, with its record; False if it had ended before."""
@@ -188,9 +210,11 @@ class FamilyService:
         principal = f"user:{family.user_id}" if family else ""
         return audit_of(tenant, self.table_of(tenant.id), replace(origin, principal=principal), self.clock)
 
-    def _issue(self, family: Family, text: str, user: User, tenant: Tenant) -> IssuedTokens:
-        signer = AccessSigner(self.secrets.signing_keys()[0], self.issuer, self.clock)
-        return signer.issue(family, text, user, tenant)
+    def _issue(
+        self, family: Family, text: str, user: User, tenant: Tenant, scopes: frozenset[str] | None
+    ) -> IssuedTokens:
+        signer = AccessSigner(self.signing_key(), self.issuer, self.clock)
+        return signer.issue(family, text, user, tenant, scopes)
 
     def _store(self, tenant_id: TenantId) -> FamilyStore:
         return FamilyStore(self.table_of(tenant_id))

@@ -82,7 +82,6 @@ def read_family(item: Mapping[str, Any], tenant_id: TenantId) -> Family:
         revoked_at=_time(item, "revoked_at"),
         scopes=None if scopes is None else tuple(scopes),
         client_id=item.get("client_id", ""),
-        audience=item.get("audience", ""),
         ip=item.get("ip", ""),
         user_agent=item.get("user_agent", ""),
     )
@@ -102,7 +101,6 @@ def _item(family: Family) -> dict[str, Any]:
         "sequence": family.sequence,
         "scopes": None if family.scopes is None else list(family.scopes),
         "client_id": family.client_id or None,
-        "audience": family.audience or None,
         "ip": family.ip or None,
         "user_agent": family.user_agent or None,
     }

@@ -1,0 +1,86 @@
+"""Bodies of OAuth clients."""
+
+from typing import Annotated, Any, Literal
+
+from atrium.http.models import StrictModel
+from atrium.identity.clients.model import NAME_MAX, REDIRECT_URI_MAX, REDIRECT_URIS_MAX, Client, GrantType, IssuedClient
+from atrium.identity.keys.model import GRACE_SECONDS_MAX
+from atrium.identity.scopes import KEY_SCOPES_DEFAULT, SCOPES, Scope
+from atrium.kernel.clock import format_time
+from pydantic import Field
+
+Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=r"^\S(?:[^\x00-\x1f\x7f]*\S)?$")]
+RedirectUris = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=REDIRECT_URI_MAX)]], Field(max_length=REDIRECT_URIS_MAX)
+]
+GrantTypes = Annotated[list[GrantType], Field(min_length=1, max_length=3)]
+Scopes = Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))]
+
+
+class ClientBody(StrictModel):
+    """A new client. Without `scopes` it may chat, and read and write sessions."""
+
+    name: Name
+    type: Literal["confidential", "public"]
+    redirect_uris: RedirectUris = Field(default_factory=list)
+    grant_types: GrantTypes
+    scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
+
+
+class ClientPatch(StrictModel):
+    """Any part of a client but its type; what is absent stays."""
+
+    name: Name = Field(default_factory=str)
+    redirect_uris: RedirectUris = Field(default_factory=list)
+    grant_types: GrantTypes = Field(default_factory=list)
+    scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
+
+
+class ClientGrace(StrictModel):
+    """How long the last secret goes on working; by default it ends at once."""
+
+    grace_seconds: Annotated[int, Field(ge=0, le=GRACE_SECONDS_MAX)] = 0
+
+
+class ClientAnswer(StrictModel):
+    """A client without its secret. `client_id` is its `id`, under the name that OAuth gives it."""
+
+    id: str
+    client_id: str
+    name: str
+    type: Literal["confidential", "public"]
+    redirect_uris: list[str]
+    grant_types: list[GrantType]
+    scopes: list[str]
+    created_by: str | None
+    created_at: str
+    updated_at: str
+
+
+class CreatedClient(ClientAnswer):
+    """A client with its secret, shown this once; null for a public one."""
+
+    client_secret: str | None
+
+
+def render_client(client: Client) -> ClientAnswer:
+    return ClientAnswer(**_fields(client))
+
+
+def render_issued_client(issued: IssuedClient) -> CreatedClient:
+    return CreatedClient(**_fields(issued.client), client_secret=issued.secret or None)
+
+
+def _fields(client: Client) -> dict[str, Any]:
+    return {
+        "id": client.id,
+        "client_id": client.id,
+        "name": client.name,
+        "type": client.type,
+        "redirect_uris": list(client.redirect_uris),
+        "grant_types": list(client.grant_types),
+        "scopes": list(client.scopes),
+        "created_by": client.created_by or None,
+        "created_at": format_time(client.created_at),
+        "updated_at": format_time(client.updated_at),
+    }

@@ -1,0 +1,80 @@
+"""How `/oauth/*` answers: JSON that is never stored, and refusals as RFC 6749 §5.2 has them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from atrium.http import logs
+from atrium.http.context import read_request_envelope
+from atrium.http.models import StrictModel
+from atrium.http.strictness import takes_any_query
+from atrium.identity.oauth.failures import OAuthRefused
+from atrium.identity.oauth.parameters import Parameters, read_form
+from atrium.kernel.errors import Unavailable
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+FORM_TYPE = "application/x-www-form-urlencoded"
+FORM_BYTES_MAX = 65_536
+NEVER_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+class OAuthProblem(StrictModel):
+    """A refusal of an OAuth endpoint (RFC 6749 §5.2)."""
+
+    error: str
+    error_description: str
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": OAuthProblem, "description": "Refused, as RFC 6749 §5.2 says"},
+    401: {"model": OAuthProblem, "description": "The client did not prove itself in its Authorization header"},
+}
+
+
+async def read_oauth_form(request: Request) -> Parameters:
+    """Return the form of a call; `OAuthRefused` if the body is none."""
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await request.body()
+    if media != FORM_TYPE or len(body) > FORM_BYTES_MAX:
+        raise OAuthRefused("invalid_request", f"the body must be {FORM_TYPE}, and not larger than 64 KiB")
+    return read_form(body)
+
+
+def describe_form(required: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    """Return the documentation of a form: the field that it must have, and what each field is."""
+    properties = {name: {"type": "string", "description": text} for name, text in fields.items()}
+    schema = {"type": "object", "required": [required], "properties": properties}
+    return {"requestBody": {"required": True, "content": {FORM_TYPE: {"schema": schema}}}}
+
+
+def answer_json(content: object) -> JSONResponse:
+    return JSONResponse(content, headers=NEVER_STORED)
+
+
+def answer_refusal(refused: OAuthRefused, *, basic: bool = False) -> JSONResponse:
+    """Return a refusal: 400, or 401 where a client's proof in the header failed."""
+    logs.logger().info("refused", code=refused.error, reason=refused.internal or refused.description)
+    failed = basic and refused.error == "invalid_client"
+    headers = NEVER_STORED | ({"WWW-Authenticate": 'Basic realm="atrium"'} if failed else {})
+    content = {"error": refused.error, "error_description": refused.description}
+    return JSONResponse(content, 401 if failed else 400, headers)
+
+
+def oauth_endpoint(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark an endpoint as one of OAuth's, where an unknown parameter is ignored."""
+    return takes_any_query(endpoint)
+
+
+async def answer_oauth(request: Request, work: Callable[[Parameters], Response]) -> Response:
+    """Read the form, do the work in a thread, and answer whatever comes of it."""
+    try:
+        parameters = await read_oauth_form(request)
+        return await run_in_threadpool(work, parameters)
+    except OAuthRefused as refused:
+        return answer_refusal(refused, basic="authorization" in request.headers)
+    except Unavailable as error:
+        logs.logger().warning("failure", code=error.code, status=error.status, internal=error.internal)
+        content = {"error": "temporarily_unavailable", "error_description": error.title}
+        named = {"x-request-id": read_request_envelope(request).request_id}
+        return JSONResponse(content, 503, {**NEVER_STORED, **named, "Retry-After": "1"})

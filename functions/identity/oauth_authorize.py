@@ -1,0 +1,151 @@
+"""`/oauth/authorize`: a person logs in and agrees, and the client gets a code (RFC 6749 §4.1, RFC 9207)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from atrium.http import logs
+from atrium.http.dependencies import BaseUrlDep
+from atrium.identity.clients.model import Client
+from atrium.identity.oauth.failures import OAuthRefused
+from atrium.identity.oauth.parameters import Parameters, read_pairs
+from atrium.identity.oauth.request import AuthorizationRequest, choose_redirect, read_request
+from atrium.tenants.model import Tenant
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse, Response
+
+from functions.identity.consent_login import verify_login
+from functions.identity.consent_page import render_consent, render_fault
+from functions.identity.consent_proof import COOKIE, HOLDS_SECONDS, is_proven, mint_nonce, prove_form
+from functions.identity.oauth_answers import FORM_BYTES_MAX, FORM_TYPE, oauth_endpoint
+from functions.identity.oauth_services import OAuthServer, open_server
+
+router = APIRouter(include_in_schema=False)
+_OWN = frozenset({"csrf", "email", "password", "decision"})
+_PAIRS_MAX = 50
+
+type Pairs = list[tuple[str, str]]
+
+
+@router.get("/oauth/authorize")
+@oauth_endpoint
+async def show_consent(request: Request, base: BaseUrlDep) -> Response:
+    """Show the page on which a user logs in and agrees."""
+    pairs = request.query_params.multi_items()
+    server = open_server(request)
+    return await run_in_threadpool(lambda: _Exchange(server, base, pairs).show(mint_nonce()))
+
+
+@router.post("/oauth/authorize")
+@oauth_endpoint
+async def decide_consent(request: Request, base: BaseUrlDep) -> Response:
+    """Take the user's decision, and send him back to the client."""
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await request.body()
+    if media != FORM_TYPE or len(body) > FORM_BYTES_MAX:
+        return render_fault("The form cannot be read.")
+    try:
+        fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_PAIRS_MAX, errors="strict")
+    except ValueError:
+        return render_fault("The form cannot be read.")
+    own = {name: value for name, value in fields if name in _OWN}
+    pairs = [(name, value) for name, value in fields if name not in _OWN]
+    server, nonce = open_server(request), request.cookies.get(COOKIE, "")
+    return await run_in_threadpool(lambda: _Exchange(server, base, pairs).decide(nonce, own))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sound:
+    """A request that may be answered: who asks, in which tenant, for what."""
+
+    client: Client
+    tenant: Tenant
+    wishes: AuthorizationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """One call of the page, with the client's own parameters as it sent them."""
+
+    server: OAuthServer
+    base: str
+    pairs: Pairs
+
+    def show(self, nonce: str, *, email: str = "", fault: str = "") -> Response:
+        sound = self._read()
+        if isinstance(sound, Response):
+            return sound
+        hidden = [*self.pairs, ("csrf", prove_form(self.server.runtime, nonce, self.pairs))]
+        action = f"{self.base}/oauth/authorize"
+        response = render_consent(
+            action=action,
+            client_name=sound.client.name,
+            tenant_name=sound.tenant.display_name,
+            redirect_uri=sound.wishes.redirect_uri,
+            scopes=sound.wishes.scopes,
+            hidden=hidden,
+            email=email,
+            fault=fault,
+        )
+        secure = self.server.issuer.startswith("https://")
+        response.set_cookie(COOKIE, nonce, max_age=HOLDS_SECONDS, httponly=True, samesite="strict", secure=secure)
+        return response
+
+    def decide(self, nonce: str, own: dict[str, str]) -> Response:
+        sound = self._read()
+        if isinstance(sound, Response):
+            return sound
+        if not is_proven(self.server.runtime, nonce, own.get("csrf", ""), self.pairs):
+            return self.show(mint_nonce(), fault="The form was open for too long. Please try again.")
+        if own.get("decision") != "allow":
+            return self._refuse(sound.wishes.redirect_uri, OAuthRefused("access_denied", "the user did not agree"))
+        email = own.get("email", "")
+        user = verify_login(self.server, sound.tenant, email, own.get("password", ""))
+        if isinstance(user, str):
+            return self.show(mint_nonce(), email=email, fault=user)
+        code = self.server.consents.approve(sound.wishes, user, sound.tenant, self.server.origin)
+        return self._send(sound.wishes.redirect_uri, {"code": code})
+
+    def _read(self) -> _Sound | Response:
+        """Return the request, or the answer to one that is not sound: to the client only where it may be sent."""
+        try:
+            parameters = read_pairs(self.pairs)
+            found = self.server.clients.find(parameters.need("client_id"))
+            if found is None:
+                return render_fault("The program that sent you here is not known.")
+            client, tenant = found
+            redirect_uri = choose_redirect(parameters, client)
+        except OAuthRefused as refused:
+            _log(refused)
+            return render_fault(f"The request is not valid: {refused.description}.")
+        try:
+            return _Sound(client, tenant, self._judge(parameters, client, redirect_uri))
+        except OAuthRefused as refused:
+            return self._refuse(redirect_uri, refused)
+
+    def _judge(self, parameters: Parameters, client: Client, redirect_uri: str) -> AuthorizationRequest:
+        return read_request(parameters, client, redirect_uri, issuer=self.server.issuer)
+
+    def _refuse(self, redirect_uri: str, refused: OAuthRefused) -> Response:
+        _log(refused)
+        return self._send(redirect_uri, {"error": refused.error, "error_description": refused.description})
+
+    def _send(self, redirect_uri: str, answer: dict[str, Any]) -> Response:
+        """Send the user back, with the client's `state` and our name (RFC 9207)."""
+        state = _first(self.pairs, "state")
+        wanted = {**answer, **({"state": state} if state else {}), "iss": self.server.issuer}
+        separator = "&" if "?" in redirect_uri else "?"
+        headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+        response = RedirectResponse(redirect_uri + separator + urlencode(wanted), 303, headers)
+        response.delete_cookie(COOKIE)
+        return response
+
+
+def _first(pairs: Iterable[tuple[str, str]], name: str) -> str:
+    return next((value for key, value in pairs if key == name), "")
+
+
+def _log(refused: OAuthRefused) -> None:
+    logs.logger().info("refused", code=refused.error, reason=refused.internal or refused.description)

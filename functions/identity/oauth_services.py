@@ -1,0 +1,62 @@
+"""The OAuth server of a call, from its runtime and the address that it came to."""
+
+from dataclasses import dataclass
+
+from atrium.audit.model import Origin
+from atrium.bootstrap import Runtime
+from atrium.http.context import read_request_envelope
+from atrium.http.issuing import issuer_of, open_families
+from atrium.identity.clients.model import Client
+from atrium.identity.families.service import FamilyService
+from atrium.identity.oauth.authentication import Clients, read_proof
+from atrium.identity.oauth.consent import ConsentService
+from atrium.identity.oauth.granting import GrantService
+from atrium.identity.oauth.parameters import Parameters
+from atrium.identity.oauth.tokens import TokenService
+from atrium.tenants.model import Tenant
+from fastapi import Request
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthServer:
+    """What the endpoints use."""
+
+    runtime: Runtime
+    issuer: str
+    origin: Origin
+    authorization: list[str]
+
+    @property
+    def families(self) -> FamilyService:
+        return open_families(self.runtime, self.issuer)
+
+    @property
+    def clients(self) -> Clients:
+        return Clients(self.runtime.tenant_table, self.runtime.secrets, self.runtime.clock)
+
+    @property
+    def grants(self) -> GrantService:
+        return GrantService(self.families, self.runtime.tenant_table)
+
+    @property
+    def tokens(self) -> TokenService:
+        return TokenService(self.families, self.runtime.tenant_table)
+
+    @property
+    def consents(self) -> ConsentService:
+        runtime = self.runtime
+        return ConsentService(runtime.tenant_table, runtime.secrets, runtime.settings.environment, runtime.clock)
+
+    def authenticate(self, parameters: Parameters) -> tuple[Client, Tenant]:
+        return self.clients.authenticate(read_proof(self.authorization, parameters), self.origin)
+
+    def origin_as(self, client: Client) -> Origin:
+        """Return where the call comes from, once the client has proven itself."""
+        return Origin(f"client:{client.id}", self.origin.ip, self.origin.user_agent, self.origin.request_id)
+
+
+def open_server(request: Request) -> OAuthServer:
+    runtime: Runtime = request.app.state.runtime()
+    envelope = read_request_envelope(request)
+    origin = Origin("", envelope.source_ip, envelope.user_agent, envelope.request_id)
+    return OAuthServer(runtime, issuer_of(request), origin, request.headers.getlist("authorization"))

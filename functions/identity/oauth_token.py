@@ -1,0 +1,140 @@
+"""`POST /oauth/token`, `/oauth/revoke` and `/oauth/introspect`: forms in, JSON out, for clients."""
+
+from typing import Literal
+
+from atrium.http.models import StrictModel
+from atrium.identity.oauth.failures import OAuthRefused
+from atrium.identity.oauth.granting import Granted
+from atrium.identity.oauth.parameters import Parameters
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from functions.identity.oauth_answers import (
+    NEVER_STORED,
+    REFUSALS,
+    answer_json,
+    answer_oauth,
+    describe_form,
+    oauth_endpoint,
+)
+from functions.identity.oauth_services import open_server
+
+router = APIRouter(tags=["oauth"])
+_CLIENT = {
+    "client_id": "Unless it stands in Authorization: Basic",
+    "client_secret": "Likewise; none of a public client",
+}
+
+_GRANT_FORM = {
+    "grant_type": "client_credentials, authorization_code or refresh_token",
+    "code": "With authorization_code",
+    "redirect_uri": "With authorization_code: where the code was sent",
+    "code_verifier": "With authorization_code: what code_challenge was made of",
+    "refresh_token": "With refresh_token: the last one",
+    "scope": "Fewer than were granted, by spaces",
+    "resource": "This platform's address (RFC 8707)",
+    **_CLIENT,
+}
+_TOKEN_FORM = {"token": "An access or a refresh token", "token_type_hint": "Ignored", **_CLIENT}
+
+
+class OAuthTokens(StrictModel):
+    """A successful answer (RFC 6749 §5.1)."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+    scope: str
+    refresh_token: str | None = None
+    id_token: str | None = None
+
+
+class Introspection(StrictModel):
+    """What a token is (RFC 7662): of one that is not live, only that."""
+
+    active: bool
+    token_type: str | None = None
+    sub: str | None = None
+    username: str | None = None
+    client_id: str | None = None
+    scope: str | None = None
+    iss: str | None = None
+    aud: str | None = None
+    iat: int | None = None
+    nbf: int | None = None
+    exp: int | None = None
+    jti: str | None = None
+    tenant_id: str | None = None
+
+
+@router.post(
+    "/oauth/token",
+    response_model=OAuthTokens,
+    responses=REFUSALS,
+    openapi_extra=describe_form("grant_type", _GRANT_FORM),
+)
+@oauth_endpoint
+async def issue_oauth_tokens(request: Request) -> Response:
+    """Give a client tokens: for itself, for a code, or for a refresh token."""
+    server = open_server(request)
+
+    def work(parameters: Parameters) -> Response:
+        client, tenant = server.authenticate(parameters)
+        return answer_json(_render(server.grants.grant(client, tenant, parameters, server.origin_as(client))))
+
+    return await answer_oauth(request, work)
+
+
+@router.post(
+    "/oauth/revoke",
+    status_code=200,
+    response_class=Response,
+    responses=REFUSALS,
+    openapi_extra=describe_form("token", _TOKEN_FORM),
+)
+@oauth_endpoint
+async def revoke_oauth_token(request: Request) -> Response:
+    """End a token and the login that it is part of. One that is unknown, or has ended, is no error."""
+    server = open_server(request)
+
+    def work(parameters: Parameters) -> Response:
+        client, tenant = server.authenticate(parameters)
+        server.tokens.revoke(client, tenant, parameters.need("token"), server.origin_as(client))
+        return Response(status_code=200, headers=NEVER_STORED)
+
+    return await answer_oauth(request, work)
+
+
+@router.post(
+    "/oauth/introspect",
+    response_model=Introspection,
+    responses=REFUSALS,
+    openapi_extra=describe_form("token", _TOKEN_FORM),
+)
+@oauth_endpoint
+async def introspect_oauth_token(request: Request) -> Response:
+    """Tell a confidential client of the tenant whether a token of the tenant is live, and what it may do."""
+    server = open_server(request)
+
+    def work(parameters: Parameters) -> Response:
+        client, tenant = server.authenticate(parameters)
+        if client.type != "confidential":
+            raise OAuthRefused("unauthorized_client", "a client without a secret may not introspect")
+        found = server.tokens.introspect(tenant, parameters.need("token"))
+        return answer_json({name: value for name, value in found.items() if value is not None})
+
+    return await answer_oauth(request, work)
+
+
+def _render(granted: Granted) -> dict[str, object]:
+    answer: dict[str, object] = {
+        "access_token": granted.access_token,
+        "token_type": "Bearer",
+        "expires_in": granted.expires_in,
+        "scope": granted.scope,
+    }
+    if granted.refresh_token:
+        answer["refresh_token"] = granted.refresh_token
+    if granted.id_token:
+        answer["id_token"] = granted.id_token
+    return answer

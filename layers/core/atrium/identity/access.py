@@ -1,0 +1,70 @@
+"""An access token against the table: which items it needs (one batch), and the decision about them.
+
+of a user                user, tenant, login, and the client that it was given to
+of a client for itself   client, tenant, and the mark of its revocation
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from atrium.identity.clients.store import read_client
+from atrium.identity.families.store import read_family
+from atrium.identity.scopes import SCOPES
+from atrium.identity.tokens import AccessClaims
+from atrium.identity.users.store import read_user
+from atrium.identity.verification import Admitted, Decision, Refused, decide_token
+from atrium.kernel.errors import TenantInactive, Unauthenticated
+from atrium.kernel.ids import ClientId, UserId
+from atrium.storage import keys
+from atrium.storage.keys import Key
+from atrium.tenants.context import Principal
+from atrium.tenants.store import read_tenant
+
+type Found = Mapping[Key, Mapping[str, Any]]
+
+
+def list_places(claims: AccessClaims) -> list[Key]:
+    """Return the items that the decision needs."""
+    if claims.is_client:
+        return [keys.tenant(), keys.client(ClientId(claims.subject)), keys.oauth("REVOKED", claims.token_id)]
+    places = [keys.tenant(), keys.user(UserId(claims.subject))]
+    if claims.family_id is not None:
+        places.append(keys.family(claims.family_id))
+    if claims.client_id:
+        places.append(keys.client(ClientId(claims.client_id)))
+    return places
+
+
+def decide_access(claims: AccessClaims, found: Found) -> Decision:
+    """Decide about a token whose signature and times are good, from those items that there are."""
+    return _decide_client(claims, found) if claims.is_client else _decide_user(claims, found)
+
+
+def _decide_user(claims: AccessClaims, found: Found) -> Decision:
+    user_item, tenant_item = found.get(keys.user(UserId(claims.subject))), found.get(keys.tenant())
+    login_item = found.get(keys.family(claims.family_id)) if claims.family_id else None
+    if claims.client_id and keys.client(ClientId(claims.client_id)) not in found:
+        return Refused(Unauthenticated, "the token's client is gone")
+    return decide_token(
+        claims,
+        read_user(user_item, claims.tenant_id) if user_item else None,
+        read_tenant(tenant_item) if tenant_item else None,
+        read_family(login_item, claims.tenant_id) if login_item else None,
+    )
+
+
+def _decide_client(claims: AccessClaims, found: Found) -> Decision:
+    client_item, tenant_item = found.get(keys.client(ClientId(claims.subject))), found.get(keys.tenant())
+    if client_item is None or tenant_item is None:
+        return Refused(Unauthenticated, "the token's client or tenant is gone")
+    client, tenant = read_client(client_item, claims.tenant_id), read_tenant(tenant_item)
+    if keys.oauth("REVOKED", claims.token_id) in found or claims.tenant_token_version != tenant.token_version:
+        return Refused(Unauthenticated, "the token was revoked, or ended by a logout", client.id)
+    if not tenant.is_active:
+        return Refused(TenantInactive, f"tenant is {tenant.status}", client.id)
+    holder = Principal("client", client.id, client.name, frozenset(client.scopes))
+    wanted = holder.scopes if claims.scopes is None else claims.scopes
+    principal = replace(holder, scopes=frozenset(scope for scope in wanted if scope in SCOPES and holder.has(scope)))
+    return Admitted(principal, tenant, datetime.fromtimestamp(claims.expires_at, UTC))

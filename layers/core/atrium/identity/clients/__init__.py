@@ -1,0 +1,1 @@
+"""OAuth clients of a tenant: programs that act for themselves, or for users who agreed."""

@@ -1,0 +1,102 @@
+"""An OAuth client as it is kept (I5): everything but its secret. Its id says which tenant it belongs to."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, get_args
+from urllib.parse import SplitResult, urlsplit
+
+from atrium.kernel.ids import ClientId, TenantId
+
+type ClientType = Literal["confidential", "public"]
+type GrantType = Literal["client_credentials", "authorization_code", "refresh_token"]
+
+GRANT_TYPES: tuple[str, ...] = get_args(GrantType.__value__)
+OIDC_SCOPES = ("openid", "email", "profile")
+NAME_MAX = 100
+REDIRECT_URIS_MAX = 20
+REDIRECT_URI_MAX = 2_000
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[::1\])(?::[0-9]{1,5})?")
+_URI = re.compile(r"[\x21\x23-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a\x7e]+")
+_PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+")
+_WHERE = "must be https, http on a loopback address, or a scheme of your own with a dot in it"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client. `old_digest` works beside the present secret until `old_ends_at`."""
+
+    id: ClientId
+    tenant_id: TenantId
+    name: str
+    type: ClientType
+    redirect_uris: tuple[str, ...]
+    grant_types: tuple[str, ...]
+    scopes: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+    created_by: str = ""
+    digest: bytes = field(default=b"", repr=False)
+    pepper_version: int = 0
+    old_digest: bytes = field(default=b"", repr=False)
+    old_pepper_version: int = 0
+    old_ends_at: datetime | None = None
+
+    def may(self, grant_type: str) -> bool:
+        return grant_type in self.grant_types
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedClient:
+    """A client with its new secret (empty for a public one), which exists nowhere else."""
+
+    client: Client
+    secret: str = field(repr=False)
+
+
+def find_redirect_fault(uri: str) -> str | None:
+    """Return what is wrong with a redirect address, or None.
+
+    Https; http to this very machine, for a program on it; or a scheme of the program's own with a dot in it (RFC 8252).
+    """
+    parts = _split(uri)
+    if parts is None:
+        return "must be an absolute address without a fragment"
+    if "@" in parts.netloc:
+        return "must hold no credential"
+    host = parts.hostname or ""
+    to_host = bool(_HOST.fullmatch(parts.netloc)) and (
+        parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+    )
+    to_program = _PRIVATE_SCHEME.fullmatch(parts.scheme) is not None
+    return None if to_host or to_program else _WHERE
+
+
+def _split(uri: str) -> SplitResult | None:
+    """Return the parts of an absolute address, or None."""
+    if len(uri) > REDIRECT_URI_MAX or not _URI.fullmatch(uri) or "#" in uri:
+        return None
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts if uri.startswith(parts.scheme + ":") else None
+
+
+def find_client_fault(
+    type: ClientType, grant_types: tuple[str, ...], redirect_uris: tuple[str, ...]
+) -> tuple[str, str] | None:
+    """Return the field that does not fit the others and why, or None."""
+    for uri in redirect_uris:
+        fault = find_redirect_fault(uri)
+        if fault is not None:
+            return "redirect_uris", fault
+    if "client_credentials" in grant_types and type == "public":
+        return "grant_types", "a public client has no secret and so no client_credentials"
+    if "authorization_code" in grant_types and not redirect_uris:
+        return "redirect_uris", "authorization_code needs at least one"
+    if "refresh_token" in grant_types and "authorization_code" not in grant_types:
+        return "grant_types", "refresh_token comes with authorization_code"
+    return None

@@ -1,0 +1,34 @@
+"""A client's secret: `atr_cs_<base62>` for 32 random bytes. At rest there is an HMAC under the pepper, over the
+client's id and the secret, so that a record copied to another client fits nothing.
+"""
+
+import secrets
+from datetime import datetime
+
+from atrium.identity.clients.model import Client
+from atrium.kernel.crypto import encode_base62, hmac_sha256, same
+from atrium.kernel.ids import ClientId
+from atrium.storage.secrets import Pepper, Secrets
+
+HEAD = "atr_cs_"
+_BYTES = 32
+_LENGTH_MAX = 128
+
+
+def mint_secret() -> str:
+    return HEAD + encode_base62(secrets.token_bytes(_BYTES))
+
+
+def digest_secret(pepper: Pepper, client_id: ClientId, secret: str) -> bytes:
+    return hmac_sha256(pepper.value, f"atrium client secret 1\n{client_id}\n{secret}".encode())
+
+
+def fits(client: Client, secret: str, secrets: Secrets, *, now: datetime) -> bool:
+    """Tell whether a secret is the client's present one, or its last one within the grace."""
+    if not client.digest or not secret.startswith(HEAD) or len(secret) > _LENGTH_MAX or not secret.isascii():
+        return False
+    if same(digest_secret(secrets.find_pepper(client.pepper_version), client.id, secret), client.digest):
+        return True
+    if client.old_ends_at is None or now >= client.old_ends_at or not client.old_digest:
+        return False
+    return same(digest_secret(secrets.find_pepper(client.old_pepper_version), client.id, secret), client.old_digest)

@@ -1,0 +1,100 @@
+"""Which client calls, and its proof: a secret in the header or the form (RFC 6749 §2.3.1), or none if it is public."""
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import unquote_plus
+
+from atrium.audit.model import Origin
+from atrium.identity.clients.model import Client
+from atrium.identity.clients.secret import fits
+from atrium.identity.clients.store import read_client
+from atrium.identity.oauth.failures import OAuthRefused
+from atrium.identity.oauth.parameters import Parameters
+from atrium.kernel.clock import Clock
+from atrium.kernel.ids import ClientId, TenantId, is_id, tenant_of_client
+from atrium.storage import keys
+from atrium.storage.secrets import Secrets
+from atrium.storage.table import TenantTable
+from atrium.tenants.auditing import audit_of
+from atrium.tenants.model import Tenant
+from atrium.tenants.store import read_tenant
+
+HEADER_MAX = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class ClientProof:
+    """What a client says of itself. `method` none: it showed no secret."""
+
+    client_id: str
+    secret: str = field(repr=False)
+    method: Literal["basic", "post", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Clients of every tenant: a client's id says which one it belongs to."""
+
+    table_of: Callable[[TenantId], TenantTable]
+    secrets: Secrets
+    clock: Clock
+
+    def find(self, client_id: str) -> tuple[Client, Tenant] | None:
+        """Return a client and its tenant, if there are both and the tenant is active. One batch read."""
+        if not is_id(client_id, "cli"):
+            return None
+        known = ClientId(client_id)
+        tenant_id = tenant_of_client(known)
+        found = self.table_of(tenant_id).batch_get([keys.client(known), keys.tenant()])
+        if keys.tenant() not in found or keys.client(known) not in found:
+            return None
+        tenant = read_tenant(found[keys.tenant()])
+        return (read_client(found[keys.client(known)], tenant_id), tenant) if tenant.is_active else None
+
+    def authenticate(self, proof: ClientProof, origin: Origin) -> tuple[Client, Tenant]:
+        """Return the client that proves itself; `OAuthRefused` (`invalid_client`), in the audit where one is named."""
+        found = self.find(proof.client_id)
+        if found is None:
+            raise _refuse("unknown client")
+        client, tenant = found
+        if client.type == "confidential":
+            good = proof.method != "none" and fits(client, proof.secret, self.secrets, now=self.clock())
+        else:
+            good = proof.method == "none"
+        if not good:
+            audit = audit_of(tenant, self.table_of(tenant.id), origin, self.clock)
+            audit.record("auth.refuse", {"by": "client", "client_id": client.id, "reason": "wrong or missing secret"})
+            raise _refuse("the secret does not fit")
+        return client, tenant
+
+
+def read_proof(authorization: list[str], parameters: Parameters) -> ClientProof:
+    """Return the one proof of a call; `OAuthRefused` for two of them."""
+    if len(authorization) > 1:
+        raise OAuthRefused("invalid_request", "Authorization was sent twice")
+    sent = parameters.get("client_secret")
+    if authorization:
+        named = _read_basic(authorization[0])
+        if sent or parameters.get("client_id") not in {"", named.client_id}:
+            raise OAuthRefused("invalid_request", "a client proves itself in one way, as one client")
+        return named
+    return ClientProof(parameters.need("client_id"), sent, "post" if sent else "none")
+
+
+def _read_basic(value: str) -> ClientProof:
+    scheme, _, encoded = value.partition(" ")
+    if scheme.lower() != "basic" or len(value) > HEADER_MAX:
+        raise _refuse("Authorization is not Basic")
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        raise _refuse("Authorization cannot be read") from None
+    client_id, _, secret = text.partition(":")
+    return ClientProof(unquote_plus(client_id), unquote_plus(secret), "basic")
+
+
+def _refuse(reason: str) -> OAuthRefused:
+    return OAuthRefused("invalid_client", "the client is not known, or did not prove itself", internal=reason)

@@ -1,0 +1,160 @@
+"""The token endpoint: what a client that has proven itself is given (RFC 6749 §4, OAuth 2.1)."""
+
+import hashlib
+import re
+import secrets as random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from atrium.audit.model import Origin
+from atrium.identity.clients.model import GRANT_TYPES, Client
+from atrium.identity.families.decision import check_holder
+from atrium.identity.families.model import IssuedTokens
+from atrium.identity.families.service import FamilyService
+from atrium.identity.oauth.codes import Code, CodeStore, digest_code, tenant_of_code
+from atrium.identity.oauth.failures import OAuthRefused
+from atrium.identity.oauth.id_token import sign_id_token
+from atrium.identity.oauth.parameters import Parameters, check_resources
+from atrium.identity.oauth.request import choose_scopes
+from atrium.identity.tokens import ACCESS_SECONDS, build_claims, sign_access_token
+from atrium.identity.users.model import User
+from atrium.identity.users.store import UserStore
+from atrium.kernel.crypto import encode_base64url, same
+from atrium.kernel.errors import Forbidden, ScopeRequired, Unauthenticated
+from atrium.kernel.ids import FamilyId, TenantId, mint_family_id
+from atrium.storage.failures import TransactionRefused
+from atrium.storage.table import TenantTable
+from atrium.tenants.auditing import audit_of
+from atrium.tenants.model import Tenant
+
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A successful answer (§5.1); texts that are empty are left out of it."""
+
+    access_token: str = field(repr=False)
+    expires_in: int
+    scope: str
+    refresh_token: str = field(default="", repr=False)
+    id_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantService:
+    """Grants of every tenant; which one, the client says that has proven itself."""
+
+    families: FamilyService
+    table_of: Callable[[TenantId], TenantTable]
+
+    def grant(self, client: Client, tenant: Tenant, parameters: Parameters, origin: Origin) -> Granted:
+        """Return tokens; `OAuthRefused` for anything that is not a client's to have."""
+        kind = parameters.need("grant_type")
+        if kind not in GRANT_TYPES:
+            raise OAuthRefused("unsupported_grant_type", "grant_type is none of those that the metadata names")
+        if not client.may(kind):
+            raise OAuthRefused("unauthorized_client", f"this client may not use {kind}")
+        check_resources(parameters.resources, self.families.issuer)
+        if kind == "client_credentials":
+            return self._for_itself(client, tenant, parameters)
+        if kind == "refresh_token":
+            return self._refresh(client, parameters, origin)
+        return self._exchange(client, tenant, parameters, origin)
+
+    def _for_itself(self, client: Client, tenant: Tenant, parameters: Parameters) -> Granted:
+        scopes = choose_scopes(parameters.get("scope"), client)
+        claims = build_claims(
+            client.id,
+            tenant.id,
+            token_version=0,
+            tenant_token_version=tenant.token_version,
+            token_id=random.token_hex(16),
+            now=self.families.clock(),
+            scopes=frozenset(scopes),
+            client_id=client.id,
+        )
+        key = self.families.signing_key()
+        text = sign_access_token(claims, key, issuer=self.families.issuer)
+        return Granted(text, ACCESS_SECONDS, " ".join(scopes))
+
+    def _refresh(self, client: Client, parameters: Parameters, origin: Origin) -> Granted:
+        wanted = frozenset(parameters.get("scope").split()) or None
+        text = parameters.need("refresh_token")
+        try:
+            issued = self.families.refresh(text, origin=origin, client_id=client.id, scopes=wanted)
+        except ScopeRequired:
+            raise OAuthRefused("invalid_scope", "a scope is not one that the user agreed to") from None
+        except (Unauthenticated, Forbidden) as error:
+            raise OAuthRefused("invalid_grant", "the refresh token is not valid", internal=error.internal) from None
+        return self._answer(client, issued)
+
+    def _exchange(self, client: Client, tenant: Tenant, parameters: Parameters, origin: Origin) -> Granted:
+        store, text = CodeStore(self.table_of(tenant.id)), parameters.need("code")
+        families = self.families
+        named = tenant_of_code(text, families.environment, families.secrets.seek_pepper)
+        code = store.get(digest_code(text)) if named == tenant.id else None
+        if code is None or code.client_id != client.id:
+            raise _refuse("unknown code, or another client's", client, tenant, self, origin, is_named=named is not None)
+        if code.family_id is not None:
+            self._punish(code.family_id, client, tenant, origin)
+        fault = self._find_fault(code, parameters)
+        if fault:
+            raise _refuse(fault, client, tenant, self, origin)
+        user = UserStore(store.table).get(code.user_id)
+        if user is None or check_holder(code, user, tenant) is not None:
+            raise _refuse("its user may not log in any more", client, tenant, self, origin)
+        family_id = mint_family_id(families.clock())
+        try:
+            issued = families.begin(
+                user, tenant, origin=origin, scopes=frozenset(code.scopes), client_id=client.id,
+                family_id=family_id, also=[store.using(code, family_id)],
+            )  # fmt: skip
+        except TransactionRefused:
+            used = store.get(code.digest)
+            raise self._punish(used.family_id if used else None, client, tenant, origin) from None
+        return self._answer(client, issued, self._identify(code, user))
+
+    def _find_fault(self, code: Code, parameters: Parameters) -> str:
+        """Return why a code does not hold for this call, or nothing."""
+        if self.families.clock() >= code.expires_at:
+            return "the code has expired"
+        redirect = parameters.get("redirect_uri")
+        if redirect != code.redirect_uri and (redirect or code.redirect_sent):
+            return "redirect_uri is not the one that the code was sent to"
+        verifier = parameters.get("code_verifier")
+        if not _VERIFIER.fullmatch(verifier):
+            return "code_verifier is missing or malformed"
+        challenge = encode_base64url(hashlib.sha256(verifier.encode()).digest())
+        return "" if same(challenge.encode(), code.code_challenge.encode()) else "code_verifier does not fit"
+
+    def _punish(self, family_id: FamilyId | None, client: Client, tenant: Tenant, origin: Origin) -> OAuthRefused:
+        """End what the first use of a code gave, with its record, and refuse the second."""
+        audit = audit_of(tenant, self.table_of(tenant.id), origin, self.families.clock)
+        if family_id is not None:
+            details = {"by": "code", "client_id": client.id, "login": family_id}
+            recording = audit.recording("auth.token_reuse", details)
+            self.families.end(tenant.id, family_id, "code reuse", recording=recording)
+        raise OAuthRefused("invalid_grant", "the code is not valid", internal="the code was used before")
+
+    def _identify(self, code: Code, user: User) -> str:
+        if "openid" not in code.scopes:
+            return ""
+        families = self.families
+        return sign_id_token(code, user, families.signing_key(), issuer=families.issuer, now=families.clock())
+
+    def _answer(self, client: Client, issued: IssuedTokens, id_token: str = "") -> Granted:
+        refresh = issued.refresh_token if client.may("refresh_token") else ""
+        return Granted(issued.access_token, issued.expires_in, " ".join(issued.scopes or ()), refresh, id_token)
+
+
+def _refuse(
+    reason: str, client: Client, tenant: Tenant, service: GrantService, origin: Origin, *, is_named: bool = True
+) -> OAuthRefused:
+    """Return the refusal of a code, recorded in the tenant's audit where the code was ever one of ours."""
+    if is_named:
+        audit = audit_of(tenant, service.table_of(tenant.id), origin, service.families.clock)
+        audit.record("auth.refuse", {"by": "code", "client_id": client.id, "reason": reason})
+    return OAuthRefused(
+        "invalid_grant", reason if "code_" in reason or "redirect" in reason else "the code is not valid"
+    )

@@ -1,0 +1,41 @@
+"""Text that proves by itself that we gave it out: payload and an HMAC of it under the pepper, in base62.
+
+What we never made is refused with no look at the table, so nobody can spend our reads with made-up text.
+"""
+
+from collections.abc import Callable
+
+from atrium.kernel.crypto import base62_length, decode_base62, encode_base62, hmac_sha256, same
+from atrium.storage.secrets import Pepper
+
+PROOF_BYTES = 16
+_VERSION_BYTES = 2
+
+type SeekPepper = Callable[[int], Pepper | None]
+
+
+def write_proven(head: str, label: str, pepper: Pepper, payload: bytes) -> str:
+    """Return the text for a payload; `label` keeps one kind, and one environment, apart from the others."""
+    body = pepper.version.to_bytes(_VERSION_BYTES) + payload
+    return head + encode_base62(body + _prove(label, pepper, body))
+
+
+def read_proven(text: str, head: str, label: str, length: int, seek_pepper: SeekPepper) -> tuple[bytes, Pepper] | None:
+    """Return the payload and the pepper it was proven with; None if we never gave it out."""
+    size = _VERSION_BYTES + length + PROOF_BYTES
+    encoded = text.removeprefix(head)
+    if len(text) - len(encoded) != len(head) or len(encoded) != base62_length(size):
+        return None
+    try:
+        raw = decode_base62(encoded, size)
+    except ValueError:
+        return None
+    body, proof = raw[:-PROOF_BYTES], raw[-PROOF_BYTES:]
+    pepper = seek_pepper(int.from_bytes(body[:_VERSION_BYTES]))
+    if pepper is None or not same(proof, _prove(label, pepper, body)):
+        return None
+    return body[_VERSION_BYTES:], pepper
+
+
+def _prove(label: str, pepper: Pepper, body: bytes) -> bytes:
+    return hmac_sha256(pepper.value, label.encode() + b"\n" + body)[:PROOF_BYTES]
