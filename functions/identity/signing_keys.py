@@ -2,6 +2,7 @@
 
 from atrium.http.dependencies import RuntimeDep
 from atrium.http.models import StrictModel
+from atrium.identity.signing import list_verifying
 from atrium.identity.tokens import publish_keys
 from fastapi import APIRouter, Response
 
@@ -31,5 +32,5 @@ class KeySet(StrictModel):
 def get_signing_keys(runtime: RuntimeDep, response: Response) -> KeySet:
     """Return the keys that verify our access tokens. They may be kept for five minutes."""
     response.headers["Cache-Control"] = f"public, max-age={KEPT_SECONDS}"
-    published = publish_keys(runtime.secrets.signing_keys())
+    published = publish_keys(list_verifying(runtime.secrets.signing_keys(), runtime.clock()))
     return KeySet(keys=[PublicKey(**key) for key in published["keys"]])

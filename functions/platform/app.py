@@ -6,12 +6,13 @@ from atrium.http.app import create_app
 from atrium.http.handler import make_handler
 from fastapi import FastAPI
 
-from functions.platform import limits, rebuild, tenants
+from functions.platform import limits, rebuild, signing_keys, tenants
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
     """Return the application; tests give it a runtime of their own."""
-    return create_app(title="Atrium platform", routers=[tenants.router, limits.router, rebuild.router], runtime=runtime)
+    routers = [tenants.router, limits.router, rebuild.router, signing_keys.router]
+    return create_app(title="Atrium platform", routers=routers, runtime=runtime)
 
 
 app = build()

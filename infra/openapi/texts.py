@@ -30,6 +30,7 @@ TAGS = {
     "clients": "OAuth clients of the tenant.",
     "oauth": "The OAuth 2.1 server: tokens for clients, and what it can do.",
     "usage": "What was used, and what it cost.",
+    "signing keys": "The keys that sign access tokens, and how one follows another.",
     "tenants": "The operator's view of the platform's tenants.",
     "health": "Whether the platform answers.",
     "contract": "This document.",

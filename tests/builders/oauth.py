@@ -90,7 +90,7 @@ class Browser:
         answer = read_answer(self.decide(self.open(**changes)))
         return answer["code"]
 
-    def token(self, headers: dict[str, str] | None = None, **form: str) -> Any:
+    def token(self, headers: dict[str, str] | None = None, /, **form: str) -> Any:
         proof = basic(self.issued) if headers is None else headers
         return self.client.post("/oauth/token", content=urlencode(form), headers={**FORM, **proof})
 

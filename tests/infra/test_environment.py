@@ -71,7 +71,7 @@ def test_secrets_reach_only_the_functions_that_need_them(template: Document) -> 
     }
 
     assert holders == {
-        "SIGNING_SECRET_ARN": {"AuthorizerFunction", "IdentityFunction"},
+        "SIGNING_SECRET_ARN": {"AuthorizerFunction", "IdentityFunction", "PlatformFunction"},
         "PEPPER_SECRET_ARN": {"AuthorizerFunction", "AdminFunction", "IdentityFunction", "PlatformFunction"},
         "MODEL_SECRET_ARN": {"ChatFunction"},
     }

@@ -126,7 +126,7 @@ def read_access_token(text: str, *, issuer: str, find_key: FindKey, now: datetim
         raise TokenInvalid(internal="not three parts")
     try:
         header = jwt.get_unverified_header(text)
-        key = _choose_key(header, find_key)
+        key = _choose_key(header, find_key, epoch_seconds(now))
         payload = json.loads(_JWS.decode(text, load_private_key(key).public_key(), [ALGORITHM]))
     except jwt.InvalidTokenError as error:
         raise TokenInvalid(internal=f"token: {type(error).__name__}") from error
@@ -163,13 +163,13 @@ def _parse_pem(pem: str) -> ec.EllipticCurvePrivateKey:
     return found
 
 
-def _choose_key(header: Mapping[str, Any], find_key: FindKey) -> SigningKey:
+def _choose_key(header: Mapping[str, Any], find_key: FindKey, now: int) -> SigningKey:
     """Return the key that a header names, once type and algorithm are ours; `alg: none` ends here."""
     kind, algorithm, kid = header.get("typ"), header.get("alg"), header.get("kid")
     if not isinstance(kind, str) or kind.lower() not in _TYPES or algorithm != ALGORITHM or "crit" in header:
         raise TokenInvalid(internal="token: type or algorithm")
     key = find_key(kid) if isinstance(kid, str) and 0 < len(kid) <= 64 else None
-    if key is None:
+    if key is None or key.is_over(now):
         raise TokenInvalid(internal="token: unknown kid")
     return key
 

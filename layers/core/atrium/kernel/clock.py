@@ -24,5 +24,9 @@ def parse_time(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
+def format_epoch(seconds: int) -> str:
+    return format_time(datetime.fromtimestamp(seconds, UTC))
+
+
 def epoch_seconds(moment: datetime) -> int:
     return int(moment.timestamp())

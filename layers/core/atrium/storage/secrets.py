@@ -1,6 +1,6 @@
 """The secrets of a deployment, each one JSON object in Secrets Manager, read through Powertools and kept five minutes.
 
-    signing   {"keys": [{"kid", "private_key"}, …]}          ES256 in PEM; the first signs, all verify
+    signing   {"keys": [{"kid", "private_key", …}]}          ES256 in PEM, with times: `identity.signing`
     pepper    {"current": 1, "peppers": {"1": base64url}}    HMAC keys of API keys at rest, by version
     cursor    {"key": base64url}                             seals the cursors of lists
     model     {"anthropic_api_key"}                          the platform's own, optional on Bedrock
@@ -11,14 +11,16 @@ One that is missing, empty or of another form is `Unavailable`; `python -m infra
 
 from __future__ import annotations
 
+import json
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from atrium.kernel.crypto import decode_base64url
-from atrium.kernel.errors import Unavailable
+from atrium.kernel.errors import Conflict, Unavailable
 from atrium.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,10 +33,16 @@ REFRESH_SECONDS_MIN = 30.0
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key in PEM; never shown by `repr`."""
+    """A private key in PEM; never shown by `repr`. Times are epoch seconds; a deployment's first key has none."""
 
     kid: str
     private_pem: str = field(repr=False)
+    created_at: int = 0
+    signs_from: int = 0
+    ends_at: int | None = None
+
+    def is_over(self, now: int) -> bool:
+        return self.ends_at is not None and self.ends_at <= now
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,7 @@ class Secrets:
     _refreshed: dict[str, float] = field(default_factory=dict, init=False)
 
     def signing_keys(self, *, fresh: bool = False) -> tuple[SigningKey, ...]:
-        """Return the signing keys, the one that signs first."""
+        """Return the signing keys; `identity.signing` says which signs and which verify."""
         return self._read("signing", self.settings.signing_secret_arn, _signing_keys, fresh=fresh)
 
     def find_signing_key(self, kid: str) -> SigningKey | None:
@@ -68,6 +76,26 @@ class Secrets:
         if kid not in found and self._may_refresh("signing"):
             found = {key.kid: key for key in self.signing_keys(fresh=True)}
         return found.get(kid)
+
+    def replace_signing_keys(self, change: Callable[[tuple[SigningKey, ...]], tuple[SigningKey, ...]]) -> None:
+        """Write the keys that `change` makes of those there are; `Conflict` if another call wrote meanwhile.
+
+        The request's token comes from the version that was read, so of two writes over one version one is refused.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        client, arn = self._provider.client, self.settings.signing_secret_arn
+        try:
+            found = client.get_secret_value(SecretId=arn)
+            keys = change(_signing_keys(json.loads(found["SecretString"])))
+            token = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{arn}#{found['VersionId']}"))
+            text = json.dumps({"keys": [_render_key(key) for key in keys]})
+            client.put_secret_value(SecretId=arn, SecretString=text, ClientRequestToken=token)
+        except client.exceptions.ResourceExistsException:
+            raise Conflict("another call changed the signing keys at the same time; look at them first") from None
+        except (ClientError, BotoCoreError) as error:
+            raise Unavailable(internal=_explain("signing", error), retry_after_seconds=1) from None
+        self.signing_keys(fresh=True)
 
     def current_pepper(self) -> Pepper:
         """Return the pepper for new keys."""
@@ -161,7 +189,16 @@ def _explain(name: str, cause: BaseException | None) -> str:
 
 
 def _signing_keys(secret: Mapping[str, Any]) -> tuple[SigningKey, ...]:
-    found = tuple(SigningKey(_text(key["kid"]), _text(key["private_key"])) for key in secret["keys"])
+    found = tuple(
+        SigningKey(
+            _text(key["kid"]),
+            _text(key["private_key"]),
+            created_at=int(key.get("created_at", 0)),
+            signs_from=int(key.get("signs_from", 0)),
+            ends_at=int(key["ends_at"]) if key.get("ends_at") is not None else None,
+        )
+        for key in secret["keys"]
+    )
     if not found:
         raise ValueError("no key")
     return found
@@ -169,6 +206,11 @@ def _signing_keys(secret: Mapping[str, Any]) -> tuple[SigningKey, ...]:
 
 def _oauth_clients(secret: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     return {name: (_text(each["client_id"]), _text(each["client_secret"])) for name, each in secret.items()}
+
+
+def _render_key(key: SigningKey) -> dict[str, object]:
+    times = {"created_at": key.created_at, "signs_from": key.signs_from, "ends_at": key.ends_at}
+    return {"kid": key.kid, "private_key": key.private_pem, **{name: at for name, at in times.items() if at}}
 
 
 def read_peppers(secret: Mapping[str, Any]) -> tuple[Pepper, ...]:

@@ -16,6 +16,7 @@ from atrium.identity.families.issuing import AccessSigner, make_family
 from atrium.identity.families.model import Family, IssuedTokens
 from atrium.identity.families.refresh_text import RefreshText, derive_secret, read_refresh_text, write_refresh_text
 from atrium.identity.families.store import FamilyStore
+from atrium.identity.signing import choose_signer
 from atrium.identity.users.model import User
 from atrium.identity.users.store import UserStore
 from atrium.identity.verification import Refused
@@ -129,7 +130,7 @@ class FamilyService:
 
     def signing_key(self) -> SigningKey:
         """Return the key that signs now."""
-        return self.secrets.signing_keys()[0]
+        return choose_signer(self.secrets.signing_keys(), self.clock())
 
     def end(self, tenant_id: TenantId, family_id: FamilyId, reason: str, *, recording: Put) -> bool:
         """End one login, with its record; False if it had ended before."""

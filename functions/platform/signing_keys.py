@@ -1,0 +1,74 @@
+"""`/v1/signing-keys`, for the operator: the keys that sign access tokens. Never a private half."""
+
+from typing import Literal
+
+from atrium.bootstrap import Runtime
+from atrium.http import logs
+from atrium.http.dependencies import CallerDep, RuntimeDep, require
+from atrium.http.idempotency import IdempotentRoute
+from atrium.http.models import StrictModel
+from atrium.http.responses import problem_responses
+from atrium.kernel.clock import epoch_seconds, format_epoch
+from atrium.storage.secrets import SigningKey
+from fastapi import APIRouter
+
+router = APIRouter(tags=["signing keys"], route_class=IdempotentRoute, dependencies=[require("platform")])
+
+
+class SigningKeyAnswer(StrictModel):
+    """A key. `next` is published and does not sign yet; `retiring` verifies what it has signed."""
+
+    kid: str
+    status: Literal["next", "signing", "retiring"]
+    created_at: str | None
+    signs_from: str | None
+    ends_at: str | None
+
+
+class SigningKeys(StrictModel):
+    """The keys that verify, oldest first."""
+
+    data: list[SigningKeyAnswer]
+
+
+@router.get("/v1/signing-keys")
+def list_signing_keys(runtime: RuntimeDep) -> SigningKeys:
+    """List the keys that verify access tokens, and say which one signs."""
+    return _describe(runtime)
+
+
+@router.post("/v1/signing-keys/rotate", responses=problem_responses(409))
+def rotate_signing_keys(runtime: RuntimeDep, caller: CallerDep) -> SigningKeys:
+    """Let a new key follow: it signs in 15 minutes, when everyone can know it. No token is refused by that."""
+    from atrium.identity.signing import follow, make_signing_key
+
+    now, new = runtime.clock(), make_signing_key()
+    runtime.secrets.replace_signing_keys(lambda keys: follow(keys, new, now))
+    logs.logger().info("signing keys rotated", kid=new.kid, by=caller.principal.id)
+    return _describe(runtime)
+
+
+def _describe(runtime: Runtime) -> SigningKeys:
+    from atrium.identity.signing import choose_signer, list_verifying
+
+    now = runtime.clock()
+    keys = list_verifying(runtime.secrets.signing_keys(fresh=True), now)
+    signer = choose_signer(keys, now)
+
+    def status(key: SigningKey) -> Literal["next", "signing", "retiring"]:
+        if key.kid == signer.kid:
+            return "signing"
+        return "next" if key.signs_from > epoch_seconds(now) else "retiring"
+
+    return SigningKeys(
+        data=[
+            SigningKeyAnswer(
+                kid=key.kid,
+                status=status(key),
+                created_at=format_epoch(key.created_at) if key.created_at else None,
+                signs_from=format_epoch(key.signs_from) if key.signs_from else None,
+                ends_at=format_epoch(key.ends_at) if key.ends_at else None,
+            )
+            for key in keys
+        ]
+    )

@@ -1,0 +1,56 @@
+"""Which key signs, which verify, and how one follows another without an outage (ADR 0087).
+
+    rotate ── 15 min ──> the new key signs ── 20 min ──> the old one is dropped
+      published at once: every container knows it after 5, every stranger after 10 minutes
+
+Time alone decides, in each container by itself; nothing has to run at those moments.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from atrium.identity.tokens import ACCESS_SECONDS
+from atrium.kernel.clock import epoch_seconds
+from atrium.kernel.errors import Conflict, Unavailable
+from atrium.storage.secrets import SigningKey
+
+PUBLISHED_SECONDS = 900
+_LEFT_OVER_SECONDS = 300
+
+
+def choose_signer(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
+    """Return the key that signs: the youngest whose time has come, of several without a time the first."""
+    ready = [key for key in keys if key.signs_from <= epoch_seconds(now)]
+    if not ready:
+        raise Unavailable(internal="the signing secret has no key whose time has come")
+    return max(ready, key=lambda key: key.signs_from)
+
+
+def list_verifying(keys: Sequence[SigningKey], now: datetime) -> tuple[SigningKey, ...]:
+    """Return the keys that verify, and are published: all but those that are over."""
+    return tuple(key for key in keys if not key.is_over(epoch_seconds(now)))
+
+
+def make_signing_key() -> SigningKey:
+    private = ec.generate_private_key(ec.SECP256R1())
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return SigningKey(secrets.token_hex(8), pem)
+
+
+def follow(keys: Sequence[SigningKey], new: SigningKey, now: datetime) -> tuple[SigningKey, ...]:
+    """Return the keys with one more, which signs when everyone can know it; `Conflict` while one is on its way.
+
+    Those before it verify until the last token of theirs has ended; those that are over are left out.
+    """
+    moment = epoch_seconds(now)
+    if any(key.signs_from > moment for key in keys):
+        raise Conflict("a new key is on its way already; it must sign before the next one can follow")
+    starts_at = moment + PUBLISHED_SECONDS
+    ends_at = starts_at + ACCESS_SECONDS + _LEFT_OVER_SECONDS
+    old = [key if key.ends_at is not None else replace(key, ends_at=ends_at) for key in list_verifying(keys, now)]
+    return (*old, replace(new, created_at=moment, signs_from=starts_at))
