@@ -1,8 +1,9 @@
 """`POST /v1/chat` and `POST /v1/chat/stream`: one turn, as one answer or as it comes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated
 
+from atrium.agent.turn import Turn
 from atrium.bootstrap import Runtime
 from atrium.http.ceiling import is_admitted
 from atrium.http.dependencies import RuntimeDep, TenantDep, require, require_own_tenant
@@ -10,6 +11,7 @@ from atrium.http.failures import render_failure
 from atrium.http.idempotency import REPLAYED, read_key_header
 from atrium.http.responses import problem_responses
 from atrium.kernel.errors import NotFound, failure_of
+from atrium.quotas.headers import rate_limit_headers
 from atrium.runs.model import Run
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Depends, Request, Response
@@ -25,7 +27,7 @@ from functions.chat.sse import EventWriter, EventWriterDep
 from functions.chat.worker import TurnWorker
 
 router = APIRouter(tags=["chat"], dependencies=[require("chat"), Depends(read_key_header)])
-_REFUSALS = problem_responses(403, 404, 409, 502, 504)
+_REFUSALS = problem_responses(403, 404, 409, 429, 502, 504)
 
 Attempt = Annotated[RunAttempt, Depends(RunAttempt.read)]
 
@@ -37,8 +39,7 @@ async def chat(
 ) -> ChatAnswer | Response:
     """Answer one message. The turn goes on to its end even if the client leaves."""
     require_own_tenant(tenant, body.tenant_id)
-    run = await run_in_threadpool(_answer, body, tenant, runtime, attempt)
-    headers = REPLAYED if attempt.is_replay else {}
+    run, headers = await run_in_threadpool(_answer, body, tenant, runtime, attempt)
     if run.outcome is not None and run.outcome.error is not None:
         failure = failure_of(run.outcome.error.code, run.outcome.error.detail)
         return render_failure(request, failure, headers)
@@ -46,10 +47,13 @@ async def chat(
     return render_chat(run)
 
 
-def _answer(body: ChatBody, tenant: TenantContext, runtime: Runtime, attempt: RunAttempt) -> Run:
+def _answer(
+    body: ChatBody, tenant: TenantContext, runtime: Runtime, attempt: RunAttempt
+) -> tuple[Run, Mapping[str, str]]:
+    """Carry a turn out, or find what it gave before; returns its run, and the headers of its answer."""
     saved = attempt.begin()
     if saved is not None:
-        return saved
+        return saved, REPLAYED
     turn = attempt.attach(lambda: turn_service(runtime, tenant).begin(body.to_domain()))
     for event in turn.events():
         last = event
@@ -58,7 +62,12 @@ def _answer(body: ChatBody, tenant: TenantContext, runtime: Runtime, attempt: Ru
         raise NotFound("the session was deleted while its turn ran")
     if run.is_open:
         raise failure_of(str(last.data["code"]), str(last.data["detail"]))
-    return run
+    return run, _limit_headers(turn)
+
+
+def _limit_headers(turn: Turn) -> dict[str, str]:
+    """Return how the limits stood when the turn was admitted."""
+    return rate_limit_headers(turn.slot.admitted, turn.run.started_at.timestamp())
 
 
 @router.post("/v1/chat/stream", responses={**_REFUSALS, **sse.DOCUMENTATION}, response_class=StreamingResponse)
@@ -74,14 +83,14 @@ async def stream_chat(
         stored = await run_in_threadpool(lambda: [writer.encode(event) for event in events.read()])
         return StreamingResponse(iter(stored), media_type=sse.MEDIA_TYPE, headers={**sse.HEADERS, **REPLAYED})
     turn = await run_in_threadpool(attempt.attach, lambda: turn_service(runtime, tenant).begin(body.to_domain()))
-    return _TurnResponse(TurnWorker(turn), writer)
+    return _TurnResponse(TurnWorker(turn), writer, _limit_headers(turn))
 
 
 class _TurnResponse(StreamingResponse):
     """A turn as it comes. However the client leaves, the turn's thread learns of it."""
 
-    def __init__(self, worker: TurnWorker, writer: EventWriter) -> None:
-        super().__init__(_encode(worker, writer), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+    def __init__(self, worker: TurnWorker, writer: EventWriter, headers: Mapping[str, str]) -> None:
+        super().__init__(_encode(worker, writer), media_type=sse.MEDIA_TYPE, headers={**sse.HEADERS, **headers})
         self._worker = worker
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

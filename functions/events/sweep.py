@@ -1,15 +1,18 @@
-"""The sweeper: every minute it closes the runs whose function died (`atrium.agent.sweep`)."""
+"""The sweeper: every minute it closes the runs whose function died, and returns slots (`atrium.agent.sweep`)."""
 
+from dataclasses import asdict
 from typing import Any
 
 from atrium.agent.closing import RunCloser
 from atrium.agent.sweep import sweep
 from atrium.bootstrap import Runtime, runtime
 from atrium.kernel.errors import AtriumError
-from atrium.kernel.ids import RunId, TenantId
+from atrium.kernel.ids import TenantId
+from atrium.quotas.service import AdmissionService
+from atrium.quotas.store import AdmissionStore
 from atrium.runs.store import RunStore
 from atrium.sessions.store import SessionStore
-from atrium.storage.sweep import list_open_runs
+from atrium.storage.sweep import Swept, list_swept
 from atrium.usage.store import LedgerStore
 from aws_lambda_powertools import Logger
 
@@ -27,20 +30,16 @@ def sweep_runs(source: Runtime) -> dict[str, int]:
     def closer_for(tenant_id: TenantId) -> RunCloser:
         table = source.tenant_table(tenant_id)
         runs = RunStore(table, source.tenant_blobs(tenant_id))
-        return RunCloser(runs, SessionStore(table), LedgerStore(table), source.clock)
+        admissions = AdmissionService(AdmissionStore(table, source.clock))
+        return RunCloser(runs, SessionStore(table), LedgerStore(table), admissions, source.clock)
 
-    report = sweep(list_open_runs(source.table), closer_for, _log_failure)
-    logger.info("swept", open_runs=report.open_runs, closed=report.closed, failed=report.failed)
-    return {"open_runs": report.open_runs, "closed": report.closed, "failed": report.failed}
+    report = sweep(list_swept(source.table), closer_for, _log_failure)
+    counts = asdict(report)
+    logger.info("swept", **counts)
+    return counts
 
 
-def _log_failure(tenant_id: TenantId, run_id: RunId, error: Exception) -> None:
+def _log_failure(swept: Swept, error: Exception) -> None:
     """Log what stays open and why; the text of a defect may quote what it could not read, so it is left out."""
     internal = error.internal if isinstance(error, AtriumError) else ""
-    logger.error(
-        "a run could not be closed",
-        tenant_id=tenant_id,
-        run_id=run_id,
-        error=type(error).__name__,
-        internal=internal,
-    )
+    logger.error("what died could not be closed", **asdict(swept), error=type(error).__name__, internal=internal)

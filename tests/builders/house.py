@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from atrium.agent.admitting import Admitter
 from atrium.agent.closing import RunCloser
 from atrium.agent.model import AgentConfig
 from atrium.agent.opening import TurnOpener
@@ -16,10 +17,13 @@ from atrium.agent.service import AgentService, default_agent
 from atrium.agent.store import AgentStore
 from atrium.agent.sweep import SweepReport, sweep
 from atrium.agent.turn import Turn, TurnService
+from atrium.kernel.errors import LimitReached
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.policy.cache import PolicyCache
 from atrium.policy.guard import PolicyGuard
+from atrium.quotas.service import AdmissionService
+from atrium.quotas.store import AdmissionStore
 from atrium.runs.model import Message, Run, RunEvent
 from atrium.runs.service import RunService
 from atrium.runs.store import RunStore
@@ -27,7 +31,7 @@ from atrium.sessions.service import SessionService
 from atrium.sessions.store import SessionStore
 from atrium.storage import keys
 from atrium.storage.blobs import Bucket, TenantBlobs
-from atrium.storage.sweep import list_open_runs
+from atrium.storage.sweep import list_swept
 from atrium.storage.table import PhysicalTable, TenantTable
 from atrium.storage.writes import ANY, EXISTS, Put, Update
 from atrium.tenants.auditing import open_audit
@@ -81,6 +85,7 @@ class House:
     model: ScriptedModel = field(default_factory=ScriptedModel)
     tools: ToolRegistry = field(default_factory=ToolRegistry)
     defects: list[BaseException] = field(default_factory=list)
+    refusals: list[LimitReached] = field(default_factory=list)
     default_agents: dict[TenantId, AgentId] = field(default_factory=dict)
     policies: PolicyCache = field(default_factory=PolicyCache)
     while_waiting: Callable[[], object] = lambda: None
@@ -101,7 +106,11 @@ class House:
         return AgentService(context, AgentStore(self.table(context.tenant_id)), self.clock)
 
     def closer(self, tenant: TenantId = TENANT) -> RunCloser:
-        return RunCloser(self.runs(tenant), self.sessions(tenant), self.ledger(tenant), self.clock)
+        admissions = self.admissions(tenant)
+        return RunCloser(self.runs(tenant), self.sessions(tenant), self.ledger(tenant), admissions, self.clock)
+
+    def admissions(self, tenant: TenantId = TENANT) -> AdmissionService:
+        return AdmissionService(AdmissionStore(self.table(tenant), self.clock))
 
     def session_service(self, context: TenantContext | None = None) -> SessionService:
         caller = context or context_of()
@@ -125,6 +134,7 @@ class House:
         opener = TurnOpener(
             context=caller,
             resolver=resolver,
+            admitter=Admitter(closer.admissions, runs, self.clock, self.refusals.append),
             sessions=sessions,
             runs=runs,
             closer=closer,
@@ -181,9 +191,7 @@ class House:
         return list(Replay(self.runs(), run_id, after).read())
 
     def sweep(self) -> SweepReport:
-        return sweep(
-            list_open_runs(self.physical), self.closer, lambda _tenant, _run, error: self.defects.append(error)
-        )
+        return sweep(list_swept(self.physical), self.closer, lambda _swept, error: self.defects.append(error))
 
     def items(self, partition: str = "") -> list[dict[str, Any]]:
         """Return the raw items of the table but for the audit's, those of partitions that hold the text."""

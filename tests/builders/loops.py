@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from atrium.agent.allowance import OwnBounds
 from atrium.agent.budget import RunBudget
 from atrium.agent.loop import AgentLoop, LoopInput
 from atrium.agent.signals import StopSignal
@@ -55,10 +56,11 @@ class LoopBench:
             temperature=None,
             tools=self.tools,
             context=ToolContext(TENANT, RunId("run_1"), self.clock),
-            budget=RunBudget(max_iterations, 280, max_cost_nanos, max_tokens),
+            max_iterations=max_iterations,
             require_done_tool=require_done_tool,
         )
-        return AgentLoop(given, self.model, self.signal, self.clock, time.monotonic() + 280)
+        allowance = OwnBounds(RunBudget(max_iterations, 280, max_cost_nanos, max_tokens), self.clock)
+        return AgentLoop(given, allowance, self.model, self.signal, self.clock, time.monotonic() + 280)
 
 
 def show(event: LoopEvent) -> str:

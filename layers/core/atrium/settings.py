@@ -38,6 +38,7 @@ class Settings:
     tenant_secrets_key_id: str = ""
     oauth_secret_arn: str = ""
     oauth_provider_url: str = ""
+    minutes_open: bool = False
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
@@ -65,6 +66,7 @@ class Settings:
             tenant_secrets_key_id=env.get("TENANT_SECRETS_KEY_ID", ""),
             oauth_secret_arn=env.get("OAUTH_SECRET_ARN", ""),
             oauth_provider_url=env.get("OAUTH_PROVIDER_URL", "") if _local_addresses(env) else "",
+            minutes_open=_choice(env, "MINUTES_OPEN", ("false", "true")) == "true",
         )
 
 

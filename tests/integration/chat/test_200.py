@@ -95,9 +95,11 @@ def test_limits_of_one_run(stage: Stage) -> None:
     body = say(stage.chat_as(), "Go on. [[tools_forever]]", limits={"max_iterations": 2}).json()
     assert (body["stop_reason"], body["iterations"]) == ("max_iterations", 2)
     cheap = say(stage.chat_as(), "Go on and on. [[tools_forever]]", limits={"max_cost_usd": "0.000001"}).json()
-    assert (cheap["stop_reason"], cheap["iterations"]) == ("max_cost", 1)
+    assert (cheap["stop_reason"], cheap["iterations"], cheap["usage"]["cost_usd"]) == ("max_cost", 0, "0.000000")
+    some = say(stage.chat_as(), "And on. [[tools_forever]]", limits={"max_cost_usd": "0.001"}).json()
+    assert (some["stop_reason"], 0 < float(some["usage"]["cost_usd"]) <= 0.001) == ("max_cost", True)
     short = say(stage.chat_as(), "Tell me more. [[tokens=200]]", limits={"max_tokens": 50}).json()
-    assert short["stop_reason"] == "max_tokens"
+    assert (short["stop_reason"], short["usage"]["output_tokens"]) == ("max_run_tokens", 0)
 
 
 def test_a_refusal_of_the_model_is_a_kind_answer(stage: Stage) -> None:
@@ -136,5 +138,5 @@ def test_a_client_that_leaves_does_not_end_its_turn(stage: Stage) -> None:
     with pytest.raises(httpx2.ReadTimeout):
         say(hasty, "Slowly. [[delay=1]] [[echo]]")
     client = stage.chat_as()
-    wait_until(lambda: client.get("/v1/runs").json()["data"][0]["status"] == "succeeded")
+    wait_until(lambda: [run["status"] for run in client.get("/v1/runs").json()["data"]] == ["succeeded"])
     assert [record.outcome for record in stage.server.requests()] == ["completed"]

@@ -11,9 +11,10 @@ from atrium.runs.model import LEASE_SECONDS, RunEvent, Spend
 from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update
 
+from tests.builders.counters import held
 from tests.builders.house import House, types_of
 from tests.builders.records import build_events
-from tests.builders.scripted import CUT, calls
+from tests.builders.scripted import CUT
 from tests.builders.wires import Outage, Send
 
 LAPSE = LEASE_SECONDS + 2
@@ -35,7 +36,7 @@ def fail_from(first: int, last: int = 10**6) -> Callable[[int, str], bool]:
     return lambda number, _: first <= number <= last
 
 
-@pytest.mark.parametrize("step", [0, 1, 2], ids=["ledger", "commit", "session"])
+@pytest.mark.parametrize("step", [0, 1, 2, 3], ids=["ledger", "settle", "commit", "session"])
 @pytest.mark.parametrize("failures", [1, 2])
 def test_a_step_that_fails_for_a_moment_is_done_again(house: House, step: int, failures: int) -> None:
     turn = house.begin()
@@ -49,7 +50,7 @@ def test_a_step_that_fails_for_a_moment_is_done_again(house: House, step: int, f
     assert_usable(house, turn)
 
 
-@pytest.mark.parametrize("step", [0, 1], ids=["ledger", "commit"])
+@pytest.mark.parametrize("step", [0, 1, 2], ids=["ledger", "settle", "commit"])
 def test_a_step_that_goes_on_failing_is_told_and_left_to_the_sweeper(house: House, step: int) -> None:
     house.model.say("One, ", "two.")
     turn = house.begin()
@@ -64,13 +65,16 @@ def test_a_step_that_goes_on_failing_is_told_and_left_to_the_sweeper(house: Hous
     assert run.outcome.error is not None
     assert (run.status, run.outcome.error.code) == ("failed", "RUN_INTERRUPTED")
     entry = house.entry_of(run.id)
-    assert entry.tokens == run.spend.tokens == (Usage(100, 20) if step == 1 else Usage())
+    assert entry.tokens == run.spend.tokens
+    assert entry.estimated is (step == 0)
+    assert (entry.tokens == Usage(100, 20)) is (step > 0)
+    assert held(house) == []
     assert_usable(house, turn)
 
 
 def test_a_session_that_could_not_be_given_back_is_by_its_next_turn(house: House) -> None:
     turn = house.begin()
-    with house.intercepted(Outage(fail_from(2))):
+    with house.intercepted(Outage(fail_from(3))):
         events = list(turn.events())
     assert types_of(events) == ["start", "text", "error"]
     run = house.run_of(events)
@@ -122,9 +126,12 @@ def test_a_worker_that_died_is_closed_with_what_was_stored(house: House) -> None
     assert run.outcome is not None
     assert run.outcome.swept
     assert [message.text for message in run.messages] == ["Hi", "One, two, "]
-    assert (run.spend.tokens, run.spend.tool_calls, run.spend.cost_nanos) == (CUT, {"calculator": 1}, 77)
+    hold = turn.slot.hold
+    assert CUT.prompt_tokens + CUT.output_tokens < run.spend.total_tokens == hold.tokens
+    assert (run.spend.tool_calls, run.spend.cost_nanos) == ({"calculator": 1}, hold.cost_nanos)
     entry = house.entry_of(run.id)
-    assert (entry.tokens, entry.cost_nanos, entry.status) == (CUT, 77, "failed")
+    assert (entry.tokens, entry.cost_nanos, entry.status) == (run.spend.tokens, hold.cost_nanos, "failed")
+    assert (entry.estimated, held(house)) == (True, [])
     assert (house.sweep().open_runs, run.ended_at) == (0, house.clock.now)
     assert_usable(house, turn)
 
@@ -194,18 +201,6 @@ def test_the_worker_wakes_between_two_calls_of_the_sweeper(house: House, call: i
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     assert events[-1].type == ("error" if swept else "final")
     assert_usable(house, turn)
-
-
-def test_a_worker_that_died_after_its_ledger_entry_is_closed_with_it(house: House) -> None:
-    house.model.say("One.", calls("calculator", expression="1"))
-    turn = house.begin()
-    with house.intercepted(Outage(fail_from(2))):  # after the audit of the tool, and the ledger
-        events = list(turn.events())
-    house.clock.turn(LAPSE)
-    house.sweep()
-    run = house.run_of(events)
-    assert run.spend.tokens == Usage(200, 40)
-    assert run.spend.tool_calls == {"calculator": 1}
 
 
 def test_one_run_that_cannot_be_read_does_not_keep_the_others_open(house: House) -> None:

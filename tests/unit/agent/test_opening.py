@@ -147,7 +147,7 @@ def test_a_dead_turn_is_closed_and_the_session_taken_over(house: House, session_
 
 def test_a_turn_that_had_ended_but_not_given_back_is_no_obstacle(house: House, session_id: SessionId) -> None:
     first = begin_again(house, session_id)
-    with house.intercepted(Outage(lambda number, _: number >= 2)):
+    with house.intercepted(Outage(lambda number, _: number >= 3)):
         list(first.events())
     assert head_of(house, session_id).turn is not None
     list(begin_again(house, session_id).events())

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from atrium.agent.allowance import HeldAllowance
 from atrium.agent.closing import OPENING_GRACE_SECONDS
 from atrium.agent.request import RunLimits, TurnRequest
 from atrium.agent.turn import Turn
@@ -13,6 +14,7 @@ from atrium.kernel.ids import SessionId, mint_run_id
 from atrium.runs.model import LEASE_SECONDS, Message, Run
 from atrium.tools.registry import ToolRegistry
 
+from tests.builders.counters import counted, held
 from tests.builders.house import (
     ADMIN,
     OTHER_OWNER,
@@ -106,7 +108,7 @@ def writes_fail(which: int, *, applied: bool) -> Callable[[str, Any, Send], Any]
 
 
 @pytest.mark.parametrize("applied", [False, True], ids=["not applied", "reply lost"])
-@pytest.mark.parametrize("write", [0, 1])
+@pytest.mark.parametrize("write", [0, 1, 2], ids=["admission", "first", "second"])
 @pytest.mark.parametrize("new_session", [True, False], ids=["new session", "known session"])
 def test_a_write_that_fails_is_undone(house: House, new_session: bool, write: int, applied: bool) -> None:
     known = session_id_of(house.talk("first"))
@@ -118,7 +120,7 @@ def test_a_write_that_fails_is_undone(house: House, new_session: bool, write: in
     assert len(house.items("SESSION#")) == 2, "one head and its first run"
     head = head_of(house, known)
     assert (head.turn, head.turn_count, house.messages_of(known)) == (None, 1, messages)
-    assert house.sweep().open_runs == 0
+    assert (house.sweep().open_runs, held(house), counted(house, "requests_per_day")) == (0, [], 1)
     assert types_of(list(begin_again(house, known).events()))[-1] == "final"
 
 
@@ -146,7 +148,9 @@ def test_an_outage_that_goes_on_leaves_what_the_sweeper_ends(house: House, sessi
 def test_a_callers_limits_only_lower_the_agents(
     house: House, limits: RunLimits, iterations: int, seconds: int, cost: int | None, tokens: int | None
 ) -> None:
-    budget = house.begin("Hi", limits=limits).loop.given.budget
+    allowance = house.begin("Hi", limits=limits).loop.allowance
+    assert isinstance(allowance, HeldAllowance)
+    budget = allowance.bounds.budget
     assert (budget.max_iterations, budget.max_seconds, budget.max_cost_nanos, budget.max_tokens) == (
         iterations, seconds, cost, tokens,
     )  # fmt: skip
@@ -165,7 +169,7 @@ def test_an_agents_tools_and_settings_are_what_its_turn_runs_with(house: House) 
     agent = house.agents().create(fields, is_default=False)
     given = house.begin("Hi", agent_id=agent.agent.id).loop.given
     assert given.tools.names == {"calculator", "done"}
-    assert (given.model, given.max_tokens, given.budget.max_iterations, given.system) == (
+    assert (given.model, given.max_tokens, given.max_iterations, given.system) == (
         "claude-sonnet-5-5", 77, 2, "Count.",
     )  # fmt: skip
 

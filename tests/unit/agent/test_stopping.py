@@ -1,6 +1,7 @@
 """What stops a loop before its model does: bounds, failures, and the signal, at any point."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from atrium.agent.budget import RunBudget
@@ -8,7 +9,9 @@ from atrium.agent.loop import AgentLoop
 from atrium.agent.signals import StopCause, StopSignal
 from atrium.agent.wire import answer_text
 from atrium.kernel.errors import ModelFailed, ModelTimeout
+from atrium.llm.bounds import bound_tokens
 from atrium.llm.model import Text, ToolResult, Usage
+from atrium.quotas.estimate import Estimate
 from atrium.runs.model import Spend
 from atrium.tools.registry import ToolRegistry
 
@@ -46,34 +49,49 @@ def test_iterations_are_bounded_and_the_last_calls_answered(bench: LoopBench) ->
     assert loop.messages[-1].role == "tool"
 
 
-def test_money_is_bounded(bench: LoopBench) -> None:
-    """One call costs 100 × 100 + 20 × 500 nano-dollars."""
+def test_money_is_never_passed(bench: LoopBench) -> None:
+    """One call costs 100 × 100 + 20 × 500 nano-dollars, and could cost far more: what it could cost must be there."""
     ask_for_ever(bench)
-    loop = bench.loop(max_cost_nanos=50_000)
+    loop = bench.loop(max_cost_nanos=3_000_000, max_iterations=200)
     run(loop)
-    assert (loop.stop_reason, loop.iterations, loop.spend.cost_nanos) == ("max_cost", 3, 60_000)
+    assert loop.stop_reason == "max_cost"
+    assert 0 < loop.spend.cost_nanos == loop.iterations * 20_000 <= 3_000_000
+    longest = [request.max_tokens for request in bench.model.requests]
+    assert longest[0] == 4_096
+    assert 16 <= longest[-1] < 4_096
 
 
-def test_tokens_are_bounded(bench: LoopBench) -> None:
+def test_tokens_are_never_passed(bench: LoopBench) -> None:
     ask_for_ever(bench)
-    loop = bench.loop(max_tokens=250, answer_tokens=1_000)
+    loop = bench.loop(max_tokens=6_000, answer_tokens=3_000)
     run(loop)
-    assert (loop.stop_reason, loop.iterations) == ("max_run_tokens", 3)
-    assert [request.max_tokens for request in bench.model.requests] == [250, 130, 10]
+    assert loop.stop_reason == "max_run_tokens"
+    assert loop.iterations >= 2
+    assert loop.spend.total_tokens <= 6_000
+    for request in bench.model.requests:
+        assert bound_tokens(request) + request.max_tokens <= 6_000
+
+
+def test_a_bound_that_no_answer_fits_asks_no_model(bench: LoopBench) -> None:
+    tokens, cost = bench.loop(max_tokens=50), bench.loop(max_cost_nanos=1_000)
+    for loop, stop in ((tokens, "max_run_tokens"), (cost, "max_cost")):
+        assert run(loop) == []
+        assert (loop.stop_reason, loop.iterations, bench.model.requests) == (stop, 0, [])
+
+
+ESTIMATE = Estimate(100, 10_000, 4_096, 500)
 
 
 @pytest.mark.parametrize("used", [Usage(100, 0), Usage(0, 100), Usage(0, 0, 100, 0), Usage(0, 0, 0, 100)])
 def test_every_kind_of_token_counts(used: Usage) -> None:
-    budget = RunBudget(20, 280, max_tokens=100)
-    assert budget.stops(Spend(used), 1) == "max_run_tokens"
-    assert budget.output_tokens_max(4_096, Spend(used)) == 1
+    budget = RunBudget(20, 280, max_tokens=300)
+    assert budget.fit(ESTIMATE, Spend(used)) == replace(ESTIMATE, output_tokens=100)
+    assert budget.fit(ESTIMATE, Spend(used + Usage(85))) == "max_run_tokens"
 
 
 def test_a_budget_without_bounds_stops_nothing() -> None:
-    budget = RunBudget(20, 280)
     spend = Spend(Usage(10**9, 10**9), {}, 10**15)
-    assert budget.stops(spend, 19) is None
-    assert budget.output_tokens_max(4_096, spend) == 4_096
+    assert RunBudget(20, 280).fit(ESTIMATE, spend) == ESTIMATE
 
 
 @pytest.mark.parametrize("cause", CAUSES)

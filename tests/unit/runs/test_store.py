@@ -11,7 +11,7 @@ from atrium.kernel.pagination import PageRequest
 from atrium.llm.model import Thinking, Usage
 from atrium.runs.model import LEASE_SECONDS, Run, Spend
 from atrium.runs.store import LeaseLost, RunStore
-from atrium.storage.sweep import list_open_runs
+from atrium.storage.sweep import OpenRun, list_swept
 
 from tests.builders.house import OTHER_OWNER, OTHER_TENANT, OWNER, TENANT, House
 from tests.builders.records import SPEND, build_events, build_message, build_outcome, build_run, build_tool_step
@@ -29,7 +29,7 @@ def noise(size: int) -> str:
 
 
 def is_marked_open(house: House, run: Run) -> bool:
-    return (TENANT, run.id) in list(list_open_runs(house.physical))
+    return OpenRun(TENANT, run.id) in list(list_swept(house.physical))
 
 
 def test_a_run_comes_back_as_it_was_opened(runs: RunStore, house: House) -> None:
@@ -195,13 +195,13 @@ def test_a_run_whose_blobs_are_being_removed_is_left_out(runs: RunStore, house: 
 
 
 def test_the_open_runs_of_all_tenants_are_found(house: House) -> None:
-    expected = set()
+    expected: set[object] = set()
     for tenant in (TENANT, OTHER_TENANT):
         for _ in range(12):
             run = build_run()
             house.runs(tenant).open(run)
-            expected.add((tenant, run.id))
-    assert set(list_open_runs(house.physical)) == expected
+            expected.add(OpenRun(tenant, run.id))
+    assert set(list_swept(house.physical)) == expected
 
 
 def test_the_common_path_is_one_call_each(runs: RunStore, house: House) -> None:

@@ -1,10 +1,11 @@
-"""How a run ends, whoever ends it: the ledger, then the run's own commit, then the session is given back.
+"""How a run ends, whoever ends it: the ledger, its hold, then the run's own commit, then the session is given back.
 
-    worker    ledger ─> commit ─> session
-    sweeper   take over, from when on the worker can do neither ─> ledger ─> commit ─> session
+    worker    ledger ─> settle ─> commit ─> session
+    sweeper   take over, from when on the worker cannot commit ─> ledger ─> settle ─> commit ─> session
 
 Each step may be repeated. The ledger comes first, so that nothing that ended is unpaid; its first entry stands, and
-the sweeper's commit says what it says. A session that was not given back is, by the next turn in it.
+is what is settled and what the sweeper's commit says. While a run is open somebody will settle it, so no slot of a run
+that ended stays. A session that was not given back is, by the next turn in it.
 """
 
 from collections.abc import Sequence
@@ -14,13 +15,16 @@ from datetime import datetime, timedelta
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import RunInterrupted
 from atrium.kernel.ids import RunId, SessionId, mint_message_id
-from atrium.llm.model import Text
+from atrium.llm.model import Text, Usage
+from atrium.quotas.model import Hold
+from atrium.quotas.service import AdmissionService
+from atrium.quotas.state import marks_of, write_marks
 from atrium.runs.events import read_stored
 from atrium.runs.model import Message, Outcome, Run, RunError, RunEvent, Spend
 from atrium.runs.store import RunStore
 from atrium.sessions.purge import purge_run
 from atrium.sessions.store import SessionStore
-from atrium.usage.model import LedgerEntry
+from atrium.usage.model import Charged, LedgerEntry
 from atrium.usage.store import LedgerStore
 
 OPENING_GRACE_SECONDS = 60
@@ -33,15 +37,16 @@ class RunCloser:
     runs: RunStore
     sessions: SessionStore
     ledger: LedgerStore
+    admissions: AdmissionService
     clock: Clock
 
     def end(self, run: Run, outcome: Outcome, *, at: datetime) -> Run | None:
-        """Record how a run ended, as its worker, and return it as it stands then.
+        """Record how a run ended, as its worker, and return it as it stands then. `run.hold` is what it holds now.
 
         That is another outcome, or none yet, where the sweeper was first; None where the session was deleted.
         Safe to repeat with the same outcome.
         """
-        self.ledger.put(self._entry(run, outcome, at))
+        self._settle(run, self._entry(run, outcome, at))
         if self.runs.end(run.id, outcome, at=at):
             ended = run.ended(outcome, at)
             self._give_back(ended)
@@ -54,7 +59,7 @@ class RunCloser:
     def close_lapsed(self, run_id: RunId) -> bool:
         """End a run whose worker died; False if it lives, or is ended already (then its session is given back).
 
-        Its answer is what had been stored of it, its spend what the worker last reported.
+        Its answer is what had been stored of it, its spend at most what it held: a model call may have been under way.
         """
         run = self.runs.get(run_id)
         if run is None:
@@ -66,9 +71,12 @@ class RunCloser:
         taken = self.runs.take_over(run_id, now=now) if run.lease_is_over(now) else None
         if taken is None:
             return False
-        outcome = self._interrupted(taken, now)
-        if not self.ledger.put(self._entry(taken, outcome, now)):
-            outcome = replace(outcome, spend=self._settled(run_id, outcome.spend))
+        taken = replace(taken, hold=taken.hold and (self.admissions.locate(taken.hold) or taken.hold))
+        spend, estimated = _spent_at_most(taken)
+        outcome = self._interrupted(taken, spend, now)
+        standing = self._settle(taken, replace(self._entry(taken, outcome, now), estimated=estimated))
+        if standing is not None:
+            outcome = replace(outcome, spend=Spend(standing.tokens, standing.tool_calls, standing.cost_nanos))
         if not self.runs.end(run_id, outcome, at=now):
             return False
         self._give_back(taken.ended(outcome, now))
@@ -88,12 +96,25 @@ class RunCloser:
         return not run.is_open
 
     def undo(self, run: Run, *, new_session: bool) -> None:
-        """Remove a run that was opened, or was to be, but never began, and its new session; or give that back."""
+        """Remove a run that was opened, or was to be, but never began, and its new session; or give that back.
+
+        Its admission is undone last: while the run is there, its slot is its own.
+        """
         purge_run(self.runs, run.id)
         if new_session:
             self.sessions.remove_new(run.session_id, run.id)
         else:
             self.sessions.drop_turn(run.session_id, run.id)
+        if run.hold is not None:
+            self.admissions.release(run.hold)
+
+    def _settle(self, run: Run, entry: LedgerEntry) -> LedgerEntry | None:
+        """Record a run's usage and settle its hold to it; returns the entry that stands where another was first."""
+        standing = None if self.ledger.put(entry) else self.ledger.get(run.id)
+        settled = standing or entry
+        if run.hold is not None:
+            self.admissions.settle(run.hold, settled.total_tokens, settled.cost_nanos)
+        return standing
 
     def _give_back(self, ended: Run) -> None:
         """Give the session back. Where it was deleted in the meantime, the run goes, too."""
@@ -102,7 +123,7 @@ class RunCloser:
         if self.sessions.get(ended.session_id) is None:
             purge_run(self.runs, ended.id)
 
-    def _interrupted(self, run: Run, now: datetime) -> Outcome:
+    def _interrupted(self, run: Run, spend: Spend, now: datetime) -> Outcome:
         stored = list(read_stored(self.runs.table, self.runs.blobs, run.id, after=1))
         text = partial_text(stored)
         answer = (Message(mint_message_id(now), "assistant", (Text(text),), now),) if text else ()
@@ -111,7 +132,7 @@ class RunCloser:
         return Outcome(
             status="cancelled" if cancelled else "failed",
             stop_reason="cancelled" if cancelled else None,
-            spend=run.spend,
+            spend=spend,
             messages=answer,
             last_sequence=stored[-1].sequence if stored else 1,
             error=None if cancelled else RunError(failure.code, failure.detail),
@@ -133,12 +154,29 @@ class RunCloser:
             tool_calls=outcome.spend.tool_calls,
             cost_nanos=outcome.spend.cost_nanos,
             end_user=run.end_user,
+            charged=_charged(run.hold),
         )
 
-    def _settled(self, run_id: RunId, otherwise: Spend) -> Spend:
-        """Return the spend that the ledger has: the worker's own, which died after it."""
-        entry = self.ledger.get(run_id)
-        return Spend(entry.tokens, entry.tool_calls, entry.cost_nanos) if entry else otherwise
+
+def _spent_at_most(run: Run) -> tuple[Spend, bool]:
+    """Return what a dead worker's run used at most, and whether that is more than it reported."""
+    hold = run.hold
+    if hold is None:
+        return run.spend, False
+    more = max(0, hold.tokens_in_all - run.spend.total_tokens)
+    cost = max(hold.cost_in_all_nanos, run.spend.cost_nanos)
+    spend = Spend(run.spend.tokens + Usage(input_tokens=more), run.spend.tool_calls, cost)
+    return spend, spend != run.spend
+
+
+def _charged(hold: Hold | None) -> Charged | None:
+    """Return where admission counted a call. The request of one with several model calls counts when it was made."""
+    if hold is None or not hold.recorded:
+        return None
+    marks = hold.marks
+    if hold.call > 1:
+        marks = write_marks({prefix: letters.replace("d", "") for prefix, letters in marks_of(marks).items()})
+    return Charged(hold.shard, hold.second, marks)
 
 
 def partial_text(events: Sequence[RunEvent]) -> str:

@@ -19,6 +19,7 @@ from atrium.runs.store import LeaseLost, RunStore
 class Heart:
     """A context manager round a turn; `deadline` is on the monotonic clock, `spend` is asked from the beat's thread.
 
+    `keeps_slot` renews the lease of the turn's slot among its tenant's, and tells whether it was still its own.
     A table that is gone for longer than the lease stops the turn as lost.
     """
 
@@ -29,6 +30,7 @@ class Heart:
     spend: Callable[[], Spend]
     deadline: float
     on_defect: Callable[[BaseException], None]
+    keeps_slot: Callable[[], bool] = lambda: True
     poll_seconds: float = CANCEL_POLL_SECONDS
     renew_seconds: float = RENEW_SECONDS
     lease_seconds: float = LEASE_SECONDS
@@ -73,6 +75,8 @@ class Heart:
 
     def _renew(self) -> bool:
         cancelled = self.runs.renew(self.run_id, now=self.clock(), spend=self.spend())
+        if not self.keeps_slot():
+            raise LeaseLost
         self._renewed = time.monotonic()
         return cancelled
 

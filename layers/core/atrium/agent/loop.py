@@ -5,11 +5,11 @@ is cut at any point can be recorded with a valid history and its real cost.
 """
 
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from atrium.agent.budget import BudgetStop, RunBudget
+from atrium.agent.allowance import Allowance, AllowanceStop
 from atrium.agent.history import as_model_messages
 from atrium.agent.signals import StopCause, StopSignal
 from atrium.agent.steps import (
@@ -34,7 +34,7 @@ from atrium.tools.done import DONE, REMINDER
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolAnswer, ToolRegistry
 
-type LoopStop = llm.StopReason | BudgetStop | StopCause | Literal["done"]
+type LoopStop = llm.StopReason | AllowanceStop | StopCause | Literal["done"]
 
 REFUSAL = "I cannot help with that. If you tell me what you want to achieve, I may be able to help in another way."
 _GRACE_SECONDS = 5.0  # so that the turn's own clock, not the provider's, ends a call whose time is over
@@ -51,7 +51,7 @@ class LoopInput:
     temperature: float | None
     tools: ToolRegistry
     context: ToolContext
-    budget: RunBudget
+    max_iterations: int
     require_done_tool: bool = False
 
 
@@ -60,6 +60,7 @@ class AgentLoop:
     """One run of the loop; `run` may be iterated once. `deadline` is on the monotonic clock."""
 
     given: LoopInput
+    allowance: Allowance
     provider: llm.ModelProvider
     signal: StopSignal
     clock: Clock
@@ -88,13 +89,20 @@ class AgentLoop:
         Model failures propagate after what came before them has been put into `messages` and `spend`.
         """
         while self.stop_reason is None:
-            self.stop_reason = self.signal.cause or self.given.budget.stops(self.spend, self.iterations)
+            self.stop_reason = self.signal.cause
+            if self.stop_reason is None and self.iterations >= self.given.max_iterations:
+                self.stop_reason = "max_iterations"
             if self.stop_reason is None:
-                yield from self._step()
+                request = build_request(self.given, self.messages)
+                granted = self.allowance.grant(request, self.spend)
+                if isinstance(granted, int):
+                    yield from self._step(replace(request, max_tokens=granted))
+                else:
+                    self.stop_reason = granted
 
-    def _step(self) -> Iterator[LoopEvent]:
+    def _step(self, request: llm.ModelRequest) -> Iterator[LoopEvent]:
         self.iterations += 1
-        completed = yield from self._ask()
+        completed = yield from self._ask(request)
         if completed is None:
             self.stop_reason = self.signal.cause or "cancelled"
             return
@@ -124,11 +132,11 @@ class AgentLoop:
         else:
             self.stop_reason = reason
 
-    def _ask(self) -> Generator[LoopEvent, None, llm.Completed | None]:
+    def _ask(self, request: llm.ModelRequest) -> Generator[LoopEvent, None, llm.Completed | None]:
         """Make one model call; returns what it completed, or None where the signal cut it off."""
         partial: list[str] = []
         completed: llm.Completed | None = None
-        stream = self.provider.open(self._request(), deadline_seconds=self._remaining_seconds())
+        stream = self.provider.open(request, deadline_seconds=self._remaining_seconds())
         self._used = (self._used[0], stream)
         try:
             with self.signal.closing(stream):
@@ -177,16 +185,33 @@ class AgentLoop:
             for call in calls:
                 yield ToolCalled(call)
             if executed:
-                self._count_calls(calls)
-                for at, answer in answer_calls(calls, self.given.tools, self.given.context, self.signal):
+                refused = self._refuse_calls(calls)
+                for at, answer in refused.items():
                     answers[at] = answer
                     yield ToolAnswered(calls[at], answer)
+                made = [at for at in range(len(calls)) if at not in refused]
+                self._count_calls([calls[at] for at in made])
+                for at, answer in answer_calls(
+                    [calls[at] for at in made], self.given.tools, self.given.context, self.signal
+                ):
+                    answers[made[at]] = answer
+                    yield ToolAnswered(calls[made[at]], answer)
             else:
                 for call in calls:
                     yield ToolAnswered(call, CUT_OFF)
         finally:
             results = (result_of(call, answers.get(at, STOPPED)) for at, call in enumerate(calls))
             self._record("tool", tuple(results))
+
+    def _refuse_calls(self, calls: list[llm.ToolUse]) -> dict[int, ToolAnswer]:
+        """Return the answers of calls that a limit refuses; the end of a task and invented names are not limited."""
+        refused: dict[int, ToolAnswer] = {}
+        for at, call in enumerate(calls):
+            if call.name in self.given.tools.names and call.name != DONE.name and self.signal.cause is None:
+                reason = self.allowance.refuse_tool()
+                if reason is not None:
+                    refused[at] = ToolAnswer(reason, is_error=True)
+        return refused
 
     def _count_calls(self, calls: list[llm.ToolUse]) -> None:
         """Count calls of tools that there are: the name of any other is the model's invention."""
@@ -196,17 +221,6 @@ class AgentLoop:
             if call.name in self.given.tools.names:
                 counted[call.name] = counted.get(call.name, 0) + 1
         self._used = (Spend(spend.tokens, counted, spend.cost_nanos), None)
-
-    def _request(self) -> llm.ModelRequest:
-        given = self.given
-        return llm.ModelRequest(
-            model=given.model,
-            system=given.system,
-            messages=as_model_messages(self.messages, before=given.history),
-            tools=given.tools.schemas(),
-            max_tokens=given.budget.output_tokens_max(given.max_tokens, self.spend),
-            temperature=given.temperature,
-        )
 
     def _remaining_seconds(self) -> float:
         return max(0.0, self.deadline - time.monotonic()) + _GRACE_SECONDS
@@ -218,3 +232,15 @@ class AgentLoop:
     def _record(self, role: MessageRole, content: tuple[llm.Block, ...]) -> None:
         now = self.clock()
         self.messages.append(Message(mint_message_id(now), role, content, now))
+
+
+def build_request(given: LoopInput, messages: Sequence[Message] = ()) -> llm.ModelRequest:
+    """Return the model call of a loop that has come so far."""
+    return llm.ModelRequest(
+        model=given.model,
+        system=given.system,
+        messages=as_model_messages(messages, before=given.history),
+        tools=given.tools.schemas(),
+        max_tokens=given.max_tokens,
+        temperature=given.temperature,
+    )

@@ -10,11 +10,14 @@ from atrium.agent.history import RUNS_READ
 from atrium.agent.model import AgentConfig
 from atrium.agent.request import TurnRequest
 from atrium.agent.store import AgentStore
+from atrium.agent.wave import Admission, Wave
 from atrium.kernel.errors import ModelNotAllowed, NotFound, ProviderUnsupported, invalid_field
 from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id, own_ulid
 from atrium.kernel.pagination import PageRequest
 from atrium.llm.catalogue import NANOS_PER_USD, ModelInfo, find_model
 from atrium.policy.guard import PolicyGuard
+from atrium.quotas.model import Subject
+from atrium.quotas.terms import CEILING_DEFAULT, Terms
 from atrium.runs.model import Run
 from atrium.runs.store import RunStore
 from atrium.sessions.model import Session
@@ -27,12 +30,18 @@ type DefaultAgents = MutableMapping[TenantId, AgentId]
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Everything that was read, checked against what the caller may use. `runs` are the session's, newest first."""
+    """Everything that was read, checked against what the caller may use. `runs` are the session's, newest first.
+
+    `terms` and `subjects` are the limits that the turn is under, `admission` the items in which they are counted.
+    """
 
     agent: AgentConfig
     model: ModelInfo
     session: Session | None
     runs: tuple[Run, ...]
+    terms: Terms
+    subjects: tuple[Subject, ...]
+    admission: Admission = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +54,28 @@ class Resolver:
     runs: RunStore
     default_agents: DefaultAgents
     guard: PolicyGuard
+    ceiling: int = CEILING_DEFAULT
 
     def resolve(self, request: TurnRequest) -> Resolved:
-        """Return what the turn needs.
+        """Return what the turn needs: one batch and, in a known session, one query beside it.
 
         `NotFound`, `ModelNotAllowed`, `PolicyDenied`, `ProviderUnsupported`, `ValidationFailed`.
         """
-        wanted_agent, session_id = _checked_ids(request)
+        wanted_agent, session_id = checked_ids(request)
         guess = wanted_agent or self.default_agents.get(self.context.tenant_id)
-        with ThreadPoolExecutor(3, thread_name_prefix="resolve") as pool:
-            head = pool.submit(self.sessions.get, session_id) if session_id else None
+        wave = Wave(self.context, guess, session_id)
+        with ThreadPoolExecutor(1, thread_name_prefix="resolve") as pool:
             history = pool.submit(self.read_history, session_id) if session_id else None
-            tenant, agent = self.agents.get_with_tenant(guess)
-            session = head.result() if head else None
+            read = wave.read(self.agents.table)
             runs = history.result() if history else ()
+        session = read.session
         if session_id and (session is None or not self._may_see(session)):
             raise NotFound("there is no such session")
-        agent = self._choose(wanted_agent, session, tenant, agent)
+        agent = self._choose(wanted_agent, session, read.tenant, read.agent)
         if session and not _is_fresh(session, runs):
             runs = self.read_history(session.id)
-        return Resolved(agent, self._admit_model(agent, request), session, runs)
+        model = self._admit_model(agent, request)
+        return Resolved(agent, model, session, runs, read.terms(self.ceiling), read.subjects(agent), read.admission)
 
     def read_history(self, session_id: SessionId) -> tuple[Run, ...]:
         page = PageRequest(RUNS_READ)
@@ -111,7 +122,7 @@ class Resolver:
         return AgentId(default)
 
 
-def _checked_ids(request: TurnRequest) -> tuple[AgentId | None, SessionId | None]:
+def checked_ids(request: TurnRequest) -> tuple[AgentId | None, SessionId | None]:
     if request.agent_id is not None and not is_id(request.agent_id, "agt"):
         raise NotFound("there is no such agent")
     if request.session_id is not None and not is_id(request.session_id, "ses"):

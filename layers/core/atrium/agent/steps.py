@@ -52,6 +52,8 @@ def answer_calls(
     def run(call: ToolUse) -> ToolAnswer:
         return STOPPED if signal.cause else tools.call(call.name, call.input, context)
 
+    if not calls:
+        return
     pool = ThreadPoolExecutor(min(PARALLEL_MAX, len(calls)), thread_name_prefix="tools")
     try:
         waiting: dict[Future[ToolAnswer], int] = {pool.submit(run, call): at for at, call in enumerate(calls)}

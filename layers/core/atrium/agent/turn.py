@@ -1,4 +1,4 @@
-"""One turn, from the validated request to the recorded answer: resolve, (admit), open, loop, close.
+"""One turn, from the validated request to the recorded answer: resolve, admit, open, loop, close.
 
 `TurnService.begin` refuses before anything is written, or returns a `Turn` that is open. `Turn.events` must
 then be iterated to its end by one thread, whatever becomes of the client: it ends the run.
@@ -7,20 +7,22 @@ then be iterated to its end by one thread, whatever becomes of the client: it en
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atrium.agent.closing import RunCloser
 from atrium.agent.heart import Heart
-from atrium.agent.history import as_model_messages, select_history
 from atrium.agent.loop import AgentLoop
 from atrium.agent.opening import TurnOpener
 from atrium.agent.request import TurnRequest
-from atrium.agent.resolve import Resolver
+from atrium.agent.resolve import Resolver, checked_ids
 from atrium.agent.signals import StopSignal
 from atrium.agent.steps import ToolAnswered
 from atrium.agent.wire import Sequencer, closing_events, error_event, start_event
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, ModelTimeout, NotFound, RunInterrupted, Unavailable
+from atrium.kernel.ids import mint_run_id, mint_session_id
+from atrium.quotas.door import OpenTurn
+from atrium.quotas.model import Renewed
 from atrium.runs.events import EventLog
 from atrium.runs.model import Outcome, Run, RunError, RunEvent, RunStatus
 from atrium.runs.store import RunStore
@@ -31,9 +33,10 @@ COMMIT_PAUSES_SECONDS = (1.0, 3.0)
 
 @dataclass(slots=True)
 class Turn:
-    """An open turn. `signal` stops it from any thread."""
+    """An open turn. `signal` stops it from any thread; `slot` is its place among its tenant's turns."""
 
     run: Run
+    slot: OpenTurn
     loop: AgentLoop
     signal: StopSignal
     heart: Heart
@@ -88,12 +91,13 @@ class Turn:
 
     def _commit(self, outcome: Outcome) -> Run | None:
         at = self.clock()
+        run = replace(self.run, hold=self.slot.hold)
         for seconds in COMMIT_PAUSES_SECONDS:
             try:
-                return self.closer.end(self.run, outcome, at=at)
+                return self.closer.end(run, outcome, at=at)
             except Unavailable:
                 self.pause(seconds)
-        return self.closer.end(self.run, outcome, at=at)
+        return self.closer.end(run, outcome, at=at)
 
     def _conceal(self, error: Exception) -> AtriumError:
         self.on_defect(error)
@@ -138,12 +142,19 @@ class TurnService:
     def begin(self, request: TurnRequest) -> Turn:
         """Open a turn, or refuse with nothing written. Its time runs from here, waiting for the session included."""
         began = time.monotonic()
+        now = self.clock()
+        _, session_id = checked_ids(request)
+        run_id = mint_run_id(now, session_id or mint_session_id(now))
         resolved = self.resolver.resolve(request)
-        opened = self.opener.open(request, resolved)
-        run, plan, signal = opened.run, opened.plan, StopSignal()
-        deadline = max(began + plan.budget.max_seconds, time.monotonic() + 1)
-        history = as_model_messages((*select_history(opened.runs), run.question))
-        loop = AgentLoop(plan.loop_input(history), plan.provider, signal, self.clock, deadline)
-        heart = Heart(run.id, self.runs, self.clock, signal, lambda: loop.spend, deadline, self.on_defect)
+        opened = self.opener.open(request, resolved, run_id)
+        run, slot, signal = opened.run, opened.slot, StopSignal()
+        budget = opened.plan.budget
+        deadline = max(began + budget.max_seconds, time.monotonic() + 1)
+        allowance = self.opener.admitter.allowance(slot, opened.resolved, budget)
+        loop = AgentLoop(opened.given, allowance, opened.plan.provider, signal, self.clock, deadline)
+        heart = Heart(
+            run.id, self.runs, self.clock, signal, lambda: loop.spend, deadline, self.on_defect,
+            lambda: isinstance(self.closer.admissions.heartbeat(slot.hold), Renewed),
+        )  # fmt: skip
         log = EventLog(self.runs.table, self.runs.blobs, self.clock, run.id, self.clock())
-        return Turn(run, loop, signal, heart, log, self.closer, self.clock, self.on_defect)
+        return Turn(run, slot, loop, signal, heart, log, self.closer, self.clock, self.on_defect)

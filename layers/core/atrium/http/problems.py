@@ -53,7 +53,7 @@ def render_problem(
     error: AtriumError, *, request_id: str, public_url: str, headers: Mapping[str, str] | None = None
 ) -> ProblemResponse:
     """Return the answer for a failure, with a `Retry-After` where one is known."""
-    extra = dict(headers or {})
+    extra = {**error.headers, **(headers or {})}
     if error.retry_after_seconds is not None:
         extra["Retry-After"] = str(error.retry_after_seconds)
     body = describe_problem(error, request_id=request_id, public_url=public_url)

@@ -15,7 +15,7 @@ class AtriumError(Exception):
     """Base of every failure that a caller may be told about.
 
     `detail` is public. `internal` never leaves the logs. `retry_after_seconds` becomes `Retry-After`.
-    `extensions` are further members of the problem object.
+    `extensions` are further members of the problem object, `headers` of its answer.
     """
 
     code: ClassVar[str] = "INTERNAL"
@@ -31,11 +31,12 @@ class AtriumError(Exception):
         internal: str = "",
         retry_after_seconds: int | None = None,
         extensions: Mapping[str, Extension] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.detail = detail or self.title
-        self.internal = internal
+        self.detail, self.internal = detail or self.title, internal
         self.retry_after_seconds = retry_after_seconds
         self.extensions: Mapping[str, Extension] = extensions or {}
+        self.headers: Mapping[str, str] = headers or {}
         super().__init__(f"{self.code}: {internal or self.detail}")
 
 
@@ -246,5 +247,4 @@ def invalid_field(name: str, message: str, *, detail: str | None = None) -> Vali
 
 def failure_of(code: str, detail: str) -> AtriumError:
     """Return the failure that was recorded by its code; an unknown code is an internal one."""
-    kinds = [kind for kind in catalogue() if kind.code == code]
-    return (kinds[0] if kinds else AtriumError)(detail)
+    return next((kind for kind in catalogue() if kind.code == code), AtriumError)(detail)

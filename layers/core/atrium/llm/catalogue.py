@@ -8,6 +8,7 @@ all of its tokens. Cache writes are those of the five-minute cache, the only one
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from math import ceil
 from typing import Literal
 
 from atrium.llm.model import Usage
@@ -126,6 +127,22 @@ def price(model: str, usage: Usage, at: datetime) -> int:
         + usage.cache_write_tokens * rates.cache_write
     )
     return int((dollars_per_million * _NANOS_PER_TOKEN).to_integral_value(ROUND_HALF_UP))
+
+
+def bound_price(model: str, prompt_tokens: int, *, first: datetime, last: datetime) -> tuple[int, int]:
+    """Return the most that a prompt, and each token of its answer, can cost between two moments, in nano-dollars.
+
+    The dearest price that can apply: of cached or not, of the long or the short prompt, of prices that begin meanwhile.
+    """
+    later = (price for price in PRICES if price.model == model and first < price.valid_from <= last)
+    rates: list[Rates] = []
+    for valid in (find_price(model, first), *later):
+        rates.append(valid.rates)
+        if valid.long_rates and valid.long_prompt_tokens is not None and prompt_tokens > valid.long_prompt_tokens:
+            rates.append(valid.long_rates)
+    dearest = max(max(each.input, each.cache_read, each.cache_write) for each in rates)
+    output = max(each.output for each in rates)
+    return ceil(prompt_tokens * dearest * _NANOS_PER_TOKEN), ceil(output * _NANOS_PER_TOKEN)
 
 
 def format_cost(nanos: int) -> str:

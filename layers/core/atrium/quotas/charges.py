@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
-from atrium.kernel.ids import RunId
+from atrium.kernel.ids import RunId, own_ulid
 from atrium.quotas.meters import METERS, Meter, prefix_of
 from atrium.quotas.model import UNLIMITED, AdmissionRequest, LimitName, Limits, Scope, Subject
 from atrium.quotas.state import write_marks
 
-_SETTLED_MARKS: dict[LimitName, str] = {
+_MARKS: dict[LimitName, str] = {
+    "requests_per_minute": "r",
     "requests_per_day": "d",
+    "sessions_per_day": "s",
     "tokens_per_minute": "t",
     "tokens_per_month": "m",
     "cost_per_month": "c",
@@ -47,8 +48,8 @@ class Entry:
 
 
 def slot_name(run_id: RunId) -> str:
-    """Return a run's short name: 72 bits of its id, for a map in which every character is paid for."""
-    return sha256(run_id.encode()).hexdigest()[:18]
+    """Return a run's name among the slots: its own half of the id, by which its ledger entry is found again."""
+    return own_ulid(run_id)
 
 
 def is_limited(limits: Limits, subjects: tuple[Subject, ...] = ()) -> bool:
@@ -69,7 +70,7 @@ def entry_of(request: AdmissionRequest, limits: Limits) -> Entry:
         "concurrent_turns": 1,
     }
     charges = entry_of_amounts(amounts, limits, request.subjects).charges
-    lease = Lease(slot_name(request.run_id), request.tokens_hold, request.cost_hold_nanos, _marks(charges))
+    lease = Lease(slot_name(request.run_id), request.tokens_hold, request.cost_hold_nanos, marks_for(charges))
     return Entry(charges, lease)
 
 
@@ -93,10 +94,11 @@ def charged(
     return found
 
 
-def _marks(charges: tuple[Charge, ...]) -> str:
+def marks_for(charges: tuple[Charge, ...]) -> str:
+    """Return which counters were charged, for whoever settles them or takes them back."""
     marks: dict[str, str] = {}
     for charge in charges:
-        letter = _SETTLED_MARKS.get(charge.meter.limit, "")
+        letter = _MARKS.get(charge.meter.limit, "")
         if charge.meter.span == "slots" and charge.prefix:
             letter = "x"
         marks[charge.prefix] = marks.get(charge.prefix, "") + letter

@@ -21,14 +21,15 @@ from atrium.quotas.model import (
     Admitted,
     Heartbeat,
     Hold,
+    LeaseLost,
     LimitName,
     Recorded,
     Refused,
     Settlement,
     Subject,
+    Used,
 )
-from atrium.quotas.service import AdmissionService
-from atrium.quotas.store import UNREAD, Read
+from atrium.quotas.service import AdmissionService, Items
 from atrium.quotas.terms import Terms
 
 
@@ -38,10 +39,15 @@ class OpenTurn:
 
     admitted: Admitted
     _closed: bool = field(default=False, init=False)
+    _extended: Hold | None = field(default=None, init=False)
 
     @property
     def hold(self) -> Hold:
-        return self.admitted.hold
+        return self._extended or self.admitted.hold
+
+    def keep(self, hold: Hold) -> None:
+        """Remember what is held from now on."""
+        self._extended = hold
 
     @property
     def is_open(self) -> bool:
@@ -75,7 +81,7 @@ class Door:
         """Count amounts against their limits, all or nothing; raises `LimitReached` and counts nothing."""
         answer = self.service.record(amounts, self.terms, (*self.subjects, *subjects))
         if isinstance(answer, Refused):
-            raise failure_of(answer)
+            raise failure_of(answer, self.service.store.clock())
         return answer
 
     @contextmanager
@@ -83,22 +89,38 @@ class Door:
         """Run a tool call under `tool_calls_per_minute`; raises `RateLimited` before it begins."""
         yield self.check_and_record({"tool_calls_per_minute": 1})
 
-    def open_turn(self, request: AdmissionRequest, read: Read = UNREAD) -> OpenTurn:
+    def open_turn(self, request: AdmissionRequest, read: Items = ()) -> OpenTurn:
         """Admit a turn, or raise `LimitReached`. Whoever opens one records its usage on every way out."""
         answer = self.service.admit(request, self.terms, read)
         if isinstance(answer, Refused):
-            raise failure_of(answer)
+            raise failure_of(answer, self.service.store.clock())
         return OpenTurn(answer)
 
+    def next_call(self, turn: OpenTurn, used: Used, request: AdmissionRequest) -> Hold | LeaseLost:
+        """Settle what a turn used so far and hold its next model call, or raise `LimitReached`: it may make none."""
+        answer = self.service.extend(turn.hold, used, request, self.terms)
+        match answer:
+            case Refused():
+                raise failure_of(answer, self.service.store.clock())
+            case LeaseLost():
+                return answer
+            case _:
+                turn.keep(answer.hold)
+                return answer.hold
+
+    def release(self, turn: OpenTurn) -> None:
+        """Undo the admission of a turn that never began: it is counted nowhere."""
+        self.service.release(turn.close())
+
     @contextmanager
-    def turn(self, request: AdmissionRequest, read: Read = UNREAD) -> Iterator[OpenTurn]:
+    def turn(self, request: AdmissionRequest, read: Items = ()) -> Iterator[OpenTurn]:
         """Open a turn for a block. One whose usage the block did not record is charged its hold: the upper bound."""
         turn = self.open_turn(request, read)
         try:
             yield turn
         finally:
             if turn.is_open:
-                self.record_token_usage(turn, turn.hold.tokens, turn.hold.cost_nanos)
+                self.record_token_usage(turn, turn.hold.tokens_in_all, turn.hold.cost_in_all_nanos)
 
     def keep(self, turn: OpenTurn) -> Heartbeat:
         """Renew a turn's lease: every 15 s, or it is over after 60."""

@@ -25,6 +25,10 @@ class Expression:
     def set(self, path: str, value: object) -> None:
         self._sets.append(f"{self._quoted(path)} = {self._value(value)}")
 
+    def set_if_absent(self, attribute: str, value: object) -> None:
+        name = self._quoted(attribute)
+        self._sets.append(f"{name} = if_not_exists({name}, {self._value(value)})")
+
     def add(self, attribute: str, amount: int) -> None:
         """Add to a number, which begins at 0; amounts for the same attribute are summed."""
         self._adds[attribute] = self._adds.get(attribute, 0) + amount
@@ -59,7 +63,8 @@ class Expression:
     def require_at_most(self, attribute: str, most: int) -> None:
         """Require that a counter is not above a bound; one that does not exist counts as 0."""
         name = self._quoted(attribute)
-        self._conditions.append(f"(attribute_not_exists({name}) OR {name} <= {self._value(most)})")
+        below = f"{name} <= {self._value(most)}"
+        self._conditions.append(below if most < 0 else f"(attribute_not_exists({name}) OR {below})")
 
     def require_fewer(self, mapping: str, bound: int) -> None:
         """Require that a map has fewer entries than a bound."""

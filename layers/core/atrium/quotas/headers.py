@@ -9,7 +9,9 @@ A subject's policy is named with its scope before it: `"user.requests_per_minute
 from collections.abc import Mapping
 from math import ceil
 
-from atrium.quotas.model import Decision, LimitName, Reading
+from atrium.quotas.model import Admitted, Decision, LimitName, Reading
+
+DEGRADED = "X-Atrium-Degraded"
 
 _WINDOWS: Mapping[LimitName, int] = {
     "requests_per_minute": 60,
@@ -29,7 +31,10 @@ _UNITS: Mapping[LimitName, str] = {
 
 
 def rate_limit_headers(decision: Decision, now: float) -> dict[str, str]:
-    """Return the headers of a decision, and `Retry-After` where waiting helps; `now` in seconds of the epoch."""
+    """Return the headers of a decision, and `Retry-After` where waiting helps; `now` in seconds of the epoch.
+
+    An admission that could not be counted says so in `X-Atrium-Degraded: limits`.
+    """
     found: dict[str, str] = {}
     if decision.readings:
         found["RateLimit-Policy"] = ", ".join(_policy(reading) for reading in decision.readings)
@@ -37,6 +42,8 @@ def rate_limit_headers(decision: Decision, now: float) -> dict[str, str]:
     wait = getattr(decision, "retry_after_seconds", None)
     if wait is not None:
         found["Retry-After"] = str(wait)
+    if isinstance(decision, Admitted) and decision.degraded:
+        found[DEGRADED] = "limits"
     return found
 
 

@@ -1,11 +1,13 @@
 """One answer from the refusals of every shard: the tenant's own figures, and the time of the shard that frees first."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil, inf
 
 from atrium.quotas.charges import Charge, Entry
 from atrium.quotas.meters import frees_at
 from atrium.quotas.model import Reading, Refused
+from atrium.quotas.state import State
 
 
 def merge(refusals: Sequence[Refused], whole: Entry, now: float) -> Refused:
@@ -30,6 +32,17 @@ def merge(refusals: Sequence[Refused], whole: Entry, now: float) -> Refused:
     resets_at = None if free_at == inf else free_at
     wait = None if resets_at is None else max(1, ceil(resets_at - now))
     return Refused(told.limit, told.scope, told.used, told.max, resets_at, wait, readings)
+
+
+def sum_readings(own: Sequence[Reading], others: Sequence[State], whole: Entry) -> tuple[Reading, ...]:
+    """Return the figures of a tenant as a whole from one shard's after its write and the others' a moment before."""
+    found: list[Reading] = []
+    for reading in own:
+        for charge in whole.charges:
+            if (charge.meter.limit, charge.scope) == (reading.limit, reading.scope):
+                used = reading.used + sum(other.used(charge.meter, charge.prefix) for other in others)
+                found.append(replace(reading, used=used, max=charge.max))
+    return tuple(found)
 
 
 def _reading(charge: Charge, refusals: Sequence[Refused]) -> Reading:

@@ -9,7 +9,7 @@ from atrium.quotas.charges import Entry
 from atrium.quotas.model import Reading, Refused
 from atrium.quotas.refusal import find_bound, read, refuse
 from atrium.quotas.state import State
-from atrium.quotas.writing import Writing
+from atrium.quotas.writing import SweepMark, Writing
 from atrium.storage.keys import Key
 from atrium.storage.writes import Update
 
@@ -44,7 +44,7 @@ class Tidying:
 type Plan = Planned | Present | Tidying | Refused
 
 
-def plan_admission(key: Key, entry: Entry, state: State) -> Plan:
+def plan_admission(key: Key, entry: Entry, state: State, mark: SweepMark | None = None) -> Plan:
     """Decide on one item. A refusal is as true as the item was when it was read."""
     if entry.lease is not None:
         slot = state.slots.get(entry.lease.name) or state.late.get(entry.lease.name)
@@ -56,7 +56,7 @@ def plan_admission(key: Key, entry: Entry, state: State) -> Plan:
     before = state.before_many()
     if before is not None:
         return Tidying(Writing(Entry(()), before).update(key))
-    writing = Writing(entry, state)
+    writing = Writing(entry, state, mark)
     update = writing.update(key)
     return Planned(update, state.at, writing.lease_until)
 
@@ -66,8 +66,8 @@ def read_all(entry: Entry, state: State) -> tuple[Reading, ...]:
     return tuple(read(charge, state) for charge in entry.charges)
 
 
-def plan_blind(key: Key, entry: Entry, now: float) -> Planned:
+def plan_blind(key: Key, entry: Entry, now: float, mark: SweepMark | None = None) -> Planned:
     """Return the write that is right under load, where the item's time is this very second; no read is needed."""
     state = State({"roll": int(now), "slots": {}, "late": {}}, now)
-    writing = Writing(entry, state)
+    writing = Writing(entry, state, mark)
     return Planned(writing.update(key), state.at, writing.lease_until)

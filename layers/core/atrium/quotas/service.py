@@ -8,17 +8,21 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import RunId
-from atrium.quotas.charges import Entry, entry_of, entry_of_amounts, is_limited, slot_name
-from atrium.quotas.merging import merge
+from atrium.quotas.charges import Entry, entry_of, entry_of_amounts, is_limited
+from atrium.quotas.lowering import extend_unrecorded, lowered_entries, unrecorded
+from atrium.quotas.merging import merge, sum_readings
 from atrium.quotas.model import (
     LEASE_SECONDS,
     AdmissionRequest,
     Admitted,
     Decision,
+    Extended,
+    Extension,
     Heartbeat,
     Hold,
     LimitName,
@@ -28,17 +32,20 @@ from atrium.quotas.model import (
     Renewed,
     Settlement,
     Subject,
+    Used,
 )
 from atrium.quotas.settling import find_hold
 from atrium.quotas.shards import Shard, order_of, plan_evening, share_limits, share_subject
 from atrium.quotas.state import State
-from atrium.quotas.store import UNREAD, AdmissionStore, Read
+from atrium.quotas.store import UNREAD, AdmissionStore, Taken, keep
 from atrium.quotas.terms import Terms
 from atrium.storage.failures import TransactionRefused
 
 RETRY_AFTER_SECONDS = 2
 NO_SHARD = -1  # of a run that nothing limits: no item knows it
 _EVENINGS_MAX = 3
+
+type Items = Sequence[Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +60,47 @@ class AdmissionService:
         """Return the shard whose item is worth reading before `admit`."""
         return order_of(run_id, terms.shards)[0]
 
-    def admit(self, request: AdmissionRequest, terms: Terms, read: Read = UNREAD) -> Decision:
+    def admit(self, request: AdmissionRequest, terms: Terms, read: Items = ()) -> Decision:
         """Admit a run or say what bound; nothing is charged on refusal.
 
         Safe to repeat for the same run while its first shard has room; where there are more, ask `find` first.
-        `read` is the first shard's item. `Unavailable` where the table does not answer and a limit is closed then.
+        `read` has the items of all shards as somebody read them a moment ago: they save a write, and their figures are
+        in the answer's. `Unavailable` where the table does not answer and a limit is closed then.
         """
         if not is_limited(terms.limits, request.subjects):
-            return Admitted(Hold(request.run_id, NO_SHARD, 0, 0, 0, recorded=False))
+            return Admitted(unrecorded(request, NO_SHARD))
         try:
             return self._admit(request, terms, read)
         except Unavailable as failure:
             if not self.minutes_open or not terms.only_minutes(request.subjects):
                 self._undo(request, terms)
                 raise Unavailable(internal=failure.internal, retry_after_seconds=RETRY_AFTER_SECONDS) from failure
-            hold = Hold(request.run_id, self.first_shard(request.run_id, terms), 0, 0, 0, recorded=False)
-            return Admitted(hold, degraded=True)
+            return Admitted(unrecorded(request, self.first_shard(request.run_id, terms)), degraded=True)
+
+    def extend(self, hold: Hold, used: Used, request: AdmissionRequest, terms: Terms) -> Extension:
+        """Settle what a run used in all so far and hold its next model call, as `request` says; all or nothing.
+
+        Safe to repeat for the same `hold`. Only limits of tokens and money are asked; a refusal leaves the last hold.
+        """
+        if not hold.recorded:
+            return Extended(extend_unrecorded(hold, used, request))
+        answer = self._extend(hold, used, request, terms)
+        for _ in range(_EVENINGS_MAX):
+            if not isinstance(answer, Refused) or terms.shards == 1:
+                break
+            missing = replace(
+                request,
+                tokens_hold=max(0, request.tokens_hold + used.tokens - hold.tokens_in_all),
+                cost_hold_nanos=max(0, request.cost_hold_nanos + used.cost_nanos - hold.cost_in_all_nanos),
+            )
+            entry_of_shard = partial(self._next_entry, missing, terms)
+            if not self._even([hold.shard], terms, entry_of_shard):
+                break
+            answer = self._extend(hold, used, request, terms)
+        return answer
+
+    def _extend(self, hold: Hold, used: Used, request: AdmissionRequest, terms: Terms) -> Extension:
+        return self.store.extend(hold, used, request, partial(self._next_entry, terms=terms, shard=hold.shard))
 
     def record(
         self, amounts: Mapping[LimitName, int], terms: Terms, subjects: Sequence[Subject] = ()
@@ -97,8 +129,16 @@ class AdmissionService:
         return merge(refusals, whole, self.store.clock().timestamp())
 
     def settle(self, hold: Hold, tokens: int, cost_nanos: int) -> Settlement:
-        """Free the slot and correct the counters to what was used, once; call it on every way out."""
+        """Free the slot and correct the counters to what was used in all, once; call it on every way out."""
         return NotHeld() if hold.shard == NO_SHARD else self.store.settle(hold, tokens, cost_nanos)
+
+    def release(self, hold: Hold) -> Settlement:
+        """Undo an admission whose run never began: nothing is counted, its request and session neither."""
+        return NotHeld() if hold.shard == NO_SHARD else self.store.settle(hold, 0, 0, undone=True)
+
+    def locate(self, hold: Hold) -> Hold | None:
+        """Return a run's hold as its slot says now; None if nothing is held (any more)."""
+        return None if hold.shard == NO_SHARD else find_hold(hold, self._state(self.store.read(hold.shard)))
 
     def heartbeat(self, hold: Hold) -> Heartbeat:
         """Renew the lease; a run that nothing recorded has none to lose."""
@@ -114,39 +154,70 @@ class AdmissionService:
                 return hold
         return None
 
-    def _admit(self, request: AdmissionRequest, terms: Terms, read: Read) -> Decision:
+    def _admit(self, request: AdmissionRequest, terms: Terms, read: Items) -> Decision:
+        answer = self._ask(request, terms, read, lowering=terms.shards == 1)
+        if isinstance(answer, Refused) and terms.shards > 1:
+            lowered = request.lowered(answer.readings)
+            if lowered is not None:
+                answer = self._ask(lowered, terms, (), lowering=False)
+            if lowered is not None and isinstance(answer, Refused):
+                answer = self._ask(lowered, terms, (), lowering=True)
+        return answer
+
+    def _ask(self, request: AdmissionRequest, terms: Terms, read: Items, *, lowering: bool) -> Decision:
+        """Ask every shard, and again where counters could be moved; perhaps for less than was asked for."""
         refusals: list[Refused] = []
-        for _ in range(_EVENINGS_MAX):
+        for asked in range(_EVENINGS_MAX):
             refusals = []
             for shard in order_of(request.run_id, terms.shards):
-                answer = self.store.take(shard, self._entry(request, terms, shard), read)
-                read = UNREAD
+                entry_of_shard = partial(self._entry, terms=terms, shard=shard)
+                lower = lowered_entries(request, entry_of_shard) if lowering else keep
+                known = read[shard] if len(read) == terms.shards and not asked else UNREAD
+                answer = self.store.take(shard, entry_of_shard(request), known, lower)
                 if not isinstance(answer, Refused):
-                    hold = Hold(
-                        request.run_id, shard, answer.second, answer.tokens, answer.cost_nanos, answer.marks,
-                        answer.lease_until,
-                    )  # fmt: skip
-                    return Admitted(hold, answer.readings, answer.repeated)
+                    return self._admitted(request, terms, shard, answer, read)
                 refusals.append(answer)
-            if terms.shards == 1 or not self._even(request, terms):
+            if terms.shards == 1 or not self._even_for(request, terms):
                 break
-        whole = entry_of(request, terms.effective)
-        return merge(refusals, whole, self.store.clock().timestamp())
+        return merge(refusals, entry_of(request, terms.effective), self.store.clock().timestamp())
+
+    def _admitted(self, request: AdmissionRequest, terms: Terms, shard: int, taken: Taken, read: Items) -> Admitted:
+        """Return the answer, its figures those of the tenant as a whole where the other shards were read."""
+        hold = Hold(request.run_id, shard, taken.second, taken.tokens, taken.cost_nanos, taken.marks, taken.lease_until)
+        readings = taken.readings
+        if terms.shards > 1:
+            whole = entry_of(request, terms.effective)
+            others = [self._state(item) for each, item in enumerate(read) if each != shard]
+            readings = sum_readings(readings, others, whole) if len(read) == terms.shards else ()
+        return Admitted(hold, readings, taken.repeated)
 
     def _entry(self, request: AdmissionRequest, terms: Terms, shard: int) -> Entry:
         subjects = tuple(share_subject(subject, shard, terms.shards) for subject in request.subjects)
         limits = share_limits(terms.effective, shard, terms.shards)
         return entry_of(replace(request, subjects=subjects), limits)
 
-    def _even(self, request: AdmissionRequest, terms: Terms) -> bool:
-        """Make room by moving counters between shards; True if it is worth asking again."""
+    def _next_entry(self, request: AdmissionRequest, terms: Terms, shard: int) -> Entry:
+        subjects = tuple(share_subject(subject, shard, terms.shards) for subject in request.subjects)
+        amounts: dict[LimitName, int] = {
+            "tokens_per_minute": request.tokens_hold,
+            "tokens_per_month": request.tokens_hold,
+            "cost_per_month": request.cost_hold_nanos,
+        }
+        return entry_of_amounts(amounts, share_limits(terms.effective, shard, terms.shards), subjects)
+
+    def _even_for(self, request: AdmissionRequest, terms: Terms) -> bool:
+        """Make room for a run in any shard; True if it is worth asking again."""
+        return self._even(order_of(request.run_id, terms.shards), terms, partial(self._entry, request, terms))
+
+    def _even(self, receivers: Sequence[int], terms: Terms, entry_of_shard: Callable[[int], Entry]) -> bool:
+        """Make room in one of some shards by moving counters from others; True if it is worth asking again."""
         shards = [
-            Shard(self.store.key_of(each), self._entry(request, terms, each), self._state(self.store.read(each)))
+            Shard(self.store.key_of(each), entry_of_shard(each), self._state(self.store.read(each)))
             for each in range(terms.shards)
         ]
-        if any(slot_name(request.run_id) in shard.state.slots for shard in shards):
+        if any(shard.holds_its_lease for shard in shards):
             return True
-        updates = plan_evening(shards)
+        updates = plan_evening(shards, receivers)
         if not updates:
             return False
         with suppress(TransactionRefused):  # somebody was faster: look again
@@ -158,7 +229,7 @@ class AdmissionService:
         try:
             hold = self.find(request.run_id, terms)
             if hold is not None:
-                self.store.settle(hold, 0, 0)
+                self.release(hold)
         except Unavailable as failure:
             self.on_failure(failure)
 

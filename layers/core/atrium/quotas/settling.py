@@ -3,16 +3,21 @@
 The slot is the proof: it is removed in the very write that corrects the counters, so that no run is settled twice.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+from atrium.kernel.ids import RunId
 from atrium.quotas.charges import slot_name
 from atrium.quotas.expression import Expression
 from atrium.quotas.meters import BUCKETS, METERS, bucket
-from atrium.quotas.model import LEASE_SECONDS, Hold
+from atrium.quotas.model import LEASE_SECONDS, Hold, LimitName
 from atrium.quotas.state import State, marks_of
 from atrium.storage.keys import Key
 from atrium.storage.writes import Update
 
 _TOKENS_PER_MONTH = METERS["tokens_per_month"]
 _COST_PER_MONTH = METERS["cost_per_month"]
+_DAILY: Mapping[str, LimitName] = {"d": "requests_per_day", "s": "sessions_per_day"}
 
 
 def find_hold(hold: Hold, state: State) -> Hold | None:
@@ -21,14 +26,24 @@ def find_hold(hold: Hold, state: State) -> Hold | None:
     slot = state.slots.get(name) or state.late.get(name)
     if slot is None:
         return None
-    return Hold(hold.run_id, hold.shard, slot["b"], slot["t"], slot["c"], slot["m"], slot["e"])
+    return hold_of_slot(hold.run_id, hold.shard, slot)
 
 
-def plan_settlement(key: Key, hold: Hold, tokens: int, cost_nanos: int, state: State | None) -> Update:
+def hold_of_slot(run_id: RunId, shard: int, slot: Mapping[str, Any]) -> Hold:
+    """Return the hold that a slot records."""
+    return Hold(
+        run_id, shard, slot["b"], slot["t"], slot["c"], slot["m"], slot["e"], True,
+        slot.get("n", 1), slot.get("u", 0), slot.get("d", 0),
+    )  # fmt: skip
+
+
+def plan_settlement(
+    key: Key, hold: Hold, tokens: int, cost_nanos: int, state: State | None, *, undone: bool = False
+) -> Update:
     """Return the write that settles a run to what it really used; without a state, as it is on the common path.
 
     The minute is corrected while the second that the run was counted in still counts. Day and month counters that
-    are gone stay gone.
+    are gone stay gone. A run that is `undone` is not counted as a request either.
     """
     expression = Expression()
     name = slot_name(hold.run_id)
@@ -37,7 +52,7 @@ def plan_settlement(key: Key, hold: Hold, tokens: int, cost_nanos: int, state: S
     for field, held in (("b", hold.second), ("t", hold.tokens), ("c", hold.cost_nanos)):
         expression.require_equal(f"{path}.{field}", held)
     expression.remove(path)
-    more_tokens, more_cost = tokens - hold.tokens, cost_nanos - hold.cost_nanos
+    more_tokens, more_cost = tokens - hold.tokens_in_all, cost_nanos - hold.cost_in_all_nanos
     counts = state is None or (state.roll is not None and hold.second <= state.roll < hold.second + BUCKETS)
     correction = _Correction(expression, state, hold.second, counts)
     for prefix, letters in marks_of(hold.marks).items():
@@ -47,6 +62,8 @@ def plan_settlement(key: Key, hold: Hold, tokens: int, cost_nanos: int, state: S
             correction.correct(_TOKENS_PER_MONTH.attribute(prefix, hold.second), more_tokens)
         if "c" in letters:
             correction.correct(_COST_PER_MONTH.attribute(prefix, hold.second), more_cost)
+        if undone:
+            correction.take_back(prefix, letters)
         if "x" in letters and place == "slots":
             expression.add(f"{prefix}xn", -1)
     correction.guard()
@@ -84,6 +101,13 @@ class _Correction:
             return
         self._expression.require_present(attribute)
         self._expression.add(attribute, more)
+
+    def take_back(self, prefix: str, letters: str) -> None:
+        if "r" in letters:
+            self.correct_minute(prefix + "r", -1)
+        for letter, limit in _DAILY.items():
+            if letter in letters:
+                self.correct(METERS[limit].attribute(prefix, self._second), -1)
 
     def guard(self) -> None:
         """State what the minute's correction rests on; that a second has left the window stays true."""

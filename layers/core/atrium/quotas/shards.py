@@ -53,15 +53,20 @@ class Shard:
     entry: Entry
     state: State
 
+    @property
+    def holds_its_lease(self) -> bool:
+        """Whether the run of the entry has its slot here."""
+        return self.entry.lease is not None and self.entry.lease.name in self.state.slots
 
-def plan_evening(shards: Sequence[Shard]) -> list[Update]:
-    """Return the writes that make room for a call in one shard by moving what others have left to it.
+
+def plan_evening(shards: Sequence[Shard], receivers: Sequence[int]) -> list[Update]:
+    """Return the writes that make room for a call in one of some shards by moving what others have left to it.
 
     A counter that goes down in one goes up in another by the same, so the tenant's sum stands. Empty where that
     does not help: something else binds everywhere, or all shards together have not enough left.
     """
-    for receiver in shards:
-        moves = _moves(receiver, shards)
+    for at in receivers:
+        moves = _moves(shards[at], shards)
         if moves:
             return [_update(shard, amounts) for shard in shards if (amounts := moves.get(shard.key))]
     return []

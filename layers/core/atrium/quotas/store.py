@@ -11,13 +11,31 @@ from typing import Any
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.quotas.charges import Entry
-from atrium.quotas.model import Heartbeat, Hold, LeaseLost, NotHeld, Reading, Refused, Renewed, Settled, Settlement
-from atrium.quotas.plan import Planned, Present, Tidying, plan_admission, plan_blind, read_all
+from atrium.quotas.expression import Expression
+from atrium.quotas.extending import Continued, Next, plan_extension
+from atrium.quotas.model import (
+    AdmissionRequest,
+    Extended,
+    Extension,
+    Heartbeat,
+    Hold,
+    LeaseLost,
+    NotHeld,
+    Reading,
+    Refused,
+    Renewed,
+    Settled,
+    Settlement,
+    Used,
+)
+from atrium.quotas.plan import Plan, Planned, Present, Tidying, plan_admission, plan_blind, read_all
 from atrium.quotas.settling import find_hold, plan_renewal, plan_settlement
 from atrium.quotas.state import State
+from atrium.quotas.writing import SweepMark
 from atrium.storage import keys
 from atrium.storage.keys import Key
 from atrium.storage.table import TenantTable
+from atrium.storage.writes import Update
 
 ATTEMPTS_MAX = 25
 
@@ -43,6 +61,11 @@ class Taken:
 UNREAD = Unread()
 
 type Read = Mapping[str, Any] | Unread | None
+type Lower = Callable[[Refused], Entry | None]
+
+
+def keep(_: Refused) -> None:
+    """Let a refusal stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +80,80 @@ class AdmissionStore:
         """Read a shard's item, strongly consistent."""
         return self.table.get(self.key_of(shard))
 
-    def take(self, shard: int, entry: Entry, read: Read = UNREAD) -> Taken | Refused:
+    def take(self, shard: int, entry: Entry, read: Read = UNREAD, lower: Lower = keep) -> Taken | Refused:
         """Charge an entry to a shard, all or nothing. `read` is the item as somebody read it a moment ago.
 
+        What is refused is asked for once more as `lower` makes it of the refusal, until that is None.
         `Unavailable` where it stayed contended, or the table is slow or gone; then it may have been charged, and
         asking again for the same run tells.
         """
-        key, now = self.key_of(shard), self._now()
-        plan = plan_blind(key, entry, now) if isinstance(read, Unread) else plan_admission(key, entry, State(read, now))
+        key, mark, state = self.key_of(shard), self._mark(shard), State(None, self._now())
+        plan: Plan
+        if isinstance(read, Unread):
+            plan = plan_blind(key, entry, state.now, mark)
+        else:
+            state = State(read, state.now)
+            plan = plan_admission(key, entry, state, mark)
         for _ in range(ATTEMPTS_MAX):
             match plan:
                 case Refused():
-                    return plan
+                    lowered = lower(plan)
+                    if lowered is None:
+                        return plan
+                    entry = lowered
                 case Present(second, tokens, cost_nanos, marks, lease_until):
-                    return Taken(second, tokens, cost_nanos, marks, lease_until, (), True)
+                    readings = read_all(entry, state)
+                    return Taken(second, tokens, cost_nanos, marks, lease_until, readings, True)
                 case Planned() | Tidying():
-                    try:
-                        written: Mapping[str, Any] | None = self.table.write(plan.update)
-                    except ConditionFailed as refused:
-                        written = refused.item
-                    else:
-                        if isinstance(plan, Planned):
-                            return _taken(plan, entry, read_all(entry, State(written, self._now())))
-                    plan = plan_admission(key, entry, State(written, self._now()))
+                    state, applied = self._apply(plan.update)
+                    if applied and isinstance(plan, Planned):
+                        return _taken(plan, entry, read_all(entry, state))
+            plan = plan_admission(key, entry, state, mark)
         raise Unavailable(internal="an admission stayed contended", retry_after_seconds=1)
 
-    def settle(self, hold: Hold, tokens: int, cost_nanos: int) -> Settlement:
-        """Free a run's slot and correct its counters to what it really used, once.
+    def extend(
+        self, hold: Hold, used: Used, request: AdmissionRequest, entry_of: Callable[[AdmissionRequest], Entry]
+    ) -> Extension:
+        """Settle a run's last model call and hold its next one, all or nothing; safe to repeat for the same `hold`.
+
+        What is refused is asked for once more lowered. `Unavailable` as in `take`.
+        """
+        key, entry = self.key_of(hold.shard), entry_of(request)
+        state = State(self.read(hold.shard), self._now())
+        for _ in range(ATTEMPTS_MAX):
+            plan = plan_extension(key, hold, Next(request.tokens_hold, request.cost_hold_nanos, used), entry, state)
+            match plan:
+                case LeaseLost():
+                    return plan
+                case Hold():
+                    return Extended(plan, read_all(entry, state))
+                case Refused():
+                    lowered = request.lowered(plan.readings)
+                    if lowered is None:
+                        return plan
+                    request, entry = lowered, entry_of(lowered)
+                case Tidying(update):
+                    state, _ = self._apply(update)
+                case Continued(update, extended):
+                    state, applied = self._apply(update)
+                    if applied:
+                        return Extended(extended, read_all(entry, state))
+        raise Unavailable(internal="an extension stayed contended", retry_after_seconds=1)
+
+    def _apply(self, update: Update) -> tuple[State, bool]:
+        """Write, and return the item as it is now, or as it stood in the way."""
+        try:
+            return State(self.table.write(update), self._now()), True
+        except ConditionFailed as refused:
+            return State(refused.item, self._now()), False
+
+    def settle(self, hold: Hold, tokens: int, cost_nanos: int, *, undone: bool = False) -> Settlement:
+        """Free a run's slot and correct its counters to what it really used in all, once.
 
         A repetition, an unknown run and another tenant's are `NotHeld`, and so is one whose first reply was lost.
         """
         key = self.key_of(hold.shard)
-        update = plan_settlement(key, hold, tokens, cost_nanos, None)
+        update = plan_settlement(key, hold, tokens, cost_nanos, None, undone=undone)
         for _ in range(ATTEMPTS_MAX):
             try:
                 self.table.write(update)
@@ -97,7 +162,7 @@ class AdmissionStore:
                 held = find_hold(hold, state)
                 if held is None:
                     return NotHeld()
-                update = plan_settlement(key, held, tokens, cost_nanos, state)
+                update = plan_settlement(key, held, tokens, cost_nanos, state, undone=undone)
             else:
                 return Settled()
         raise Unavailable(internal="a settlement stayed contended", retry_after_seconds=1)
@@ -110,6 +175,23 @@ class AdmissionStore:
         except ConditionFailed:
             return LeaseLost()
         return Renewed(until)
+
+    def unmark(self, shard: int) -> bool:
+        """Take the sweeper's mark from an item that has no slots; False if it has some again."""
+        expression = Expression()
+        for attribute in ("sweep_pk", "sweep_sk"):
+            expression.remove(attribute)
+        for mapping in ("slots", "late"):
+            expression.require_fewer(mapping, 1)
+        try:
+            self.table.write(expression.update(self.key_of(shard)))
+        except ConditionFailed:
+            return False
+        return True
+
+    def _mark(self, shard: int) -> SweepMark:
+        name = keys.admission_sweep_sort(self.table.tenant_id, shard)
+        return SweepMark(keys.sweep_partition(keys.sweep_shard(name)), name)
 
     def _now(self) -> float:
         return self.clock().timestamp()

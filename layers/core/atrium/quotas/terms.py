@@ -35,6 +35,15 @@ class Terms:
         return self.limits if bounded else {**self.limits, "concurrent_turns": self.ceiling}
 
     @property
+    def messages_per_session(self) -> int:
+        return self.limits.get("messages_per_session", UNLIMITED)
+
+    @property
+    def limits_turns(self) -> bool:
+        """Whether any limit of the tenant itself bounds a turn."""
+        return any(self.limits.get(name, UNLIMITED) != UNLIMITED for name in METERS)
+
+    @property
     def shards(self) -> int:
         return count_shards(self.planned, self.effective)
 

@@ -6,6 +6,7 @@ A second can only change after its end by a settlement, which counts in `sv`; so
 """
 
 from collections import Counter
+from dataclasses import dataclass
 
 from atrium.quotas.charges import Charge, Entry, Lease
 from atrium.quotas.expression import Expression
@@ -19,17 +20,27 @@ GUARDED_SECONDS_MAX = 24
 LATE_MAX = 32
 
 
+@dataclass(frozen=True, slots=True)
+class SweepMark:
+    """Where an item with slots is found by the sweeper, which takes the mark away when it has none left."""
+
+    partition: str
+    sort: str
+
+
 class Writing:
     """Puts one write together; use it once."""
 
-    def __init__(self, entry: Entry, state: State) -> None:
+    def __init__(self, entry: Entry, state: State, mark: SweepMark | None = None) -> None:
         self.entry = entry
         self.state = state
+        self._mark = mark
         self.lease_until = int(state.now) + 1 + LEASE_SECONDS
         self._expression = Expression()
         self._freed: Counter[str] = Counter()  # by family
         self._rewritten: dict[str, int] = {}  # seconds that are dropped or begun anew, with what they then have
         self._dropped: Counter[str] = Counter()  # lapsed slots by prefix
+        self._returned: Counter[str] = Counter()  # by counter of a month
 
     def update(self, key: Key) -> Update:
         if self.state.roll is None:
@@ -46,6 +57,9 @@ class Writing:
                 self._expression.add(f"{prefix}xn", -count)
         if self.entry.lease is not None and self.state.roll is not None:
             self._take(self.entry.lease)
+        if self.entry.lease is not None and self._mark is not None:
+            self._expression.set_if_absent("sweep_pk", self._mark.partition)
+            self._expression.set_if_absent("sweep_sk", self._mark.sort)
         return self._expression.update(key)
 
     def _begin(self) -> None:
@@ -129,7 +143,7 @@ class Writing:
                 self._expression.require_at_most(attribute, room + self._dropped[charge.prefix])
                 self._expression.add(attribute, charge.amount)
             case _:
-                self._expression.require_at_most(attribute, room)
+                self._expression.require_at_most(attribute, room + self._returned[attribute])
                 self._expression.add(attribute, charge.amount)
 
     def _write_seconds(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from atrium.kernel.clock import epoch_seconds, format_time, parse_time
 from atrium.kernel.ids import AgentId, RunId, TenantId
 from atrium.llm.model import Usage
+from atrium.quotas.model import Hold
 from atrium.runs.model import Outcome, Run, RunError, Spend
 from atrium.runs.payload import decode_events, decode_message, encode_events, encode_message, load_payload
 from atrium.storage import keys
@@ -25,6 +26,7 @@ def opening_attributes(run: Run, tenant_id: TenantId) -> dict[str, Any]:
         "started_at": format_time(run.started_at),
         "lease": epoch_seconds(run.lease_until) if run.lease_until else None,
         "end_user": run.end_user or None,
+        "hold": hold_attribute(run.hold) if run.hold else None,
         "gsi1pk": keys.runs_of(run.owner),
         "gsi1sk": run.id,
         "gsi2pk": keys.all_runs(),
@@ -100,7 +102,33 @@ def read_run(item: Mapping[str, Any], blobs: TenantBlobs) -> Run:
         end_user=item.get("end_user", ""),
         spend=read_spend(item.get("spend")),
         outcome=_read_outcome(item, blobs),
+        hold=_read_hold(item),
     )
+
+
+def hold_attribute(hold: Hold) -> dict[str, Any]:
+    """Return a hold as its slot has it, and where that is; the lease is the slot's own."""
+    return {
+        "s": hold.shard,
+        "b": hold.second,
+        "t": hold.tokens,
+        "c": hold.cost_nanos,
+        "m": hold.marks,
+        "n": hold.call,
+        "u": hold.past_tokens,
+        "d": hold.past_cost_nanos,
+        "r": hold.recorded,
+    }
+
+
+def _read_hold(item: Mapping[str, Any]) -> Hold | None:
+    found = item.get("hold")
+    if found is None:
+        return None
+    return Hold(
+        RunId(item["id"]), found["s"], found["b"], found["t"], found["c"], found["m"],
+        recorded=found["r"], call=found["n"], past_tokens=found["u"], past_cost_nanos=found["d"],
+    )  # fmt: skip
 
 
 def _read_outcome(item: Mapping[str, Any], blobs: TenantBlobs) -> Outcome | None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from atrium.kernel.clock import epoch_seconds
 from atrium.kernel.ids import AgentId, MessageId, RunId, SessionId, session_of
 from atrium.llm.model import Block, Text, Usage
+from atrium.quotas.model import Hold
 
 type RunStatus = Literal["queued", "running", "waiting_approval", "succeeded", "failed", "cancelled"]
 type MessageRole = Literal["user", "assistant", "tool"]
@@ -43,6 +44,11 @@ class Spend:
     tokens: Usage = field(default_factory=Usage)
     tool_calls: Mapping[str, int] = field(default_factory=dict)
     cost_nanos: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens as limits count them: of the prompts, cached or not, and of the answers."""
+        return self.tokens.prompt_tokens + self.tokens.output_tokens
 
     @property
     def tool_call_count(self) -> int:
@@ -89,7 +95,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A recorded turn. `owner` is the principal that made it; `outcome` is None while it is open."""
+    """A recorded turn. `owner` is the principal that made it; `outcome` is None while it is open.
+
+    `hold` is what was held when it was opened; its slot may say more by now.
+    """
 
     id: RunId
     owner: str
@@ -106,6 +115,7 @@ class Run:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     spend: Spend = field(default_factory=Spend)
     outcome: Outcome | None = None
+    hold: Hold | None = None
 
     @property
     def session_id(self) -> SessionId:

@@ -8,8 +8,10 @@ from atrium.kernel.clock import epoch_seconds, format_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import RunId, SessionId
 from atrium.kernel.pagination import Page, PageRequest
+from atrium.quotas.model import Hold
 from atrium.runs.items import (
     closing_attributes,
+    hold_attribute,
     opening_attributes,
     outcome_content,
     question_content,
@@ -51,6 +53,11 @@ class RunStore:
         item = self.table.get(keys.run(run_id))
         return self._read(item) if item else None
 
+    def exists(self, own_ulid: str) -> bool:
+        """Tell whether there is a run with that own half of its id; by an index, so a moment late."""
+        query = Query(keys.all_runs(), index="gsi2", prefix=f"run_{own_ulid}", limit=1)
+        return bool(self.table.query(query).items)
+
     def renew(self, run_id: RunId, *, now: datetime, spend: Spend) -> bool:
         """Extend the lease, note what was used so far, and tell whether cancellation was asked for.
 
@@ -64,6 +71,19 @@ class RunStore:
         except ConditionFailed as error:
             raise LeaseLost from error
         return bool(item.get("cancel"))
+
+    def note_hold(self, run_id: RunId, hold: Hold, *, spend: Spend) -> bool:
+        """Keep the hold of a run's next model call with the run, where no admission item records it.
+
+        False when the run is not this worker's any more.
+        """
+        values = {**_RUNNING, "hold": hold_attribute(hold), "spend": spend_attribute(spend)}
+        update = Update(keys.run(run_id), "SET #hold = :hold, #spend = :spend", _WORKERS, values)
+        try:
+            self.table.write(update)
+        except ConditionFailed:
+            return False
+        return True
 
     def is_cancelled(self, run_id: RunId) -> bool:
         """Tell whether cancellation was asked for, by one read; `LeaseLost` as in `renew`."""

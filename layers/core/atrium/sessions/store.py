@@ -13,6 +13,7 @@ from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import AgentId, RunId, SessionId, own_ulid
 from atrium.kernel.pagination import Page, PageRequest
+from atrium.quotas.model import UNLIMITED
 from atrium.sessions.model import LiveTurn, Session
 from atrium.storage import keys
 from atrium.storage.queries import Index, Query
@@ -73,11 +74,14 @@ class SessionStore:
         except ConditionFailed:
             return None
 
-    def open_turn(self, session_id: SessionId, run_id: RunId, *, now: datetime) -> Session:
+    def open_turn(
+        self, session_id: SessionId, run_id: RunId, *, now: datetime, messages_max: int = UNLIMITED
+    ) -> Session:
         """Take the session for a run and return the head as it is then.
 
         `ConditionFailed` carries the head when another run holds it, when its last run is not older than
-        this one (another clock is ahead), or when it is deleted; no head when there is none. Repeating is safe.
+        this one (another clock is ahead), when it has `messages_max` user messages already, or when it is deleted; no
+        head when there is none. Repeating is safe.
         """
         turn = _turn_attribute(LiveTurn(run_id, now))
         expression = (
@@ -85,13 +89,16 @@ class SessionStore:
             "#gsi2sk = :activity, #turn_count = #turn_count + :one"
         )
         free = "attribute_not_exists(#turn) AND #last_run < :ulid"
-        values = {
+        values: dict[str, Any] = {
             "turn": turn,
             "ulid": own_ulid(run_id),
             "now": format_time(now),
             "one": 1,
             "activity": keys.activity(format_time(now), session_id),
         }
+        if messages_max != UNLIMITED:
+            free += " AND #turn_count < :messages_max"
+            values["messages_max"] = messages_max
         update = Update(keys.session(session_id), expression, f"{_ALIVE} AND {free}", values)
         try:
             return read_session(self.table.write(update))

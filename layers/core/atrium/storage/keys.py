@@ -18,6 +18,7 @@
     ·                      MCP_SERVER#<name> NAMESPACE#<kbn> DATASET#<name> SHARE#<id>
     ·                      REBUILD DRIFT               counters rebuilt from the ledger; compared with it (operator)
     ADMISSION              <shard>                     limits, windows, slots, holds: one conditional write (Q)
+                                                       sweep: those with slots, until the sweeper finds none
     ADMISSION#<subject>    <shard>                     the same for subjects beyond twenty
     SESSION#<ses>          HEAD                        session, its live turn        gsi1 own, gsi2 all: by activity
     SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids carry the session)
@@ -45,7 +46,7 @@
     THROTTLE#<what>        <window>                    login guessing by address; MODULES <name>: health
     DRIFT                  ROUND                       how far the day's comparison of counters has come
 
-Indexes: gsi1, gsi2 (tenant's views, KEYS_ONLY), sweep (`SWEEP#<shard>`: runs that are open, KEYS_ONLY) and
+Indexes: gsi1, gsi2 (tenant's views, KEYS_ONLY), sweep (`SWEEP#<shard>`: open runs, and slots; KEYS_ONLY) and
 login (`EMAIL#<email>`, KEYS_ONLY). The last two cross tenants, under roles of their own (ADR 0003).
 """
 
@@ -59,6 +60,7 @@ from atrium.kernel.ids import (
 
 SWEEP_SHARDS = 8
 SEQUENCE_DIGITS = 8
+ADMISSION_SWEPT = "admission"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +166,17 @@ def sweep_partition(shard: int) -> str:
     return f"SWEEP#{shard}"
 
 
-def sweep_shard(run_id: RunId) -> int:
-    """Spread runs over the shards by the random part of their id."""
-    return sha256(run_id.encode()).digest()[0] % SWEEP_SHARDS
+def sweep_shard(name: str) -> int:
+    """Spread runs (by their id) and admission items (by their place in the index) over the shards."""
+    return sha256(name.encode()).digest()[0] % SWEEP_SHARDS
 
 
 def sweep_sort(tenant_id: TenantId, run_id: RunId) -> str:
     return _join(tenant_id, run_id)
+
+
+def admission_sweep_sort(tenant_id: TenantId, shard: int) -> str:
+    return _join(tenant_id, ADMISSION_SWEPT, str(shard))
 
 
 def idempotency(digest: str) -> Key:

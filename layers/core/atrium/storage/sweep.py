@@ -1,15 +1,35 @@
-"""The sparse index of open runs: the one list that crosses tenants, for the sweeper alone."""
+"""The sparse index of what may have to be closed: the one list that crosses tenants, for the sweeper alone."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from atrium.kernel.ids import RunId, TenantId
 from atrium.storage.failures import translated
-from atrium.storage.keys import SWEEP_SHARDS, sweep_partition
+from atrium.storage.keys import ADMISSION_SWEPT, SWEEP_SHARDS, sweep_partition
 from atrium.storage.table import PhysicalTable
 
 
-def list_open_runs(table: PhysicalTable) -> Iterator[tuple[TenantId, RunId]]:
-    """Yield every run that is marked open, shard by shard; reads are eventually consistent."""
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that is marked open."""
+
+    tenant_id: TenantId
+    run_id: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class BusyAdmission:
+    """One shard of a tenant's admission, which has or had slots."""
+
+    tenant_id: TenantId
+    shard: int
+
+
+type Swept = OpenRun | BusyAdmission
+
+
+def list_swept(table: PhysicalTable) -> Iterator[Swept]:
+    """Yield all that is marked, shard by shard of the index; reads are eventually consistent."""
     for shard in range(SWEEP_SHARDS):
         pages = table.client.get_paginator("query").paginate(
             TableName=table.name,
@@ -20,5 +40,12 @@ def list_open_runs(table: PhysicalTable) -> Iterator[tuple[TenantId, RunId]]:
         with translated():
             for page in pages:
                 for item in page["Items"]:
-                    tenant_id, _, run_id = str(item["sweep_sk"]["S"]).partition("#")
-                    yield TenantId(tenant_id), RunId(run_id)
+                    yield _read(str(item["sweep_sk"]["S"]))
+
+
+def _read(sort: str) -> Swept:
+    tenant_id, _, what = sort.partition("#")
+    kind, _, shard = what.partition("#")
+    if kind == ADMISSION_SWEPT:
+        return BusyAdmission(TenantId(tenant_id), int(shard))
+    return OpenRun(TenantId(tenant_id), RunId(what))

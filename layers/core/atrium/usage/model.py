@@ -30,7 +30,8 @@ class LedgerEntry:
     """One settled call. `at` is when it was settled: it decides the day that it counts in.
 
     `principal_id` is the user, key or client that called; `tool_calls` counts calls by tool. `charged` is None for a
-    call that no limit bounded: admission has not counted it.
+    call that no limit bounded: admission has not counted it. What is `estimated`
+    was held for a model call whose end nobody saw: the upper bound of what it used.
     """
 
     run_id: RunId
@@ -47,6 +48,12 @@ class LedgerEntry:
     cost_nanos: int = 0
     end_user: str = ""
     charged: Charged | None = None
+    estimated: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens as limits count them."""
+        return self.tokens.prompt_tokens + self.tokens.output_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,12 @@ class LedgerStore:
                 return
             query = replace(query, position=page.position)
 
+    def find(self, own_ulid: str) -> LedgerEntry | None:
+        """Return the entry of the run whose own half of the id that is; strongly consistent."""
+        partition = usage_keys.ledger_month(keys.month(read_time(f"run_{own_ulid}")))
+        found = self.table.query(Query(partition, prefix=f"run_{own_ulid}", limit=1)).items
+        return decode_entry(self.table.tenant_id, found[0]) if found else None
+
 
 def ledger_key(run_id: RunId) -> Key:
     return usage_keys.ledger(keys.month(read_time(run_id)), run_id)
@@ -82,6 +88,7 @@ def encode_entry(entry: LedgerEntry) -> dict[str, Any]:
         "cost_nanos": entry.cost_nanos,
         "end_user": entry.end_user or None,
         "charged": _encode_charged(entry.charged),
+        "estimated": entry.estimated or None,
     }
 
 
@@ -104,6 +111,7 @@ def decode_entry(tenant_id: TenantId, item: Mapping[str, Any]) -> LedgerEntry:
         cost_nanos=item["cost_nanos"],
         end_user=item.get("end_user", ""),
         charged=_decode_charged(item.get("charged")),
+        estimated=bool(item.get("estimated")),
     )
 
 

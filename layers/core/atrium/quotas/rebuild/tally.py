@@ -140,12 +140,16 @@ def _prefixes(entry: LedgerEntry) -> list[str]:
     return [*found, prefix_of(scope, entry.principal_id)] if scope else found
 
 
+def _has_day(marks: str) -> bool:
+    return any("d" in letters for letters in marks_of(marks).values())
+
+
 def _second_of(entry: LedgerEntry, limit: LimitName) -> int:
     """Return when a call counts: a request when it was admitted, tokens and money when its last model call was.
 
     Where nothing bounded it, or the mark of its admission is gone, that is when its run was made.
     """
     charged = entry.charged
-    if charged is None or (limit == "requests_per_day" and "d" not in charged.marks):
+    if charged is None or (limit == "requests_per_day" and not _has_day(charged.marks)):
         return int(read_time(entry.run_id).timestamp())
     return charged.second
