@@ -10,7 +10,7 @@ from infra.conformance.dynamodb import running_dynamodb
 from infra.conformance.tools import PrerequisiteMissing, check_tools
 from infra.runtime.template import ROOT
 
-TESTS_SECONDS = 1500
+TESTS_SECONDS = 2_400
 NO_TESTS = 5
 
 

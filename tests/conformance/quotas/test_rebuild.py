@@ -22,7 +22,7 @@ from atrium.usage.sums import contributions, merge, sum_key
 from tests.builders.mixing import tokens_of
 from tests.conformance.quotas.mixing import Mixture, Outcome, mix
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1_500)
 
 PROCESSES = 2
 CALLS = 10_000
