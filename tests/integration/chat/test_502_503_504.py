@@ -58,7 +58,7 @@ def test_503_when_the_answer_cannot_be_recorded(stage: Stage, monkeypatch: pytes
     monkeypatch.setattr("atrium.agent.turn.COMMIT_PAUSES_SECONDS", (0.0,))
     client = stage.chat_as()
     client.get("/v1/runs")
-    opening = 4
+    opening = 5
     with stage.house.intercepted(Outage(lambda number, _: number >= opening)):
         events = stream(client, "Hi. [[echo]]")
     assert (events[-1].event, events[-1].data["code"], events[-1].data["status"]) == ("error", "UNAVAILABLE", 503)
