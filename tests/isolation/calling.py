@@ -15,6 +15,7 @@ from functions.authorizer.authorize import Authorizer
 from tests.builders.authorizing import authorizer_event, effect
 from tests.builders.gateway import Gateway, request_context
 from tests.builders.stage import Holder
+from tests.isolation.permissions import granted
 from tests.isolation.recording import recording
 
 type Fields = Mapping[str, Any]
@@ -75,6 +76,10 @@ class Door:
             fields = dict(policy["context"])
         with recording(self._runtime.table.client, self._runtime.bucket.client) as noted:
             came = self._send(call, fields)
+        missing = noted.needed - granted(call.function)
+        assert not missing, (
+            f"{call.method} {call.path}: the role of {call.function} in template.yaml lacks {sorted(missing)}"
+        )
         return Answer(came.status_code, came.text, dict(came.headers), tuple(sorted(noted.operations)))
 
     def _send(self, call: Call, fields: Fields | None) -> Any:
