@@ -1,0 +1,105 @@
+"""Tries a mutant: a fork of this process with the mutant in it runs tests until one fails."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from infra.mutants.planting import plant
+from infra.mutants.sites import Site
+from infra.runtime.template import ROOT
+
+type Outcome = Literal["killed", "survived", "timed out", "broken"]
+
+SECONDS_MAX = 240.0
+# What was imported before the fork is not told again.
+_OPTIONS = (
+    "-x", "-q", "-p", "no:cacheprovider", "--timeout=120", "-W", "ignore::pytest.PytestAssertRewriteWarning",
+)  # fmt: skip
+_SUITE = tuple(f"tests/isolation/test_{part}.py" for part in ("strangers", "lists", "routes"))
+# What the isolation suite does not reach, or reaches later than tests of its own.
+_BY_ITS_OWN = frozenset({"identity", "storage", "tenants", "usage", "authorizer"})
+_ELSEWHERE = {
+    "identity": tuple(f"tests/integration/{part}" for part in ("authorizer", "logins", "social", "doors")),
+}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of a mutant."""
+
+    site: Site
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass
+class Attempt:
+    """A fork that runs."""
+
+    site: Site
+    process: int
+    began: float
+
+    def ended(self) -> Tried | None:
+        """Return what became of it, or None while it runs; one that takes too long is ended."""
+        process, status = os.waitpid(self.process, os.WNOHANG)
+        seconds = time.monotonic() - self.began
+        if not process:
+            if seconds < SECONDS_MAX:
+                return None
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process, signal.SIGKILL)
+            os.waitpid(self.process, 0)
+            return Tried(self.site, "timed out", seconds)
+        outcomes: dict[int, Outcome] = {0: "survived", 1: "killed"}
+        return Tried(self.site, outcomes.get(os.waitstatus_to_exitcode(status), "broken"), seconds)
+
+
+def begin(site: Site, log: Path) -> Attempt:
+    """Start the tests of a site in a fork."""
+    began = time.monotonic()
+    process = os.fork()
+    if process == 0:
+        status = 70
+        try:
+            with log.open("w") as output:
+                os.dup2(output.fileno(), 1)
+                os.dup2(output.fileno(), 2)
+            plant(site)
+            status = _run(tests_of(site))
+        except BaseException:  # noqa: BLE001 - the edge of a process: whatever it is, the log has it
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+    return Attempt(site, process, began)
+
+
+def tests_of(site: Site) -> list[str]:
+    """Return the tests of a site: those of its own module, the isolation suite, then those of its feature."""
+    parts = Path(site.path.removeprefix("layers/core/atrium/")).parts
+    feature = parts[1] if parts[0] == "functions" else parts[0]
+    module = Path(site.path).stem
+    own = [*ROOT.glob(f"tests/unit/{feature}/test_{module}.py")]
+    wide = [*ROOT.glob(f"tests/unit/{feature}"), *ROOT.glob(f"tests/integration/{feature}*")]
+    wide += [ROOT / path for path in _ELSEWHERE.get(feature, ())]
+    first, last = (wide, []) if feature in _BY_ITS_OWN else ([], wide)
+    return [str(path.relative_to(ROOT)) for path in [*own, *first, *(ROOT / path for path in _SUITE), *last]]
+
+
+def _run(tests: Sequence[str]) -> int:
+    import pytest
+
+    # The nearest first, each in a session of its own, so that collecting the others is not waited for.
+    for path in tests:
+        status = int(pytest.main([*_OPTIONS, path]))
+        if status not in (0, 5):
+            return status
+    return 0
