@@ -85,6 +85,7 @@ conformance: .venv/.ready .local/emulator/.ready ## DynamoDB Local and the real 
 .PHONY: bench
 bench: .venv/.ready .local/emulator/.ready ## Measure admission and turns: a table, and .local/bench.json (Java 17, Maven)
 	@$(PY) -m tests.bench
+
 .PHONY: mutants
 mutants: .venv/.ready ## Remove each check that keeps tenants apart, and see the tests miss it (many minutes)
 	@$(PY) -m infra.mutants

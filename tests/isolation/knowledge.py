@@ -40,6 +40,8 @@ ANYONE = ""
 BODIES: dict[str, Any] = {
     "POST /v1/agents": {"name": "agent {n}", "model": "claude-haiku-5-5"},
     "PATCH /v1/agents/{agent_id}": {"name": "renamed {n}"},
+    "POST /v1/clients": {"name": "client {n}", "type": "confidential", "grant_types": ["client_credentials"]},
+    "PATCH /v1/clients/{client_id}": {"name": "renamed {n}"},
     "POST /v1/identity-providers": {"issuer": "https://login.example/{n}", "audience": "https://atrium.example/{n}"},
     "PATCH /v1/identity-providers/{provider_id}": {"audience": "https://atrium.example/{n}"},
     "POST /v1/keys": {"name": "key {n}"},
@@ -69,6 +71,7 @@ BODIES: dict[str, Any] = {
 NOUNS: dict[str, Noun] = {
     "tenant_id": Noun(make_tenant, of_platform=True),
     "agent_id": Noun(create("/v1/agents")),
+    "client_id": Noun(create("/v1/clients")),
     "provider_id": Noun(create("/v1/identity-providers")),
     "key_id": Noun(create("/v1/keys")),
     "policy_id": Noun(create("/v1/policies")),
@@ -82,6 +85,7 @@ ACCESS: dict[str, tuple[str, str]] = {
     "/v1/auth/me": (ANYONE, ANYONE),
     "/v1/auth/logout": (ANYONE, ANYONE),
     "/v1/auth/password": (ANYONE, ANYONE),
+    "/v1/clients": ("admin", "admin"),
     "/v1/chat": ("chat", "chat"),
     "/v1/identity-providers": ("admin", "admin"),
     "/v1/keys": ("admin", "admin"),
@@ -89,13 +93,14 @@ ACCESS: dict[str, tuple[str, str]] = {
     "/v1/policies": ("admin", "admin"),
     "/v1/runs": ("sessions:read", "chat"),
     "/v1/sessions": ("sessions:read", "sessions:write"),
+    "/v1/signing-keys": ("platform", "platform"),
     "/v1/tenants": ("platform", "platform"),
     "/v1/users": ("admin", "admin"),
     "/v1/usage": (ANYONE, ANYONE),
 }
 
 # Answered without a tenant, too.
-FOR_THE_PLATFORM = ("/v1/tenants", "/v1/auth/me")
+FOR_THE_PLATFORM = ("/v1/tenants", "/v1/signing-keys", "/v1/auth/me")
 
 # Only a user has logins.
 FOR_USERS = {"POST /v1/auth/logout", "POST /v1/auth/password"}
@@ -105,6 +110,9 @@ PUBLIC = {
     "POST /v1/auth/invitations/accept",
     "POST /v1/auth/refresh",
     "GET /.well-known/jwks.json",
+    "GET /.well-known/oauth-authorization-server",
+    "GET /.well-known/oauth-protected-resource",
+    "GET /.well-known/openid-configuration",
     "GET /v1/health",
     "GET /v1/health/ready",
     "GET /v1/openapi.json",
@@ -113,9 +121,16 @@ PUBLIC = {
 QUERIES: dict[str, dict[str, str]] = {
     "GET /v1/usage": {"group_by": "day"},
 }
-REFERENCES: dict[str, dict[str, str]] = {}
+# The id that an identity provider knows us by.
+REFERENCES: dict[str, dict[str, str]] = {
+    "POST /v1/identity-providers": {"client_id": ""},
+    "PATCH /v1/identity-providers/{provider_id}": {"client_id": ""},
+}
 NOT_IDS = {"client_id"}
 ELSEWHERE = {
+    "POST /oauth/introspect": "tests/integration/oauth",
+    "POST /oauth/revoke": "tests/integration/oauth",
+    "POST /oauth/token": "tests/integration/oauth",
     "GET /v1/auth/{provider}/authorize": "tests/integration/social",
     "GET /v1/auth/{provider}/callback": "tests/integration/social",
     "GET /v1/connections": "tests/integration/social",

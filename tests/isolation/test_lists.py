@@ -6,12 +6,12 @@ import pytest
 
 from tests.isolation.asking import ask, fill, refusal
 from tests.isolation.document import Route
-from tests.isolation.knowledge import GUARDED, NOUNS, Reference, references_of
+from tests.isolation.knowledge import GUARDED, NOUNS, Reference, references_of, scope_of
 from tests.isolation.test_routes import by_name
 from tests.isolation.world import World
 
 PAGED = [route for route in GUARDED if route.is_paged]
-POSTS = [route for route in GUARDED if route.has_key and not route.path.startswith("/v1/tenants")]
+POSTS = [route for route in GUARDED if route.has_key and scope_of(route) != "platform"]
 
 
 def listed_by(route: Route) -> Reference | None:
