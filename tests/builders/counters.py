@@ -13,7 +13,7 @@ _SHARDS = 4  # of the plan pro
 def held(house: House, tenant: TenantId = TENANT) -> list[str]:
     """Return the runs, by their own half of the id, that hold a slot, or held one that lapsed."""
     found = [house.admissions(tenant).store.read(shard) for shard in range(_SHARDS)]
-    return [name for item in found if item for name in (*item["slots"], *item["late"])]
+    return [name for item in found if item for name in (*item.get("slots", {}), *item.get("late", {}))]
 
 
 def counted(house: House, limit: LimitName, tenant: TenantId = TENANT) -> int:

@@ -1,0 +1,111 @@
+"""Whole turns on a table that charges and races as AWS's does: what one costs, and how many run at once."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from atrium.agent.turn import Turn
+from atrium.kernel.errors import ConcurrencyLimited, LimitReached
+from atrium.storage import keys
+from atrium.storage.table import PhysicalTable
+from atrium.storage.writes import EXISTS, Update
+
+from tests.builders.counters import counted, held
+from tests.builders.house import House, open_house, session_id_of
+from tests.builders.scripted import calls, reply
+from tests.builders.wires import Send
+
+pytestmark = pytest.mark.timeout(240)
+
+READS = frozenset({"GetItem", "BatchGetItem", "Query"})
+
+
+@pytest.fixture
+def house(dynamodb_table: PhysicalTable) -> Iterator[House]:
+    with open_house(dynamodb_table, on_moto=False) as opened:
+        yield opened
+
+
+class Meter:
+    """Adds up what calls cost, index entries included."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, float]] = []
+
+    def __call__(self, operation: str, arguments: dict[str, Any], send: Send) -> Any:
+        arguments["ReturnConsumedCapacity"] = "TOTAL"
+        answer = send()
+        consumed = answer.get("ConsumedCapacity", {})
+        each = consumed if isinstance(consumed, list) else [consumed]
+        self.calls.append((operation, sum(part.get("CapacityUnits", 0.0) for part in each)))
+        return answer
+
+    @property
+    def write_units(self) -> float:
+        return sum(units for operation, units in self.calls if operation not in READS)
+
+
+def limit(house: House, **limits: int) -> None:
+    house.table().write(Update(keys.tenant(), "SET #limits = :limits", EXISTS, {"limits": limits}))
+
+
+def test_what_a_turn_of_one_message_pair_costs(house: House) -> None:
+    """ADR 0057 says where the units go."""
+    session_id = session_id_of(house.talk("first"))
+    house.clock.turn(5)
+    meter = Meter()
+    with house.intercepted(meter):
+        turn = house.begin("again", session_id=session_id)
+        opening = list(meter.calls)
+        list(turn.events())
+    assert [operation for operation, _ in opening] in (
+        ["BatchGetItem", "Query", "UpdateItem", "UpdateItem", "PutItem"],
+        ["Query", "BatchGetItem", "UpdateItem", "UpdateItem", "PutItem"],
+    )
+    admission, session, run = (units for operation, units in opening if operation not in READS)
+    assert admission <= 2
+    assert (session, run) == (5, 4)
+    assert meter.write_units <= 17
+
+
+def test_five_slots_are_five_turns_and_the_refused_cost_nothing(house: House) -> None:
+    limit(house, concurrent_turns=5)
+    house.talk("so that the default agent is known")
+    before = counted(house, "requests_per_day")
+
+    def begin(_: int) -> Turn | LimitReached:
+        try:
+            return house.begin()
+        except LimitReached as refusal:
+            return refusal
+
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(begin, range(50)))
+    turns = [answer for answer in answers if isinstance(answer, Turn)]
+    refused = [answer for answer in answers if isinstance(answer, ConcurrencyLimited)]
+    assert (len(turns), len(refused), len(held(house))) == (5, 45, 5)
+    assert counted(house, "requests_per_day") == before + 5
+    for turn in turns:
+        list(turn.events())
+    assert (held(house), counted(house, "requests_per_day")) == ([], before + 5)
+    assert isinstance(begin(0), Turn)
+
+
+def test_runs_that_go_on_at_once_never_pass_the_months_money(house: House) -> None:
+    limit(house, cost_per_month=3_000_000, tool_calls_per_minute=-1, tokens_per_minute=-1)
+    house.model.replies = [reply("More.", calls("calculator", expression="1")) for _ in range(2_000)]
+
+    def talk(_: int) -> int:
+        try:
+            turn = house.begin()
+        except LimitReached:
+            return 0
+        list(turn.events())
+        return house.entry_of(turn.run.id).cost_nanos
+
+    with ThreadPoolExecutor(8) as threads:
+        spent = sum(threads.map(talk, range(24)))
+    assert 0 < spent <= 3_000_000
+    assert counted(house, "cost_per_month") == spent
+    assert held(house) == []
