@@ -21,9 +21,12 @@ from infra.runtime.resources import create_table, table_definition
 from infra.runtime.template import Resolver, read_template
 from tests.bench.admission import measure_admission, shards_per_thousand
 from tests.bench.doors import measure_import, measure_policy
-from tests.bench.turns import StackFailed, measure_turns, running_stack
+from tests.bench.holds import MESSAGES, measure_holds
+from tests.bench.turns import StackFailed, measure_turns, run_mixed, running_stack
+from tests.bench.walking import measure_walk
 
 SECONDS_MAX = 180
+ROUNDS = 10
 
 
 class TimeIsOver(BaseException):
@@ -64,9 +67,15 @@ def _measure() -> dict[str, object]:
         create_table(client, table_definition(Resolver(read_template())), "bench")
         physical = PhysicalTable(client, "bench")
         admission = measure_admission(physical)
-        found |= {"policy": measure_policy(physical), "admission": admission, "shards": shards_per_thousand(admission)}
+        walk = measure_walk(physical)
+        found |= {
+            "policy": measure_policy(physical),
+            "admission": admission | walk,
+            "shards": shards_per_thousand(admission),
+        }
     with running_stack() as stack:
         found["turn"] = measure_turns(stack)
+        found["hold_to_real"] = measure_holds(stack, run_mixed(stack, MESSAGES, ROUNDS))
     return found
 
 
@@ -77,7 +86,7 @@ def _show(found: Mapping[str, object]) -> None:
     print(f"\n{'admission':22}" + "".join(f"{column:>13}" for column in columns))
     for name, figures in admission.items():
         print(f"{name:22}" + "".join(f"{figures[column]:>13}" for column in columns))
-    for name in ("shards", "turn", "authorizer", "policy"):
+    for name in ("shards", "turn", "hold_to_real", "authorizer", "policy"):
         figures = found[name]
         assert isinstance(figures, Mapping)
         print(f"\n{name}")

@@ -20,20 +20,17 @@ def percentile(values: list[float], part: float) -> float:
 
 @dataclass
 class Consumed:
-    """What calls to the table have consumed since the last reset."""
+    """What calls to the table have consumed; they may come from several threads."""
 
-    calls: int = 0
-    read_units: float = 0.0
-    write_units: float = 0.0
+    noted: list[tuple[str, float]] = field(default_factory=list)
 
     def note(self, operation: str, answer: dict[str, Any]) -> None:
-        self.calls += 1
         found = answer.get("ConsumedCapacity", [])
         units = sum(each["CapacityUnits"] for each in (found if isinstance(found, list) else [found]))
-        if operation in _READS:
-            self.read_units += units
-        else:
-            self.write_units += units
+        self.noted.append((operation, units))
+
+    def units(self, *, reads: bool) -> float:
+        return sum(units for operation, units in self.noted if (operation in _READS) is reads)
 
 
 @contextmanager
@@ -73,9 +70,9 @@ class Series:
             began = time.perf_counter()
             answer = act()
             self.times.append(time.perf_counter() - began)
-        self.calls.append(consumed.calls)
-        self.read_units.append(consumed.read_units)
-        self.write_units.append(consumed.write_units)
+        self.calls.append(len(consumed.noted))
+        self.read_units.append(consumed.units(reads=True))
+        self.write_units.append(consumed.units(reads=False))
         return answer
 
     def figures(self) -> dict[str, float]:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def _wait(process: subprocess.Popen[str], port: str) -> dict[str, Any]:
 def measure_turns(stack: dict[str, Any]) -> dict[str, float]:
     """Return the times of turns and of the model server's own answers, and the platform's CPU per turn."""
     tenant = stack["tenants"][0]
-    platform, model = _Line(stack["base_url"]), _Line(stack["model_url"])
+    platform, model = Line(stack["base_url"]), Line(stack["model_url"])
     key = {"authorization": f"Bearer {tenant['api_key']}"}
     own = {"x-api-key": "bench", "anthropic-version": "2023-06-01"}
     turns: list[float] = []
@@ -95,19 +95,31 @@ def measure_turns(stack: dict[str, Any]) -> dict[str, float]:
     }
 
 
-class _Line:
-    """One kept connection."""
+def run_mixed(stack: dict[str, Any], messages: Sequence[str], rounds: int) -> list[str]:
+    """Carry out each of some turns a number of times; returns their runs."""
+    platform, key = Line(stack["base_url"]), {"authorization": f"Bearer {stack['tenants'][0]['api_key']}"}
+    runs = []
+    for number in range(rounds):
+        for message in messages:
+            platform.post("/v1/chat", {"message": message.format(number=number)}, key)
+            runs.append(json.loads(platform.content)["run_id"])
+    return runs
+
+
+class Line:
+    """One kept connection, and the content of its last answer."""
 
     def __init__(self, url: str) -> None:
+        self.content = b""
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
 
     def post(self, path: str, body: object, headers: dict[str, str]) -> float:
         began = time.perf_counter()
         self._connection.request("POST", path, json.dumps(body), {"content-type": "application/json", **headers})
         answer = self._connection.getresponse()
-        content = answer.read()
+        self.content = answer.read()
         if answer.status != 200:
-            raise StackFailed(f"{path} answered {answer.status}: {content[:200]!r}")
+            raise StackFailed(f"{path} answered {answer.status}: {self.content[:200]!r}")
         return time.perf_counter() - began
 
 

@@ -8,12 +8,11 @@ from datetime import datetime
 from atrium.kernel.ids import SessionId, TenantId, mint_run_id, mint_session_id
 from atrium.llm.model import Usage
 from atrium.quotas.model import AdmissionRequest, Admitted, Hold, Subject
-from atrium.quotas.rebuild.tally import charged_of
 from atrium.quotas.service import AdmissionService
 from atrium.quotas.store import AdmissionStore
 from atrium.quotas.terms import Terms
 from atrium.storage.table import PhysicalTable, TenantTable
-from atrium.usage.model import Arrival, LedgerEntry
+from atrium.usage.model import Arrival, Charged, LedgerEntry
 from atrium.usage.service import UsageCounter
 from atrium.usage.store import LedgerStore
 
@@ -65,7 +64,7 @@ class Mixer:
             tool_calls=self.chance.choice([None, {"calculator": 2}]),
             cost_nanos=self.chance.randrange(0, 1_000),
         )
-        entry = replace(entry, charged=charged_of(hold))
+        entry = replace(entry, charged=Charged(hold.shard, hold.second, hold.marks) if hold.recorded else None)
         assert LedgerStore(self.table).put(entry)
         self.settled.append(entry)
         return entry

@@ -14,10 +14,10 @@ from typing import Any, Literal
 from atrium.kernel.ids import read_time
 from atrium.quotas.charges import slot_name
 from atrium.quotas.meters import METERS, moment, prefix_of
-from atrium.quotas.model import Hold, LimitName
+from atrium.quotas.model import LimitName
 from atrium.quotas.rebuild.fencing import Look
 from atrium.quotas.state import marks_of
-from atrium.usage.model import Charged, LedgerEntry
+from atrium.usage.model import LedgerEntry
 
 REBUILT: Mapping[LimitName, str] = {"requests_per_day": "d", "tokens_per_month": "m", "cost_per_month": "c"}
 """What can be told from the ledger, by the letter of its mark. Sessions are made without a call, too."""
@@ -122,15 +122,8 @@ class CounterTally:
         return next((name for name in names if name.attribute(self.second) == attribute), None)
 
 
-def charged_of(hold: Hold) -> Charged | None:
-    """Return what the ledger keeps of a run's hold, for the tally; None for a run that no item has counted."""
-    return Charged(hold.shard, hold.second, hold.marks) if hold.recorded else None
-
-
 def _amounts(entry: LedgerEntry) -> dict[LimitName, int]:
-    tokens = entry.tokens
-    used = tokens.input_tokens + tokens.output_tokens + tokens.cache_read_tokens + tokens.cache_write_tokens
-    return {"requests_per_day": 1, "tokens_per_month": used, "cost_per_month": entry.cost_nanos}
+    return {"requests_per_day": 1, "tokens_per_month": entry.total_tokens, "cost_per_month": entry.cost_nanos}
 
 
 def _prefixes(entry: LedgerEntry) -> list[str]:
