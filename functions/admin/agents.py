@@ -16,6 +16,7 @@ from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
 from atrium.kernel.forms import form
 from atrium.quotas.limits import show_limits
+from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Path, Response
 from pydantic import Field
@@ -84,7 +85,8 @@ class AgentAnswer(StrictModel):
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> AgentService:
-    return AgentService(tenant, AgentStore(runtime.tenant_table(tenant.tenant_id)), runtime.clock)
+    table = runtime.tenant_table(tenant.tenant_id)
+    return AgentService(tenant, AgentStore(table), runtime.clock, open_audit(tenant, table, runtime.clock))
 
 
 @router.get("/v1/agents", dependencies=[require("agents:read")])

@@ -6,12 +6,12 @@ from atrium.http.app import create_app
 from atrium.http.handler import make_handler
 from fastapi import FastAPI
 
-from functions.admin import agents, clients, identity_providers, keys, policies, users
+from functions.admin import agents, audit, clients, identity_providers, keys, policies, settings, users
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
     """Return the application; tests give it a runtime of their own."""
-    nouns = [users, keys, clients, agents, policies, identity_providers]
+    nouns = [users, keys, clients, agents, policies, identity_providers, settings, audit]
     return create_app(title="Atrium administration", routers=[noun.router for noun in nouns], runtime=runtime)
 
 

@@ -10,6 +10,7 @@ from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.identity.keys.service import KeyService
 from atrium.identity.keys.store import KeyStore
+from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Path, Response
 
@@ -28,12 +29,14 @@ KeyPath = Annotated[str, Path(pattern=id_pattern("key"))]
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> KeyService:
+    table = runtime.tenant_table(tenant.tenant_id)
     return KeyService(
         tenant,
-        KeyStore(runtime.tenant_table(tenant.tenant_id)),
+        KeyStore(table),
         runtime.settings.environment,
         runtime.secrets.current_pepper,
         runtime.clock,
+        open_audit(tenant, table, runtime.clock),
     )
 
 

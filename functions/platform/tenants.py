@@ -13,6 +13,7 @@ from atrium.http.responses import problem_responses
 from atrium.identity.onboarding import FirstAdmin, Onboarding
 from atrium.kernel.errors import Conflict
 from atrium.tenants.auditing import origin_of
+from atrium.tenants.context import Caller
 from atrium.tenants.model import Tenant
 from atrium.tenants.service import TenantFields, TenantService
 from fastapi import APIRouter, Path, Response
@@ -32,14 +33,14 @@ TenantPath = Annotated[str, Path(pattern=id_pattern("ten"))]
 _LIST_SCOPE = "platform\ntenants"
 
 
-def _service(runtime: Runtime) -> TenantService:
-    return TenantService(runtime.platform_table, runtime.tenant_table, runtime.clock)
+def _service(runtime: Runtime, caller: Caller) -> TenantService:
+    return TenantService(runtime.platform_table, runtime.tenant_table, runtime.clock, origin_of(caller))
 
 
 @router.get("/v1/tenants")
-def list_tenants(runtime: RuntimeDep, page: PageDep) -> ListOf[TenantAnswer]:
+def list_tenants(runtime: RuntimeDep, caller: CallerDep, page: PageDep) -> ListOf[TenantAnswer]:
     """List tenants, oldest first."""
-    found = _service(runtime).list(page_request(page, runtime.cursors, scope=_LIST_SCOPE))
+    found = _service(runtime, caller).list(page_request(page, runtime.cursors, scope=_LIST_SCOPE))
     return render_page(found.map(render_tenant), runtime.cursors, scope=_LIST_SCOPE)
 
 
@@ -50,7 +51,7 @@ def create_tenant(
 ) -> CreatedTenant:
     """Create a tenant with its default agent, and if asked for, its first admin and an API key."""
     onboarding = Onboarding(
-        tenants=_service(runtime),
+        tenants=_service(runtime, caller),
         table_of=runtime.tenant_table,
         environment=runtime.settings.environment,
         current_pepper=runtime.secrets.current_pepper,
@@ -65,42 +66,46 @@ def create_tenant(
 
 
 @router.get("/v1/tenants/{tenant_id}")
-def get_tenant(tenant_id: TenantPath, runtime: RuntimeDep) -> TenantAnswer:
+def get_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) -> TenantAnswer:
     """Return a tenant."""
-    return render_tenant(_service(runtime).get(tenant_id))
+    return render_tenant(_service(runtime, caller).get(tenant_id))
 
 
 @router.patch("/v1/tenants/{tenant_id}", responses=problem_responses(409))
-def update_tenant(tenant_id: TenantPath, body: TenantPatch, runtime: RuntimeDep) -> TenantAnswer:
+def update_tenant(tenant_id: TenantPath, body: TenantPatch, runtime: RuntimeDep, caller: CallerDep) -> TenantAnswer:
     """Change any part of a tenant; effective with the next call that the authorizer does not remember."""
     changes = {name: getattr(body, name) for name in body.model_fields_set}
-    return render_tenant(_service(runtime).change(tenant_id, changes))
+    return render_tenant(_service(runtime, caller).change(tenant_id, changes))
 
 
 @router.delete("/v1/tenants/{tenant_id}", status_code=204)
-def delete_tenant(tenant_id: TenantPath, runtime: RuntimeDep) -> None:
+def delete_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) -> None:
     """Delete a tenant. Its credentials end within 30 seconds, and its name is free."""
-    _service(runtime).delete(tenant_id)
+    _service(runtime, caller).delete(tenant_id)
 
 
 @router.post("/v1/tenants/{tenant_id}/suspend")
-def suspend_tenant(tenant_id: TenantPath, runtime: RuntimeDep, body: StatusBody | None = None) -> TenantAnswer:
+def suspend_tenant(
+    tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep, body: StatusBody | None = None
+) -> TenantAnswer:
     """Refuse all of a tenant's credentials, within 30 seconds."""
     reason = body.reason if body else ""
-    return render_tenant(_service(runtime).set_status(tenant_id, "suspended", reason))
+    return render_tenant(_service(runtime, caller).set_status(tenant_id, "suspended", reason))
 
 
 @router.post("/v1/tenants/{tenant_id}/activate")
-def activate_tenant(tenant_id: TenantPath, runtime: RuntimeDep, body: StatusBody | None = None) -> TenantAnswer:
+def activate_tenant(
+    tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep, body: StatusBody | None = None
+) -> TenantAnswer:
     """Accept a suspended tenant's credentials again."""
     reason = body.reason if body else ""
-    return render_tenant(_service(runtime).set_status(tenant_id, "active", reason))
+    return render_tenant(_service(runtime, caller).set_status(tenant_id, "active", reason))
 
 
 @router.post("/v1/tenants/{tenant_id}/logout", status_code=204)
 def log_out_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) -> None:
     """End every login of a tenant, within 30 seconds. API keys go on; suspend the tenant to stop those."""
-    _service(runtime).log_out(tenant_id, origin_of(caller))
+    _service(runtime, caller).log_out(tenant_id, origin_of(caller))
 
 
 def _give_default_agent(runtime: Runtime, tenant: Tenant) -> None:

@@ -25,6 +25,8 @@ TAGS = {
     "users": "People of the tenant: invited, changed, suspended, removed.",
     "keys": "API keys of the tenant.",
     "policies": "Who may do what to what, and when.",
+    "settings": "What a tenant sets for itself.",
+    "audit": "What happened, by whom, from where.",
     "identity providers": "What a tenant's people come in through: its own issuers, and Google, GitHub and Slack.",
     "connections": "The caller's accounts at providers, for tools to use in his name.",
     "clients": "OAuth clients of the tenant.",

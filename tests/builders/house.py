@@ -103,7 +103,7 @@ class House:
         return LedgerStore(self.table(tenant))
 
     def agents(self, context: TenantContext = ADMIN) -> AgentService:
-        return AgentService(context, AgentStore(self.table(context.tenant_id)), self.clock)
+        return AgentService(context, AgentStore(self.table(context.tenant_id)), self.clock, self.guard(context).audit)
 
     def closer(self, tenant: TenantId = TENANT) -> RunCloser:
         admissions = self.admissions(tenant)

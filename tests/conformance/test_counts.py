@@ -12,6 +12,7 @@ from atrium.kernel.pagination import PageRequest
 from atrium.storage import keys
 from atrium.storage.table import PhysicalTable, TenantTable
 from atrium.storage.writes import ANY, Put
+from atrium.tenants.auditing import open_audit
 from atrium.tenants.counts import read_counts
 
 from tests.builders.house import ADMIN, TENANT
@@ -27,7 +28,7 @@ def agents(dynamodb_table: PhysicalTable) -> AgentService:
     table = TenantTable(dynamodb_table, TENANT)
     item = {"id": TENANT, "plan": "pro", "config_version": 1, "limits": {"agents": LIMIT}}
     table.write(Put(keys.tenant(), item, ANY))
-    return AgentService(ADMIN, AgentStore(table), read_clock)
+    return AgentService(ADMIN, AgentStore(table), read_clock, open_audit(ADMIN, table, read_clock))
 
 
 def create(agents: AgentService, name: str) -> str:

@@ -149,9 +149,9 @@ def test_what_has_ended_is_not_rotated(house: House, client: TestClient) -> None
     assert len(client.get("/v1/keys").json()["data"]) == before
 
 
-@pytest.mark.parametrize("operation", ["PutItem", "Query"])
+@pytest.mark.parametrize("operation", ["TransactWriteItems", "Query"])
 def test_a_table_that_is_throttled(house: House, client: TestClient, operation: str) -> None:
     with refusing(house.deployment.table, operation, "ThrottlingException"):
-        answer = client.post("/v1/keys", json={"name": "n"}) if operation == "PutItem" else client.get("/v1/keys")
+        answer = client.get("/v1/keys") if operation == "Query" else client.post("/v1/keys", json={"name": "n"})
     assert (answer.status_code, answer.json()["code"]) == (503, "UNAVAILABLE")
     assert answer.headers["retry-after"] == "1"

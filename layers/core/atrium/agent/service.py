@@ -7,12 +7,14 @@ from typing import Any
 from atrium.agent.model import AgentConfig
 from atrium.agent.resolve import check_model
 from atrium.agent.store import AgentStore
+from atrium.audit.service import AuditService
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import NotFound, invalid_field
 from atrium.kernel.ids import AgentId, is_id, mint_agent_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.llm.catalogue import DEFAULT_MODEL
 from atrium.quotas.limits import read_limits, resolve_limits
+from atrium.storage.writes import Put
 from atrium.tenants.context import TenantContext
 from atrium.tools.registry import BUILT_IN
 
@@ -34,6 +36,7 @@ class AgentService:
     context: TenantContext
     store: AgentStore
     clock: Clock
+    audit: AuditService
 
     def create(self, fields: Mapping[str, Any], *, is_default: bool) -> AgentView:
         """Record an agent; `Conflict` (name), `ModelNotAllowed`, `ValidationFailed`, `CountExceeded`."""
@@ -44,7 +47,7 @@ class AgentService:
             **{"id": mint_agent_id(now), "provider": "", "created_at": now, "updated_at": now, **fields}
         )
         agent = self._checked(agent)
-        self.store.create(agent, make_default=is_default, maximum=maximum)
+        self.store.create(agent, self._record("agent.create", agent), make_default=is_default, maximum=maximum)
         return AgentView(agent, is_default)
 
     def get(self, agent_id: str) -> AgentView:
@@ -67,12 +70,19 @@ class AgentService:
             raise invalid_field("is_default", "make another agent the default instead")
         changed = self._checked(replace(current.agent, **fields, updated_at=self.clock()))
         make_default = is_default is True and not current.is_default
-        self.store.replace(changed, before=current.agent, make_default=make_default)
+        record = self._record("agent.change", changed, fields=sorted(fields), is_default=is_default)
+        self.store.replace(changed, record, before=current.agent, make_default=make_default)
         return AgentView(changed, current.is_default or make_default)
 
     def delete(self, agent_id: str) -> None:
         """Delete an agent; `Conflict` for the default one. Sessions that name it fall back to the default."""
-        self.store.delete(self.get(agent_id).agent)
+        agent = self.get(agent_id).agent
+        self.store.delete(agent, self._record("agent.delete", agent))
+
+    def _record(self, action: str, agent: AgentConfig, **more: Any) -> Put:
+        """Return the audit's record of a change. The prompt may be long and private, so it is not told."""
+        told = {"name": agent.name, "model": agent.model, "tools": list(agent.tools), "limits": dict(agent.limits)}
+        return self.audit.recording("admin.change", {"action": action, "resource": agent.id, **told, **more})
 
     def _checked(self, agent: AgentConfig) -> AgentConfig:
         entry = check_model(self.context, agent.provider or None, agent.model, agent.temperature is not None)

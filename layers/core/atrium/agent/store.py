@@ -34,20 +34,21 @@ class AgentStore:
 
     table: TenantTable
 
-    def create(self, agent: AgentConfig, *, make_default: bool, maximum: int = UNLIMITED) -> None:
+    def create(self, agent: AgentConfig, *records: Put, make_default: bool, maximum: int = UNLIMITED) -> None:
         """Record an agent; `Conflict` if its name is taken, `CountExceeded` if there are as many as there may be."""
         operations: list[Operation] = [
             Put(keys.agent_name(agent.name), {"agent_id": agent.id}, NEW),
             Put(keys.agent(agent.id), _item(agent), NEW),
             _raise_version(agent.id if make_default else None),
             counting("agents", maximum),
+            *records,
         ]
         try:
             self._transact(operations, {0: Conflict(_NAME_TAKEN), 1: Conflict(), 2: NotFound(), 3: _Full()})
         except _Full:
             raise count_exceeded(self.table, "agents", maximum) from None
 
-    def replace(self, agent: AgentConfig, *, before: AgentConfig, make_default: bool) -> None:
+    def replace(self, agent: AgentConfig, *records: Put, before: AgentConfig, make_default: bool) -> None:
         """Write an agent that was changed from what it was `before`.
 
         `Conflict` if its new name is taken, or another change came between; `NotFound` if it was deleted meanwhile.
@@ -60,6 +61,7 @@ class AgentStore:
         if agent.name != before.name:
             operations.append(Put(keys.agent_name(agent.name), {"agent_id": agent.id}, NEW))
             operations.append(Delete(keys.agent_name(before.name), "#agent_id = :agent", {"agent": agent.id}))
+        operations += records
         changed = Conflict("the agent was changed at the same time; read it again")
         try:
             self._transact(operations, {0: changed, 1: NotFound(), 2: Conflict(_NAME_TAKEN), 3: changed})
@@ -68,7 +70,7 @@ class AgentStore:
                 raise NotFound("there is no such agent") from None
             raise
 
-    def delete(self, agent: AgentConfig) -> None:
+    def delete(self, agent: AgentConfig, *records: Put) -> None:
         """Remove an agent and free its name; `Conflict` if it is the default."""
         operations: list[Operation] = [
             Delete(keys.agent(agent.id), EXISTS),
@@ -80,6 +82,7 @@ class AgentStore:
                 {"one": 1, "agent": agent.id},
             ),
             discounting("agents"),
+            *records,
         ]
         refusal = Conflict("the default agent cannot be deleted; make another one the default first")
         self._transact(operations, {0: NotFound(), 1: Conflict(), 2: refusal})

@@ -113,11 +113,15 @@ def render_event(event: AuditEvent) -> dict[str, object]:
 
 
 def _csv_lines(events: Iterator[AuditEvent]) -> Iterator[str]:
-    yield _csv_line(list(COLUMNS))
-    for event in events:
-        rendered = render_event(event)
-        rendered["details"] = json.dumps(rendered["details"], ensure_ascii=False)
-        yield _csv_line([_cell(value) for value in rendered.values()])
+    yield write_csv_line(list(COLUMNS))
+    yield from map(write_csv_event, events)
+
+
+def write_csv_event(event: AuditEvent) -> str:
+    """Return the line of an event."""
+    rendered = render_event(event)
+    rendered["details"] = json.dumps(rendered["details"], ensure_ascii=False)
+    return write_csv_line([_cell(value) for value in rendered.values()])
 
 
 def _cell(value: object) -> str:
@@ -126,7 +130,8 @@ def _cell(value: object) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _csv_line(cells: list[str]) -> str:
+def write_csv_line(cells: list[str]) -> str:
+    """Return a line of CSV with its end."""
     line = io.StringIO()
     csv.writer(line).writerow(cells)
     return line.getvalue()

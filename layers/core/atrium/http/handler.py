@@ -7,7 +7,10 @@ from typing import Any
 from fastapi import FastAPI
 from mangum import Mangum
 
-_TEXT_TYPES = ["text/", "application/json", "application/problem+json", "application/javascript", "image/svg+xml"]
+_TEXT_TYPES = [
+    "text/", "application/json", "application/problem+json", "application/jsonl", "application/javascript",
+    "image/svg+xml",
+]  # fmt: skip
 
 
 class Handler(Mangum):

@@ -18,7 +18,7 @@ from atrium.kernel.ids import TenantId, is_id
 from atrium.kernel.pagination import Page, PageRequest, Position
 from atrium.storage.failures import TransactionRefused
 from atrium.storage.table import PlatformTable, TenantTable
-from atrium.storage.writes import Operation
+from atrium.storage.writes import Operation, Put
 from atrium.tenants.auditing import audit_of
 from atrium.tenants.model import Tenant, find_settings_fault, same_name
 from atrium.tenants.names import Names
@@ -42,9 +42,19 @@ class TenantFields:
 
 
 class TenantService:
-    """What the operator can do with tenants. The scope is checked by the routes."""
+    """What the operator can do with tenants. The scope is checked by the routes.
 
-    def __init__(self, platform: PlatformTable, table_of: Callable[[TenantId], TenantTable], clock: Clock) -> None:
+    With an `origin`, what is changed is in the tenant's audit; an installation that makes its first tenants has none.
+    """
+
+    def __init__(
+        self,
+        platform: PlatformTable,
+        table_of: Callable[[TenantId], TenantTable],
+        clock: Clock,
+        origin: Origin | None = None,
+    ) -> None:
+        self._origin = origin
         self._registry = TenantRegistry(platform)
         self._table_of = table_of
         self._clock = clock
@@ -79,7 +89,7 @@ class TenantService:
         """End a creation together with further writes in the tenant's partition: all, or nothing and `Conflict`."""
         store = self._store(tenant.id)
         try:
-            store.table.transact([store.closing(tenant.opening), *operations])
+            store.table.transact([store.closing(tenant.opening), *operations, *self._records(tenant, "create")])
         except TransactionRefused as error:
             raise Conflict("another call creates this tenant at the same time") from error
         return self.get(tenant.id)
@@ -113,12 +123,15 @@ class TenantService:
             return tenant
         if same_name(changes.get("name", tenant.name)) != same_name(tenant.name):
             return self._rename(tenant, changes)
-        return self._written(lambda: self._store(tenant.id).change(changes, now=self._clock()))
+        records = self._records(tenant, "change", **changes)
+        return self._written(lambda: self._store(tenant.id).change(changes, *records, now=self._clock()))
 
     def set_status(self, tenant_id: str, status: Literal["active", "suspended"], reason: str) -> Tenant:
         """Suspend or activate: effective with the next request, at most the authorizer's cache later. Idempotent."""
-        store = self._store(_known(tenant_id))
-        return self._written(lambda: store.set_status(status, reason, now=self._clock()))
+        tenant = self.get(tenant_id)
+        records = self._records(tenant, "suspend" if status == "suspended" else "activate", reason=reason)
+        store = self._store(tenant.id)
+        return self._written(lambda: store.set_status(status, reason, *records, now=self._clock()))
 
     def log_out(self, tenant_id: str, origin: Origin) -> None:
         """End all access and refresh tokens of a tenant, with the record of it; its API keys stay. `NotFound`."""
@@ -141,7 +154,7 @@ class TenantService:
         if tenant is None or tenant.opening:
             raise NotFound("there is no such tenant")
         if tenant.status != "deleted":
-            self._store(tenant.id).mark_deleted(now=now)
+            self._store(tenant.id).mark_deleted(*self._records(tenant, "delete"), now=now)
         marker = self._registry.find(tenant.name)
         if marker is not None and marker.tenant_id == tenant.id:
             self._registry.release(tenant.name, marker)
@@ -153,12 +166,22 @@ class TenantService:
         old = self._registry.find(tenant.name)
         self._names.claim_for(tenant, changes["name"])
         try:
-            renamed = self._store(tenant.id).rename(changes, now=self._clock(), version=tenant.config_version)
+            renamed = self._store(tenant.id).rename(
+                changes, *self._records(tenant, "change", **changes), now=self._clock(), version=tenant.config_version
+            )
         except ConditionFailed as error:
             raise Conflict("the tenant was changed by another call at the same time; try again") from error
         if old is not None and old.tenant_id == tenant.id:
             self._registry.release(tenant.name, old)
         return renamed
+
+    def _records(self, tenant: Tenant, action: str, **told: Any) -> tuple[Put, ...]:
+        """Return the audit's record of a change, for its transaction; none where nobody calls."""
+        if self._origin is None:
+            return ()
+        details = {"action": f"tenant.{action}", "resource": tenant.id, "name": tenant.name, "plan": tenant.plan}
+        audit = audit_of(tenant, self._table_of(tenant.id), self._origin, self._clock)
+        return (audit.recording("admin.change", {**details, **told}),)
 
     def _store(self, tenant_id: TenantId) -> TenantStore:
         return TenantStore(self._table_of(tenant_id))

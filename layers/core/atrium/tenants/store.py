@@ -14,8 +14,9 @@ from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import AgentId, TenantId
 from atrium.storage import keys
+from atrium.storage.recorded import write_recorded
 from atrium.storage.table import TenantTable
-from atrium.storage.writes import EXISTS, NEW, Update
+from atrium.storage.writes import EXISTS, NEW, Put, Update
 from atrium.tenants.model import Tenant, TenantStatus
 
 _VISIBLE = f"{EXISTS} AND #status <> :deleted AND attribute_not_exists(#opening)"
@@ -55,40 +56,42 @@ class TenantStore:
         """Return the write that ends a creation, for the transaction that makes the tenant usable."""
         return Update(keys.tenant(), "REMOVE #opening", "#opening = :opening", {"opening": opening})
 
-    def change(self, changes: Mapping[str, Any], *, now: datetime) -> Tenant:
+    def change(self, changes: Mapping[str, Any], *records: Put, now: datetime) -> Tenant:
         """Set attributes; `ConditionFailed` if there is no such tenant."""
-        return read_tenant(self.table.write(_change(changes, now, _VISIBLE, {})))
+        return read_tenant(write_recorded(self.table, _change(changes, now, _VISIBLE, {}), records))
 
     def changing(self, changes: Mapping[str, Any], *, now: datetime, version: int) -> Update:
         """Return the write that sets attributes if `config_version` is this one; for a transaction."""
         return _change(changes, now, f"{_VISIBLE} AND #config_version = :version", {"version": version})
 
-    def rename(self, changes: Mapping[str, Any], *, now: datetime, version: int) -> Tenant:
+    def rename(self, changes: Mapping[str, Any], *records: Put, now: datetime, version: int) -> Tenant:
         """Set attributes, the name among them; `ConditionFailed` if `config_version` is another one by now."""
         try:
-            return read_tenant(self.table.write(self.changing(changes, now=now, version=version)))
+            return read_tenant(write_recorded(self.table, self.changing(changes, now=now, version=version), records))
         except ConditionFailed as error:
             found = read_tenant(error.item) if error.item else None
             if found and found.is_visible and (found.name, found.config_version) == (changes["name"], version + 1):
                 return found  # our own write, whose reply was lost: the name is claimed for nobody else
             raise
 
-    def set_status(self, status: TenantStatus, reason: str, *, now: datetime) -> Tenant:
+    def set_status(self, status: TenantStatus, reason: str, *records: Put, now: datetime) -> Tenant:
         """Set the status; the same again is no error, and without a reason keeps the one that was given.
 
         `ConditionFailed` if there is no such tenant.
         """
         kept = status == "suspended" and not reason
-        return self.change({"status": status} if kept else {"status": status, "status_reason": reason}, now=now)
+        changes = {"status": status} if kept else {"status": status, "status_reason": reason}
+        return self.change(changes, *records, now=now)
 
     def ending_tokens(self, *, now: datetime) -> Update:
         """Return the write that ends all access and refresh tokens of the tenant, for a transaction."""
         return _change({}, now, _VISIBLE, {}, raised="token_version")
 
-    def mark_deleted(self, *, now: datetime) -> None:
+    def mark_deleted(self, *records: Put, now: datetime) -> None:
         """End the tenant for everyone; the same again is no error."""
         changes = {"status": "deleted", "status_reason": ""}
-        self.table.write(_change(changes, now, f"{EXISTS} AND attribute_not_exists(#opening)", {}))
+        write = _change(changes, now, f"{EXISTS} AND attribute_not_exists(#opening)", {})
+        write_recorded(self.table, write, records)
 
     def fence(self, version: int) -> bool:
         """Raise `config_version` if it is this one: a change that was decided on what was read before fails then."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from atrium.audit.service import AuditService
 from atrium.identity.keys.issue import issue_key
 from atrium.identity.keys.model import ApiKey, IssuedKey
 from atrium.identity.keys.store import KeyStore
@@ -15,6 +16,7 @@ from atrium.kernel.ids import KeyId, is_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.settings import Environment
 from atrium.storage.secrets import Pepper
+from atrium.storage.writes import Put
 from atrium.tenants.context import TenantContext
 
 
@@ -27,6 +29,7 @@ class KeyService:
     environment: Environment
     current_pepper: Callable[[], Pepper]
     clock: Clock
+    audit: AuditService
 
     def create(
         self, name: str, scopes: Iterable[str], expires_at: datetime | None, limits: Mapping[str, int] | None = None
@@ -34,7 +37,7 @@ class KeyService:
         """Make a key; `ScopeRequired` for scopes that the caller lacks, `ValidationFailed` for an end that is past."""
         self._check(scopes, expires_at)
         issued = self._issue(name, scopes, expires_at, limits or {})
-        self.store.create(issued.key)
+        self.store.create(issued.key, self._record("key.create", issued.key))
         return issued
 
     def list(self, page: PageRequest) -> Page[ApiKey]:
@@ -56,7 +59,8 @@ class KeyService:
             wanted["expires_at"] = format_time(wanted["expires_at"])
         if "limits" in wanted:
             wanted["limits"] = wanted["limits"] or None
-        return _found(self.store.change(current.id, wanted, now=self.clock()))
+        record = self._record("key.change", current, **{name: each for name, each in changes.items() if name != "name"})
+        return _found(self.store.change(current.id, wanted, record, now=self.clock()))
 
     def rotate(self, key_id: str, grace_seconds: int) -> IssuedKey:
         """Make a key like this one, which ends when the grace is over; `Conflict` if it has ended already.
@@ -70,17 +74,20 @@ class KeyService:
         self._check(old.scopes, None)
         issued = self._issue(old.name, old.scopes, old.expires_at, old.limits)
         issued = replace(issued, key=replace(issued.key, first_id=old.principal_id))
-        self.store.rotate(old, issued.key, at=now + timedelta(seconds=grace_seconds), now=now)
+        record = self._record("key.rotate", issued.key, rotated=old.id, grace_seconds=grace_seconds)
+        self.store.rotate(old, issued.key, record, at=now + timedelta(seconds=grace_seconds), now=now)
         return issued
 
     def revoke(self, key_id: str, grace_seconds: int) -> ApiKey:
         """End a key when the grace is over; never later than it was to end before. Idempotent."""
-        now = self.clock()
-        return _found(self.store.revoke(_known(key_id), at=now + timedelta(seconds=grace_seconds), now=now))
+        key, now = self.get(key_id), self.clock()
+        record = self._record("key.revoke", key, grace_seconds=grace_seconds)
+        return _found(self.store.revoke(key.id, record, at=now + timedelta(seconds=grace_seconds), now=now))
 
     def delete(self, key_id: str) -> None:
         """Remove a key, which thereby ends at once."""
-        if not self.store.delete(_known(key_id)):
+        key = self.get(key_id)
+        if not self.store.delete(key.id, self._record("key.delete", key)):
             raise NotFound("there is no such key")
 
     def _issue(
@@ -97,6 +104,13 @@ class KeyService:
             expires_at=expires_at,
             limits=limits,
         )
+
+    def _record(self, action: str, key: ApiKey, **more: Any) -> Put:
+        """Return the audit's record of a change; never the key's text or digest."""
+        expires_at = format_time(key.expires_at) if key.expires_at else None
+        details = {"action": action, "resource": key.id, "name": key.name, "scopes": list(key.scopes)}
+        times = {name: format_time(each) if isinstance(each, datetime) else each for name, each in more.items()}
+        return self.audit.recording("admin.change", {**details, "expires_at": expires_at, **times})
 
     def _check(self, scopes: Iterable[str], expires_at: datetime | None) -> None:
         wanted = set(scopes)

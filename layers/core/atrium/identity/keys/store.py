@@ -14,6 +14,7 @@ from atrium.storage import keys
 from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
 from atrium.storage.queries import Query
+from atrium.storage.recorded import write_recorded
 from atrium.storage.table import BoundTable, PlatformTable, TenantTable
 from atrium.storage.writes import EXISTS, NEW, Delete, Put, Update
 
@@ -30,10 +31,10 @@ class KeyStore:
         """Return the write that records a new key, alone or in a transaction."""
         return Put(self._place(key.id), _item(key), NEW)
 
-    def create(self, key: ApiKey) -> None:
+    def create(self, key: ApiKey, *records: Put) -> None:
         """Record a new key; the same again, as when a reply was lost, is no error."""
         try:
-            self.table.write(self.creation(key))
+            write_recorded(self.table, self.creation(key), records)
         except ConditionFailed as failed:
             if not failed.item or failed.item.get("digest") != key.digest:
                 raise Conflict from failed
@@ -47,7 +48,7 @@ class KeyStore:
         query = Query(self._partition, prefix="KEY#", limit=page.limit, position=page.position)
         return self.table.query(query).map(self._read)
 
-    def change(self, key_id: KeyId, changes: Mapping[str, Any], *, now: datetime) -> ApiKey | None:
+    def change(self, key_id: KeyId, changes: Mapping[str, Any], *records: Put, now: datetime) -> ApiKey | None:
         """Set attributes (None removes one); None if there is no such key."""
         present = {name: value for name, value in changes.items() if value is not None}
         present["updated_at"] = format_time(now)
@@ -56,28 +57,29 @@ class KeyStore:
         if removed:
             expression += " REMOVE " + ", ".join(removed)
         try:
-            return self._read(self.table.write(Update(self._place(key_id), expression, EXISTS, present)))
+            write = Update(self._place(key_id), expression, EXISTS, present)
+            return self._read(write_recorded(self.table, write, records))
         except ConditionFailed:
             return None
 
-    def revoke(self, key_id: KeyId, *, at: datetime, now: datetime) -> ApiKey | None:
+    def revoke(self, key_id: KeyId, *records: Put, at: datetime, now: datetime) -> ApiKey | None:
         """Let a key end at a time; an end that comes earlier stays. None if there is no such key."""
         try:
-            return self._read(self.table.write(self._revocation(key_id, at, now)))
+            return self._read(write_recorded(self.table, self._revocation(key_id, at, now), records))
         except ConditionFailed as failed:
             return self._read(failed.item) if failed.item else None
 
-    def rotate(self, old: ApiKey, new: ApiKey, *, at: datetime, now: datetime) -> None:
+    def rotate(self, old: ApiKey, new: ApiKey, *records: Put, at: datetime, now: datetime) -> None:
         """Record the new key and let the old one end at a time: both or neither; `Conflict` if it ended meanwhile."""
         try:
-            self.table.transact([self._revocation(old.id, at, now), self.creation(new)])
+            self.table.transact([self._revocation(old.id, at, now), self.creation(new), *records])
         except TransactionRefused as refused:
             raise Conflict("the key was revoked or deleted meanwhile") from refused
 
-    def delete(self, key_id: KeyId) -> bool:
+    def delete(self, key_id: KeyId, *records: Put) -> bool:
         """Remove a key; False if there is none."""
         try:
-            self.table.write(Delete(self._place(key_id), EXISTS))
+            write_recorded(self.table, Delete(self._place(key_id), EXISTS), records)
         except ConditionFailed:
             return False
         return True

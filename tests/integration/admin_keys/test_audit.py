@@ -1,0 +1,35 @@
+"""What is done with keys is in the audit, in one transaction with it, and never with a key's text."""
+
+import json
+
+from starlette.testclient import TestClient
+
+from tests.builders.refusals import refusing
+from tests.builders.stage import assert_problem
+from tests.integration.admin_keys.conftest import House
+
+
+def test_every_change_of_a_key_is_told_without_the_secret(client: TestClient) -> None:
+    made = client.post("/v1/keys", json={"name": "k", "scopes": ["chat"]}).json()
+    path = f"/v1/keys/{made['id']}"
+    client.patch(path, json={"scopes": ["sessions:read"]})
+    new = client.post(f"{path}/rotate", json={"grace_seconds": 60}).json()
+    client.post(f"/v1/keys/{new['id']}/revoke")
+    client.post(f"/v1/keys/{new['id']}/revoke")  # it has ended: nothing is changed
+    client.delete(f"/v1/keys/{new['id']}")
+    events = client.get("/v1/audit?type=admin.change").json()["data"]
+    events = [event for event in events if event["details"]["resource"] in (made["id"], new["id"])]
+    assert sorted(event["details"]["action"] for event in events) == [
+        "key.change", "key.create", "key.delete", "key.revoke", "key.rotate",
+    ]  # fmt: skip
+    text = json.dumps(events)
+    assert made["key"] not in text
+    assert new["key"] not in text
+    assert made["prefix"] not in text
+
+
+def test_a_change_that_cannot_be_told_is_not_made(house: House, client: TestClient) -> None:
+    before = client.get("/v1/keys").json()
+    with refusing(house.deployment.table, "TransactWriteItems", "InternalServerError", about="key.create"):
+        assert_problem(client.post("/v1/keys", json={"name": "k"}), 503, "UNAVAILABLE")
+    assert client.get("/v1/keys").json() == before

@@ -1,0 +1,61 @@
+"""`/v1/settings`: read, changed in part, refused; each change is in the audit and raises the version."""
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.builders.authorizing import bearer
+from tests.builders.stage import assert_problem
+from tests.integration.admin_keys.conftest import House
+
+
+def test_settings_are_changed_in_part_and_told(house: House, client: TestClient) -> None:
+    made = house.deployment.tenants.change(
+        house.made.tenant.id, {"settings": {"theirs": 1, "features": {"beta": False}}}
+    )
+    before = client.get("/v1/settings").json()
+    begun = made.config_version
+    assert before == {
+        "features": {"beta": False}, "audits_all": False, "config_version": begun, "updated_at": before["updated_at"],
+    }  # fmt: skip
+    changed = client.patch("/v1/settings", json={"features": {"beta": True, "old": False}}).json()
+    assert (changed["features"], changed["config_version"]) == ({"beta": True, "old": False}, begun + 1)
+    changed = client.patch("/v1/settings", json={"features": {"old": None}, "audits_all": True}).json()
+    assert (changed["features"], changed["audits_all"]) == ({"beta": True}, True)
+    assert client.get("/v1/settings").json() == changed
+    assert client.patch("/v1/settings", json={"audits_all": True}).json()["config_version"] == begun + 2
+    events = client.get("/v1/audit").json()["data"]
+    assert [event["details"]["action"] for event in events] == ["settings.change"] * 2
+    kept = house.deployment.tenants.get(house.made.tenant.id)
+    assert kept.settings == {"theirs": 1, "features": {"beta": True}, "audits_all": True}
+
+
+def test_the_wish_reaches_the_routes_with_the_authorizer(house: House, client: TestClient) -> None:
+    client.patch("/v1/settings", json={"audits_all": True})
+    assert house.made.key
+    fields = house.door.context(bearer(house.made.key.text))
+    assert fields["audits_all"] is True
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"unknown": 1},
+        {"features": {"Beta!": True}},
+        {"features": {"beta": 1}},
+        {"features": None},
+        {"audits_all": "yes"},
+        {"features": {f"f{number}": True for number in range(51)}},
+    ],
+)
+def test_422_for_what_makes_no_sense(client: TestClient, body: dict[str, Any]) -> None:
+    before = client.get("/v1/settings").json()
+    assert_problem(client.patch("/v1/settings", json=body), 422, "VALIDATION_FAILED")
+    assert client.get("/v1/settings").json() == before
+
+
+def test_403_without_admin(house: House) -> None:
+    client = house.call_as(scopes="chat agents:write")
+    assert_problem(client.get("/v1/settings"), 403, "SCOPE_REQUIRED")
+    assert_problem(client.patch("/v1/settings", json={}), 403, "SCOPE_REQUIRED")
