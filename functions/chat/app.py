@@ -4,12 +4,12 @@ from atrium.bootstrap import RuntimeSource, runtime
 from atrium.http.app import create_app
 from fastapi import FastAPI
 
-from functions.chat import chat, health, runs
+from functions.chat import chat, health, limits, runs
 
 
 def build(source: RuntimeSource = runtime) -> FastAPI:
     """Return the application over a runtime."""
-    routers = [chat.router, runs.router, health.router]
+    routers = [chat.router, runs.router, limits.router, health.router]
     return create_app(title="Chat", routers=routers, runtime=source, context_source="adapter")
 
 

@@ -1,5 +1,8 @@
 """What a call of this function works with, made from the runtime and the caller's context."""
 
+from collections.abc import Callable
+from functools import partial
+
 from atrium.agent.admitting import Admitter
 from atrium.agent.closing import RunCloser
 from atrium.agent.opening import TurnOpener
@@ -13,6 +16,7 @@ from atrium.http import logs
 from atrium.http.guarding import open_guard
 from atrium.kernel.errors import AtriumError, LimitReached, Unavailable
 from atrium.kernel.ids import RunId, TenantId
+from atrium.policy.guard import PolicyGuard
 from atrium.quotas.service import AdmissionService
 from atrium.quotas.store import AdmissionStore
 from atrium.runs.service import RunService
@@ -37,14 +41,27 @@ def replay(runtime: Runtime, tenant_id: TenantId, run_id: RunId, *, after: int) 
 
 def turn_service(runtime: Runtime, context: TenantContext) -> TurnService:
     """Return the turns of one caller."""
+    guard = open_guard(runtime, context)
+    store, note = AdmissionStore(guard.table, runtime.clock), partial(_record_refusal, guard.audit)
+    opener = turn_opener(runtime, context, store, guard, note)
+    return TurnService(opener.resolver, opener, opener.closer, opener.runs, runtime.clock, _log_defect)
+
+
+def turn_opener(
+    runtime: Runtime,
+    context: TenantContext,
+    store: AdmissionStore,
+    guard: PolicyGuard,
+    note: Callable[[LimitReached], None],
+) -> TurnOpener:
+    """Return what opens turns: admitted over a store, guarded by the tenant's policies; `note` hears of refusals."""
     table = runtime.tenant_table(context.tenant_id)
     runs, sessions = run_store(runtime, context.tenant_id), SessionStore(table)
-    admissions = AdmissionService(AdmissionStore(table, runtime.clock), runtime.settings.minutes_open, _log_defect)
+    admissions = AdmissionService(store, runtime.settings.minutes_open, _log_defect)
     closer = RunCloser(runs, sessions, LedgerStore(table), admissions, runtime.clock)
-    guard = open_guard(runtime, context)
-    admitter = Admitter(admissions, runs, runtime.clock, lambda refusal: _record_refusal(guard.audit, refusal))
+    admitter = Admitter(admissions, runs, runtime.clock, note)
     resolver = Resolver(context, AgentStore(table), sessions, runs, runtime.default_agents, guard)
-    opener = TurnOpener(
+    return TurnOpener(
         context=context,
         resolver=resolver,
         admitter=admitter,
@@ -56,7 +73,6 @@ def turn_service(runtime: Runtime, context: TenantContext) -> TurnService:
         tools=GuardedTools(guard),
         max_seconds=runtime.settings.max_turn_seconds,
     )
-    return TurnService(resolver, opener, closer, runs, runtime.clock, _log_defect)
 
 
 def _record_refusal(audit: AuditService, refusal: LimitReached) -> None:

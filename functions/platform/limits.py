@@ -4,6 +4,7 @@ from typing import Annotated
 
 from atrium.audit.service import AuditService
 from atrium.audit.store import AuditStore
+from atrium.bootstrap import Runtime
 from atrium.http.dependencies import CallerDep, RuntimeDep, require
 from atrium.http.limit_report import LimitsAnswer, render_limits
 from atrium.http.limits import TenantLimits
@@ -12,6 +13,8 @@ from atrium.http.responses import problem_responses
 from atrium.quotas.changing import LimitChanges
 from atrium.quotas.overview import LimitReader
 from atrium.tenants.auditing import origin_of
+from atrium.tenants.context import Caller
+from atrium.tenants.model import Tenant
 from atrium.tenants.plans import PLANS
 from atrium.tenants.service import TenantService
 from fastapi import APIRouter, Body, Path
@@ -29,7 +32,12 @@ def replace_tenant_limits(
     What is absent or null is the plan's, -1 is no limit. Answers how all its limits stand now.
     """
     tenant = TenantService(runtime.platform_table, runtime.tenant_table, runtime.clock).get(tenant_id)
+    open_changes(runtime, caller, tenant).replace(body)
+    return render_limits(LimitReader(runtime.tenant_table(tenant.id), runtime.clock).read())
+
+
+def open_changes(runtime: Runtime, caller: Caller, tenant: Tenant) -> LimitChanges:
+    """Return what changes a tenant's limits and plan, in its audit as the operator's."""
     table = runtime.tenant_table(tenant.id)
     audit = AuditService(AuditStore(table), origin_of(caller), PLANS[tenant.plan].audit_days, runtime.clock)
-    LimitChanges(table, audit, runtime.clock).replace(body)
-    return render_limits(LimitReader(table, runtime.clock).read())
+    return LimitChanges(table, audit, runtime.clock)

@@ -18,6 +18,7 @@ from atrium.tenants.model import Tenant
 from atrium.tenants.service import TenantFields, TenantService
 from fastapi import APIRouter, Path, Response
 
+from functions.platform.limits import open_changes
 from functions.platform.models import (
     CreatedTenant,
     StatusBody,
@@ -73,9 +74,16 @@ def get_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) ->
 
 @router.patch("/v1/tenants/{tenant_id}", responses=problem_responses(409))
 def update_tenant(tenant_id: TenantPath, body: TenantPatch, runtime: RuntimeDep, caller: CallerDep) -> TenantAnswer:
-    """Change any part of a tenant; effective with the next call that the authorizer does not remember."""
-    changes = {name: getattr(body, name) for name in body.model_fields_set}
-    return render_tenant(_service(runtime, caller).change(tenant_id, changes))
+    """Change any part of a tenant; effective with the next call that the authorizer does not remember.
+
+    The limits of another plan hold from the next admission on; what was used stays used.
+    """
+    changes = {name: getattr(body, name) for name in body.model_fields_set - {"plan"}}
+    tenant = _service(runtime, caller).change(tenant_id, changes)
+    if "plan" not in body.model_fields_set:
+        return render_tenant(tenant)
+    open_changes(runtime, caller, tenant).change_plan(body.plan)
+    return render_tenant(_service(runtime, caller).get(tenant_id))
 
 
 @router.delete("/v1/tenants/{tenant_id}", status_code=204)

@@ -19,6 +19,7 @@ HTTP: dict[str, tuple[int, dict[str, object]]] = {
     "identity/refresh_made_up": (401, {"code": "TOKEN_INVALID"}),
     "identity/logout_of_a_key": (403, {"code": "FORBIDDEN"}),
     "chat/answer": (200, {"stop_reason": "end_turn", "degraded": False}),
+    "chat/check_limits": (200, {"admitted": True, "binding": None}),
     "chat/empty_message": (422, {"code": "VALIDATION_FAILED"}),
     "chat/unknown_session": (404, {"code": "NOT_FOUND"}),
     "chat/forged_context": (404, {"code": "NOT_FOUND"}),

@@ -28,7 +28,7 @@ def measure_admission(physical: PhysicalTable) -> dict[str, dict[str, float]]:
     for plan in plans:
         limits = resolve_limits(plan, {})
         free = {**limits, "requests_per_minute": 15_000, "tokens_per_minute": 10**9, "requests_per_day": 10**7}
-        for series in _measure(physical, Terms({**free, "tokens_per_month": 10**9, "cost_per_month": 10**13}, limits)):
+        for series in _measure(physical, Terms({**free, "tokens_per_month": 10**9, "cost_per_month": 10**13})):
             found[f"{plan}: {series.name}"] = series.figures()
     return found
 
@@ -53,7 +53,7 @@ def _measure(physical: PhysicalTable, terms: Terms) -> list[Series]:
         assert isinstance(answer, Admitted)
         renewed.measure(physical, lambda hold=answer.hold: service.heartbeat(hold))  # type: ignore[misc]
         settled.measure(physical, lambda hold=answer.hold: service.settle(hold, 700, 400_000))  # type: ignore[misc]
-    full = Terms({**terms.limits, "tokens_per_month": TOKENS - 1}, terms.planned, terms.ceiling)
+    full = Terms({**terms.limits, "tokens_per_month": TOKENS - 1}, terms.ceiling)
     for _ in range(CALLS):
         refused.measure(physical, lambda: service.admit(_request(), full))
     return [admitted, renewed, settled, refused]

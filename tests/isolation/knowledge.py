@@ -63,6 +63,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/tenants": {"name": "tenant-{n}", "plan": "free"},
     "PATCH /v1/tenants/{tenant_id}": {"display_name": "renamed {n}"},
     "PUT /v1/tenants/{tenant_id}/limits": {"requests_per_minute": 1000},
+    "POST /v1/limits/check": {"message": "Hi"},
     "POST /v1/users": {"email": "user-{n}@example.org", "role": "user"},
     "PATCH /v1/users/{user_id}": {"name": "renamed {n}"},
 }

@@ -49,6 +49,21 @@ def test_it_holds_from_the_next_admission_on(free: Limited) -> None:
     free.admit()
 
 
+def test_another_plan_holds_from_the_next_admission_on_and_forgets_nothing(free: Limited) -> None:
+    free.admit(1_000)
+    path = f"/v1/tenants/{free.made.tenant.id}"
+    assert free.operator().patch(path, json={"plan": "pro"}).json()["plan"] == "pro"
+    assert (free.terms.shards, free.read()["plan"]) == (4, "pro")
+    standing = free.standing("tokens_per_month")
+    assert (standing["used"], standing["max"], free.standing("concurrent_turns")["used"]) == (1_000, 10_000_000, 1)
+    for _ in range(5):
+        free.admit(1_000)
+    assert free.operator().patch(path, json={"plan": "free", "display_name": "Acme"}).status_code == 200
+    standing = free.standing("concurrent_turns")
+    assert (standing["used"], standing["max"], standing["remaining"]) == (6, 2, 0)
+    assert free.standing("tokens_per_month")["used"] == 6_000
+
+
 def test_it_is_audited_and_raises_the_version(free: Limited) -> None:
     before = free.deployment.tenants.get(free.made.tenant.id)
     free.put({"cost_per_month": "2"})

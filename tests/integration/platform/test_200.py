@@ -109,7 +109,7 @@ def test_any_part_can_be_changed(deployment: Deployment, client: TestClient, cha
     kept = TENANT_MEMBERS - {"updated_at", "config_version"} - set(change)
     assert {name: changed[name] for name in kept} == {name: made[name] for name in kept}
     assert {name: changed[name] for name in change} == change
-    assert changed["config_version"] == made["config_version"] + 1
+    assert changed["config_version"] > made["config_version"]
     assert changed["updated_at"] > made["updated_at"]
     assert client.get(f"/v1/tenants/{made['id']}").json() == changed
 

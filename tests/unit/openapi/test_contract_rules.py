@@ -16,6 +16,7 @@ type Document = dict[str, Any]
 
 # Login, refresh and /oauth/* ignore the header; a logout creates nothing; a token or an old password is good once.
 WITHOUT_IDEMPOTENCY_KEY = {
+    "/v1/limits/check",
     *("/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout", "/v1/auth/password", "/v1/auth/invitations/accept"),
 }
 PUBLIC = {

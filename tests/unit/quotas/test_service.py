@@ -56,7 +56,10 @@ def test_shares_sum_to_the_limit_exactly() -> None:
 def test_shards_follow_slots_and_rate_and_do_not_shrink_below_the_plans() -> None:
     assert count_shards(resolve_limits("free", {})) == 1
     assert count_shards(resolve_limits("pro", {})) == 4
-    assert count_shards(resolve_limits("pro", {}), resolve_limits("pro", {"concurrent_turns": 5})) == 4
+    assert count_shards(resolve_limits("pro", {"concurrent_turns": 5})) == 1
+    assert count_shards(resolve_limits("pro", {"tokens_per_minute": 120_000})) == 2
+    assert count_shards(resolve_limits("pro", {"tokens_per_minute": 5_000})) == 1
+    assert count_shards({"tokens_per_minute": 5_000, "concurrent_turns": 100}) == 2
     assert count_shards({"requests_per_minute": 60_000}) == 4
 
 

@@ -37,14 +37,23 @@ class Admitter:
         self, run: Run, given: LoopInput, resolved: Resolved, budget: RunBudget, *, new_session: bool
     ) -> OpenTurn:
         """Take a slot, and hold the most that the run's first call can use; `LimitReached`, and nothing is counted."""
-        fitted = OwnBounds(budget, self.clock).fit(build_request(given), Spend())
-        estimate = fitted if isinstance(fitted, Estimate) else None
-        tokens, cost = (estimate.tokens, estimate.cost_nanos) if estimate else (0, 0)
-        request = AdmissionRequest(run.id, tokens, cost, new_session, resolved.subjects, estimate)
+        return self.enter(self.request_of(run, given, resolved, budget, new_session=new_session), resolved)
+
+    def enter(self, request: AdmissionRequest, resolved: Resolved) -> OpenTurn:
+        """Take what a request asks for, or raise `LimitReached`."""
         try:
             return self._door(resolved).open_turn(request, resolved.admission)
         except LimitReached as refusal:
             raise self._refused(refusal) from None
+
+    def request_of(
+        self, run: Run, given: LoopInput, resolved: Resolved, budget: RunBudget, *, new_session: bool
+    ) -> AdmissionRequest:
+        """Return what a run's admission asks for: the most that its first call can use."""
+        fitted = OwnBounds(budget, self.clock).fit(build_request(given), Spend())
+        estimate = fitted if isinstance(fitted, Estimate) else None
+        tokens, cost = (estimate.tokens, estimate.cost_nanos) if estimate else (0, 0)
+        return AdmissionRequest(run.id, tokens, cost, new_session, resolved.subjects, estimate)
 
     def allowance(self, slot: OpenTurn, resolved: Resolved, budget: RunBudget) -> HeldAllowance:
         def note(hold: Hold, spend: Spend) -> bool:

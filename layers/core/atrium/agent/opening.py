@@ -24,6 +24,7 @@ from atrium.kernel.ids import RunId, mint_message_id, mint_run_id, own_ulid, rea
 from atrium.llm.catalogue import ModelInfo
 from atrium.llm.model import ModelProvider, Text
 from atrium.quotas.door import OpenTurn
+from atrium.quotas.model import AdmissionRequest
 from atrium.runs.model import LEASE_SECONDS, Message, Run
 from atrium.runs.store import RunStore
 from atrium.sessions.model import LiveTurn, Session
@@ -98,6 +99,13 @@ class TurnOpener:
         if resolved.session is None:
             return self._in_new_session(request, resolved, plan, run_id)
         return self._in_session(request, resolved, resolved.session, plan, run_id)
+
+    def sketch(self, request: TurnRequest, resolved: Resolved, run_id: RunId) -> AdmissionRequest:
+        """Return what a turn would ask of admission now; nothing is written."""
+        plan = self._plan(request, resolved)
+        run = self._run(request, resolved, run_id, self.clock())
+        given = self._given(plan, run, resolved.runs)
+        return self.admitter.request_of(run, given, resolved, plan.budget, new_session=resolved.session is None)
 
     def _plan(self, request: TurnRequest, resolved: Resolved) -> TurnPlan:
         tools = self.tools.choose(resolved.agent.tools)

@@ -1,47 +1,123 @@
-"""A tenant's own limits, changed by the operator: the change, its audit and a new `config_version` in one transaction.
+"""A tenant's limits, changed by the operator: its own, or those of its plan. The change, its audit, a new
+`config_version`, and where there are several shards all of its counters, dealt out anew, are one transaction.
 
 They are read with each admission, so they hold from the next one on.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from atrium.audit.service import AuditService
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import Conflict, NotFound
+from atrium.kernel.errors import NotFound, Unavailable
+from atrium.quotas.dealing import deal
 from atrium.quotas.limits import show_limits
+from atrium.quotas.listing import read_shards
+from atrium.quotas.model import UNLIMITED, Limits
+from atrium.quotas.rebuild.fencing import FENCE
+from atrium.quotas.state import LAYOUT
+from atrium.quotas.store import sweep_mark
+from atrium.quotas.terms import CEILING_DEFAULT, Terms, read_terms
+from atrium.storage import keys
 from atrium.storage.failures import TransactionRefused
 from atrium.storage.table import TenantTable
+from atrium.storage.writes import NEW, Operation, Put
+from atrium.tenants.model import Tenant
+from atrium.tenants.plans import PlanName
 from atrium.tenants.store import TenantStore
 
-_ATTEMPTS = 5
+_ATTEMPTS = 40
+_GUARDED_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
 class LimitChanges:
-    """Changes one tenant's limits."""
+    """Changes one tenant's limits. A tenant that is admitted from all the time may need several attempts."""
 
     table: TenantTable
     audit: AuditService
     clock: Clock
+    ceiling: int = CEILING_DEFAULT
 
     def replace(self, own: Mapping[str, int]) -> None:
-        """Give a tenant these limits of its own and no others; `NotFound`, or `Conflict` if it changes all the time."""
-        store = TenantStore(self.table)
+        """Give a tenant these limits of its own and no others; `NotFound`, or `Unavailable` if it was too busy."""
+        self._change("tenant.limits", {"limits": dict(own)})
+
+    def change_plan(self, plan: PlanName) -> None:
+        """Put a tenant under another plan; what it has of its own stays. Refuses as `replace` does."""
+        self._change("tenant.plan", {"plan": plan})
+
+    def _change(self, action: str, changes: Mapping[str, Any]) -> None:
         for _ in range(_ATTEMPTS):
-            tenant = store.get()
+            tenant = TenantStore(self.table).get()
             if tenant is None or not tenant.is_visible:
                 raise NotFound("there is no such tenant")
-            details = {
-                "action": "tenant.limits",
-                "resource": tenant.id,
-                "before": show_limits(tenant.limits),
-                "limits": show_limits(own),
-            }
-            change = store.changing({"limits": dict(own)}, now=self.clock(), version=tenant.config_version)
             try:
-                self.table.transact([change, self.audit.recording("admin.change", details)])
+                self.table.transact(self._operations(tenant, action, changes))
             except TransactionRefused:
                 continue
+            except Unavailable:  # it met another transaction, perhaps one that evens counters out
+                continue
             return
-        raise Conflict("the tenant was changed by other calls at the same time; try again")
+        raise Unavailable(internal="a tenant's counters could not be dealt out anew", retry_after_seconds=1)
+
+    def _operations(self, tenant: Tenant, action: str, changes: Mapping[str, Any]) -> list[Operation]:
+        details = {"action": action, "resource": tenant.id, "before": _shown(tenant), **_shown(tenant, changes)}
+        stands = {"plan": tenant.plan, "limits": tenant.limits}
+        before, after = read_terms(stands, self.ceiling), read_terms({**stands, **changes}, self.ceiling)
+        return [
+            TenantStore(self.table).changing(changes, now=self.clock(), version=tenant.config_version),
+            self.audit.recording("admin.change", details),
+            *(self._dealt(before, after) if _must_deal(before, after) else []),
+        ]
+
+    def _dealt(self, before: Terms, after: Terms) -> list[Put]:
+        items = read_shards(self.table)
+        return [
+            self._put(shard, items.get(shard), item) for shard, item in deal(items, after.shards, before.shards).items()
+        ]
+
+    def _put(self, shard: int, before: Mapping[str, Any] | None, item: dict[str, Any]) -> Put:
+        if item["slots"] or item["late"]:
+            mark = sweep_mark(self.table.tenant_id, shard)
+            item = {**item, "sweep_pk": mark.partition, "sweep_sk": mark.sort}
+        condition, values = _unchanged(before)
+        return Put(keys.admission(shard), item, condition, values)
+
+
+def _must_deal(before: Terms, after: Terms) -> bool:
+    """Tell whether counters have to move: another number of shards, or several and a limit that is lower."""
+    if before.shards == after.shards == 1:
+        return False
+    return before.shards != after.shards or _is_lower(after.effective, before.effective)
+
+
+def _is_lower(after: Limits, before: Limits) -> bool:
+    return any(
+        figure != UNLIMITED and (before.get(name, UNLIMITED) == UNLIMITED or figure < before[name])
+        for name, figure in after.items()
+    )
+
+
+def _unchanged(item: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
+    """Return the condition that an item is as it was read.
+
+    A second changes only with its sum, `sv`, a slot or the item's time; so these stand for all seconds.
+    """
+    if item is None:
+        return NEW, {}
+    apart = ("roll", "sv", "ev", LAYOUT, FENCE, "slots", "late")
+    sums = [
+        name for name in sorted(item) if name not in apart and isinstance(item[name], int) and not name[-1].isdigit()
+    ]
+    dated = [name for name in sorted(item) if isinstance(item[name], int) and len(name) >= 8 and name[-1].isdigit()]
+    names = [name for name in (*apart, *sums, *dated) if name in item][:_GUARDED_MAX]
+    parts = [f"#{name} = :{name}" for name in names]
+    parts += [f"attribute_not_exists(#{name})" for name in ("sv", "ev", LAYOUT, FENCE) if name not in item]
+    return " AND ".join(parts), {name: item[name] for name in names}
+
+
+def _shown(tenant: Tenant, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    limits = tenant.limits if changes is None else changes.get("limits", tenant.limits)
+    return {"plan": (changes or {}).get("plan", tenant.plan), "limits": show_limits(limits)}

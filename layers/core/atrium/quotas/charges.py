@@ -41,10 +41,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one admission item is asked for, all or nothing."""
+    """What one admission item is asked for, all or nothing, where the tenant has so many of them (0: however many)."""
 
     charges: tuple[Charge, ...]
     lease: Lease | None = None
+    parts: int = 0
 
 
 def slot_name(run_id: RunId) -> str:

@@ -45,6 +45,11 @@ class Expression:
     def require_absent(self, path: str) -> None:
         self._conditions.append(f"attribute_not_exists({self._quoted(path)})")
 
+    def require_absent_or(self, attribute: str, value: object) -> None:
+        """Require that an attribute has a value, if it is there at all."""
+        name = self._quoted(attribute)
+        self._conditions.append(f"(attribute_not_exists({name}) OR {name} = {self._value(value)})")
+
     def require_same(self, attribute: str, item: Mapping[str, Any] | None) -> None:
         """Require that an attribute is as it was read, or still absent; asking twice is asking once."""
         if item is None or attribute not in item:

@@ -8,7 +8,7 @@ from typing import Any
 from atrium.quotas.charges import Entry, marks_for, slot_name
 from atrium.quotas.meters import BUCKETS, METERS, bucket
 from atrium.quotas.model import Hold, LeaseLost, Refused, Used
-from atrium.quotas.plan import Tidying, read_all
+from atrium.quotas.plan import Misplaced, Tidying, read_all
 from atrium.quotas.refusal import find_bound, refuse
 from atrium.quotas.settling import find_hold
 from atrium.quotas.state import State, marks_of, write_marks
@@ -37,7 +37,7 @@ class Continued:
     hold: Hold
 
 
-type ExtensionPlan = Continued | Hold | Tidying | Refused | LeaseLost
+type ExtensionPlan = Continued | Hold | Tidying | Misplaced | Refused | LeaseLost
 
 
 def plan_extension(key: Key, hold: Hold, following: Next, entry: Entry, state: State) -> ExtensionPlan:
@@ -48,9 +48,11 @@ def plan_extension(key: Key, hold: Hold, following: Next, entry: Entry, state: S
         return LeaseLost()
     if held.call > hold.call:
         return held
+    if not state.has_parts(entry.parts):
+        return Misplaced()
     before = state.before_many()
     if before is not None:
-        return Tidying(Writing(Entry(()), before).update(key))
+        return Tidying(Writing(Entry((), parts=entry.parts), before).update(key))
     returned = _returned(held, following, state)
     corrected = _corrected(state, returned)
     bounds = [bound for charge in entry.charges if (bound := find_bound(charge, corrected)) is not None]
@@ -128,6 +130,7 @@ class _Extension(Writing):
         })  # fmt: skip
 
     def update(self, key: Key) -> Update:
+        self._require_layout()
         self._roll()
         self._give_back()
         for charge in self.entry.charges:

@@ -28,7 +28,7 @@ PLATFORM_MAXIMUM: Limits = {
     "messages_per_session": 10_000,
     "tokens_per_month": 1_000_000_000_000,
     "cost_per_month": 10_000_000 * NANOS_PER_USD,
-    "concurrent_turns": 10_000,
+    "concurrent_turns": 1_000,
     "users": 1_000_000,
     "agents": 100_000,
 }

@@ -41,7 +41,12 @@ class Tidying:
     update: Update
 
 
-type Plan = Planned | Present | Tidying | Refused
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """The item was dealt out over another number of shards: the limits that the entry rests on are not the tenant's."""
+
+
+type Plan = Planned | Present | Tidying | Misplaced | Refused
 
 
 def plan_admission(key: Key, entry: Entry, state: State, mark: SweepMark | None = None) -> Plan:
@@ -50,12 +55,14 @@ def plan_admission(key: Key, entry: Entry, state: State, mark: SweepMark | None 
         slot = state.slots.get(entry.lease.name) or state.late.get(entry.lease.name)
         if slot is not None:
             return Present(slot["b"], slot["t"], slot["c"], slot["m"], slot["e"])
+    if not state.has_parts(entry.parts):
+        return Misplaced()
     bounds = [bound for charge in entry.charges if (bound := find_bound(charge, state)) is not None]
     if bounds:
         return refuse(bounds, state, read_all(entry, state))
     before = state.before_many()
     if before is not None:
-        return Tidying(Writing(Entry(()), before).update(key))
+        return Tidying(Writing(Entry((), parts=entry.parts), before).update(key))
     writing = Writing(entry, state, mark)
     update = writing.update(key)
     return Planned(update, state.at, writing.lease_until)

@@ -6,7 +6,6 @@ where only minutes are limited, `minutes_open` decides, and the answer says that
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -25,6 +24,7 @@ from atrium.quotas.model import (
     Extension,
     Heartbeat,
     Hold,
+    LeaseLost,
     LimitName,
     NotHeld,
     Recorded,
@@ -34,12 +34,13 @@ from atrium.quotas.model import (
     Subject,
     Used,
 )
+from atrium.quotas.moving import find_moved, under_current_terms
+from atrium.quotas.parts import amounts_entry, next_call_entry, turn_entry
 from atrium.quotas.settling import find_hold
-from atrium.quotas.shards import Shard, order_of, plan_evening, share_limits, share_subject
+from atrium.quotas.shards import Shard, order_of, plan_evening
 from atrium.quotas.state import State
 from atrium.quotas.store import UNREAD, AdmissionStore, Taken, keep
 from atrium.quotas.terms import Terms
-from atrium.storage.failures import TransactionRefused
 
 RETRY_AFTER_SECONDS = 2
 NO_SHARD = -1  # of a run that nothing limits: no item knows it
@@ -70,7 +71,8 @@ class AdmissionService:
         if not is_limited(terms.limits, request.subjects):
             return Admitted(unrecorded(request, NO_SHARD))
         try:
-            return self._admit(request, terms, read)
+            ask = partial(self._admit, request, terms, read)
+            return under_current_terms(self.store.table, terms, ask)
         except Unavailable as failure:
             if not self.minutes_open or not terms.only_minutes(request.subjects):
                 self._undo(request, terms)
@@ -84,7 +86,13 @@ class AdmissionService:
         """
         if not hold.recorded:
             return Extended(extend_unrecorded(hold, used, request))
+        return under_current_terms(self.store.table, terms, partial(self._extend_anywhere, hold, used, request))
+
+    def _extend_anywhere(self, hold: Hold, used: Used, request: AdmissionRequest, terms: Terms) -> Extension:
         answer = self._extend(hold, used, request, terms)
+        if isinstance(answer, LeaseLost) and (moved := self._find_moved(hold)) is not None:
+            hold = replace(hold, shard=moved.shard)
+            answer = self._extend(hold, used, request, terms)
         for _ in range(_EVENINGS_MAX):
             if not isinstance(answer, Refused) or terms.shards == 1:
                 break
@@ -93,14 +101,14 @@ class AdmissionService:
                 tokens_hold=max(0, request.tokens_hold + used.tokens - hold.tokens_in_all),
                 cost_hold_nanos=max(0, request.cost_hold_nanos + used.cost_nanos - hold.cost_in_all_nanos),
             )
-            entry_of_shard = partial(self._next_entry, missing, terms)
+            entry_of_shard = partial(next_call_entry, missing, terms)
             if not self._even([hold.shard], terms, entry_of_shard):
                 break
             answer = self._extend(hold, used, request, terms)
         return answer
 
     def _extend(self, hold: Hold, used: Used, request: AdmissionRequest, terms: Terms) -> Extension:
-        return self.store.extend(hold, used, request, partial(self._next_entry, terms=terms, shard=hold.shard))
+        return self.store.extend(hold, used, request, partial(next_call_entry, terms=terms, shard=hold.shard))
 
     def record(
         self, amounts: Mapping[LimitName, int], terms: Terms, subjects: Sequence[Subject] = ()
@@ -110,10 +118,14 @@ class AdmissionService:
         A reply that was lost and repeated may count twice, never too little. Closed when the table does not answer,
         but where minutes are open.
         """
+        return under_current_terms(self.store.table, terms, partial(self._record, amounts, subjects))
+
+    def _record(
+        self, amounts: Mapping[LimitName, int], subjects: Sequence[Subject], terms: Terms
+    ) -> Recorded | Refused:
         refusals: list[Refused] = []
         for shard in order_of(secrets.token_hex(4), terms.shards):
-            shared = tuple(share_subject(each, shard, terms.shards) for each in subjects)
-            entry = entry_of_amounts(amounts, share_limits(terms.limits, shard, terms.shards), shared)
+            entry = amounts_entry(amounts, subjects, terms, shard)
             if not entry.charges:
                 return Recorded()
             try:
@@ -130,20 +142,33 @@ class AdmissionService:
 
     def settle(self, hold: Hold, tokens: int, cost_nanos: int) -> Settlement:
         """Free the slot and correct the counters to what was used in all, once; call it on every way out."""
-        return NotHeld() if hold.shard == NO_SHARD else self.store.settle(hold, tokens, cost_nanos)
+        return self._settle(hold, tokens, cost_nanos, undone=False)
 
     def release(self, hold: Hold) -> Settlement:
         """Undo an admission whose run never began: nothing is counted, its request and session neither."""
-        return NotHeld() if hold.shard == NO_SHARD else self.store.settle(hold, 0, 0, undone=True)
+        return self._settle(hold, 0, 0, undone=True)
+
+    def _settle(self, hold: Hold, tokens: int, cost_nanos: int, *, undone: bool) -> Settlement:
+        if hold.shard == NO_SHARD:
+            return NotHeld()
+        answer = self.store.settle(hold, tokens, cost_nanos, undone=undone)
+        if isinstance(answer, NotHeld) and (moved := self._find_moved(hold)) is not None:
+            return self.store.settle(moved, tokens, cost_nanos, undone=undone)
+        return answer
 
     def locate(self, hold: Hold) -> Hold | None:
         """Return a run's hold as its slot says now; None if nothing is held (any more)."""
-        return None if hold.shard == NO_SHARD else find_hold(hold, self._state(self.store.read(hold.shard)))
+        if hold.shard == NO_SHARD:
+            return None
+        return find_hold(hold, self._state(self.store.read(hold.shard))) or self._find_moved(hold)
 
     def heartbeat(self, hold: Hold) -> Heartbeat:
         """Renew the lease; a run that nothing recorded has none to lose."""
         if hold.recorded:
-            return self.store.renew(hold)
+            answer = self.store.renew(hold)
+            if isinstance(answer, LeaseLost) and (moved := self._find_moved(hold)) is not None:
+                return self.store.renew(moved)
+            return answer
         return Renewed(int(self.store.clock().timestamp()) + LEASE_SECONDS)
 
     def find(self, run_id: RunId, terms: Terms) -> Hold | None:
@@ -154,7 +179,8 @@ class AdmissionService:
                 return hold
         return None
 
-    def _admit(self, request: AdmissionRequest, terms: Terms, read: Items) -> Decision:
+    def _admit(self, request: AdmissionRequest, known: Terms, read: Items, terms: Terms) -> Decision:
+        read = read if terms is known else ()
         answer = self._ask(request, terms, read, lowering=terms.shards == 1)
         if isinstance(answer, Refused) and terms.shards > 1:
             lowered = request.lowered(answer.readings)
@@ -170,14 +196,15 @@ class AdmissionService:
         for asked in range(_EVENINGS_MAX):
             refusals = []
             for shard in order_of(request.run_id, terms.shards):
-                entry_of_shard = partial(self._entry, terms=terms, shard=shard)
+                entry_of_shard = partial(turn_entry, terms=terms, shard=shard)
                 lower = lowered_entries(request, entry_of_shard) if lowering else keep
                 known = read[shard] if len(read) == terms.shards and not asked else UNREAD
                 answer = self.store.take(shard, entry_of_shard(request), known, lower)
                 if not isinstance(answer, Refused):
                     return self._admitted(request, terms, shard, answer, read)
                 refusals.append(answer)
-            if terms.shards == 1 or not self._even_for(request, terms):
+            shards = order_of(request.run_id, terms.shards)
+            if terms.shards == 1 or not self._even(shards, terms, partial(turn_entry, request, terms)):
                 break
         return merge(refusals, entry_of(request, terms.effective), self.store.clock().timestamp())
 
@@ -191,24 +218,6 @@ class AdmissionService:
             readings = sum_readings(readings, others, whole) if len(read) == terms.shards else ()
         return Admitted(hold, readings, taken.repeated)
 
-    def _entry(self, request: AdmissionRequest, terms: Terms, shard: int) -> Entry:
-        subjects = tuple(share_subject(subject, shard, terms.shards) for subject in request.subjects)
-        limits = share_limits(terms.effective, shard, terms.shards)
-        return entry_of(replace(request, subjects=subjects), limits)
-
-    def _next_entry(self, request: AdmissionRequest, terms: Terms, shard: int) -> Entry:
-        subjects = tuple(share_subject(subject, shard, terms.shards) for subject in request.subjects)
-        amounts: dict[LimitName, int] = {
-            "tokens_per_minute": request.tokens_hold,
-            "tokens_per_month": request.tokens_hold,
-            "cost_per_month": request.cost_hold_nanos,
-        }
-        return entry_of_amounts(amounts, share_limits(terms.effective, shard, terms.shards), subjects)
-
-    def _even_for(self, request: AdmissionRequest, terms: Terms) -> bool:
-        """Make room for a run in any shard; True if it is worth asking again."""
-        return self._even(order_of(request.run_id, terms.shards), terms, partial(self._entry, request, terms))
-
     def _even(self, receivers: Sequence[int], terms: Terms, entry_of_shard: Callable[[int], Entry]) -> bool:
         """Make room in one of some shards by moving counters from others; True if it is worth asking again."""
         shards = [
@@ -220,8 +229,7 @@ class AdmissionService:
         updates = plan_evening(shards, receivers)
         if not updates:
             return False
-        with suppress(TransactionRefused):  # somebody was faster: look again
-            self.store.table.transact(updates)
+        self.store.move(updates)
         return True
 
     def _undo(self, request: AdmissionRequest, terms: Terms) -> None:
@@ -232,6 +240,9 @@ class AdmissionService:
                 self.release(hold)
         except Unavailable as failure:
             self.on_failure(failure)
+
+    def _find_moved(self, hold: Hold) -> Hold | None:
+        return find_moved(self.store.table, hold, self.store.clock().timestamp())
 
     def _state(self, item: Mapping[str, Any] | None) -> State:
         return State(item, self.store.clock().timestamp())

@@ -12,22 +12,27 @@ from hashlib import sha256
 from atrium.quotas.charges import Entry
 from atrium.quotas.expression import Expression
 from atrium.quotas.model import UNLIMITED, LimitName, Limits, Subject
-from atrium.quotas.state import State
+from atrium.quotas.state import LAYOUT, State
 from atrium.storage.keys import Key
 from atrium.storage.writes import Update
 
 SLOTS_MAX = 16
+CROWDED_SLOTS_MAX = 64
+SHARED_TOKENS_MIN = 50_000
 ADMISSIONS_PER_SECOND_MAX = 300
 
 
-def count_shards(*limits: Limits) -> int:
-    """Return how many shards the highest of some limits need.
+def count_shards(limits: Limits) -> int:
+    """Return over how many items a tenant's admission is spread.
 
-    Ask with the plan's and the tenant's own, so that lowering a limit leaves its counters where they are.
+    A limit on tokens per minute keeps them few: a call holds at most a share. Then up to 64 slots lie in an item.
     """
-    slots = max(each.get("concurrent_turns", 0) for each in limits)
-    rate = max(each.get("requests_per_minute", 0) for each in limits)
-    return max(1, -(-slots // SLOTS_MAX), -(-rate // (60 * ADMISSIONS_PER_SECOND_MAX)))
+    slots, rate = limits.get("concurrent_turns", 0), limits.get("requests_per_minute", 0)
+    wanted = max(1, -(-slots // SLOTS_MAX), -(-rate // (60 * ADMISSIONS_PER_SECOND_MAX)))
+    tokens = limits.get("tokens_per_minute", UNLIMITED)
+    if tokens == UNLIMITED:
+        return wanted
+    return max(-(-slots // CROWDED_SLOTS_MAX), min(wanted, max(1, tokens // SHARED_TOKENS_MIN)))
 
 
 def share_limits(limits: Limits, shard: int, shards: int) -> dict[LimitName, int]:
@@ -102,6 +107,8 @@ def _left(shard: Shard, at: int) -> int:
 def _update(shard: Shard, amounts: Mapping[str, tuple[int, int]]) -> Update:
     expression = Expression()
     expression.add("ev", 1)
+    if shard.entry.parts:
+        expression.require_absent_or(LAYOUT, shard.entry.parts)
     for name, (amount, most) in amounts.items():
         expression.require_at_most(name, most)
         expression.add(name, amount)
@@ -109,5 +116,5 @@ def _update(shard: Shard, amounts: Mapping[str, tuple[int, int]]) -> Update:
 
 
 def share(figure: int, shard: int, shards: int) -> int:
-    """Return a part of a figure; the parts of all shards sum to it exactly."""
+    """Return a part of a figure; all parts sum to it exactly, and those of a smaller figure are nowhere larger."""
     return figure // shards + (1 if shard < figure % shards else 0)

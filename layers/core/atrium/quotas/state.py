@@ -12,6 +12,7 @@ from typing import Any
 from atrium.quotas.meters import BUCKETS, Meter, is_outdated, read_bucket
 
 AHEAD_SECONDS_MAX = 120
+LAYOUT = "of"  # over how many shards the item was dealt; absent where it never was
 SECONDS_SET_BACK_MAX = 400  # as many as an expression can name
 SECONDS_DROPPED_MAX = 150
 
@@ -27,6 +28,10 @@ class State:
     def roll(self) -> int | None:
         """The item's time; None where nothing was ever admitted, though counters may have been moved there."""
         return None if self.item is None or "roll" not in self.item else int(self.item["roll"])
+
+    def has_parts(self, parts: int) -> bool:
+        """Tell whether the item is one of so many, as far as anybody says (0: it does not matter)."""
+        return not parts or self.item is None or self.item.get(LAYOUT, parts) == parts
 
     @cached_property
     def is_set_back(self) -> bool:

@@ -4,12 +4,14 @@ A reply that was lost and repeated by the SDK meets its own slot. One write on t
 second, or a limit's state, has moved since the item was read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, Unavailable
+from atrium.kernel.ids import TenantId
 from atrium.quotas.charges import Entry
 from atrium.quotas.expression import Expression
 from atrium.quotas.extending import Continued, Next, plan_extension
@@ -28,11 +30,13 @@ from atrium.quotas.model import (
     Settlement,
     Used,
 )
-from atrium.quotas.plan import Plan, Planned, Present, Tidying, plan_admission, plan_blind, read_all
+from atrium.quotas.plan import Misplaced, Plan, Planned, Present, Tidying, plan_admission, plan_blind, read_all
 from atrium.quotas.settling import find_hold, plan_renewal, plan_settlement
 from atrium.quotas.state import State
+from atrium.quotas.terms import TermsOutdated
 from atrium.quotas.writing import SweepMark
 from atrium.storage import keys
+from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import Update
@@ -85,9 +89,9 @@ class AdmissionStore:
 
         What is refused is asked for once more as `lower` makes it of the refusal, until that is None.
         `Unavailable` where it stayed contended, or the table is slow or gone; then it may have been charged, and
-        asking again for the same run tells.
+        asking again for the same run tells. `TermsOutdated` where the item was dealt out anew.
         """
-        key, mark, state = self.key_of(shard), self._mark(shard), State(None, self._now())
+        key, mark, state = self.key_of(shard), sweep_mark(self.table.tenant_id, shard), State(None, self._now())
         plan: Plan
         if isinstance(read, Unread):
             plan = plan_blind(key, entry, state.now, mark)
@@ -101,6 +105,8 @@ class AdmissionStore:
                     if lowered is None:
                         return plan
                     entry = lowered
+                case Misplaced():
+                    raise TermsOutdated
                 case Present(second, tokens, cost_nanos, marks, lease_until):
                     readings = read_all(entry, state)
                     return Taken(second, tokens, cost_nanos, marks, lease_until, readings, True)
@@ -116,7 +122,7 @@ class AdmissionStore:
     ) -> Extension:
         """Settle a run's last model call and hold its next one, all or nothing; safe to repeat for the same `hold`.
 
-        What is refused is asked for once more lowered. `Unavailable` as in `take`.
+        What is refused is asked for once more lowered. `Unavailable` and `TermsOutdated` as in `take`.
         """
         key, entry = self.key_of(hold.shard), entry_of(request)
         state = State(self.read(hold.shard), self._now())
@@ -125,6 +131,8 @@ class AdmissionStore:
             match plan:
                 case LeaseLost():
                     return plan
+                case Misplaced():
+                    raise TermsOutdated
                 case Hold():
                     return Extended(plan, read_all(entry, state))
                 case Refused():
@@ -176,6 +184,11 @@ class AdmissionStore:
             return LeaseLost()
         return Renewed(until)
 
+    def move(self, updates: Sequence[Update]) -> None:
+        """Move counters between shards, all or nothing; nothing where somebody was faster."""
+        with suppress(TransactionRefused):
+            self.table.transact(updates)
+
     def unmark(self, shard: int) -> bool:
         """Take the sweeper's mark from an item that has no slots; False if it has some again."""
         expression = Expression()
@@ -189,12 +202,14 @@ class AdmissionStore:
             return False
         return True
 
-    def _mark(self, shard: int) -> SweepMark:
-        name = keys.admission_sweep_sort(self.table.tenant_id, shard)
-        return SweepMark(keys.sweep_partition(keys.sweep_shard(name)), name)
-
     def _now(self) -> float:
         return self.clock().timestamp()
+
+
+def sweep_mark(tenant_id: TenantId, shard: int) -> SweepMark:
+    """Return where the sweeper finds a shard that has slots."""
+    name = keys.admission_sweep_sort(tenant_id, shard)
+    return SweepMark(keys.sweep_partition(keys.sweep_shard(name)), name)
 
 
 def _taken(plan: Planned, entry: Entry, readings: tuple[Reading, ...]) -> Taken:

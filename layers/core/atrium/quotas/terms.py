@@ -1,7 +1,7 @@
 """Under which limits a call is decided, and over how many shards."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from atrium.quotas.limits import read_limits, resolve_limits
@@ -12,21 +12,23 @@ from atrium.quotas.shards import count_shards
 CEILING_DEFAULT = 100
 
 
+class TermsOutdated(Exception):
+    """The tenant's limits were changed since its terms were read, and its counters dealt out anew: read them again."""
+
+
 def read_terms(tenant: Mapping[str, Any], ceiling: int = CEILING_DEFAULT) -> "Terms":
     """Return the terms that a tenant's item states: its plan, and over it the tenant's own limits."""
-    plan = tenant["plan"]
-    return Terms(resolve_limits(plan, read_limits(tenant)), resolve_limits(plan, {}), ceiling)
+    return Terms(resolve_limits(tenant["plan"], read_limits(tenant)), ceiling)
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The limits that a call is under. `planned` are the plan's alone: they keep the number of shards.
+    """The limits that a call is under.
 
     A tenant without a limit on slots has the platform's `ceiling`, so that its holds have a bounded place.
     """
 
     limits: Limits
-    planned: Limits = field(default_factory=dict)
     ceiling: int = CEILING_DEFAULT
 
     @property
@@ -45,7 +47,7 @@ class Terms:
 
     @property
     def shards(self) -> int:
-        return count_shards(self.planned, self.effective)
+        return count_shards(self.effective)
 
     def only_minutes(self, subjects: tuple[Subject, ...]) -> bool:
         """Tell whether nothing but limits per minute is at stake."""

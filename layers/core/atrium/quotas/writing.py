@@ -12,7 +12,7 @@ from atrium.quotas.charges import Charge, Entry, Lease
 from atrium.quotas.expression import Expression
 from atrium.quotas.meters import bucket
 from atrium.quotas.model import LEASE_SECONDS
-from atrium.quotas.state import State, marks_of
+from atrium.quotas.state import LAYOUT, State, marks_of
 from atrium.storage.keys import Key
 from atrium.storage.writes import Update
 
@@ -43,6 +43,7 @@ class Writing:
         self._returned: Counter[str] = Counter()  # by counter of a month
 
     def update(self, key: Key) -> Update:
+        self._require_layout()
         if self.state.roll is None:
             self._begin()
         else:
@@ -61,6 +62,11 @@ class Writing:
             self._expression.set_if_absent("sweep_pk", self._mark.partition)
             self._expression.set_if_absent("sweep_sk", self._mark.sort)
         return self._expression.update(key)
+
+    def _require_layout(self) -> None:
+        """Require that the item was not dealt out over another number of shards than the entry knows."""
+        if self.entry.parts:
+            self._expression.require_absent_or(LAYOUT, self.entry.parts)
 
     def _begin(self) -> None:
         lease = self.entry.lease

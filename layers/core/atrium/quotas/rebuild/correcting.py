@@ -12,6 +12,7 @@ from atrium.quotas.expression import Expression
 from atrium.quotas.rebuild.fencing import FENCE, Look
 from atrium.quotas.rebuild.tally import CounterName
 from atrium.quotas.shards import share
+from atrium.quotas.state import LAYOUT
 from atrium.quotas.store import AdmissionStore
 from atrium.usage.rebuild import RebuildSuperseded
 
@@ -21,12 +22,17 @@ _RAISED = ":raised"
 def plan_corrections(
     looks: Sequence[Look], wanted: Mapping[CounterName, int], second: int
 ) -> dict[int, dict[str, int]]:
-    """Return what to add to which attributes of which item, so that together they have what is wanted."""
+    """Return what to add to which attributes of which item, so that together they have what is wanted.
+
+    Items that are left over of more shards than there are now (`LAYOUT`) are to have nothing.
+    """
     added: dict[int, dict[str, int]] = {look.shard: {} for look in looks}
+    used = [look.shard for look in looks if look.shard < int(look.item.get(LAYOUT, look.shard + 1))]
     for name, total in wanted.items():
         attribute = name.attribute(second)
-        for at, look in enumerate(looks):
-            more = share(total, at, len(looks)) - int(look.item.get(attribute, 0))
+        for look in looks:
+            part = share(total, used.index(look.shard), len(used)) if look.shard in used else 0
+            more = part - int(look.item.get(attribute, 0))
             if more:
                 added[look.shard][attribute] = more
     return added

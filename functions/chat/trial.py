@@ -1,0 +1,54 @@
+"""What tries a turn out: the parts of a turn over counters that are only read, and an audit that hears nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from atrium.agent.trying import TurnTrial
+from atrium.audit.model import EventType
+from atrium.audit.service import AuditService
+from atrium.bootstrap import Runtime
+from atrium.http.guarding import open_guard
+from atrium.kernel.errors import LimitReached, PolicyDenied
+from atrium.policy.guard import PolicyGuard
+from atrium.policy.model import EXECUTE
+from atrium.quotas.trial import TrialStore
+from atrium.tenants.context import TenantContext
+
+from functions.chat.services import turn_opener
+
+
+@dataclass(frozen=True, slots=True)
+class SilentAudit(AuditService):
+    """Keeps nothing: what is only tried has not happened."""
+
+    def record(
+        self, type: EventType, details: Mapping[str, object], *, session_id: str = "", end_user: str = ""
+    ) -> None:
+        del type, details, session_id, end_user
+
+
+@dataclass(frozen=True, slots=True)
+class TrialGuard(PolicyGuard):
+    """Decides and tells nobody. Who may not chat at all asks about limits alone."""
+
+    def require_permission(
+        self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None, session_id: str = ""
+    ) -> None:
+        del session_id
+        if self.context.principal.has("chat") and not self.evaluate(resource, action, amount=amount).allowed:
+            raise PolicyDenied(f"the tenant's policies do not allow {action} on {resource}")
+
+
+def turn_trial(runtime: Runtime, context: TenantContext) -> TurnTrial:
+    """Return what tries turns of one caller out, over its tenant's admission as it stands now."""
+    guard = open_guard(runtime, context)
+    audit = SilentAudit(guard.audit.store, guard.audit.origin, guard.audit.keep_days, guard.clock)
+    silent = TrialGuard(context, guard.table, guard.cache, guard.clock, audit)
+    store = TrialStore(guard.table, runtime.clock)
+    store.read_all()
+    return TurnTrial(turn_opener(runtime, context, store, silent, _ignore))
+
+
+def _ignore(_: LimitReached) -> None:
+    """A trial's refusal is told to its caller alone."""

@@ -1,0 +1,175 @@
+"""A free tenant meets each limit of its plan, by its name, code and time; what is refused counts nothing."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Stack
+
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A tenant of its own, and the operator who sets its limits."""
+
+    id: str
+    http: httpx.Client
+    operator: httpx.Client
+
+    def put(self, **limits: Any) -> None:
+        answer = self.operator.put(f"/v1/tenants/{self.id}/limits", json=limits)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["plan"] == "free"
+
+    def say(self, message: str = "Hi", **fields: Any) -> httpx.Response:
+        return self.http.post("/v1/chat", json={"message": message, **fields})
+
+    def standing(self, name: str) -> dict[str, Any]:
+        limits = self.http.get("/v1/limits").json()["limits"]
+        return next(dict(each) for each in limits if (each["name"], each["scope"]) == (name, "tenant"))
+
+    def refused(self, name: str, code: str, **fields: Any) -> httpx.Response:
+        """Assert that the next call is refused by a limit, that a check says so before, and nothing is counted."""
+        before = self.standing("requests_per_day")["used"]
+        told = self.http.post("/v1/limits/check", json={"message": "Hi", **fields}).json()
+        answer = self.say(**fields)
+        problem = answer.json()
+        assert (answer.status_code, problem["code"], problem["limit"]) == (429, code, name), answer.text
+        assert (told["admitted"], told["binding"]) == (False, name)
+        assert self.standing("requests_per_day")["used"] == before
+        return answer
+
+
+@pytest.fixture
+def tenant(stack: Stack) -> Iterator[Limited]:
+    operator = httpx.Client(
+        base_url=stack.base_url, headers={"x-api-key": stack.description["platform_api_key"]}, timeout=60
+    )
+    name = f"limited-{uuid4().hex[:12]}"
+    admin = {"email": f"admin@{name}.example", "password": PASSWORD}
+    made = operator.post("/v1/tenants", json={"name": name, "plan": "free", "admin": admin}).json()
+    http = httpx.Client(base_url=stack.base_url, headers={"x-api-key": made["api_key"]}, timeout=60)
+    yield Limited(made["id"], http, operator)
+    operator.delete(f"/v1/tenants/{made['id']}")
+    http.close()
+    operator.close()
+
+
+def seconds_to(moment: str) -> float:
+    return (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
+
+
+def assert_midnight(answer: httpx.Response) -> None:
+    """Assert that a day's limit frees at its end in UTC, and `Retry-After` says so."""
+    resets_at = datetime.fromisoformat(answer.json()["resets_at"])
+    assert (resets_at.hour, resets_at.minute, resets_at.second) == (0, 0, 0)
+    assert abs(int(answer.headers["retry-after"]) - seconds_to(answer.json()["resets_at"])) <= 10
+
+
+def test_each_count_of_the_plan(tenant: Limited) -> None:
+    session_id = tenant.say().json()["session_id"]
+    tenant.put(messages_per_session=1)
+    full = tenant.refused("messages_per_session", "QUOTA_EXCEEDED", session_id=session_id)
+    assert (full.json()["resets_at"], "retry-after" in full.headers) == (None, False)
+    tenant.put(sessions_per_day=1)
+    assert_midnight(tenant.refused("sessions_per_day", "QUOTA_EXCEEDED"))
+    assert tenant.say(session_id=session_id).status_code == 200
+    tenant.put(requests_per_day=2)
+    assert_midnight(tenant.refused("requests_per_day", "QUOTA_EXCEEDED"))
+    tenant.put(requests_per_minute=2)
+    minute = tenant.refused("requests_per_minute", "RATE_LIMITED")
+    assert 1 <= int(minute.headers["retry-after"]) <= 62
+    assert '"requests_per_minute";q=2;w=60' in minute.headers["ratelimit-policy"]
+    assert '"requests_per_minute";r=0' in minute.headers["ratelimit"]
+    tenant.put()
+    assert tenant.say().status_code == 200
+
+
+def test_tokens_and_money(tenant: Limited) -> None:
+    assert tenant.say().status_code == 200
+    tenant.put(tokens_per_minute=tenant.standing("tokens_per_minute")["used"] + 5)
+    assert tenant.refused("tokens_per_minute", "RATE_LIMITED").json()["scope"] == "tenant"
+    tenant.put(tokens_per_month=tenant.standing("tokens_per_month")["used"] + 5)
+    assert tenant.refused("tokens_per_month", "QUOTA_EXCEEDED").status_code == 429
+    spent = tenant.standing("cost_per_month")["used"]
+    tenant.put(cost_per_month=spent)
+    assert tenant.refused("cost_per_month", "QUOTA_EXCEEDED").json()["max"] == spent
+
+
+def test_nine_refused_for_slots_then_one_and_the_request_limit_has_counted_one(tenant: Limited) -> None:
+    tenant.put(concurrent_turns=1)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(tenant.say, "[[slow=0.4]] [[pieces=20]] Hi")
+        deadline = time.monotonic() + 20
+        while tenant.standing("concurrent_turns")["used"] == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for _ in range(9):
+            answer = tenant.say()
+            assert (answer.status_code, answer.json()["code"]) == (429, "CONCURRENCY_LIMITED")
+            assert answer.json()["limit"] == "concurrent_turns"
+            assert int(answer.headers["retry-after"]) >= 1
+        assert slow.result().status_code == 200
+    assert tenant.standing("requests_per_day")["used"] == 1
+    assert tenant.say().status_code == 200
+    assert tenant.standing("requests_per_day")["used"] == 2
+
+
+def test_tool_calls_beyond_the_minutes_are_told_to_the_model(tenant: Limited) -> None:
+    tenant.put(tool_calls_per_minute=1)
+    answer = tenant.say("[[tools_forever]] Go on.", limits={"max_iterations": 3})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["usage"]["tool_calls"] == 1
+    assert tenant.standing("tool_calls_per_minute")["used"] == 1
+
+
+def test_users_and_agents_are_counts(tenant: Limited) -> None:
+    tenant.put(users=1, agents=1)
+    for path, body, name in (
+        ("/v1/users", {"email": "second@limited.example", "role": "user"}, "users"),
+        ("/v1/agents", {"name": "second", "model": "claude-haiku-5-5"}, "agents"),
+    ):
+        answer = tenant.http.post(path, json=body)
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (403, "QUOTA_EXCEEDED"), answer.text
+        assert (problem["limit"], problem["used"], problem["max"], problem["resets_at"]) == (name, 1, 1, None)
+    tenant.put()
+    agent = tenant.http.post("/v1/agents", json={"name": "second", "model": "claude-haiku-5-5"}).json()
+    assert tenant.standing("agents")["used"] == 2
+    assert tenant.http.delete(f"/v1/agents/{agent['id']}").status_code == 204
+    assert tenant.standing("agents")["used"] == 1
+
+
+def test_a_key_has_limits_of_its_own(stack: Stack, tenant: Limited) -> None:
+    key = tenant.http.post("/v1/keys", json={"name": "small", "limits": {"requests_per_day": 1}}).json()
+    own = Limited(
+        tenant.id, httpx.Client(base_url=stack.base_url, headers={"x-api-key": key["key"]}, timeout=60), tenant.operator
+    )
+    assert own.say().status_code == 200
+    assert own.refused("requests_per_day", "QUOTA_EXCEEDED").json()["scope"] == "key"
+    assert tenant.say().status_code == 200
+    patched = tenant.http.patch(f"/v1/keys/{key['id']}", json={"limits": {}})
+    assert patched.json()["limits"] == {}
+    assert own.say().status_code == 200
+    own.http.close()
+
+
+@pytest.mark.slow
+def test_coming_two_seconds_early_is_refused_and_at_the_time_it_succeeds(tenant: Limited) -> None:
+    tenant.put(requests_per_minute=1)
+    assert tenant.say().status_code == 200
+    wait = int(tenant.refused("requests_per_minute", "RATE_LIMITED").headers["retry-after"])
+    asked = time.monotonic()
+    assert 1 <= wait <= 62
+    time.sleep(max(0.0, wait - 2 - (time.monotonic() - asked)))
+    assert tenant.say().status_code == 429
+    time.sleep(max(0.0, wait - (time.monotonic() - asked)))
+    assert tenant.say().status_code == 200
