@@ -46,6 +46,7 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/identity-providers/{provider_id}": {"audience": "https://atrium.example/{n}"},
     "POST /v1/keys": {"name": "key {n}"},
     "PATCH /v1/keys/{key_id}": {"name": "renamed {n}"},
+    "PATCH /v1/settings": {"features": {"beta-{n}": True}},
     "PATCH /v1/sessions/{session_id}": {"title": "renamed {n}"},
     "POST /v1/sessions": {"title": "session {n}"},
     "POST /v1/auth/login": {"email": "nobody@example.org", "password": "correct horse battery"},
@@ -83,6 +84,7 @@ NOUNS: dict[str, Noun] = {
 
 ACCESS: dict[str, tuple[str, str]] = {
     "/v1/agents": ("agents:read", "agents:write"),
+    "/v1/audit": ("admin", "admin"),
     "/v1/auth/me": (ANYONE, ANYONE),
     "/v1/auth/logout": (ANYONE, ANYONE),
     "/v1/auth/password": (ANYONE, ANYONE),
@@ -94,6 +96,7 @@ ACCESS: dict[str, tuple[str, str]] = {
     "/v1/policies": ("admin", "admin"),
     "/v1/runs": ("sessions:read", "chat"),
     "/v1/sessions": ("sessions:read", "sessions:write"),
+    "/v1/settings": ("admin", "admin"),
     "/v1/signing-keys": ("platform", "platform"),
     "/v1/tenants": ("platform", "platform"),
     "/v1/users": ("admin", "admin"),

@@ -138,7 +138,7 @@ def test_what_the_operator_does_is_in_the_tenants_audit(stage: Stage) -> None:
     assert operator.delete(path).status_code == 204
     events = stage.admin_as(tenant_fields(tenant_id=made["id"])).get("/v1/audit?type=admin.change").json()["data"]
     assert [event["details"]["action"] for event in reversed(events)] == [
-        "tenant.create", "tenant.suspend", "tenant.activate", "tenant.change", "tenant.change", "tenant.delete",
+        "tenant.create", "tenant.suspend", "tenant.activate", "tenant.plan", "tenant.change", "tenant.delete",
     ]  # fmt: skip
     assert events[0]["principal"] == f"platform:{KEY_ID}"
     assert events[-2]["details"]["reason"] == "unpaid"
