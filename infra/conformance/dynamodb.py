@@ -39,7 +39,7 @@ def running_dynamodb() -> Iterator[Endpoint]:
     """Run an empty DynamoDB Local while the context is open."""
     jars = fetch_dynamodb()
     port = free_port()
-    command = ["java", "-Xmx512m", f"-Djava.library.path={jars}", "-Dsqlite4java.library.path=" + str(jars)]
+    command = ["java", "-Xmx2g", f"-Djava.library.path={jars}", "-Dsqlite4java.library.path=" + str(jars)]
     command += ["-DDDB_LOCAL_TELEMETRY=0", "-cp", f"{jars}/*", MAIN, "-inMemory", "-sharedDb", "-port", str(port)]
     with (STATE / "dynamodb-local.log").open("w") as log:
         process = subprocess.Popen(command, cwd=HOME, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

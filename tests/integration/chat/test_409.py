@@ -9,6 +9,8 @@ from tests.builders.stage import Sent, Stage, assert_problem, read_events, say, 
 
 pytestmark = pytest.mark.loopback
 
+SECOND = "Second. [[slow=1]] [[pieces=3]] [[echo]]"  # runs until the third has come, on a slow machine too
+
 
 @pytest.fixture
 def session_id(stage: Stage) -> str:
@@ -43,14 +45,14 @@ def texts(stage: Stage, session_id: str) -> list[str]:
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
 def test_the_second_is_refused(stage: Stage, session_id: str, path: str) -> None:
-    running = Running(stage, session_id, "Second. [[slow=0.2]] [[pieces=3]] [[echo]]")
+    running = Running(stage, session_id, SECOND)
     response = stage.chat_as().post(path, json={"message": "Third", "session_id": session_id})
     problem = assert_problem(response, 409, "SESSION_BUSY")
     assert (problem["retryable"], response.headers["retry-after"]) == (True, "1")
     assert running.finish()[-1].event == "final"
     assert say(stage.chat_as(), "Fourth. [[echo]]", session_id=session_id).status_code == 200
     assert [text.strip() for text in texts(stage, session_id)][::2] == [
-        "First. [[echo]]", "Second. [[slow=0.2]] [[pieces=3]] [[echo]]", "Fourth. [[echo]]",
+        "First. [[echo]]", SECOND, "Fourth. [[echo]]",
     ]  # fmt: skip
     assert len(texts(stage, session_id)) == 6
 
@@ -59,7 +61,7 @@ def test_many_at_once_and_one_answers(stage: Stage, session_id: str) -> None:
     responses: list[Any] = []
 
     def send(number: int) -> None:
-        responses.append(say(stage.chat_as(), f"Number {number} [[delay=0.5]]", session_id=session_id))
+        responses.append(say(stage.chat_as(), f"Number {number} [[delay=3]]", session_id=session_id))
 
     threads = [threading.Thread(target=send, args=(number,)) for number in range(5)]
     for thread in threads:
@@ -72,7 +74,7 @@ def test_many_at_once_and_one_answers(stage: Stage, session_id: str) -> None:
 
 
 def test_the_second_waits_in_the_queue(stage: Stage, session_id: str) -> None:
-    running = Running(stage, session_id, "Second. [[slow=0.2]] [[pieces=3]] [[echo]]")
+    running = Running(stage, session_id, SECOND)
     response = say(stage.chat_as(), "Third. [[echo]]", session_id=session_id, on_busy="queue")
     assert response.status_code == 200
     assert running.finish()[-1].event == "final"

@@ -77,6 +77,7 @@ def kill(house: House, session_id: SessionId | None, number: int) -> None:
     assert house.sweep().failed == 0
 
 
+@pytest.mark.timeout(240)
 def test_killed_in_a_known_session(house: House) -> None:
     for number in range(calls_of_a_turn(house, session_id_of(house.talk("first")))):
         session_id = session_id_of(house.talk("first"))
@@ -84,6 +85,7 @@ def test_killed_in_a_known_session(house: House) -> None:
         assert_sound(house, session_id)
 
 
+@pytest.mark.timeout(240)
 def test_killed_in_a_new_session(house: House) -> None:
     house.talk("remember the default agent")
     for number in range(calls_of_a_turn(house, None)):
