@@ -18,6 +18,7 @@ from moto import mock_aws
 from infra.runtime.resources import REGION, Endpoint, create_table, local_session, table_definition
 from infra.runtime.template import Document, Resolver, read_template
 from tests.builders.deployments import Deployment, deploy
+from tests.builders.quick_moto import quicken
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -30,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("atrium", deadline=None)  # speed is measured in make bench, never asserted
     settings.load_profile("atrium")
+    quicken()
     config.addinivalue_line("markers", "table: uses the table, so it also runs on DynamoDB Local (set by itself)")
 
 
@@ -63,7 +65,7 @@ def table_client(
     if backend == "moto":
         with mock_aws():
             client = local_session().client("dynamodb")
-            create_table(client, definition_of_table, table_name)
+            create_table(client, {**definition_of_table, "StreamSpecification": {"StreamEnabled": False}}, table_name)
             yield client
     else:
         local: DynamoDBClient = Endpoint(backend).client("dynamodb")

@@ -1,11 +1,16 @@
 """Everything here may use loopback; `python -m infra.conformance` gives DynamoDB Local and the adapter."""
 
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from atrium.storage.table import PhysicalTable
 
 from infra.conformance.adapter import built_adapter
+from infra.conformance.dynamodb import running_dynamodb
+from infra.runtime.resources import create_table
+from infra.runtime.template import Document
 
 pytestmark = pytest.mark.loopback
 
@@ -36,3 +41,13 @@ def dynamodb_table(request: pytest.FixtureRequest, physical_table: PhysicalTable
     if request.config.getoption("--dynamodb") == "moto":
         pytest.fail("this needs DynamoDB Local: run `make conformance`")
     return physical_table
+
+
+@pytest.fixture
+def lone_table(definition_of_table: Document) -> Iterator[PhysicalTable]:
+    """An empty table on a DynamoDB Local of its own: thousands of transactions slow it for what follows."""
+    with running_dynamodb() as dynamodb:
+        client, name = dynamodb.client("dynamodb"), f"atrium-{uuid.uuid4().hex}"
+        create_table(client, definition_of_table, name)
+        yield PhysicalTable(client, name)
+        client.close()

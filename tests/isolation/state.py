@@ -3,50 +3,51 @@
 It is read where moto keeps it: a Scan of hundreds of items before and after each call would be most of the time.
 """
 
-import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import ne
 from typing import Any
 
 from atrium.storage.blobs import Bucket
 from atrium.storage.table import PhysicalTable
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.dynamo_type import Item
+from moto.dynamodb.models.table import Table
+from moto.s3.models import s3_backends
 
 from infra.runtime.resources import REGION
+from tests.builders.quick_moto import Items, copy_items
 
 
 @dataclass(frozen=True)
 class State:
-    """Items by partition and sort key, as text; objects by name; and what puts the items back."""
+    """Items by partition and sort key; objects by name; and what puts the items back."""
 
-    items: dict[tuple[str, str], str]
+    items: dict[tuple[str, str], Item]
     objects: dict[str, bytes]
-    kept: Any = field(repr=False)
+    kept: Items = field(repr=False)
 
     def changed(self, after: "State") -> list[str]:
         """Return the partitions and objects that are not as they were."""
-        items = _changed(self.items, after.items)
+        items = _changed(self.items, after.items, _differ)
         return sorted({partition for partition, _ in items} | _changed(self.objects, after.objects))
 
 
 def read_state(table: PhysicalTable, bucket: Bucket) -> State:
-    kept = copy.deepcopy(_kept(table).items)
+    kept = copy_items(_kept(table))
     items = {
-        (partition.value, sort.value): repr(item.to_json())
-        for partition, held in kept.items()
-        for sort, item in held.items()
+        (str(partition.value), str(sort.value)): item for partition, held in kept.items() for sort, item in held.items()
     }
-    names = [str(each["Key"]) for each in bucket.client.list_objects_v2(Bucket=bucket.name).get("Contents", [])]
-    objects = {name: bucket.client.get_object(Bucket=bucket.name, Key=name)["Body"].read() for name in names}
-    return State(items, objects, kept)
+    stored = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket.name].keys
+    return State(items, {str(name): key.value for name, key in stored.items()}, kept)
 
 
 def restore(table: PhysicalTable, bucket: Bucket, wanted: State) -> None:
-    """Put everything back as it was; what the stream of the table tells meanwhile is forgotten."""
+    """Put everything back as it was."""
     held = _kept(table)
-    held.items = copy.deepcopy(wanted.kept)
-    if held.stream_shard is not None:
-        held.stream_shard.items = []
+    held.items = wanted.kept
+    held.items = copy_items(held)
     now = read_state(table, bucket)
     for name in now.objects.keys() - wanted.objects.keys():
         bucket.client.delete_object(Bucket=bucket.name, Key=name)
@@ -54,9 +55,16 @@ def restore(table: PhysicalTable, bucket: Bucket, wanted: State) -> None:
         bucket.client.put_object(Bucket=bucket.name, Key=name, Body=wanted.objects[name])
 
 
-def _kept(table: PhysicalTable) -> Any:
+def _kept(table: PhysicalTable) -> Table:
     return dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables[table.name]
 
 
-def _changed[Place, Value](before: dict[Place, Value], after: dict[Place, Value]) -> set[Place]:
-    return {place for place in before.keys() | after.keys() if before.get(place) != after.get(place)}
+def _differ(before: Item | None, after: Item | None) -> bool:
+    """Whether an item is another, or none: an item that nobody wrote is the very same object."""
+    return before is not after and (before is None or after is None or before.to_json() != after.to_json())
+
+
+def _changed[Place, Value](
+    before: dict[Place, Value], after: dict[Place, Value], differ: Callable[[Any, Any], bool] = ne
+) -> set[Place]:
+    return {place for place in before.keys() | after.keys() if differ(before.get(place), after.get(place))}

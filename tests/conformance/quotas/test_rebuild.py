@@ -63,11 +63,11 @@ def expected(outcomes: list[Outcome]) -> list[int]:
     ]
 
 
-def test_ten_thousand_calls_and_a_hundred_more(dynamodb_table: PhysicalTable, processes: ProcessPoolExecutor) -> None:
+def test_ten_thousand_calls_and_a_hundred_more(lone_table: PhysicalTable, processes: ProcessPoolExecutor) -> None:
     tenant, now = mint_tenant_id(read_clock()), read_clock()
-    table, url = TenantTable(dynamodb_table, tenant), dynamodb_table.client.meta.endpoint_url
+    table, url = TenantTable(lone_table, tenant), lone_table.client.meta.endpoint_url
     given = [
-        Mixture(url, dynamodb_table.name, tenant, TERMS, CALLS // PROCESSES, seed, delivers=True)
+        Mixture(url, lone_table.name, tenant, TERMS, CALLS // PROCESSES, seed, delivers=True)
         for seed in range(PROCESSES)
     ]
     outcomes = list(processes.map(mix, given))
@@ -78,7 +78,7 @@ def test_ten_thousand_calls_and_a_hundred_more(dynamodb_table: PhysicalTable, pr
     damage(table, 3, "cost_per_month", -99)
     table.write(Delete(sum_key(SumKey(now.date(), "MODEL", "claude-haiku-5-5")), ANY))
 
-    more = [processes.submit(mix, Mixture(url, dynamodb_table.name, tenant, TERMS, 100, 77, delivers=True))]
+    more = [processes.submit(mix, Mixture(url, lone_table.name, tenant, TERMS, 100, 77, delivers=True))]
     rebuilder, rounds = Rebuilder(table, read_clock), 0
     reports = []
     while not all(each.done() for each in more) or rounds < 2:
