@@ -59,6 +59,26 @@ def test_another_spelling_of_the_own_name_is_no_renaming(deployment: Deployment)
         create(deployment, "acme")
 
 
+@pytest.mark.parametrize("again", ["acme", "ACME"])
+def test_the_own_name_again_while_another_gets_it(deployment: Deployment, again: str) -> None:
+    tenant = create(deployment, "acme")
+
+    def intrude() -> None:
+        stop()
+        deployment.tenants.change(tenant.id, {"name": "globex"})
+        create(deployment, "acme")
+
+    stop = interposed(deployment, intrude, before="UpdateItem")
+    try:
+        changed = deployment.tenants.change(tenant.id, {"name": again, "display_name": "Acme Inc"})
+    except Conflict:
+        assert again == "ACME"
+    else:
+        assert (changed.name, changed.display_name) == ("globex", "Acme Inc")
+    assert sorted(names(deployment)) == ["acme", "globex"]
+    assert _is_sound(deployment)
+
+
 def _holder(deployment: Deployment, name: str) -> str | None:
     marker = TenantRegistry(deployment.runtime.platform_table).find(name)
     return marker.tenant_id if marker else None

@@ -121,9 +121,14 @@ class TenantService:
         tenant = self.get(tenant_id)
         if not changes:
             return tenant
-        if same_name(changes.get("name", tenant.name)) != same_name(tenant.name):
+        name = changes.get("name", tenant.name)
+        if same_name(name) != same_name(tenant.name):
             return self._rename(tenant, changes)
+        if name != tenant.name:
+            return self._spell(tenant, changes)
         records = self._records(tenant, "change", **changes)
+        # The name that it has is not written: meanwhile it may have lost that one to another.
+        changes = {what: value for what, value in changes.items() if what != "name"}
         return self._written(lambda: self._store(tenant.id).change(changes, *records, now=self._clock()))
 
     def set_status(self, tenant_id: str, status: Literal["active", "suspended"], reason: str) -> Tenant:
@@ -165,15 +170,18 @@ class TenantService:
     def _rename(self, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
         old = self._registry.find(tenant.name)
         self._names.claim_for(tenant, changes["name"])
-        try:
-            renamed = self._store(tenant.id).rename(
-                changes, *self._records(tenant, "change", **changes), now=self._clock(), version=tenant.config_version
-            )
-        except ConditionFailed as error:
-            raise Conflict("the tenant was changed by another call at the same time; try again") from error
+        renamed = self._spell(tenant, changes)
         if old is not None and old.tenant_id == tenant.id:
             self._registry.release(tenant.name, old)
         return renamed
+
+    def _spell(self, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
+        """Change a tenant, its name's letters too, unless something of it was changed since it was read."""
+        records = self._records(tenant, "change", **changes)
+        try:
+            return self._store(tenant.id).rename(changes, *records, now=self._clock(), version=tenant.config_version)
+        except ConditionFailed as error:
+            raise Conflict("the tenant was changed by another call at the same time; try again") from error
 
     def _records(self, tenant: Tenant, action: str, **told: Any) -> tuple[Put, ...]:
         """Return the audit's record of a change, for its transaction; none where nobody calls."""
