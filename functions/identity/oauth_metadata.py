@@ -3,7 +3,7 @@
 from atrium.http.issuing import issuer_of
 from atrium.http.models import StrictModel
 from atrium.identity.clients.model import GRANT_TYPES, OIDC_SCOPES
-from atrium.identity.scopes import TENANT_SCOPES
+from atrium.identity.scopes import KEY_SCOPES_DEFAULT, TENANT_SCOPES
 from fastapi import APIRouter, Request, Response
 
 router = APIRouter(tags=["oauth"])
@@ -65,14 +65,18 @@ async def get_openid_configuration(request: Request, response: Response) -> Serv
 
 @router.get("/.well-known/oauth-protected-resource")
 async def get_resource_metadata(request: Request, response: Response) -> ResourceMetadata:
-    """Return who gives out tokens for this API."""
+    """Return who gives out tokens for this API.
+
+    Programs ask for all that this document lists (as the MCP authorization specification tells them to), so it lists
+    what everyday use needs; the authorization server's own document has every scope.
+    """
     issuer = issuer_of(request)
     response.headers["Cache-Control"] = f"public, max-age={KEPT_SECONDS}"
     return ResourceMetadata(
         resource=issuer,
         authorization_servers=[issuer],
         jwks_uri=f"{issuer}/.well-known/jwks.json",
-        scopes_supported=list(TENANT_SCOPES),
+        scopes_supported=list(KEY_SCOPES_DEFAULT),
         bearer_methods_supported=["header"],
         resource_name="Atrium",
         resource_documentation=f"{issuer}/docs",

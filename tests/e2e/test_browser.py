@@ -1,23 +1,17 @@
 """A page of another origin, in a real browser: preflight, headers that it may read, and a stream as it comes."""
 
 import json
-import shutil
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
+from tests.e2e.browsing import open_page, serving
 from tests.e2e.conftest import Stack, Tenant
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 _PAGE = b"<!doctype html><title>elsewhere</title><p>Another origin.</p>"
-_FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 _SCRIPT = """async ([base, key, message]) => {
   const headers = {authorization: `Bearer ${key}`, 'content-type': 'application/json'}
   headers['idempotency-key'] = crypto.randomUUID()
@@ -39,38 +33,12 @@ _SCRIPT = """async ([base, key, message]) => {
 }"""
 
 
-class _Elsewhere(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "text/html")
-        self.end_headers()
-        self.wfile.write(_PAGE)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def page() -> Iterator[Page]:
     """A page of http://127.0.0.1:<another port> in Chromium."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "these tests need Chromium on PATH"
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
-            try:
-                opened = browser.new_page()
-                opened.goto(f"http://127.0.0.1:{server.server_address[1]}/")
-                yield opened
-            finally:
-                browser.close()
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(_PAGE) as origin, open_page() as opened:
+        opened.goto(f"{origin}/")
+        yield opened
 
 
 def test_another_origin_calls_and_streams(stack: Stack, pro: Tenant, page: Page) -> None:

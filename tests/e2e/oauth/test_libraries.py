@@ -1,4 +1,4 @@
-"""Clients that others wrote, unchanged, against the running product: `oauth4webapi` and `openid-client`."""
+"""Clients that others wrote, unchanged, against the running product: `oauth4webapi`, `openid-client`, the MCP SDK."""
 
 import json
 import shutil
@@ -61,7 +61,7 @@ def make_client(tenant: Tenant, kind: str) -> dict[str, str]:
         "type": kind,
         "grant_types": grants,
         "redirect_uris": [CALLBACK],
-        "scopes": ["chat", "sessions:read"],
+        "scopes": ["chat", "sessions:read", "sessions:write"],
     }
     answer: httpx.Response = tenant.http.post("/v1/clients", json=body)
     assert answer.status_code == 201, answer.text
@@ -88,3 +88,13 @@ def test_openid_client(run: Run, stack: Stack) -> None:
     assert found["introspection_after_revocation"] == {"active": False}
     assert found["subject"].startswith("usr_")
     assert (found["reused"], found["after_reuse"]) == ("invalid_grant", "invalid_grant")
+
+
+@pytest.mark.parametrize("kind", ["confidential", "open"])
+def test_mcp_sdk(run: Run, stack: Stack, pro: Tenant, kind: str) -> None:
+    found = run("mcp")[kind]
+    assert (found["begun"], found["ended"], found["again"]) == ("REDIRECT", "AUTHORIZED", "AUTHORIZED")
+    assert found["resource"] == stack.base_url
+    assert (found["me"]["principal"]["type"], found["me"]["tenant"]["id"]) == ("user", pro.id)
+    assert found["asked"] == found["scope"] == "chat sessions:read sessions:write"
+    assert found["refreshed"]
