@@ -10,11 +10,11 @@ from atrium.agent.replay import Replay
 from atrium.agent.resolve import Resolver
 from atrium.agent.store import AgentStore
 from atrium.agent.turn import TurnService
-from atrium.audit.service import AuditService
 from atrium.bootstrap import Runtime
 from atrium.http import logs
 from atrium.http.guarding import open_guard
-from atrium.kernel.errors import AtriumError, LimitReached, Unavailable
+from atrium.http.refusals import note_refusal
+from atrium.kernel.errors import AtriumError, LimitReached
 from atrium.kernel.ids import RunId, TenantId
 from atrium.policy.guard import PolicyGuard
 from atrium.quotas.service import AdmissionService
@@ -42,7 +42,7 @@ def replay(runtime: Runtime, tenant_id: TenantId, run_id: RunId, *, after: int) 
 def turn_service(runtime: Runtime, context: TenantContext) -> TurnService:
     """Return the turns of one caller."""
     guard = open_guard(runtime, context)
-    store, note = AdmissionStore(guard.table, runtime.clock), partial(_record_refusal, guard.audit)
+    store, note = AdmissionStore(guard.table, runtime.clock), partial(note_refusal, guard.audit)
     opener = turn_opener(runtime, context, store, guard, note)
     return TurnService(opener.resolver, opener, opener.closer, opener.runs, runtime.clock, _log_defect)
 
@@ -73,15 +73,6 @@ def turn_opener(
         tools=GuardedTools(guard),
         max_seconds=runtime.settings.max_turn_seconds,
     )
-
-
-def _record_refusal(audit: AuditService, refusal: LimitReached) -> None:
-    """Count a refusal in the tenant's audit. A refusal stands, also where that fails."""
-    details = {name: refusal.extensions[name] for name in ("scope", "used", "max", "resets_at")}
-    try:
-        audit.count_refusal(str(refusal.extensions["limit"]), {"code": refusal.code, **details})
-    except Unavailable as error:
-        _log_defect(error)
 
 
 def _log_defect(error: BaseException) -> None:

@@ -1,6 +1,5 @@
 """A tenant's house from inside: stores, services and turns over a table and a bucket, with a model that is scripted."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +46,7 @@ from infra.runtime.resources import local_session
 from tests.builders.gateway import KEY_ID, OTHER_TENANT_ID, TENANT_ID
 from tests.builders.runtimes import TurnedClock
 from tests.builders.scripted import ScriptedModel
+from tests.builders.sessions import begin_session
 from tests.builders.wires import Intercept, intercepted, serialised
 
 TENANT = TenantId(TENANT_ID)
@@ -162,7 +162,7 @@ class House:
 
     def open_session(self, owner: str = OWNER) -> SessionId:
         self.clock.turn(1)
-        return self.session_service(context_of(owner)).create(title=None, agent_id=None, metadata={}).id
+        return begin_session(self.session_service(context_of(owner)), self.clock).id
 
     def run_of(self, events: list[RunEvent]) -> Run:
         """Return the recorded run of a turn's events."""
@@ -204,7 +204,7 @@ class House:
 
     def add_tenant(self, tenant: TenantId, plan: PlanName = "pro") -> AgentConfig:
         """Record a tenant with its default agent, as the platform does."""
-        item = {"id": tenant, "plan": plan, "config_version": 1, "settings": json.dumps({})}
+        item = {"id": tenant, "plan": plan, "config_version": 1, "settings": "{}"}
         self.table(tenant).write(Put(keys.tenant(), item, ANY))
         agent = default_agent(self.clock)
         AgentStore(self.table(tenant)).create(agent, make_default=True)

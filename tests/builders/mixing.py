@@ -2,16 +2,21 @@
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from atrium.kernel.errors import LimitReached
 from atrium.kernel.ids import SessionId, TenantId, mint_run_id, mint_session_id
 from atrium.llm.model import Usage
+from atrium.quotas.beginning import SessionDoor
 from atrium.quotas.model import AdmissionRequest, Admitted, Hold, Subject
 from atrium.quotas.service import AdmissionService
 from atrium.quotas.store import AdmissionStore
 from atrium.quotas.terms import Terms
+from atrium.storage import keys
 from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.writes import NEW, Put
 from atrium.usage.model import Arrival, Charged, LedgerEntry
 from atrium.usage.service import UsageCounter
 from atrium.usage.store import LedgerStore
@@ -34,6 +39,7 @@ class Mixer:
     open: list[Hold] = field(default_factory=list)
     settled: list[LedgerEntry] = field(default_factory=list)
     counted: int = 0
+    sessions: int = 0
 
     @property
     def table(self) -> TenantTable:
@@ -47,9 +53,19 @@ class Mixer:
         now = self.clock()
         run_id = mint_run_id(now, mint_session_id(now))
         hold = (self.chance.randrange(50, 500), self.chance.randrange(1_000, 90_000))
-        answer = self.service.admit(AdmissionRequest(run_id, *hold, subjects=self.subjects), self.terms)
+        begins = self.chance.random() < 0.5
+        answer = self.service.admit(AdmissionRequest(run_id, *hold, begins, self.subjects), self.terms)
         if isinstance(answer, Admitted):
             self.open.append(answer.hold)
+            self.sessions += begins
+
+    def begin_session(self) -> None:
+        """Begin a session without a turn, as `POST /v1/sessions` does; its record is any item that is new."""
+        session_id = mint_session_id(self.clock())
+        door = SessionDoor(AdmissionStore(self.table, self.clock), self.terms, self.subjects)
+        with suppress(LimitReached):
+            door.begin(session_id, Put(keys.session(session_id), {"id": session_id}, NEW))
+            self.sessions += 1
 
     def write_ledger(self, hold: Hold) -> LedgerEntry:
         """Write the entry of a run that has ended; it is to be settled to what the entry says."""
@@ -88,7 +104,7 @@ class Mixer:
             arrivals = [each for each in arrivals if each.sequence in failures]
 
     def step(self) -> None:
-        self.chance.choice([self.admit, self.admit, self.end, self.end, self.deliver])()
+        self.chance.choice([self.admit, self.admit, self.begin_session, self.end, self.end, self.deliver])()
 
 
 def tokens_of(entry: LedgerEntry) -> int:

@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atrium.kernel.clock import read_clock
-from atrium.kernel.errors import Unavailable
+from atrium.kernel.errors import LimitReached, Unavailable
 from atrium.kernel.ids import TenantId, mint_run_id, mint_session_id
+from atrium.quotas.beginning import SessionDoor
 from atrium.quotas.charges import entry_of
 from atrium.quotas.model import AdmissionRequest, Hold, LimitName, Refused, Subject
 from atrium.quotas.store import AdmissionStore
+from atrium.quotas.terms import Terms
+from atrium.storage import keys
 from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.writes import NEW, Put
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ReadTimeoutError
 from botocore.httpsession import URLLib3Session
@@ -45,7 +49,8 @@ class Race:
     def store(self) -> AdmissionStore:
         client = Endpoint(self.url).client("dynamodb")
         if self.lost:
-            client.meta.events.register("before-send.dynamodb.UpdateItem", Loss(self.lost, self.seed))
+            for operation in ("UpdateItem", "TransactWriteItems"):
+                client.meta.events.register(f"before-send.dynamodb.{operation}", Loss(self.lost, self.seed))
         return AdmissionStore(TenantTable(PhysicalTable(client, self.table_name), self.tenant), read_clock)
 
 
@@ -92,6 +97,25 @@ def run(race: Race) -> Tally:
         answers = list(threads.map(ask, range(THREADS * race.attempts)))
     holds = tuple(answer for answer in answers if isinstance(answer, Hold))
     return Tally(holds, Counter(answer for answer in answers if isinstance(answer, str)))
+
+
+def begin_sessions(race: Race) -> int:
+    """Begin sessions without a turn from every thread at once; return how many there are of them afterwards."""
+    store, terms = race.store(), Terms(race.limits)
+
+    def begin(_: int) -> int:
+        session_id = mint_session_id(read_clock())
+        record = Put(keys.session(session_id), {"id": session_id}, NEW)
+        door = SessionDoor(store, terms, race.subjects)
+        try:
+            until_told(lambda: door.begin(session_id, record))
+        except LimitReached:
+            return 0
+        return 1
+
+    time.sleep(max(0.0, race.start_at - time.time()))
+    with ThreadPoolExecutor(THREADS) as threads:
+        return sum(threads.map(begin, range(THREADS * race.attempts)))
 
 
 def until_told[Answer](ask: Callable[[], Answer]) -> Answer:

@@ -9,10 +9,13 @@ from multiprocessing import get_context
 import pytest
 from atrium.kernel.clock import read_clock
 from atrium.kernel.ids import mint_tenant_id
+from atrium.quotas.beginning import read_begun
+from atrium.quotas.meters import METERS, moment
 from atrium.quotas.model import LimitName, Subject
+from atrium.quotas.terms import Terms
 from atrium.storage.table import PhysicalTable
 
-from tests.conformance.quotas.racing import PROCESSES, Race, Tally, run, settle
+from tests.conformance.quotas.racing import PROCESSES, Race, Tally, begin_sessions, run, settle
 from tests.unit.quotas.rooms import check_item
 
 pytestmark = pytest.mark.timeout(240)
@@ -57,6 +60,20 @@ def test_as_many_are_admitted_as_the_limit_says(
     tallies = run_all(processes, replace(race, limits={limit: maximum}, lost=lost, seed=turn * 100))
     assert sum(len(tally.holds) for tally in tallies) == fit
     assert sum(tally.refused[limit] for tally in tallies) == PROCESSES * 16 - fit
+
+
+@pytest.mark.parametrize("lost", [0.0, 0.2])
+@pytest.mark.parametrize("slots", [5, 40])
+def test_sessions_that_begin_without_a_turn_beside_some_that_begin_with_one(
+    processes: ProcessPoolExecutor, race: Race, slots: int, lost: float
+) -> None:
+    limits: dict[LimitName, int] = {"sessions_per_day": 17, "concurrent_turns": slots}
+    started = replace(race, limits=limits, lost=lost, start_at=time.time() + 0.3)
+    begun = sum(processes.map(begin_sessions, [replace(started, seed=number) for number in range(PROCESSES)]))
+    items = [item for item in map(race.store().read, range(Terms(limits).shards)) if item]
+    counted = sum(item.get(METERS["sessions_per_day"].attribute("", item["roll"]), 0) for item in items)
+    marks = list(read_begun(race.store().table, moment(items[0]["roll"]).date()))
+    assert (begun, counted, len(marks)) == (17, 17, 17)
 
 
 def test_all_limits_at_once_and_settled_by_everybody(processes: ProcessPoolExecutor, race: Race) -> None:

@@ -27,17 +27,18 @@ from tests.unit.quotas.rooms import START, TENANT
 LIMITS: Mapping[LimitName, int] = {
     "requests_per_minute": 1_000,
     "requests_per_day": 2_000,
+    "sessions_per_day": 2_000,
     "tokens_per_month": 100_000_000,
     "cost_per_month": 10_000_000_000,
 }
 ONE, MANY = Terms({**LIMITS, "concurrent_turns": 16}), Terms({**LIMITS, "concurrent_turns": 40})
 SUBJECTS = (
-    Subject("user", USER_ID, {"requests_per_day": 500, "tokens_per_month": 10_000_000}),
+    Subject("user", USER_ID, {"requests_per_day": 500, "sessions_per_day": 400, "tokens_per_month": 10_000_000}),
     Subject("agent", AGENT_ID, {"cost_per_month": 9_000_000_000}),
 )
 FIRST = START.replace(day=2)  # early in the month: each day of it is a few calls
 TODAY = FIRST.date()
-REBUILT: tuple[LimitName, ...] = ("requests_per_day", "tokens_per_month", "cost_per_month")
+REBUILT: tuple[LimitName, ...] = ("requests_per_day", "sessions_per_day", "tokens_per_month", "cost_per_month")
 
 
 @dataclass
@@ -69,6 +70,7 @@ class World:
         """Leave settled calls, one that the stream has not brought, and one that is open."""
         for _ in range(6):
             self.mixer.admit()
+        self.mixer.begin_session()
         for _ in range(4):
             self.mixer.end()
         self.mixer.deliver()
@@ -85,16 +87,18 @@ class World:
         second = int(self.now.timestamp())
         names = [METERS[limit].attribute("", second) for limit in REBUILT]
         user, agent = prefix_of("user", USER_ID), prefix_of("agent", AGENT_ID)
-        names += [METERS[limit].attribute(user, second) for limit in REBUILT[:2]]
+        names += [METERS[limit].attribute(user, second) for limit in REBUILT[:3]]
         names += [METERS["cost_per_month"].attribute(agent, second)]
         return {name: sum(item.get(name, 0) for item in self.items()) for name in names}
 
     def expected(self) -> dict[str, int]:
         entries, held = self.mixer.settled, self.mixer.open
-        requests = len(entries) + len(held)
+        requests, sessions = len(entries) + len(held), self.mixer.sessions
         tokens = sum(map(tokens_of, entries)) + sum(hold.tokens for hold in held)
         cost = sum(entry.cost_nanos for entry in entries) + sum(hold.cost_nanos for hold in held)
-        return dict(zip(self.counters(), [requests, tokens, cost, requests, tokens, cost], strict=True))
+        return dict(
+            zip(self.counters(), [requests, sessions, tokens, cost, requests, sessions, tokens, cost], strict=True)
+        )
 
     def check(self) -> None:
         self.mixer.deliver()

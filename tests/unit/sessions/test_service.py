@@ -6,14 +6,14 @@ from atrium.kernel.pagination import PageRequest
 from atrium.tenants.context import TenantContext
 
 from tests.builders.house import ADMIN, OTHER_OWNER, OTHER_TENANT, OWNER, House, context_of
+from tests.builders.sessions import begin_session
 
 STRANGERS = [context_of(OTHER_OWNER), context_of(OWNER, tenant=OTHER_TENANT), context_of(ADMIN.owner)]
 
 
 def test_an_empty_session_is_the_callers(house: House) -> None:
-    made = house.session_service(context_of(OTHER_OWNER)).create(
-        title="T", agent_id=None, metadata={"a": 1}, end_user="ann"
-    )
+    service = house.session_service(context_of(OTHER_OWNER))
+    made = begin_session(service, house.clock, title="T", metadata={"a": 1}, end_user="ann")
     assert (made.owner, made.user_id, made.title, made.end_user) == (OTHER_OWNER, OTHER_OWNER, "T", "ann")
     assert (made.message_count, made.turn, made.created_at) == (0, None, house.clock.now)
     assert house.session_service(context_of(OTHER_OWNER)).get(made.id) == made

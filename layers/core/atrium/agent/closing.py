@@ -170,12 +170,15 @@ def _spent_at_most(run: Run) -> tuple[Spend, bool]:
 
 
 def _charged(hold: Hold | None) -> Charged | None:
-    """Return where admission counted a call. The request of one with several model calls counts when it was made."""
+    """Return where admission counted a call. The request and session of one with several model calls count when it was
+    made: its `d` goes, its `s` becomes `o`.
+    """
     if hold is None or not hold.recorded:
         return None
     marks = hold.marks
     if hold.call > 1:
-        marks = write_marks({prefix: letters.replace("d", "") for prefix, letters in marks_of(marks).items()})
+        before = marks_of(marks).items()
+        marks = write_marks({prefix: letters.replace("d", "").replace("s", "o") for prefix, letters in before})
     return Charged(hold.shard, hold.second, marks)
 
 

@@ -78,9 +78,9 @@ class WaveRead:
     def terms(self, ceiling: int) -> Terms:
         return read_terms(self.tenant, ceiling)
 
-    def subjects(self, agent: AgentConfig) -> tuple[Subject, ...]:
-        """Return the caller and the agent, those that have limits of their own."""
+    def subjects(self, agent: AgentConfig | None) -> tuple[Subject, ...]:
+        """Return the caller and the agent, where there is one: those that have limits of their own."""
         caller = subject_of(self.context.principal, self.items["principal"])
-        own = read_limits({"limits": agent.limits})
+        own = read_limits({"limits": agent.limits}) if agent else {}
         found = [caller] if caller else []
-        return (*found, Subject("agent", agent.id, own)) if own else tuple(found)
+        return (*found, Subject("agent", agent.id, own)) if agent and own else tuple(found)

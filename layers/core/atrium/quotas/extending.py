@@ -16,7 +16,7 @@ from atrium.quotas.writing import Writing
 from atrium.storage.keys import Key
 from atrium.storage.writes import Update
 
-_KEPT = "xd"  # the slot, and the day's request: what a run is counted for once
+_KEPT = "xds"  # the slot, the day's request and session: what a run is counted for once
 _MONTHLY = {"m": METERS["tokens_per_month"], "c": METERS["cost_per_month"]}
 
 

@@ -9,7 +9,7 @@ A subject's policy is named with its scope before it: `"user.requests_per_minute
 from collections.abc import Mapping
 from math import ceil
 
-from atrium.quotas.model import Admitted, Decision, LimitName, Reading
+from atrium.quotas.model import Decision, LimitName, Reading, Recorded, Refused
 
 DEGRADED = "X-Atrium-Degraded"
 
@@ -30,7 +30,7 @@ _UNITS: Mapping[LimitName, str] = {
 }
 
 
-def rate_limit_headers(decision: Decision, now: float) -> dict[str, str]:
+def rate_limit_headers(decision: Decision | Recorded, now: float) -> dict[str, str]:
     """Return the headers of a decision, and `Retry-After` where waiting helps; `now` in seconds of the epoch.
 
     An admission that could not be counted says so in `X-Atrium-Degraded: limits`.
@@ -42,7 +42,7 @@ def rate_limit_headers(decision: Decision, now: float) -> dict[str, str]:
     wait = getattr(decision, "retry_after_seconds", None)
     if wait is not None:
         found["Retry-After"] = str(wait)
-    if isinstance(decision, Admitted) and decision.degraded:
+    if not isinstance(decision, Refused) and decision.degraded:
         found[DEGRADED] = "limits"
     return found
 

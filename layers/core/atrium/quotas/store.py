@@ -36,7 +36,7 @@ from atrium.quotas.state import State
 from atrium.quotas.terms import TermsOutdated
 from atrium.quotas.writing import SweepMark
 from atrium.storage import keys
-from atrium.storage.failures import TransactionRefused
+from atrium.storage.failures import Contended, TransactionRefused
 from atrium.storage.keys import Key
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import Update
@@ -154,6 +154,8 @@ class AdmissionStore:
             return State(self.table.write(update), self._now()), True
         except ConditionFailed as refused:
             return State(refused.item, self._now()), False
+        except Contended:
+            return State(self.table.get(update.key), self._now()), False
 
     def settle(self, hold: Hold, tokens: int, cost_nanos: int, *, undone: bool = False) -> Settlement:
         """Free a run's slot and correct its counters to what it really used in all, once.
@@ -165,8 +167,9 @@ class AdmissionStore:
         for _ in range(ATTEMPTS_MAX):
             try:
                 self.table.write(update)
-            except ConditionFailed as refused:
-                state = State(refused.item, self._now())
+            except (ConditionFailed, Contended) as refused:
+                item = refused.item if isinstance(refused, ConditionFailed) else self.table.get(key)
+                state = State(item, self._now())
                 held = find_hold(hold, state)
                 if held is None:
                     return NotHeld()

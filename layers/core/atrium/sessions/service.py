@@ -9,11 +9,13 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import AgentId, SessionId, is_id, mint_session_id
 from atrium.kernel.pagination import Page, PageRequest
+from atrium.quotas.beginning import SessionDoor
+from atrium.quotas.model import Recorded
 from atrium.runs.model import Message, Run
 from atrium.runs.store import RunStore
 from atrium.sessions.model import Session
 from atrium.sessions.purge import purge_runs
-from atrium.sessions.store import SessionStore
+from atrium.sessions.store import SessionStore, record_of
 from atrium.storage import keys
 from atrium.tenants.context import TenantContext
 
@@ -30,9 +32,15 @@ class SessionService:
     clock: Clock
 
     def create(
-        self, *, title: str | None, agent_id: AgentId | None, metadata: Mapping[str, Any], end_user: str = ""
-    ) -> Session:
-        """Create an empty session of the caller's."""
+        self,
+        door: SessionDoor,
+        *,
+        title: str | None,
+        agent_id: AgentId | None,
+        metadata: Mapping[str, Any],
+        end_user: str = "",
+    ) -> tuple[Session, Recorded]:
+        """Create an empty session of the caller's, and count it; `LimitReached`, and there is none."""
         now = self.clock()
         session = Session(
             id=mint_session_id(now),
@@ -47,8 +55,7 @@ class SessionService:
             updated_at=now,
             last_active_at=now,
         )
-        self.sessions.create(session)
-        return session
+        return session, door.begin(session.id, record_of(session))
 
     def get(self, session_id: str) -> Session:
         """Return a session that the caller may see; `NotFound` for any other."""

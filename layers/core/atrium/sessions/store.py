@@ -32,28 +32,10 @@ class SessionStore:
 
     def create(self, session: Session) -> None:
         """Record a new session, with its first turn where it has one; the same again is no error."""
-        turn = session.turn
-        item = {
-            "id": session.id,
-            "owner": session.owner,
-            "title": session.title,
-            "agent_id": session.agent_id,
-            "end_user": session.end_user or None,
-            "metadata": json.dumps(dict(session.metadata)),
-            "message_count": session.message_count,
-            "turn_count": session.turn_count,
-            "created_at": format_time(session.created_at),
-            "updated_at": format_time(session.updated_at),
-            "last_active_at": format_time(session.last_active_at),
-            "turn": _turn_attribute(turn) if turn else None,
-            "last_run": own_ulid(turn.run_id) if turn else "",
-            "gsi1pk": keys.sessions_of(session.owner),
-            "gsi2pk": keys.all_sessions(),
-            **_activity(session.id, session.last_active_at),
-        }
+        record = record_of(session)
         condition = f"{NEW} OR (#id = :id AND #created_at = :created)"
-        values = {"id": session.id, "created": item["created_at"]}
-        self.table.write(Put(keys.session(session.id), item, condition, values))
+        values = {"id": session.id, "created": record.item["created_at"]}
+        self.table.write(Put(record.key, record.item, condition, values))
 
     def get(self, session_id: SessionId, *, with_deleted: bool = False) -> Session | None:
         """Return a session; one whose deletion is under way only if asked for."""
@@ -153,6 +135,30 @@ class SessionStore:
         found = self.table.fetch(query)
         sessions = [read_session(item) for item in found.items]
         return Page([session for session in sessions if not session.is_deleted], found.position)
+
+
+def record_of(session: Session) -> Put:
+    """Return the write that records a new session."""
+    turn = session.turn
+    item = {
+        "id": session.id,
+        "owner": session.owner,
+        "title": session.title,
+        "agent_id": session.agent_id,
+        "end_user": session.end_user or None,
+        "metadata": json.dumps(dict(session.metadata)),
+        "message_count": session.message_count,
+        "turn_count": session.turn_count,
+        "created_at": format_time(session.created_at),
+        "updated_at": format_time(session.updated_at),
+        "last_active_at": format_time(session.last_active_at),
+        "turn": _turn_attribute(turn) if turn else None,
+        "last_run": own_ulid(turn.run_id) if turn else "",
+        "gsi1pk": keys.sessions_of(session.owner),
+        "gsi2pk": keys.all_sessions(),
+        **_activity(session.id, session.last_active_at),
+    }
+    return Put(keys.session(session.id), item, NEW)
 
 
 def read_session(item: Mapping[str, Any]) -> Session:

@@ -12,10 +12,10 @@ from atrium.storage.items import from_wire
 _PASSING = frozenset({
     "InternalServerError", "InternalError", "LimitExceededException", "ProvisionedThroughputExceededException",
     "RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable", "SlowDown", "ThrottlingException",
-    "TransactionConflictException", "TransactionInProgressException",
 })  # fmt: skip
 
-_PASSING_REASONS = frozenset({"ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"})
+_CONFLICTS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
+_PASSING_REASONS = frozenset({"ProvisionedThroughputExceeded", "ThrottlingError"})
 
 
 class TransactionRefused(Exception):
@@ -24,6 +24,10 @@ class TransactionRefused(Exception):
     def __init__(self, failed: frozenset[int]) -> None:
         self.failed = failed
         super().__init__(f"conditions of operations {sorted(failed)} did not hold")
+
+
+class Contended(Unavailable):
+    """Another transaction was at the item at that moment: nothing was written, and it may be tried again at once."""
 
 
 @contextmanager
@@ -38,6 +42,8 @@ def translated() -> Iterator[None]:
             raise ConditionFailed(from_wire(found) if found else None) from error
         if code == "TransactionCanceledException":
             _raise_transaction(error)
+        if code in _CONFLICTS:
+            raise Contended(internal=f"storage answered {code}", retry_after_seconds=1) from error
         if code in _PASSING:
             raise Unavailable(internal=f"storage answered {code}", retry_after_seconds=1) from error
         raise
@@ -52,5 +58,7 @@ def _raise_transaction(error: ClientError) -> None:
     failed = frozenset(at for at, code in enumerate(reasons) if code == "ConditionalCheckFailed")
     if failed:
         raise TransactionRefused(failed) from error
+    if "TransactionConflict" in reasons:
+        raise Contended(internal=f"transaction: {reasons}", retry_after_seconds=1) from error
     if any(code in _PASSING_REASONS for code in reasons):
         raise Unavailable(internal=f"transaction: {reasons}", retry_after_seconds=1) from error

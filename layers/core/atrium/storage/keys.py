@@ -30,6 +30,7 @@
     LEDGER#<yyyy-mm>       <run>                       one settled call; rebuild, statements
     USAGE#<yyyy-mm-dd>     <group>#<value>             sums made by the stream: TOTAL · MODEL# AGENT# USER# KEY# CLIENT#
                                                        END_USER# SESSION# TOOL#
+    BEGUN#<yyyy-mm-dd>     <ses>                       a session that began without a turn and was counted; rebuild
     AUDIT#<yyyy-mm-dd>     <time>#<evt>                audit, by time; gsi1 by type, gsi2 by user
     FAMILY#<id>            TOKEN                       login and its last refresh token (authorizer: one batch)
     CODE#<hash>            CODE                        OAuth code; REVOKED#<jti> REVOKED: a client's token (authorizer)

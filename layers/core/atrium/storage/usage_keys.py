@@ -1,6 +1,6 @@
 """Keys of what was used: the ledger, its sums, and the comparing of counters with it. Drawn in `keys.py`."""
 
-from atrium.kernel.ids import RunId
+from atrium.kernel.ids import RunId, SessionId
 from atrium.storage.keys import Key
 
 
@@ -27,6 +27,15 @@ def usage_values(day: str, group: str, after: str) -> tuple[str, tuple[str, str]
     """Return the partition of a day's sums, and the range of those of a group whose value comes after one."""
     last = f"{group}{chr(ord('#') + 1)}"
     return usage_day(day), (f"{group}#{after}\0" if after else f"{group}#", last)
+
+
+def begun_day(day: str) -> str:
+    """Return the partition of the sessions that began on a day without a turn, and were counted."""
+    return f"BEGUN#{day}"
+
+
+def begun(day: str, session_id: SessionId) -> Key:
+    return Key(begun_day(day), session_id)
 
 
 def rebuild() -> Key:

@@ -10,6 +10,7 @@ from datetime import UTC, date, timedelta
 
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import Unavailable
+from atrium.quotas.beginning import read_begun
 from atrium.quotas.rebuild.correcting import correct, plan_corrections
 from atrium.quotas.rebuild.fencing import Look, look
 from atrium.quotas.rebuild.model import Difference, Drift, RebuildReport
@@ -94,6 +95,8 @@ class Rebuilder:
                     counters.add(entry)
                     if is_counted:
                         sums.add(entry)
+            for begun in read_begun(self.table, now.astimezone(UTC).date()) if is_running else ():
+                counters.add_begun(begun)
             shards |= counters.unseen
             if not counters.unseen or not is_running:
                 return _Reading(entries, forgotten, sums, counters, looks)

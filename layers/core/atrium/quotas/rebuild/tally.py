@@ -17,12 +17,20 @@ from atrium.quotas.meters import METERS, moment, prefix_of
 from atrium.quotas.model import LimitName
 from atrium.quotas.rebuild.fencing import Look
 from atrium.quotas.state import marks_of
-from atrium.usage.model import LedgerEntry
+from atrium.usage.model import Charged, LedgerEntry
 
-REBUILT: Mapping[LimitName, str] = {"requests_per_day": "d", "tokens_per_month": "m", "cost_per_month": "c"}
-"""What can be told from the ledger, by the letter of its mark. Sessions are made without a call, too."""
+REBUILT: Mapping[LimitName, str] = {
+    "requests_per_day": "d",
+    "sessions_per_day": "so",
+    "tokens_per_month": "m",
+    "cost_per_month": "c",
+}
+"""What can be told from the ledger, by the letters of its mark. Sessions that began without a call are in no ledger."""
+
+_OPENED = "o"  # the session began with an earlier model call of the run
 
 _SUBJECTS: Mapping[str, Literal["user", "key"]] = {"usr": "user", "key": "key"}
+_DAILY: frozenset[LimitName] = frozenset({"requests_per_day", "sessions_per_day"})
 _PREFIX = re.compile(r"(?:[uka][0-9a-f]{6}_)?")
 
 
@@ -73,8 +81,10 @@ class CounterTally:
         marks = marks_of(charged.marks) if charged else {}
         came_later = charged is not None and charged.second >= self._fences.get(charged.shard, 0)
         for prefix in _prefixes(entry):
-            for limit, letter in REBUILT.items():
-                is_marked = letter in marks.get(prefix, "")
+            for limit, letters in REBUILT.items():
+                is_marked = any(letter in marks.get(prefix, "") for letter in letters)
+                if limit == "sessions_per_day" and not is_marked:
+                    continue  # in a session that there was, or nothing bounded it then
                 counts_itself = is_marked or (charged is not None and limit == "requests_per_day")
                 if not self._is_now(limit, _second_of(entry, limit)) or (came_later and counts_itself):
                     continue
@@ -82,6 +92,16 @@ class CounterTally:
                 self._want(name, amounts[limit], known=is_marked)
                 if not is_marked or read_time(entry.run_id).month != moment(self.second).month:
                     self.loose[name] += amounts[limit]
+
+    def add_begun(self, begun: Charged) -> None:
+        """Add a session that began without a call, unless it came after the fence of its item."""
+        if begun.shard not in self._fences:
+            self.unseen.add(begun.shard)
+        if begun.second >= self._fences.get(begun.shard, 0) or not self._is_now("sessions_per_day", begun.second):
+            return
+        for prefix, letters in marks_of(begun.marks).items():
+            if "s" in letters:
+                self._want(CounterName(prefix, "sessions_per_day"), 1, known=True)
 
     def differences(self) -> dict[CounterName, int]:
         """Return by how much counters are too low, or too high (negative), all items together; no other."""
@@ -95,15 +115,16 @@ class CounterTally:
         """Add what an open call has in the counters: its last model call's hold, and what those before it used."""
         held: dict[LimitName, int] = {
             "requests_per_day": 1,
+            "sessions_per_day": 1,
             "tokens_per_month": slot["t"] + slot.get("u", 0),
             "cost_per_month": slot["c"] + slot.get("d", 0),
         }
         is_extended = slot.get("n", 1) > 1
         for prefix, letters in marks_of(slot["m"]).items():
-            for limit, letter in REBUILT.items():
-                by_run = is_extended and limit == "requests_per_day"
+            for limit, known in REBUILT.items():
+                by_run = is_extended and limit in _DAILY
                 second = int(read_time(f"run_{run}").timestamp()) if by_run else slot["b"]
-                if letter in letters and self._is_now(limit, second):
+                if known[0] in letters and self._is_now(limit, second):
                     self._want(CounterName(prefix, limit), held[limit], known=True)
 
     def _want(self, name: CounterName, amount: int, *, known: bool) -> None:
@@ -123,7 +144,12 @@ class CounterTally:
 
 
 def _amounts(entry: LedgerEntry) -> dict[LimitName, int]:
-    return {"requests_per_day": 1, "tokens_per_month": entry.total_tokens, "cost_per_month": entry.cost_nanos}
+    return {
+        "requests_per_day": 1,
+        "sessions_per_day": 1,
+        "tokens_per_month": entry.total_tokens,
+        "cost_per_month": entry.cost_nanos,
+    }
 
 
 def _prefixes(entry: LedgerEntry) -> list[str]:
@@ -133,16 +159,17 @@ def _prefixes(entry: LedgerEntry) -> list[str]:
     return [*found, prefix_of(scope, entry.principal_id)] if scope else found
 
 
-def _has_day(marks: str) -> bool:
-    return any("d" in letters for letters in marks_of(marks).values())
+def _has(letter: str, marks: str) -> bool:
+    return any(letter in letters for letters in marks_of(marks).values())
 
 
 def _second_of(entry: LedgerEntry, limit: LimitName) -> int:
     """Return when a call counts: a request when it was admitted, tokens and money when its last model call was.
 
-    Where nothing bounded it, or the mark of its admission is gone, that is when its run was made.
+    Where nothing bounded it, or the mark of its admission is gone, that is when its run was made. So is a session's.
     """
     charged = entry.charged
-    if charged is None or (limit == "requests_per_day" and not _has_day(charged.marks)):
-        return int(read_time(entry.run_id).timestamp())
-    return charged.second
+    made = int(read_time(entry.run_id).timestamp())
+    if charged is None or (limit == "requests_per_day" and not _has("d", charged.marks)):
+        return made
+    return made if limit == "sessions_per_day" and _has(_OPENED, charged.marks) else charged.second

@@ -1,0 +1,125 @@
+"""`sessions_per_day` at `POST /v1/sessions`: counted with the session, exact, and what is refused costs nothing."""
+
+from typing import Any
+
+import pytest
+from atrium.kernel.ids import KeyId
+from atrium.quotas.meters import METERS
+from atrium.quotas.rebuild.service import Rebuilder
+from atrium.storage import keys
+from atrium.storage.keys import Key
+from atrium.storage.writes import EXISTS, Update
+from starlette.testclient import TestClient
+
+from tests.builders.counters import counted
+from tests.builders.house import OWNER
+from tests.builders.stage import OTHER_TENANT, Stage, assert_problem, say
+from tests.builders.wires import Outage, lose_replies
+
+pytestmark = pytest.mark.loopback
+
+
+def limit(stage: Stage, place: Key | None = None, **limits: int) -> None:
+    write = Update(place or keys.tenant(), "SET #limits = :limits", EXISTS, {"limits": limits})
+    stage.house.table().write(write)
+
+
+def begin(client: TestClient, key: str = "", **body: Any) -> Any:
+    return client.post("/v1/sessions", json=body, headers={"idempotency-key": key} if key else {})
+
+
+def used(stage: Stage) -> int:
+    return counted(stage.house, "sessions_per_day")
+
+
+def heads(stage: Stage) -> int:
+    return len([item for item in stage.house.items("SESSION#") if item["sk"]["S"] == "HEAD"])
+
+
+def test_a_days_sessions_with_and_without_a_turn(stage: Stage) -> None:
+    limit(stage, sessions_per_day=3)
+    client = stage.sessions_as()
+    assert say(stage.chat_as(), "Hi").status_code == 200
+    made = begin(client, title="One")
+    assert (made.status_code, made.json()["title"]) == (201, "One")
+    assert made.headers["ratelimit"].startswith('"sessions_per_day";r=1;t=')
+    assert '"sessions_per_day";q=3;w=86400' in made.headers["ratelimit-policy"]
+    assert begin(client).status_code == 201
+    before = stage.house.items()
+    refused = begin(client)
+    problem = assert_problem(refused, 429, "QUOTA_EXCEEDED")
+    assert (problem["limit"], problem["scope"], problem["used"], problem["max"]) == ("sessions_per_day", "tenant", 3, 3)
+    assert 43_100 <= int(refused.headers["retry-after"]) <= 43_200
+    assert '"sessions_per_day";r=0' in refused.headers["ratelimit"]
+    assert (stage.house.items(), used(stage), heads(stage)) == (before, 3, 3)
+    assert assert_problem(say(stage.chat_as(), "Hi"), 429, "QUOTA_EXCEEDED")["limit"] == "sessions_per_day"
+    (event,) = stage.events("quota.refuse")
+    assert event.details["limit"] == "sessions_per_day"
+    assert begin(stage.sessions_as(OTHER_TENANT)).status_code == 201, "another tenant's limit is its own"
+
+
+def test_a_key_that_repeats_counts_once_and_a_refusal_does_not_keep_it(stage: Stage) -> None:
+    limit(stage, sessions_per_day=1)
+    client = stage.sessions_as()
+    first, again = begin(client, "a"), begin(client, "a")
+    assert (first.json(), again.headers["idempotency-replayed"]) == (again.json(), "true")
+    assert (used(stage), heads(stage)) == (1, 1)
+    assert begin(client, "b").status_code == 429
+    limit(stage, sessions_per_day=2)
+    assert begin(client, "b").status_code == 201
+    assert used(stage) == 2
+
+
+def test_limits_of_the_caller_and_of_the_agent(stage: Stage) -> None:
+    agent = stage.admin_as().post("/v1/agents", json={"name": "second", "model": "claude-haiku-5-5"}).json()["id"]
+    limit(stage, keys.agent(agent), sessions_per_day=1)
+    client = stage.sessions_as()
+    assert begin(client, agent_id=agent).status_code == 201
+    assert begin(client, agent_id=agent).json()["scope"] == "agent"
+    stage.house.table().write(Update(keys.api_key(KeyId(OWNER)), "SET #limits = :limits", "", {"limits": {}}))
+    limit(stage, keys.api_key(KeyId(OWNER)), sessions_per_day=2)
+    assert [begin(client).status_code for _ in range(3)] == [201, 201, 429]
+    assert begin(client).json()["scope"] == "key"
+
+
+def test_over_several_shards_and_with_replies_that_are_lost_it_is_exact(stage: Stage) -> None:
+    limit(stage, sessions_per_day=7)
+    client = stage.sessions_as()
+    with stage.house.intercepted(lose_replies):
+        answers = [begin(client).status_code for _ in range(9)]
+    assert (answers, used(stage), heads(stage)) == ([201] * 7 + [429] * 2, 7, 7)
+
+
+def test_without_a_limit_nothing_is_counted(stage: Stage) -> None:
+    limit(stage, sessions_per_day=-1)
+    with stage.house.intercepted(lose_replies):
+        assert begin(stage.sessions_as()).status_code == 201
+    assert (used(stage), heads(stage), stage.house.items("BEGUN#")) == (0, 1, [])
+
+
+def test_503_and_no_session_when_it_cannot_be_counted(stage: Stage) -> None:
+    client = stage.sessions_as()
+    with stage.house.intercepted(Outage(lambda _, operation: operation == "TransactWriteItems")):
+        response = begin(client)
+    assert_problem(response, 503, "UNAVAILABLE")
+    assert int(response.headers["retry-after"]) >= 1
+    assert (used(stage), heads(stage)) == (0, 0)
+
+
+def test_a_rebuild_counts_what_began_with_a_turn_without_one_and_was_deleted(stage: Stage) -> None:
+    limit(stage, sessions_per_day=20)
+    client, chat = stage.sessions_as(), stage.chat_as()
+    begun = [begin(client).json()["id"] for _ in range(2)]
+    spoken = say(chat, "[[tools_forever]] Go on.", limits={"max_iterations": 3}).json()["session_id"]
+    assert say(chat, "In one that there is", session_id=spoken).status_code == 200
+    for session_id in (begun[0], say(chat, "Hi").json()["session_id"]):
+        assert client.delete(f"/v1/sessions/{session_id}").status_code == 204
+    stage.house.clock.turn(2)
+    rebuilder = Rebuilder(stage.house.table(), stage.house.clock)
+    assert (used(stage), rebuilder.compare().counters) == (4, ())
+    for shard, wrong in enumerate((9, 0, 3, 5)):
+        name = METERS["sessions_per_day"].attribute("", int(stage.house.clock().timestamp()))
+        write = Update(keys.admission(shard), "SET #name = :wrong", "", {"wrong": wrong}, {"name": name})
+        stage.house.table().write(write)
+    (told,) = rebuilder.rebuild(stage.house.clock().date(), "one").counters
+    assert (told.limit, told.stored, told.expected, used(stage)) == ("sessions_per_day", 17, 4, 4)
