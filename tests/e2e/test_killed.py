@@ -1,42 +1,22 @@
 """A function that dies in the middle of a turn: the sweeper closes the run, the session goes on."""
 
-import os
-import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Stack, Tenant
+from tests.e2e.processes import kill_chat
 from tests.e2e.stream import start_and_leave
 from tests.e2e.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
-def _chat_processes(endpoint_url: str) -> list[int]:
-    """Return the chat processes of this stack, which its emulator's address tells from another's."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            command = (folder / "cmdline").read_bytes().split(b"\0")
-            environment = (folder / "environ").read_bytes()
-        except OSError:
-            continue
-        ours = f"AWS_ENDPOINT_URL={endpoint_url}".encode() in environment
-        if ours and any(b"functions.chat.app:app" in part for part in command):
-            found.append(int(folder.name))
-    return found
-
-
 def test_a_killed_turn_is_closed_and_the_session_takes_its_next_message(stack: Stack, pro: Tenant) -> None:
     seen = start_and_leave(pro.http, "[[slow=1]] [[pieces=100]] I will be killed.", after=6)
     run_id, session_id = seen[0].data["run_id"], seen[0].data["session_id"]
     killed_at = time.monotonic()
-    processes = _chat_processes(stack.description["endpoint_url"])
-    assert processes
-    for process in processes:
-        os.kill(process, signal.SIGKILL)
+    kill_chat(stack)
 
     def failed() -> dict[str, object] | None:
         run: dict[str, object] = pro.http.get(f"/v1/runs/{run_id}").json()

@@ -3,64 +3,20 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from tests.e2e.conftest import Stack
-
-PASSWORD = "correct horse battery staple"
-
-
-@dataclass(frozen=True)
-class Limited:
-    """A tenant of its own, and the operator who sets its limits."""
-
-    id: str
-    http: httpx.Client
-    operator: httpx.Client
-
-    def put(self, **limits: Any) -> None:
-        answer = self.operator.put(f"/v1/tenants/{self.id}/limits", json=limits)
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["plan"] == "free"
-
-    def say(self, message: str = "Hi", **fields: Any) -> httpx.Response:
-        return self.http.post("/v1/chat", json={"message": message, **fields})
-
-    def standing(self, name: str) -> dict[str, Any]:
-        limits = self.http.get("/v1/limits").json()["limits"]
-        return next(dict(each) for each in limits if (each["name"], each["scope"]) == (name, "tenant"))
-
-    def refused(self, name: str, code: str, **fields: Any) -> httpx.Response:
-        """Assert that the next call is refused by a limit, that a check says so before, and nothing is counted."""
-        before = self.standing("requests_per_day")["used"]
-        told = self.http.post("/v1/limits/check", json={"message": "Hi", **fields}).json()
-        answer = self.say(**fields)
-        problem = answer.json()
-        assert (answer.status_code, problem["code"], problem["limit"]) == (429, code, name), answer.text
-        assert (told["admitted"], told["binding"]) == (False, name)
-        assert self.standing("requests_per_day")["used"] == before
-        return answer
+from tests.e2e.limited import Limited, made_tenant
 
 
 @pytest.fixture
 def tenant(stack: Stack) -> Iterator[Limited]:
-    operator = httpx.Client(
-        base_url=stack.base_url, headers={"x-api-key": stack.description["platform_api_key"]}, timeout=60
-    )
-    name = f"limited-{uuid4().hex[:12]}"
-    admin = {"email": f"admin@{name}.example", "password": PASSWORD}
-    made = operator.post("/v1/tenants", json={"name": name, "plan": "free", "admin": admin}).json()
-    http = httpx.Client(base_url=stack.base_url, headers={"x-api-key": made["api_key"]}, timeout=60)
-    yield Limited(made["id"], http, operator)
-    operator.delete(f"/v1/tenants/{made['id']}")
-    http.close()
-    operator.close()
+    with made_tenant(stack) as made:
+        yield made
 
 
 def seconds_to(moment: str) -> float:
@@ -150,9 +106,8 @@ def test_users_and_agents_are_counts(tenant: Limited) -> None:
 
 def test_a_key_has_limits_of_its_own(stack: Stack, tenant: Limited) -> None:
     key = tenant.http.post("/v1/keys", json={"name": "small", "limits": {"requests_per_day": 1}}).json()
-    own = Limited(
-        tenant.id, httpx.Client(base_url=stack.base_url, headers={"x-api-key": key["key"]}, timeout=60), tenant.operator
-    )
+    http = httpx.Client(base_url=stack.base_url, headers={"x-api-key": key["key"]}, timeout=60)
+    own = replace(tenant, key=key["key"], http=http)
     assert own.say().status_code == 200
     assert own.refused("requests_per_day", "QUOTA_EXCEEDED").json()["scope"] == "key"
     assert tenant.say().status_code == 200
