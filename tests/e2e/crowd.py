@@ -1,0 +1,56 @@
+"""Callers that all come at once, from processes of their own: what a race over HTTP is made of."""
+
+import json
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import httpx
+
+PROCESSES = 8
+THREADS = 8
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Who calls and what it says; it can be sent to a process."""
+
+    base_url: str
+    key: str
+    message: str
+    calls: int
+    start_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one call was told: its status, and of a refusal the code and the limit."""
+
+    status: int
+    code: str = ""
+    limit: str = ""
+
+
+def call_all(crowd: Crowd, calls: int) -> Counter[Told]:
+    """Make so many calls from all processes and threads at once; returns how often each thing was told."""
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+        list(pool.map(time.sleep, [1.0] * PROCESSES))  # so that all are there before the first call
+        start_at = time.time() + 0.5
+        shares = [calls // PROCESSES + (number < calls % PROCESSES) for number in range(PROCESSES)]
+        parts = [Crowd(crowd.base_url, crowd.key, crowd.message, share, start_at) for share in shares]
+        return sum(pool.map(_call, parts), Counter())
+
+
+def _call(crowd: Crowd) -> Counter[Told]:
+    with httpx.Client(base_url=crowd.base_url, headers={"x-api-key": crowd.key}, timeout=120) as client:
+
+        def ask(_: int) -> Told:
+            answer = client.post("/v1/chat", json={"message": crowd.message})
+            body = json.loads(answer.text)
+            return Told(answer.status_code, body.get("code", ""), body.get("limit", ""))
+
+        time.sleep(max(0.0, crowd.start_at - time.time()))
+        with ThreadPoolExecutor(THREADS) as threads:
+            return Counter(threads.map(ask, range(crowd.calls)))
