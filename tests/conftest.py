@@ -65,7 +65,10 @@ def table_client(
     if backend == "moto":
         with mock_aws():
             client = local_session().client("dynamodb")
-            create_table(client, {**definition_of_table, "StreamSpecification": {"StreamEnabled": False}}, table_name)
+            # It is there at once; a stream, which nobody reads here, would take a copy of each item that is written.
+            client.create_table(
+                TableName=table_name, **{**definition_of_table, "StreamSpecification": {"StreamEnabled": False}}
+            )
             yield client
     else:
         local: DynamoDBClient = Endpoint(backend).client("dynamodb")

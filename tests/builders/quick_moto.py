@@ -1,11 +1,16 @@
-"""moto's table, made quick: theirs copies the whole table before each transaction, because an update changes an item in
-place. Here an update changes a copy that it puts in the item's place, so that who holds the old ones has the old table.
+"""moto's table, made quick.
+
+Theirs copies the whole table before each transaction, because an update changes an item in place. Here an update
+changes a copy that it puts in the item's place, so that who holds the old ones has the old table. And theirs looks for
+each of the ten members that an attribute's value may have, under all names that each may have; here the one is taken.
 """
 
 import copy
 from collections import defaultdict
 from typing import Any
 
+from moto.core.model import StructureShape
+from moto.core.serialize import JSONSerializer
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
@@ -13,12 +18,15 @@ from moto.dynamodb.models.table import Table
 type Items = defaultdict[DynamoType, dict[DynamoType, Item]]
 
 _update = DynamoDBBackend.update_item
+_serialize = JSONSerializer._serialize_type_structure
+_AS_THEY_ARE = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})
 
 
 def quicken() -> None:
-    """From now on a transaction costs what it writes, however large its table is. Idempotent."""
+    """From now on a call costs what it reads and writes, however large its table is. Idempotent."""
     setattr(DynamoDBBackend, "update_item", _update_a_copy)  # noqa: B010 - theirs, replaced
     setattr(Table, "__deepcopy__", _copy_table)  # noqa: B010
+    setattr(JSONSerializer, "_serialize_type_structure", _serialize_structure)  # noqa: B010
 
 
 def copy_items(table: Table) -> Items:
@@ -41,3 +49,29 @@ def _update_a_copy(backend: DynamoDBBackend, table_name: str, key: dict[str, Any
     if second in items:
         items[second] = copy.deepcopy(items[second])
     return _update(backend, table_name, key, *rest, **named)
+
+
+def _serialize_structure(
+    serializer: JSONSerializer, serialized: Any, value: Any, shape: StructureShape, key: str
+) -> None:
+    if shape.name == "AttributeValue" and key:
+        try:
+            serialized[key] = _as_text(value)
+        except (TypeError, ValueError):  # bytes, or another form: theirs knows it
+            _serialize(serializer, serialized, value, shape, key)
+    else:
+        _serialize(serializer, serialized, value, shape, key)
+
+
+def _as_text(value: Any) -> dict[str, Any]:
+    """Return what an attribute's value is on the wire."""
+    if isinstance(value, DynamoType):
+        value = {value.type: value.value}
+    ((kind, held),) = value.items()
+    if kind == "M":
+        return {"M": {name: _as_text(each) for name, each in held.items()}}
+    if kind == "L":
+        return {"L": [_as_text(each) for each in held]}
+    if kind not in _AS_THEY_ARE:
+        raise ValueError(kind)
+    return {kind: held}
