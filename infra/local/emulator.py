@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from infra.local.failures import StartFailed
 from infra.local.logs.entries import Entry
@@ -24,6 +25,15 @@ async def start_emulator(children: Children, on_end: Callable[[Child], None]) ->
     scratch = RUN / "emulator"
     scratch.mkdir(parents=True, exist_ok=True)
     port = free_port()
+    command, environment = emulator_command(port, scratch)
+    child = await children.start("emulator", command, folder=ROOT, environment=environment, on_end=on_end, tone=_lower)
+    url = f"http://{HOST}:{port}"
+    await _wait_until_healthy(url, child)
+    return Endpoint(url)
+
+
+def emulator_command(port: int, scratch: Path) -> tuple[list[str], dict[str, str]]:
+    """Return what runs an emulator on a port of 127.0.0.1, and the environment in which it does."""
     environment = {
         "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
         "HOME": str(scratch),
@@ -37,11 +47,7 @@ async def start_emulator(children: Children, on_end: Callable[[Child], None]) ->
         "MINISTACK_ACCOUNT_ID": PSEUDO["AWS::AccountId"],
         "PYTHONUNBUFFERED": "1",
     }
-    command = [str(EMULATOR_PYTHON), "-m", "ministack"]
-    child = await children.start("emulator", command, folder=ROOT, environment=environment, on_end=on_end, tone=_lower)
-    url = f"http://{HOST}:{port}"
-    await _wait_until_healthy(url, child)
-    return Endpoint(url)
+    return [str(EMULATOR_PYTHON), "-m", "ministack"], environment
 
 
 def _lower(entry: Entry) -> Entry:
@@ -55,13 +61,13 @@ async def _wait_until_healthy(url: str, child: Child) -> None:
     while asyncio.get_running_loop().time() < deadline:
         if not child.alive:
             raise StartFailed("the emulator ended while it was starting; its lines are in .local/dev.log")
-        if await asyncio.to_thread(_is_healthy, url):
+        if await asyncio.to_thread(is_healthy, url):
             return
         await asyncio.sleep(_POLL_SECONDS)
     raise StartFailed(f"the emulator did not answer within {START_SECONDS_MAX:.0f} s")
 
 
-def _is_healthy(url: str) -> bool:
+def is_healthy(url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{url}/_ministack/health", timeout=2) as answer:

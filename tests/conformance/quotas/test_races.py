@@ -15,6 +15,9 @@ from atrium.quotas.model import LimitName, Subject
 from atrium.quotas.terms import Terms
 from atrium.storage.table import PhysicalTable
 
+from infra.conformance.emulator import running_emulator
+from infra.runtime.resources import create_table
+from infra.runtime.template import Document
 from tests.conformance.quotas.racing import PROCESSES, Race, Tally, begin_sessions, run, settle
 from tests.unit.quotas.rooms import check_item
 
@@ -40,9 +43,22 @@ def processes() -> Iterator[ProcessPoolExecutor]:
 
 @pytest.fixture
 def race(dynamodb_table: PhysicalTable) -> Race:
-    tenant = mint_tenant_id(read_clock())
-    url = dynamodb_table.client.meta.endpoint_url
-    return Race(url, dynamodb_table.name, tenant, {}, tokens=100, cost_nanos=100, new_session=True)
+    return race_on(dynamodb_table)
+
+
+@pytest.fixture(scope="module")
+def emulator_table(definition_of_table: Document, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PhysicalTable]:
+    with running_emulator(tmp_path_factory.mktemp("emulator")) as emulator:
+        client = emulator.client("dynamodb")
+        create_table(client, {**definition_of_table, "StreamSpecification": {"StreamEnabled": False}}, "races")
+        yield PhysicalTable(client, "races")
+        client.close()
+
+
+def race_on(table: PhysicalTable) -> Race:
+    """Return a race of a new tenant's."""
+    tenant, url = mint_tenant_id(read_clock()), table.client.meta.endpoint_url
+    return Race(url, table.name, tenant, {}, tokens=100, cost_nanos=100, new_session=True)
 
 
 def run_all(processes: ProcessPoolExecutor, race: Race) -> list[Tally]:
@@ -60,6 +76,19 @@ def test_as_many_are_admitted_as_the_limit_says(
     tallies = run_all(processes, replace(race, limits={limit: maximum}, lost=lost, seed=turn * 100))
     assert sum(len(tally.holds) for tally in tallies) == fit
     assert sum(tally.refused[limit] for tally in tallies) == PROCESSES * 16 - fit
+
+
+@pytest.mark.parametrize("lost", [0.0, 0.2])
+@pytest.mark.parametrize("limit", LIMITS)
+def test_the_local_stacks_table_is_as_exact(
+    processes: ProcessPoolExecutor, emulator_table: PhysicalTable, limit: LimitName, lost: float
+) -> None:
+    maximum, fit = LIMITS[limit]
+    for turn in range(3):
+        bound = replace(race_on(emulator_table), limits={limit: maximum}, lost=lost, seed=turn * 100)
+        tallies = run_all(processes, bound)
+        assert sum(len(tally.holds) for tally in tallies) == fit
+        assert sum(tally.refused[limit] for tally in tallies) == PROCESSES * 16 - fit
 
 
 @pytest.mark.parametrize("lost", [0.0, 0.2])

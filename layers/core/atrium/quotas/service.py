@@ -71,8 +71,7 @@ class AdmissionService:
         if not is_limited(terms.limits, request.subjects):
             return Admitted(unrecorded(request, NO_SHARD))
         try:
-            ask = partial(self._admit, request, terms, read)
-            return under_current_terms(self.store.table, terms, ask)
+            return under_current_terms(self.store.table, terms, partial(self._admit, request, terms, read))
         except Unavailable as failure:
             if not self.minutes_open or not terms.only_minutes(request.subjects):
                 self._undo(request, terms)
@@ -137,8 +136,7 @@ class AdmissionService:
             if not isinstance(answer, Refused):
                 return Recorded(answer.readings)
             refusals.append(answer)
-        whole = entry_of_amounts(amounts, terms.limits, subjects)
-        return merge(refusals, whole, self.store.clock().timestamp())
+        return merge(refusals, entry_of_amounts(amounts, terms.limits, subjects), self.store.clock().timestamp())
 
     def settle(self, hold: Hold, tokens: int, cost_nanos: int) -> Settlement:
         """Free the slot and correct the counters to what was used in all, once; call it on every way out."""
@@ -151,7 +149,12 @@ class AdmissionService:
     def _settle(self, hold: Hold, tokens: int, cost_nanos: int, *, undone: bool) -> Settlement:
         if hold.shard == NO_SHARD:
             return NotHeld()
-        answer = self.store.settle(hold, tokens, cost_nanos, undone=undone)
+        try:
+            answer = self.store.settle(hold, tokens, cost_nanos, undone=undone)
+        except Unavailable:
+            if hold.recorded:
+                raise
+            return NotHeld()  # it was let in uncounted; a slot that it has after all is the sweeper's
         if isinstance(answer, NotHeld) and (moved := self._find_moved(hold)) is not None:
             return self.store.settle(moved, tokens, cost_nanos, undone=undone)
         return answer
@@ -180,8 +183,7 @@ class AdmissionService:
         return None
 
     def _admit(self, request: AdmissionRequest, known: Terms, read: Items, terms: Terms) -> Decision:
-        read = read if terms is known else ()
-        answer = self._ask(request, terms, read, lowering=terms.shards == 1)
+        answer = self._ask(request, terms, read if terms is known else (), lowering=terms.shards == 1)
         if isinstance(answer, Refused) and terms.shards > 1:
             lowered = request.lowered(answer.readings)
             if lowered is not None:

@@ -1,0 +1,120 @@
+"""When limits cannot be counted: closed for money, months, days and slots; for minutes as the deployment says."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from tests.builders.counters import counted, held
+from tests.builders.stage import Stage, assert_problem, read_events, say
+from tests.builders.wires import Send
+
+pytestmark = pytest.mark.loopback
+
+PATHS = ["/v1/chat", "/v1/chat/stream"]
+NONE = dict.fromkeys(
+    ("requests_per_minute", "tokens_per_minute", "requests_per_day", "sessions_per_day", "tokens_per_month"), -1
+) | {"cost_per_month": -1, "concurrent_turns": -1}
+CLOSED = {
+    "cost_per_month": 10**12,
+    "tokens_per_month": 10**9,
+    "requests_per_day": 100,
+    "sessions_per_day": 100,
+    "concurrent_turns": 5,
+}
+
+
+def is_admission(arguments: dict[str, Any]) -> bool:
+    return str(arguments.get("Key", {}).get("pk", {}).get("S", "")).endswith("#ADMISSION")
+
+
+def throttled(operation: str, arguments: dict[str, Any], send: Send) -> Any:
+    """The partition of the tenant's admission is too hot; all else answers."""
+    if is_admission(arguments):
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "too hot"}}, operation)
+    return send()
+
+
+def lose_the_first_reply() -> Callable[[str, dict[str, Any], Send], Any]:
+    """The first write of an admission applies, and nobody hears of it."""
+    lost = False
+
+    def intercept(operation: str, arguments: dict[str, Any], send: Send) -> Any:
+        nonlocal lost
+        if lost or operation != "UpdateItem" or not is_admission(arguments):
+            return send()
+        lost = True
+        send()
+        raise EndpointConnectionError(endpoint_url="https://the.service")
+
+    return intercept
+
+
+def open_minutes(stage: Stage) -> None:
+    settings = replace(stage.runtime.settings, minutes_open=True)
+    object.__setattr__(stage.runtime, "settings", settings)
+
+
+def assert_nothing(stage: Stage) -> None:
+    """Assert that no model was asked and nothing is left of a call."""
+    house = stage.house
+    assert (stage.server.requests(), house.items("SESSION#"), house.items("LEDGER#"), held(house)) == ([], [], [], [])
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", CLOSED)
+def test_closed_whatever_the_setting_says(stage: Stage, name: str, path: str) -> None:
+    open_minutes(stage)
+    stage.house.configure(limits={**NONE, "requests_per_minute": 10, name: CLOSED[name]})
+    client = stage.chat_as()
+    with stage.house.intercepted(throttled):
+        response = client.post(path, json={"message": "Hi"})
+    assert assert_problem(response, 503, "UNAVAILABLE")["retryable"] is True
+    assert (response.headers["retry-after"], "x-atrium-degraded" in response.headers) == ("2", False)
+    assert_nothing(stage)
+    answer = say(client, "Hi")
+    assert (answer.status_code, "x-atrium-degraded" in answer.headers) == (200, False)
+    assert counted(stage.house, "requests_per_minute") == 1
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("limits", [{"requests_per_minute": 1}, {"tokens_per_minute": 20_000}])
+def test_minutes_are_closed_where_nothing_is_said(stage: Stage, limits: dict[str, int], path: str) -> None:
+    stage.house.configure(limits=NONE | limits)
+    with stage.house.intercepted(throttled):
+        response = stage.chat_as().post(path, json={"message": "Hi"})
+    assert_problem(response, 503, "UNAVAILABLE")
+    assert response.headers["retry-after"] == "2"
+    assert_nothing(stage)
+
+
+@pytest.mark.parametrize("limits", [{"requests_per_minute": 1}, {"tokens_per_minute": 20_000}])
+def test_minutes_that_are_open_let_a_call_in_and_say_so(stage: Stage, limits: dict[str, int]) -> None:
+    open_minutes(stage)
+    stage.house.configure(limits=NONE | limits)
+    client = stage.chat_as()
+    with stage.house.intercepted(throttled):
+        answer = say(client, "Hi [[echo]]")
+        with client.stream("POST", "/v1/chat/stream", json={"message": "Hi [[echo]]"}) as response:
+            events = [event for event in read_events(response) if event]
+    assert (answer.status_code, answer.headers["x-atrium-degraded"]) == (200, "limits")
+    assert (response.status_code, response.headers["x-atrium-degraded"]) == (200, "limits")
+    assert (answer.json()["response"], events[-1].event) == ("Hi", "final")
+    assert "ratelimit" not in answer.headers, "nobody knows how the limits stand"
+    assert len(stage.house.items("LEDGER#")) == 2, "what was used is paid for"
+    assert (held(stage.house), counted(stage.house, "requests_per_minute")) == ([], 0)
+    counting = say(client, "Hi")
+    assert (counting.status_code, "x-atrium-degraded" in counting.headers) == (200, False)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_write_that_applied_unheard_is_given_back(stage: Stage, path: str) -> None:
+    client = stage.chat_as()
+    with stage.house.intercepted(lose_the_first_reply()):
+        response = client.post(path, json={"message": "Hi"})
+    assert_problem(response, 503, "UNAVAILABLE")
+    assert_nothing(stage)
+    for name in ("requests_per_day", "sessions_per_day", "tokens_per_month", "cost_per_month", "tokens_per_minute"):
+        assert counted(stage.house, name) == 0
