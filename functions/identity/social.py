@@ -4,15 +4,15 @@ import secrets
 from typing import Annotated
 
 from atrium.bootstrap import Runtime
-from atrium.http.dependencies import BaseUrlDep, RuntimeDep
-from atrium.http.issuing import FamiliesDep, OriginDep
+from atrium.http.dependencies import RuntimeDep
+from atrium.http.issuing import FamiliesDep, OriginDep, issuer_of
 from atrium.http.responses import problem_responses
 from atrium.identity.social.sign_in import Proof, SocialSignIn
 from atrium.identity.social.state import STATE_SECONDS, StateSealer
 from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import TenantId, is_id
 from atrium.tenants.registry import TenantRegistry
-from fastapi import APIRouter, Cookie, Query
+from fastapi import APIRouter, Cookie, Query, Request
 from fastapi.responses import RedirectResponse
 
 from functions.identity.flows import DescriptionDep, RedirectUri, ReturnedDep, StateText, open_flow
@@ -55,7 +55,7 @@ def authorize_sign_in(
     description: DescriptionDep,
     runtime: RuntimeDep,
     families: FamiliesDep,
-    base_url: BaseUrlDep,
+    request: Request,
     tenant: TenantName,
     redirect_uri: RedirectUri = None,
     code_challenge: Challenge | None = None,
@@ -68,7 +68,7 @@ def authorize_sign_in(
     url = service.authorize(_find_tenant(runtime, tenant), redirect_uri, challenge=code_challenge or "", cookie=cookie)
     answer = RedirectResponse(url, status_code=302)
     if cookie:
-        local = base_url.startswith("http://")
+        local = issuer_of(request).startswith("http://")
         name = LOCAL_COOKIE if local else COOKIE
         answer.set_cookie(
             name, cookie, max_age=STATE_SECONDS, path="/", secure=not local, httponly=True, samesite="lax"

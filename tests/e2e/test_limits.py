@@ -118,6 +118,7 @@ def test_a_key_has_limits_of_its_own(stack: Stack, tenant: Limited) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(150)
 def test_coming_two_seconds_early_is_refused_and_at_the_time_it_succeeds(tenant: Limited) -> None:
     tenant.put(requests_per_minute=1)
     assert tenant.say().status_code == 200

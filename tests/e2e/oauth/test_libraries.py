@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -69,6 +70,14 @@ def make_client(tenant: Tenant, kind: str) -> dict[str, str]:
     return {"client_id": found["client_id"], "client_secret": found["client_secret"] or ""}
 
 
+@pytest.fixture
+def at_the_root(stack: Stack) -> None:
+    """RFC 9728 puts its document between host and path, where below a stage nobody answers: it needs a domain."""
+    if urlsplit(stack.base_url).path:
+        pytest.skip("the standard's address of this document is not below the stage")
+
+
+@pytest.mark.usefixtures("at_the_root")
 def test_oauth4webapi(run: Run, stack: Stack, pro: Tenant) -> None:
     found = run("oauth4webapi")
     assert found["authorization_servers"] == [stack.base_url]
@@ -90,6 +99,7 @@ def test_openid_client(run: Run, stack: Stack) -> None:
     assert (found["reused"], found["after_reuse"]) == ("invalid_grant", "invalid_grant")
 
 
+@pytest.mark.usefixtures("at_the_root")
 @pytest.mark.parametrize("kind", ["confidential", "open"])
 def test_mcp_sdk(run: Run, stack: Stack, pro: Tenant, kind: str) -> None:
     found = run("mcp")[kind]
