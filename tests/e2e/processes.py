@@ -2,9 +2,11 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from tests.e2e.conftest import Stack
+from tests.e2e.waiting import wait_for
 
 
 def kill_chat(stack: Stack) -> None:
@@ -13,6 +15,8 @@ def kill_chat(stack: Stack) -> None:
     assert processes
     for process in processes:
         os.kill(process, signal.SIGKILL)
+    wait_for(lambda: not any(Path(f"/proc/{process}").exists() for process in processes), 10, "the stack has seen it")
+    time.sleep(0.2)  # it gives no call to one of them any more
 
 
 def _chat_processes(endpoint_url: str) -> list[int]:

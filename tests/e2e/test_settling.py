@@ -76,7 +76,7 @@ def test_a_function_that_was_killed(stack: Stack, tenant: Limited) -> None:
     kill_chat(stack)
     killed_at = time.monotonic()
     refused = tenant.say("Now?")
-    assert (refused.status_code, refused.json()["limit"]) == (429, "concurrent_turns")
+    assert (refused.status_code, refused.json().get("limit")) == (429, "concurrent_turns"), refused.text
 
     def admitted() -> bool:
         time.sleep(1)
