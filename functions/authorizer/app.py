@@ -14,6 +14,7 @@ from atrium.kernel.errors import AtriumError, Unauthenticated
 
 from functions.authorizer.authorize import Authorizer
 from functions.authorizer.credential import read_credential
+from functions.authorizer.telling import tell_nobody
 from functions.authorizer.verdict import PolicyAnswer
 
 
@@ -35,7 +36,7 @@ def answer(event: Mapping[str, Any], authorizer: Authorizer) -> PolicyAnswer:
         return authorizer.judge(read_credential(event)).render(event["methodArn"])
     except Unauthenticated as error:
         if error.internal:
-            logs.logger().info("refused", code=error.code, reason=error.internal)
+            tell_nobody(error.code, error.internal)
         raise Exception("Unauthorized") from None  # noqa: TRY002 - the one text that API Gateway knows
     except AtriumError as error:
         logs.logger().error("cannot decide", code=error.code, internal=error.internal)

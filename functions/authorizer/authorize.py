@@ -5,7 +5,8 @@ A platform key that names a tenant costs a second read, because platform and ten
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from threading import Thread
@@ -20,6 +21,7 @@ from atrium.identity.keys.store import USE_NOTED_SECONDS, KeyStore, read_key
 from atrium.identity.verification import (
     Admitted,
     Decision,
+    Named,
     Refused,
     choose_tenant,
     decide_key,
@@ -35,6 +37,7 @@ from atrium.tenants.model import Tenant
 from atrium.tenants.store import read_tenant
 
 from functions.authorizer.credential import Credential
+from functions.authorizer.telling import Telling
 from functions.authorizer.verdict import Verdict, VerdictCache
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ class Authorizer:
                 verdict = _allow(decision)
                 self.cache.keep(credential.fingerprint, verdict, now, ends_at=decision.ends_at)
             case Refused():
-                logs.logger().info("refused", code=decision.failure.code, reason=decision.reason)
+                self._telling.tell(credential, decision, now)
                 if issubclass(decision.failure, Unauthenticated):
                     raise Unauthenticated
                 verdict = Verdict(False, decision.principal_id, {"code": decision.failure.code})
@@ -88,8 +91,9 @@ class Authorizer:
         key = read_key(found[place], tenant_id) if place in found else None
         tenant = read_tenant(found[keys.tenant()]) if keys.tenant() in found else None
         decision = decide_key(said, key, tenant, find_pepper=self.runtime.secrets.find_pepper, now=now)
-        if isinstance(decision, Admitted):
-            _note_use(table, key, now)
+        if isinstance(decision, Refused):
+            return _naming(decision, "key", tenant, {"key": key.id} if key else {})
+        _note_use(table, key, now)
         return decision
 
     def _decide_platform_key(self, said: KeyText, wanted: str, now: datetime) -> Decision:
@@ -110,7 +114,7 @@ class Authorizer:
 
     def _decide_token(self, credential: Credential, now: datetime) -> Decision:
         from atrium.identity.access import decide_access, list_places
-        from atrium.identity.providers.issuers import may_be_issuer, peek_issuer
+        from atrium.identity.providers.issuers import may_be_issuer, peek, peek_issuer
         from atrium.identity.tokens import name_issuer, read_access_token
 
         secrets = self.runtime.secrets
@@ -121,9 +125,19 @@ class Authorizer:
         try:
             claims = read_access_token(credential.text, issuer=issuer, find_key=secrets.find_signing_key, now=now)
         except Unauthenticated as error:
-            return Refused(Unauthenticated, error.internal)
+            tenant_id = peek(credential.text, "tenant_id")
+            named = Named(TenantId(tenant_id), None) if is_id(tenant_id, "ten") else None
+            return Refused(Unauthenticated, error.internal, named=named)
         found = self.runtime.tenant_table(claims.tenant_id).batch_get(list_places(claims))
-        return decide_access(claims, found)
+        decision = decide_access(claims, found)
+        if isinstance(decision, Refused):
+            tenant = read_tenant(found[keys.tenant()]) if keys.tenant() in found else None
+            return _naming(decision, "client" if claims.is_client else "user", tenant, {})
+        return decision
+
+    @cached_property
+    def _telling(self) -> Telling:
+        return Telling(self.runtime)
 
     @cached_property
     def _foreign(self) -> ForeignTokens:
@@ -157,6 +171,14 @@ def _allow(decision: Admitted) -> Verdict:
         tenant.id, tenant.name, tenant.plan, tenant.config_version, caller, features, tenant.audits_all
     )
     return Verdict(True, decision.principal.id, to_authorizer_context(call))
+
+
+def _naming(refused: Refused, kind: str, tenant: Tenant | None, details: Mapping[str, str]) -> Refused:
+    """Return a refusal with the tenant that hears of it, if there is one."""
+    if tenant is None:
+        return refused
+    principal = f"{kind}:{refused.principal_id}" if refused.principal_id else ""
+    return replace(refused, named=Named(tenant.id, tenant, principal, details))
 
 
 def _note_use(table: TenantTable | PlatformTable, key: ApiKey | None, now: datetime) -> None:

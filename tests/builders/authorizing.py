@@ -13,6 +13,8 @@ METHOD_ARN = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/dev/POST/
 EVERY_ROUTE = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/dev/*/*"
 
 ONE_READ = ["BatchGetItem"]
+TOLD = ["PutItem"]  # in the audit of the tenant that the credential names
+READ_AND_TOLD = [*ONE_READ, *TOLD]
 
 type Headers = Mapping[str, str | list[str]]
 

@@ -6,7 +6,7 @@ from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update
 
 from functions.authorizer import verdict
-from tests.builders.authorizing import Door, bearer
+from tests.builders.authorizing import READ_AND_TOLD, Door, bearer
 from tests.builders.deployments import Deployment, counting
 
 
@@ -87,7 +87,7 @@ def test_a_refusal_of_a_known_credential_is_remembered(deployment: Deployment, d
     with counting(deployment.table) as calls:
         for _ in range(5):
             assert door.code(bearer(made.key.text)) == "TENANT_INACTIVE"
-    assert calls == ["BatchGetItem"]
+    assert calls == READ_AND_TOLD
 
 
 def test_the_use_of_a_refused_key_is_not_noted(deployment: Deployment, door: Door) -> None:

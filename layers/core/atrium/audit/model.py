@@ -52,8 +52,10 @@ class AuditEvent:
 
 
 def mask_origin(origin: Origin) -> Origin:
-    """Return the origin as it may be kept: a user agent is the caller's own text."""
-    agent = mask_text(origin.user_agent[:USER_AGENT_MAX])
+    """Return the origin as it may be kept. A user agent is the caller's own text: half a secret is not known as one, so
+    it is masked before it is cut.
+    """
+    agent = mask_text(origin.user_agent)[:USER_AGENT_MAX]
     return Origin(origin.principal, origin.ip, agent, origin.request_id)
 
 

@@ -6,8 +6,8 @@ tenant's state is; only a proven one hears that its tenant or its user is suspen
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from atrium.identity.scopes import PLATFORM, ROLE_SCOPES
 from atrium.identity.users.model import User
 from atrium.kernel.crypto import same
 from atrium.kernel.errors import AtriumError, TenantInactive, TenantMismatch, Unauthenticated, UserSuspended
+from atrium.kernel.ids import TenantId
 from atrium.storage.secrets import Pepper
 from atrium.tenants.context import Principal
 from atrium.tenants.model import Tenant
@@ -42,12 +43,28 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """The tenant that a refused credential names, which hears of it; `tenant` is there if it was read.
+
+    `principal` is empty unless the credential has proven itself; `details` tell more of it. `likes` says which refusals
+    for the same reason are one; empty: those of the same credential.
+    """
+
+    tenant_id: TenantId
+    tenant: Tenant | None
+    principal: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+    likes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
-    """Why not. `principal_id` is empty unless the credential has proven itself; `reason` is for the log."""
+    """Why not. `principal_id` is empty unless the credential has proven itself; `reason` is for log and audit."""
 
     failure: type[AtriumError]
     reason: str
     principal_id: str = ""
+    named: Named | None = None
 
 
 type Decision = Admitted | Refused
@@ -109,15 +126,21 @@ def _find_logout(claims: AccessClaims, user: User, tenant: Tenant, login: Family
 def choose_tenant(decision: Decision, wanted: str) -> Decision:
     """Refuse a tenant's credential that names another tenant in `X-Tenant-ID`."""
     if isinstance(decision, Admitted) and wanted and decision.tenant and wanted != decision.tenant.id:
-        return Refused(TenantMismatch, "X-Tenant-ID is not the credential's tenant", decision.principal.id)
+        named = Named(decision.tenant.id, decision.tenant, _say(decision.principal))
+        return Refused(TenantMismatch, "X-Tenant-ID is not the credential's tenant", decision.principal.id, named)
     return decision
 
 
 def enter_tenant(decision: Admitted, tenant: Tenant | None) -> Decision:
     """Put a platform credential into the tenant that it names; one that does not exist is as good as inactive."""
     if tenant is None or not tenant.is_active:
-        return Refused(TenantInactive, "the tenant named is not there or not active", decision.principal.id)
+        named = None if tenant is None else Named(tenant.id, tenant, _say(decision.principal))
+        return Refused(TenantInactive, "the tenant named is not there or not active", decision.principal.id, named)
     return Admitted(decision.principal, tenant, decision.ends_at)
+
+
+def _say(principal: Principal) -> str:
+    return f"{principal.type}:{principal.id}"
 
 
 def _disprove(said: KeyText, key: ApiKey | None, find_pepper: FindPepper, now: datetime) -> Refused | None:

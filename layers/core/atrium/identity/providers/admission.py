@@ -5,7 +5,7 @@ and the first time that this container sees him after that, costs the read of th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,10 +20,9 @@ from atrium.identity.providers.mapping import map_claims
 from atrium.identity.providers.markers import MarkerCache
 from atrium.identity.providers.model import IdentityProvider, person_digest
 from atrium.identity.providers.people import People, Stranger
-from atrium.identity.providers.refusals import RefusalNotes
 from atrium.identity.providers.store import IssuerRegistry, Place, read_provider
 from atrium.identity.scopes import ROLE_SCOPES
-from atrium.identity.verification import Admitted, Decision, Refused
+from atrium.identity.verification import Admitted, Decision, Named, Refused
 from atrium.kernel.clock import Clock, epoch_seconds
 from atrium.kernel.errors import CountExceeded, Forbidden, TenantInactive, Unauthenticated, Unavailable, UserSuspended
 from atrium.kernel.ids import TenantId
@@ -55,12 +54,11 @@ class ForeignTokens:
     finder: KeyFinder
     clock: Clock
     markers: MarkerCache = field(default_factory=MarkerCache)
-    notes: RefusalNotes = field(default_factory=RefusalNotes)
 
     def decide(self, text: str, wanted: str, origin: Origin) -> Decision:
         """Return the decision; `Unavailable` where the issuer's keys cannot be had and that may pass.
 
-        `wanted` is the tenant that the caller names, perhaps empty. A refusal that names a tenant is in its audit.
+        `wanted` is the tenant that the caller names, perhaps empty.
         """
         now = self.clock()
         try:
@@ -73,9 +71,7 @@ class ForeignTokens:
         table = self.table_of(trust.tenant.id)
         audit = AuditService(AuditStore(table), origin, PLANS[trust.tenant.plan].audit_days, self.clock)
         decision = self._prove(text, claimed, trust, table, audit, now)
-        if isinstance(decision, Refused):
-            self.notes.note(audit, trust.provider.id, decision, now)
-        return decision
+        return replace(decision, named=_naming(trust)) if isinstance(decision, Refused) else decision
 
     def _find_trust(self, claimed: Claimed, wanted: str, now: datetime) -> Trust | Refused:
         places = self.markers.find(claimed.issuer, claimed.audiences, self.registry, now)
@@ -138,3 +134,9 @@ class ForeignTokens:
         role = profile.role or user.role
         principal = Principal("user", user.id, user.name or user.email, ROLE_SCOPES[role], role)
         return Admitted(principal, trust.tenant, datetime.fromtimestamp(assertion.expires_at, UTC))
+
+
+def _naming(trust: Trust) -> Named:
+    provider_id = trust.provider.id
+    details = {"by": "identity provider", "provider": provider_id}
+    return Named(trust.tenant.id, trust.tenant, details=details, likes=provider_id)

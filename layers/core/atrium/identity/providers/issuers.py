@@ -39,6 +39,11 @@ def may_be_issuer(text: str, local_addresses: frozenset[str]) -> bool:
 
 def peek_issuer(token: str) -> str:
     """Return what a token calls its issuer, unproven; empty if that cannot be read."""
+    return peek(token, "iss")
+
+
+def peek(token: str, claim: str) -> str:
+    """Return what a token says, unproven; empty if that cannot be read, or is no text."""
     parts = token.split(".")
     if len(parts) != 3:
         return ""
@@ -46,7 +51,7 @@ def peek_issuer(token: str) -> str:
         payload = json.loads(decode_base64url(parts[1]))
     except (ValueError, RecursionError):
         return ""
-    found = payload.get("iss") if isinstance(payload, dict) else None
+    found = payload.get(claim) if isinstance(payload, dict) else None
     return found if isinstance(found, str) else ""
 
 

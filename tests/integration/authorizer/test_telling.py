@@ -1,0 +1,189 @@
+"""Who hears of a refusal: the tenant that the credential names, else the log alone; nobody hears the credential."""
+
+import time
+from typing import Any
+
+import pytest
+from atrium.audit import bound
+from atrium.audit.model import AuditEvent
+from atrium.audit.query import ask
+from atrium.audit.store import AuditStore
+from atrium.identity.key_format import mint_key
+from atrium.identity.keys.store import KeyStore
+from atrium.identity.onboarding import Onboarded
+from atrium.kernel.ids import mint_key_id, mint_tenant_id
+from atrium.storage import keys
+from atrium.storage.table import PhysicalTable
+from atrium.storage.writes import EXISTS, Update
+
+from functions.authorizer import telling
+from tests.builders.attacks import Forger
+from tests.builders.authorizing import ONE_READ, READ_AND_TOLD, Door, bearer, expect_401
+from tests.builders.deployments import Deployment, counting
+from tests.builders.refusals import refusing
+
+
+def told(deployment: Deployment, made: Onboarded) -> list[AuditEvent]:
+    """Return what the tenant's audit has of refused credentials, oldest first."""
+    now = deployment.clock()
+    store = AuditStore(deployment.runtime.tenant_table(made.tenant.id))
+    return [each for each in store.list_all(ask(now=now), now=now) if each.type == "auth.refuse"][::-1]
+
+
+def everything(table: PhysicalTable) -> str:
+    return str(table.client.scan(TableName=table.name)["Items"])
+
+
+def make_forger(deployment: Deployment, made: Onboarded) -> Forger:
+    assert made.admin
+    return Forger(deployment.make_token(made.admin), deployment.runtime.secrets.signing_keys()[0])
+
+
+def test_every_attack(deployment: Deployment, door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+    made, other = deployment.onboard(), deployment.onboard("other")
+    for attack in make_forger(deployment, made).attacks():
+        deployment.clock.turn(0.01)
+        before, stored = len(told(deployment, made)), everything(deployment.table)
+        with pytest.raises(Exception, match=r"^Unauthorized$"):
+            door.ask(bearer(attack.text) | {"user-agent": f"agent {attack.text}"})
+        events = told(deployment, made)[before:]
+        assert [event.details["code"] for event in events] == (["UNAUTHENTICATED"] if attack.names_tenant else []), (
+            attack.name
+        )
+        assert all((each.origin.ip, each.origin.request_id) == ("203.0.113.7", "req-1") for each in events)
+        if not attack.names_tenant:
+            assert everything(deployment.table) == stored, attack.name
+        said = capsys.readouterr().out
+        assert '"refused"' in said
+        assert "CredentialsRefused" in said
+        for secret in attack.text.split("."):
+            assert len(secret) < 20 or secret[:20] not in said + everything(deployment.table), attack.name
+    assert told(deployment, other) == []
+
+
+def test_keys(deployment: Deployment, door: Door) -> None:
+    made, now = deployment.onboard(), deployment.clock()
+    revoked, store = deployment.make_key(made.tenant.id), KeyStore(deployment.runtime.tenant_table(made.tenant.id))
+    store.revoke(revoked.key.id, at=now, now=now)
+    unknown, _ = mint_key("dev", mint_key_id(now), made.tenant.id)
+    wrong, _ = mint_key("dev", revoked.key.id, made.tenant.id)
+    for text in (revoked.text, unknown, wrong):
+        deployment.clock.turn(0.01)
+        expect_401(door, {"x-api-key": text}, calls=READ_AND_TOLD)
+    common = {"by": "key", "code": "UNAUTHENTICATED"}
+    assert [event.details for event in told(deployment, made)] == [
+        common | {"key": revoked.key.id, "reason": "the key is revoked"},
+        common | {"reason": "unknown key"},
+        common | {"key": revoked.key.id, "reason": "the key does not fit its record"},
+    ]
+    assert all(text[30:50] not in everything(deployment.table) for text in (revoked.text, unknown, wrong))
+
+
+def test_who_has_proven_himself_is_named(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    assert made.admin
+    assert made.key
+    token, table = deployment.make_token(made.admin), deployment.runtime.tenant_table(made.tenant.id)
+    headers = bearer(made.key.text) | {"x-tenant-id": mint_tenant_id(deployment.clock())}
+    assert door.code(headers) == "TENANT_MISMATCH"
+    deployment.clock.turn(1)
+    table.write(Update(keys.user(made.admin.id), "SET #status = :gone", EXISTS, {"gone": "suspended"}))
+    assert door.code(bearer(token)) == "USER_SUSPENDED"
+    table.write(Update(keys.user(made.admin.id), "SET #token_version = :two", EXISTS, {"two": 2}))
+    deployment.clock.turn(60)
+    expect_401(door, bearer(token), calls=READ_AND_TOLD)
+    deployment.clock.turn(1)
+    platform = bearer(deployment.make_platform_key()) | {"x-tenant-id": made.tenant.id}
+    deployment.tenants.set_status(made.tenant.id, "suspended", "")
+    assert door.code(platform) == "TENANT_INACTIVE"
+    events = told(deployment, made)
+    principals = [event.origin.principal.partition(":")[0] for event in events]
+    assert principals == ["key", "user", "user", "platform"]
+    assert [event.details["code"] for event in events] == [
+        "TENANT_MISMATCH", "USER_SUSPENDED", "UNAUTHENTICATED", "TENANT_INACTIVE",
+    ]  # fmt: skip
+
+
+def test_once_for_a_credential_reason_and_minute(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    text, _ = mint_key("dev", mint_key_id(deployment.clock()), made.tenant.id)
+    expect_401(door, bearer(text), calls=READ_AND_TOLD)
+    for _ in range(5):
+        expect_401(door, bearer(text), calls=ONE_READ)
+    deployment.clock.turn(60)
+    expect_401(door, bearer(text), calls=READ_AND_TOLD)
+    assert len(told(deployment, made)) == 2
+
+
+def test_a_flood_ends_at_the_tenants_ceiling_and_says_so(
+    deployment: Deployment, door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, other = deployment.onboard(), deployment.onboard("other")
+    with counting(deployment.table) as calls:
+        for _ in range(bound.OF_TENANT_MAX + 5):
+            text, _said = mint_key("dev", mint_key_id(deployment.clock()), made.tenant.id)
+            with pytest.raises(Exception, match=r"^Unauthorized$"):
+                door.ask(bearer(text))
+    assert calls.count("PutItem") == bound.OF_TENANT_MAX
+    assert capsys.readouterr().out.count('"RefusalsUntold":') == 5
+    text, _ = mint_key("dev", mint_key_id(deployment.clock()), other.tenant.id)
+    expect_401(door, bearer(text), calls=READ_AND_TOLD)
+
+
+def test_made_up_tenants_do_not_use_up_what_is_told(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+    forger, now = make_forger(deployment, made), deployment.clock()
+    for at in range(bound.AT_ALL_MAX + 3):
+        text = forger.sign({"tenant_id": mint_tenant_id(now), "exp": 1})
+        expect_401(door, bearer(text), calls=ONE_READ if at < bound.AT_ALL_MAX else [])
+    text, _ = mint_key("dev", mint_key_id(now), made.tenant.id)
+    expect_401(door, bearer(text), calls=READ_AND_TOLD)
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
+def test_what_cannot_be_told_changes_no_answer(
+    deployment: Deployment, door: Door, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = deployment.onboard()
+    text, _ = mint_key("dev", mint_key_id(deployment.clock()), made.tenant.id)
+    with refusing(deployment.table, "PutItem", code), pytest.raises(Exception, match=r"^Unauthorized$"):
+        door.ask(bearer(text))
+    said = capsys.readouterr().out
+    assert "a refusal is not in its tenant's audit" in said
+    assert '"RefusalsUntold":' in said
+    assert told(deployment, made) == []
+
+
+def test_a_slow_table_is_not_waited_for(deployment: Deployment, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = deployment.onboard()
+    monkeypatch.setattr(telling, "WAIT_SECONDS_MAX", 0.01)
+
+    def wait(**_: Any) -> None:
+        time.sleep(0.3)
+
+    deployment.table.client.meta.events.register("before-call.dynamodb.PutItem", wait)
+    text, _ = mint_key("dev", mint_key_id(deployment.clock()), made.tenant.id)
+    began = time.monotonic()
+    try:
+        with pytest.raises(Exception, match=r"^Unauthorized$"):
+            door.ask(bearer(text))
+        assert time.monotonic() - began < 0.28
+        time.sleep(0.5)
+    finally:
+        deployment.table.client.meta.events.unregister("before-call.dynamodb.PutItem", wait)
+    assert len(told(deployment, made)) == 1
+
+
+def test_it_costs_no_quota(deployment: Deployment, door: Door) -> None:
+    made = deployment.onboard()
+
+    def all_but_the_audit() -> list[str]:
+        items = deployment.table.client.scan(TableName=deployment.table.name)["Items"]
+        return sorted(str(item) for item in items if "#AUDIT#" not in str(item["pk"]))
+
+    before = all_but_the_audit()
+    for attack in make_forger(deployment, made).attacks():
+        with pytest.raises(Exception, match=r"^Unauthorized$"):
+            door.ask(bearer(attack.text))
+    assert all_but_the_audit() == before
+    assert told(deployment, made)
