@@ -129,3 +129,24 @@ def test_coming_two_seconds_early_is_refused_and_at_the_time_it_succeeds(tenant:
     assert tenant.say().status_code == 429
     time.sleep(max(0.0, wait - (time.monotonic() - asked)))
     assert tenant.say().status_code == 200
+
+
+def test_a_rotated_keys_limits_and_what_it_used_carry_over(stack: Stack, tenant: Limited) -> None:
+    made = tenant.http.post("/v1/keys", json={"name": "line", "limits": {"requests_per_day": 3}}).json()
+    key, texts = made, [made["key"]]
+    for _ in range(2):
+        key = tenant.http.post(f"/v1/keys/{key['id']}/rotate", json={"grace_seconds": 600}).json()
+        assert key["limits"] == {"requests_per_day": 3}
+        texts.append(key["key"])
+    clients = [httpx.Client(base_url=stack.base_url, headers={"x-api-key": text}, timeout=60) for text in texts]
+    line = [replace(tenant, key=text, http=client) for text, client in zip(texts, clients, strict=True)]
+    assert [each.say().status_code for each in line] == [200, 200, 200], "the old ones live in their time of grace"
+    for each in line:
+        refused = each.refused("requests_per_day", "QUOTA_EXCEEDED").json()
+        assert (refused["scope"], refused["used"], refused["max"]) == ("key", 3, 3)
+    newest = tenant.http.patch(f"/v1/keys/{key['id']}", json={"limits": {"requests_per_day": 4}})
+    assert newest.status_code == 200, newest.text
+    assert line[-1].say().status_code == 200
+    assert line[-1].refused("requests_per_day", "QUOTA_EXCEEDED").json()["used"] == 4
+    for client in clients:
+        client.close()
