@@ -8,7 +8,7 @@ from atrium.storage.writes import EXISTS, Delete, Update
 from starlette.testclient import TestClient
 
 from functions.authorizer import verdict
-from tests.builders.authorizing import ONE_READ, Door, bearer, expect_401
+from tests.builders.authorizing import READ_AND_TOLD, Door, bearer, expect_401
 from tests.builders.deployments import Deployment, counting
 from tests.builders.logins import ORIGIN, Logins, open_logins
 
@@ -29,7 +29,7 @@ def test_a_used_token_ends_its_login(logins: Logins) -> None:
     _, third = refresh(client, second)
     assert refresh(client, first.refresh_token) == (401, "TOKEN_INVALID")
     assert refresh(client, third) == (401, "TOKEN_INVALID")
-    expect_401(door, bearer(first.access_token), calls=ONE_READ)
+    expect_401(door, bearer(first.access_token), calls=READ_AND_TOLD)
     (event,) = logins.audited("auth.token_reuse")
     assert event.details["login"] == first.family.id
     assert event.origin.principal == f"user:{logins.admin.id}"
@@ -96,7 +96,7 @@ def test_one_that_the_table_has_swept(logins: Logins) -> None:
     table = logins.deployment.runtime.tenant_table(logins.made.tenant.id)
     table.write(Delete(keys.family(issued.family.id), EXISTS))
     assert refresh(logins.client(), issued.refresh_token) == (401, "TOKEN_EXPIRED")
-    expect_401(Door(logins.deployment), bearer(issued.access_token), calls=ONE_READ)
+    expect_401(Door(logins.deployment), bearer(issued.access_token), calls=READ_AND_TOLD)
 
 
 def forgeries(text: str) -> list[str]:
@@ -182,4 +182,4 @@ def test_a_login_that_ended_ends_its_access_tokens_within_the_authorizers_memory
     door.context(bearer(issued.access_token))
     assert logins.client(issued.access_token).post("/v1/auth/logout").status_code == 204
     logins.deployment.clock.turn(verdict.KEPT_SECONDS)
-    expect_401(door, bearer(issued.access_token), calls=ONE_READ)
+    expect_401(door, bearer(issued.access_token), calls=READ_AND_TOLD)
