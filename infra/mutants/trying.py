@@ -17,7 +17,7 @@ from infra.runtime.template import ROOT
 
 type Outcome = Literal["killed", "survived", "timed out", "broken"]
 
-SECONDS_MAX = 240.0
+SECONDS_MAX = 120.0
 # What was imported before the fork is not told again.
 _OPTIONS = (
     "-x", "-q", "-p", "no:cacheprovider", "--timeout=120", "-W", "ignore::pytest.PytestAssertRewriteWarning",
@@ -25,8 +25,21 @@ _OPTIONS = (
 _SUITE = tuple(f"tests/isolation/test_{part}.py" for part in ("strangers", "lists", "routes"))
 # What the isolation suite does not reach, or reaches later than tests of its own.
 _BY_ITS_OWN = frozenset({"identity", "storage", "tenants", "usage", "authorizer"})
-_ELSEWHERE = {
-    "identity": tuple(f"tests/integration/{part}" for part in ("authorizer", "logins", "social", "doors")),
+# The tests that are nearest to a part of a feature, by the beginning of its path; the most exact goes first.
+_NEAREST = {
+    "identity/clients": ("integration/admin_clients", "integration/oauth"),
+    "identity/connections": ("integration/social/test_connections.py",),
+    "identity/doors": ("integration/doors",),
+    "identity/families": ("integration/logins",),
+    "identity/oauth": ("integration/oauth",),
+    "identity/providers": ("integration/admin_identity_providers", "integration/foreign_tokens"),
+    "identity/social": ("integration/social",),
+    "identity/": ("integration/authorizer",),
+    "functions/identity/social": ("integration/social",),
+    "runs/": ("unit/runs",),
+    "storage/changes": ("unit/storage/test_changes.py", "unit/events"),
+    "tenants/": ("integration/tenants", "integration/platform"),
+    "usage/": ("integration/usage",),
 }
 
 
@@ -83,15 +96,16 @@ def begin(site: Site, log: Path) -> Attempt:
 
 
 def tests_of(site: Site) -> list[str]:
-    """Return the tests of a site: those of its own module, the isolation suite, then those of its feature."""
-    parts = Path(site.path.removeprefix("layers/core/atrium/")).parts
+    """Return the tests of a site: those of its own module, those nearest to it, the isolation suite, its feature's."""
+    place = site.path.removeprefix("layers/core/atrium/")
+    parts = Path(place).parts
     feature = parts[1] if parts[0] == "functions" else parts[0]
-    module = Path(site.path).stem
-    own = [*ROOT.glob(f"tests/unit/{feature}/test_{module}.py")]
+    own = [*ROOT.glob(f"tests/unit/{feature}/test_{Path(site.path).stem}.py")]
+    near = [ROOT / "tests" / path for start, paths in _NEAREST.items() if place.startswith(start) for path in paths]
     wide = [*ROOT.glob(f"tests/unit/{feature}"), *ROOT.glob(f"tests/integration/{feature}*")]
-    wide += [ROOT / path for path in _ELSEWHERE.get(feature, ())]
     first, last = (wide, []) if feature in _BY_ITS_OWN else ([], wide)
-    return [str(path.relative_to(ROOT)) for path in [*own, *first, *(ROOT / path for path in _SUITE), *last]]
+    found = [*own, *near, *first, *(ROOT / path for path in _SUITE), *last]
+    return [str(path.relative_to(ROOT)) for path in dict.fromkeys(found)]
 
 
 def _run(tests: Sequence[str]) -> int:

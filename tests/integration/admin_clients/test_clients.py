@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from functions.admin.app import build
 from tests.builders.authorizing import Door, bearer
-from tests.builders.deployments import Deployment
+from tests.builders.deployments import Deployment, counting
 from tests.builders.gateway import call_as, tenant_fields
 from tests.builders.logins import Logins, audited, open_logins
 from tests.builders.oauth import CALLBACK, Browser, make_client
@@ -159,3 +159,12 @@ def test_a_creation_that_is_repeated_makes_one(logins: Logins) -> None:
     answers = [client.post("/v1/clients", json=BODY, headers={"Idempotency-Key": "k"}).json() for _ in range(2)]
     assert answers[0] == answers[1]
     assert len(client.get("/v1/clients").json()["data"]) == 1
+
+
+def test_another_tenants_client_is_not_even_looked_for(deployment: Deployment, logins: Logins) -> None:
+    theirs = create(admin_of(open_logins(deployment, "other")))
+    client, path = admin_of(logins), f"/v1/clients/{theirs['client_id']}"
+    client.get("/v1/clients")
+    with counting(deployment.table) as calls:
+        assert client.get(path).status_code == 404
+    assert "GetItem" not in calls

@@ -8,7 +8,7 @@ from atrium.identity.clients.model import IssuedClient
 from atrium.identity.oauth.codes import CODE_SECONDS
 
 from functions.authorizer import verdict
-from tests.builders.authorizing import ONE_READ, Door, bearer, expect_401
+from tests.builders.authorizing import READ_AND_TOLD, Door, bearer, expect_401
 from tests.builders.deployments import Deployment, counting
 from tests.builders.logins import Logins, open_logins
 from tests.builders.oauth import CALLBACK, FORM, VERIFIER, Browser, basic, make_client
@@ -29,7 +29,7 @@ def test_a_code_is_good_once_and_a_second_use_ends_what_it_gave(logins: Logins, 
     assert error(browser.exchange(code)) == "invalid_grant"
     assert error(browser.token(grant_type="refresh_token", refresh_token=given["refresh_token"])) == "invalid_grant"
     logins.deployment.clock.turn(verdict.KEPT_SECONDS)
-    expect_401(door, bearer(given["access_token"]), calls=ONE_READ)
+    expect_401(door, bearer(given["access_token"]), calls=READ_AND_TOLD)
     (event,) = logins.audited("auth.token_reuse")
     assert event.details["by"] == "code"
     assert code not in repr(logins.audited())
@@ -67,6 +67,12 @@ def test_a_code_of_another_client_or_tenant(deployment: Deployment, logins: Logi
     stranger = Browser(stranger_logins, make_client(stranger_logins))
     for other in (neighbour, stranger):
         assert error(other.exchange(code)) == "invalid_grant"
+    reads = []
+    for text in (code, "atr_ac_made-up"):
+        with counting(deployment.table) as calls:
+            assert error(stranger.exchange(text)) == "invalid_grant"
+        reads.append([call for call in calls if call == "GetItem"])
+    assert reads[0] == reads[1]  # another tenant's code is not looked for
     assert browser.exchange(code).status_code == 200
 
 

@@ -109,6 +109,18 @@ def test_a_flow_is_completed_by_whom_it_was_begun(stage: Stage) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "STATE_INVALID")
 
 
+def test_a_flow_of_the_same_person_in_another_tenant(stage: Stage) -> None:
+    stage.set_up()
+    back = stage.consent(stage.user().get("/v1/connections/google/authorize").json()["authorization_url"])
+    own, stage.tenant = stage.tenant, stage.deployment.onboard("other")
+    stage.set_up()
+    answer = stage.user().get("/v1/connections/google/callback", params=back)
+    assert (answer.status_code, answer.json()["code"]) == (400, "STATE_INVALID")
+    assert stage.user().get("/v1/connections").json()["data"] == []
+    stage.tenant = own
+    assert stage.user().get("/v1/connections/google/callback", params=back).status_code == 200
+
+
 def test_what_is_not_set_up(stage: Stage) -> None:
     assert stage.user().get("/v1/connections/google/authorize").status_code == 404
     made = stage.set_up()

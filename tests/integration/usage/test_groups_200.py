@@ -118,3 +118,9 @@ def test_without_admin_the_one_row_is_oneself(used: UsageFunction) -> None:
     assert rows(user, "user") == [(USER_ID, 1, "0.000004")]
     assert rows(client, "client") == [(CLIENT_ID, 1, "0.000008")]
     assert rows(key, "key", **{"from": "2026-10-01", "to": "2026-10-31"}) == []
+
+
+def test_without_admin_others_of_ones_kind_are_not_seen(used: UsageFunction) -> None:
+    used.settle(build_entry(principal_id="usr_01k6r5m2x8f3v9q4w7t1y0z5ax", cost_nanos=16_000))
+    own = {"principal_type": "user", "principal_id": USER_ID, "role": "user", "scopes": "usage:read"}
+    assert rows(used.call_as(tenant_fields(**own)), "user") == [(USER_ID, 1, "0.000004")]

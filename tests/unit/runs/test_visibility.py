@@ -66,3 +66,10 @@ def test_cancelling_an_ended_run_leaves_it_as_it_is(house: House, run: Run) -> N
     outcome = build_outcome("x")
     house.runs().end(run.id, outcome, at=NOON)
     assert house.run_service().cancel(run.id) == run.ended(outcome, NOON)
+
+
+def test_others_newer_runs_do_not_take_the_place_of_ones_own_in_a_page(house: House, run: Run) -> None:
+    other = build_run(owner=OTHER_OWNER)
+    house.runs().open(other)
+    found = house.run_service().list(PageRequest(1), session_id=None, status=None)
+    assert [each.id for each in found.items] == [run.id]

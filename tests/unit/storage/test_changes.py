@@ -1,0 +1,26 @@
+"""Which records of the stream are a tenant's, and whose."""
+
+from typing import Any
+
+import pytest
+from atrium.storage.changes import read_change
+
+TENANT = "ten_01k6r5m2x8f3v9q4w7t1y0z5ab"
+
+
+def record(partition: str) -> dict[str, Any]:
+    change = {"Keys": {"pk": {"S": partition}, "sk": {"S": "run"}}, "SequenceNumber": "1"}
+    return {"eventName": "INSERT", "dynamodb": change}
+
+
+def test_a_tenants_item() -> None:
+    change = read_change(record(f"TENANT#{TENANT}#LEDGER#2026-11"))
+    assert change is not None
+    assert (change.tenant_id, change.key.partition) == (TENANT, "LEDGER#2026-11")
+
+
+@pytest.mark.parametrize(
+    "partition", [f"PLATFORM#{TENANT}#LEDGER#2026-11", "TENANT#acme#LEDGER#2026-11", "TENANT##LEDGER", "TENANT", ""]
+)
+def test_an_item_that_is_no_tenants(partition: str) -> None:
+    assert read_change(record(partition)) is None
