@@ -17,7 +17,7 @@ from infra.runtime.template import ROOT
 
 type Outcome = Literal["killed", "survived", "timed out", "broken"]
 
-SECONDS_MAX = 120.0
+SECONDS_MAX = 180.0
 # What was imported before the fork is not told again.
 _OPTIONS = (
     "-x", "-q", "-p", "no:cacheprovider", "--timeout=120", "-W", "ignore::pytest.PytestAssertRewriteWarning",

@@ -34,7 +34,7 @@ from atrium.storage.sweep import list_swept
 from atrium.storage.table import PhysicalTable, TenantTable
 from atrium.storage.writes import ANY, EXISTS, Put, Update
 from atrium.tenants.auditing import open_audit
-from atrium.tenants.context import Caller, Principal, TenantContext
+from atrium.tenants.context import Caller, Principal, PrincipalType, TenantContext
 from atrium.tenants.plans import PlanName
 from atrium.tools.guarded import GuardedTools
 from atrium.tools.registry import ToolRegistry
@@ -68,8 +68,8 @@ def open_bucket(on_moto: bool) -> Iterator[Bucket]:
 def context_of(
     owner: str = OWNER, *, tenant: TenantId = TENANT, plan: PlanName = "pro", scopes: frozenset[str] = SCOPES
 ) -> TenantContext:
-    principal = Principal("user" if owner.startswith("usr_") else "key", owner, "somebody", scopes)
-    return TenantContext(tenant, "acme", plan, 1, Caller(principal, "request-1"))
+    kind: PrincipalType = "user" if owner.startswith("usr_") else "client" if owner.startswith("cli_") else "key"
+    return TenantContext(tenant, "acme", plan, 1, Caller(Principal(kind, owner, "somebody", scopes), "request-1"))
 
 
 ADMIN = context_of("usr_01k6r5m2x8f3v9q4w7t1y0z5ag", scopes=frozenset({"admin"}))

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 from atrium.agent.service import default_agent
 from atrium.agent.store import AgentStore
+from atrium.identity.clients.model import Client
+from atrium.identity.clients.store import ClientStore
+from atrium.identity.tokens import build_claims, name_issuer, sign_access_token
 from atrium.identity.users.model import User
 from atrium.identity.users.store import UserStore
-from atrium.kernel.ids import mint_user_id
+from atrium.kernel.ids import ClientId, mint_client_id, mint_user_id
 from atrium.tenants.context import Role
 from atrium.tenants.model import Tenant
 
@@ -61,6 +64,8 @@ def open_tenant(deployment: Deployment, name: str, operator_key: str) -> list[Ca
     keys = {"admin key": made.key, "key of few scopes": few, "key of one scope": one}
     users: dict[Role, User] = {"admin": made.admin}
     users |= {role: _make_user(deployment, tenant, role, made.admin.password_hash) for role in ("user", "viewer")}
+    client_scopes = frozenset({"chat", "sessions:read", "sessions:write"})
+    client_id, client_token = _make_client(deployment, tenant, client_scopes)
     operator, platform = bearer(operator_key), frozenset({"platform"})
     return [
         *[
@@ -71,6 +76,7 @@ def open_tenant(deployment: Deployment, name: str, operator_key: str) -> list[Ca
             Caller(role, bearer(deployment.make_token(user)), user.id, ROLES[role], tenant)
             for role, user in users.items()
         ],
+        Caller("client", bearer(client_token), client_id, client_scopes, tenant),
         Caller("operator inside", {**operator, "x-tenant-id": tenant.id}, "operator", platform, tenant),
         Caller("operator", operator, "operator", platform, tenant, inside=False),
         Caller("nobody", {}, "", frozenset(), tenant),
@@ -83,3 +89,17 @@ def _make_user(deployment: Deployment, tenant: Tenant, role: Role, password_hash
     user = User(mint_user_id(now), tenant.id, email, role, "active", now, now, password_hash=password_hash)
     UserStore(deployment.runtime.tenant_table(tenant.id)).create(user)
     return user
+
+
+def _make_client(deployment: Deployment, tenant: Tenant, scopes: frozenset[str]) -> tuple[ClientId, str]:
+    """Return an OAuth client that acts for itself, and its access token."""
+    now, wanted = deployment.clock(), tuple(sorted(scopes))
+    client_id = mint_client_id(now, tenant.id)
+    client = Client(client_id, tenant.id, "program", "confidential", (), ("client_credentials",), wanted, now, now)
+    ClientStore(deployment.runtime.tenant_table(tenant.id)).create(client, [])
+    claims = build_claims(
+        client_id, tenant.id, token_version=0, tenant_token_version=tenant.token_version, token_id=client_id, now=now,
+        scopes=scopes, client_id=client_id,
+    )  # fmt: skip
+    key, issuer = deployment.runtime.secrets.signing_keys()[0], name_issuer(deployment.runtime.settings)
+    return client_id, sign_access_token(claims, key, issuer=issuer)
