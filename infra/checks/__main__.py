@@ -6,7 +6,9 @@ from infra.checks import expansion, template
 from infra.checks.report import report
 from infra.checks.size import check_modules
 from infra.checks.words import check_words
+from infra.openapi.permissions import check_permissions
 
 if __name__ == "__main__":
-    statuses = [report("size", check_modules()), report("words", check_words()), template.main(), expansion.main()]
+    reports = {"size": check_modules(), "words": check_words(), "permissions": check_permissions()}
+    statuses = [*(report(name, found) for name, found in reports.items()), template.main(), expansion.main()]
     sys.exit(max(statuses))

@@ -93,4 +93,5 @@ class Forger:
         yield Attack("issued in the future", self.sign({"iat": now + day, "exp": now + 2 * day}))
         yield Attack("no exp", self.sign({"exp": DROP}))
         yield Attack("a user who is not there", self.sign({"sub": mint_user_id(NOW)}))
+        yield Attack("a tenant that is no id", self.sign({"tenant_id": "acme"}), names_tenant=False)
         yield Attack("a tenant who is not there", self.sign({"tenant_id": mint_tenant_id(NOW)}), names_tenant=False)

@@ -56,6 +56,7 @@ def test_every_attack(deployment: Deployment, door: Door, capsys: pytest.Capture
         said = capsys.readouterr().out
         assert '"refused"' in said
         assert "CredentialsRefused" in said
+        assert "RefusalsUntold" not in said, attack.name
         for secret in attack.text.split("."):
             assert len(secret) < 20 or secret[:20] not in said + everything(deployment.table), attack.name
     assert told(deployment, other) == []

@@ -6,12 +6,14 @@ from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
-from atrium.kernel.errors import catalogue
+from atrium.http.problems import describe_problem
+from atrium.kernel.errors import AtriumError, catalogue
 from starlette.testclient import TestClient
 
 from functions.console.app import build
 from functions.console.assets import read_asset
 from functions.console.errors import TEXTS
+from infra.runtime.template import ROOT
 from tests.builders.gateway import call_as
 from tests.builders.runtimes import build_runtime
 
@@ -90,6 +92,20 @@ def test_every_code_has_its_page(client: TestClient, code: str) -> None:
     assert response.status_code == 200
     statuses = {str(kind.status) for kind in catalogue() if kind.code == code}
     assert all(f">{' or '.join(sorted(statuses))}<" in response.text for _ in statuses)
+
+
+@pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.__name__)
+def test_the_type_of_every_problem_leads_to_its_page(client: TestClient, kind: type[AtriumError]) -> None:
+    problem = describe_problem(kind(), request_id="r", public_url="/dev")
+    response = client.get(problem["type"].removeprefix("/dev"))
+    assert response.status_code == 200
+    assert f"<h1><code>{kind.code}</code></h1>" in response.text
+
+
+def test_what_the_gateway_refuses_has_pages_too(client: TestClient) -> None:
+    codes = set(re.findall(r"/docs/errors/([A-Z_]+)", (ROOT / "template.yaml").read_text()))
+    assert codes
+    assert [code for code in codes if client.get(f"/docs/errors/{code}").status_code != 200] == []
 
 
 def test_the_catalogue_lists_every_code(client: TestClient) -> None:

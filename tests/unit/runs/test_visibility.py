@@ -1,5 +1,7 @@
 """Whose runs a caller sees, reads and cancels: his own, or with `admin` the tenant's."""
 
+from datetime import timedelta
+
 import pytest
 from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import RunId
@@ -69,7 +71,7 @@ def test_cancelling_an_ended_run_leaves_it_as_it_is(house: House, run: Run) -> N
 
 
 def test_others_newer_runs_do_not_take_the_place_of_ones_own_in_a_page(house: House, run: Run) -> None:
-    other = build_run(owner=OTHER_OWNER)
+    other = build_run(owner=OTHER_OWNER, at=NOON + timedelta(seconds=1))
     house.runs().open(other)
     found = house.run_service().list(PageRequest(1), session_id=None, status=None)
     assert [each.id for each in found.items] == [run.id]
