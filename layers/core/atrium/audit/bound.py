@@ -37,3 +37,8 @@ class RefusalBound:
             self._told.add((tenant_id, what))
             self._of_tenant[tenant_id] += 1
             return True
+
+    def forget(self, tenant_id: TenantId, what: str) -> None:
+        """Take back what was to be told and could not be, so that the next of its kind is told."""
+        with self._lock:
+            self._told.discard((tenant_id, what))

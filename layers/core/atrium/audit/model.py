@@ -2,7 +2,8 @@
 
 auth.login auth.refuse auth.logout auth.token_reuse     doors
 admin.change                                            keys, users, agents, policies, settings: action and resource
-policy.deny policy.allow                                decisions: denials always, the others where a tenant asks
+policy.deny policy.allow                                decisions: denials (alike ones once a minute), the others where
+                                                        a tenant asks
 tool.call model.refuse                                  inside a run; a model that the plan does not include
 quota.refuse                                            one for each principal, limit and minute, with a count
 """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
 
+from atrium.audit.bound import RefusalBound
 from atrium.kernel.ids import TenantId
 from atrium.policy.builtin import BUILT_IN
 from atrium.policy.engine import PolicySet
@@ -27,9 +28,10 @@ class _Entry:
 
 
 class PolicyCache:
-    """Safe for threads; two that miss at once both read."""
+    """Safe for threads; two that miss at once both read. `denials` are those that this process told the audit of."""
 
     def __init__(self) -> None:
+        self.denials = RefusalBound()
         self._entries: dict[TenantId, _Entry] = {}
         self._lock = Lock()
 

@@ -1,12 +1,16 @@
-"""The guard at every route, method, tool and model: asks the tenant's policies, and tells the audit of each denial."""
+"""The guard at every route, method, tool and model: asks the tenant's policies, and tells the audit of denials,
+of those that are alike once in a minute (`audit.bound`).
+"""
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from atrium.audit.service import AuditService
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import PolicyDenied
+from atrium.kernel.errors import AtriumError, PolicyDenied
 from atrium.policy.cache import PolicyCache
 from atrium.policy.circumstances import Circumstances
 from atrium.policy.engine import PolicySet
@@ -17,6 +21,7 @@ from atrium.policy.subjects import subject_of
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import TenantContext
 
+_LOG = logging.getLogger(__name__)
 POLICIES_DOOR = "route:* /v1/policies*"
 _BY_DOOR = Decision(True, "an administrator always reaches the policies")
 _BY_OPERATOR = Decision(True, "the operator is not bound by a tenant's policies")
@@ -82,16 +87,31 @@ class PolicyGuard:
 
     def _decide_and_tell(self, resource: str, action: str, amount: Decimal | None, session_id: str) -> Decision:
         decision = self.evaluate(resource, action, amount=amount)
-        if self.audits_all or not decision.allowed:
-            details = {
-                "resource": resource,
-                "action": action,
-                "amount": None if amount is None else str(amount),
-                "reason": decision.reason,
-                "matched": list(decision.matched),
-            }
-            self.audit.record("policy.allow" if decision.allowed else "policy.deny", details, session_id=session_id)
+        details = {
+            "resource": resource,
+            "action": action,
+            "amount": None if amount is None else str(amount),
+            "reason": decision.reason,
+            "matched": list(decision.matched),
+        }
+        if not decision.allowed:
+            self._tell_denial(details, session_id)
+        elif self.audits_all:
+            self.audit.record("policy.allow", details, session_id=session_id)
         return decision
+
+    def _tell_denial(self, details: Mapping[str, object], session_id: str) -> None:
+        """Tell the audit of a denial, unless this container told it of its like in this minute."""
+        tenant_id, denials = self.context.tenant_id, self.cache.denials
+        what = f"{self.audit.origin.principal}\n{session_id}\n{sorted(details.items())}"
+        if not denials.admits(tenant_id, what, self.clock()):
+            _LOG.info("denied again: %s", details["resource"])
+            return
+        try:
+            self.audit.record("policy.deny", details, session_id=session_id)
+        except AtriumError:
+            denials.forget(tenant_id, what)
+            raise
 
 
 def decide(policies: PolicySet, request: AccessRequest) -> Decision:
