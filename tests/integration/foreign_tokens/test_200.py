@@ -9,6 +9,8 @@ from atrium.identity.users.counts import count_admins
 from atrium.identity.users.model import User
 from atrium.identity.users.store import UserStore
 from atrium.kernel.ids import mint_user_id
+from atrium.storage import keys
+from atrium.storage.writes import EXISTS, Delete
 
 from functions.authorizer import verdict
 from tests.builders.authorizing import ONE_READ, bearer
@@ -49,8 +51,30 @@ def test_the_issuer_is_asked_once_and_the_table_little(trusting: Trusting) -> No
     trusting.deployment.clock.turn(verdict.KEPT_SECONDS)
     with counting(trusting.deployment.table) as calls:
         trusting.context()
-    assert calls == [*ONE_READ, *ONE_READ]  # tenant, provider and person; then the user
+    assert calls == ONE_READ  # tenant, provider, person and user
     assert trusting.issuer.asked == [DISCOVERY, KEYS]
+
+
+def test_a_container_reads_thrice_to_get_to_know_somebody_and_once_then(trusting: Trusting) -> None:
+    trusting.trust()
+    trusting.context()
+    trusting.door = type(trusting.door)(trusting.deployment, EGRESS_LOCAL_ADDRESSES="127.0.0.1")
+    for reads in (3, 1, 1):
+        with counting(trusting.deployment.table) as calls:
+            trusting.context()
+        assert calls == ONE_READ * reads  # whose issuer it is, all but the user, and the user
+        trusting.deployment.clock.turn(verdict.KEPT_SECONDS)
+
+
+def test_a_guess_that_is_wrong_decides_nothing(trusting: Trusting) -> None:
+    trusting.trust()
+    first = add_user(trusting, "ann@acme.example")
+    assert trusting.context(sub="ann", email="ann@acme.example")["principal_id"] == first.id
+    runtime = trusting.deployment.runtime
+    runtime.tenant_table(trusting.made.tenant.id).write(Delete(keys.user(first.id), EXISTS))
+    second = add_user(trusting, "ann.two@acme.example")
+    trusting.deployment.clock.turn(verdict.KEPT_SECONDS)
+    assert trusting.context(sub="ann", email="ann.two@acme.example")["principal_id"] == second.id
 
 
 def test_another_container_takes_the_keys_from_the_table(trusting: Trusting) -> None:

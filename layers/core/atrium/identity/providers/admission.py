@@ -1,7 +1,7 @@
 """Lets in who brings a token of a tenant's own identity provider: whose provider, whose key, who is it.
 
-One read of a marker that is remembered, then one batch in the tenant's partition. The first time that somebody comes,
-and the first time that this container sees him after that, costs the read of the user besides.
+One batch in the tenant's partition. Two things cost a read of their own, and are remembered: which tenant an issuer and
+audience belong to, and the first time that this container sees somebody, who he is.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +12,7 @@ from typing import Any
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
 from atrium.audit.store import AuditStore
+from atrium.identity.providers.acquaintances import Acquaintances
 from atrium.identity.providers.assertion import Assertion, Claimed, prove, read_claimed
 from atrium.identity.providers.fetching import PASSING
 from atrium.identity.providers.key_finder import KeyFinder, KeysUnreachable, KeyUnknown
@@ -54,6 +55,7 @@ class ForeignTokens:
     finder: KeyFinder
     clock: Clock
     markers: MarkerCache = field(default_factory=MarkerCache)
+    seen: Acquaintances = field(default_factory=Acquaintances)
 
     def decide(self, text: str, wanted: str, origin: Origin) -> Decision:
         """Return the decision; `Unavailable` where the issuer's keys cannot be had and that may pass.
@@ -80,11 +82,16 @@ class ForeignTokens:
         if not places:
             return Refused(Unauthenticated, "no identity provider has this issuer and audience")
         trust = self._read_trust(claimed, places[0])
+        if trust is None:
+            self.markers.drop(claimed.issuer, claimed.audiences)
         return trust or Refused(Unauthenticated, "the identity provider is gone or not enabled")
 
     def _read_trust(self, claimed: Claimed, place: Place) -> Trust | None:
-        person = provider_keys.person(person_digest(claimed.issuer, claimed.subject))
+        digest = person_digest(claimed.issuer, claimed.subject)
+        person, guess = provider_keys.person(digest), self.seen.guess(place.provider_id, digest)
         wanted = [keys.tenant(), provider_keys.identity_provider(place.provider_id), person]
+        if guess is not None:
+            wanted.append(keys.user(guess))
         if self.finder.recall(place.provider_id, claimed.kid) is None:
             wanted.append(provider_keys.key_set(place.provider_id))
         found = self.table_of(place.tenant_id).batch_get(wanted)
@@ -124,11 +131,14 @@ class ForeignTokens:
     def _admit(self, assertion: Assertion, trust: Trust, people: People) -> Decision:
         profile = map_claims(assertion.claims, trust.provider)
         try:
-            user = people.recognise(trust.provider.entrance, assertion.subject, profile, trust.tenant, trust.link)
+            user = people.recognise(
+                trust.provider.entrance, assertion.subject, profile, trust.tenant, trust.link, trust.found
+            )
         except CountExceeded as full:
             return Refused(CountExceeded, full.detail, trust.provider.id)
         if isinstance(user, Stranger):
             return Refused(Forbidden, user.reason, trust.provider.id)
+        self.seen.note(trust.provider.id, person_digest(assertion.issuer, assertion.subject), user.id)
         if user.status == "suspended":
             return Refused(UserSuspended, "user is suspended", user.id)
         role = profile.role or user.role

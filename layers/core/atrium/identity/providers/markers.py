@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from atrium.identity.providers.store import IssuerRegistry, Place
 
-KEPT_SECONDS = 60
+KEPT_SECONDS = 3_600
 UNKNOWN_KEPT_SECONDS = 10
 ENTRIES_MAX = 1_000
 
@@ -33,6 +33,11 @@ class MarkerCache:
                 self._note((issuer, audience), found.get(audience), now)
         entries = [self._known.get((issuer, audience)) for audience in audiences]
         return list(dict.fromkeys(entry[1] for entry in entries if entry is not None))
+
+    def drop(self, issuer: str, audiences: Sequence[str]) -> None:
+        """Forget where a token's audiences lead: nobody is there any more."""
+        for audience in audiences:
+            self._known.pop((issuer, audience), None)
 
     def _remembers(self, pair: Pair, now: datetime) -> bool:
         known, unknown_since = self._known.get(pair), self._unknown.get(pair)

@@ -4,6 +4,7 @@ is given another's address at the issuer does not become him here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from atrium.audit.service import AuditService
@@ -15,6 +16,7 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.errors import Conflict, Unavailable
 from atrium.kernel.ids import UserId, mint_user_id
 from atrium.storage import keys, provider_keys
+from atrium.storage.keys import Key
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import NEW, Put
 from atrium.tenants.counts import count_exceeded
@@ -44,13 +46,22 @@ class People:
         return self.recognise(entrance, subject, profile, tenant, self._read_link(entrance, subject))
 
     def recognise(
-        self, entrance: Entrance, subject: str, profile: Profile, tenant: Tenant, link: Mapping[str, Any] | None
+        self,
+        entrance: Entrance,
+        subject: str,
+        profile: Profile,
+        tenant: Tenant,
+        link: Mapping[str, Any] | None,
+        found: Mapping[Key, Mapping[str, Any]] = MappingProxyType({}),
     ) -> User | Stranger:
         """Return the user: whom the subject is linked to, else who has the email, else a new one where that is wanted.
 
         The second and the third are linked for good, with a record. `CountExceeded` where the tenant is full. `link` is
-        what the table has on the subject.
+        what the table has on the subject; a user whom the same read brought is not read again.
         """
+        known = found.get(keys.user(UserId(link["user_id"]))) if link else None
+        if known is not None:
+            return read_user(known, self.table.tenant_id)
         for _ in range(_ATTEMPTS):
             user = self._read_user(UserId(link["user_id"])) if link else None
             if user is not None:
