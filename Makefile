@@ -86,6 +86,10 @@ conformance: .venv/.ready .local/emulator/.ready ## DynamoDB Local and the real 
 bench: .venv/.ready .local/emulator/.ready ## Measure admission and turns: a table, and .local/bench.json (Java 17, Maven)
 	@$(PY) -m tests.bench
 
+.PHONY: iam
+iam: .venv/.ready ## Evaluate the roles for every call that the tests make through functions (Node 20)
+	@$(PY) -m infra.iam
+
 .PHONY: mutants
 mutants: .venv/.ready ## Remove each check that keeps tenants apart, and see the tests miss it (many minutes)
 	@$(PY) -m infra.mutants

@@ -6,8 +6,10 @@ the same tests again with `--dynamodb=http://127.0.0.1:<port>`, the address of a
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +17,7 @@ from atrium.storage.table import PhysicalTable
 from hypothesis import settings
 from moto import mock_aws
 
+from infra.iam.calls import Recorder
 from infra.runtime.resources import REGION, Endpoint, create_table, local_session, table_definition
 from infra.runtime.template import Document, Resolver, read_template
 from tests.builders.deployments import Deployment, deploy
@@ -24,8 +27,12 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 
+RECORDER = pytest.StashKey[Recorder]()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--dynamodb", default="moto", help="moto, or the address of a DynamoDB Local")
+    parser.addoption("--record-calls", help="a folder for what each process asks of table and bucket (make iam)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,6 +40,18 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("atrium")
     quicken()
     config.addinivalue_line("markers", "table: uses the table, so it also runs on DynamoDB Local (set by itself)")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.getoption("--record-calls"):
+        session.config.stash[RECORDER] = Recorder().start()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    recorder = session.config.stash.get(RECORDER, None)
+    if recorder is not None:
+        process = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+        recorder.write(Path(session.config.getoption("--record-calls")) / f"{process}.json")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

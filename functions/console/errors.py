@@ -29,7 +29,7 @@ class ErrorEntry:
 
     @property
     def statuses(self) -> str:
-        return " or ".join(str(kind.status) for kind in self.kinds)
+        return " or ".join(dict.fromkeys(str(kind.status) for kind in self.kinds))
 
 
 @cache

@@ -32,8 +32,18 @@ def main(arguments: Sequence[str]) -> int:
     except PrerequisiteMissing as missing:
         print(f"conformance: {missing}", file=sys.stderr)
         return 2
+    if not arguments:
+        statuses.append(_evaluate_policies())
     statuses.append(_pytest("product below a stage", ["tests/e2e", "--stage-prefix=/dev"], arguments))
     return next((status for status in statuses if status), 0)
+
+
+def _evaluate_policies() -> int:
+    started = time.monotonic()
+    command = [sys.executable, "-m", "infra.iam"]
+    status = subprocess.run(command, cwd=ROOT, check=False, timeout=TESTS_SECONDS).returncode
+    print(f"conformance: policies: status {status} in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    return status
 
 
 def _pytest(name: str, options: Sequence[str], arguments: Sequence[str]) -> int:

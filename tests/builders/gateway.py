@@ -12,6 +12,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
+from infra.iam.calls import acting
+
 TENANT_ID = "ten_01k6r5m2x8f3v9q4w7t1y0z5ab"
 OTHER_TENANT_ID = "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"
 KEY_ID = "key_01k6r5m2x8f3v9q4w7t1y0z5ad"
@@ -106,6 +108,7 @@ class Gateway:
         if scope["type"] == "http":
             scope["aws.event"] = {"requestContext": request_context(scope["path"], self.fields, stage=self.stage)}
             scope["aws.context"] = LambdaContext(self.remaining_ms)
+            acting.set(getattr(self.app, "title", " ").split(" ")[-1].lower().replace("administration", "admin"))
         await self.app(scope, receive, send)
 
 

@@ -15,11 +15,14 @@ from atrium.storage.blobs import Bucket, TenantBlobs
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 
 if TYPE_CHECKING:
+    from types_boto3_sts.type_defs import CredentialsTypeDef
+
     from atrium.egress.client import EgressClient
     from atrium.identity.social.profile import ProfileReader
     from atrium.llm.registry import Providers
     from atrium.policy.cache import PolicyCache
     from atrium.storage.secrets import Secrets
+    from atrium.storage.tenant_sessions import TenantSessions
     from atrium.storage.vault import MasterKey, TenantVault
 
 
@@ -89,8 +92,19 @@ class Runtime:
 
         return Providers(self.settings, self.secrets)
 
+    @cached_property
+    def tenant_sessions(self) -> TenantSessions | None:
+        """What reaches tenants' data where the deployment binds it to sessions of their own; None where it does not."""
+        from atrium.storage.tenant_sessions import TenantSessions
+
+        role_arn = self.settings.tenant_role_arn
+        return TenantSessions(_client("sts"), role_arn, self.clock, _client) if role_arn else None
+
     def tenant_table(self, tenant_id: TenantId) -> TenantTable:
-        return TenantTable(self.table, tenant_id)
+        if self.tenant_sessions is None:
+            return TenantTable(self.table, tenant_id)
+        client = self.tenant_sessions.client("dynamodb", tenant_id)
+        return TenantTable(PhysicalTable(client, self.settings.table_name), tenant_id)
 
     def tenant_vault(self, tenant_id: TenantId) -> TenantVault:
         from atrium.storage.vault import TenantVault
@@ -98,7 +112,10 @@ class Runtime:
         return TenantVault(self.vault_key, tenant_id)
 
     def tenant_blobs(self, tenant_id: TenantId) -> TenantBlobs:
-        return TenantBlobs(self.bucket, tenant_id)
+        if self.tenant_sessions is None:
+            return TenantBlobs(self.bucket, tenant_id)
+        client = self.tenant_sessions.client("s3", tenant_id)
+        return TenantBlobs(Bucket(client, self.settings.blobs_bucket, may_list=False), tenant_id)
 
 
 type RuntimeSource = Callable[[], Runtime]
@@ -110,12 +127,19 @@ def runtime() -> Runtime:
     return Runtime(Settings.read())
 
 
-def _client(service: Any) -> Any:
+def _client(service: Any, credentials: CredentialsTypeDef | None = None) -> Any:
+    """Return a client of the function's own role, or of a session."""
     import boto3
     from botocore.config import Config
 
+    session: Any = {
+        "aws_access_key_id": credentials["AccessKeyId"],
+        "aws_secret_access_key": credentials["SecretAccessKey"],
+        "aws_session_token": credentials["SessionToken"],
+    } if credentials else {}  # fmt: skip
     return boto3.client(
         service,
+        **session,
         config=Config(
             connect_timeout=1,
             read_timeout=3 if service == "dynamodb" else 10,

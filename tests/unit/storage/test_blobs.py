@@ -3,7 +3,8 @@
 import pytest
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import TenantId
-from atrium.storage.blobs import BlobGone, TenantBlobs
+from atrium.storage.blobs import BlobGone, Bucket, TenantBlobs
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from tests.builders.house import OTHER_TENANT, TENANT, House, open_bucket
@@ -50,6 +51,15 @@ def test_a_bucket_that_is_slow_is_unavailable(blobs: TenantBlobs, house: House) 
         stub.add_client_error("put_object", "SlowDown", http_status_code=503)
         with pytest.raises(Unavailable):
             blobs.put("runs/1", b"")
+
+
+@pytest.mark.parametrize("may_list", [True, False])
+def test_403_means_gone_only_where_nothing_may_be_listed(house: House, may_list: bool) -> None:
+    blobs = TenantBlobs(Bucket(house.bucket.client, house.bucket.name, may_list=may_list), TENANT)
+    with Stubber(house.bucket.client) as stub:
+        stub.add_client_error("get_object", "AccessDenied", http_status_code=403)
+        with pytest.raises(ClientError if may_list else BlobGone):
+            blobs.get("runs/1")
 
 
 def test_the_bucket_of_the_tests_is_empty() -> None:

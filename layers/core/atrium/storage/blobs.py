@@ -22,10 +22,14 @@ class BlobGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A client and a bucket's name; worth nothing until it is bound to a tenant."""
+    """A client and a bucket's name; worth nothing until it is bound to a tenant.
+
+    `may_list` is false where the client's role may not list, so that S3 says 403 of an object that is gone.
+    """
 
     client: S3Client
     name: str
+    may_list: bool = True
 
 
 class TenantBlobs:
@@ -51,7 +55,8 @@ class TenantBlobs:
             with translated():
                 return self._bucket.client.get_object(Bucket=self._bucket.name, Key=path)["Body"].read()
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+            gone = {"NoSuchKey"} if self._bucket.may_list else {"NoSuchKey", "AccessDenied"}
+            if error.response.get("Error", {}).get("Code") in gone:
                 raise BlobGone(reference) from error
             raise
 

@@ -1,0 +1,125 @@
+"""`python -m infra.iam`: run the tests that call through functions, and hold each of their calls to the policies."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from infra.iam.calls import RecordedCall, read_calls
+from infra.iam.judging import BOUND, Question, ask_all
+from infra.iam.policies import TENANT_ROLE, granted, read_policies
+from infra.runtime.environment import STATE
+from infra.runtime.template import PSEUDO, ROOT, Document
+
+HERE = Path(__file__).parent
+TESTS = ("tests/isolation", "tests/integration", "tests/unit/runs", "tests/unit/sessions")
+INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+SECONDS_MAX = 900
+CALLS_MIN = 200
+# No message that HTTP takes is large enough for the bucket: these calls are seen where tests use stores themselves.
+BLOBS_OF = {"s3:GetObject": ("chat", "sessions"), "s3:PutObject": ("chat",), "s3:DeleteObject": ("chat", "sessions")}
+_GONE = "nobody calls it: with it S3 answers 404, not 403, for an object that is gone"
+# What no test calls through a function, and why a role has it all the same.
+UNUSED = {
+    ("chat", "s3:ListBucket", "bucket"): _GONE,
+    ("sessions", "s3:ListBucket", "bucket"): _GONE,
+    ("chat", "dynamodb:BatchWriteItem", "table"): "the end of a run whose session was deleted meanwhile",
+    ("usage", "dynamodb:PutItem", "table"): "the guard tells the audit of a denial at its routes",
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Record, evaluate, report; 1 when a policy is too narrow, too wide, or grants what nobody needs."""
+    with tempfile.TemporaryDirectory() as folder:
+        if "--recorded" not in arguments:
+            _record(Path(folder))
+        calls = [*_owned(read_calls(STATE / "iam-calls" if "--recorded" in arguments else Path(folder)))]
+    if len(calls) < CALLS_MIN:
+        print(f"iam: only {len(calls)} kinds of call were recorded: the hook is broken", file=sys.stderr)
+        return 1
+    bound, unbound = read_policies(sessions=True), read_policies(sessions=False)
+    questions = list(ask_all(calls, bound, unbound))
+    faults = [*_mixed(calls), *_wrong(questions), *_idle(calls, bound, unbound)]
+    for fault in faults:
+        print(f"iam: {fault}", file=sys.stderr)
+    print(
+        f"iam: {len(calls)} kinds of call, {len(questions)} requests evaluated, {len(faults)} faults", file=sys.stderr
+    )
+    return 1 if faults else 0
+
+
+def _record(folder: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile"]
+    done = subprocess.run([*command, f"--record-calls={folder}", *TESTS], cwd=ROOT, check=False, timeout=SECONDS_MAX)
+    if done.returncode:
+        sys.exit(done.returncode)
+    shutil.copytree(folder, STATE / "iam-calls", dirs_exist_ok=True)
+
+
+def _owned(calls: Sequence[RecordedCall]) -> Iterator[RecordedCall]:
+    for call in calls:
+        owners = BLOBS_OF.get(call.action, ()) if not call.function else ()
+        yield from [replace(call, function=owner) for owner in owners] or [call]
+
+
+def _mixed(calls: Sequence[RecordedCall]) -> Iterator[str]:
+    """No call of a bound function names two tenants, or a tenant and the platform."""
+    for call in calls:
+        of_tenant = [key for key in call.keys if "{" in key]
+        if call.function in BOUND and (len(call.tenants) > 1 or 0 < len(of_tenant) < len(call.keys)):
+            yield f"{call.function}: {call.action} names {', '.join(call.keys)} at once"
+
+
+def _wrong(questions: Sequence[Question]) -> Iterator[str]:
+    for question, answer in zip(questions, _evaluate(questions), strict=True):
+        if answer.startswith("error") or (answer == "Allowed") != question.allowed:
+            call = question.call
+            wanted = "allowed" if question.allowed else "denied"
+            yield (
+                f"{call.function or 'a store'}: {call.action} on {call.place} of {', '.join(call.keys)}, "
+                f"{question.what}: {answer}, wanted {wanted}"
+            )
+
+
+def _evaluate(questions: Sequence[Question]) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("package.json", "package-lock.json", "evaluate.mjs"):
+            shutil.copy(HERE / name, folder)
+        subprocess.run(INSTALL, cwd=folder, check=True, capture_output=True, timeout=120)
+        given = {"account": PSEUDO["AWS::AccountId"], "requests": [question.document() for question in questions]}
+        done = subprocess.run(
+            ["node", "evaluate.mjs"], cwd=folder, input=json.dumps(given), capture_output=True, text=True,
+            check=True, timeout=SECONDS_MAX,
+        )  # fmt: skip
+    answers: list[str] = json.loads(done.stdout)
+    return answers
+
+
+def _idle(calls: Sequence[RecordedCall], bound: dict[str, Document], unbound: dict[str, Document]) -> Iterator[str]:
+    """No role may do what no recorded call of its function needs."""
+    used = {
+        "without sessions": {(call.function, call.action, call.place) for call in calls},
+        "with sessions": {
+            (TENANT_ROLE if call.function in BOUND and call.is_tenants else call.function, call.action, call.place)
+            for call in calls
+        },
+    }
+    idle: set[tuple[str, str, str]] = set()
+    for when, policies in (("without sessions", unbound), ("with sessions", bound)):
+        for role, policy in policies.items():
+            if role == TENANT_ROLE and when == "without sessions":
+                continue
+            for action, place in sorted(set(granted(policy))):
+                if (role, action, place) not in used[when]:
+                    idle.add((role, action, place))
+                    if (role, action, place) not in UNUSED:
+                        yield f"{role}, {when}: {action} on {place} is granted, and no call needs it"
+    yield from (f"{' '.join(what)}: is needed, or not granted: take it from UNUSED" for what in UNUSED.keys() - idle)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

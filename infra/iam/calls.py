@@ -1,0 +1,138 @@
+"""The calls to table and bucket that a run of the tests makes, as IAM sees them: who, what, where, with which keys.
+
+A tenant's id becomes a number, and of a partition only its first parts are kept: thousands of calls are some hundred.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+from botocore.client import BaseClient
+
+# The function whose application serves the request of this context; what it does in threads of its own the stack tells.
+acting: ContextVar[str] = ContextVar("acting", default="")
+
+_OF_TRANSACTION = {
+    "Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem",
+}  # fmt: skip
+_ITEMS = frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem"})
+_OBJECTS = frozenset({"GetObject", "PutObject", "DeleteObject"})
+_TENANT = re.compile(r"ten_[0-9a-z]{26}")
+_FUNCTION = re.compile(r"/functions/([a-z_]+)/")
+_EQUALS = re.compile(r"=\s*(:\w+)")
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class RecordedCall:
+    """One kind of call. `function` is empty where a test used a store itself; `keys` are leading keys, or prefixes."""
+
+    function: str
+    action: str
+    place: str
+    keys: tuple[str, ...]
+
+    @property
+    def tenants(self) -> frozenset[str]:
+        """The tenants whose data is named, `{1}` and on."""
+        return frozenset(re.findall(r"\{\d+\}", " ".join(self.keys)))
+
+    @property
+    def is_tenants(self) -> bool:
+        """Whether all that is named is some tenant's."""
+        return all(key.startswith(("TENANT#{", "tenants/{")) for key in self.keys)
+
+
+class Recorder:
+    """Notes what every client of this process asks, from `start` on."""
+
+    def __init__(self) -> None:
+        self.calls: set[RecordedCall] = set()
+
+    def start(self) -> Self:
+        made = BaseClient._make_api_call  # type: ignore[attr-defined]  # the one place that each call goes through
+
+        def noting(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+            service = client.meta.service_model.service_name
+            if service in {"dynamodb", "s3"}:
+                function = _acting()
+                self.calls |= {RecordedCall(function, *what) for what in describe(service, operation, arguments)}
+            return made(client, operation, arguments)
+
+        BaseClient._make_api_call = noting  # type: ignore[attr-defined]
+        return self
+
+    def write(self, path: Path) -> None:
+        rows = [[call.function, call.action, call.place, list(call.keys)] for call in sorted(self.calls)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(rows))
+
+
+def read_calls(folder: Path) -> list[RecordedCall]:
+    """Return what all processes of a run recorded."""
+    rows = [row for path in folder.glob("*.json") for row in json.loads(path.read_text())]
+    return sorted({RecordedCall(function, action, place, tuple(keys)) for function, action, place, keys in rows})
+
+
+def describe(service: str, operation: str, arguments: dict[str, Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield action, place and keys of what IAM is asked for a call; nothing for what no function does."""
+    if service == "s3":
+        if operation in _OBJECTS:
+            yield f"s3:{operation}", "blobs", _shapes([str(arguments["Key"])])
+        return
+    place = f"index/{arguments['IndexName']}" if "IndexName" in arguments else "table"
+    if operation in _ITEMS:
+        yield f"dynamodb:{operation}", place, _shapes([_key(arguments)])
+    elif operation == "Query":
+        values = {name: _text(value) for name, value in arguments["ExpressionAttributeValues"].items()}
+        asked = _EQUALS.search(arguments["KeyConditionExpression"])
+        yield "dynamodb:Query", place, _shapes([values[asked.group(1)]] if asked else [])
+    elif operation in {"BatchGetItem", "BatchWriteItem"}:
+        (requests,) = arguments["RequestItems"].values()
+        items = requests["Keys"] if operation == "BatchGetItem" else [next(iter(each.values())) for each in requests]
+        yield f"dynamodb:{operation}", place, _shapes([_key(item) for item in items])
+    elif operation == "TransactWriteItems":
+        parts = [(name, part) for each in arguments["TransactItems"] for name, part in each.items()]
+        keys = _shapes([_key(part) for _, part in parts])
+        yield from {(f"dynamodb:{_OF_TRANSACTION[name]}", place, keys) for name, _ in parts}
+
+
+def _key(item: dict[str, Any]) -> str:
+    """Return the partition of a key, an item, or of what holds one."""
+    return _text(item.get("Key", item.get("Item", item))["pk"])
+
+
+def _text(value: Any) -> str:
+    return str(value["S"]) if isinstance(value, dict) and "S" in value else str(value)
+
+
+def _shapes(keys: list[str]) -> tuple[str, ...]:
+    """Name the tenants by number, in the order in which they come, and keep of each key how it begins."""
+    known: dict[str, str] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return known.setdefault(found.group(), f"{{{len(known) + 1}}}")
+
+    shapes = set()
+    for key in keys:
+        text = _TENANT.sub(number, key)
+        separator = "/" if text.startswith("tenants/") else "#"
+        parts = text.split(separator)
+        shapes.add(separator.join(parts[: 3 if parts[0] in {"TENANT", "tenants"} else 2]))
+    return tuple(sorted(shapes))
+
+
+def _acting() -> str:
+    """Return the function whose code asks, from the stack or the request; empty where a test itself does."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        found = _FUNCTION.search(frame.f_code.co_filename)
+        if found:
+            return found.group(1)
+        frame = frame.f_back
+    return acting.get()

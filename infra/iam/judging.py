@@ -1,0 +1,86 @@
+"""What IAM must answer: for each recorded call a request as it was made, and the same as an attacker would have it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.iam.calls import RecordedCall
+from infra.iam.policies import BUCKET, TABLE, TENANT_ROLE
+from infra.runtime.template import Document
+
+OWN, OTHER = "ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"
+# These reach tenants' data through sessions; the others work for many tenants at once, with roles of their own.
+BOUND = frozenset({"identity", "chat", "sessions", "admin", "platform", "usage"})
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request, the policy that it is held to, and whether it must be allowed."""
+
+    call: RecordedCall
+    what: str
+    policy: Document = field(repr=False)
+    context: dict[str, Any]
+    allowed: bool
+    resource: str
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "action": self.call.action,
+            "resource": self.resource,
+            "context": self.context,
+            "policy": self.policy,
+        }
+
+
+def ask_all(
+    calls: Sequence[RecordedCall], bound: dict[str, Document], unbound: dict[str, Document]
+) -> Iterator[Question]:
+    """Yield every question: `bound` are the policies with `TenantSessions`, `unbound` those without."""
+    for call in calls:
+        if call.function in unbound:
+            yield _as_made(call, "its own role, without sessions", unbound[call.function], True)
+        if call.function not in BOUND:
+            if call.function in bound:
+                yield _as_made(call, "its own role, with sessions", bound[call.function], True)
+            continue
+        yield _as_made(call, "its own role, with sessions", bound[call.function], not call.is_tenants)
+        if call.is_tenants:
+            yield from _under_a_session(call, bound[TENANT_ROLE])
+
+
+def _under_a_session(call: RecordedCall, policy: Document) -> Iterator[Question]:
+    tags = {
+        "the tenant's session": (OWN, True),
+        "another tenant's session": (OTHER, False),
+        "a session of a tenant whose id begins this one's": (OWN[:-1], False),
+        "a session of a tenant whose id this one's begins": (f"{OWN}0", False),
+        "a session whose tag is a wildcard": ("ten_", False),
+    }
+    for what, (tenant, allowed) in tags.items():
+        yield _question(call, what, policy, allowed, tenant)
+    yield _question(call, "a session without a tag", policy, False, None)
+    if call.action.startswith("dynamodb:"):
+        yield _question(call, "the tenant's session, without keys", policy, False, OWN, keys=())
+
+
+def _as_made(call: RecordedCall, what: str, policy: Document, allowed: bool) -> Question:
+    return _question(call, what, policy, allowed, None)
+
+
+def _question(
+    call: RecordedCall,
+    what: str,
+    policy: Document,
+    allowed: bool,
+    tenant: str | None,
+    *,
+    keys: tuple[str, ...] | None = None,
+) -> Question:
+    named = [key.replace("{1}", OWN).replace("{2}", OTHER) for key in (call.keys if keys is None else keys)]
+    context: dict[str, Any] = {"aws:PrincipalTag/TenantId": tenant} if tenant else {}
+    if call.place == "blobs":
+        return Question(call, what, policy, context, allowed, f"{BUCKET}/{named[0]}/object")
+    if named:
+        context["dynamodb:LeadingKeys"] = named
+    return Question(call, what, policy, context, allowed, TABLE if call.place == "table" else f"{TABLE}/{call.place}")

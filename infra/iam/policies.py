@@ -1,0 +1,55 @@
+"""The policies of template.yaml as documents that an evaluator reads, with `TenantSessions` on or off."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from infra.checks.policies import as_list
+from infra.checks.routes import functions_of
+from infra.runtime.template import PSEUDO, Document, Resolver, read_template
+
+TABLE = f"arn:aws:dynamodb:{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}:table/atrium"
+BUCKET = "arn:aws:s3:::atrium-blobs"
+TENANT_ROLE = "TenantRole"
+
+_ATTRIBUTES = {"Table": {"Arn": TABLE}, "BlobsBucket": {"Arn": BUCKET}}
+
+
+def read_policies(*, sessions: bool) -> dict[str, Document]:
+    """Return what the role of each function, by its folder, and that of tenants' sessions say of table and bucket."""
+    template = read_template()
+    resolver = Resolver(template, {"TenantSessions": "on" if sessions else "off"}, _ATTRIBUTES)
+    roles = {
+        str(properties["CodeUri"]).split("/")[1]: _role_of(resolver, properties)
+        for properties in functions_of(template).values()
+        if "events" not in str(properties["CodeUri"])
+    }
+    return {
+        name: {"Version": "2012-10-17", "Statement": list(_statements(resolver, role))}
+        for name, role in {**roles, TENANT_ROLE: TENANT_ROLE}.items()
+    }
+
+
+def granted(policy: Document) -> Iterator[tuple[str, str]]:
+    """Yield action and place of what a policy allows."""
+    for statement in policy["Statement"]:
+        if statement["Effect"] == "Allow":
+            for action in as_list(statement["Action"]):
+                for resource in as_list(statement["Resource"]):
+                    yield str(action), place_of(str(resource))
+
+
+def place_of(resource: str) -> str:
+    if resource.startswith(BUCKET):
+        return "blobs" if "/" in resource else "bucket"
+    return resource.removeprefix(TABLE).removeprefix("/") or "table"
+
+
+def _role_of(resolver: Resolver, properties: Document) -> str:
+    return str(resolver.resolve(properties["Role"])).split(".")[0]
+
+
+def _statements(resolver: Resolver, role: str) -> Iterator[Any]:
+    for policy in resolver.resolve(resolver.template["Resources"][role]["Properties"]["Policies"]):
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if {str(action).split(":")[0] for action in as_list(statement["Action"])} <= {"dynamodb", "s3"}:
+                yield statement

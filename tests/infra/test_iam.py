@@ -1,0 +1,99 @@
+"""What the evaluation of policies is asked: how a call is described, and what must be allowed or denied."""
+
+from typing import Any
+
+import pytest
+
+from infra.iam.calls import RecordedCall, describe
+from infra.iam.judging import BOUND, OTHER, OWN, ask_all
+from infra.iam.policies import TENANT_ROLE, granted, read_policies
+
+A, B = "ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"
+
+
+def key(partition: str) -> dict[str, Any]:
+    return {"pk": {"S": partition}, "sk": {"S": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "expected"),
+    [
+        ("GetItem", {"Key": key(f"TENANT#{A}")}, [("dynamodb:GetItem", "table", ("TENANT#{1}",))]),
+        (
+            "PutItem",
+            {"Item": {**key(f"TENANT#{A}#SESSION#ses_1"), "text": {"S": B}}},
+            [("dynamodb:PutItem", "table", ("TENANT#{1}#SESSION",))],
+        ),
+        (
+            "Query",
+            {
+                "IndexName": "gsi1",
+                "KeyConditionExpression": "#pk = :pk AND begins_with(#sk, :start)",
+                "ExpressionAttributeValues": {":start": {"S": B}, ":pk": {"S": f"TENANT#{A}#RUNS"}},
+            },
+            [("dynamodb:Query", "index/gsi1", ("TENANT#{1}#RUNS",))],
+        ),
+        (
+            "BatchGetItem",
+            {"RequestItems": {"atrium": {"Keys": [key(f"TENANT#{A}"), key(f"TENANT#{B}"), key("PLATFORM#KEYS")]}}},
+            [("dynamodb:BatchGetItem", "table", ("PLATFORM#KEYS", "TENANT#{1}", "TENANT#{2}"))],
+        ),
+        (
+            "BatchWriteItem",
+            {"RequestItems": {"atrium": [{"DeleteRequest": {"Key": key(f"TENANT#{A}")}}]}},
+            [("dynamodb:BatchWriteItem", "table", ("TENANT#{1}",))],
+        ),
+        (
+            "TransactWriteItems",
+            {"TransactItems": [{"Put": {"Item": key(f"TENANT#{A}")}}, {"ConditionCheck": {"Key": key("PLATFORM")}}]},
+            [
+                ("dynamodb:ConditionCheckItem", "table", ("PLATFORM", "TENANT#{1}")),
+                ("dynamodb:PutItem", "table", ("PLATFORM", "TENANT#{1}")),
+            ],
+        ),
+        ("Scan", {}, []),
+    ],
+)
+def test_a_call_to_the_table(operation: str, arguments: dict[str, Any], expected: list[Any]) -> None:
+    assert sorted(describe("dynamodb", operation, arguments)) == expected
+
+
+def test_a_call_to_the_bucket() -> None:
+    put = {"Bucket": "atrium", "Key": f"tenants/{A}/runs/1"}
+    assert list(describe("s3", "PutObject", put)) == [("s3:PutObject", "blobs", ("tenants/{1}/runs",))]
+    assert list(describe("s3", "ListObjectsV2", {"Bucket": "atrium"})) == []
+
+
+def test_a_tenants_call_is_tried_as_its_own_and_as_everybody_elses() -> None:
+    call = RecordedCall("chat", "dynamodb:GetItem", "table", ("TENANT#{1}#SESSION",))
+    policies = read_policies(sessions=True)
+    asked = list(ask_all([call], policies, read_policies(sessions=False)))
+    wanted = {question.what: question.allowed for question in asked}
+    assert [what for what, allowed in wanted.items() if allowed] == [
+        "its own role, without sessions", "the tenant's session"
+    ]  # fmt: skip
+    assert len(wanted) == 9
+    of_sessions = [question for question in asked if question.policy is policies[TENANT_ROLE]]
+    assert {question.context.get("aws:PrincipalTag/TenantId") for question in of_sessions} >= {
+        OWN,
+        OTHER,
+        OWN[:-1],
+        None,
+    }
+    without = next(question for question in asked if "without keys" in question.what)
+    assert "dynamodb:LeadingKeys" not in without.context
+
+
+def test_the_platforms_items_are_the_functions_own() -> None:
+    call = RecordedCall("identity", "dynamodb:PutItem", "table", ("PLATFORM#THROTTLE",))
+    asked = list(ask_all([call], read_policies(sessions=True), read_policies(sessions=False)))
+    assert [question.allowed for question in asked] == [True, True]
+
+
+def test_with_sessions_no_bound_function_has_a_statement_without_a_condition() -> None:
+    policies = read_policies(sessions=True)
+    for name in BOUND:
+        for statement in policies[name]["Statement"]:
+            crosses = "index/login" in str(statement["Resource"])
+            assert crosses or "dynamodb:LeadingKeys" in str(statement["Condition"]), (name, statement)
+    assert not any("Scan" in action for policy in policies.values() for action, _ in granted(policy))
