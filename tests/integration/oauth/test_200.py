@@ -1,5 +1,6 @@
 """What OAuth clients are given: codes, tokens, identity, revocation, introspection, and the metadata that says so."""
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import jwt
@@ -137,6 +138,17 @@ def test_introspection(logins: Logins, browser: Browser) -> None:
     assert ask(body["refresh_token"])["token_type"] == "refresh_token"
     for text in ("x", "atr_rt_x", body["access_token"] + "x", "a.b.c", "é"):
         assert ask(text) == {"active": False}
+
+
+def test_a_scope_that_is_taken_from_a_client_is_taken_from_its_tokens(logins: Logins) -> None:
+    browser = Browser(logins, make_client(logins))
+    given = browser.exchange(browser.agree(scope="chat sessions:read")).json()
+    own = browser.token(grant_type="client_credentials").json()["access_token"]
+    store = ClientStore(logins.deployment.runtime.tenant_table(logins.made.tenant.id))
+    assert store.replace(browser.issued.client, replace(browser.issued.client, scopes=("sessions:read",)), [])
+    again = browser.token(grant_type="refresh_token", refresh_token=given["refresh_token"]).json()
+    for token in (given["access_token"], own, again["access_token"]):
+        assert context(logins, token)["scopes"] == "sessions:read"
 
 
 def test_deleting_a_client_ends_what_it_was_given(logins: Logins, browser: Browser) -> None:

@@ -45,8 +45,14 @@ def decide_access(claims: AccessClaims, found: Found) -> Decision:
 def _decide_user(claims: AccessClaims, found: Found) -> Decision:
     user_item, tenant_item = found.get(keys.user(UserId(claims.subject))), found.get(keys.tenant())
     login_item = found.get(keys.family(claims.family_id)) if claims.family_id else None
-    if claims.client_id and keys.client(ClientId(claims.client_id)) not in found:
-        return Refused(Unauthenticated, "the token's client is gone")
+    if claims.client_id:
+        client_item = found.get(keys.client(ClientId(claims.client_id)))
+        if client_item is None:
+            return Refused(Unauthenticated, "the token's client is gone")
+        client = read_client(client_item, claims.tenant_id)
+        holder = Principal("client", client.id, client.name, frozenset(client.scopes))
+        # What was taken from the client holds for tokens that it was given before.
+        claims = replace(claims, scopes=frozenset(scope for scope in claims.scopes or () if holder.has(scope)))
     return decide_token(
         claims,
         read_user(user_item, claims.tenant_id) if user_item else None,

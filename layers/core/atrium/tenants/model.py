@@ -20,7 +20,8 @@ FEATURES_MAX = 50
 class Tenant:
     """A tenant. `opening` is the mark of a creation that has not ended: nobody sees the tenant before it has.
 
-    `limits` are its own, over the plan's, as `atrium.quotas.limits` reads them.
+    `logins_ended_at` is when `token_version` was raised, which ended all logins. `limits` are its own, over the plan's,
+    as `atrium.quotas.limits` reads them.
     """
 
     id: TenantId
@@ -34,6 +35,7 @@ class Tenant:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     config_version: int = 1
     token_version: int = 1
+    logins_ended_at: datetime | None = None
     status_reason: str = ""
     default_agent_id: AgentId | None = None
     opening: str = ""

@@ -85,7 +85,7 @@ class TenantStore:
 
     def ending_tokens(self, *, now: datetime) -> Update:
         """Return the write that ends all access and refresh tokens of the tenant, for a transaction."""
-        return _change({}, now, _VISIBLE, {}, raised="token_version")
+        return _change({"logins_ended_at": format_time(now)}, now, _VISIBLE, {}, raised="token_version")
 
     def mark_deleted(self, *records: Put, now: datetime) -> None:
         """End the tenant for everyone; the same again is no error."""
@@ -133,7 +133,7 @@ def _attributes(tenant: Tenant) -> dict[str, Any]:
 
 def read_tenant(item: Mapping[str, Any]) -> Tenant:
     """Return the tenant of an item."""
-    default_agent_id = item.get("default_agent_id")
+    default_agent_id, ended = item.get("default_agent_id"), item.get("logins_ended_at")
     return Tenant(
         id=TenantId(item["id"]),
         name=item["name"],
@@ -145,6 +145,7 @@ def read_tenant(item: Mapping[str, Any]) -> Tenant:
         metadata=json.loads(item["metadata"]),
         config_version=item["config_version"],
         token_version=item["token_version"],
+        logins_ended_at=parse_time(ended) if ended else None,
         created_at=parse_time(item["created_at"]),
         updated_at=parse_time(item["updated_at"]),
         default_agent_id=AgentId(default_agent_id) if default_agent_id else None,

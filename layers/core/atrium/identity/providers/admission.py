@@ -23,6 +23,7 @@ from atrium.identity.providers.model import IdentityProvider, person_digest
 from atrium.identity.providers.people import People, Stranger
 from atrium.identity.providers.store import IssuerRegistry, Place, read_provider
 from atrium.identity.scopes import ROLE_SCOPES
+from atrium.identity.users.model import User
 from atrium.identity.verification import Admitted, Decision, Named, Refused
 from atrium.kernel.clock import Clock, epoch_seconds
 from atrium.kernel.errors import CountExceeded, Forbidden, TenantInactive, Unauthenticated, Unavailable, UserSuspended
@@ -139,11 +140,19 @@ class ForeignTokens:
         if isinstance(user, Stranger):
             return Refused(Forbidden, user.reason, trust.provider.id)
         self.seen.note(trust.provider.id, person_digest(assertion.issuer, assertion.subject), user.id)
+        if _is_from_before(assertion, trust.tenant, user):
+            return Refused(Unauthenticated, "the token was issued before a logout", user.id)
         if user.status == "suspended":
             return Refused(UserSuspended, "user is suspended", user.id)
         role = profile.role or user.role
         principal = Principal("user", user.id, user.name or user.email, ROLE_SCOPES[role], role)
         return Admitted(principal, trust.tenant, datetime.fromtimestamp(assertion.expires_at, UTC))
+
+
+def _is_from_before(assertion: Assertion, tenant: Tenant, user: User) -> bool:
+    """Tell whether a token is from before the last logout of its user or tenant. One of the same second is."""
+    ends = [ended for ended in (tenant.logins_ended_at, user.logins_ended_at) if ended is not None]
+    return bool(ends) and int(assertion.claims["iat"]) <= epoch_seconds(max(ends))
 
 
 def _naming(trust: Trust) -> Named:

@@ -34,7 +34,7 @@ def user_item(user: User) -> dict[str, Any]:
 
 def read_user(item: Mapping[str, Any], tenant_id: TenantId) -> User:
     """Return the user of an item of that tenant's partition."""
-    last_login, ticket = item.get("last_login_at"), item.get("ticket")
+    last_login, ticket, ended = item.get("last_login_at"), item.get("ticket"), item.get("logins_ended_at")
     return User(
         id=UserId(item["id"]),
         tenant_id=tenant_id,
@@ -44,6 +44,7 @@ def read_user(item: Mapping[str, Any], tenant_id: TenantId) -> User:
         name=item.get("name", ""),
         password_hash=item.get("password_hash", ""),
         token_version=item["token_version"],
+        logins_ended_at=parse_time(ended) if ended else None,
         created_at=parse_time(item["created_at"]),
         updated_at=parse_time(item["updated_at"]),
         last_login_at=parse_time(last_login) if last_login else None,

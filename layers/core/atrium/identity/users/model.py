@@ -27,7 +27,8 @@ _EMAIL = re.compile(EMAIL_PATTERN)
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user. Raising `token_version` ends all tokens that were given out before.
+    """A user. Raising `token_version` ends all tokens that were given out before; `logins_ended_at` is when it was
+    raised, for tokens of a tenant's own issuer, which carry no version of ours.
 
     `limits` come on top of the tenant's, as `atrium.quotas.limits` reads and counts them. `suspended_from` is the
     status that a suspended user goes back to. `ticket` is the invitation or the reset that is open.
@@ -43,6 +44,7 @@ class User:
     name: str = ""
     password_hash: str = field(default="", repr=False)
     token_version: int = 1
+    logins_ended_at: datetime | None = None
     last_login_at: datetime | None = None
     time_zone: str = TIME_ZONE_DEFAULT
     language: str = LANGUAGE_DEFAULT

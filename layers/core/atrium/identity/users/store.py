@@ -143,7 +143,7 @@ class UserStore:
         sets = [f"#{name} = :{name}" for name in put]
         values |= {name: wanted[name] for name in put}
         if ends_logins:
-            sets.append("#token_version = #token_version + :one")
+            sets += ["#token_version = #token_version + :one", "#logins_ended_at = :updated_at"]
             values["one"] = 1
         expression = "SET " + ", ".join(sets) + (" REMOVE " + ", ".join(f"#{name}" for name in gone) if gone else "")
         return Update(keys.user(before.id), expression, condition, values)
