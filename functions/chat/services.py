@@ -17,6 +17,7 @@ from atrium.http.refusals import note_refusal
 from atrium.kernel.errors import AtriumError, LimitReached
 from atrium.kernel.ids import RunId, TenantId
 from atrium.policy.guard import PolicyGuard
+from atrium.quotas.ceiling import Lender
 from atrium.quotas.service import AdmissionService
 from atrium.quotas.store import AdmissionStore
 from atrium.runs.service import RunService
@@ -42,7 +43,10 @@ def replay(runtime: Runtime, tenant_id: TenantId, run_id: RunId, *, after: int) 
 def turn_service(runtime: Runtime, context: TenantContext) -> TurnService:
     """Return the turns of one caller."""
     guard = open_guard(runtime, context)
-    store, note = AdmissionStore(guard.table, runtime.clock), partial(note_refusal, guard.audit)
+    store, note = (
+        AdmissionStore(guard.table, runtime.clock, lender=_lender(runtime)),
+        partial(note_refusal, guard.audit),
+    )
     opener = turn_opener(runtime, context, store, guard, note)
     return TurnService(opener.resolver, opener, opener.closer, opener.runs, runtime.clock, _log_defect)
 
@@ -73,6 +77,12 @@ def turn_opener(
         tools=GuardedTools(guard),
         max_seconds=runtime.settings.max_turn_seconds,
     )
+
+
+def _lender(runtime: Runtime) -> Lender | None:
+    """Return who leases slots of the platform's ceiling; None where there is no ceiling."""
+    maximum = runtime.settings.platform_concurrency
+    return None if maximum < 0 else Lender(runtime.platform_table, maximum, runtime.clock)
 
 
 def _log_defect(error: BaseException) -> None:

@@ -4,13 +4,14 @@ from math import ceil
 
 from atrium.kernel.clock import read_clock
 from atrium.kernel.ids import mint_run_id, mint_session_id, mint_tenant_id
+from atrium.quotas.ceiling import Lender
 from atrium.quotas.limits import resolve_limits
 from atrium.quotas.model import AdmissionRequest, Admitted
 from atrium.quotas.service import AdmissionService
 from atrium.quotas.shards import ADMISSIONS_PER_SECOND_MAX
 from atrium.quotas.store import AdmissionStore
 from atrium.quotas.terms import Terms
-from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 from atrium.tenants.plans import PlanName
 
 from tests.bench.measuring import Series
@@ -28,8 +29,12 @@ def measure_admission(physical: PhysicalTable) -> dict[str, dict[str, float]]:
     for plan in plans:
         limits = resolve_limits(plan, {})
         free = {**limits, "requests_per_minute": 15_000, "tokens_per_minute": 10**9, "requests_per_day": 10**7}
-        for series in _measure(physical, Terms({**free, "tokens_per_month": 10**9, "cost_per_month": 10**13})):
+        terms = Terms({**free, "tokens_per_month": 10**9, "cost_per_month": 10**13})
+        for series in _measure(physical, terms, None):
             found[f"{plan}: {series.name}"] = series.figures()
+        if plan == "starter":
+            lender = Lender(PlatformTable(physical), 100, read_clock)
+            found |= {f"ceiling: {series.name}": series.figures() for series in _measure(physical, terms, lender)[:2]}
     return found
 
 
@@ -43,9 +48,9 @@ def shards_per_thousand(figures: dict[str, dict[str, float]]) -> dict[str, float
     }
 
 
-def _measure(physical: PhysicalTable, terms: Terms) -> list[Series]:
+def _measure(physical: PhysicalTable, terms: Terms, lender: Lender | None) -> list[Series]:
     tenant = mint_tenant_id(read_clock())
-    service = AdmissionService(AdmissionStore(TenantTable(physical, tenant), read_clock))
+    service = AdmissionService(AdmissionStore(TenantTable(physical, tenant), read_clock, lender=lender))
     admitted, renewed, settled, refused = (Series(name) for name in ("admitted", "renewed", "settled", "refused"))
     for _ in range(CALLS):
         request = _request()

@@ -32,6 +32,7 @@ class Settings:
     anthropic_base_url: str
     anthropic_api_key: str
     max_turn_seconds: int
+    platform_concurrency: int = -1
     bedrock_geography: str = "global"
     egress_local_addresses: frozenset[str] = frozenset()
     refresh_grace_seconds: int = 10
@@ -61,6 +62,7 @@ class Settings:
             anthropic_base_url=env.get("ANTHROPIC_BASE_URL", ""),
             anthropic_api_key=env.get("ANTHROPIC_API_KEY", ""),
             max_turn_seconds=_seconds(env, "MAX_TURN_SECONDS", 280),
+            platform_concurrency=_count(env, "PLATFORM_CONCURRENCY", -1),
             bedrock_geography=env.get("BEDROCK_GEOGRAPHY") or "global",
             egress_local_addresses=_local_addresses(env),
             refresh_grace_seconds=_seconds(env, "REFRESH_GRACE_SECONDS", 10, least=0, most=60),
@@ -70,6 +72,13 @@ class Settings:
             minutes_open=_choice(env, "MINUTES_OPEN", ("false", "true")) == "true",
             tenant_role_arn=env.get("TENANT_ROLE_ARN", ""),
         )
+
+
+def _count(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name) or str(default)
+    if value != "-1" and not (value.isdecimal() and int(value) >= 1):
+        raise SettingsInvalid(f"{name} must be a whole number of at least 1, or -1 for none")
+    return int(value)
 
 
 def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:

@@ -114,7 +114,7 @@ def _unchanged(item: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
     dated = [name for name in sorted(item) if isinstance(item[name], int) and len(name) >= 8 and name[-1].isdigit()]
     names = [name for name in (*apart, *sums, *dated) if name in item][:_GUARDED_MAX]
     parts = [f"#{name} = :{name}" for name in names]
-    parts += [f"attribute_not_exists(#{name})" for name in ("sv", "ev", LAYOUT, FENCE) if name not in item]
+    parts += [f"attribute_not_exists(#{name})" for name in ("sv", "ev", "bg", LAYOUT, FENCE) if name not in item]
     return " AND ".join(parts), {name: item[name] for name in names}
 
 

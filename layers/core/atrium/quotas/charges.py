@@ -41,11 +41,15 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one admission item is asked for, all or nothing, where the tenant has so many of them (0: however many)."""
+    """What one admission item is asked for, all or nothing, where the tenant has so many of them (0: however many).
+
+    `in_block`: its slot must lie in the item's block of the platform's ceiling.
+    """
 
     charges: tuple[Charge, ...]
     lease: Lease | None = None
     parts: int = 0
+    in_block: bool = False
 
 
 def slot_name(run_id: RunId) -> str:

@@ -16,7 +16,8 @@ from atrium.quotas.rebuild.fencing import FENCE
 from atrium.quotas.shards import share
 from atrium.quotas.state import LAYOUT
 
-_APART = frozenset({"pk", "sk", "roll", "slots", "late", "sv", "ev", LAYOUT, FENCE, "sweep_pk", "sweep_sk"})
+_BLOCK = ("bk", "bu", "bg")
+_APART = frozenset({"pk", "sk", "roll", "slots", "late", "sv", "ev", LAYOUT, FENCE, *_BLOCK, "sweep_pk", "sweep_sk"})
 
 type Item = Mapping[str, Any]
 
@@ -42,7 +43,8 @@ def deal(items: Mapping[int, Item], shards: int, before: int) -> dict[int, dict[
     known = {*items, *range(before)}
     left_over = {shard: {**common, "slots": {}, "late": {}} for shard in sorted(known - set(hands))}
     dealt = {
-        shard: {**hand.attributes, **common, "slots": hand.slots, "late": hand.late} for shard, hand in hands.items()
+        shard: {**hand.attributes, **common, **_block(items.get(shard)), "slots": hand.slots, "late": hand.late}
+        for shard, hand in hands.items()
     }
     return {**dealt, **left_over}
 
@@ -113,6 +115,13 @@ def _deal_family(family: str, seconds: Mapping[int, int], hands: Mapping[int, _H
             wanted, left = wanted - part, left - part
             if not left:
                 second, left = next(pieces, (0, 0))
+
+
+def _block(item: Item | None) -> dict[str, int]:
+    """Return an item's block of the platform's ceiling, which stays where it is, under another generation."""
+    if item is None or "bg" not in item:
+        return {}
+    return {"bk": int(item["bk"]), "bu": int(item["bu"]), "bg": int(item["bg"]) + 1}
 
 
 def _is_of_window(name: str) -> bool:

@@ -71,9 +71,17 @@ class Expression:
         below = f"{name} <= {self._value(most)}"
         self._conditions.append(below if most < 0 else f"(attribute_not_exists({name}) OR {below})")
 
+    def require_at_least(self, attribute: str, least: int) -> None:
+        """Require that a number is there and not below a bound."""
+        self._conditions.append(f"{self._quoted(attribute)} >= {self._value(least)}")
+
     def require_fewer(self, mapping: str, bound: int) -> None:
         """Require that a map has fewer entries than a bound."""
         self._conditions.append(f"size({self._quoted(mapping)}) < {self._value(bound)}")
+
+    def require_within(self, mapping: str, attribute: str, *, room: bool) -> None:
+        """Require that a map has no more entries than an attribute says, or with room for one more."""
+        self._conditions.append(f"size({self._quoted(mapping)}) {'<' if room else '<='} {self._quoted(attribute)}")
 
     def update(self, key: Key) -> Update:
         adds = [f"{self._quoted(name)} {self._value(amount)}" for name, amount in self._adds.items() if amount]

@@ -164,6 +164,8 @@ class _Extension(Writing):
             self._expression.require_absent(f"{path}.n")
         else:
             self._expression.require_equal(f"{path}.n", self._held.call)
+        if self.state.generation and self.state.block.until < self.lease_until:
+            self.lease_until = self._held.lease_until  # a slot ends with its item's block: the heartbeat sees to both
         values: dict[str, int | str] = {
             "e": self.lease_until,
             "b": self.state.at,

@@ -14,8 +14,11 @@ _WORDS = {"minute": "in this minute", "day": "today", "month": "this month", "sl
 
 def failure_of(refused: Refused, now: datetime) -> LimitReached:
     """Return what to raise: `RATE_LIMITED`, `CONCURRENCY_LIMITED` or `QUOTA_EXCEEDED`, all 429."""
-    meter = METERS.get(refused.limit)
-    span = meter.span if meter else ""
+    if refused.limit == "platform_concurrency":
+        span = "slots"
+    else:
+        meter = METERS.get(refused.limit)
+        span = meter.span if meter else ""
     kind = {"minute": RateLimited, "slots": ConcurrencyLimited}.get(span, LimitReached)
     maximum = show_limit(refused.limit, refused.max)
     headers = rate_limit_headers(refused, now.timestamp())

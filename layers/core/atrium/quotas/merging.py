@@ -18,6 +18,9 @@ def merge(refusals: Sequence[Refused], whole: Entry, now: float) -> Refused:
     """
     if len(refusals) == 1:
         return refusals[0]
+    platform = next((each for each in refusals if each.scope == "platform"), None)
+    if platform is not None:  # there the tenant's own limits had room
+        return replace(platform, readings=())
     readings = tuple(_reading(charge, refusals) for charge in whole.charges)
     first = min(refusals, key=lambda each: inf if each.resets_at is None else each.resets_at)
     bound: tuple[float, Reading] | None = None

@@ -15,6 +15,7 @@ type LimitName = Literal[
     "requests_per_minute", "tokens_per_minute", "tool_calls_per_minute", "requests_per_day", "sessions_per_day",
     "tokens_per_month", "cost_per_month", "concurrent_turns", "messages_per_session", "users", "agents",
 ]  # fmt: skip
+type PlatformLimit = Literal["platform_concurrency"]
 type Limits = Mapping[LimitName, int]
 
 LIMIT_NAMES: tuple[LimitName, ...] = get_args(LimitName.__value__)
@@ -132,7 +133,7 @@ class Admitted:
 class Refused:
     """Nothing was charged. `retry_after_seconds` is None where waiting does not help."""
 
-    limit: LimitName
+    limit: LimitName | PlatformLimit
     scope: Scope
     used: int
     max: int

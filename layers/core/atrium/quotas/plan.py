@@ -46,7 +46,14 @@ class Misplaced:
     """The item was dealt out over another number of shards: the limits that the entry rests on are not the tenant's."""
 
 
-type Plan = Planned | Present | Tidying | Misplaced | Refused
+@dataclass(frozen=True, slots=True)
+class Unleased:
+    """The tenant's limits admit it, but the item's block of the platform's ceiling is full or over: lease first."""
+
+    until: int
+
+
+type Plan = Planned | Present | Tidying | Misplaced | Unleased | Refused
 
 
 def plan_admission(key: Key, entry: Entry, state: State, mark: SweepMark | None = None) -> Plan:
@@ -64,8 +71,15 @@ def plan_admission(key: Key, entry: Entry, state: State, mark: SweepMark | None 
     if before is not None:
         return Tidying(Writing(Entry((), parts=entry.parts), before).update(key))
     writing = Writing(entry, state, mark)
+    if entry.in_block and not _has_room(state, writing.lease_until):
+        return Unleased(writing.lease_until)
     update = writing.update(key)
     return Planned(update, state.at, writing.lease_until)
+
+
+def _has_room(state: State, until: int) -> bool:
+    """Tell whether the item's block has a slot that is free, or whose lease is over, for long enough."""
+    return state.block.until >= until and len(state.slots) - len(state.lapsed) < state.block.size
 
 
 def read_all(entry: Entry, state: State) -> tuple[Reading, ...]:

@@ -43,6 +43,11 @@ def refuse(bounds: list[Bound], state: State, readings: tuple[Reading, ...] = ()
     return Refused(charge.meter.limit, charge.scope, bound.used, charge.max, resets_at, wait, readings)
 
 
+def refuse_platform(used: int, maximum: int, now: float, readings: tuple[Reading, ...] = ()) -> Refused:
+    """Return the refusal of a call for which the platform has no slot left, whatever its tenant may."""
+    return Refused("platform_concurrency", "platform", used, maximum, now + SLOT_SECONDS, SLOT_SECONDS, readings)
+
+
 def read(charge: Charge, state: State) -> Reading:
     """Return a limit's figures as they stand. A minute resets when its oldest second leaves the window."""
     used = state.used(charge.meter, charge.prefix)

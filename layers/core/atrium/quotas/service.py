@@ -37,7 +37,7 @@ from atrium.quotas.model import (
 from atrium.quotas.moving import find_moved, under_current_terms
 from atrium.quotas.parts import amounts_entry, next_call_entry, turn_entry
 from atrium.quotas.settling import find_hold
-from atrium.quotas.shards import Shard, order_of, plan_evening
+from atrium.quotas.shards import Shard, leased_first, order_of, plan_evening
 from atrium.quotas.state import State
 from atrium.quotas.store import UNREAD, AdmissionStore, Taken, keep
 from atrium.quotas.terms import Terms
@@ -68,7 +68,7 @@ class AdmissionService:
         `read` has the items of all shards as somebody read them a moment ago: they save a write, and their figures are
         in the answer's. `Unavailable` where the table does not answer and a limit is closed then.
         """
-        if not is_limited(terms.limits, request.subjects):
+        if self.store.lender is None and not is_limited(terms.limits, request.subjects):
             return Admitted(unrecorded(request, NO_SHARD))
         try:
             return under_current_terms(self.store.table, terms, partial(self._admit, request, terms, read))
@@ -195,9 +195,10 @@ class AdmissionService:
     def _ask(self, request: AdmissionRequest, terms: Terms, read: Items, *, lowering: bool) -> Decision:
         """Ask every shard, and again where counters could be moved; perhaps for less than was asked for."""
         refusals: list[Refused] = []
+        order = leased_first(order_of(request.run_id, terms.shards), read, self.store.clock().timestamp())
         for asked in range(_EVENINGS_MAX):
             refusals = []
-            for shard in order_of(request.run_id, terms.shards):
+            for shard in order:
                 entry_of_shard = partial(turn_entry, terms=terms, shard=shard)
                 lower = lowered_entries(request, entry_of_shard) if lowering else keep
                 known = read[shard] if len(read) == terms.shards and not asked else UNREAD
@@ -205,8 +206,7 @@ class AdmissionService:
                 if not isinstance(answer, Refused):
                     return self._admitted(request, terms, shard, answer, read)
                 refusals.append(answer)
-            shards = order_of(request.run_id, terms.shards)
-            if terms.shards == 1 or not self._even(shards, terms, partial(turn_entry, request, terms)):
+            if terms.shards == 1 or not self._even(order, terms, partial(turn_entry, request, terms)):
                 break
         return merge(refusals, entry_of(request, terms.effective), self.store.clock().timestamp())
 

@@ -70,12 +70,18 @@ def plan_settlement(
     return expression.update(key)
 
 
-def plan_renewal(key: Key, hold: Hold, now: float) -> tuple[Update, int]:
-    """Return the write that renews a lease, and until when. A slot that nobody took over yet is its owner's still."""
+def plan_renewal(key: Key, hold: Hold, now: float, *, in_block: bool = False) -> tuple[Update, int]:
+    """Return the write that renews a lease, and until when. A slot that nobody took over yet is its owner's still.
+
+    `in_block`: no longer than its item's block of the platform's ceiling.
+    """
     expression = Expression()
     path = f"slots.{slot_name(hold.run_id)}"
     until = int(now) + 1 + LEASE_SECONDS
     expression.require_present(path)
+    if in_block:
+        expression.require_at_least("bu", until)
+        expression.require_within("slots", "bk", room=False)
     expression.set(f"{path}.e", until)
     return expression.update(key), until
 

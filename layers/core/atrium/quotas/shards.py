@@ -8,13 +8,16 @@ may lie in pieces: day and month counters are evened out between the shards then
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Any
 
 from atrium.quotas.charges import Entry
 from atrium.quotas.expression import Expression
-from atrium.quotas.model import UNLIMITED, LimitName, Limits, Subject
+from atrium.quotas.model import LEASE_SECONDS, UNLIMITED, LimitName, Limits, Subject
 from atrium.quotas.state import LAYOUT, State
 from atrium.storage.keys import Key
 from atrium.storage.writes import Update
+
+type Item = Mapping[str, Any]
 
 SLOTS_MAX = 16
 CROWDED_SLOTS_MAX = 64
@@ -48,6 +51,21 @@ def order_of(name: str, shards: int) -> list[int]:
     """Return the shards in the order in which a run (or any text) asks them: from its own on, round."""
     first = int.from_bytes(sha256(name.encode()).digest()[-4:]) % shards
     return [(first + step) % shards for step in range(shards)]
+
+
+def leased_first(order: Sequence[int], items: Sequence[Item | None], now: float) -> list[int]:
+    """Return an order with those shards first that have room in a block of the platform's ceiling, where `items` say.
+
+    So a tenant that is seldom called leases one block, not one for each of its shards.
+    """
+    if len(items) != len(order):
+        return list(order)
+    states = [State(item, now) for item in items]
+    return sorted(order, key=lambda shard: not _has_leased_room(states[shard]))
+
+
+def _has_leased_room(state: State) -> bool:
+    return state.block.until > state.now + LEASE_SECONDS and len(state.slots) - len(state.lapsed) < state.block.size
 
 
 @dataclass(frozen=True, slots=True)

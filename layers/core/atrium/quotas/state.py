@@ -17,6 +17,14 @@ SECONDS_SET_BACK_MAX = 400  # as many as an expression can name
 SECONDS_DROPPED_MAX = 150
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Slots of the platform's ceiling that an item may use, until a moment."""
+
+    size: int
+    until: int
+
+
 @dataclass(frozen=True)
 class State:
     """`item` is None where nothing was ever admitted; `now` is the reader's clock."""
@@ -53,6 +61,16 @@ class State:
     @cached_property
     def late(self) -> Mapping[str, Mapping[str, Any]]:
         return self._map("late")
+
+    @property
+    def block(self) -> Block:
+        """The item's block of the platform's ceiling (`ceiling`); empty where it never had one."""
+        return Block(self.value("bk"), self.value("bu"))
+
+    @property
+    def generation(self) -> int:
+        """How often the item's block was written."""
+        return self.value("bg")
 
     @cached_property
     def lapsed(self) -> dict[str, Mapping[str, Any]]:

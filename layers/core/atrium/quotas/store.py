@@ -6,13 +6,14 @@ second, or a limit's state, has moved since the item was read.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.kernel.ids import TenantId
-from atrium.quotas.charges import Entry
+from atrium.quotas.ceiling import Full, Lender
+from atrium.quotas.charges import Entry, slot_name
 from atrium.quotas.expression import Expression
 from atrium.quotas.extending import Continued, Next, plan_extension
 from atrium.quotas.model import (
@@ -30,7 +31,18 @@ from atrium.quotas.model import (
     Settlement,
     Used,
 )
-from atrium.quotas.plan import Misplaced, Plan, Planned, Present, Tidying, plan_admission, plan_blind, read_all
+from atrium.quotas.plan import (
+    Misplaced,
+    Plan,
+    Planned,
+    Present,
+    Tidying,
+    Unleased,
+    plan_admission,
+    plan_blind,
+    read_all,
+)
+from atrium.quotas.refusal import refuse_platform
 from atrium.quotas.settling import find_hold, plan_renewal, plan_settlement
 from atrium.quotas.state import State
 from atrium.quotas.terms import TermsOutdated
@@ -42,6 +54,7 @@ from atrium.storage.table import TenantTable
 from atrium.storage.writes import Update
 
 ATTEMPTS_MAX = 25
+_RENEWALS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +92,7 @@ class AdmissionStore:
     table: TenantTable
     clock: Clock
     key_of: Callable[[int], Key] = keys.admission
+    lender: Lender | None = None
 
     def read(self, shard: int) -> Mapping[str, Any] | None:
         """Read a shard's item, strongly consistent."""
@@ -91,6 +105,7 @@ class AdmissionStore:
         `Unavailable` where it stayed contended, or the table is slow or gone; then it may have been charged, and
         asking again for the same run tells. `TermsOutdated` where the item was dealt out anew.
         """
+        entry = replace(entry, in_block=self.lender is not None and entry.lease is not None)
         key, mark, state = self.key_of(shard), sweep_mark(self.table.tenant_id, shard), State(None, self._now())
         plan: Plan
         if isinstance(read, Unread):
@@ -104,9 +119,14 @@ class AdmissionStore:
                     lowered = lower(plan)
                     if lowered is None:
                         return plan
-                    entry = lowered
+                    entry = replace(lowered, in_block=entry.in_block)
                 case Misplaced():
                     raise TermsOutdated
+                case Unleased(until):
+                    leased = self._lease(key, state, until, more=1)
+                    if isinstance(leased, Full):
+                        return refuse_platform(leased.used, leased.maximum, self._now(), read_all(entry, state))
+                    state = leased
                 case Present(second, tokens, cost_nanos, marks, lease_until):
                     readings = read_all(entry, state)
                     return Taken(second, tokens, cost_nanos, marks, lease_until, readings, True)
@@ -165,27 +185,34 @@ class AdmissionStore:
         key = self.key_of(hold.shard)
         update = plan_settlement(key, hold, tokens, cost_nanos, None, undone=undone)
         for _ in range(ATTEMPTS_MAX):
-            try:
-                self.table.write(update)
-            except (ConditionFailed, Contended) as refused:
-                item = refused.item if isinstance(refused, ConditionFailed) else self.table.get(key)
-                state = State(item, self._now())
-                held = find_hold(hold, state)
-                if held is None:
-                    return NotHeld()
-                update = plan_settlement(key, held, tokens, cost_nanos, state, undone=undone)
-            else:
+            state, applied = self._apply(update)
+            if applied:
                 return Settled()
+            held = find_hold(hold, state)
+            if held is None:
+                return NotHeld()
+            update = plan_settlement(key, held, tokens, cost_nanos, state, undone=undone)
         raise Unavailable(internal="a settlement stayed contended", retry_after_seconds=1)
 
     def renew(self, hold: Hold) -> Heartbeat:
         """Renew a run's lease, or learn that its slot is gone. Safe to repeat."""
-        update, until = plan_renewal(self.key_of(hold.shard), hold, self._now())
-        try:
-            self.table.write(update)
-        except ConditionFailed:
-            return LeaseLost()
-        return Renewed(until)
+        key = self.key_of(hold.shard)
+        for _ in range(_RENEWALS_MAX):
+            update, until = plan_renewal(key, hold, self._now(), in_block=self.lender is not None)
+            try:
+                self.table.write(update)
+            except ConditionFailed as refused:
+                state = State(refused.item, self._now())
+                if slot_name(hold.run_id) not in state.slots:
+                    break
+                if isinstance(self._lease(key, state, until, more=0), Full):
+                    break
+            else:
+                return Renewed(until)
+        return LeaseLost()
+
+    def _lease(self, key: Key, state: State, until: int, *, more: int) -> Full | State:
+        return state if self.lender is None else self.lender.lease(self.table, key, state, until, more=more)
 
     def move(self, updates: Sequence[Update]) -> None:
         """Move counters between shards, all or nothing; nothing where somebody was faster."""

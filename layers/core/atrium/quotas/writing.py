@@ -52,6 +52,8 @@ class Writing:
                 self._drop_lapsed()
         for charge in self.entry.charges:
             self._charge(charge)
+        if self.entry.in_block:
+            self._require_block()
         self._write_seconds()
         for prefix, count in self._dropped.items():
             if prefix:
@@ -110,6 +112,8 @@ class Writing:
 
     def _is_full(self) -> bool:
         """Tell whether a slot can only be had by dropping those whose lease is over."""
+        if self.entry.in_block and len(self.state.slots) >= self.state.block.size > 0:
+            return True
         for charge in self.entry.charges:
             if charge.meter.span == "slots":
                 taken = len(self.state.slots) if not charge.prefix else self.state.value(f"{charge.prefix}xn")
@@ -151,6 +155,17 @@ class Writing:
             case _:
                 self._expression.require_at_most(attribute, room + self._returned[attribute])
                 self._expression.add(attribute, charge.amount)
+
+    def _require_block(self) -> None:
+        """Require a free slot in the item's block of the platform's ceiling, for as long as the lease is."""
+        self._expression.require_at_least("bu", self.lease_until)
+        if self.state.roll is None:
+            self._expression.require_at_least("bk", 1)
+        elif self._dropped[""]:
+            self._expression.require_equal("bk", self.state.block.size)
+            self._expression.require_fewer("slots", self.state.block.size + self._dropped[""])
+        else:
+            self._expression.require_within("slots", "bk", room=True)
 
     def _write_seconds(self) -> None:
         for family, freed in self._freed.items():

@@ -42,7 +42,7 @@
     TENANT_NAME            <name>                      marker: unique name -> tenant
     ISSUER#<hash>          MARKER                      issuer and audience -> tenant and provider (authorizer, kept in memory)
     KEYS                   KEY#<key>                   platform keys; FIRST: marker of the one that bootstrap made
-    PRICES                 <model>#<valid from>        price catalogue · CEILING <shard>: blocks leased to tenants
+    PRICES                 <model>#<valid from>        price catalogue · CEILING 0: blocks leased to tenants
     SIGNING_KEYS           <kid>                       public halves · CIRCUIT <provider>: breakers · IDEMPOTENCY <hash>
     THROTTLE#<what>        <window>                    login guessing by address; MODULES <name>: health
     DRIFT                  ROUND                       how far the day's comparison of counters has come
@@ -220,6 +220,11 @@ def oauth(kind: str, text: str) -> Key:
 def admission(shard: int) -> Key:
     """Return one shard of a tenant's admission."""
     return Key("ADMISSION", str(shard))
+
+
+def ceiling() -> Key:
+    """Return the blocks of the platform's ceiling that are leased."""
+    return Key("CEILING", "0")
 
 
 def registered_tenant(tenant_id: TenantId) -> Key:
