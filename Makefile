@@ -91,7 +91,7 @@ iam: .venv/.ready ## Evaluate the roles for every call that the tests make throu
 	@$(PY) -m infra.iam
 
 .PHONY: mutants
-mutants: .venv/.ready ## Remove each check that keeps tenants apart, and see the tests miss it (many minutes)
+mutants: .venv/.ready ## Remove each check that keeps tenants apart, and see the tests miss it (some minutes)
 	@$(PY) -m infra.mutants
 
 .PHONY: openapi
