@@ -76,3 +76,16 @@ def test_nothing_is_written_before_somebody_comes_back(stage: Stage) -> None:
     assert stage.raw_items() == before
     assert "local-secret" not in before
     assert stage.provider.asked == []
+
+
+def test_beside_an_issuer_of_the_tenants_own(stage: Stage) -> None:
+    """Either may come first, and the list has both."""
+    own = {"issuer": "https://login.acme.example/", "jwks_uri": "https://login.acme.example/keys"}
+    stage.set_up("google")
+    for number in range(2):
+        body = {**own, "audience": f"https://atrium.example/{number}"}
+        answer = stage.admin().post("/v1/identity-providers", json=body)
+        assert answer.status_code == 201, answer.text
+    stage.set_up("github")
+    listed = stage.admin().get("/v1/identity-providers").json()["data"]
+    assert [each["type"] for each in listed] == ["google", "oidc", "oidc", "github"]

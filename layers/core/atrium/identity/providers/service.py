@@ -11,7 +11,6 @@ from atrium.identity.providers.store import IdentityProviderStore, IssuerRegistr
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import Conflict, NotFound, invalid_field
 from atrium.kernel.ids import IdentityProviderId, is_id, mint_identity_provider_id
-from atrium.kernel.pagination import Page, PageRequest
 from atrium.tenants.context import TenantContext
 
 _GONE = "there is no such identity provider"
@@ -35,7 +34,7 @@ class IdentityProviderService:
             **{"id": mint_identity_provider_id(now), "created_at": now, "updated_at": now, **wanted}
         )
         self._check(provider)
-        if len(self.store.list(PageRequest(PROVIDERS_MAX)).items) >= PROVIDERS_MAX:
+        if self.store.count(PROVIDERS_MAX) >= PROVIDERS_MAX:
             raise Conflict(f"a tenant has at most {PROVIDERS_MAX} identity providers")
         there = self.store.find(provider.issuer, provider.audience)
         if there is not None:
@@ -56,9 +55,6 @@ class IdentityProviderService:
         if found is None:
             raise NotFound(_GONE)
         return found
-
-    def list(self, page: PageRequest) -> Page[IdentityProvider]:
-        return self.store.list(page)
 
     def change(self, provider_id: str, changes: Mapping[str, Any]) -> IdentityProvider:
         """Change any part; refuses as `create` does, and for a change that came between."""
