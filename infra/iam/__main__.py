@@ -76,7 +76,7 @@ def _mixed(calls: Sequence[RecordedCall]) -> Iterator[str]:
 
 def _wrong(questions: Sequence[Question]) -> Iterator[str]:
     for question, answer in zip(questions, _evaluate(questions), strict=True):
-        if answer.startswith("error") or (answer == "Allowed") != question.allowed:
+        if not question.suits(answer):
             call = question.call
             wanted = "allowed" if question.allowed else "denied"
             yield (

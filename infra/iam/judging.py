@@ -1,7 +1,7 @@
 """What IAM must answer: for each recorded call a request as it was made, and the same as an attacker would have it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infra.iam.calls import RecordedCall
@@ -10,6 +10,7 @@ from infra.runtime.template import Document
 
 OWN, OTHER = "ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"
 # These reach tenants' data through sessions; the others work for many tenants at once, with roles of their own.
+NEVER = ("Scan", "PartiQLSelect", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete")
 BOUND = frozenset({"identity", "chat", "sessions", "admin", "platform", "usage"})
 
 
@@ -23,6 +24,13 @@ class Question:
     context: dict[str, Any]
     allowed: bool
     resource: str
+    explicitly: bool = False
+
+    def suits(self, answer: str) -> bool:
+        """Tell whether an answer is the one that must be given."""
+        if self.explicitly:
+            return answer == "ExplicitlyDenied"
+        return not answer.startswith("error") and (answer == "Allowed") == self.allowed
 
     def document(self) -> dict[str, Any]:
         return {
@@ -37,6 +45,7 @@ def ask_all(
     calls: Sequence[RecordedCall], bound: dict[str, Document], unbound: dict[str, Document]
 ) -> Iterator[Question]:
     """Yield every question: `bound` are the policies with `TenantSessions`, `unbound` those without."""
+    yield from _never(bound[TENANT_ROLE])
     for call in calls:
         if call.function in unbound:
             yield _as_made(call, "its own role, without sessions", unbound[call.function], True)
@@ -49,13 +58,21 @@ def ask_all(
             yield from _under_a_session(call, bound[TENANT_ROLE])
 
 
+def _never(policy: Document) -> Iterator[Question]:
+    """What reaches items without naming them is denied to a session, with its own tenant's keys, too."""
+    for action in NEVER:
+        for place in ("table", "index/gsi1"):
+            call = RecordedCall(TENANT_ROLE, f"dynamodb:{action}", place, ("TENANT#{1}",))
+            yield replace(_question(call, "the tenant's session", policy, False, OWN), explicitly=True)
+
+
 def _under_a_session(call: RecordedCall, policy: Document) -> Iterator[Question]:
     tags = {
         "the tenant's session": (OWN, True),
         "another tenant's session": (OTHER, False),
         "a session of a tenant whose id begins this one's": (OWN[:-1], False),
         "a session of a tenant whose id this one's begins": (f"{OWN}0", False),
-        "a session whose tag is a wildcard": ("ten_", False),
+        "a session whose tag is a wildcard": ("ten_*", False),
     }
     for what, (tenant, allowed) in tags.items():
         yield _question(call, what, policy, allowed, tenant)

@@ -142,7 +142,7 @@ def _client(service: Any, credentials: CredentialsTypeDef | None = None) -> Any:
         **session,
         config=Config(
             connect_timeout=1,
-            read_timeout=3 if service == "dynamodb" else 10,
+            read_timeout={"dynamodb": 3, "sts": 2}.get(service, 10),
             retries={"mode": "standard", "total_max_attempts": 3},
             tcp_keepalive=True,
             max_pool_connections=16,
