@@ -60,6 +60,7 @@ def test_tokens_and_money(tenant: Limited) -> None:
     assert tenant.refused("cost_per_month", "QUOTA_EXCEEDED").json()["max"] == spent
 
 
+@pytest.mark.slow
 def test_nine_refused_for_slots_then_one_and_the_request_limit_has_counted_one(tenant: Limited) -> None:
     tenant.put(concurrent_turns=1)
     with ThreadPoolExecutor(1) as pool:

@@ -49,6 +49,7 @@ def clear(theirs: Tenant, things: dict[str, str]) -> None:
         assert theirs.http.delete(f"/v1/{path}/{things[noun]}").status_code == 204
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_another_tenants_id_on_every_route(stack: Stack, pro: Tenant, free: Tenant) -> None:
     things, routes = make_things(pro), with_ids(stack)

@@ -185,7 +185,7 @@ def test_no_order_of_things_oversells_leaks_settles_twice_or_drifts(
     run_state_machine_as_test(
         lambda: Admission(physical_table),  # type: ignore[arg-type]  # any factory will do
         settings=settings(
-            max_examples=15 if on_moto else 40,
+            max_examples=8 if on_moto else 40,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
