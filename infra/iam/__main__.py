@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _record(folder: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "3", "--dist", "loadfile"]
     done = subprocess.run([*command, f"--record-calls={folder}", *TESTS], cwd=ROOT, check=False, timeout=SECONDS_MAX)
     if done.returncode:
         sys.exit(done.returncode)
