@@ -34,10 +34,10 @@ from atrium.storage import keys
 from atrium.storage.table import PlatformTable, TenantTable
 from atrium.tenants.context import Caller, TenantContext
 from atrium.tenants.model import Tenant
-from atrium.tenants.store import read_tenant
 
 from functions.authorizer.credential import Credential
 from functions.authorizer.telling import Telling
+from functions.authorizer.tenants import find_tenant, tenant_in
 from functions.authorizer.verdict import Verdict, VerdictCache
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Authorizer:
         place = keys.api_key(said.key_id)
         found = table.batch_get([place, keys.tenant()])
         key = read_key(found[place], tenant_id) if place in found else None
-        tenant = read_tenant(found[keys.tenant()]) if keys.tenant() in found else None
+        tenant = tenant_in(found)
         decision = decide_key(said, key, tenant, find_pepper=self.runtime.secrets.find_pepper, now=now)
         if isinstance(decision, Refused):
             return _naming(decision, "key", tenant, {"key": key.id} if key else {})
@@ -131,7 +131,7 @@ class Authorizer:
         found = self.runtime.tenant_table(claims.tenant_id).batch_get(list_places(claims))
         decision = decide_access(claims, found)
         if isinstance(decision, Refused):
-            tenant = read_tenant(found[keys.tenant()]) if keys.tenant() in found else None
+            tenant = tenant_in(found)
             return _naming(decision, "client" if claims.is_client else "user", tenant, {})
         return decision
 
@@ -157,8 +157,7 @@ class Authorizer:
     def _read_tenant(self, tenant_id: str) -> Tenant | None:
         if not is_id(tenant_id, "ten"):
             return None
-        found = self.runtime.tenant_table(TenantId(tenant_id)).batch_get([keys.tenant()])
-        return read_tenant(found[keys.tenant()]) if keys.tenant() in found else None
+        return find_tenant(self.runtime.tenant_table(TenantId(tenant_id)))
 
 
 def _allow(decision: Admitted) -> Verdict:

@@ -14,12 +14,10 @@ from atrium.http import logs
 from atrium.http.metrics import count
 from atrium.identity.verification import Named, Refused
 from atrium.kernel.errors import AtriumError
-from atrium.storage import keys
 from atrium.tenants.auditing import audit_of
-from atrium.tenants.model import Tenant
-from atrium.tenants.store import read_tenant
 
 from functions.authorizer.credential import Credential
+from functions.authorizer.tenants import find_tenant
 
 WAIT_SECONDS_MAX = 0.25
 
@@ -49,7 +47,7 @@ class Telling:
 
     def _write(self, credential: Credential, refused: Refused, named: Named) -> None:
         try:
-            tenant = named.tenant or self._read_tenant(named)
+            tenant = named.tenant or find_tenant(self.runtime.tenant_table(named.tenant_id))
             if tenant is None or not tenant.is_visible:
                 return
             by = "key" if credential.is_key else "token"
@@ -61,10 +59,6 @@ class Telling:
             _fail(error.internal)
         except Exception as error:  # noqa: BLE001 - what cannot be told must not stop an answer
             _fail(type(error).__name__)
-
-    def _read_tenant(self, named: Named) -> Tenant | None:
-        found = self.runtime.tenant_table(named.tenant_id).batch_get([keys.tenant()])
-        return read_tenant(found[keys.tenant()]) if found else None
 
 
 def tell_nobody(code: str, reason: str) -> None:

@@ -43,10 +43,8 @@ def replay(runtime: Runtime, tenant_id: TenantId, run_id: RunId, *, after: int) 
 def turn_service(runtime: Runtime, context: TenantContext) -> TurnService:
     """Return the turns of one caller."""
     guard = open_guard(runtime, context)
-    store, note = (
-        AdmissionStore(guard.table, runtime.clock, lender=_lender(runtime)),
-        partial(note_refusal, guard.audit),
-    )
+    store = AdmissionStore(guard.table, runtime.clock, lender=_lender(runtime))
+    note = partial(note_refusal, guard.audit)
     opener = turn_opener(runtime, context, store, guard, note)
     return TurnService(opener.resolver, opener, opener.closer, opener.runs, runtime.clock, _log_defect)
 

@@ -33,25 +33,20 @@ def main(arguments: Sequence[str]) -> int:
         print(f"conformance: {missing}", file=sys.stderr)
         return 2
     if not arguments:
-        statuses.append(_evaluate_policies())
+        statuses.append(_run("policies", ["infra.iam"]))
     statuses.append(_pytest("product below a stage", ["tests/e2e", "--stage-prefix=/dev"], arguments))
     return next((status for status in statuses if status), 0)
 
 
-def _evaluate_policies() -> int:
-    started = time.monotonic()
-    command = [sys.executable, "-m", "infra.iam"]
-    status = subprocess.run(command, cwd=ROOT, check=False, timeout=TESTS_SECONDS).returncode
-    print(f"conformance: policies: status {status} in {time.monotonic() - started:.0f} s", file=sys.stderr)
-    return status
-
-
 def _pytest(name: str, options: Sequence[str], arguments: Sequence[str]) -> int:
+    status = _run(name, ["pytest", "-p", "no:cacheprovider", "--durations=5", *options, *arguments])
+    return 0 if status == NO_TESTS and arguments else status  # a choice that has nothing here
+
+
+def _run(name: str, module: Sequence[str]) -> int:
     started = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=5", *options, *arguments]
+    command = [sys.executable, "-m", *module]
     status = subprocess.run(command, cwd=ROOT, check=False, timeout=TESTS_SECONDS).returncode
-    if status == NO_TESTS and arguments:  # a choice that has nothing here
-        status = 0
     print(f"conformance: {name}: status {status} in {time.monotonic() - started:.0f} s", file=sys.stderr)
     return status
 

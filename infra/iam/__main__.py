@@ -16,6 +16,7 @@ from infra.runtime.environment import STATE
 from infra.runtime.template import PSEUDO, ROOT, Document
 
 HERE = Path(__file__).parent
+RECORDINGS = STATE / "iam-calls"
 TESTS = ("tests/isolation", "tests/integration", "tests/unit/runs", "tests/unit/sessions")
 INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 SECONDS_MAX = 900
@@ -33,11 +34,13 @@ UNUSED = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Record, evaluate, report; 1 when a policy is too narrow, too wide, or grants what nobody needs."""
-    with tempfile.TemporaryDirectory() as folder:
-        if "--recorded" not in arguments:
-            _record(Path(folder))
-        calls = [*_owned(read_calls(STATE / "iam-calls" if "--recorded" in arguments else Path(folder)))]
+    """Record, evaluate, report; 1 when a policy is too narrow, too wide, or grants what nobody needs.
+
+    `--recorded` takes what the last run recorded.
+    """
+    if "--recorded" not in arguments:
+        _record()
+    calls = [*_owned(read_calls(RECORDINGS))]
     if len(calls) < CALLS_MIN:
         print(f"iam: only {len(calls)} kinds of call were recorded: the hook is broken", file=sys.stderr)
         return 1
@@ -52,12 +55,14 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if faults else 0
 
 
-def _record(folder: Path) -> None:
+def _record() -> None:
+    shutil.rmtree(RECORDINGS, ignore_errors=True)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "3", "--dist", "loadfile"]
-    done = subprocess.run([*command, f"--record-calls={folder}", *TESTS], cwd=ROOT, check=False, timeout=SECONDS_MAX)
+    done = subprocess.run(
+        [*command, f"--record-calls={RECORDINGS}", *TESTS], cwd=ROOT, check=False, timeout=SECONDS_MAX
+    )
     if done.returncode:
         sys.exit(done.returncode)
-    shutil.copytree(folder, STATE / "iam-calls", dirs_exist_ok=True)
 
 
 def _owned(calls: Sequence[RecordedCall]) -> Iterator[RecordedCall]:

@@ -18,7 +18,7 @@ from botocore.client import BaseClient
 # The function whose application serves the request of this context; what it does in threads of its own the stack tells.
 acting: ContextVar[str] = ContextVar("acting", default="")
 
-_OF_TRANSACTION = {
+OF_TRANSACTION = {
     "Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem",
 }  # fmt: skip
 _ITEMS = frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem"})
@@ -64,7 +64,7 @@ class Recorder:
                 self.calls |= {RecordedCall(function, *what) for what in describe(service, operation, arguments)}
             return made(client, operation, arguments)
 
-        BaseClient._make_api_call = noting  # type: ignore[attr-defined]
+        BaseClient._make_api_call = noting  # type: ignore[attr-defined]  # as above: the stubs leave it out
         return self
 
     def write(self, path: Path) -> None:
@@ -99,7 +99,7 @@ def describe(service: str, operation: str, arguments: dict[str, Any]) -> Iterato
     elif operation == "TransactWriteItems":
         parts = [(name, part) for each in arguments["TransactItems"] for name, part in each.items()]
         keys = _shapes([_key(part) for _, part in parts])
-        yield from {(f"dynamodb:{_OF_TRANSACTION[name]}", place, keys) for name, _ in parts}
+        yield from {(f"dynamodb:{OF_TRANSACTION[name]}", place, keys) for name, _ in parts}
 
 
 def _key(item: dict[str, Any]) -> str:

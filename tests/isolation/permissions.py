@@ -7,25 +7,19 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from infra.checks.policies import as_list, statements
-from infra.checks.routes import functions_of
-from infra.runtime.template import Resolver, read_template
+from infra.iam import policies
+from infra.iam.calls import OF_TRANSACTION
 
-type Permission = tuple[str, str]  # an action, and the end of the resource: `table`, `index/gsi1`, `bucket`
-
-_OF_TRANSACTION = {
-    "Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem",
-}  # fmt: skip
-_OF_BUCKET = {"ListObjectsV2": "ListBucket"}
+type Permission = tuple[str, str]  # an action, and the end of the resource: `table`, `index/gsi1`, `blobs`, `bucket`
 
 
 def needed(service: str, operation: str, arguments: Mapping[str, Any]) -> Iterator[Permission]:
     """Yield what IAM asks of a call."""
     if service == "s3":
-        yield f"s3:{_OF_BUCKET.get(operation, operation)}", "bucket"
+        yield ("s3:ListBucket", "bucket") if operation == "ListObjectsV2" else (f"s3:{operation}", "blobs")
     elif operation == "TransactWriteItems":
         for part in arguments["TransactItems"]:
-            yield f"dynamodb:{_OF_TRANSACTION[next(iter(part))]}", "table"
+            yield f"dynamodb:{OF_TRANSACTION[next(iter(part))]}", "table"
     else:
         index = arguments.get("IndexName")
         yield f"dynamodb:{operation}", f"index/{index}" if index else "table"
@@ -33,21 +27,5 @@ def needed(service: str, operation: str, arguments: Mapping[str, Any]) -> Iterat
 
 @cache
 def granted(function: str) -> frozenset[Permission]:
-    """Return what the role of the function of that folder may do."""
-    template = read_template()
-    resolver = Resolver(template)
-    found: set[Permission] = set()
-    for properties in functions_of(template).values():
-        if properties["CodeUri"] != f"functions/{function}/":
-            continue
-        role = template["Resources"][resolver.resolve(properties["Role"]).split(".")[0]]["Properties"]
-        for statement in statements(role):
-            places = [_place(str(resolver.resolve(each))) for each in as_list(statement["Resource"])]
-            found |= {(str(action), place) for action in as_list(statement["Action"]) for place in places}
-    return frozenset(found)
-
-
-def _place(resource: str) -> str:
-    if resource.startswith("Table.Arn"):
-        return resource.removeprefix("Table.Arn").removeprefix("/") or "table"
-    return "bucket" if resource.startswith("BlobsBucket.Arn") else resource
+    """Return what the role of the function of that folder may do, where tenants have no sessions of their own."""
+    return frozenset(policies.granted(policies.read_policies(sessions=False)[function]))

@@ -87,6 +87,8 @@ class PolicyGuard:
 
     def _decide_and_tell(self, resource: str, action: str, amount: Decimal | None, session_id: str) -> Decision:
         decision = self.evaluate(resource, action, amount=amount)
+        if decision.allowed and not self.audits_all:
+            return decision
         details = {
             "resource": resource,
             "action": action,
@@ -94,10 +96,10 @@ class PolicyGuard:
             "reason": decision.reason,
             "matched": list(decision.matched),
         }
-        if not decision.allowed:
-            self._tell_denial(details, session_id)
-        elif self.audits_all:
+        if decision.allowed:
             self.audit.record("policy.allow", details, session_id=session_id)
+        else:
+            self._tell_denial(details, session_id)
         return decision
 
     def _tell_denial(self, details: Mapping[str, object], session_id: str) -> None:

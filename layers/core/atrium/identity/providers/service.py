@@ -6,7 +6,7 @@ from typing import Any
 
 from atrium.audit.service import AuditService
 from atrium.identity.providers.issuers import check_issuer, check_keys_address
-from atrium.identity.providers.model import PROVIDERS_MAX, IdentityProvider, find_tenant_ids, pair_digest
+from atrium.identity.providers.model import IdentityProvider, find_tenant_ids, pair_digest
 from atrium.identity.providers.store import IdentityProviderStore, IssuerRegistry, Place
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import Conflict, NotFound, invalid_field
@@ -34,8 +34,7 @@ class IdentityProviderService:
             **{"id": mint_identity_provider_id(now), "created_at": now, "updated_at": now, **wanted}
         )
         self._check(provider)
-        if self.store.count(PROVIDERS_MAX) >= PROVIDERS_MAX:
-            raise Conflict(f"a tenant has at most {PROVIDERS_MAX} identity providers")
+        self.store.require_room()
         there = self.store.find(provider.issuer, provider.audience)
         if there is not None:
             self._claim(there)  # completes a registration that broke off

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from atrium.identity.providers.model import ClaimMapping, IdentityProvider, pair_digest
+from atrium.identity.providers.model import PROVIDERS_MAX, ClaimMapping, IdentityProvider, pair_digest
 from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed, Conflict, NotFound
 from atrium.kernel.ids import IdentityProviderId, TenantId
@@ -91,6 +91,11 @@ class IdentityProviderStore:
         """Return the tenant's provider for an issuer and audience. Two reads."""
         marker = self.table.get(provider_keys.provider_issuer(pair_digest(issuer, audience)))
         return self.get(IdentityProviderId(marker["provider_id"])) if marker else None
+
+    def require_room(self) -> None:
+        """Do nothing if the tenant may have one more; `Conflict` if not."""
+        if self.count(PROVIDERS_MAX) >= PROVIDERS_MAX:
+            raise Conflict(f"a tenant has at most {PROVIDERS_MAX} identity providers")
 
     def count(self, most: int) -> int:
         """Return how many the tenant has, `most` at most: issuers of its own, and its clients at Google and others."""

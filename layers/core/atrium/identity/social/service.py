@@ -6,13 +6,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from atrium.audit.service import AuditService
-from atrium.identity.providers.model import PROVIDERS_MAX
+from atrium.identity.providers.store import IdentityProviderStore
 from atrium.identity.social.model import ClientCredentials, SocialClient
-from atrium.identity.social.store import ProviderDirectory, SocialClientStore
+from atrium.identity.social.store import SocialClientStore
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import Conflict, NotFound, invalid_field
+from atrium.kernel.errors import NotFound, invalid_field
 from atrium.kernel.ids import mint_identity_provider_id
-from atrium.kernel.pagination import PageRequest
 from atrium.storage.vault import TenantVault
 
 type PlatformClients = Callable[[str], tuple[str, str]]
@@ -35,8 +34,7 @@ class SocialClientService:
         client = SocialClient(**{"id": new_id, "created_at": now, "updated_at": now, "redirect_uris": (), **given})
         client = self._with_secret(client, secret)
         _check(client)
-        if len(ProviderDirectory(self.store.table).list(PageRequest(PROVIDERS_MAX)).items) >= PROVIDERS_MAX:
-            raise Conflict(f"a tenant has at most {PROVIDERS_MAX} identity providers")
+        IdentityProviderStore(self.store.table).require_room()
         self.store.create(client, self._record("create", client))
         return client
 
