@@ -12,7 +12,8 @@ from atrium.http.guarding import open_guard
 from atrium.kernel.errors import LimitReached, PolicyDenied
 from atrium.policy.guard import PolicyGuard
 from atrium.policy.model import EXECUTE
-from atrium.quotas.trial import TrialStore
+from atrium.quotas.store import AdmissionStore
+from atrium.quotas.trial import trial_of
 from atrium.tenants.context import TenantContext
 
 from functions.chat.services import turn_opener
@@ -45,8 +46,7 @@ def turn_trial(runtime: Runtime, context: TenantContext) -> TurnTrial:
     guard = open_guard(runtime, context)
     audit = SilentAudit(guard.audit.store, guard.audit.origin, guard.audit.keep_days, guard.clock)
     silent = TrialGuard(context, guard.table, guard.cache, guard.clock, audit)
-    store = TrialStore(guard.table, runtime.clock)
-    store.read_all()
+    store = trial_of(AdmissionStore(guard.table, runtime.clock))
     return TurnTrial(turn_opener(runtime, context, store, silent, _ignore))
 
 

@@ -80,7 +80,11 @@ class Mixer:
             tool_calls=self.chance.choice([None, {"calculator": 2}]),
             cost_nanos=self.chance.randrange(0, 1_000),
         )
-        entry = replace(entry, charged=Charged(hold.shard, hold.second, hold.marks) if hold.recorded else None)
+        entry = replace(
+            entry,
+            charged=Charged(hold.shard, hold.second, hold.marks) if hold.recorded else None,
+            apart={own.place: Charged(own.shard, own.second, own.marks) for own in hold.apart},
+        )
         assert LedgerStore(self.table).put(entry)
         self.settled.append(entry)
         return entry

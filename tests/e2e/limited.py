@@ -37,6 +37,12 @@ class Limited:
         assert answer.status_code == 200, answer.text
         assert answer.json()["plan"] == "free"
 
+    def crowd(self, count: int) -> None:
+        """Make keys with limits of their own: those after the twentieth are counted apart."""
+        for number in range(count):
+            body = {"name": f"one of many {number}", "limits": {"requests_per_day": 5}}
+            assert self.http.post("/v1/keys", json=body).status_code == 201
+
     def say(self, message: str = "Hi", **fields: Any) -> httpx.Response:
         return self.http.post("/v1/chat", json={"message": message, **fields})
 

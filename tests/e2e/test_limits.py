@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from atrium.tenants.residents import RESIDENTS_MAX
 
 from tests.e2e.conftest import Stack
 from tests.e2e.limited import Limited, made_tenant
@@ -105,7 +106,9 @@ def test_users_and_agents_are_counts(tenant: Limited) -> None:
     assert tenant.standing("agents")["used"] == 1
 
 
-def test_a_key_has_limits_of_its_own(stack: Stack, tenant: Limited) -> None:
+@pytest.mark.parametrize("apart", [False, True], ids=["within", "apart"])
+def test_a_key_has_limits_of_its_own(stack: Stack, tenant: Limited, apart: bool) -> None:
+    tenant.crowd(RESIDENTS_MAX * apart)
     key = tenant.http.post("/v1/keys", json={"name": "small", "limits": {"requests_per_day": 1}}).json()
     http = httpx.Client(base_url=stack.base_url, headers={"x-api-key": key["key"]}, timeout=60)
     own = replace(tenant, key=key["key"], http=http)
@@ -132,7 +135,9 @@ def test_coming_two_seconds_early_is_refused_and_at_the_time_it_succeeds(tenant:
     assert tenant.say().status_code == 200
 
 
-def test_a_rotated_keys_limits_and_what_it_used_carry_over(stack: Stack, tenant: Limited) -> None:
+@pytest.mark.parametrize("apart", [False, True], ids=["within", "apart"])
+def test_a_rotated_keys_limits_and_what_it_used_carry_over(stack: Stack, tenant: Limited, apart: bool) -> None:
+    tenant.crowd(RESIDENTS_MAX * apart)
     made = tenant.http.post("/v1/keys", json={"name": "line", "limits": {"requests_per_day": 3}}).json()
     key, texts = made, [made["key"]]
     for _ in range(2):

@@ -1,7 +1,9 @@
 """`GET /v1/limits`: every limit, true at any moment, over all shards, with the caller's own."""
 
+import pytest
 from atrium.identity.keys.store import KeyStore
 from atrium.quotas.model import LIMIT_NAMES, Subject
+from atrium.tenants.residents import settle_in
 from starlette.testclient import TestClient
 
 from functions.usage.app import build
@@ -82,13 +84,15 @@ def test_no_limit_is_shown_as_such(deployment: Deployment) -> None:
         assert (standing["max"], standing["remaining"]) == (-1, None), standing
 
 
-def test_a_key_sees_its_own_limits_and_nobody_elses(free: Limited) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_key_sees_its_own_limits_and_nobody_elses(free: Limited, apart: bool) -> None:
     assert free.made.key
     key_id = free.made.key.key.id
+    settle_in(free.table, key_id, {} if apart else {"requests_per_minute": 7})
     KeyStore(free.table).change(
         key_id, {"limits": {"requests_per_minute": 7, "cost_per_month": -1}}, now=free.deployment.clock()
     )
-    free.admit(0, 0, Subject("key", key_id, {"requests_per_minute": 7}))
+    free.admit(0, 0, Subject("key", key_id, {"requests_per_minute": 7}, apart))
     free.admit()
     own = free.standing("requests_per_minute", "key")
     assert (own["max"], own["used"], own["remaining"], own["window_seconds"]) == (7, 1, 6, 60)
@@ -101,6 +105,7 @@ def test_a_rotated_key_sees_those_of_its_own_item(free: Limited) -> None:
     assert free.made.key
     first = free.made.key.key.id
     new = free.deployment.make_key(free.made.tenant.id, limits={"concurrent_turns": 1})
+    settle_in(free.table, first, {"concurrent_turns": 1})
     free.admit(0, 0, Subject("key", first, {"concurrent_turns": 1}))
     own = free.standing("concurrent_turns", "key", principal_id=first, credential_id=new.key.id)
     assert (own["max"], own["used"]) == (1, 1)

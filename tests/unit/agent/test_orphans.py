@@ -1,16 +1,19 @@
 """Slots that a worker left behind: with a run, without one, and what they held."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from atrium.agent.orphans import ORPHAN_GRACE_SECONDS
 from atrium.kernel.errors import Unavailable
-from atrium.kernel.ids import SessionId
+from atrium.kernel.ids import KeyId, SessionId
 from atrium.llm.model import Usage
 from atrium.quotas.model import LEASE_SECONDS
+from atrium.storage import keys
+from atrium.storage.writes import ANY, Update
 
 from tests.builders.counters import counted, held
-from tests.builders.house import House, session_id_of
+from tests.builders.house import OWNER, House, session_id_of
 from tests.builders.scripted import calls
 from tests.builders.wires import Kill, Killed, Send
 
@@ -24,6 +27,44 @@ def die_after_admission(house: House, session_id: SessionId | None = None) -> No
     with house.intercepted(Kill(reads, applied=True)), pytest.raises(Killed):
         house.begin("lost", session_id=session_id)
     assert len(held(house)) == 1
+
+
+@pytest.mark.parametrize("count", range(2, 5))
+def test_a_key_that_is_counted_apart_gets_its_slot_back_too(house: House, count: int) -> None:
+    """The batch, the key's own item read and written, the tenant's written: and no more."""
+    house.talk("first")
+    limit_key(house, requests_per_day=3, cost_per_month=1_000_000_000)
+    house.clock.turn(1)
+    with house.intercepted(Kill(count - 1, applied=True)), pytest.raises(Killed):
+        house.begin("lost")
+    own = house.admissions().store.at(OWNER)
+    taken = [len((own.read(0) or {}).get("slots", {})), len(held(house))]
+    assert taken == [[0, 0], [1, 0], [1, 1]][count - 2]
+    house.clock.turn(LONG)
+    assert house.sweep().returned == sum(taken)
+    assert [(own.read(0) or {}).get("slots", {}), held(house)] == [{}, []]
+    house.talk("again")
+    assert counts(own.read(0), "rd") == [1]
+
+
+def test_a_worker_that_dies_in_a_turn_settles_the_key_that_is_counted_apart(house: House) -> None:
+    limit_key(house, tokens_per_month=900_000)
+    turn = house.begin()
+    house.clock.turn(LONG)
+    assert house.sweep().closed == 1
+    entry = house.entry_of(turn.run.id)
+    item = house.admissions().store.at(OWNER).read(0) or {}
+    assert (item["slots"], entry.estimated, list(entry.apart)) == ({}, True, [OWNER])
+    assert counts(item, "tm") == [entry.total_tokens]
+    assert counted(house, "tokens_per_month") == entry.total_tokens > 0
+
+
+def limit_key(house: House, **limits: int) -> None:
+    house.table().write(Update(keys.api_key(KeyId(OWNER)), "SET #limits = :limits", ANY, {"limits": limits}))
+
+
+def counts(item: Mapping[str, Any] | None, family: str) -> list[int]:
+    return [amount for name, amount in (item or {}).items() if name.startswith(family)]
 
 
 def marks(house: House) -> list[str]:

@@ -1,9 +1,10 @@
 """A tenant whose counters are damaged and rebuilt, and what they must be."""
 
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,8 @@ from atrium.quotas.model import LimitName, Subject
 from atrium.quotas.rebuild.model import RebuildReport
 from atrium.quotas.rebuild.service import Rebuilder
 from atrium.quotas.terms import Terms
-from atrium.storage import keys
+from atrium.storage import keys, usage_keys
+from atrium.storage.keys import Key
 from atrium.storage.queries import Query
 from atrium.storage.table import PhysicalTable
 from atrium.storage.writes import ANY, Delete, Update
@@ -38,6 +40,7 @@ SUBJECTS = (
 )
 FIRST = START.replace(day=2)  # early in the month: each day of it is a few calls
 TODAY = FIRST.date()
+_DATED = re.compile(r"[rstc][dm]\d+$")
 REBUILT: tuple[LimitName, ...] = ("requests_per_day", "sessions_per_day", "tokens_per_month", "cost_per_month")
 
 
@@ -49,10 +52,12 @@ class World:
     terms: Terms
     seed: int
     now: datetime = FIRST
+    apart: bool = False
     mixer: Mixer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.mixer = Mixer(self.physical, TENANT, self.terms, self.clock, random.Random(self.seed), SUBJECTS)
+        subjects = tuple(replace(each, apart=self.apart) for each in SUBJECTS)
+        self.mixer = Mixer(self.physical, TENANT, self.terms, self.clock, random.Random(self.seed), subjects)
 
     def clock(self) -> datetime:
         return self.now
@@ -83,13 +88,26 @@ class World:
     def items(self) -> list[dict[str, Any]]:
         return self.mixer.table.query(Query("ADMISSION", limit=100)).items
 
+    def places(self) -> list[Key]:
+        """Return the keys of all admission items, those of subjects that are counted apart among them."""
+        apart = self.mixer.table.query(Query(usage_keys.admissions_apart(), limit=100)).items
+        assert len(apart) == (2 if self.apart else 0)
+        tenant = [keys.admission(int(item["sk"])) for item in self.items()]
+        return [*tenant, *(usage_keys.admission_apart(str(item["sk"])) for item in apart)]
+
     def counters(self) -> dict[str, int]:
         second = int(self.now.timestamp())
         names = [METERS[limit].attribute("", second) for limit in REBUILT]
-        user, agent = prefix_of("user", USER_ID), prefix_of("agent", AGENT_ID)
-        names += [METERS[limit].attribute(user, second) for limit in REBUILT[:3]]
-        names += [METERS["cost_per_month"].attribute(agent, second)]
-        return {name: sum(item.get(name, 0) for item in self.items()) for name in names}
+        found = {name: sum(item.get(name, 0) for item in self.items()) for name in names}
+        user = "" if self.apart else prefix_of("user", USER_ID)
+        agent = "" if self.apart else prefix_of("agent", AGENT_ID)
+        for limit in REBUILT[:3]:
+            found[f"user {limit}"] = self._sum(USER_ID, METERS[limit].attribute(user, second))
+        return {**found, "agent cost_per_month": self._sum(AGENT_ID, METERS["cost_per_month"].attribute(agent, second))}
+
+    def _sum(self, subject_id: str, name: str) -> int:
+        apart = self.mixer.table.get(usage_keys.admission_apart(subject_id)) or {}
+        return sum(int(item.get(name, 0)) for item in ([apart] if self.apart else self.items()))
 
     def expected(self) -> dict[str, int]:
         entries, held = self.mixer.settled, self.mixer.open
@@ -111,11 +129,12 @@ class World:
 
     def damage(self) -> None:
         """Make counters and sums wrong, each in another way."""
-        for item in self.items():
-            for name in self.counters():
-                write = Update(keys.admission(int(item["sk"])), "ADD #name :more", ANY, {"more": 0}, {"name": name})
+        for place in self.places():
+            item = self.mixer.table.get(place) or {}
+            for name in [name for name in sorted(item) if _DATED.search(name)]:
                 more = self.chance.choice([0, 1, -1, 1_000, -77])
-                self.mixer.table.write(Update(write.key, write.expression, ANY, {"more": more}, write.names))
+                write = Update(place, "ADD #name :more", ANY, {"more": more}, {"name": name})
+                self.mixer.table.write(write)
         for key in self.sums():
             kind = self.chance.randrange(4)
             if kind == 1:

@@ -9,7 +9,8 @@ from atrium.kernel.ids import RunId, TenantId, mint_run_id, mint_session_id
 from atrium.quotas.charges import entry_of
 from atrium.quotas.meters import read_bucket
 from atrium.quotas.model import AdmissionRequest, Heartbeat, Hold, Limits, Refused, Settlement, Subject
-from atrium.quotas.store import UNREAD, AdmissionStore, Read, Taken
+from atrium.quotas.store import AdmissionStore
+from atrium.quotas.taking import UNREAD, Read, Taken
 from atrium.storage.table import PhysicalTable, TenantTable
 
 TENANT = TenantId("ten_01k6r5m2x8f3v9q4w7t1y0z5ab")

@@ -3,7 +3,6 @@
 import pytest
 from atrium.kernel.errors import Unavailable
 from atrium.quotas.meters import METERS
-from atrium.storage import keys
 from atrium.storage.table import PhysicalTable
 from atrium.storage.writes import ANY, Delete
 from atrium.usage.rebuild import RebuildSuperseded
@@ -14,9 +13,9 @@ from tests.unit.quotas.rebuilding import MANY, ONE, REBUILT, World, before_each_
 pytestmark = pytest.mark.timeout(180)  # each is a hundred calls of an emulator that is slow beside others
 
 
-@pytest.fixture
-def world(physical_table: PhysicalTable) -> World:
-    world = World(physical_table, MANY, seed=7)
+@pytest.fixture(params=[False, True], ids=["within", "apart"])
+def world(physical_table: PhysicalTable, request: pytest.FixtureRequest) -> World:
+    world = World(physical_table, MANY, seed=7, apart=request.param)
     world.begin()
     return world
 
@@ -46,9 +45,9 @@ def test_what_is_wrong_is_made_right_and_told(world: World) -> None:
     world.check()
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(3))
 def test_calls_go_on_between_any_two_of_its_own(physical_table: PhysicalTable, seed: int) -> None:
-    world = World(physical_table, MANY if seed % 2 else ONE, seed)
+    world = World(physical_table, MANY if seed % 2 else ONE, seed, apart=seed > 1)
     world.begin()
     world.damage()
     with before_each_call(physical_table, lambda _: world.mix(world.chance.randrange(0, 3))):
@@ -68,8 +67,8 @@ def test_a_call_that_is_in_the_ledger_but_not_yet_settled_counts_as_held(world: 
 def test_a_lost_admission_item_comes_back_from_the_ledger(world: World) -> None:
     while world.mixer.open:
         world.mixer.end()
-    for item in world.items():
-        world.mixer.table.write(Delete(keys.admission(int(item["sk"])), ANY))
+    for key in world.places():
+        world.mixer.table.write(Delete(key, ANY))
     report = world.rebuild()
     assert {each.stored for each in report.counters} == {0}
     world.check()
@@ -112,7 +111,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("at", [4, 12, 19])
 def test_one_that_dies_anywhere_is_made_good_by_the_next(physical_table: PhysicalTable, at: int) -> None:
-    world = World(physical_table, MANY, at)
+    world = World(physical_table, MANY, at, apart=at == 12)
     world.begin()
     world.damage()
     calls = 0
@@ -132,7 +131,7 @@ def test_one_that_dies_anywhere_is_made_good_by_the_next(physical_table: Physica
 
 @pytest.mark.parametrize("at", [4, 12, 19])
 def test_of_two_at_once_the_later_wins_and_nothing_is_corrected_twice(physical_table: PhysicalTable, at: int) -> None:
-    world = World(physical_table, MANY, at)
+    world = World(physical_table, MANY, at, apart=at == 12)
     world.begin()
     world.damage()
     calls = 0

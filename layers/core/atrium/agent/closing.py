@@ -155,6 +155,7 @@ class RunCloser:
             cost_nanos=outcome.spend.cost_nanos,
             end_user=run.end_user,
             charged=_charged(run.hold),
+            apart={own.place: charged for own in run.hold.apart if (charged := _charged(own))} if run.hold else {},
         )
 
 

@@ -39,7 +39,7 @@ def sweep(
             if isinstance(each, OpenRun):
                 closed += closer.close_lapsed(each.run_id)
             else:
-                returned += return_orphans(closer, each.shard)
+                returned += return_orphans(closer, each.shard, each.place)
         except Exception as error:  # noqa: BLE001 - one that cannot be read must not keep all others open
             failed += 1
             on_failure(each, error)

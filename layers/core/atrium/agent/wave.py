@@ -17,6 +17,7 @@ from atrium.sessions.store import read_session
 from atrium.storage import keys
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import TenantContext
+from atrium.tenants.residents import is_apart
 
 type Admission = tuple[Mapping[str, Any] | None, ...]
 """The items of a tenant's shards, as they were read."""
@@ -80,7 +81,9 @@ class WaveRead:
 
     def subjects(self, agent: AgentConfig | None) -> tuple[Subject, ...]:
         """Return the caller and the agent, where there is one: those that have limits of their own."""
-        caller = subject_of(self.context.principal, self.items["principal"])
+        caller = subject_of(self.context.principal, self.items["principal"], self.tenant)
         own = read_limits({"limits": agent.limits}) if agent else {}
         found = [caller] if caller else []
-        return (*found, Subject("agent", agent.id, own)) if agent and own else tuple(found)
+        if agent is None or not own:
+            return tuple(found)
+        return (*found, Subject("agent", agent.id, own, is_apart(self.tenant, agent.id)))

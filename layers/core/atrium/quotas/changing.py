@@ -17,7 +17,7 @@ from atrium.quotas.listing import read_shards
 from atrium.quotas.model import UNLIMITED, Limits
 from atrium.quotas.rebuild.fencing import FENCE
 from atrium.quotas.state import LAYOUT
-from atrium.quotas.store import sweep_mark
+from atrium.quotas.taking import sweep_mark
 from atrium.quotas.terms import CEILING_DEFAULT, Terms, read_terms
 from atrium.storage import keys
 from atrium.storage.failures import TransactionRefused
@@ -80,7 +80,7 @@ class LimitChanges:
 
     def _put(self, shard: int, before: Mapping[str, Any] | None, item: dict[str, Any]) -> Put:
         if item["slots"] or item["late"]:
-            mark = sweep_mark(self.table.tenant_id, shard)
+            mark = sweep_mark(self.table.tenant_id, str(shard))
             item = {**item, "sweep_pk": mark.partition, "sweep_sk": mark.sort}
         condition, values = _unchanged(before)
         return Put(keys.admission(shard), item, condition, values)

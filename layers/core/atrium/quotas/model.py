@@ -30,12 +30,13 @@ _MONEY: frozenset[LimitName] = frozenset({"cost_per_month"})
 class Subject:
     """A user, key or agent with limits of its own. They come on top of the tenant's, never instead of them.
 
-    Its counters lie in the tenant's item, whose size every write pays for: about twenty are sensible, none is refused.
+    Its counters lie in the tenant's items, whose size every write pays for; those of one that is `apart` in its own.
     """
 
     scope: Literal["user", "key", "agent"]
     id: str
     limits: Limits
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,10 @@ class AdmissionRequest:
     def __post_init__(self) -> None:
         if self.tokens_hold < 0 or self.cost_hold_nanos < 0:
             raise ValueError("a hold is not negative")
+
+    def within(self, hold: "Hold") -> "AdmissionRequest":
+        """Return the request for no more than what is held of it already elsewhere."""
+        return replace(self, tokens_hold=hold.tokens, cost_hold_nanos=hold.cost_nanos)
 
     def lowered(self, readings: "Sequence[Reading]") -> "AdmissionRequest | None":
         """Return the request with the longest answer that fits, else with the shortest that makes sense.
@@ -76,6 +81,7 @@ class Hold:
     `second` is the bucket that its tokens were counted in, and names the month; `marks` say which counters it was
     charged to, so that a limit that is set or lifted meanwhile moves nothing. A run that nothing limits has no marks.
     What is held is for one model call, the run's `call`th; what those before it used is settled, and `past`.
+    `place` is the subject in whose own item it lies, empty for the tenant's; a tenant's knows those `apart`.
     """
 
     run_id: RunId
@@ -89,6 +95,8 @@ class Hold:
     call: int = 1
     past_tokens: int = 0
     past_cost_nanos: int = 0
+    place: str = ""
+    apart: tuple["Hold", ...] = ()
 
     @property
     def tokens_in_all(self) -> int:

@@ -15,7 +15,7 @@ from atrium.quotas.meters import BUCKETS, METERS, WINDOW_SECONDS, Meter, frees_a
 from atrium.quotas.model import LIMIT_NAMES, UNLIMITED, LimitName, Limits, Scope, Subject
 from atrium.quotas.state import State
 from atrium.quotas.subjects import place_of, subject_of
-from atrium.storage import keys
+from atrium.storage import keys, usage_keys
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import Principal
 from atrium.tenants.counts import Counts, read_counts
@@ -63,27 +63,33 @@ class LimitReader:
         tenant = found.get(keys.tenant())
         if tenant is None:
             raise NotFound("there is no such tenant")
-        subject = subject_of(principal, found.get(place)) if principal and place else None
+        subject = subject_of(principal, found.get(place), tenant) if principal and place else None
         now = self.clock().timestamp()
         states = [State(item, now) for item in read_shards(self.table).values()]
         limits = resolve_limits(tenant["plan"], read_limits(tenant))
         counts = read_counts(found.get(keys.counts()))
-        return Overview(tenant["plan"], tuple(stand(limits, counts, subject, states, now)))
+        own = self._stand_of(subject, states, now) if subject else []
+        return Overview(tenant["plan"], (*stand(limits, counts, states, now), *own))
+
+    def _stand_of(self, subject: Subject, states: Sequence[State], now: float) -> list[Standing]:
+        """Return how a subject's own limits stand, in the tenant's items or in its own."""
+        if not subject.apart:
+            return stand_of(subject, states, now, prefix_of(subject.scope, subject.id))
+        return stand_of(subject, [State(self.table.get(usage_keys.admission_apart(subject.id)), now)], now)
 
 
-def stand(
-    limits: Limits, counts: Counts, subject: Subject | None, states: Sequence[State], now: float
-) -> list[Standing]:
-    """Return how every limit stands: the tenant's in the order of the plans, then the subject's own."""
-    found = [_standing(name, limits[name], counts, states, now) for name in LIMIT_NAMES]
-    if subject is not None:
-        prefix = prefix_of(subject.scope, subject.id)
-        found += [
-            _metered(METERS[name], subject.scope, prefix, figure, states, now)
-            for name, figure in subject.limits.items()
-            if name in METERS and figure != UNLIMITED
-        ]
-    return found
+def stand(limits: Limits, counts: Counts, states: Sequence[State], now: float) -> list[Standing]:
+    """Return how every limit of the tenant stands, in the order of the plans."""
+    return [_standing(name, limits[name], counts, states, now) for name in LIMIT_NAMES]
+
+
+def stand_of(subject: Subject, states: Sequence[State], now: float, prefix: str = "") -> list[Standing]:
+    """Return how a subject's limits stand; `prefix` is what its counters begin with."""
+    return [
+        _metered(METERS[name], subject.scope, prefix, figure, states, now)
+        for name, figure in subject.limits.items()
+        if name in METERS and figure != UNLIMITED
+    ]
 
 
 def _standing(name: LimitName, maximum: int, counts: Counts, states: Sequence[State], now: float) -> Standing:

@@ -1,20 +1,15 @@
-"""Admission of a tenant's turns: over its shards, and when the table is slow or gone.
+"""Admission of a tenant's turns: under the tenant's limits, and those of the subjects that are counted apart.
 
-What holds when the table does not answer: money, tokens of the month, days and slots are closed (`Unavailable`);
-where only minutes are limited, `minutes_open` decides, and the answer says that it was degraded.
+A subject that is counted apart is asked before its tenant, by a write of its own, and takes back what it gave where
+somebody after it refuses. So nothing is ever above a limit; in between one may seem full that is not.
 """
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import RunId
-from atrium.quotas.charges import Entry, entry_of, entry_of_amounts, is_limited
-from atrium.quotas.lowering import extend_unrecorded, lowered_entries, unrecorded
-from atrium.quotas.merging import merge, sum_readings
+from atrium.quotas.account import Account, Items
 from atrium.quotas.model import (
     LEASE_SECONDS,
     AdmissionRequest,
@@ -24,9 +19,7 @@ from atrium.quotas.model import (
     Extension,
     Heartbeat,
     Hold,
-    LeaseLost,
     LimitName,
-    NotHeld,
     Recorded,
     Refused,
     Renewed,
@@ -34,19 +27,20 @@ from atrium.quotas.model import (
     Subject,
     Used,
 )
-from atrium.quotas.moving import find_moved, under_current_terms
-from atrium.quotas.parts import amounts_entry, next_call_entry, turn_entry
-from atrium.quotas.settling import find_hold
-from atrium.quotas.shards import Shard, leased_first, order_of, plan_evening
-from atrium.quotas.state import State
-from atrium.quotas.store import UNREAD, AdmissionStore, Taken, keep
-from atrium.quotas.terms import Terms
+from atrium.quotas.parties import (
+    Party,
+    join,
+    refusal_of_all,
+    rescope,
+    rescope_all,
+    subjects_apart,
+    subjects_within,
+)
+from atrium.quotas.store import AdmissionStore
+from atrium.quotas.taking import Counted
+from atrium.quotas.terms import Terms, terms_apart
 
-RETRY_AFTER_SECONDS = 2
-NO_SHARD = -1  # of a run that nothing limits: no item knows it
-_EVENINGS_MAX = 3
-
-type Items = Sequence[Mapping[str, Any] | None]
+__all__ = ["AdmissionService", "Items"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,57 +51,52 @@ class AdmissionService:
     minutes_open: bool = False
     on_failure: Callable[[Unavailable], None] = lambda _: None
 
-    def first_shard(self, run_id: RunId, terms: Terms) -> int:
-        """Return the shard whose item is worth reading before `admit`."""
-        return order_of(run_id, terms.shards)[0]
-
     def admit(self, request: AdmissionRequest, terms: Terms, read: Items = ()) -> Decision:
         """Admit a run or say what bound; nothing is charged on refusal.
 
         Safe to repeat for the same run while its first shard has room; where there are more, ask `find` first.
-        `read` has the items of all shards as somebody read them a moment ago: they save a write, and their figures are
-        in the answer's. `Unavailable` where the table does not answer and a limit is closed then.
+        `read` has the items of all the tenant's shards as somebody read them a moment ago: they save a write, and their
+        figures are in the answer's. `Unavailable` where the table does not answer and a limit is closed then.
         """
-        if self.store.lender is None and not is_limited(terms.limits, request.subjects):
-            return Admitted(unrecorded(request, NO_SHARD))
-        try:
-            return under_current_terms(self.store.table, terms, partial(self._admit, request, terms, read))
-        except Unavailable as failure:
-            if not self.minutes_open or not terms.only_minutes(request.subjects):
-                self._undo(request, terms)
-                raise Unavailable(internal=failure.internal, retry_after_seconds=RETRY_AFTER_SECONDS) from failure
-            return Admitted(unrecorded(request, self.first_shard(request.run_id, terms)), degraded=True)
+        parties = self._parties(request.subjects, terms, read)
+        answers: list[Admitted] = []
+        for at, party in enumerate(parties):
+            try:
+                answer = party.admit(request)
+            except Unavailable:
+                self._give_back(answers)
+                raise
+            if isinstance(answer, Refused):
+                self._give_back(answers)
+                return refusal_of_all(answer, parties[at + 1 :], request)
+            request = request.within(answer.hold)
+            answers.append(answer)
+        return join(answers)
 
     def extend(self, hold: Hold, used: Used, request: AdmissionRequest, terms: Terms) -> Extension:
         """Settle what a run used in all so far and hold its next model call, as `request` says; all or nothing.
 
-        Safe to repeat for the same `hold`. Only limits of tokens and money are asked; a refusal leaves the last hold.
+        Safe to repeat for the same `hold`. Only limits of tokens and money are asked; after a refusal the run holds no
+        less than its last call's.
         """
-        if not hold.recorded:
-            return Extended(extend_unrecorded(hold, used, request))
-        return under_current_terms(self.store.table, terms, partial(self._extend_anywhere, hold, used, request))
-
-    def _extend_anywhere(self, hold: Hold, used: Used, request: AdmissionRequest, terms: Terms) -> Extension:
-        answer = self._extend(hold, used, request, terms)
-        if isinstance(answer, LeaseLost) and (moved := self._find_moved(hold)) is not None:
-            hold = replace(hold, shard=moved.shard)
-            answer = self._extend(hold, used, request, terms)
-        for _ in range(_EVENINGS_MAX):
-            if not isinstance(answer, Refused) or terms.shards == 1:
-                break
-            missing = replace(
-                request,
-                tokens_hold=max(0, request.tokens_hold + used.tokens - hold.tokens_in_all),
-                cost_hold_nanos=max(0, request.cost_hold_nanos + used.cost_nanos - hold.cost_in_all_nanos),
-            )
-            entry_of_shard = partial(next_call_entry, missing, terms)
-            if not self._even([hold.shard], terms, entry_of_shard):
-                break
-            answer = self._extend(hold, used, request, terms)
-        return answer
-
-    def _extend(self, hold: Hold, used: Used, request: AdmissionRequest, terms: Terms) -> Extension:
-        return self.store.extend(hold, used, request, partial(next_call_entry, terms=terms, shard=hold.shard))
+        known = {each.id: each for each in subjects_apart(request.subjects)}
+        extended: list[Extended] = []
+        for own in hold.apart:
+            subject = known.get(own.place)
+            limits = terms_apart(subject.limits if subject else {})
+            answer = self._account(own.place).extend(own, used, replace(request, subjects=()), limits)
+            if isinstance(answer, Refused):
+                return rescope(answer, subject.scope) if subject else answer
+            if not isinstance(answer, Extended):
+                return answer
+            request = request.within(answer.hold)
+            extended.append(replace(answer, readings=rescope_all(answer.readings, subject.scope if subject else "key")))
+        request = replace(request, subjects=subjects_within(request.subjects))
+        answer = self._account().extend(hold, used, request, terms)
+        if not isinstance(answer, Extended):
+            return answer
+        readings = (*answer.readings, *(reading for each in extended for reading in each.readings))
+        return Extended(replace(answer.hold, apart=tuple(each.hold for each in extended)), readings)
 
     def record(
         self, amounts: Mapping[LimitName, int], terms: Terms, subjects: Sequence[Subject] = ()
@@ -117,134 +106,74 @@ class AdmissionService:
         A reply that was lost and repeated may count twice, never too little. Closed when the table does not answer,
         but where minutes are open.
         """
-        return under_current_terms(self.store.table, terms, partial(self._record, amounts, subjects))
-
-    def _record(
-        self, amounts: Mapping[LimitName, int], subjects: Sequence[Subject], terms: Terms
-    ) -> Recorded | Refused:
-        refusals: list[Refused] = []
-        for shard in order_of(secrets.token_hex(4), terms.shards):
-            entry = amounts_entry(amounts, subjects, terms, shard)
-            if not entry.charges:
-                return Recorded()
+        counted: list[tuple[Party, Counted]] = []
+        for party in self._parties(subjects, terms, ()):
             try:
-                answer = self.store.take(shard, entry)
+                answer = party.account.count(amounts, party.terms, party.subjects)
             except Unavailable:
-                if self.minutes_open and all(charge.meter.span == "minute" for charge in entry.charges):
-                    return Recorded(degraded=True)
+                self._uncount(counted)
                 raise
-            if not isinstance(answer, Refused):
-                return Recorded(answer.readings)
-            refusals.append(answer)
-        return merge(refusals, entry_of_amounts(amounts, terms.limits, subjects), self.store.clock().timestamp())
+            if isinstance(answer, Refused):
+                self._uncount(counted)
+                return rescope(answer, party.scope)
+            counted.append((party, answer))
+        readings = [each for party, one in counted[::-1] for each in rescope_all(one.recorded.readings, party.scope)]
+        return Recorded(tuple(readings), any(one.recorded.degraded for _, one in counted))
 
     def settle(self, hold: Hold, tokens: int, cost_nanos: int) -> Settlement:
         """Free the slot and correct the counters to what was used in all, once; call it on every way out."""
-        return self._settle(hold, tokens, cost_nanos, undone=False)
+        for own in hold.apart:
+            self._account(own.place).settle(own, tokens, cost_nanos)
+        return self._account(hold.place).settle(hold, tokens, cost_nanos)
 
     def release(self, hold: Hold) -> Settlement:
         """Undo an admission whose run never began: nothing is counted, its request and session neither."""
-        return self._settle(hold, 0, 0, undone=True)
-
-    def _settle(self, hold: Hold, tokens: int, cost_nanos: int, *, undone: bool) -> Settlement:
-        if hold.shard == NO_SHARD:
-            return NotHeld()
-        try:
-            answer = self.store.settle(hold, tokens, cost_nanos, undone=undone)
-        except Unavailable:
-            if hold.recorded:
-                raise
-            return NotHeld()  # it was let in uncounted; a slot that it has after all is the sweeper's
-        if isinstance(answer, NotHeld) and (moved := self._find_moved(hold)) is not None:
-            return self.store.settle(moved, tokens, cost_nanos, undone=undone)
-        return answer
+        for own in hold.apart:
+            self._account(own.place).release(own)
+        return self._account(hold.place).release(hold)
 
     def locate(self, hold: Hold) -> Hold | None:
         """Return a run's hold as its slot says now; None if nothing is held (any more)."""
-        if hold.shard == NO_SHARD:
-            return None
-        return find_hold(hold, self._state(self.store.read(hold.shard))) or self._find_moved(hold)
+        found = self._account(hold.place).locate(hold)
+        if found is None or not hold.apart:
+            return found
+        return replace(found, apart=tuple(self._account(own.place).locate(own) or own for own in hold.apart))
 
     def heartbeat(self, hold: Hold) -> Heartbeat:
         """Renew the lease; a run that nothing recorded has none to lose."""
-        if hold.recorded:
-            answer = self.store.renew(hold)
-            if isinstance(answer, LeaseLost) and (moved := self._find_moved(hold)) is not None:
-                return self.store.renew(moved)
-            return answer
-        return Renewed(int(self.store.clock().timestamp()) + LEASE_SECONDS)
+        until = int(self.store.clock().timestamp()) + LEASE_SECONDS + 1
+        for own in (*hold.apart, hold):
+            answer = self._account(own.place).heartbeat(own)
+            if not isinstance(answer, Renewed):
+                return answer
+            until = min(until, answer.lease_until)
+        return Renewed(until)
 
     def find(self, run_id: RunId, terms: Terms) -> Hold | None:
-        """Return what is held for a run whose hold was not kept, as for one whose worker died."""
-        for shard in order_of(run_id, terms.shards):
-            hold = find_hold(Hold(run_id, shard, 0, 0, 0), self._state(self.store.read(shard)))
-            if hold is not None:
-                return hold
-        return None
+        """Return what the tenant's items hold for a run whose hold was not kept, as for one whose worker died."""
+        return self._account().find(run_id, terms)
 
-    def _admit(self, request: AdmissionRequest, known: Terms, read: Items, terms: Terms) -> Decision:
-        answer = self._ask(request, terms, read if terms is known else (), lowering=terms.shards == 1)
-        if isinstance(answer, Refused) and terms.shards > 1:
-            lowered = request.lowered(answer.readings)
-            if lowered is not None:
-                answer = self._ask(lowered, terms, (), lowering=False)
-            if lowered is not None and isinstance(answer, Refused):
-                answer = self._ask(lowered, terms, (), lowering=True)
-        return answer
-
-    def _ask(self, request: AdmissionRequest, terms: Terms, read: Items, *, lowering: bool) -> Decision:
-        """Ask every shard, and again where counters could be moved; perhaps for less than was asked for."""
-        refusals: list[Refused] = []
-        order = leased_first(order_of(request.run_id, terms.shards), read, self.store.clock().timestamp())
-        for asked in range(_EVENINGS_MAX):
-            refusals = []
-            for shard in order:
-                entry_of_shard = partial(turn_entry, terms=terms, shard=shard)
-                lower = lowered_entries(request, entry_of_shard) if lowering else keep
-                known = read[shard] if len(read) == terms.shards and not asked else UNREAD
-                answer = self.store.take(shard, entry_of_shard(request), known, lower)
-                if not isinstance(answer, Refused):
-                    return self._admitted(request, terms, shard, answer, read)
-                refusals.append(answer)
-            if terms.shards == 1 or not self._even(order, terms, partial(turn_entry, request, terms)):
-                break
-        return merge(refusals, entry_of(request, terms.effective), self.store.clock().timestamp())
-
-    def _admitted(self, request: AdmissionRequest, terms: Terms, shard: int, taken: Taken, read: Items) -> Admitted:
-        """Return the answer, its figures those of the tenant as a whole where the other shards were read."""
-        hold = Hold(request.run_id, shard, taken.second, taken.tokens, taken.cost_nanos, taken.marks, taken.lease_until)
-        readings = taken.readings
-        if terms.shards > 1:
-            whole = entry_of(request, terms.effective)
-            others = [self._state(item) for each, item in enumerate(read) if each != shard]
-            readings = sum_readings(readings, others, whole) if len(read) == terms.shards else ()
-        return Admitted(hold, readings, taken.repeated)
-
-    def _even(self, receivers: Sequence[int], terms: Terms, entry_of_shard: Callable[[int], Entry]) -> bool:
-        """Make room in one of some shards by moving counters from others; True if it is worth asking again."""
-        shards = [
-            Shard(self.store.key_of(each), entry_of_shard(each), self._state(self.store.read(each)))
-            for each in range(terms.shards)
+    def _parties(self, subjects: Sequence[Subject], terms: Terms, read: Items) -> list[Party]:
+        apart = [
+            Party(self._account(each.id), terms_apart(each.limits), each.scope) for each in subjects_apart(subjects)
         ]
-        if any(shard.holds_its_lease for shard in shards):
-            return True
-        updates = plan_evening(shards, receivers)
-        if not updates:
-            return False
-        self.store.move(updates)
-        return True
+        return [*apart, Party(self._account(), terms, subjects=subjects_within(subjects), read=read)]
 
-    def _undo(self, request: AdmissionRequest, terms: Terms) -> None:
-        """Give back what a write whose reply never came may have taken; what stays is charged, never oversold."""
-        try:
-            hold = self.find(request.run_id, terms)
-            if hold is not None:
-                self.release(hold)
-        except Unavailable as failure:
-            self.on_failure(failure)
+    def _account(self, place: str = "") -> Account:
+        store = self.store.at(place) if place else self.store
+        return Account(store, self.minutes_open, self.on_failure)
 
-    def _find_moved(self, hold: Hold) -> Hold | None:
-        return find_moved(self.store.table, hold, self.store.clock().timestamp())
+    def _give_back(self, answers: Sequence[Admitted]) -> None:
+        """Undo what was admitted before somebody refused. What cannot be undone is the sweeper's: its run never was."""
+        for answer in answers:
+            try:
+                self._account(answer.hold.place).release(answer.hold)
+            except Unavailable as failure:
+                self.on_failure(failure)
 
-    def _state(self, item: Mapping[str, Any] | None) -> State:
-        return State(item, self.store.clock().timestamp())
+    def _uncount(self, counted: Sequence[tuple[Party, Counted]]) -> None:
+        for party, one in counted:
+            try:
+                party.account.uncount(one)
+            except Unavailable as failure:
+                self.on_failure(failure)

@@ -4,10 +4,11 @@ The slot is the proof: it is removed in the very write that corrects the counter
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from atrium.kernel.ids import RunId
-from atrium.quotas.charges import slot_name
+from atrium.quotas.charges import Entry, slot_name
 from atrium.quotas.expression import Expression
 from atrium.quotas.meters import BUCKETS, METERS, bucket
 from atrium.quotas.model import LEASE_SECONDS, Hold, LimitName
@@ -26,7 +27,7 @@ def find_hold(hold: Hold, state: State) -> Hold | None:
     slot = state.slots.get(name) or state.late.get(name)
     if slot is None:
         return None
-    return hold_of_slot(hold.run_id, hold.shard, slot)
+    return replace(hold_of_slot(hold.run_id, hold.shard, slot), place=hold.place, apart=hold.apart)
 
 
 def hold_of_slot(run_id: RunId, shard: int, slot: Mapping[str, Any]) -> Hold:
@@ -67,6 +68,25 @@ def plan_settlement(
         if "x" in letters and place == "slots":
             expression.add(f"{prefix}xn", -1)
     correction.guard()
+    return expression.update(key)
+
+
+def plan_return(key: Key, entry: Entry, second: int, state: State) -> Update | None:
+    """Return the write that takes back what was counted without a slot; None where nothing of it counts any more.
+
+    It applies once: a repetition finds that a settlement, its own, was there since.
+    """
+    if state.roll is None or not second <= state.roll < second + BUCKETS:
+        return None
+    expression = Expression()
+    correction = _Correction(expression, state, second, counts=True)
+    for charge in entry.charges:
+        if charge.meter.span == "minute":
+            correction.correct_minute(charge.prefix + charge.meter.letter, -charge.amount)
+        else:
+            correction.correct(charge.meter.attribute(charge.prefix, second), -charge.amount)
+    correction.guard(always=True)
+    expression.require_same("sv", state.item)
     return expression.update(key)
 
 
@@ -115,9 +135,9 @@ class _Correction:
             if letter in letters:
                 self.correct(METERS[limit].attribute(prefix, self._second), -1)
 
-    def guard(self) -> None:
+    def guard(self, *, always: bool = False) -> None:
         """State what the minute's correction rests on; that a second has left the window stays true."""
-        if self._minute:
+        if self._minute or always:
             self._expression.add("sv", 1)
             self._expression.require_between("roll", self._second, self._second + BUCKETS - 1)
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, Unavailable
-from atrium.kernel.ids import TenantId
 from atrium.quotas.ceiling import Full, Lender
 from atrium.quotas.charges import Entry, slot_name
 from atrium.quotas.expression import Expression
@@ -24,7 +23,6 @@ from atrium.quotas.model import (
     Hold,
     LeaseLost,
     NotHeld,
-    Reading,
     Refused,
     Renewed,
     Settled,
@@ -43,11 +41,11 @@ from atrium.quotas.plan import (
     read_all,
 )
 from atrium.quotas.refusal import refuse_platform
-from atrium.quotas.settling import find_hold, plan_renewal, plan_settlement
+from atrium.quotas.settling import find_hold, plan_renewal, plan_return, plan_settlement
 from atrium.quotas.state import State
+from atrium.quotas.taking import UNREAD, Lower, Read, Taken, Unread, keep, sweep_mark, taken_of
 from atrium.quotas.terms import TermsOutdated
-from atrium.quotas.writing import SweepMark
-from atrium.storage import keys
+from atrium.storage import keys, usage_keys
 from atrium.storage.failures import Contended, TransactionRefused
 from atrium.storage.keys import Key
 from atrium.storage.table import TenantTable
@@ -58,41 +56,20 @@ _RENEWALS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """The item was not read: try the write that is right under load first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """An entry was written (or was there already, `repeated`): what the slot says, and the limits after it."""
-
-    second: int
-    tokens: int
-    cost_nanos: int
-    marks: str
-    lease_until: int
-    readings: tuple[Reading, ...]
-    repeated: bool
-
-
-UNREAD = Unread()
-
-type Read = Mapping[str, Any] | Unread | None
-type Lower = Callable[[Refused], Entry | None]
-
-
-def keep(_: Refused) -> None:
-    """Let a refusal stand."""
-
-
-@dataclass(frozen=True, slots=True)
 class AdmissionStore:
-    """One tenant's admission items."""
+    """One tenant's admission items, or the one of the subject at `place`."""
 
     table: TenantTable
     clock: Clock
-    key_of: Callable[[int], Key] = keys.admission
     lender: Lender | None = None
+    place: str = ""
+
+    def at(self, place: str) -> "AdmissionStore":
+        """Return the store of a subject that is counted apart. The platform's ceiling is for its tenant to ask."""
+        return AdmissionStore(self.table, self.clock, place=place)
+
+    def key_of(self, shard: int) -> Key:
+        return usage_keys.admission_apart(self.place) if self.place else keys.admission(shard)
 
     def read(self, shard: int) -> Mapping[str, Any] | None:
         """Read a shard's item, strongly consistent."""
@@ -106,7 +83,8 @@ class AdmissionStore:
         asking again for the same run tells. `TermsOutdated` where the item was dealt out anew.
         """
         entry = replace(entry, in_block=self.lender is not None and entry.lease is not None)
-        key, mark, state = self.key_of(shard), sweep_mark(self.table.tenant_id, shard), State(None, self._now())
+        key, state = self.key_of(shard), State(None, self._now())
+        mark = sweep_mark(self.table.tenant_id, self.place or str(shard))
         plan: Plan
         if isinstance(read, Unread):
             plan = plan_blind(key, entry, state.now, mark)
@@ -133,7 +111,7 @@ class AdmissionStore:
                 case Planned() | Tidying():
                     state, applied = self._apply(plan.update)
                     if applied and isinstance(plan, Planned):
-                        return _taken(plan, entry, read_all(entry, state))
+                        return taken_of(plan, entry, read_all(entry, state))
             plan = plan_admission(key, entry, state, mark)
         raise Unavailable(internal="an admission stayed contended", retry_after_seconds=1)
 
@@ -194,6 +172,13 @@ class AdmissionStore:
             update = plan_settlement(key, held, tokens, cost_nanos, state, undone=undone)
         raise Unavailable(internal="a settlement stayed contended", retry_after_seconds=1)
 
+    def give_back(self, shard: int, entry: Entry, second: int) -> None:
+        """Take back what `take` counted without a slot; where somebody is faster it stays counted, never too little."""
+        update = plan_return(self.key_of(shard), entry, second, State(self.read(shard), self._now()))
+        if update is not None:
+            with suppress(ConditionFailed, Contended):
+                self.table.write(update)
+
     def renew(self, hold: Hold) -> Heartbeat:
         """Renew a run's lease, or learn that its slot is gone. Safe to repeat."""
         key = self.key_of(hold.shard)
@@ -234,16 +219,3 @@ class AdmissionStore:
 
     def _now(self) -> float:
         return self.clock().timestamp()
-
-
-def sweep_mark(tenant_id: TenantId, shard: int) -> SweepMark:
-    """Return where the sweeper finds a shard that has slots."""
-    name = keys.admission_sweep_sort(tenant_id, shard)
-    return SweepMark(keys.sweep_partition(keys.sweep_shard(name)), name)
-
-
-def _taken(plan: Planned, entry: Entry, readings: tuple[Reading, ...]) -> Taken:
-    lease = entry.lease
-    if lease is None:
-        return Taken(plan.second, 0, 0, "", 0, readings, False)
-    return Taken(plan.second, lease.tokens, lease.cost_nanos, lease.marks, plan.lease_until, readings, False)

@@ -9,6 +9,7 @@ from atrium.quotas.model import Subject
 from atrium.storage import keys
 from atrium.storage.keys import Key
 from atrium.tenants.context import Principal
+from atrium.tenants.residents import is_apart
 
 
 def place_of(principal: Principal) -> Key | None:
@@ -25,9 +26,10 @@ def place_of(principal: Principal) -> Key | None:
             return None
 
 
-def subject_of(principal: Principal, item: Mapping[str, Any] | None) -> Subject | None:
+def subject_of(principal: Principal, item: Mapping[str, Any] | None, tenant: Mapping[str, Any]) -> Subject | None:
     """Return a caller with its own limits, as its item says; None where it has none."""
     own = read_limits(item)
     if not own or principal.type not in {"user", "key"}:
         return None
-    return Subject("user" if principal.type == "user" else "key", principal.id, own)
+    apart = is_apart(tenant, principal.id)
+    return Subject("user" if principal.type == "user" else "key", principal.id, own, apart)

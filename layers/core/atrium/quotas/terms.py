@@ -21,15 +21,22 @@ def read_terms(tenant: Mapping[str, Any], ceiling: int = CEILING_DEFAULT) -> "Te
     return Terms(resolve_limits(tenant["plan"], read_limits(tenant)), ceiling)
 
 
+def terms_apart(limits: Limits) -> "Terms":
+    """Return the terms of a subject that is counted apart: its own limits and no others."""
+    return Terms(limits, UNLIMITED, undivided=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """The limits that a call is under.
 
-    A tenant without a limit on slots has the platform's `ceiling`, so that its holds have a bounded place.
+    A tenant without a limit on slots has the platform's `ceiling`, so that its holds have a bounded place. A subject
+    that is counted apart has one item, whatever its limits: its slots are bounded by its tenant's.
     """
 
     limits: Limits
     ceiling: int = CEILING_DEFAULT
+    undivided: bool = False
 
     @property
     def effective(self) -> Limits:
@@ -47,7 +54,7 @@ class Terms:
 
     @property
     def shards(self) -> int:
-        return count_shards(self.effective)
+        return 1 if self.undivided else count_shards(self.effective)
 
     def only_minutes(self, subjects: tuple[Subject, ...]) -> bool:
         """Tell whether nothing but limits per minute is at stake."""

@@ -9,7 +9,8 @@ from atrium.quotas.listing import read_shards
 from atrium.quotas.model import Refused
 from atrium.quotas.plan import Misplaced, Plan, Present, plan_admission, read_all
 from atrium.quotas.state import State
-from atrium.quotas.store import UNREAD, AdmissionStore, Lower, Read, Taken, keep
+from atrium.quotas.store import AdmissionStore
+from atrium.quotas.taking import UNREAD, Lower, Read, Taken, keep
 from atrium.quotas.terms import TermsOutdated
 from atrium.storage.writes import Update
 
@@ -21,9 +22,8 @@ class TrialStore(AdmissionStore):
     items: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     moved: list[Update] = field(default_factory=list)
 
-    def read_all(self) -> None:
-        """Read the tenant's admission; once, before anything is tried."""
-        self.items.update(read_shards(self.table))
+    def at(self, place: str) -> "TrialStore":
+        return trial_of(AdmissionStore(self.table, self.clock, place=place))
 
     def read(self, shard: int) -> Mapping[str, Any] | None:
         return self.items.get(shard)
@@ -50,6 +50,17 @@ class TrialStore(AdmissionStore):
 
     def _plan(self, shard: int, entry: Entry, state: State) -> Plan:
         return plan_admission(self.key_of(shard), entry, state)
+
+
+def trial_of(store: AdmissionStore) -> TrialStore:
+    """Return a store for trials over the items as they are now: one query, or one read of a subject's."""
+    trial = TrialStore(store.table, store.clock, place=store.place)
+    if store.place:
+        item = store.table.get(store.key_of(0))
+        trial.items.update({} if item is None else {0: item})
+    else:
+        trial.items.update(read_shards(store.table))
+    return trial
 
 
 def _taken(entry: Entry, state: State, *, is_present: bool = False) -> Taken:

@@ -108,6 +108,7 @@ def read_run(item: Mapping[str, Any], blobs: TenantBlobs) -> Run:
 
 def hold_attribute(hold: Hold) -> dict[str, Any]:
     """Return a hold as its slot has it, and where that is; the lease is the slot's own."""
+    apart = [{**hold_attribute(own), "p": own.place} for own in hold.apart]
     return {
         "s": hold.shard,
         "b": hold.second,
@@ -118,16 +119,20 @@ def hold_attribute(hold: Hold) -> dict[str, Any]:
         "u": hold.past_tokens,
         "d": hold.past_cost_nanos,
         "r": hold.recorded,
+        **({"a": apart} if apart else {}),
     }
 
 
 def _read_hold(item: Mapping[str, Any]) -> Hold | None:
     found = item.get("hold")
-    if found is None:
-        return None
+    return _hold_of(RunId(item["id"]), found) if found is not None else None
+
+
+def _hold_of(run_id: RunId, found: Mapping[str, Any]) -> Hold:
     return Hold(
-        RunId(item["id"]), found["s"], found["b"], found["t"], found["c"], found["m"],
+        run_id, found["s"], found["b"], found["t"], found["c"], found["m"],
         recorded=found["r"], call=found["n"], past_tokens=found["u"], past_cost_nanos=found["d"],
+        place=found.get("p", ""), apart=tuple(_hold_of(run_id, own) for own in found.get("a", ())),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@
     ·                      REBUILD DRIFT               counters rebuilt from the ledger; compared with it (operator)
     ADMISSION              <shard>                     limits, windows, slots, holds: one conditional write (Q)
                                                        sweep: those with slots, until the sweeper finds none
-    ADMISSION#<subject>    <shard>                     the same for subjects beyond twenty
+    ADMISSION_OF           <subject>                   the same for a subject beyond twenty, one item each
     SESSION#<ses>          HEAD                        session, its live turn        gsi1 own, gsi2 all: by activity
     SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids carry the session)
                                                        gsi1 own, gsi2 all: newest first · sweep: open runs only
@@ -176,8 +176,8 @@ def sweep_sort(tenant_id: TenantId, run_id: RunId) -> str:
     return _join(tenant_id, run_id)
 
 
-def admission_sweep_sort(tenant_id: TenantId, shard: int) -> str:
-    return _join(tenant_id, ADMISSION_SWEPT, str(shard))
+def admission_sweep_sort(tenant_id: TenantId, place: str) -> str:
+    return _join(tenant_id, ADMISSION_SWEPT, place)
 
 
 def idempotency(digest: str) -> Key:

@@ -19,10 +19,11 @@ class OpenRun:
 
 @dataclass(frozen=True, slots=True)
 class BusyAdmission:
-    """One shard of a tenant's admission, which has or had slots."""
+    """One shard of a tenant's admission, or of the subject's at `place`, which has or had slots."""
 
     tenant_id: TenantId
     shard: int
+    place: str = ""
 
 
 type Swept = OpenRun | BusyAdmission
@@ -45,7 +46,9 @@ def list_swept(table: PhysicalTable) -> Iterator[Swept]:
 
 def _read(sort: str) -> Swept:
     tenant_id, _, what = sort.partition("#")
-    kind, _, shard = what.partition("#")
+    kind, _, place = what.partition("#")
     if kind == ADMISSION_SWEPT:
-        return BusyAdmission(TenantId(tenant_id), int(shard))
+        if place.isdigit():
+            return BusyAdmission(TenantId(tenant_id), int(place))
+        return BusyAdmission(TenantId(tenant_id), 0, place)
     return OpenRun(TenantId(tenant_id), RunId(what))

@@ -1,4 +1,7 @@
-"""Keys of what was used: the ledger, its sums, and the comparing of counters with it. Drawn in `keys.py`."""
+"""Keys of what is counted apart, and of what was used: the ledger, its sums, and the comparing of counters with it.
+
+Drawn in `keys.py`.
+"""
 
 from atrium.kernel.ids import RunId, SessionId
 from atrium.storage.keys import Key
@@ -27,6 +30,16 @@ def usage_values(day: str, group: str, after: str) -> tuple[str, tuple[str, str]
     """Return the partition of a day's sums, and the range of those of a group whose value comes after one."""
     last = f"{group}{chr(ord('#') + 1)}"
     return usage_day(day), (f"{group}#{after}\0" if after else f"{group}#", last)
+
+
+def admissions_apart() -> str:
+    """Return the partition of the subjects that have an admission item of their own."""
+    return "ADMISSION_OF"
+
+
+def admission_apart(subject_id: str) -> Key:
+    """Return the admission item of a user, key or agent that is counted apart from its tenant's."""
+    return Key(admissions_apart(), subject_id)
 
 
 def begun_day(day: str) -> str:

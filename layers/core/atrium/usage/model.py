@@ -30,7 +30,8 @@ class LedgerEntry:
     """One settled call. `at` is when it was settled: it decides the day that it counts in.
 
     `principal_id` is the user, key or client that called; `tool_calls` counts calls by tool. `charged` is None for a
-    call that no limit bounded: admission has not counted it. What is `estimated`
+    call that no limit bounded: admission has not counted it. `apart` says the same of the subjects that are counted in
+    items of their own, by their ids. What is `estimated`
     was held for a model call whose end nobody saw: the upper bound of what it used.
     """
 
@@ -48,6 +49,7 @@ class LedgerEntry:
     cost_nanos: int = 0
     end_user: str = ""
     charged: Charged | None = None
+    apart: Mapping[str, Charged] = field(default_factory=dict)
     estimated: bool = False
 
     @property

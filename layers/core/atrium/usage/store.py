@@ -87,7 +87,8 @@ def encode_entry(entry: LedgerEntry) -> dict[str, Any]:
         "tool_calls": dict(entry.tool_calls),
         "cost_nanos": entry.cost_nanos,
         "end_user": entry.end_user or None,
-        "charged": _encode_charged(entry.charged),
+        "charged": write_charged(entry.charged) if entry.charged else None,
+        "apart": {place: write_charged(charged) for place, charged in entry.apart.items()} or None,
         "estimated": entry.estimated or None,
     }
 
@@ -110,14 +111,15 @@ def decode_entry(tenant_id: TenantId, item: Mapping[str, Any]) -> LedgerEntry:
         tool_calls=item["tool_calls"],
         cost_nanos=item["cost_nanos"],
         end_user=item.get("end_user", ""),
-        charged=_decode_charged(item.get("charged")),
+        charged=read_charged(item["charged"]) if item.get("charged") else None,
+        apart={place: read_charged(found) for place, found in item.get("apart", {}).items()},
         estimated=bool(item.get("estimated")),
     )
 
 
-def _encode_charged(charged: Charged | None) -> dict[str, int | str] | None:
-    return {"s": charged.shard, "b": charged.second, "m": charged.marks} if charged else None
+def write_charged(charged: Charged) -> dict[str, int | str]:
+    return {"s": charged.shard, "b": charged.second, "m": charged.marks}
 
 
-def _decode_charged(found: Mapping[str, Any] | None) -> Charged | None:
-    return Charged(found["s"], found["b"], found["m"]) if found else None
+def read_charged(found: Mapping[str, Any]) -> Charged:
+    return Charged(found["s"], found["b"], found["m"])

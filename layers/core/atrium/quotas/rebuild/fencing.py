@@ -7,17 +7,16 @@ happened between the first look and the last, the looks are taken again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.quotas.charges import Entry
+from atrium.quotas.listing import read_shards
 from atrium.quotas.state import State
 from atrium.quotas.store import ATTEMPTS_MAX, AdmissionStore
 from atrium.quotas.writing import Writing
-from atrium.storage import keys
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
 from atrium.storage.writes import Update
 
 FENCE = "fence"
@@ -53,11 +52,16 @@ class _Fence(Writing):
 
 
 def look(store: AdmissionStore, shards: Sequence[int] = (), *, token: str | None = None) -> list[Look]:
-    """Look at every admission item that there is, and at some that should be. Two write units each, as a rule."""
+    """Look at every admission item that there is, and at some that should be. Two write units each, as a rule.
+
+    A subject that is counted apart has one item, and nothing evens it out.
+    """
+    if store.place:
+        return [_fence(store, 0, token)]
     for _ in range(_LOOKS_MAX):
-        every = sorted({*_list_items(store), *shards})
+        every = sorted({*read_shards(store.table), *shards})
         looks = [_fence(store, shard, token) for shard in every]
-        if len(looks) <= 1 or _evenings(_list_items(store), every) == [each.item.get("ev", 0) for each in looks]:
+        if len(looks) <= 1 or _evenings(read_shards(store.table), every) == [each.item.get("ev", 0) for each in looks]:
             return looks
     raise Unavailable(internal="admission items went on to even out", retry_after_seconds=1)
 
@@ -79,17 +83,6 @@ def _fence(store: AdmissionStore, shard: int, token: str | None) -> Look:
             if before is None:
                 return Look(shard, int(item["roll"]), item)
     raise Unavailable(internal="an admission item stayed contended", retry_after_seconds=1)
-
-
-def _list_items(store: AdmissionStore) -> dict[int, Mapping[str, Any]]:
-    found: dict[int, Mapping[str, Any]] = {}
-    query = Query(keys.admission(0).partition, limit=100)
-    while True:
-        page = store.table.query(query)
-        found |= {int(item["sk"]): item for item in page.items}
-        if page.position is None:
-            return found
-        query = replace(query, position=page.position)
 
 
 def _evenings(items: Mapping[int, Mapping[str, Any]], shards: Sequence[int]) -> list[int]:

@@ -49,6 +49,7 @@ class CounterName:
 class CounterTally:
     """Adds up what the counters of one moment's day and month should be. `second` is that moment.
 
+    With a `place` it is about the item of the subject that is counted there: calls of others are not its.
     `known` are the counters that there are, or should be: what no limit bounds has none. `unseen` are items that calls
     were counted in, but that were not looked at: they must be, and the ledger read again. `loose` is what a counter may
     lack without a fault: calls from before its limit was set, and what a call used before the month began.
@@ -56,6 +57,7 @@ class CounterTally:
 
     looks: Sequence[Look]
     second: int
+    place: str = ""
     wanted: Counter[CounterName] = field(default_factory=Counter)
     known: set[CounterName] = field(default_factory=set)
     loose: Counter[CounterName] = field(default_factory=Counter)
@@ -75,18 +77,18 @@ class CounterTally:
         """Add a settled call, unless it is open still as the counters see it, or came after their fence."""
         if slot_name(entry.run_id) in self._open:
             return
-        charged, amounts = entry.charged, _amounts(entry)
+        charged, amounts = (entry.apart.get(self.place) if self.place else entry.charged), _amounts(entry)
         if charged is not None and charged.shard not in self._fences:
             self.unseen.add(charged.shard)
         marks = marks_of(charged.marks) if charged else {}
         came_later = charged is not None and charged.second >= self._fences.get(charged.shard, 0)
-        for prefix in _prefixes(entry):
+        for prefix in [""] if self.place else _prefixes(entry):
             for limit, letters in REBUILT.items():
                 is_marked = any(letter in marks.get(prefix, "") for letter in letters)
                 if limit == "sessions_per_day" and not is_marked:
                     continue  # in a session that there was, or nothing bounded it then
                 counts_itself = is_marked or (charged is not None and limit == "requests_per_day")
-                if not self._is_now(limit, _second_of(entry, limit)) or (came_later and counts_itself):
+                if not self._is_now(limit, _second_of(entry, charged, limit)) or (came_later and counts_itself):
                     continue
                 name = CounterName(prefix, limit)
                 self._want(name, amounts[limit], known=is_marked)
@@ -163,12 +165,11 @@ def _has(letter: str, marks: str) -> bool:
     return any(letter in letters for letters in marks_of(marks).values())
 
 
-def _second_of(entry: LedgerEntry, limit: LimitName) -> int:
+def _second_of(entry: LedgerEntry, charged: Charged | None, limit: LimitName) -> int:
     """Return when a call counts: a request when it was admitted, tokens and money when its last model call was.
 
     Where nothing bounded it, or the mark of its admission is gone, that is when its run was made. So is a session's.
     """
-    charged = entry.charged
     made = int(read_time(entry.run_id).timestamp())
     if charged is None or (limit == "requests_per_day" and not _has("d", charged.marks)):
         return made
