@@ -43,7 +43,7 @@ def replay(runtime: Runtime, tenant_id: TenantId, run_id: RunId, *, after: int) 
 def turn_service(runtime: Runtime, context: TenantContext) -> TurnService:
     """Return the turns of one caller."""
     guard = open_guard(runtime, context)
-    store = AdmissionStore(guard.table, runtime.clock, lender=_lender(runtime))
+    store = AdmissionStore(guard.table, runtime.clock, lender=find_lender(runtime))
     note = partial(note_refusal, guard.audit)
     opener = turn_opener(runtime, context, store, guard, note)
     return TurnService(opener.resolver, opener, opener.closer, opener.runs, runtime.clock, _log_defect)
@@ -77,7 +77,7 @@ def turn_opener(
     )
 
 
-def _lender(runtime: Runtime) -> Lender | None:
+def find_lender(runtime: Runtime) -> Lender | None:
     """Return who leases slots of the platform's ceiling; None where there is no ceiling."""
     maximum = runtime.settings.platform_concurrency
     return None if maximum < 0 else Lender(runtime.platform_table, maximum, runtime.clock)

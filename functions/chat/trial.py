@@ -16,7 +16,7 @@ from atrium.quotas.store import AdmissionStore
 from atrium.quotas.trial import trial_of
 from atrium.tenants.context import TenantContext
 
-from functions.chat.services import turn_opener
+from functions.chat.services import find_lender, turn_opener
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def turn_trial(runtime: Runtime, context: TenantContext) -> TurnTrial:
     guard = open_guard(runtime, context)
     audit = SilentAudit(guard.audit.store, guard.audit.origin, guard.audit.keep_days, guard.clock)
     silent = TrialGuard(context, guard.table, guard.cache, guard.clock, audit)
-    store = trial_of(AdmissionStore(guard.table, runtime.clock))
+    store = trial_of(AdmissionStore(guard.table, runtime.clock, find_lender(runtime)))
     return TurnTrial(turn_opener(runtime, context, store, silent, _ignore))
 
 

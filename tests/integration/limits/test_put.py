@@ -64,6 +64,21 @@ def test_another_plan_holds_from_the_next_admission_on_and_forgets_nothing(free:
     assert free.standing("tokens_per_month")["used"] == 6_000
 
 
+def test_a_limit_that_there_was_none_of_knows_what_was_used_before(pro: Limited) -> None:
+    """In whichever of the tenant's items it was counted."""
+    pro.put({"cost_per_month": -1, "tokens_per_month": -1})
+    for _ in range(3):
+        pro.service.settle(pro.admit(1_000, 2_000_000), 700, 1_000_000)
+    pro.put({"cost_per_month": "0.003500"})
+    assert (pro.standing("cost_per_month")["used"], pro.standing("tokens_per_month")["used"]) == ("0.003000", 2_100)
+    now = pro.deployment.clock()
+    request = AdmissionRequest(mint_run_id(now, mint_session_id(now)), 10, 600_000)
+    answer = pro.service.admit(request, pro.terms)
+    assert isinstance(answer, Refused)
+    assert (answer.limit, answer.used) == ("cost_per_month", 3_000_000)
+    pro.admit(10, 500_000)
+
+
 def test_it_is_audited_and_raises_the_version(free: Limited) -> None:
     before = free.deployment.tenants.get(free.made.tenant.id)
     free.put({"cost_per_month": "2"})

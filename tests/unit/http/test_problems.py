@@ -14,7 +14,7 @@ def test_every_failure_renders(kind: type[AtriumError]) -> None:
     body = json.loads(bytes(answer.body))
     assert answer.status_code == body["status"] == kind.status
     assert body["type"] == f"https://a.example/docs/errors/{kind.code}"
-    assert body["retryable"] is kind.retryable
+    assert body["retryable"] is (kind.retryable and not issubclass(kind, LimitReached)), "nobody said when it frees"
     assert body["title"]
     assert body["detail"]
     assert body["request_id"] == "r1"
@@ -32,6 +32,7 @@ def test_a_quota_names_its_limit_and_when_it_frees() -> None:
     answer = render_problem(LimitReached(retry_after_seconds=30, extensions=members), request_id="r1", public_url="")
     assert members.items() <= json.loads(bytes(answer.body)).items()
     assert answer.headers["retry-after"] == "30"
+    assert json.loads(bytes(answer.body))["retryable"] is True
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ import pytest
 from atrium.kernel.ids import mint_tenant_id
 from atrium.quotas.ceiling import BLOCK_SECONDS, GRACE_SECONDS, Full, Grant, Wanted, plan_grant
 from atrium.quotas.model import AdmissionRequest, Admitted, LeaseLost, Refused, Renewed
+from atrium.quotas.service import AdmissionService
 from atrium.quotas.terms import Terms
+from atrium.quotas.trial import trial_of
 from atrium.settings import Settings, SettingsInvalid
 from atrium.storage.table import PhysicalTable
 
 from tests.builders.wires import Recorder, intercepted, lose_replies
-from tests.unit.quotas.platforms import Platform
+from tests.unit.quotas.platforms import FEW, Platform
 from tests.unit.quotas.rooms import START, make_run_id
 
 
@@ -74,6 +76,43 @@ def test_what_the_platform_refuses_is_named_and_charged_nowhere(platform: Platfo
     assert isinstance(platform.admit(first), Admitted), "its block is its own still"
     own = Terms({"concurrent_turns": 1})
     assert getattr(platform.admit(second, terms=own), "limit", "") == "concurrent_turns", "the tenant's own comes first"
+
+
+def test_many_tenants_that_are_seldom_called_do_not_hold_what_nobody_uses(physical_table: PhysicalTable) -> None:
+    platform = Platform(physical_table, 8, tuple(mint_tenant_id(START) for _ in range(20)))
+    for tenant in platform.tenants * 2:
+        assert isinstance(platform.admit(tenant), Admitted)
+        platform.settle(*platform.holds[0])
+        platform.check()
+    assert sum(block["n"] for block in platform.blocks().values()) <= 3
+    running = [platform.admit(tenant) for tenant in platform.tenants[-8:]]
+    assert sum(isinstance(answer, Admitted) for answer in running) >= 6
+
+
+def test_where_there_is_plenty_a_block_stays(platform: Platform) -> None:
+    platform.admit(platform.tenants[0])
+    recorder = Recorder()
+    with intercepted(platform.physical.client, recorder):
+        platform.settle(*platform.holds[0])
+    assert recorder.operations == ["UpdateItem"]
+    assert len(platform.blocks()) == 1
+
+
+def test_a_trial_looks_at_the_ceiling_and_takes_nothing(platform: Platform) -> None:
+    platform.maximum = 1
+    first, second, _ = platform.tenants
+    platform.admit(first)
+    for tenant, expected in ((second, "platform_concurrency"), (first, "platform_concurrency")):
+        before = platform.blocks(), platform.item(tenant)
+        store = platform.service(tenant).store
+        answer = AdmissionService(trial_of(store)).admit(AdmissionRequest(make_run_id(platform.now), 0, 0), FEW)
+        assert getattr(answer, "limit", "") == expected
+        assert (platform.blocks(), platform.item(tenant)) == before
+    platform.settle(*platform.holds[0])
+    store = platform.service(second).store
+    answer = AdmissionService(trial_of(store)).admit(AdmissionRequest(make_run_id(platform.now), 0, 0), FEW)
+    assert isinstance(answer, Admitted)
+    assert not platform.item(second)
 
 
 def test_a_tenant_without_any_limit_is_under_the_ceiling(platform: Platform) -> None:

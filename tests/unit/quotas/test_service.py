@@ -105,6 +105,34 @@ def test_what_nothing_limits_takes_no_write(room: Room, gone: Callable[[], None]
     assert service.settle(answer.hold, 5, 5) == NotHeld()
 
 
+def test_a_limit_that_is_set_later_finds_what_was_used_before(room: Room) -> None:
+    slots: Limits = {"concurrent_turns": 5}
+    service = serve(room)
+    for answer in admit_all(service, Terms({"requests_per_minute": 10, **slots}), 3, tokens=90, cost_nanos=90):
+        service.settle(answer.hold, 70, 60)
+    refused = service.admit(request(cost_nanos=10), Terms({"cost_per_month": 180, **slots}))
+    assert isinstance(refused, Refused)
+    assert (refused.limit, refused.used, refused.max) == ("cost_per_month", 180, 180)
+    assert isinstance(service.admit(request(tokens=1), Terms({"requests_per_day": 3, **slots})), Refused)
+    admitted = service.admit(request(tokens=1), Terms({"tokens_per_month": 211, **slots}))
+    assert isinstance(admitted, Admitted)
+    assert {reading.limit for reading in admitted.readings} == {"tokens_per_month", "concurrent_turns"}
+
+
+@pytest.mark.parametrize("slots", [5, 48])
+def test_figures_are_told_though_nobody_has_read_the_items(room: Room, slots: int) -> None:
+    service, terms = serve(room), Terms({"requests_per_minute": 90, "concurrent_turns": slots})
+    answers = admit_all(service, terms, 3)
+    assert [reading.used for answer in answers for reading in answer.readings] == [1, 1, 2, 2, 3, 3]
+
+
+def test_the_platforms_bound_is_no_limit_of_the_tenants(room: Room) -> None:
+    terms = Terms({"cost_per_month": 1000, "concurrent_turns": -1}, ceiling=3)
+    answer = serve(room).admit(request(cost_nanos=1), terms)
+    assert isinstance(answer, Admitted)
+    assert [reading.limit for reading in answer.readings] == ["cost_per_month"]
+
+
 def test_a_tenant_without_a_limit_on_slots_has_the_platforms(room: Room) -> None:
     service, terms = serve(room), Terms({"cost_per_month": 1000, "concurrent_turns": -1}, ceiling=3)
     assert len(admit_all(service, terms, 5, cost_nanos=1)) == 3

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 
 from atrium.kernel.errors import (
     AtriumError,
+    LimitReached,
     Malformed,
     MethodNotAllowed,
     NotFound,
@@ -44,7 +45,7 @@ def describe_problem(error: AtriumError, *, request_id: str, public_url: str) ->
         "detail": error.detail,
         "code": error.code,
         "request_id": request_id,
-        "retryable": error.retryable,
+        "retryable": _is_retryable(error),
         **error.extensions,
     }
 
@@ -57,7 +58,12 @@ def render_problem(
     if error.retry_after_seconds is not None:
         extra["Retry-After"] = str(error.retry_after_seconds)
     body = describe_problem(error, request_id=request_id, public_url=public_url)
-    return ProblemResponse(body, error.status, extra, error.retryable)
+    return ProblemResponse(body, error.status, extra, _is_retryable(error))
+
+
+def _is_retryable(error: AtriumError) -> bool:
+    """Tell whether the same call may succeed later; not where no time frees a limit: it is smaller than the call."""
+    return error.retryable and not (isinstance(error, LimitReached) and error.retry_after_seconds is None)
 
 
 def from_http_exception(error: HTTPException) -> AtriumError:

@@ -141,7 +141,7 @@ def _recall(item: Mapping[str, Any], call: CallKey) -> Saved:
     if item and item["fingerprint"] != call.fingerprint:
         raise IdempotencyKeyReused
     if not item or item["state"] == "running":
-        raise IdempotencyInProgress
+        raise IdempotencyInProgress(retry_after_seconds=1)
     return _unpack(item["saved"])
 
 

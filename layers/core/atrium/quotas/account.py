@@ -6,13 +6,16 @@ where only minutes are limited, `minutes_open` decides, and the answer says that
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import RunId
-from atrium.quotas.charges import Entry, entry_of, entry_of_amounts, is_limited
+from atrium.quotas.charges import entry_of, entry_of_amounts, is_limited
+from atrium.quotas.evening import even_out
+from atrium.quotas.listing import read_shards
 from atrium.quotas.lowering import extend_unrecorded, lowered_entries, unrecorded
 from atrium.quotas.merging import merge, sum_readings
 from atrium.quotas.model import (
@@ -37,7 +40,7 @@ from atrium.quotas.model import (
 from atrium.quotas.moving import find_moved, under_current_terms
 from atrium.quotas.parts import amounts_entry, next_call_entry, turn_entry
 from atrium.quotas.settling import find_hold
-from atrium.quotas.shards import Shard, leased_first, order_of, plan_evening
+from atrium.quotas.shards import leased_first, order_of
 from atrium.quotas.state import State
 from atrium.quotas.store import AdmissionStore
 from atrium.quotas.taking import UNREAD, Counted, Taken, keep
@@ -97,7 +100,7 @@ class Account:
                 cost_hold_nanos=max(0, request.cost_hold_nanos + used.cost_nanos - hold.cost_in_all_nanos),
             )
             entry_of_shard = partial(next_call_entry, missing, terms)
-            if not self._even([hold.shard], terms, entry_of_shard):
+            if not even_out(self.store, [hold.shard], terms.shards, entry_of_shard):
                 break
             answer = self._extend(hold, used, request, terms)
         return answer
@@ -182,7 +185,10 @@ class Account:
         return None
 
     def _admit(self, request: AdmissionRequest, known: Terms, read: Items, terms: Terms) -> Decision:
-        answer = self._ask(request, terms, read if terms is known else (), lowering=terms.shards == 1)
+        read = read if terms is known else ()
+        if terms.shards > 1 and len(read) != terms.shards and is_limited(terms.limits, request.subjects):
+            read = self._read_all(terms)
+        answer = self._ask(request, terms, read, lowering=terms.shards == 1)
         if isinstance(answer, Refused) and terms.shards > 1:
             lowered = request.lowered(answer.readings)
             if lowered is not None:
@@ -205,7 +211,7 @@ class Account:
                 if not isinstance(answer, Refused):
                     return self._admitted(request, terms, shard, answer, read)
                 refusals.append(answer)
-            if terms.shards == 1 or not self._even(order, terms, partial(turn_entry, request, terms)):
+            if terms.shards == 1 or not even_out(self.store, order, terms.shards, partial(turn_entry, request, terms)):
                 break
         return merge(refusals, entry_of(request, terms.effective), self.store.clock().timestamp())
 
@@ -217,21 +223,15 @@ class Account:
             whole = entry_of(request, terms.effective)
             others = [self._state(item) for each, item in enumerate(read) if each != shard]
             readings = sum_readings(readings, others, whole) if len(read) == terms.shards else ()
-        return Admitted(hold, readings, taken.repeated)
+        told = tuple(each for each in readings if each.scope != "tenant" or terms.bounds(each.limit))
+        return Admitted(hold, told, taken.repeated)
 
-    def _even(self, receivers: Sequence[int], terms: Terms, entry_of_shard: Callable[[int], Entry]) -> bool:
-        """Make room in one of some shards by moving counters from others; True if it is worth asking again."""
-        shards = [
-            Shard(self.store.key_of(each), entry_of_shard(each), self._state(self.store.read(each)))
-            for each in range(terms.shards)
-        ]
-        if any(shard.holds_its_lease for shard in shards):
-            return True
-        updates = plan_evening(shards, receivers)
-        if not updates:
-            return False
-        self.store.move(updates)
-        return True
+    def _read_all(self, terms: Terms) -> Items:
+        """Read all items where nobody has: the first write is the right one then, and figures are of the whole."""
+        with suppress(Unavailable):
+            found = read_shards(self.store.table)
+            return tuple(found.get(shard) for shard in range(terms.shards))
+        return ()
 
     def _undo(self, request: AdmissionRequest, terms: Terms) -> None:
         """Give back what a write whose reply never came may have taken; what stays is charged, never oversold."""

@@ -1,11 +1,14 @@
 """The platform's ceiling of turns at once, leased in blocks by the tenants' admission items.
 
     CEILING    0        blocks {<tenant>/<shard>: {n, u}}, v     what is leased to which item, and until when
-    ADMISSION  <shard>  bk bu bg                                 that item's own block: slots, until, generation
+    ADMISSION  <shard>  bk bu bg bs                              that item's own block: slots, until, generation, scarce
 
 An admission looks at its own item alone. A slot ends no later than its item's block, and an item's block is never more
 than the platform knows of it: it grows there first and here second, shrinks here first and there second, and each write
 here is on the condition of the generation that was read before. So all live slots together are within the ceiling.
+
+A block whose lease leaves less than three quarters of the ceiling is given back with the item's last slot:
+else tenants that are seldom called would hold all of a ceiling under which nothing runs.
 """
 
 from collections.abc import Mapping
@@ -26,6 +29,7 @@ from atrium.storage.writes import NEW, Put, Write
 BLOCK_SECONDS = 120
 GRACE_SECONDS = 5  # clocks differ: a block that is over for its item is not yet for the others
 SPARE_SLOTS_MAX = 4
+_GIVING_BACK_MAX = 3
 _ATTEMPTS_MAX = 40
 
 
@@ -60,7 +64,8 @@ def plan_grant(
 ) -> Grant | Full:
     """Decide on a lease: what is needed, and some slots to spare while there is plenty. A pure function.
 
-    Spare slots are an eighth of what is left, four at most, so that a small ceiling is not eaten up by who comes first.
+    Spare slots are an eighth of what is left, four at most, so that a small ceiling is not eaten up by who comes first;
+    none where it is scarce.
     """
     live = {name: block for name, block in blocks.items() if name == holder or block["u"] >= now - GRACE_SECONDS}
     own = live.get(holder, {"n": 0, "u": 0})
@@ -69,12 +74,13 @@ def plan_grant(
     left = maximum - others
     if wanted.least > left:
         return Full(others + (0 if is_over else own["n"]), maximum)
-    spare = min(SPARE_SLOTS_MAX, (left - wanted.least) // 8)
+    is_scarce = 4 * (left - wanted.least) < 3 * maximum
+    spare = 0 if is_scarce else min(SPARE_SLOTS_MAX, (left - wanted.least) // 8)
     size = min(left, max(wanted.least + spare, wanted.present))
     if size < wanted.present:  # what it has may all be renewed
         size = max(size, min(left, own["n"]))
     until = max(int(now) + BLOCK_SECONDS, wanted.until, own["u"])
-    return Grant(Block(size, until), {**live, holder: {"n": size, "u": until}}, shrinks=size < own["n"])
+    return Grant(Block(size, until, is_scarce), {**live, holder: {"n": size, "u": until}}, shrinks=size < own["n"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +114,47 @@ class Lender:
                 return State(self._write(table, key, state, grant, kept["v"], is_closed=is_closed), now)
         raise Unavailable(internal="the platform's ceiling stayed contended", retry_after_seconds=1)
 
+    def give_back(self, table: TenantTable, key: Key, state: State) -> None:
+        """Give an idle item's block back where slots are scarce; where somebody is faster, it ends by itself.
+
+        The platform's item is read before each write of the item's generation, and written last: whoever leases
+        for this item in between finds another generation, or has written another version.
+        """
+        block, generation, holder = state.block, state.generation, f"{table.tenant_id}/{key.sort}"
+        if not block.scarce or not block.size or state.slots:
+            return
+        with suppress(ConditionFailed, Contended, Unavailable):
+            for written in range(generation, generation + _GIVING_BACK_MAX):
+                kept = self.platform.get(keys.ceiling()) or {"blocks": {}, "v": 0}
+                self._set(table, key, Block(0, 0, scarce=True), written, slots_max=0)
+                with suppress(ConditionFailed, Contended):
+                    self._put({name: each for name, each in kept["blocks"].items() if name != holder}, kept["v"])
+                    return
+
+    def refusal(self, table: TenantTable, key: Key, state: State, until: int) -> Full | None:
+        """Tell without a write whether the ceiling leaves an item no slot more."""
+        running = len(state.slots) - len(state.lapsed)
+        kept = self.platform.get(keys.ceiling()) or {"blocks": {}}
+        wanted = Wanted(running + 1, 0, until)
+        holder = f"{table.tenant_id}/{key.sort}"
+        grant = plan_grant(kept["blocks"], holder, wanted, self.clock().timestamp(), self.maximum)
+        return grant if isinstance(grant, Full) else None
+
+    def _put(self, blocks: Mapping[str, Mapping[str, int]], version: int) -> None:
+        item: dict[str, Any] = {"blocks": blocks, "v": version + 1}
+        condition, values = ("#v = :v", {"v": version}) if version else (NEW, {})
+        _write(self.platform, Put(keys.ceiling(), item, condition, values), item)
+
     def _write(
         self, table: TenantTable, key: Key, state: State, grant: Grant, version: int, *, is_closed: bool
     ) -> Mapping[str, Any]:
         generation = state.generation
         if grant.shrinks:
-            smaller = Block(min(state.block.size, grant.block.size), state.block.until)
+            smaller = Block(min(state.block.size, grant.block.size), state.block.until, grant.block.scarce)
             slots_max = None if is_closed or state.roll is None else grant.block.size
             self._set(table, key, smaller, generation, slots_max=slots_max)
             generation += 1
-        item: dict[str, Any] = {"blocks": grant.blocks, "v": version + 1}
-        condition, values = ("#v = :v", {"v": version}) if version else (NEW, {})
-        _write(self.platform, Put(keys.ceiling(), item, condition, values), item)
+        self._put(grant.blocks, version)
         return self._set(table, key, grant.block, generation)
 
     def _set(
@@ -136,6 +171,7 @@ class Lender:
         expression.set("bk", block.size)
         expression.set("bu", block.until)
         expression.set("bg", generation + 1)
+        expression.set("bs", int(block.scarce))
         return _write(table, expression.update(key), {"bk": block.size, "bu": block.until, "bg": generation + 1})
 
 

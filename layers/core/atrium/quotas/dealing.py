@@ -16,7 +16,7 @@ from atrium.quotas.rebuild.fencing import FENCE
 from atrium.quotas.shards import share
 from atrium.quotas.state import LAYOUT
 
-_BLOCK = ("bk", "bu", "bg")
+_BLOCK = ("bk", "bu", "bg", "bs")
 _APART = frozenset({"pk", "sk", "roll", "slots", "late", "sv", "ev", LAYOUT, FENCE, *_BLOCK, "sweep_pk", "sweep_sk"})
 
 type Item = Mapping[str, Any]
@@ -121,7 +121,8 @@ def _block(item: Item | None) -> dict[str, int]:
     """Return an item's block of the platform's ceiling, which stays where it is, under another generation."""
     if item is None or "bg" not in item:
         return {}
-    return {"bk": int(item["bk"]), "bu": int(item["bu"]), "bg": int(item["bg"]) + 1}
+    kept = {name: int(item[name]) for name in _BLOCK if name in item}
+    return {**kept, "bg": kept["bg"] + 1}
 
 
 def _is_of_window(name: str) -> bool:

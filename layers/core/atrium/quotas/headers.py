@@ -7,6 +7,7 @@ A subject's policy is named with its scope before it: `"user.requests_per_minute
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil
 
 from atrium.quotas.model import Decision, LimitName, Reading, Recorded, Refused
@@ -36,15 +37,26 @@ def rate_limit_headers(decision: Decision | Recorded, now: float) -> dict[str, s
     An admission that could not be counted says so in `X-Atrium-Degraded: limits`.
     """
     found: dict[str, str] = {}
-    if decision.readings:
-        found["RateLimit-Policy"] = ", ".join(_policy(reading) for reading in decision.readings)
-        found["RateLimit"] = ", ".join(_state(reading, now) for reading in decision.readings)
+    readings = _true_for(decision) if isinstance(decision, Refused) else decision.readings
+    if readings:
+        found["RateLimit-Policy"] = ", ".join(_policy(reading) for reading in readings)
+        found["RateLimit"] = ", ".join(_state(reading, now) for reading in readings)
     wait = getattr(decision, "retry_after_seconds", None)
     if wait is not None:
         found["Retry-After"] = str(wait)
     if not isinstance(decision, Refused) and decision.degraded:
         found[DEGRADED] = "limits"
     return found
+
+
+def _true_for(refused: Refused) -> tuple[Reading, ...]:
+    """Return the figures with the time of the limit that bound: until then not enough of it is free for this call."""
+    return tuple(
+        replace(each, resets_at=refused.resets_at)
+        if (each.limit, each.scope) == (refused.limit, refused.scope) and refused.resets_at is not None
+        else each
+        for each in refused.readings
+    )
 
 
 def _name(reading: Reading) -> str:

@@ -20,6 +20,8 @@ type Limits = Mapping[LimitName, int]
 
 LIMIT_NAMES: tuple[LimitName, ...] = get_args(LimitName.__value__)
 UNLIMITED = -1
+UNBOUNDED = 1 << 60
+"""The figure of what is counted though no limit bounds it, so that a limit that is set later finds it."""
 LEASE_SECONDS = 60
 NANOS_PER_USD = 1_000_000_000
 _TOKENS: frozenset[LimitName] = frozenset({"tokens_per_minute", "tokens_per_month"})

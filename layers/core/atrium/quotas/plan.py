@@ -6,7 +6,7 @@ The write is right whatever happened since the read, or it does not apply (`writ
 from dataclasses import dataclass
 
 from atrium.quotas.charges import Entry
-from atrium.quotas.model import Reading, Refused
+from atrium.quotas.model import UNBOUNDED, Reading, Refused
 from atrium.quotas.refusal import find_bound, read, refuse
 from atrium.quotas.state import State
 from atrium.quotas.writing import SweepMark, Writing
@@ -83,8 +83,8 @@ def _has_room(state: State, until: int) -> bool:
 
 
 def read_all(entry: Entry, state: State) -> tuple[Reading, ...]:
-    """Return the figures of every limit that an entry is charged to, as they stand."""
-    return tuple(read(charge, state) for charge in entry.charges)
+    """Return the figures of every limit that an entry is charged to, as they stand; not of what is only counted."""
+    return tuple(read(charge, state) for charge in entry.charges if charge.max < UNBOUNDED)
 
 
 def plan_blind(key: Key, entry: Entry, now: float, mark: SweepMark | None = None) -> Planned:

@@ -19,10 +19,11 @@ SECONDS_DROPPED_MAX = 150
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Slots of the platform's ceiling that an item may use, until a moment."""
+    """Slots of the platform's ceiling that an item may use, until a moment; given back when idle where `scarce`."""
 
     size: int
     until: int
+    scarce: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class State:
     @property
     def block(self) -> Block:
         """The item's block of the platform's ceiling (`ceiling`); empty where it never had one."""
-        return Block(self.value("bk"), self.value("bu"))
+        return Block(self.value("bk"), self.value("bu"), bool(self.value("bs")))
 
     @property
     def generation(self) -> int:

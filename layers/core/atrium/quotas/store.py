@@ -165,6 +165,8 @@ class AdmissionStore:
         for _ in range(ATTEMPTS_MAX):
             state, applied = self._apply(update)
             if applied:
+                if self.lender is not None:
+                    self.lender.give_back(self.table, key, state)
                 return Settled()
             held = find_hold(hold, state)
             if held is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from atrium.quotas.limits import read_limits, resolve_limits
 from atrium.quotas.meters import METERS
-from atrium.quotas.model import UNLIMITED, Limits, Subject
+from atrium.quotas.model import UNLIMITED, LimitName, Limits, Subject
 from atrium.quotas.shards import count_shards
 
 CEILING_DEFAULT = 100
@@ -42,6 +42,10 @@ class Terms:
     def effective(self) -> Limits:
         bounded = self.limits.get("concurrent_turns", UNLIMITED) != UNLIMITED
         return self.limits if bounded else {**self.limits, "concurrent_turns": self.ceiling}
+
+    def bounds(self, name: LimitName) -> bool:
+        """Tell whether the tenant itself has this limit."""
+        return self.limits.get(name, UNLIMITED) != UNLIMITED
 
     @property
     def messages_per_session(self) -> int:

@@ -1,13 +1,14 @@
 """What admission would answer at this moment, without a write: the service itself, over items as they were read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from atrium.quotas.charges import Entry
 from atrium.quotas.listing import read_shards
 from atrium.quotas.model import Refused
-from atrium.quotas.plan import Misplaced, Plan, Present, plan_admission, read_all
+from atrium.quotas.plan import Misplaced, Plan, Present, Unleased, plan_admission, read_all
+from atrium.quotas.refusal import refuse_platform
 from atrium.quotas.state import State
 from atrium.quotas.store import AdmissionStore
 from atrium.quotas.taking import UNREAD, Lower, Read, Taken, keep
@@ -43,18 +44,23 @@ class TrialStore(AdmissionStore):
             plan = self._plan(shard, entry, state)
         if isinstance(plan, Misplaced):
             raise TermsOutdated
+        if isinstance(plan, Unleased) and self.lender is not None:
+            full = self.lender.refusal(self.table, self.key_of(shard), state, plan.until)
+            if full is not None:
+                return refuse_platform(full.used, full.maximum, state.now, read_all(entry, state))
         return _taken(entry, state, is_present=isinstance(plan, Present))
 
     def move(self, updates: Sequence[Update]) -> None:
         self.moved.extend(updates)
 
     def _plan(self, shard: int, entry: Entry, state: State) -> Plan:
-        return plan_admission(self.key_of(shard), entry, state)
+        in_block = self.lender is not None and entry.lease is not None
+        return plan_admission(self.key_of(shard), replace(entry, in_block=in_block), state)
 
 
 def trial_of(store: AdmissionStore) -> TrialStore:
     """Return a store for trials over the items as they are now: one query, or one read of a subject's."""
-    trial = TrialStore(store.table, store.clock, place=store.place)
+    trial = TrialStore(store.table, store.clock, store.lender, store.place)
     if store.place:
         item = store.table.get(store.key_of(0))
         trial.items.update({} if item is None else {0: item})

@@ -120,8 +120,11 @@ class Rebuilder:
                 for place in begun.keys() & counters.keys():
                     counters[place].add_begun(begun[place])
             wanted.shards.update(counters[""].unseen)
-            if not is_running or not (counters[""].unseen or wanted.places - counters.keys()):
+            is_bare = token is not None and entries > 0 and not looks[""]  # nothing ever bounded a call, or it is lost
+            if not is_running or not (is_bare or counters[""].unseen or wanted.places - counters.keys()):
                 return _Reading(entries, forgotten, sums, counters)
+            if is_bare:
+                wanted.shards.add(0)
         raise Unavailable(internal="admission went on to use new items", retry_after_seconds=1)
 
 

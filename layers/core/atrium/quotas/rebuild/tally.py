@@ -50,7 +50,7 @@ class CounterTally:
     """Adds up what the counters of one moment's day and month should be. `second` is that moment.
 
     With a `place` it is about the item of the subject that is counted there: calls of others are not its.
-    `known` are the counters that there are, or should be: what no limit bounds has none. `unseen` are items that calls
+    `known` are the counters that there are, or should be. `unseen` are items that calls
     were counted in, but that were not looked at: they must be, and the ledger read again. `loose` is what a counter may
     lack without a fault: calls from before its limit was set, and what a call used before the month began.
     """
@@ -70,6 +70,8 @@ class CounterTally:
         for look in self.looks:
             self._open |= look.slots
             self.known |= {name for attribute in look.item if (name := self._name_of(attribute)) is not None}
+        if self.looks:  # these are counted whether a limit bounds them or not
+            self.known |= {CounterName("", limit) for limit in REBUILT if limit != "sessions_per_day"}
         for run, slot in self._open.items():
             self._add_held(run, slot)
 
