@@ -1,4 +1,7 @@
-"""The sweeper: every minute it closes the runs whose function died, and returns slots (`atrium.agent.sweep`)."""
+"""The sweeper: every minute it closes the runs whose function died, and returns slots (`atrium.agent.sweep`).
+
+Then it goes on with deletions of tenants (`functions.events.deletions`), in the time that is left.
+"""
 
 from dataclasses import asdict
 from typing import Any
@@ -15,13 +18,17 @@ from atrium.sessions.store import SessionStore
 from atrium.storage.sweep import Swept, list_swept
 from atrium.usage.store import LedgerStore
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from functions.events.deletions import finish_deletions
 
 logger = Logger(service="sweep")
 
 
-def handler(_event: dict[str, Any], _context: object) -> dict[str, int]:
+def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Close what lapsed; the answer counts. A tenant that could not be dealt with is met again next minute."""
-    return sweep_runs(runtime())
+    source = runtime()
+    return sweep_runs(source) | finish_deletions(source, context.get_remaining_time_in_millis)
 
 
 def sweep_runs(source: Runtime) -> dict[str, int]:

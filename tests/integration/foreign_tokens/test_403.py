@@ -4,6 +4,7 @@ import pytest
 from atrium.identity.providers.model import PROVIDERS_MAX
 from atrium.kernel.errors import Conflict
 from atrium.storage import keys
+from atrium.storage.login import list_logins
 from atrium.storage.writes import EXISTS, Update
 
 from functions.authorizer import verdict
@@ -40,6 +41,23 @@ def test_a_tenant_that_is_suspended(trusting: Trusting) -> None:
     trusting.trust()
     trusting.deployment.tenants.set_status(trusting.made.tenant.id, "suspended", "")
     assert code(trusting) == "TENANT_INACTIVE"
+
+
+def test_a_newcomer_of_a_tenant_that_is_deleted_at_that_moment(trusting: Trusting) -> None:
+    trusting.trust()
+    deployment, tenant_id = trusting.deployment, trusting.made.tenant.id
+    write = Update(keys.tenant(), "SET #status = :s", EXISTS, {"s": "deleted"})
+    hook = "before-call.dynamodb.TransactWriteItems"
+
+    def delete(**_: object) -> None:
+        deployment.runtime.tenant_table(tenant_id).write(write)
+
+    deployment.table.client.meta.events.register(hook, delete)
+    try:
+        assert code(trusting, sub="s9", email="new@acme.example") == "TENANT_INACTIVE"
+    finally:
+        deployment.table.client.meta.events.unregister(hook, delete)
+    assert list_logins(deployment.table, "new@acme.example", limit=1) == []
 
 
 def test_another_tenant_that_is_named(trusting: Trusting) -> None:

@@ -69,8 +69,13 @@ class TenantRegistry:
 
     def mark_deleted(self, tenant_id: TenantId, *, now: datetime) -> None:
         """Keep the entry for what has to be removed later; it leaves the list."""
-        write = Update(keys.registered_tenant(tenant_id), "SET #deleted_at = :now", EXISTS, {"now": format_time(now)})
-        self.table.write(write)
+        expression = "SET #deleted_at = if_not_exists(#deleted_at, :now)"
+        self.table.write(Update(keys.registered_tenant(tenant_id), expression, EXISTS, {"now": format_time(now)}))
+
+    def is_deleted(self, tenant_id: TenantId) -> bool:
+        """Tell whether a tenant is deleted, which it then is for ever."""
+        entry = self.table.get(keys.registered_tenant(tenant_id))
+        return entry is not None and "deleted_at" in entry
 
     def list(self, page: PageRequest) -> Page[TenantId]:
         """List the ids of tenants that were registered and not deleted, oldest first."""

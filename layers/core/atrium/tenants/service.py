@@ -20,6 +20,7 @@ from atrium.storage.failures import TransactionRefused
 from atrium.storage.table import PlatformTable, TenantTable
 from atrium.storage.writes import Operation, Put
 from atrium.tenants.auditing import audit_of
+from atrium.tenants.deletions import Deletions
 from atrium.tenants.model import Tenant, find_settings_fault, same_name
 from atrium.tenants.names import Names
 from atrium.tenants.plans import PlanName
@@ -56,6 +57,7 @@ class TenantService:
     ) -> None:
         self._origin = origin
         self._registry = TenantRegistry(platform)
+        self._deletions = Deletions(platform)
         self._table_of = table_of
         self._clock = clock
         self._names = Names(self._registry, self._store, clock)
@@ -149,23 +151,34 @@ class TenantService:
         except TransactionRefused as refused:
             raise NotFound("there is no such tenant") from refused
 
-    def delete(self, tenant_id: str) -> None:
+    def delete(self, tenant_id: str, release: Callable[[TenantId], object] = lambda _: None) -> None:
         """Delete a tenant: its credentials end at once, and its name is free. `NotFound` if it is deleted already.
 
-        What lies in its partition is removed by a job of its own.
+        `release` is called when it can claim nothing any more, to begin with what it claims elsewhere; a repeated call
+        goes on where one died, and so does the sweeper. What lies in its partition is removed by a job of its own.
         """
         now = self._clock()
         tenant = self._store(_known(tenant_id)).get()
         if tenant is None or tenant.opening:
             raise NotFound("there is no such tenant")
+        self._deletions.begin(tenant.id, now=now)
         if tenant.status != "deleted":
             self._store(tenant.id).mark_deleted(*self._records(tenant, "delete"), now=now)
+        self.finish_deletion(tenant.id)
+        release(tenant.id)
+        if tenant.status == "deleted":
+            raise NotFound("there is no such tenant")
+
+    def finish_deletion(self, tenant_id: TenantId) -> bool:
+        """Free a deleted tenant's name and take it from the list; False, and nothing, if it is not deleted."""
+        tenant = self._store(tenant_id).get()
+        if tenant is None or tenant.status != "deleted":
+            return False
         marker = self._registry.find(tenant.name)
         if marker is not None and marker.tenant_id == tenant.id:
             self._registry.release(tenant.name, marker)
-        self._registry.mark_deleted(tenant.id, now=now)
-        if tenant.status == "deleted":
-            raise NotFound("there is no such tenant")
+        self._registry.mark_deleted(tenant.id, now=self._clock())
+        return True
 
     def _rename(self, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
         old = self._registry.find(tenant.name)

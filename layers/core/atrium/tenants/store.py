@@ -16,7 +16,7 @@ from atrium.kernel.ids import AgentId, TenantId
 from atrium.storage import keys
 from atrium.storage.recorded import write_recorded
 from atrium.storage.table import TenantTable
-from atrium.storage.writes import EXISTS, NEW, Put, Update
+from atrium.storage.writes import EXISTS, NEW, Check, Put, Update
 from atrium.tenants.model import Tenant, TenantStatus
 
 _VISIBLE = f"{EXISTS} AND #status <> :deleted AND attribute_not_exists(#opening)"
@@ -101,6 +101,11 @@ class TenantStore:
         except ConditionFailed:
             return False
         return True
+
+
+def not_deleted() -> Check:
+    """Return the assertion that the tenant is not deleted, for a transaction that claims what deletion releases."""
+    return Check(keys.tenant(), "NOT #status = :deleted", {"deleted": "deleted"})
 
 
 def _change(

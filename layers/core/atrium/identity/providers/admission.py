@@ -137,6 +137,8 @@ class ForeignTokens:
             )
         except CountExceeded as full:
             return Refused(CountExceeded, full.detail, trust.provider.id)
+        except TenantInactive:
+            return Refused(TenantInactive, "tenant was deleted meanwhile", trust.provider.id)
         if isinstance(user, Stranger):
             return Refused(Forbidden, user.reason, trust.provider.id)
         self.seen.note(trust.provider.id, person_digest(assertion.issuer, assertion.subject), user.id)

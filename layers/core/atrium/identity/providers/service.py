@@ -9,7 +9,7 @@ from atrium.identity.providers.issuers import check_issuer, check_keys_address
 from atrium.identity.providers.model import IdentityProvider, find_tenant_ids, pair_digest
 from atrium.identity.providers.store import IdentityProviderStore, IssuerRegistry, Place
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import Conflict, NotFound, invalid_field
+from atrium.kernel.errors import Conflict, NotFound, TenantInactive, invalid_field
 from atrium.kernel.ids import IdentityProviderId, is_id, mint_identity_provider_id
 from atrium.tenants.context import TenantContext
 
@@ -42,7 +42,7 @@ class IdentityProviderService:
         self._claim(provider)
         try:
             self.store.create(provider, self._record("create", provider))
-        except Conflict:
+        except (Conflict, TenantInactive):
             self._give_back(provider)
             raise
         return provider
@@ -67,7 +67,7 @@ class IdentityProviderService:
         changed = [name for name in names if name != "updated_at"]
         try:
             self.store.replace(provider, before, self._record("change", provider, changed=changed))
-        except (Conflict, NotFound):
+        except (Conflict, NotFound, TenantInactive):
             self._give_back(provider)
             raise
         if _pair(provider) != _pair(before):

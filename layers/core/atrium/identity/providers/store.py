@@ -2,24 +2,29 @@
 
 A provider is true when its item in the tenant's partition says so; the platform's marker only leads to it, and no
 transaction holds both. The marker is claimed before the item says so and given back before it goes: broken off
-between the two, nobody gets in, and the same call made again completes it.
+between the two, nobody gets in, and the same call made again completes it. A deleted tenant's markers are released;
+one that a call left that died meanwhile is taken over by the next tenant that wants it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from atrium.identity.providers.model import PROVIDERS_MAX, ClaimMapping, IdentityProvider, pair_digest
 from atrium.kernel.clock import format_time, parse_time
-from atrium.kernel.errors import ConditionFailed, Conflict, NotFound
+from atrium.kernel.errors import ConditionFailed, Conflict, NotFound, TenantInactive
 from atrium.kernel.ids import IdentityProviderId, TenantId
 from atrium.storage import provider_keys
 from atrium.storage.failures import TransactionRefused
 from atrium.storage.queries import Query
 from atrium.storage.table import PlatformTable, TenantTable
 from atrium.storage.writes import NEW, Delete, Operation, Put
+from atrium.tenants.registry import TenantRegistry
+from atrium.tenants.store import not_deleted
 
 _DUPLICATE = "another identity provider of this tenant has this issuer and audience"
+
+_TAKEN = "this issuer and audience are registered already; choose another audience"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +34,10 @@ class IdentityProviderStore:
     table: TenantTable
 
     def create(self, provider: IdentityProvider, record: Put) -> None:
-        """Record a provider; `Conflict` if the tenant has one for this issuer and audience."""
+        """Record a provider; `Conflict` if the tenant has one for this issuer and audience, or `TenantInactive`."""
         marker = provider_keys.provider_issuer(pair_digest(provider.issuer, provider.audience))
         operations: list[Operation] = [
+            not_deleted(),
             Put(marker, {"provider_id": provider.id}, NEW),
             Put(provider_keys.identity_provider(provider.id), _item(provider), NEW),
             record,
@@ -39,16 +45,18 @@ class IdentityProviderStore:
         try:
             self.table.transact(operations)
         except TransactionRefused as refused:
-            raise Conflict(_DUPLICATE) from refused
+            raise TenantInactive if 0 in refused.failed else Conflict(_DUPLICATE) from refused
 
     def replace(self, provider: IdentityProvider, before: IdentityProvider, record: Put) -> None:
         """Write a provider that was changed from what it was `before`; its keys go where its source changed.
 
-        `Conflict` if another change came between, or its issuer and audience are another provider's.
+        `Conflict` if another change came between, or its issuer and audience are another provider's; or
+        `TenantInactive`.
         """
         unchanged = {"before": format_time(before.updated_at), "source": before.source}
         condition = "#updated_at = :before AND #source = :source"
         operations: list[Operation] = [
+            not_deleted(),
             Put(provider_keys.identity_provider(provider.id), _item(provider), condition, unchanged),
             record,
         ]
@@ -62,6 +70,8 @@ class IdentityProviderStore:
             self.table.transact(operations)
         except TransactionRefused as refused:
             if 0 in refused.failed:
+                raise TenantInactive from refused
+            if 1 in refused.failed:
                 self._refuse_change(provider.id, refused)
             raise Conflict(_DUPLICATE) from refused
 
@@ -91,6 +101,11 @@ class IdentityProviderStore:
         """Return the tenant's provider for an issuer and audience. Two reads."""
         marker = self.table.get(provider_keys.provider_issuer(pair_digest(issuer, audience)))
         return self.get(IdentityProviderId(marker["provider_id"])) if marker else None
+
+    def list_pairs(self) -> list[str]:
+        """Return the digests of the pairs of issuer and audience that the tenant's providers have."""
+        found = self.table.query(Query("", prefix=provider_keys.provider_issuer("").sort, limit=100)).items
+        return [str(item["sk"]).partition("#")[2] for item in found]
 
     def require_room(self) -> None:
         """Do nothing if the tenant may have one more; `Conflict` if not."""
@@ -122,14 +137,23 @@ class IssuerRegistry:
     table: PlatformTable
 
     def claim(self, issuer: str, audience: str, place: Place) -> None:
-        """Claim a pair for a tenant, as often as it likes; `Conflict` if another tenant has it."""
+        """Claim a pair for a tenant, as often as it likes; `Conflict` if another tenant has it, and is there."""
         item = {"tenant_id": place.tenant_id, "provider_id": place.provider_id}
         condition = f"{NEW} OR #tenant_id = :tenant"
         marker = provider_keys.issuer(pair_digest(issuer, audience))
         try:
             self.table.write(Put(marker, item, condition, {"tenant": place.tenant_id}))
         except ConditionFailed as failed:
-            raise Conflict("this issuer and audience are registered already; choose another audience") from failed
+            holder = TenantId(str((failed.item or {}).get("tenant_id", "")))
+            if not holder or not TenantRegistry(self.table).is_deleted(holder):
+                raise Conflict(_TAKEN) from failed
+            self._take_over(Put(marker, item, f"{NEW} OR #tenant_id = :holder", {"holder": holder}))
+
+    def _take_over(self, claim: Put) -> None:
+        try:
+            self.table.write(claim)
+        except ConditionFailed as failed:
+            raise Conflict(_TAKEN) from failed
 
     def release(self, issuer: str, audience: str, place: Place) -> None:
         """Give a pair back; one that is another provider's stays."""
@@ -139,6 +163,14 @@ class IssuerRegistry:
             self.table.write(Delete(provider_keys.issuer(pair_digest(issuer, audience)), condition, values))
         except ConditionFailed:
             return
+
+    def release_all(self, tenant_id: TenantId, digests: Iterable[str]) -> None:
+        """Give pairs back that are a deleted tenant's; what is another's stays."""
+        for digest in digests:
+            try:
+                self.table.write(Delete(provider_keys.issuer(digest), "#tenant_id = :tenant", {"tenant": tenant_id}))
+            except ConditionFailed:
+                continue
 
     def find(self, issuer: str, audiences: Sequence[str]) -> dict[str, Place]:
         """Return the providers for each of the audiences that has one. One batch read."""

@@ -10,15 +10,17 @@ from typing import Any
 from atrium.identity.users.counts import counting_user
 from atrium.identity.users.items import read_user, user_item
 from atrium.identity.users.model import User, same_address
-from atrium.kernel.errors import Conflict
+from atrium.kernel.errors import Conflict, TenantInactive
 from atrium.kernel.ids import UserId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.storage import keys
 from atrium.storage.failures import TransactionRefused
+from atrium.storage.keys import Key
 from atrium.storage.queries import Query
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
 from atrium.tenants.plans import UNLIMITED
+from atrium.tenants.store import not_deleted
 
 __all__ = ["LastAdmin", "UserChanged", "UserStore", "UsersFull", "read_user"]
 
@@ -53,10 +55,13 @@ class UserStore:
         return [self._marking(user), Put(keys.user(user.id), user_item(user), NEW), *([counted] if counted else [])]
 
     def create(self, user: User, *also: Operation, maximum: int = UNLIMITED) -> None:
-        """Record a new user; `Conflict` if the email is taken in this tenant, or `UsersFull`."""
+        """Record a new user; `Conflict` if the email is taken in this tenant, `UsersFull` or `TenantInactive`."""
+        operations = [*self.creation(user, maximum), *also, not_deleted()]
         try:
-            self.table.transact([*self.creation(user, maximum), *also])
+            self.table.transact(operations)
         except TransactionRefused as refused:
+            if len(operations) - 1 in refused.failed:
+                raise TenantInactive from refused
             if refused.failed == {2}:
                 raise UsersFull from refused
             raise Conflict("another user has this email") from refused
@@ -82,8 +87,8 @@ class UserStore:
     def change(self, before: User, after: User, *also: Operation, ends_logins: bool = False) -> None:
         """Write what differs, and end all logins if asked to.
 
-        `UserChanged` if role, status, email, logins or ticket are no longer as in `before`, `LastAdmin`, or `Conflict`
-        if the new email is taken.
+        `UserChanged` if role, status, email, logins or ticket are no longer as in `before`, `LastAdmin`, `Conflict` if
+        the new email is taken, or `TenantInactive`, which for a new email is asked.
         """
         self._transact(self._changing(before, after, ends_logins), also)
 
@@ -95,6 +100,7 @@ class UserStore:
         if same_address(before.email) != same_address(after.email):
             operations["marker"] = self._marking(after)
             operations["old marker"] = self._unmarking(before)
+            operations["tenant"] = not_deleted()
         return operations
 
     def delete(self, user: User, *also: Operation) -> None:
@@ -109,11 +115,19 @@ class UserStore:
             operations["count"] = counted
         self._transact(operations, also)
 
+    def release_addresses(self, *, most: int) -> bool:
+        """Take emails of a deleted tenant's users from the login index; whether none is left."""
+        page = self.table.query(Query("", prefix="EMAIL#", limit=most))
+        self.table.delete_all([Key("", item["sk"]) for item in page.items])
+        return page.position is None
+
     def _transact(self, operations: dict[str, Operation], also: tuple[Operation, ...]) -> None:
         try:
             self.table.transact([*operations.values(), *also])
         except TransactionRefused as refused:
             failed = {name for at, name in enumerate(operations) if at in refused.failed}
+            if "tenant" in failed:
+                raise TenantInactive from refused
             if "user" in failed or "old marker" in failed:
                 raise UserChanged from refused
             if "count" in failed:
