@@ -21,6 +21,8 @@ from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Path, Response
 from pydantic import Field
 
+from functions.admin.counting import changing_limits, count_limits
+
 router = APIRouter(tags=["agents"], route_class=IdempotentRoute)
 AgentPath = Annotated[str, Path(pattern=id_pattern("agt"))]
 _NAME = form(
@@ -105,6 +107,7 @@ def create_agent(
 ) -> AgentAnswer:
     """Create an agent."""
     view = _service(runtime, tenant).create(_fields(body), is_default=body.is_default)
+    count_limits(runtime, tenant, view.agent.id, view.agent.limits)
     response.headers["Location"] = f"{base_url}/v1/agents/{view.agent.id}"
     return _render(view)
 
@@ -120,7 +123,9 @@ def get_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) -> Ag
 )
 def update_agent(agent_id: AgentPath, body: AgentPatch, tenant: TenantDep, runtime: RuntimeDep) -> AgentAnswer:
     """Change any part of an agent. The next turn uses it."""
-    return _render(_service(runtime, tenant).change(agent_id, _fields(body), is_default=body.is_default))
+    service, fields = _service(runtime, tenant), _fields(body)
+    with changing_limits(runtime, tenant, service.get(agent_id).agent.id, fields):
+        return _render(service.change(agent_id, fields, is_default=body.is_default))
 
 
 @router.delete(

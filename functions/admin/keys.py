@@ -14,6 +14,7 @@ from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Path, Response
 
+from functions.admin.counting import changing_limits, count_limits
 from functions.admin.key_models import (
     CreatedKey,
     GraceBody,
@@ -55,6 +56,7 @@ def create_key(
 ) -> CreatedKey:
     """Create a key. It can have no scope that its maker lacks."""
     issued = _service(runtime, tenant).create(body.name, body.scopes, body.expires_at, body.limits)
+    count_limits(runtime, tenant, issued.key.principal_id, body.limits)
     response.headers["Location"] = f"{base_url}/v1/keys/{issued.key.id}"
     return render_issued(issued, runtime.clock())
 
@@ -69,7 +71,9 @@ def get_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep) -> KeyAnswe
 def update_key(key_id: KeyPath, body: KeyPatch, tenant: TenantDep, runtime: RuntimeDep) -> KeyAnswer:
     """Change any part of a key; effective within 30 seconds, `limits` with the next call."""
     changes = {name: getattr(body, name) for name in body.model_fields_set}
-    return render_key(_service(runtime, tenant).change(key_id, changes), runtime.clock())
+    service = _service(runtime, tenant)
+    with changing_limits(runtime, tenant, service.get(key_id).principal_id, changes):
+        return render_key(service.change(key_id, changes), runtime.clock())
 
 
 @router.delete("/v1/keys/{key_id}", status_code=204)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from atrium.tenants.residents import RESIDENTS_MAX
+from atrium.quotas.residents import RESIDENTS_MAX
 
 from tests.e2e.conftest import Stack
 from tests.e2e.limited import Limited, made_tenant

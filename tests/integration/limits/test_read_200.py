@@ -3,7 +3,7 @@
 import pytest
 from atrium.identity.keys.store import KeyStore
 from atrium.quotas.model import LIMIT_NAMES, Subject
-from atrium.tenants.residents import settle_in
+from atrium.quotas.residents import settle_in
 from starlette.testclient import TestClient
 
 from functions.usage.app import build

@@ -15,11 +15,11 @@ from atrium.quotas.model import (
     Recorded,
     Refused,
 )
+from atrium.quotas.residents import RESIDENTS_MAX, is_apart, settle_in
 from atrium.quotas.terms import Terms
 from atrium.storage import keys
 from atrium.storage.table import PhysicalTable
 from atrium.storage.writes import NEW, Put
-from atrium.tenants.residents import RESIDENTS_MAX, is_apart, settle_in
 from botocore.exceptions import ReadTimeoutError
 
 from tests.unit.quotas.apart import KEY, TENANT, admitted, agent, ask, item, key, month, refused, serve
@@ -182,7 +182,7 @@ def test_a_clock_that_is_behind_counts_in_the_items_own_time(room: Room) -> None
 
 def test_the_first_twenty_live_with_their_tenant_and_stay(room: Room) -> None:
     table = room.store.table
-    table.write(Put(keys.tenant(), {"id": room.tenant}, NEW))
+    table.write(Put(keys.tenant(), {"id": room.tenant, "plan": "starter"}, NEW))
     for number in range(RESIDENTS_MAX + 3):
         settle_in(table, f"key_{number}", {"requests_per_minute": 1})
         settle_in(table, f"key_{number}", {"requests_per_minute": 2})

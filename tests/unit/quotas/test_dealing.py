@@ -54,7 +54,7 @@ def alive(found: dict[int, dict[str, Any]], family: str) -> int:
 @given(st.data(), st.integers(1, 5), st.integers(1, 5), st.integers(0, 2_000))
 def test_sums_stand_and_parts_fit(data: st.DataObject, before: int, after: int, limit: int) -> None:
     found = data.draw(items(before))
-    dealt = deal(found, after, before)
+    dealt = deal(found, after, before, {"r": limit, "t": limit})
     assert set(dealt) == {*range(after), *range(before)}
     for name in ("tm202611", "u0a1b2c_xn"):
         assert total(dealt, name) == total(found, name)
@@ -76,17 +76,42 @@ def test_sums_stand_and_parts_fit(data: st.DataObject, before: int, after: int, 
         assert len(item["slots"]) == share(len(slots), shard, after)
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.integers(2, 5), st.integers(2, 5), st.integers(0, 80))
+def test_no_part_has_room_before_the_sum_of_all_is_below_the_limit(
+    data: st.DataObject, before: int, after: int, limit: int
+) -> None:
+    """However the seconds leave the window from now on."""
+    found = data.draw(items(before))
+    bounds = {"r": limit, "t": 2 * limit, "u0a1b2c_r": limit}
+    dealt = deal(found, after, before, bounds)
+    newest = max(item["roll"] for item in dealt.values())
+    for family, bound in bounds.items():
+        for now in range(newest, newest + 62):
+            used = [_used(dealt[shard], family, now) for shard in range(after)]
+            room = sum(max(0, share(bound, shard, after) - used[shard]) for shard in range(after))
+            assert room == max(0, bound - sum(used)), (family, now - newest, used)
+
+
+def _used(item: dict[str, Any], family: str, now: int) -> int:
+    return sum(
+        amount
+        for name, amount in item.items()
+        if (place := read_bucket(name, item["roll"])) and place[0] == family and place[1] > now - 61
+    )
+
+
 def test_a_slot_stays_where_there_is_room_for_it() -> None:
     slot = {"e": ROLL, "b": ROLL, "t": 1, "c": 1, "m": "t"}
     one = {"roll": ROLL, "late": {"old": slot}, "slots": {str(number): slot for number in range(8)}}
-    dealt = deal({0: one}, 4, 1)
+    dealt = deal({0: one}, 4, 1, {})
     assert set(dealt[0]["slots"]) == {"0", "1"}
     assert dealt[0]["late"] == {"old": slot}
-    back = deal(dealt, 1, 4)
+    back = deal(dealt, 1, 4, {})
     assert (set(back[0]["slots"]), back[3]["slots"]) == ({str(number) for number in range(8)}, {})
 
 
 def test_nothing_used_is_nothing_to_deal_but_the_layout() -> None:
-    assert deal({}, 2, 1) == {
+    assert deal({}, 2, 1, {}) == {
         shard: {"roll": 0, "sv": 1, "ev": 1, LAYOUT: 2, "slots": {}, "late": {}} for shard in (0, 1)
     }

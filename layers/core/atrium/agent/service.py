@@ -16,7 +16,6 @@ from atrium.llm.catalogue import DEFAULT_MODEL
 from atrium.quotas.limits import read_limits, resolve_limits
 from atrium.storage.writes import Put
 from atrium.tenants.context import TenantContext
-from atrium.tenants.residents import settle_in
 from atrium.tools.registry import BUILT_IN
 
 DEFAULT_AGENT_NAME = "assistant"
@@ -48,7 +47,6 @@ class AgentService:
             **{"id": mint_agent_id(now), "provider": "", "created_at": now, "updated_at": now, **fields}
         )
         agent = self._checked(agent)
-        settle_in(self.store.table, agent.id, agent.limits)
         self.store.create(agent, self._record("agent.create", agent), make_default=is_default, maximum=maximum)
         return AgentView(agent, is_default)
 
@@ -73,7 +71,6 @@ class AgentService:
         changed = self._checked(replace(current.agent, **fields, updated_at=self.clock()))
         make_default = is_default is True and not current.is_default
         record = self._record("agent.change", changed, fields=sorted(fields), is_default=is_default)
-        settle_in(self.store.table, changed.id, changed.limits)
         self.store.replace(changed, record, before=current.agent, make_default=make_default)
         return AgentView(changed, current.is_default or make_default)
 

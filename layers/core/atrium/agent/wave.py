@@ -10,6 +10,7 @@ from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import AgentId, SessionId
 from atrium.quotas.limits import read_limits
 from atrium.quotas.model import Subject
+from atrium.quotas.residents import is_apart
 from atrium.quotas.subjects import place_of, subject_of
 from atrium.quotas.terms import Terms, read_terms
 from atrium.sessions.model import Session
@@ -17,7 +18,6 @@ from atrium.sessions.store import read_session
 from atrium.storage import keys
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import TenantContext
-from atrium.tenants.residents import is_apart
 
 type Admission = tuple[Mapping[str, Any] | None, ...]
 """The items of a tenant's shards, as they were read."""

@@ -5,6 +5,7 @@ They are read with each admission, so they hold from the next one on.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from atrium.quotas.limits import show_limits
 from atrium.quotas.listing import read_shards
 from atrium.quotas.model import UNLIMITED, Limits
 from atrium.quotas.rebuild.fencing import FENCE
+from atrium.quotas.residents import bounds_of, is_apart, read_bounds
 from atrium.quotas.state import LAYOUT
 from atrium.quotas.taking import sweep_mark
 from atrium.quotas.terms import CEILING_DEFAULT, Terms, read_terms
@@ -72,18 +74,39 @@ class LimitChanges:
             *(self._dealt(before, after) if _must_deal(before, after) else []),
         ]
 
-    def _dealt(self, before: Terms, after: Terms) -> list[Put]:
-        items = read_shards(self.table)
-        return [
-            self._put(shard, items.get(shard), item) for shard, item in deal(items, after.shards, before.shards).items()
-        ]
+    def _dealt(self, before: Terms, after: Terms) -> list[Operation]:
+        tenant = self.table.get(keys.tenant()) or {}
+        return deal_out(self.table, before, after, read_bounds(self.table, tenant.get("residents", ())))
 
-    def _put(self, shard: int, before: Mapping[str, Any] | None, item: dict[str, Any]) -> Put:
-        if item["slots"] or item["late"]:
-            mark = sweep_mark(self.table.tenant_id, str(shard))
-            item = {**item, "sweep_pk": mark.partition, "sweep_sk": mark.sort}
-        condition, values = _unchanged(before)
-        return Put(keys.admission(shard), item, condition, values)
+
+def deal_again(table: TenantTable, subject_id: str, ceiling: int = CEILING_DEFAULT) -> None:
+    """Deal a tenant's counters out anew after a change of the limits of a subject that is counted in several items.
+
+    Without it a limit that is lower now could be passed by what its parts had left. `Unavailable` as in a change.
+    """
+    for _ in range(_ATTEMPTS):
+        tenant = table.get(keys.tenant())
+        if tenant is None or is_apart(tenant, subject_id) or (terms := read_terms(tenant, ceiling)).shards == 1:
+            return
+        with suppress(TransactionRefused, Unavailable):
+            table.transact(deal_out(table, terms, terms, read_bounds(table, tenant["residents"])))
+            return
+    raise Unavailable(internal="a tenant's counters could not be dealt out anew", retry_after_seconds=1)
+
+
+def deal_out(table: TenantTable, before: Terms, after: Terms, bounds: Mapping[str, int]) -> list[Operation]:
+    """Return the writes that deal a tenant's counters out; `bounds` are its subjects', by family."""
+    items = read_shards(table)
+    dealt = deal(items, after.shards, before.shards, {**bounds_of(after.effective), **bounds})
+    return [_put(table, shard, items.get(shard), item) for shard, item in dealt.items()]
+
+
+def _put(table: TenantTable, shard: int, before: Mapping[str, Any] | None, item: dict[str, Any]) -> Put:
+    if item["slots"] or item["late"]:
+        mark = sweep_mark(table.tenant_id, str(shard))
+        item = {**item, "sweep_pk": mark.partition, "sweep_sk": mark.sort}
+    condition, values = _unchanged(before)
+    return Put(keys.admission(shard), item, condition, values)
 
 
 def _must_deal(before: Terms, after: Terms) -> bool:

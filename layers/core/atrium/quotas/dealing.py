@@ -2,7 +2,8 @@
 
 Every counter's sum over the shards stands, and each shard gets its even part of it. Parts are made of sums as shares
 are of limits, so a shard is above its share only where the sum is above the limit: nothing is admitted twice, and
-what was used stays used.
+what was used stays used. Of a window the newest calls, as many as the limit allows, are dealt first: each shard has its
+share of them, so none has room before the sum of all is below the limit.
 
 `of` says in each item over how many shards it was dealt; an admission that knows another number does not apply.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atrium.quotas.meters import BUCKETS, bucket, read_bucket
+from atrium.quotas.model import UNLIMITED
 from atrium.quotas.rebuild.fencing import FENCE
 from atrium.quotas.shards import share
 from atrium.quotas.state import LAYOUT
@@ -22,9 +24,10 @@ _APART = frozenset({"pk", "sk", "roll", "slots", "late", "sv", "ev", LAYOUT, FEN
 type Item = Mapping[str, Any]
 
 
-def deal(items: Mapping[int, Item], shards: int, before: int) -> dict[int, dict[str, Any]]:
+def deal(items: Mapping[int, Item], shards: int, before: int, bounds: Mapping[str, int]) -> dict[int, dict[str, Any]]:
     """Return the item of every shard as it is to be, where there were `before` many.
 
+    `bounds` has the limit of each family of seconds that one bounds (`r`, or a subject's with its prefix before it).
     Those beyond the number are left, empty: a call that still knows them finds them closed.
     """
     roll = max((int(item["roll"]) for item in items.values() if "roll" in item), default=0)
@@ -34,7 +37,7 @@ def deal(items: Mapping[int, Item], shards: int, before: int) -> dict[int, dict[
         for shard, hand in hands.items():
             hand.attributes[name] = share(total, shard, shards)
     for family, seconds in _seconds(items, roll).items():
-        _deal_family(family, seconds, hands)
+        _deal_family(family, seconds, hands, bounds.get(family, UNLIMITED))
     evenings = 1 + max((int(item.get("ev", 0)) for item in items.values()), default=0)
     revision = 1 + max((int(item.get("sv", 0)) for item in items.values()), default=0)
     common: dict[str, Any] = {"roll": roll, "sv": revision, "ev": evenings, LAYOUT: shards}
@@ -100,14 +103,15 @@ def _seconds(items: Mapping[int, Item], roll: int) -> dict[str, dict[int, int]]:
     return found
 
 
-def _deal_family(family: str, seconds: Mapping[int, int], hands: Mapping[int, _Hand]) -> None:
-    """Give each shard its part of a window's sum, second by second; what is below nothing goes first."""
+def _deal_family(family: str, seconds: Mapping[int, int], hands: Mapping[int, _Hand], bound: int) -> None:
+    """Give each shard its part of the newest calls up to the bound, then of the rest. Negative seconds go first."""
     total = sum(seconds.values())
-    pieces = iter(sorted(seconds.items(), key=lambda each: (each[1] > 0, each[0])))
+    newest = total if bound == UNLIMITED else min(total, bound)
+    pieces = iter(sorted(seconds.items(), key=lambda each: (each[1] > 0, -each[0])))
     second, left = next(pieces, (0, 0))
-    for shard, hand in hands.items():
-        wanted = share(total, shard, len(hands))
-        hand.attributes[f"{family}n"] = wanted
+    for amount, shard in [(amount, shard) for amount in (newest, total - newest) for shard in hands]:
+        hand, wanted = hands[shard], share(amount, shard, len(hands))
+        hand.attributes[f"{family}n"] = hand.attributes.get(f"{family}n", 0) + wanted
         while wanted and left:
             part = left if left < 0 else min(left, wanted)
             name = bucket(family, second)

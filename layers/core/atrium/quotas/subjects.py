@@ -6,10 +6,10 @@ from typing import Any
 from atrium.kernel.ids import KeyId, UserId
 from atrium.quotas.limits import read_limits
 from atrium.quotas.model import Subject
+from atrium.quotas.residents import is_apart
 from atrium.storage import keys
 from atrium.storage.keys import Key
 from atrium.tenants.context import Principal
-from atrium.tenants.residents import is_apart
 
 
 def place_of(principal: Principal) -> Key | None:

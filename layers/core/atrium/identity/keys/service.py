@@ -16,10 +16,8 @@ from atrium.kernel.ids import KeyId, is_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.settings import Environment
 from atrium.storage.secrets import Pepper
-from atrium.storage.table import TenantTable
 from atrium.storage.writes import Put
 from atrium.tenants.context import TenantContext
-from atrium.tenants.residents import settle_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,6 @@ class KeyService:
         self._check(scopes, expires_at)
         issued = self._issue(name, scopes, expires_at, limits or {})
         self.store.create(issued.key, self._record("key.create", issued.key))
-        self._settle_in(issued.key, limits)
         return issued
 
     def list(self, page: PageRequest) -> Page[ApiKey]:
@@ -62,7 +59,6 @@ class KeyService:
             wanted["expires_at"] = format_time(wanted["expires_at"])
         if "limits" in wanted:
             wanted["limits"] = wanted["limits"] or None
-            self._settle_in(current, wanted["limits"])
         record = self._record("key.change", current, **{name: each for name, each in changes.items() if name != "name"})
         return _found(self.store.change(current.id, wanted, record, now=self.clock()))
 
@@ -108,10 +104,6 @@ class KeyService:
             expires_at=expires_at,
             limits=limits,
         )
-
-    def _settle_in(self, key: ApiKey, limits: Mapping[str, int] | None) -> None:
-        if isinstance(self.store.table, TenantTable):  # the platform's keys have no limits
-            settle_in(self.store.table, key.principal_id, limits)
 
     def _record(self, action: str, key: ApiKey, **more: Any) -> Put:
         """Return the audit's record of a change; never the key's text or digest."""

@@ -21,7 +21,6 @@ from atrium.storage.secrets import Pepper
 from atrium.storage.writes import Put
 from atrium.tenants.counts import count_exceeded
 from atrium.tenants.plans import UNLIMITED
-from atrium.tenants.residents import settle_in
 
 _ATTEMPTS = 4
 
@@ -65,7 +64,6 @@ class UserService:
             self.store.create(made.user, self._record("user.create", made.user), maximum=maximum)
         except UsersFull:
             raise count_exceeded(self.store.table, "users", maximum) from None
-        settle_in(self.store.table, user.id, user.limits)
         return made
 
     def get(self, user_id: str) -> User:
@@ -90,7 +88,6 @@ class UserService:
         if password is not None:
             check_password(password, fields.get("email", user.email))
         password_hash = hash_password(password) if password is not None else None
-        settle_in(self.store.table, user.id, fields.get("limits"))
 
         def apply(before: User) -> Change:
             return change_user(before, fields, password_hash=password_hash, now=self.clock())
