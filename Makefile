@@ -112,7 +112,7 @@ bootstrap: .venv/.ready ## Fill the secrets of a deployed stack and print the fi
 
 .PHONY: rebuild-counters
 rebuild-counters: .venv/.ready ## Make a tenant's counters anew from its ledger: TENANT=ten_… (MONTH=, CHECK=1, ENV=)
-	@$(PY) -m infra.rebuild --tenant "$(TENANT)" --env $(if $(filter file,$(origin ENV)),local,$(ENV)) --month "$(MONTH)" $(if $(CHECK),--check)
+	@$(PY) -m infra.rebuild --tenant "$(TENANT)" --env $(if $(filter file,$(origin ENV)),local,$(ENV)) --month "$(MONTH)" $(if $(filter-out 0,$(CHECK)),--check)
 
 .PHONY: clean
 clean: ## Remove what was built and installed below this folder

@@ -3,11 +3,13 @@
 import json
 from typing import Annotated, Any, Literal
 
+from atrium.http.limits import ShownLimits
 from atrium.http.models import FreeJson, StrictModel
 from atrium.identity.onboarding import Onboarded
 from atrium.identity.users.model import EMAIL_MAX, EMAIL_PATTERN, User
 from atrium.kernel.clock import format_time
 from atrium.kernel.forms import form
+from atrium.quotas.limits import show_limits
 from atrium.tenants.model import Tenant
 from atrium.tenants.plans import PlanName
 from pydantic import AfterValidator, Field
@@ -94,6 +96,7 @@ class TenantAnswer(StrictModel):
     metadata: dict[str, Any]
     config_version: int
     default_agent_id: str | None
+    limits: Annotated[ShownLimits, Field(description="Its own limits; the plan has the others")]
     created_at: str
     updated_at: str
 
@@ -144,6 +147,7 @@ def _fields(tenant: Tenant) -> dict[str, Any]:
         "metadata": dict(tenant.metadata),
         "config_version": tenant.config_version,
         "default_agent_id": tenant.default_agent_id,
+        "limits": show_limits(tenant.limits),
         "created_at": format_time(tenant.created_at),
         "updated_at": format_time(tenant.updated_at),
     }

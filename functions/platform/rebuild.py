@@ -40,7 +40,10 @@ class RebuildBody(StrictModel):
 
 
 class DifferenceAnswer(StrictModel):
-    """A counter that was, or is, not what the ledger says; `scope` of a subject has 24 bits of its id behind it."""
+    """A counter that was, or is, not what the ledger says.
+
+    `scope` is `tenant`, or a subject: its id, or its kind's letter and 24 bits of it where it lives with its tenant.
+    """
 
     limit: str
     scope: str

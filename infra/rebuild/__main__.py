@@ -42,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         table = _tenant_table(_find_table(options), options.tenant)
-        print(_check(table) if options.check else _rebuild(table, _read_month(options.month)))
+        month = _read_month(options.month)
+        if options.check and month != _read_month(""):
+            raise RebuildFailed("CHECK=1 compares the running month: leave MONTH out")
+        print(_check(table) if options.check else _rebuild(table, month))
     except (RebuildFailed, BootstrapFailed) as failure:
         return _fail(str(failure))
     except ClientError as error:

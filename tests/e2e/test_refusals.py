@@ -98,6 +98,12 @@ def test_unknown_things(pro: Tenant, fields: dict[str, Any], status: int, code: 
     assert pro.http.get("/v1/sessions?limit=1").json()["data"][:1] == sessions
 
 
+@pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream", "/v1/limits/check"])
+def test_a_header_beyond_ascii_changes_nothing(pro: Tenant, path: str) -> None:
+    answer = pro.http.post(path, json={"message": ""}, headers={b"x-name": "Zo\u00eb".encode()})
+    _check(answer, 422, "VALIDATION_FAILED")
+
+
 def test_a_model_that_the_plan_does_not_allow(free: Tenant) -> None:
     answer = free.http.post("/v1/chat", json={"message": "hi", "model": "claude-opus-5-5"})
     _check(answer, 403, "MODEL_NOT_ALLOWED")

@@ -120,13 +120,12 @@ async def _pass_on(environment: WebEnvironment, call: Call, authorizer: Event | 
     body = request.body.decode("utf-8", "replace").encode()  # the event between the two is JSON
     url = f"{environment.url}{request.path}{query}"
     # Built by hand, because the client would add headers of its own.
-    inner = httpx.Request(
-        request.method, url, headers=_request_headers(call, authorizer, environment.item), content=body
-    )
+    headers = raw_headers(_request_headers(call, authorizer, environment.item))  # text may be beyond ASCII
+    inner = httpx.Request(request.method, url, headers=headers, content=body)
     answer = await environment.client.send(inner, stream=True)
     async with contextlib.aclosing(answer):
-        headers = [(name, value) for name, value in answer.headers.multi_items() if name != "content-length"]
-        await outlet.begin(answer.status_code, answer_headers(headers, request.request_id, request.trace_id))
+        given = [(name, value) for name, value in answer.headers.multi_items() if name != "content-length"]
+        await outlet.begin(answer.status_code, answer_headers(given, request.request_id, request.trace_id))
         async for piece in answer.aiter_raw():
             await outlet.write(piece)
     await outlet.write(b"", more=False)

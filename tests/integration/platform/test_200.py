@@ -15,7 +15,7 @@ from tests.builders.gateway import call_as, platform_fields, tenant_fields
 
 TENANT_MEMBERS = {
     *("id", "name", "display_name", "plan", "status", "status_reason", "settings", "metadata", "config_version"),
-    *("default_agent_id", "created_at", "updated_at"),
+    *("default_agent_id", "limits", "created_at", "updated_at"),
 }
 ADMIN = {"email": "admin@acme.example", "password": PASSWORD}
 

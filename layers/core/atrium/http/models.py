@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Jso
 from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.ids import TWICE, ULID_PATTERN
 
-_MONEY = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
+_MONEY = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?")
 _DEPTH_MAX = 16
 _JSON_BYTES_MAX = 32_000
 
@@ -62,7 +62,7 @@ def _read_time(value: object) -> object:
 
 def _read_money(value: object) -> object:
     if not isinstance(value, str) or not _MONEY.fullmatch(value):
-        raise ValueError("must be a decimal number as text, as `12.50`")
+        raise ValueError("must be a decimal number as text with six decimals at most, as `12.50`")
     return Decimal(value)
 
 

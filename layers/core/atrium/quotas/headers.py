@@ -10,19 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import ceil
 
+from atrium.quotas.meters import METERS, window_seconds
 from atrium.quotas.model import Decision, LimitName, Reading, Recorded, Refused
 
 DEGRADED = "X-Atrium-Degraded"
 
-_WINDOWS: Mapping[LimitName, int] = {
-    "requests_per_minute": 60,
-    "tokens_per_minute": 60,
-    "tool_calls_per_minute": 60,
-    "requests_per_day": 86_400,
-    "sessions_per_day": 86_400,
-    "tokens_per_month": 2_678_400,
-    "cost_per_month": 2_678_400,
-}
 _UNITS: Mapping[LimitName, str] = {
     "tokens_per_minute": "tokens",
     "tokens_per_month": "tokens",
@@ -39,7 +31,7 @@ def rate_limit_headers(decision: Decision | Recorded, now: float) -> dict[str, s
     found: dict[str, str] = {}
     readings = _true_for(decision) if isinstance(decision, Refused) else decision.readings
     if readings:
-        found["RateLimit-Policy"] = ", ".join(_policy(reading) for reading in readings)
+        found["RateLimit-Policy"] = ", ".join(_policy(reading, now) for reading in readings)
         found["RateLimit"] = ", ".join(_state(reading, now) for reading in readings)
     wait = getattr(decision, "retry_after_seconds", None)
     if wait is not None:
@@ -63,8 +55,9 @@ def _name(reading: Reading) -> str:
     return f'"{reading.limit}"' if reading.scope == "tenant" else f'"{reading.scope}.{reading.limit}"'
 
 
-def _policy(reading: Reading) -> str:
-    window = _WINDOWS.get(reading.limit)
+def _policy(reading: Reading, now: float) -> str:
+    meter = METERS.get(reading.limit)
+    window = window_seconds(meter.span, now) if meter else None
     unit = _UNITS.get(reading.limit)
     parts = [_name(reading), f"q={_shown(reading, reading.max)}"]
     parts += [f"w={window}"] if window else []

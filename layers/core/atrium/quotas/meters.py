@@ -14,6 +14,7 @@ Names are short because every write pays for the whole item. A subject's counter
 """
 
 import re
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -24,6 +25,7 @@ from atrium.quotas.model import LimitName
 type Span = Literal["minute", "day", "month", "slots"]
 
 WINDOW_SECONDS = 60
+DAY_SECONDS = 86_400
 BUCKETS = WINDOW_SECONDS + 1
 MINUTE_LETTERS = "rtk"
 
@@ -101,6 +103,20 @@ def frees_at(span: Span, second: int) -> float:
         return float((second // 86_400 + 1) * 86_400)
     following = (now.year + now.month // 12, now.month % 12 + 1)
     return datetime(*following, 1, tzinfo=UTC).timestamp()
+
+
+def window_seconds(span: Span, now: float) -> int | None:
+    """Return how long a window is: a month as long as this one; None for slots."""
+    match span:
+        case "minute":
+            return WINDOW_SECONDS
+        case "slots":
+            return None
+        case "day":
+            return DAY_SECONDS
+        case "month":
+            today = moment(now)
+            return monthrange(today.year, today.month)[1] * DAY_SECONDS
 
 
 def prefix_of(scope: str, subject_id: str) -> str:

@@ -3,7 +3,6 @@
 Over all shards, and without leases that are over.
 """
 
-from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.errors import NotFound
 from atrium.quotas.limits import read_limits, resolve_limits
 from atrium.quotas.listing import read_shards
-from atrium.quotas.meters import BUCKETS, METERS, WINDOW_SECONDS, Meter, frees_at, moment, prefix_of
+from atrium.quotas.meters import BUCKETS, METERS, Meter, frees_at, prefix_of, window_seconds
 from atrium.quotas.model import LIMIT_NAMES, UNLIMITED, LimitName, Limits, Scope, Subject
 from atrium.quotas.state import State
 from atrium.quotas.subjects import place_of, subject_of
@@ -20,8 +19,6 @@ from atrium.storage.table import TenantTable
 from atrium.tenants.context import Principal
 from atrium.tenants.counts import Counts, read_counts
 from atrium.tenants.plans import PlanName
-
-DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,8 @@ def _standing(name: LimitName, maximum: int, counts: Counts, states: Sequence[St
 
 
 def _metered(meter: Meter, scope: Scope, prefix: str, maximum: int, states: Sequence[State], now: float) -> Standing:
-    window, ends_at = _window(meter, now)
+    window = window_seconds(meter.span, now)
+    ends_at: float | None = frees_at(meter.span, int(now)) if meter.span in {"day", "month"} else None
     if maximum == UNLIMITED:
         return Standing(meter.limit, scope, maximum, None, window, ends_at)
     used = max(0, sum(state.used(meter, prefix) for state in states))
@@ -111,17 +109,3 @@ def _metered(meter: Meter, scope: Scope, prefix: str, maximum: int, states: Sequ
         oldest = [live[0][0] for state in states if (live := state.live(prefix + meter.letter))]
         ends_at = float(min(oldest) + BUCKETS) if oldest else None
     return Standing(meter.limit, scope, maximum, used, window, ends_at)
-
-
-def _window(meter: Meter, now: float) -> tuple[int | None, float | None]:
-    """Return how long a window is, and where its end is known without looking, when it ends."""
-    match meter.span:
-        case "minute":
-            return WINDOW_SECONDS, None
-        case "slots":
-            return None, None
-        case "day":
-            return DAY_SECONDS, frees_at("day", int(now))
-        case "month":
-            today = moment(now)
-            return monthrange(today.year, today.month)[1] * DAY_SECONDS, frees_at("month", int(now))
