@@ -17,13 +17,15 @@ from atrium.http.idempotency import (
     read_call_key,
     read_deadline_ms,
 )
-from atrium.kernel.errors import Conflict, IdempotencyInProgress, Unavailable, failure_of
+from atrium.kernel.errors import Conflict, IdempotencyInProgress, Unavailable
 from atrium.kernel.ids import RunId
 from atrium.runs.model import Run
 from atrium.tenants.context import Caller, TenantContext
 from fastapi import Request
 
 from functions.chat.services import run_store
+
+_OUR_SIDE = 500
 
 
 class RunAttempt:
@@ -97,6 +99,9 @@ class RunAttempt:
 
 
 def _may_be_retried(run: Run) -> bool:
-    """Tell whether a run failed in a way that a retry may better: then its key makes a new run."""
-    error = run.outcome.error if run.outcome else None
-    return error is not None and failure_of(error.code, error.detail).retryable
+    """Tell whether a run failed in a way that a retry may better, or any on our side: then its key makes a new run.
+
+    What no retry betters may be better all the same once an operator has been at it.
+    """
+    failure = run.outcome.error.to_failure() if run.outcome and run.outcome.error else None
+    return failure is not None and (failure.retryable or failure.status >= _OUR_SIDE)

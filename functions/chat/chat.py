@@ -10,7 +10,7 @@ from atrium.http.dependencies import RuntimeDep, TenantDep, require, require_own
 from atrium.http.failures import render_failure
 from atrium.http.idempotency import REPLAYED, read_key_header
 from atrium.http.responses import problem_responses
-from atrium.kernel.errors import NotFound, failure_of
+from atrium.kernel.errors import NotFound
 from atrium.quotas.headers import rate_limit_headers
 from atrium.runs.model import Run
 from atrium.tenants.context import TenantContext
@@ -23,7 +23,7 @@ from functions.chat import sse
 from functions.chat.attempt import RunAttempt
 from functions.chat.models import ChatAnswer, ChatBody, render_chat
 from functions.chat.services import replay, run_store, turn_service
-from functions.chat.sse import EventWriter, EventWriterDep
+from functions.chat.sse import EventWriter, EventWriterDep, read_failure
 from functions.chat.worker import TurnWorker
 
 router = APIRouter(tags=["chat"], dependencies=[require("chat"), Depends(read_key_header)])
@@ -41,8 +41,7 @@ async def chat(
     require_own_tenant(tenant, body.tenant_id)
     run, headers = await run_in_threadpool(_answer, body, tenant, runtime, attempt)
     if run.outcome is not None and run.outcome.error is not None:
-        failure = failure_of(run.outcome.error.code, run.outcome.error.detail)
-        return render_failure(request, failure, headers)
+        return render_failure(request, run.outcome.error.to_failure(), headers)
     response.headers.update(headers)
     return render_chat(run)
 
@@ -61,7 +60,7 @@ def _answer(
     if run is None:
         raise NotFound("the session was deleted while its turn ran")
     if run.is_open:
-        raise failure_of(str(last.data["code"]), str(last.data["detail"]))
+        raise read_failure(last)
     return run, _limit_headers(turn)
 
 

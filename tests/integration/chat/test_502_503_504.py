@@ -4,20 +4,41 @@ import pytest
 
 from tests.builders.stage import Stage, assert_problem, say, stream
 from tests.builders.wires import Outage
+from tests.integration.chat.test_events_200 import follow, poll
 
 pytestmark = pytest.mark.loopback
 
 
-@pytest.mark.parametrize("directive", ["[[status=400]]", "[[status=401]]", "[[overload_midstream]]", "[[disconnect]]"])
+REFUSALS = [f"[[status={status}]]" for status in (400, 401, 403, 404)]
+
+
+@pytest.mark.parametrize("directive", [*REFUSALS, "[[overload_midstream]]", "[[disconnect]]"])
 def test_502_when_the_model_fails(stage: Stage, directive: str) -> None:
     client = stage.chat_as()
     problem = assert_problem(say(client, f"{directive} a b c d e f g h i j k l [[echo]]"), 502, "MODEL_FAILED")
-    assert problem["retryable"] is True
+    assert problem["retryable"] is (directive not in REFUSALS)
     assert "provider" not in problem["detail"].replace("The model provider failed", "")
     (run,) = client.get("/v1/runs").json()["data"]
     assert (run["status"], run["error"]["code"], run["stop_reason"]) == ("failed", "MODEL_FAILED", None)
     assert stage.house.entry_of(run["id"]).status == "failed"
     assert say(client, "Again. [[echo]]", session_id=run["session_id"]).json()["response"] == "Again."
+
+
+def test_a_refusal_is_told_as_such_by_each_door(stage: Stage) -> None:
+    live = stream(stage.chat_as(), "[[status=401]]")
+    assert (live[-1].data["code"], live[-1].data["retryable"]) == ("MODEL_FAILED", False)
+    assert follow(stage, live[0].data["run_id"])[-1].data == live[-1].data
+    stored = poll(stage, live[0].data["run_id"])["data"][-1]["data"]
+    assert (stored["status"], stored["retryable"]) == (502, False)
+
+
+def test_a_refusal_is_not_kept_for_its_key(stage: Stage) -> None:
+    """What no retry betters may be better once an operator has been at it: each call asks the model again."""
+    headers = {"idempotency-key": "k1"}
+    for _ in range(2):
+        answer = stage.chat_as().post("/v1/chat", json={"message": "Hi [[status=401]]"}, headers=headers)
+        assert_problem(answer, 502, "MODEL_FAILED")
+    assert len(stage.server.requests()) == 2
 
 
 def test_a_failure_that_passes_is_not_seen(stage: Stage) -> None:

@@ -31,14 +31,16 @@ def test_three_retries_are_all(provider: AnthropicProvider, server: ModelServer)
     assert len(server.requests()) == 4
     assert "overloaded_error, status 529, request req_" in caught.value.internal
     assert caught.value.detail == ModelFailed.title
+    assert caught.value.retryable
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 422])
 def test_what_cannot_pass_is_not_tried_again(provider: AnthropicProvider, server: ModelServer, status: int) -> None:
     stream = provider.open(ask(f"Hello [[status={status}]]"), deadline_seconds=10)
-    with pytest.raises(ModelFailed):
+    with pytest.raises(ModelFailed) as caught:
         list(stream)
 
+    assert caught.value.retryable is False
     assert len(server.requests()) == 1
     assert stream.usage == Usage()
 

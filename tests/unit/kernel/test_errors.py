@@ -23,6 +23,12 @@ def test_a_recorded_failure_comes_back_as_its_class() -> None:
     assert (type(found), found.detail, found.status) == (ModelFailed, "as it was told", 502)
 
 
+def test_whether_a_retry_can_help_is_the_kinds_unless_it_is_said() -> None:
+    assert failure_of("MODEL_FAILED", "as it was told").retryable
+    assert not failure_of("MODEL_FAILED", "as it was told", retryable=False).retryable
+    assert ModelFailed.retryable
+
+
 def test_an_unknown_code_is_an_internal_failure() -> None:
     found = failure_of("OF_ANOTHER_VERSION", "as it was told")
     assert (type(found), found.status) == (AtriumError, 500)

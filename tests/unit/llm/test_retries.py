@@ -83,6 +83,23 @@ def test_what_a_failure_becomes(failure: ProviderFailure, kind: type[ModelFailed
     assert failure.type in error.internal
 
 
+@pytest.mark.parametrize(
+    ("failure", "retryable"),
+    [
+        *((ProviderFailure("invalid_request_error", status), False) for status in (400, 401, 402, 403, 404, 422)),
+        *((ProviderFailure("overloaded_error", status), True) for status in (409, 429, 500, 503, 529)),
+        (ProviderFailure("connection_error"), True),
+        (ProviderFailure("overloaded_error", 200), True),
+        (ProviderFailure("something new", 200), True),  # an answer had begun: the request will do
+        (ProviderFailure("invalid_request_error", 400, advice=True), True),
+        (ProviderFailure("api_error", 500, advice=False), True),  # not at once, which says nothing of later
+        (ProviderFailure("timeout_error", 504), True),
+    ],
+)
+def test_what_the_caller_may_try_again(failure: ProviderFailure, retryable: bool) -> None:
+    assert failure.to_error().retryable is retryable
+
+
 def test_the_callers_retry_after_is_whole_and_never_early() -> None:
     assert ProviderFailure("rate_limit_error", 429, retry_after_seconds=1.2).to_error().retry_after_seconds == 2
     assert ProviderFailure("rate_limit_error", 429, retry_after_seconds=-1).to_error().retry_after_seconds is None

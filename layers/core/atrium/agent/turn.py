@@ -124,7 +124,7 @@ class Turn:
             tail=self.log.take_tail(),
             last_sequence=last_sequence,
             iterations=loop.iterations,
-            error=RunError(failure.code, failure.detail) if failure else None,
+            error=RunError.of(failure) if failure else None,
         )
 
 

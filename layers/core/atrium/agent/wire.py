@@ -54,7 +54,9 @@ def start_event(run: Run) -> RunEvent:
 
 def error_event(sequence: int, error: AtriumError | RunError) -> RunEvent:
     """Return the event that ends a stream of a run that failed: code and detail, which the rim makes a problem."""
-    return RunEvent(sequence, "error", {"code": error.code, "detail": error.detail})
+    told = error if isinstance(error, RunError) else RunError.of(error)
+    kept = {} if told.retryable is None else {"retryable": told.retryable}
+    return RunEvent(sequence, "error", {"code": told.code, "detail": told.detail, **kept})
 
 
 def closing_events(outcome: Outcome, *, after: int) -> Iterator[RunEvent]:

@@ -1,7 +1,7 @@
 """The one tree of expected failures.
 
-A class is a code of the contract: status, title, severity and whether a retry can help. An instance
-adds a public detail, and an internal one that only logs see. `atrium.http.problems` renders them once.
+A class is a code of the contract: status, title, severity and whether a retry can help, unless an instance knows
+better. An instance adds a public detail, and an internal one for logs alone. `atrium.http.problems` renders them once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,18 +22,20 @@ class AtriumError(Exception):
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Something failed on our side"
     severity: ClassVar[Severity] = "critical"
-    retryable: ClassVar[bool] = True
+    retryable: bool = True
 
     def __init__(
         self,
         detail: str | None = None,
         *,
         internal: str = "",
+        retryable: bool | None = None,
         retry_after_seconds: int | None = None,
         extensions: Mapping[str, Extension] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.detail, self.internal = detail or self.title, internal
+        self.retryable = type(self).retryable if retryable is None else retryable
         self.retry_after_seconds = retry_after_seconds
         self.extensions: Mapping[str, Extension] = extensions or {}
         self.headers: Mapping[str, str] = headers or {}
@@ -230,12 +232,9 @@ class ConditionFailed(Exception):
 
 def catalogue() -> list[type[AtriumError]]:
     """Return every class of the tree that names a code of its own, sorted by status and code."""
-    found: list[type[AtriumError]] = []
-    queue: list[type[AtriumError]] = [AtriumError]
-    while queue:
-        kind = queue.pop()
-        found.append(kind)
-        queue.extend(kind.__subclasses__())
+    found: list[type[AtriumError]] = [AtriumError]
+    for kind in found:  # which grows meanwhile
+        found.extend(kind.__subclasses__())
     return sorted(found, key=lambda kind: (kind.status, kind.code))
 
 
@@ -245,6 +244,6 @@ def invalid_field(name: str, message: str, *, detail: str | None = None) -> Vali
     return ValidationFailed(detail or message, extensions={"errors": errors})
 
 
-def failure_of(code: str, detail: str) -> AtriumError:
-    """Return the failure that was recorded by its code; an unknown code is an internal one."""
-    return next((kind for kind in catalogue() if kind.code == code), AtriumError)(detail)
+def failure_of(code: str, detail: str, *, retryable: bool | None = None) -> AtriumError:
+    """Return the failure that was recorded by its code (an unknown one is internal); `retryable` unless it is None."""
+    return next((kind for kind in catalogue() if kind.code == code), AtriumError)(detail, retryable=retryable)

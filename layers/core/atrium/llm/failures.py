@@ -2,6 +2,7 @@
 
     time ran out, or the provider says so (408, 504, timeout_error)   ModelTimeout
     anything else                                                     ModelFailed
+    a request that is refused for good (400, 401, 403, 404 …)          the same, and no retry can help
 
 The provider's words stay with the provider: they may quote a prompt. Logs get status, type and its request id.
 """
@@ -16,7 +17,7 @@ from atrium.kernel.errors import AtriumError, ModelFailed, ModelTimeout
 from atrium.llm.retries import is_retryable
 
 _RETRYABLE_TYPES = frozenset({"api_error", "overloaded_error", "rate_limit_error", "timeout_error"})
-_ERROR_FROM = 400
+_ERROR_FROM, _OURS_UNTIL = 400, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,11 @@ class ProviderFailure:
         return is_retryable(self.status) if self.status >= _ERROR_FROM else self.type in _RETRYABLE_TYPES
 
     @property
+    def is_refusal(self) -> bool:
+        """Whether the provider answered that the request itself will not do: not what broke off, or passes."""
+        return self.status is not None and _ERROR_FROM <= self.status < _OURS_UNTIL and not self.is_retryable
+
+    @property
     def is_timeout(self) -> bool:
         return self.status in {408, 504} or self.type == "timeout_error"
 
@@ -51,7 +57,7 @@ class ProviderFailure:
         after = math.ceil(wait) if wait is not None and wait > 0 else None
         if self.is_timeout:
             return ModelTimeout(internal=internal, retry_after_seconds=after)
-        return ModelFailed(internal=internal, retry_after_seconds=after)
+        return ModelFailed(internal=internal, retryable=False if self.is_refusal else None, retry_after_seconds=after)
 
 
 def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

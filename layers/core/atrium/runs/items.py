@@ -62,6 +62,7 @@ def closing_attributes(outcome: Outcome, at: datetime) -> dict[str, Any]:
         "ended_at": format_time(at),
         "error_code": error.code if error else None,
         "error_detail": error.detail if error else None,
+        "error_retryable": error.retryable if error else None,
     }
 
 
@@ -136,6 +137,12 @@ def _hold_of(run_id: RunId, found: Mapping[str, Any]) -> Hold:
     )  # fmt: skip
 
 
+def _read_error(item: Mapping[str, Any]) -> RunError | None:
+    if "error_code" not in item:
+        return None
+    return RunError(item["error_code"], item["error_detail"], item.get("error_retryable"))
+
+
 def _read_outcome(item: Mapping[str, Any], blobs: TenantBlobs) -> Outcome | None:
     content = load_payload(blobs, "outcome", item)
     if content is None:
@@ -148,7 +155,7 @@ def _read_outcome(item: Mapping[str, Any], blobs: TenantBlobs) -> Outcome | None
         tail=decode_events(content["tail"]),
         last_sequence=item["last_sequence"],
         iterations=item.get("iterations", 0),
-        error=RunError(item["error_code"], item["error_detail"]) if "error_code" in item else None,
+        error=_read_error(item),
         degraded=bool(item.get("degraded")),
         swept=bool(item.get("swept")),
         mark=item.get("mark", ""),

@@ -11,6 +11,7 @@ from secrets import token_hex
 from typing import Any, Literal
 
 from atrium.kernel.clock import epoch_seconds
+from atrium.kernel.errors import AtriumError, failure_of
 from atrium.kernel.ids import AgentId, MessageId, RunId, SessionId, session_of
 from atrium.llm.model import Block, Text, Usage
 from atrium.quotas.model import Hold
@@ -57,10 +58,22 @@ class Spend:
 
 @dataclass(frozen=True, slots=True)
 class RunError:
-    """Why a run failed, in public words: a code of the catalogue and its detail."""
+    """Why a run failed, in public words: a code of the catalogue and its detail.
+
+    `retryable` is None where it is as for the code.
+    """
 
     code: str
     detail: str
+    retryable: bool | None = None
+
+    @classmethod
+    def of(cls, failure: AtriumError) -> "RunError":
+        as_usual = failure.retryable == type(failure).retryable
+        return cls(failure.code, failure.detail, None if as_usual else failure.retryable)
+
+    def to_failure(self) -> AtriumError:
+        return failure_of(self.code, self.detail, retryable=self.retryable)
 
 
 @dataclass(frozen=True, slots=True)
