@@ -70,10 +70,12 @@ class TurnWorker:
             try:
                 offered.result(_LOOK_SECONDS)
             except WaitTimeout:
-                if self._turn.signal.cause is not None:
+                if self._turn.signal.cause is not None or self._loop.is_closed():
                     self._reader_left.set()
             except CancelledError:  # the loop is being closed
                 self._reader_left.set()
             else:
                 return
         offered.cancel()
+        if self._loop.is_closed():
+            put.close()  # what a loop was given in its last moment it never begins

@@ -101,6 +101,23 @@ def test_a_loop_that_is_closed_does_not_end_the_turn(house: House) -> None:
     assert has_ended(house, turn)
 
 
+def test_a_loop_that_is_closed_with_an_event_in_hand_does_not_keep_the_turn(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.chat.worker._LOOK_SECONDS", 0.01)
+    house.model.say("One")
+    turn, loop = house.begin(), asyncio.new_event_loop()
+
+    async def begin() -> TurnWorker:
+        return TurnWorker(turn)
+
+    loop.run_until_complete(begin())
+    time.sleep(0.05)  # an event is handed over to a loop that does not run
+    loop.close()
+    until(is_over)
+    assert has_ended(house, turn)
+
+
 def test_a_slow_reader_slows_the_model_down(house: House) -> None:
     said: list[int] = []
     house.model.say(*(piece for number in range(MANY * 2) for piece in (f"{number} ", lambda: said.append(1))))
