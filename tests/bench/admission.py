@@ -1,12 +1,13 @@
 """Admitted, refused, renewed and settled calls on DynamoDB Local, one after the other, under the plans' own limits."""
 
+from dataclasses import replace
 from math import ceil
 
 from atrium.kernel.clock import read_clock
 from atrium.kernel.ids import mint_run_id, mint_session_id, mint_tenant_id
 from atrium.quotas.ceiling import Lender
 from atrium.quotas.limits import resolve_limits
-from atrium.quotas.model import AdmissionRequest, Admitted
+from atrium.quotas.model import AdmissionRequest, Admitted, Subject
 from atrium.quotas.service import AdmissionService
 from atrium.quotas.shards import ADMISSIONS_PER_SECOND_MAX
 from atrium.quotas.store import AdmissionStore
@@ -35,6 +36,8 @@ def measure_admission(physical: PhysicalTable) -> dict[str, dict[str, float]]:
         if plan == "starter":
             lender = Lender(PlatformTable(physical), 100, read_clock)
             found |= {f"ceiling: {series.name}": series.figures() for series in _measure(physical, terms, lender)[:2]}
+            key = Subject("key", "key_apart", {"requests_per_minute": 15_000, "requests_per_day": 10**7}, apart=True)
+            found |= {f"apart: {series.name}": series.figures() for series in _measure(physical, terms, None, key)[:3]}
     return found
 
 
@@ -48,19 +51,25 @@ def shards_per_thousand(figures: dict[str, dict[str, float]]) -> dict[str, float
     }
 
 
-def _measure(physical: PhysicalTable, terms: Terms, lender: Lender | None) -> list[Series]:
+def _measure(physical: PhysicalTable, terms: Terms, lender: Lender | None, *subjects: Subject) -> list[Series]:
+    """Measure one tenant's calls. Several items are read before each admission, as the batch of a turn reads them."""
     tenant = mint_tenant_id(read_clock())
     service = AdmissionService(AdmissionStore(TenantTable(physical, tenant), read_clock, lender=lender))
     admitted, renewed, settled, refused = (Series(name) for name in ("admitted", "renewed", "settled", "refused"))
     for _ in range(CALLS):
-        request = _request()
-        answer = admitted.measure(physical, lambda request=request: service.admit(request, terms))  # type: ignore[misc]
+        request = replace(_request(), subjects=subjects)
+        read = [service.store.read(shard) for shard in range(terms.shards)] if terms.shards > 1 else []
+        answer = admitted.measure(
+            physical,
+            lambda request=request, read=read: service.admit(request, terms, read),  # type: ignore[misc]
+        )
         assert isinstance(answer, Admitted)
         renewed.measure(physical, lambda hold=answer.hold: service.heartbeat(hold))  # type: ignore[misc]
         settled.measure(physical, lambda hold=answer.hold: service.settle(hold, 700, 400_000))  # type: ignore[misc]
     full = Terms({**terms.limits, "tokens_per_month": TOKENS - 1}, terms.ceiling)
     for _ in range(CALLS):
-        refused.measure(physical, lambda: service.admit(_request(), full))
+        read = [service.store.read(shard) for shard in range(full.shards)] if full.shards > 1 else []
+        refused.measure(physical, lambda read=read: service.admit(_request(), full, read))  # type: ignore[misc]
     return [admitted, renewed, settled, refused]
 
 

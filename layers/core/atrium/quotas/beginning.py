@@ -13,6 +13,7 @@ from typing import Any
 
 from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.kernel.ids import SessionId
+from atrium.quotas.account import Items
 from atrium.quotas.charges import Entry, entry_of_amounts, marks_for
 from atrium.quotas.failures import failure_of
 from atrium.quotas.merging import merge, sum_readings
@@ -22,7 +23,6 @@ from atrium.quotas.moving import under_current_terms
 from atrium.quotas.parties import rescope, rescope_all, subjects_apart, subjects_within
 from atrium.quotas.parts import amounts_entry
 from atrium.quotas.plan import Misplaced, Plan, Planned, Tidying, plan_admission, read_all
-from atrium.quotas.service import Items
 from atrium.quotas.shards import order_of
 from atrium.quotas.state import State
 from atrium.quotas.store import ATTEMPTS_MAX, AdmissionStore
@@ -175,7 +175,7 @@ def read_begun(table: TenantTable, day: date) -> Iterator[Mapping[str, Charged]]
     while True:
         page = table.query(query)
         for item in page.items:
-            yield {place: read_charged(found) for place, found in item["c"].items()}
+            yield {found["p"]: read_charged(found) for found in item["c"]}
         if page.position is None:
             return
         query = replace(query, position=page.position)
@@ -184,5 +184,6 @@ def read_begun(table: TenantTable, day: date) -> Iterator[Mapping[str, Charged]]
 def _mark(session_id: SessionId, charged: Sequence[tuple[str, Charged]]) -> Put:
     second = charged[0][1].second if charged else 0
     day = moment(second).date().isoformat()
-    item = {"c": {place: write_charged(each) for place, each in charged}, "ttl": second + _MARK_SECONDS}
+    counted = [{**write_charged(each), "p": place} for place, each in charged]
+    item = {"c": counted, "ttl": second + _MARK_SECONDS}
     return Put(usage_keys.begun(day, session_id), item, ANY)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from atrium.quotas.account import Items
 from atrium.quotas.failures import failure_of
 from atrium.quotas.model import (
     AdmissionRequest,
@@ -29,7 +30,7 @@ from atrium.quotas.model import (
     Subject,
     Used,
 )
-from atrium.quotas.service import AdmissionService, Items
+from atrium.quotas.service import AdmissionService
 from atrium.quotas.terms import Terms
 
 

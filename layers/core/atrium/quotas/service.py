@@ -40,8 +40,6 @@ from atrium.quotas.store import AdmissionStore
 from atrium.quotas.taking import Counted
 from atrium.quotas.terms import Terms, terms_apart
 
-__all__ = ["AdmissionService", "Items"]
-
 
 @dataclass(frozen=True, slots=True)
 class AdmissionService:
