@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache, cached_property
 from typing import Any
 
-from atrium.bootstrap import Runtime
+from atrium.bootstrap import Runtime, quiet_libraries
 from atrium.http import logs
 from atrium.kernel.errors import AtriumError, Unauthenticated
 from atrium.settings import Settings
@@ -59,4 +59,5 @@ class DoorRuntime(Runtime):
 
 @cache
 def _authorizer() -> Authorizer:
+    quiet_libraries()
     return Authorizer(DoorRuntime(Settings.read()))

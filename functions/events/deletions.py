@@ -21,7 +21,8 @@ def finish_deletions(source: Runtime, remaining_ms: Callable[[], int]) -> dict[s
     tenants = TenantService(source.platform_table, source.tenant_table, source.clock)
     offboarding = Offboarding(tenants, source.platform_table, source.tenant_table, source.clock)
     counts = asdict(offboarding.finish_all(lambda: remaining_ms() > RESERVE_MS, _log_failure))
-    logger.info("deletions gone on with", **counts)
+    if any(counts.values()):
+        logger.info("deletions gone on with", **counts)
     return {f"deletions_{name}": count for name, count in counts.items()}
 
 

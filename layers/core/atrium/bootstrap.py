@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from atrium.storage.secrets import Secrets
     from atrium.storage.tenant_sessions import TenantSessions
     from atrium.storage.vault import MasterKey, TenantVault
+
+
+LIBRARIES = ("anthropic", "boto3", "botocore", "httpcore", "httpcore2", "httpx", "httpx2", "mangum", "urllib3")
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,16 @@ class Runtime:
 type RuntimeSource = Callable[[], Runtime]
 
 
+def quiet_libraries() -> None:
+    """Let libraries log warnings alone: INFO is a line with each call, and DEBUG has bodies and credentials."""
+    for name in LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 @cache
 def runtime() -> Runtime:
     """Return the one Runtime of this process, made from its environment."""
+    quiet_libraries()
     return Runtime(Settings.read())
 
 
