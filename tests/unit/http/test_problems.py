@@ -19,7 +19,7 @@ def test_every_failure_renders(kind: type[AtriumError]) -> None:
     assert body["detail"]
     assert body["request_id"] == "r1"
     assert b"hush" not in bytes(answer.body)
-    assert "retry-after" not in answer.headers
+    assert answer.headers.get("retry-after") == ("1" if kind.status == 503 else None)
 
 
 def test_a_quota_names_its_limit_and_when_it_frees() -> None:

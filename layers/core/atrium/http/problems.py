@@ -19,6 +19,8 @@ from atrium.kernel.errors import (
 from atrium.kernel.forms import WORDS
 
 MEDIA_TYPE = "application/problem+json"
+_UNAVAILABLE, _UNAVAILABLE_SECONDS = 503, 1
+"""Whoever knows no better time: as long as the gateway says when its authorizer fails."""
 _ERRORS_MAX = 20
 _PART_MAX = 100
 
@@ -53,10 +55,13 @@ def describe_problem(error: AtriumError, *, request_id: str, public_url: str) ->
 def render_problem(
     error: AtriumError, *, request_id: str, public_url: str, headers: Mapping[str, str] | None = None
 ) -> ProblemResponse:
-    """Return the answer for a failure, with a `Retry-After` where one is known."""
+    """Return the answer for a failure, with a `Retry-After` where one is known, and with each 503."""
     extra = {**error.headers, **(headers or {})}
-    if error.retry_after_seconds is not None:
-        extra["Retry-After"] = str(error.retry_after_seconds)
+    wait = error.retry_after_seconds
+    if wait is None and error.status == _UNAVAILABLE:
+        wait = _UNAVAILABLE_SECONDS
+    if wait is not None:
+        extra["Retry-After"] = str(wait)
     body = describe_problem(error, request_id=request_id, public_url=public_url)
     return ProblemResponse(body, error.status, extra, _is_retryable(error))
 
