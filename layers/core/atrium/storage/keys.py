@@ -46,6 +46,7 @@
     SIGNING_KEYS           <kid>                       public halves · CIRCUIT <provider>: breakers · IDEMPOTENCY <hash>
     THROTTLE#<what>        <window>                    login guessing by address; MODULES <name>: health
     DRIFT                  ROUND                       how far the day's comparison of counters has come
+    DELETIONS              <ten>                       a deletion that has begun (sweeper, every minute)
 
 Indexes: gsi1, gsi2 (tenant's views, KEYS_ONLY), sweep (`SWEEP#<shard>`: open runs, and slots; KEYS_ONLY) and
 login (`EMAIL#<email>`, KEYS_ONLY). The last two cross tenants, under roles of their own (ADR 0003).
