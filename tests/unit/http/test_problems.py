@@ -14,7 +14,7 @@ def test_every_failure_renders(kind: type[AtriumError]) -> None:
     body = json.loads(bytes(answer.body))
     assert answer.status_code == body["status"] == kind.status
     assert body["type"] == f"https://a.example/docs/errors/{kind.code}"
-    assert body["retryable"] is (kind.retryable and not issubclass(kind, LimitReached)), "nobody said when it frees"
+    assert body["retryable"] is kind.retryable
     assert body["title"]
     assert body["detail"]
     assert body["request_id"] == "r1"

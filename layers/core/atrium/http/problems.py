@@ -8,7 +8,6 @@ from starlette.responses import JSONResponse
 
 from atrium.kernel.errors import (
     AtriumError,
-    LimitReached,
     Malformed,
     MethodNotAllowed,
     NotFound,
@@ -47,7 +46,7 @@ def describe_problem(error: AtriumError, *, request_id: str, public_url: str) ->
         "detail": error.detail,
         "code": error.code,
         "request_id": request_id,
-        "retryable": _is_retryable(error),
+        "retryable": error.retryable,
         **error.extensions,
     }
 
@@ -63,12 +62,7 @@ def render_problem(
     if wait is not None:
         extra["Retry-After"] = str(wait)
     body = describe_problem(error, request_id=request_id, public_url=public_url)
-    return ProblemResponse(body, error.status, extra, _is_retryable(error))
-
-
-def _is_retryable(error: AtriumError) -> bool:
-    """Tell whether the same call may succeed later; not where no time frees a limit: it is smaller than the call."""
-    return error.retryable and not (isinstance(error, LimitReached) and error.retry_after_seconds is None)
+    return ProblemResponse(body, error.status, extra, error.retryable)
 
 
 def from_http_exception(error: HTTPException) -> AtriumError:

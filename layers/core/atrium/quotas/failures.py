@@ -13,7 +13,10 @@ _WORDS = {"minute": "in this minute", "day": "today", "month": "this month", "sl
 
 
 def failure_of(refused: Refused, now: datetime) -> LimitReached:
-    """Return what to raise: `RATE_LIMITED`, `CONCURRENCY_LIMITED` or `QUOTA_EXCEEDED`, all 429."""
+    """Return what to raise: `RATE_LIMITED`, `CONCURRENCY_LIMITED` or `QUOTA_EXCEEDED`, all 429.
+
+    It cannot be retried where no time frees the limit: a session that is full, a call that is larger than the whole.
+    """
     if refused.limit == "platform_concurrency":
         span = "slots"
     else:
@@ -25,6 +28,7 @@ def failure_of(refused: Refused, now: datetime) -> LimitReached:
     headers.pop("Retry-After", None)
     return kind(
         f"the {refused.scope}'s limit {refused.limit} allows {maximum} {_WORDS.get(span, '')}".rstrip(),
+        retryable=refused.retry_after_seconds is not None,
         retry_after_seconds=refused.retry_after_seconds,
         extensions={
             "limit": refused.limit,
