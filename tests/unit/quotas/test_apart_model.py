@@ -187,7 +187,7 @@ def test_whatever_happens_in_whatever_order(physical_table: PhysicalTable, reque
     run_state_machine_as_test(
         lambda: Apart(physical_table),  # type: ignore[arg-type]  # any factory will do
         settings=settings(
-            max_examples=10 if request.config.getoption("--dynamodb") == "moto" else 40,
+            max_examples=6 if request.config.getoption("--dynamodb") == "moto" else 40,
             stateful_step_count=40,
             deadline=None,
             derandomize=True,

@@ -79,7 +79,7 @@ def test_what_the_platform_refuses_is_named_and_charged_nowhere(platform: Platfo
 
 
 def test_many_tenants_that_are_seldom_called_do_not_hold_what_nobody_uses(physical_table: PhysicalTable) -> None:
-    platform = Platform(physical_table, 8, tuple(mint_tenant_id(START) for _ in range(20)))
+    platform = Platform(physical_table, 8, tuple(mint_tenant_id(START) for _ in range(12)))
     for tenant in platform.tenants * 2:
         assert isinstance(platform.admit(tenant), Admitted)
         platform.settle(*platform.holds[0])

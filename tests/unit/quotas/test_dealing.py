@@ -50,7 +50,7 @@ def alive(found: dict[int, dict[str, Any]], family: str) -> int:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data(), st.integers(1, 5), st.integers(1, 5), st.integers(0, 2_000))
 def test_sums_stand_and_parts_fit(data: st.DataObject, before: int, after: int, limit: int) -> None:
     found = data.draw(items(before))
@@ -76,7 +76,7 @@ def test_sums_stand_and_parts_fit(data: st.DataObject, before: int, after: int, 
         assert len(item["slots"]) == share(len(slots), shard, after)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data(), st.integers(2, 5), st.integers(2, 5), st.integers(0, 80))
 def test_no_part_has_room_before_the_sum_of_all_is_below_the_limit(
     data: st.DataObject, before: int, after: int, limit: int

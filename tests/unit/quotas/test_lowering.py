@@ -23,7 +23,7 @@ def clock() -> TurnedClock:
     return TurnedClock()
 
 
-@pytest.mark.parametrize(("before", "after"), [(9, 1), (9, 2), (6, 3), (8, 4), (30, 5)])
+@pytest.mark.parametrize(("before", "after"), [(9, 1), (9, 2), (30, 5)])
 def test_a_minutes_limit(physical_table: PhysicalTable, clock: TurnedClock, before: int, after: int) -> None:
     tenant = open_changing(physical_table, clock, limits={"requests_per_minute": before})
     times = use(tenant, clock, before - 1, random.Random(before * after))
@@ -33,7 +33,7 @@ def test_a_minutes_limit(physical_table: PhysicalTable, clock: TurnedClock, befo
     assert (first.limit, first.used, first.max) == ("requests_per_minute", before - 1, after)
     assert first.retry_after_seconds is not None
     frees_at = clock().timestamp() + first.retry_after_seconds
-    times += ask_each_second(tenant, clock, 130)
+    times += ask_each_second(tenant, clock, 80)
     for at in times[before - 1 :]:
         assert sum(at - 60 < each <= at for each in times) <= after
     assert times[before - 1] <= frees_at, "what was promised held"
@@ -48,8 +48,8 @@ def test_a_keys_limit_that_lies_in_several_items(physical_table: PhysicalTable, 
     times = use(tenant, clock, 8, random.Random(3), Subject("key", KEY, {"requests_per_minute": 9}))
     assert tenant.sum(f"{prefix_of('key', KEY)}rn") == 8
     limit_key(tenant, requests_per_minute=3)
-    times += ask_each_second(tenant, clock, 130, Subject("key", KEY, {"requests_per_minute": 3}))
-    assert len(times) > 10
+    times += ask_each_second(tenant, clock, 80, Subject("key", KEY, {"requests_per_minute": 3}))
+    assert len(times) > 9
     for at in times[8:]:
         assert sum(at - 60 < each <= at for each in times) <= 3
 
