@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from atrium.kernel.clock import to_zone
 from atrium.policy.conditions import (
     AddressCondition,
     AmountCondition,
@@ -68,7 +69,7 @@ def _check_time(wanted: TimeCondition) -> Check:
     def check(found: Circumstances) -> bool:
         if (after is not None and found.at < after) or (before is not None and found.at >= before):
             return False
-        local = found.at.astimezone(zone)
+        local = to_zone(found.at, zone)
         minute = 60 * local.hour + local.minute
         in_hours = start <= minute < end if start < end else minute >= start or minute < end
         return in_hours and local.weekday() in days

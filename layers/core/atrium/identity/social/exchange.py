@@ -20,6 +20,7 @@ from atrium.kernel.errors import ProviderFailed, ProviderRefused
 
 CALL_SECONDS_MAX = 5.0
 CALL_BYTES_MAX = 262_144
+EXPIRES_IN_MAX = 10 * 365 * 86_400
 _CODE = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 
@@ -138,4 +139,6 @@ def _text(found: Mapping[str, Any], name: str) -> str:
 def _seconds(value: Any) -> int | None:
     if isinstance(value, str) and value.isdecimal() and len(value) < 10:
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        return None
+    return min(value, EXPIRES_IN_MAX)
