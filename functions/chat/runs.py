@@ -11,6 +11,7 @@ from atrium.http.models import ListOf, StrictModel, read_decimal_text
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.ids import ULID_PATTERN
+from atrium.kernel.media_types import read_quality
 from atrium.runs.model import RunEvent, RunStatus
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -99,8 +100,8 @@ async def read_events(
 
 
 def _wants(request: Request) -> Literal["json", "sse"]:
-    accept = request.headers.get("accept", "")
-    return "json" if "application/json" in accept and sse.MEDIA_TYPE not in accept else "sse"
+    accept = ",".join(request.headers.getlist("accept"))
+    return "json" if read_quality(accept, "application/json") > read_quality(accept, sse.MEDIA_TYPE) else "sse"
 
 
 def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter) -> EventsAnswer:

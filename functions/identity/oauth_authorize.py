@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from functions.identity.consent_login import verify_login
 from functions.identity.consent_page import render_consent, render_fault
 from functions.identity.consent_proof import COOKIE, HOLDS_SECONDS, is_proven, mint_nonce, prove_form
-from functions.identity.oauth_answers import FORM_BYTES_MAX, FORM_TYPE, oauth_endpoint
+from functions.identity.oauth_answers import FORM_BYTES_MAX, is_form, oauth_endpoint
 from functions.identity.oauth_services import OAuthServer, open_server
 
 router = APIRouter(include_in_schema=False)
@@ -42,9 +42,8 @@ async def show_consent(request: Request, base: BaseUrlDep) -> Response:
 @oauth_endpoint
 async def decide_consent(request: Request, base: BaseUrlDep) -> Response:
     """Take the user's decision, and send him back to the client."""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await request.body()
-    if media != FORM_TYPE or len(body) > FORM_BYTES_MAX:
+    if not is_form(request) or len(body) > FORM_BYTES_MAX:
         return render_fault("The form cannot be read.")
     try:
         fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_PAIRS_MAX, errors="strict")

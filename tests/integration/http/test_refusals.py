@@ -109,7 +109,15 @@ def test_415_no_type(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"']
+    "content_type",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        'Application/JSON;charset="UTF-8"',
+        "application/json; version=1",
+        "application/json;",
+        'application/json; x="a;b"; charset=utf-8',
+    ],
 )
 def test_json_in_utf_8_by_its_names(client: TestClient, content_type: str) -> None:
     sent = client.post("/v1/things", content='{"name": "é"}'.encode(), headers={"content-type": content_type})

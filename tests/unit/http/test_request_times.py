@@ -25,4 +25,4 @@ def test_the_walk_finds_them() -> None:
 def test_a_time_outside_the_calendar_is_invalid(name: str, text: str) -> None:
     outermost = next(schema for schema in reversed(TIMES[name]) if schema["type"] == "function-before")
     with pytest.raises(ValidationError):
-        SchemaValidator(outermost).validate_python(text)  # type: ignore[arg-type]
+        SchemaValidator(outermost).validate_python(text)

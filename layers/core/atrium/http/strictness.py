@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from atrium.kernel.errors import Malformed, UnsupportedMediaType, ValidationFailed
+from atrium.kernel.media_types import read_media_type
 
 # API Gateway hands a text body on as JSON, so bytes that are not UTF-8 have become this by then (ADR 0004).
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -54,9 +55,8 @@ async def refuse_unknown_query(request: Request) -> None:
 
 
 def _is_json(content_type: str) -> bool:
-    media_type, _, parameters = content_type.lower().partition(";")
-    charset = parameters.strip().replace('"', "")
-    return media_type.strip() == "application/json" and charset in {"", "charset=utf-8", "charset=utf8"}
+    media_type, charset = read_media_type(content_type)
+    return media_type == "application/json" and charset in {"", "utf-8", "utf8"}
 
 
 def _check_json(body: bytes) -> None:
