@@ -9,8 +9,8 @@ from atrium.http import logs
 from atrium.http.dependencies import BaseUrlDep
 from atrium.identity.clients.model import Client
 from atrium.identity.oauth.failures import OAuthRefused
-from atrium.identity.oauth.parameters import Parameters, read_pairs
-from atrium.identity.oauth.request import AuthorizationRequest, choose_redirect, read_request
+from atrium.identity.oauth.parameters import read_pairs
+from atrium.identity.oauth.request import PARAMETERS, AuthorizationRequest, choose_redirect, read_request
 from atrium.tenants.model import Tenant
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -33,7 +33,7 @@ type Pairs = list[tuple[str, str]]
 @oauth_endpoint
 async def show_consent(request: Request, base: BaseUrlDep) -> Response:
     """Show the page on which a user logs in and agrees."""
-    pairs = request.query_params.multi_items()
+    pairs = _known(request.query_params.multi_items())
     server = open_server(request)
     return await run_in_threadpool(lambda: _Exchange(server, base, pairs).show(mint_nonce()))
 
@@ -41,7 +41,7 @@ async def show_consent(request: Request, base: BaseUrlDep) -> Response:
 @router.post("/oauth/authorize")
 @oauth_endpoint
 async def decide_consent(request: Request, base: BaseUrlDep) -> Response:
-    """Take the user's decision, and send him back to the client."""
+    """Take the user's decision, and send them back to the client."""
     body = await request.body()
     if not is_form(request) or len(body) > FORM_BYTES_MAX:
         return render_fault("The form cannot be read.")
@@ -50,9 +50,13 @@ async def decide_consent(request: Request, base: BaseUrlDep) -> Response:
     except ValueError:
         return render_fault("The form cannot be read.")
     own = {name: value for name, value in fields if name in _OWN}
-    pairs = [(name, value) for name, value in fields if name not in _OWN]
     server, nonce = open_server(request), request.cookies.get(COOKIE, "")
-    return await run_in_threadpool(lambda: _Exchange(server, base, pairs).decide(nonce, own))
+    return await run_in_threadpool(lambda: _Exchange(server, base, _known(fields)).decide(nonce, own))
+
+
+def _known(pairs: Pairs) -> Pairs:
+    """Keep the request's own parameters: no other is put into the form, where it could pass for one of its fields."""
+    return [(name, value) for name, value in pairs if name in PARAMETERS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,8 @@ class _Exchange:
         if not is_proven(self.server.runtime, nonce, own.get("csrf", ""), self.pairs):
             return self.show(mint_nonce(), fault="The form was open for too long. Please try again.")
         if own.get("decision") != "allow":
-            return self._refuse(sound.wishes.redirect_uri, OAuthRefused("access_denied", "the user did not agree"))
+            refused = {"error": "access_denied", "error_description": "the user did not agree"}
+            return self._send(sound.wishes.redirect_uri, refused)
         email = own.get("email", "")
         user = verify_login(self.server, sound.tenant, email, own.get("password", ""))
         if isinstance(user, str):
@@ -108,7 +113,7 @@ class _Exchange:
         return self._send(sound.wishes.redirect_uri, {"code": code})
 
     def _read(self) -> _Sound | Response:
-        """Return the request, or the answer to one that is not sound: to the client only where it may be sent."""
+        """Return the request, or the page that says what is wrong with it."""
         try:
             parameters = read_pairs(self.pairs)
             found = self.server.clients.find(parameters.need("client_id"))
@@ -116,20 +121,11 @@ class _Exchange:
                 return render_fault("The program that sent you here is not known.")
             client, tenant = found
             redirect_uri = choose_redirect(parameters, client)
+            wishes = read_request(parameters, client, redirect_uri, issuer=self.server.issuer)
         except OAuthRefused as refused:
             _log(refused)
-            return render_fault(f"The request is not valid: {refused.description}.")
-        try:
-            return _Sound(client, tenant, self._judge(parameters, client, redirect_uri))
-        except OAuthRefused as refused:
-            return self._refuse(redirect_uri, refused)
-
-    def _judge(self, parameters: Parameters, client: Client, redirect_uri: str) -> AuthorizationRequest:
-        return read_request(parameters, client, redirect_uri, issuer=self.server.issuer)
-
-    def _refuse(self, redirect_uri: str, refused: OAuthRefused) -> Response:
-        _log(refused)
-        return self._send(redirect_uri, {"error": refused.error, "error_description": refused.description})
+            return render_fault(f"The request is not valid: {refused.description} ({refused.error}).")
+        return _Sound(client, tenant, wishes)
 
     def _send(self, redirect_uri: str, answer: dict[str, Any]) -> Response:
         """Send the user back, with the client's `state` and our name (RFC 9207)."""

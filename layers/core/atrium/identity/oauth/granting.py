@@ -15,7 +15,7 @@ from atrium.identity.oauth.codes import Code, CodeStore, digest_code, tenant_of_
 from atrium.identity.oauth.failures import OAuthRefused
 from atrium.identity.oauth.id_token import sign_id_token
 from atrium.identity.oauth.parameters import Parameters, check_resources
-from atrium.identity.oauth.request import choose_scopes
+from atrium.identity.oauth.request import choose_scopes, read_scopes
 from atrium.identity.tokens import ACCESS_SECONDS, build_claims, sign_access_token
 from atrium.identity.users.model import User
 from atrium.identity.users.store import UserStore
@@ -79,7 +79,8 @@ class GrantService:
         return Granted(text, ACCESS_SECONDS, " ".join(scopes))
 
     def _refresh(self, client: Client, parameters: Parameters, origin: Origin) -> Granted:
-        wanted = frozenset(parameters.get("scope").split()) or None
+        asked = parameters.get("scope")
+        wanted = frozenset(read_scopes(asked, oidc=True)) if asked else None
         text = parameters.need("refresh_token")
         try:
             issued = self.families.refresh(text, origin=origin, client_id=client.id, scopes=wanted)
