@@ -7,9 +7,10 @@ from atrium.bootstrap import Runtime
 from atrium.http.dependencies import RuntimeDep
 from atrium.http.issuing import FamiliesDep, OriginDep, issuer_of
 from atrium.http.responses import problem_responses
+from atrium.http.rim import HEAD_KEY
 from atrium.identity.social.sign_in import Proof, SocialSignIn
 from atrium.identity.social.state import STATE_SECONDS, StateSealer
-from atrium.kernel.errors import NotFound
+from atrium.kernel.errors import MethodNotAllowed, NotFound
 from atrium.kernel.ids import TenantId, is_id
 from atrium.tenants.registry import TenantRegistry
 from fastapi import APIRouter, Cookie, Query, Request
@@ -84,11 +85,14 @@ def complete_sign_in(
     origin: OriginDep,
     returned: ReturnedDep,
     state: StateText,
+    request: Request,
     code_verifier: Verifier = "",
     cookie: Annotated[str, Cookie(alias=COOKIE, include_in_schema=False)] = "",
     local_cookie: Annotated[str, Cookie(alias=LOCAL_COOKIE, include_in_schema=False)] = "",
 ) -> TokenAnswer:
-    """Give tokens to whom the provider names, if he is a user of the tenant, or may become one."""
+    """Give tokens to whom the provider names, if they are a user of the tenant, or may become one."""
+    if HEAD_KEY in request.scope:  # it would use the state up, and give the tokens to nobody
+        raise MethodNotAllowed(headers={"Allow": "GET"})
     proof = Proof(code_verifier, cookie or local_cookie)
     return render_tokens(_service(runtime, description, families).complete(state, returned, proof, origin))
 

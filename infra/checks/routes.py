@@ -15,7 +15,7 @@ STREAMING_FUNCTION = "ChatFunction"
 STREAMING = ("RESPONSE_STREAM", 900_000)
 # SAM writes a permission for each event into the function's policy, which ends at 20 480 bytes.
 EVENTS_MAX = 40
-PUBLIC = frozenset(
+_OPEN = frozenset(
     {
         ("GET", "/"),
         ("GET", "/docs"),
@@ -39,6 +39,8 @@ PUBLIC = frozenset(
         ("GET", "/.well-known/oauth-protected-resource"),
     }
 )
+# HEAD answers as GET does on public routes.
+PUBLIC = _OPEN | {("HEAD", path) for method, path in _OPEN if method == "GET"}
 
 
 @dataclass(frozen=True)

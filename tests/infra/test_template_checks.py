@@ -117,6 +117,10 @@ BREAKS = [
         "GET /v1/openapi.json is public and missing",
         _drop(lambda t: _properties(t, "ConsoleFunction")["Events"], "Contract"),
     ),
+    Break(
+        "HEAD /v1/openapi.json is public and missing",
+        _drop(lambda t: _properties(t, "ConsoleFunction")["Events"], "ContractHead"),
+    ),
     Break("ChatFunction has no log group", _drop(lambda t: _properties(t, "ChatFunction"), "LoggingConfig")),
     Break("ChatLogs keeps logs for ever", _drop(lambda t: _properties(t, "ChatLogs"), "RetentionInDays")),
     Break(

@@ -197,7 +197,9 @@ def test_404_a_slash_too_many(client: TestClient) -> None:
     assert client.get("/v1/things/").status_code == 404
 
 
-@pytest.mark.parametrize(("path", "allow"), [("/v1/things", "GET, POST"), (f"/v1/things/{THING}", "DELETE, GET")])
+@pytest.mark.parametrize(
+    ("path", "allow"), [("/v1/things", "GET, HEAD, POST"), (f"/v1/things/{THING}", "DELETE, GET, HEAD")]
+)
 def test_405_allows_all_methods_of_the_path(client: TestClient, path: str, allow: str) -> None:
     response = client.patch(path)
     assert (response.status_code, response.json()["code"]) == (405, "METHOD_NOT_ALLOWED")

@@ -10,6 +10,8 @@ from atrium.runs.events import read_stored
 from atrium.runs.model import Outcome, Run, RunEvent
 from atrium.runs.store import RunStore
 
+REPEATED = 1_000_000_000
+"""Added to the number of a last event that is given again; no run has so many events."""
 _POLL_SECONDS = 0.5
 
 
@@ -59,11 +61,12 @@ class Replay:
     def _last(self, outcome: Outcome) -> Iterator[RunEvent]:
         """Close the stream, also for a client that saw more than a dead worker could store.
 
-        Such a client cannot be told from one that has seen all, so both are given the last event (again).
+        Such a client cannot be told from one that has seen all, so both are given the last event (again), under a
+        number that says so: a client that comes back with it has seen all.
         """
         closing = list(closing_events(outcome, after=outcome.last_sequence))
         missing = [event for event in closing if event.sequence > self.after]
         if missing or not outcome.swept:
             yield from missing
-        else:
-            yield RunEvent(self.after + 1, closing[-1].type, closing[-1].data)
+        elif self.after < REPEATED:
+            yield RunEvent(self.after + REPEATED, closing[-1].type, closing[-1].data)
