@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+from atrium.http.fields import Name, OrNone
 from atrium.http.models import StrictModel
 from atrium.identity.providers.fetching import FetchFault
 from atrium.identity.providers.key_sets import KeySet
@@ -21,6 +22,7 @@ from atrium.identity.social.model import SocialClient
 from atrium.identity.social.store import AnyProvider
 from atrium.kernel.clock import format_time
 from atrium.kernel.errors import invalid_field
+from atrium.kernel.forms import form
 from pydantic import Field, StringConstraints
 
 from functions.admin.social_client_models import (
@@ -34,20 +36,17 @@ from functions.admin.social_client_models import (
     render_client,
 )
 
-Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=r"^\S(?:[^\x00-\x1f\x7f]*\S)?$")]
 Issuer = Annotated[str, Field(min_length=1, max_length=ISSUER_MAX, description="Exactly as the tokens' `iss` has it")]
 Audience = Annotated[
     str,
     Field(
         min_length=1,
         max_length=AUDIENCE_MAX,
-        pattern=r"^[\x21-\x7e]+$",
+        pattern=form(r"^[\x21-\x7e]+$", "must be printable ASCII without spaces"),
         description="The tokens' `aud`. One that holds your tenant's id can be registered by nobody else.",
     ),
 ]
-KeysAddress = Annotated[
-    str, Field(max_length=ISSUER_MAX, description="Empty: the issuer's discovery document names it")
-]
+KeysAddress = Annotated[str, Field(max_length=ISSUER_MAX, description="None: the issuer's discovery document names it")]
 Algorithms = Annotated[list[Algorithm], Field(min_length=1, max_length=len(ALGORITHMS))]
 Claim = Annotated[str, Field(min_length=1, max_length=CLAIM_MAX)]
 RoleMapping = Annotated[
@@ -71,7 +70,7 @@ class IdentityProviderFields(StrictModel):
     redirect_uris: RedirectUris = Field(default_factory=list)
     connection_scopes: ConnectionScopes = Field(default_factory=list)
     email_domains: EmailDomains = Field(default_factory=list)
-    jwks_uri: KeysAddress = ""
+    jwks_uri: OrNone[KeysAddress] = None
     algorithms: Algorithms = Field(default_factory=lambda: list(ALGORITHMS_DEFAULT))
     claim_mapping: ClaimNames = Field(default_factory=ClaimNames)
     role_mapping: RoleMapping = Field(default_factory=dict)
@@ -108,7 +107,7 @@ class IdentityProviderAnswer(StrictModel):
     name: str
     issuer: str
     audience: str
-    jwks_uri: str
+    jwks_uri: str | None
     algorithms: list[str]
     claim_mapping: ClaimNames
     role_mapping: dict[str, RoleName]
@@ -148,7 +147,7 @@ def read_new(body: IdentityProviderBody) -> dict[str, Any]:
     if oidc:
         for name in ("issuer", "audience"):
             if name not in fields:
-                raise invalid_field(name, "Field required")
+                raise invalid_field(name, "is required")
         return {"name": body.issuer.removeprefix("https://")[:NAME_MAX], **fields}
     return {"name": body.type, "provider": body.type, **fields}
 
@@ -162,6 +161,8 @@ def read_fields(body: IdentityProviderFields, *, oidc: bool) -> dict[str, Any]:
     for name in ("redirect_uris", "connection_scopes", "email_domains"):
         if name in sent:
             sent[name] = tuple(dict.fromkeys(sent[name]))
+    if "jwks_uri" in sent:
+        sent["jwks_uri"] = sent["jwks_uri"] or ""
     if "algorithms" in sent:
         sent["algorithms"] = tuple(dict.fromkeys(sent["algorithms"]))
     if "claim_mapping" in sent:
@@ -193,7 +194,7 @@ def _fields(provider: IdentityProvider) -> dict[str, Any]:
         "name": provider.name,
         "issuer": provider.issuer,
         "audience": provider.audience,
-        "jwks_uri": provider.jwks_uri,
+        "jwks_uri": provider.jwks_uri or None,
         "algorithms": list(provider.algorithms),
         "claim_mapping": ClaimNames(email=mapping.email, name=mapping.name, role=mapping.role or None),
         "role_mapping": dict(provider.role_mapping),

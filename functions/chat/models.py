@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from atrium.agent.request import MAX_SECONDS_DEFAULT, MESSAGE_CHARACTERS_MAX, RunLimits, TurnRequest
 from atrium.agent.wire import answer_id, answer_text, usage_fields
+from atrium.http.fields import EndUser, OrNone
 from atrium.http.models import FreeJson, Money, StrictModel
 from atrium.kernel.clock import format_time
 from atrium.kernel.forms import form
@@ -35,12 +36,12 @@ class ChatBody(StrictModel):
     ]
     session_id: Annotated[str, Field(max_length=64)] | None = None
     agent_id: Annotated[str, Field(max_length=64)] | None = None
-    provider: Annotated[str, Field(max_length=64)] | None = None
-    model: Annotated[str, Field(max_length=128)] | None = None
+    provider: OrNone[Annotated[str, Field(max_length=64)]] = None
+    model: OrNone[Annotated[str, Field(max_length=128)]] = None
     tenant_id: Annotated[str, Field(max_length=64)] | None = None
     limits: LimitsBody = LimitsBody()
     on_busy: Literal["reject", "queue", "interrupt"] = "reject"
-    end_user: Annotated[str, Field(max_length=128)] | None = None
+    end_user: OrNone[EndUser] = None
     metadata: FreeJson = Field(default_factory=dict)
 
     def to_domain(self) -> TurnRequest:

@@ -1,7 +1,7 @@
 """`GET /v1/auth/{provider}/authorize` and `/callback`: signing in at Google, GitHub or Slack. Public."""
 
 import secrets
-from typing import Annotated
+from typing import Annotated, Literal
 
 from atrium.bootstrap import Runtime
 from atrium.http.dependencies import RuntimeDep
@@ -11,6 +11,7 @@ from atrium.http.rim import HEAD_KEY
 from atrium.identity.social.sign_in import Proof, SocialSignIn
 from atrium.identity.social.state import STATE_SECONDS, StateSealer
 from atrium.kernel.errors import MethodNotAllowed, NotFound
+from atrium.kernel.forms import form
 from atrium.kernel.ids import TenantId, is_id
 from atrium.tenants.registry import TenantRegistry
 from fastapi import APIRouter, Cookie, Query, Request
@@ -26,7 +27,7 @@ LOCAL_COOKIE = "atrium-sign-in"
 Challenge = Annotated[
     str,
     Query(
-        pattern=r"^[A-Za-z0-9_-]{43}$",
+        pattern=form(r"^[A-Za-z0-9_-]{43}$", "must be a base64url SHA-256, 43 characters"),
         description="PKCE, S256: who completes the sign-in shows its verifier; without it a cookie binds the browser",
     ),
 ]
@@ -60,7 +61,7 @@ def authorize_sign_in(
     tenant: TenantName,
     redirect_uri: RedirectUri = None,
     code_challenge: Challenge | None = None,
-    code_challenge_method: Annotated[str | None, Query(pattern="^S256$")] = None,
+    code_challenge_method: Literal["S256"] | None = None,
 ) -> RedirectResponse:
     """Send the browser to the provider, which sends it back to `redirect_uri` with `code` and `state`."""
     del code_challenge_method

@@ -8,7 +8,7 @@ from atrium.http.dependencies import RuntimeDep, TenantDep
 from atrium.http.models import read_decimal_text
 from atrium.http.pages import list_scope
 from atrium.http.responses import problem_responses
-from atrium.kernel.errors import ValidationFailed
+from atrium.kernel.errors import ValidationFailed, invalid_field
 from atrium.kernel.pagination import Position
 from atrium.usage.model import Figures, Group, Period
 from atrium.usage.service import UsageService
@@ -102,4 +102,4 @@ def choose_period(first: date | None, last: date | None, *, today: date) -> Peri
 
 
 def _refusal(name: str, message: str) -> ValidationFailed:
-    return ValidationFailed(extensions={"errors": [{"loc": ["query", name], "msg": message, "type": "value_error"}]})
+    return invalid_field(name, message, place="query")

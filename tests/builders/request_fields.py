@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
+from pydantic_core import SchemaValidator
 
 from infra.openapi.sources import FUNCTIONS
 
@@ -34,6 +35,11 @@ class RequestField:
 
     def inside(self, name: str, schema: Schema) -> "RequestField":
         return RequestField(name, schema, self.definitions)
+
+    def validator(self, schema: Schema) -> SchemaValidator:
+        """Return what validates a part of this field, or what wraps it."""
+        definitions = list(self.definitions.values())
+        return SchemaValidator({"type": "definitions", "schema": schema, "definitions": definitions})
 
 
 @cache

@@ -40,6 +40,14 @@ def test_naming_the_tenant_or_not(street: Street, tenant: str | None) -> None:
     assert street.log_in(street.admin.email.upper(), **body).status_code == 200
 
 
+@pytest.mark.parametrize("tenant", ["acme", None])
+@pytest.mark.parametrize("email", ["admin@acme.example ", " Admin@Acme.example", "\tadmin@acme.example\n"])
+def test_blanks_around_the_email_make_no_difference(street: Street, email: str, tenant: str | None) -> None:
+    body = {"tenant": tenant} if tenant else {}
+    assert street.log_in(email, password="wrong horse battery", **body).status_code == 401
+    assert street.log_in(email, **body).json()["user"]["id"] == street.admin.id
+
+
 def test_an_email_in_several_tenants(street: Street) -> None:
     other, third = street.deployment.onboard("other"), street.deployment.onboard("third")
     street.add_user()

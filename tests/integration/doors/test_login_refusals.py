@@ -115,7 +115,6 @@ BAD: list[dict[str, Any]] = [
     {"email": "a" * 256, "password": "p"},
     {"email": ["a@b.example"], "password": "p"},
     {"email": "a@b.example", "password": None},
-    {"email": "a@b.example", "password": "p", "tenant": ""},
     {"email": "a@b.example", "password": "p", "tenant": 7},
     {"email": "a@b.example", "password": "p", "role": "admin"},
 ]

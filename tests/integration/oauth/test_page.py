@@ -158,6 +158,10 @@ def test_a_wrong_password_shows_the_page_again(logins: Logins, browser: Browser)
     assert len(logins.audited("auth.refuse")) == 2
 
 
+def test_blanks_around_the_email_make_no_difference(logins: Logins, browser: Browser) -> None:
+    assert "code" in read_answer(browser.decide(browser.open(), email=f" {logins.admin.email.upper()} "))
+
+
 @pytest.mark.parametrize("status", ["suspended", "invited"])
 def test_a_suspended_user(logins: Logins, browser: Browser, status: str) -> None:
     write = Update(keys.user(logins.admin.id), "SET #status = :status", EXISTS, {"status": status})

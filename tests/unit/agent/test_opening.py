@@ -56,6 +56,18 @@ def test_a_new_session_is_the_callers_and_named_by_its_first_words(house: House)
     assert head.turn.run_id == turn.run.id
 
 
+@pytest.mark.parametrize("whole", ["👩\u200d👩\u200d👧", "e\u0301", "🇩🇪", "👍🏽"])
+def test_a_title_is_not_cut_inside_a_character(house: House, whole: str) -> None:
+    turn = house.begin("x" * 59 + whole + " and more")
+    assert head_of(house, turn.run.session_id).title == "x" * 59
+
+
+def test_a_title_has_nothing_that_cannot_be_seen(house: House) -> None:
+    turn = house.begin("\u202eA\u0007 sum\u200b of علی‌رضا")
+    assert head_of(house, turn.run.session_id).title == "A sum of علی‌رضا"
+    assert head_of(house, house.begin("\u200b").run.session_id).title is None
+
+
 def test_an_agent_that_was_named_stays_with_the_session(house: House) -> None:
     agent = house.agents().create(
         {"name": "poet", "model": "claude-haiku-5-5", "system_prompt": "Rhyme."}, is_default=False

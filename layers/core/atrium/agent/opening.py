@@ -21,6 +21,7 @@ from atrium.agent.resolve import Resolved, Resolver
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.kernel.ids import RunId, mint_message_id, mint_run_id, own_ulid, read_time
+from atrium.kernel.texts import clean
 from atrium.llm.catalogue import ModelInfo
 from atrium.llm.model import ModelProvider, Text
 from atrium.quotas.door import OpenTurn
@@ -192,7 +193,7 @@ class TurnOpener:
         return Session(
             id=run.session_id,
             owner=self.context.owner,
-            title=" ".join(request.message.split())[:_TITLE_CHARACTERS],
+            title=clean(request.message, _TITLE_CHARACTERS) or None,
             agent_id=resolved.agent.id if request.agent_id else None,
             end_user=request.end_user,
             metadata={},

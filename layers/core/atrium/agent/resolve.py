@@ -146,7 +146,7 @@ def check_model(context: TenantContext, provider: str | None, model: str, has_te
     """Return a model that the tenant may use; `ModelNotAllowed`, `ProviderUnsupported`, `ValidationFailed`."""
     entry = find_model(model)
     if entry is None:
-        raise invalid_field("model", "unknown model", detail="the model is not in the catalogue")
+        raise invalid_field("model", "is not in the catalogue of models")
     if provider is not None and provider != entry.vendor:
         raise ProviderUnsupported(f"the model {entry.id} is not served by that provider")
     if entry.size not in PLANS[context.plan].models:

@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from atrium.http import logs
 from atrium.http.context import read_request_envelope
-from atrium.http.problems import ProblemResponse, from_http_exception, from_validation, render_problem
+from atrium.http.problems import ProblemResponse, from_http_exception, render_problem
+from atrium.http.validation import from_validation
 from atrium.kernel.errors import AtriumError
 
 

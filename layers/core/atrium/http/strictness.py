@@ -15,6 +15,7 @@ from fastapi.params import Form
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from atrium.http.validation import UNKNOWN_PARAMETER
 from atrium.kernel.errors import Malformed, UnsupportedMediaType, ValidationFailed
 from atrium.kernel.media_types import read_media_type
 
@@ -49,9 +50,14 @@ async def refuse_unknown_query(request: Request) -> None:
         return
     unknown = sorted(set(request.query_params) - _declared_query(route.dependant))
     if unknown:
-        message = "Extra inputs are not permitted"
-        errors = [{"loc": ["query", name[:100]], "msg": message, "type": "extra_forbidden"} for name in unknown[:20]]
-        raise ValidationFailed(extensions={"errors": errors})
+        raise ValidationFailed(
+            extensions={
+                "errors": [
+                    {"loc": ["query", name[:100]], "msg": UNKNOWN_PARAMETER, "type": "extra_forbidden"}
+                    for name in unknown[:20]
+                ]
+            }
+        )
 
 
 def _is_json(content_type: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from atrium.kernel.errors import invalid_field
+from atrium.kernel.texts import FAULT, find_fault
 from atrium.policy.model import PRINCIPAL_KINDS, RESOURCE_KINDS, Policy
 from atrium.policy.patterns import WILDCARD
 
@@ -16,7 +17,8 @@ PRIORITY_MAX = 1_000
 
 def check_policy(policy: Policy) -> Policy:
     """Return the policy with each pattern once; `ValidationFailed` names the field that makes no sense."""
-    check_text("name", policy.name, NAME_MAX)
+    if not 0 < len(policy.name) <= NAME_MAX or find_fault(policy.name) is not None:
+        raise invalid_field("name", f"{FAULT}, at most {NAME_MAX} characters")
     if policy.description:
         check_text("description", policy.description, DESCRIPTION_MAX)
     if isinstance(policy.priority, bool) or not -PRIORITY_MAX <= policy.priority <= PRIORITY_MAX:

@@ -60,10 +60,11 @@ class User:
 
 
 def same_address(email: str) -> str:
-    """Return the form in which addresses are compared: letters' case makes no difference."""
-    return email.lower()
+    """Return the form in which addresses are compared: blanks around them and letters' case make no difference."""
+    return email.strip().lower()
 
 
-def is_email(text: str) -> bool:
-    """Tell whether the text is an address as browsers' forms take it."""
-    return len(text) <= EMAIL_MAX and _EMAIL.fullmatch(text) is not None
+def read_email(value: object) -> str:
+    """Return the address that another party says, without blanks around it; empty if it is none."""
+    address = value.strip() if isinstance(value, str) else ""
+    return address if len(address) <= EMAIL_MAX and _EMAIL.fullmatch(address) is not None else ""
