@@ -65,8 +65,8 @@ class ClaimNames(StrictModel):
 class IdentityProviderFields(StrictModel):
     """What both creation and change take. Each type has fields of its own; those of the other are refused."""
 
-    client_id: ClientId = ""
-    client_secret: ClientSecret = ""
+    client_id: OrNone[ClientId] = None
+    client_secret: OrNone[ClientSecret] = None
     redirect_uris: RedirectUris = Field(default_factory=list)
     connection_scopes: ConnectionScopes = Field(default_factory=list)
     email_domains: EmailDomains = Field(default_factory=list)
@@ -161,8 +161,7 @@ def read_fields(body: IdentityProviderFields, *, oidc: bool) -> dict[str, Any]:
     for name in ("redirect_uris", "connection_scopes", "email_domains"):
         if name in sent:
             sent[name] = tuple(dict.fromkeys(sent[name]))
-    if "jwks_uri" in sent:
-        sent["jwks_uri"] = sent["jwks_uri"] or ""
+    sent |= {name: sent[name] or "" for name in ("client_id", "client_secret", "jwks_uri") if name in sent}
     if "algorithms" in sent:
         sent["algorithms"] = tuple(dict.fromkeys(sent["algorithms"]))
     if "claim_mapping" in sent:

@@ -20,7 +20,7 @@ def test_a_login(street: Street) -> None:
     tenant = street.made.tenant
     assert found["tenant"] == {"id": tenant.id, "name": "acme", "display_name": "acme"}
     now = format_time(street.deployment.clock())
-    assert {"id": street.admin.id, "role": "admin", "last_login_at": now}.items() <= found["user"].items()
+    assert {"id": street.admin.id, "role": "admin", "name": None, "last_login_at": now}.items() <= found["user"].items()
     assert "argon2" not in answer.text
     context = Door(street.deployment).context(bearer(found["access_token"]))
     assert (context["principal_type"], context["principal_id"]) == ("user", street.admin.id)

@@ -11,7 +11,7 @@ LONG: dict[str, tuple[Any, ...]] = {
     "str": ("a" * 100_000, "9" * 100_000, "::1%" + "a" * 100_000),
     "int": (10**30, -(10**30)),
     "float": (1e300,),
-    "decimal": ("0." + "0" * 1_000 + "1", "9" * 1_000, "1e1000"),
+    "decimal": ("0." + "0" * 1_000 + "1", "1." + "1" * 1_000, "9" * 1_000, "1e1000"),
 }
 OWN_BOUNDS = {"_check_free_json", "_read"}  # the bytes of free JSON; the names of limits
 

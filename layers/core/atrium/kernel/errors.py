@@ -5,7 +5,9 @@ better. An instance adds a public detail, and an internal one for logs alone. `a
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
+
+from atrium.kernel.forms import describe_faults
 
 type Severity = Literal["low", "medium", "high", "critical"]
 type Extension = str | int | float | bool | Sequence[Mapping[str, object]] | None
@@ -34,7 +36,7 @@ class AtriumError(Exception):
         extensions: Mapping[str, Extension] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.detail, self.internal = detail or self.title, internal
+        self.detail, self.internal = detail or describe_faults(extensions) or self.title, internal
         self.retryable = type(self).retryable if retryable is None else retryable
         self.retry_after_seconds = retry_after_seconds
         self.extensions: Mapping[str, Extension] = extensions or {}
@@ -162,14 +164,8 @@ class UnsupportedMediaType(AtriumError):
 
 
 class ValidationFailed(AtriumError):
-    """`errors` in the extensions say what is wrong (`loc`, `msg`, `type`); the detail repeats the first of them."""
-
     code, status, title = "VALIDATION_FAILED", 422, "The payload does not fit the schema"
     severity, retryable = "low", False
-
-    def __init__(self, detail: str | None = None, **options: Any) -> None:
-        errors = (options.get("extensions") or {}).get("errors")
-        super().__init__(detail or (_describe_first(errors) if errors else None), **options)
 
 
 class IdempotencyKeyReused(AtriumError):
@@ -247,16 +243,6 @@ def catalogue() -> list[type[AtriumError]]:
 def invalid_field(name: str, message: str, *, place: Literal["body", "query"] = "body") -> ValidationFailed:
     """Return the refusal of one field of a body or query, in the form in which the schema refuses."""
     return ValidationFailed(extensions={"errors": [{"loc": [place, name], "msg": message, "type": "value_error"}]})
-
-
-def _describe_first(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Return one sentence on what is wrong: which field, what is valid, and how many more there are."""
-    place, *parts = errors[0]["loc"]
-    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
-    prefix = "" if place == "body" else f"{place} parameter " if place == "query" else f"{place} "
-    where = f"{prefix}`{name}`" if name else f"the {place}"
-    more = f" (and {len(errors) - 1} more in `errors`)" if len(errors) > 1 else ""
-    return f"{where}: {errors[0]['msg']}{more}"
 
 
 def failure_of(code: str, detail: str, *, retryable: bool | None = None) -> AtriumError:
