@@ -71,7 +71,7 @@ def test_the_platform_must_name_a_tenant(function: UsageFunction) -> None:
 
 def test_other_methods_are_not_allowed(admin: TestClient) -> None:
     answer = admin.post("/v1/usage")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
 def test_a_table_that_throttles_is_unavailable(admin: TestClient, physical_table: PhysicalTable) -> None:
