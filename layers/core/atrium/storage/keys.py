@@ -44,7 +44,7 @@
     KEYS                   KEY#<key>                   platform keys; FIRST: marker of the one that bootstrap made
     PRICES                 <model>#<valid from>        price catalogue · CEILING 0: blocks leased to tenants
     SIGNING_KEYS           <kid>                       public halves · CIRCUIT <provider>: breakers · IDEMPOTENCY <hash>
-    THROTTLE#<what>        <window>                    login guessing by address; MODULES <name>: health
+    THROTTLE#<what>        <window>                    login throttles (`throttle_keys`); MODULES <name>: health
     DRIFT                  ROUND                       how far the day's comparison of counters has come
     DELETIONS              <ten>                       a deletion that has begun (sweeper, every minute)
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
-from atrium.identity.doors.candidates import Candidate, Candidates
+from atrium.identity.doors.candidates import Candidate, Candidates, Place
 from atrium.identity.doors.throttles import Throttles
 from atrium.identity.families.model import IssuedTokens
 from atrium.identity.families.service import FamilyService
 from atrium.identity.users.items import read_user
-from atrium.identity.users.model import User, same_address
+from atrium.identity.users.model import User
 from atrium.identity.users.passwords import hash_password, must_be_rehashed
 from atrium.kernel.clock import Clock, format_time
 from atrium.kernel.errors import (
@@ -68,18 +68,18 @@ class LoginService:
 
     def _prove(self, email: str, password: str, tenant: str | None, origin: Origin) -> list[Candidate]:
         """Return the candidates whom the password fits and who may come in: one at least."""
-        address = same_address(email)
+        places = self.candidates.locate(email, tenant)
+        named = places[0] if tenant is not None else None
         try:
-            attempt = self.throttles.enter_login(address, origin.ip)
+            attempt = self.throttles.enter_login([place.target for place in places], origin.ip)
         except RateLimited as refusal:
-            self._tell_throttled(tenant, refusal, origin)
+            self._tell_throttled(named, refusal, origin)
             raise
-        found = self.candidates
-        candidates = found.everywhere(email) if tenant is None else found.in_tenant(email, tenant)
-        fitting = [candidate for candidate in candidates if candidate.fits(password)]
+        judged = [self.candidates.read(place) for place in places if place.target in attempt.admitted]
+        fitting = [candidate for candidate in judged if candidate.fits(password)]
         if not fitting:
-            raise self._refuse(candidates[0] if tenant is not None else None, origin)
-        self.throttles.succeed(attempt)
+            raise attempt.refusal or self._refuse(judged[0] if named is not None else None, origin)
+        self.throttles.succeed(attempt, [candidate.target for candidate in fitting])
         usable = [candidate for candidate in fitting if _find_bar(candidate) is None]
         if not usable:
             raise self._bar(fitting[0], origin)
@@ -119,9 +119,9 @@ class LoginService:
             self.report("wrong email, password or tenant")
         return Unauthenticated(WRONG)
 
-    def _tell_throttled(self, tenant: str | None, refusal: RateLimited, origin: Origin) -> None:
+    def _tell_throttled(self, place: Place | None, refusal: RateLimited, origin: Origin) -> None:
         """Count a refusal in the audit of the tenant that was named: one record a minute, however many there are."""
-        named = self.candidates.find_tenant(tenant) if tenant is not None else None
+        named = self.candidates.find_tenant(place) if place is not None else None
         if named is None:
             self.report("throttled")
             return

@@ -55,7 +55,7 @@ class TicketService:
             except TransactionRefused:
                 continue  # used by another call, or the user was changed: the next look tells
             self.throttles.take_back(taken)
-            self.throttles.know(same_address(user.email), origin.ip)
+            self.throttles.know(tenant.id, same_address(user.email), origin.ip)
             return issued
         raise TicketInvalid(internal="a user was changed by others at the same time")
 
