@@ -128,7 +128,8 @@ def test_someone_with_two_accounts_reaches_one_while_the_other_waits(street: Str
 def test_the_answers_do_not_tell_who_exists(street: Street, order: str) -> None:
     """A stranger's guesses at a user and at nobody are answered alike, whichever way they come in."""
     street.add_user(email=EMAIL)
-    named, without = [{"tenant": "acme"}] * 6, [{}] * 6
+    named: list[dict[str, str]] = [{"tenant": "acme"}] * 6
+    without: list[dict[str, str]] = [{}] * 6
     steps: list[dict[str, str]] = {
         "named first": named + without,
         "not named first": without + named,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from atrium.identity.key_format import KeyText
 from atrium.identity.keys.model import ApiKey
-from atrium.identity.scopes import PLATFORM, ROLE_SCOPES
+from atrium.identity.scopes import PLATFORM, scopes_of_role
 from atrium.identity.users.model import User
 from atrium.kernel.crypto import same
 from atrium.kernel.errors import AtriumError, TenantInactive, TenantMismatch, Unauthenticated, UserSuspended
@@ -105,7 +105,7 @@ def decide_token(claims: AccessClaims, user: User | None, tenant: Tenant | None,
         return Refused(TenantInactive, f"tenant is {tenant.status}", user.id)
     if user.status != "active":
         return Refused(UserSuspended, f"user is {user.status}", user.id)
-    scopes = ROLE_SCOPES[user.role]
+    scopes = scopes_of_role(user.role)
     if claims.scopes is not None:
         scopes &= claims.scopes
     principal = Principal("user", user.id, user.name or user.email, scopes, user.role)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from atrium.identity.keys.store import KeyStore
-from atrium.identity.scopes import ROLE_SCOPES, list_permissions
+from atrium.identity.scopes import list_permissions, scopes_of_role
 from atrium.identity.users.store import UserStore
 from atrium.kernel.ids import KeyId, UserId, is_id
 from atrium.storage.table import TenantTable
@@ -30,7 +30,7 @@ def find_subject(table: TenantTable, name: str) -> Subject:
     if kind == "user" and is_id(some_id, "usr"):
         user = UserStore(table).get(UserId(some_id))
         if user is not None:
-            return _names(table.tenant_id, [name, f"role:{user.role}"], ROLE_SCOPES[user.role])
+            return _names(table.tenant_id, [name, f"role:{user.role}"], scopes_of_role(user.role))
     if kind == "key" and is_id(some_id, "key"):
         key = KeyStore(table).get(KeyId(some_id))
         if key is not None:

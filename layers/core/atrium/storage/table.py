@@ -16,6 +16,7 @@ from atrium.kernel.pagination import Page, Position
 from atrium.storage.failures import translated
 from atrium.storage.items import Item, Wire, from_wire, to_wire, value_to_wire
 from atrium.storage.keys import Key
+from atrium.storage.operator_grants import refuse_operator_grant
 from atrium.storage.queries import Query, query_arguments
 from atrium.storage.writes import Check, Delete, Operation, Put, Update, Write, expression_arguments
 
@@ -208,6 +209,14 @@ class TenantTable(BoundTable):
             raise ValueError("not a tenant's id")
         super().__init__(table, f"TENANT#{tenant_id}")
         self.tenant_id = tenant_id
+
+    def _put(self, put: Put) -> Wire:
+        refuse_operator_grant(put)
+        return super()._put(put)
+
+    def _update(self, update: Update) -> Wire:
+        refuse_operator_grant(update)
+        return super()._update(update)
 
 
 class PlatformTable(BoundTable):

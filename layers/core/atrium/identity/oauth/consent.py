@@ -8,7 +8,7 @@ from atrium.audit.model import Origin
 from atrium.identity.clients.model import OIDC_SCOPES
 from atrium.identity.oauth.codes import CODE_SECONDS, Code, CodeStore, digest_code, mint_code
 from atrium.identity.oauth.request import AuthorizationRequest
-from atrium.identity.scopes import ROLE_SCOPES
+from atrium.identity.scopes import scopes_of_role
 from atrium.identity.users.model import User
 from atrium.kernel.clock import Clock
 from atrium.kernel.ids import TenantId
@@ -35,7 +35,7 @@ class ConsentService:
         """
         now = self.clock()
         text = mint_code(self.environment, self.secrets.current_pepper(), tenant.id)
-        own = ROLE_SCOPES[user.role] | set(OIDC_SCOPES)
+        own = scopes_of_role(user.role) | set(OIDC_SCOPES)
         code = Code(
             digest=digest_code(text),
             client_id=request.client_id,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from atrium.identity.clients.model import OIDC_SCOPES, Client
 from atrium.identity.oauth.failures import OAuthRefused
 from atrium.identity.oauth.parameters import Parameters, check_resources
-from atrium.identity.scopes import SCOPES
+from atrium.identity.scopes import TENANT_SCOPES
 
 STATE_MAX = 2_048
 NONCE_MAX = 512
@@ -67,15 +67,14 @@ def read_request(parameters: Parameters, client: Client, redirect_uri: str, *, i
 def choose_scopes(wanted: str, client: Client, *, oidc: bool = False) -> tuple[str, ...]:
     """Return the scopes asked for, in our order, or all of the client's; `OAuthRefused` for one that it lacks."""
     if not wanted:
-        return client.scopes
+        return tuple(scope for scope in client.scopes if scope in TENANT_SCOPES)
     names = set(wanted.split(" ")) - {""}
-    known = {*client.scopes, *(OIDC_SCOPES if oidc else ())}
-    if "admin" in client.scopes:
-        known |= set(SCOPES) - {"platform"}
+    own = set(TENANT_SCOPES) if "admin" in client.scopes else set(client.scopes) & set(TENANT_SCOPES)
+    known = own | (set(OIDC_SCOPES) if oidc else set())
     excess = sorted(names - known)
     if excess or not names:
         raise OAuthRefused("invalid_scope", "a scope is not one that this client has")
-    return tuple(scope for scope in (*SCOPES, *OIDC_SCOPES) if scope in names)
+    return tuple(scope for scope in (*TENANT_SCOPES, *OIDC_SCOPES) if scope in names)
 
 
 def _check_form(parameters: Parameters, client: Client) -> None:

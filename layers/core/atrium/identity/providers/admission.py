@@ -22,7 +22,7 @@ from atrium.identity.providers.markers import MarkerCache
 from atrium.identity.providers.model import IdentityProvider, person_digest
 from atrium.identity.providers.people import People, Stranger
 from atrium.identity.providers.store import IssuerRegistry, Place, read_provider
-from atrium.identity.scopes import ROLE_SCOPES
+from atrium.identity.scopes import scopes_of_role
 from atrium.identity.users.model import User
 from atrium.identity.verification import Admitted, Decision, Named, Refused
 from atrium.kernel.clock import Clock, epoch_seconds
@@ -147,7 +147,7 @@ class ForeignTokens:
         if user.status == "suspended":
             return Refused(UserSuspended, "user is suspended", user.id)
         role = profile.role or user.role
-        principal = Principal("user", user.id, user.name or user.email, ROLE_SCOPES[role], role)
+        principal = Principal("user", user.id, user.name or user.email, scopes_of_role(role), role)
         return Admitted(principal, trust.tenant, datetime.fromtimestamp(assertion.expires_at, UTC))
 
 
