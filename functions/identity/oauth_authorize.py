@@ -105,7 +105,10 @@ class _Exchange:
         user = verify_login(self.server, sound.tenant, email, own.get("password", ""))
         if isinstance(user, str):
             return self.show(mint_nonce(), email=email, fault=user)
-        code = self.server.consents.approve(sound.wishes, user, sound.tenant, self.server.origin)
+        try:
+            code = self.server.consents.approve(sound.wishes, user, sound.tenant, self.server.origin)
+        except OAuthRefused as refused:
+            return self._refuse(sound.wishes.redirect_uri, refused)
         return self._send(sound.wishes.redirect_uri, {"code": code})
 
     def _read(self) -> _Sound | Response:

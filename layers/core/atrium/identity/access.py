@@ -71,6 +71,6 @@ def _decide_client(claims: AccessClaims, found: Found) -> Decision:
     if not tenant.is_active:
         return Refused(TenantInactive, f"tenant is {tenant.status}", client.id)
     holder = Principal("client", client.id, client.name, frozenset(client.scopes))
-    wanted = holder.scopes if claims.scopes is None else claims.scopes
-    principal = replace(holder, scopes=frozenset(scope for scope in wanted if scope in SCOPES and holder.has(scope)))
+    granted = frozenset(scope for scope in claims.scopes or () if scope in SCOPES and holder.has(scope))
+    principal = replace(holder, scopes=granted)
     return Admitted(principal, tenant, datetime.fromtimestamp(claims.expires_at, UTC))

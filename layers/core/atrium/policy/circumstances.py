@@ -62,7 +62,7 @@ def judge(checks: Iterable[Check], circumstances: Circumstances) -> bool | None:
 def _check_time(wanted: TimeCondition) -> Check:
     zone = read_zone(wanted.zone)
     after, before = wanted.after, wanted.before
-    days = frozenset(_DAYS.index(day) for day in wanted.days or _DAYS)
+    days = frozenset(_DAYS.index(day) for day in (_DAYS if wanted.days is None else wanted.days))
     start, end = (_minute(wanted.hours.start), _minute(wanted.hours.end)) if wanted.hours else (0, _MINUTES)
 
     def check(found: Circumstances) -> bool:

@@ -86,6 +86,11 @@ class _Shape(BaseModel):
             raise ValueError("a condition that says nothing is none")
         return self
 
+    @property
+    def restricts(self) -> bool:
+        """Whether any of the members says something; a time zone alone does not."""
+        return any(getattr(self, name) is not None for name in type(self).model_fields if name != "zone")
+
 
 class Hours(_Shape):
     """Hours of the day, as `09:00`."""
@@ -130,3 +135,9 @@ class Conditions(_Shape):
 
 
 ALWAYS = Conditions()
+
+
+def find_empty_conditions(conditions: Conditions) -> list[str]:
+    """Return the conditions that are named but restrict nothing, as `{"ip": {"any_of": null}}`."""
+    parts = {name: getattr(conditions, name) for name in Conditions.model_fields}
+    return [name for name, part in parts.items() if isinstance(part, _Shape) and not part.restricts]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from atrium.kernel.errors import invalid_field
+from atrium.policy.conditions import find_empty_conditions
 from atrium.policy.model import PRINCIPAL_KINDS, RESOURCE_KINDS, Policy
 from atrium.policy.patterns import WILDCARD
 
@@ -21,6 +22,8 @@ def check_policy(policy: Policy) -> Policy:
         check_text("description", policy.description, DESCRIPTION_MAX)
     if isinstance(policy.priority, bool) or not -PRIORITY_MAX <= policy.priority <= PRIORITY_MAX:
         raise invalid_field("priority", f"must be from {-PRIORITY_MAX} to {PRIORITY_MAX}")
+    for name in find_empty_conditions(policy.conditions):
+        raise invalid_field("conditions", f"`{name}` restricts nothing; give it a value, or leave it out")
     return replace(
         policy,
         principals=_patterns("principals", policy.principals, PRINCIPAL_KINDS),

@@ -96,7 +96,7 @@ class FamilyService:
             unfit = check_holder(family, user, tenant)
             if unfit is not None or user is None or tenant is None:
                 raise self._refuse(unfit, said, family, tenant, origin)
-            if scopes is not None and not scopes <= set(family.scopes or scopes):
+            if scopes is not None and not family.allows(scopes):
                 raise ScopeRequired
             if use == "repeated":
                 return self._issue(family, self._successor(said, family), user, tenant, scopes)

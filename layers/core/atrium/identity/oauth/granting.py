@@ -79,7 +79,10 @@ class GrantService:
         return Granted(text, ACCESS_SECONDS, " ".join(scopes))
 
     def _refresh(self, client: Client, parameters: Parameters, origin: Origin) -> Granted:
-        wanted = frozenset(parameters.get("scope").split()) or None
+        scope = parameters.get("scope")
+        wanted = frozenset(scope.split()) if scope else None
+        if wanted is not None and not wanted:
+            raise OAuthRefused("invalid_scope", "scope names no scope")
         text = parameters.need("refresh_token")
         try:
             issued = self.families.refresh(text, origin=origin, client_id=client.id, scopes=wanted)
@@ -119,6 +122,8 @@ class GrantService:
         """Return why a code does not hold for this call, or nothing."""
         if self.families.clock() >= code.expires_at:
             return "the code has expired"
+        if not code.scopes:
+            return "the user granted no scope"
         redirect = parameters.get("redirect_uri")
         if redirect != code.redirect_uri and (redirect or code.redirect_sent):
             return "redirect_uri is not the one that the code was sent to"

@@ -65,9 +65,12 @@ def read_request(parameters: Parameters, client: Client, redirect_uri: str, *, i
 
 
 def choose_scopes(wanted: str, client: Client, *, oidc: bool = False) -> tuple[str, ...]:
-    """Return the scopes asked for, in our order, or all of the client's; `OAuthRefused` for one that it lacks."""
+    """Return the scopes asked for, in our order, or all of the client's where `scope` was not sent.
+
+    `OAuthRefused` for a scope that the client lacks, or if no scope is left.
+    """
     if not wanted:
-        return tuple(scope for scope in client.scopes if scope in TENANT_SCOPES)
+        wanted = " ".join(scope for scope in client.scopes if scope in TENANT_SCOPES)
     names = set(wanted.split(" ")) - {""}
     own = set(TENANT_SCOPES) if "admin" in client.scopes else set(client.scopes) & set(TENANT_SCOPES)
     known = own | (set(OIDC_SCOPES) if oidc else set())
