@@ -8,7 +8,7 @@ from atrium.http.limits import ShownLimits, SubjectLimits
 from atrium.http.models import StrictModel
 from atrium.identity.users.model import EMAIL_MAX, EMAIL_PATTERN, LANGUAGE_DEFAULT, TIME_ZONE_DEFAULT, User
 from atrium.identity.users.passwords import LENGTH_MAX, LENGTH_MIN
-from atrium.identity.users.service import Ticketed
+from atrium.identity.users.service import Offboarded, Ticketed
 from atrium.kernel.clock import format_time
 from atrium.quotas.limits import show_limits
 from pydantic import AfterValidator, Field
@@ -95,6 +95,19 @@ class UserAnswer(StrictModel):
     updated_at: str
 
 
+class OffboardedCredentials(StrictModel):
+    """Ids of API keys and OAuth clients that descend from the user: those that this call ended, and those that go on."""
+
+    revoked: list[str]
+    remaining: list[str]
+
+
+class ChangedUser(UserAnswer):
+    """A user who was suspended, or given a role other than admin, and the credentials that descend from them."""
+
+    credentials: OffboardedCredentials
+
+
 class CreatedUser(UserAnswer):
     """A new user. `invite_token` is shown this once; it is null where a password was given."""
 
@@ -121,6 +134,11 @@ def read_fields(body: UserBody | UserPatch) -> dict[str, Any]:
 
 def render_user(user: User) -> UserAnswer:
     return UserAnswer(**_fields(user))
+
+
+def render_changed(user: User, left: Offboarded) -> ChangedUser:
+    credentials = OffboardedCredentials(revoked=list(left.revoked), remaining=list(left.remaining))
+    return ChangedUser(**_fields(user), credentials=credentials)
 
 
 def render_created(made: Ticketed) -> CreatedUser:

@@ -238,9 +238,11 @@ def catalogue() -> list[type[AtriumError]]:
     return sorted(found, key=lambda kind: (kind.status, kind.code))
 
 
-def invalid_field(name: str, message: str, *, detail: str | None = None) -> ValidationFailed:
-    """Return the refusal of one field of a body, in the form in which the schema refuses."""
-    errors = [{"loc": ["body", name], "msg": message, "type": "value_error"}]
+def invalid_field(
+    name: str, message: str, *, detail: str | None = None, where: Literal["body", "query"] = "body"
+) -> ValidationFailed:
+    """Return the refusal of one field of a body or a query, in the form in which the schema refuses."""
+    errors = [{"loc": [where, name], "msg": message, "type": "value_error"}]
     return ValidationFailed(detail or message, extensions={"errors": errors})
 
 
