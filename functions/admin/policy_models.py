@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 from typing import Annotated, Any
 
-from atrium.http.models import StrictModel, Timestamp
+from atrium.http.models import StrictModel, Timestamp, id_pattern
 from atrium.kernel.clock import format_time
 from atrium.policy.conditions import ALWAYS, Amount, Conditions
 from atrium.policy.model import EXECUTE, Decision, Effect, Policy
@@ -57,12 +57,16 @@ class PolicyPatch(StrictModel):
 
 
 class CircumstancesBody(StrictModel):
-    """When, from where, in which plan and about how much; what is absent is now, unknown, the tenant's, and unknown."""
+    """When, from where, in which plan, about how much, and through which OAuth client a user calls.
+
+    What is absent is now, unknown, the tenant's, unknown, and none.
+    """
 
     time: Timestamp | None = None
     ip: Address | None = None
     plan: PlanName | None = None
     amount: Amount | None = None
+    client: Annotated[str, Field(pattern=id_pattern("cli"))] | None = None
 
 
 class EvaluateBody(StrictModel):
@@ -75,7 +79,7 @@ class EvaluateBody(StrictModel):
 
     def circumstances(self) -> dict[str, Any]:
         asked = self.context
-        return {"at": asked.time, "ip": asked.ip, "plan": asked.plan, "amount": asked.amount}
+        return {"at": asked.time, "ip": asked.ip, "plan": asked.plan, "amount": asked.amount, "client": asked.client}
 
 
 class DecisionAnswer(StrictModel):

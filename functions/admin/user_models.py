@@ -96,7 +96,7 @@ class UserAnswer(StrictModel):
 
 
 class OffboardedCredentials(StrictModel):
-    """Ids of API keys and OAuth clients that descend from the user: those that this call ended, and those that go on."""
+    """Ids of keys and clients that descend from the user: those that ended by this call, and those that go on."""
 
     revoked: list[str]
     remaining: list[str]

@@ -31,6 +31,8 @@ def to_authorizer_context(call: TenantContext | Caller) -> Flat:
     }
     if principal.credential_id:
         fields["credential_id"] = principal.credential_id
+    if principal.client_id:
+        fields["client_id"] = principal.client_id
     caller = call.caller if isinstance(call, TenantContext) else call
     if caller.login_id:
         fields["login_id"] = caller.login_id
@@ -60,6 +62,7 @@ def read_authorizer_context(
         scopes=frozenset(_text(fields, "scopes").split()),
         role=role or None,
         credential_id=_text(fields, "credential_id"),
+        client_id=_text(fields, "client_id"),
     )
     caller = Caller(principal, request_id, source_ip, user_agent, trace_parent, _text(fields, "login_id"))
     tenant_id = _text(fields, "tenant_id")

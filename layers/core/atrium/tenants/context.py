@@ -21,8 +21,9 @@ ROLES: tuple[Role, ...] = get_args(Role.__value__)
 class Principal:
     """A verified caller. `id` is a `usr_`, `key_` or `cli_` id; `role` only for users.
 
-    A key that came by rotation acts under the first of its line: `credential_id` is then its own. What no credential of
-    a tenant can have is dropped here, whatever its record or token says: the scope `platform`, and an unknown role.
+    A key that came by rotation acts under the first of its line: `credential_id` is then its own. `client_id` is the
+    OAuth client that a user's token was given to, empty for their own login. What no credential of a tenant can have is
+    dropped here, whatever its record or token says: the scope `platform`, and an unknown role.
     """
 
     type: PrincipalType
@@ -31,6 +32,7 @@ class Principal:
     scopes: frozenset[str]
     role: Role | None = None
     credential_id: str = ""
+    client_id: str = ""
 
     def __post_init__(self) -> None:
         if self.type != "platform":

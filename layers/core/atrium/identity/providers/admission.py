@@ -12,6 +12,7 @@ from typing import Any
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
 from atrium.audit.store import AuditStore
+from atrium.identity.principals import principal_of_user
 from atrium.identity.providers.acquaintances import Acquaintances
 from atrium.identity.providers.assertion import Assertion, Claimed, prove, read_claimed
 from atrium.identity.providers.fetching import PASSING
@@ -22,7 +23,6 @@ from atrium.identity.providers.markers import MarkerCache
 from atrium.identity.providers.model import IdentityProvider, person_digest
 from atrium.identity.providers.people import People, Stranger
 from atrium.identity.providers.store import IssuerRegistry, Place, read_provider
-from atrium.identity.scopes import scopes_of_role
 from atrium.identity.users.model import User
 from atrium.identity.verification import Admitted, Decision, Named, Refused
 from atrium.kernel.clock import Clock, epoch_seconds
@@ -31,7 +31,6 @@ from atrium.kernel.ids import TenantId
 from atrium.storage import keys, provider_keys
 from atrium.storage.keys import Key
 from atrium.storage.table import TenantTable
-from atrium.tenants.context import Principal
 from atrium.tenants.model import Tenant
 from atrium.tenants.plans import PLANS
 from atrium.tenants.store import read_tenant
@@ -146,8 +145,7 @@ class ForeignTokens:
             return Refused(Unauthenticated, "the token was issued before a logout", user.id)
         if user.status == "suspended":
             return Refused(UserSuspended, "user is suspended", user.id)
-        role = profile.role or user.role
-        principal = Principal("user", user.id, user.name or user.email, scopes_of_role(role), role)
+        principal = principal_of_user(user, role=profile.role)
         return Admitted(principal, trust.tenant, datetime.fromtimestamp(assertion.expires_at, UTC))
 
 
