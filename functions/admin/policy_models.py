@@ -106,6 +106,12 @@ class PolicyAnswer(StrictModel):
     updated_at: str
 
 
+class CheckedPolicy(PolicyAnswer):
+    """A policy that was just set. `warnings` are about patterns that match nothing at present."""
+
+    warnings: list[str]
+
+
 def read_fields(body: PolicyBody | PolicyPatch) -> dict[str, Any]:
     """Return the fields that were sent, in the domain's types."""
     fields = {name: getattr(body, name) for name in body.model_fields_set}
@@ -113,19 +119,27 @@ def read_fields(body: PolicyBody | PolicyPatch) -> dict[str, Any]:
 
 
 def render_policy(policy: Policy) -> PolicyAnswer:
-    return PolicyAnswer(
-        id=policy.id,
-        name=policy.name,
-        effect=policy.effect,
-        principals=list(policy.principals),
-        actions=list(policy.actions),
-        resources=list(policy.resources),
-        conditions=policy.conditions.model_dump(mode="json", exclude_unset=True),
-        priority=policy.priority,
-        description=policy.description,
-        created_at=format_time(policy.created_at),
-        updated_at=format_time(policy.updated_at),
-    )
+    return PolicyAnswer(**_fields(policy))
+
+
+def render_checked(policy: Policy, warnings: list[str]) -> CheckedPolicy:
+    return CheckedPolicy(**_fields(policy), warnings=warnings)
+
+
+def _fields(policy: Policy) -> dict[str, Any]:
+    return {
+        "id": policy.id,
+        "name": policy.name,
+        "effect": policy.effect,
+        "principals": list(policy.principals),
+        "actions": list(policy.actions),
+        "resources": list(policy.resources),
+        "conditions": policy.conditions.model_dump(mode="json", exclude_unset=True),
+        "priority": policy.priority,
+        "description": policy.description,
+        "created_at": format_time(policy.created_at),
+        "updated_at": format_time(policy.updated_at),
+    }
 
 
 def render_decision(decision: Decision) -> DecisionAnswer:

@@ -3,7 +3,7 @@
 A key that came by rotation descends from the key it replaced and from whoever rotated it, who has seen its text.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from atrium.identity.clients.store import ClientStore
 from atrium.identity.keys.model import ApiKey
 from atrium.identity.keys.store import KeyStore
 from atrium.kernel.clock import Clock
-from atrium.kernel.pagination import LIMIT_MAX, Page, PageRequest, Position
+from atrium.kernel.pagination import read_all
 from atrium.storage.table import TenantTable
 
 type Credential = ApiKey | Client
@@ -31,7 +31,8 @@ class Lineage:
 
     def find(self, creator_id: str) -> list[Credential]:
         """Return the credentials that still work, or will for a while; parents that have ended are followed, too."""
-        left = {each.id: each for each in self._read_all()}
+        listed: list[Credential] = [*read_all(KeyStore(self.table).list), *read_all(ClientStore(self.table).list)]
+        left = {each.id: each for each in listed}
         descendants: dict[str, Credential] = {}
         creators: dict[str, datetime] = {creator_id: _BEGINNING}
         while True:
@@ -66,16 +67,6 @@ class Lineage:
             KeyStore(self.table).revoke(credential.id, record, at=now, now=now)
         else:
             ClientStore(self.table).delete(credential.id, [record])
-
-    def _read_all(self) -> Iterator[Credential]:
-        for lister in (KeyStore(self.table).list, ClientStore(self.table).list):
-            position: Position | None = None
-            while True:
-                page: Page[ApiKey] | Page[Client] = lister(PageRequest(LIMIT_MAX, position))
-                yield from page.items
-                position = page.position
-                if position is None:
-                    break
 
 
 def _names(credential: Credential) -> set[str]:

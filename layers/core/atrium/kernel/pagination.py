@@ -5,7 +5,7 @@ made-up cursor, another tenant's, or another list's is one clear refusal; what i
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from atrium.kernel.crypto import decode_base64url, encode_base64url, hmac_sha256, same
@@ -79,3 +79,14 @@ class CursorSigner:
 
     def _mac(self, body: bytes, scope: str) -> bytes:
         return hmac_sha256(self._key, b"mac" + scope.encode() + b"\0" + body)[:_MAC_BYTES]
+
+
+def read_all[Item](lister: Callable[[PageRequest], Page[Item]]) -> Iterator[Item]:
+    """Yield every item of a list, a page at a time."""
+    position: Position | None = None
+    while True:
+        page = lister(PageRequest(LIMIT_MAX, position))
+        yield from page.items
+        position = page.position
+        if position is None:
+            return
