@@ -18,6 +18,7 @@ from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 if TYPE_CHECKING:
     from types_boto3_sts.type_defs import CredentialsTypeDef
 
+    from atrium.audit.bound import RefusalBound
     from atrium.egress.client import EgressClient
     from atrium.identity.social.profile import ProfileReader
     from atrium.llm.registry import Providers
@@ -63,6 +64,13 @@ class Runtime:
     def default_agents(self) -> dict[TenantId, AgentId]:
         """Which agent answers by default, as last read: a guess that every turn checks."""
         return {}
+
+    @cached_property
+    def refusals(self) -> RefusalBound:
+        """What this container has recorded of refusals that anybody can cause."""
+        from atrium.audit.bound import RefusalBound
+
+        return RefusalBound()
 
     @cached_property
     def policies(self) -> PolicyCache:

@@ -32,7 +32,7 @@ class PolicyNames:
     def check(self, fields: Mapping[str, Iterable[str]]) -> list[str]:
         """Return a warning for each pattern that matches nothing; `ValidationFailed` for a name that does not exist.
 
-        `fields` has the patterns of a new policy, or those that a change adds. Names of a kind that is not known here are left alone.
+        `fields` has the patterns of a new policy, or those that a change adds. Names of an unknown kind are left alone.
         """
         warnings: list[str] = []
         for field in NAMED:

@@ -114,7 +114,10 @@ class LoginService:
     def _refuse(self, named: Candidate | None, origin: Origin) -> Unauthenticated:
         """Return the refusal of an email or password; it is in the audit of the tenant that was named."""
         if named is not None and named.tenant is not None:
-            self._audit(named.tenant, None, origin).record("auth.refuse", {"by": "password", "reason": "wrong"})
+            details = {"by": "password", "reason": "wrong"}
+            self._audit(named.tenant, None, origin).record_refusal(
+                details, self.families.refusals, like=named.target.email
+            )
         else:
             self.report("wrong email, password or tenant")
         return Unauthenticated(WRONG)
@@ -132,7 +135,8 @@ class LoginService:
         bar = _find_bar(candidate) or Unauthenticated(WRONG)
         if candidate.tenant is not None:
             audit = self._audit(candidate.tenant, candidate.user, origin)
-            audit.record("auth.refuse", {"by": "password", "reason": bar.code})
+            details = {"by": "password", "reason": bar.code}
+            audit.record_refusal(details, self.families.refusals, like=candidate.target.email)
         return bar
 
     def _audit(self, tenant: Tenant, user: User | None, origin: Origin) -> AuditService:

@@ -79,7 +79,8 @@ class TicketService:
         if tenant is None or not tenant.is_visible:
             raise TicketInvalid(internal="a one-time token of no tenant")
         if user is None or not self._is_open(said, user.ticket):
-            self._audit(tenant, said, origin).record("auth.refuse", {"by": "one-time token", "resource": said.user_id})
+            details = {"by": "one-time token", "resource": said.user_id}
+            self._audit(tenant, said, origin).record_refusal(details, self.families.refusals)
             raise TicketInvalid(internal="a one-time token that is not open")
         if not tenant.is_active:
             raise TenantInactive

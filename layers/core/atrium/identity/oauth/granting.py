@@ -159,7 +159,7 @@ def _refuse(
     """Return the refusal of a code, recorded in the tenant's audit where the code was ever one of ours."""
     if is_named:
         audit = audit_of(tenant, service.table_of(tenant.id), origin, service.families.clock)
-        audit.record("auth.refuse", {"by": "code", "client_id": client.id, "reason": reason})
+        audit.record_refusal({"by": "code", "client_id": client.id, "reason": reason}, service.families.refusals)
     return OAuthRefused(
         "invalid_grant", reason if "code_" in reason or "redirect" in reason else "the code is not valid"
     )
