@@ -78,6 +78,9 @@ class IdentityProviderFields(StrictModel):
     default_role: RoleName = "user"
     provision_users: bool = True
     enabled: bool = True
+    assume_email_verified: Annotated[
+        bool, Field(description="The issuer verifies emails, though its tokens lack `email_verified`")
+    ] = False
 
 
 class IdentityProviderBody(IdentityProviderFields):
@@ -115,6 +118,7 @@ class IdentityProviderAnswer(StrictModel):
     default_role: RoleName
     provision_users: bool
     enabled: bool
+    assume_email_verified: bool
     created_at: str
     updated_at: str
 
@@ -137,7 +141,9 @@ class IdentityProviderDetail(IdentityProviderAnswer):
 type AnyAnswer = IdentityProviderAnswer | SocialClientAnswer
 type AnyDetail = IdentityProviderDetail | SocialClientAnswer
 
-_OF_OIDC = frozenset({"issuer", "audience", "jwks_uri", "algorithms", "claim_mapping", "role_mapping"})
+_OF_OIDC = frozenset(
+    {"issuer", "audience", "jwks_uri", "algorithms", "claim_mapping", "role_mapping", "assume_email_verified"}
+)
 _OF_CLIENTS = frozenset({"client_id", "client_secret", "redirect_uris", "connection_scopes", "email_domains"})
 
 
@@ -200,6 +206,7 @@ def _fields(provider: IdentityProvider) -> dict[str, Any]:
         "default_role": provider.default_role,
         "provision_users": provider.provision_users,
         "enabled": provider.enabled,
+        "assume_email_verified": provider.assume_email_verified,
         "created_at": format_time(provider.created_at),
         "updated_at": format_time(provider.updated_at),
     }

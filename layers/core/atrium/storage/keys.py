@@ -13,6 +13,7 @@
     ·                      CLIENT#<cli> CONNECTION#<usr>#<provider>
     ·                      IDP#<idp>                   identity provider · list; KEYSET#<idp>: its issuer's public keys
     ·                      PERSON#<hash>               an issuer's subject -> user (authorizer: in that batch); IDP_ISSUER#<hash>: marker
+    ·                      DELETED#<hash>              a user of this id, or email, was deleted: older foreign tokens end
     ·                      POLICY#<pol> PROMPT#<name>#<version> TOOL#<name> PLUGIN#<name> UPSTREAM#<name>
     ·                      WEBHOOK#<whk> SCHEDULE#<id> ROUTE#<priority>#<id> QUOTA_RULE#<id> EXPERIMENT#<id>
     ·                      MCP_SERVER#<name> NAMESPACE#<kbn> DATASET#<name> SHARE#<id>

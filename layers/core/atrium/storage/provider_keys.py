@@ -23,6 +23,11 @@ def person(digest: str) -> Key:
     return Key("", f"PERSON#{digest}")
 
 
+def deletion(digest: str) -> Key:
+    """Return the mark that a user was deleted, by the digest of their id or email."""
+    return Key("", f"DELETED#{digest}")
+
+
 def issuer(digest: str) -> Key:
     """Return the platform's marker of an issuer's audience; each has a partition, so that guesses spread."""
     return Key(f"ISSUER#{digest}", "MARKER")

@@ -132,8 +132,9 @@ class ForeignTokens:
         profile = map_claims(assertion.claims, trust.provider)
         try:
             user = people.recognise(
-                trust.provider.entrance, assertion.subject, profile, trust.tenant, trust.link, trust.found
-            )
+                trust.provider.entrance, assertion.subject, profile, trust.tenant, trust.link, trust.found,
+                issued_at=int(assertion.claims["iat"]),
+            )  # fmt: skip
         except CountExceeded as full:
             return Refused(CountExceeded, full.detail, trust.provider.id)
         except TenantInactive:

@@ -22,16 +22,25 @@ class Profile:
 
 
 def map_claims(claims: Mapping[str, Any], provider: IdentityProvider) -> Profile:
-    """Return the profile of claims. An email that the issuer itself calls unverified is none."""
+    """Return the profile of claims. An email that the issuer does not call verified is none.
+
+    A provider may be registered as one that verifies emails without saying so; then only its `false` counts.
+    """
     mapping = provider.claim_mapping
     email = read_claim(claims, mapping.email)
-    believed = isinstance(email, str) and is_email(email) and claims.get("email_verified", True) in (True, "true")
+    verified = claims.get("email_verified", provider.assume_email_verified)
+    believed = isinstance(email, str) and is_email(email) and says_yes(verified)
     name = read_claim(claims, mapping.name)
     return Profile(
         email=str(email) if believed else "",
         name=clean_name(name) if isinstance(name, str) else "",
         role=_map_role(read_claim(claims, mapping.role), provider) if mapping.role else None,
     )
+
+
+def says_yes(claim: object) -> bool:
+    """Tell whether a claim is true: JSON's `true`, or the text that some issuers send; a 1 is neither."""
+    return claim is True or claim == "true"
 
 
 def read_claim(claims: Mapping[str, Any], name: str) -> Any:

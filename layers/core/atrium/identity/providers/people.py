@@ -10,6 +10,7 @@ from typing import Any
 from atrium.audit.service import AuditService
 from atrium.identity.providers.mapping import Profile
 from atrium.identity.providers.model import Entrance, person_digest
+from atrium.identity.users.deletions import was_deleted_since
 from atrium.identity.users.model import User, same_address
 from atrium.identity.users.store import UserChanged, UsersFull, UserStore, read_user
 from atrium.kernel.clock import Clock
@@ -53,11 +54,14 @@ class People:
         tenant: Tenant,
         link: Mapping[str, Any] | None,
         found: Mapping[Key, Mapping[str, Any]] = MappingProxyType({}),
+        *,
+        issued_at: int | None = None,
     ) -> User | Stranger:
         """Return the user: whom the subject is linked to, else who has the email, else a new one where that is wanted.
 
         The second and the third are linked for good, with a record. `CountExceeded` where the tenant is full. `link` is
-        what the table has on the subject; a user whom the same read brought is not read again.
+        what the table has on the subject; a user whom the same read brought is not read again. `issued_at` is when the
+        token was issued, None where the issuer was asked just now; one from before its user's deletion finds nobody.
         """
         known = found.get(keys.user(UserId(link["user_id"]))) if link else None
         if known is not None:
@@ -66,15 +70,17 @@ class People:
             user = self._read_user(UserId(link["user_id"])) if link else None
             if user is not None:
                 return user
+            known_id = str(link["user_id"]) if link else ""
+            if issued_at is not None and was_deleted_since(self.table, known_id, profile.email, issued_at):
+                return Stranger("the token was issued before its user was deleted")
             user = self._find_by_email(profile.email)
             if user is not None:
                 if user.status == "suspended":
                     return user
                 made = self._link(entrance, subject, user, link)
-            elif not profile.email:
-                return Stranger("the subject has no verified email")
-            elif not entrance.provision_users:
-                return Stranger("no user has the subject's email")
+            elif not profile.email or not entrance.provision_users:
+                reason = "no user has the subject's email" if profile.email else "the subject has no verified email"
+                return Stranger(reason)
             else:
                 made = self._provision(entrance, subject, profile, tenant, link)
             if made is not None:

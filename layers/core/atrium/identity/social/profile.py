@@ -11,7 +11,7 @@ from typing import Any
 from atrium.egress.client import EgressClient
 from atrium.identity.providers.assertion import prove, read_claimed
 from atrium.identity.providers.jwks import PublicJwk, find_key, read_key_set
-from atrium.identity.providers.mapping import clean_name
+from atrium.identity.providers.mapping import clean_name, says_yes
 from atrium.identity.providers.model import IdentityProvider
 from atrium.identity.social.descriptions import Description
 from atrium.identity.social.exchange import Grant, call, read_protected
@@ -98,7 +98,7 @@ def _profile(claims: Mapping[str, Any], subject_name: str) -> SocialProfile:
     if isinstance(subject, bool) or not isinstance(subject, str | int) or not 0 < len(str(subject)) <= 255:
         raise ProviderFailed(internal="provider: no subject")
     email, name = claims.get("email"), claims.get("name") or claims.get("login")
-    verified = isinstance(email, str) and is_email(email) and claims.get("email_verified") in (True, "true")
+    verified = isinstance(email, str) and is_email(email) and says_yes(claims.get("email_verified"))
     return SocialProfile(
         subject=str(subject),
         email=str(email) if verified else "",

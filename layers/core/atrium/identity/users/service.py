@@ -8,6 +8,7 @@ from atrium.audit.service import AuditService
 from atrium.identity.lineage import Lineage
 from atrium.identity.users.changing import Change, change_user, check_password
 from atrium.identity.users.counts import count_admins
+from atrium.identity.users.deletions import marking_deletion
 from atrium.identity.users.model import PREFERENCES_DEFAULT, User
 from atrium.identity.users.passwords import hash_password
 from atrium.identity.users.store import LastAdmin, UserChanged, UsersFull, UserStore
@@ -141,7 +142,7 @@ class UserService:
             remaining = [each.id for each in self._lineage.find(user.id)]
             record = self._record("user.delete", user, keys_revoked=revoked, credentials_remaining=remaining)
             try:
-                self.store.delete(user, record)
+                self.store.delete(user, record, *marking_deletion(user, self.clock()))
             except UserChanged:
                 continue
             except LastAdmin:
