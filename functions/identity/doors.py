@@ -4,7 +4,7 @@ from typing import Annotated
 
 from atrium.bootstrap import Runtime
 from atrium.http import logs
-from atrium.http.dependencies import RuntimeDep, TenantDep
+from atrium.http.dependencies import RuntimeDep, TenantDep, require_own_login
 from atrium.http.issuing import FamiliesDep, OriginDep
 from atrium.http.metrics import count
 from atrium.http.models import StrictModel
@@ -91,7 +91,7 @@ def accept_invitation(body: AcceptBody, runtime: RuntimeDep, families: FamiliesD
     return render_tokens(service.accept(body.token, body.password, body.name, origin))
 
 
-@router.post("/v1/auth/password")
+@router.post("/v1/auth/password", dependencies=[require_own_login()])
 def change_password(
     body: PasswordBody, tenant: TenantDep, runtime: RuntimeDep, families: FamiliesDep, origin: OriginDep
 ) -> TokenAnswer:
