@@ -238,10 +238,8 @@ def catalogue() -> list[type[AtriumError]]:
     return sorted(found, key=lambda kind: (kind.status, kind.code))
 
 
-def invalid_field(
-    name: str, message: str, *, detail: str | None = None, where: Literal["body", "query"] = "body"
-) -> ValidationFailed:
-    """Return the refusal of one field of a body or a query, in the form in which the schema refuses."""
+def invalid_field(name: str, message: str, *, detail: str | None = None, where: str = "body") -> ValidationFailed:
+    """Return the refusal of one field of a body (or a `query`), in the form in which the schema refuses."""
     errors = [{"loc": [where, name], "msg": message, "type": "value_error"}]
     return ValidationFailed(detail or message, extensions={"errors": errors})
 

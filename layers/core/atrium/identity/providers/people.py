@@ -24,6 +24,7 @@ from atrium.tenants.counts import count_exceeded
 from atrium.tenants.model import Tenant
 from atrium.tenants.plans import PLANS
 
+NO_EMAIL = "the subject has no verified email"
 _ATTEMPTS = 3
 
 
@@ -70,8 +71,7 @@ class People:
             user = self._read_user(UserId(link["user_id"])) if link else None
             if user is not None:
                 return user
-            known_id = str(link["user_id"]) if link else ""
-            if issued_at is not None and was_deleted_since(self.table, known_id, profile.email, issued_at):
+            if was_deleted_since(self.table, link["user_id"] if link else "", profile.email, issued_at):
                 return Stranger("the token was issued before its user was deleted")
             user = self._find_by_email(profile.email)
             if user is not None:
@@ -79,8 +79,7 @@ class People:
                     return user
                 made = self._link(entrance, subject, user, link)
             elif not profile.email or not entrance.provision_users:
-                reason = "no user has the subject's email" if profile.email else "the subject has no verified email"
-                return Stranger(reason)
+                return Stranger("no user has the subject's email" if profile.email else NO_EMAIL)
             else:
                 made = self._provision(entrance, subject, profile, tenant, link)
             if made is not None:

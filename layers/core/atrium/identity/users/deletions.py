@@ -23,11 +23,13 @@ def marking_deletion(user: User, now: datetime) -> list[Put]:
     return [Put(_mark(name), item, ANY) for name in (user.id, same_address(user.email))]
 
 
-def was_deleted_since(table: TenantTable, user_id: str, email: str, issued_at: int) -> bool:
-    """Tell whether the user of an id or an email was deleted at that second or later. One batch read."""
+def was_deleted_since(table: TenantTable, user_id: str, email: str, moment: int | None) -> bool:
+    """Tell whether the user of an id or an email was deleted at that second or later; never since None. One read."""
+    if moment is None:
+        return False
     places = [_mark(name) for name in (user_id, same_address(email)) if name]
     found = table.batch_get(places) if places else {}
-    return any(issued_at <= mark["deleted_at"] for mark in found.values())
+    return any(moment <= mark["deleted_at"] for mark in found.values())
 
 
 def _mark(name: str) -> Key:
