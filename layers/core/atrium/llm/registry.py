@@ -12,10 +12,8 @@ from atrium.storage.secrets import Secrets
 ANTHROPIC_URL = "https://api.anthropic.com"
 
 
-class LateProvider:
-    """A provider that is made with its first call: importing an SDK takes a second or two, which nobody waits for
-    who only asks which provider it will be.
-    """
+class LazyProvider:
+    """A provider that is built with its first call, because importing its SDK takes a second or two."""
 
     def __init__(self, name: str, make: Callable[[], ModelProvider]) -> None:
         self._name, self._make = name, make
@@ -46,7 +44,7 @@ class Providers:
 
     def __init__(self, settings: Settings, secrets: Secrets) -> None:
         self._settings, self._secrets = settings, secrets
-        self._anthropic = LateProvider(settings.model_provider, self._make_anthropic)
+        self._anthropic = LazyProvider(settings.model_provider, self._make_anthropic)
 
     def find(self, model: ModelInfo) -> ModelProvider:
         """Return the provider of a model; `ProviderUnsupported` if this deployment has none."""

@@ -13,12 +13,12 @@ from anthropic.resources.messages import Messages
 
 from atrium.llm.anthropic.answer import AnswerBroken
 from atrium.llm.catalogue import ModelInfo
+from atrium.llm.connection import CancellableConnection, ConnectionCancelled
 from atrium.llm.failures import ProviderFailure, read_advice, read_retry_after
-from atrium.llm.line import Line, LineCut
 
-FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, JSONDecodeError, AnswerBroken, LineCut)
+FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, JSONDecodeError, AnswerBroken, ConnectionCancelled)
 
-line_of_call: ContextVar[Line | None] = ContextVar("line_of_call", default=None)
+connection_of_call: ContextVar[CancellableConnection | None] = ContextVar("connection_of_call", default=None)
 
 
 class Client(Protocol):
@@ -51,7 +51,7 @@ def describe(error: Exception) -> ProviderFailure:
                 advice=read_advice(headers),
                 cause=error,
             )
-        case anthropic.APIConnectionError() | httpx2.TransportError() | LineCut():
+        case anthropic.APIConnectionError() | httpx2.TransportError() | ConnectionCancelled():
             return ProviderFailure("connection_error", cause=error)
         case AnswerBroken() | JSONDecodeError() | httpx2.HTTPError():
             return ProviderFailure("broken_answer", cause=error)
@@ -67,12 +67,12 @@ def make_http_client() -> httpx2.Client:
     """
     return anthropic.DefaultHttpxClient(
         limits=httpx2.Limits(max_connections=1_000, max_keepalive_connections=0),
-        event_hooks={"request": [_attach_line]},
+        event_hooks={"request": [_attach_connection]},
     )
 
 
-def _attach_line(request: httpx2.Request) -> None:
-    """Let the line of the call that is being made follow its request."""
-    line = line_of_call.get()
-    if line is not None:
-        request.extensions["trace"] = line.trace
+def _attach_connection(request: httpx2.Request) -> None:
+    """Let the call's connection follow its request."""
+    connection = connection_of_call.get()
+    if connection is not None:
+        request.extensions["trace"] = connection.trace

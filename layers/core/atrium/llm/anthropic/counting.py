@@ -8,7 +8,7 @@ from atrium.llm.anthropic.channel import FAILURES, Channel, describe
 from atrium.llm.anthropic.prompt import message_params, system_blocks, tool_params
 from atrium.llm.bounds import BYTES_PER_TOKEN, bound_tokens
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.line import CONNECT_SECONDS
+from atrium.llm.connection import CONNECT_SECONDS
 from atrium.llm.model import ModelRequest
 
 COUNT_SECONDS = 30.0

@@ -7,7 +7,7 @@ from atrium.llm.anthropic.channel import Channel
 from atrium.llm.anthropic.counting import count_tokens
 from atrium.llm.anthropic.stream import AnthropicStream
 from atrium.llm.bounds import check_request
-from atrium.llm.line import Line
+from atrium.llm.connection import CancellableConnection
 from atrium.llm.model import ModelRequest
 from atrium.llm.retries import RetryPolicy
 
@@ -27,7 +27,9 @@ class AnthropicProvider:
     def open(self, request: ModelRequest, *, deadline_seconds: float) -> AnthropicStream:
         """See `ModelProvider.open`; nothing is sent before the stream is iterated."""
         model = check_request(request)
-        return AnthropicStream(self._channel, request, model, Line(deadline_seconds), self._policy, self._draw)
+        return AnthropicStream(
+            self._channel, request, model, CancellableConnection(deadline_seconds), self._policy, self._draw
+        )
 
     def count_tokens(self, request: ModelRequest) -> int:
         """See `ModelProvider.count_tokens`; takes 30 s at most."""

@@ -16,16 +16,16 @@ from anthropic.types import RawMessageStreamEvent
 
 from atrium.kernel.errors import ModelTimeout
 from atrium.llm.anthropic.answer import Answer
-from atrium.llm.anthropic.channel import FAILURES, Channel, describe, line_of_call
+from atrium.llm.anthropic.channel import FAILURES, Channel, connection_of_call, describe
 from atrium.llm.anthropic.counting import exceeds_window
 from atrium.llm.anthropic.prompt import message_params, system_blocks, tool_params
 from atrium.llm.catalogue import ModelInfo
+from atrium.llm.connection import CONNECT_SECONDS, CancellableConnection
 from atrium.llm.failures import ProviderFailure
-from atrium.llm.line import CONNECT_SECONDS, Line
 from atrium.llm.model import Completed, ModelEvent, ModelRequest, Usage
 from atrium.llm.retries import RetryPolicy, pause_before_retry
 
-_GRACE_SECONDS = 5.0  # so that the line's deadline, not a socket's time-out, ends a call
+_GRACE_SECONDS = 5.0  # so that the connection's deadline, not a socket's time-out, ends a call
 
 
 class AnthropicStream:
@@ -36,11 +36,11 @@ class AnthropicStream:
         channel: Channel,
         request: ModelRequest,
         model: ModelInfo,
-        line: Line,
+        connection: CancellableConnection,
         policy: RetryPolicy,
         draw: Callable[[], float],
     ) -> None:
-        self._channel, self._request, self._model, self._line = channel, request, model, line
+        self._channel, self._request, self._model, self._connection = channel, request, model, connection
         self._policy, self._draw = policy, draw
         self._answer = Answer(request.max_tokens)
         self._busy = threading.Lock()
@@ -59,7 +59,7 @@ class AnthropicStream:
 
     def close(self) -> None:
         """End the call. A thread that waits for it ends by itself, at once; else what is left is cleared here."""
-        self._line.cut("closed")
+        self._connection.cancel("closed")
         if self._busy.acquire(blocking=False):
             try:
                 self._events.close()
@@ -67,10 +67,10 @@ class AnthropicStream:
                 self._busy.release()
 
     def _play(self) -> Generator[ModelEvent]:
-        with self._line:
+        with self._connection:
             for retries_made in count():
                 failure = yield from self._attempt()
-                if failure is None or self._line.is_closed():
+                if failure is None or self._connection.is_closed():
                     return
                 if self._overflows(failure):
                     yield Completed((), "context_overflow")
@@ -90,8 +90,8 @@ class AnthropicStream:
 
     def _call(self) -> anthropic.Stream[RawMessageStreamEvent]:
         request, system = self._request, system_blocks(self._request.system)
-        seconds = self._line.remaining_seconds + _GRACE_SECONDS
-        token = line_of_call.set(self._line)
+        seconds = self._connection.remaining_seconds + _GRACE_SECONDS
+        token = connection_of_call.set(self._connection)
         try:
             return self._channel.client().messages.create(
                 model=self._channel.model_id(self._model),
@@ -105,11 +105,11 @@ class AnthropicStream:
                 timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS),
             )
         finally:
-            line_of_call.reset(token)
+            connection_of_call.reset(token)
 
     def _pause(self, failure: ProviderFailure, retries_made: int) -> None:
         """Wait before the next attempt, or raise what the failure means."""
-        if self._line.is_expired():
+        if self._connection.is_expired():
             raise ModelTimeout(internal="the call's deadline has come") from failure.cause
         pause = None
         if failure.is_retryable and not self._answer.begun:
@@ -118,11 +118,11 @@ class AnthropicStream:
                 retries_made=retries_made,
                 retry_after_seconds=failure.retry_after_seconds,
                 draw=self._draw(),
-                remaining_seconds=self._line.remaining_seconds,
+                remaining_seconds=self._connection.remaining_seconds,
             )
         if pause is None:
             raise failure.to_error() from failure.cause
-        self._line.wait(pause)
+        self._connection.wait(pause)
 
     def _overflows(self, failure: ProviderFailure) -> bool:
         if failure.status == 413:

@@ -1,8 +1,8 @@
-"""The line to a provider during one call: it has a deadline, and any thread can cut it at any moment.
+"""The connection to a provider during one call: it has a deadline, and any thread can cancel it at any moment.
 
-A blocked read does not notice that its file is closed, but does notice that its socket is shut down. The socket
-is learnt from httpx's `trace` extension as soon as it is connected, so that a call which still waits for its first
-byte can be cut, too. Only while a connection is being made is a cut as slow as `CONNECT_SECONDS`.
+A blocked read does not notice that its file is closed, but does notice that its socket is shut down. The socket comes
+from httpx's `trace` extension as soon as it is connected, so that a call which still waits for its first byte can be
+cancelled, too. Only while the connection is being made does cancelling take as long as `CONNECT_SECONDS`.
 """
 
 import socket
@@ -12,50 +12,50 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
-type CutCause = Literal["closed", "deadline"]
+type CancelCause = Literal["closed", "deadline"]
 
 CONNECT_SECONDS = 3.0
 
 
-class LineCut(Exception):
-    """Raised into an HTTP client that begins something on a line which is cut."""
+class ConnectionCancelled(Exception):
+    """Raised into an HTTP client that begins something on a cancelled connection."""
 
 
-class Line:
-    """Enter it to let the deadline run; `deadline_seconds` count from the making."""
+class CancellableConnection:
+    """Enter it to start the deadline's timer; `deadline_seconds` count from construction."""
 
     def __init__(self, deadline_seconds: float) -> None:
         self._ends = time.monotonic() + deadline_seconds
         self._lock = threading.Lock()
-        self._cut = threading.Event()
-        self._cause: CutCause | None = None
+        self._cancelled = threading.Event()
+        self._cause: CancelCause | None = None
         self._socket: socket.socket | None = None
         self._timer: threading.Timer | None = None
 
     def is_closed(self) -> bool:
-        """Tell whether somebody closed the line before its deadline."""
+        """Tell whether the connection was closed before its deadline."""
         return self._cause == "closed"
 
     def is_expired(self) -> bool:
-        """Tell whether the deadline cut the line."""
+        """Tell whether the deadline cancelled the connection."""
         return self._cause == "deadline"
 
     @property
     def remaining_seconds(self) -> float:
         return max(0.0, self._ends - time.monotonic())
 
-    def cut(self, cause: CutCause) -> None:
-        """End whatever is under way on the line, and all that would come; from any thread. The first cause stands."""
+    def cancel(self, cause: CancelCause) -> None:
+        """End what is under way and whatever would follow, from any thread. The first cause is kept."""
         with self._lock:
             if self._cause is None:
                 self._cause = cause
-            self._cut.set()
+            self._cancelled.set()
             if self._socket is not None:
                 _shut_down(self._socket)
 
     def wait(self, seconds: float) -> bool:
-        """Sleep, but not on a line that is cut; returns whether it is."""
-        return self._cut.wait(seconds)
+        """Sleep until the time is over or the connection is cancelled; return whether it is cancelled."""
+        return self._cancelled.wait(seconds)
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Follow a request's events (httpx's `trace` extension)."""
@@ -63,17 +63,17 @@ class Line:
             self._attach(None)
         elif event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             self._attach(info["return_value"].get_extra_info("socket"))
-        elif event.endswith(".started") and self._cut.is_set():
-            raise LineCut
+        elif event.endswith(".started") and self._cancelled.is_set():
+            raise ConnectionCancelled
 
     def _attach(self, connected: socket.socket | None) -> None:
         with self._lock:
             self._socket = connected
-            if connected is not None and self._cut.is_set():
+            if connected is not None and self._cancelled.is_set():
                 _shut_down(connected)
 
     def __enter__(self) -> Self:
-        self._timer = threading.Timer(self.remaining_seconds, self.cut, ("deadline",))
+        self._timer = threading.Timer(self.remaining_seconds, self.cancel, ("deadline",))
         self._timer.name, self._timer.daemon = "model-deadline", True
         self._timer.start()
         return self
