@@ -22,7 +22,7 @@ from atrium.llm.registry import Providers
 from atrium.settings import Settings
 from atrium.storage.secrets import Secrets
 
-from tests.unit.llm.channels import HELLO, START, STOP, Event, opened, piece, reason
+from tests.builders.upstream import HELLO, START, STOP, Event, opened, piece, reason
 
 HAIKU = MODELS["claude-haiku-5-5"]
 

@@ -27,6 +27,11 @@ def bound_tokens(request: ModelRequest) -> int:
     return total
 
 
+def estimate_prompt_tokens(request: ModelRequest) -> int:
+    """Return about how many tokens the prompt has, where the provider has not counted them."""
+    return -(-bound_tokens(request) // BYTES_PER_TOKEN)
+
+
 def check_request(request: ModelRequest) -> ModelInfo:
     """Return the request's model; `ValidationFailed` for one that the catalogue lacks or that cannot take it."""
     model = find_model(request.model)

@@ -34,11 +34,15 @@ class Thinking:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A call that the model asks for. `input` is what it wrote: not yet validated."""
+    """A call that the model asks for. `input` is JSON, not yet validated by the tool.
+
+    `problem` says why the call cannot be made whatever the tool says; it is told to the model instead of a result.
+    """
 
     id: str
     name: str
     input: Mapping[str, Any]
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +72,33 @@ class ToolSchema:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One call of a model. `messages` begin and end with the user's, and every tool use has its result."""
+    """One call of a model. `messages` begin and end with the user's, and every tool use has its result.
+
+    `tool_choice` none: tools are declared for the sake of the messages alone, and must not be called.
+    """
 
     model: str
     system: str
     messages: tuple[Message, ...]
     max_tokens: int
     tools: tuple[ToolSchema, ...] = ()
+    tool_choice: Literal["auto", "none"] = "auto"
     temperature: float | None = None
     stop_sequences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens. `input_tokens` are those neither read from nor written to the provider's cache."""
+    """Tokens. `input_tokens` are those neither read from nor written to the provider's cache.
+
+    `estimated` usage has a figure that the provider did not report; equality is about the figures alone.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    estimated: bool = field(default=False, compare=False, kw_only=True)
 
     def __add__(self, other: Self) -> "Usage":
         return Usage(
@@ -94,6 +106,7 @@ class Usage:
             self.output_tokens + other.output_tokens,
             self.cache_read_tokens + other.cache_read_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
+            estimated=self.estimated or other.estimated,
         )
 
     @property

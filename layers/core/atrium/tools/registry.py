@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from atrium.llm.model import ToolSchema
+from atrium.llm.normalise import clean_text
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.model import Tool, ToolContext, ToolRefusal, ToolRetry
@@ -89,6 +90,7 @@ def _answer(tool: Tool[Any], arguments: Mapping[str, Any], context: ToolContext)
 
 
 def _bounded(content: str) -> str:
+    content = clean_text(content)
     if len(content) <= RESULT_CHARACTERS_MAX:
         return content
     return content[: RESULT_CHARACTERS_MAX - len(_CUT)] + _CUT

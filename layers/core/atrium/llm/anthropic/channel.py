@@ -1,22 +1,23 @@
 """A way to Claude, and what its failures say. The SDK's own retries are off everywhere: ours are the only ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from json import JSONDecodeError
 from typing import Protocol
 
 import anthropic
 import httpx2
 from anthropic.resources.messages import Messages
 
-from atrium.llm.anthropic.answer import AnswerBroken
+from atrium.llm.answer import AnswerBroken
 from atrium.llm.catalogue import ModelInfo
 from atrium.llm.connection import CancellableConnection, ConnectionCancelled
-from atrium.llm.failures import ProviderFailure, read_advice, read_retry_after
+from atrium.llm.failures import ProviderFailure, read_advice, read_retry_after, read_word
 
-FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, JSONDecodeError, AnswerBroken, ConnectionCancelled)
+FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, AnswerBroken, ConnectionCancelled)
+REQUEST_ID_HEADERS = ("request-id", "x-amzn-requestid")
+ERROR_BYTES_MAX = 65_536
 
 connection_of_call: ContextVar[CancellableConnection | None] = ContextVar("connection_of_call", default=None)
 
@@ -38,28 +39,34 @@ class Channel:
     counts_tokens: bool = True
 
 
-def describe(error: Exception) -> ProviderFailure:
-    """Return what one of `FAILURES` says."""
+def describe(error: Exception, response: httpx2.Response | None = None) -> ProviderFailure:
+    """Return what one of `FAILURES` says; `response` is the one that had begun, if any."""
+    if isinstance(error, anthropic.APIStatusError):
+        response = error.response
+    status = response.status_code if response is not None else None
+    headers = response.headers if response is not None else httpx2.Headers()
+    request_id = read_word(next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), ""))
     match error:
         case anthropic.APIStatusError():
-            headers = error.response.headers
             return ProviderFailure(
-                type=error.error_code or error.type or "unknown_error",
-                status=error.status_code,
-                request_id=error.request_id or "",
+                type=read_word(error.error_code or error.type) or "unknown_error",
+                status=status,
+                request_id=request_id,
                 retry_after_seconds=read_retry_after(headers, datetime.now(UTC)),
                 advice=read_advice(headers),
                 cause=error,
             )
         case anthropic.APIConnectionError() | httpx2.TransportError() | ConnectionCancelled():
-            return ProviderFailure("connection_error", cause=error)
-        case AnswerBroken() | JSONDecodeError() | httpx2.HTTPError():
-            return ProviderFailure("broken_answer", cause=error)
+            return ProviderFailure("connection_error", request_id=request_id, cause=error)
+        case AnswerBroken():
+            return ProviderFailure("broken_answer", request_id=request_id, reason=str(error), cause=error)
+        case httpx2.HTTPError():
+            return ProviderFailure("broken_answer", request_id=request_id, reason=type(error).__name__, cause=error)
         case _:
-            return ProviderFailure(type(error).__name__, advice=False, cause=error)
+            return ProviderFailure(type(error).__name__, request_id=request_id, advice=False, cause=error)
 
 
-def make_http_client() -> httpx2.Client:
+def make_http_client(transport: httpx2.BaseTransport | None = None) -> httpx2.Client:
     """Return the HTTP client of a channel, for all threads.
 
     No connection is kept: one that has slept through a freeze of the function fails the next call, and one that is
@@ -67,8 +74,26 @@ def make_http_client() -> httpx2.Client:
     """
     return anthropic.DefaultHttpxClient(
         limits=httpx2.Limits(max_connections=1_000, max_keepalive_connections=0),
-        event_hooks={"request": [_attach_connection]},
+        event_hooks={"request": [_attach_connection], "response": [_truncate_error]},
+        transport=transport,
     )
+
+
+class _Truncated(httpx2.SyncByteStream):
+    """The first bytes of a body."""
+
+    def __init__(self, body: httpx2.SyncByteStream, bytes_max: int) -> None:
+        self._body, self._left = body, bytes_max
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._body:
+            yield chunk[: self._left]
+            self._left -= len(chunk)
+            if self._left <= 0:
+                return
+
+    def close(self) -> None:
+        self._body.close()
 
 
 def _attach_connection(request: httpx2.Request) -> None:
@@ -76,3 +101,9 @@ def _attach_connection(request: httpx2.Request) -> None:
     connection = connection_of_call.get()
     if connection is not None:
         request.extensions["trace"] = connection.trace
+
+
+def _truncate_error(response: httpx2.Response) -> None:
+    """Bound the body of an error, which the SDK reads whole."""
+    if response.is_error and isinstance(response.stream, httpx2.SyncByteStream):
+        response.stream = _Truncated(response.stream, ERROR_BYTES_MAX)

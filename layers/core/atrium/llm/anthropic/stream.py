@@ -5,27 +5,43 @@ not answered yet.
 """
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from itertools import count
 from typing import Self
 
 import anthropic
 import httpx2
 from anthropic import omit
-from anthropic.types import RawMessageStreamEvent
+from anthropic._streaming import ServerSentEvent
 
 from atrium.kernel.errors import ModelTimeout
-from atrium.llm.anthropic.answer import Answer
+from atrium.llm.answer import AnswerBroken, AnswerBuilder
 from atrium.llm.anthropic.channel import FAILURES, Channel, connection_of_call, describe
 from atrium.llm.anthropic.counting import exceeds_window
-from atrium.llm.anthropic.prompt import message_params, system_blocks, tool_params
+from atrium.llm.anthropic.events import read_event
+from atrium.llm.anthropic.prompt import message_params, system_blocks, tool_choice, tool_params
 from atrium.llm.catalogue import ModelInfo
 from atrium.llm.connection import CONNECT_SECONDS, CancellableConnection
 from atrium.llm.failures import ProviderFailure
 from atrium.llm.model import Completed, ModelEvent, ModelRequest, Usage
 from atrium.llm.retries import RetryPolicy, pause_before_retry
 
+STREAM_BYTES_MAX = 33_554_432
+"""Bytes of one answer on the wire: an answer of 128 000 tokens, each in an event of its own, has about 20 MB."""
 _GRACE_SECONDS = 5.0  # so that the connection's deadline, not a socket's time-out, ends a call
+
+
+class RawEvents(anthropic.Stream[object]):
+    """The SDK's stream with events as plain JSON, in place of models that the SDK does not validate."""
+
+    def _iter_events(self) -> Iterator[ServerSentEvent]:
+        yield from self._decoder.iter_bytes(_bounded(self.response.iter_bytes()))
+
+    def __stream__(self) -> Iterator[object]:
+        try:
+            yield from super().__stream__()
+        except (ValueError, RecursionError) as error:  # JSON and UTF-8; the decoders of both wires raise no other
+            raise AnswerBroken("an event is not JSON in UTF-8") from error
 
 
 class AnthropicStream:
@@ -42,7 +58,7 @@ class AnthropicStream:
     ) -> None:
         self._channel, self._request, self._model, self._connection = channel, request, model, connection
         self._policy, self._draw = policy, draw
-        self._answer = Answer(request.max_tokens)
+        self._answer = AnswerBuilder(request, model)
         self._busy = threading.Lock()
         self._events = self._play()
 
@@ -78,32 +94,38 @@ class AnthropicStream:
                 self._pause(failure, retries_made)
 
     def _attempt(self) -> Generator[ModelEvent, None, ProviderFailure | None]:
-        self._answer = Answer(self._request.max_tokens)
+        self._answer = AnswerBuilder(self._request, self._model)
+        response: httpx2.Response | None = None
         try:
             with self._call() as events:
+                response = events.response
                 for event in events:
-                    yield from self._answer.take(event)
+                    yield from read_event(event, self._answer)
+                    if self._answer.is_complete:
+                        return None
             self._answer.end()
         except FAILURES as error:
-            return describe(error)
+            return describe(error, response)
         return None
 
-    def _call(self) -> anthropic.Stream[RawMessageStreamEvent]:
+    def _call(self) -> RawEvents:
         request, system = self._request, system_blocks(self._request.system)
         seconds = self._connection.remaining_seconds + _GRACE_SECONDS
         token = connection_of_call.set(self._connection)
         try:
-            return self._channel.client().messages.create(
+            answered = self._channel.client().messages.with_raw_response.create(
                 model=self._channel.model_id(self._model),
                 system=system or omit,
                 messages=message_params(request),
                 tools=tool_params(request.tools, marked=not system) or omit,
+                tool_choice=tool_choice(request) or omit,
                 max_tokens=request.max_tokens,
                 stop_sequences=list(request.stop_sequences) or omit,
                 thinking={"type": "adaptive", "display": "summarized"},
                 stream=True,
                 timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS),
             )
+            return answered.parse(to=RawEvents)
         finally:
             connection_of_call.reset(token)
 
@@ -128,3 +150,12 @@ class AnthropicStream:
         if failure.status == 413:
             return True
         return failure.status == 400 and exceeds_window(self._channel, self._request, self._model)
+
+
+def _bounded(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    left = STREAM_BYTES_MAX
+    for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            raise AnswerBroken(f"the stream is longer than {STREAM_BYTES_MAX} bytes")
+        yield chunk

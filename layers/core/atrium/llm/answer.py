@@ -1,0 +1,219 @@
+"""A model's answer, put together and validated while it comes. The adapter of every provider uses it.
+
+    begin, then for each block open, add …, close; report (usage) and stop (reason) at any time; complete
+
+An adapter reads the types of its wire and calls these in the order of its events. What comes out is ours: text that
+UTF-8 can carry, bounded sizes, tool calls that can be stored and sent back, usage that can be counted, a stop reason
+that fits the content. `AnswerBroken` is raised for what cannot be repaired; an answer that has begun is never asked
+for again, because its text may have been sent on already.
+
+Where an answer ends for another reason than its tool calls (cut by `max_tokens`, refused), they are dropped: a call
+that may be cut short must never run.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from atrium.llm.catalogue import ModelInfo
+from atrium.llm.metering import UsageMeter
+from atrium.llm.model import (
+    Block,
+    Completed,
+    ModelEvent,
+    ModelRequest,
+    StopReason,
+    Text,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
+    ToolUse,
+    Usage,
+)
+from atrium.llm.normalise import TextJoiner, clean_arguments, clean_call, clean_text, read_arguments
+
+type BlockKind = Literal["text", "thinking", "redacted", "tool_use", "ignored"]
+
+ANSWER_BYTES_MAX = 2_097_152
+"""Content as JSON: three times what 128 000 tokens usually are, and still less than one answer of Lambda can carry."""
+BLOCKS_MAX = 1_000
+_CUT: frozenset[StopReason] = frozenset({"max_tokens", "refusal", "context_overflow"})
+
+
+class AnswerBroken(Exception):
+    """The provider's answer does not keep its own format. The text says where, in our words: it may be logged."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """A block under way. `call_id` and `name` are a tool call's as they were sent.
+
+    `arguments` are those that came whole, and what is wrong with them.
+    """
+
+    kind: BlockKind
+    signature: str = ""
+    call_id: object = None
+    name: object = None
+    arguments: tuple[dict[str, Any], str] = field(default_factory=lambda: ({}, ""))
+    pieces: list[str] = field(default_factory=list)
+    joiner: TextJoiner = field(default_factory=TextJoiner)
+    is_closed: bool = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+class AnswerBuilder:
+    """One answer to a request. `begun` tells whether any part of it has come."""
+
+    def __init__(self, request: ModelRequest, model: ModelInfo) -> None:
+        self._request = request
+        self._meter = UsageMeter(request, model)
+        self._parts: dict[int, _Part] = {}
+        self._stop_reason: StopReason | None = None
+        self._size = self._written = 0
+        self._has_start = False
+        self.begun = self.is_complete = False
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens as far as they are known; also estimates, until the end."""
+        return self._meter.read(self._written) if self.begun else Usage()
+
+    def begin(self) -> None:
+        self.begun = True
+        if self._has_start:
+            raise AnswerBroken("the answer begins twice")
+        self._has_start = True
+
+    def report(self, figures: Mapping[str, object], *, final: bool = False) -> None:
+        """See `UsageMeter.report`."""
+        self._require_start()
+        self._meter.report(figures, final=final)
+
+    def open(
+        self, index: int, kind: BlockKind, *, signature: str = "", call_id: object = None, name: object = None,
+        arguments: object = None,
+    ) -> None:  # fmt: skip
+        """Begin a block. `arguments` are those of a tool call that the provider sends whole, not as text."""
+        self._require_start()
+        if index in self._parts:
+            raise AnswerBroken("a block begins twice")
+        if len(self._parts) >= BLOCKS_MAX:
+            raise AnswerBroken(f"the answer has more than {BLOCKS_MAX} blocks")
+        self._parts[index] = part = _Part(kind, call_id=call_id, name=name)
+        self._sign(part, signature)
+        if arguments:
+            part.arguments = clean_arguments(arguments)
+            self._count(part.arguments[0])
+
+    def add(self, index: int, kind: BlockKind, text: str) -> Iterator[ModelEvent]:
+        """Take a piece of a block, which must be open and of that kind; yield what of it can be told."""
+        part = self._open_part(index)
+        if part.kind == "ignored":
+            return
+        if part.kind != kind:
+            raise AnswerBroken(f"a piece of {kind} in a block of {part.kind}")
+        yield from self._take(part, part.joiner.feed(text))
+
+    def sign(self, index: int, signature: str) -> None:
+        """Take the signature of a block of thinking."""
+        part = self._open_part(index)
+        if part.kind == "thinking":
+            self._sign(part, signature)
+
+    def close(self, index: int) -> Iterator[ModelEvent]:
+        """End a block."""
+        yield from self._close(self._open_part(index))
+
+    def stop(self, reason: StopReason) -> None:
+        self._require_start()
+        self._stop_reason = reason
+
+    def complete(self) -> Iterator[ModelEvent]:
+        """End the answer; a block that was not closed is closed by it."""
+        self._require_start()
+        if self._stop_reason is None:
+            raise AnswerBroken("the answer has no stop reason")
+        for part in self._parts.values():
+            if not part.is_closed:
+                yield from self._close(part)
+        reason, content = self._judge(self._stop_reason)
+        self.is_complete = True
+        yield Completed(content, reason, self.usage)
+
+    def end(self) -> None:
+        """Say that nothing more comes; `AnswerBroken` unless the answer is complete."""
+        if not self.is_complete:
+            raise AnswerBroken("the answer has no end")
+
+    def _require_start(self) -> None:
+        self.begun = True
+        if not self._has_start:
+            raise AnswerBroken("the answer has no beginning")
+
+    def _open_part(self, index: int) -> _Part:
+        self._require_start()
+        part = self._parts.get(index)
+        if part is None or part.is_closed:
+            raise AnswerBroken("a piece of a block that is not open")
+        return part
+
+    def _take(self, part: _Part, text: str) -> Iterator[ModelEvent]:
+        if not text or part.kind == "ignored":
+            return
+        self._count(text)
+        self._written += len(text.encode())
+        part.pieces.append(text)
+        if part.kind == "text":
+            yield TextDelta(text)
+        elif part.kind == "thinking":
+            yield ThinkingDelta(text)
+
+    def _close(self, part: _Part) -> Iterator[ModelEvent]:
+        part.is_closed = True
+        yield from self._take(part, part.joiner.end())
+
+    def _sign(self, part: _Part, signature: str) -> None:
+        self._count(signature)
+        part.signature = signature if clean_text(signature) == signature else ""
+
+    def _count(self, content: object) -> None:
+        self._size += len(json.dumps(content))
+        if self._size > ANSWER_BYTES_MAX:
+            raise AnswerBroken(f"the answer is larger than {ANSWER_BYTES_MAX} bytes")
+
+    def _judge(self, reason: StopReason) -> tuple[StopReason, tuple[Block, ...]]:
+        """Return the reason that fits the content, and the content that fits the reason."""
+        sent = (block for message in self._request.messages for block in message.content)
+        taken = {block.id for block in sent if isinstance(block, ToolUse)}
+        blocks = (_block(self._parts[index], taken) for index in sorted(self._parts))
+        content = tuple(block for block in blocks if block is not None)
+        calls = [block for block in content if isinstance(block, ToolUse)]
+        if reason in _CUT:
+            return reason, tuple(block for block in content if not isinstance(block, ToolUse))
+        if reason == "tool_use" and not calls:
+            raise AnswerBroken("the stop reason is tool_use, and there is no tool call")
+        return "tool_use" if calls else reason, content
+
+
+def _block(part: _Part, taken: set[str]) -> Block | None:
+    match part.kind:
+        case "text" if part.text.strip():
+            return Text(part.text)
+        case "thinking" if part.signature and not part.joiner.is_changed:
+            return Thinking(part.text, part.signature)
+        case "redacted" if part.signature:
+            return Thinking("", part.signature, redacted=True)
+        case "tool_use":
+            return _call(part, taken)
+        case _:
+            return None
+
+
+def _call(part: _Part, taken: set[str]) -> ToolUse:
+    arguments, problem = read_arguments(part.text) if part.text.strip() else part.arguments
+    return clean_call(part.call_id, part.name, arguments, problem, taken)
