@@ -4,8 +4,7 @@
 
 An adapter reads the types of its wire and calls these in the order of its events. What comes out is ours: text that
 UTF-8 can carry, bounded sizes, tool calls that can be stored and sent back, usage that can be counted, a stop reason
-that fits the content. `AnswerBroken` is raised for what cannot be repaired; an answer that has begun is never asked
-for again, because its text may have been sent on already.
+that fits the content. `AnswerBroken` is raised for what cannot be repaired.
 
 Where an answer ends for another reason than its tool calls (cut by `max_tokens`, refused), they are dropped: a call
 that may be cut short must never run.
@@ -67,7 +66,7 @@ class _Part:
 
 
 class AnswerBuilder:
-    """One answer to a request. `begun` tells whether any part of it has come."""
+    """One answer to a request."""
 
     def __init__(self, request: ModelRequest, model: ModelInfo) -> None:
         self._request = request
@@ -76,15 +75,15 @@ class AnswerBuilder:
         self._stop_reason: StopReason | None = None
         self._size = self._written = 0
         self._has_start = False
-        self.begun = self.is_complete = False
+        self._has_begun = self.is_complete = False
 
     @property
     def usage(self) -> Usage:
         """Tokens as far as they are known; also estimates, until the end."""
-        return self._meter.read(self._written) if self.begun else Usage()
+        return self._meter.read(self._written) if self._has_begun else Usage()
 
     def begin(self) -> None:
-        self.begun = True
+        self._has_begun = True
         if self._has_start:
             raise AnswerBroken("the answer begins twice")
         self._has_start = True
@@ -151,7 +150,7 @@ class AnswerBuilder:
             raise AnswerBroken("the answer has no end")
 
     def _require_start(self) -> None:
-        self.begun = True
+        self._has_begun = True
         if not self._has_start:
             raise AnswerBroken("the answer has no beginning")
 

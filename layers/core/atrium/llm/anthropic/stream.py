@@ -59,6 +59,7 @@ class AnthropicStream:
         self._channel, self._request, self._model, self._connection = channel, request, model, connection
         self._policy, self._draw = policy, draw
         self._answer = AnswerBuilder(request, model)
+        self._has_answered = False
         self._busy = threading.Lock()
         self._events = self._play()
 
@@ -100,6 +101,7 @@ class AnthropicStream:
             with self._call() as events:
                 response = events.response
                 for event in events:
+                    self._has_answered = True
                     yield from read_event(event, self._answer)
                     if self._answer.is_complete:
                         return None
@@ -130,11 +132,14 @@ class AnthropicStream:
             connection_of_call.reset(token)
 
     def _pause(self, failure: ProviderFailure, retries_made: int) -> None:
-        """Wait before the next attempt, or raise what the failure means."""
+        """Wait before the next attempt, or raise what the failure means.
+
+        There is no other attempt once an event has come: its text may have been sent on, and it may cost.
+        """
         if self._connection.is_expired():
             raise ModelTimeout(internal="the call's deadline has come") from failure.cause
         pause = None
-        if failure.is_retryable and not self._answer.begun:
+        if failure.is_retryable and not self._has_answered:
             pause = pause_before_retry(
                 self._policy,
                 retries_made=retries_made,
