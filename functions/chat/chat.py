@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Annotated
 
 from atrium.agent.turn import Turn
+from atrium.agent.wire import read_error
 from atrium.bootstrap import Runtime
+from atrium.http import logs
 from atrium.http.ceiling import is_admitted
 from atrium.http.dependencies import RuntimeDep, TenantDep, require, require_own_tenant
 from atrium.http.failures import render_failure
@@ -23,7 +25,7 @@ from functions.chat import sse
 from functions.chat.attempt import RunAttempt
 from functions.chat.models import ChatAnswer, ChatBody, render_chat
 from functions.chat.services import replay, run_store, turn_service
-from functions.chat.sse import EventWriter, EventWriterDep, read_failure
+from functions.chat.sse import EventWriter, EventWriterDep
 from functions.chat.worker import TurnWorker
 
 router = APIRouter(tags=["chat"], dependencies=[require("chat"), Depends(read_key_header)])
@@ -41,7 +43,7 @@ async def chat(
     require_own_tenant(tenant, body.tenant_id)
     run, headers = await run_in_threadpool(_answer, body, tenant, runtime, attempt)
     if run.outcome is not None and run.outcome.error is not None:
-        return render_failure(request, run.outcome.error.to_failure(), headers)
+        return render_failure(request, run.outcome.error.to_failure(run.id), headers)
     response.headers.update(headers)
     return render_chat(run)
 
@@ -54,14 +56,19 @@ def _answer(
     if saved is not None:
         return saved, REPLAYED
     turn = attempt.attach(lambda: turn_service(runtime, tenant).begin(body.to_domain()))
+    _name_in_log(turn)
     for event in turn.events():
         last = event
     run = run_store(runtime, tenant.tenant_id).get(turn.run.id)
     if run is None:
         raise NotFound("the session was deleted while its turn ran")
     if run.is_open:
-        raise read_failure(last)
+        raise read_error(last)
     return run, _limit_headers(turn)
+
+
+def _name_in_log(turn: Turn) -> None:
+    logs.bind(session_id=turn.run.session_id, run_id=turn.run.id)
 
 
 def _limit_headers(turn: Turn) -> dict[str, str]:
@@ -82,6 +89,7 @@ async def stream_chat(
         stored = await run_in_threadpool(lambda: [writer.encode(event) for event in events.read()])
         return StreamingResponse(iter(stored), media_type=sse.MEDIA_TYPE, headers={**sse.HEADERS, **REPLAYED})
     turn = await run_in_threadpool(attempt.attach, lambda: turn_service(runtime, tenant).begin(body.to_domain()))
+    _name_in_log(turn)
     return _TurnResponse(TurnWorker(turn), writer, _limit_headers(turn))
 
 

@@ -1,5 +1,6 @@
 """Bodies of chat and runs, in the field names of the contract."""
 
+import operator
 from typing import Annotated, Any, Literal
 
 from atrium.agent.request import MAX_SECONDS_DEFAULT, MESSAGE_CHARACTERS_MAX, RunLimits, TurnRequest
@@ -58,7 +59,7 @@ class ChatBody(StrictModel):
 
 
 class UsageAnswer(StrictModel):
-    """What a run used; money in USD to six decimals."""
+    """What a run used; money in USD to six decimals. `estimated` is there where the provider left a figure out."""
 
     input_tokens: int
     output_tokens: int
@@ -66,6 +67,7 @@ class UsageAnswer(StrictModel):
     cache_write_tokens: int
     tool_calls: int
     cost_usd: str
+    estimated: Annotated[bool, Field(exclude_if=operator.not_)] = False
 
 
 class ChatAnswer(StrictModel):

@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as WaitTimeout
+from contextvars import copy_context
 
 from atrium.agent.turn import Turn
 from atrium.runs.model import RunEvent
@@ -25,7 +26,8 @@ class TurnWorker:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[RunEvent | None] = asyncio.Queue(QUEUED_MAX)
         self._reader_left = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="turn")
+        # In the call's own context: what the turn logs names its tenant and request.
+        self._thread = threading.Thread(target=copy_context().run, args=(self._work,), name="turn")
         self._thread.start()
 
     async def events(self, idle_seconds: float) -> AsyncIterator[RunEvent | None]:

@@ -72,11 +72,11 @@ class RunCloser:
         if taken is None:
             return False
         taken = replace(taken, hold=taken.hold and (self.admissions.locate(taken.hold) or taken.hold))
-        spend, estimated = _spent_at_most(taken)
-        outcome = self._interrupted(taken, spend, now)
-        standing = self._settle(taken, replace(self._entry(taken, outcome, now), estimated=estimated))
+        outcome = self._interrupted(taken, _spent_at_most(taken), now)
+        standing = self._settle(taken, self._entry(taken, outcome, now))
         if standing is not None:
-            outcome = replace(outcome, spend=Spend(standing.tokens, standing.tool_calls, standing.cost_nanos))
+            tokens = replace(standing.tokens, estimated=standing.estimated)
+            outcome = replace(outcome, spend=Spend(tokens, standing.tool_calls, standing.cost_nanos))
         if not self.runs.end(run_id, outcome, at=now):
             return False
         self._give_back(taken.ended(outcome, now))
@@ -154,20 +154,21 @@ class RunCloser:
             tool_calls=outcome.spend.tool_calls,
             cost_nanos=outcome.spend.cost_nanos,
             end_user=run.end_user,
+            estimated=outcome.spend.tokens.estimated,
             charged=_charged(run.hold),
             apart={own.place: charged for own in run.hold.apart if (charged := _charged(own))} if run.hold else {},
         )
 
 
-def _spent_at_most(run: Run) -> tuple[Spend, bool]:
-    """Return what a dead worker's run used at most, and whether that is more than it reported."""
+def _spent_at_most(run: Run) -> Spend:
+    """Return what a dead worker's run used at most: an estimate where that is more than it reported."""
     hold = run.hold
     if hold is None:
-        return run.spend, False
+        return run.spend
     more = max(0, hold.tokens_in_all - run.spend.total_tokens)
     cost = max(hold.cost_in_all_nanos, run.spend.cost_nanos)
-    spend = Spend(run.spend.tokens + Usage(input_tokens=more), run.spend.tool_calls, cost)
-    return spend, spend != run.spend
+    missing = Usage(input_tokens=more, estimated=more > 0 or cost > run.spend.cost_nanos)
+    return Spend(run.spend.tokens + missing, run.spend.tool_calls, cost)
 
 
 def _charged(hold: Hold | None) -> Charged | None:

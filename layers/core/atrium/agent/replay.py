@@ -61,7 +61,7 @@ class Replay:
 
         Such a client cannot be told from one that has seen all, so both are given the last event (again).
         """
-        closing = list(closing_events(outcome, after=outcome.last_sequence))
+        closing = list(closing_events(self.run_id, outcome, after=outcome.last_sequence))
         missing = [event for event in closing if event.sequence > self.after]
         if missing or not outcome.swept:
             yield from missing

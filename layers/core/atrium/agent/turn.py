@@ -80,14 +80,15 @@ class Turn:
             standing = self._commit(self._outcome(last_sequence, failure))
         except Unavailable as error:
             self.on_defect(error)
-            return (error_event(last_sequence + 1, error),)
+            return (error_event(self.run.id, last_sequence + 1, error),)
         except Exception as error:  # noqa: BLE001 - as above
-            return (error_event(last_sequence + 1, self._conceal(error)),)
+            return (error_event(self.run.id, last_sequence + 1, self._conceal(error)),)
         if standing is None:
-            return (error_event(last_sequence + 1, NotFound("the session was deleted while its turn ran")),)
+            deleted = NotFound("the session was deleted while its turn ran")
+            return (error_event(self.run.id, last_sequence + 1, deleted),)
         if standing.outcome is None:
-            return (error_event(last_sequence + 1, RunInterrupted()),)
-        return tuple(closing_events(standing.outcome, after=last_sequence))
+            return (error_event(self.run.id, last_sequence + 1, RunInterrupted()),)
+        return tuple(closing_events(self.run.id, standing.outcome, after=last_sequence))
 
     def _commit(self, outcome: Outcome) -> Run | None:
         at = self.clock()

@@ -62,6 +62,8 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "used": {"type": ["number", "string"]},
         "max": {"type": ["number", "string"]},
         "resets_at": {"type": ["string", "null"], "format": "date-time"},
+        "run_id": {"type": "string", "description": "The run that failed, where one had begun"},
+        "retry_after_seconds": {"type": "integer", "description": "As Retry-After, of a run that failed"},
     },
 }
 
@@ -81,7 +83,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_response(status: int) -> dict[str, Any]:
-    retries = _RETRY_AFTER if status in {429, 503} else {}
+    retries = _RETRY_AFTER if status in {429, 502, 503, 504} else {}
     return {
         "description": _DESCRIPTIONS[status],
         "headers": REQUEST_ID_HEADER | retries,

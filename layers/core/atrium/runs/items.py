@@ -63,6 +63,7 @@ def closing_attributes(outcome: Outcome, at: datetime) -> dict[str, Any]:
         "error_code": error.code if error else None,
         "error_detail": error.detail if error else None,
         "error_retryable": error.retryable if error else None,
+        "error_retry_after": error.retry_after_seconds if error else None,
     }
 
 
@@ -75,13 +76,15 @@ def spend_attribute(spend: Spend) -> dict[str, Any]:
         "write": tokens.cache_write_tokens,
         "tools": dict(spend.tool_calls),
         "nanos": spend.cost_nanos,
+        **({"estimated": True} if tokens.estimated else {}),
     }
 
 
 def read_spend(data: Mapping[str, Any] | None) -> Spend:
     if not data:
         return Spend()
-    return Spend(Usage(data["in"], data["out"], data["read"], data["write"]), data["tools"], data["nanos"])
+    tokens = Usage(data["in"], data["out"], data["read"], data["write"], estimated=bool(data.get("estimated")))
+    return Spend(tokens, data["tools"], data["nanos"])
 
 
 def read_run(item: Mapping[str, Any], blobs: TenantBlobs) -> Run:
@@ -140,7 +143,9 @@ def _hold_of(run_id: RunId, found: Mapping[str, Any]) -> Hold:
 def _read_error(item: Mapping[str, Any]) -> RunError | None:
     if "error_code" not in item:
         return None
-    return RunError(item["error_code"], item["error_detail"], item.get("error_retryable"))
+    return RunError(
+        item["error_code"], item["error_detail"], item.get("error_retryable"), item.get("error_retry_after")
+    )
 
 
 def _read_outcome(item: Mapping[str, Any], blobs: TenantBlobs) -> Outcome | None:

@@ -60,20 +60,30 @@ class Spend:
 class RunError:
     """Why a run failed, in public words: a code of the catalogue and its detail.
 
-    `retryable` is None where it is as for the code.
+    `retryable` is None where it is as for the code. `retry_after_seconds` counts from the end of the run.
     """
 
     code: str
     detail: str
     retryable: bool | None = None
+    retry_after_seconds: int | None = None
 
     @classmethod
     def of(cls, failure: AtriumError) -> "RunError":
         as_usual = failure.retryable == type(failure).retryable
-        return cls(failure.code, failure.detail, None if as_usual else failure.retryable)
+        retryable = None if as_usual else failure.retryable
+        return cls(failure.code, failure.detail, retryable, failure.retry_after_seconds)
 
-    def to_failure(self) -> AtriumError:
-        return failure_of(self.code, self.detail, retryable=self.retryable)
+    def to_failure(self, run_id: str) -> AtriumError:
+        """Return the failure as it is told to a caller; its problem names the run."""
+        wait = {} if self.retry_after_seconds is None else {"retry_after_seconds": self.retry_after_seconds}
+        return failure_of(
+            self.code,
+            self.detail,
+            retryable=self.retryable,
+            retry_after_seconds=self.retry_after_seconds,
+            extensions={"run_id": run_id, **wait},
+        )
 
 
 @dataclass(frozen=True, slots=True)
