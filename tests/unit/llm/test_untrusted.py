@@ -255,6 +255,7 @@ ORDERS: list[tuple[str, tuple[Any, ...]]] = [
     ("no whole number", (START, {**TEXT_OPEN, "index": -1})),
     ("no whole number", (START, {**TEXT_OPEN, "index": True})),
     ("more than", (START, *(opened(index, type="text", text="") for index in range(BLOCKS_MAX + 1)))),
+    ("more than 128 tool calls", (START, *sum((called("{}", at) for at in range(129)), ()), reason("tool_use"), STOP)),
     ("not JSON", (START, "event: content_block_start\ndata: {nonsense\n\n")),
     ("not JSON", (START, "event: content_block_start\ndata: " + "[" * 100_000 + "\n\n")),
     ("not JSON", (START, 'event: ping2\ndata: {"a": ' + "9" * 5_000 + "}\n\n")),

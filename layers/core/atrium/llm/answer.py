@@ -37,6 +37,7 @@ type BlockKind = Literal["text", "thinking", "redacted", "tool_use", "ignored"]
 ANSWER_BYTES_MAX = 2_097_152
 """Content as JSON: three times what 128 000 tokens usually are, and still less than one answer of Lambda can carry."""
 BLOCKS_MAX = 1_000
+CALLS_MAX = 128
 _CUT: frozenset[StopReason] = frozenset({"max_tokens", "refusal", "context_overflow"})
 
 
@@ -196,6 +197,8 @@ class AnswerBuilder:
             return reason, tuple(block for block in content if not isinstance(block, ToolUse))
         if reason == "tool_use" and not calls:
             raise AnswerBroken("the stop reason is tool_use, and there is no tool call")
+        if len(calls) > CALLS_MAX:
+            raise AnswerBroken(f"the answer has more than {CALLS_MAX} tool calls")
         return "tool_use" if calls else reason, content
 
 

@@ -12,6 +12,7 @@ from atrium.kernel.pagination import Page, PageRequest
 from atrium.quotas.beginning import SessionDoor
 from atrium.quotas.model import Recorded
 from atrium.runs.model import Message, Run
+from atrium.runs.payload import encode_message
 from atrium.runs.store import RunStore
 from atrium.sessions.model import Session
 from atrium.sessions.purge import purge_runs
@@ -19,6 +20,8 @@ from atrium.sessions.store import SessionStore, record_of
 from atrium.storage import keys
 from atrium.tenants.context import TenantContext
 
+PAGE_BYTES_MAX = 2_000_000
+"""Of messages as JSON: an answer of Lambda carries 6 MB, and may have to escape what is escaped already."""
 _NO_SESSION = "there is no such session"
 
 
@@ -107,16 +110,18 @@ class SessionService:
 
 
 def _cut(runs: Page[Run], skip: int, limit: int, start: Mapping[str, str] | None) -> Page[tuple[Run, Message]]:
-    """Take messages up to the limit. A position is the last run that was given whole, and how many messages of
-    the next one were given too."""
+    """Take messages up to the limit, and up to what one answer can carry, but at least one.
+
+    A position is the last run that was given whole, and how many messages of the next one were given too.
+    """
     taken: list[tuple[Run, Message]] = []
-    whole = start
+    whole, size = start, 0
     for run in runs.items:
-        messages = run.messages[skip:]
-        room = limit - len(taken)
-        taken += [(run, message) for message in messages[:room]]
-        if len(messages) > room:
-            return Page(taken, {**(whole or {}), "skip": str(skip + room)})
+        for at, message in enumerate(run.messages[skip:], skip):
+            size += len(json.dumps(encode_message(message)))
+            if taken and (len(taken) == limit or size > PAGE_BYTES_MAX):
+                return Page(taken, {**(whole or {}), "skip": str(at)})
+            taken.append((run, message))
         skip = 0
         whole = _position_of(run)
     return Page(taken, {**runs.position, "skip": "0"} if runs.position else None)
