@@ -19,7 +19,6 @@ from atrium.agent.turn import Turn, TurnService
 from atrium.kernel.errors import LimitReached
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.kernel.pagination import Page, PageRequest
-from atrium.llm.model import ModelProvider
 from atrium.policy.cache import PolicyCache
 from atrium.policy.guard import PolicyGuard
 from atrium.quotas.service import AdmissionService
@@ -78,16 +77,12 @@ ADMIN = context_of("usr_01k6r5m2x8f3v9q4w7t1y0z5ag", scopes=frozenset({"admin"})
 
 @dataclass
 class House:
-    """One tenant's, unless said otherwise. `defects` is what a turn reported beside its answer.
-
-    `provider` stands in for the scripted model where it is set.
-    """
+    """One tenant's, unless said otherwise. `defects` is what a turn reported beside its answer."""
 
     physical: PhysicalTable
     bucket: Bucket
     clock: TurnedClock = field(default_factory=TurnedClock)
     model: ScriptedModel = field(default_factory=ScriptedModel)
-    provider: ModelProvider | None = None
     tools: ToolRegistry = field(default_factory=ToolRegistry)
     defects: list[BaseException] = field(default_factory=list)
     refusals: list[LimitReached] = field(default_factory=list)
@@ -144,7 +139,7 @@ class House:
             runs=runs,
             closer=closer,
             clock=self.clock,
-            provider_for=lambda _: self.provider or self.model,
+            provider_for=lambda _: self.model,
             tools=GuardedTools(guard, self.tools.tools),
             pause=self.pause,
         )

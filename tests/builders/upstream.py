@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
+import pytest
 from anthropic import Anthropic
+from atrium.kernel.errors import ModelFailed
 from atrium.llm.anthropic.channel import Channel, make_http_client
 from atrium.llm.anthropic.provider import AnthropicProvider
-from atrium.llm.model import Message, ModelRequest, Text
+from atrium.llm.model import Completed, Message, ModelEvent, ModelRequest, Text
 from atrium.llm.retries import RetryPolicy
 
 from infra.local.model_server.caller import Caller
@@ -124,3 +126,27 @@ def _require_tools(body: dict[str, Any]) -> None:
     kinds = {block["type"] for message in body["messages"] for block in message["content"]}
     if kinds & {"tool_use", "tool_result"} and not body.get("tools"):
         raise ApiError(400, "Requests which include `tool_use` or `tool_result` blocks must define tools.")
+
+
+def answer(*events: Event | str, request: ModelRequest = HELLO) -> tuple[list[ModelEvent], Completed]:
+    """Return what becomes of an answer: its deltas, and its end."""
+    *deltas, end = provider_of(*events).open(request, deadline_seconds=5)
+    assert isinstance(end, Completed)
+    return deltas, end
+
+
+def broken(*events: Event | str) -> str:
+    """Return what the log says of a broken answer; it is asked for once."""
+    upstream = Upstream()
+    upstream.say(*events)
+    with pytest.raises(ModelFailed) as caught:
+        list(provider_over(upstream).open(HELLO, deadline_seconds=5))
+    assert len(upstream.requests) == 1
+    assert "broken_answer" in caught.value.internal
+    assert "request req_1" in caught.value.internal
+    return caught.value.internal
+
+
+def texts(*pieces: str) -> list[Event]:
+    """Return the beginning of an answer and a block of text in pieces."""
+    return [START, opened(0, type="text", text=""), *(piece(0, "text_delta", text=each) for each in pieces), closed(0)]

@@ -4,7 +4,7 @@ import copy
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -29,6 +29,7 @@ from tests.builders.counters import counted
 from tests.builders.house import House, session_id_of
 from tests.builders.loops import LoopBench
 from tests.builders.records import build_message, build_run
+from tests.builders.scripted import ScriptedModel
 from tests.builders.upstream import START, STOP, Upstream, called, closed, opened, piece, provider_over, reason, said
 
 TEXT = [START, *said("Hel"), *said("lo.", 1), reason("end_turn"), STOP]
@@ -162,7 +163,7 @@ def test_any_answer_leaves_a_session_that_goes_on(events: list[Any]) -> None:
 def test_any_answer_leaves_a_tenant_with_true_counters(house: House, events: list[Any]) -> None:
     """The turn is recorded and counted, and the next one in its session goes on."""
     upstream = Upstream()
-    house.provider = provider_over(upstream)
+    house.model = cast("ScriptedModel", provider_over(upstream))
     upstream.say(*events)
     first = house.talk("Hi")
     second = house.talk("And then?", session_id=session_id_of(first))

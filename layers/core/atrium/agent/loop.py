@@ -117,13 +117,10 @@ class AgentLoop:
             yield from self._apologise()
         if self.signal.cause is not None:
             self.stop_reason = self.signal.cause
-        elif goes_on and self._is_done(calls):
+        elif goes_on and any(self._can_be_made(call) and call.name == DONE.name for call in calls):
             self.stop_reason = "done"
         elif not goes_on:
             self._end(completed.stop_reason)
-
-    def _is_done(self, calls: list[llm.ToolUse]) -> bool:
-        return any(self._can_be_made(call) and call.name == DONE.name for call in calls)
 
     def _can_be_made(self, call: llm.ToolUse) -> bool:
         return not call.problem and call.name in self.given.tools.names
@@ -208,10 +205,7 @@ class AgentLoop:
             self._record("tool", tuple(results))
 
     def _refuse_calls(self, calls: list[llm.ToolUse]) -> dict[int, ToolAnswer]:
-        """Return the answers of calls that cannot be made, or that a limit refuses.
-
-        Neither the end of a task nor the call of a tool that does not exist counts against a limit.
-        """
+        """Return the answers of calls that cannot be made, or that a limit refuses; `done` counts against none."""
         refused: dict[int, ToolAnswer] = {}
         for at, call in enumerate(calls):
             reason = call.problem or None
@@ -244,12 +238,13 @@ class AgentLoop:
 
 def build_request(given: LoopInput, messages: Sequence[Message] = ()) -> llm.ModelRequest:
     """Return the next model call of a loop; valid whatever its history holds."""
-    request = llm.ModelRequest(
-        model=given.model,
-        system=given.system,
-        messages=as_model_messages(messages, before=given.history),
-        tools=given.tools.schemas(),
-        max_tokens=given.max_tokens,
-        temperature=given.temperature,
+    return repair_request(
+        llm.ModelRequest(
+            model=given.model,
+            system=given.system,
+            messages=as_model_messages(messages, before=given.history),
+            tools=given.tools.schemas(),
+            max_tokens=given.max_tokens,
+            temperature=given.temperature,
+        )
     )
-    return repair_request(request)

@@ -244,14 +244,6 @@ def invalid_field(name: str, message: str, *, detail: str | None = None) -> Vali
     return ValidationFailed(detail or message, extensions={"errors": errors})
 
 
-def failure_of(
-    code: str,
-    detail: str,
-    *,
-    retryable: bool | None = None,
-    retry_after_seconds: int | None = None,
-    extensions: Mapping[str, Extension] | None = None,
-) -> AtriumError:
-    """Return the failure that was recorded by its code (an unknown one is internal); `retryable` unless it is None."""
-    kind = next((kind for kind in catalogue() if kind.code == code), AtriumError)
-    return kind(detail, retryable=retryable, retry_after_seconds=retry_after_seconds, extensions=extensions)
+def kind_of(code: str) -> type[AtriumError]:
+    """Return the class of a failure that was recorded by its code; an unknown one is internal."""
+    return next((kind for kind in catalogue() if kind.code == code), AtriumError)

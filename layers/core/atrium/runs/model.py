@@ -11,7 +11,7 @@ from secrets import token_hex
 from typing import Any, Literal
 
 from atrium.kernel.clock import epoch_seconds
-from atrium.kernel.errors import AtriumError, failure_of
+from atrium.kernel.errors import AtriumError, kind_of
 from atrium.kernel.ids import AgentId, MessageId, RunId, SessionId, session_of
 from atrium.llm.model import Block, Text, Usage
 from atrium.quotas.model import Hold
@@ -77,8 +77,7 @@ class RunError:
     def to_failure(self, run_id: str) -> AtriumError:
         """Return the failure as it is told to a caller; its problem names the run."""
         wait = {} if self.retry_after_seconds is None else {"retry_after_seconds": self.retry_after_seconds}
-        return failure_of(
-            self.code,
+        return kind_of(self.code)(
             self.detail,
             retryable=self.retryable,
             retry_after_seconds=self.retry_after_seconds,

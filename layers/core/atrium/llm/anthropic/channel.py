@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import anthropic
 import httpx2
@@ -70,12 +70,15 @@ def make_http_client(transport: httpx2.BaseTransport | None = None) -> httpx2.Cl
     """Return the HTTP client of a channel, for all threads.
 
     No connection is kept: one that has slept through a freeze of the function fails the next call, and one that is
-    reused does not tell its socket. A new one costs two round trips.
+    reused does not tell its socket. A new one costs two round trips. No redirect is followed: it could lead anywhere,
+    with the key.
     """
+    options: dict[str, Any] = {} if transport is None else {"transport": transport}
     return anthropic.DefaultHttpxClient(
         limits=httpx2.Limits(max_connections=1_000, max_keepalive_connections=0),
         event_hooks={"request": [_attach_connection], "response": [_truncate_error]},
-        transport=transport,
+        follow_redirects=False,
+        **options,
     )
 
 
@@ -105,5 +108,5 @@ def _attach_connection(request: httpx2.Request) -> None:
 
 def _truncate_error(response: httpx2.Response) -> None:
     """Bound the body of an error, which the SDK reads whole."""
-    if response.is_error and isinstance(response.stream, httpx2.SyncByteStream):
+    if not response.is_success and isinstance(response.stream, httpx2.SyncByteStream):
         response.stream = _Truncated(response.stream, ERROR_BYTES_MAX)
