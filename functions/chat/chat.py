@@ -61,7 +61,7 @@ def _answer(
         last = event
     run = run_store(runtime, tenant.tenant_id).get(turn.run.id)
     if run is None:
-        raise NotFound("the session was deleted while its turn ran")
+        raise NotFound("the session was deleted while its turn ran", extensions={"run_id": turn.run.id})
     if run.is_open:
         raise read_error(last)
     return run, _limit_headers(turn)

@@ -53,9 +53,9 @@ ORDERS: list[tuple[str, tuple[Any, ...]]] = [
     ("no whole number", (START, {**TEXT_OPEN, "index": True})),
     ("more than", (START, *(opened(index, type="text", text="") for index in range(BLOCKS_MAX + 1)))),
     ("more than 128 tool calls", (START, *sum((called("{}", at) for at in range(129)), ()), reason("tool_use"), STOP)),
-    ("not JSON", (START, "event: content_block_start\ndata: {nonsense\n\n")),
-    ("not JSON", (START, "event: content_block_start\ndata: " + "[" * 100_000 + "\n\n")),
-    ("not JSON", (START, 'event: ping2\ndata: {"a": ' + "9" * 5_000 + "}\n\n")),
+    ("cannot be decoded", (START, "event: content_block_start\ndata: {nonsense\n\n")),
+    ("cannot be decoded", (START, "event: content_block_start\ndata: " + "[" * 100_000 + "\n\n")),
+    ("cannot be decoded", (START, 'event: ping2\ndata: {"a": ' + "9" * 5_000 + "}\n\n")),
     ("an event is no object", (START, "event: content_block_start\ndata: [1]\n\n")),
 ]
 
@@ -68,7 +68,7 @@ def test_an_order_or_type_that_cannot_be_repaired_is_a_failure(said_of_it: str, 
 def test_bytes_that_are_not_utf_8_are_a_failure() -> None:
     body = b"".join([*stream_of([START]).iter_bytes(), b'event: x\ndata: {"a": "\xff"}\n\n'])
     provider = provider_over(lambda _request: httpx2.Response(200, content=body))
-    with pytest.raises(ModelFailed, match="not JSON in UTF-8"):
+    with pytest.raises(ModelFailed, match="cannot be decoded"):
         list(provider.open(HELLO, deadline_seconds=5))
 
 

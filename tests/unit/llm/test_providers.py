@@ -133,7 +133,10 @@ def test_bedrock_is_asked_by_inference_profile_signed_with_the_role() -> None:
 
 def frame(event: Event) -> bytes:
     """Return an event in Amazon's event-stream encoding."""
-    payload = json.dumps({"bytes": base64.b64encode(json.dumps(event).encode()).decode()}).encode()
+    return framed(json.dumps({"bytes": base64.b64encode(json.dumps(event).encode()).decode()}).encode())
+
+
+def framed(payload: bytes) -> bytes:
     headers = b""
     for name, value in ((b":message-type", b"event"), (b":event-type", b"chunk")):
         headers += bytes([len(name)]) + name + b"\x07" + struct.pack(">H", len(value)) + value
@@ -151,6 +154,23 @@ def test_bedrock_streams_the_same_events() -> None:
         TextDelta("Hi"),
         Completed((Text("Hi"),), "end_turn", Usage(9, 5)),
     ]
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        frame(START)[:-1] + b"x",
+        b"x" * 100,
+        *(framed(payload) for payload in (b"", b"{nonsense", b"[1]", b'{"bytes": 5}', b'{"bytes": null}', b"\xff")),
+        *(framed(b'{"bytes": "%s"}' % base64.b64encode(event)) for event in (b"\xff", b"[" * 100_000)),
+    ],
+    ids=range(10),
+)
+def test_a_frame_that_cannot_be_decoded_is_a_failure_of_the_model(wrong: bytes) -> None:
+    answer = httpx2.Response(200, content=frame(START) + wrong)
+    with pytest.raises(ModelFailed):
+        list(bedrock_over(lambda _request: answer).open(HELLO, deadline_seconds=5))
 
 
 @pytest.mark.usefixtures("aws")

@@ -40,8 +40,10 @@ class RawEvents(anthropic.Stream[object]):
     def __stream__(self) -> Iterator[object]:
         try:
             yield from super().__stream__()
-        except (ValueError, RecursionError) as error:  # JSON and UTF-8; the decoders of both wires raise no other
-            raise AnswerBroken("an event is not JSON in UTF-8") from error
+        except FAILURES:
+            raise
+        except Exception as error:  # SDK and botocore do nothing but decode here: whatever they raise, the data is why
+            raise AnswerBroken(f"the stream cannot be decoded ({type(error).__name__})") from error
 
 
 class AnthropicStream:
