@@ -17,8 +17,10 @@ from atrium.llm.model import Usage
 from atrium.runs.blocks import decode_blocks, encode_blocks
 from atrium.runs.items import read_spend, spend_attribute
 from atrium.runs.model import Message
-from atrium.runs.payload import decode_events, encode_events, pack, unpack
+from atrium.runs.payload import decode_events, encode_events, encode_message, pack, unpack
+from atrium.storage import keys
 from atrium.storage.items import from_wire, to_wire
+from atrium.storage.writes import EXISTS, Update
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -141,7 +143,7 @@ def assert_kept(loop: AgentLoop, seen: list[LoopEvent]) -> None:
         render_message((run, message)).model_dump_json().encode()
 
 
-@settings(max_examples=100)
+@settings(max_examples=300)
 @given(answers())
 def test_any_answer_leaves_a_session_that_goes_on(events: list[Any]) -> None:
     bench, upstream = LoopBench(), Upstream()
@@ -158,7 +160,7 @@ def test_any_answer_leaves_a_session_that_goes_on(events: list[Any]) -> None:
     assert (failed, following.text, upstream.refusals) == (False, "Hello.", [])
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=answers())
 def test_any_answer_leaves_a_tenant_with_true_counters(house: House, events: list[Any]) -> None:
     """The turn is recorded and counted, and the next one in its session goes on."""
@@ -178,6 +180,34 @@ def test_any_answer_leaves_a_tenant_with_true_counters(house: House, events: lis
     for entry in entries:
         assert_countable(entry.tokens)
     assert counted(house, "tokens_per_month") == sum(entry.total_tokens for entry in entries)
+
+
+BLOCK = st.fixed_dictionaries(
+    {"type": st.sampled_from(["text", "thinking", "tool_call", "tool_result", "hologram"]) | JSON},
+    optional=dict.fromkeys(["text", "signature", "redacted", "tool_call_id", "tool", "args", "result"], JSON),
+)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    contents=st.lists(st.tuples(st.sampled_from(["assistant", "tool", "nobody"]), st.lists(BLOCK | JSON, max_size=4)))
+)
+def test_any_stored_message_leaves_its_session_usable(house: House, contents: list[tuple[str, list[Any]]]) -> None:
+    """What is stored was written by other versions, and before it was validated."""
+    upstream = Upstream()
+    house.model = cast("ScriptedModel", provider_over(upstream))
+    first = house.talk("Hi")
+    run = house.run_of(first)
+    kept = encode_message(run.messages[-1])
+    messages = [{**kept, "role": role, "content": content} for role, content in contents]
+    stored = {"outcome": pack({"messages": [kept, *messages], "tail": []})}
+    house.table().write(Update(keys.run(run.id), "SET #outcome = :outcome", EXISTS, stored))
+    assert house.talk("And then?", session_id=run.session_id)[-1].type == "final"
+    assert upstream.refusals == []
+    found = house.messages_of(run.session_id)
+    assert len(found) == 4 + len(messages)
+    for message in found:
+        render_message((run, message)).model_dump_json().encode()
 
 
 @pytest.mark.parametrize("events", [TEXT, TOOLS], ids=["text", "tools"])
