@@ -1,4 +1,4 @@
-"""Sessions as a caller may see them: his own, or with `admin` all of the tenant's. Anything else is not there."""
+"""Sessions as a caller may see them: their own, or with `admin` all of the tenant's. Any other is not found."""
 
 import json
 from collections.abc import Mapping
