@@ -27,6 +27,8 @@ from functions.chat.sse import EventWriter, EventWriterDep, read_failure
 from functions.chat.worker import TurnWorker
 
 router = APIRouter(tags=["chat"], dependencies=[require("chat"), Depends(read_key_header)])
+# API Gateway ends a connection that is silent for 300 s; the rest is for waiting threads, settling and storing.
+BUFFERED_SECONDS_MAX = 280
 _REFUSALS = problem_responses(403, 404, 409, 429, 502, 504)
 
 Attempt = Annotated[RunAttempt, Depends(RunAttempt.read)]
@@ -53,7 +55,7 @@ def _answer(
     saved = attempt.begin()
     if saved is not None:
         return saved, REPLAYED
-    turn = attempt.attach(lambda: turn_service(runtime, tenant).begin(body.to_domain()))
+    turn = attempt.attach(lambda: turn_service(runtime, tenant, BUFFERED_SECONDS_MAX).begin(body.to_domain()))
     for event in turn.events():
         last = event
     run = run_store(runtime, tenant.tenant_id).get(turn.run.id)

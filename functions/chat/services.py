@@ -1,6 +1,7 @@
 """What a call of this function works with, made from the runtime and the caller's context."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from atrium.agent.admitting import Admitter
@@ -40,12 +41,14 @@ def replay(runtime: Runtime, tenant_id: TenantId, run_id: RunId, *, after: int) 
     return Replay(run_store(runtime, tenant_id), run_id, after)
 
 
-def turn_service(runtime: Runtime, context: TenantContext) -> TurnService:
-    """Return the turns of one caller."""
+def turn_service(runtime: Runtime, context: TenantContext, seconds_max: int | None = None) -> TurnService:
+    """Return the turns of one caller, each bounded by `seconds_max` besides the deployment's own bound."""
     guard = open_guard(runtime, context)
     store = AdmissionStore(guard.table, runtime.clock, lender=find_lender(runtime))
     note = partial(note_refusal, guard.audit)
     opener = turn_opener(runtime, context, store, guard, note)
+    if seconds_max is not None:
+        opener = replace(opener, max_seconds=min(opener.max_seconds, seconds_max))
     return TurnService(opener.resolver, opener, opener.closer, opener.runs, runtime.clock, _log_defect)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from atrium.kernel.clock import Clock, read_clock
@@ -92,9 +92,10 @@ class Runtime:
 
     @cached_property
     def providers(self) -> Providers:
+        from atrium.http.metrics import count
         from atrium.llm.registry import Providers
 
-        return Providers(self.settings, self.secrets)
+        return Providers(self.settings, self.secrets, partial(count, "ModelKeyMissing"))
 
     @cached_property
     def tenant_sessions(self) -> TenantSessions | None:

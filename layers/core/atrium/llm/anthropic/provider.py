@@ -11,12 +11,19 @@ from atrium.llm.line import Line
 from atrium.llm.model import ModelRequest
 from atrium.llm.retries import RetryPolicy
 
+# Not `random.random`: processes that start from one snapshot would wait for the same times.
+_DRAW = random.SystemRandom().random
+
 
 class AnthropicProvider:
     """Claude, by one channel."""
 
     def __init__(
-        self, channel: Channel, *, policy: RetryPolicy | None = None, draw: Callable[[], float] = random.random
+        self,
+        channel: Channel,
+        *,
+        policy: RetryPolicy | None = None,
+        draw: Callable[[], float] = _DRAW,
     ) -> None:
         self._channel, self._policy, self._draw = channel, policy or RetryPolicy(), draw
 
