@@ -9,6 +9,7 @@ from typing import Any
 from atrium.agent.closing import RunCloser
 from atrium.agent.sweep import sweep
 from atrium.bootstrap import Runtime, runtime
+from atrium.http.logs import make_logger
 from atrium.kernel.errors import AtriumError
 from atrium.kernel.ids import TenantId
 from atrium.quotas.service import AdmissionService
@@ -17,12 +18,11 @@ from atrium.runs.store import RunStore
 from atrium.sessions.store import SessionStore
 from atrium.storage.sweep import Swept, list_swept
 from atrium.usage.store import LedgerStore
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.events.deletions import finish_deletions
 
-logger = Logger(service="sweep")
+logger = make_logger("sweep")
 
 
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:

@@ -109,6 +109,8 @@ class _Exchange:
             headers["traceparent"] = self._envelope.trace_parent
         headers.setdefault("Cache-Control", "no-store")
         headers["X-Content-Type-Options"] = "nosniff"
+        if self._settings.public_url.startswith("https://"):
+            headers["Strict-Transport-Security"] = "max-age=31536000"
         for name, value in self._scope.get(HEADERS_KEY, {}).items():
             headers.setdefault(name, value)
         allow_origin(headers, self._headers.get("origin"), self._settings.cors_origins)
