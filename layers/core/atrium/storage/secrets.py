@@ -65,6 +65,7 @@ class Secrets:
     ticks: Callable[[], float] = time.monotonic
     client: SecretsManagerClient | None = None
     _refreshed: dict[str, float] = field(default_factory=dict, init=False)
+    _model_key_until: float = field(default=float("-inf"), init=False)
 
     def signing_keys(self, *, fresh: bool = False) -> tuple[SigningKey, ...]:
         """Return the signing keys; `identity.signing` says which signs and which verify."""
@@ -123,6 +124,20 @@ class Secrets:
         if self.settings.anthropic_api_key:
             return self.settings.anthropic_api_key
         return self._read("model", self.settings.model_secret_arn, lambda secret: _text(secret["anthropic_api_key"]))
+
+    def require_model_key(self) -> None:
+        """Ask whether the model secret has a value, without reading it; `Unavailable` if not. A yes is kept."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if self.ticks() < self._model_key_until:
+            return
+        try:
+            found = self._provider.client.describe_secret(SecretId=self.settings.model_secret_arn)
+        except (ClientError, BotoCoreError) as error:
+            raise Unavailable(internal=_explain("model", error)) from None
+        if not any("AWSCURRENT" in stages for stages in found.get("VersionIdsToStages", {}).values()):
+            raise Unavailable(internal='the model secret has no value: put {"anthropic_api_key"} into it')
+        self._model_key_until = self.ticks() + KEPT_SECONDS
 
     def platform_client(self, provider: str) -> tuple[str, str]:
         """Return id and secret of the platform's own client at a provider; empty where it has none."""
