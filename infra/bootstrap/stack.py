@@ -12,6 +12,7 @@ from atrium.storage.table import PhysicalTable
 from botocore.exceptions import ClientError
 
 from infra.bootstrap.credentials import BootstrapFailed, SecretArns
+from infra.deploy.account import find_region
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -57,4 +58,4 @@ class DeployedStack:
             raise BootstrapFailed(f"{self.name} has no output TableName: is it one of this template?") from None
 
     def _client(self, service: Any) -> Any:
-        return boto3.client(service, region_name=self.region, endpoint_url=self.endpoint_url)
+        return boto3.client(service, region_name=self.region or find_region(), endpoint_url=self.endpoint_url)

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from infra.runtime.template import Document, Resolver
 
-KEPT = {"Fn::If": ["IsDev", "Delete", "Retain"]}
+KEPT = {"Fn::If": ["KeepsData", "Retain", "Delete"]}
+# CloudFormation takes a new DeletionPolicy only where something else of the resource changes, too.
+MARK = {"Kept": {"Fn::If": ["KeepsData", "yes", "no"]}}
 HOLD_DATA = frozenset(
     {
         "AWS::DynamoDB::Table",
@@ -17,12 +19,14 @@ HOLD_DATA = frozenset(
 
 
 def check_retention(template: Document) -> Iterator[str]:
-    """Outside dev a deleted stack, or a replaced resource, leaves its data."""
+    """Outside dev a deleted stack, or a replaced resource, leaves its data, once the first create has succeeded."""
     for logical_id, resource in template["Resources"].items():
         if resource.get("Type") in HOLD_DATA:
             for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
                 if resource.get(policy) != KEPT:
-                    yield f"{logical_id}: {policy} must be !If [IsDev, Delete, Retain]"
+                    yield f"{logical_id}: {policy} must be !If [KeepsData, Retain, Delete]"
+            if resource.get("Metadata") != MARK:
+                yield f"{logical_id}: Metadata must change with KeepsData, or its DeletionPolicy never does"
 
 
 def check_protection(template: Document) -> Iterator[str]:

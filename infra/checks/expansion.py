@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ _PROGRAM = """
 import json, sys
 from types import SimpleNamespace
 from samtranslator.translator.transform import transform
-json.dump(transform(json.load(sys.stdin), {}, SimpleNamespace(load=dict)), sys.stdout)
+given = json.load(sys.stdin)
+json.dump(transform(given["template"], given["parameters"], SimpleNamespace(load=dict)), sys.stdout)
 """
 
 
-def expand(template: Document, python: Path = PYTHON) -> Document:
+def expand(template: Document, python: Path = PYTHON, parameters: Mapping[str, str] | None = None) -> Document:
     """Run SAM's transform in the interpreter that has it. Raises TemplateInvalid in one line."""
     if not python.exists():
         raise TemplateInvalid("SAM CLI is not installed under .local/sam")
@@ -39,7 +40,7 @@ def expand(template: Document, python: Path = PYTHON) -> Document:
             resource["Properties"][code] = "s3://bucket/key"
     done = subprocess.run(
         [str(python), "-c", _PROGRAM],
-        input=json.dumps(packaged),
+        input=json.dumps({"template": packaged, "parameters": dict(parameters or {})}),
         capture_output=True,
         text=True,
         timeout=EXPAND_SECONDS,
@@ -66,6 +67,8 @@ def check_expansion(expanded: Document) -> Iterator[str]:
     for function, count in permissions.items():
         if count > EVENTS_MAX:
             yield f"{function} has {count} permissions, {EVENTS_MAX} at most"
+    if any("Alias" not in json.dumps(uri) for uri in _authorizer_uris(resources)):
+        yield "the authorizer is $LATEST, not the alias"
     if len(resources) > RESOURCES_MAX:
         yield f"{len(resources)} resources, {RESOURCES_MAX} at most: nest a stack"
     if len(json.dumps(expanded)) > TEMPLATE_BYTES_MAX:
@@ -75,6 +78,14 @@ def check_expansion(expanded: Document) -> Iterator[str]:
 def _paths(resources: Document) -> Document:
     apis = [item for item in resources.values() if item["Type"] == "AWS::ApiGateway::RestApi"]
     return dict(apis[0]["Properties"]["Body"]["paths"]) if apis else {}
+
+
+def _authorizer_uris(resources: Document) -> Iterator[object]:
+    for item in resources.values():
+        if item["Type"] == "AWS::ApiGateway::RestApi":
+            for scheme in item["Properties"]["Body"].get("securityDefinitions", {}).values():
+                if "x-amazon-apigateway-authorizer" in scheme:
+                    yield scheme["x-amazon-apigateway-authorizer"].get("authorizerUri")
 
 
 def _faults(method: str, path: str, operation: Document) -> Iterator[str]:
@@ -87,8 +98,10 @@ def _faults(method: str, path: str, operation: Document) -> Iterator[str]:
     if _is_open(security) != ((method.upper(), path) in PUBLIC):
         yield f"has the wrong security {security}"
     uri = json.dumps(integration["uri"])
+    if "Alias" not in uri:
+        yield "goes to $LATEST, not to the alias: canary and SnapStart do not hold for it"
     streams = "/response-streaming-invocations" in uri and integration.get("responseTransferMode") == "STREAM"
-    if f"{STREAMING_FUNCTION}.Arn" in uri:
+    if f"{STREAMING_FUNCTION}Alias" in uri:
         if not streams or integration.get("timeoutInMillis") != 900_000:
             yield "is not a streaming integration of 900 s"
     elif streams or "timeoutInMillis" in integration:

@@ -14,13 +14,13 @@ ANYWHERE = frozenset({"xray:PutTraceSegments", "xray:PutTelemetryRecords"})
 PARTS = frozenset(
     {
         "${BlobsBucket.Arn}/tenants/*",
-        "${Table.Arn}/stream/*",
+        "${Table}/stream/*",
         "arn:${AWS::Partition}:bedrock:*::foundation-model/anthropic.*",
         "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:inference-profile/${BedrockGeography}.anthropic.*",
     }
 )
 # The two indexes that cross tenants (ADR 0003).
-ACROSS_TENANTS = {"${Table.Arn}/index/login": "IdentityRole", "${Table.Arn}/index/sweep": "SweepRole"}
+ACROSS_TENANTS = {"${Table}/index/login": "IdentityRole", "${Table}/index/sweep": "SweepRole"}
 NEVER = ("dynamodb:Scan", "dynamodb:PartiQL", "dynamodb:ExecuteStatement")
 
 
@@ -90,7 +90,8 @@ def _reaches_across(role: str, statement: Document) -> Iterator[str]:
 def _text(resource: Any) -> str:
     """Return a resource as written: the text of a Sub, or the name that an intrinsic function refers to."""
     if isinstance(resource, dict):
-        return str(resource.get("Fn::Sub") or referred(resource))
+        text = resource.get("Fn::Sub") or referred(resource)
+        return str(text[0] if isinstance(text, list) else text)
     return str(resource)
 
 

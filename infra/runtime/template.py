@@ -105,9 +105,11 @@ class Resolver:
                 raise TemplateInvalid(f"parameter {name} has no value")
             is_list = parameter.get("Type", "") == "CommaDelimitedList"
             return [part.strip() for part in str(given).split(",")] if is_list else str(given)
-        if name not in self.template["Resources"]:
+        # SAM's own: `Ref: SomeFunction.Alias`.
+        resource, _, attribute = name.partition(".")
+        if resource not in self.template["Resources"]:
             raise TemplateInvalid(f"there is no {name} to refer to")
-        return self.attributes.get(name, {}).get("Ref", name)
+        return self.attributes.get(resource, {}).get(attribute or "Ref", name)
 
     def _call(self, name: str, argument: Any) -> Any:
         match name:

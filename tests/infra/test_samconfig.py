@@ -43,6 +43,19 @@ def test_the_transforms_are_allowed_to_expand(environment: str) -> None:
     assert _deploy(environment)["capabilities"] == "CAPABILITY_IAM CAPABILITY_AUTO_EXPAND"
 
 
+def test_no_environment_reserves_more_than_a_new_account_has() -> None:
+    reserving = {"AuthorizerConcurrency", "IdentityConcurrency", "ChatConcurrency"}
+
+    assert [environment for environment in ENVIRONMENTS if reserving & _overrides(environment).keys()] == []
+
+
+def test_prod_rolls_back_by_itself_and_starts_from_snapshots() -> None:
+    assert {name: _overrides("prod")[name] for name in ("Canary", "SnapStart")} == {
+        "Canary": "true",
+        "SnapStart": "true",
+    }
+
+
 def test_only_prod_asks_before_it_changes() -> None:
     asks = {environment: _deploy(environment)["confirm_changeset"] for environment in ENVIRONMENTS}
 

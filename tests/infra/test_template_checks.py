@@ -145,8 +145,8 @@ BREAKS = [
         lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Query", "${Table.Arn}/index/*")),
     ),
     Break(
-        "${Table.Arn}/index/sweep crosses tenants and is for SweepRole alone",
-        lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Query", "${Table.Arn}/index/sweep")),
+        "${Table}/index/sweep crosses tenants and is for SweepRole alone",
+        lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Query", "${Table}/index/sweep")),
     ),
     Break(
         "SweepFunction names CursorSecret but its role cannot read it",
@@ -190,6 +190,11 @@ BREAKS = [
         _rewrite_headers("THROTTLED", **{"Access-Control-Allow-Origin": None}),
     ),
     Break("Table: DeletionPolicy must be", _set(lambda t: t["Resources"]["Table"], "DeletionPolicy", "Delete")),
+    Break("BlobsBucket: Metadata must change", _drop(lambda t: t["Resources"]["BlobsBucket"], "Metadata")),
+    Break(
+        "ConsoleFunction may read ModelSecret but does not name it",
+        _drop(lambda t: _properties(t, "ConsoleFunction")["Environment"]["Variables"], "MODEL_SECRET_ARN"),
+    ),
     Break("DataKey: UpdateReplacePolicy must be", _drop(lambda t: t["Resources"]["DataKey"], "UpdateReplacePolicy")),
     Break(
         "Table: DeletionProtectionEnabled must be True",

@@ -75,11 +75,10 @@ def test_only_chat_may_call_bedrock_and_only_where_it_is_used(template: Document
     assert granted == {"anthropic": [], "bedrock": ["ChatRole"]}
 
 
-@pytest.mark.parametrize(("environment", "policy"), [("dev", "Delete"), ("staging", "Retain"), ("prod", "Retain")])
-def test_data_outlives_the_stack_outside_dev(template: Document, environment: str, policy: str) -> None:
-    resolver = Resolver(template, {"Environment": environment})
-
-    assert resolver.resolve(template["Resources"]["Table"]["DeletionPolicy"]) == policy
+def test_the_gateways_own_refusals_ask_browsers_for_https(template: Document) -> None:
+    for name in template["Resources"]["Api"]["Properties"]["GatewayResponses"]:
+        _, headers = _refusal(template, name)
+        assert headers["Strict-Transport-Security"] == "'max-age=31536000'"
 
 
 def test_an_empty_base_url_is_not_given_to_the_model_sdk(template: Document) -> None:

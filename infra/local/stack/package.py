@@ -8,6 +8,7 @@ import copy
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from infra.local.failures import StartFailed
 from infra.local.paths import ROOT
@@ -17,6 +18,14 @@ from infra.runtime.template import Document
 
 CODE_BUCKET = "atrium-local-code"
 _CODE_PROPERTIES = {FUNCTION_TYPE: "CodeUri", LAYER_TYPE: "ContentUri"}
+# Locally a function has one version, whose code is the source tree; an alias would be a copy that no reload reaches.
+_OF_VERSIONS = (
+    "AutoPublishAlias",
+    "AutoPublishCodeSha256",
+    "DeploymentPreference",
+    "SnapStart",
+    "VersionDeletionPolicy",
+)
 _LEFT_OUT = frozenset({"__pycache__", "node_modules", ".pytest_cache"})
 
 
@@ -24,7 +33,7 @@ def package(template: Document, endpoint: Endpoint, root: Path = ROOT) -> Docume
     """Upload the code that the template names and return the template with the addresses of the uploads."""
     s3 = endpoint.client("s3")
     s3.create_bucket(Bucket=CODE_BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
-    packaged = copy.deepcopy(template)
+    packaged = without_versions(template)
     uploaded: dict[str, dict[str, str]] = {}
     for logical_id, resource in packaged["Resources"].items():
         name = _CODE_PROPERTIES.get(resource.get("Type", ""))
@@ -39,6 +48,28 @@ def package(template: Document, endpoint: Endpoint, root: Path = ROOT) -> Docume
             uploaded[folder] = {"Bucket": CODE_BUCKET, "Key": key}
         resource["Properties"][name] = uploaded[folder]
     return packaged
+
+
+def without_versions(template: Document) -> Document:
+    """Return the template with unpublished functions: what goes to an alias goes to the function itself."""
+    unpublished: Document = _replace_aliases(copy.deepcopy(template))
+    functions = [item for item in unpublished["Resources"].values() if item.get("Type") == FUNCTION_TYPE]
+    for properties in (unpublished.get("Globals", {}).get("Function", {}), *(item["Properties"] for item in functions)):
+        for name in _OF_VERSIONS:
+            properties.pop(name, None)
+    return unpublished
+
+
+def _replace_aliases(value: Any) -> Any:
+    match value:
+        case {"Ref": str(name)} if name.endswith(".Alias"):
+            return {"Fn::GetAtt": [name.removesuffix(".Alias"), "Arn"]}
+        case dict():
+            return {key: _replace_aliases(item) for key, item in value.items()}
+        case list():
+            return [_replace_aliases(item) for item in value]
+        case _:
+            return value
 
 
 def _archive(folder: Path) -> bytes:

@@ -19,6 +19,7 @@ from infra.bootstrap.credentials import (
     make_first_platform_key,
     read_pepper,
 )
+from infra.bootstrap.stack import DeployedStack
 from infra.runtime.resources import REGION
 from tests.builders.runtimes import NOON
 from tests.integration.bootstrap.conftest import Deploy, Stack
@@ -159,3 +160,13 @@ def test_a_secret_that_does_not_exist(stack: Stack) -> None:
     gone = SecretArns("arn:aws:secretsmanager:eu-central-1:123456789012:secret:gone", "", "")
     with pytest.raises(BootstrapFailed, match="there is no signing secret"):
         fill_secrets(client, gone)
+
+
+def test_the_region_is_that_of_aws_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The AWS CLI reads it first; boto3 alone does not read it at all."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_REGION", REGION)
+
+    assert DeployedStack("atrium-dev", "dev").secrets_client.meta.region_name == REGION

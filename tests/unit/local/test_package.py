@@ -1,5 +1,6 @@
 """Code is uploaded as it stands in the source tree, and the template names the uploads."""
 
+import copy
 import io
 import zipfile
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.failures import StartFailed
-from infra.local.stack.package import package
+from infra.local.stack.package import package, without_versions
 from infra.runtime.aws import running_aws
 from infra.runtime.template import Document
 from tests.unit.local.builders import write_source
@@ -42,6 +43,28 @@ def test_package(tmp_path: Path) -> None:
     assert source["Resources"]["One"]["Properties"]["CodeUri"] == "functions/one/"
     with zipfile.ZipFile(io.BytesIO(stored)) as archive:
         assert archive.namelist() == ["app.py"]
+
+
+def test_functions_are_not_published() -> None:
+    """The local stack runs the source tree: an alias would be a copy that no reload reaches."""
+    source: Document = {
+        "Globals": {"Function": {"AutoPublishAlias": "live", "DeploymentPreference": {}, "Timeout": 5}},
+        "Resources": {
+            "Api": {"Type": "AWS::Serverless::Api", "Properties": {"Arns": [{"Ref": "One.Alias"}, {"Ref": "One"}]}},
+            "One": {
+                "Type": "AWS::Serverless::Function",
+                "Properties": {"AutoPublishCodeSha256": {"Ref": "Release"}, "SnapStart": {}, "Handler": "a.b"},
+            },
+        },
+    }
+    before = copy.deepcopy(source)
+
+    found = without_versions(source)
+
+    assert found["Globals"]["Function"] == {"Timeout": 5}
+    assert found["Resources"]["One"]["Properties"] == {"Handler": "a.b"}
+    assert found["Resources"]["Api"]["Properties"]["Arns"] == [{"Fn::GetAtt": ["One", "Arn"]}, {"Ref": "One"}]
+    assert source == before
 
 
 def test_code_that_is_not_there(tmp_path: Path) -> None:
