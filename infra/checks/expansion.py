@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ EXPAND_SECONDS = 60
 # CloudFormation's own limits.
 TEMPLATE_BYTES_MAX = 1_000_000
 RESOURCES_MAX = 500
+INVOKERS = frozenset({"AWS::Lambda::EventSourceMapping", "AWS::Lambda::Permission", "AWS::Events::Rule"})
 _PROGRAM = """
 import json, sys
 from types import SimpleNamespace
@@ -67,12 +69,27 @@ def check_expansion(expanded: Document) -> Iterator[str]:
     for function, count in permissions.items():
         if count > EVENTS_MAX:
             yield f"{function} has {count} permissions, {EVENTS_MAX} at most"
+    for name, resource in resources.items():
+        if resource["Type"] in INVOKERS and "Alias" not in json.dumps(resource):
+            yield f"{name} goes to $LATEST, not to the alias"
     if any("Alias" not in json.dumps(uri) for uri in _authorizer_uris(resources)):
         yield "the authorizer is $LATEST, not the alias"
     if len(resources) > RESOURCES_MAX:
         yield f"{len(resources)} resources, {RESOURCES_MAX} at most: nest a stack"
     if len(json.dumps(expanded)) > TEMPLATE_BYTES_MAX:
         yield f"the expanded template is over {TEMPLATE_BYTES_MAX} bytes: nest a stack"
+
+
+def check_release(before: Document, after: Document) -> Iterator[str]:
+    """Check that another release has other versions of all functions, and moves their aliases."""
+    published = {name for name, item in before["Resources"].items() if item["Type"] == "AWS::Lambda::Version"}
+    for name, item in after["Resources"].items():
+        if item["Type"] == "AWS::Lambda::Function":
+            versions = [other for other in after["Resources"] if other.startswith(f"{name}Version")]
+            if not versions or published & set(versions):
+                yield f"{name} has no new version in a new release"
+            if f"{name}DeploymentGroup" not in after["Resources"]:
+                yield f"{name} is released without canary"
 
 
 def _paths(resources: Document) -> Document:
@@ -114,7 +131,10 @@ def _is_open(security: list[dict[str, Any]]) -> bool:
 
 def main() -> int:
     try:
-        return report("expansion", check_expansion(expand(read_template())))
+        template = read_template()
+        before = expand(template, parameters={"Release": "a" * 64})
+        after = expand(template, parameters={"Release": "b" * 64, "Canary": "true"})
+        return report("expansion", chain(check_expansion(after), check_release(before, after)))
     except TemplateInvalid as error:
         return report("expansion", [str(error)])
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from infra.checks.expansion import check_expansion, expand
+from infra.checks.expansion import check_expansion, check_release, expand
 from infra.runtime.template import ROOT, Document, TemplateInvalid
 
 STREAM = "lambda:path/2021-11-15/functions/${ChatFunctionAliaslive}/response-streaming-invocations"
@@ -47,7 +47,7 @@ def _paths(expanded: Document) -> Document:
 
 def _add_resources(expanded: Document, number: int, kind: str) -> None:
     for index in range(number):
-        properties = {"FunctionName": {"Ref": "UsageFunction"}}
+        properties = {"FunctionName": {"Ref": "UsageFunctionAliaslive"}}
         expanded["Resources"][f"More{index}"] = {"Type": kind, "Properties": properties}
 
 
@@ -76,6 +76,12 @@ def test_a_sound_expansion_passes() -> None:
             "GET /v1/usage goes to $LATEST",
         ),
         (lambda e: _name_authorizer(e, "AuthorizerFunction"), "the authorizer is $LATEST"),
+        (
+            lambda e: e["Resources"].update(
+                Stream={"Type": "AWS::Lambda::EventSourceMapping", "Properties": {"FunctionName": {"Ref": "Usage"}}}
+            ),
+            "Stream goes to $LATEST",
+        ),
         (lambda e: _add_resources(e, 41, "AWS::Lambda::Permission"), "has 41 permissions, 40 at most"),
         (lambda e: _add_resources(e, 500, "AWS::Logs::LogGroup"), "501 resources, 500 at most"),
         (lambda e: e.update(Description="x" * 1_000_000), "over 1000000 bytes"),
@@ -94,3 +100,22 @@ def test_what_would_fail_on_aws_is_found(change: Callable[[Document], object], f
 def test_without_sam_the_check_says_so(template: Document) -> None:
     with pytest.raises(TemplateInvalid, match="SAM CLI is not installed"):
         expand(template, ROOT / "no-such-python")
+
+
+def _release(number: int) -> Document:
+    return {
+        "Resources": {
+            "UsageFunction": {"Type": "AWS::Lambda::Function"},
+            f"UsageFunctionVersion{number}": {"Type": "AWS::Lambda::Version"},
+            "UsageFunctionDeploymentGroup": {"Type": "AWS::CodeDeploy::DeploymentGroup"},
+        }
+    }
+
+
+def test_a_release_has_new_versions_behind_canaries() -> None:
+    without_canary = _release(2)
+    del without_canary["Resources"]["UsageFunctionDeploymentGroup"]
+
+    assert list(check_release(_release(1), _release(2))) == []
+    assert list(check_release(_release(1), _release(1))) == ["UsageFunction has no new version in a new release"]
+    assert list(check_release(_release(1), without_canary)) == ["UsageFunction is released without canary"]
