@@ -29,6 +29,7 @@ from tests.integration.usage.conftest import UsageFunction
         ({"group_by": "model", "limit": "0"}, ["query", "limit"]),
         ({"group_by": "model", "limit": "367"}, ["query", "limit"]),
         ({"since": "2026-11-21"}, ["query", "since"]),
+        ({"group_by": "session", "from": "2026-08-21"}, ["query", "from"]),
     ],
 )
 def test_periods_that_make_no_sense(admin: TestClient, query: dict[str, str], location: list[str]) -> None:

@@ -10,6 +10,7 @@ from atrium.llm.model import Usage
 from atrium.runs.model import LEASE_SECONDS, RunEvent, Spend
 from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update
+from atrium.usage.sums import contributions, merge
 
 from tests.builders.counters import held
 from tests.builders.house import House, types_of
@@ -21,7 +22,7 @@ LAPSE = LEASE_SECONDS + 2
 
 
 def assert_usable(house: House, turn: Turn) -> None:
-    """The session takes its next message, is shown a valid history, and the ledger has the turn once."""
+    """The session takes its next message, is shown a valid history, and ledger and session have each turn once."""
     events = house.talk("again", session_id=turn.run.session_id)
     assert events[-1].type == "final"
     assert [item["sk"]["S"] for item in house.items("LEDGER#")].count(turn.run.id) == 1
@@ -30,6 +31,9 @@ def assert_usable(house: House, turn: Turn) -> None:
     assert session.turn is None
     assert session.message_count == len(house.messages_of(session.id))
     assert session.turn_count == 2
+    entries = [entry for entry, _ in house.ledger().read_month("2026-11") if entry.session_id == session.id]
+    sums = merge(contributions(entry) for entry in entries)
+    assert session.usage == {key.day: figures for key, figures in sums.items() if key.group == "TOTAL"}
 
 
 def fail_from(first: int, last: int = 10**6) -> Callable[[int, str], bool]:

@@ -118,7 +118,7 @@ class RunCloser:
 
     def _give_back(self, ended: Run) -> None:
         """Give the session back. Where it was deleted in the meantime, the run goes, too."""
-        if self.sessions.close_turn(ended.session_id, ended.id, messages=len(ended.messages)):
+        if self.sessions.close_turn(ended):
             return
         if self.sessions.get(ended.session_id) is None:
             purge_run(self.runs, ended.id)

@@ -160,7 +160,7 @@ class TurnOpener:
         with self._undone(run, new_session=False):
             try:
                 head = self.sessions.open_turn(
-                    free.id, run.id, now=run.started_at, messages_max=resolved.terms.messages_per_session
+                    free, run.id, now=run.started_at, messages_max=resolved.terms.messages_per_session
                 )
             except ConditionFailed:
                 self.closer.admissions.release(slot.hold)

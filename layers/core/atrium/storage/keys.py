@@ -20,7 +20,8 @@
     ADMISSION              <shard>                     limits, windows, slots, holds: one conditional write (Q)
                                                        sweep: those with slots, until the sweeper finds none
     ADMISSION_OF           <subject>                   the same for a subject beyond twenty, one item each
-    SESSION#<ses>          HEAD                        session, its live turn        gsi1 own, gsi2 all: by activity
+    SESSION#<ses>          HEAD                        session, its live turn, its usage by day
+                                                       gsi1 own, gsi2 all: by activity, moved every five minutes
     SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids carry the session)
                                                        gsi1 own, gsi2 all: newest first · sweep: open runs only
     RUN#<run>              EVENTS#<first seq>          a batch of events; STEP#<seq>: intents and outcomes (A9, J2)
@@ -28,8 +29,8 @@
     OAUTH_STATES           <hash>                      mark: a flow out to a provider has come back
     IDEMPOTENCY            <hash>                      a saved answer, 24 h
     LEDGER#<yyyy-mm>       <run>                       one settled call; rebuild, statements
-    USAGE#<yyyy-mm-dd>     <group>#<value>             sums made by the stream: TOTAL · MODEL# AGENT# USER# KEY# CLIENT#
-                                                       END_USER# SESSION# TOOL#
+    USAGE#<yyyy-mm-dd>     <group>#<value>             sums made by the stream: USER# KEY# CLIENT# END_USER# · TOTAL: all,
+                                                       and by model, agent, tool; MODEL# AGENT# TOOL#: those beyond it
     BEGUN#<yyyy-mm-dd>     <ses>                       a session that began without a turn and was counted; rebuild
     AUDIT#<yyyy-mm-dd>     <time>#<evt>                audit, by time; gsi1 by type, gsi2 by user
     FAMILY#<id>            TOKEN                       login and its last refresh token (authorizer: one batch)

@@ -22,7 +22,7 @@ def usage_day(day: str) -> str:
 
 
 def usage(day: str, group: str, value: str = "") -> Key:
-    """Return a day's sum: `usage("2026-11-21", "TOTAL")` or one of a group's values."""
+    """Return the item of a day's sum: `usage("2026-11-21", "TOTAL")`, the shared one, or one of a group's values."""
     return Key(usage_day(day), f"{group}#{value}" if value else group)
 
 

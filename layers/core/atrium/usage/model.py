@@ -4,14 +4,16 @@ A ledger entry is written once per settled call and never changed; sums are made
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.llm.model import Usage
 
-type Group = Literal["TOTAL", "MODEL", "AGENT", "USER", "KEY", "CLIENT", "END_USER", "SESSION", "TOOL"]
+type Group = Literal["TOTAL", "MODEL", "AGENT", "TOOL", "USER", "KEY", "CLIENT", "END_USER"]
+
+GROUPS: tuple[Group, ...] = get_args(Group.__value__)
 
 _PRINCIPAL_GROUPS: Mapping[str, Group] = {"usr": "USER", "key": "KEY", "cli": "CLIENT"}
 
@@ -78,16 +80,23 @@ class Figures:
     tool_calls: int = 0
     cost_nanos: int = 0
 
-    def __add__(self, other: Self) -> "Figures":
-        return Figures(
-            self.requests + other.requests,
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cache_read_tokens + other.cache_read_tokens,
-            self.cache_write_tokens + other.cache_write_tokens,
-            self.tool_calls + other.tool_calls,
-            self.cost_nanos + other.cost_nanos,
+    @classmethod
+    def of_call(cls, tokens: Usage, tool_calls: int, cost_nanos: int) -> Self:
+        return cls(
+            1,
+            tokens.input_tokens,
+            tokens.output_tokens,
+            tokens.cache_read_tokens,
+            tokens.cache_write_tokens,
+            tool_calls,
+            cost_nanos,
         )
+
+    def __add__(self, other: Self) -> "Figures":
+        return Figures(*(getattr(self, name) + getattr(other, name) for name in FIGURES))
+
+
+FIGURES = tuple(each.name for each in fields(Figures))
 
 
 @dataclass(frozen=True, slots=True)

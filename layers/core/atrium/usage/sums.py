@@ -1,14 +1,25 @@
-"""Sums by day and group, made from ledger entries so that each entry counts exactly once (ADR 0041).
+"""Usage aggregates: sums by UTC day and group, made from ledger entries so that each counts exactly once (ADR 0041).
+
+    USAGE#2026-11-21   TOTAL                               the day's shared item: all calls, and by model, agent, tool
+                       USER#… KEY#… CLIENT#… END_USER#…    one item for each value
+                       MODEL#… AGENT#… TOOL#…              names that the shared item had no room for
+
+The shared item has the figures of all calls under their names, a string set `names` (`MODEL#claude-haiku-5-5`), and
+figures of each name as `<hash of the name><position of the figure>`, so that ADD works. It takes new names until it has
+`NAMES_MAX`; others get items of their own. Readers add both up, and look for own items of a group only where the
+shared figures of the group are less than those of all calls. So items of the layout before, one for each name, count.
 
 Whatever is delivered twice, late, in another order, or by two workers at a time: an entry is marked in the same
-transaction that adds it, on the condition that it bears no mark. One transaction takes as many entries as fit, so
-that entries which share sums share their writes.
+transaction that adds it, on the condition that it has no mark. One transaction takes as many entries as fit.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import UTC, date
-from typing import Any
+from hashlib import sha256
+from itertools import batched
+from typing import Any, cast
 
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.pagination import Position
@@ -18,15 +29,19 @@ from atrium.storage.keys import Key
 from atrium.storage.queries import Query
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, Operation, Update
-from atrium.usage.model import Arrival, Figures, Group, LedgerEntry, SumKey, principal_group
+from atrium.usage.model import FIGURES, Arrival, Figures, Group, LedgerEntry, SumKey, principal_group
 from atrium.usage.store import ledger_key
 
 OPERATIONS_MAX = 100
+NAMES_MAX = 24
+"""Some 2.3 kB, six units a write: what the three items of total, model and agent would cost. It may get twice as many,
+when one batch brings many new names."""
 TOOLS_MAX = 64
 OTHER_TOOLS = "(other)"
+SHARED: frozenset[Group] = frozenset({"MODEL", "AGENT", "TOOL"})
 _READS_MAX = 100
 _UNMARKED = "attribute_exists(pk) AND attribute_not_exists(#counted)"
-_THAWED = "attribute_not_exists(#frozen)"  # of a day's TOTAL, which every entry of the day adds to
+_THAWED = "attribute_not_exists(#frozen)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +54,45 @@ class SumStore:
         """Add entries to the sums. Those that are counted already change nothing, whoever counted them.
 
         An entry of a day that is frozen stays unmarked: whoever rebuilds that day counts it afterwards.
-        At most 100 operations, and so some 90 entries of one day; see `split`. Costs two write units for each entry
-        and each sum. `Unavailable` leaves nothing changed, or all.
+        At most 100 operations, see `split`. Costs two write units for each entry, each day and each item of a group's
+        value: six for one entry of a key. `Unavailable` leaves nothing changed, or all.
         """
         pending = list(arrivals)
+        apart: set[date] = set()
         while pending:
-            added = merge(contributions(arrival.entry) for arrival in pending)
+            shared, own = place(merge(contributions(arrival.entry) for arrival in pending), apart)
             operations: list[Operation] = [_mark(arrival) for arrival in pending]
-            operations += [_add(key, figures) for key, figures in added.items()]
+            operations += [_add_shared(day, sums) for day, sums in shared.items()]
+            operations += [_add(sum_key(key), asdict(figures), ANY) for key, figures in own.items()]
             try:
                 return self.table.transact(operations)
             except TransactionRefused as refused:
-                marked = len(pending)
-                frozen = {key.day for at, key in enumerate(added, marked) if at in refused.failed}
+                days = {day for at, day in enumerate(shared, len(pending)) if at in refused.failed}
+                frozen = days & apart  # refused without a new name, too
                 left = [
                     arrival for at, arrival in enumerate(pending)
                     if at not in refused.failed and day_of(arrival.entry) not in frozen
                 ]  # fmt: skip
-                if len(left) == len(pending):
+                if len(left) == len(pending) and not days:
                     raise Unavailable(internal="sums were refused that have no condition") from refused
-                pending = left
+                pending, apart = left, apart | days
         return None
 
-    def first(self, day: date, group: Group, *, after: str, limit: int) -> dict[str, Figures]:
-        """Return a day's first `limit` sums of a group, by value, of those whose value comes after one."""
+    def first(
+        self, day: date, group: Group, *, after: str, limit: int, shared: Mapping[SumKey, Figures]
+    ) -> dict[str, Figures]:
+        """Return a day's first `limit` sums of a group, by value, of those whose value comes after one.
+
+        `shared` are the sums of the day's shared item. Costs a query, unless they are all that there is.
+        """
+        inside = {key.value: figures for key, figures in shared.items() if key.group == group}
+        measure = "tool_calls" if group == "TOOL" else "requests"
+        total = shared.get(SumKey(day, "TOTAL"), Figures())
+        is_all = group in SHARED and getattr(sum(inside.values(), Figures()), measure) == getattr(total, measure)
+        own = {} if is_all else self._first_own(day, group, after=after, limit=limit)
+        return first_of([{value: figures for value, figures in inside.items() if value > after}, own], limit)
+
+    def _first_own(self, day: date, group: Group, *, after: str, limit: int) -> dict[str, Figures]:
         partition, between = usage_keys.usage_values(day.isoformat(), group, after)
         found: dict[str, Figures] = {}
         position: Position | None = None
@@ -75,13 +105,23 @@ class SumStore:
                 return found
 
     def read(self, wanted: Iterable[SumKey]) -> dict[SumKey, Figures]:
-        """Return the sums that exist; half a read unit each."""
-        by_key = {sum_key(each): each for each in wanted}
-        places = list(by_key)
+        """Return the sums that exist; half a read unit for an item."""
+        keys = set(wanted)
+        totals = {SumKey(key.day, "TOTAL") for key in keys if key.group in SHARED}
+        found = self._read_items({sum_key(key) for key in keys | totals})
+        sums = merge(read_item(place, item) for place, item in found.items())
+        return {key: figures for key, figures in sums.items() if key in keys}
+
+    def read_shared(self, days: Iterable[date]) -> dict[date, dict[SumKey, Figures]]:
+        """Return what the shared items of some days have."""
+        found = self._read_items({sum_key(SumKey(day, "TOTAL")) for day in days})
+        return {_day_of_key(key): read_item(key, item) for key, item in found.items()}
+
+    def _read_items(self, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
         found: dict[Key, dict[str, Any]] = {}
-        for at in range(0, len(places), _READS_MAX):
-            found |= self.table.batch_get(places[at : at + _READS_MAX], consistent=False)
-        return {by_key[key]: read_figures(item) for key, item in found.items()}
+        for some in batched(keys, _READS_MAX, strict=False):
+            found |= self.table.batch_get(some, consistent=False)
+        return found
 
 
 def day_of(entry: LedgerEntry) -> date:
@@ -91,43 +131,45 @@ def day_of(entry: LedgerEntry) -> date:
 
 def contributions(entry: LedgerEntry) -> dict[SumKey, Figures]:
     """Return what an entry adds to which sums. Calls of tools are summed by tool; tokens and money are not."""
-    day, tokens, calls = day_of(entry), entry.tokens, entry.tool_calls
-    whole = Figures(
-        requests=1,
-        input_tokens=tokens.input_tokens,
-        output_tokens=tokens.output_tokens,
-        cache_read_tokens=tokens.cache_read_tokens,
-        cache_write_tokens=tokens.cache_write_tokens,
-        tool_calls=sum(calls.values()),
-        cost_nanos=entry.cost_nanos,
-    )
-    sums = {
-        SumKey(day, "TOTAL"): whole,
-        SumKey(day, "MODEL", entry.model): whole,
-        SumKey(day, "AGENT", entry.agent_id): whole,
-        SumKey(day, "SESSION", entry.session_id): whole,
+    day = day_of(entry)
+    whole = Figures.of_call(entry.tokens, sum(entry.tool_calls.values()), entry.cost_nanos)
+    values: dict[Group | None, str] = {
+        "TOTAL": "",
+        "MODEL": entry.model,
+        "AGENT": entry.agent_id,
+        principal_group(entry.principal_id): entry.principal_id,
+        "END_USER": entry.end_user,
     }
-    group = principal_group(entry.principal_id)
-    if group is not None:
-        sums[SumKey(day, group, entry.principal_id)] = whole
-    if entry.end_user:
-        sums[SumKey(day, "END_USER", entry.end_user)] = whole
-    for tool, count in _tools(calls).items():
+    sums = {
+        SumKey(day, group, value): whole for group, value in values.items() if group == "TOTAL" or (group and value)
+    }
+    for tool, count in _tools(entry.tool_calls).items():
         sums[SumKey(day, "TOOL", tool)] = Figures(requests=1, tool_calls=count)
     return sums
 
 
-def merge(parts: Iterable[Mapping[SumKey, Figures]]) -> dict[SumKey, Figures]:
-    """Add contributions up, key by key."""
-    merged: dict[SumKey, Figures] = {}
+def merge[K](parts: Iterable[Mapping[K, Figures]]) -> dict[K, Figures]:
+    """Add figures up, key by key."""
+    merged: dict[K, Figures] = {}
     for part in parts:
         for key, figures in part.items():
             merged[key] = merged[key] + figures if key in merged else figures
     return merged
 
 
+def first_of(parts: Iterable[Mapping[str, Figures]], limit: int) -> dict[str, Figures]:
+    """Return the first `limit` values of some parts together, in order, added up.
+
+    Whole as long as each part has its own first `limit`: a value among the first of all is among the first of its part.
+    """
+    return dict(sorted(merge(parts).items())[:limit])
+
+
 def split(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
-    """Cut one tenant's arrivals into lists that `SumStore.count` takes; an entry that arrives twice is taken once."""
+    """Cut one tenant's arrivals into lists that `SumStore.count` takes; an entry that arrives twice is taken once.
+
+    A list fits a transaction even if every sum needs an item of its own.
+    """
     chunk: list[Arrival] = []
     touched: set[SumKey] = set()
     for arrival in {arrival.entry.run_id: arrival for arrival in arrivals}.values():
@@ -139,6 +181,70 @@ def split(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
         touched |= own
     if chunk:
         yield chunk
+
+
+def place(
+    sums: Mapping[SumKey, Figures], apart: Set[date] = frozenset()
+) -> tuple[dict[date, dict[SumKey, Figures]], dict[SumKey, Figures]]:
+    """Divide sums into those of each day's shared item and those with items of their own.
+
+    The most used names are shared; none beyond `NAMES_MAX`, and none of the days that are `apart`.
+    """
+    shared: dict[date, dict[SumKey, Figures]] = {}
+    own: dict[SumKey, Figures] = {}
+    for key, figures in sorted(sums.items(), key=lambda each: (each[0].group != "TOTAL", -each[1].requests)):
+        inside = shared.setdefault(key.day, {})
+        is_shared = key.group in SHARED and key.day not in apart and len(inside) <= NAMES_MAX
+        (inside if key.group == "TOTAL" or is_shared else own)[key] = figures
+    return shared, own
+
+
+def write_shared(sums: Mapping[SumKey, Figures]) -> dict[str, Any]:
+    """Return the attributes of the shared item that has these sums of one day."""
+    attributes: dict[str, Any] = {}
+    for key, figures in sums.items():
+        names = FIGURES if key.group == "TOTAL" else _attributes(sum_key(key).sort)
+        attributes |= {name: value for name, value in zip(names, asdict(figures).values(), strict=True) if value}
+    names = _names(sums)
+    return {**attributes, "names": set(names)} if names else attributes
+
+
+def read_item(place: Key, item: Mapping[str, Any]) -> dict[SumKey, Figures]:
+    """Return the sums of an item: one, or all that a shared item has."""
+    day = _day_of_key(place)
+    sums = {_sum_of(day, place.sort): read_figures(item)}
+    for name in item.get("names", ()):
+        values = (int(item.get(attribute, 0)) for attribute in _attributes(name))
+        sums[_sum_of(day, name)] = Figures(*values)
+    return sums
+
+
+def read_figures(item: Mapping[str, Any]) -> Figures:
+    """Return the figures that an item has under their names."""
+    return Figures(*(int(item.get(name, 0)) for name in FIGURES))
+
+
+def sum_key(key: SumKey) -> Key:
+    return usage_keys.usage(key.day.isoformat(), key.group, key.value)
+
+
+def _sum_of(day: date, sort: str) -> SumKey:
+    group, _, value = sort.partition("#")
+    return SumKey(day, cast("Group", group), value)
+
+
+def _day_of_key(key: Key) -> date:
+    return date.fromisoformat(key.partition.rpartition("#")[2])
+
+
+def _names(sums: Iterable[SumKey]) -> list[str]:
+    return [sum_key(key).sort for key in sums if key.group != "TOTAL"]
+
+
+def _attributes(name: str) -> list[str]:
+    """Return the attributes of a name's figures: sixty bits of its hash, so that they are short and differ."""
+    short = urlsafe_b64encode(sha256(name.encode()).digest())[:10].decode()
+    return [f"{short}{position}" for position in range(len(FIGURES))]
 
 
 def _tools(calls: Mapping[str, int]) -> dict[str, int]:
@@ -155,16 +261,21 @@ def _mark(arrival: Arrival) -> Update:
     )
 
 
-def _add(key: SumKey, figures: Figures) -> Update:
-    values = {name: value for name, value in asdict(figures).items() if value}
-    expression = "ADD " + ", ".join(f"#{name} :{name}" for name in values)
-    return Update(sum_key(key), expression, _THAWED if key.group == "TOTAL" else ANY, values)
+def _add_shared(day: date, sums: Mapping[SumKey, Figures]) -> Update:
+    """Add to a day's shared item, unless it is frozen, or has no room for a name that is new."""
+    names = {f"n{at}": name for at, name in enumerate(_names(sums))}
+    if not names:
+        return _add(sum_key(SumKey(day, "TOTAL")), write_shared(sums), _THAWED)
+    known = " AND ".join(f"contains(#names, :{alias})" for alias in names)
+    room = f"attribute_not_exists(#names) OR size(#names) < :names_max OR ({known})"
+    values = {**names, "names_max": NAMES_MAX}
+    return _add(sum_key(SumKey(day, "TOTAL")), write_shared(sums), f"{_THAWED} AND ({room})", values)
 
 
-def sum_key(key: SumKey) -> Key:
-    return usage_keys.usage(key.day.isoformat(), key.group, key.value)
-
-
-def read_figures(item: Mapping[str, Any]) -> Figures:
-    """Return the figures of a sum's item."""
-    return Figures(**{name: int(item.get(name, 0)) for name in Figures.__dataclass_fields__})
+def _add(key: Key, attributes: Mapping[str, Any], condition: str, values: Mapping[str, Any] | None = None) -> Update:
+    present = {f"a{at}": each for at, each in enumerate(attributes.items()) if each[1]}
+    expression = "ADD " + ", ".join(f"#{alias} :{alias}" for alias in present)
+    added = {alias: value for alias, (_, value) in present.items()}
+    return Update(
+        key, expression, condition, {**added, **(values or {})}, {alias: n for alias, (n, _) in present.items()}
+    )
