@@ -140,22 +140,18 @@ def runtime() -> Runtime:
 
 def _client(service: Any, credentials: CredentialsTypeDef | None = None) -> Any:
     """Return a client of the function's own role, or of a session."""
-    import boto3
-    from botocore.config import Config
+    from atrium.storage.clients import open_client
 
-    session: Any = {
+    session = {
         "aws_access_key_id": credentials["AccessKeyId"],
         "aws_secret_access_key": credentials["SecretAccessKey"],
         "aws_session_token": credentials["SessionToken"],
-    } if credentials else {}  # fmt: skip
-    return boto3.client(
+    } if credentials else None  # fmt: skip
+    return open_client(
         service,
-        **session,
-        config=Config(
-            connect_timeout=1,
-            read_timeout={"dynamodb": 3, "sts": 2}.get(service, 10),
-            retries={"mode": "standard", "total_max_attempts": 3},
-            tcp_keepalive=True,
-            max_pool_connections=16,
-        ),
+        attempts=3,
+        credentials=session,
+        connect_timeout=1,
+        read_timeout={"dynamodb": 3, "sts": 2}.get(service, 10),
+        max_pool_connections=16,
     )

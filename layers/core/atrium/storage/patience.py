@@ -13,13 +13,7 @@ SECONDS_MAX = ATTEMPTS * (CONNECT_SECONDS + READ_SECONDS) + (ATTEMPTS - 1) * 1.0
 
 def open_impatient_table(name: str) -> PhysicalTable:
     """Return the table, reached by a client of its own."""
-    import boto3
-    from botocore.config import Config
+    from atrium.storage.clients import open_client
 
-    config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        tcp_keepalive=True,
-    )
-    return PhysicalTable(boto3.client("dynamodb", config=config), name)
+    client = open_client("dynamodb", attempts=ATTEMPTS, connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)
+    return PhysicalTable(client, name)
