@@ -86,6 +86,10 @@ conformance: .venv/.ready .local/emulator/.ready ## DynamoDB Local and the real 
 bench: .venv/.ready .local/emulator/.ready ## Measure admission and turns: a table, and .local/bench.json (Java 17, Maven)
 	@$(PY) -m tests.bench
 
+.PHONY: trace
+trace: .venv/.ready ## List our files and functions that a warm `POST /v1/chat` runs through
+	@$(PY) -m tests.bench.trace
+
 .PHONY: iam
 iam: .venv/.ready ## Evaluate the roles for every call that the tests make through functions (Node 20)
 	@$(PY) -m infra.iam
