@@ -15,8 +15,9 @@ from atrium.storage.writes import ANY, Put, Update
 from atrium.usage.model import Arrival, Figures, LedgerEntry, SumKey
 from atrium.usage.rebuild import FrozenSums, SumTally, count_uncounted, read_days
 from atrium.usage.service import UsageCounter
+from atrium.usage.shared import NAMES_MAX
 from atrium.usage.store import LedgerStore, ledger_key
-from atrium.usage.sums import NAMES_MAX, SumStore, contributions, merge, sum_key
+from atrium.usage.sums import SumStore, contributions, merge, sum_key
 from botocore.exceptions import ClientError
 
 from tests.builders.gateway import OTHER_TENANT_ID, TENANT_ID

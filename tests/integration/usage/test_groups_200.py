@@ -7,7 +7,7 @@ import pytest
 from atrium.kernel.ids import TenantId, mint_session_id
 from atrium.sessions.store import SessionStore
 from atrium.storage.table import TenantTable
-from atrium.usage.sums import NAMES_MAX
+from atrium.usage.shared import NAMES_MAX
 from starlette.testclient import TestClient
 
 from tests.builders.gateway import KEY_ID, OTHER_TENANT_ID, TENANT_ID, tenant_fields

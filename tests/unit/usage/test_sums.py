@@ -4,19 +4,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from atrium.usage.model import Arrival, Figures, Period, SumKey, principal_group
-from atrium.usage.sums import (
-    NAMES_MAX,
-    OPERATIONS_MAX,
-    OTHER_TOOLS,
-    TOOLS_MAX,
-    contributions,
-    merge,
-    place,
-    read_item,
-    split,
-    sum_key,
-    write_shared,
-)  # fmt: skip
+from atrium.usage.shared import NAMES_MAX, place, read_item, write_shared
+from atrium.usage.sums import OPERATIONS_MAX, OTHER_TOOLS, TOOLS_MAX, contributions, merge, split, sum_key  # fmt: skip
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -25,17 +25,9 @@ from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, Check, Delete, Operation, Put, Update
 from atrium.usage.model import GROUPS, Arrival, Figures, LedgerEntry, SumKey
 from atrium.usage.service import UsageCounter
+from atrium.usage.shared import place, read_figures, read_item, write_shared
 from atrium.usage.store import LedgerStore
-from atrium.usage.sums import (
-    OPERATIONS_MAX,
-    contributions,
-    merge,
-    place,
-    read_figures,
-    read_item,
-    sum_key,
-    write_shared,
-)  # fmt: skip
+from atrium.usage.sums import OPERATIONS_MAX, contributions, merge, sum_key
 
 _PAGE = 1_000
 _BATCH = 200

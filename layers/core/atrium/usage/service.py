@@ -13,7 +13,8 @@ from atrium.kernel.ids import TenantId
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import TenantContext
 from atrium.usage.model import Arrival, Figures, Group, Period, SumKey, principal_group
-from atrium.usage.sums import SHARED, SumStore, first_of, split
+from atrium.usage.shared import SHARED
+from atrium.usage.sums import SumStore, first_of, split
 
 _ATTEMPTS = 4
 _PAUSE_SECONDS_MAX = 0.2

@@ -4,22 +4,15 @@
                        USER#… KEY#… CLIENT#… END_USER#…    one item for each value
                        MODEL#… AGENT#… TOOL#…              names that the shared item had no room for
 
-The shared item has the figures of all calls under their names, a string set `names` (`MODEL#claude-haiku-5-5`), and
-figures of each name as `<hash of the name><position of the figure>`, so that ADD works. It takes new names until it has
-`NAMES_MAX`; others get items of their own. Readers add both up, and look for own items of a group only where the
-shared figures of the group are less than those of all calls. So items of the layout before, one for each name, count.
-
 Whatever is delivered twice, late, in another order, or by two workers at a time: an entry is marked in the same
 transaction that adds it, on the condition that it has no mark. One transaction takes as many entries as fit.
 """
 
-from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date
-from hashlib import sha256
 from itertools import batched
-from typing import Any, cast
+from typing import Any
 
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.pagination import Position
@@ -29,16 +22,13 @@ from atrium.storage.keys import Key
 from atrium.storage.queries import Query
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, Operation, Update
-from atrium.usage.model import FIGURES, Arrival, Figures, Group, LedgerEntry, SumKey, principal_group
+from atrium.usage.model import Arrival, Figures, Group, LedgerEntry, SumKey, principal_group
+from atrium.usage.shared import NAMES_MAX, SHARED, day_of_place, names_of, place, read_figures, read_item, write_shared
 from atrium.usage.store import ledger_key
 
 OPERATIONS_MAX = 100
-NAMES_MAX = 24
-"""Some 2.3 kB, six units a write: what the three items of total, model and agent would cost. It may get twice as many,
-when one batch brings many new names."""
 TOOLS_MAX = 64
 OTHER_TOOLS = "(other)"
-SHARED: frozenset[Group] = frozenset({"MODEL", "AGENT", "TOOL"})
 _READS_MAX = 100
 _UNMARKED = "attribute_exists(pk) AND attribute_not_exists(#counted)"
 _THAWED = "attribute_not_exists(#frozen)"
@@ -115,7 +105,7 @@ class SumStore:
     def read_shared(self, days: Iterable[date]) -> dict[date, dict[SumKey, Figures]]:
         """Return what the shared items of some days have."""
         found = self._read_items({sum_key(SumKey(day, "TOTAL")) for day in days})
-        return {_day_of_key(key): read_item(key, item) for key, item in found.items()}
+        return {day_of_place(key): read_item(key, item) for key, item in found.items()}
 
     def _read_items(self, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
         found: dict[Key, dict[str, Any]] = {}
@@ -183,68 +173,8 @@ def split(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
         yield chunk
 
 
-def place(
-    sums: Mapping[SumKey, Figures], apart: Set[date] = frozenset()
-) -> tuple[dict[date, dict[SumKey, Figures]], dict[SumKey, Figures]]:
-    """Divide sums into those of each day's shared item and those with items of their own.
-
-    The most used names are shared; none beyond `NAMES_MAX`, and none of the days that are `apart`.
-    """
-    shared: dict[date, dict[SumKey, Figures]] = {}
-    own: dict[SumKey, Figures] = {}
-    for key, figures in sorted(sums.items(), key=lambda each: (each[0].group != "TOTAL", -each[1].requests)):
-        inside = shared.setdefault(key.day, {})
-        is_shared = key.group in SHARED and key.day not in apart and len(inside) <= NAMES_MAX
-        (inside if key.group == "TOTAL" or is_shared else own)[key] = figures
-    return shared, own
-
-
-def write_shared(sums: Mapping[SumKey, Figures]) -> dict[str, Any]:
-    """Return the attributes of the shared item that has these sums of one day."""
-    attributes: dict[str, Any] = {}
-    for key, figures in sums.items():
-        names = FIGURES if key.group == "TOTAL" else _attributes(sum_key(key).sort)
-        attributes |= {name: value for name, value in zip(names, asdict(figures).values(), strict=True) if value}
-    names = _names(sums)
-    return {**attributes, "names": set(names)} if names else attributes
-
-
-def read_item(place: Key, item: Mapping[str, Any]) -> dict[SumKey, Figures]:
-    """Return the sums of an item: one, or all that a shared item has."""
-    day = _day_of_key(place)
-    sums = {_sum_of(day, place.sort): read_figures(item)}
-    for name in item.get("names", ()):
-        values = (int(item.get(attribute, 0)) for attribute in _attributes(name))
-        sums[_sum_of(day, name)] = Figures(*values)
-    return sums
-
-
-def read_figures(item: Mapping[str, Any]) -> Figures:
-    """Return the figures that an item has under their names."""
-    return Figures(*(int(item.get(name, 0)) for name in FIGURES))
-
-
 def sum_key(key: SumKey) -> Key:
     return usage_keys.usage(key.day.isoformat(), key.group, key.value)
-
-
-def _sum_of(day: date, sort: str) -> SumKey:
-    group, _, value = sort.partition("#")
-    return SumKey(day, cast("Group", group), value)
-
-
-def _day_of_key(key: Key) -> date:
-    return date.fromisoformat(key.partition.rpartition("#")[2])
-
-
-def _names(sums: Iterable[SumKey]) -> list[str]:
-    return [sum_key(key).sort for key in sums if key.group != "TOTAL"]
-
-
-def _attributes(name: str) -> list[str]:
-    """Return the attributes of a name's figures: sixty bits of its hash, so that they are short and differ."""
-    short = urlsafe_b64encode(sha256(name.encode()).digest())[:10].decode()
-    return [f"{short}{position}" for position in range(len(FIGURES))]
 
 
 def _tools(calls: Mapping[str, int]) -> dict[str, int]:
@@ -263,7 +193,7 @@ def _mark(arrival: Arrival) -> Update:
 
 def _add_shared(day: date, sums: Mapping[SumKey, Figures]) -> Update:
     """Add to a day's shared item, unless it is frozen, or has no room for a name that is new."""
-    names = {f"n{at}": name for at, name in enumerate(_names(sums))}
+    names = {f"n{at}": name for at, name in enumerate(names_of(sums))}
     if not names:
         return _add(sum_key(SumKey(day, "TOTAL")), write_shared(sums), _THAWED)
     known = " AND ".join(f"contains(#names, :{alias})" for alias in names)
