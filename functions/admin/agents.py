@@ -21,7 +21,7 @@ from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Path, Response
 from pydantic import Field
 
-from functions.admin.counting import changing_limits, count_limits
+from functions.admin.counting import limits_changed
 
 router = APIRouter(tags=["agents"], route_class=IdempotentRoute)
 AgentPath = Annotated[str, Path(pattern=id_pattern("agt"))]
@@ -107,7 +107,6 @@ def create_agent(
 ) -> AgentAnswer:
     """Create an agent."""
     view = _service(runtime, tenant).create(_fields(body), is_default=body.is_default)
-    count_limits(runtime, tenant, view.agent.id, view.agent.limits)
     response.headers["Location"] = f"{base_url}/v1/agents/{view.agent.id}"
     return _render(view)
 
@@ -124,8 +123,10 @@ def get_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) -> Ag
 def update_agent(agent_id: AgentPath, body: AgentPatch, tenant: TenantDep, runtime: RuntimeDep) -> AgentAnswer:
     """Change any part of an agent. The next turn uses it."""
     service, fields = _service(runtime, tenant), _fields(body)
-    with changing_limits(runtime, tenant, service.get(agent_id).agent.id, fields):
-        return _render(service.change(agent_id, fields, is_default=body.is_default))
+    before = service.get(agent_id).agent
+    changed = service.change(agent_id, fields, is_default=body.is_default)
+    limits_changed(runtime, tenant, before.id, before.limits, changed.agent.limits)
+    return _render(changed)
 
 
 @router.delete(

@@ -19,7 +19,7 @@ from atrium.tenants.store import TenantStore
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BeforeValidator
 
-from functions.admin.counting import changing_limits, count_limits
+from functions.admin.counting import limits_changed
 from functions.admin.user_models import (
     CreatedUser,
     ResetUser,
@@ -74,7 +74,6 @@ def create_user(
 ) -> CreatedUser:
     """Create a user, with a password or an invitation that is good for seven days."""
     made = _service(runtime, tenant).create(read_fields(body), maximum=_users_max(runtime, tenant))
-    count_limits(runtime, tenant, made.user.id, made.user.limits)
     response.headers["Location"] = f"{base_url}/v1/users/{made.user.id}"
     return render_created(made)
 
@@ -89,8 +88,10 @@ def get_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> UserA
 def update_user(user_id: UserPath, body: UserPatch, tenant: TenantDep, runtime: RuntimeDep) -> UserAnswer:
     """Change any part of a user; effective within 30 seconds. The tenant keeps an active admin."""
     service, fields = _service(runtime, tenant), read_fields(body)
-    with changing_limits(runtime, tenant, service.get(user_id).id, fields):
-        return render_user(service.change(user_id, fields))
+    before = service.get(user_id)
+    changed = service.change(user_id, fields)
+    limits_changed(runtime, tenant, before.id, before.limits, changed.limits)
+    return render_user(changed)
 
 
 @router.delete("/v1/users/{user_id}", status_code=204, responses=problem_responses(409))

@@ -10,8 +10,7 @@ from atrium.http.dependencies import RuntimeDep, TenantDep, require, require_own
 from atrium.http.failures import render_failure
 from atrium.http.idempotency import REPLAYED, read_key_header
 from atrium.http.responses import problem_responses
-from atrium.kernel.errors import NotFound
-from atrium.quotas.headers import rate_limit_headers
+from atrium.quotas.responses import rate_limit_headers
 from atrium.runs.model import Run
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Depends, Request, Response
@@ -22,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from functions.chat import sse
 from functions.chat.attempt import RunAttempt
 from functions.chat.models import ChatAnswer, ChatBody, render_chat
-from functions.chat.services import replay, run_store, turn_service
+from functions.chat.services import replay, turn_service
 from functions.chat.sse import EventWriter, EventWriterDep, read_failure
 from functions.chat.worker import TurnWorker
 
@@ -56,17 +55,14 @@ def _answer(
     turn = attempt.attach(lambda: turn_service(runtime, tenant).begin(body.to_domain()))
     for event in turn.events():
         last = event
-    run = run_store(runtime, tenant.tenant_id).get(turn.run.id)
-    if run is None:
-        raise NotFound("the session was deleted while its turn ran")
-    if run.is_open:
+    if turn.ended is None:
         raise read_failure(last)
-    return run, _limit_headers(turn)
+    return turn.ended, _limit_headers(turn)
 
 
 def _limit_headers(turn: Turn) -> dict[str, str]:
     """Return how the limits stood when the turn was admitted."""
-    return rate_limit_headers(turn.slot.admitted, turn.run.started_at.timestamp())
+    return rate_limit_headers(turn.started.admitted, turn.run.started_at.timestamp())
 
 
 @router.post("/v1/chat/stream", responses={**_REFUSALS, **sse.DOCUMENTATION}, response_class=StreamingResponse)

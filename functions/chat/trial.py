@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from atrium.agent.trying import TurnTrial
+from atrium.agent.turn import TurnService
 from atrium.audit.model import EventType
 from atrium.audit.service import AuditService
 from atrium.bootstrap import Runtime
@@ -12,11 +12,9 @@ from atrium.http.guarding import open_guard
 from atrium.kernel.errors import LimitReached, PolicyDenied
 from atrium.policy.guard import PolicyGuard
 from atrium.policy.model import EXECUTE
-from atrium.quotas.store import AdmissionStore
-from atrium.quotas.trial import trial_of
 from atrium.tenants.context import TenantContext
 
-from functions.chat.services import find_lender, turn_opener
+from functions.chat.services import make_turn_service
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +39,12 @@ class TrialGuard(PolicyGuard):
             raise PolicyDenied(f"the tenant's policies do not allow {action} on {resource}")
 
 
-def turn_trial(runtime: Runtime, context: TenantContext) -> TurnTrial:
-    """Return what tries turns of one caller out, over its tenant's admission as it stands now."""
+def dry_run_service(runtime: Runtime, context: TenantContext) -> TurnService:
+    """Return turns of one caller that are only tried out."""
     guard = open_guard(runtime, context)
     audit = SilentAudit(guard.audit.store, guard.audit.origin, guard.audit.keep_days, guard.clock)
     silent = TrialGuard(context, guard.table, guard.cache, guard.clock, audit)
-    store = trial_of(AdmissionStore(guard.table, runtime.clock, find_lender(runtime)))
-    return TurnTrial(turn_opener(runtime, context, store, silent, _ignore))
+    return make_turn_service(runtime, context, silent, _ignore)
 
 
 def _ignore(_: LimitReached) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from atrium.identity.social.profile import ProfileReader
     from atrium.llm.registry import Providers
     from atrium.policy.cache import PolicyCache
+    from atrium.quotas.platform import PlatformLimit
     from atrium.storage.secrets import Secrets
     from atrium.storage.tenant_sessions import TenantSessions
     from atrium.storage.vault import MasterKey, TenantVault
@@ -63,6 +64,14 @@ class Runtime:
     def default_agents(self) -> dict[TenantId, AgentId]:
         """Which agent answers by default, as last read: a guess that every turn checks."""
         return {}
+
+    @cached_property
+    def platform_limit(self) -> PlatformLimit | None:
+        """The limit on the turns of all tenants together; None where the deployment has none."""
+        from atrium.quotas.platform import PlatformLimit
+
+        maximum = self.settings.platform_concurrency
+        return None if maximum < 0 else PlatformLimit(self.platform_table, maximum, self.clock)
 
     @cached_property
     def policies(self) -> PolicyCache:

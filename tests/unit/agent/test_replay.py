@@ -7,7 +7,8 @@ import pytest
 from atrium.agent.replay import Replay
 from atrium.kernel.errors import ModelFailed
 from atrium.kernel.ids import mint_run_id, mint_session_id
-from atrium.runs.model import LEASE_SECONDS, RunEvent
+from atrium.quotas.model import LEASE_SECONDS
+from atrium.runs.model import RunEvent
 
 from tests.builders.house import House, run_id_of
 from tests.builders.scripted import calls

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from atrium.agent.allowance import Allowance, AllowanceStop
+from atrium.agent.admission import Allowance, AllowanceStop
 from atrium.agent.history import as_model_messages
 from atrium.agent.signals import StopCause, StopSignal
 from atrium.agent.steps import (

@@ -9,23 +9,20 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from atrium.agent.closing import RunCloser
-from atrium.agent.heart import Heart
+from atrium.agent.context import TurnContextReader, checked_ids
+from atrium.agent.finalizing import RunFinalizer
+from atrium.agent.heartbeat import LeaseHeartbeat
 from atrium.agent.loop import AgentLoop
-from atrium.agent.opening import TurnOpener
 from atrium.agent.request import TurnRequest
-from atrium.agent.resolve import Resolver, checked_ids
 from atrium.agent.signals import StopSignal
+from atrium.agent.starting import DryRun, StartedTurn, TurnStarter
 from atrium.agent.steps import ToolAnswered
 from atrium.agent.wire import Sequencer, closing_events, error_event, start_event
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, ModelTimeout, NotFound, RunInterrupted, Unavailable
-from atrium.kernel.ids import mint_run_id, mint_session_id
-from atrium.quotas.door import OpenTurn
-from atrium.quotas.model import Renewed
+from atrium.kernel.ids import RunId, mint_run_id, mint_session_id
 from atrium.runs.events import EventLog
 from atrium.runs.model import Outcome, Run, RunError, RunEvent, RunStatus
-from atrium.runs.store import RunStore
 
 COMMIT_PAUSES_SECONDS = (1.0, 3.0)
 """How long to wait before an answer that could not be stored is stored again."""
@@ -33,18 +30,23 @@ COMMIT_PAUSES_SECONDS = (1.0, 3.0)
 
 @dataclass(slots=True)
 class Turn:
-    """An open turn. `signal` stops it from any thread; `slot` is its place among its tenant's turns."""
+    """A turn that was started. `signal` stops it from any thread; `ended` is its run once it was committed."""
 
-    run: Run
-    slot: OpenTurn
+    started: StartedTurn
     loop: AgentLoop
     signal: StopSignal
-    heart: Heart
+    heartbeat: LeaseHeartbeat
     log: EventLog
-    closer: RunCloser
+    finalizer: RunFinalizer
     clock: Clock
     on_defect: Callable[[BaseException], None]
     pause: Callable[[float], None] = time.sleep
+    ended: Run | None = None
+
+    @property
+    def run(self) -> Run:
+        """The run as it was recorded at its start."""
+        return self.started.run
 
     def events(self) -> Generator[RunEvent]:
         """Yield the run's events, first `start`, last `final` or `error`.
@@ -55,7 +57,7 @@ class Turn:
         yield start_event(self.run)
         sequencer = Sequencer(after=1)
         failure: AtriumError | None = None
-        with self.heart:
+        with self.heartbeat:
             try:
                 with closing(self.loop.run()) as pieces:
                     for piece in pieces:
@@ -84,20 +86,21 @@ class Turn:
         except Exception as error:  # noqa: BLE001 - as above
             return (error_event(last_sequence + 1, self._conceal(error)),)
         if standing is None:
-            return (error_event(last_sequence + 1, NotFound("the session was deleted while its turn ran")),)
+            return (error_event(last_sequence + 1, NotFound("The session was deleted while its turn ran.")),)
         if standing.outcome is None:
             return (error_event(last_sequence + 1, RunInterrupted()),)
+        self.ended = standing
         return tuple(closing_events(standing.outcome, after=last_sequence))
 
     def _commit(self, outcome: Outcome) -> Run | None:
         at = self.clock()
-        run = replace(self.run, hold=self.slot.hold)
+        run = replace(self.run, reservation=self.started.allowance.reservation)
         for seconds in COMMIT_PAUSES_SECONDS:
             try:
-                return self.closer.end(run, outcome, at=at)
+                return self.finalizer.end(run, outcome, at=at)
             except Unavailable:
                 self.pause(seconds)
-        return self.closer.end(run, outcome, at=at)
+        return self.finalizer.end(run, outcome, at=at)
 
     def _conceal(self, error: Exception) -> AtriumError:
         self.on_defect(error)
@@ -132,29 +135,30 @@ class Turn:
 class TurnService:
     """Begins turns of one caller."""
 
-    resolver: Resolver
-    opener: TurnOpener
-    closer: RunCloser
-    runs: RunStore
-    clock: Clock
+    reader: TurnContextReader
+    starter: TurnStarter
     on_defect: Callable[[BaseException], None]
 
     def begin(self, request: TurnRequest) -> Turn:
-        """Open a turn, or refuse with nothing written. Its time runs from here, waiting for the session included."""
+        """Start a turn, or refuse with nothing written. Its time runs from here, waiting for the session included."""
         began = time.monotonic()
-        now = self.clock()
-        _, session_id = checked_ids(request)
-        run_id = mint_run_id(now, session_id or mint_session_id(now))
-        resolved = self.resolver.resolve(request)
-        opened = self.opener.open(request, resolved, run_id)
-        run, slot, signal = opened.run, opened.slot, StopSignal()
-        budget = opened.plan.budget
-        deadline = max(began + budget.max_seconds, time.monotonic() + 1)
-        allowance = self.opener.admitter.allowance(slot, opened.resolved, budget)
-        loop = AgentLoop(opened.given, allowance, opened.plan.provider, signal, self.clock, deadline)
-        heart = Heart(
-            run.id, self.runs, self.clock, signal, lambda: loop.spend, deadline, self.on_defect,
-            lambda: isinstance(self.closer.admissions.heartbeat(slot.hold), Renewed),
+        started = self.starter.start(request, self.reader.read(request), self._mint(request))
+        run, signal, starter = started.run, StopSignal(), self.starter
+        deadline = max(began + started.plan.budget.max_seconds, time.monotonic() + 1)
+        clock, allowance = starter.clock, started.allowance
+        loop = AgentLoop(started.loop_input, allowance, started.plan.provider, signal, clock, deadline)
+        heartbeat = LeaseHeartbeat(
+            run.id, starter.runs, clock, signal, lambda: loop.spend, deadline, self.on_defect,
+            lambda: starter.admission.quotas.renew_lease(allowance.reservation),
         )  # fmt: skip
-        log = EventLog(self.runs.table, self.runs.blobs, self.clock, run.id, self.clock())
-        return Turn(run, slot, loop, signal, heart, log, self.closer, self.clock, self.on_defect)
+        log = EventLog(starter.runs.table, starter.runs.blobs, clock, run.id, clock())
+        return Turn(started, loop, signal, heartbeat, log, starter.finalizer, clock, self.on_defect)
+
+    def dry_run(self, request: TurnRequest) -> DryRun:
+        """Try a turn out; what is no limit refuses as it would the turn: `NotFound`, `ModelNotAllowed`, …"""
+        return self.starter.dry_run(request, self.reader.read(request), self._mint(request))
+
+    def _mint(self, request: TurnRequest) -> RunId:
+        now = self.starter.clock()
+        _, session_id = checked_ids(request)
+        return mint_run_id(now, session_id or mint_session_id(now))

@@ -20,7 +20,7 @@ from atrium.http.context import read_call, read_request_envelope
 from atrium.kernel.clock import format_time
 from atrium.kernel.errors import RateLimited
 from atrium.kernel.ids import TenantId
-from atrium.quotas.meters import WINDOW_SECONDS, moment
+from atrium.quotas.limits import WINDOW_SECONDS, moment
 from atrium.tenants.context import TenantContext
 from atrium.tenants.plans import PlanName
 

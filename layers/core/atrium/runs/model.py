@@ -14,7 +14,7 @@ from atrium.kernel.clock import epoch_seconds
 from atrium.kernel.errors import AtriumError, failure_of
 from atrium.kernel.ids import AgentId, MessageId, RunId, SessionId, session_of
 from atrium.llm.model import Block, Text, Usage
-from atrium.quotas.model import Hold
+from atrium.quotas.model import Reservation
 
 type RunStatus = Literal["queued", "running", "waiting_approval", "succeeded", "failed", "cancelled"]
 type MessageRole = Literal["user", "assistant", "tool"]
@@ -110,7 +110,7 @@ class Outcome:
 class Run:
     """A recorded turn. `owner` is the principal that made it; `outcome` is None while it is open.
 
-    `hold` is what was held when it was opened; its slot may say more by now.
+    `reservation` is the one of its admission; its slots may say more by now.
     """
 
     id: RunId
@@ -128,7 +128,7 @@ class Run:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     spend: Spend = field(default_factory=Spend)
     outcome: Outcome | None = None
-    hold: Hold | None = None
+    reservation: Reservation | None = None
 
     @property
     def session_id(self) -> SessionId:

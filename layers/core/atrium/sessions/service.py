@@ -1,7 +1,7 @@
 """Sessions as a caller may see them: his own, or with `admin` all of the tenant's. Anything else is not there."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +9,14 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import AgentId, SessionId, is_id, mint_session_id
 from atrium.kernel.pagination import Page, PageRequest
-from atrium.quotas.beginning import SessionDoor
-from atrium.quotas.model import Recorded
+from atrium.quotas.model import Recorded, Rejected
 from atrium.runs.model import Message, Run
 from atrium.runs.store import RunStore
 from atrium.sessions.model import Session
 from atrium.sessions.purge import purge_runs
 from atrium.sessions.store import SessionStore, record_of
 from atrium.storage import keys
+from atrium.storage.writes import Put
 from atrium.tenants.context import TenantContext
 
 _NO_SESSION = "there is no such session"
@@ -33,14 +33,14 @@ class SessionService:
 
     def create(
         self,
-        door: SessionDoor,
+        record: Callable[[SessionId, Put], Recorded | Rejected],
         *,
         title: str | None,
         agent_id: AgentId | None,
         metadata: Mapping[str, Any],
         end_user: str = "",
-    ) -> tuple[Session, Recorded]:
-        """Create an empty session of the caller's, and count it; `LimitReached`, and there is none."""
+    ) -> tuple[Session, Recorded | Rejected]:
+        """Create an empty session of the caller's with the write that counts it; there is none if that rejects."""
         now = self.clock()
         session = Session(
             id=mint_session_id(now),
@@ -55,7 +55,7 @@ class SessionService:
             updated_at=now,
             last_active_at=now,
         )
-        return session, door.begin(session.id, record_of(session))
+        return session, record(session.id, record_of(session))
 
     def get(self, session_id: str) -> Session:
         """Return a session that the caller may see; `NotFound` for any other."""

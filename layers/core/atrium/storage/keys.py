@@ -218,14 +218,24 @@ def oauth(kind: str, text: str) -> Key:
     return Key(_join(kind, sha256(text.encode()).hexdigest()), kind)
 
 
-def admission(shard: int) -> Key:
-    """Return one shard of a tenant's admission."""
-    return Key("ADMISSION", str(shard))
+def admissions() -> str:
+    """Return the partition of a tenant's admission items."""
+    return "ADMISSION"
 
 
-def ceiling() -> Key:
-    """Return the blocks of the platform's ceiling that are leased."""
-    return Key("CEILING", "0")
+def admission(scope_id: str) -> Key:
+    """Return the admission item of a scope: the tenant's own for the empty id, or a user's, key's or agent's."""
+    return Key(admissions(), scope_id or "TENANT")
+
+
+def tool_calls(scope_id: str) -> Key:
+    """Return the item that counts a scope's tool calls per minute."""
+    return Key("TOOL_CALLS", scope_id or "TENANT")
+
+
+def platform_concurrency(item: int) -> Key:
+    """Return one of the items of the platform limit."""
+    return Key(f"CONCURRENCY#{item}", "SLOTS")
 
 
 def registered_tenant(tenant_id: TenantId) -> Key:

@@ -19,11 +19,10 @@ class OpenRun:
 
 @dataclass(frozen=True, slots=True)
 class BusyAdmission:
-    """One shard of a tenant's admission, or of the subject's at `place`, which has or had slots."""
+    """The admission item of a scope that has or had slots: the tenant's own for the empty id."""
 
     tenant_id: TenantId
-    shard: int
-    place: str = ""
+    scope_id: str
 
 
 type Swept = OpenRun | BusyAdmission
@@ -46,9 +45,7 @@ def list_swept(table: PhysicalTable) -> Iterator[Swept]:
 
 def _read(sort: str) -> Swept:
     tenant_id, _, what = sort.partition("#")
-    kind, _, place = what.partition("#")
+    kind, _, scope_id = what.partition("#")
     if kind == ADMISSION_SWEPT:
-        if place.isdigit():
-            return BusyAdmission(TenantId(tenant_id), int(place))
-        return BusyAdmission(TenantId(tenant_id), 0, place)
+        return BusyAdmission(TenantId(tenant_id), "" if scope_id == "TENANT" else scope_id)
     return OpenRun(TenantId(tenant_id), RunId(what))

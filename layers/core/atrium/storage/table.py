@@ -86,7 +86,7 @@ class BoundTable:
         return Page(items, self._position(answer.get("LastEvaluatedKey")))
 
     def write(self, write: Write) -> dict[str, Any]:
-        """Apply one write and return the item as it is now (empty after a deletion).
+        """Apply one write and return the item as it is now (empty after a deletion, or where nobody wants it).
 
         `ConditionFailed` carries the item that stood there. A reply that was lost is repeated by the SDK,
         so a condition that the write itself falsifies must recognise its own mark.
@@ -97,11 +97,12 @@ class BoundTable:
                     self._client.put_item(TableName=self._name, **self._put(write), **_ON_FAILURE)
                 return dict(write.item)
             case Update():
+                wanted: Any = "ALL_NEW" if write.returns else "NONE"
                 with translated():
                     answer = self._client.update_item(
-                        TableName=self._name, ReturnValues="ALL_NEW", **self._update(write), **_ON_FAILURE
+                        TableName=self._name, ReturnValues=wanted, **self._update(write), **_ON_FAILURE
                     )
-                return self._open(answer["Attributes"])
+                return self._open(answer["Attributes"]) if write.returns else {}
             case Delete():
                 with translated():
                     self._client.delete_item(TableName=self._name, **self._condition(write), **_ON_FAILURE)

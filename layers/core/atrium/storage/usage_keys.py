@@ -6,6 +6,9 @@ Drawn in `keys.py`.
 from atrium.kernel.ids import RunId, SessionId
 from atrium.storage.keys import Key
 
+OLD_ADMISSIONS = "ADMISSION_OF"
+"""The partition of an older layout's admission items of users, keys and agents; a rebuild removes them."""
+
 
 def ledger_month(month_text: str) -> str:
     """Return the partition of the calls whose run began in a month: `2026-11`."""
@@ -30,16 +33,6 @@ def usage_values(day: str, group: str, after: str) -> tuple[str, tuple[str, str]
     """Return the partition of a day's sums, and the range of those of a group whose value comes after one."""
     last = f"{group}{chr(ord('#') + 1)}"
     return usage_day(day), (f"{group}#{after}\0" if after else f"{group}#", last)
-
-
-def admissions_apart() -> str:
-    """Return the partition of the subjects that have an admission item of their own."""
-    return "ADMISSION_OF"
-
-
-def admission_apart(subject_id: str) -> Key:
-    """Return the admission item of a user, key or agent that is counted apart from its tenant's."""
-    return Key(admissions_apart(), subject_id)
 
 
 def begun_day(day: str) -> str:

@@ -31,13 +31,14 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Change an item by an update expression under a condition."""
+    """Change an item by an update expression under a condition. `returns`: whether the writer wants the new item."""
 
     key: Key
     expression: str
     condition: str
     values: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    returns: bool = True
 
 
 @dataclass(frozen=True, slots=True)

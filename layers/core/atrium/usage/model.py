@@ -17,22 +17,13 @@ _PRINCIPAL_GROUPS: Mapping[str, Group] = {"usr": "USER", "key": "KEY", "cli": "C
 
 
 @dataclass(frozen=True, slots=True)
-class Charged:
-    """Where admission counted a call: in which item, in which second of its own time, on which counters."""
-
-    shard: int
-    second: int
-    marks: str
-
-
-@dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """One settled call. `at` is when it was settled: it decides the day that it counts in.
 
-    `principal_id` is the user, key or client that called; `tool_calls` counts calls by tool. `charged` is None for a
-    call that no limit bounded: admission has not counted it. `apart` says the same of the subjects that are counted in
-    items of their own, by their ids. What is `estimated`
-    was held for a model call whose end nobody saw: the upper bound of what it used.
+    `principal_id` is the user, key or client that called; `tool_calls` counts calls by tool. `admitted` says in which
+    second each admission item counted the run, by the id of its scope (empty for the tenant's); it is empty for a run
+    that was admitted without being counted. What is `estimated` was reserved for a model call whose end nobody saw:
+    the upper bound of what it used.
     """
 
     run_id: RunId
@@ -48,8 +39,8 @@ class LedgerEntry:
     tool_calls: Mapping[str, int] = field(default_factory=dict)
     cost_nanos: int = 0
     end_user: str = ""
-    charged: Charged | None = None
-    apart: Mapping[str, Charged] = field(default_factory=dict)
+    admitted: Mapping[str, int] = field(default_factory=dict)
+    new_session: bool = False
     estimated: bool = False
 
     @property

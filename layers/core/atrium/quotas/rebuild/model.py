@@ -11,9 +11,9 @@ type RebuildStatus = Literal["queued", "running", "succeeded"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A counter that is not what the ledger says. `subject` is empty for the tenant's own.
+    """A counter that is not what the ledger says. `subject` is empty for the tenant's own, else the scope's id.
 
-    `is_explained` where the counter may lack it without a fault: its limit was set after those calls.
+    `is_explained` where the counter may lack it without a fault: runs that were admitted without being counted.
     """
 
     limit: LimitName
@@ -36,7 +36,7 @@ class RebuildReport:
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """A rebuild of one month. `worker` is the token of whoever runs it: who takes over has another."""
+    """A rebuild of one month. `worker` is the token of whoever runs it: who takes it over has another."""
 
     id: str
     month: date

@@ -18,18 +18,25 @@ from atrium.storage.writes import ANY, Put
 from atrium.tenants.model import Tenant
 from atrium.usage.rebuild import RebuildSuperseded
 
+_RUNS_MAX = 5
+"""How often a rebuild is run that is asked for again while it runs."""
+
 
 def run_rebuild(table: TenantTable, clock: Clock, rebuild_id: str) -> Rebuild | None:
-    """Run a rebuild that was asked for, or take it over; None where it is done, or somebody else has taken it over."""
+    """Run a rebuild that was asked for, or take it over; None where it is done, or another has taken it over."""
     store = RebuildStore(table)
-    claimed = store.claim(rebuild_id, now=clock())
-    if claimed is None:
-        return None
-    try:
-        report = Rebuilder(table, clock).rebuild(claimed.month, claimed.worker)
-    except RebuildSuperseded:
-        return None
-    return store.finish(claimed, report, now=clock())
+    for _ in range(_RUNS_MAX):
+        claimed = store.claim(rebuild_id, now=clock())
+        if claimed is None:
+            return None
+        try:
+            report = Rebuilder(table, clock).rebuild(claimed.month, claimed.worker)
+        except RebuildSuperseded:
+            return None
+        done = store.finish(claimed, report, now=clock())
+        if done is not None:
+            return done
+    return None
 
 
 def compare(table: TenantTable, clock: Clock) -> Drift | None:

@@ -29,11 +29,20 @@ class RebuildStore:
 
     def request(self, month: date, *, by: str, now: datetime) -> Rebuild:
         """Queue a rebuild; if one waits or runs, that is it, whatever month it is for."""
+        return self._request(month, by=by, now=now, repeats=False)
+
+    def require(self, month: date, *, by: str, now: datetime) -> Rebuild:
+        """Queue a rebuild that sees what is there now: one that runs already is run once more at its end."""
+        return self._request(month, by=by, now=now, repeats=True)
+
+    def _request(self, month: date, *, by: str, now: datetime, repeats: bool) -> Rebuild:
         wanted = Rebuild(secrets.token_hex(6), month, "queued", now, by, now)
-        for _ in range(2):
+        for _ in range(3):
             standing = self.get()
             if standing is not None and is_alive(standing, now):
-                return standing
+                if not repeats or standing.status == "queued" or self._repeat(standing):
+                    return standing
+                continue  # it ended at this moment
             condition, values = ("#id = :old", {"old": standing.id}) if standing else (NEW, {})
             try:
                 self.table.write(Put(usage_keys.rebuild(), _item(wanted), condition, values))
@@ -42,13 +51,22 @@ class RebuildStore:
             return wanted
         return self.get() or wanted
 
+    def _repeat(self, running: Rebuild) -> bool:
+        values = {"id": running.id, "running": "running", "yes": True}
+        update = Update(usage_keys.rebuild(), "SET #again = :yes", "#id = :id AND #status = :running", values)
+        try:
+            self.table.write(update)
+        except ConditionFailed:
+            return False
+        return True
+
     def claim(self, rebuild_id: str, *, now: datetime) -> Rebuild | None:
         """Begin a rebuild, or take it over; None if it is done, or another one stands there."""
         values = {"id": rebuild_id, "running": "running", "now": format_time(now), "worker": secrets.token_hex(4)}
         values |= {"done": "succeeded"}
         write = Update(
             usage_keys.rebuild(),
-            "SET #status = :running, #updated_at = :now, #worker = :worker",
+            "SET #status = :running, #updated_at = :now, #worker = :worker REMOVE #again",
             "#id = :id AND #status <> :done",
             values,
         )
@@ -58,9 +76,9 @@ class RebuildStore:
             return None
 
     def finish(self, rebuild: Rebuild, report: RebuildReport, *, now: datetime) -> Rebuild | None:
-        """Record what was done; None where somebody has taken the rebuild over."""
+        """Record what was done; None where somebody has taken the rebuild over, or it is to run once more."""
         done = replace(rebuild, status="succeeded", updated_at=now, report=report)
-        condition = "#id = :id AND #worker = :worker"
+        condition = "#id = :id AND #worker = :worker AND attribute_not_exists(#again)"
         try:
             self.table.write(Put(usage_keys.rebuild(), _item(done), condition, {"id": done.id, "worker": done.worker}))
         except ConditionFailed:
