@@ -38,7 +38,7 @@ def open_http(running_server: ModelServer) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def server(running_server: ModelServer) -> Iterator[ModelServer]:
-    """The module's server, with an empty journal."""
+    """The module's server, with an empty request log."""
     running_server.reset()
     yield running_server
     running_server.wait_until_idle()
