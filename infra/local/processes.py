@@ -1,4 +1,4 @@
-"""Child processes: each in a group of its own, its output in the journal, known to the watchdog while it lives."""
+"""Child processes: each in a group of its own, its output in the log, known to the watchdog while it lives."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from pathlib import Path
 from infra.local import watchdog
 from infra.local.lines import LineSplitter
 from infra.local.logs.entries import Entry
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 
 STOP_SECONDS = 3.0
 
@@ -82,8 +82,8 @@ class Child(asyncio.SubprocessProtocol):
 class Children:
     """Starts children and stops them all. A watchdog process ends them should this one die without doing so."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, log: StackLog) -> None:
+        self._log = log
         self._running: set[Child] = set()
         self._watchdog = subprocess.Popen(
             [sys.executable, "-I", "-S", watchdog.__file__], stdin=subprocess.PIPE, start_new_session=True
@@ -103,14 +103,14 @@ class Children:
 
         def note_end(child: Child) -> None:
             self._running.discard(child)
-            self._tell_watchdog("-", child)
+            self._notify_watchdog("-", child)
             if not child.stopping:
-                self._journal.note(name, f"ended by itself with status {child.status}", level="ERROR")
+                self._log.note(name, f"ended by itself with status {child.status}", level="ERROR")
                 if on_end is not None:
                     on_end(child)
 
         _, child = await asyncio.get_running_loop().subprocess_exec(
-            lambda: Child(name, lambda line: self._journal.line(name, line, tone=tone), note_end),
+            lambda: Child(name, lambda line: self._log.line(name, line, tone=tone), note_end),
             *command,
             cwd=folder,
             env=dict(environment),
@@ -120,7 +120,7 @@ class Children:
             start_new_session=True,
         )
         self._running.add(child)
-        self._tell_watchdog("+", child)
+        self._notify_watchdog("+", child)
         if not child.alive:
             self._running.discard(child)
         return child
@@ -132,7 +132,7 @@ class Children:
             self._watchdog.stdin.close()
         await asyncio.to_thread(self._watchdog.wait)
 
-    def _tell_watchdog(self, sign: str, child: Child) -> None:
+    def _notify_watchdog(self, sign: str, child: Child) -> None:
         stdin = self._watchdog.stdin
         if stdin is not None and not stdin.closed:
             stdin.write(f"{sign}{child.pid}\n".encode())

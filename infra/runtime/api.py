@@ -45,9 +45,9 @@ class RuntimeApi:
         """
         return self._exchange.offer(Pending(event, timeout_seconds, client_context))
 
-    def bury(self, error: FunctionError) -> None:
+    def fail(self, error: FunctionError) -> None:
         """Make this and all later invocations fail with `error`: the runtime's process has ended."""
-        self._exchange.bury(error)
+        self._exchange.fail(error)
 
     def close(self) -> None:
         """Send the runtime home: its wait for the next event ends without one. Leaving the context does it too."""

@@ -1,7 +1,7 @@
 """Starts a built function as Lambda would: its artifact, its layers and the standard library on the path, no more.
 
 A buffered function runs under awslambdaric. A streaming one is its `run.sh` beside the Lambda Web Adapter, or, where
-that is not built, beside the stand-in of adapter_stand_in.py.
+that is not built, beside the fake adapter of fake_adapter.py.
 """
 
 import contextlib
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.ports import free_port
-from infra.runtime.adapter_stand_in import standing_in
 from infra.runtime.api import RuntimeApi
 from infra.runtime.environment import lambda_environment, python_environment
+from infra.runtime.fake_adapter import running_fake_adapter
 from infra.runtime.functions import Function
 from infra.runtime.processes import running
 from infra.runtime.results import FunctionError
@@ -54,7 +54,7 @@ def running_artifact(
 ) -> Iterator[RuntimeApi]:
     """Start the function with these variables and yield the Runtime API to invoke it by; stop it at the end.
 
-    `adapter` is the web adapter's binary, for a streaming function; without it the stand-in is used. A process that
+    `adapter` is the web adapter's binary, for a streaming function; without it the fake adapter is used. A process that
     ends makes every invocation fail with `Runtime.ExitError`.
     """
     function = artifact.function
@@ -86,7 +86,7 @@ def _streaming(
         if adapter is not None:
             stack.enter_context(_process([str(adapter.resolve())], artifact, local, api))
         else:
-            stack.enter_context(standing_in(api, port, local.get("AWS_LWA_READINESS_CHECK_PATH", "/")))
+            stack.enter_context(running_fake_adapter(api, port, local.get("AWS_LWA_READINESS_CHECK_PATH", "/")))
         # Last in, first out: a server that is stopped ends the answer that the adapter still waits for.
         stack.enter_context(_process([str(script)], artifact, local, api))
         yield
@@ -95,7 +95,7 @@ def _streaming(
 @contextlib.contextmanager
 def _process(command: list[str], artifact: Artifact, environment: Mapping[str, str], api: RuntimeApi) -> Iterator[None]:
     def note(status: int) -> None:
-        api.bury(FunctionError("Runtime.ExitError", f"{Path(command[0]).name} exited with status {status}"))
+        api.fail(FunctionError("Runtime.ExitError", f"{Path(command[0]).name} exited with status {status}"))
 
     with running(command, folder=artifact.task_root, environment=environment, on_end=note):
         yield

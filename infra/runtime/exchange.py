@@ -103,7 +103,7 @@ class Exchange:
             pending.status = "failed" if error else "succeeded"
             self._state.notify_all()
 
-    def bury(self, error: FunctionError) -> None:
+    def fail(self, error: FunctionError) -> None:
         """Note that the runtime cannot answer: it failed to start, or its process ended. The first reason holds."""
         with self._state:
             self._dead = self._dead or error

@@ -15,8 +15,8 @@ from infra.runtime.artifact import Artifact, ArtifactMissing, running_artifact
 from infra.runtime.build import BuildFailed, build_functions
 from infra.runtime.environment import Overrides, read_overrides
 from infra.runtime.functions import find_function
-from infra.runtime.ground import ENV_FILE, Ground, own_ground, stack_ground
 from infra.runtime.results import Invocation
+from infra.runtime.sandbox import ENV_FILE, Sandbox, own_sandbox, stack_sandbox
 from infra.runtime.template import Document, TemplateInvalid, read_template
 
 
@@ -30,11 +30,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         event = _read_event(options.event)
         template = read_template()
-        with _ground(template, alone=options.alone) as (ground, overrides):
+        with _sandbox(template, alone=options.alone) as (sandbox, overrides):
             given = read_overrides(options.env_vars) if options.env_vars else overrides
-            function = find_function(ground.functions, options.function)
+            function = find_function(sandbox.functions, options.function)
             artifact = Artifact(function, build_functions(template, [function]))
-            environment = ground.environment(function, given)
+            environment = sandbox.environment(function, given)
             with running_artifact(artifact, environment, adapter=built_adapter()) as api:
                 result = api.invoke(event, function.timeout_seconds)
     except (TemplateInvalid, EventInvalid, BuildFailed, ArtifactMissing) as failure:
@@ -56,13 +56,13 @@ def render(result: Invocation) -> object:
 
 
 @contextlib.contextmanager
-def _ground(template: Document, *, alone: bool) -> Iterator[tuple[Ground, Overrides]]:
-    stack = None if alone else stack_ground(template)
+def _sandbox(template: Document, *, alone: bool) -> Iterator[tuple[Sandbox, Overrides]]:
+    stack = None if alone else stack_sandbox(template)
     if stack is not None:
         print(f"invoke: on the local stack, {stack.addresses['AWS_ENDPOINT_URL']}", file=sys.stderr)
         yield stack, {}
     else:
-        with own_ground(template) as own:
+        with own_sandbox(template) as own:
             yield own, read_overrides(ENV_FILE)
 
 

@@ -60,7 +60,7 @@ class RuntimeHandler(LoopbackHandler):
         if matched := ANSWER.match(self.path):
             self._take_answer(*matched.groups())
         elif self.path == "/2018-06-01/runtime/init/error":
-            self.api.bury(read_error(self.headers.get(ERROR_TYPE, ""), self.read_body()))
+            self.api.fail(read_error(self.headers.get(ERROR_TYPE, ""), self.read_body()))
             self.answer(202, b'{"status":"OK"}')
         elif self.path == "/2020-01-01/extension/register":
             self._register()

@@ -1,5 +1,5 @@
 """What a streaming function may expect of what stands before it, checked alike on the real Lambda Web Adapter
-(conformance) and on its stand-in (unit tests).
+(conformance) and on its fake adapter (unit tests).
 """
 
 import itertools

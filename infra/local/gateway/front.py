@@ -15,7 +15,7 @@ from infra.local.gateway.routes import match_route
 from infra.local.gateway.streaming import StreamingIntegration
 from infra.local.lambdas.service import LambdaService
 from infra.local.logs.entries import Entry
-from infra.local.logs.journal import Journal, read_clock
+from infra.local.logs.stack_log import StackLog, read_clock
 
 COMPONENT = "gateway"
 # What the service answers where no API is: no gateway response applies.
@@ -25,10 +25,10 @@ _NO_STAGE = Answer(403, (("content-type", "application/json"),), b'{"message":"F
 class Front:
     """An ASGI application that plays one API, at the root or under a stage's prefix."""
 
-    def __init__(self, api: Api, service: LambdaService, journal: Journal, stage_prefix: str) -> None:
+    def __init__(self, api: Api, service: LambdaService, log: StackLog, stage_prefix: str) -> None:
         self._api = api
         self._service = service
-        self._journal = journal
+        self._log = log
         self._stage_prefix = stage_prefix
         self._streaming = StreamingIntegration(service)
 
@@ -94,7 +94,7 @@ class Front:
         message = f"{request.method} {request.path} {'broke off' if broken else status}"
         level = "ERROR" if broken or status >= 500 else "INFO"
         details = (("ms", f"{seconds * 1000:.0f}"),)
-        self._journal.add(Entry(read_clock(), COMPONENT, level, message, request.request_id, details))
+        self._log.add(Entry(read_clock(), COMPONENT, level, message, request.request_id, details))
 
 
 async def _send_answer(answer: Answer, send: Send) -> int:

@@ -29,8 +29,8 @@ class StreamBroken(Exception):
     """The answer broke off after it had begun: the client's connection is to be cut, so that it sees that."""
 
 
-class Outlet:
-    """The client's side of a stream. `status` is None until the answer has begun; a closed outlet drops what comes."""
+class ResponseWriter:
+    """The client's side of a stream. `status` is None until the answer has begun; a closed writer drops what comes."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -63,22 +63,22 @@ class StreamingIntegration:
 
         Raises StreamBroken when the answer broke off, or went on for longer than the integration may.
         """
-        outlet = Outlet(send)
-        work = asyncio.create_task(self._invoke(call, integration.function_name, authorizer, outlet))
+        writer = ResponseWriter(send)
+        work = asyncio.create_task(self._invoke(call, integration.function_name, authorizer, writer))
         self._running.add(work)
         work.add_done_callback(self._running.discard)
         done, _ = await asyncio.wait({work}, timeout=integration.timeout_seconds)
         if not done:
-            outlet.closed = True
-            if outlet.status is None:
+            writer.closed = True
+            if writer.status is None:
                 return Refusal("INTEGRATION_TIMEOUT", authorizer)
             raise StreamBroken
         refusal = work.result()
-        if outlet.status is None:
+        if writer.status is None:
             return refusal or BAD_GATEWAY
         if refusal is not None:
             raise StreamBroken
-        return outlet.status
+        return writer.status
 
     async def close(self) -> None:
         """Give up what is still on its way."""
@@ -86,24 +86,26 @@ class StreamingIntegration:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _invoke(self, call: Call, name: str, authorizer: Event | None, outlet: Outlet) -> Refusal | None:
+    async def _invoke(self, call: Call, name: str, authorizer: Event | None, writer: ResponseWriter) -> Refusal | None:
         try:
             async with self._service.lease(name) as environment:
-                return await _run(environment, call, authorizer, outlet)
+                return await _run(environment, call, authorizer, writer)
         except Throttled:
             return THROTTLED_FUNCTION
         except (InitFailed, UnknownFunction):
             return BAD_GATEWAY
 
 
-async def _run(environment: WebEnvironment, call: Call, authorizer: Event | None, outlet: Outlet) -> Refusal | None:
+async def _run(
+    environment: WebEnvironment, call: Call, authorizer: Event | None, writer: ResponseWriter
+) -> Refusal | None:
     """Run one request to its end, or to the end of the function's time, which ends its process too."""
     seconds = environment.item.function.timeout_seconds
     try:
         async with asyncio.timeout(seconds):
-            await _pass_on(environment, call, authorizer, outlet)
+            await _pass_on(environment, call, authorizer, writer)
     except httpx.TransportError:
-        await environment.bury()
+        await environment.end_after_failure()
         return BAD_GATEWAY
     except TimeoutError:
         environment.kill()
@@ -114,7 +116,7 @@ async def _run(environment: WebEnvironment, call: Call, authorizer: Event | None
     return None
 
 
-async def _pass_on(environment: WebEnvironment, call: Call, authorizer: Event | None, outlet: Outlet) -> None:
+async def _pass_on(environment: WebEnvironment, call: Call, authorizer: Event | None, writer: ResponseWriter) -> None:
     request = call.request
     query = f"?{httpx.QueryParams(list(request.query))}" if request.query else ""
     body = request.body.decode("utf-8", "replace").encode()  # the event between the two is JSON
@@ -125,10 +127,10 @@ async def _pass_on(environment: WebEnvironment, call: Call, authorizer: Event | 
     answer = await environment.client.send(inner, stream=True)
     async with contextlib.aclosing(answer):
         given = [(name, value) for name, value in answer.headers.multi_items() if name != "content-length"]
-        await outlet.begin(answer.status_code, answer_headers(given, request.request_id, request.trace_id))
+        await writer.begin(answer.status_code, answer_headers(given, request.request_id, request.trace_id))
         async for piece in answer.aiter_raw():
-            await outlet.write(piece)
-    await outlet.write(b"", more=False)
+            await writer.write(piece)
+    await writer.write(b"", more=False)
 
 
 def _request_headers(call: Call, authorizer: Event | None, item: StackFunction) -> list[tuple[str, str]]:

@@ -25,17 +25,17 @@ INIT_SECONDS_MAX = 30.0
 class _WatchedExchange(Exchange):
     """An exchange that tells when the runtime first asks for an event, and when it has failed."""
 
-    def __init__(self, tell: Callable[[FunctionError | None], None]) -> None:
+    def __init__(self, notify: Callable[[FunctionError | None], None]) -> None:
         super().__init__()
-        self._tell = tell
+        self._notify = notify
 
     def take(self) -> Pending | None:
-        self._tell(None)
+        self._notify(None)
         return super().take()
 
-    def bury(self, error: FunctionError) -> None:
-        self._tell(error)
-        super().bury(error)
+    def fail(self, error: FunctionError) -> None:
+        self._notify(error)
+        super().fail(error)
 
 
 class HandlerEnvironment:
@@ -44,7 +44,7 @@ class HandlerEnvironment:
     def __init__(self, item: StackFunction, root: Path, executor: Executor) -> None:
         self._loop = asyncio.get_running_loop()
         self._began: asyncio.Future[FunctionError | None] = self._loop.create_future()
-        self._exchange = _WatchedExchange(self._tell)
+        self._exchange = _WatchedExchange(self._notify)
         self._server = LoopbackServer(routes_for(self._exchange, Identity(item.function.name, item.function.handler)))
         self._item = item
         self._root = root
@@ -93,11 +93,11 @@ class HandlerEnvironment:
 
     def _note_end(self, ended: asyncio.Future[int]) -> None:
         """Fail what is on its way, however the process ended: nobody is to wait for an answer that cannot come."""
-        self._exchange.bury(FunctionError("Runtime.ExitError", f"the process ended with status {ended.result()}"))
+        self._exchange.fail(FunctionError("Runtime.ExitError", f"the process ended with status {ended.result()}"))
         self._exchange.close()
         self._closing = self._loop.run_in_executor(None, self._server.stop)
 
-    def _tell(self, error: FunctionError | None) -> None:
+    def _notify(self, error: FunctionError | None) -> None:
         """Called from a thread of the Runtime API."""
         self._loop.call_soon_threadsafe(self._note, error)
 

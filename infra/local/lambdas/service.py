@@ -11,7 +11,7 @@ import httpx
 from infra.local.lambdas.handlers import HandlerEnvironment
 from infra.local.lambdas.pool import InitFailed, Pool
 from infra.local.lambdas.web import WebEnvironment
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 from infra.local.paths import ROOT
 from infra.local.processes import Children
 from infra.local.stack.functions import StackFunction
@@ -35,7 +35,7 @@ class LambdaService:
         self,
         functions: Mapping[str, StackFunction],
         children: Children,
-        journal: Journal,
+        log: StackLog,
         *,
         endpoint_url: str,
         root: Path = ROOT,
@@ -43,7 +43,7 @@ class LambdaService:
         self.functions = functions
         self._root = root
         self._children = children
-        self._journal = journal
+        self._log = log
         self._endpoint_url = endpoint_url
         # A thread waits for each invocation that is on its way.
         self._executor = ThreadPoolExecutor(max_workers=256, thread_name_prefix="invocation")
@@ -67,7 +67,7 @@ class LambdaService:
             invocation = Invocation("", "failed", b"", (), None, failure, 0.0)
         if invocation.status == "timed_out" and invocation.error is not None:
             component = self.functions[name].component
-            self._journal.note(component, invocation.error.message, level="ERROR", request_id=invocation.request_id)
+            self._log.note(component, invocation.error.message, level="ERROR", request_id=invocation.request_id)
         return invocation
 
     def lease(self, name: str) -> contextlib.AbstractAsyncContextManager[WebEnvironment]:
@@ -125,20 +125,22 @@ class LambdaService:
 
     def _add_pool(self, name: str, item: StackFunction) -> None:
         async def start_handler() -> HandlerEnvironment:
-            return await self._come_up(item, HandlerEnvironment(item, self._root, self._executor))
+            return await self._start_environment(item, HandlerEnvironment(item, self._root, self._executor))
 
         async def start_application() -> WebEnvironment:
-            return await self._come_up(item, WebEnvironment(item, self._root, self._client))
+            return await self._start_environment(item, WebEnvironment(item, self._root, self._client))
 
         if item.function.streams:
             self._applications[name] = Pool(start_application, size_max=ENVIRONMENTS_MAX, reserved=item.reserved)
         else:
             self._handlers[name] = Pool(start_handler, size_max=ENVIRONMENTS_MAX, reserved=item.reserved)
 
-    async def _come_up[E: (HandlerEnvironment, WebEnvironment)](self, item: StackFunction, environment: E) -> E:
+    async def _start_environment[E: (HandlerEnvironment, WebEnvironment)](
+        self, item: StackFunction, environment: E
+    ) -> E:
         try:
             await environment.start(self._children, self._endpoint_url)
         except InitFailed as error:
-            self._journal.note(item.component, f"does not start: {error.kind}: {error}", level="ERROR")
+            self._log.note(item.component, f"does not start: {error.kind}: {error}", level="ERROR")
             raise
         return environment

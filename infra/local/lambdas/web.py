@@ -68,7 +68,7 @@ class WebEnvironment:
         if self._child is not None:
             self._child.kill()
 
-    async def bury(self) -> None:
+    async def end_after_failure(self) -> None:
         """End the process, whose answer broke off. Most likely it is dying: then its own status is to be told."""
         if self._child is not None:
             with contextlib.suppress(TimeoutError):

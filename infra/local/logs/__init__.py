@@ -1,1 +1,1 @@
-"""One readable place for everybody's lines: entries.py reads them, render.py writes them, journal.py keeps them."""
+"""One readable place for everybody's lines: entries.py reads them, render.py writes them, stack_log.py keeps them."""

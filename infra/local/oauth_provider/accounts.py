@@ -41,7 +41,7 @@ class Refusal(Exception):
 
 
 @dataclass
-class Books:
+class TokenStore:
     """What a provider keeps. `clients` are secrets by id."""
 
     clients: dict[str, str] = field(default_factory=lambda: {"local-client": "local-secret"})

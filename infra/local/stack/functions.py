@@ -1,7 +1,7 @@
-"""The functions of the stack as the emulator's Lambda knows them, and the way by which it reaches them.
+"""The deployed functions, and how the emulator reaches them.
 
-The emulator keeps Lambda's books (versions, event sources, schedules, retries) and hands each invocation on by HTTP: it
-does so for a function whose environment has MINISTACK_LAMBDA_PROXY_URL.
+The emulator keeps Lambda's state (versions, event sources, schedules, retries). It sends each invocation by HTTP for a
+function whose environment has MINISTACK_LAMBDA_PROXY_URL.
 """
 
 from __future__ import annotations

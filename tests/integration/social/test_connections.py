@@ -58,9 +58,9 @@ def test_connected_used_refreshed_and_forgotten(stage: Stage, name: str) -> None
     assert (made["id"], made["provider"], made["status"]) == (name, name, "active")
     assert stage.user().get("/v1/connections").json()["data"] == [made]
     assert stage.user().get(f"/v1/connections/{name}").json() == made
-    mine, books = service(stage), stage.provider.answers.books
+    mine, token_store = service(stage), stage.provider.answers.token_store
     first = mine.access_token(name, calls(stage, name))
-    assert first in books.access
+    assert first in token_store.access
     assert first not in stage.raw_items()
     asked = len(stage.provider.asked)
     assert mine.access_token(name, calls(stage, name)) == first
@@ -148,7 +148,7 @@ def test_a_provider_that_refuses_or_fails_at_connecting(stage: Stage) -> None:
 def test_access_that_was_withdrawn(stage: Stage) -> None:
     stage.set_up()
     connect(stage)
-    stage.provider.answers.books.refresh.clear()
+    stage.provider.answers.token_store.refresh.clear()
     stage.clock.turn(3_600)
     for _ in range(2):
         with pytest.raises(ConnectionExpired):

@@ -142,9 +142,9 @@ def test_a_provider_that_is_not_there(stage: Stage) -> None:
 def test_an_id_token_of_another_flow(stage: Stage) -> None:
     stage.set_up(provision_users=True)
     back = come_back(stage)
-    books = stage.provider.answers.books
-    issued = books.codes[back["code"]]
-    books.codes[back["code"]] = type(issued)(**{**vars(issued), "nonce": "another"})
+    token_store = stage.provider.answers.token_store
+    issued = token_store.codes[back["code"]]
+    token_store.codes[back["code"]] = type(issued)(**{**vars(issued), "nonce": "another"})
     refuse(stage, complete(stage, back), 502, "PROVIDER_FAILED")
 
 

@@ -13,7 +13,7 @@ from infra.local.gateway.events import Call
 from infra.local.gateway.requests import GatewayRequest
 from infra.local.gateway.routes import match_route
 from infra.local.lambdas.service import LambdaService
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 from infra.local.processes import Children
 from infra.local.stack.functions import StackFunction
 from infra.runtime.functions import Function
@@ -55,17 +55,17 @@ def write_source(root: Path, sources: Mapping[str, str]) -> None:
 
 
 def read_log(root: Path) -> str:
-    """What the journal of a `running` service holds."""
+    """What the log of a `running` service holds."""
     return (root / "dev.log").read_text()
 
 
 @contextlib.asynccontextmanager
 async def running(root: Path, *functions: StackFunction) -> AsyncIterator[LambdaService]:
     """Serve functions whose source is below `root`."""
-    with contextlib.closing(Journal(root / "dev.log", None)) as journal:
-        children = Children(journal)
+    with contextlib.closing(StackLog(root / "dev.log", None)) as log:
+        children = Children(log)
         named = {item.function.name: item for item in functions}
-        service = LambdaService(named, children, journal, endpoint_url=ENDPOINT_URL, root=root)
+        service = LambdaService(named, children, log, endpoint_url=ENDPOINT_URL, root=root)
         try:
             yield service
         finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 from infra.local.pidfile import read_beginning
 from infra.local.processes import Child, Children
 from tests.unit.local.builders import until
@@ -23,11 +23,11 @@ STUBBORN = "trap '' TERM; sleep 60 & echo $!; wait; sleep 60"
 KILLED_STACK = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 from infra.local.processes import Children
 
 async def main():
-    children = Children(Journal(Path(sys.argv[1]), None))
+    children = Children(StackLog(Path(sys.argv[1]), None))
     child = await children.start("a", ["sh", "-c", "sleep 60 & sleep 60"], folder=Path("/"), environment=os.environ)
     print(child.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -38,8 +38,8 @@ asyncio.run(main())
 
 def run(tmp_path: Path, work: Callable[[Children], Awaitable[None]]) -> str:
     async def bounded() -> None:
-        with contextlib.closing(Journal(tmp_path / "dev.log", None)) as journal:
-            children = Children(journal)
+        with contextlib.closing(StackLog(tmp_path / "dev.log", None)) as log:
+            children = Children(log)
             try:
                 async with asyncio.timeout(20):
                     await work(children)

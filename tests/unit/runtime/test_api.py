@@ -119,7 +119,7 @@ def test_failed_start_fails_every_invocation(
     ended = invoke()
     report = b'{"errorType": "Runtime.ImportModuleError", "errorMessage": "no module"}'
     assert call(runtime, "/2018-06-01/runtime/init/error", report)[0] == 202
-    api.bury(FunctionError("Runtime.ExitError", "exited with status 1"))
+    api.fail(FunctionError("Runtime.ExitError", "exited with status 1"))
     for result in (ended.result(5), api.invoke(b"{}", 5)):
         assert result.error == FunctionError("Runtime.ImportModuleError", "no module")
 

@@ -7,8 +7,8 @@ import pytest
 
 from infra.runtime import invoke
 from infra.runtime.environment import read_overrides
-from infra.runtime.ground import ENV_FILE
 from infra.runtime.results import Chunk, Invocation, Prelude
+from infra.runtime.sandbox import ENV_FILE
 
 
 def finished(payload: bytes, prelude: Prelude | None = None) -> Invocation:

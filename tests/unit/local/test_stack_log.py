@@ -1,4 +1,4 @@
-"""The journal keeps everything in its file, and shows what is asked for."""
+"""The log keeps everything in its file, and shows what is asked for."""
 
 import io
 import threading
@@ -8,18 +8,18 @@ import pytest
 
 from infra.local.failures import StartFailed
 from infra.local.logs import follow
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 from tests.unit.local.builders import read_clock
 
 
 def test_file_has_all_and_the_screen_what_is_shown(tmp_path: Path) -> None:
     screen = io.StringIO()
-    journal = Journal(tmp_path / "logs" / "dev.log", screen, level="WARNING", clock=read_clock)
-    journal.line("chat", '{"level":"DEBUG","message":"detail"}')
-    journal.line("chat", "   ")
-    journal.note("gateway", "slow", level="WARNING", request_id="6f1c")
-    journal.say("ready: http://127.0.0.1:1")
-    journal.close()
+    log = StackLog(tmp_path / "logs" / "dev.log", screen, level="WARNING", clock=read_clock)
+    log.line("chat", '{"level":"DEBUG","message":"detail"}')
+    log.line("chat", "   ")
+    log.note("gateway", "slow", level="WARNING", request_id="6f1c")
+    log.write_text("ready: http://127.0.0.1:1")
+    log.close()
     kept = (tmp_path / "logs" / "dev.log").read_text().splitlines()
     assert kept == [
         "09:30:15.123 DEBUG chat         detail",
@@ -31,9 +31,9 @@ def test_file_has_all_and_the_screen_what_is_shown(tmp_path: Path) -> None:
 
 def test_log_of_the_run_before_is_kept(tmp_path: Path) -> None:
     for text in ("first", "second"):
-        journal = Journal(tmp_path / "dev.log", None)
-        journal.say(text)
-        journal.close()
+        log = StackLog(tmp_path / "dev.log", None)
+        log.write_text(text)
+        log.close()
     assert (tmp_path / "dev.log").read_text() == "second\n"
     assert (tmp_path / "dev.log.1").read_text() == "first\n"
 

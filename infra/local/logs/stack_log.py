@@ -15,7 +15,7 @@ def read_clock() -> datetime:
     return datetime.now().astimezone()
 
 
-class Journal:
+class StackLog:
     """Writes entries as they come. The file of the run before is kept beside it, with `.1` behind its name."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Journal:
         if self._screen is not None and entry.level in self._shown:
             print(render(entry, colours=self._colours), file=self._screen, flush=True)
 
-    def say(self, text: str) -> None:
+    def write_text(self, text: str) -> None:
         """Write plain lines for the developer: where to go, and `ready`."""
         print(text, file=self._file)
         if self._screen is not None:

@@ -13,9 +13,9 @@ from infra.local.emulator import start_emulator
 from infra.local.failures import StartFailed
 from infra.local.gateway.api import read_api
 from infra.local.gateway.front import Front
-from infra.local.lambdas.inlet import Inlet
+from infra.local.lambdas.invoke_proxy import InvokeProxy
 from infra.local.lambdas.service import LambdaService
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 from infra.local.model import Model, start_model
 from infra.local.paths import DESCRIPTION
 from infra.local.ports import HOST, claim_port, port_of
@@ -30,14 +30,14 @@ from infra.local.stack.functions import read_functions, route_invocations
 COMPONENT = "stack"
 
 
-class Session:
+class StackRun:
     """A run of the stack, in the process that calls it."""
 
-    def __init__(self, configuration: Configuration, front_socket: socket.socket, journal: Journal) -> None:
+    def __init__(self, configuration: Configuration, front_socket: socket.socket, log: StackLog) -> None:
         self._configuration = configuration
         self._front_socket = front_socket
-        self._journal = journal
-        self._children = Children(journal)
+        self._log = log
+        self._children = Children(log)
         self._endings: list[Callable[[], Coroutine[None, None, None]]] = []
         self._ended = asyncio.Event()
         self._failure: StartFailed | None = None
@@ -72,13 +72,13 @@ class Session:
             start_emulator(self._children, self._note_loss),
             start_model(self._configuration, self._children, self._note_loss),
         )
-        self._journal.note(COMPONENT, "the emulator runs; deploying template.yaml")
+        self._log.note(COMPONENT, "the emulator runs; deploying template.yaml")
         stack = await asyncio.to_thread(deploy, source, self._parameters(model), endpoint)
         await asyncio.to_thread(correct, stack)
         service = await self._serve(stack)
         platform_key = await asyncio.to_thread(issue_credentials, stack, model)
         base_url = f"{self.host_url}{self._configuration.stage_prefix}"
-        self._journal.note(COMPONENT, "deployed; making the first tenants")
+        self._log.note(COMPONENT, "deployed; making the first tenants")
         tenants = await seed_tenants(base_url, platform_key)
         description = Description(
             host_url=self.host_url,
@@ -92,19 +92,19 @@ class Session:
         description.write(DESCRIPTION)
         on_ready(description)
         service.warm(service.applications)
-        await asyncio.gather(service.reap(), watch_source(service, self._journal))
+        await asyncio.gather(service.reap(), watch_source(service, self._log))
 
     async def _serve(self, stack: Stack) -> LambdaService:
         """Start the functions' service, the emulator's way to it, and the front."""
         functions = await asyncio.to_thread(read_functions, stack)
-        service = LambdaService(functions, self._children, self._journal, endpoint_url=stack.endpoint.url)
+        service = LambdaService(functions, self._children, self._log, endpoint_url=stack.endpoint.url)
         self._endings.append(service.close)
-        inlet_socket = claim_port(0)
-        inlet = LocalServer(Inlet(service), inlet_socket)
-        await inlet.start()
-        self._endings.append(inlet.stop)
-        await asyncio.to_thread(route_invocations, functions, f"http://{HOST}:{port_of(inlet_socket)}/", stack)
-        front = Front(read_api(stack), service, self._journal, self._configuration.stage_prefix)
+        proxy_socket = claim_port(0)
+        proxy = LocalServer(InvokeProxy(service), proxy_socket)
+        await proxy.start()
+        self._endings.append(proxy.stop)
+        await asyncio.to_thread(route_invocations, functions, f"http://{HOST}:{port_of(proxy_socket)}/", stack)
+        front = Front(read_api(stack), service, self._log, self._configuration.stage_prefix)
         self._endings.append(front.close)
         server = LocalServer(front, self._front_socket)
         await server.start()

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.local.lambdas.inlet import Inlet
+from infra.local.lambdas.invoke_proxy import InvokeProxy
 from tests.unit.local.builders import running, stack_function, write_source
 
 pytestmark = pytest.mark.loopback
@@ -25,8 +25,8 @@ def post(root: Path, event: object, name: str = "worker") -> tuple[int, object]:
 
     async def work() -> tuple[int, object]:
         async with asyncio.timeout(30), running(root, stack_function("worker", "worker.handler")) as service:
-            transport = httpx.ASGITransport(Inlet(service))
-            async with httpx.AsyncClient(transport=transport, base_url="http://inlet") as client:
+            transport = httpx.ASGITransport(InvokeProxy(service))
+            async with httpx.AsyncClient(transport=transport, base_url="http://proxy") as client:
                 answer = await client.post("/", json=event, headers={"X-Amzn-Lambda-Function-Name": name})
                 return answer.status_code, answer.json()
 

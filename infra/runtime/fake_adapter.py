@@ -41,7 +41,7 @@ _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "upgrade", "con
 
 
 @contextlib.contextmanager
-def standing_in(api: RuntimeApi, port: int, readiness_path: str) -> Iterator[None]:
+def running_fake_adapter(api: RuntimeApi, port: int, readiness_path: str) -> Iterator[None]:
     """Serve the invocations of `api` from the web server on `port` until the context is left."""
     stopping = threading.Event()
     worker = threading.Thread(target=_serve, args=(api, port, readiness_path, stopping), daemon=True)
@@ -57,7 +57,7 @@ def standing_in(api: RuntimeApi, port: int, readiness_path: str) -> Iterator[Non
 def _serve(api: RuntimeApi, port: int, readiness_path: str, stopping: threading.Event) -> None:
     if not _wait_until_ready(port, readiness_path, stopping):
         if not stopping.is_set():
-            api.bury(FunctionError("Runtime.ExitError", f"{readiness_path} did not answer in {READY_SECONDS:.0f} s"))
+            api.fail(FunctionError("Runtime.ExitError", f"{readiness_path} did not answer in {READY_SECONDS:.0f} s"))
         return
     while not stopping.is_set() and _serve_one(api.address, port):
         pass

@@ -1,4 +1,4 @@
-"""The stand-in keeps the same contract as the real adapter, which tests/conformance holds to it."""
+"""The fake adapter keeps the same contract as the real adapter, which tests/conformance holds to it."""
 
 from collections.abc import Callable, Iterator
 

@@ -16,7 +16,7 @@ _NAME_HEADER = b"x-amzn-lambda-function-name"
 _STREAM_SOURCE = "aws:dynamodb"
 
 
-class Inlet:
+class InvokeProxy:
     """An ASGI application with one address."""
 
     def __init__(self, service: LambdaService) -> None:

@@ -1,7 +1,7 @@
-"""What a function that is run alone stands on: an AWS of its own, seeded, and a model server.
+"""What a function needs to run outside AWS: AWS on loopback, seeded, and a model server.
 
-Where the local stack runs, it is that stack's AWS and the environment that its functions have. As a command,
-`python -m infra.runtime.ground`, it serves the ground of tests/events/env.json for `sam local invoke`.
+Where the local stack runs, that stack's AWS and its functions' environment are used instead. As a command,
+`python -m infra.runtime.sandbox` serves the addresses of tests/events/env.json for `sam local invoke`.
 """
 
 import contextlib
@@ -30,30 +30,30 @@ STACK_FILE = STATE / "dev.json"
 
 
 @dataclass(frozen=True)
-class Ground:
-    """The functions with their variables resolved, and what is added to each environment."""
+class Sandbox:
+    """The functions with their variables resolved, and the addresses that are added to each environment."""
 
     functions: Mapping[str, Function]
     addresses: Mapping[str, str]
 
     def environment(self, function: Function, overrides: Overrides) -> dict[str, str]:
-        """Return a function's variables: the template's, then the env file's, then where things are."""
+        """Return a function's variables: the template's, overridden by the env file's, plus the addresses."""
         return {**override(function, overrides), **self.addresses}
 
 
 @contextlib.contextmanager
-def own_ground(template: Document, *, aws_port: int = 0, model_port: int = 0) -> Iterator[Ground]:
-    """Start AWS and a model server on loopback, make the template's resources and seed them for tests/events."""
+def own_sandbox(template: Document, *, aws_port: int = 0, model_port: int = 0) -> Iterator[Sandbox]:
+    """Start AWS and a model server on loopback, create the template's resources and seed them for tests/events."""
     with running_aws(aws_port) as endpoint, model_server.running(model_port) as model:
         attributes = create_resources(Resolver(template), endpoint)
         ids = {logical_id: found["Ref"] for logical_id, found in attributes.items()}
         _fill_and_seed(endpoint, ids)
         functions = read_functions(Resolver(template, {}, attributes))
-        yield Ground(functions, {"AWS_ENDPOINT_URL": endpoint.url, "ANTHROPIC_BASE_URL": model.url})
+        yield Sandbox(functions, {"AWS_ENDPOINT_URL": endpoint.url, "ANTHROPIC_BASE_URL": model.url})
 
 
-def stack_ground(template: Document) -> Ground | None:
-    """Return the ground of the local stack; None when none runs."""
+def stack_sandbox(template: Document) -> Sandbox | None:
+    """Return a sandbox that uses the running local stack, or None when none runs."""
     endpoint = _stack_endpoint()
     if endpoint is None:
         return None
@@ -63,11 +63,11 @@ def stack_ground(template: Document) -> Ground | None:
         logical_id: replace(function, environment=_deployed_variables(ids[logical_id], endpoint))
         for logical_id, function in read_functions(Resolver(template)).items()
     }
-    return Ground(deployed, {"AWS_ENDPOINT_URL": endpoint.url})
+    return Sandbox(deployed, {"AWS_ENDPOINT_URL": endpoint.url})
 
 
 def _fill_and_seed(endpoint: Endpoint, ids: Mapping[str, str]) -> None:
-    """Fill secrets that are empty and put in what the events know; nothing that is there is changed."""
+    """Fill empty secrets and add the tenants that the events name; existing values are kept."""
     names = ("SigningSecret", "PepperSecret", "CursorSecret", "ModelSecret")
     arns = SecretArns(*(ids[name] for name in names))
     client = endpoint.client("secretsmanager")
@@ -100,13 +100,16 @@ def _deployed_variables(name: str, endpoint: Endpoint) -> dict[str, str]:
 
 
 def main() -> None:
-    """Serve the ground at the addresses of the env file until interrupted."""
+    """Serve AWS and the model server at the addresses of the env file until interrupted."""
     addresses = read_overrides(Path(ENV_FILE))["Parameters"]
     aws, model = (urlsplit(addresses[name]).port or 0 for name in ("AWS_ENDPOINT_URL", "ANTHROPIC_BASE_URL"))
-    with own_ground(read_template(), aws_port=aws, model_port=model) as ground, contextlib.suppress(KeyboardInterrupt):
-        for name, address in ground.addresses.items():
+    with (
+        own_sandbox(read_template(), aws_port=aws, model_port=model) as sandbox,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        for name, address in sandbox.addresses.items():
             print(f"{name}={address}", file=sys.stderr)
-        print("ready: Ctrl-C ends it", file=sys.stderr)
+        print("ready; press Ctrl-C to stop", file=sys.stderr)
         threading.Event().wait()
 
 
