@@ -14,7 +14,7 @@ from atrium.http.models import ListOf, StrictModel, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
-from atrium.kernel.forms import form
+from atrium.kernel.errors import named_pattern
 from atrium.quotas.limits import show_limits
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
@@ -25,9 +25,9 @@ from functions.admin.counting import changing_limits, count_limits
 
 router = APIRouter(tags=["agents"], route_class=IdempotentRoute)
 AgentPath = Annotated[str, Path(pattern=id_pattern("agt"))]
-_NAME = form(
+_NAME = named_pattern(
     r"^[^\s#](?:[^\x00-\x1f#]*[^\s#])?$",
-    "must not begin or end with a space, nor have `#` or control characters",
+    "must not begin or end with a space or contain `#` or control characters",
 )
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=_NAME)]
 ToolName = Annotated[str, Field(min_length=1, max_length=64)]

@@ -6,7 +6,7 @@ from atrium.agent.request import MAX_SECONDS_DEFAULT, MESSAGE_CHARACTERS_MAX, Ru
 from atrium.agent.wire import answer_id, answer_text, usage_fields
 from atrium.http.models import FreeJson, Money, StrictModel
 from atrium.kernel.clock import format_time
-from atrium.kernel.forms import form
+from atrium.kernel.errors import named_pattern
 from atrium.llm.catalogue import to_nanos
 from atrium.runs.model import Run, RunStatus
 from pydantic import Field
@@ -31,7 +31,7 @@ class ChatBody(StrictModel):
     """One user message, not blank. Without `session_id` a new session is made."""
 
     message: Annotated[
-        str, Field(min_length=1, max_length=MESSAGE_CHARACTERS_MAX, pattern=form(r"\S", "must not be blank"))
+        str, Field(min_length=1, max_length=MESSAGE_CHARACTERS_MAX, pattern=named_pattern(r"\S", "must not be blank"))
     ]
     session_id: Annotated[str, Field(max_length=64)] | None = None
     agent_id: Annotated[str, Field(max_length=64)] | None = None

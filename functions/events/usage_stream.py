@@ -9,7 +9,7 @@ from typing import Any
 
 from atrium.bootstrap import Runtime, runtime
 from atrium.kernel.ids import RunId, is_id
-from atrium.storage.changes import Change, read_change
+from atrium.storage.changes import ItemChange, read_change
 from atrium.usage.model import Arrival
 from atrium.usage.service import UsageCounter
 from atrium.usage.store import decode_entry, ledger_key
@@ -55,5 +55,5 @@ def read_arrivals(event: Mapping[str, Any]) -> Iterator[Arrival]:
         yield Arrival(entry, change.sequence)
 
 
-def _is_ledger(change: Change) -> bool:
+def _is_ledger(change: ItemChange) -> bool:
     return is_id(change.key.sort, "run") and change.key == ledger_key(RunId(change.key.sort))

@@ -45,7 +45,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> ConnectionService:
     return ConnectionService(
         tenant,
         ConnectionStore(table),
-        runtime.tenant_vault(tenant.tenant_id),
+        runtime.secret_encryption(tenant.tenant_id),
         open_audit(tenant, table, runtime.clock),
         StateSealer(runtime.cursors),
         runtime.clock,

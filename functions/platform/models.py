@@ -8,7 +8,7 @@ from atrium.http.models import FreeJson, StrictModel
 from atrium.identity.onboarding import Onboarded
 from atrium.identity.users.model import EMAIL_MAX, EMAIL_PATTERN, User
 from atrium.kernel.clock import format_time
-from atrium.kernel.forms import form
+from atrium.kernel.errors import named_pattern
 from atrium.quotas.limits import show_limits
 from atrium.tenants.model import Tenant
 from atrium.tenants.plans import PlanName
@@ -24,9 +24,9 @@ def _refuse_ids(name: str) -> str:
     return name
 
 
-_NAME = form(
+_NAME = named_pattern(
     r"^[^\s#](?:[^\x00-\x1f\x7f#]*[^\s#])?$",
-    "must not begin or end with a space, nor have `#` or control characters",
+    "must not begin or end with a space or contain `#` or control characters",
 )
 Name = Annotated[
     str,

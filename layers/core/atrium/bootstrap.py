@@ -6,25 +6,24 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from atrium.kernel.clock import Clock, read_clock
 from atrium.kernel.ids import AgentId, TenantId
 from atrium.kernel.pagination import CursorSigner
 from atrium.settings import Settings
 from atrium.storage.blobs import Bucket, TenantBlobs
+from atrium.storage.clients import open_client
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 
 if TYPE_CHECKING:
-    from types_boto3_sts.type_defs import CredentialsTypeDef
-
     from atrium.egress.client import EgressClient
     from atrium.identity.social.profile import ProfileReader
     from atrium.llm.registry import Providers
     from atrium.policy.cache import PolicyCache
+    from atrium.storage.secret_encryption import MasterKey, SecretEncryption
     from atrium.storage.secrets import Secrets
-    from atrium.storage.tenant_sessions import TenantSessions
-    from atrium.storage.vault import MasterKey, TenantVault
+    from atrium.storage.tenant_credentials import TenantCredentials
 
 
 LIBRARIES = ("anthropic", "boto3", "botocore", "httpcore", "httpcore2", "httpx", "httpx2", "mangum", "urllib3")
@@ -39,11 +38,11 @@ class Runtime:
 
     @cached_property
     def table(self) -> PhysicalTable:
-        return PhysicalTable(_client("dynamodb"), self.settings.table_name)
+        return PhysicalTable(open_client("dynamodb"), self.settings.table_name)
 
     @cached_property
     def bucket(self) -> Bucket:
-        return Bucket(_client("s3"), self.settings.blobs_bucket)
+        return Bucket(open_client("s3"), self.settings.blobs_bucket)
 
     @cached_property
     def secrets(self) -> Secrets:
@@ -79,10 +78,10 @@ class Runtime:
         return EgressClient(Rules(local_addresses=self.settings.egress_local_addresses))
 
     @cached_property
-    def vault_key(self) -> MasterKey:
-        from atrium.storage.vault import MasterKey
+    def secret_master_key(self) -> MasterKey:
+        from atrium.storage.secret_encryption import MasterKey
 
-        return MasterKey(_client("kms"), self.settings.tenant_secrets_key_id)
+        return MasterKey(open_client("kms"), self.settings.tenant_secrets_key_id)
 
     @cached_property
     def social_profiles(self) -> ProfileReader:
@@ -97,28 +96,28 @@ class Runtime:
         return Providers(self.settings, self.secrets)
 
     @cached_property
-    def tenant_sessions(self) -> TenantSessions | None:
+    def tenant_credentials(self) -> TenantCredentials | None:
         """What reaches tenants' data where the deployment binds it to sessions of their own; None where it does not."""
-        from atrium.storage.tenant_sessions import TenantSessions
+        from atrium.storage.tenant_credentials import TenantCredentials
 
         role_arn = self.settings.tenant_role_arn
-        return TenantSessions(_client("sts"), role_arn, self.clock, _client) if role_arn else None
+        return TenantCredentials(open_client("sts"), role_arn, self.clock, open_client) if role_arn else None
 
     def tenant_table(self, tenant_id: TenantId) -> TenantTable:
-        if self.tenant_sessions is None:
+        if self.tenant_credentials is None:
             return TenantTable(self.table, tenant_id)
-        client = self.tenant_sessions.client("dynamodb", tenant_id)
+        client = self.tenant_credentials.client("dynamodb", tenant_id)
         return TenantTable(PhysicalTable(client, self.settings.table_name), tenant_id)
 
-    def tenant_vault(self, tenant_id: TenantId) -> TenantVault:
-        from atrium.storage.vault import TenantVault
+    def secret_encryption(self, tenant_id: TenantId) -> SecretEncryption:
+        from atrium.storage.secret_encryption import SecretEncryption
 
-        return TenantVault(self.vault_key, tenant_id)
+        return SecretEncryption(self.secret_master_key, tenant_id)
 
     def tenant_blobs(self, tenant_id: TenantId) -> TenantBlobs:
-        if self.tenant_sessions is None:
+        if self.tenant_credentials is None:
             return TenantBlobs(self.bucket, tenant_id)
-        client = self.tenant_sessions.client("s3", tenant_id)
+        client = self.tenant_credentials.client("s3", tenant_id)
         return TenantBlobs(Bucket(client, self.settings.blobs_bucket, may_list=False), tenant_id)
 
 
@@ -136,26 +135,3 @@ def runtime() -> Runtime:
     """Return the one Runtime of this process, made from its environment."""
     quiet_libraries()
     return Runtime(Settings.read())
-
-
-def _client(service: Any, credentials: CredentialsTypeDef | None = None) -> Any:
-    """Return a client of the function's own role, or of a session."""
-    import boto3
-    from botocore.config import Config
-
-    session: Any = {
-        "aws_access_key_id": credentials["AccessKeyId"],
-        "aws_secret_access_key": credentials["SecretAccessKey"],
-        "aws_session_token": credentials["SessionToken"],
-    } if credentials else {}  # fmt: skip
-    return boto3.client(
-        service,
-        **session,
-        config=Config(
-            connect_timeout=1,
-            read_timeout={"dynamodb": 3, "sts": 2}.get(service, 10),
-            retries={"mode": "standard", "total_max_attempts": 3},
-            tcp_keepalive=True,
-            max_pool_connections=16,
-        ),
-    )

@@ -11,7 +11,7 @@ from atrium.identity.social.model import ClientCredentials
 from atrium.identity.social.state import StateSealer
 from atrium.kernel.errors import ConnectionExpired, NotFound, ProviderFailed, Unavailable
 from atrium.kernel.ids import TenantId
-from atrium.storage.vault import SealBroken
+from atrium.storage.secret_encryption import DecryptionFailed
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import Caller, Principal, TenantContext
 
@@ -40,9 +40,9 @@ def service(stage: Stage, owner: str = OWNER) -> ConnectionService:
     caller = Caller(Principal("user", owner, "u", frozenset({"chat"}), "user"), "req-1")
     context = TenantContext(tenant.id, tenant.name, tenant.plan, 1, caller)
     table = stage.runtime.tenant_table(tenant.id)
-    vault, audit = stage.runtime.tenant_vault(tenant.id), open_audit(context, table, stage.clock)
+    encryption, audit = stage.runtime.secret_encryption(tenant.id), open_audit(context, table, stage.clock)
     sealer = StateSealer(stage.runtime.cursors)
-    return ConnectionService(context, ConnectionStore(table), vault, audit, sealer, stage.clock, lambda _: None)
+    return ConnectionService(context, ConnectionStore(table), encryption, audit, sealer, stage.clock, lambda _: None)
 
 
 def calls(stage: Stage, name: str = "google") -> ProviderCalls:
@@ -219,14 +219,14 @@ def test_a_sealed_token_opens_for_its_connection_alone(stage: Stage) -> None:
     stage.set_up()
     connect(stage)
     found = service(stage).get("google")
-    vault = stage.runtime.tenant_vault(stage.tenant.tenant.id)
-    assert vault.open(found.purpose("access"), found.sealed_access).startswith("at-")
-    with pytest.raises(SealBroken):
-        vault.open(found.purpose("refresh"), found.sealed_access)
-    other = stage.runtime.tenant_vault(TenantId(stage.deployment.onboard("other").tenant.id))
-    with pytest.raises(SealBroken):
-        other.open(found.purpose("access"), found.sealed_access)
+    encryption = stage.runtime.secret_encryption(stage.tenant.tenant.id)
+    assert encryption.decrypt(found.purpose("access"), found.sealed_access).startswith("at-")
+    with pytest.raises(DecryptionFailed):
+        encryption.decrypt(found.purpose("refresh"), found.sealed_access)
+    other = stage.runtime.secret_encryption(TenantId(stage.deployment.onboard("other").tenant.id))
+    with pytest.raises(DecryptionFailed):
+        other.decrypt(found.purpose("access"), found.sealed_access)
     broken = found.sealed_access[:-1] + bytes([found.sealed_access[-1] ^ 1])
     for sealed in (broken, b"", b"\x01", b"\x01\xff\xff", found.sealed_access[:40]):
-        with pytest.raises(SealBroken):
-            vault.open(found.purpose("access"), sealed)
+        with pytest.raises(DecryptionFailed):
+            encryption.decrypt(found.purpose("access"), sealed)

@@ -11,6 +11,7 @@ from ssl import SSLCertVerificationError, SSLContext, SSLError
 
 import httpcore2
 
+from atrium.egress.backend import Deadline, PinnedAddressBackend, Resolver, resolve_name
 from atrium.egress.destination import Destination, Rules, read_redirect, read_url
 from atrium.egress.exchange import (
     OutboundRequest,
@@ -21,7 +22,6 @@ from atrium.egress.exchange import (
     wire_headers,
 )
 from atrium.egress.failures import OutboundFailed, OutboundRefused
-from atrium.egress.line import Deadline, GuardedBackend, Resolver, resolve_name
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ANYWHERE = frozenset({"accept", "accept-language", "user-agent"})
@@ -66,7 +66,7 @@ class EgressClient:
         bytes_max: int,
         deadline: Deadline,
     ) -> OutboundResponse:
-        backend = GuardedBackend(self.rules, self.resolve, there.scheme, deadline)
+        backend = PinnedAddressBackend(self.rules, self.resolve, there.scheme, deadline)
         context = self.ssl_context or _trust()
         call = httpcore2.Request(
             method,

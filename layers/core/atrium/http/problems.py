@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from atrium.kernel.errors import (
+    PATTERN_TEXTS,
     AtriumError,
     Malformed,
     MethodNotAllowed,
@@ -15,7 +16,6 @@ from atrium.kernel.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from atrium.kernel.forms import WORDS
 
 MEDIA_TYPE = "application/problem+json"
 _UNAVAILABLE, _UNAVAILABLE_SECONDS = 503, 1
@@ -97,7 +97,7 @@ def _say(error: Mapping[str, Any]) -> str:
     """Return the words for what is wrong; a regular expression is none."""
     if error["type"] != "string_pattern_mismatch":
         return str(error["msg"])
-    return WORDS.get(error.get("ctx", {}).get("pattern", ""), "does not have the form that this field needs")
+    return PATTERN_TEXTS.get(error.get("ctx", {}).get("pattern", ""), "does not have the form that this field needs")
 
 
 def _shorten(part: object) -> int | str:

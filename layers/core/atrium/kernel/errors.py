@@ -238,6 +238,16 @@ def catalogue() -> list[type[AtriumError]]:
     return sorted(found, key=lambda kind: (kind.status, kind.code))
 
 
+PATTERN_TEXTS: dict[str, str] = {}
+"""The error text of each named pattern."""
+
+
+def named_pattern(pattern: str, text: str) -> str:
+    """Return `pattern` and register the text that a value which does not match is rejected with."""
+    PATTERN_TEXTS[pattern] = text
+    return pattern
+
+
 def invalid_field(name: str, message: str, *, detail: str | None = None) -> ValidationFailed:
     """Return the refusal of one field of a body, in the form in which the schema refuses."""
     errors = [{"loc": ["body", name], "msg": message, "type": "value_error"}]

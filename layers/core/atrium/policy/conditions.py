@@ -19,13 +19,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from atrium.kernel.clock import format_time, parse_time
-from atrium.kernel.forms import form
+from atrium.kernel.errors import named_pattern
 from atrium.tenants.plans import PlanName
 
 type Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 NETWORKS_MAX = 100
-_HOUR = form(r"^([01][0-9]|2[0-3]):[0-5][0-9]$", "must be an hour from 00:00 to 23:59, as `09:30`")
+_HOUR = named_pattern(r"^([01][0-9]|2[0-3]):[0-5][0-9]$", "must be an hour from 00:00 to 23:59, as `09:30`")
 
 
 def _read_time(value: object) -> object:

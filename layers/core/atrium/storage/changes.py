@@ -14,7 +14,7 @@ _TENANT = "TENANT"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ItemChange:
     """One record of the stream. `sequence` is unique; its order means something only within a shard."""
 
     tenant_id: TenantId
@@ -28,7 +28,7 @@ class Change:
         return from_wire(self.image)
 
 
-def read_change(record: Mapping[str, Any]) -> Change | None:
+def read_change(record: Mapping[str, Any]) -> ItemChange | None:
     """Read a record of a stream's event; None for an item that is no tenant's."""
     change = record["dynamodb"]
     partition, sort = change["Keys"]["pk"]["S"], change["Keys"]["sk"]["S"]
@@ -36,7 +36,7 @@ def read_change(record: Mapping[str, Any]) -> Change | None:
     tenant_id, _, relative = rest.partition("#")
     if owner != _TENANT or not is_id(tenant_id, "ten"):
         return None
-    return Change(
+    return ItemChange(
         tenant_id=TenantId(tenant_id),
         key=Key(relative, sort),
         kind=record["eventName"],

@@ -63,6 +63,7 @@ from atrium.kernel.ids import (
 SWEEP_SHARDS = 8
 SEQUENCE_DIGITS = 8
 ADMISSION_SWEPT = "admission"
+DELETIONS = "DELETIONS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,10 @@ def ceiling() -> Key:
 
 def registered_tenant(tenant_id: TenantId) -> Key:
     return Key("TENANTS", tenant_id)
+
+
+def deletion(tenant_id: TenantId) -> Key:
+    return Key(DELETIONS, tenant_id)
 
 
 def tenant_name(name: str) -> Key:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
-from atrium.kernel.errors import Unavailable
+from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.kernel.ids import TenantId, is_id
 from atrium.kernel.pagination import Page, Position
-from atrium.storage.failures import translated
+from atrium.storage.failures import TransactionRefused, translated
 from atrium.storage.items import Item, Wire, from_wire, to_wire, value_to_wire
 from atrium.storage.keys import Key
 from atrium.storage.queries import Query, query_arguments
@@ -108,6 +108,19 @@ class BoundTable:
                 return {}
             case _:
                 assert_never(write)
+
+    def write_audited(self, write: Write, records: Sequence[Put]) -> dict[str, Any]:
+        """Apply one write and its audit records in a transaction; return the item as it is now.
+
+        Without records this is `write`. `ConditionFailed` carries the existing item.
+        """
+        if not records:
+            return self.write(write)
+        try:
+            self.transact([write, *records])
+        except TransactionRefused as error:
+            raise ConditionFailed(self.get(write.key)) from error
+        return self.get(write.key) or {}
 
     def delete_all(self, keys: Sequence[Key]) -> None:
         """Delete items without a condition, 25 in a call; those that are gone already are no error."""

@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Literal
 
 from atrium.identity.users.ticket import Ticket
-from atrium.kernel.forms import form
+from atrium.kernel.errors import named_pattern
 from atrium.kernel.ids import TenantId, UserId
 from atrium.tenants.context import Role
 
 type UserStatus = Literal["active", "invited", "suspended"]
 
 EMAIL_MAX = 255
-EMAIL_PATTERN = form(
+EMAIL_PATTERN = named_pattern(
     r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
     "must be an email address, as ann@example.com",

@@ -41,7 +41,7 @@ class _Session:
     clients: dict[str, Any] = field(default_factory=dict)
 
 
-class TenantSessions:
+class TenantCredentials:
     """The tenants' sessions of one process: the last `KEPT_MAX` tenants, each asked of STS once an hour."""
 
     def __init__(self, sts: STSClient, role_arn: str, clock: Callable[[], datetime], make_client: MakeClient) -> None:

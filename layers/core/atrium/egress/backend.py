@@ -51,7 +51,7 @@ def resolve_name(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
-class GuardedBackend(NetworkBackend):
+class PinnedAddressBackend(NetworkBackend):
     """Connects to addresses that may be called, until a deadline."""
 
     def __init__(self, rules: Rules, resolve: Resolver, scheme: str, deadline: Deadline) -> None:

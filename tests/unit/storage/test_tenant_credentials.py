@@ -13,8 +13,8 @@ from atrium.kernel.clock import read_clock
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import TenantId, mint_tenant_id
 from atrium.settings import Settings
-from atrium.storage import tenant_sessions
-from atrium.storage.tenant_sessions import TenantSessions
+from atrium.storage import tenant_credentials
+from atrium.storage.tenant_credentials import TenantCredentials
 from botocore.stub import Stubber
 from moto import mock_aws
 
@@ -46,9 +46,9 @@ class Office:
         self.made.append((service, credentials["AccessKeyId"]))
         return SimpleNamespace(number=credentials["AccessKeyId"])
 
-    def sessions(self) -> TenantSessions:
+    def sessions(self) -> TenantCredentials:
         sts: Any = self
-        return TenantSessions(sts, ROLE, lambda: self.now, self.make)
+        return TenantCredentials(sts, ROLE, lambda: self.now, self.make)
 
 
 def test_a_session_is_of_one_tenant() -> None:
@@ -107,7 +107,7 @@ def test_one_tenants_wait_is_not_anothers() -> None:
 
 
 def test_tenants_that_were_not_seen_for_long_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tenant_sessions, "KEPT_MAX", 2)
+    monkeypatch.setattr(tenant_credentials, "KEPT_MAX", 2)
     office = Office()
     sessions, tenants = office.sessions(), [mint_tenant_id(NOW + timedelta(seconds=number)) for number in range(3)]
     for tenant in (*tenants, tenants[2], tenants[1]):
@@ -128,7 +128,7 @@ def test_only_a_tenants_id_becomes_a_tag(tenant: str) -> None:
 @pytest.mark.parametrize("code", ["Throttling", "AccessDenied", "ServiceUnavailable"])
 def test_without_sts_nothing_is_reached(code: str) -> None:
     sts = local_session().client("sts")
-    sessions = TenantSessions(sts, ROLE, read_clock, lambda *_: pytest.fail("a client without a session"))
+    sessions = TenantCredentials(sts, ROLE, read_clock, lambda *_: pytest.fail("a client without a session"))
     with Stubber(sts) as stub:
         stub.add_client_error("assume_role", code)
         with pytest.raises(Unavailable):
@@ -139,7 +139,7 @@ def test_a_real_client_of_sts_is_asked_in_its_own_words() -> None:
     with mock_aws():
         sts = local_session().client("sts")
         given: list[Any] = []
-        TenantSessions(sts, ROLE, read_clock, lambda *made: given.append(made)).client("dynamodb", TENANT)
+        TenantCredentials(sts, ROLE, read_clock, lambda *made: given.append(made)).client("dynamodb", TENANT)
     ((service, credentials),) = given
     assert service == "dynamodb"
     assert credentials["Expiration"] > read_clock() + timedelta(minutes=50)
