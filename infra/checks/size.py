@@ -1,6 +1,6 @@
 """Small modules and small functions: `python -m infra.checks.size`.
 
-A module has at most 250 lines and says in a docstring what it owns; a function has at most 40, decorators not counted.
+A module has at most 400 lines and says in a docstring what it owns; a function has at most 40, decorators not counted.
 """
 
 import ast
@@ -12,7 +12,7 @@ from infra.checks.files import project_files
 from infra.checks.report import report
 from infra.runtime.template import ROOT
 
-MODULE_LINES_MAX = 250
+MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 40
 
 
