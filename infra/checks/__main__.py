@@ -1,4 +1,4 @@
-"""All checks that need no build: `python -m infra.checks`. Every one runs, whatever the others found."""
+"""All checks that need no build: `python -m infra.checks`. All of them run, even if one finds something."""
 
 import sys
 

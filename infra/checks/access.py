@@ -1,4 +1,4 @@
-"""A function may open exactly the secrets and the bucket that its environment names."""
+"""A function's role may access exactly the secrets and the bucket that its environment names."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ READ_SECRET = "secretsmanager:GetSecretValue"
 
 
 def check_access(template: Document) -> Iterator[str]:
-    """Compare each function's variables with the statements of its role, both ways."""
+    """Compare each function's variables with its role's statements, in both directions."""
     for function, properties in functions_of(template).items():
         role = template["Resources"].get(referred(properties.get("Role")), {}).get("Properties", {})
         variables = properties.get("Environment", {}).get("Variables", {})

@@ -1,4 +1,4 @@
-"""What holds data is encrypted, is kept outside dev, and has no secret written beside it."""
+"""Data stores are encrypted and retained outside dev, and no secret is in the template."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ HOLD_DATA = frozenset(
 
 
 def check_retention(template: Document) -> Iterator[str]:
-    """Outside dev a deleted stack, or a replaced resource, leaves its data."""
+    """Outside dev, deleting the stack or replacing a resource keeps the data."""
     for logical_id, resource in template["Resources"].items():
         if resource.get("Type") in HOLD_DATA:
             for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
@@ -26,7 +26,7 @@ def check_retention(template: Document) -> Iterator[str]:
 
 
 def check_protection(template: Document) -> Iterator[str]:
-    """In prod every store is encrypted with a key of ours that rotates, and the table can be restored."""
+    """In prod every store is encrypted with a customer-managed, rotating key, and the table can be restored."""
     resolver = Resolver(template, {"Environment": "prod"})
     for logical_id, resource in template["Resources"].items():
         if resource.get("Type") not in HOLD_DATA:

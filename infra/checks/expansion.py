@@ -1,6 +1,6 @@
-"""What SAM makes of the template: `python -m infra.checks.expansion`, with the translator of .local/sam.
+"""Checks the template as SAM expands it: `python -m infra.checks.expansion`, with the translator of .local/sam.
 
-The checks of the template trust SAM's properties; these look at what reaches API Gateway and CloudFormation.
+The checks of the template rely on SAM's properties; these look at what reaches API Gateway and CloudFormation.
 """
 
 import copy
@@ -18,7 +18,7 @@ from infra.runtime.template import ROOT, Document, TemplateInvalid, read_templat
 
 PYTHON = ROOT / ".local" / "sam" / "bin" / "python"
 EXPAND_SECONDS = 60
-# CloudFormation's own limits.
+# CloudFormation's limits.
 TEMPLATE_BYTES_MAX = 1_000_000
 RESOURCES_MAX = 500
 _PROGRAM = """
@@ -30,7 +30,7 @@ json.dump(transform(json.load(sys.stdin), {}, SimpleNamespace(load=dict)), sys.s
 
 
 def expand(template: Document, python: Path = PYTHON) -> Document:
-    """Run SAM's transform in the interpreter that has it. Raises TemplateInvalid in one line."""
+    """Run SAM's transform in the interpreter that has it; raise TemplateInvalid."""
     if not python.exists():
         raise TemplateInvalid("SAM CLI is not installed under .local/sam")
     packaged = copy.deepcopy(template)

@@ -43,7 +43,7 @@ class Glossary:
         self._names = {name.rpartition(":")[2]: name for name in content["names"]}
         self._words = content["words"].keys()
         self._phrases = {
-            **{phrase: rf"\b{_GAP.join(map(re.escape, phrase.split()))}" for phrase in content["phrases"]},
+            **{phrase: _phrase_pattern(phrase) for phrase in content["phrases"]},
             **{pattern: pattern for pattern in content["patterns"]},
         }
         self._any_phrase = re.compile("|".join(self._phrases.values()), re.IGNORECASE)
@@ -111,7 +111,7 @@ def check_glossary(glossary: Glossary | None = None, root: Path = ROOT) -> Itera
         if not permissions:
             yield f"{use.path}:{use.line}: {use.text}: write {glossary.replacements[use.term]}"
     for prefix, term in sorted(glossary.allowed - used):
-        yield f"{LIST.name}: {term!r} is not used below {prefix} any more: delete the entry (--prune)"
+        yield f"{LIST.name}: {term!r} is no longer used below {prefix}: delete the entry (--prune)"
 
 
 def prune() -> None:
@@ -126,6 +126,11 @@ def prune() -> None:
     kept = {prefix: [term for term in terms if term in used[prefix]] for prefix, terms in tomllib.loads(tail).items()}
     lines = [f"{_quote(prefix)} = [{', '.join(map(_quote, terms))}]" for prefix, terms in kept.items() if terms]
     LIST.write_text("\n".join([head + _PENDING[:-1], *lines, ""]), encoding="utf-8")
+
+
+def _phrase_pattern(phrase: str) -> str:
+    words = _GAP.join(map(re.escape, phrase.split()))
+    return rf"\b{words}s?\b" if phrase[-1].isalpha() else rf"\b{words}"
 
 
 def _quote(text: str) -> str:

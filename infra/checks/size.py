@@ -1,6 +1,6 @@
-"""Small modules and small functions: `python -m infra.checks.size`.
+"""Limits the size of modules and functions: `python -m infra.checks.size`.
 
-A module has at most 400 lines and says in a docstring what it owns; a function has at most 40, decorators not counted.
+A module has at most 400 lines and a docstring; a function has at most 40 lines without its decorators.
 """
 
 import ast

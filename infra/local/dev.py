@@ -12,18 +12,17 @@ import traceback
 from collections.abc import Callable
 from typing import TextIO
 
+from infra.local import StartFailed
 from infra.local.background import reporting, start_in_background
-from infra.local.configuration import Configuration
+from infra.local.configuration import Configuration, check_tools
 from infra.local.description import Description
 from infra.local.down import stop_stack
-from infra.local.failures import StartFailed
 from infra.local.logs.follow import follow
 from infra.local.logs.stack_log import StackLog
 from infra.local.paths import LOG, PID_FILE
 from infra.local.pidfile import claim, refuse_while_running, release
 from infra.local.ports import HOST, claim_port, port_of
 from infra.local.stack_run import StackRun
-from infra.local.tools import check_tools
 
 
 def main() -> int:
@@ -63,7 +62,7 @@ def _bring_up(configuration: Configuration, report_to: int | None) -> None:
 
 
 def _run(configuration: Configuration, *, screen: TextIO | None, report: Callable[[str], None] | None) -> None:
-    """Run the stack in this process until it is told to end."""
+    """Run the stack in this process until it is stopped."""
     front_socket = claim_port(configuration.port)
     try:
         claim(PID_FILE, f"http://{HOST}:{port_of(front_socket)}")
@@ -94,7 +93,7 @@ def _run_session(
         raise
     except Exception as error:
         log.write_text(traceback.format_exc())
-        raise StartFailed(f"unexpected {type(error).__name__}; the details are in .local/dev.log") from error
+        raise StartFailed(f"unexpected {type(error).__name__}; see .local/dev.log") from error
 
 
 if __name__ == "__main__":

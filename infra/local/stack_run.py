@@ -1,4 +1,4 @@
-"""One run of the local stack, from first to last: the order in which things start and in which they end."""
+"""One run of the local stack: starts its parts in order and stops them in reverse order."""
 
 import asyncio
 import contextlib
@@ -6,11 +6,11 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine
 
+from infra.local import StartFailed
 from infra.local.configuration import Configuration
 from infra.local.credentials import issue_credentials
 from infra.local.description import Description
 from infra.local.emulator import start_emulator
-from infra.local.failures import StartFailed
 from infra.local.gateway.api import read_api
 from infra.local.gateway.front import Front
 from infra.local.lambdas.invoke_proxy import InvokeProxy
@@ -31,7 +31,7 @@ COMPONENT = "stack"
 
 
 class StackRun:
-    """A run of the stack, in the process that calls it."""
+    """A run of the stack in the current process."""
 
     def __init__(self, configuration: Configuration, front_socket: socket.socket, log: StackLog) -> None:
         self._configuration = configuration
@@ -44,11 +44,11 @@ class StackRun:
 
     @property
     def host_url(self) -> str:
-        """Where the front listens."""
+        """The front server's address."""
         return f"http://{HOST}:{port_of(self._front_socket)}"
 
     async def run(self, on_ready: Callable[[Description], None]) -> None:
-        """Start all, call `on_ready`, and go on until SIGINT or SIGTERM; raises StartFailed when a part is missing."""
+        """Start all parts, call `on_ready`, and run until SIGINT or SIGTERM; raise StartFailed if a part ends."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._ended.set)
         work = asyncio.create_task(self._work(on_ready))
@@ -72,13 +72,13 @@ class StackRun:
             start_emulator(self._children, self._note_loss),
             start_model(self._configuration, self._children, self._note_loss),
         )
-        self._log.note(COMPONENT, "the emulator runs; deploying template.yaml")
+        self._log.note(COMPONENT, "emulator started; deploying template.yaml")
         stack = await asyncio.to_thread(deploy, source, self._parameters(model), endpoint)
         await asyncio.to_thread(correct, stack)
         service = await self._serve(stack)
         platform_key = await asyncio.to_thread(issue_credentials, stack, model)
         base_url = f"{self.host_url}{self._configuration.stage_prefix}"
-        self._log.note(COMPONENT, "deployed; making the first tenants")
+        self._log.note(COMPONENT, "template.yaml deployed; creating the first tenants")
         tenants = await seed_tenants(base_url, platform_key)
         description = Description(
             host_url=self.host_url,
@@ -95,7 +95,7 @@ class StackRun:
         await asyncio.gather(service.reap(), watch_source(service, self._log))
 
     async def _serve(self, stack: Stack) -> LambdaService:
-        """Start the functions' service, the emulator's way to it, and the front."""
+        """Start the functions' service, the invoke proxy and the front server."""
         functions = await asyncio.to_thread(read_functions, stack)
         service = LambdaService(functions, self._children, self._log, endpoint_url=stack.endpoint.url)
         self._endings.append(service.close)
@@ -112,7 +112,7 @@ class StackRun:
         return service
 
     def _parameters(self, model: Model) -> dict[str, str]:
-        """Return the template's parameters: under a stage's prefix there is no public address, as without a domain."""
+        """Return the template's parameters. Below a stage prefix there is no public URL, as on AWS without a domain."""
         return {
             "Environment": "dev",
             "PublicUrl": "" if self._configuration.stage_prefix else self.host_url,
@@ -125,7 +125,7 @@ class StackRun:
         self._ended.set()
 
     async def _end_all(self) -> None:
-        """End what was started, last first; what does not end in good order ends with its process."""
+        """Stop the parts in reverse order; a part that does not stop in time ends with its process."""
         for end in reversed(self._endings):
             with contextlib.suppress(OSError, TimeoutError):
                 await asyncio.wait_for(end(), timeout=5)

@@ -1,5 +1,5 @@
-"""`python -m infra.openapi [--check]`: write functions/console/openapi.json and infra/docs/permissions.md, or say that
-one is stale (exit 1).
+"""`python -m infra.openapi [--check]`: write functions/console/openapi.json and infra/docs/permissions.md, or exit with
+status 1 if one is out of date.
 """
 
 import argparse

@@ -1,6 +1,4 @@
-"""Writes infra/docs/permissions.md: roles and their scopes from `identity.scopes`, routes from the OpenAPI document,
-which the routes' own dependencies made.
-"""
+"""Generates infra/docs/permissions.md: roles and scopes from `identity.scopes`, routes from the OpenAPI document."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +28,7 @@ away from it. Whose sessions and runs one sees is another matter: one's own, or 
 
 
 def render_permissions(document: dict[str, Any]) -> str:
-    """Return the page for a merged OpenAPI document."""
+    """Render the page for a merged OpenAPI document."""
     return "\n".join([_HEAD, *_table("Scope", [f"`{scope}`" for scope in SCOPES], SCOPES), *_routes(document)]) + "\n"
 
 

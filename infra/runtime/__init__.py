@@ -1,5 +1,5 @@
 """Runs built Lambda artifacts on this machine without a container.
 
-api.py is the Lambda Runtime API as a function sees it, artifact.py starts a built function against it, build.py
-makes the artifacts, invoke.py is `make invoke`.
+`api` is the Lambda Runtime API, `artifact` starts a built function against it, `build` builds the artifacts, `sandbox`
+provides AWS and a model server, `invoke` is `make invoke`.
 """

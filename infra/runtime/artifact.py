@@ -1,7 +1,7 @@
-"""Starts a built function as Lambda would: its artifact, its layers and the standard library on the path, no more.
+"""Starts a built function as Lambda would, with only its artifact, its layers and the standard library on the path.
 
-A buffered function runs under awslambdaric. A streaming one is its `run.sh` beside the Lambda Web Adapter, or, where
-that is not built, beside the fake adapter of fake_adapter.py.
+A buffered function runs under awslambdaric. A streaming function runs its `run.sh` beside the Lambda Web Adapter, or
+beside `fake_adapter` where the adapter is not built.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ class ArtifactMissing(Exception):
 
 @dataclass(frozen=True)
 class Artifact:
-    """A built function; `build` is the folder that holds one folder for each logical id, as `sam build` makes it."""
+    """A built function; `build` holds one folder per logical id, as `sam build` makes it."""
 
     function: Function
     build: Path
@@ -38,7 +38,7 @@ class Artifact:
 
     @property
     def layers(self) -> list[Path]:
-        """The `python` folders of its layers, in the order in which they win."""
+        """The `python` folders of its layers, in order of precedence."""
         return [self._existing(layer) / "python" for layer in self.function.layers]
 
     def _existing(self, logical_id: str) -> Path:
@@ -52,10 +52,10 @@ class Artifact:
 def running_artifact(
     artifact: Artifact, variables: Mapping[str, str], *, adapter: Path | None = None
 ) -> Iterator[RuntimeApi]:
-    """Start the function with these variables and yield the Runtime API to invoke it by; stop it at the end.
+    """Start the function with these variables, yield its Runtime API, and stop it at the end.
 
-    `adapter` is the web adapter's binary, for a streaming function; without it the fake adapter is used. A process that
-    ends makes every invocation fail with `Runtime.ExitError`.
+    `adapter` is the web adapter's binary, for a streaming function; without it the fake adapter is used. When a process
+    ends, every invocation fails with `Runtime.ExitError`.
     """
     function = artifact.function
     with RuntimeApi(function_name=function.name, handler=function.handler) as api:
@@ -87,7 +87,7 @@ def _streaming(
             stack.enter_context(_process([str(adapter.resolve())], artifact, local, api))
         else:
             stack.enter_context(running_fake_adapter(api, port, local.get("AWS_LWA_READINESS_CHECK_PATH", "/")))
-        # Last in, first out: a server that is stopped ends the answer that the adapter still waits for.
+        # The server is stopped first, which ends the answer that the adapter waits for.
         stack.enter_context(_process([str(script)], artifact, local, api))
         yield
 

@@ -1,8 +1,7 @@
-"""Stands in for the Lambda Web Adapter where its binary is not built: REST proxy event in, streamed HTTP answer out.
+"""Replaces the Lambda Web Adapter where its binary is not built: takes a REST proxy event, sends a streamed answer.
 
-It is not the adapter, only what a REST event needs of it: the readiness check, the request with the contexts of
-gateway and Lambda put over whatever the client sent, the prelude, each piece as it comes. `make conformance` runs
-the real one.
+It implements only what a REST event needs: the readiness check, the request with the contexts of gateway and Lambda
+(which override the client's headers), the prelude, and each piece as it arrives. `make conformance` runs the real one.
 """
 
 import base64
@@ -42,7 +41,7 @@ _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "upgrade", "con
 
 @contextlib.contextmanager
 def running_fake_adapter(api: RuntimeApi, port: int, readiness_path: str) -> Iterator[None]:
-    """Serve the invocations of `api` from the web server on `port` until the context is left."""
+    """Serve the invocations of `api` from the web server on `port` until the context ends."""
     stopping = threading.Event()
     worker = threading.Thread(target=_serve, args=(api, port, readiness_path, stopping), daemon=True)
     worker.start()
@@ -75,7 +74,7 @@ def _wait_until_ready(port: int, path: str, stopping: threading.Event) -> bool:
 
 
 def _serve_one(address: str, port: int) -> bool:
-    """Serve the next invocation; False when there will be none."""
+    """Serve the next invocation; return False when there will be none."""
     runtime = http.client.HTTPConnection(address)
     web = http.client.HTTPConnection("127.0.0.1", port)
     with contextlib.closing(runtime), contextlib.closing(web):
@@ -86,7 +85,9 @@ def _serve_one(address: str, port: int) -> bool:
         except (OSError, http.client.HTTPException):
             return False
         about = {name.lower(): value for name, value in handed.getheaders()}
-        with contextlib.suppress(OSError, http.client.HTTPException):  # a stream broke off: the connection says so
+        with contextlib.suppress(
+            OSError, http.client.HTTPException
+        ):  # the stream broke off; the runtime's connection shows it
             _answer(runtime, web, json.loads(event), about)
     return True
 
@@ -109,7 +110,7 @@ def _answer(
 
 
 def web_request(event: dict[str, Any], about: dict[str, str]) -> tuple[str, str, bytes, dict[str, str]]:
-    """Turn a REST proxy event into method, target, body and headers; KeyError when it is not one."""
+    """Turn a REST proxy event into method, target, body and headers; raise KeyError when it is not one."""
     fields = event["requestContext"]
     context = {name: fields[name] for name in CONTEXT_FIELDS if name in fields}
     headers = {name.lower(): values[-1] for name, values in (event.get("multiValueHeaders") or {}).items()}

@@ -1,6 +1,6 @@
 """`python -m infra.runtime.invoke --function chat --event tests/events/chat/answer.json`: `make invoke`.
 
-Prints the response as JSON; logs and errors go to stderr. Status 1: the function failed; 2: it could not be run.
+Prints the response as JSON; logs and errors go to stderr. Exit status 1: the function failed; 2: it could not be run.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from infra.runtime.template import Document, TemplateInvalid, read_template
 
 
 class EventInvalid(Exception):
-    """The event's file cannot be read, or is not JSON."""
+    """The event file cannot be read, or is not JSON."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one invocation; returns the exit status."""
+    """Run one invocation; return the exit status."""
     options = _parse(arguments)
     try:
         event = _read_event(options.event)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def render(result: Invocation) -> object:
-    """Return what is printed: a buffered answer as it is, a streamed one as status, headers and body."""
+    """Return the output: a buffered answer unchanged, a streamed one as status, headers and body."""
     if result.prelude is None:
         return result.json()
     return {

@@ -13,7 +13,7 @@ from atrium.storage.table import PhysicalTable
 
 from infra.conformance.dynamodb import running_dynamodb
 from infra.conformance.tools import PrerequisiteMissing, check_dynamodb_tools
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 from infra.local.paths import PID_FILE
 from infra.local.pidfile import refuse_while_running
 from infra.runtime.environment import STATE

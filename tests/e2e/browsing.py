@@ -1,4 +1,4 @@
-"""A real browser, and a page of another origin for it."""
+"""A real browser, and a page on another origin."""
 
 import shutil
 import threading
@@ -16,7 +16,7 @@ _FLAGS = [
 
 @contextmanager
 def open_page() -> Iterator[Page]:
-    """Open an empty page in Chromium; closed afterwards."""
+    """Open an empty page in Chromium; close it afterwards."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert chromium, "these tests need Chromium on PATH"
     with sync_playwright() as playwright:
@@ -29,7 +29,7 @@ def open_page() -> Iterator[Page]:
 
 @contextmanager
 def serving(html: bytes) -> Iterator[str]:
-    """Answer every GET on a free port with this page; yields the origin."""
+    """Answer every GET on a free port with this page; yield the origin."""
 
     class Elsewhere(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

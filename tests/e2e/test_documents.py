@@ -1,4 +1,4 @@
-"""What anyone may read: the document, its page, health."""
+"""Public resources: the OpenAPI document, its page, health."""
 
 import httpx
 

@@ -1,4 +1,4 @@
-"""A free tenant meets each limit of its plan, by its name, code and time; what is refused counts nothing."""
+"""A free tenant meets each limit of its plan, with name, code and time; rejected calls are not counted."""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def seconds_to(moment: str) -> float:
 
 
 def assert_midnight(answer: httpx.Response) -> None:
-    """Assert that a day's limit frees at its end in UTC, and `Retry-After` says so."""
+    """Assert that a day's limit resets at midnight UTC, and that `Retry-After` says so."""
     resets_at = datetime.fromisoformat(answer.json()["resets_at"])
     assert (resets_at.hour, resets_at.minute, resets_at.second) == (0, 0, 0)
     assert abs(int(answer.headers["retry-after"]) - seconds_to(answer.json()["resets_at"])) <= 10

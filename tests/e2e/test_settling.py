@@ -1,4 +1,4 @@
-"""However a turn ends, the ledger has what it used, once, and nothing of it is held any more."""
+"""However a turn ends, its usage is in the ledger once, and its reservation and slot are gone."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""An alarm on a figure that nobody counts never rises: its metric is in the code of the function that it names."""
+"""Every alarm's metric is emitted by the function that it names; an alarm on a missing metric would never fire."""
 
 from collections.abc import Iterator
 from pathlib import Path

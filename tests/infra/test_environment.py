@@ -21,7 +21,7 @@ BY_HAND = {"ANTHROPIC_API_KEY", "EGRESS_LOCAL_ADDRESSES"}
 
 
 class Reading(Mapping[str, str]):
-    """An environment that remembers what was asked of it."""
+    """An environment that records which variables were read."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values

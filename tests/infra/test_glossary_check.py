@@ -76,7 +76,7 @@ def test_allows_pending_uses_below_their_prefix_only(tmp_path: Path) -> None:
 
 def test_refuses_permissions_without_a_use(tmp_path: Path) -> None:
     [finding] = findings(tmp_path, {"old/a.py": "class Box: ..."}, {"old/": ["Crate"]})
-    assert finding == "glossary.toml: 'Crate' is not used below old/ any more: delete the entry (--prune)"
+    assert finding == "glossary.toml: 'Crate' is no longer used below old/: delete the entry (--prune)"
 
 
 def test_the_list_refuses_a_planted_name_and_phrase() -> None:

@@ -1,4 +1,4 @@
-"""Every function and layer builds by its makefile into what the template says, and into nothing else."""
+"""Every function and layer builds with its makefile into the layout that the template expects."""
 
 import os
 import subprocess

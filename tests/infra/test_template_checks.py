@@ -1,4 +1,4 @@
-"""Each check of the template holds for the template as it is, and finds what it is there for."""
+"""Each check passes on the template, and finds the defect that it looks for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ def test_the_template_passes_every_check(template: Document) -> None:
 
 @dataclass(frozen=True)
 class Break:
-    """A change to the template, and a part of the one finding that it must cause."""
+    """A change to the template, and a part of the finding that it must cause."""
 
     finding: str
     change: Callable[[Document], object]
@@ -118,7 +118,7 @@ BREAKS = [
         _drop(lambda t: _properties(t, "ConsoleFunction")["Events"], "Contract"),
     ),
     Break("ChatFunction has no log group", _drop(lambda t: _properties(t, "ChatFunction"), "LoggingConfig")),
-    Break("ChatLogs keeps logs for ever", _drop(lambda t: _properties(t, "ChatLogs"), "RetentionInDays")),
+    Break("ChatLogs never deletes its logs", _drop(lambda t: _properties(t, "ChatLogs"), "RetentionInDays")),
     Break(
         "ChatLogs is shared by 2 functions",
         _set(lambda t: _properties(t, "UsageFunction"), "LoggingConfig", {"LogGroup": {"Ref": "ChatLogs"}}),
@@ -133,19 +133,23 @@ BREAKS = [
         _set(lambda t: _properties(t, "UsageRole"), "ManagedPolicyArns", ["arn:aws:iam::aws:policy/ReadOnlyAccess"]),
     ),
     Break(
-        "dynamodb:* is too wide", lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:*", "${Table.Arn}"))
+        "dynamodb:* is too broad",
+        lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:*", "${Table.Arn}")),
     ),
     Break(
-        "dynamodb:Scan is too wide",
+        "dynamodb:Scan is too broad",
         lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Scan", "${Table.Arn}")),
     ),
-    Break("every resource, for s3:GetObject", lambda t: _statements(t, "UsageRole").append(_statement("s3:GetObject"))),
+    Break(
+        "every resource for s3:GetObject",
+        lambda t: _statements(t, "UsageRole").append(_statement("s3:GetObject")),
+    ),
     Break(
         "${Table.Arn}/index/* is a wildcard",
         lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Query", "${Table.Arn}/index/*")),
     ),
     Break(
-        "${Table.Arn}/index/sweep crosses tenants and is for SweepRole alone",
+        "${Table.Arn}/index/sweep crosses tenants and is reserved for SweepRole",
         lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Query", "${Table.Arn}/index/sweep")),
     ),
     Break(

@@ -1,7 +1,7 @@
-"""Where the emulator sends invocations that are not from the gateway: schedules, streams, queues, the Invoke API.
+"""Receives the emulator's invocations: schedules, streams, queues, and the Invoke API.
 
-It speaks the emulator's proxy convention: the event is posted, the function's name is in a header, 200 carries the
-result and any other status means that the function failed.
+The emulator posts the event with the function's name in a header; 200 carries the result and any other status means
+that the function failed.
 """
 
 import json
@@ -17,13 +17,13 @@ _STREAM_SOURCE = "aws:dynamodb"
 
 
 class InvokeProxy:
-    """An ASGI application with one address."""
+    """An ASGI application that invokes functions."""
 
     def __init__(self, service: LambdaService) -> None:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Invoke the function that the header names."""
+        """Invoke the function named by the header."""
         name = dict(scope["headers"]).get(_NAME_HEADER, b"").decode()
         event = await _read_body(receive)
         try:
@@ -31,7 +31,10 @@ class InvokeProxy:
         except Throttled:
             status, payload = 429, _error("TooManyRequestsException", "no environment became free")
         except UnknownFunction:
-            status, payload = 404, _error("ResourceNotFoundException", f"{name} takes no event here")
+            status, payload = (
+                404,
+                _error("ResourceNotFoundException", f"{name} is not a handler of the stack"),
+            )
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": payload})
@@ -46,7 +49,7 @@ def _answer(event: bytes, invocation: Invocation) -> tuple[int, bytes]:
 
 
 def _has_failed_records(event: bytes, payload: bytes) -> bool:
-    """Tell whether records of a table's stream failed. The emulator knows partial answers of queues, not of streams."""
+    """Return whether records of a stream failed; the emulator supports partial failures of queues only."""
     if b"batchItemFailures" not in payload:
         return False
     answer, batch = json.loads(payload), json.loads(event)

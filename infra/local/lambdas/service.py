@@ -1,4 +1,4 @@
-"""All functions of the stack: invokes handlers, leases web applications, replaces both when the source has changed."""
+"""Runs all functions of the stack: invokes handlers, leases web applications, and restarts both after a code change."""
 
 import asyncio
 import contextlib
@@ -20,16 +20,16 @@ from infra.runtime.results import FunctionError, Invocation
 ENVIRONMENTS_MAX = 16
 IDLE_SECONDS_MAX = 120.0
 _REAP_SECONDS = 10.0
-# No connection is kept: one that its server closes at the wrong moment would cost a call that cannot be repeated.
+# Connections are not kept alive: a request on one that the server is closing would fail and must not be repeated.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 
 
 class UnknownFunction(Exception):
-    """No function of that name, or not one of that kind, is in the stack."""
+    """The stack has no function of that name and kind."""
 
 
 class LambdaService:
-    """The pools of one stack's functions, by their physical names."""
+    """The environment pools of the stack's functions, by physical name."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class LambdaService:
         self._children = children
         self._log = log
         self._endpoint_url = endpoint_url
-        # A thread waits for each invocation that is on its way.
+        # Each running invocation occupies a thread.
         self._executor = ThreadPoolExecutor(max_workers=256, thread_name_prefix="invocation")
         self._client = httpx.AsyncClient(timeout=None, trust_env=False, limits=_LIMITS)
         self._warming: asyncio.Task[None] | None = None
@@ -55,7 +55,7 @@ class LambdaService:
             self._add_pool(name, item)
 
     async def invoke(self, name: str, event: bytes) -> Invocation:
-        """Run a handler on an event; its failures are in the result. Raises Throttled, UnknownFunction."""
+        """Run a handler on an event; its errors are in the result. Raises Throttled, UnknownFunction."""
         pool = self._handlers.get(name)
         if pool is None:
             raise UnknownFunction(name)
@@ -78,9 +78,9 @@ class LambdaService:
         return pool.lease()
 
     def warm(self, names: Iterable[str]) -> None:
-        """Start an environment of these functions in the background, one after the other, the web applications first.
+        """Start an environment of these functions in the background, one after another, web applications first.
 
-        What an earlier call still had to start is given up: it would be started for nothing, or is among these.
+        A warm-up that is still running is cancelled.
         """
         ordered = sorted(names, key=lambda name: name not in self._applications)
         if self._warming is not None:
@@ -88,7 +88,7 @@ class LambdaService:
         self._warming = asyncio.create_task(self._warm_all(ordered))
 
     def retire(self, names: Iterable[str]) -> list[str]:
-        """Let all further requests of these functions run the source as it is now; returns those that ran."""
+        """Make further requests use the current source; return the functions that had environments."""
         pools = {name: self._pools[name] for name in names}
         running = [name for name, pool in pools.items() if pool.size]
         for pool in pools.values():
@@ -96,14 +96,14 @@ class LambdaService:
         return running
 
     async def reap(self) -> None:
-        """End, for ever, what a burst left behind."""
+        """End idle environments periodically; never returns."""
         while True:
             await asyncio.sleep(_REAP_SECONDS)
             for pool in self._pools.values():
                 pool.reap(IDLE_SECONDS_MAX)
 
     async def close(self) -> None:
-        """End all environments that are not busy; the children's end is the end of the others."""
+        """End all idle environments; busy ones end with the child processes."""
         if self._warming is not None:
             self._warming.cancel()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
@@ -141,6 +141,6 @@ class LambdaService:
         try:
             await environment.start(self._children, self._endpoint_url)
         except InitFailed as error:
-            self._log.note(item.component, f"does not start: {error.kind}: {error}", level="ERROR")
+            self._log.note(item.component, f"failed to start: {error.kind}: {error}", level="ERROR")
             raise
         return environment

@@ -1,4 +1,4 @@
-"""Keeps every entry in `.local/dev.log`, and shows those of the chosen level on standard output when attached."""
+"""Writes all log entries to `.local/dev.log`, and those of the chosen level to the screen when attached."""
 
 import os
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from infra.local.logs.render import render
 
 
 def read_clock() -> datetime:
-    """Return the local wall-clock time: logs are for the person at this machine."""
+    """Return the local time."""
     return datetime.now().astimezone()
 
 
 class StackLog:
-    """Writes entries as they come. The file of the run before is kept beside it, with `.1` behind its name."""
+    """Writes entries. The previous run's file is kept with the suffix `.1`."""
 
     def __init__(
         self,
@@ -37,13 +37,13 @@ class StackLog:
         self._clock = clock
 
     def line(self, component: str, text: str, *, tone: Callable[[Entry], Entry] | None = None) -> None:
-        """Keep a line that a child process wrote; empty ones are dropped. `tone` may change what it is worth."""
+        """Add a line of a child process; empty lines are dropped. `tone` may change the entry, such as its level."""
         if text.strip():
             entry = read_entry(component, text, self._clock())
             self.add(entry if tone is None else tone(entry))
 
     def note(self, component: str, message: str, *, level: str = "INFO", request_id: str = "") -> None:
-        """Keep an event of the stack itself."""
+        """Add an entry of the stack itself."""
         self.add(Entry(self._clock(), component, level, message, request_id))
 
     def add(self, entry: Entry) -> None:
@@ -53,7 +53,7 @@ class StackLog:
             print(render(entry, colours=self._colours), file=self._screen, flush=True)
 
     def write_text(self, text: str) -> None:
-        """Write plain lines for the developer: where to go, and `ready`."""
+        """Write plain text for the developer."""
         print(text, file=self._file)
         if self._screen is not None:
             print(text, file=self._screen, flush=True)

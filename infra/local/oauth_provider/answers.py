@@ -1,4 +1,4 @@
-"""How each provider answers: statuses, forms and members that differ, for the same things."""
+"""The responses of each provider: different statuses, formats and members for the same operations."""
 
 import json
 import time
@@ -20,7 +20,7 @@ BAD_TOKENS = {"google": "invalid_grant", "github": "bad_refresh_token", "slack":
 
 @dataclass(frozen=True)
 class Answer:
-    """What is sent back."""
+    """An HTTP response."""
 
     status: int
     body: bytes = b""
@@ -33,7 +33,7 @@ def json_answer(status: int, content: Any) -> Answer:
 
 @dataclass
 class Answers:
-    """The answers of all three. `seconds`: how long access tokens live; `as_form`: GitHub ignores what is accepted."""
+    """All responses. `seconds` is the lifetime of access tokens; `as_form` makes GitHub ignore `Accept`."""
 
     token_store: TokenStore = field(default_factory=TokenStore)
     now: Callable[[], float] = time.time

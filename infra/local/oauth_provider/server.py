@@ -1,4 +1,4 @@
-"""The providers over HTTP, each under its name: `/google/token` is Google's `/token`."""
+"""The providers over HTTP, each below its name: `/google/token` is Google's `/token`."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ type Script = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class OAuthProvider:
-    """The providers, served. `scripts` stand in for answers by path; `error` is what consent pages say, if not yes."""
+    """The running providers. `scripts` replaces responses by path; `error` replaces the code of consent."""
 
     answers: Answers = field(default_factory=Answers)
     account: Account = field(default_factory=Account)
@@ -101,7 +101,7 @@ def running(provider: OAuthProvider | None = None, port: int = 0) -> Iterator[OA
             served.handle(self)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True

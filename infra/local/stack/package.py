@@ -1,7 +1,6 @@
-"""What `sam package` does: each folder of code becomes an object in a bucket, and the template names that object.
+"""Replaces `sam package`: uploads each code folder to a bucket and puts its address into the template.
 
-The folders are uploaded as they stand in the source tree, without third-party code: locally the functions run from the
-source tree itself, so that a change needs no upload.
+The folders are uploaded without dependencies: locally the functions run from the source tree.
 """
 
 import copy
@@ -9,7 +8,7 @@ import io
 import zipfile
 from pathlib import Path
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 from infra.local.paths import ROOT
 from infra.runtime.functions import FUNCTION_TYPE, LAYER_TYPE
 from infra.runtime.resources import Endpoint
@@ -21,7 +20,7 @@ _LEFT_OUT = frozenset({"__pycache__", "node_modules", ".pytest_cache"})
 
 
 def package(template: Document, endpoint: Endpoint, root: Path = ROOT) -> Document:
-    """Upload the code that the template names and return the template with the addresses of the uploads."""
+    """Upload the code and return the template with the addresses of the uploads."""
     s3 = endpoint.client("s3")
     s3.create_bucket(Bucket=CODE_BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
     packaged = copy.deepcopy(template)
@@ -32,7 +31,7 @@ def package(template: Document, endpoint: Endpoint, root: Path = ROOT) -> Docume
         if name is None or not isinstance(folder, str):
             continue
         if not (root / folder).is_dir():
-            raise StartFailed(f"template.yaml: the code of {logical_id} is to be in {folder}, which is not there")
+            raise StartFailed(f"template.yaml: the code folder {folder} of {logical_id} does not exist")
         if folder not in uploaded:
             key = f"{folder.strip('/')}.zip"
             s3.put_object(Bucket=CODE_BUCKET, Key=key, Body=_archive(root / folder))

@@ -15,7 +15,7 @@ from atrium.quotas.model import LimitName, Subject
 from atrium.quotas.terms import Terms
 from atrium.storage.table import PhysicalTable
 
-from infra.conformance.emulator import running_emulator
+from infra.conformance.dynamodb import running_emulator
 from infra.runtime.resources import create_table
 from infra.runtime.template import Document
 from tests.conformance.quotas.racing import PROCESSES, Race, Tally, begin_sessions, run, settle

@@ -35,9 +35,9 @@ def test_a_problem_has_every_member(client: TestClient) -> None:
     response = client.get("/v1/nothing")
     assert response.json() == {
         "type": "/docs/errors/NOT_FOUND",
-        "title": "There is no such thing here",
+        "title": "The resource was not found",
         "status": 404,
-        "detail": "There is no such thing here",
+        "detail": "The resource was not found",
         "code": "NOT_FOUND",
         "request_id": REQUEST_ID,
         "retryable": False,

@@ -1,4 +1,4 @@
-"""Calls: where they end up, what they carry over redirects, and how they are cut."""
+"""Calls: destination, headers over redirects, and failures."""
 
 import json
 from collections.abc import Mapping

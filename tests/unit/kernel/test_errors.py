@@ -1,4 +1,4 @@
-"""The catalogue of failures: each code once for each status, and its own text kept from the public."""
+"""The error catalogue: one class per code and status; internal texts stay internal."""
 
 from atrium.kernel.errors import AtriumError, ModelFailed, catalogue, failure_of
 

@@ -1,4 +1,4 @@
-"""Functions and APIs for the tests of the local stack: real processes, and no emulator behind them."""
+"""Functions and APIs for tests of the local stack: real processes without an emulator."""
 
 import asyncio
 import contextlib
@@ -18,19 +18,19 @@ from infra.local.processes import Children
 from infra.local.stack.functions import StackFunction
 from infra.runtime.functions import Function
 
-# Nobody listens there; no test's function asks.
+# No server listens there, and no tested function calls it.
 ENDPOINT_URL = "http://127.0.0.1:9"
 
 
 def read_clock() -> datetime:
-    """A moment that tests can name."""
+    """A fixed time."""
     return datetime(2026, 11, 21, 9, 30, 15, 123456, tzinfo=UTC)
 
 
 def stack_function(
     name: str, handler: str, *, timeout_seconds: int = 5, reserved: int | None = None, **variables: str
 ) -> StackFunction:
-    """A function as the emulator would describe it."""
+    """A function as the emulator describes it."""
     function = Function(
         logical_id=name,
         name=name,
@@ -55,13 +55,13 @@ def write_source(root: Path, sources: Mapping[str, str]) -> None:
 
 
 def read_log(root: Path) -> str:
-    """What the log of a `running` service holds."""
+    """The log of a `running` service."""
     return (root / "dev.log").read_text()
 
 
 @contextlib.asynccontextmanager
 async def running(root: Path, *functions: StackFunction) -> AsyncIterator[LambdaService]:
-    """Serve functions whose source is below `root`."""
+    """Run functions whose source is below `root`."""
     with contextlib.closing(StackLog(root / "dev.log", None)) as log:
         children = Children(log)
         named = {item.function.name: item for item in functions}
@@ -105,14 +105,14 @@ def make_request(method: str = "GET", path: str = "/v1/things", **changes: objec
 
 
 def make_call(api: Api, request: GatewayRequest, stage_prefix: str = "") -> Call:
-    """A request that has found its route."""
+    """A request whose route is known."""
     match = match_route(api.routes, request.method, request.path)
     assert match is not None
     return Call(api, request, match, stage_prefix)
 
 
 async def until(condition: Callable[[], object], seconds: float = 5) -> None:
-    """Wait until it is true."""
+    """Wait until the condition is true."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What the emulator is told about invocations that it hands on."""
+"""The invoke proxy's answers to the emulator."""
 
 import asyncio
 import json

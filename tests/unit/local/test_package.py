@@ -1,4 +1,4 @@
-"""Code is uploaded as it stands in the source tree, and the template names the uploads."""
+"""Code is uploaded from the source tree, and the template refers to the uploads."""
 
 import io
 import zipfile
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 from infra.local.stack.package import package
 from infra.runtime.aws import running_aws
 from infra.runtime.template import Document
@@ -45,5 +45,8 @@ def test_package(tmp_path: Path) -> None:
 
 
 def test_code_that_is_not_there(tmp_path: Path) -> None:
-    with running_aws() as endpoint, pytest.raises(StartFailed, match="the code of One is to be in functions/gone/"):
+    with (
+        running_aws() as endpoint,
+        pytest.raises(StartFailed, match="the code folder functions/gone/ of One does not exist"),
+    ):
         package(template("functions/gone/"), endpoint, tmp_path)

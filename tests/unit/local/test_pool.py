@@ -1,4 +1,4 @@
-"""Environments are leased, shared out, grown, retired and reaped."""
+"""Environments are leased, shared, started, replaced and reaped."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ class Room:
 
 @dataclass
 class House:
-    """Makes rooms, and counts how many it makes at once."""
+    """Makes environments, and counts how many start at once."""
 
     seconds: float = 0.0
     failures: list[InitFailed] = field(default_factory=list)

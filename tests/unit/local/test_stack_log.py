@@ -1,4 +1,4 @@
-"""The log keeps everything in its file, and shows what is asked for."""
+"""The log file has all entries; the screen shows those of the chosen level."""
 
 import io
 import threading
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 from infra.local.logs import follow
 from infra.local.logs.stack_log import StackLog
 from tests.unit.local.builders import read_clock
@@ -56,5 +56,5 @@ def test_following_shows_the_end_and_what_comes(
 
 
 def test_nothing_to_follow(tmp_path: Path) -> None:
-    with pytest.raises(StartFailed, match="no log yet"):
+    with pytest.raises(StartFailed, match="there is no log"):
         follow.follow(tmp_path / "dev.log", colours=False)

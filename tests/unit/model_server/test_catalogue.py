@@ -1,4 +1,4 @@
-"""The models: those that the installed SDK names, listed and paged as it expects."""
+"""The models: those that the installed SDK names, listed in pages."""
 
 from typing import get_args
 

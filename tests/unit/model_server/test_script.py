@@ -1,4 +1,4 @@
-"""Reading of directives, and of questions that need none."""
+"""Parsing of directives and of plain questions."""
 
 import pytest
 

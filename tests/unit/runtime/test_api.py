@@ -1,4 +1,4 @@
-"""The Runtime API as a runtime speaks to it: plain HTTP on a connection that stays open."""
+"""The Runtime API as a runtime uses it: plain HTTP on a persistent connection."""
 
 import base64
 import http.client
@@ -48,7 +48,7 @@ def call(runtime: http.client.HTTPConnection, path: str, body: bytes, **headers:
 
 
 def take(runtime: http.client.HTTPConnection) -> tuple[str, bytes, http.client.HTTPResponse]:
-    """Ask for the next event; return the base path of its answers, the event and the whole answer."""
+    """Poll for the next event; return the base path of its answers, the event and the response."""
     runtime.request("GET", NEXT)
     handed = runtime.getresponse()
     event = handed.read()
@@ -56,7 +56,7 @@ def take(runtime: http.client.HTTPConnection) -> tuple[str, bytes, http.client.H
 
 
 def stream(runtime: http.client.HTTPConnection, path: str, pieces: list[bytes], *, pause: float = 0.0) -> None:
-    """Send pieces as HTTP chunks, each in a packet of its own."""
+    """Send pieces as HTTP chunks, each in its own packet."""
     runtime.putrequest("POST", path)
     for name, value in STREAMING.items():
         runtime.putheader(name, value)

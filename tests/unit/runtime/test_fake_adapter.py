@@ -1,4 +1,4 @@
-"""The fake adapter keeps the same contract as the real adapter, which tests/conformance holds to it."""
+"""The fake adapter keeps the same contract as the real one, which tests/conformance checks."""
 
 from collections.abc import Callable, Iterator
 

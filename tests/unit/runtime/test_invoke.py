@@ -1,4 +1,4 @@
-"""What `make invoke` prints, and the one line for what it cannot run."""
+"""The output of `make invoke`, and its error lines."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The secrets: their forms, how long they are kept, and what is said when one is missing."""
+"""The secrets: their formats, caching, and the errors for missing ones."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ GOOD_KEY = encode_base64url(b"k" * 32)
 
 
 class Ticks:
-    """Seconds that pass when they are told to."""
+    """A monotonic clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -28,7 +28,7 @@ class Ticks:
 
 
 class SecretStore:
-    """The secrets of a deployment, written by the test and read by our code."""
+    """A deployment's secrets, written by the test."""
 
     def __init__(self) -> None:
         self.client, self.arns = create_secrets()
@@ -125,7 +125,7 @@ def test_a_secret_without_a_value_says_what_to_run(store: SecretStore) -> None:
 
 
 def test_a_function_that_is_given_no_secret(store: SecretStore) -> None:
-    with pytest.raises(Unavailable, match="names no pepper secret"):
+    with pytest.raises(Unavailable, match="has no pepper secret"):
         store.open(PEPPER_SECRET_ARN="").current_pepper()
 
 

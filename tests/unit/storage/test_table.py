@@ -1,4 +1,4 @@
-"""A bound table: what it stores, what it finds, and that it cannot reach beyond its own prefix."""
+"""A bound table stores and finds items, and cannot reach beyond its prefix."""
 
 from decimal import Decimal
 from typing import Any
@@ -27,7 +27,7 @@ def table(physical_table: PhysicalTable) -> TenantTable:
 
 @pytest.fixture
 def others(physical_table: PhysicalTable) -> list[BoundTable]:
-    """Every other view of the same table."""
+    """All other views of the same table."""
     return [TenantTable(physical_table, TenantId(OTHER_TENANT_ID)), PlatformTable(physical_table)]
 
 
@@ -72,7 +72,7 @@ def test_floats_are_refused(table: TenantTable) -> None:
 
 @pytest.mark.parametrize("tenant_id", ["", "ten_", "acme", f"{TENANT_ID}#", f"{TENANT_ID}#SESSION", "PLATFORM"])
 def test_only_a_tenants_id_binds_a_table(physical_table: PhysicalTable, tenant_id: str) -> None:
-    with pytest.raises(ValueError, match="not a tenant's id"):
+    with pytest.raises(ValueError, match="not a tenant id"):
         TenantTable(physical_table, TenantId(tenant_id))
 
 

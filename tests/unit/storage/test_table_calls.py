@@ -1,4 +1,4 @@
-"""Which calls a bound table makes: batches, writes, transactions."""
+"""The calls that a bound table makes: batches, writes, transactions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ def table(physical_table: PhysicalTable) -> TenantTable:
 
 @pytest.fixture
 def others(physical_table: PhysicalTable) -> list[BoundTable]:
-    """Every other view of the same table."""
+    """All other views of the same table."""
     return [TenantTable(physical_table, TenantId(OTHER_TENANT_ID)), PlatformTable(physical_table)]
 
 
@@ -59,12 +59,12 @@ def test_a_batch_reads_what_exists_once(table: TenantTable) -> None:
 def test_a_batch_has_100_keys_at_most(table: TenantTable) -> None:
     keys = [Key("THINGS", str(number)) for number in range(101)]
     assert table.batch_get(keys[:100]) == {}
-    with pytest.raises(ValueError, match="100 items at most"):
+    with pytest.raises(ValueError, match="at most 100 items"):
         table.batch_get(keys)
 
 
 def answer_in_parts(part: int, name: str) -> Callable[[str, dict[str, Any], Send], Any]:
-    """Let a batch process `part` of its keys and return the others, as a busy table does."""
+    """Make a batch process `part` of its keys and return the others as unprocessed."""
 
     def answer(operation: str, arguments: dict[str, Any], send: Send) -> Any:
         requests = arguments["RequestItems"][name]

@@ -1,4 +1,4 @@
-"""Sessions bound to a tenant: one question to STS per tenant and hour, and no way round it."""
+"""Credentials bound to a tenant: one call to STS per tenant and hour, and no fallback."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ NOW = datetime(2026, 11, 27, 8, tzinfo=UTC)
 
 @dataclass
 class Office:
-    """STS, counted; and the clients that were made with what it gave."""
+    """Counts calls to STS and the clients made with its credentials."""
 
     now: datetime = NOW
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -120,7 +120,7 @@ def test_tenants_that_were_not_seen_for_long_are_forgotten(monkeypatch: pytest.M
 @pytest.mark.parametrize("tenant", ["", "acme", f"{TENANT}*", "*", "ten_*"])
 def test_only_a_tenants_id_becomes_a_tag(tenant: str) -> None:
     office = Office()
-    with pytest.raises(ValueError, match="not a tenant's id"):
+    with pytest.raises(ValueError, match="not a tenant id"):
         office.sessions().client("dynamodb", TenantId(tenant))
     assert office.asked == []
 

@@ -1,5 +1,7 @@
-"""The network under a call. A name is resolved once, every address of it is judged, and the connection goes to an
-address that was judged: a name that answers otherwise the next time changes nothing. TLS and `Host` keep the name.
+"""The network backend of outbound calls.
+
+A host name is resolved once, all its addresses are checked, and the connection is made to a checked address, so a name
+that resolves differently the next time has no effect (DNS rebinding). TLS and `Host` use the name.
 """
 
 import socket
@@ -32,13 +34,13 @@ type Resolver = Callable[[str, int], Sequence[str]]
 
 
 class Deadline:
-    """A moment by which all must be done, in seconds of a clock that never goes back."""
+    """A point in time on the monotonic clock."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
 
     def left(self, failure: type[Exception], most: float | None = None) -> float:
-        """Return the seconds that are left, at most `most`; raises the failure where none are."""
+        """Return the remaining seconds, at most `most`; raise `failure` when none are left."""
         seconds = self._end - time.monotonic()
         if seconds <= 0:
             raise failure("the deadline has passed")
@@ -46,13 +48,13 @@ class Deadline:
 
 
 def resolve_name(host: str, port: int) -> Sequence[str]:
-    """Return the numeric addresses of a name, as the system knows them; `OSError` if it has none."""
+    """Resolve a name to its numeric addresses; raise `OSError` if it has none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
 class PinnedAddressBackend(NetworkBackend):
-    """Connects to addresses that may be called, until a deadline."""
+    """Connects only to checked addresses, and only until a deadline."""
 
     def __init__(self, rules: Rules, resolve: Resolver, scheme: str, deadline: Deadline) -> None:
         self._rules, self._resolve, self._ports, self._deadline = rules, resolve, rules.ports[scheme], deadline
@@ -66,7 +68,7 @@ class PinnedAddressBackend(NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SOCKET_OPTION] | None = None,
     ) -> NetworkStream:
-        """Connect to the first judged address that answers; `OutboundRefused` if one of them must not be called."""
+        """Connect to the first address that answers; raise `OutboundRefused` if any address is not allowed."""
         failure: Exception = ConnectError("the name has no address")
         for address in self._judged(host, port)[:ADDRESSES_MAX]:
             try:
@@ -79,19 +81,19 @@ class PinnedAddressBackend(NetworkBackend):
         raise failure
 
     def _judged(self, host: str, port: int) -> Sequence[str]:
-        """Return a name's addresses if all of them may be called: one that may not means that the name is a trap."""
+        """Return a name's addresses. One address that is not allowed refuses the name, because it is an attack."""
         addresses = self._addresses(host, port)
         for address in addresses:
             if address in self._rules.local_addresses:
                 continue
             if not is_public(address):
-                raise OutboundRefused("address", "the host is not on the open internet")
+                raise OutboundRefused("address", "the host is not on the public internet")
             if port not in self._ports:
-                raise OutboundRefused("port", f"port {port} must not be called")
+                raise OutboundRefused("port", f"port {port} is not allowed")
         return addresses
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
-        """Resolve in a thread of its own, because the system's resolver knows no deadline."""
+        """Resolve in a thread, because the system's resolver has no time-out."""
         answers: SimpleQueue[Sequence[str] | OSError | UnicodeError] = SimpleQueue()
 
         def ask() -> None:
@@ -104,14 +106,14 @@ class PinnedAddressBackend(NetworkBackend):
         try:
             answer = answers.get(timeout=self._deadline.left(ConnectTimeout))
         except Empty:
-            raise ConnectTimeout("the name was not resolved in time") from None
+            raise ConnectTimeout("resolving the name timed out") from None
         if isinstance(answer, Exception) or not answer:
-            raise OutboundFailed("resolve", "the host's name cannot be resolved")
+            raise OutboundFailed("resolve", "the host name cannot be resolved")
         return answer
 
 
 class DeadlineStream(NetworkStream):
-    """A stream of which every step ends by the deadline, however slowly the other side takes and gives."""
+    """A stream whose reads and writes all end by the deadline, however slow the other side is."""
 
     def __init__(self, stream: NetworkStream, deadline: Deadline) -> None:
         self._stream, self._deadline = stream, deadline
@@ -120,7 +122,7 @@ class DeadlineStream(NetworkStream):
         return self._stream.read(max_bytes, timeout=self._deadline.left(ReadTimeout, timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Write all; the time that is left is read anew for each piece that the other side takes."""
+        """Write all bytes; the remaining time is computed again for each piece."""
         connection: socket.socket = self._stream.get_extra_info("socket")
         view = memoryview(buffer)
         while view:

@@ -12,15 +12,15 @@ _DESCRIPTIONS = {
     400: "The request is malformed, lacks a tenant, or has a cursor that is not of this list",
     401: "No credential, or not a valid one",
     403: "The credential is known, but may not do this",
-    404: "There is no such thing here",
+    404: "The resource was not found",
     409: "It conflicts with what exists, or the same call still runs",
     413: "The body is larger than 1 MiB",
     415: "The body is not application/json",
     422: "The request does not fit the schema",
     429: "A limit is reached",
-    500: "Something failed on our side",
+    500: "Internal error",
     502: "The model provider failed",
-    503: "A part of the platform is unavailable for the moment",
+    503: "A part of the platform is temporarily unavailable",
     504: "It took too long",
 }
 _RETRY_AFTER = {

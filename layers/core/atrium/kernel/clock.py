@@ -1,4 +1,4 @@
-"""Time as a value that is passed in, so that tests can turn it."""
+"""Time, passed in as a `Clock`, so that tests can set it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,17 +7,17 @@ type Clock = Callable[[], datetime]
 
 
 def read_clock() -> datetime:
-    """Return the present time in UTC; the `Clock` of production."""
+    """Return the current time in UTC; the `Clock` of production."""
     return datetime.now(UTC)
 
 
 def format_time(moment: datetime) -> str:
-    """Return RFC 3339 in UTC with milliseconds, which sorts as text: `2026-11-21T08:50:47.123Z`."""
+    """Format as RFC 3339 in UTC with milliseconds, which sorts as text: `2026-11-21T08:50:47.123Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_time(text: str) -> datetime:
-    """Read RFC 3339; `ValueError` if the text is not a time or names no zone."""
+    """Parse RFC 3339; raise `ValueError` if the text is not a time or has no zone."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time needs a zone")

@@ -1,4 +1,4 @@
-"""Items as Python values, and back. Numbers are integers or decimals, never floats."""
+"""Converts items to and from DynamoDB's format. Numbers are integers or decimals, never floats."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -14,7 +14,7 @@ _deserializer = TypeDeserializer()
 
 
 def to_wire(item: Item) -> Wire:
-    """Marshal an item; attributes that are None are left out, as DynamoDB's sparse indexes want it."""
+    """Marshal an item without the attributes that are None, so that sparse indexes stay sparse."""
     return {name: _serializer.serialize(value) for name, value in item.items() if value is not None}
 
 

@@ -23,7 +23,7 @@
     SESSION#<ses>          HEAD                        session, its live turn        gsi1 own, gsi2 all: by activity
     SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids carry the session)
                                                        gsi1 own, gsi2 all: newest first · sweep: open runs only
-    RUN#<run>              EVENTS#<first seq>          a batch of events; STEP#<seq>: intents and outcomes (A9, J2)
+    RUN#<run>              EVENTS#<first seq>          a batch of events; STEP#<seq>: intents and outcomes
     JOBS#<yyyy-mm>         <job>                       job                           gsi1 own, gsi2 by status
     OAUTH_STATES           <hash>                      mark: a flow out to a provider has come back
     IDEMPOTENCY            <hash>                      a saved answer, 24 h
@@ -68,7 +68,7 @@ DELETIONS = "DELETIONS"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A relative key; `partition` is empty for the bare prefix."""
+    """A key relative to the prefix; an empty `partition` is the prefix itself."""
 
     partition: str
     sort: str
@@ -103,7 +103,7 @@ def email(address: str) -> Key:
 
 
 def login_partition(address: str) -> str:
-    """Return the partition of the login index: every tenant's user of that address. It crosses tenants."""
+    """Return the partition of an address in the login index, which has the users of all tenants."""
     return _join("EMAIL", sha256(address.encode()).hexdigest())
 
 
@@ -147,7 +147,7 @@ def month(moment: datetime | date) -> str:
 
 
 def run(run_id: RunId) -> Key:
-    """Place a run in the partition of its session, which its id carries."""
+    """Return the key of a run, in the partition of its session."""
     return Key(_join("SESSION", session_of(run_id)), _join("RUN", own_ulid(run_id)))
 
 
@@ -170,7 +170,7 @@ def sweep_partition(shard: int) -> str:
 
 
 def sweep_shard(name: str) -> int:
-    """Spread runs (by their id) and admission items (by their place in the index) over the shards."""
+    """Return the shard of a run or an admission item, derived from its id."""
     return sha256(name.encode()).digest()[0] % SWEEP_SHARDS
 
 
@@ -187,12 +187,12 @@ def idempotency(digest: str) -> Key:
 
 
 def audit_day(day: date) -> str:
-    """Return the partition of a day's audit, by time."""
+    """Return the partition of a day's audit events, sorted by time."""
     return _join("AUDIT", day.isoformat())
 
 
 def audit_moment(moment_text: str, event_id: AuditEventId) -> str:
-    """Return the sort key of an event, in the table and in both indexes."""
+    """Return the sort key of an audit event, in the table and in both indexes."""
     return _join(moment_text, event_id)
 
 
@@ -202,12 +202,12 @@ def audit_of_type(event_type: str) -> str:
 
 
 def audit_of_principal(principal: str) -> str:
-    """Return the gsi2 partition of what a principal (`user:…`, `key:…`) did."""
+    """Return the gsi2 partition of the events of a principal (`user:…`, `key:…`)."""
     return _join("AUDIT_OF", principal)
 
 
 def family(family_id: FamilyId) -> Key:
-    """Return the refresh tokens of one login."""
+    """Return the key of a login's token family."""
     return Key(_join("FAMILY", family_id), "TOKEN")
 
 
@@ -250,5 +250,5 @@ def first_platform_key() -> Key:
 
 
 def module(name: str) -> Key:
-    """Return the item of a module's health."""
+    """Return the key of a module's health."""
     return Key("MODULES", name)

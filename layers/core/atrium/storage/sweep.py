@@ -1,4 +1,4 @@
-"""The sparse index of what may have to be closed: the one list that crosses tenants, for the sweeper alone."""
+"""The sparse index of open work across tenants. Only the sweeper's role may read it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from atrium.storage.table import PhysicalTable
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run that is marked open."""
+    """A run in the index."""
 
     tenant_id: TenantId
     run_id: RunId
@@ -30,7 +30,7 @@ type Swept = OpenRun | BusyAdmission
 
 
 def list_swept(table: PhysicalTable) -> Iterator[Swept]:
-    """Yield all that is marked, shard by shard of the index; reads are eventually consistent."""
+    """Yield all entries, shard by shard; eventually consistent."""
     for shard in range(SWEEP_SHARDS):
         pages = table.client.get_paginator("query").paginate(
             TableName=table.name,

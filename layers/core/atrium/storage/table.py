@@ -1,7 +1,8 @@
-"""The table as a tenant sees it. A `TenantTable` prefixes every key that it sends and strips it from what
-comes back, so another tenant's item cannot be named, only missed. `PlatformTable` is the operator's.
+"""The table, bound to one tenant or to the platform.
 
-No Scan. Reads are strongly consistent unless they go to an index. Every write states its condition.
+A `TenantTable` prefixes every key that it sends and strips the prefix from what it receives, so another tenant's items
+cannot be addressed. `PlatformTable` does the same for the operator's items. There is no Scan. Reads are strongly
+consistent, except those of indexes. Every write states its condition.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ _BATCH_ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True)
 class PhysicalTable:
-    """A client and a table's name; worth nothing until it is bound."""
+    """A client and a table's name. Use it through a `TenantTable` or `PlatformTable`."""
 
     client: DynamoDBClient
     name: str
 
 
 class BoundTable:
-    """The operations, under one prefix. Use `TenantTable` or `PlatformTable`."""
+    """The operations below one prefix; see `TenantTable` and `PlatformTable`."""
 
     def __init__(self, table: PhysicalTable, prefix: str) -> None:
         self._client = table.client
@@ -44,16 +45,16 @@ class BoundTable:
         self._prefix = prefix
 
     def get(self, key: Key) -> dict[str, Any] | None:
-        """Read one item, strongly consistent."""
+        """Read one item. Strongly consistent."""
         with translated():
             found = self._client.get_item(TableName=self._name, Key=self._wire_key(key), ConsistentRead=True)
         return self._open(found["Item"]) if "Item" in found else None
 
     def batch_get(self, keys: Iterable[Key], *, consistent: bool = True) -> dict[Key, dict[str, Any]]:
-        """Read up to 100 items in one call; those that do not exist are absent from the answer."""
+        """Read up to 100 items in one call; missing items are absent from the result."""
         wanted = [self._wire_key(key) for key in dict.fromkeys(keys)]
         if len(wanted) > _BATCH_MAX:
-            raise ValueError("a batch reads 100 items at most")
+            raise ValueError("a batch reads at most 100 items")
         found: dict[Key, dict[str, Any]] = {}
         for _ in range(_BATCH_ATTEMPTS):
             if not wanted:
@@ -65,10 +66,10 @@ class BoundTable:
                 found[self._relative(wire)] = self._open(wire)
             left: Any = answer.get("UnprocessedKeys", {}).get(self._name, {})
             wanted = left.get("Keys", [])
-        raise Unavailable(internal="a batch read stayed incomplete", retry_after_seconds=1)
+        raise Unavailable(internal="a batch read remained incomplete", retry_after_seconds=1)
 
     def query(self, query: Query) -> Page[dict[str, Any]]:
-        """Read one page of a partition; from an index, the keys only (see `fetch`)."""
+        """Read one page of a partition; from an index this returns the keys only (see `fetch`)."""
         arguments = query_arguments(query, self._partition(query.partition), self._start(query))
         with translated():
             answer = self._client.query(TableName=self._name, **arguments)
@@ -76,7 +77,7 @@ class BoundTable:
         return Page(items, self._position(answer.get("LastEvaluatedKey")))
 
     def fetch(self, query: Query) -> Page[dict[str, Any]]:
-        """Read one page of an index with the whole items; what was deleted meanwhile is left out."""
+        """Read one page of an index with the whole items; items deleted meanwhile are left out."""
         arguments = query_arguments(query, self._partition(query.partition), self._start(query))
         with translated():
             answer = self._client.query(TableName=self._name, **arguments)
@@ -88,8 +89,8 @@ class BoundTable:
     def write(self, write: Write) -> dict[str, Any]:
         """Apply one write and return the item as it is now (empty after a deletion).
 
-        `ConditionFailed` carries the item that stood there. A reply that was lost is repeated by the SDK,
-        so a condition that the write itself falsifies must recognise its own mark.
+        `ConditionFailed` carries the existing item. The SDK repeats a write whose reply was lost, so a
+        condition that the write itself makes false must also accept the write's own result.
         """
         match write:
             case Put():
@@ -123,7 +124,7 @@ class BoundTable:
         return self.get(write.key) or {}
 
     def delete_all(self, keys: Sequence[Key]) -> None:
-        """Delete items without a condition, 25 in a call; those that are gone already are no error."""
+        """Delete items unconditionally, 25 per call. Idempotent."""
         for at in range(0, len(keys), _BATCH_DELETES_MAX):
             requests: Any = {
                 self._name: [
@@ -136,10 +137,10 @@ class BoundTable:
                 with translated():
                     requests = self._client.batch_write_item(RequestItems=requests).get("UnprocessedItems", {})
             if requests:
-                raise Unavailable(internal="a batch of deletions stayed incomplete", retry_after_seconds=1)
+                raise Unavailable(internal="a batch deletion remained incomplete", retry_after_seconds=1)
 
     def transact(self, operations: Sequence[Operation], *, token: str | None = None) -> None:
-        """Apply all or nothing; `TransactionRefused` names the conditions that failed. Twice the cost of writes."""
+        """Apply all operations or none; `TransactionRefused` names the failed conditions. Costs twice the units."""
         wires: list[Any] = [self._transaction(operation) for operation in operations]
         extra: Any = {"ClientRequestToken": token} if token else {}
         with translated():
@@ -188,7 +189,7 @@ class BoundTable:
         if partition == self._prefix:
             return ""
         if not partition.startswith(self._prefix + "#"):
-            raise RuntimeError("an item of another prefix came back")
+            raise RuntimeError("DynamoDB returned an item of another prefix")
         return partition[len(self._prefix) + 1 :]
 
     def _relative(self, wire: Mapping[str, Any]) -> Key:
@@ -214,17 +215,17 @@ class BoundTable:
 
 
 class TenantTable(BoundTable):
-    """The table as one tenant sees it."""
+    """The table, bound to one tenant."""
 
     def __init__(self, table: PhysicalTable, tenant_id: TenantId) -> None:
         if not is_id(tenant_id, "ten"):
-            raise ValueError("not a tenant's id")
+            raise ValueError("not a tenant id")
         super().__init__(table, f"TENANT#{tenant_id}")
         self.tenant_id = tenant_id
 
 
 class PlatformTable(BoundTable):
-    """The operator's own items: registry, names, platform keys, prices."""
+    """The operator's items: registry, names, platform keys, prices."""
 
     def __init__(self, table: PhysicalTable) -> None:
         super().__init__(table, "PLATFORM")

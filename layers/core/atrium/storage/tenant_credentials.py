@@ -66,7 +66,7 @@ class TenantCredentials:
 
     def _session(self, tenant_id: TenantId) -> _Session:
         if not is_id(tenant_id, "ten"):
-            raise ValueError("not a tenant's id")
+            raise ValueError("not a tenant id")
         with self._lock:
             session = self._sessions.setdefault(tenant_id, _Session())
             self._sessions.move_to_end(tenant_id)

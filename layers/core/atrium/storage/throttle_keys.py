@@ -1,4 +1,4 @@
-"""Where the throttles of the doors are kept, among the platform's items. Emails and addresses are hashed.
+"""Keys of the login throttles, in the platform's partition. Emails and addresses are hashed.
 
 THROTTLE#EMAIL#<email>      WINDOW              failures of an email; PAIR#<address> KNOWN#<address>: of both
 THROTTLE#ADDRESS#<address>  LOGIN · TICKET      failures of an address
@@ -29,7 +29,7 @@ def pair_failures(email: str, place: str) -> Key:
 
 
 def known_address(email: str, place: str) -> Key:
-    """Return the note that an email's owner came from an address."""
+    """Return the marker that an email's owner has logged in from an address."""
     return Key(_email_partition(email), f"{KNOWN}{_hashed(place)}")
 
 
