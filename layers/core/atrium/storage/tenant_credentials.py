@@ -1,13 +1,12 @@
-"""Access that IAM itself binds to one tenant: a role assumed with the tenant's id as session tag (T4).
+"""AWS clients that IAM restricts to one tenant: a role is assumed with the tenant's id as session tag.
 
-The role lets a session touch the partitions and objects of the tenant in its tag alone, so that a defect of ours that
-named another tenant's would be refused by AWS. A session lasts an hour (role chaining allows no more), and its clients
-are used for its first forty minutes, so that what was begun with one can end with it.
+The role's policy allows only the partitions and objects of the tagged tenant, so AWS refuses access to another
+tenant's data even if this code has a defect. Credentials last an hour (role chaining allows no more); their clients are
+used for the first forty minutes, so that a request can finish with the client that it started with.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from cachetools import LRUCache
 
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import TenantId, is_id
@@ -33,8 +33,8 @@ type MakeClient = Callable[[str, CredentialsTypeDef], Any]
 
 
 @dataclass(slots=True)
-class _Session:
-    """One tenant's credentials and the clients made with them. The lock lets one caller ask STS while others wait."""
+class _Kept:
+    """One tenant's credentials and clients. The lock makes concurrent callers wait for one call to STS."""
 
     lock: Lock = field(default_factory=Lock)
     credentials: CredentialsTypeDef | None = None
@@ -42,37 +42,30 @@ class _Session:
 
 
 class TenantCredentials:
-    """The tenants' sessions of one process: the last `KEPT_MAX` tenants, each asked of STS once an hour."""
+    """The clients of the `KEPT_MAX` most recently used tenants; calls STS at most once an hour per tenant."""
 
     def __init__(self, sts: STSClient, role_arn: str, clock: Callable[[], datetime], make_client: MakeClient) -> None:
         self._sts, self._role_arn, self._clock, self._make_client = sts, role_arn, clock, make_client
         self._lock = Lock()
-        self._sessions: OrderedDict[TenantId, _Session] = OrderedDict()
+        self._kept: LRUCache[TenantId, _Kept] = LRUCache(KEPT_MAX)
 
     def client(self, service: str, tenant_id: TenantId) -> Any:
-        """Return a client that can do what the tenant's data needs, and nothing with another's.
-
-        `Unavailable` while STS is: there is no way round it.
-        """
-        session = self._session(tenant_id)
-        with session.lock:
-            credentials = session.credentials
+        """Return a client for the tenant's data; raise `Unavailable` if STS does not answer (there is no fallback)."""
+        kept = self._kept_for(tenant_id)
+        with kept.lock:
+            credentials = kept.credentials
             if credentials is None or self._clock() >= credentials["Expiration"] - RENEWED_BEFORE:
                 credentials = self._assume(tenant_id)
-                session.credentials, session.clients = credentials, {}
-            if service not in session.clients:
-                session.clients[service] = self._make_client(service, credentials)
-            return session.clients[service]
+                kept.credentials, kept.clients = credentials, {}
+            if service not in kept.clients:
+                kept.clients[service] = self._make_client(service, credentials)
+            return kept.clients[service]
 
-    def _session(self, tenant_id: TenantId) -> _Session:
+    def _kept_for(self, tenant_id: TenantId) -> _Kept:
         if not is_id(tenant_id, "ten"):
             raise ValueError("not a tenant id")
         with self._lock:
-            session = self._sessions.setdefault(tenant_id, _Session())
-            self._sessions.move_to_end(tenant_id)
-            if len(self._sessions) > KEPT_MAX:
-                self._sessions.popitem(last=False)
-        return session
+            return self._kept.setdefault(tenant_id, _Kept())
 
     def _assume(self, tenant_id: TenantId) -> CredentialsTypeDef:
         try:
@@ -85,5 +78,5 @@ class TenantCredentials:
                 )
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
-            raise Unavailable(internal=f"sts answered {code}", retry_after_seconds=1) from error
+            raise Unavailable(internal=f"STS answered {code}", retry_after_seconds=1) from error
         return answer["Credentials"]
