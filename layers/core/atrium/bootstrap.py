@@ -6,17 +6,18 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from atrium.kernel.clock import Clock, read_clock
 from atrium.kernel.ids import AgentId, TenantId
 from atrium.kernel.pagination import CursorSigner
 from atrium.settings import Settings
 from atrium.storage.blobs import Bucket, TenantBlobs
-from atrium.storage.clients import open_client
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 
 if TYPE_CHECKING:
+    from types_boto3_sts.type_defs import CredentialsTypeDef
+
     from atrium.egress.client import EgressClient
     from atrium.identity.social.profile import ProfileReader
     from atrium.llm.registry import Providers
@@ -38,11 +39,11 @@ class Runtime:
 
     @cached_property
     def table(self) -> PhysicalTable:
-        return PhysicalTable(open_client("dynamodb"), self.settings.table_name)
+        return PhysicalTable(_client("dynamodb"), self.settings.table_name)
 
     @cached_property
     def bucket(self) -> Bucket:
-        return Bucket(open_client("s3"), self.settings.blobs_bucket)
+        return Bucket(_client("s3"), self.settings.blobs_bucket)
 
     @cached_property
     def secrets(self) -> Secrets:
@@ -81,7 +82,7 @@ class Runtime:
     def secret_master_key(self) -> MasterKey:
         from atrium.storage.secret_encryption import MasterKey
 
-        return MasterKey(open_client("kms"), self.settings.tenant_secrets_key_id)
+        return MasterKey(_client("kms"), self.settings.tenant_secrets_key_id)
 
     @cached_property
     def social_profiles(self) -> ProfileReader:
@@ -101,7 +102,7 @@ class Runtime:
         from atrium.storage.tenant_credentials import TenantCredentials
 
         role_arn = self.settings.tenant_role_arn
-        return TenantCredentials(open_client("sts"), role_arn, self.clock, open_client) if role_arn else None
+        return TenantCredentials(_client("sts"), role_arn, self.clock, _client) if role_arn else None
 
     def tenant_table(self, tenant_id: TenantId) -> TenantTable:
         if self.tenant_credentials is None:
@@ -135,3 +136,22 @@ def runtime() -> Runtime:
     """Return the one Runtime of this process, made from its environment."""
     quiet_libraries()
     return Runtime(Settings.read())
+
+
+def _client(service: Any, credentials: CredentialsTypeDef | None = None) -> Any:
+    """Return a client of the function's own role, or of a session."""
+    from atrium.storage.clients import open_client
+
+    session = {
+        "aws_access_key_id": credentials["AccessKeyId"],
+        "aws_secret_access_key": credentials["SecretAccessKey"],
+        "aws_session_token": credentials["SessionToken"],
+    } if credentials else None  # fmt: skip
+    return open_client(
+        service,
+        attempts=3,
+        credentials=session,
+        connect_timeout=1,
+        read_timeout={"dynamodb": 3, "sts": 2}.get(service, 10),
+        max_pool_connections=16,
+    )

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from atrium.kernel.crypto import decode_base64url
 from atrium.kernel.errors import Conflict, Unavailable
 from atrium.settings import Settings
-from atrium.storage.clients import client_config
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
@@ -138,9 +137,11 @@ class Secrets:
     @cached_property
     def _provider(self) -> SecretsProvider:
         from aws_lambda_powertools.utilities.parameters import SecretsProvider
+        from botocore.config import Config
 
         # Two attempts and the pause between them take at most 4.4 s; the authorizer times out after 5 s.
-        return SecretsProvider(boto_config=client_config(0.5, 1.2, 2), boto3_client=self.client)
+        short = Config(connect_timeout=0.5, read_timeout=1.2, retries={"mode": "standard", "total_max_attempts": 2})
+        return SecretsProvider(boto_config=short, boto3_client=self.client)
 
     def _read[Value](
         self,
