@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from atrium.kernel.errors import Malformed, UnsupportedMediaType, ValidationFailed
 
-# API Gateway hands a text body on as JSON, so bytes that are not UTF-8 have become this by then (ADR 0004).
+# API Gateway hands a text body on as JSON, so bytes that are not UTF-8 have become this by then (ADR 0031).
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _ANY_QUERY_MARK = "__atrium_any_query__"
 

@@ -1,4 +1,8 @@
-"""The AWS clients of a function, with their retries and timeouts."""
+"""The AWS clients of a function, with their retries and timeouts.
+
+The authorizer needs short ones: Lambda ends it after 5 s, and with it the container and its cached verdicts, so the
+next call would start cold during an outage. It must fail before that, with a 503.
+"""
 
 from __future__ import annotations
 
