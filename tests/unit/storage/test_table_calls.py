@@ -5,28 +5,15 @@ from typing import Any
 
 import pytest
 from atrium.kernel.errors import ConditionFailed, Unavailable
-from atrium.kernel.ids import TenantId
 from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
 from atrium.storage.queries import Query
-from atrium.storage.table import BoundTable, PhysicalTable, PlatformTable, TenantTable
+from atrium.storage.table import BoundTable, TenantTable
 from atrium.storage.writes import ANY, EXISTS, NEW, Check, Delete, Operation, Put, Update
 
-from tests.builders.gateway import OTHER_TENANT_ID, TENANT_ID
 from tests.builders.wires import Recorder, Send, intercepted, lose_replies
 
 KEY = Key("THINGS", "1")
-
-
-@pytest.fixture
-def table(physical_table: PhysicalTable) -> TenantTable:
-    return TenantTable(physical_table, TenantId(TENANT_ID))
-
-
-@pytest.fixture
-def others(physical_table: PhysicalTable) -> list[BoundTable]:
-    """All other views of the same table."""
-    return [TenantTable(physical_table, TenantId(OTHER_TENANT_ID)), PlatformTable(physical_table)]
 
 
 def fill(table: BoundTable, count: int, partition: str = "THINGS") -> list[Key]:

@@ -18,7 +18,7 @@ def key_set(provider_id: IdentityProviderId) -> Key:
     return Key("", f"KEYSET#{provider_id}")
 
 
-def person(digest: str) -> Key:
+def external_identity(digest: str) -> Key:
     """Return the item that maps an issuer's subject to a user."""
     return Key("", f"PERSON#{digest}")
 

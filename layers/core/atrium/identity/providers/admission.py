@@ -100,7 +100,7 @@ class ForeignTokens:
 
     def _read_trust(self, claimed: Claimed, place: Place) -> Trust | None:
         digest = person_digest(claimed.issuer, claimed.subject)
-        person, guess = provider_keys.person(digest), self.subjects.get((place.provider_id, digest))
+        person, guess = provider_keys.external_identity(digest), self.subjects.get((place.provider_id, digest))
         wanted = [keys.tenant(), provider_keys.identity_provider(place.provider_id), person]
         if guess is not None:
             wanted.append(keys.user(guess))

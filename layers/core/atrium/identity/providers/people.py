@@ -83,7 +83,7 @@ class People:
         raise Unavailable(internal="a subject was linked by others at the same time", retry_after_seconds=1)
 
     def _read_link(self, entrance: Entrance, subject: str) -> Mapping[str, Any] | None:
-        place = provider_keys.person(person_digest(entrance.issuer, subject))
+        place = provider_keys.external_identity(person_digest(entrance.issuer, subject))
         return self.table.batch_get([place]).get(place)
 
     def _find_by_email(self, email: str) -> User | None:
@@ -143,7 +143,7 @@ class People:
 
 def _linking(entrance: Entrance, subject: str, user_id: UserId, stale: Mapping[str, Any] | None) -> Put:
     """Return the write that says who a subject is; only a link to a user who is gone is written over."""
-    place = provider_keys.person(person_digest(entrance.issuer, subject))
+    place = provider_keys.external_identity(person_digest(entrance.issuer, subject))
     item = {"user_id": user_id, "provider_id": entrance.provider_id}
     if stale is None:
         return Put(place, item, NEW)

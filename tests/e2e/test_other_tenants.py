@@ -1,5 +1,6 @@
-"""Every route of the running product that takes an id in its path, with another tenant's: not found. The routes are
-those of the document that it serves; how things are made, the isolation suite knows.
+"""Every route of the running product with an id in its path is 404 with another tenant's id.
+
+The routes are those of the served OpenAPI document; the isolation suite's tables say how resources are created.
 """
 
 import json
@@ -16,7 +17,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 
 def make_things(theirs: Tenant) -> dict[str, str]:
-    """Make one of everything in a tenant and return the ids by noun."""
+    """Create one of everything in a tenant; return the ids by noun."""
     turn = theirs.chat("A secret of ours: swordfish.")
     things = {"session_id": turn["session_id"], "run_id": turn["run_id"], "tenant_id": theirs.id}
     for noun, path in (
@@ -35,14 +36,14 @@ def body_of(name: str) -> Any:
 
 
 def with_ids(stack: Stack) -> list[tuple[str, str]]:
-    """Return the routes of the served document whose paths have ids, each with its method."""
+    """Return method and path of the served document's routes with ids."""
     paths = httpx.get(f"{stack.base_url}/v1/openapi.json", timeout=30).json()["paths"]
     found = [(method.upper(), path) for path, item in paths.items() for method in _METHODS if method in item]
     return [(method, path) for method, path in found if "{" in path and f"{method} {path}" not in ELSEWHERE]
 
 
 def clear(theirs: Tenant, things: dict[str, str]) -> None:
-    """Remove what other tests would notice."""
+    """Delete what would affect other tests."""
     for noun, path in (
         ("policy_id", "policies"), ("provider_id", "identity-providers"), ("agent_id", "agents"), ("user_id", "users"),
     ):  # fmt: skip
@@ -57,10 +58,10 @@ def test_another_tenants_id_on_every_route(stack: Stack, pro: Tenant, free: Tena
     tried = 0
     for method, template in routes:
         if "{code}" in template:
-            continue  # the pages of error codes
+            continue  # pages of error codes
         path, body = template.format(**things), body_of(f"{method} {template}")
         answer = free.http.request(method, path, json=body, params=QUERIES.get(f"{method} {template}"))
-        # The operator's routes are for no tenant at all.
+        # The operator's routes need the platform scope.
         expected = (403, "SCOPE_REQUIRED") if template.startswith("/v1/tenants") else (404, "NOT_FOUND")
         assert (answer.status_code, answer.json()["code"]) == expected, f"{method} {template}: {answer.text}"
         assert "swordfish" not in answer.text
