@@ -125,7 +125,7 @@ def _line(found: Difference) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m infra.rebuild", description="Counters anew from the ledger.")
+    parser = argparse.ArgumentParser(prog="python -m infra.rebuild", description="Rebuild counters from the ledger.")
     parser.add_argument("--tenant", required=True, metavar="TENANT_ID")
     parser.add_argument("--env", default=LOCAL, choices=(LOCAL, *get_args(Environment.__value__)), help="which stack")
     parser.add_argument("--region", help="by default what the AWS environment says")

@@ -86,7 +86,7 @@ def test_keys_and_headers(stack: Stack) -> None:
         for name, headers in cases:
             answer = httpx.get(f"{stack.base_url}/v1/sessions", headers=[*headers, ("user-agent", name)], timeout=30)
             check_refused(answer, name)
-        events = wait_for(lambda: refused(tenant, since) or None, 20, "the audit tells of the revoked key")
+        events = wait_for(lambda: refused(tenant, since) or None, 20, "the audit has the revoked key")
         assert set(events) == {"revoked"}
         assert events["revoked"]["details"]["key"] == made["id"]
         assert made["key"][-20:] not in str(events)

@@ -29,7 +29,7 @@ def test_overrides_name_parameters_and_the_environment(environment: str, templat
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_no_bucket_is_named_and_stacks_are_told_apart(environment: str) -> None:
+def test_names_no_bucket_and_distinct_stacks(environment: str) -> None:
     parameters = _deploy(environment)
 
     assert parameters["resolve_s3"] is True

@@ -9,7 +9,7 @@ import anthropic
 from anthropic.types import Message, MessageParam, ToolParam
 from pydantic import JsonValue
 
-KEY = "test-key-of-nobody"
+KEY = "test-key-without-meaning"
 VERSION = "2026-10-21"
 MODEL = "claude-haiku-5-5"
 

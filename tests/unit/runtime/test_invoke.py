@@ -40,7 +40,7 @@ def test_event_that_is_no_json_is_one_line(
     assert "is not a JSON event" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_env_file_names_what_the_ground_makes() -> None:
+def test_env_file_has_the_names_of_the_sandbox() -> None:
     names = read_overrides(ENV_FILE)["Parameters"]
     assert names["TABLE_NAME"] == "atrium-local-table"
     assert json.loads(ENV_FILE.read_text()).keys() == {"Parameters"}
