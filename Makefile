@@ -11,6 +11,8 @@ PYTHON ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.1
 ENV ?= dev
 PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Nothing on this machine waits for an instance's metadata, but what goes to AWS may find its credentials there.
+ON_AWS := AWS_EC2_METADATA_DISABLED=$(AWS_EC2_METADATA_DISABLED)
 export AWS_EC2_METADATA_DISABLED := true
 # Every process of a test run or of the local stack imports the same modules: they are compiled once, wherever a shell says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
@@ -86,6 +88,10 @@ conformance: .venv/.ready .local/emulator/.ready ## DynamoDB Local and the real 
 bench: .venv/.ready .local/emulator/.ready ## Measure admission and turns: a table, and .local/bench.json (Java 17, Maven)
 	@$(PY) -m tests.bench
 
+.PHONY: trace
+trace: .venv/.ready ## List our files and functions that a warm `POST /v1/chat` runs through
+	@$(PY) -m tests.bench.trace
+
 .PHONY: iam
 iam: .venv/.ready ## Evaluate the roles for every call that the tests make through functions (Node 20)
 	@$(PY) -m infra.iam
@@ -104,15 +110,19 @@ openapi: .venv/.ready ## Write the merged OpenAPI document
 build: .venv/.ready .local/sam/.ready ## Build functions and layers for arm64, without Docker
 	@SAM_CLI_TELEMETRY=0 .local/sam/bin/sam build --cached --parallel >.local/build.log 2>&1 || { tail -n 20 .local/build.log >&2; exit 1; }
 
-deploy: build ## Deploy to AWS: ENV=dev, staging or prod
-	@SAM_CLI_TELEMETRY=0 .local/sam/bin/sam deploy --config-env "$(ENV)"
+deploy: .venv/.ready .local/sam/.ready ## Check, build and deploy to AWS: ENV=dev, staging or prod (CHECK=1 only checks)
+	@$(ON_AWS) $(PY) -m infra.deploy --env "$(ENV)" $(if $(filter-out 0,$(CHECK)),--check)
 
 bootstrap: .venv/.ready ## Fill the secrets of a deployed stack and print the first platform key: ENV=dev
-	@$(PY) -m infra.bootstrap --env "$(ENV)"
+	@$(ON_AWS) $(PY) -m infra.bootstrap --env "$(ENV)"
+
+.PHONY: restore
+restore: .venv/.ready ## Restore a stack's table to a new one: ENV=prod (AT=2026-11-28T12:00:00Z, NAME=)
+	@$(ON_AWS) $(PY) -m infra.deploy.restore --env "$(ENV)" $(if $(AT),--at "$(AT)") $(if $(NAME),--name "$(NAME)")
 
 .PHONY: rebuild-counters
 rebuild-counters: .venv/.ready ## Make a tenant's counters anew from its ledger: TENANT=ten_… (MONTH=, CHECK=1, ENV=)
-	@$(PY) -m infra.rebuild --tenant "$(TENANT)" --env $(if $(filter file,$(origin ENV)),local,$(ENV)) --month "$(MONTH)" $(if $(filter-out 0,$(CHECK)),--check)
+	@$(ON_AWS) $(PY) -m infra.rebuild --tenant "$(TENANT)" --env $(if $(filter file,$(origin ENV)),local,$(ENV)) --month "$(MONTH)" $(if $(filter-out 0,$(CHECK)),--check)
 
 .PHONY: clean
 clean: ## Remove what was built and installed below this folder

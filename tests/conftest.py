@@ -1,7 +1,7 @@
-"""What all tests share: the table by backend, and what the marker `loopback` opens.
+"""Fixtures of all tests: the table by backend, and the marker `loopback`.
 
-Tests of stores take `physical_table` (or `table_client` and `table_name`). They run on moto; `make conformance` runs
-the same tests again with `--dynamodb=http://127.0.0.1:<port>`, the address of a DynamoDB Local.
+Tests of stores use `physical_table` (or `table_client` and `table_name`). They run on moto; `make conformance` runs
+them again with `--dynamodb=http://127.0.0.1:<port>`, the address of a DynamoDB Local.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let the collector leave alone what was imported: it is a tenth of a run's time otherwise."""
+    """Freeze imported objects for the garbage collector, which otherwise takes a tenth of the run's time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def definition_of_table() -> Document:
-    """The table as template.yaml defines it."""
+    """The table's definition in template.yaml."""
     return table_definition(Resolver(read_template()))
 
 
@@ -87,12 +87,12 @@ def table_name() -> str:
 def table_client(
     request: pytest.FixtureRequest, definition_of_table: Document, table_name: str
 ) -> Iterator[DynamoDBClient]:
-    """A DynamoDB client beside which an empty table of that name exists, for this test alone."""
+    """A DynamoDB client with an empty table `table_name`, for one test."""
     backend = str(request.config.getoption("--dynamodb"))
     if backend == "moto":
         with mock_aws():
             client = local_session().client("dynamodb")
-            # It is there at once; a stream, which nobody reads here, would take a copy of each item that is written.
+            # Without the stream, which these tests do not read and which would copy every written item.
             client.create_table(
                 TableName=table_name, **{**definition_of_table, "StreamSpecification": {"StreamEnabled": False}}
             )
@@ -112,7 +112,7 @@ def physical_table(table_client: DynamoDBClient, table_name: str) -> PhysicalTab
 
 @pytest.fixture
 def aws_secrets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Secrets Manager on moto, empty, whatever the table is on."""
+    """Secrets Manager on moto, empty, with any table backend."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     on_moto = request.config.getoption("--dynamodb") == "moto"
     with mock_aws(config=None if on_moto else {"core": {"passthrough": {"services": ["dynamodb"]}}}):

@@ -8,28 +8,23 @@ from atrium.agent.service import AgentService, AgentView
 from atrium.agent.store import AgentStore
 from atrium.bootstrap import Runtime
 from atrium.http.dependencies import BaseUrlDep, PageDep, RuntimeDep, TenantDep, require
+from atrium.http.fields import OrNone, UniqueName
 from atrium.http.idempotency import IdempotentRoute
 from atrium.http.limits import ShownLimits, SubjectLimits
 from atrium.http.models import ListOf, StrictModel, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
-from atrium.kernel.forms import form
 from atrium.quotas.limits import show_limits
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Path, Response
 from pydantic import Field
 
-from functions.admin.counting import changing_limits, count_limits
+from functions.admin.counting import limits_changed
 
 router = APIRouter(tags=["agents"], route_class=IdempotentRoute)
 AgentPath = Annotated[str, Path(pattern=id_pattern("agt"))]
-_NAME = form(
-    r"^[^\s#](?:[^\x00-\x1f#]*[^\s#])?$",
-    "must not begin or end with a space, nor have `#` or control characters",
-)
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=_NAME)]
 ToolName = Annotated[str, Field(min_length=1, max_length=64)]
 Profile = Literal["customer_service", "coding", "data_analysis"]
 
@@ -37,9 +32,9 @@ Profile = Literal["customer_service", "coding", "data_analysis"]
 class AgentFields(StrictModel):
     """What may be said of an agent, each part with its default."""
 
-    description: Annotated[str, Field(max_length=1_000)] = ""
-    provider: Annotated[str, Field(max_length=64)] = ""
-    system_prompt: Annotated[str, Field(max_length=50_000)] = ""
+    description: OrNone[Annotated[str, Field(max_length=1_000)]] = None
+    provider: OrNone[Annotated[str, Field(max_length=64)]] = None
+    system_prompt: OrNone[Annotated[str, Field(max_length=50_000)]] = None
     tools: Annotated[list[ToolName], Field(max_length=100)] = Field(default_factory=list)
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = MAX_TOKENS_DEFAULT
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -52,7 +47,7 @@ class AgentFields(StrictModel):
 class AgentBody(AgentFields):
     """A new agent."""
 
-    name: Name
+    name: UniqueName
     model: Annotated[str, Field(min_length=1, max_length=128)]
     is_default: bool = False
 
@@ -60,8 +55,8 @@ class AgentBody(AgentFields):
 class AgentPatch(AgentFields):
     """Any part of an agent; what is absent stays. `limits` are replaced as a whole."""
 
-    name: Name = ""
-    model: Annotated[str, Field(min_length=1, max_length=128)] = ""
+    name: UniqueName = Field(default_factory=str)
+    model: Annotated[str, Field(min_length=1, max_length=128)] = Field(default_factory=str)
     is_default: bool | None = None
 
 
@@ -70,10 +65,10 @@ class AgentAnswer(StrictModel):
 
     id: str
     name: str
-    description: str
+    description: str | None
     provider: str
     model: str
-    system_prompt: str
+    system_prompt: str | None
     tools: list[str]
     max_tokens: int
     temperature: float | None
@@ -107,7 +102,6 @@ def create_agent(
 ) -> AgentAnswer:
     """Create an agent."""
     view = _service(runtime, tenant).create(_fields(body), is_default=body.is_default)
-    count_limits(runtime, tenant, view.agent.id, view.agent.limits)
     response.headers["Location"] = f"{base_url}/v1/agents/{view.agent.id}"
     return _render(view)
 
@@ -124,8 +118,10 @@ def get_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) -> Ag
 def update_agent(agent_id: AgentPath, body: AgentPatch, tenant: TenantDep, runtime: RuntimeDep) -> AgentAnswer:
     """Change any part of an agent. The next turn uses it."""
     service, fields = _service(runtime, tenant), _fields(body)
-    with changing_limits(runtime, tenant, service.get(agent_id).agent.id, fields):
-        return _render(service.change(agent_id, fields, is_default=body.is_default))
+    before = service.get(agent_id).agent
+    changed = service.change(agent_id, fields, is_default=body.is_default)
+    limits_changed(runtime, tenant, before.id, before.limits, changed.agent.limits)
+    return _render(changed)
 
 
 @router.delete(
@@ -142,6 +138,7 @@ def delete_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) ->
 def _fields(body: AgentFields) -> dict[str, Any]:
     """Return the fields that were sent, in the domain's types."""
     fields: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set if name != "is_default"}
+    fields |= {name: fields[name] or "" for name in ("description", "provider", "system_prompt") if name in fields}
     if fields.get("temperature") is not None:
         fields["temperature"] = Decimal(str(fields["temperature"]))
     if "tools" in fields:
@@ -156,10 +153,10 @@ def _render(view: AgentView) -> AgentAnswer:
     return AgentAnswer(
         id=agent.id,
         name=agent.name,
-        description=agent.description,
+        description=agent.description or None,
         provider=agent.provider,
         model=agent.model,
-        system_prompt=agent.system_prompt,
+        system_prompt=agent.system_prompt or None,
         tools=list(agent.tools),
         max_tokens=agent.max_tokens,
         temperature=float(agent.temperature) if agent.temperature is not None else None,

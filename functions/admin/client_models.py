@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
+from atrium.http.fields import Name
 from atrium.http.models import StrictModel
-from atrium.identity.clients.model import NAME_MAX, REDIRECT_URI_MAX, REDIRECT_URIS_MAX, Client, GrantType, IssuedClient
+from atrium.identity.clients.model import REDIRECT_URI_MAX, REDIRECT_URIS_MAX, Client, GrantType, IssuedClient
 from atrium.identity.keys.model import GRACE_SECONDS_MAX
 from atrium.identity.scopes import KEY_SCOPES_DEFAULT, SCOPES, Scope
 from atrium.kernel.clock import format_time
 from pydantic import Field
 
-Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=r"^\S(?:[^\x00-\x1f\x7f]*\S)?$")]
 RedirectUris = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=REDIRECT_URI_MAX)]], Field(max_length=REDIRECT_URIS_MAX)
 ]

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+from atrium.http.fields import Name, OrNone
 from atrium.http.models import StrictModel
 from atrium.identity.providers.fetching import FetchFault
 from atrium.identity.providers.key_sets import KeySet
@@ -20,7 +21,7 @@ from atrium.identity.providers.model import (
 from atrium.identity.social.model import SocialClient
 from atrium.identity.social.store import AnyProvider
 from atrium.kernel.clock import format_time
-from atrium.kernel.errors import invalid_field
+from atrium.kernel.errors import invalid_field, named_pattern
 from pydantic import Field, StringConstraints
 
 from functions.admin.social_client_models import (
@@ -34,20 +35,17 @@ from functions.admin.social_client_models import (
     render_client,
 )
 
-Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=r"^\S(?:[^\x00-\x1f\x7f]*\S)?$")]
 Issuer = Annotated[str, Field(min_length=1, max_length=ISSUER_MAX, description="Exactly as the tokens' `iss` has it")]
 Audience = Annotated[
     str,
     Field(
         min_length=1,
         max_length=AUDIENCE_MAX,
-        pattern=r"^[\x21-\x7e]+$",
+        pattern=named_pattern(r"^[\x21-\x7e]+$", "must be printable ASCII without spaces"),
         description="The tokens' `aud`. One that holds your tenant's id can be registered by nobody else.",
     ),
 ]
-KeysAddress = Annotated[
-    str, Field(max_length=ISSUER_MAX, description="Empty: the issuer's discovery document names it")
-]
+KeysAddress = Annotated[str, Field(max_length=ISSUER_MAX, description="None: the issuer's discovery document names it")]
 Algorithms = Annotated[list[Algorithm], Field(min_length=1, max_length=len(ALGORITHMS))]
 Claim = Annotated[str, Field(min_length=1, max_length=CLAIM_MAX)]
 RoleMapping = Annotated[
@@ -66,18 +64,21 @@ class ClaimNames(StrictModel):
 class IdentityProviderFields(StrictModel):
     """What both creation and change take. Each type has fields of its own; those of the other are refused."""
 
-    client_id: ClientId = ""
-    client_secret: ClientSecret = ""
+    client_id: OrNone[ClientId] = None
+    client_secret: OrNone[ClientSecret] = None
     redirect_uris: RedirectUris = Field(default_factory=list)
     connection_scopes: ConnectionScopes = Field(default_factory=list)
     email_domains: EmailDomains = Field(default_factory=list)
-    jwks_uri: KeysAddress = ""
+    jwks_uri: OrNone[KeysAddress] = None
     algorithms: Algorithms = Field(default_factory=lambda: list(ALGORITHMS_DEFAULT))
     claim_mapping: ClaimNames = Field(default_factory=ClaimNames)
     role_mapping: RoleMapping = Field(default_factory=dict)
     default_role: RoleName = "user"
     provision_users: bool = True
     enabled: bool = True
+    assume_email_verified: Annotated[
+        bool, Field(description="The issuer verifies emails, though its tokens lack `email_verified`")
+    ] = False
 
 
 class IdentityProviderBody(IdentityProviderFields):
@@ -108,13 +109,14 @@ class IdentityProviderAnswer(StrictModel):
     name: str
     issuer: str
     audience: str
-    jwks_uri: str
+    jwks_uri: str | None
     algorithms: list[str]
     claim_mapping: ClaimNames
     role_mapping: dict[str, RoleName]
     default_role: RoleName
     provision_users: bool
     enabled: bool
+    assume_email_verified: bool
     created_at: str
     updated_at: str
 
@@ -137,7 +139,9 @@ class IdentityProviderDetail(IdentityProviderAnswer):
 type AnyAnswer = IdentityProviderAnswer | SocialClientAnswer
 type AnyDetail = IdentityProviderDetail | SocialClientAnswer
 
-_OF_OIDC = frozenset({"issuer", "audience", "jwks_uri", "algorithms", "claim_mapping", "role_mapping"})
+_OF_OIDC = frozenset(
+    {"issuer", "audience", "jwks_uri", "algorithms", "claim_mapping", "role_mapping", "assume_email_verified"}
+)
 _OF_CLIENTS = frozenset({"client_id", "client_secret", "redirect_uris", "connection_scopes", "email_domains"})
 
 
@@ -148,7 +152,7 @@ def read_new(body: IdentityProviderBody) -> dict[str, Any]:
     if oidc:
         for name in ("issuer", "audience"):
             if name not in fields:
-                raise invalid_field(name, "Field required")
+                raise invalid_field(name, "is required")
         return {"name": body.issuer.removeprefix("https://")[:NAME_MAX], **fields}
     return {"name": body.type, "provider": body.type, **fields}
 
@@ -162,6 +166,7 @@ def read_fields(body: IdentityProviderFields, *, oidc: bool) -> dict[str, Any]:
     for name in ("redirect_uris", "connection_scopes", "email_domains"):
         if name in sent:
             sent[name] = tuple(dict.fromkeys(sent[name]))
+    sent |= {name: sent[name] or "" for name in ("client_id", "client_secret", "jwks_uri") if name in sent}
     if "algorithms" in sent:
         sent["algorithms"] = tuple(dict.fromkeys(sent["algorithms"]))
     if "claim_mapping" in sent:
@@ -193,13 +198,14 @@ def _fields(provider: IdentityProvider) -> dict[str, Any]:
         "name": provider.name,
         "issuer": provider.issuer,
         "audience": provider.audience,
-        "jwks_uri": provider.jwks_uri,
+        "jwks_uri": provider.jwks_uri or None,
         "algorithms": list(provider.algorithms),
         "claim_mapping": ClaimNames(email=mapping.email, name=mapping.name, role=mapping.role or None),
         "role_mapping": dict(provider.role_mapping),
         "default_role": provider.default_role,
         "provision_users": provider.provision_users,
         "enabled": provider.enabled,
+        "assume_email_verified": provider.assume_email_verified,
         "created_at": format_time(provider.created_at),
         "updated_at": format_time(provider.updated_at),
     }

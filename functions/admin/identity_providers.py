@@ -49,7 +49,9 @@ def _service(runtime: Runtime, tenant: TenantContext) -> IdentityProviderService
 def _clients(runtime: Runtime, tenant: TenantContext) -> SocialClientService:
     table = runtime.tenant_table(tenant.tenant_id)
     audit = open_audit(tenant, table, runtime.clock)
-    return SocialClientService(SocialClientStore(table), audit, runtime.tenant_vault(tenant.tenant_id), runtime.clock)
+    return SocialClientService(
+        SocialClientStore(table), audit, runtime.secret_encryption(tenant.tenant_id), runtime.clock
+    )
 
 
 def _directory(runtime: Runtime, tenant: TenantContext) -> ProviderDirectory:

@@ -3,17 +3,15 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+from atrium.http.fields import Name
 from atrium.http.limits import ShownLimits, SubjectLimits
 from atrium.http.models import StrictModel, Timestamp
-from atrium.identity.keys.model import GRACE_SECONDS_MAX, NAME_MAX, ApiKey, IssuedKey
+from atrium.identity.keys.model import GRACE_SECONDS_MAX, ApiKey, IssuedKey
 from atrium.identity.scopes import KEY_SCOPES_DEFAULT, SCOPES, Scope
 from atrium.kernel.clock import format_time
-from atrium.kernel.forms import form
 from atrium.quotas.limits import show_limits
 from pydantic import Field
 
-_NAME = form(r"^\S(?:[^\x00-\x1f\x7f]*\S)?$", "must not begin or end with a space, nor have control characters")
-Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=_NAME)]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))]
 
 

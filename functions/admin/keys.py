@@ -14,7 +14,7 @@ from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Path, Response
 
-from functions.admin.counting import changing_limits, count_limits
+from functions.admin.counting import limits_changed
 from functions.admin.key_models import (
     CreatedKey,
     GraceBody,
@@ -56,7 +56,6 @@ def create_key(
 ) -> CreatedKey:
     """Create a key. It can have no scope that its maker lacks."""
     issued = _service(runtime, tenant).create(body.name, body.scopes, body.expires_at, body.limits)
-    count_limits(runtime, tenant, issued.key.principal_id, body.limits)
     response.headers["Location"] = f"{base_url}/v1/keys/{issued.key.id}"
     return render_issued(issued, runtime.clock())
 
@@ -72,8 +71,10 @@ def update_key(key_id: KeyPath, body: KeyPatch, tenant: TenantDep, runtime: Runt
     """Change any part of a key; effective within 30 seconds, `limits` with the next call."""
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     service = _service(runtime, tenant)
-    with changing_limits(runtime, tenant, service.get(key_id).principal_id, changes):
-        return render_key(service.change(key_id, changes), runtime.clock())
+    before = service.get(key_id)
+    changed = service.change(key_id, changes)
+    limits_changed(runtime, tenant, before.principal_id, before.limits, changed.limits)
+    return render_key(changed, runtime.clock())
 
 
 @router.delete("/v1/keys/{key_id}", status_code=204)

@@ -1,5 +1,7 @@
 """`/v1/policies`: who may do what in the tenant."""
 
+from functools import cache
+from pathlib import Path
 from typing import Annotated
 
 from atrium.bootstrap import Runtime
@@ -9,27 +11,44 @@ from atrium.http.idempotency import IdempotentRoute
 from atrium.http.models import ListOf, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
+from atrium.llm.catalogue import MODELS
+from atrium.policy.names import NAMED, PolicyNames
 from atrium.policy.service import PolicyService
 from atrium.tenants.context import TenantContext
-from fastapi import APIRouter, Path, Response
+from atrium.tools.registry import BUILT_IN
+from fastapi import APIRouter, Response
+from fastapi import Path as PathParameter
 
 from functions.admin.policy_models import (
+    CheckedPolicy,
     DecisionAnswer,
     EvaluateBody,
     PolicyAnswer,
     PolicyBody,
     PolicyPatch,
     read_fields,
+    render_checked,
     render_decision,
     render_policy,
 )
 
 router = APIRouter(tags=["policies"], route_class=IdempotentRoute, dependencies=[require("admin")])
-PolicyPath = Annotated[str, Path(pattern=id_pattern("pol"))]
+PolicyPath = Annotated[str, PathParameter(pattern=id_pattern("pol"))]
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> PolicyService:
     return PolicyService(open_guard(runtime, tenant), runtime.clock)
+
+
+@cache
+def _guarded_routes() -> tuple[str, ...]:
+    """Return the routes that have a guard, as `make openapi` wrote them."""
+    return tuple(Path(__file__).with_name("routes.txt").read_text(encoding="utf-8").splitlines())
+
+
+def _names(runtime: Runtime, tenant: TenantContext) -> PolicyNames:
+    tools = tuple(tool.name for tool in BUILT_IN)
+    return PolicyNames(runtime.tenant_table(tenant.tenant_id), _guarded_routes(), tools, tuple(MODELS))
 
 
 @router.get("/v1/policies")
@@ -43,11 +62,13 @@ def list_policies(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> List
 @router.post("/v1/policies", status_code=201)
 def create_policy(
     body: PolicyBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
-) -> PolicyAnswer:
-    """Create a policy; it holds everywhere within a minute."""
-    policy = _service(runtime, tenant).create(read_fields(body))
+) -> CheckedPolicy:
+    """Create a policy; it holds everywhere within a minute. What it names exactly must exist."""
+    fields = read_fields(body)
+    warnings = _names(runtime, tenant).check(fields)
+    policy = _service(runtime, tenant).create(fields)
     response.headers["Location"] = f"{base_url}/v1/policies/{policy.id}"
-    return render_policy(policy)
+    return render_checked(policy, warnings)
 
 
 @router.post("/v1/policies/evaluate")
@@ -65,9 +86,13 @@ def get_policy(policy_id: PolicyPath, tenant: TenantDep, runtime: RuntimeDep) ->
 
 
 @router.patch("/v1/policies/{policy_id}", responses=problem_responses(409))
-def update_policy(policy_id: PolicyPath, body: PolicyPatch, tenant: TenantDep, runtime: RuntimeDep) -> PolicyAnswer:
-    """Change any part of a policy; it holds everywhere within a minute."""
-    return render_policy(_service(runtime, tenant).change(policy_id, read_fields(body)))
+def update_policy(policy_id: PolicyPath, body: PolicyPatch, tenant: TenantDep, runtime: RuntimeDep) -> CheckedPolicy:
+    """Change any part of a policy; it holds everywhere within a minute. What it newly names exactly must exist."""
+    service, fields = _service(runtime, tenant), read_fields(body)
+    before = service.get(policy_id)
+    new = {field: [name for name in fields.get(field, ()) if name not in getattr(before, field)] for field in NAMED}
+    warnings = _names(runtime, tenant).check(new)
+    return render_checked(service.change(policy_id, fields), warnings)
 
 
 @router.delete("/v1/policies/{policy_id}", status_code=204)

@@ -1,5 +1,7 @@
 """`/v1/settings`: what a tenant sets for itself."""
 
+from typing import Annotated
+
 from atrium.bootstrap import Runtime
 from atrium.http.dependencies import RuntimeDep, TenantDep, require
 from atrium.http.models import StrictModel
@@ -7,6 +9,7 @@ from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
+from atrium.tenants.model import FEATURES_MAX
 from atrium.tenants.settings import SettingsService, TenantSettings
 from fastapi import APIRouter
 from pydantic import Field
@@ -17,7 +20,9 @@ router = APIRouter(tags=["settings"], dependencies=[require("admin")])
 class SettingsPatch(StrictModel):
     """Any part of the settings; what is absent stays. A feature that is null loses its switch."""
 
-    features: dict[str, bool | None] = Field(default_factory=dict)
+    features: Annotated[dict[Annotated[str, Field(max_length=64)], bool | None], Field(max_length=FEATURES_MAX)] = (
+        Field(default_factory=dict)
+    )
     audits_all: bool = Field(default_factory=bool)
 
 

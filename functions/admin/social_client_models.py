@@ -13,23 +13,27 @@ from atrium.identity.social.model import (
     SocialClient,
 )
 from atrium.kernel.clock import format_time
+from atrium.kernel.errors import named_pattern
 from pydantic import Field, StringConstraints
 
 type RoleName = Literal["admin", "user", "viewer"]
-ClientId = Annotated[str, Field(max_length=CLIENT_ID_MAX, pattern=r"^[\x21-\x7e]*$")]
-ClientSecret = Annotated[str, Field(max_length=CLIENT_SECRET_MAX, pattern=r"^[\x21-\x7e]*$", description="Kept sealed")]
+_PRINTABLE = named_pattern(r"^[\x21-\x7e]*$", "must be printable ASCII without spaces")
+_SCOPE = named_pattern(
+    r"^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]+$", "must be printable ASCII without spaces, commas, quotes and backslashes"
+)
+_DOMAIN = named_pattern(r"^[a-z0-9-]+(\.[a-z0-9-]+)+$", "must be a domain in lower case, as `example.com`")
+ClientId = Annotated[str, Field(max_length=CLIENT_ID_MAX, pattern=_PRINTABLE)]
+ClientSecret = Annotated[str, Field(max_length=CLIENT_SECRET_MAX, pattern=_PRINTABLE, description="Kept sealed")]
 RedirectUris = Annotated[
-    list[Annotated[str, StringConstraints(min_length=1, max_length=REDIRECT_URI_MAX, pattern=r"^[\x21-\x7e]+$")]],
+    list[Annotated[str, StringConstraints(min_length=1, max_length=REDIRECT_URI_MAX, pattern=_PRINTABLE)]],
     Field(max_length=REDIRECT_URIS_MAX, description="Where flows may come back to, exactly"),
 ]
 ConnectionScopes = Annotated[
-    list[
-        Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]+$")]
-    ],
+    list[Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_SCOPE)]],
     Field(max_length=SCOPES_MAX, description="What connections ask the provider for; none: its own least"),
 ]
 EmailDomains = Annotated[
-    list[Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]],
+    list[Annotated[str, StringConstraints(max_length=253, pattern=_DOMAIN)]],
     Field(max_length=50, description="Only people with an email of these domains sign in; none: any domain"),
 ]
 

@@ -4,12 +4,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from atrium.http.fields import Email, Name, OrNone
 from atrium.http.limits import ShownLimits, SubjectLimits
 from atrium.http.models import StrictModel
-from atrium.identity.users.model import EMAIL_MAX, EMAIL_PATTERN, LANGUAGE_DEFAULT, TIME_ZONE_DEFAULT, User
+from atrium.identity.users.model import LANGUAGE_DEFAULT, TIME_ZONE_DEFAULT, User
 from atrium.identity.users.passwords import LENGTH_MAX, LENGTH_MIN
-from atrium.identity.users.service import Ticketed
+from atrium.identity.users.service import Offboarded, Ticketed
 from atrium.kernel.clock import format_time
+from atrium.kernel.errors import named_pattern
 from atrium.quotas.limits import show_limits
 from pydantic import AfterValidator, Field
 
@@ -24,12 +26,12 @@ def _check_zone(name: str) -> str:
     return name
 
 
-Email = Annotated[str, Field(max_length=EMAIL_MAX, pattern=EMAIL_PATTERN)]
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(?:[^\x00-\x1f\x7f]*\S)?$")]
 Password = Annotated[str, Field(min_length=LENGTH_MIN, max_length=LENGTH_MAX)]
 TimeZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_check_zone)]
-Language = Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")]
-Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+_LANGUAGE = named_pattern(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$", "must be a language tag, as `de-CH`")
+_WORD = named_pattern(r"^[a-z][a-z0-9_-]{0,31}$", "must be one word of at most 32 of a-z, 0-9, `_` and `-`")
+Language = Annotated[str, Field(max_length=35, pattern=_LANGUAGE)]
+Word = Annotated[str, Field(pattern=_WORD)]
 
 
 class PreferencesBody(StrictModel):
@@ -49,11 +51,11 @@ class Preferences(StrictModel):
 
 
 class UserBody(StrictModel):
-    """A new user. Without a `password` he is invited: the answer has an `invite_token`."""
+    """A new user. Without a `password` they are invited: the answer has an `invite_token`."""
 
     email: Email
     role: Role
-    name: Name | None = None
+    name: OrNone[Name] = None
     password: Password | None = None
     limits: SubjectLimits = Field(default_factory=dict)
     time_zone: TimeZone = TIME_ZONE_DEFAULT
@@ -69,7 +71,7 @@ class UserPatch(StrictModel):
 
     email: Email = Field(default_factory=str)
     role: Role = Field(default_factory=lambda: "viewer")
-    name: Name | None = None
+    name: OrNone[Name] = None
     password: Password = Field(default_factory=str)
     status: Literal["active", "suspended"] = Field(default_factory=lambda: "active")
     limits: SubjectLimits = Field(default_factory=dict)
@@ -79,7 +81,7 @@ class UserPatch(StrictModel):
 
 
 class UserAnswer(StrictModel):
-    """A user as he is now."""
+    """A user as they are now."""
 
     id: str
     email: str
@@ -95,6 +97,19 @@ class UserAnswer(StrictModel):
     updated_at: str
 
 
+class OffboardedCredentials(StrictModel):
+    """Ids of keys and clients that descend from the user: those that ended by this call, and those that go on."""
+
+    revoked: list[str]
+    remaining: list[str]
+
+
+class ChangedUser(UserAnswer):
+    """A user who was suspended, or given a role other than admin, and the credentials that descend from them."""
+
+    credentials: OffboardedCredentials
+
+
 class CreatedUser(UserAnswer):
     """A new user. `invite_token` is shown this once; it is null where a password was given."""
 
@@ -103,7 +118,7 @@ class CreatedUser(UserAnswer):
 
 
 class ResetUser(UserAnswer):
-    """A user, and a one-time token by which he sets a password; it is shown this once."""
+    """A user, and a one-time token by which they set a password; it is shown this once."""
 
     reset_token: str
     reset_expires_at: str
@@ -121,6 +136,11 @@ def read_fields(body: UserBody | UserPatch) -> dict[str, Any]:
 
 def render_user(user: User) -> UserAnswer:
     return UserAnswer(**_fields(user))
+
+
+def render_changed(user: User, left: Offboarded) -> ChangedUser:
+    credentials = OffboardedCredentials(revoked=list(left.revoked), remaining=list(left.remaining))
+    return ChangedUser(**_fields(user), credentials=credentials)
 
 
 def render_created(made: Ticketed) -> CreatedUser:

@@ -11,7 +11,7 @@ from atrium.http.responses import problem_responses
 from atrium.identity.users.model import EMAIL_MAX
 from atrium.identity.users.service import UserService
 from atrium.identity.users.store import UserStore
-from atrium.kernel.errors import NotFound
+from atrium.kernel.errors import NotFound, invalid_field
 from atrium.quotas.limits import resolve_limits
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
@@ -19,14 +19,16 @@ from atrium.tenants.store import TenantStore
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BeforeValidator
 
-from functions.admin.counting import changing_limits, count_limits
+from functions.admin.counting import limits_changed
 from functions.admin.user_models import (
+    ChangedUser,
     CreatedUser,
     ResetUser,
     UserAnswer,
     UserBody,
     UserPatch,
     read_fields,
+    render_changed,
     render_created,
     render_reset,
     render_user,
@@ -36,7 +38,9 @@ router = APIRouter(tags=["users"], route_class=IdempotentRoute, dependencies=[re
 UserPath = Annotated[str, Path(pattern=id_pattern("usr"))]
 EmailQuery = Annotated[str | None, Query(max_length=EMAIL_MAX, description="Only the user of this address")]
 RevokeKeys = Annotated[
-    bool, Query(description="Revoke the API keys that the user made, too"), BeforeValidator(read_flag_text)
+    bool,
+    Query(description="Also end the API keys and OAuth clients that the user made, and those that these made"),
+    BeforeValidator(read_flag_text),
 ]
 
 
@@ -74,7 +78,6 @@ def create_user(
 ) -> CreatedUser:
     """Create a user, with a password or an invitation that is good for seven days."""
     made = _service(runtime, tenant).create(read_fields(body), maximum=_users_max(runtime, tenant))
-    count_limits(runtime, tenant, made.user.id, made.user.limits)
     response.headers["Location"] = f"{base_url}/v1/users/{made.user.id}"
     return render_created(made)
 
@@ -86,17 +89,35 @@ def get_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> UserA
 
 
 @router.patch("/v1/users/{user_id}", responses=problem_responses(409))
-def update_user(user_id: UserPath, body: UserPatch, tenant: TenantDep, runtime: RuntimeDep) -> UserAnswer:
-    """Change any part of a user; effective within 30 seconds. The tenant keeps an active admin."""
+def update_user(
+    user_id: UserPath, body: UserPatch, tenant: TenantDep, runtime: RuntimeDep, revoke_keys: RevokeKeys = False
+) -> ChangedUser | UserAnswer:
+    """Change any part of a user; effective within 30 seconds. The tenant keeps an active admin.
+
+    A suspension or a role other than `admin` can end the credentials that the user made; the answer lists them.
+    """
     service, fields = _service(runtime, tenant), read_fields(body)
-    with changing_limits(runtime, tenant, service.get(user_id).id, fields):
-        return render_user(service.change(user_id, fields))
+    takes_away = fields.get("status") == "suspended" or fields.get("role", "admin") != "admin"
+    if revoke_keys and not takes_away:
+        raise invalid_field("revoke_keys", "goes with `status` suspended, or a `role` other than admin", place="query")
+    before = service.get(user_id)
+    changed = service.change(user_id, fields)
+    limits_changed(runtime, tenant, before.id, before.limits, changed.limits)
+    if not takes_away:
+        return render_user(changed)
+    return render_changed(changed, service.offboard(changed.id, revoke_keys=revoke_keys))
 
 
 @router.delete("/v1/users/{user_id}", status_code=204, responses=problem_responses(409))
-def delete_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep, revoke_keys: RevokeKeys = False) -> None:
-    """Delete a user, whose logins end within 30 seconds. The API keys that he made go on, unless told otherwise."""
-    _service(runtime, tenant).delete(user_id, revoke_keys=revoke_keys)
+def delete_user(
+    user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep, response: Response, revoke_keys: RevokeKeys = False
+) -> None:
+    """Delete a user, whose logins end within 30 seconds. The credentials that they made go on, unless told otherwise.
+
+    `x-remaining-credentials` says how many API keys and OAuth clients that descend from the user still work.
+    """
+    left = _service(runtime, tenant).delete(user_id, revoke_keys=revoke_keys)
+    response.headers["x-remaining-credentials"] = str(len(left.remaining))
 
 
 @router.post("/v1/users/{user_id}/logout", status_code=204)

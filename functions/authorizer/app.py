@@ -12,7 +12,7 @@ from atrium.bootstrap import Runtime, quiet_libraries
 from atrium.http import logs
 from atrium.kernel.errors import AtriumError, Unauthenticated
 from atrium.settings import Settings
-from atrium.storage.patience import open_impatient_table
+from atrium.storage.clients import open_short_timeout_table
 from atrium.storage.table import PhysicalTable
 
 from functions.authorizer.authorize import Authorizer
@@ -54,7 +54,7 @@ class DoorRuntime(Runtime):
 
     @cached_property
     def table(self) -> PhysicalTable:
-        return open_impatient_table(self.settings.table_name)
+        return open_short_timeout_table(self.settings.table_name)
 
 
 @cache

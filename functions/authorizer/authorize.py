@@ -38,7 +38,7 @@ from atrium.tenants.model import Tenant
 from functions.authorizer.credential import Credential
 from functions.authorizer.telling import Telling
 from functions.authorizer.tenants import find_tenant, tenant_in
-from functions.authorizer.verdict import Verdict, VerdictCache
+from functions.authorizer.verdict import CachedVerdict, Verdict, VerdictCache, new_verdict_cache
 
 if TYPE_CHECKING:
     from atrium.identity.providers.admission import ForeignTokens
@@ -51,25 +51,28 @@ class Authorizer:
     """The decisions of one container."""
 
     runtime: Runtime
-    cache: VerdictCache = field(default_factory=VerdictCache)
+    cache: VerdictCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.cache = new_verdict_cache(self.runtime.clock)
 
     def judge(self, credential: Credential) -> Verdict:
         """Return the verdict; `Unauthenticated`, or `Unavailable` when it cannot be known."""
         now = self.runtime.clock()
-        known = self.cache.find(credential.fingerprint, now)
+        known = self.cache.get(credential.fingerprint)
         if known is not None:
-            return known
+            return known.verdict
         decision = self._decide(credential, now)
         match decision:
             case Admitted():
                 verdict = _allow(decision)
-                self.cache.keep(credential.fingerprint, verdict, now, ends_at=decision.ends_at)
+                self.cache[credential.fingerprint] = CachedVerdict(verdict, decision.ends_at)
             case Refused():
                 self._telling.tell(credential, decision, now)
                 if issubclass(decision.failure, Unauthenticated):
                     raise Unauthenticated
                 verdict = Verdict(False, decision.principal_id, {"code": decision.failure.code})
-                self.cache.keep(credential.fingerprint, verdict, now)
+                self.cache[credential.fingerprint] = CachedVerdict(verdict)
             case _:
                 assert_never(decision)
         return verdict

@@ -1,12 +1,14 @@
-"""What API Gateway is told, and for how long it is remembered here: at most 30 seconds, and never longer than the
-credential itself holds. A refusal of a credential that has not proven itself is not remembered: anyone could fill
-the memory with those.
+"""The authorizer's verdicts and their cache: at most 30 seconds, and never longer than the credential is valid.
+
+The refusal of an unauthenticated credential is not cached, because anyone could fill the cache with those.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from atrium.kernel.clock import Clock
+from cachetools import TLRUCache
 
 KEPT_SECONDS = 30
 ENTRIES_MAX = 1_000
@@ -40,31 +42,25 @@ class Verdict:
         }
 
 
-@dataclass(slots=True)
-class VerdictCache:
-    """The verdicts of this container, the least recently used given up first."""
+@dataclass(frozen=True, slots=True)
+class CachedVerdict:
+    """A verdict, and when its credential expires (None: never)."""
 
-    _entries: OrderedDict[str, tuple[datetime, Verdict]] = field(default_factory=OrderedDict)
+    verdict: Verdict
+    ends_at: datetime | None = None
 
-    def find(self, fingerprint: str, now: datetime) -> Verdict | None:
-        entry = self._entries.get(fingerprint)
-        if entry is None:
-            return None
-        if entry[0] <= now:
-            del self._entries[fingerprint]
-            return None
-        self._entries.move_to_end(fingerprint)
-        return entry[1]
 
-    def keep(self, fingerprint: str, verdict: Verdict, now: datetime, *, ends_at: datetime | None = None) -> None:
-        until = now + timedelta(seconds=KEPT_SECONDS)
-        self._entries[fingerprint] = (until if ends_at is None else min(until, ends_at), verdict)
-        self._entries.move_to_end(fingerprint)
-        if len(self._entries) > ENTRIES_MAX:
-            self._entries.popitem(last=False)
+type VerdictCache = TLRUCache[str, CachedVerdict, datetime]
 
-    def __len__(self) -> int:
-        return len(self._entries)
+
+def new_verdict_cache(clock: Clock) -> VerdictCache:
+    """Return an empty cache of verdicts by the credential's fingerprint."""
+    return TLRUCache(ENTRIES_MAX, _expiry, timer=clock)
+
+
+def _expiry(_fingerprint: str, cached: CachedVerdict, now: datetime) -> datetime:
+    until = now + timedelta(seconds=KEPT_SECONDS)
+    return until if cached.ends_at is None else min(until, cached.ends_at)
 
 
 def _every_route(method_arn: str) -> str:

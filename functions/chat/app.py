@@ -1,5 +1,9 @@
-"""The chat function: one process serves one call at a time, behind the Lambda Web Adapter (`run.sh`)."""
+"""The chat function: one process serves one call at a time, behind the Lambda Web Adapter (`run.sh`).
 
+The modules imported here are part of the SnapStart snapshot: they open no connection and draw no random value.
+"""
+
+import atrium.llm.registry  # noqa: F401 - imports the model SDK at init, not in the first call
 from atrium.bootstrap import RuntimeSource, runtime
 from atrium.http.app import create_app
 from fastapi import FastAPI

@@ -103,5 +103,5 @@ def _may_be_retried(run: Run) -> bool:
 
     What no retry betters may be better all the same once an operator has been at it.
     """
-    failure = run.outcome.error.to_failure() if run.outcome and run.outcome.error else None
+    failure = run.outcome.error.to_failure(run.id) if run.outcome and run.outcome.error else None
     return failure is not None and (failure.retryable or failure.status >= _OUR_SIDE)

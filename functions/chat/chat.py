@@ -4,14 +4,15 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Annotated
 
 from atrium.agent.turn import Turn
+from atrium.agent.wire import read_error
 from atrium.bootstrap import Runtime
+from atrium.http import logs
 from atrium.http.ceiling import is_admitted
 from atrium.http.dependencies import RuntimeDep, TenantDep, require, require_own_tenant
 from atrium.http.failures import render_failure
 from atrium.http.idempotency import REPLAYED, read_key_header
 from atrium.http.responses import problem_responses
-from atrium.kernel.errors import NotFound
-from atrium.quotas.headers import rate_limit_headers
+from atrium.quotas.responses import rate_limit_headers
 from atrium.runs.model import Run
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Depends, Request, Response
@@ -22,11 +23,13 @@ from starlette.types import Receive, Scope, Send
 from functions.chat import sse
 from functions.chat.attempt import RunAttempt
 from functions.chat.models import ChatAnswer, ChatBody, render_chat
-from functions.chat.services import replay, run_store, turn_service
-from functions.chat.sse import EventWriter, EventWriterDep, read_failure
+from functions.chat.services import replay, turn_service
+from functions.chat.sse import EventWriter, EventWriterDep
 from functions.chat.worker import TurnWorker
 
 router = APIRouter(tags=["chat"], dependencies=[require("chat"), Depends(read_key_header)])
+# API Gateway ends a connection that is idle for 300 s; 20 s are left for waiting threads, settlement and storing.
+BUFFERED_SECONDS_MAX = 280
 _REFUSALS = problem_responses(403, 404, 409, 429, 502, 504)
 
 Attempt = Annotated[RunAttempt, Depends(RunAttempt.read)]
@@ -41,7 +44,7 @@ async def chat(
     require_own_tenant(tenant, body.tenant_id)
     run, headers = await run_in_threadpool(_answer, body, tenant, runtime, attempt)
     if run.outcome is not None and run.outcome.error is not None:
-        return render_failure(request, run.outcome.error.to_failure(), headers)
+        return render_failure(request, run.outcome.error.to_failure(run.id), headers)
     response.headers.update(headers)
     return render_chat(run)
 
@@ -53,20 +56,22 @@ def _answer(
     saved = attempt.begin()
     if saved is not None:
         return saved, REPLAYED
-    turn = attempt.attach(lambda: turn_service(runtime, tenant).begin(body.to_domain()))
+    turn = attempt.attach(lambda: turn_service(runtime, tenant, BUFFERED_SECONDS_MAX).begin(body.to_domain()))
+    _name_in_log(turn)
     for event in turn.events():
         last = event
-    run = run_store(runtime, tenant.tenant_id).get(turn.run.id)
-    if run is None:
-        raise NotFound("the session was deleted while its turn ran")
-    if run.is_open:
-        raise read_failure(last)
-    return run, _limit_headers(turn)
+    if turn.ended is None:
+        raise read_error(last)
+    return turn.ended, _limit_headers(turn)
+
+
+def _name_in_log(turn: Turn) -> None:
+    logs.bind(session_id=turn.run.session_id, run_id=turn.run.id)
 
 
 def _limit_headers(turn: Turn) -> dict[str, str]:
     """Return how the limits stood when the turn was admitted."""
-    return rate_limit_headers(turn.slot.admitted, turn.run.started_at.timestamp())
+    return rate_limit_headers(turn.started.admitted, turn.run.started_at.timestamp())
 
 
 @router.post("/v1/chat/stream", responses={**_REFUSALS, **sse.DOCUMENTATION}, response_class=StreamingResponse)
@@ -82,6 +87,7 @@ async def stream_chat(
         stored = await run_in_threadpool(lambda: [writer.encode(event) for event in events.read()])
         return StreamingResponse(iter(stored), media_type=sse.MEDIA_TYPE, headers={**sse.HEADERS, **REPLAYED})
     turn = await run_in_threadpool(attempt.attach, lambda: turn_service(runtime, tenant).begin(body.to_domain()))
+    _name_in_log(turn)
     return _TurnResponse(TurnWorker(turn), writer, _limit_headers(turn))
 
 

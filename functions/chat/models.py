@@ -1,12 +1,14 @@
 """Bodies of chat and runs, in the field names of the contract."""
 
+import operator
 from typing import Annotated, Any, Literal
 
 from atrium.agent.request import MAX_SECONDS_DEFAULT, MESSAGE_CHARACTERS_MAX, RunLimits, TurnRequest
 from atrium.agent.wire import answer_id, answer_text, usage_fields
+from atrium.http.fields import EndUser, OrNone
 from atrium.http.models import FreeJson, Money, StrictModel
 from atrium.kernel.clock import format_time
-from atrium.kernel.forms import form
+from atrium.kernel.errors import named_pattern
 from atrium.llm.catalogue import to_nanos
 from atrium.runs.model import Run, RunStatus
 from pydantic import Field
@@ -31,16 +33,16 @@ class ChatBody(StrictModel):
     """One user message, not blank. Without `session_id` a new session is made."""
 
     message: Annotated[
-        str, Field(min_length=1, max_length=MESSAGE_CHARACTERS_MAX, pattern=form(r"\S", "must not be blank"))
+        str, Field(min_length=1, max_length=MESSAGE_CHARACTERS_MAX, pattern=named_pattern(r"\S", "must not be blank"))
     ]
     session_id: Annotated[str, Field(max_length=64)] | None = None
     agent_id: Annotated[str, Field(max_length=64)] | None = None
-    provider: Annotated[str, Field(max_length=64)] | None = None
-    model: Annotated[str, Field(max_length=128)] | None = None
+    provider: OrNone[Annotated[str, Field(max_length=64)]] = None
+    model: OrNone[Annotated[str, Field(max_length=128)]] = None
     tenant_id: Annotated[str, Field(max_length=64)] | None = None
     limits: LimitsBody = LimitsBody()
     on_busy: Literal["reject", "queue", "interrupt"] = "reject"
-    end_user: Annotated[str, Field(max_length=128)] | None = None
+    end_user: OrNone[EndUser] = None
     metadata: FreeJson = Field(default_factory=dict)
 
     def to_domain(self) -> TurnRequest:
@@ -58,7 +60,7 @@ class ChatBody(StrictModel):
 
 
 class UsageAnswer(StrictModel):
-    """What a run used; money in USD to six decimals."""
+    """What a run used; money in USD to six decimals. `estimated` is there where the provider left a figure out."""
 
     input_tokens: int
     output_tokens: int
@@ -66,6 +68,7 @@ class UsageAnswer(StrictModel):
     cache_write_tokens: int
     tool_calls: int
     cost_usd: str
+    estimated: Annotated[bool, Field(exclude_if=operator.not_)] = False
 
 
 class ChatAnswer(StrictModel):

@@ -11,6 +11,7 @@ from atrium.http.models import ListOf, StrictModel, read_decimal_text
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.ids import ULID_PATTERN
+from atrium.kernel.media_types import read_quality
 from atrium.runs.model import RunEvent, RunStatus
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -76,7 +77,7 @@ def cancel_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAn
     "/v1/runs/{run_id}/events",
     dependencies=[require("sessions:read")],
     response_model=EventsAnswer,
-    responses={**sse.DOCUMENTATION, **problem_responses(404)},
+    responses={**sse.DOCUMENTATION, 204: {"description": "As SSE: nothing is left"}, **problem_responses(404)},
 )
 async def read_events(
     run_id: RunPath,
@@ -88,19 +89,27 @@ async def read_events(
     wait: Annotated[Number, Query(ge=0, le=WAIT_SECONDS_MAX, description="Seconds to wait for news (JSON)")] = 0,
     last_event_id: Annotated[Number | None, Header(ge=0)] = None,
 ) -> Response:
-    """Replay a run's events after a number and go on with those that come, as SSE or as a long poll (JSON)."""
+    """Replay a run's events after a number and go on with those that come, as SSE or as a long poll (JSON).
+
+    A run that has ended and has no event after the number is 204, so that an EventSource does not reconnect.
+    """
     run = await run_in_threadpool(run_service(runtime, tenant).get, run_id)
     start = last_event_id if last_event_id is not None else after
     events = replay(runtime, tenant.tenant_id, run.id, after=start)
     if _wants(request) == "json":
         answer = await run_in_threadpool(_long_poll, events, wait, writer)
         return Response(answer.model_dump_json(), media_type="application/json")
-    return StreamingResponse(_follow(events, writer), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+    if run.is_open:
+        return StreamingResponse(_follow(events, writer), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+    stored = await run_in_threadpool(lambda: [writer.encode(event) for event in events.read()])
+    if not stored:
+        return Response(status_code=204)
+    return StreamingResponse(iter(stored), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
 
 
 def _wants(request: Request) -> Literal["json", "sse"]:
-    accept = request.headers.get("accept", "")
-    return "json" if "application/json" in accept and sse.MEDIA_TYPE not in accept else "sse"
+    accept = ",".join(request.headers.getlist("accept"))
+    return "json" if read_quality(accept, "application/json") > read_quality(accept, sse.MEDIA_TYPE) else "sse"
 
 
 def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter) -> EventsAnswer:

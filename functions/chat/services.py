@@ -1,13 +1,13 @@
-"""What a call of this function works with, made from the runtime and the caller's context."""
+"""Builds the services of one call from the runtime and the caller's context."""
 
 from collections.abc import Callable
 from functools import partial
 
-from atrium.agent.admitting import Admitter
-from atrium.agent.closing import RunCloser
-from atrium.agent.opening import TurnOpener
+from atrium.agent.admission import TurnAdmission
+from atrium.agent.context import TurnContextReader
+from atrium.agent.finalizing import RunFinalizer
 from atrium.agent.replay import Replay
-from atrium.agent.resolve import Resolver
+from atrium.agent.starting import TurnStarter
 from atrium.agent.store import AgentStore
 from atrium.agent.turn import TurnService
 from atrium.bootstrap import Runtime
@@ -17,9 +17,7 @@ from atrium.http.refusals import note_refusal
 from atrium.kernel.errors import AtriumError, LimitReached
 from atrium.kernel.ids import RunId, TenantId
 from atrium.policy.guard import PolicyGuard
-from atrium.quotas.ceiling import Lender
-from atrium.quotas.service import AdmissionService
-from atrium.quotas.store import AdmissionStore
+from atrium.quotas.service import QuotaService
 from atrium.runs.service import RunService
 from atrium.runs.store import RunStore
 from atrium.sessions.store import SessionStore
@@ -40,47 +38,37 @@ def replay(runtime: Runtime, tenant_id: TenantId, run_id: RunId, *, after: int) 
     return Replay(run_store(runtime, tenant_id), run_id, after)
 
 
-def turn_service(runtime: Runtime, context: TenantContext) -> TurnService:
-    """Return the turns of one caller."""
+def turn_service(runtime: Runtime, context: TenantContext, seconds_max: int | None = None) -> TurnService:
+    """Return the turn service of one caller; turns are bounded by `seconds_max` and by the deployment's bound."""
     guard = open_guard(runtime, context)
-    store = AdmissionStore(guard.table, runtime.clock, lender=find_lender(runtime))
-    note = partial(note_refusal, guard.audit)
-    opener = turn_opener(runtime, context, store, guard, note)
-    return TurnService(opener.resolver, opener, opener.closer, opener.runs, runtime.clock, _log_defect)
+    return make_turn_service(runtime, context, guard, partial(note_refusal, guard.audit), seconds_max)
 
 
-def turn_opener(
+def make_turn_service(
     runtime: Runtime,
     context: TenantContext,
-    store: AdmissionStore,
     guard: PolicyGuard,
     note: Callable[[LimitReached], None],
-) -> TurnOpener:
-    """Return what opens turns: admitted over a store, guarded by the tenant's policies; `note` hears of refusals."""
-    table = runtime.tenant_table(context.tenant_id)
+    seconds_max: int | None = None,
+) -> TurnService:
+    """Return a turn service under the tenant's policies; `note` is called with each rejection by a limit."""
+    table, clock = guard.table, runtime.clock
     runs, sessions = run_store(runtime, context.tenant_id), SessionStore(table)
-    admissions = AdmissionService(store, runtime.settings.minutes_open, _log_defect)
-    closer = RunCloser(runs, sessions, LedgerStore(table), admissions, runtime.clock)
-    admitter = Admitter(admissions, runs, runtime.clock, note)
-    resolver = Resolver(context, AgentStore(table), sessions, runs, runtime.default_agents, guard)
-    return TurnOpener(
+    quotas = QuotaService(table, clock, runtime.platform_limit, runtime.settings.minutes_open, _log_defect)
+    reader = TurnContextReader(context, AgentStore(table), sessions, runs, runtime.default_agents, guard, clock)
+    starter = TurnStarter(
         context=context,
-        resolver=resolver,
-        admitter=admitter,
+        reader=reader,
+        admission=TurnAdmission(quotas, runs, clock, note),
         sessions=sessions,
         runs=runs,
-        closer=closer,
-        clock=runtime.clock,
+        finalizer=RunFinalizer(runs, sessions, LedgerStore(table), quotas, clock),
+        clock=clock,
         provider_for=runtime.providers.find,
         tools=GuardedTools(guard),
-        max_seconds=runtime.settings.max_turn_seconds,
+        max_seconds=min(runtime.settings.max_turn_seconds, seconds_max or runtime.settings.max_turn_seconds),
     )
-
-
-def find_lender(runtime: Runtime) -> Lender | None:
-    """Return who leases slots of the platform's ceiling; None where there is no ceiling."""
-    maximum = runtime.settings.platform_concurrency
-    return None if maximum < 0 else Lender(runtime.platform_table, maximum, runtime.clock)
+    return TurnService(reader, starter, _log_defect)
 
 
 def _log_defect(error: BaseException) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from atrium.agent.wire import read_error
 from atrium.http.dependencies import BaseUrlDep, EnvelopeDep
 from atrium.http.problems import describe_problem
-from atrium.kernel.errors import AtriumError
-from atrium.runs.model import RunError, RunEvent
+from atrium.runs.model import RunEvent
 from fastapi import Depends
 
 MEDIA_TYPE = "text/event-stream"
@@ -29,7 +29,7 @@ class EventWriter:
         """Return the data of an event as the contract has it."""
         if event.type != "error":
             return event.data
-        return describe_problem(read_failure(event), request_id=self.request_id, public_url=self.base_url)
+        return describe_problem(read_error(event), request_id=self.request_id, public_url=self.base_url)
 
     def encode(self, event: RunEvent | None) -> bytes:
         """Return the bytes of one event, or of a comment where there is none. JSON has no line breaks of its own."""
@@ -37,11 +37,6 @@ class EventWriter:
             return KEEP_ALIVE
         data = json.dumps(self.data(event), separators=(",", ":"))
         return f"id: {event.sequence}\nevent: {event.type}\ndata: {data}\n\n".encode()
-
-
-def read_failure(error: RunEvent) -> AtriumError:
-    """Return the failure that an `error` event tells of."""
-    return RunError(error.data["code"], error.data["detail"], error.data.get("retryable")).to_failure()
 
 
 async def _event_writer(envelope: EnvelopeDep, base_url: BaseUrlDep) -> EventWriter:

@@ -1,10 +1,10 @@
-"""What tries a turn out: the parts of a turn over counters that are only read, and an audit that hears nothing."""
+"""Dry runs of turns: a turn service that reads counters without changing them, and records nothing in the audit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from atrium.agent.trying import TurnTrial
+from atrium.agent.turn import TurnService
 from atrium.audit.model import EventType
 from atrium.audit.service import AuditService
 from atrium.bootstrap import Runtime
@@ -12,16 +12,14 @@ from atrium.http.guarding import open_guard
 from atrium.kernel.errors import LimitReached, PolicyDenied
 from atrium.policy.guard import PolicyGuard
 from atrium.policy.model import EXECUTE
-from atrium.quotas.store import AdmissionStore
-from atrium.quotas.trial import trial_of
 from atrium.tenants.context import TenantContext
 
-from functions.chat.services import find_lender, turn_opener
+from functions.chat.services import make_turn_service
 
 
 @dataclass(frozen=True, slots=True)
 class SilentAudit(AuditService):
-    """Keeps nothing: what is only tried has not happened."""
+    """Records nothing, because a dry run is not an event."""
 
     def record(
         self, type: EventType, details: Mapping[str, object], *, session_id: str = "", end_user: str = ""
@@ -31,7 +29,7 @@ class SilentAudit(AuditService):
 
 @dataclass(frozen=True, slots=True)
 class TrialGuard(PolicyGuard):
-    """Decides and tells nobody. Who may not chat at all asks about limits alone."""
+    """Decides without an audit record. Callers without the scope chat are checked against limits alone."""
 
     def require_permission(
         self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None, session_id: str = ""
@@ -41,14 +39,13 @@ class TrialGuard(PolicyGuard):
             raise PolicyDenied(f"the tenant's policies do not allow {action} on {resource}")
 
 
-def turn_trial(runtime: Runtime, context: TenantContext) -> TurnTrial:
-    """Return what tries turns of one caller out, over its tenant's admission as it stands now."""
+def dry_run_service(runtime: Runtime, context: TenantContext) -> TurnService:
+    """Return the turn service for dry runs of one caller."""
     guard = open_guard(runtime, context)
     audit = SilentAudit(guard.audit.store, guard.audit.origin, guard.audit.keep_days, guard.clock)
     silent = TrialGuard(context, guard.table, guard.cache, guard.clock, audit)
-    store = trial_of(AdmissionStore(guard.table, runtime.clock, find_lender(runtime)))
-    return TurnTrial(turn_opener(runtime, context, store, silent, _ignore))
+    return make_turn_service(runtime, context, silent, _ignore)
 
 
 def _ignore(_: LimitReached) -> None:
-    """A trial's refusal is told to its caller alone."""
+    """Ignore a rejection: a dry run reports it only to its caller."""

@@ -1,7 +1,7 @@
 """The thread that owns a turn, and the queue to the loop that streams it.
 
-The queue is short, so a slow reader slows the model down, not the memory up. A reader that left, or that is too
-slow for the turn's time, is no longer waited for: the turn goes on to its end, and what was missed is replayed.
+The queue is bounded: a slow reader slows the turn down and does not increase memory. If the reader left, or is too slow
+for the turn's deadline, the turn continues without it, and the client can replay the missed events.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as WaitTimeout
+from contextvars import copy_context
 
 from atrium.agent.turn import Turn
 from atrium.runs.model import RunEvent
@@ -25,7 +26,8 @@ class TurnWorker:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[RunEvent | None] = asyncio.Queue(QUEUED_MAX)
         self._reader_left = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="turn")
+        # Copy the call's context, so that the turn's log lines have its tenant and request id.
+        self._thread = threading.Thread(target=copy_context().run, args=(self._work,), name="turn")
         self._thread.start()
 
     async def events(self, idle_seconds: float) -> AsyncIterator[RunEvent | None]:
@@ -43,7 +45,7 @@ class TurnWorker:
             yield event
 
     def leave(self) -> None:
-        """Say, in the loop, that nobody reads any more. Call it however the reading ended, also if it never began."""
+        """Stop reading; call it in the event loop, however the reading ended, even if it never began."""
         self._reader_left.set()
         while not self._queue.empty():
             self._queue.get_nowait()
@@ -56,7 +58,7 @@ class TurnWorker:
             self._offer(None)
 
     def _offer(self, event: RunEvent | None) -> None:
-        """Hand one event over, waiting as long as somebody reads and the turn has time."""
+        """Put one event into the queue, waiting while there is a reader and the turn has time."""
         if self._reader_left.is_set():
             return
         put = self._queue.put(event)
@@ -78,4 +80,4 @@ class TurnWorker:
                 return
         offered.cancel()
         if self._loop.is_closed():
-            put.close()  # what a loop was given in its last moment it never begins
+            put.close()  # a coroutine submitted while the loop closes is never started

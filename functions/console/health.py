@@ -81,10 +81,12 @@ async def read_readiness(runtime: RuntimeDep, response: Response) -> Readiness:
 
 
 def _checks(runtime: Runtime) -> dict[str, Check]:
-    """Return what this function can ask; secrets only where the deployment lets it read one."""
+    """Return what this function can ask; secrets only where the deployment names them."""
     checks: dict[str, Check] = {"table": lambda: runtime.platform_table.get(module("console"))}
     if runtime.settings.cursor_secret_arn:
         checks["secrets"] = runtime.secrets.cursor_key
+    if runtime.settings.model_secret_arn:
+        checks["model_key"] = runtime.secrets.require_model_key
     return checks
 
 

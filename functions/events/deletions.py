@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from atrium.bootstrap import Runtime
+from atrium.http.logs import make_logger
 from atrium.identity.offboarding import Offboarding
 from atrium.kernel.errors import AtriumError
 from atrium.kernel.ids import TenantId
 from atrium.tenants.service import TenantService
-from aws_lambda_powertools import Logger
 
-logger = Logger(service="sweep")
+logger = make_logger("sweep")
 
 RESERVE_MS = 15_000
 """No portion is begun with less time than this; a slow one takes five seconds."""

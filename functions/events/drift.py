@@ -7,16 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from atrium.bootstrap import Runtime, runtime
+from atrium.http.logs import make_logger
 from atrium.kernel.errors import AtriumError
 from atrium.kernel.ids import TenantId
 from atrium.quotas.rebuild.model import Drift
 from atrium.quotas.rebuild.running import DriftRound
 from atrium.tenants.service import TenantService
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-logger = Logger(service="drift")
+logger = make_logger("drift")
 
 RESERVE_MS = 180_000
 """No tenant is begun with less time than this; one alone reads half a million entries in it."""

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from atrium.bootstrap import Runtime, runtime
+from atrium.http.logs import make_logger
 from atrium.quotas.rebuild.running import run_rebuild
 from atrium.storage import usage_keys
 from atrium.storage.changes import read_change
-from aws_lambda_powertools import Logger
 
-logger = Logger(service="rebuild")
+logger = make_logger("rebuild")
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The sweeper: every minute it closes the runs whose function died, and returns slots (`atrium.agent.sweep`).
+"""The sweeper: every minute it closes the runs whose function died, and returns slots (`atrium.agent.sweeping`).
 
 Then it goes on with deletions of tenants (`functions.events.deletions`), in the time that is left.
 """
@@ -6,23 +6,22 @@ Then it goes on with deletions of tenants (`functions.events.deletions`), in the
 from dataclasses import asdict
 from typing import Any
 
-from atrium.agent.closing import RunCloser
-from atrium.agent.sweep import sweep
+from atrium.agent.finalizing import RunFinalizer
+from atrium.agent.sweeping import Sweep
 from atrium.bootstrap import Runtime, runtime
+from atrium.http.logs import make_logger
 from atrium.kernel.errors import AtriumError
 from atrium.kernel.ids import TenantId
-from atrium.quotas.service import AdmissionService
-from atrium.quotas.store import AdmissionStore
+from atrium.quotas.service import QuotaService
 from atrium.runs.store import RunStore
 from atrium.sessions.store import SessionStore
 from atrium.storage.sweep import Swept, list_swept
 from atrium.usage.store import LedgerStore
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.events.deletions import finish_deletions
 
-logger = Logger(service="sweep")
+logger = make_logger("sweep")
 
 
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
@@ -34,13 +33,12 @@ def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
 def sweep_runs(source: Runtime) -> dict[str, int]:
     """Sweep once over a runtime."""
 
-    def closer_for(tenant_id: TenantId) -> RunCloser:
+    def finalizer_for(tenant_id: TenantId) -> RunFinalizer:
         table = source.tenant_table(tenant_id)
-        runs = RunStore(table, source.tenant_blobs(tenant_id))
-        admissions = AdmissionService(AdmissionStore(table, source.clock))
-        return RunCloser(runs, SessionStore(table), LedgerStore(table), admissions, source.clock)
+        runs, quotas = RunStore(table, source.tenant_blobs(tenant_id)), QuotaService(table, source.clock)
+        return RunFinalizer(runs, SessionStore(table), LedgerStore(table), quotas, source.clock)
 
-    report = sweep(list_swept(source.table), closer_for, _log_failure)
+    report = Sweep(finalizer_for, _log_failure).run(list_swept(source.table))
     counts = asdict(report)
     logger.info("swept", **counts)
     return counts

@@ -8,17 +8,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from atrium.bootstrap import Runtime, runtime
+from atrium.http.logs import make_logger
 from atrium.kernel.ids import RunId, is_id
-from atrium.storage.changes import Change, read_change
+from atrium.storage.changes import ItemChange, read_change
 from atrium.usage.model import Arrival
 from atrium.usage.service import UsageCounter
 from atrium.usage.store import decode_entry, ledger_key
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
 
-logger = Logger(service="usage-stream")
+logger = make_logger("usage-stream")
 
 
 def handler(event: dict[str, Any], _context: object) -> PartialItemFailureResponse:
@@ -55,5 +55,5 @@ def read_arrivals(event: Mapping[str, Any]) -> Iterator[Arrival]:
         yield Arrival(entry, change.sequence)
 
 
-def _is_ledger(change: Change) -> bool:
+def _is_ledger(change: ItemChange) -> bool:
     return is_id(change.key.sort, "run") and change.key == ledger_key(RunId(change.key.sort))

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from atrium.bootstrap import Runtime
-from atrium.http.dependencies import PageDep, RuntimeDep, TenantDep
+from atrium.http.dependencies import PageDep, RuntimeDep, TenantDep, require_own_login
 from atrium.http.models import ListOf, StrictModel
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
@@ -18,7 +18,7 @@ from fastapi import APIRouter
 
 from functions.identity.flows import DescriptionDep, Provider, RedirectUri, ReturnedDep, StateText, open_flow
 
-router = APIRouter(tags=["connections"])
+router = APIRouter(tags=["connections"], dependencies=[require_own_login()])
 
 
 class ConnectionAnswer(StrictModel):
@@ -45,7 +45,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> ConnectionService:
     return ConnectionService(
         tenant,
         ConnectionStore(table),
-        runtime.tenant_vault(tenant.tenant_id),
+        runtime.secret_encryption(tenant.tenant_id),
         open_audit(tenant, table, runtime.clock),
         StateSealer(runtime.cursors),
         runtime.clock,

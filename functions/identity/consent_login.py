@@ -18,7 +18,7 @@ _PASSWORD_MAX = 1_024
 
 
 def verify_login(server: OAuthServer, tenant: Tenant, email: str, password: str) -> User | str:
-    """Return the user, or what to tell him."""
+    """Return the user, or what to tell them."""
     if not 0 < len(email) <= _EMAIL_MAX or not 0 < len(password) <= _PASSWORD_MAX:
         return WRONG
     runtime = server.runtime

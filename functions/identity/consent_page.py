@@ -92,9 +92,16 @@ def _page(title: str, content: str, status: int, target: str) -> HTMLResponse:
 
 
 def _form_target(redirect_uri: str) -> str:
-    """Return the policy's word for where the answer goes on to: browsers apply it to the redirect, too."""
+    """Return the policy's source for where the answer goes on to: browsers apply it to the redirect, too.
+
+    CSP has no form for an IPv6 address, so such a program is named by its port alone.
+    """
     parts = urlsplit(redirect_uri)
-    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in {"http", "https"} else f"{parts.scheme}:"
+    if parts.scheme not in {"http", "https"}:
+        return f"{parts.scheme}:"
+    if ":" in (parts.hostname or ""):
+        return f"{parts.scheme}://*" + (f":{parts.port}" if parts.port else "")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _show_target(redirect_uri: str) -> str:

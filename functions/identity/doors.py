@@ -4,7 +4,8 @@ from typing import Annotated
 
 from atrium.bootstrap import Runtime
 from atrium.http import logs
-from atrium.http.dependencies import RuntimeDep, TenantDep
+from atrium.http.dependencies import RuntimeDep, TenantDep, require_own_login
+from atrium.http.fields import Name, OrNone
 from atrium.http.issuing import FamiliesDep, OriginDep
 from atrium.http.metrics import count
 from atrium.http.models import StrictModel
@@ -25,7 +26,6 @@ from functions.identity.token_models import LoginTenant, TokenAnswer, render_tok
 router = APIRouter(tags=["identity"])
 Tried = Annotated[str, Field(min_length=1, max_length=1_024)]
 NewPassword = Annotated[str, Field(min_length=LENGTH_MIN, max_length=LENGTH_MAX)]
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(?:[^\x00-\x1f\x7f]*\S)?$")]
 
 
 class LoginBody(StrictModel):
@@ -33,7 +33,7 @@ class LoginBody(StrictModel):
 
     email: Annotated[str, Field(min_length=1, max_length=255)]
     password: Tried
-    tenant: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    tenant: OrNone[Annotated[str, Field(max_length=100)]] = None
 
 
 class TenantChoiceAnswer(StrictModel):
@@ -47,7 +47,7 @@ class AcceptBody(StrictModel):
 
     token: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
     password: NewPassword
-    name: Name | None = None
+    name: OrNone[Name] = None
 
 
 class PasswordBody(StrictModel):
@@ -91,7 +91,7 @@ def accept_invitation(body: AcceptBody, runtime: RuntimeDep, families: FamiliesD
     return render_tokens(service.accept(body.token, body.password, body.name, origin))
 
 
-@router.post("/v1/auth/password")
+@router.post("/v1/auth/password", dependencies=[require_own_login()])
 def change_password(
     body: PasswordBody, tenant: TenantDep, runtime: RuntimeDep, families: FamiliesDep, origin: OriginDep
 ) -> TokenAnswer:

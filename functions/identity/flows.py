@@ -54,7 +54,7 @@ ReturnedDep = Annotated[Returned, Depends(read_returned)]
 def open_flow(runtime: Runtime, tenant_id: TenantId, description: Description) -> Flow:
     """Return a flow of the tenant's client; `NotFound` where it has none that is enabled."""
     store = SocialClientStore(runtime.tenant_table(tenant_id))
-    keeper = ClientKeeper(store, runtime.tenant_vault(tenant_id), runtime.secrets.platform_client)
+    keeper = ClientKeeper(store, runtime.secret_encryption(tenant_id), runtime.secrets.platform_client)
     client = keeper.find(description.name)
     return Flow(
         description,

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from atrium.http.dependencies import RuntimeDep, TenantDep
+from atrium.http.dependencies import RuntimeDep, TenantDep, require_own_login
 from atrium.http.issuing import FamiliesDep, OriginDep
 from atrium.http.models import StrictModel
 from atrium.http.responses import problem_responses
@@ -40,7 +40,7 @@ def refresh_tokens(body: RefreshBody, families: FamiliesDep, origin: OriginDep) 
     return render_tokens(families.refresh(body.refresh_token, origin=origin))
 
 
-@router.post("/v1/auth/logout", status_code=204)
+@router.post("/v1/auth/logout", status_code=204, dependencies=[require_own_login()])
 def log_out(tenant: TenantDep, runtime: RuntimeDep, families: FamiliesDep, body: LogoutBody | None = None) -> None:
     """End a login, or all of the caller's: refresh tokens at once, access tokens within 30 seconds.
 

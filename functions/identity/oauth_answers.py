@@ -10,6 +10,7 @@ from atrium.http.strictness import takes_any_query
 from atrium.identity.oauth.failures import OAuthRefused
 from atrium.identity.oauth.parameters import Parameters, read_form
 from atrium.kernel.errors import Unavailable
+from atrium.kernel.media_types import read_media_type
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
@@ -34,11 +35,15 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 
 async def read_oauth_form(request: Request) -> Parameters:
     """Return the form of a call; `OAuthRefused` if the body is none."""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await request.body()
-    if media != FORM_TYPE or len(body) > FORM_BYTES_MAX:
+    if not is_form(request) or len(body) > FORM_BYTES_MAX:
         raise OAuthRefused("invalid_request", f"the body must be {FORM_TYPE}, and not larger than 64 KiB")
     return read_form(body)
+
+
+def is_form(request: Request) -> bool:
+    """Tell whether the body says that it is a form."""
+    return read_media_type(request.headers.get("content-type", ""))[0] == FORM_TYPE
 
 
 def describe_form(required: str, fields: Mapping[str, str]) -> dict[str, Any]:

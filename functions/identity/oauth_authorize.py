@@ -9,8 +9,8 @@ from atrium.http import logs
 from atrium.http.dependencies import BaseUrlDep
 from atrium.identity.clients.model import Client
 from atrium.identity.oauth.failures import OAuthRefused
-from atrium.identity.oauth.parameters import Parameters, read_pairs
-from atrium.identity.oauth.request import AuthorizationRequest, choose_redirect, read_request
+from atrium.identity.oauth.parameters import read_pairs
+from atrium.identity.oauth.request import PARAMETERS, AuthorizationRequest, choose_redirect, read_request
 from atrium.tenants.model import Tenant
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from functions.identity.consent_login import verify_login
 from functions.identity.consent_page import render_consent, render_fault
 from functions.identity.consent_proof import COOKIE, HOLDS_SECONDS, is_proven, mint_nonce, prove_form
-from functions.identity.oauth_answers import FORM_BYTES_MAX, FORM_TYPE, oauth_endpoint
+from functions.identity.oauth_answers import FORM_BYTES_MAX, is_form, oauth_endpoint
 from functions.identity.oauth_services import OAuthServer, open_server
 
 router = APIRouter(include_in_schema=False)
@@ -33,7 +33,7 @@ type Pairs = list[tuple[str, str]]
 @oauth_endpoint
 async def show_consent(request: Request, base: BaseUrlDep) -> Response:
     """Show the page on which a user logs in and agrees."""
-    pairs = request.query_params.multi_items()
+    pairs = _known(request.query_params.multi_items())
     server = open_server(request)
     return await run_in_threadpool(lambda: _Exchange(server, base, pairs).show(mint_nonce()))
 
@@ -41,19 +41,22 @@ async def show_consent(request: Request, base: BaseUrlDep) -> Response:
 @router.post("/oauth/authorize")
 @oauth_endpoint
 async def decide_consent(request: Request, base: BaseUrlDep) -> Response:
-    """Take the user's decision, and send him back to the client."""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    """Take the user's decision, and send them back to the client."""
     body = await request.body()
-    if media != FORM_TYPE or len(body) > FORM_BYTES_MAX:
+    if not is_form(request) or len(body) > FORM_BYTES_MAX:
         return render_fault("The form cannot be read.")
     try:
         fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_PAIRS_MAX, errors="strict")
     except ValueError:
         return render_fault("The form cannot be read.")
     own = {name: value for name, value in fields if name in _OWN}
-    pairs = [(name, value) for name, value in fields if name not in _OWN]
     server, nonce = open_server(request), request.cookies.get(COOKIE, "")
-    return await run_in_threadpool(lambda: _Exchange(server, base, pairs).decide(nonce, own))
+    return await run_in_threadpool(lambda: _Exchange(server, base, _known(fields)).decide(nonce, own))
+
+
+def _known(pairs: Pairs) -> Pairs:
+    """Keep the request's own parameters: no other is put into the form, where it could pass for one of its fields."""
+    return [(name, value) for name, value in pairs if name in PARAMETERS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +108,14 @@ class _Exchange:
         user = verify_login(self.server, sound.tenant, email, own.get("password", ""))
         if isinstance(user, str):
             return self.show(mint_nonce(), email=email, fault=user)
-        code = self.server.consents.approve(sound.wishes, user, sound.tenant, self.server.origin)
+        try:
+            code = self.server.consents.approve(sound.wishes, user, sound.tenant, self.server.origin)
+        except OAuthRefused as refused:
+            return self._refuse(sound.wishes.redirect_uri, refused)
         return self._send(sound.wishes.redirect_uri, {"code": code})
 
     def _read(self) -> _Sound | Response:
-        """Return the request, or the answer to one that is not sound: to the client only where it may be sent."""
+        """Return the request, or the page that says what is wrong with it."""
         try:
             parameters = read_pairs(self.pairs)
             found = self.server.clients.find(parameters.need("client_id"))
@@ -117,18 +123,14 @@ class _Exchange:
                 return render_fault("The program that sent you here is not known.")
             client, tenant = found
             redirect_uri = choose_redirect(parameters, client)
+            wishes = read_request(parameters, client, redirect_uri, issuer=self.server.issuer)
         except OAuthRefused as refused:
             _log(refused)
-            return render_fault(f"The request is not valid: {refused.description}.")
-        try:
-            return _Sound(client, tenant, self._judge(parameters, client, redirect_uri))
-        except OAuthRefused as refused:
-            return self._refuse(redirect_uri, refused)
-
-    def _judge(self, parameters: Parameters, client: Client, redirect_uri: str) -> AuthorizationRequest:
-        return read_request(parameters, client, redirect_uri, issuer=self.server.issuer)
+            return render_fault(f"The request is not valid: {refused.description} ({refused.error}).")
+        return _Sound(client, tenant, wishes)
 
     def _refuse(self, redirect_uri: str, refused: OAuthRefused) -> Response:
+        """Send the user back with an error, after they have logged in or declined."""
         _log(refused)
         return self._send(redirect_uri, {"error": refused.error, "error_description": refused.description})
 

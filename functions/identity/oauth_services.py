@@ -32,7 +32,8 @@ class OAuthServer:
 
     @property
     def clients(self) -> Clients:
-        return Clients(self.runtime.tenant_table, self.runtime.secrets, self.runtime.clock)
+        runtime = self.runtime
+        return Clients(runtime.tenant_table, runtime.secrets, runtime.clock, runtime.refusals)
 
     @property
     def grants(self) -> GrantService:

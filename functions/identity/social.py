@@ -1,15 +1,16 @@
 """`GET /v1/auth/{provider}/authorize` and `/callback`: signing in at Google, GitHub or Slack. Public."""
 
 import secrets
-from typing import Annotated
+from typing import Annotated, Literal
 
 from atrium.bootstrap import Runtime
 from atrium.http.dependencies import RuntimeDep
 from atrium.http.issuing import FamiliesDep, OriginDep, issuer_of
 from atrium.http.responses import problem_responses
+from atrium.http.rim import HEAD_KEY
 from atrium.identity.social.sign_in import Proof, SocialSignIn
 from atrium.identity.social.state import STATE_SECONDS, StateSealer
-from atrium.kernel.errors import NotFound
+from atrium.kernel.errors import MethodNotAllowed, NotFound, named_pattern
 from atrium.kernel.ids import TenantId, is_id
 from atrium.tenants.registry import TenantRegistry
 from fastapi import APIRouter, Cookie, Query, Request
@@ -25,7 +26,7 @@ LOCAL_COOKIE = "atrium-sign-in"
 Challenge = Annotated[
     str,
     Query(
-        pattern=r"^[A-Za-z0-9_-]{43}$",
+        pattern=named_pattern(r"^[A-Za-z0-9_-]{43}$", "must be a base64url SHA-256, 43 characters"),
         description="PKCE, S256: who completes the sign-in shows its verifier; without it a cookie binds the browser",
     ),
 ]
@@ -59,7 +60,7 @@ def authorize_sign_in(
     tenant: TenantName,
     redirect_uri: RedirectUri = None,
     code_challenge: Challenge | None = None,
-    code_challenge_method: Annotated[str | None, Query(pattern="^S256$")] = None,
+    code_challenge_method: Literal["S256"] | None = None,
 ) -> RedirectResponse:
     """Send the browser to the provider, which sends it back to `redirect_uri` with `code` and `state`."""
     del code_challenge_method
@@ -84,11 +85,14 @@ def complete_sign_in(
     origin: OriginDep,
     returned: ReturnedDep,
     state: StateText,
+    request: Request,
     code_verifier: Verifier = "",
     cookie: Annotated[str, Cookie(alias=COOKIE, include_in_schema=False)] = "",
     local_cookie: Annotated[str, Cookie(alias=LOCAL_COOKIE, include_in_schema=False)] = "",
 ) -> TokenAnswer:
-    """Give tokens to whom the provider names, if he is a user of the tenant, or may become one."""
+    """Give tokens to whom the provider names, if they are a user of the tenant, or may become one."""
+    if HEAD_KEY in request.scope:  # it would use the state up, and give the tokens to nobody
+        raise MethodNotAllowed(headers={"Allow": "GET"})
     proof = Proof(code_verifier, cookie or local_cookie)
     return render_tokens(_service(runtime, description, families).complete(state, returned, proof, origin))
 

@@ -20,7 +20,7 @@ class LoginUser(StrictModel):
 
     id: str
     email: str
-    name: str
+    name: str | None
     role: Literal["admin", "user", "viewer"]
     status: Literal["active", "invited", "suspended"]
     last_login_at: str | None
@@ -50,7 +50,7 @@ def render_tokens(issued: IssuedTokens) -> TokenAnswer:
         user=LoginUser(
             id=user.id,
             email=user.email,
-            name=user.name,
+            name=user.name or None,
             role=user.role,
             status=user.status,
             last_login_at=format_time(user.last_login_at) if user.last_login_at else None,

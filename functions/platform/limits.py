@@ -10,8 +10,8 @@ from atrium.http.limit_report import LimitsAnswer, render_limits
 from atrium.http.limits import TenantLimits
 from atrium.http.models import id_pattern
 from atrium.http.responses import problem_responses
-from atrium.quotas.changing import LimitChanges
-from atrium.quotas.overview import LimitReader
+from atrium.quotas.changes import LimitChanges
+from atrium.quotas.status import read_status
 from atrium.tenants.auditing import origin_of
 from atrium.tenants.context import Caller
 from atrium.tenants.model import Tenant
@@ -33,7 +33,7 @@ def replace_tenant_limits(
     """
     tenant = TenantService(runtime.platform_table, runtime.tenant_table, runtime.clock).get(tenant_id)
     open_changes(runtime, caller, tenant).replace(body)
-    return render_limits(LimitReader(runtime.tenant_table(tenant.id), runtime.clock).read())
+    return render_limits(read_status(runtime.tenant_table(tenant.id), runtime.clock))
 
 
 def open_changes(runtime: Runtime, caller: Caller, tenant: Tenant) -> LimitChanges:

@@ -3,12 +3,12 @@
 import json
 from typing import Annotated, Any, Literal
 
+from atrium.http.fields import DisplayName, Email, OrNone, UniqueName
 from atrium.http.limits import ShownLimits
 from atrium.http.models import FreeJson, StrictModel
 from atrium.identity.onboarding import Onboarded
-from atrium.identity.users.model import EMAIL_MAX, EMAIL_PATTERN, User
+from atrium.identity.users.model import User
 from atrium.kernel.clock import format_time
-from atrium.kernel.forms import form
 from atrium.quotas.limits import show_limits
 from atrium.tenants.model import Tenant
 from atrium.tenants.plans import PlanName
@@ -24,17 +24,7 @@ def _refuse_ids(name: str) -> str:
     return name
 
 
-_NAME = form(
-    r"^[^\s#](?:[^\x00-\x1f\x7f#]*[^\s#])?$",
-    "must not begin or end with a space, nor have `#` or control characters",
-)
-Name = Annotated[
-    str,
-    Field(min_length=1, max_length=100, pattern=_NAME),
-    AfterValidator(_refuse_ids),
-]
-DisplayName = Annotated[str, Field(min_length=1, max_length=200)]
-Email = Annotated[str, Field(max_length=EMAIL_MAX, pattern=EMAIL_PATTERN)]
+TenantName = Annotated[UniqueName, AfterValidator(_refuse_ids)]
 
 
 def _check_size(value: dict[str, Any]) -> dict[str, Any]:
@@ -57,8 +47,8 @@ class AdminBody(StrictModel):
 class TenantBody(StrictModel):
     """A new tenant; with `admin`, its first user and a key with all of a tenant's scopes are made too."""
 
-    name: Name
-    display_name: DisplayName | None = None
+    name: TenantName
+    display_name: OrNone[DisplayName] = None
     plan: PlanName
     settings: SmallJson = Field(default_factory=dict)
     metadata: SmallJson = Field(default_factory=dict)
@@ -70,7 +60,7 @@ class TenantPatch(StrictModel):
 
     # Factories, because a default would stand in the document, and nothing that is absent is ever read.
 
-    name: Name = Field(default_factory=str)
+    name: TenantName = Field(default_factory=str)
     display_name: DisplayName = Field(default_factory=str)
     plan: PlanName = Field(default_factory=lambda: "free")
     settings: SmallJson = Field(default_factory=dict)
@@ -80,7 +70,7 @@ class TenantPatch(StrictModel):
 class StatusBody(StrictModel):
     """Why; kept with the tenant."""
 
-    reason: Annotated[str, Field(max_length=500)] = ""
+    reason: OrNone[Annotated[str, Field(max_length=500)]] = None
 
 
 class TenantAnswer(StrictModel):

@@ -42,7 +42,7 @@ class RebuildBody(StrictModel):
 class DifferenceAnswer(StrictModel):
     """A counter that was, or is, not what the ledger says.
 
-    `scope` is `tenant`, or a subject: its id, or its kind's letter and 24 bits of it where it lives with its tenant.
+    `scope` is `tenant`, or the id of a user, key or agent.
     """
 
     limit: str

@@ -102,7 +102,7 @@ def suspend_tenant(
     tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep, body: StatusBody | None = None
 ) -> TenantAnswer:
     """Refuse all of a tenant's credentials, within 30 seconds."""
-    reason = body.reason if body else ""
+    reason = (body.reason if body else None) or ""
     return render_tenant(_service(runtime, caller).set_status(tenant_id, "suspended", reason))
 
 
@@ -111,7 +111,7 @@ def activate_tenant(
     tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep, body: StatusBody | None = None
 ) -> TenantAnswer:
     """Accept a suspended tenant's credentials again."""
-    reason = body.reason if body else ""
+    reason = (body.reason if body else None) or ""
     return render_tenant(_service(runtime, caller).set_status(tenant_id, "active", reason))
 
 

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+from atrium.http.fields import EndUser, OrNone, Title
 from atrium.http.models import FreeJson, StrictModel
 from atrium.kernel.clock import format_time
 from atrium.runs.blocks import encode_blocks
@@ -9,23 +10,22 @@ from atrium.runs.model import Message, MessageRole, Run
 from atrium.sessions.model import Session
 from pydantic import Field
 
-Title = Annotated[str, Field(max_length=255)]
 AgentRef = Annotated[str, Field(max_length=64)]
 
 
 class SessionBody(StrictModel):
     """A new session; every part may be left out."""
 
-    title: Title | None = None
+    title: OrNone[Title] = None
     agent_id: AgentRef | None = None
-    end_user: Annotated[str, Field(max_length=128)] | None = None
+    end_user: OrNone[EndUser] = None
     metadata: FreeJson = Field(default_factory=dict)
 
 
 class SessionPatch(StrictModel):
     """Any part of a session; null clears it, what is absent stays."""
 
-    title: Title | None = None
+    title: OrNone[Title] = None
     agent_id: AgentRef | None = None
     metadata: FreeJson | None = None
 
@@ -59,7 +59,7 @@ class MessageAnswer(StrictModel):
 def render_session(session: Session) -> SessionAnswer:
     return SessionAnswer(
         id=session.id,
-        title=session.title,
+        title=session.title or None,
         agent_id=session.agent_id,
         user_id=session.user_id,
         end_user=session.end_user or None,

@@ -10,9 +10,10 @@ from atrium.http.models import ListOf, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.refusals import note_refusal
 from atrium.http.responses import problem_responses
-from atrium.kernel.errors import LimitReached, NotFound
+from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import AgentId, is_id
-from atrium.quotas.headers import rate_limit_headers
+from atrium.quotas.model import Rejected
+from atrium.quotas.responses import limit_error, rate_limit_headers
 from atrium.runs.store import RunStore
 from atrium.sessions.service import SessionService
 from atrium.sessions.store import SessionStore
@@ -20,7 +21,7 @@ from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Path, Response
 
-from functions.sessions.door import open_door
+from functions.sessions.counting import SessionCounting
 from functions.sessions.models import (
     MessageAnswer,
     SessionAnswer,
@@ -64,14 +65,18 @@ def create_session(
     body: SessionBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
 ) -> SessionAnswer:
     """Create an empty session. It counts against `sessions_per_day`; what is refused counts nothing."""
-    door, agent_id = open_door(runtime, tenant, body.agent_id)
-    try:
-        session, recorded = _service(runtime, tenant).create(
-            door, title=body.title, agent_id=agent_id, metadata=body.metadata, end_user=body.end_user or ""
-        )
-    except LimitReached as refusal:
-        note_refusal(open_audit(tenant, runtime.tenant_table(tenant.tenant_id), runtime.clock), refusal)
-        raise
+    counting = SessionCounting.read(runtime, tenant, body.agent_id)
+    session, recorded = _service(runtime, tenant).create(
+        counting.record,
+        title=body.title,
+        agent_id=counting.agent_id,
+        metadata=body.metadata,
+        end_user=body.end_user or "",
+    )
+    if isinstance(recorded, Rejected):
+        error = limit_error(recorded, runtime.clock())
+        note_refusal(open_audit(tenant, runtime.tenant_table(tenant.tenant_id), runtime.clock), error)
+        raise error
     response.headers.update(rate_limit_headers(recorded, runtime.clock().timestamp()))
     response.headers["Location"] = f"{base_url}/v1/sessions/{session.id}"
     return render_session(session)

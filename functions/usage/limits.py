@@ -2,7 +2,7 @@
 
 from atrium.http.dependencies import RuntimeDep, TenantDep
 from atrium.http.limit_report import LimitsAnswer, render_limits
-from atrium.quotas.overview import LimitReader
+from atrium.quotas.status import read_status
 from fastapi import APIRouter
 
 router = APIRouter(tags=["usage"])
@@ -11,5 +11,4 @@ router = APIRouter(tags=["usage"])
 @router.get("/v1/limits")
 def read_limits(tenant: TenantDep, runtime: RuntimeDep) -> LimitsAnswer:
     """Return every limit as it stands now: the tenant's, and those that your own user or key has on top of them."""
-    reader = LimitReader(runtime.tenant_table(tenant.tenant_id), runtime.clock)
-    return render_limits(reader.read(tenant.principal))
+    return render_limits(read_status(runtime.tenant_table(tenant.tenant_id), runtime.clock, tenant.principal))

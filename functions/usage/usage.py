@@ -8,8 +8,10 @@ from atrium.http.dependencies import RuntimeDep, TenantDep
 from atrium.http.models import read_decimal_text
 from atrium.http.pages import list_scope
 from atrium.http.responses import problem_responses
-from atrium.kernel.errors import ValidationFailed
-from atrium.kernel.pagination import Position
+from atrium.kernel.errors import ValidationFailed, invalid_field
+from atrium.kernel.pagination import LIMIT_MAX, Page, PageRequest, Position
+from atrium.sessions.model import USAGE_DAYS
+from atrium.sessions.store import SessionStore
 from atrium.usage.model import Figures, Group, Period
 from atrium.usage.service import UsageService
 from atrium.usage.sums import SumStore
@@ -21,14 +23,13 @@ from functions.usage.models import Day, Grouping, UsageReport, render_figures, r
 DAYS_MAX = 366
 ROWS_DEFAULT = 100
 
-_GROUPS: Mapping[Grouping, Group] = {
+_GROUPS: Mapping[Grouping | None, Group] = {
     "model": "MODEL",
     "agent": "AGENT",
     "user": "USER",
     "key": "KEY",
     "client": "CLIENT",
     "end_user": "END_USER",
-    "session": "SESSION",
     "tool": "TOOL",
 }
 
@@ -55,33 +56,48 @@ def read_usage(
     """
     scope = list_scope(tenant, "usage", first=str(first or ""), last=str(last or ""), group=group_by)
     position = runtime.cursors.open(cursor, scope=scope)
-    period = _reopen(position) or choose_period(first, last, today=runtime.clock().astimezone(UTC).date())
+    today = runtime.clock().astimezone(UTC).date()
+    period = _reopen(position) or choose_period(first, last, today=today, group_by=group_by)
     usage = UsageService(tenant, SumStore(runtime.tenant_table(tenant.tenant_id)))
     days = usage.by_day(period)
-    rows: list[tuple[str, Figures]] = []
-    most = limit or (DAYS_MAX if group_by == "day" else ROWS_DEFAULT)
-    if group_by is not None:
-        after = position["after"] if position else ""
-        group = _GROUPS.get(group_by)
-        found = usage.by_group(days, group, after=after, limit=most + 1) if group else _text_days(days, after)
-        rows = list(found.items())
-    following = _position(period, rows[most - 1][0]) if len(rows) > most else None
+    after = {name: part for name, part in (position or {}).items() if name not in {"first", "last"}} or None
+    if group_by == "session":
+        page = _read_sessions(usage, period, PageRequest(limit or ROWS_DEFAULT, after))
+    else:
+        most = limit or (DAYS_MAX if group_by == "day" else ROWS_DEFAULT)
+        page = _read_values(usage, days, group_by, PageRequest(most, after))
     return UsageReport(
         first=period.first,
         last=period.last,
         totals=render_figures(sum(days.values(), Figures())),
-        data=[render_row(group_by, value, figures) for value, figures in rows[:most]] if group_by else [],
-        next_cursor=runtime.cursors.sign(following, scope=scope),
+        data=[render_row(group_by, value, figures) for value, figures in page.items] if group_by else [],
+        next_cursor=runtime.cursors.sign(_position(period, page.position), scope=scope),
     )
 
 
-def _text_days(days: Mapping[date, Figures], after: str) -> dict[str, Figures]:
-    return {day.isoformat(): figures for day, figures in days.items() if day.isoformat() > after}
+def _read_values(
+    usage: UsageService, days: Mapping[date, Figures], group_by: Grouping | None, page: PageRequest
+) -> Page[tuple[str, Figures]]:
+    after = page.position["after"] if page.position else ""
+    found: Mapping[str, Figures] = {}
+    if group := _GROUPS.get(group_by):
+        found = usage.by_group(days, group, after=after, limit=page.limit + 1)
+    elif group_by == "day":
+        found = {day.isoformat(): figures for day, figures in days.items() if day.isoformat() > after}
+    rows = list(found.items())
+    return Page(rows[: page.limit], {"after": rows[page.limit - 1][0]} if len(rows) > page.limit else None)
 
 
-def _position(period: Period, after: str) -> Position:
+def _read_sessions(usage: UsageService, period: Period, page: PageRequest) -> Page[tuple[str, Figures]]:
+    """Sessions keep their usage themselves, and are in the order of their last activity."""
+    usage.check("SESSION")
+    sessions = SessionStore(usage.sums.table)
+    return sessions.list_used(period, PageRequest(min(page.limit, LIMIT_MAX), page.position))
+
+
+def _position(period: Period, after: Position | None) -> Position | None:
     """Return where the next page begins. It carries the period: the default one may have ended by then."""
-    return {"first": period.first.isoformat(), "last": period.last.isoformat(), "after": after}
+    return {"first": period.first.isoformat(), "last": period.last.isoformat(), **after} if after else None
 
 
 def _reopen(position: Position | None) -> Period | None:
@@ -90,7 +106,7 @@ def _reopen(position: Position | None) -> Period | None:
     return Period(date.fromisoformat(position["first"]), date.fromisoformat(position["last"]))
 
 
-def choose_period(first: date | None, last: date | None, *, today: date) -> Period:
+def choose_period(first: date | None, last: date | None, *, today: date, group_by: Grouping | None = None) -> Period:
     """Return the days that were asked for, or the running month's; `ValidationFailed` if they are none or too many."""
     end = last or max(today, first or today)
     begin = first or end.replace(day=1)
@@ -98,8 +114,10 @@ def choose_period(first: date | None, last: date | None, *, today: date) -> Peri
         raise _refusal("from", "must not be after `to`")
     if (end - begin).days >= DAYS_MAX:
         raise _refusal("to", f"must be at most {DAYS_MAX} days from `from`, both included")
+    if group_by == "session" and (today - begin).days >= USAGE_DAYS:
+        raise _refusal("from", f"must be one of the last {USAGE_DAYS} days: sessions keep their usage no longer")
     return Period(begin, end)
 
 
 def _refusal(name: str, message: str) -> ValidationFailed:
-    return ValidationFailed(extensions={"errors": [{"loc": ["query", name], "msg": message, "type": "value_error"}]})
+    return invalid_field(name, message, place="query")

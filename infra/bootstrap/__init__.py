@@ -1,1 +1,1 @@
-"""The first credentials of a deployment: `python -m infra.bootstrap --env dev`. The local stack uses the same code."""
+"""Creates the first credentials of a deployment: `python -m infra.bootstrap --env dev`. The local stack uses it."""

@@ -1,4 +1,4 @@
-"""`python -m infra.bootstrap --env dev`: a new platform key goes to stdout, alone; all else to stderr."""
+"""`python -m infra.bootstrap --env dev`: prints a new platform key to stdout, everything else to stderr."""
 
 import argparse
 import sys
@@ -26,7 +26,7 @@ from infra.bootstrap.stack import DeployedStack
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 1 with one line on stderr if something is missing."""
+    """Run the command; return 1, with one line on stderr, if something is missing."""
     options = _parser().parse_args(arguments)
     stack = DeployedStack(
         options.stack_name or f"atrium-{options.env}", options.env, options.region, options.endpoint_url
@@ -78,7 +78,7 @@ def _make_key(options: argparse.Namespace, stack: DeployedStack) -> None:
 
 def _revoke(stack: DeployedStack, key_id: str) -> None:
     if not is_id(key_id, "key") or not revoke_platform_key(stack.table, KeyId(key_id), now=read_clock()):
-        raise BootstrapFailed(f"there is no platform key {key_id}")
+        raise BootstrapFailed(f"platform key {key_id} not found")
     _say(f"{key_id} is revoked, within the authorizer's 30 seconds")
 
 

@@ -1,7 +1,7 @@
-"""Fills the secrets of a stack where they are empty, and makes the platform's keys. All of it may be repeated.
+"""Fills the empty secrets of a stack and creates platform keys. Idempotent.
 
-Nothing is ever replaced: two runs at the same time agree, because the first value of a secret has a fixed version id
-and the first platform key a marker, so the second to come changes nothing.
+Existing values are never replaced. Two runs at the same time agree, because a secret's first value has a fixed version
+id and the first platform key has a marker item, so the second run changes nothing.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _KEY_BYTES = 32
 
 
 class BootstrapFailed(Exception):
-    """A stack cannot be given its credentials; the text is one line for a person."""
+    """The credentials cannot be created; the message is one line."""
 
 
 @dataclass(frozen=True)
 class SecretArns:
-    """The secrets of a stack; an empty ARN is passed over."""
+    """The secrets of a stack; an empty ARN is skipped."""
 
     signing: str
     pepper: str
@@ -61,9 +61,9 @@ class SecretArns:
 
 
 def fill_secrets(client: SecretsManagerClient, arns: SecretArns, *, anthropic_api_key: str = "") -> tuple[str, ...]:
-    """Write a value into each secret that has none and return the names of those filled.
+    """Write a value into each empty secret and return the names of those filled.
 
-    The model's secret is filled only where a key is given. Idempotent; raises BootstrapFailed if a secret is missing.
+    The model's secret is filled only if a key is given. Idempotent; raises BootstrapFailed if a secret does not exist.
     """
     wanted: dict[str, tuple[str, Callable[[], Mapping[str, object]]]] = {
         "signing": (arns.signing, _make_signing_keys),
@@ -75,24 +75,24 @@ def fill_secrets(client: SecretsManagerClient, arns: SecretArns, *, anthropic_ap
 
 
 def replace_model_key(client: SecretsManagerClient, arns: SecretArns, anthropic_api_key: str) -> None:
-    """Write the platform's model key, over the one that may be there."""
+    """Write the platform's model key, replacing an existing one."""
     client.put_secret_value(SecretId=arns.model, SecretString=json.dumps({"anthropic_api_key": anthropic_api_key}))
 
 
 def read_pepper(client: SecretsManagerClient, arns: SecretArns) -> Pepper:
-    """Return the pepper for new keys; raises BootstrapFailed if the secret holds none."""
+    """Return the pepper for new keys; raise BootstrapFailed if the secret has none."""
     try:
         return read_peppers(json.loads(client.get_secret_value(SecretId=arns.pepper)["SecretString"]))[0]
     except client.exceptions.ResourceNotFoundException:
         raise BootstrapFailed("the pepper secret has no value") from None
     except (KeyError, ValueError, TypeError, AttributeError):
-        raise BootstrapFailed("the pepper secret has a value of another form; it was not touched") from None
+        raise BootstrapFailed("the pepper secret has an invalid value; it was not changed") from None
 
 
 def make_first_platform_key(
     table: PhysicalTable, pepper: Pepper, environment: Environment, *, now: datetime
 ) -> str | None:
-    """Make the first platform key and return its text; None if it was made before."""
+    """Create the first platform key and return its text; return None if it exists."""
     issued = _issue(pepper, environment, FIRST_KEY_NAME, now)
     platform = PlatformTable(table)
     marker = Put(keys.first_platform_key(), {"key_id": issued.key.id}, NEW)
@@ -106,14 +106,14 @@ def make_first_platform_key(
 def make_platform_key(
     table: PhysicalTable, pepper: Pepper, environment: Environment, *, now: datetime, name: str = FIRST_KEY_NAME
 ) -> str:
-    """Make a further platform key and return its text."""
+    """Create another platform key and return its text."""
     issued = _issue(pepper, environment, name, now)
     KeyStore(PlatformTable(table)).create(issued.key)
     return issued.text
 
 
 def revoke_platform_key(table: PhysicalTable, key_id: KeyId, *, now: datetime) -> bool:
-    """End a platform key now; False if there is none of that id."""
+    """Revoke a platform key; return False if no key has that id."""
     return KeyStore(PlatformTable(table)).revoke(key_id, at=now, now=now) is not None
 
 
@@ -127,7 +127,7 @@ def _issue(pepper: Pepper, environment: Environment, name: str, now: datetime) -
 
 
 def _fill(client: SecretsManagerClient, name: str, arn: str, make: Callable[[], Mapping[str, object]]) -> bool:
-    """Write the first value of a secret; False if it has one."""
+    """Write the first value of a secret; return False if it has one."""
     try:
         client.get_secret_value(SecretId=arn)
     except client.exceptions.ResourceNotFoundException:
@@ -140,7 +140,7 @@ def _fill(client: SecretsManagerClient, name: str, arn: str, make: Callable[[], 
     except client.exceptions.ResourceExistsException:
         return False
     except client.exceptions.ResourceNotFoundException:
-        raise BootstrapFailed(f"there is no {name} secret {arn}") from None
+        raise BootstrapFailed(f"the {name} secret {arn} does not exist") from None
     return True
 
 

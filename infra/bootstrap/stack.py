@@ -1,4 +1,4 @@
-"""A deployed stack as bootstrap sees it: its outputs, and clients for where it lives."""
+"""A deployed stack: its outputs, and clients for its region."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from atrium.storage.table import PhysicalTable
 from botocore.exceptions import ClientError
 
 from infra.bootstrap.credentials import BootstrapFailed, SecretArns
+from infra.deploy.account import find_region
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeployedStack:
-    """A stack by name. `region` and `endpoint_url` None: what the environment and its profile say."""
+    """A stack by name. `region` and `endpoint_url` of None are taken from the environment and its profile."""
 
     name: str
     environment: Environment
@@ -29,7 +30,7 @@ class DeployedStack:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        """The outputs; raises BootstrapFailed if there is no such stack, or it is another environment's."""
+        """The outputs; raises BootstrapFailed if the stack does not exist, or belongs to another environment."""
         client: CloudFormationClient = self._client("cloudformation")
         try:
             stacks = client.describe_stacks(StackName=self.name)["Stacks"]
@@ -57,4 +58,4 @@ class DeployedStack:
             raise BootstrapFailed(f"{self.name} has no output TableName: is it one of this template?") from None
 
     def _client(self, service: Any) -> Any:
-        return boto3.client(service, region_name=self.region, endpoint_url=self.endpoint_url)
+        return boto3.client(service, region_name=self.region or find_region(), endpoint_url=self.endpoint_url)

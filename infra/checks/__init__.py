@@ -1,5 +1,5 @@
-"""Checks of the repository that no linter knows.
+"""Checks of the repository that no linter has.
 
-`python -m infra.checks.template` the deployment, `.size` the code, `.words` every file, `.artifacts` what was built,
-`.expansion` what SAM makes of the template. A check is a function that yields one clear line per finding.
+`template` checks the deployment, `expansion` what SAM makes of the template, `size` the code, `words` and `glossary`
+every text, `artifacts` what was built. A check is a function that yields one line per finding.
 """

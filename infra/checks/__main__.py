@@ -1,14 +1,20 @@
-"""All checks that need no build: `python -m infra.checks`. Every one runs, whatever the others found."""
+"""All checks that need no build: `python -m infra.checks`. All of them run, even if one finds something."""
 
 import sys
 
 from infra.checks import expansion, template
+from infra.checks.glossary import check_glossary
 from infra.checks.report import report
 from infra.checks.size import check_modules
 from infra.checks.words import check_words
 from infra.openapi.permissions import check_permissions
 
 if __name__ == "__main__":
-    reports = {"size": check_modules(), "words": check_words(), "permissions": check_permissions()}
+    reports = {
+        "size": check_modules(),
+        "words": check_words(),
+        "glossary": check_glossary(),
+        "permissions": check_permissions(),
+    }
     statuses = [*(report(name, found) for name, found in reports.items()), template.main(), expansion.main()]
     sys.exit(max(statuses))

@@ -1,6 +1,7 @@
-"""A function may open exactly the secrets and the bucket that its environment names."""
+"""A function's role may access exactly the secrets and the bucket that its environment names."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from infra.checks.policies import as_list, referred, statements
 from infra.checks.routes import functions_of
@@ -8,15 +9,16 @@ from infra.runtime.template import Document
 
 SECRET_TYPE = "AWS::SecretsManager::Secret"
 BUCKET_TYPE = "AWS::S3::Bucket"
-READ_SECRET = "secretsmanager:GetSecretValue"
+# The second only tells whether there is a value.
+OPEN_SECRET = frozenset({"secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"})
 
 
 def check_access(template: Document) -> Iterator[str]:
-    """Compare each function's variables with the statements of its role, both ways."""
+    """Compare each function's variables with its role's statements, in both directions."""
     for function, properties in functions_of(template).items():
         role = template["Resources"].get(referred(properties.get("Role")), {}).get("Properties", {})
         variables = properties.get("Environment", {}).get("Variables", {})
-        named = {referred(value) for value in variables.values()}
+        named = {referred(branch) for value in variables.values() for branch in _branches(value)}
         secrets = {name for name in named if _type(template, name) == SECRET_TYPE}
         opened = _opened(role)
         yield from (f"{function} names {name} but its role cannot read it" for name in sorted(secrets - opened))
@@ -26,11 +28,15 @@ def check_access(template: Document) -> Iterator[str]:
             yield f"{function}: BLOBS_BUCKET and the role's actions on S3 go together"
 
 
+def _branches(value: Any) -> list[Any]:
+    return list(value["Fn::If"][1:]) if isinstance(value, dict) and "Fn::If" in value else [value]
+
+
 def _opened(role: Document) -> set[str]:
     return {
         referred(resource)
         for statement in statements(role)
-        if READ_SECRET in as_list(statement.get("Action"))
+        if OPEN_SECRET & set(as_list(statement.get("Action")))
         for resource in as_list(statement.get("Resource"))
     }
 

@@ -1,7 +1,7 @@
-"""What was built is small and holds only its own: `python -m infra.checks.artifacts [build folder]`, after a build.
+"""Built artifacts are small and contain only their own files: `python -m infra.checks.artifacts [build folder]`.
 
-Sizes are of the unzipped files, in bytes as Lambda counts them. The layer's limit leaves room for later dependencies
-under Lambda's 250 MB and keeps cold starts short.
+Sizes are those of the unzipped files, in bytes, as Lambda counts them. The layer's limit leaves room for later
+dependencies under Lambda's 250 MB and keeps cold starts short.
 """
 
 import sys
@@ -19,7 +19,7 @@ LAYERS = ("DepsLayer", "CoreLayer")
 
 
 def check_artifacts(template: Document, build: Path = BUILD) -> Iterator[str]:
-    """Check each function's and each layer's artifact."""
+    """Check the artifacts of all functions and layers."""
     contents = dict.fromkeys(LAYERS, "python")
     for function, properties in functions_of(template).items():
         contents[function] = str(properties["CodeUri"]).strip("/")
@@ -33,7 +33,7 @@ def check_artifacts(template: Document, build: Path = BUILD) -> Iterator[str]:
 
 
 def artifact_bytes(folder: Path) -> int:
-    """Return the bytes of all files below a folder."""
+    """Return the total size of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
@@ -44,13 +44,13 @@ def _check_size(logical_id: str, folder: Path) -> Iterator[str]:
 
 
 def _check_contents(logical_id: str, folder: Path, own: str) -> Iterator[str]:
-    """A function's artifact holds its package at its path, a layer's a folder python: nothing beside it."""
+    """A function's artifact contains only its package at its path, a layer's only a folder `python`."""
     if not any((folder / own).glob("*")):
         yield f"{logical_id} has no {own}"
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder).as_posix()
         if path.is_file() and not relative.startswith(f"{own}/"):
-            yield f"{logical_id} holds {relative}, which is not under {own}"
+            yield f"{logical_id} contains {relative}, which is not below {own}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the template name the same routes, and agree on which are public."""
+"""The OpenAPI document and the template have the same routes, and the same routes are public in both."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from infra.runtime.template import ROOT, Document
 
 CONTRACT = ROOT / "functions" / "console" / "openapi.json"
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
-# Pages for people, not operations for clients.
+# Pages for people, not operations of the API.
 PAGES = frozenset(
     {
         ("GET", "/"),
@@ -22,15 +22,15 @@ PAGES = frozenset(
 
 
 def read_contract(path: Path = CONTRACT) -> Document | None:
-    """Return the committed document, or None as long as there is none."""
+    """Read the committed document; return None if there is none."""
     return dict(json.loads(path.read_text())) if path.exists() else None
 
 
 def check_contract(template: Document, contract: Document | None) -> Iterator[str]:
-    """Compare both ways; nothing to compare without a document."""
+    """Compare in both directions; without a document there is nothing to compare. HEAD follows from GET."""
     if contract is None:
         return
-    deployed = {(route.method, route.path) for route in read_routes(template)} - PAGES
+    deployed = {(route.method, route.path) for route in read_routes(template) if route.method != "HEAD"} - PAGES
     documented = _operations(contract)
     for method, path in sorted(deployed - documented.keys()):
         yield f"{method} {path} is deployed but not in {CONTRACT.name}"

@@ -1,10 +1,12 @@
-"""What holds data is encrypted, is kept outside dev, and has no secret written beside it."""
+"""Data stores are encrypted and retained outside dev, and no secret is in the template."""
 
 from collections.abc import Iterator
 
 from infra.runtime.template import Document, Resolver
 
-KEPT = {"Fn::If": ["IsDev", "Delete", "Retain"]}
+KEPT = {"Fn::If": ["KeepsData", "Retain", "Delete"]}
+# CloudFormation takes a new DeletionPolicy only where something else of the resource changes, too.
+MARK = {"Kept": {"Fn::If": ["KeepsData", "yes", "no"]}}
 HOLD_DATA = frozenset(
     {
         "AWS::DynamoDB::Table",
@@ -17,16 +19,18 @@ HOLD_DATA = frozenset(
 
 
 def check_retention(template: Document) -> Iterator[str]:
-    """Outside dev a deleted stack, or a replaced resource, leaves its data."""
+    """Outside dev a deleted stack, or a replaced resource, leaves its data, once the first create has succeeded."""
     for logical_id, resource in template["Resources"].items():
         if resource.get("Type") in HOLD_DATA:
             for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
                 if resource.get(policy) != KEPT:
-                    yield f"{logical_id}: {policy} must be !If [IsDev, Delete, Retain]"
+                    yield f"{logical_id}: {policy} must be !If [KeepsData, Retain, Delete]"
+            if resource.get("Metadata") != MARK:
+                yield f"{logical_id}: Metadata must change with KeepsData, or its DeletionPolicy never does"
 
 
 def check_protection(template: Document) -> Iterator[str]:
-    """In prod every store is encrypted with a key of ours that rotates, and the table can be restored."""
+    """In prod every store is encrypted with a customer-managed, rotating key, and the table can be restored."""
     resolver = Resolver(template, {"Environment": "prod"})
     for logical_id, resource in template["Resources"].items():
         if resource.get("Type") not in HOLD_DATA:

@@ -1,6 +1,6 @@
-"""What SAM makes of the template: `python -m infra.checks.expansion`, with the translator of .local/sam.
+"""Checks the template as SAM expands it: `python -m infra.checks.expansion`, with the translator of .local/sam.
 
-The checks of the template trust SAM's properties; these look at what reaches API Gateway and CloudFormation.
+The checks of the template rely on SAM's properties; these look at what reaches API Gateway and CloudFormation.
 """
 
 import copy
@@ -8,7 +8,8 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,20 @@ from infra.runtime.template import ROOT, Document, TemplateInvalid, read_templat
 
 PYTHON = ROOT / ".local" / "sam" / "bin" / "python"
 EXPAND_SECONDS = 60
-# CloudFormation's own limits.
+# CloudFormation's limits.
 TEMPLATE_BYTES_MAX = 1_000_000
 RESOURCES_MAX = 500
+INVOKERS = frozenset({"AWS::Lambda::EventSourceMapping", "AWS::Lambda::Permission", "AWS::Events::Rule"})
 _PROGRAM = """
 import json, sys
 from types import SimpleNamespace
 from samtranslator.translator.transform import transform
-json.dump(transform(json.load(sys.stdin), {}, SimpleNamespace(load=dict)), sys.stdout)
+given = json.load(sys.stdin)
+json.dump(transform(given["template"], given["parameters"], SimpleNamespace(load=dict)), sys.stdout)
 """
 
 
-def expand(template: Document, python: Path = PYTHON) -> Document:
+def expand(template: Document, python: Path = PYTHON, parameters: Mapping[str, str] | None = None) -> Document:
     """Run SAM's transform in the interpreter that has it. Raises TemplateInvalid in one line."""
     if not python.exists():
         raise TemplateInvalid("SAM CLI is not installed under .local/sam")
@@ -39,7 +42,7 @@ def expand(template: Document, python: Path = PYTHON) -> Document:
             resource["Properties"][code] = "s3://bucket/key"
     done = subprocess.run(
         [str(python), "-c", _PROGRAM],
-        input=json.dumps(packaged),
+        input=json.dumps({"template": packaged, "parameters": dict(parameters or {})}),
         capture_output=True,
         text=True,
         timeout=EXPAND_SECONDS,
@@ -66,15 +69,40 @@ def check_expansion(expanded: Document) -> Iterator[str]:
     for function, count in permissions.items():
         if count > EVENTS_MAX:
             yield f"{function} has {count} permissions, {EVENTS_MAX} at most"
+    for name, resource in resources.items():
+        if resource["Type"] in INVOKERS and "Alias" not in json.dumps(resource):
+            yield f"{name} goes to $LATEST, not to the alias"
+    if any("Alias" not in json.dumps(uri) for uri in _authorizer_uris(resources)):
+        yield "the authorizer is $LATEST, not the alias"
     if len(resources) > RESOURCES_MAX:
         yield f"{len(resources)} resources, {RESOURCES_MAX} at most: nest a stack"
     if len(json.dumps(expanded)) > TEMPLATE_BYTES_MAX:
         yield f"the expanded template is over {TEMPLATE_BYTES_MAX} bytes: nest a stack"
 
 
+def check_release(before: Document, after: Document) -> Iterator[str]:
+    """Check that another release has other versions of all functions, and moves their aliases."""
+    published = {name for name, item in before["Resources"].items() if item["Type"] == "AWS::Lambda::Version"}
+    for name, item in after["Resources"].items():
+        if item["Type"] == "AWS::Lambda::Function":
+            versions = [other for other in after["Resources"] if other.startswith(f"{name}Version")]
+            if not versions or published & set(versions):
+                yield f"{name} has no new version in a new release"
+            if f"{name}DeploymentGroup" not in after["Resources"]:
+                yield f"{name} is released without canary"
+
+
 def _paths(resources: Document) -> Document:
     apis = [item for item in resources.values() if item["Type"] == "AWS::ApiGateway::RestApi"]
     return dict(apis[0]["Properties"]["Body"]["paths"]) if apis else {}
+
+
+def _authorizer_uris(resources: Document) -> Iterator[object]:
+    for item in resources.values():
+        if item["Type"] == "AWS::ApiGateway::RestApi":
+            for scheme in item["Properties"]["Body"].get("securityDefinitions", {}).values():
+                if "x-amazon-apigateway-authorizer" in scheme:
+                    yield scheme["x-amazon-apigateway-authorizer"].get("authorizerUri")
 
 
 def _faults(method: str, path: str, operation: Document) -> Iterator[str]:
@@ -87,8 +115,10 @@ def _faults(method: str, path: str, operation: Document) -> Iterator[str]:
     if _is_open(security) != ((method.upper(), path) in PUBLIC):
         yield f"has the wrong security {security}"
     uri = json.dumps(integration["uri"])
+    if "Alias" not in uri:
+        yield "goes to $LATEST, not to the alias: canary and SnapStart do not hold for it"
     streams = "/response-streaming-invocations" in uri and integration.get("responseTransferMode") == "STREAM"
-    if f"{STREAMING_FUNCTION}.Arn" in uri:
+    if f"{STREAMING_FUNCTION}Alias" in uri:
         if not streams or integration.get("timeoutInMillis") != 900_000:
             yield "is not a streaming integration of 900 s"
     elif streams or "timeoutInMillis" in integration:
@@ -101,7 +131,10 @@ def _is_open(security: list[dict[str, Any]]) -> bool:
 
 def main() -> int:
     try:
-        return report("expansion", check_expansion(expand(read_template())))
+        template = read_template()
+        before = expand(template, parameters={"Release": "a" * 64})
+        after = expand(template, parameters={"Release": "b" * 64, "Canary": "true"})
+        return report("expansion", chain(check_expansion(after), check_release(before, after)))
     except TemplateInvalid as error:
         return report("expansion", [str(error)])
 

@@ -1,4 +1,4 @@
-"""The project's own files, as git sees them: tracked, and new ones that are not ignored."""
+"""The project's files according to git: tracked files, and new ones that are not ignored."""
 
 import subprocess
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def project_files(root: Path, *patterns: str) -> Iterator[Path]:
-    """Yield a work tree's existing files that match git's patterns, sorted. Raises CalledProcessError outside git."""
+    """Yield the existing files that match git's patterns, sorted. Raises CalledProcessError outside a work tree."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns],
         cwd=root,

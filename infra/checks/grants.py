@@ -1,4 +1,4 @@
-"""The built-in policies grant each documented operation to those who hold its scope, and to nobody else."""
+"""The built-in policies grant each documented operation exactly to the roles that have its scope."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def check_grants(contract: Document | None) -> Iterator[str]:
-    """Nothing to check without a document. The operator's own routes are not a tenant's to grant."""
+    """Compare the document with the policies. The operator's routes are excluded, because tenants cannot grant them."""
     policies = PolicySet((), BUILT_IN)
     for name, scope in _operations(contract or {}):
         resource = f"route:{name}"

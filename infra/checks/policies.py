@@ -1,4 +1,4 @@
-"""Every function has a role and a log group of its own, and the role only what it names."""
+"""Every function has its own role and log group, and the role grants only named actions on named resources."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,24 +8,24 @@ from typing import Any
 from infra.checks.routes import functions_of
 from infra.runtime.template import Document
 
-# X-Ray has no resources to name.
+# X-Ray actions support no resources.
 ANYWHERE = frozenset({"xray:PutTraceSegments", "xray:PutTelemetryRecords"})
-# Parts of a resource of ours, and models that Bedrock routes between regions.
+# Wildcards within a resource of this stack, and models that Bedrock routes between regions.
 PARTS = frozenset(
     {
         "${BlobsBucket.Arn}/tenants/*",
-        "${Table.Arn}/stream/*",
+        "${Table}/stream/*",
         "arn:${AWS::Partition}:bedrock:*::foundation-model/anthropic.*",
         "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:inference-profile/${BedrockGeography}.anthropic.*",
     }
 )
 # The two indexes that cross tenants (ADR 0003).
-ACROSS_TENANTS = {"${Table.Arn}/index/login": "IdentityRole", "${Table.Arn}/index/sweep": "SweepRole"}
+ACROSS_TENANTS = {"${Table}/index/login": "IdentityRole", "${Table}/index/sweep": "SweepRole"}
 NEVER = ("dynamodb:Scan", "dynamodb:PartiQL", "dynamodb:ExecuteStatement")
 
 
 def check_logs(template: Document) -> Iterator[str]:
-    """Each function writes to a log group of its own, which forgets."""
+    """Each function has its own log group with a retention time."""
     groups: Counter[str] = Counter()
     for function, properties in functions_of(template).items():
         group = referred(properties.get("LoggingConfig", {}).get("LogGroup"))
@@ -35,12 +35,12 @@ def check_logs(template: Document) -> Iterator[str]:
             continue
         groups[group] += 1
         if not resource.get("Properties", {}).get("RetentionInDays"):
-            yield f"{group} keeps logs for ever: set RetentionInDays"
+            yield f"{group} never deletes its logs: set RetentionInDays"
     yield from (f"{group} is shared by {count} functions" for group, count in groups.items() if count > 1)
 
 
 def check_roles(template: Document) -> Iterator[str]:
-    """Each function has a role of its own, without managed policies and without wildcards."""
+    """Each function has its own role, without managed policies and wildcards."""
     roles: Counter[str] = Counter()
     for function, properties in functions_of(template).items():
         role = referred(properties.get("Role"))
@@ -58,7 +58,7 @@ def check_roles(template: Document) -> Iterator[str]:
 
 
 def statements(role: Document) -> Iterator[Document]:
-    """Yield the statements of a role's own policies, both branches of a conditional one."""
+    """Yield the statements of a role's inline policies, with both branches of conditional ones."""
     for policy in role.get("Policies", []):
         for statement in policy["PolicyDocument"]["Statement"]:
             branches = statement["Fn::If"][1:] if "Fn::If" in statement else [statement]
@@ -71,11 +71,11 @@ def _faults(statement: Document) -> Iterator[str]:
         yield "only Allow with named actions is read here"
     for action in actions:
         if "*" in action or action.startswith(NEVER):
-            yield f"{action} is too wide"
+            yield f"{action} is too broad"
     for resource in as_list(statement.get("Resource")):
         text = _text(resource)
         if text == "*" and not set(actions) <= ANYWHERE:
-            yield f"every resource, for {', '.join(actions)}"
+            yield f"grants every resource for {', '.join(actions)}"
         elif text != "*" and "*" in text and text not in PARTS:
             yield f"{text} is a wildcard that is not declared in infra/checks/policies.py"
 
@@ -84,18 +84,19 @@ def _reaches_across(role: str, statement: Document) -> Iterator[str]:
     for resource in as_list(statement.get("Resource")):
         owner = ACROSS_TENANTS.get(_text(resource), role)
         if owner != role:
-            yield f"{_text(resource)} crosses tenants and is for {owner} alone"
+            yield f"{_text(resource)} crosses tenants and is reserved for {owner}"
 
 
 def _text(resource: Any) -> str:
-    """Return a resource as written: the text of a Sub, or the name that an intrinsic function refers to."""
+    """Return a resource as text: the text of a Sub, or the name that an intrinsic function refers to."""
     if isinstance(resource, dict):
-        return str(resource.get("Fn::Sub") or referred(resource))
+        text = resource.get("Fn::Sub") or referred(resource)
+        return str(text[0] if isinstance(text, list) else text)
     return str(resource)
 
 
 def referred(value: Any) -> str:
-    """Return the logical id behind `Ref` or `Fn::GetAtt`; empty for anything else."""
+    """Return the logical id in `Ref` or `Fn::GetAtt`; empty for anything else."""
     if not isinstance(value, dict):
         return ""
     if "Ref" in value:
@@ -105,7 +106,7 @@ def referred(value: Any) -> str:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return what may be one or several as a list."""
+    """Return a single value or a list as a list."""
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]

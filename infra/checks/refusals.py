@@ -1,6 +1,6 @@
-"""What the gateway itself refuses looks like what functions refuse: problem+json, with a code of the catalogue.
+"""The gateway's own error responses have the contract's form: problem+json with a code of the error catalogue.
 
-Gateway responses are not VTL: `$context` values only, so every body is JSON before they are filled in.
+Gateway responses support `$context` values only, no VTL, so every body must be JSON before they are replaced.
 """
 
 import json
@@ -30,12 +30,12 @@ EXTRA = {"UNAUTHORIZED": {"WWW-Authenticate": "'Bearer'"}} | {
     name: {"Retry-After": "'1'"} for name in ("AUTHORIZER_FAILURE", "AUTHORIZER_CONFIGURATION_ERROR", "THROTTLED")
 }
 SITE = "https://atrium.example"
-# The authorizer says why it denies.
+# The authorizer puts the reason into its context.
 DENIED = "$context.authorizer.code"
 
 
 def check_refusals(template: Document) -> Iterator[str]:
-    """Every type of gateway response is defined, in the contract's form."""
+    """Every type of gateway response is defined in the contract's form."""
     api = template["Resources"].get("Api", {}).get("Properties", {})
     defined = Resolver(template, {"PublicUrl": SITE}).resolve(api.get("GatewayResponses", {}))
     yield from (f"{name} has no gateway response" for name in sorted(TYPES - defined.keys()))

@@ -1,11 +1,11 @@
-"""How every check ends: one line per finding, and an exit status."""
+"""Prints the findings of a check."""
 
 import sys
 from collections.abc import Iterable
 
 
 def report(name: str, findings: Iterable[str]) -> int:
-    """Print the findings to stderr, or that there are none; returns the exit status, 0 or 1."""
+    """Print the findings to stderr, or "ok" without any; return the exit status, 0 or 1."""
     lines = list(findings)
     for line in lines:
         print(f"{name}: {line}", file=sys.stderr)

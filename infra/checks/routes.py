@@ -1,6 +1,6 @@
 """The routes of the template: which function answers, with or without authorizer, buffered or streamed.
 
-A buffered integration on the chat function is a 502 on AWS, and the default time-out would cut a turn at 29 s.
+A buffered integration on the chat function is a 502 on AWS, and the default time-out would end a turn after 29 s.
 """
 
 from collections import Counter
@@ -13,9 +13,9 @@ from infra.runtime.template import Document
 
 STREAMING_FUNCTION = "ChatFunction"
 STREAMING = ("RESPONSE_STREAM", 900_000)
-# SAM writes a permission for each event into the function's policy, which ends at 20 480 bytes.
+# SAM writes one permission per event into the function's policy, which may have 20 480 bytes.
 EVENTS_MAX = 40
-PUBLIC = frozenset(
+_OPEN = frozenset(
     {
         ("GET", "/"),
         ("GET", "/docs"),
@@ -39,11 +39,13 @@ PUBLIC = frozenset(
         ("GET", "/.well-known/oauth-protected-resource"),
     }
 )
+# HEAD answers as GET does on public routes.
+PUBLIC = _OPEN | {("HEAD", path) for method, path in _OPEN if method == "GET"}
 
 
 @dataclass(frozen=True)
 class Route:
-    """One Api event of a function; `authorizer` is the event's own, None where the API's default holds."""
+    """An Api event of a function; `authorizer` is the event's own, None for the API's default."""
 
     function: str
     method: str
@@ -90,7 +92,7 @@ def _route(function: str, event: Document) -> Route:
 
 
 def check_streaming(template: Document) -> Iterator[str]:
-    """Every route of chat streams for 900 s, and no other route does."""
+    """Every route of chat streams with a time-out of 900 s, and no other route streams."""
     for route in read_routes(template):
         if route.function == STREAMING_FUNCTION and route.transfer != STREAMING:
             yield f"{route.name} needs ResponseTransferMode RESPONSE_STREAM and TimeoutInMillis 900000"
@@ -99,7 +101,7 @@ def check_streaming(template: Document) -> Iterator[str]:
 
 
 def check_events(template: Document) -> Iterator[str]:
-    """No function has more Api events than its policy can hold; a route exists once and names its method."""
+    """No function has more Api events than its policy can hold; each route exists once and names its method."""
     routes = read_routes(template)
     for function, count in Counter(route.function for route in routes).items():
         if count > EVENTS_MAX:
@@ -113,7 +115,7 @@ def check_events(template: Document) -> Iterator[str]:
 
 
 def check_authorizers(template: Document) -> Iterator[str]:
-    """The public routes have no authorizer, all others the default one, and preflights never have it."""
+    """Public routes have no authorizer, all others the default one; CORS preflights have none."""
     auth = _api(template).get("Auth", {})
     default = auth.get("DefaultAuthorizer")
     if not default or default not in auth.get("Authorizers", {}):

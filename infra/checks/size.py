@@ -1,6 +1,6 @@
-"""Small modules and small functions: `python -m infra.checks.size`.
+"""Limits the size of modules and functions: `python -m infra.checks.size`.
 
-A module has at most 250 lines and says in a docstring what it owns; a function has at most 40, decorators not counted.
+A module has at most 400 lines (600 in tests) and a docstring; a function has at most 40 lines without its decorators.
 """
 
 import ast
@@ -12,15 +12,17 @@ from infra.checks.files import project_files
 from infra.checks.report import report
 from infra.runtime.template import ROOT
 
-MODULE_LINES_MAX = 250
+MODULE_LINES_MAX = 400
+TEST_LINES_MAX = 600
 FUNCTION_LINES_MAX = 40
 
 
 def check_source(name: str, text: str) -> Iterator[str]:
     """Check one module; an empty one needs no docstring."""
     lines = text.count("\n") + (not text.endswith("\n") and bool(text))
-    if lines > MODULE_LINES_MAX:
-        yield f"{name} has {lines} lines, {MODULE_LINES_MAX} at most"
+    most = TEST_LINES_MAX if name.startswith("tests/") else MODULE_LINES_MAX
+    if lines > most:
+        yield f"{name} has {lines} lines, {most} at most"
     try:
         tree = ast.parse(text)
     except SyntaxError as error:

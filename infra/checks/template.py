@@ -1,4 +1,4 @@
-"""What lint cannot know about template.yaml: `python -m infra.checks.template`, a line per finding, exit status 1."""
+"""Checks of template.yaml that linters do not have: `python -m infra.checks.template`."""
 
 import sys
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ CHECKS = (
 
 
 def check_template(template: Document) -> Iterator[str]:
-    """Run every check that needs the template alone."""
+    """Run all checks that need only the template."""
     return chain.from_iterable(check(template) for check in CHECKS)
 
 

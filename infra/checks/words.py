@@ -1,7 +1,7 @@
-"""No file names a path of one machine, or the host of a package registry: `python -m infra.checks.words`.
+"""No file contains a path of one machine, or the host of a package registry: `python -m infra.checks.words`.
 
-A clone must work anywhere, and registries are the user's own configuration. The patterns are in pieces so that this
-file passes itself.
+A clone must work anywhere, and registries are the user's own configuration. The patterns are split so that this file
+passes the check.
 """
 
 import re
@@ -30,7 +30,7 @@ _RULES = ((MACHINE_PATH, "a path of one machine"), (REGISTRY_HOST, "the host of 
 
 
 def check_text(name: str, text: str) -> Iterator[str]:
-    """Yield a line for each line of a text that breaks a rule."""
+    """Yield a finding for each line that breaks a rule."""
     for number, line in enumerate(text.splitlines(), start=1):
         for pattern, meaning in _RULES:
             found = pattern.search(line)
@@ -39,7 +39,7 @@ def check_text(name: str, text: str) -> Iterator[str]:
 
 
 def check_words(root: Path = ROOT) -> Iterator[str]:
-    """Check every text file of the project; what is not UTF-8 is no text."""
+    """Check every UTF-8 file of the project."""
     for path in project_files(root):
         try:
             text = path.read_text(encoding="utf-8")

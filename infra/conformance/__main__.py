@@ -1,4 +1,4 @@
-"""`python -m infra.conformance [pytest arguments]`: check the tools, fetch, build, start, test, stop."""
+"""`python -m infra.conformance [pytest arguments]`: check the tools, start what the tests need, run them."""
 
 import subprocess
 import sys
@@ -10,14 +10,14 @@ from infra.conformance.dynamodb import running_dynamodb
 from infra.conformance.tools import PrerequisiteMissing, check_tools
 from infra.runtime.template import ROOT
 
-# Stores, and the walk that counts on them: the other tests ask nothing more of a table.
+# The tests that depend on the table's behaviour; the others would show nothing more on DynamoDB Local.
 STORES = ("tests/unit", "tests/integration/chat", "tests/integration/sessions")
 TESTS_SECONDS = 2_400
 NO_TESTS = 5
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the conformance tests; returns the exit status, 2 when a prerequisite is missing."""
+    """Run the conformance tests; return the exit status, 2 when a prerequisite is missing."""
     try:
         check_tools()
         adapter = build_adapter()
@@ -26,7 +26,9 @@ def main(arguments: Sequence[str]) -> int:
             backend = f"--dynamodb={dynamodb.url}"
             options = [*STORES, "-n", "2", "--dist", "loadfile", "-m", "table", backend]
             statuses.append(_pytest("stores", options, arguments))
-        with running_dynamodb() as dynamodb:  # another: what thousands of tables left does not slow it
+        with (
+            running_dynamodb() as dynamodb
+        ):  # a new one for each run, because thousands of leftover tables slow it down
             backend = f"--dynamodb={dynamodb.url}"
             statuses.append(_pytest("conformance", ["tests/conformance", backend, f"--adapter={adapter}"], arguments))
     except PrerequisiteMissing as missing:
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _pytest(name: str, options: Sequence[str], arguments: Sequence[str]) -> int:
     status = _run(name, ["pytest", "-p", "no:cacheprovider", "--durations=5", *options, *arguments])
-    return 0 if status == NO_TESTS and arguments else status  # a choice that has nothing here
+    return 0 if status == NO_TESTS and arguments else status  # pytest: no tests were selected
 
 
 def _run(name: str, module: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""The Lambda Web Adapter, built once from its crate into .local/adapter (about two minutes)."""
+"""Builds the Lambda Web Adapter from its crate into .local/adapter, once (about two minutes)."""
 
 import sys
 import time
@@ -14,13 +14,13 @@ BUILD_SECONDS = 1200
 
 
 def built_adapter() -> Path | None:
-    """Return the binary when it is built, in this version."""
+    """Return the adapter's binary if this version is built."""
     mark = HOME / "version"
     return BINARY if BINARY.exists() and mark.exists() and mark.read_text() == VERSION else None
 
 
 def build_adapter() -> Path:
-    """Build the binary unless it is there; raises PrerequisiteMissing."""
+    """Build the binary unless it exists; raise PrerequisiteMissing."""
     found = built_adapter()
     if found is not None:
         return found

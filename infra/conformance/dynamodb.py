@@ -1,15 +1,19 @@
-"""DynamoDB Local: fetched once by Maven into .local/dynamodb-local, run in memory on a free port of 127.0.0.1."""
+"""Tables for tests, in memory on a free port of 127.0.0.1: DynamoDB Local, and the local stack's emulator.
+
+DynamoDB Local is downloaded once by Maven into .local/dynamodb-local.
+"""
 
 import contextlib
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from infra.conformance.tools import PrerequisiteMissing, run_tool
-from infra.local.ports import free_port
+from infra.local.emulator import emulator_command, is_healthy
+from infra.local.ports import HOST, free_port
 from infra.runtime.environment import STATE
 from infra.runtime.resources import Endpoint
 
@@ -17,11 +21,11 @@ POM = Path(__file__).with_name("pom.xml")
 HOME = STATE / "dynamodb-local"
 MAIN = "software.amazon.dynamodb.services.local.main.ServerRunner"
 FETCH_SECONDS = 600
-START_SECONDS = 30
+START_SECONDS = 40
 
 
 def fetch_dynamodb() -> Path:
-    """Return the folder of jars and native libraries, fetched when pom.xml is another than it was fetched for."""
+    """Return the folder of jars and native libraries; download them if pom.xml has changed."""
     mark, jars = HOME / "pom.xml", HOME / "lib"
     wanted = POM.read_text()
     if not mark.exists() or mark.read_text() != wanted:
@@ -36,29 +40,50 @@ def fetch_dynamodb() -> Path:
 
 @contextlib.contextmanager
 def running_dynamodb() -> Iterator[Endpoint]:
-    """Run an empty DynamoDB Local while the context is open."""
+    """Run an empty DynamoDB Local until the context ends."""
     jars = fetch_dynamodb()
     port = free_port()
     command = ["java", "-Xmx2g", f"-Djava.library.path={jars}", "-Dsqlite4java.library.path=" + str(jars)]
     command += ["-DDDB_LOCAL_TELEMETRY=0", "-cp", f"{jars}/*", MAIN, "-inMemory", "-sharedDb", "-port", str(port)]
-    with (STATE / "dynamodb-local.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=HOME, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    with _running_server(command, HOME, None, STATE / "dynamodb-local.log", lambda: _is_open(port)):
+        yield Endpoint(f"http://{HOST}:{port}")
+
+
+@contextlib.contextmanager
+def running_emulator(scratch: Path) -> Iterator[Endpoint]:
+    """Run an empty emulator until the context ends; its files are in the given folder."""
+    port = free_port()
+    url = f"http://{HOST}:{port}"
+    command, environment = emulator_command(port, scratch)
+    with _running_server(command, scratch, environment, scratch / "emulator.log", lambda: is_healthy(url)):
+        yield Endpoint(url)
+
+
+@contextlib.contextmanager
+def _running_server(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str] | None,
+    log: Path,
+    is_ready: Callable[[], bool],
+) -> Iterator[None]:
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
         try:
-            _wait_until_open(process, port)
-            yield Endpoint(f"http://127.0.0.1:{port}")
+            end = time.monotonic() + START_SECONDS
+            while not is_ready():
+                if process.poll() is not None or time.monotonic() > end:
+                    raise PrerequisiteMissing(f"{command[0]} did not start, see {log.name}")
+                time.sleep(0.05)
+            yield
         finally:
-            process.terminate()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()
+            process.wait()
 
 
-def _wait_until_open(process: subprocess.Popen[bytes], port: int) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise PrerequisiteMissing("DynamoDB Local did not start, see .local/dynamodb-local.log")
+def _is_open(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):
+        return True
+    return False

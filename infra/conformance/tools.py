@@ -1,4 +1,4 @@
-"""The tools that conformance needs beside Python, and running them with one clear line when they fail."""
+"""The tools that conformance needs besides Python, and how they are run."""
 
 import re
 import shutil
@@ -8,17 +8,17 @@ from pathlib import Path
 
 JAVA_MIN = 17
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CARGO_MIN = (1, 84)  # what the adapter's dependencies ask for
+CARGO_MIN = (1, 84)  # required by the adapter's dependencies
 _JAVA = re.compile(r'version "(?:1\.)?(\d+)')
 _CARGO = re.compile(r"^cargo (\d+)\.(\d+)")
 
 
 class PrerequisiteMissing(Exception):
-    """A tool is not there, too old, or failed; the message is one line for a person."""
+    """A tool is missing, too old, or failed; the message is one line."""
 
 
 def check_tools() -> None:
-    """Check Java, Maven, cargo and a browser; raises PrerequisiteMissing for the first that will not do."""
+    """Check Java, Maven, cargo and a browser; raise PrerequisiteMissing for the first missing one."""
     check_dynamodb_tools()
     check_cargo(_ask("cargo", "--version", "cargo (Rust)"))
     if not any(shutil.which(name) for name in BROWSERS):
@@ -26,25 +26,25 @@ def check_tools() -> None:
 
 
 def check_dynamodb_tools() -> None:
-    """Check Java and Maven, which are what DynamoDB Local needs."""
+    """Check Java and Maven, which DynamoDB Local needs."""
     check_java(_ask("java", "-version", f"Java {JAVA_MIN} or newer"))
     _ask("mvn", "--version", "Maven")
 
 
 def check_java(shown: str) -> None:
-    """Check what `java -version` showed."""
+    """Check the output of `java -version`."""
     found = _JAVA.search(shown)
     if found is None:
-        raise PrerequisiteMissing("`java -version` does not tell its version")
+        raise PrerequisiteMissing("`java -version` printed no version")
     if int(found.group(1)) < JAVA_MIN:
         raise PrerequisiteMissing(f"Java {found.group(1)} is too old: {JAVA_MIN} or newer is needed")
 
 
 def check_cargo(shown: str) -> None:
-    """Check what `cargo --version` showed."""
+    """Check the output of `cargo --version`."""
     found = _CARGO.search(shown)
     if found is None:
-        raise PrerequisiteMissing("`cargo --version` does not tell its version")
+        raise PrerequisiteMissing("`cargo --version` printed no version")
     if (int(found.group(1)), int(found.group(2))) < CARGO_MIN:
         wanted = ".".join(str(part) for part in CARGO_MIN)
         raise PrerequisiteMissing(f"{found.group().strip()} is too old: {wanted} or newer is needed")
@@ -60,7 +60,7 @@ def _ask(tool: str, option: str, name: str) -> str:
 
 
 def run_tool(command: Sequence[str], *, log: Path, timeout_seconds: float) -> None:
-    """Run a tool with its output in a log; raises PrerequisiteMissing with the log's last line when it fails."""
+    """Run a tool with its output in a log file; raise PrerequisiteMissing with the log's last line when it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
         try:
@@ -68,7 +68,7 @@ def run_tool(command: Sequence[str], *, log: Path, timeout_seconds: float) -> No
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, timeout=timeout_seconds
             )
         except subprocess.TimeoutExpired:
-            raise PrerequisiteMissing(f"{command[0]} did not end in {timeout_seconds:.0f} s, see {log.name}") from None
+            raise PrerequisiteMissing(f"{command[0]} did not finish in {timeout_seconds:.0f} s: {log.name}") from None
     if done.returncode != 0:
         lines = log.read_text(errors="replace").strip().splitlines() or ["it wrote nothing"]
         first = next((line for line in lines if line.lower().startswith(("error", "[error]"))), lines[-1])

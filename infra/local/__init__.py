@@ -1,5 +1,9 @@
 """`make dev`: the whole stack on one machine, from template.yaml.
 
-dev.py is the command, session.py the order of things. stack/ deploys the template onto the emulator, lambdas/ runs the
-functions, gateway/ is the front server that plays API Gateway, logs/ brings everybody's lines to one place.
+`dev` is the command and `stack_run` starts and stops the parts. `stack` deploys the template onto the emulator,
+`lambdas` runs the functions, `gateway` is the front server that replaces API Gateway, `logs` collects all output.
 """
+
+
+class StartFailed(Exception):
+    """The stack cannot start or continue; the message is one line that says what to do."""

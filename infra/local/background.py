@@ -1,4 +1,4 @@
-"""`make dev DETACH=1`: the stack in a process of its own, whose starter waits until it is ready or has failed."""
+"""`make dev DETACH=1`: run the stack in a background process, and wait until it is ready or has failed."""
 
 import contextlib
 import json
@@ -6,12 +6,12 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 from infra.local.paths import ERRORS, PYTHON, ROOT
 
 
 def start_in_background() -> str:
-    """Start the stack, wait until it is ready and return what it announces; raises StartFailed with its reason."""
+    """Start the stack, wait until it is ready and return its announcement; raise StartFailed with the reason."""
     reading, writing = os.pipe()
     ERRORS.parent.mkdir(parents=True, exist_ok=True)
     with ERRORS.open("w") as errors:
@@ -40,7 +40,7 @@ def start_in_background() -> str:
 
 @contextlib.contextmanager
 def reporting(descriptor: int) -> Iterator[Callable[[str], None]]:
-    """Yield what tells the starter, once, that the stack is ready; a StartFailed before that is told too."""
+    """Yield a function that reports readiness to the starting process, once. StartFailed is reported, too."""
     reports = os.fdopen(descriptor, "w")
 
     def report(key: str, text: str) -> None:

@@ -1,20 +1,24 @@
-"""What the developer may choose, read once from the environment of `make dev`."""
+"""The options of `make dev`, read once from its environment."""
 
+import importlib.util
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
+from infra.local.paths import EMULATOR_PYTHON, TEMPLATE
 
 _STAGE_PREFIX = re.compile(r"/[A-Za-z0-9_-]{1,64}")
+_PACKAGES = ("awslambdaric", "boto3", "httpx", "uvicorn", "watchfiles")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """The choices; `stage_prefix` is empty for the root, where a domain would map the API."""
+    """The options; `stage_prefix` is empty when the API is at the root, as under a domain."""
 
     port: int = 8080
     stage_prefix: str = ""
@@ -26,11 +30,11 @@ class Configuration:
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
-        """Read the environment, or a mapping in its place; raises StartFailed in one line."""
+        """Read the environment, or the given mapping; raise StartFailed for an invalid value."""
         env = os.environ if source is None else source
         prefix = env.get("STAGE_PREFIX", "").rstrip("/")
         if prefix and not _STAGE_PREFIX.fullmatch(prefix):
-            raise StartFailed("STAGE_PREFIX must look like /dev")
+            raise StartFailed("STAGE_PREFIX must be a slash and a name, as /dev")
         level = env.get("LOG_LEVEL", "INFO").upper()
         if level not in _LEVELS:
             raise StartFailed(f"LOG_LEVEL must be one of {', '.join(_LEVELS)}")
@@ -46,7 +50,7 @@ class Configuration:
 
     @property
     def has_own_model(self) -> bool:
-        """Whether the developer brings a model, so that the scripted one is not started."""
+        """Return whether a real model is configured, so that the scripted one is not started."""
         return bool(self.anthropic_base_url or self.anthropic_api_key)
 
 
@@ -54,3 +58,16 @@ def _read_port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise StartFailed(f"PORT must be a number up to 65535, not {text!r}")
     return int(text)
+
+
+def check_tools() -> None:
+    """Raise StartFailed for the first missing tool."""
+    if sys.version_info[:2] != (3, 13):
+        raise StartFailed(f"Python 3.13 is needed, found {sys.version_info.major}.{sys.version_info.minor}")
+    for name in _PACKAGES:
+        if importlib.util.find_spec(name) is None:
+            raise StartFailed(f"{name} is not installed: run `make setup`")
+    if not EMULATOR_PYTHON.exists():
+        raise StartFailed("the emulator is not installed: run `make .local/emulator/.ready`")
+    if not TEMPLATE.exists():
+        raise StartFailed("template.yaml does not exist")

@@ -1,4 +1,4 @@
-"""The stack's first credentials, by the code that makes those of a deployment: secrets filled, one platform key."""
+"""The stack's first credentials, made by the same code as those of a deployment."""
 
 from atrium.kernel.clock import read_clock
 from atrium.storage.table import PhysicalTable
@@ -10,13 +10,13 @@ from infra.bootstrap.credentials import (
     make_first_platform_key,
     read_pepper,
 )
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 from infra.local.model import Model
 from infra.local.stack.deploy import Stack
 
 
 def issue_credentials(stack: Stack, model: Model) -> str:
-    """Fill the secrets of a new stack, the model's key included, and return its platform key."""
+    """Fill the secrets of a new stack, including the model's API key, and return its platform key."""
     client = stack.endpoint.client("secretsmanager")
     try:
         arns = SecretArns.from_outputs(stack.outputs)
@@ -26,5 +26,5 @@ def issue_credentials(stack: Stack, model: Model) -> str:
     except BootstrapFailed as error:
         raise StartFailed(f"bootstrap: {error}") from error
     if key is None:
-        raise StartFailed("bootstrap: the emulator's table has a platform key already; it should have been empty")
+        raise StartFailed("bootstrap: the emulator's table already has a platform key; it must be empty")
     return key

@@ -1,4 +1,4 @@
-"""What others need to know of a running stack: `.local/dev.json`, and the lines that say where to go."""
+"""The description of a running stack: `.local/dev.json`, and the lines shown when it is ready."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from infra.local.seed import SeededTenant
 
 @dataclass(frozen=True)
 class Description:
-    """A running stack. `host_url` is the front's address, `base_url` the API's: they differ by the stage's prefix."""
+    """A running stack. `host_url` is the front server's address; `base_url` adds the stage's prefix."""
 
     host_url: str
     base_url: str
@@ -21,7 +21,7 @@ class Description:
     tenants: tuple[SeededTenant, ...]
 
     def write(self, path: Path) -> None:
-        """Write the file in one step, readable by this user alone: it holds keys."""
+        """Write the file atomically, readable by the current user only, because it holds keys."""
         content = {
             "base_url": self.base_url,
             "console_url": f"{self.base_url}/",
@@ -38,7 +38,7 @@ class Description:
         scratch.replace(path)
 
     def announce(self) -> str:
-        """Return what a developer wants to read when the stack is up; the last line is the contract's."""
+        """Return the text shown when the stack is ready. Tests and scripts depend on its last line."""
         tenants = ", ".join(f"{tenant.name} ({tenant.plan})" for tenant in self.tenants)
         return "\n".join(
             (

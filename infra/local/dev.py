@@ -12,18 +12,17 @@ import traceback
 from collections.abc import Callable
 from typing import TextIO
 
+from infra.local import StartFailed
 from infra.local.background import reporting, start_in_background
-from infra.local.configuration import Configuration
+from infra.local.configuration import Configuration, check_tools
 from infra.local.description import Description
 from infra.local.down import stop_stack
-from infra.local.failures import StartFailed
 from infra.local.logs.follow import follow
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 from infra.local.paths import LOG, PID_FILE
 from infra.local.pidfile import claim, refuse_while_running, release
 from infra.local.ports import HOST, claim_port, port_of
-from infra.local.session import Session
-from infra.local.tools import check_tools
+from infra.local.stack_run import StackRun
 
 
 def main() -> int:
@@ -63,38 +62,38 @@ def _bring_up(configuration: Configuration, report_to: int | None) -> None:
 
 
 def _run(configuration: Configuration, *, screen: TextIO | None, report: Callable[[str], None] | None) -> None:
-    """Run the stack in this process until it is told to end."""
+    """Run the stack in this process until it is stopped."""
     front_socket = claim_port(configuration.port)
     try:
         claim(PID_FILE, f"http://{HOST}:{port_of(front_socket)}")
         colours = configuration.colours and screen is not None and screen.isatty()
-        journal = Journal(LOG, screen, level=configuration.log_level, colours=colours)
-        with contextlib.closing(journal):
-            _run_session(configuration, front_socket, journal, report)
+        log = StackLog(LOG, screen, level=configuration.log_level, colours=colours)
+        with contextlib.closing(log):
+            _run_session(configuration, front_socket, log, report)
     finally:
         release(PID_FILE)
         front_socket.close()
 
 
 def _run_session(
-    configuration: Configuration, front_socket: socket.socket, journal: Journal, report: Callable[[str], None] | None
+    configuration: Configuration, front_socket: socket.socket, log: StackLog, report: Callable[[str], None] | None
 ) -> None:
     def note_ready(description: Description) -> None:
-        journal.say(description.announce())
+        log.write_text(description.announce())
         if report is not None:
             report(description.announce())
 
     async def run() -> None:
-        await Session(configuration, front_socket, journal).run(note_ready)
+        await StackRun(configuration, front_socket, log).run(note_ready)
 
     try:
         asyncio.run(run())
     except StartFailed as error:
-        journal.note("stack", str(error), level="ERROR")
+        log.note("stack", str(error), level="ERROR")
         raise
     except Exception as error:
-        journal.say(traceback.format_exc())
-        raise StartFailed(f"unexpected {type(error).__name__}; the details are in .local/dev.log") from error
+        log.write_text(traceback.format_exc())
+        raise StartFailed(f"unexpected {type(error).__name__}; see .local/dev.log") from error
 
 
 if __name__ == "__main__":

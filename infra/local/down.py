@@ -1,11 +1,11 @@
-"""`make stop`: ends this folder's stack by the id in its file, and waits until it is gone."""
+"""`make stop`: stop the stack whose process id is in this folder's file, and wait until it has ended."""
 
 import os
 import signal
 import time
 from pathlib import Path
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 from infra.local.pidfile import Owner, read_owner
 from infra.local.watchdog import GRACE_SECONDS
 
@@ -14,7 +14,7 @@ _POLL_SECONDS = 0.05
 
 
 def stop_stack(pid_file: Path) -> str:
-    """End the stack and return what was done; raises StartFailed when it does not end. Idempotent."""
+    """Stop the stack and return what was done; raise StartFailed when it does not end. Idempotent."""
     owner = read_owner(pid_file)
     if owner is None or not owner.alive:
         pid_file.unlink(missing_ok=True)
@@ -24,8 +24,8 @@ def stop_stack(pid_file: Path) -> str:
         return f"stopped {owner.url}"
     os.kill(owner.pid, signal.SIGKILL)
     if not _is_gone_within(owner, STOP_SECONDS_MAX):
-        raise StartFailed(f"process {owner.pid} does not end")
-    time.sleep(GRACE_SECONDS)  # its watchdog ends its children
+        raise StartFailed(f"process {owner.pid} did not exit")
+    time.sleep(GRACE_SECONDS)  # the watchdog ends the child processes
     pid_file.unlink(missing_ok=True)
     return f"killed {owner.url}, which did not end when asked"
 

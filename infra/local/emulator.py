@@ -1,4 +1,4 @@
-"""The AWS emulator (ministack) as a child: a port of its own on 127.0.0.1, no MQTT, no SFTP, empty at each start."""
+"""The AWS emulator (ministack) as a child process on a free port, without MQTT and SFTP, empty at each start."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 from infra.local.logs.entries import Entry
 from infra.local.paths import EMULATOR_PYTHON, ROOT, RUN
 from infra.local.ports import HOST, free_port
@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.05
 
 
 async def start_emulator(children: Children, on_end: Callable[[Child], None]) -> Endpoint:
-    """Start the emulator and wait until it answers; `on_end` is called should it end by itself."""
+    """Start the emulator and wait until it answers; `on_end` is called if it ends by itself."""
     scratch = RUN / "emulator"
     scratch.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -33,7 +33,7 @@ async def start_emulator(children: Children, on_end: Callable[[Child], None]) ->
 
 
 def emulator_command(port: int, scratch: Path) -> tuple[list[str], dict[str, str]]:
-    """Return what runs an emulator on a port of 127.0.0.1, and the environment in which it does."""
+    """Return the command and the environment of an emulator on a port of 127.0.0.1."""
     environment = {
         "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
         "HOME": str(scratch),
@@ -51,7 +51,7 @@ def emulator_command(port: int, scratch: Path) -> tuple[list[str], dict[str, str
 
 
 def _lower(entry: Entry) -> Entry:
-    """Keep what the emulator says of its own work, and of a layer that nothing runs here, off the screen."""
+    """Lower the level of the emulator's own log lines, so that they do not appear on the screen."""
     is_noise = entry.level == "INFO" or "is not held by MiniStack" in entry.message
     return replace(entry, level="DEBUG") if is_noise else entry
 
@@ -60,7 +60,7 @@ async def _wait_until_healthy(url: str, child: Child) -> None:
     deadline = asyncio.get_running_loop().time() + START_SECONDS_MAX
     while asyncio.get_running_loop().time() < deadline:
         if not child.alive:
-            raise StartFailed("the emulator ended while it was starting; its lines are in .local/dev.log")
+            raise StartFailed("the emulator exited during startup; see .local/dev.log")
         if await asyncio.to_thread(is_healthy, url):
             return
         await asyncio.sleep(_POLL_SECONDS)

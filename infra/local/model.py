@@ -1,4 +1,4 @@
-"""The model behind the platform: the scripted server of model_server/, or the one that the developer brings."""
+"""The model: the scripted server of `model_server`, or the one that the developer configured."""
 
 import asyncio
 import os
@@ -7,14 +7,14 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from infra.local import StartFailed
 from infra.local.configuration import Configuration
-from infra.local.failures import StartFailed
 from infra.local.paths import PYTHON, ROOT
 from infra.local.ports import HOST, free_port
 from infra.local.processes import Child, Children
 
 START_SECONDS_MAX = 20.0
-# For a server that wants no key: the SDK does not call without one.
+# The SDK requires a key even for a server that does not.
 NO_KEY = "local"
 ANTHROPIC_URL = "https://api.anthropic.com"
 _POLL_SECONDS = 0.05
@@ -22,19 +22,19 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Model:
-    """Where the model is; `base_url` is empty for Anthropic's own address."""
+    """The model's address; `base_url` is empty for Anthropic's own."""
 
     base_url: str
     api_key: str
 
     @property
     def url(self) -> str:
-        """The address for people."""
+        """The address to show."""
         return self.base_url or ANTHROPIC_URL
 
 
 async def start_model(configuration: Configuration, children: Children, on_end: Callable[[Child], None]) -> Model:
-    """Start the scripted server and wait for it, unless the developer brings a model."""
+    """Start the scripted server and wait until it answers, unless a model is configured."""
     if configuration.has_own_model:
         return Model(configuration.anthropic_base_url, configuration.anthropic_api_key or NO_KEY)
     port = free_port()
@@ -49,7 +49,7 @@ async def start_model(configuration: Configuration, children: Children, on_end: 
     deadline = asyncio.get_running_loop().time() + START_SECONDS_MAX
     while not await asyncio.to_thread(_answers, f"{url}/__stats"):
         if not child.alive:
-            raise StartFailed("the model server ended while it was starting; its lines are in .local/dev.log")
+            raise StartFailed("the model server exited during startup; see .local/dev.log")
         if asyncio.get_running_loop().time() > deadline:
             raise StartFailed(f"the model server did not answer within {START_SECONDS_MAX:.0f} s")
         await asyncio.sleep(_POLL_SECONDS)

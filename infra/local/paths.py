@@ -1,4 +1,4 @@
-"""Where the local stack keeps its things: all of it under `.local/`, which git ignores."""
+"""Paths of the local stack's files, all below `.local/`, which git ignores."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which process is this folder's stack. A process is known by its id and by when it began: ids are used again."""
+"""The file that names this folder's running stack, by process id and start time, because ids are reused."""
 
 import json
 import os
@@ -6,12 +6,12 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 
 
 @dataclass(frozen=True)
 class Owner:
-    """The stack's process and where it listens."""
+    """The stack's process, and its port."""
 
     pid: int
     began: str
@@ -19,12 +19,12 @@ class Owner:
 
     @property
     def alive(self) -> bool:
-        """Whether that very process still runs."""
+        """Whether the process still runs."""
         return read_beginning(self.pid) == self.began
 
 
 def read_owner(path: Path) -> Owner | None:
-    """Return who the file says owns the stack, None where there is no such file or it cannot be read."""
+    """Return the owner in the file, or None if the file is missing or unreadable."""
     try:
         content = json.loads(path.read_text())
         return Owner(int(content["pid"]), str(content["began"]), str(content["url"]))
@@ -33,7 +33,7 @@ def read_owner(path: Path) -> Owner | None:
 
 
 def claim(path: Path, url: str) -> None:
-    """Write this process as the owner; raises StartFailed while another one lives."""
+    """Write this process as the owner; raise StartFailed while another stack runs."""
     refuse_while_running(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".new")
@@ -42,21 +42,21 @@ def claim(path: Path, url: str) -> None:
 
 
 def refuse_while_running(path: Path) -> None:
-    """Raise StartFailed while this folder's stack runs."""
+    """Raise StartFailed if this folder's stack runs."""
     owner = read_owner(path)
     if owner is not None and owner.alive and owner.pid != os.getpid():
-        raise StartFailed(f"this folder's stack runs already, at {owner.url}; make stop ends it")
+        raise StartFailed(f"this folder's stack is already running at {owner.url}; stop it with `make stop`")
 
 
 def release(path: Path) -> None:
-    """Remove the file where it names this process."""
+    """Delete the file if it names this process."""
     owner = read_owner(path)
     if owner is not None and owner.pid == os.getpid():
         path.unlink(missing_ok=True)
 
 
 def read_beginning(pid: int) -> str | None:
-    """Return when a process began, in the system's own words; None for one that is gone, or dead and not yet reaped."""
+    """Return when a process began, as the system formats it; None if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -65,7 +65,7 @@ def read_beginning(pid: int) -> str | None:
 
 
 def _ask_ps(pid: int) -> str | None:
-    """Ask `ps`, where there is no /proc."""
+    """Ask `ps`, on systems without /proc."""
     found = subprocess.run(["ps", "-o", "lstart=,state=", "-p", str(pid)], capture_output=True, text=True, check=False)
     began = found.stdout.strip()
     return None if not began or began.split()[-1].startswith("Z") else began.rpartition(" ")[0]

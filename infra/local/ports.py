@@ -1,15 +1,15 @@
-"""Ports of 127.0.0.1: the one that was asked for, and free ones for what nobody needs to know."""
+"""Ports of 127.0.0.1."""
 
 import socket
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 
 HOST = "127.0.0.1"
 
 
 def claim_port(port: int) -> socket.socket:
-    """Bind the port that the front will listen on, so that nobody else gets it meanwhile; 0 takes a free one."""
-    # asyncio turns Nagle's algorithm off only where the protocol is named: otherwise each answer waits some 40 ms.
+    """Bind a port, so that it stays reserved until the front server listens; 0 is any free one."""
+    # asyncio disables Nagle's algorithm only where the protocol is named; with it each answer takes 40 ms more.
     claimed = socket.socket(proto=socket.IPPROTO_TCP)
     claimed.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -27,7 +27,7 @@ def port_of(claimed: socket.socket) -> int:
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago, for a child that must be told one."""
+    """Return a port that is free now, for a child process that must be given one."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return port_of(probe)

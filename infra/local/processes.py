@@ -1,4 +1,4 @@
-"""Child processes: each in a group of its own, its output in the journal, known to the watchdog while it lives."""
+"""Child processes, each in its own process group, with its output in the log, and registered with the watchdog."""
 
 import asyncio
 import contextlib
@@ -10,15 +10,37 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from infra.local import watchdog
-from infra.local.lines import LineSplitter
 from infra.local.logs.entries import Entry
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 
 STOP_SECONDS = 3.0
+LINE_BYTES_MAX = 256 * 1024
+
+
+class LineSplitter:
+    """Passes on whole lines; a line longer than LINE_BYTES_MAX is split, so that it cannot exhaust the memory."""
+
+    def __init__(self, take: Callable[[str], None]) -> None:
+        self._take = take
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Add bytes."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._take(line.decode("utf-8", "replace").rstrip("\r"))
+        if len(self._rest) > LINE_BYTES_MAX:
+            self.close()
+
+    def close(self) -> None:
+        """Pass on the rest that has no line end."""
+        rest, self._rest = self._rest, b""
+        if rest:
+            self._take(rest.decode("utf-8", "replace"))
 
 
 class Child(asyncio.SubprocessProtocol):
-    """A process and what it starts. `ended` resolves to its exit status, when all that it wrote has been read."""
+    """A process and its children. `ended` resolves to the exit status once all output has been read."""
 
     def __init__(self, name: str, take_line: Callable[[str], None], on_end: Callable[["Child"], None]) -> None:
         self.name = name
@@ -32,11 +54,11 @@ class Child(asyncio.SubprocessProtocol):
 
     @property
     def alive(self) -> bool:
-        """Whether the process has not been seen to end."""
+        """Whether the process has not ended."""
         return self.status is None
 
     async def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
-        """End the whole group: SIGTERM, then SIGKILL for what is left of it. Idempotent."""
+        """End the whole group: SIGTERM, then SIGKILL. Idempotent."""
         self.stopping = True
         self._signal(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
@@ -45,7 +67,7 @@ class Child(asyncio.SubprocessProtocol):
         await self.ended
 
     def kill(self) -> None:
-        """End the whole group at once, as Lambda does with what runs over its time."""
+        """End the whole group immediately, as Lambda does at a time-out."""
         self.stopping = True
         self._signal(signal.SIGKILL)
 
@@ -60,13 +82,13 @@ class Child(asyncio.SubprocessProtocol):
         self._output.feed(data)
 
     def process_exited(self) -> None:
-        """Called by the loop when the process has ended; what it started goes with it, or its pipe would stay open."""
+        """Called by the loop when the process has ended. Ends its children, which would keep the pipe open."""
         if self._transport is not None:
             self.status = self._transport.get_returncode()
         self._signal(signal.SIGKILL)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- the loop names it
-        """Called by the loop when the process has ended and its output is at its end."""
+        """Called by the loop when the process has ended and its output has been read."""
         self._output.close()
         if self._transport is not None:
             self._transport.close()
@@ -80,10 +102,10 @@ class Child(asyncio.SubprocessProtocol):
 
 
 class Children:
-    """Starts children and stops them all. A watchdog process ends them should this one die without doing so."""
+    """Starts and stops child processes. A watchdog process ends them if this process ends without doing so."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, log: StackLog) -> None:
+        self._log = log
         self._running: set[Child] = set()
         self._watchdog = subprocess.Popen(
             [sys.executable, "-I", "-S", watchdog.__file__], stdin=subprocess.PIPE, start_new_session=True
@@ -99,18 +121,18 @@ class Children:
         on_end: Callable[[Child], None] | None = None,
         tone: Callable[[Entry], Entry] | None = None,
     ) -> Child:
-        """Run a command; `name` stands before its lines. `on_end` is called when it ends without being stopped."""
+        """Run a command; `name` prefixes its log lines. `on_end` is called when it ends without being stopped."""
 
         def note_end(child: Child) -> None:
             self._running.discard(child)
-            self._tell_watchdog("-", child)
+            self._notify_watchdog("-", child)
             if not child.stopping:
-                self._journal.note(name, f"ended by itself with status {child.status}", level="ERROR")
+                self._log.note(name, f"exited unexpectedly with status {child.status}", level="ERROR")
                 if on_end is not None:
                     on_end(child)
 
         _, child = await asyncio.get_running_loop().subprocess_exec(
-            lambda: Child(name, lambda line: self._journal.line(name, line, tone=tone), note_end),
+            lambda: Child(name, lambda line: self._log.line(name, line, tone=tone), note_end),
             *command,
             cwd=folder,
             env=dict(environment),
@@ -120,19 +142,19 @@ class Children:
             start_new_session=True,
         )
         self._running.add(child)
-        self._tell_watchdog("+", child)
+        self._notify_watchdog("+", child)
         if not child.alive:
             self._running.discard(child)
         return child
 
     async def stop_all(self) -> None:
-        """Stop every child, all at the same time, and the watchdog."""
+        """Stop all children in parallel, then the watchdog."""
         await asyncio.gather(*(child.stop() for child in list(self._running)))
         if self._watchdog.stdin is not None:
             self._watchdog.stdin.close()
         await asyncio.to_thread(self._watchdog.wait)
 
-    def _tell_watchdog(self, sign: str, child: Child) -> None:
+    def _notify_watchdog(self, sign: str, child: Child) -> None:
         stdin = self._watchdog.stdin
         if stdin is not None and not stdin.closed:
             stdin.write(f"{sign}{child.pid}\n".encode())

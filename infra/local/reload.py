@@ -1,4 +1,4 @@
-"""Watches the source: a change of what functions run replaces their processes, one of the template is told."""
+"""Watches the source: restarts the affected functions after a change, and reports a change of the template."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from watchfiles import DefaultFilter, awatch
 
 from infra.local.lambdas.service import LambdaService
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 from infra.local.paths import ROOT, TEMPLATE
 from infra.local.stack.functions import StackFunction
 
@@ -16,21 +16,21 @@ _SHOWN_MAX = 3
 _GROUP_MILLISECONDS = 300
 
 
-async def watch_source(service: LambdaService, journal: Journal) -> None:
-    """Go on until cancelled. Requests that are on their way end with the code that they began with."""
+async def watch_source(service: LambdaService, log: StackLog) -> None:
+    """Watch until cancelled. Running requests finish with the code that they started with."""
     async for changes in awatch(*_SOURCE, TEMPLATE, watch_filter=DefaultFilter(), debounce=_GROUP_MILLISECONDS):
         names = sorted({_name(path) for _, path in changes})
         if _name(TEMPLATE) in names:
-            journal.note(COMPONENT, "template.yaml changed: start again to deploy it", level="WARNING")
+            log.note(COMPONENT, "template.yaml changed; restart `make dev` to deploy it", level="WARNING")
         if changed := [name for name in names if name != _name(TEMPLATE)]:
             running = service.retire(find_affected(service.functions, changed))
             service.warm(running)
             more = f" and {len(changed) - _SHOWN_MAX} more" if len(changed) > _SHOWN_MAX else ""
-            journal.note(COMPONENT, f"{', '.join(changed[:_SHOWN_MAX])}{more} changed: functions run it from now on")
+            log.note(COMPONENT, f"{', '.join(changed[:_SHOWN_MAX])}{more} changed; restarted the functions that run it")
 
 
 def find_affected(functions: Mapping[str, StackFunction], changed: Iterable[str]) -> list[str]:
-    """Return the functions that run a changed file: its folder's own, or all where the domain has changed."""
+    """Return the functions that run a changed file: its own function, or all for a file of the layers."""
     folders = {"/".join(name.split("/")[:2]) for name in changed}
     own = {item.source_folder for item in functions.values()}
     return [name for name, item in functions.items() if item.source_folder in folders or not folders <= own]

@@ -1,4 +1,4 @@
-"""The tenants that every local stack begins with, made over HTTP with the platform's key, as a platform would."""
+"""The tenants of a new local stack, created over HTTP with the platform key."""
 
 import secrets
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 
 SECONDS_MAX = 60.0
 _TENANTS = (("acme", "Acme Corporation", "pro"), ("globex", "Globex Corporation", "free"))
@@ -14,7 +14,7 @@ _TENANTS = (("acme", "Acme Corporation", "pro"), ("globex", "Globex Corporation"
 
 @dataclass(frozen=True)
 class SeededAdmin:
-    """A tenant's first user."""
+    """The first user of a tenant."""
 
     email: str
     password: str
@@ -22,7 +22,7 @@ class SeededAdmin:
 
 @dataclass(frozen=True)
 class SeededTenant:
-    """A tenant with what is needed to act for it; the key has all of a tenant's scopes."""
+    """A tenant with an API key that has all of a tenant's scopes."""
 
     id: str
     name: str
@@ -33,7 +33,7 @@ class SeededTenant:
 
 
 async def seed_tenants(base_url: str, platform_key: str) -> tuple[SeededTenant, ...]:
-    """Make the tenants, each with an admin, a key and a default agent; raises StartFailed with the refusal."""
+    """Create the tenants, each with an admin, a key and a default agent; raise StartFailed with the refusal."""
     async with httpx.AsyncClient(base_url=base_url, timeout=SECONDS_MAX, trust_env=False) as client:
         return tuple([await _seed(client, platform_key, *tenant) for tenant in _TENANTS])
 

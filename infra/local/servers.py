@@ -1,4 +1,4 @@
-"""HTTP servers inside the stack's own process: uvicorn on a bound socket, without its signal handlers."""
+"""HTTP servers in the stack's own process: uvicorn on a bound socket, without its signal handlers."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ _GRACE_SECONDS = 1
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the stack: it stops everything in its own order."""
+    """Uvicorn without signal handlers: the stack handles signals and stops its parts in order."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -24,7 +24,7 @@ class LocalServer:
     """One application on one socket."""
 
     def __init__(self, application: ASGIApp, claimed: socket.socket) -> None:
-        # The application notes what broke off; the server would print it a second time, with its own stack.
+        # The application logs broken streams itself.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         configuration = uvicorn.Config(
             application,
@@ -43,7 +43,7 @@ class LocalServer:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to answer."""
+        """Start to answer."""
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started:
             if self._task.done():
@@ -51,7 +51,7 @@ class LocalServer:
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
-        """Stop listening, give open requests a moment, then cut them."""
+        """Stop listening, give open requests a moment, then close them."""
         self._server.should_exit = True
         if self._task is not None:
             await self._task

@@ -1,1 +1,1 @@
-"""Removes each check that keeps tenants and owners apart, one at a time, and runs the tests: each must be missed."""
+"""Mutation tests of tenant isolation: removes each check that separates tenants or owners and runs the tests."""

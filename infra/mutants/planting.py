@@ -1,7 +1,7 @@
-"""Puts a mutant in the place of a function that is already imported, whoever holds the function.
+"""Applies a mutant to an imported function.
 
-The module's text is compiled again with the check replaced, and the function is given the new code: so modules are
-imported once, and a process that was forked for a mutant begins with its tests at once.
+The module's source is compiled again without the check, and the function object gets the new code. Modules are thus
+imported once, and the process forked for a mutant starts its tests immediately.
 """
 
 import sys
@@ -14,11 +14,11 @@ from infra.runtime.template import ROOT
 
 
 class NotPlanted(Exception):
-    """The function of a site was not found, so that nothing would be proven."""
+    """The function of a site was not found, so the mutant cannot be tried."""
 
 
 def plant(site: Site) -> None:
-    """Give the function its code without the check, in this process."""
+    """Replace the function's code by its mutant, in this process."""
     text = _mutated(site)
     module = import_module(module_of(site.path))
     compiled = _find_code(compile(text, str(ROOT / site.path), "exec"), site.function.split("."))
@@ -33,7 +33,7 @@ def _mutated(site: Site) -> str:
     lines = (ROOT / site.path).read_bytes().splitlines(keepends=True)
     before = b"".join(lines[: site.line - 1]) + lines[site.line - 1][: site.column]
     after = lines[site.end_line - 1][site.end_column :] + b"".join(lines[site.end_line :])
-    # Lines keep their numbers, because tests read tracebacks.
+    # Line numbers are kept, because tests read tracebacks.
     gap = b"\\\n" * (site.end_line - site.line)
     return (before + site.replacement.encode() + gap + after).decode()
 
@@ -54,5 +54,5 @@ def _find_function(module: Any, site: Site) -> FunctionType:
     for name in ("fget", "func", "__func__", "__wrapped__"):
         holder = getattr(holder, name, holder)
     if not isinstance(holder, FunctionType):
-        raise NotPlanted(f"{site.path}: {site.function} is no function of {sys.modules[module.__name__].__name__}")
+        raise NotPlanted(f"{site.path}: {site.function} is not a function of {sys.modules[module.__name__].__name__}")
     return holder

@@ -1,8 +1,8 @@
-"""Where the checks are: conditions of our source that name a tenant, an owner or who may see, and the texts that
-put a tenant before its keys.
+"""Finds the checks to remove: conditions that name a tenant, an owner or visibility, and texts that prefix keys with a
+tenant.
 
-    if <check>: raise …                 the check never holds, nor does one that is a `not` or a `!=`
-    if <check>: …, return <check>       it always holds
+    if <check>: raise …                 never true; also for checks with `not` or `!=`
+    if <check>: …, return <check>       always true
     f"…{tenant_id}…" in storage         the same text for every tenant
 """
 
@@ -15,7 +15,7 @@ from infra.runtime.template import ROOT
 
 SOURCES = ("layers/core/atrium", "functions")
 STORAGE = "layers/core/atrium/storage/"
-# What a check is known by.
+# Names that identify a check.
 _SEES = frozenset({"sees_all", "may_see", "_may_see"})
 _NAMES = _SEES | {"owner", "tenant_id"}
 _REFUSALS = frozenset({"Refused", "None", "False"})
@@ -23,7 +23,7 @@ _REFUSALS = frozenset({"Refused", "None", "False"})
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """A check: where it stands, and what takes its place."""
+    """A check: its position and its replacement."""
 
     path: str
     function: str
@@ -46,7 +46,7 @@ def find_sites(root: Path = ROOT) -> Iterator[Site]:
 
 
 class _Finder(ast.NodeVisitor):
-    """Collects the checks of a module; a function is known by its qualified name."""
+    """Collects the checks of a module; functions are identified by qualified name."""
 
     def __init__(self, path: str, source: str) -> None:
         self._path = path
@@ -87,7 +87,7 @@ class _Finder(ast.NodeVisitor):
         self._names.pop()
 
     def _note(self, test: ast.expr, *, refuses: bool = False) -> None:
-        """Note a condition, or of several those that are checks."""
+        """Add a condition, or the checks among the parts of a compound one."""
         if isinstance(test, ast.BoolOp):
             for value in test.values:
                 self._note(value, refuses=refuses)
@@ -132,7 +132,7 @@ def _name(node: ast.AST) -> str:
 
 
 def _refuses(body: list[ast.stmt]) -> bool:
-    """Tell whether a branch keeps the caller out: it raises, or returns a refusal."""
+    """Return whether a branch refuses the caller: it raises, or returns a refusal."""
     last = body[-1]
     if isinstance(last, ast.Raise | ast.Continue):
         return True

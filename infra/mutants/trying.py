@@ -1,4 +1,4 @@
-"""Tries a mutant: a fork of this process with the mutant in it runs tests until one fails."""
+"""Tries a mutant: forks this process, applies the mutant and runs tests until one fails."""
 
 import contextlib
 import os
@@ -18,14 +18,14 @@ from infra.runtime.template import ROOT
 type Outcome = Literal["killed", "survived", "timed out", "broken"]
 
 SECONDS_MAX = 180.0
-# What was imported before the fork is not told again.
+# Warnings about imports before the fork would be repeated.
 _OPTIONS = (
     "-x", "-q", "-p", "no:cacheprovider", "--timeout=120", "-W", "ignore::pytest.PytestAssertRewriteWarning",
 )  # fmt: skip
 _SUITE = tuple(f"tests/isolation/test_{part}.py" for part in ("strangers", "lists", "routes"))
-# What the isolation suite does not reach, or reaches later than tests of its own.
+# Sites that the isolation suite does not cover, or covers later than tests of their own.
 _BY_ITS_OWN = frozenset({"identity", "storage", "tenants", "usage", "authorizer"})
-# The tests that are nearest to a part of a feature, by the beginning of its path; the most exact goes first.
+# The nearest tests of a feature, by path prefix; the most specific entry is used.
 _NEAREST = {
     "identity/clients": ("integration/admin_clients", "integration/oauth"),
     "identity/connections": ("integration/social/test_connections.py",),
@@ -45,7 +45,7 @@ _NEAREST = {
 
 @dataclass(frozen=True)
 class Tried:
-    """What became of a mutant."""
+    """The result of a mutant."""
 
     site: Site
     outcome: Outcome
@@ -54,14 +54,14 @@ class Tried:
 
 @dataclass
 class Attempt:
-    """A fork that runs."""
+    """A running fork."""
 
     site: Site
     process: int
     began: float
 
     def ended(self) -> Tried | None:
-        """Return what became of it, or None while it runs; one that takes too long is ended."""
+        """Return the result, or None while it runs; a fork that exceeds the time limit is killed."""
         process, status = os.waitpid(self.process, os.WNOHANG)
         seconds = time.monotonic() - self.began
         if not process:
@@ -96,7 +96,7 @@ def begin(site: Site, log: Path) -> Attempt:
 
 
 def tests_of(site: Site) -> list[str]:
-    """Return the tests of a site: those of its own module, those nearest to it, the isolation suite, its feature's."""
+    """Return the tests of a site: its module's own, the nearest, the isolation suite, and its feature's."""
     place = site.path.removeprefix("layers/core/atrium/")
     parts = Path(place).parts
     feature = parts[1] if parts[0] == "functions" else parts[0]
@@ -111,7 +111,7 @@ def tests_of(site: Site) -> list[str]:
 def _run(tests: Sequence[str]) -> int:
     import pytest
 
-    # The nearest first, each in a session of its own, so that collecting the others is not waited for.
+    # Each in a pytest run of its own, so that the first starts before the others are collected.
     for path in tests:
         status = int(pytest.main([*_OPTIONS, path]))
         if status not in (0, 5):

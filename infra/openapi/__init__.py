@@ -1,1 +1,1 @@
-"""One OpenAPI document of all functions: `python -m infra.openapi` writes it, `--check` tells whether it is stale."""
+"""Merges the functions' OpenAPI documents: `python -m infra.openapi` writes the result, `--check` compares it."""

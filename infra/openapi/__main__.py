@@ -1,5 +1,5 @@
-"""`python -m infra.openapi [--check]`: write functions/console/openapi.json and infra/docs/permissions.md, or say that
-one is stale (exit 1).
+"""`python -m infra.openapi [--check]`: write functions/console/openapi.json, functions/admin/routes.txt and
+infra/docs/permissions.md, or say that one is stale (exit 1).
 """
 
 import argparse
@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from infra.openapi.merge import Conflict, merge_documents, render
-from infra.openapi.permissions import PAGE, render_permissions
+from infra.openapi.permissions import PAGE, ROUTES, render_permissions, render_routes
 from infra.openapi.sources import read_documents
 
 TARGET = Path(__file__).resolve().parents[2] / "functions" / "console" / "openapi.json"
 
 
-def main(arguments: list[str] | None = None, *, target: Path = TARGET, page: Path = PAGE) -> int:
+def main(arguments: list[str] | None = None, *, target: Path = TARGET, page: Path = PAGE, routes: Path = ROUTES) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.openapi", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the committed file is stale")
     options = parser.parse_args(arguments)
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None, *, target: Path = TARGET, page: Pat
     except Conflict as conflict:
         print(f"openapi: {conflict}", file=sys.stderr)
         return 1
-    texts = {target: render(document), page: render_permissions(document)}
+    texts = {target: render(document), page: render_permissions(document), routes: render_routes(document)}
     if options.check:
         return max(_check(text, file) for file, text in texts.items())
     for file, text in texts.items():

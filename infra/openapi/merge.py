@@ -1,5 +1,5 @@
-"""Merging documents. What two functions both say must be the same, or it is a conflict: a path's method, an
-operation's id, a component. The result is sorted, so that it changes only where the contract does.
+"""Merges OpenAPI documents. A path's method, an operation id or a component that two functions define differently is a
+conflict. The result is sorted, so that it changes only when the contract does.
 """
 
 import json
@@ -16,7 +16,7 @@ _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 class Conflict(Exception):
-    """Two functions contradict each other, or one names something as the contract does not."""
+    """Two functions contradict each other, or a name breaks the contract."""
 
 
 def merge_documents(documents: Iterable[tuple[str, Document]]) -> Document:
@@ -58,7 +58,7 @@ def _claim(owners: dict[str, str], thing: str, function: str) -> None:
 def _check_operation(function: str, method: str, path: str, operation: Document) -> str:
     name: str = operation["operationId"]
     if not _OPERATION_ID.fullmatch(name):
-        raise Conflict(f"{function}: {method.upper()} {path} has the operation id {name}, which is no readable name")
+        raise Conflict(f"{function}: {method.upper()} {path} has the operation id {name}, which is not a readable name")
     unknown = set(operation.get("tags", ())) - TAGS.keys()
     if unknown or not operation.get("tags"):
         raise Conflict(f"{function}: {name} needs tags of infra/openapi/texts.py, not {sorted(unknown) or 'none'}")

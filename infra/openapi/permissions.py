@@ -1,6 +1,4 @@
-"""Writes infra/docs/permissions.md: roles and their scopes from `identity.scopes`, routes from the OpenAPI document,
-which the routes' own dependencies made.
-"""
+"""Generates infra/docs/permissions.md: roles and scopes from `identity.scopes`, routes from the OpenAPI document."""
 
 import json
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ from atrium.tenants.context import Principal, Role
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "functions" / "console" / "openapi.json"
+ROUTES = ROOT / "functions" / "admin" / "routes.txt"
 PAGE = ROOT / "infra" / "docs" / "permissions.md"
 
 _ROLES: tuple[Role, ...] = ("viewer", "user", "admin")
@@ -30,8 +29,19 @@ away from it. Whose sessions and runs one sees is another matter: one's own, or 
 
 
 def render_permissions(document: dict[str, Any]) -> str:
-    """Return the page for a merged OpenAPI document."""
+    """Render the page for a merged OpenAPI document."""
     return "\n".join([_HEAD, *_table("Scope", [f"`{scope}`" for scope in SCOPES], SCOPES), *_routes(document)]) + "\n"
+
+
+def render_routes(document: dict[str, Any]) -> str:
+    """Return the routes that policies can be about, one a line: those with a guard."""
+    guarded = [
+        f"{method.upper()} {path}\n"
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if "x-required-scope" in operation
+    ]
+    return "".join(sorted(guarded))
 
 
 def check_permissions(document: Path = DOCUMENT, page: Path = PAGE) -> Iterator[str]:

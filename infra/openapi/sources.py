@@ -10,10 +10,10 @@ FUNCTIONS = ("admin", "chat", "console", "identity", "platform", "sessions", "us
 
 
 def read_documents() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each function's name and document. No call is made and no environment read."""
+    """Yield each function's name and document. Makes no calls and reads no environment."""
     for name in FUNCTIONS:
         module = import_module(f"functions.{name}.app")
         app = module.app
         if not isinstance(app, FastAPI):
-            raise TypeError(f"functions.{name}.app.app is no FastAPI application")
+            raise TypeError(f"functions.{name}.app.app is not a FastAPI application")
         yield name, app.openapi()

@@ -1,11 +1,11 @@
-"""What the document says of the whole, and of its parts in the order of reading."""
+"""The texts of the OpenAPI document that belong to no function: title, description, tags in reading order."""
 
 from atrium.http.app import VERSION
 
 INFO = {
     "title": "Atrium",
     "version": VERSION,
-    "summary": "Agents for many tenants, over HTTPS",
+    "summary": "Multi-tenant agent platform",
     "description": (
         "Send `Authorization: Bearer <API key or access token>`, or an API key as `x-api-key`. Refusals are "
         "`application/problem+json` with a stable `code`, each explained at `/docs/errors`. Lists are paged by "
@@ -17,23 +17,23 @@ INFO = {
 }
 
 TAGS = {
-    "chat": "Ask an agent, at once or as a stream of events.",
-    "runs": "What became of a turn: its state, its events, its end.",
+    "chat": "Send a message to an agent; the answer is one object or a stream of events.",
+    "runs": "The record of a turn: status, events, result.",
     "sessions": "Conversations and their messages.",
-    "agents": "Who answers: model, prompt, tools and limits of an agent.",
-    "identity": "Who the caller is, and the keys that tokens are signed with.",
-    "users": "People of the tenant: invited, changed, suspended, removed.",
+    "agents": "Agents: model, prompt, tools and limits.",
+    "identity": "The caller's identity, and the public keys of access tokens.",
+    "users": "Users of the tenant: invite, update, suspend, delete.",
     "keys": "API keys of the tenant.",
-    "policies": "Who may do what to what, and when.",
-    "settings": "What a tenant sets for itself.",
-    "audit": "What happened, by whom, from where.",
-    "identity providers": "What a tenant's people come in through: its own issuers, and Google, GitHub and Slack.",
-    "connections": "The caller's accounts at providers, for tools to use in his name.",
+    "policies": "Access policies of the tenant.",
+    "settings": "Settings of the tenant.",
+    "audit": "The audit log.",
+    "identity providers": "Sign-in with the tenant's own OpenID Connect issuers, Google, GitHub and Slack.",
+    "connections": "The caller's accounts at providers, which tools use on their behalf.",
     "clients": "OAuth clients of the tenant.",
-    "oauth": "The OAuth 2.1 server: tokens for clients, and what it can do.",
-    "usage": "What was used, and what it cost.",
-    "signing keys": "The keys that sign access tokens, and how one follows another.",
-    "tenants": "The operator's view of the platform's tenants.",
-    "health": "Whether the platform answers.",
+    "oauth": "The OAuth 2.1 authorization server.",
+    "usage": "Usage and its cost.",
+    "signing keys": "The keys that sign access tokens, and their rotation.",
+    "tenants": "Tenants, managed by the platform's operator.",
+    "health": "Health of the platform.",
     "contract": "This document.",
 }

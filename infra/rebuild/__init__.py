@@ -1,1 +1,1 @@
-"""`make rebuild-counters TENANT=ten_…`: a tenant's counters made anew from its ledger, or only compared with it."""
+"""`make rebuild-counters TENANT=ten_…`: rebuild a tenant's counters from its ledger, or only compare them."""

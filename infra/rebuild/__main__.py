@@ -1,7 +1,7 @@
-"""`python -m infra.rebuild --tenant ten_… [--env dev] [--month 2026-11] [--check]`: what was found goes to stdout.
+"""`python -m infra.rebuild --tenant ten_… [--env dev] [--month 2026-11] [--check]`: print the result to stdout.
 
-Asks for the rebuild as the API does and waits for the function that does it. `--check` compares in this process and
-changes nothing. Without `--env` it is the local stack.
+Requests the rebuild as the API does and waits for its function. `--check` compares in this process and changes nothing.
+Without `--env` it uses the local stack.
 """
 
 import argparse
@@ -34,11 +34,11 @@ LOCAL = "local"
 
 
 class RebuildFailed(Exception):
-    """Nothing was rebuilt; the message is one line for a person."""
+    """Nothing was rebuilt; the message is one line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 1 with one line on stderr if it cannot be done."""
+    """Run the command; return 1, with one line on stderr, if it fails."""
     options = _parser().parse_args(arguments)
     try:
         table = _tenant_table(_find_table(options), options.tenant)
@@ -61,7 +61,7 @@ def _find_table(options: argparse.Namespace) -> PhysicalTable:
     try:
         stack = json.loads((STATE / "dev.json").read_text())
     except FileNotFoundError:
-        raise RebuildFailed("no local stack runs: start it with make dev, or say ENV=dev, staging or prod") from None
+        raise RebuildFailed("no local stack runs: start it with make dev, or set ENV=dev, staging or prod") from None
     return PhysicalTable(Endpoint(stack["endpoint_url"]).client("dynamodb"), stack["table"])
 
 
@@ -70,7 +70,7 @@ def _tenant_table(physical: PhysicalTable, tenant: str) -> TenantTable:
         raise RebuildFailed("TENANT must be a tenant's id, ten_…")
     table = TenantTable(physical, TenantId(tenant))
     if TenantStore(table).get() is None:
-        raise RebuildFailed(f"there is no tenant {tenant}")
+        raise RebuildFailed(f"tenant {tenant} not found")
     return table
 
 
@@ -111,11 +111,11 @@ def _wait(store: RebuildStore, asked: Rebuild) -> Rebuild:
     while time.monotonic() < end:
         standing = store.get()
         if standing is None or standing.id != asked.id:
-            raise RebuildFailed("another rebuild has taken its place; ask again")
+            raise RebuildFailed("another rebuild replaced it; run the command again")
         if standing.status == "succeeded":
             return standing
         time.sleep(0.5)
-    raise RebuildFailed(f"the rebuild was not done in {WAIT_SECONDS} s; see the log of RebuildFunction")
+    raise RebuildFailed(f"the rebuild did not finish in {WAIT_SECONDS} s; see the log of RebuildFunction")
 
 
 def _line(found: Difference) -> str:
@@ -125,7 +125,7 @@ def _line(found: Difference) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m infra.rebuild", description="Counters anew from the ledger.")
+    parser = argparse.ArgumentParser(prog="python -m infra.rebuild", description="Rebuild counters from the ledger.")
     parser.add_argument("--tenant", required=True, metavar="TENANT_ID")
     parser.add_argument("--env", default=LOCAL, choices=(LOCAL, *get_args(Environment.__value__)), help="which stack")
     parser.add_argument("--region", help="by default what the AWS environment says")

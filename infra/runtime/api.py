@@ -36,19 +36,18 @@ class RuntimeApi:
         return f"127.0.0.1:{self._server.port}"
 
     def invoke(self, event: bytes, timeout_seconds: float, *, client_context: str | None = None) -> Invocation:
-        """Hand an event (JSON bytes) to the runtime and wait for its end.
+        """Pass an event (JSON bytes) to the runtime and wait for the result.
 
-        Never raises for what the function does: its failure, a time-out (counted from the hand-over; a runtime that
-        does not ask for the event within it has timed out too) and a process that ended are in the result. Raises
-        RuntimeError when called while another invocation is on its way. After a time-out the runtime is to be
-        replaced, as Lambda does: a late answer is refused.
+        Never raises for what the function does: its error, a time-out and the end of its process are in the result.
+        The time-out counts from the hand-over, or from the call if the runtime does not poll. Raises RuntimeError
+        while another invocation runs. After a time-out the runtime must be replaced, because a late answer is refused.
         """
         return self._exchange.offer(Pending(event, timeout_seconds, client_context))
 
-    def bury(self, error: FunctionError) -> None:
-        """Make this and all later invocations fail with `error`: the runtime's process has ended."""
-        self._exchange.bury(error)
+    def fail(self, error: FunctionError) -> None:
+        """Fail this and all later invocations with `error`, because the runtime's process has ended."""
+        self._exchange.fail(error)
 
     def close(self) -> None:
-        """Send the runtime home: its wait for the next event ends without one. Leaving the context does it too."""
+        """End the runtime's wait for the next event. Called when the context ends."""
         self._exchange.close()

@@ -1,7 +1,7 @@
-"""Starts a built function as Lambda would: its artifact, its layers and the standard library on the path, no more.
+"""Starts a built function as Lambda would, with only its artifact, its layers and the standard library on the path.
 
-A buffered function runs under awslambdaric. A streaming one is its `run.sh` beside the Lambda Web Adapter, or, where
-that is not built, beside the stand-in of adapter_stand_in.py.
+A buffered function runs under awslambdaric. A streaming function runs its `run.sh` beside the Lambda Web Adapter, or
+beside `fake_adapter` where the adapter is not built.
 """
 
 import contextlib
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.ports import free_port
-from infra.runtime.adapter_stand_in import standing_in
 from infra.runtime.api import RuntimeApi
 from infra.runtime.environment import lambda_environment, python_environment
+from infra.runtime.fake_adapter import running_fake_adapter
 from infra.runtime.functions import Function
 from infra.runtime.processes import running
 from infra.runtime.results import FunctionError
@@ -26,7 +26,7 @@ class ArtifactMissing(Exception):
 
 @dataclass(frozen=True)
 class Artifact:
-    """A built function; `build` is the folder that holds one folder for each logical id, as `sam build` makes it."""
+    """A built function; `build` holds one folder per logical id, as `sam build` makes it."""
 
     function: Function
     build: Path
@@ -38,7 +38,7 @@ class Artifact:
 
     @property
     def layers(self) -> list[Path]:
-        """The `python` folders of its layers, in the order in which they win."""
+        """The `python` folders of its layers, in order of precedence."""
         return [self._existing(layer) / "python" for layer in self.function.layers]
 
     def _existing(self, logical_id: str) -> Path:
@@ -52,10 +52,10 @@ class Artifact:
 def running_artifact(
     artifact: Artifact, variables: Mapping[str, str], *, adapter: Path | None = None
 ) -> Iterator[RuntimeApi]:
-    """Start the function with these variables and yield the Runtime API to invoke it by; stop it at the end.
+    """Start the function with these variables, yield its Runtime API, and stop it at the end.
 
-    `adapter` is the web adapter's binary, for a streaming function; without it the stand-in is used. A process that
-    ends makes every invocation fail with `Runtime.ExitError`.
+    `adapter` is the web adapter's binary, for a streaming function; without it the fake adapter is used. When a process
+    ends, every invocation fails with `Runtime.ExitError`.
     """
     function = artifact.function
     with RuntimeApi(function_name=function.name, handler=function.handler) as api:
@@ -86,8 +86,8 @@ def _streaming(
         if adapter is not None:
             stack.enter_context(_process([str(adapter.resolve())], artifact, local, api))
         else:
-            stack.enter_context(standing_in(api, port, local.get("AWS_LWA_READINESS_CHECK_PATH", "/")))
-        # Last in, first out: a server that is stopped ends the answer that the adapter still waits for.
+            stack.enter_context(running_fake_adapter(api, port, local.get("AWS_LWA_READINESS_CHECK_PATH", "/")))
+        # The server is stopped first, which ends the answer that the adapter waits for.
         stack.enter_context(_process([str(script)], artifact, local, api))
         yield
 
@@ -95,7 +95,7 @@ def _streaming(
 @contextlib.contextmanager
 def _process(command: list[str], artifact: Artifact, environment: Mapping[str, str], api: RuntimeApi) -> Iterator[None]:
     def note(status: int) -> None:
-        api.bury(FunctionError("Runtime.ExitError", f"{Path(command[0]).name} exited with status {status}"))
+        api.fail(FunctionError("Runtime.ExitError", f"{Path(command[0]).name} exited with status {status}"))
 
     with running(command, folder=artifact.task_root, environment=environment, on_end=note):
         yield

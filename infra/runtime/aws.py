@@ -1,7 +1,7 @@
-"""AWS on loopback: moto's models behind an HTTP server, for functions that run in processes of their own.
+"""AWS on loopback: moto behind an HTTP server, for functions that run in processes of their own.
 
-moto's own server wants Flask and does not lock. Here one lock stands round each call, which makes conditional writes
-exact (moto's models are not thread-safe). The service is read from the signature's credential scope.
+moto's own server needs Flask and has no lock. Here one lock serialises all calls, which makes conditional writes exact
+(moto is not thread-safe). The service is read from the signature's credential scope.
 """
 
 import re
@@ -27,7 +27,7 @@ class AwsHandler(LoopbackHandler):
     """Answers one signed AWS call from moto."""
 
     def do_GET(self) -> None:  # noqa: N802 -- http.server calls it by this name
-        """Serve any method alike."""
+        """Serve a request of any method."""
         scope = _SCOPE.search(self.headers.get("Authorization", ""))
         if scope is None:
             self.read_body()
@@ -56,9 +56,9 @@ class AwsHandler(LoopbackHandler):
 
 @contextmanager
 def running_aws(port: int = 0) -> Iterator[Endpoint]:
-    """Serve an empty AWS account on a port of 127.0.0.1, from a process of its own: moto's state is global.
+    """Serve an empty AWS account on a port of 127.0.0.1, in a separate process, because moto's state is global.
 
-    The process ends when its stdin does, so it cannot outlive this one.
+    The process ends when its stdin is closed, so it cannot outlive this one.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "infra.runtime.aws", str(port)],
@@ -69,7 +69,7 @@ def running_aws(port: int = 0) -> Iterator[Endpoint]:
     )
     with process:
         if process.stdin is None or process.stdout is None:
-            raise RuntimeError("the pipes were asked for")
+            raise RuntimeError("the process has no pipes")
         url = process.stdout.readline().strip()
         try:
             if not url:
@@ -80,7 +80,7 @@ def running_aws(port: int = 0) -> Iterator[Endpoint]:
 
 
 def main() -> None:
-    """Serve until stdin ends, on the port that is the argument; the first line of stdout is the address."""
+    """Serve on the port given as argument until stdin is closed; print the address as first line."""
     server = LoopbackServer(AwsHandler, int(sys.argv[1]))
     server.start()
     print(f"http://127.0.0.1:{server.port}", flush=True)

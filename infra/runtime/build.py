@@ -1,7 +1,7 @@
-"""Builds functions and layers for this machine by the makefiles that `sam build` uses, each only when it is stale.
+"""Builds functions and layers for this machine with the makefiles that `sam build` uses, each only when it is stale.
 
-`make build-<LogicalId>` runs in the code's folder with ARTIFACTS_DIR set; makefiles write nowhere else (samconfig.toml
-builds in source, too). ATRIUM_BUILD_PLATFORM makes the dependency layer one for this machine.
+`make build-<LogicalId>` runs in the code's folder with ARTIFACTS_DIR set. ATRIUM_BUILD_PLATFORM makes the dependency
+layer one for this machine.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ BUILD_SECONDS = 600
 
 
 class BuildFailed(Exception):
-    """A makefile ended with an error; the message is its last lines."""
+    """A makefile failed; the message is its last lines."""
 
 
 def machine_platform() -> str:
@@ -34,15 +34,15 @@ def machine_platform() -> str:
 
 
 def build_functions(template: Document, functions: Iterable[Function]) -> Path:
-    """Build what is stale of these functions and their layers; returns the folder that holds them.
+    """Build the stale ones of these functions and their layers; return the folder that holds them.
 
-    Idempotent and quick when nothing changed. Raises BuildFailed.
+    Idempotent and fast when nothing changed. Raises BuildFailed.
     """
     wanted = {function.logical_id: function.code for function in functions}
     for function in functions:
         wanted |= {layer: _layer_source(template, layer) for layer in function.layers}
     BUILD.mkdir(parents=True, exist_ok=True)
-    with (BUILD / "lock").open("w") as lock:  # released when it is closed, or its process ends
+    with (BUILD / "lock").open("w") as lock:  # the lock is released when the file is closed
         fcntl.flock(lock, fcntl.LOCK_EX)
         for logical_id, source in wanted.items():
             _build(logical_id, ROOT / source)
@@ -87,7 +87,7 @@ def _make(logical_id: str, folder: Path, target: Path) -> None:
 
 def _fingerprint(source: Path) -> str:
     if not source.is_dir():
-        raise BuildFailed(f"there is no folder {source.name} to build from")
+        raise BuildFailed(f"the code folder {source.name} does not exist")
     digest = hashlib.sha256(f"{machine_platform()} {sys.version}".encode())
     for path in sorted(source.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts and "node_modules" not in path.parts:

@@ -1,7 +1,7 @@
-"""The environment of a function's process, built from nothing: what Lambda sets, the template's variables, overrides.
+"""The environment of a function's process, built from nothing: Lambda's variables, the template's, and overrides.
 
-The override file has the format of `sam local invoke --env-vars`, and its rule: only variables that the template gives
-the function are changed.
+The override file has the format of `sam local invoke --env-vars`: only variables that the template gives the function
+are changed.
 """
 
 import json
@@ -18,7 +18,7 @@ type Overrides = Mapping[str, Mapping[str, str]]
 
 
 def read_overrides(path: Path) -> Overrides:
-    """Read an env file: `{"Parameters": {…for all…}, "<LogicalId>": {…}}`; raises TemplateInvalid in one line."""
+    """Read an env file: `{"Parameters": {…for all…}, "<LogicalId>": {…}}`; raise TemplateInvalid."""
     try:
         content = json.loads(path.read_text())
         return {
@@ -30,14 +30,14 @@ def read_overrides(path: Path) -> Overrides:
 
 
 def override(function: Function, overrides: Overrides) -> dict[str, str]:
-    """Return the function's variables with the file's values in place of the template's."""
+    """Return the function's variables, with the file's values in place of the template's."""
     given = {**overrides.get("Parameters", {}), **overrides.get(function.logical_id, {})}
     known = function.declared | set(function.environment)
     return {**function.environment, **{name: value for name, value in given.items() if name in known}}
 
 
 def lambda_environment(function: Function, task_root: Path, runtime_api: str) -> dict[str, str]:
-    """Return the variables that the service itself sets."""
+    """Return the variables that Lambda itself sets."""
     return {
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "AWS_LAMBDA_FUNCTION_NAME": function.name,
@@ -58,7 +58,7 @@ def lambda_environment(function: Function, task_root: Path, runtime_api: str) ->
 
 
 def python_environment(paths: list[Path]) -> dict[str, str]:
-    """Make `python` see these paths and the standard library alone; as /var/task and /opt, they are only read."""
+    """Make `python` see only these paths and the standard library; the paths are not written to."""
     return {
         "PATH": f"{_interpreter_folder()}:/usr/local/bin:/usr/bin:/bin",
         "PYTHONPATH": ":".join(str(path) for path in paths),
@@ -70,7 +70,7 @@ def python_environment(paths: list[Path]) -> dict[str, str]:
 
 
 def _interpreter_folder() -> Path:
-    """Make a folder whose `python` is this machine's, without any site-packages."""
+    """Create a folder whose `python` is this machine's interpreter without site-packages."""
     folder = STATE / "runtime" / "bin"
     folder.mkdir(parents=True, exist_ok=True)
     interpreter = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"

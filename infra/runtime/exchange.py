@@ -1,6 +1,6 @@
-"""The meeting point of who invokes a function and the runtime that serves it, behind one lock.
+"""Passes invocations to a runtime and its answers back, behind one lock.
 
-One runtime, one invocation at a time, as in a Lambda execution environment.
+One runtime and one invocation at a time, as in a Lambda execution environment.
 """
 
 import threading
@@ -13,7 +13,7 @@ from infra.runtime.results import Chunk, FunctionError, Invocation, Prelude, Sta
 
 @dataclass
 class Pending:
-    """An invocation on its way; times are of the monotonic clock."""
+    """An invocation in progress; times are of the monotonic clock."""
 
     event: bytes
     timeout_seconds: float
@@ -32,11 +32,11 @@ class Pending:
         return self.created_at if self.handed_at is None else self.handed_at
 
     def add(self, data: bytes) -> None:
-        """Keep a piece of the answer and when it came."""
+        """Add a piece of the answer with its time."""
         self.chunks.append(Chunk(time.monotonic() - self.began_at, data))
 
     def result(self) -> Invocation:
-        """Return what became of it; one that did not end has timed out."""
+        """Return the result; an invocation that did not end has timed out."""
         error, status = self.error, self.status
         if status is None:
             message = f"{self.request_id} Task timed out after {self.timeout_seconds:.2f} seconds"
@@ -47,7 +47,7 @@ class Pending:
 
 
 class Exchange:
-    """Offers events to the runtime and takes its answers."""
+    """Offers events to the runtime and receives its answers."""
 
     def __init__(self) -> None:
         self._state = threading.Condition()
@@ -56,7 +56,7 @@ class Exchange:
         self._closed = False
 
     def offer(self, pending: Pending) -> Invocation:
-        """Hand an event to the runtime and wait for its end; raises RuntimeError while another one is on its way."""
+        """Pass an event to the runtime and wait for the result; raise RuntimeError while another invocation runs."""
         with self._state:
             if self._current is not None:
                 raise RuntimeError("one invocation at a time")
@@ -74,7 +74,7 @@ class Exchange:
             return pending.result()
 
     def take(self) -> Pending | None:
-        """Wait for the next invocation, for the runtime; None when the exchange was closed."""
+        """Wait for the next invocation; called by the runtime. Returns None when the exchange is closed."""
         with self._state:
             while not self._closed:
                 current = self._current
@@ -85,13 +85,13 @@ class Exchange:
             return None
 
     def find(self, request_id: str) -> Pending | None:
-        """Return the invocation in flight if it is this one; answers to any other are refused."""
+        """Return the current invocation if it has this id; answers to any other are refused."""
         with self._state:
             current = self._current
         return current if current is not None and current.request_id == request_id else None
 
     def finish(self, pending: Pending, *, streamed: bool = False, error: FunctionError | None = None) -> None:
-        """End an invocation with what its chunks hold, or with an error."""
+        """End an invocation with its chunks, or with an error."""
         if streamed and pending.chunks:
             try:
                 pending.prelude, body = split_prelude(pending.chunks)
@@ -103,19 +103,19 @@ class Exchange:
             pending.status = "failed" if error else "succeeded"
             self._state.notify_all()
 
-    def bury(self, error: FunctionError) -> None:
-        """Note that the runtime cannot answer: it failed to start, or its process ended. The first reason holds."""
+    def fail(self, error: FunctionError) -> None:
+        """Record that the runtime cannot answer, because it failed to start or has ended; keeps the first error."""
         with self._state:
             self._dead = self._dead or error
             self._state.notify_all()
 
     def close(self) -> None:
-        """Let everyone who waits for an event go home."""
+        """End all waits for an event."""
         with self._state:
             self._closed = True
             self._state.notify_all()
 
     def wait_until_closed(self) -> None:
-        """Block until closed: what an extension that asked for no events gets."""
+        """Block until closed: an extension that registered for no events waits here."""
         with self._state:
             self._state.wait_for(lambda: self._closed)

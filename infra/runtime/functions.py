@@ -1,4 +1,4 @@
-"""The functions of the template as Lambda would run them: handler, code, layers, environment, time-out."""
+"""The template's functions as Lambda runs them: handler, code, layers, environment, time-out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ LAYER_TYPE = "AWS::Serverless::LayerVersion"
 
 @dataclass(frozen=True)
 class Function:
-    """One function; `layers` are the logical ids of the template's own layers, in their order.
+    """A function; `layers` are the logical ids of the template's own layers, in order.
 
-    `declared` has also the variables that a condition leaves out of `environment`.
+    `declared` also has the variables that a condition removes from `environment`.
     """
 
     logical_id: str
@@ -28,12 +28,12 @@ class Function:
 
     @property
     def streams(self) -> bool:
-        """Whether it runs a web server behind the Lambda Web Adapter."""
+        """Whether it is a web server behind the Lambda Web Adapter."""
         return self.environment.get("AWS_LAMBDA_EXEC_WRAPPER") == "/opt/bootstrap"
 
 
 def read_functions(resolver: Resolver) -> dict[str, Function]:
-    """Return the template's functions by logical id, Globals merged as SAM does."""
+    """Return the template's functions by logical id, with Globals merged as SAM does."""
     template = resolver.template
     shared = template.get("Globals", {}).get("Function", {})
     found = {
@@ -56,11 +56,11 @@ def find_function(functions: Mapping[str, Function], name: str) -> Function:
         if function.logical_id.lower() == f"{wanted}function":
             return function
     known = ", ".join(sorted(short_name(function) for function in functions.values()))
-    raise TemplateInvalid(f"no function {name}; there are {known}")
+    raise TemplateInvalid(f"function {name} not found; known functions: {known}")
 
 
 def short_name(function: Function) -> str:
-    """Return the name that `make invoke` and tests/events use: UsageStreamFunction is usage_stream."""
+    """Return the name used by `make invoke` and tests/events: UsageStreamFunction is usage_stream."""
     words = function.logical_id.removesuffix("Function")
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in words).lstrip("_")
 

@@ -1,6 +1,6 @@
 """`python -m infra.runtime.invoke --function chat --event tests/events/chat/answer.json`: `make invoke`.
 
-Prints the response as JSON; logs and errors go to stderr. Status 1: the function failed; 2: it could not be run.
+Prints the response as JSON; logs and errors go to stderr. Exit status 1: the function failed; 2: it could not be run.
 """
 
 import argparse
@@ -15,26 +15,26 @@ from infra.runtime.artifact import Artifact, ArtifactMissing, running_artifact
 from infra.runtime.build import BuildFailed, build_functions
 from infra.runtime.environment import Overrides, read_overrides
 from infra.runtime.functions import find_function
-from infra.runtime.ground import ENV_FILE, Ground, own_ground, stack_ground
 from infra.runtime.results import Invocation
+from infra.runtime.sandbox import ENV_FILE, Sandbox, own_sandbox, stack_sandbox
 from infra.runtime.template import Document, TemplateInvalid, read_template
 
 
 class EventInvalid(Exception):
-    """The event's file cannot be read, or is not JSON."""
+    """The event file cannot be read, or is not JSON."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one invocation; returns the exit status."""
+    """Run one invocation; return the exit status."""
     options = _parse(arguments)
     try:
         event = _read_event(options.event)
         template = read_template()
-        with _ground(template, alone=options.alone) as (ground, overrides):
+        with _sandbox(template, alone=options.alone) as (sandbox, overrides):
             given = read_overrides(options.env_vars) if options.env_vars else overrides
-            function = find_function(ground.functions, options.function)
+            function = find_function(sandbox.functions, options.function)
             artifact = Artifact(function, build_functions(template, [function]))
-            environment = ground.environment(function, given)
+            environment = sandbox.environment(function, given)
             with running_artifact(artifact, environment, adapter=built_adapter()) as api:
                 result = api.invoke(event, function.timeout_seconds)
     except (TemplateInvalid, EventInvalid, BuildFailed, ArtifactMissing) as failure:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def render(result: Invocation) -> object:
-    """Return what is printed: a buffered answer as it is, a streamed one as status, headers and body."""
+    """Return the output: a buffered answer unchanged, a streamed one as status, headers and body."""
     if result.prelude is None:
         return result.json()
     return {
@@ -56,13 +56,13 @@ def render(result: Invocation) -> object:
 
 
 @contextlib.contextmanager
-def _ground(template: Document, *, alone: bool) -> Iterator[tuple[Ground, Overrides]]:
-    stack = None if alone else stack_ground(template)
+def _sandbox(template: Document, *, alone: bool) -> Iterator[tuple[Sandbox, Overrides]]:
+    stack = None if alone else stack_sandbox(template)
     if stack is not None:
         print(f"invoke: on the local stack, {stack.addresses['AWS_ENDPOINT_URL']}", file=sys.stderr)
         yield stack, {}
     else:
-        with own_ground(template) as own:
+        with own_sandbox(template) as own:
             yield own, read_overrides(ENV_FILE)
 
 

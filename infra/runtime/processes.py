@@ -1,6 +1,6 @@
-"""Child processes that end with the context that started them, each with its whole group.
+"""Child processes that end with the context that started them, each with its process group.
 
-Should this process die without leaving the context, the local stack's watchdog ends them.
+If this process ends without leaving the context, the local stack's watchdog ends them.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ STOP_SECONDS = 3.0
 def running(
     command: Sequence[str], *, folder: Path, environment: Mapping[str, str], on_end: Callable[[int], None]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a process group of its own; `on_end` gets the exit status if it ends before the context does.
+    """Run a command in its own process group; `on_end` gets the exit status if it ends before the context does.
 
     Its output goes to this process's stderr.
     """
@@ -61,7 +61,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     _signal(process, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    _signal(process, signal.SIGKILL)  # what the group's leader left behind, too
+    _signal(process, signal.SIGKILL)  # also ends remaining processes of the group
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -1,6 +1,6 @@
-"""Makes the template's table, bucket, secrets, keys and queues on an AWS endpoint that is not AWS: an emulator's.
+"""Creates the template's table, bucket, secrets, keys and queues on an emulator's AWS endpoint.
 
-What the emulators do not model (encryption, backups, policies, tags) is left out; keys, indexes and the stream are not.
+Keys, indexes and the stream are created; what emulators do not model (encryption, backups, policies, tags) is not.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ _TABLE_PARTS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "
 
 @cache
 def local_session() -> boto3.Session:
-    """Return the one session of this process for what is not AWS; its credentials mean nothing.
+    """Return this process's boto3 session for emulators, with placeholder credentials.
 
-    A session of one's own reads botocore's models once: a client takes 7 ms, where another session's takes 170.
+    It is shared because botocore's models are read once per session: a client takes 7 ms instead of 170.
     """
     return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=REGION)
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the emulator listens."""
+    """The address of an emulator."""
 
     url: str
 
     def client(self, service: Any) -> Any:
-        """Return a client of that service at this endpoint."""
+        """Return a client for a service of this endpoint."""
         return local_session().client(service, endpoint_url=self.url)
 
 
 def create_resources(resolver: Resolver, endpoint: Endpoint) -> dict[str, dict[str, str]]:
-    """Create what functions need and return the attributes of each by logical id. Not idempotent."""
+    """Create the resources that functions need; return the attributes of each by logical id. Not idempotent."""
     attributes: dict[str, dict[str, str]] = {}
     for logical_id, resource in resolver.template["Resources"].items():
         create = _CREATORS.get(resource.get("Type", ""))
@@ -55,7 +55,7 @@ def create_resources(resolver: Resolver, endpoint: Endpoint) -> dict[str, dict[s
 
 
 def table_definition(resolver: Resolver) -> Document:
-    """Return the arguments of CreateTable, without a name, from the template's one table."""
+    """Return the arguments of CreateTable, without the name, from the template's only table."""
     tables = [item for item in resolver.template["Resources"].values() if item.get("Type") == TABLE_TYPE]
     if len(tables) != 1:
         raise TemplateInvalid(f"expected one table in the template, found {len(tables)}")
@@ -63,7 +63,7 @@ def table_definition(resolver: Resolver) -> Document:
 
 
 def create_table(client: DynamoDBClient, definition: Document, name: str) -> str:
-    """Create a table under a name and wait until it answers; returns its ARN."""
+    """Create a table and wait until it is active; return its ARN."""
     described = client.create_table(TableName=name, **definition)
     client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     return described["TableDescription"]["TableArn"]

@@ -1,4 +1,4 @@
-"""What an invocation ends with: a payload, or the error that the runtime reported, and when each piece arrived."""
+"""The result of an invocation: the payload or the runtime's error, and when each piece arrived."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ PRELUDE_END = bytes(8)
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of a response as the runtime sent it; `seconds` counts from the hand-over of the event."""
+    """A piece of a response; `seconds` counts from the hand-over of the event."""
 
     seconds: float
     data: bytes
@@ -22,7 +22,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class FunctionError:
-    """What the runtime reported, or what Lambda itself would: `Sandbox.Timedout`, `Runtime.ExitError`."""
+    """The error that the runtime reported, or that Lambda would: `Sandbox.Timedout`, `Runtime.ExitError`."""
 
     type: str
     message: str
@@ -31,7 +31,7 @@ class FunctionError:
 
 @dataclass(frozen=True)
 class Prelude:
-    """Status, headers and cookies that stand before the body of a streamed HTTP response."""
+    """Status, headers and cookies that precede the body of a streamed HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -51,15 +51,15 @@ class Invocation:
     seconds: float
 
     def json(self) -> Json:
-        """Return the payload as JSON; raises ValueError when it is not."""
+        """Return the payload as JSON; raise ValueError when it is not."""
         value: Json = json.loads(self.payload)
         return value
 
 
 def split_prelude(chunks: list[Chunk]) -> tuple[Prelude, tuple[Chunk, ...]]:
-    """Take the prelude off the front of a streamed response, wherever the pieces were cut.
+    """Split the prelude off a streamed response, wherever the pieces were cut.
 
-    Raises ValueError when the eight NUL bytes never came or what stands before them is not a prelude.
+    Raises ValueError when the eight NUL bytes are missing or the bytes before them are not a prelude.
     """
     head = b""
     for index, chunk in enumerate(chunks):
@@ -84,7 +84,7 @@ def _read_prelude(raw: bytes) -> Prelude:
 
 
 def read_error(kind: str, body: bytes) -> FunctionError:
-    """Read the error document that runtimes post; a body that is none is kept as the message."""
+    """Read the error document that a runtime posts; an invalid document becomes the message."""
     try:
         fields = json.loads(body)
         trace = fields.get("stackTrace") or ()

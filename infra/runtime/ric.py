@@ -1,7 +1,6 @@
-"""A folder with awslambdaric and nothing else, copied from where it is installed.
+"""A folder with only awslambdaric, copied from the development environment.
 
-In Lambda it lies in /var/runtime, behind the function and its layers; the rest of the development environment must
-not come with it.
+On Lambda it is in /var/runtime, behind the function and its layers, without the rest of this environment.
 """
 
 import shutil
@@ -14,7 +13,7 @@ from infra.runtime.environment import STATE
 
 
 def interface_client() -> Path:
-    """Return the folder, filled when the installed version is another one than it holds."""
+    """Return the folder, filled again if the installed version has changed."""
     wanted = distribution("awslambdaric")
     folder = STATE / "runtime" / f"awslambdaric-{wanted.version}"
     if not folder.is_dir():

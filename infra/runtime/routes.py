@@ -1,4 +1,4 @@
-"""The paths of the Runtime API and of the Extensions API, as far as a runtime and the web adapter use them.
+"""The routes of the Runtime API and of the Extensions API that a runtime and the web adapter use.
 
 /2018-06-01/runtime/  GET invocation/next · POST invocation/{id}/response · POST invocation/{id}/error · POST init/error
 /2020-01-01/extension/  POST register · GET event/next (answers when the runtime is stopped: no events are offered)
@@ -28,7 +28,7 @@ BUFFERED_MAX_BYTES = 6 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Identity:
-    """What the function is told about itself."""
+    """The name and handler of the function."""
 
     function_name: str
     handler: str
@@ -40,13 +40,13 @@ class Identity:
 
 
 class RuntimeHandler(LoopbackHandler):
-    """One connection of a runtime or an extension; `api` and `identity` are set on the subclass that serves."""
+    """A connection of a runtime or an extension; `routes_for` sets `api` and `identity`."""
 
     api: Exchange
     identity: Identity
 
     def do_GET(self) -> None:  # noqa: N802 -- http.server calls it by this name
-        """Serve the two paths that wait."""
+        """Serve the two routes that wait."""
         if self.path == "/2018-06-01/runtime/invocation/next":
             self._next_invocation()
         elif self.path == "/2020-01-01/extension/event/next":
@@ -56,11 +56,11 @@ class RuntimeHandler(LoopbackHandler):
             self._refuse(404)
 
     def do_POST(self) -> None:  # noqa: N802 -- http.server calls it by this name
-        """Take answers, failures and registrations."""
+        """Receive answers, errors and registrations."""
         if matched := ANSWER.match(self.path):
             self._take_answer(*matched.groups())
         elif self.path == "/2018-06-01/runtime/init/error":
-            self.api.bury(read_error(self.headers.get(ERROR_TYPE, ""), self.read_body()))
+            self.api.fail(read_error(self.headers.get(ERROR_TYPE, ""), self.read_body()))
             self.answer(202, b'{"status":"OK"}')
         elif self.path == "/2020-01-01/extension/register":
             self._register()
@@ -89,7 +89,7 @@ class RuntimeHandler(LoopbackHandler):
     def _take_answer(self, request_id: str, kind: str) -> None:
         pending = self.api.find(request_id)
         if pending is None:
-            self.close_connection = True  # the body is not read: it may never end
+            self.close_connection = True  # the body is not read, because it may never end
             self._refuse(400)
         elif kind == "error":
             error = read_error(self.headers.get(ERROR_TYPE, ""), b"".join(self._pieces()))
@@ -125,14 +125,14 @@ class RuntimeHandler(LoopbackHandler):
         self.answer(202, b'{"status":"OK"}')
 
     def _pieces(self) -> Iterator[bytes]:
-        """Yield the body as it comes: each HTTP chunk, or the whole where its length is stated."""
+        """Yield the body as it arrives: each HTTP chunk, or the whole body if its length is stated."""
         if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
             yield self.read_body()
             return
         while size := int(self._line().split(b";")[0], 16):
             piece = self.rfile.read(size)
             if len(piece) < size or self.rfile.read(2) != b"\r\n":
-                raise ValueError("a chunk is shorter than it says")
+                raise ValueError("a chunk is shorter than its stated length")
             yield piece
         self._trailers = {}
         while line := self._line():
@@ -177,7 +177,7 @@ def _trailer_error(trailers: dict[str, str]) -> FunctionError | None:
 
 
 def routes_for(exchange: Exchange, about: Identity) -> type[RuntimeHandler]:
-    """Bind the handler to one function's exchange."""
+    """Return a handler class for one function's exchange."""
 
     class BoundHandler(RuntimeHandler):
         api = exchange

@@ -1,7 +1,6 @@
-"""Puts into a deployment what the events of tests/events know: two tenants, each with agent and session, and keys.
+"""Seeds a deployment with what tests/events refer to: two tenants, each with an agent and a session, and keys.
 
-Made by the domain's own stores, under fixed ids. The keys' texts are public, so they belong on this machine only.
-Running it again changes nothing.
+Uses the domain's stores and fixed ids. The keys are public, so they belong on this machine only. Idempotent.
 """
 
 from contextlib import suppress
@@ -32,7 +31,7 @@ _OPENING = "seed"
 
 @dataclass(frozen=True)
 class Seeded:
-    """A tenant of the events; `owner` is the key that its session belongs to."""
+    """A tenant of the events; `owner` is the key that owns its session."""
 
     id: TenantId
     name: str
@@ -58,7 +57,7 @@ OTHER_TENANT = Seeded(
 
 
 def seed(table: PhysicalTable, pepper: Pepper) -> None:
-    """Seed a table; the keys are kept under the deployment's current pepper."""
+    """Seed a table; the keys are hashed with the deployment's current pepper."""
     for tenant in (EVENTS_TENANT, OTHER_TENANT):
         _seed_tenant(table, tenant)
     for text, scopes in ((TENANT_KEY, TENANT_SCOPES), (PLATFORM_KEY, (PLATFORM,))):
@@ -91,10 +90,10 @@ def _seed_tenant(physical: PhysicalTable, seeded: Seeded) -> None:
     store = TenantStore(table)
     try:
         store.open(_tenant(seeded))
-    except ConditionFailed:  # it is there
+    except ConditionFailed:  # it exists
         return
     agent = replace(default_agent(lambda: SEEDED_AT), id=seeded.agent_id)
-    with suppress(Conflict, ConditionFailed):  # an earlier run broke off after this
+    with suppress(Conflict, ConditionFailed):  # an earlier run was interrupted after this
         AgentStore(table).create(agent, make_default=True)
     with suppress(Conflict, ConditionFailed):
         SessionStore(table).create(_session(seeded))

@@ -1,6 +1,6 @@
-"""A threaded HTTP/1.1 server on a free port of 127.0.0.1, tuned for many small answers.
+"""A threaded HTTP/1.1 server on a free port of 127.0.0.1 for many small answers.
 
-Nagle's algorithm is off and answers are buffered, or each call would wait some 40 ms for an acknowledgement.
+Nagle's algorithm is disabled and answers are buffered; otherwise each call would wait 40 ms for an acknowledgement.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ class LoopbackHandler(BaseHTTPRequestHandler):
     wbufsize = -1
 
     def log_message(self, format: str, *args: object) -> None:
-        """Stay silent: the callers log what matters."""
+        """Log nothing; the callers log what matters."""
 
     def answer(
         self, status: int, body: bytes = b"", headers: dict[str, str] | None = None, *, length: int | None = None
     ) -> None:
-        """Send a whole answer with its length; `length` is what an answer to HEAD states."""
+        """Send a whole answer; `length` is the stated length in answers to HEAD."""
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -36,20 +36,20 @@ class LoopbackHandler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def acknowledge_at_once(self) -> None:
-        """Let the next packet be acknowledged when it arrives; the kernel forgets it, so it is said each time.
+        """Acknowledge the next packet immediately; the kernel resets the option, so it is set each time.
 
-        A client with Nagle on (the web adapter) sends a small second packet only then: 40 ms too late otherwise.
+        A client with Nagle enabled (the web adapter) waits for it before its second packet, up to 40 ms.
         """
         if hasattr(socket, "TCP_QUICKACK"):
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def read_body(self) -> bytes:
-        """Read a body that states its length; none stated is an empty body."""
+        """Read a body whose length is stated; without a length it is empty."""
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
 
 class _Server(socketserver.ThreadingTCPServer):
-    """Knows its open connections, so that a stop ends idle ones at once and leaves no thread."""
+    """Tracks its open connections, so that stopping closes idle ones immediately."""
 
     allow_reuse_address = True
     daemon_threads = False
@@ -86,15 +86,15 @@ class LoopbackServer:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The server's port."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start to answer."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening, close what is open and wait for the thread that accepts."""
+        """Stop listening, close open connections and wait for the accepting thread."""
         self._server.shutdown()
         self._server.close_connections()
         self._server.server_close()

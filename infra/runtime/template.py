@@ -1,7 +1,7 @@
-"""Reads template.yaml and resolves what functions and local resources need from it.
+"""Reads template.yaml and resolves what functions and local resources need.
 
-Intrinsic functions are computed with a set of parameters and the resources' attributes (`Ref`, `Arn`, …) as far as the
-caller knows them; of the others, `Ref` is the logical id and an attribute is `<id>.<attribute>`.
+Intrinsic functions are computed with the given parameters and resource attributes (`Ref`, `Arn`, …); an unknown `Ref`
+is the logical id, and an unknown attribute is `<id>.<attribute>`.
 """
 
 import re
@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
 
-# A CloudFormation document is free-form until a property is asked for by name.
+# A CloudFormation document has no static type until a property is read by name.
 type Document = dict[str, Any]
 type Attributes = Mapping[str, Mapping[str, str]]
 
@@ -31,11 +31,11 @@ _PLACE = re.compile(r"\$\{(!?)([^}]+)\}")
 
 
 class TemplateInvalid(Exception):
-    """The template cannot be read, or asks for something that it does not have."""
+    """The template cannot be read, or refers to something that it does not contain."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Knows CloudFormation's short tags."""
+    """Loads CloudFormation's short tags."""
 
 
 def _construct(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Document:
@@ -52,7 +52,7 @@ _Loader.add_multi_constructor("!", _construct)
 
 
 def read_template(path: Path = TEMPLATE) -> Document:
-    """Read a template with its short tags written out; raises TemplateInvalid in one line."""
+    """Read a template with its short tags expanded; raise TemplateInvalid."""
     try:
         document = yaml.load(path.read_text(), _Loader)
     except (OSError, yaml.YAMLError) as error:
@@ -64,14 +64,14 @@ def read_template(path: Path = TEMPLATE) -> Document:
 
 @dataclass
 class Resolver:
-    """Computes intrinsic functions of one template."""
+    """Computes the intrinsic functions of one template."""
 
     template: Document
     parameters: Mapping[str, str] = field(default_factory=dict)
     attributes: Attributes = field(default_factory=dict)
 
     def resolve(self, value: Any) -> Any:
-        """Return a value without intrinsic functions; `AWS::NoValue` drops the entry that holds it."""
+        """Return a value without intrinsic functions; `AWS::NoValue` removes its entry."""
         if isinstance(value, list):
             items = [self.resolve(item) for item in value]
             return [item for item in items if item is not _NOTHING]
@@ -87,11 +87,11 @@ class Resolver:
         return {key: item for key, item in entries.items() if item is not _NOTHING}
 
     def holds(self, condition: str) -> bool:
-        """Tell whether a named condition holds."""
+        """Return whether a named condition is true."""
         try:
             return self._truth(self.template["Conditions"][condition])
         except KeyError:
-            raise TemplateInvalid(f"there is no condition {condition}") from None
+            raise TemplateInvalid(f"condition {condition} not found") from None
 
     def _ref(self, name: str) -> Any:
         if name == "AWS::NoValue":
@@ -105,9 +105,11 @@ class Resolver:
                 raise TemplateInvalid(f"parameter {name} has no value")
             is_list = parameter.get("Type", "") == "CommaDelimitedList"
             return [part.strip() for part in str(given).split(",")] if is_list else str(given)
-        if name not in self.template["Resources"]:
-            raise TemplateInvalid(f"there is no {name} to refer to")
-        return self.attributes.get(name, {}).get("Ref", name)
+        # SAM's own: `Ref: SomeFunction.Alias`.
+        resource, _, attribute = name.partition(".")
+        if resource not in self.template["Resources"]:
+            raise TemplateInvalid(f"{name} not found: no resource or parameter has this name")
+        return self.attributes.get(resource, {}).get(attribute or "Ref", name)
 
     def _call(self, name: str, argument: Any) -> Any:
         match name:
@@ -129,7 +131,7 @@ class Resolver:
                 top, second, third = (str(self.resolve(part)) for part in argument[:3])
                 value = self.template["Mappings"][top][second][third]
             case _:
-                raise TemplateInvalid(f"Fn::{name} is not known here")
+                raise TemplateInvalid(f"Fn::{name} is not supported")
         return value
 
     def _sub(self, argument: Any) -> str:

@@ -1,4 +1,4 @@
-"""Built functions on a ground of their own, each started when it is first asked for and kept until the end."""
+"""Built functions in one sandbox, each started on first use and stopped at the end."""
 
 import contextlib
 import json
@@ -12,8 +12,8 @@ from infra.runtime.artifact import Artifact, running_artifact
 from infra.runtime.build import build_functions
 from infra.runtime.environment import read_overrides
 from infra.runtime.functions import find_function
-from infra.runtime.ground import ENV_FILE, Ground, own_ground
 from infra.runtime.results import Invocation
+from infra.runtime.sandbox import ENV_FILE, Sandbox, own_sandbox
 from infra.runtime.template import read_template
 
 EVENTS = ENV_FILE.parent
@@ -21,19 +21,19 @@ EVENTS = ENV_FILE.parent
 
 @dataclass
 class Fleet:
-    """The functions of the template, built for this machine; `adapter` is the real web adapter or None."""
+    """The template's functions, built for this machine; `adapter` is the real web adapter or None."""
 
-    ground: Ground
+    sandbox: Sandbox
     build: Path
     adapter: Path | None
     stack: contextlib.ExitStack
     _running: dict[str, RuntimeApi] = field(default_factory=dict)
 
     def invoke(self, name: str, event: bytes, timeout_seconds: float = 20) -> Invocation:
-        """Run an event on a function, named as its folder under tests/events."""
+        """Invoke a function, named as its folder below tests/events."""
         if name not in self._running:
-            function = find_function(self.ground.functions, name)
-            environment = self.ground.environment(function, read_overrides(ENV_FILE))
+            function = find_function(self.sandbox.functions, name)
+            environment = self.sandbox.environment(function, read_overrides(ENV_FILE))
             artifact = Artifact(function, self.build)
             context = running_artifact(artifact, environment, adapter=self.adapter)
             self._running[name] = self.stack.enter_context(context)
@@ -42,16 +42,16 @@ class Fleet:
 
 @contextlib.contextmanager
 def running_fleet(adapter: Path | None = None) -> Iterator[Fleet]:
-    """Build what is stale and lay the ground; stop whatever was started at the end."""
+    """Build stale functions and start the sandbox; stop everything at the end."""
     template = read_template()
     with contextlib.ExitStack() as stack:
-        ground = stack.enter_context(own_ground(template))
-        build = build_functions(template, ground.functions.values())
-        yield Fleet(ground, build, adapter, stack)
+        sandbox = stack.enter_context(own_sandbox(template))
+        build = build_functions(template, sandbox.functions.values())
+        yield Fleet(sandbox, build, adapter, stack)
 
 
 def read_event(name: str) -> dict[str, Any]:
-    """Return an event of tests/events by its name, `chat/answer`."""
+    """Read an event of tests/events by name, `chat/answer`."""
     event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_bytes())
     return event
 

@@ -1,4 +1,4 @@
-"""Every event of tests/events on the built function: its artifact and the layers, and nothing else of this machine."""
+"""Every event of tests/events on the built function, with only its artifact and layers."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from tests.artifacts.running import Fleet, list_events, read_event, running_flee
 
 pytestmark = [pytest.mark.loopback, pytest.mark.timeout(300)]
 
-# Status of the HTTP answer, and what its body has.
+# Status of the HTTP answer, and members of its body.
 HTTP: dict[str, tuple[int, dict[str, object]]] = {
     "identity/me": (200, {"plan": "pro", "role": None}),
     "identity/jwks": (200, {}),
@@ -144,7 +144,7 @@ def test_stream_begins_with_start_uses_the_tool_and_ends_with_final(fleet: Fleet
 
 
 def test_sweeper_counts_what_it_found(fleet: Fleet) -> None:
-    runs = {"open_runs": 0, "closed": 0, "returned": 0, "failed": 0}
+    runs = {"looked_at": 0, "closed": 0, "returned": 0, "failed": 0}
     deletions = {"deletions_finished": 0, "deletions_left": 0, "deletions_failed": 0}
     assert succeed(fleet, "sweep/minute").json() == runs | deletions
 

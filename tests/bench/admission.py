@@ -1,78 +1,93 @@
-"""Admitted, refused, renewed and settled calls on DynamoDB Local, one after the other, under the plans' own limits."""
+"""Admission, extension, renewal, settlement and rejection on DynamoDB Local, one call after the other, by scopes.
 
-from dataclasses import replace
-from math import ceil
+The baseline is one conditional UpdateItem of a small item over the same client.
+"""
+
+from dataclasses import dataclass
 
 from atrium.kernel.clock import read_clock
 from atrium.kernel.ids import mint_run_id, mint_session_id, mint_tenant_id
-from atrium.quotas.ceiling import Lender
 from atrium.quotas.limits import resolve_limits
-from atrium.quotas.model import AdmissionRequest, Admitted, Subject
-from atrium.quotas.service import AdmissionService
-from atrium.quotas.shards import ADMISSIONS_PER_SECOND_MAX
-from atrium.quotas.store import AdmissionStore
-from atrium.quotas.terms import Terms
+from atrium.quotas.model import AdmissionRequest, Admitted, Extended, ScopeLimits, Used
+from atrium.quotas.platform import PlatformLimit
+from atrium.quotas.service import QuotaService
+from atrium.storage.keys import Key
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
-from atrium.tenants.plans import PlanName
+from atrium.storage.writes import Update
 
-from tests.bench.measuring import Series
+from tests.bench.measuring import Figures, Series
 
-CALLS = 150
+CALLS = 100
 TOKENS, COST_NANOS = 1_200, 900_000
-UNITS_PER_ITEM = 1_000
-"""Write units that DynamoDB gives one item in a second."""
+LIMITS = resolve_limits("pro", {}) | {
+    "requests_per_minute": 60_000,
+    "tokens_per_minute": 10**9,
+    "requests_per_day": 10**8,
+    "tokens_per_month": 10**12,
+    "cost_per_month": 10**15,
+}
+TENANT = ScopeLimits("tenant", LIMITS)
+KEY = ScopeLimits("key", {"requests_per_minute": 6_000, "requests_per_day": 10**7}, "key_bench")
 
 
-def measure_admission(physical: PhysicalTable) -> dict[str, dict[str, float]]:
-    """Return the figures of each kind of call, by plan."""
-    found: dict[str, dict[str, float]] = {}
-    plans: tuple[PlanName, ...] = ("starter", "pro")
-    for plan in plans:
-        limits = resolve_limits(plan, {})
-        free = {**limits, "requests_per_minute": 15_000, "tokens_per_minute": 10**9, "requests_per_day": 10**7}
-        terms = Terms({**free, "tokens_per_month": 10**9, "cost_per_month": 10**13})
-        for series in _measure(physical, terms, None):
-            found[f"{plan}: {series.name}"] = series.figures()
-        if plan == "starter":
-            lender = Lender(PlatformTable(physical), 100, read_clock)
-            found |= {f"ceiling: {series.name}": series.figures() for series in _measure(physical, terms, lender)[:2]}
-            key = Subject("key", "key_apart", {"requests_per_minute": 15_000, "requests_per_day": 10**7}, apart=True)
-            found |= {f"apart: {series.name}": series.figures() for series in _measure(physical, terms, None, key)[:3]}
+def measure_baseline(physical: PhysicalTable) -> Series:
+    """Measure a conditional write that adds to a counter."""
+    table = TenantTable(physical, mint_tenant_id(read_clock()))
+    update = Update(
+        Key("BENCH", "COUNTER"), "ADD #n :one", "attribute_not_exists(#n) OR #n < :max", {"one": 1, "max": 10**9},
+        returns=False,
+    )  # fmt: skip
+    series = Series("one conditional write")
+    for _ in range(CALLS):
+        series.measure(physical, table.write, update)
+    return series
+
+
+def measure_admission(physical: PhysicalTable, baseline: Series) -> dict[str, Figures]:
+    """Return the figures of each kind of call, by scopes. The admission items are read before, as a turn does."""
+    found = {baseline.name: baseline.figures()}
+    platform = PlatformLimit(PlatformTable(physical), 100, read_clock)
+    for name, scopes, limit in (
+        ("tenant", (TENANT,), None),
+        ("key + tenant", (KEY, TENANT), None),
+        ("tenant + platform", (TENANT,), platform),
+        ("key + tenant + platform", (KEY, TENANT), platform),
+    ):
+        for series in Caller(physical, scopes, limit).run():
+            found[f"{name}: {series.name}"] = series.figures(baseline)
     return found
 
 
-def shards_per_thousand(figures: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Return how many items 1 000 admissions/s need: by the units of admitting and settling, and as we spread them."""
-    units = figures["starter: admitted"]["write_units"] + figures["starter: settled"]["write_units"]
-    return {
-        "write_units_per_turn": round(units, 2),
-        "by_units": ceil(1_000 * units / UNITS_PER_ITEM),
-        "as_spread": ceil(1_000 / ADMISSIONS_PER_SECOND_MAX),
-    }
+@dataclass(frozen=True)
+class Caller:
+    """One tenant's calls."""
 
+    physical: PhysicalTable
+    scopes: tuple[ScopeLimits, ...]
+    platform: PlatformLimit | None
 
-def _measure(physical: PhysicalTable, terms: Terms, lender: Lender | None, *subjects: Subject) -> list[Series]:
-    """Measure one tenant's calls. Several items are read before each admission, as the batch of a turn reads them."""
-    tenant = mint_tenant_id(read_clock())
-    service = AdmissionService(AdmissionStore(TenantTable(physical, tenant), read_clock, lender=lender))
-    admitted, renewed, settled, refused = (Series(name) for name in ("admitted", "renewed", "settled", "refused"))
-    for _ in range(CALLS):
-        request = replace(_request(), subjects=subjects)
-        read = [service.store.read(shard) for shard in range(terms.shards)] if terms.shards > 1 else []
-        answer = admitted.measure(
-            physical,
-            lambda request=request, read=read: service.admit(request, terms, read),  # type: ignore[misc]
+    def run(self) -> list[Series]:
+        table = TenantTable(self.physical, mint_tenant_id(read_clock()))
+        service = QuotaService(table, read_clock, self.platform)
+        admit, extend, renew, settle, reject = (
+            Series(name) for name in ("admit", "extend", "renew", "settle", "reject")
         )
-        assert isinstance(answer, Admitted)
-        renewed.measure(physical, lambda hold=answer.hold: service.heartbeat(hold))  # type: ignore[misc]
-        settled.measure(physical, lambda hold=answer.hold: service.settle(hold, 700, 400_000))  # type: ignore[misc]
-    full = Terms({**terms.limits, "tokens_per_month": TOKENS - 1}, terms.ceiling)
-    for _ in range(CALLS):
-        read = [service.store.read(shard) for shard in range(full.shards)] if full.shards > 1 else []
-        refused.measure(physical, lambda read=read: service.admit(_request(), full, read))  # type: ignore[misc]
-    return [admitted, renewed, settled, refused]
+        for _ in range(CALLS):
+            request, items = new_request(), service.read(self.scopes)
+            answer = admit.measure(self.physical, service.admit, request, self.scopes, items)
+            assert isinstance(answer, Admitted), answer
+            reservation, used = answer.reservation, Used(700, 400_000)
+            extended = extend.measure(self.physical, service.extend, reservation, used, request, self.scopes)
+            assert isinstance(extended, Extended), extended
+            renew.measure(self.physical, service.renew_lease, extended.reservation)
+            settle.measure(self.physical, service.settle, extended.reservation, used)
+        full = (*self.scopes[:-1], ScopeLimits("tenant", {**LIMITS, "tokens_per_month": TOKENS - 1}))
+        for _ in range(CALLS):
+            items = service.read(full)
+            reject.measure(self.physical, service.admit, new_request(), full, items)
+        return [admit, extend, renew, settle, reject]
 
 
-def _request() -> AdmissionRequest:
+def new_request() -> AdmissionRequest:
     now = read_clock()
     return AdmissionRequest(mint_run_id(now, mint_session_id(now)), TOKENS, COST_NANOS)

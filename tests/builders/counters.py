@@ -1,21 +1,27 @@
-"""What a tenant's admission items say, all shards together."""
+"""What a tenant's admission items say."""
 
 from atrium.kernel.ids import TenantId
-from atrium.quotas.listing import read_shards
-from atrium.quotas.meters import METERS
+from atrium.quotas.item import AdmissionItem
+from atrium.quotas.limits import DEFINITIONS
 from atrium.quotas.model import LimitName
-from atrium.quotas.state import State
+from atrium.storage import keys
 
 from tests.builders.house import TENANT, House
 
 
+def admission_item(house: House, tenant: TenantId = TENANT, scope_id: str = "") -> AdmissionItem:
+    """Return a scope's admission item as it stands."""
+    return AdmissionItem(house.table(tenant).get(keys.admission(scope_id)), house.clock().timestamp())
+
+
 def held(house: House, tenant: TenantId = TENANT) -> list[str]:
-    """Return the runs, by their own half of the id, that hold a slot, or held one that lapsed."""
-    found = read_shards(house.table(tenant)).values()
-    return [name for item in found for name in (*item.get("slots", {}), *item.get("late", {}))]
+    """Return the runs, by their own half of the id, that have a slot, or one whose lease is over."""
+    item = admission_item(house, tenant)
+    return [*item.slots, *item.late]
 
 
 def counted(house: House, limit: LimitName, tenant: TenantId = TENANT) -> int:
     """Return what is counted against a limit of a tenant now."""
-    items = read_shards(house.table(tenant)).values()
-    return sum(State(item, house.clock().timestamp()).used(METERS[limit], "") for item in items)
+    definition = DEFINITIONS[limit]
+    key = keys.tool_calls("") if definition.place == "tool_calls" else keys.admission("")
+    return AdmissionItem(house.table(tenant).get(key), house.clock().timestamp()).used(definition)

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from typing import Any
 
 from atrium.audit.model import AuditEvent
-from atrium.identity.doors.throttles import Throttles
+from atrium.identity.doors.throttles import Attempt, LoginTarget, Throttles
 from atrium.identity.onboarding import Onboarded
 from atrium.identity.users.model import User
 from atrium.identity.users.passwords import hash_password
@@ -46,6 +46,10 @@ class Street:
     deployment: Deployment
     made: Onboarded
 
+    @cached_property
+    def _app(self) -> ASGIApp:
+        return build(lambda: self.deployment.runtime)
+
     @property
     def admin(self) -> User:
         assert self.made.admin is not None
@@ -55,10 +59,17 @@ class Street:
     def throttles(self) -> Throttles:
         return Throttles(self.deployment.runtime.platform_table, self.deployment.clock)
 
+    def enter(self, email: str, ip: str = HERE, tenant: str | None = None) -> Attempt:
+        """Let a login that names a tenant (the first, unless another is given) through the throttles."""
+        return self.throttles.enter_login([LoginTarget(tenant or self.made.tenant.id, email, "NAMED")], ip)
+
+    def succeed(self, attempt: Attempt) -> None:
+        self.throttles.succeed(attempt, attempt.targets)
+
     def client(self, access_token: str | None = None, *, ip: str = HERE) -> TestClient:
         """Return a client, let in by the authorizer where it has a credential."""
         fields = Door(self.deployment).context(bearer(access_token)) if access_token else None
-        app: Any = Placed(build(lambda: self.deployment.runtime), ip)
+        app: Any = Placed(self._app, ip)
         return call_as(app, fields)
 
     def log_in(self, email: str | None = None, password: str = PASSWORD, *, ip: str = HERE, **body: Any) -> Any:

@@ -5,24 +5,23 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from atrium.agent.admitting import Admitter
-from atrium.agent.closing import RunCloser
+from atrium.agent.admission import TurnAdmission
+from atrium.agent.context import TurnContextReader
+from atrium.agent.finalizing import RunFinalizer
 from atrium.agent.model import AgentConfig
-from atrium.agent.opening import TurnOpener
 from atrium.agent.replay import Replay
 from atrium.agent.request import TurnRequest
-from atrium.agent.resolve import Resolver
 from atrium.agent.service import AgentService, default_agent
+from atrium.agent.starting import TurnStarter
 from atrium.agent.store import AgentStore
-from atrium.agent.sweep import SweepReport, sweep
+from atrium.agent.sweeping import Sweep, SweepReport
 from atrium.agent.turn import Turn, TurnService
 from atrium.kernel.errors import LimitReached
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.policy.cache import PolicyCache
 from atrium.policy.guard import PolicyGuard
-from atrium.quotas.service import AdmissionService
-from atrium.quotas.store import AdmissionStore
+from atrium.quotas.service import QuotaService
 from atrium.runs.model import Message, Run, RunEvent
 from atrium.runs.service import RunService
 from atrium.runs.store import RunStore
@@ -105,12 +104,12 @@ class House:
     def agents(self, context: TenantContext = ADMIN) -> AgentService:
         return AgentService(context, AgentStore(self.table(context.tenant_id)), self.clock, self.guard(context).audit)
 
-    def closer(self, tenant: TenantId = TENANT) -> RunCloser:
-        admissions = self.admissions(tenant)
-        return RunCloser(self.runs(tenant), self.sessions(tenant), self.ledger(tenant), admissions, self.clock)
+    def finalizer(self, tenant: TenantId = TENANT) -> RunFinalizer:
+        quotas = self.quotas(tenant)
+        return RunFinalizer(self.runs(tenant), self.sessions(tenant), self.ledger(tenant), quotas, self.clock)
 
-    def admissions(self, tenant: TenantId = TENANT) -> AdmissionService:
-        return AdmissionService(AdmissionStore(self.table(tenant), self.clock))
+    def quotas(self, tenant: TenantId = TENANT) -> QuotaService:
+        return QuotaService(self.table(tenant), self.clock, pause=self.pause)
 
     def session_service(self, context: TenantContext | None = None) -> SessionService:
         caller = context or context_of()
@@ -128,22 +127,22 @@ class House:
     def turns(self, context: TenantContext | None = None) -> TurnService:
         caller = context or context_of()
         tenant = caller.tenant_id
-        runs, sessions, closer = self.runs(tenant), self.sessions(tenant), self.closer(tenant)
-        guard = self.guard(caller)
-        resolver = Resolver(caller, AgentStore(self.table(tenant)), sessions, runs, self.default_agents, guard)
-        opener = TurnOpener(
+        runs, sessions, finalizer = self.runs(tenant), self.sessions(tenant), self.finalizer(tenant)
+        guard, agents = self.guard(caller), AgentStore(self.table(tenant))
+        reader = TurnContextReader(caller, agents, sessions, runs, self.default_agents, guard, self.clock)
+        starter = TurnStarter(
             context=caller,
-            resolver=resolver,
-            admitter=Admitter(closer.admissions, runs, self.clock, self.refusals.append),
+            reader=reader,
+            admission=TurnAdmission(finalizer.quotas, runs, self.clock, self.refusals.append),
             sessions=sessions,
             runs=runs,
-            closer=closer,
+            finalizer=finalizer,
             clock=self.clock,
             provider_for=lambda _: self.model,
             tools=GuardedTools(guard, self.tools.tools),
             pause=self.pause,
         )
-        return TurnService(resolver, opener, closer, runs, self.clock, self.defects.append)
+        return TurnService(reader, starter, self.defects.append)
 
     def pause(self, seconds: float) -> None:
         self.clock.turn(seconds)
@@ -191,7 +190,7 @@ class House:
         return list(Replay(self.runs(), run_id, after).read())
 
     def sweep(self) -> SweepReport:
-        return sweep(list_swept(self.physical), self.closer, lambda _swept, error: self.defects.append(error))
+        return Sweep(self.finalizer, lambda _swept, error: self.defects.append(error)).run(list_swept(self.physical))
 
     def items(self, partition: str = "") -> list[dict[str, Any]]:
         """Return the raw items of the table but for the audit's, those of partitions that hold the text."""

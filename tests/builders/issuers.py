@@ -88,6 +88,7 @@ class Issuer:
             "iat": at,
             "exp": at + 600,
             "email": "admin@acme.example",
+            "email_verified": True,
             "name": "Ada Admin",
         }
         return {name: value for name, value in {**good, **changes}.items() if value is not None}

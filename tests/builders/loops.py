@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from atrium.agent.allowance import OwnBounds
-from atrium.agent.budget import RunBudget
+from atrium.agent.admission import AllowanceStop, RunBudget, estimate_call
 from atrium.agent.loop import AgentLoop, LoopInput
 from atrium.agent.signals import StopSignal
 from atrium.agent.steps import LoopEvent, TextPiece, ThinkingPiece, ToolAnswered, ToolCalled
 from atrium.kernel.ids import RunId
-from atrium.llm.model import Message, Text
+from atrium.llm.model import Message, ModelRequest, Text
+from atrium.quotas.model import Estimate
+from atrium.runs.model import Spend
 from atrium.tools.model import Tool, ToolContext
 from atrium.tools.registry import BUILT_IN, ToolRegistry
 from pydantic import BaseModel
@@ -28,6 +29,21 @@ class NoArguments(BaseModel):
 
 def tool(name: str, run: Callable[[], str], *, timeout_seconds: int = 30) -> Tool[NoArguments]:
     return Tool(name, "For tests.", "tests", NoArguments, lambda _a, _c: run(), timeout_seconds=timeout_seconds)
+
+
+@dataclass
+class BudgetAllowance:
+    """What a run's own bounds allow, without limits of a tenant."""
+
+    budget: RunBudget
+    clock: TurnedClock
+
+    def grant(self, request: ModelRequest, spend: Spend) -> int | AllowanceStop:
+        fitted = self.budget.fit(estimate_call(request, self.clock()), spend)
+        return fitted.output_tokens if isinstance(fitted, Estimate) else fitted
+
+    def refuse_tool(self) -> str | None:
+        return None
 
 
 @dataclass
@@ -59,7 +75,7 @@ class LoopBench:
             max_iterations=max_iterations,
             require_done_tool=require_done_tool,
         )
-        allowance = OwnBounds(RunBudget(max_iterations, 280, max_cost_nanos, max_tokens), self.clock)
+        allowance = BudgetAllowance(RunBudget(max_iterations, 280, max_cost_nanos, max_tokens), self.clock)
         return AgentLoop(given, allowance, self.model, self.signal, self.clock, time.monotonic() + 280)
 
 

@@ -1,17 +1,51 @@
-"""Sessions that begin without a turn, where nothing limits them."""
+"""Sessions that begin without a turn, where nothing limits them; sessions and ended runs as values."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from atrium.kernel.clock import Clock
-from atrium.quotas.beginning import SessionDoor
-from atrium.quotas.store import AdmissionStore
-from atrium.quotas.terms import Terms
+from atrium.kernel.ids import AgentId, RunId, mint_message_id, mint_session_id
+from atrium.llm.model import Text
+from atrium.quotas.model import ScopeLimits
+from atrium.quotas.service import QuotaService
+from atrium.runs.model import Message, Outcome, Run, Spend
 from atrium.sessions.model import Session
 from atrium.sessions.service import SessionService
+
+from tests.builders.gateway import KEY_ID
+from tests.builders.runtimes import NOON
+
+AGENT = AgentId("agt_01k6r5m2x8f3v9q4w7t1y0z5ah")
 
 
 def begin_session(service: SessionService, clock: Clock, **fields: Any) -> Session:
     """Create an empty session; `fields` are those of a request."""
-    door = SessionDoor(AdmissionStore(service.sessions.table, clock), Terms({}))
+    quotas, scopes = QuotaService(service.sessions.table, clock), (ScopeLimits("tenant", {}),)
     given = {"title": None, "agent_id": None, "metadata": {}, **fields}
-    return service.create(door, **given)[0]
+    return service.create(lambda id, record: quotas.record_session(id, record, scopes, quotas.read(scopes)), **given)[0]
+
+
+def build_session(*, number: int = 0, at: datetime | None = None, **changes: Any) -> Session:
+    """Return a session without a turn that was created at a moment, or so many seconds after noon."""
+    moment = at or NOON + timedelta(seconds=number)
+    fields: dict[str, Any] = {
+        "id": mint_session_id(moment),
+        "owner": KEY_ID,
+        "title": "A title",
+        "agent_id": AGENT,
+        "end_user": "ann",
+        "metadata": {"deep": [1.5, None, {"ü": True}]},
+        "message_count": 0,
+        "turn_count": 0,
+        "created_at": moment,
+        "updated_at": moment,
+        "last_active_at": moment,
+    }
+    return Session(**{**fields, **changes})
+
+
+def ended_run(run_id: RunId, *, messages: int = 2, at: datetime = NOON, spend: Spend | None = None) -> Run:
+    """Return a run as it ended, with so many messages."""
+    message = Message(mint_message_id(at), "user", (Text("x"),), at)
+    run = Run(run_id, KEY_ID, AGENT, "anthropic", "m", "running", message, at)
+    return run.ended(Outcome("succeeded", "end_turn", spend or Spend(), (message,) * (messages - 1)), at)

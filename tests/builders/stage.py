@@ -31,7 +31,7 @@ import functions.admin.app
 import functions.chat.app
 import functions.sessions.app
 from infra.local.model_server import ModelServer
-from infra.local.model_server.hosting import bind, url_of
+from infra.local.model_server.server import bind, url_of
 from tests.builders.gateway import OTHER_TENANT_ID, Fields, call_as, request_context, tenant_fields
 from tests.builders.house import OTHER_OWNER, TENANT, House, context_of
 from tests.builders.runtimes import TurnedClock, build_runtime

@@ -21,7 +21,7 @@ COUNTER = Key("RACE", "COUNTER")
 
 
 @dataclass(frozen=True)
-class Ground:
+class Race:
     """Where a race takes place; it can be sent to a process."""
 
     url: str
@@ -34,16 +34,16 @@ class Ground:
         return TenantTable(PhysicalTable(Endpoint(self.url).client("dynamodb"), self.table_name), TENANT)
 
 
-def count(granted: Callable[[Ground], int], ground: Ground) -> int:
+def count(granted: Callable[[Race], int], race: Race) -> int:
     """Let all processes and threads loose; return how often they were granted what they asked for."""
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        return sum(pool.map(granted, [ground] * PROCESSES))
+        return sum(pool.map(granted, [race] * PROCESSES))
 
 
-def take_while_below(ground: Ground) -> int:
+def take_while_below(race: Race) -> int:
     """Count one up while the counter is below the maximum, from every thread; return the successes."""
-    table = ground.table()
-    values: dict[str, Any] = {"one": 1, "max": ground.maximum}
+    table = race.table()
+    values: dict[str, Any] = {"one": 1, "max": race.maximum}
 
     def take(_: int) -> int:
         try:
@@ -53,12 +53,12 @@ def take_while_below(ground: Ground) -> int:
         return 1
 
     with ThreadPoolExecutor(THREADS) as threads:
-        return sum(threads.map(take, range(ground.attempts)))
+        return sum(threads.map(take, range(race.attempts)))
 
 
-def add_in_transactions(ground: Ground) -> int:
+def add_in_transactions(race: Race) -> int:
     """Count one up in transactions that collide, trying again as a caller would; return the successes."""
-    table = ground.table()
+    table = race.table()
     other = Key("RACE", "OTHER")
 
     def add(number: int) -> int:
@@ -66,7 +66,7 @@ def add_in_transactions(ground: Ground) -> int:
             try:
                 table.transact(
                     [Update(COUNTER, "ADD #n :one", "", {"one": 1}), Check(other, "attribute_not_exists(pk)")],
-                    token=f"{ground.table_name[-12:]}-{id(table)}-{number}"[:36],
+                    token=f"{race.table_name[-12:]}-{id(table)}-{number}"[:36],
                 )
             except Unavailable:
                 continue
@@ -74,4 +74,4 @@ def add_in_transactions(ground: Ground) -> int:
         return 0
 
     with ThreadPoolExecutor(THREADS) as threads:
-        return sum(threads.map(add, range(ground.attempts)))
+        return sum(threads.map(add, range(race.attempts)))

@@ -11,7 +11,7 @@ from atrium.storage.table import PhysicalTable, TenantTable
 from atrium.storage.writes import ANY, NEW, Check, Put, Update
 
 from tests.conformance import races
-from tests.conformance.races import COUNTER, TENANT, Ground, count
+from tests.conformance.races import COUNTER, TENANT, Race, count
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -21,19 +21,19 @@ def table(dynamodb_table: PhysicalTable) -> TenantTable:
     return TenantTable(dynamodb_table, TENANT)
 
 
-def ground(dynamodb_table: PhysicalTable, *, attempts: int, maximum: int = 0) -> Ground:
-    return Ground(dynamodb_table.client.meta.endpoint_url, dynamodb_table.name, attempts, maximum)
+def race(dynamodb_table: PhysicalTable, *, attempts: int, maximum: int = 0) -> Race:
+    return Race(dynamodb_table.client.meta.endpoint_url, dynamodb_table.name, attempts, maximum)
 
 
 def test_limit_holds_between_processes(dynamodb_table: PhysicalTable, table: TenantTable) -> None:
-    granted = count(races.take_while_below, ground(dynamodb_table, attempts=60, maximum=50))
+    granted = count(races.take_while_below, race(dynamodb_table, attempts=60, maximum=50))
     item = table.get(COUNTER)
     assert item is not None
     assert (granted, item["n"]) == (50, 50)
 
 
 def test_transactions_lose_no_update(dynamodb_table: PhysicalTable, table: TenantTable) -> None:
-    granted = count(races.add_in_transactions, ground(dynamodb_table, attempts=20))
+    granted = count(races.add_in_transactions, race(dynamodb_table, attempts=20))
     item = table.get(COUNTER)
     assert item is not None
     assert (granted, item["n"]) == (80, 80)

@@ -62,7 +62,7 @@ def test_processes_that_deliver_the_same_entries_count_each_once(dynamodb_table:
     assert SumStore(TenantTable(dynamodb_table, tenant_id)).read(expected) == expected
 
 
-@pytest.mark.parametrize(("count", "units_max"), [(1, 12), (50, 112)])
+@pytest.mark.parametrize(("count", "units_max"), [(1, 6), (50, 106)])
 def test_what_counting_costs(dynamodb_table: PhysicalTable, count: int, units_max: int) -> None:
     arrivals = settle(dynamodb_table, count)
     with measured_units(dynamodb_table) as units:

@@ -1,6 +1,7 @@
-"""A real browser, and a page of another origin for it."""
+"""A real browser, and a page on another origin."""
 
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ _FLAGS = [
 
 @contextmanager
 def open_page() -> Iterator[Page]:
-    """Open an empty page in Chromium; closed afterwards."""
+    """Open an empty page in Chromium; close it afterwards."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert chromium, "these tests need Chromium on PATH"
     with sync_playwright() as playwright:
@@ -28,8 +29,8 @@ def open_page() -> Iterator[Page]:
 
 
 @contextmanager
-def serving(html: bytes) -> Iterator[str]:
-    """Answer every GET on a free port with this page; yields the origin."""
+def serving(html: bytes, host: str = "127.0.0.1") -> Iterator[str]:
+    """Answer every GET on a free port of a loopback address with this page; yields the origin."""
 
     class Elsewhere(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -41,11 +42,14 @@ def serving(html: bytes) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    server = Server((host, 0), Elsewhere)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http://[{host}]:{server.server_port}" if ":" in host else f"http://{host}:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()

@@ -1,7 +1,7 @@
-"""The whole product on loopback: `make dev` is started once for these tests, as a newcomer would start it.
+"""The whole product on loopback: `make dev` is started once for these tests.
 
-`--stack=running` tests the one that runs already (its `.local/dev.json` is read); `--stage-prefix=/dev` starts it
-as API Gateway's default endpoint looks.
+`--stack=running` tests the stack that is already running (its `.local/dev.json` is read); `--stage-prefix=/dev` starts
+it as on API Gateway's default endpoint.
 """
 
 import json
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Tenant:
-    """A seeded tenant and an HTTP client that carries its key."""
+    """A seeded tenant and an HTTP client with its key."""
 
     id: str
     plan: str
@@ -67,14 +67,14 @@ class Stack:
 
 @pytest.fixture(scope="session")
 def oauth_provider() -> Iterator[OAuthProvider]:
-    """Google, GitHub and Slack as this machine plays them, for the stack that these tests start."""
+    """Local substitutes of Google, GitHub and Slack, for the stack that these tests start."""
     with running() as served:
         yield served
 
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest, oauth_provider: OAuthProvider) -> Iterator[Stack]:
-    """Start the stack, or take the one that runs."""
+    """Start the stack, or use the running one."""
     if request.config.getoption("--stack"):
         yield from _connect()
         return

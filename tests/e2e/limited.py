@@ -1,4 +1,4 @@
-"""A free tenant of its own, with the operator who sets its limits, and what the table says of it."""
+"""A tenant on the free plan, the operator who sets its limits, and its part of the table."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,6 @@ from uuid import uuid4
 import httpx
 from atrium.kernel.ids import TenantId
 from atrium.quotas.limits import show_limit
-from atrium.quotas.listing import read_shards
 from atrium.storage import keys
 from atrium.storage.table import PhysicalTable, TenantTable
 from atrium.usage.model import LedgerEntry
@@ -24,7 +23,7 @@ PASSWORD = "correct horse battery staple"
 
 @dataclass(frozen=True)
 class Limited:
-    """The tenant's own client, the operator's, and the tenant's part of the table."""
+    """The tenant's client, the operator's client, and the tenant's table."""
 
     id: str
     key: str
@@ -37,12 +36,6 @@ class Limited:
         assert answer.status_code == 200, answer.text
         assert answer.json()["plan"] == "free"
 
-    def crowd(self, count: int) -> None:
-        """Make keys with limits of their own: those after the twentieth are counted apart."""
-        for number in range(count):
-            body = {"name": f"one of many {number}", "limits": {"requests_per_day": 5}}
-            assert self.http.post("/v1/keys", json=body).status_code == 201
-
     def say(self, message: str = "Hi", **fields: Any) -> httpx.Response:
         return self.http.post("/v1/chat", json={"message": message, **fields})
 
@@ -54,7 +47,7 @@ class Limited:
         return self.standing(name)["used"]
 
     def refused(self, name: str, code: str, **fields: Any) -> httpx.Response:
-        """Assert that the next call is refused by a limit, that a check says so before, and nothing is counted."""
+        """Assert that a limit rejects the next call, that a dry run says so first, and that nothing is counted."""
         before = self.standing("requests_per_day")["used"]
         told = self.http.post("/v1/limits/check", json={"message": "Hi", **fields}).json()
         answer = self.say(**fields)
@@ -65,18 +58,18 @@ class Limited:
         return answer
 
     def ledger(self) -> list[LedgerEntry]:
-        """Return every entry of the tenant's, as the table has them now."""
+        """Return all ledger entries of the tenant."""
         now = datetime.now(UTC)
         months = {keys.month(now), keys.month(now - timedelta(hours=1))}
         return [entry for month in sorted(months) for entry, _ in LedgerStore(self.table).read_month(month)]
 
     def slots(self) -> list[str]:
-        """Return the runs that hold anything, live or late."""
-        items = read_shards(self.table).values()
-        return [name for item in items for name in (*item.get("slots", {}), *item.get("late", {}))]
+        """Return the runs that have a slot, with its lease in force or not."""
+        item = self.table.get(keys.admission("")) or {}
+        return [*item.get("slots", {}), *item.get("late", {})]
 
     def assert_settled(self, calls: int) -> None:
-        """Assert that so many calls are in the ledger, and counters have what they used: no hold, no slot."""
+        """Assert that the ledger has that many calls and the counters match it, without reservations and slots."""
         entries = self.ledger()
         assert len(entries) == calls
         assert (self.slots(), self.used("concurrent_turns") or 0) == ([], 0)
@@ -88,7 +81,7 @@ class Limited:
 
 @contextmanager
 def made_tenant(stack: Stack) -> Iterator[Limited]:
-    """Make a tenant on the plan free, and remove it afterwards."""
+    """Create a tenant on the free plan, and delete it afterwards."""
     operator = httpx.Client(
         base_url=stack.base_url, headers={"x-api-key": stack.description["platform_api_key"]}, timeout=60
     )

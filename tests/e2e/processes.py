@@ -1,4 +1,4 @@
-"""The processes of a running stack that tests kill."""
+"""Kills processes of the running stack."""
 
 import os
 import signal
@@ -10,17 +10,17 @@ from tests.e2e.waiting import wait_for
 
 
 def kill_chat(stack: Stack) -> None:
-    """Kill every process of the chat function, as a crash of Lambda would: no block of theirs runs to its end."""
+    """Kill all processes of the chat function, as a crash of Lambda would: no `finally` block of theirs runs."""
     processes = _chat_processes(stack.description["endpoint_url"])
     assert processes
     for process in processes:
         os.kill(process, signal.SIGKILL)
     wait_for(lambda: not any(Path(f"/proc/{process}").exists() for process in processes), 10, "the stack has seen it")
-    time.sleep(0.2)  # it gives no call to one of them any more
+    time.sleep(0.2)  # it gives no more calls to these processes
 
 
 def _chat_processes(endpoint_url: str) -> list[int]:
-    """Return the chat processes of this stack, which its emulator's address tells from another's."""
+    """Return the chat processes of this stack, identified by its emulator's address."""
     found = []
     for folder in Path("/proc").iterdir():
         try:

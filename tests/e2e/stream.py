@@ -1,4 +1,4 @@
-"""Reading server-sent events as they come, byte by byte, with the time of each."""
+"""Reads server-sent events as they arrive, with the time of each."""
 
 import json
 import time
@@ -20,7 +20,7 @@ class Event:
 
 
 def read_events(response: httpx.Response, began: float) -> Iterator[Event]:
-    """Yield events; a line that is neither a field of one event nor a comment fails."""
+    """Yield events; fail on a line that is not a field of an event or a comment."""
     fields: dict[str, str] = {}
     for line in response.iter_lines():
         if line.startswith(":"):

@@ -1,4 +1,4 @@
-"""Bad credentials at the running product: refused alike, at no cost, and told to the tenant that they name."""
+"""Invalid credentials get the same refusal, cost nothing, and are reported to the tenant that they name."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,7 +37,7 @@ def log_in(stack: Stack, tenant: Limited) -> str:
 
 
 def refused(tenant: Limited, since: datetime) -> dict[str, dict[str, Any]]:
-    """Return what the tenant's audit has of refusals, by the user agent that was sent."""
+    """Return the refusals in the tenant's audit with this user agent."""
     query = {"type": "auth.refuse", "from": since.isoformat(), "limit": "100"}
     answer = tenant.http.get("/v1/audit", params=query)
     assert answer.status_code == 200, answer.text
@@ -86,7 +86,7 @@ def test_keys_and_headers(stack: Stack) -> None:
         for name, headers in cases:
             answer = httpx.get(f"{stack.base_url}/v1/sessions", headers=[*headers, ("user-agent", name)], timeout=30)
             check_refused(answer, name)
-        events = wait_for(lambda: refused(tenant, since) or None, 20, "the audit tells of the revoked key")
+        events = wait_for(lambda: refused(tenant, since) or None, 20, "the audit has the revoked key")
         assert set(events) == {"revoked"}
         assert events["revoked"]["details"]["key"] == made["id"]
         assert made["key"][-20:] not in str(events)

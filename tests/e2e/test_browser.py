@@ -1,4 +1,4 @@
-"""A page of another origin, in a real browser: preflight, headers that it may read, and a stream as it comes."""
+"""A page on another origin in a real browser: preflight, readable headers, and a stream that arrives piece by piece."""
 
 import json
 from collections.abc import Iterator

@@ -1,7 +1,8 @@
-"""What anyone may read: the document, its page, health."""
+"""Public resources: the OpenAPI document, its page, health."""
 
 import httpx
 
+from infra.checks.routes import PUBLIC
 from tests.e2e.conftest import Stack
 
 
@@ -20,6 +21,17 @@ def test_openapi_docs_and_health(stack: Stack) -> None:
     ready = httpx.get(f"{stack.base_url}/v1/health/ready")
     assert ready.status_code == 200, ready.text
     assert httpx.get(f"{stack.base_url}/.well-known/jwks.json").json()["keys"]
+
+
+def test_head_passes_the_gateway_on_every_public_route(stack: Stack) -> None:
+    for method, path in sorted(PUBLIC):
+        if method != "HEAD":
+            continue
+        address = stack.base_url + path.replace("{provider}", "google").replace("{proxy+}", "errors/NOT_FOUND")
+        head, got = httpx.head(address, timeout=30), httpx.get(address, timeout=30)
+        assert (head.status_code, head.content) == (got.status_code, b""), path
+    unknown = httpx.head(f"{stack.base_url}/v1/users", timeout=30)
+    assert unknown.status_code == 404
 
 
 def test_preflight(stack: Stack) -> None:

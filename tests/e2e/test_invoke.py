@@ -1,4 +1,4 @@
-"""`make invoke` beside a local stack that runs: the built function works on the stack's own table and secrets."""
+"""`make invoke` beside a running local stack: the built function uses the stack's table and secrets."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What one tenant has does not exist for the other, on any route and in any list."""
+"""One tenant's data does not exist for another, on any route and in any list."""
 
 import pytest
 

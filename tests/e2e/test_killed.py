@@ -1,4 +1,4 @@
-"""A function that dies in the middle of a turn: the sweeper closes the run, the session goes on."""
+"""A function that dies during a turn: the sweeper closes the run, and the session accepts the next message."""
 
 import time
 

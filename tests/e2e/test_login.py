@@ -1,4 +1,4 @@
-"""People on the running stack: the seeded admin logs in and chats, invites somebody, who comes in and chats, too."""
+"""Users on the running stack: the seeded admin logs in, chats and invites a user, who joins and chats, too."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A policy at the running product: denied, seen in the audit, allowed again. A new key begins with what holds now."""
+"""A policy on the running product: denied, audited, allowed again. A new key gets the current policies."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -44,7 +44,7 @@ def test_a_route_is_denied_told_of_and_allowed_again(stack: Stack) -> None:
                 assert (answer.status_code, answer.json()["code"]) == DENIED, answer.text
             assert http.get("/v1/runs").status_code == 200
         events = told(tenant, "policy.deny")
-        assert 1 <= len(events) <= 2  # once a minute and container, whatever was tried again
+        assert 1 <= len(events) <= 2  # once a minute per container, whatever was tried
         assert events[0]["details"]["resource"] == "route:GET /v1/sessions"
         assert policy_id in events[0]["details"]["matched"]
         assert events[0]["principal"].startswith("key:")

@@ -1,4 +1,4 @@
-"""Eight processes of eight threads against one tenant, whole turns over HTTP: never one more than its limits say."""
+"""Eight processes of eight threads against one tenant, over HTTP: its limits are never exceeded."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,14 +28,14 @@ def tenant(stack: Stack) -> Iterator[Limited]:
 
 
 def asked_of_model(stack: Stack, tenant: Limited) -> list[dict[str, Any]]:
-    """Return the calls that the model server was sent for a tenant: its id is in each message."""
+    """Return the calls that the model server received for a tenant; each message contains the tenant's id."""
     with stack.model as model:
         found = model.get("/__requests").json()["requests"]
     return [dict(each) for each in found if tenant.id in str(each["body"])]
 
 
 def peak(calls: list[dict[str, Any]]) -> int:
-    """Return how many of some calls were under way at once at most."""
+    """Return the maximum number of concurrent calls."""
     steps = sorted([(each["started_at"], 1) for each in calls] + [(each["ended_at"], -1) for each in calls])
     running = most = 0
     for _, step in steps:

@@ -1,4 +1,4 @@
-"""Bad input, over HTTP: the right status, one form, a page for the code, and nothing written."""
+"""Invalid input over HTTP: the right status and code, one format, a page for the code, and nothing written."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Runs do not depend on their clients: left, followed, cancelled, two at once."""
+"""Runs do not depend on their clients: disconnected, followed, cancelled, two at once."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""However a turn ends, the ledger has what it used, once, and nothing of it is held any more."""
+"""However a turn ends, its usage is in the ledger once, and its reservation and slot are gone."""
 
 import time
 from collections.abc import Iterator
@@ -88,6 +88,6 @@ def test_a_function_that_was_killed(stack: Stack, tenant: Limited) -> None:
     tenant.assert_settled(2)
     dead, alive = sorted(tenant.ledger(), key=lambda entry: entry.run_id != run_id)
     assert (dead.status, dead.estimated, alive.estimated) == ("failed", True, False)
-    assert dead.total_tokens == held["tokens_per_month"], "all that it held: its end was seen by nobody"
+    assert dead.total_tokens == held["tokens_per_month"], "the whole reservation, because its end was not seen"
     assert f"{dead.cost_nanos / 1e9:.6f}" == held["cost_per_month"]
     tenant.assert_settled(2)

@@ -1,4 +1,4 @@
-"""Somebody signs in at Google and connects GitHub over the whole stack: real HTTP, KMS, providers that are played."""
+"""A user signs in with Google and connects GitHub on the whole stack: real HTTP and KMS, local providers."""
 
 from urllib.parse import parse_qs, urlsplit
 

@@ -1,4 +1,4 @@
-"""The stream: what comes, in which order, and that it comes when it happens."""
+"""The stream: which events arrive, in which order, and that they arrive when they happen."""
 
 import itertools
 import json

@@ -1,11 +1,11 @@
-"""Waiting for what must become true, bounded."""
+"""Waits for a condition, with a time limit."""
 
 import time
 from collections.abc import Callable
 
 
 def wait_for[Found](look: Callable[[], Found | None], seconds: float, what: str) -> Found:
-    """Return the first result that is neither None nor False; fail with `what` after the time."""
+    """Return the first result that is neither None nor False; fail with `what` after the time limit."""
     deadline = time.monotonic() + seconds
     while True:
         found = look()

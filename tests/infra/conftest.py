@@ -1,4 +1,4 @@
-"""The template, read once; each test gets a copy that it may break."""
+"""The template, read once; each test gets its own copy."""
 
 import copy
 

@@ -67,7 +67,7 @@ def test_what_is_not_the_functions_own_is_found(template: Document, build: Path)
 
     findings = list(check_artifacts(template, build))
 
-    assert findings == ["UsageFunction holds functions/chat/app.py, which is not under functions/usage"]
+    assert findings == ["UsageFunction contains functions/chat/app.py, which is not below functions/usage"]
 
 
 def test_an_empty_artifact_is_found(template: Document, build: Path) -> None:

@@ -9,7 +9,7 @@ def _contract(template: Document) -> Document:
     """A document that names exactly what is deployed."""
     paths: Document = {}
     for route in read_routes(template):
-        if (route.method, route.path) not in PAGES:
+        if (route.method, route.path) not in PAGES and route.method != "HEAD":
             operation: Document = {"security": []} if route.is_public else {}
             paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {"openapi": "3.1.0", "security": [{"bearer": []}], "paths": paths}

@@ -7,6 +7,20 @@ from infra.runtime.template import ROOT, Document
 ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?:`(?P<default>[^`]*)` )?\|", re.MULTILINE)
 
 
+def test_what_is_paid_while_idle_is_counted(template: Document) -> None:
+    """The table of idle cost has a row for each kind of resource that is paid by the piece."""
+    guide = (ROOT / "infra" / "docs" / "deploy.md").read_text()
+    kinds = [resource["Type"] for resource in template["Resources"].values()]
+    prices = {"AWS::KMS::Key": 1.0, "AWS::SecretsManager::Secret": 0.4, "AWS::CloudWatch::Alarm": 0.1}
+    named = {"AWS::KMS::Key": "KMS keys", "AWS::SecretsManager::Secret": "secrets", "AWS::CloudWatch::Alarm": "alarms"}
+
+    for kind, price in prices.items():
+        count = kinds.count(kind)
+        assert f"| {count} {named[kind]} | ${count * price:.2f}" in guide
+    total = sum(kinds.count(kind) * price for kind, price in prices.items())
+    assert f"| **sum** | **${total + 0.1:.2f}** |" in guide
+
+
 def test_every_parameter_and_its_default_are_listed(template: Document) -> None:
     guide = (ROOT / "infra" / "docs" / "deploy.md").read_text()
 

@@ -1,4 +1,4 @@
-"""Documented operations and built-in policies are held against each other."""
+"""Documented operations and built-in policies are compared."""
 
 from infra.checks.contract import read_contract
 from infra.checks.grants import check_grants

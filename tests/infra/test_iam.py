@@ -1,4 +1,4 @@
-"""What the evaluation of policies is asked: how a call is described, and what must be allowed or denied."""
+"""How a call is described to the policy evaluation, and what must be allowed or denied."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The guide's table of plans is the plans'."""
+"""The guide's table of plans matches the plans."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Every function and layer builds by its makefile into what the template says, and into nothing else."""
+"""Every function and layer builds with its makefile into the layout that the template expects."""
 
 import os
 import subprocess
@@ -57,6 +57,22 @@ def test_the_core_layer_holds_atrium_with_bytecode(tmp_path: Path) -> None:
     assert all(name.startswith("python/atrium/") for name in built)
     assert "python/atrium/settings.py" in built
     assert "python/atrium/__pycache__/settings.cpython-313.pyc" in built
+
+
+@pytest.mark.parametrize("disabled", [None, "true"])
+def test_only_what_goes_to_aws_may_ask_an_instance_for_credentials(disabled: str | None) -> None:
+    """The Makefile disables it for everything else; who disabled it themselves is heard."""
+    environment = {name: value for name, value in os.environ.items() if name != "AWS_EC2_METADATA_DISABLED"}
+    if disabled:
+        environment["AWS_EC2_METADATA_DISABLED"] = disabled
+    targets = ["deploy", "bootstrap", "restore", "rebuild-counters"]
+    shown = subprocess.run(
+        ["make", "-n", *targets], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+    commands = [line for line in shown if "-m infra." in line]
+    assert len(commands) == len(targets)
+    assert all(line.startswith(f"AWS_EC2_METADATA_DISABLED={disabled or ''} ") for line in commands)
 
 
 def test_the_dependency_layer_without_uv_says_what_is_missing(tmp_path: Path) -> None:

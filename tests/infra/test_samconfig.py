@@ -1,4 +1,4 @@
-"""The three environments of samconfig.toml fit the template."""
+"""The three environments of samconfig.toml match the template."""
 
 import tomllib
 
@@ -29,7 +29,7 @@ def test_overrides_name_parameters_and_the_environment(environment: str, templat
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_no_bucket_is_named_and_stacks_are_told_apart(environment: str) -> None:
+def test_names_no_bucket_and_distinct_stacks(environment: str) -> None:
     parameters = _deploy(environment)
 
     assert parameters["resolve_s3"] is True
@@ -41,6 +41,19 @@ def test_no_bucket_is_named_and_stacks_are_told_apart(environment: str) -> None:
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_the_transforms_are_allowed_to_expand(environment: str) -> None:
     assert _deploy(environment)["capabilities"] == "CAPABILITY_IAM CAPABILITY_AUTO_EXPAND"
+
+
+def test_no_environment_reserves_more_than_a_new_account_has() -> None:
+    reserving = {"AuthorizerConcurrency", "IdentityConcurrency", "ChatConcurrency"}
+
+    assert [environment for environment in ENVIRONMENTS if reserving & _overrides(environment).keys()] == []
+
+
+def test_prod_rolls_back_by_itself_and_starts_from_snapshots() -> None:
+    assert {name: _overrides("prod")[name] for name in ("Canary", "SnapStart")} == {
+        "Canary": "true",
+        "SnapStart": "true",
+    }
 
 
 def test_only_prod_asks_before_it_changes() -> None:

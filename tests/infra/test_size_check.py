@@ -16,13 +16,13 @@ def test_an_empty_module_needs_no_docstring() -> None:
     assert list(check_source("__init__.py", "")) == []
 
 
-def test_a_module_of_251_lines_is_found() -> None:
-    assert list(check_source("a.py", HEAD + "X = 1\n" * 249)) == []
-    assert list(check_source("a.py", HEAD + "X = 1\n" * 250)) == ["a.py has 251 lines, 250 at most"]
+def test_a_module_of_401_lines_is_found() -> None:
+    assert list(check_source("a.py", HEAD + "X = 1\n" * 399)) == []
+    assert list(check_source("a.py", HEAD + "X = 1\n" * 400)) == ["a.py has 401 lines, 400 at most"]
 
 
 def test_a_last_line_without_newline_counts() -> None:
-    assert list(check_source("a.py", HEAD + "X = 1\n" * 249 + "Y = 2")) == ["a.py has 251 lines, 250 at most"]
+    assert list(check_source("a.py", HEAD + "X = 1\n" * 399 + "Y = 2")) == ["a.py has 401 lines, 400 at most"]
 
 
 def test_a_module_without_docstring_is_found() -> None:

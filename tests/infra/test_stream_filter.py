@@ -1,4 +1,4 @@
-"""The stream's filters let through what the ledger writes, and rebuilds that are asked for."""
+"""The stream's filters pass ledger items and requested rebuilds."""
 
 import json
 from datetime import UTC, datetime

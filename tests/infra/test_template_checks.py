@@ -1,4 +1,4 @@
-"""Each check of the template holds for the template as it is, and finds what it is there for."""
+"""Each check passes on the template, and finds the defect that it looks for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ def test_the_template_passes_every_check(template: Document) -> None:
 
 @dataclass(frozen=True)
 class Break:
-    """A change to the template, and a part of the one finding that it must cause."""
+    """A change to the template, and a part of the finding that it must cause."""
 
     finding: str
     change: Callable[[Document], object]
@@ -117,8 +117,12 @@ BREAKS = [
         "GET /v1/openapi.json is public and missing",
         _drop(lambda t: _properties(t, "ConsoleFunction")["Events"], "Contract"),
     ),
+    Break(
+        "HEAD /v1/openapi.json is public and missing",
+        _drop(lambda t: _properties(t, "ConsoleFunction")["Events"], "ContractHead"),
+    ),
     Break("ChatFunction has no log group", _drop(lambda t: _properties(t, "ChatFunction"), "LoggingConfig")),
-    Break("ChatLogs keeps logs for ever", _drop(lambda t: _properties(t, "ChatLogs"), "RetentionInDays")),
+    Break("ChatLogs never deletes its logs", _drop(lambda t: _properties(t, "ChatLogs"), "RetentionInDays")),
     Break(
         "ChatLogs is shared by 2 functions",
         _set(lambda t: _properties(t, "UsageFunction"), "LoggingConfig", {"LogGroup": {"Ref": "ChatLogs"}}),
@@ -133,20 +137,24 @@ BREAKS = [
         _set(lambda t: _properties(t, "UsageRole"), "ManagedPolicyArns", ["arn:aws:iam::aws:policy/ReadOnlyAccess"]),
     ),
     Break(
-        "dynamodb:* is too wide", lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:*", "${Table.Arn}"))
+        "dynamodb:* is too broad",
+        lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:*", "${Table.Arn}")),
     ),
     Break(
-        "dynamodb:Scan is too wide",
+        "dynamodb:Scan is too broad",
         lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Scan", "${Table.Arn}")),
     ),
-    Break("every resource, for s3:GetObject", lambda t: _statements(t, "UsageRole").append(_statement("s3:GetObject"))),
+    Break(
+        "every resource for s3:GetObject",
+        lambda t: _statements(t, "UsageRole").append(_statement("s3:GetObject")),
+    ),
     Break(
         "${Table.Arn}/index/* is a wildcard",
         lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Query", "${Table.Arn}/index/*")),
     ),
     Break(
-        "${Table.Arn}/index/sweep crosses tenants and is for SweepRole alone",
-        lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Query", "${Table.Arn}/index/sweep")),
+        "${Table}/index/sweep crosses tenants and is reserved for SweepRole",
+        lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Query", "${Table}/index/sweep")),
     ),
     Break(
         "SweepFunction names CursorSecret but its role cannot read it",
@@ -190,6 +198,11 @@ BREAKS = [
         _rewrite_headers("THROTTLED", **{"Access-Control-Allow-Origin": None}),
     ),
     Break("Table: DeletionPolicy must be", _set(lambda t: t["Resources"]["Table"], "DeletionPolicy", "Delete")),
+    Break("BlobsBucket: Metadata must change", _drop(lambda t: t["Resources"]["BlobsBucket"], "Metadata")),
+    Break(
+        "ConsoleFunction may read ModelSecret but does not name it",
+        _drop(lambda t: _properties(t, "ConsoleFunction")["Environment"]["Variables"], "MODEL_SECRET_ARN"),
+    ),
     Break("DataKey: UpdateReplacePolicy must be", _drop(lambda t: t["Resources"]["DataKey"], "UpdateReplacePolicy")),
     Break(
         "Table: DeletionProtectionEnabled must be True",

@@ -1,4 +1,4 @@
-"""What the parameters make of the template."""
+"""The effect of the template's parameters."""
 
 import json
 
@@ -75,11 +75,10 @@ def test_only_chat_may_call_bedrock_and_only_where_it_is_used(template: Document
     assert granted == {"anthropic": [], "bedrock": ["ChatRole"]}
 
 
-@pytest.mark.parametrize(("environment", "policy"), [("dev", "Delete"), ("staging", "Retain"), ("prod", "Retain")])
-def test_data_outlives_the_stack_outside_dev(template: Document, environment: str, policy: str) -> None:
-    resolver = Resolver(template, {"Environment": environment})
-
-    assert resolver.resolve(template["Resources"]["Table"]["DeletionPolicy"]) == policy
+def test_the_gateways_own_refusals_ask_browsers_for_https(template: Document) -> None:
+    for name in template["Resources"]["Api"]["Properties"]["GatewayResponses"]:
+        _, headers = _refusal(template, name)
+        assert headers["Strict-Transport-Security"] == "'max-age=31536000'"
 
 
 def test_an_empty_base_url_is_not_given_to_the_model_sdk(template: Document) -> None:
@@ -91,9 +90,9 @@ def test_an_empty_base_url_is_not_given_to_the_model_sdk(template: Document) -> 
 
 
 def test_who_reads_blobs_hears_that_one_is_gone(template: Document) -> None:
-    """Without s3:ListBucket the answer would be 403, which code must not take for a missing blob.
+    """Without s3:ListBucket S3 answers 403 for a missing blob, and code must not treat 403 as missing.
 
-    A tenant's session may not list, and its bucket says so (`may_list`): there is nothing else that 403 could mean.
+    A tenant's credentials may not list; their bucket has `may_list=False`, because there 403 has no other cause.
     """
     roles = {
         name: {str(action) for statement in statements(item["Properties"]) for action in as_list(statement["Action"])}

@@ -1,5 +1,5 @@
-"""Plays API Gateway from the REST API of the deployed template: api.py reads it, front.py serves it.
+"""Replaces API Gateway: reads the REST API of the deployed template (`api`) and serves it (`front`).
 
-A request is read (requests.py), matched (routes.py), authorized (authorize.py, policies.py) and integrated: buffered.py
-for handlers, streaming.py for web applications. What the gateway itself refuses is rendered by refusals.py.
+A request is read (`requests`), matched (`routes`), authorized (`authorize`, `policies`) and integrated: `buffered` for
+handlers, `streaming` for web applications. `refusals` renders the gateway's own error responses.
 """

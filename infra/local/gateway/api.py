@@ -1,11 +1,11 @@
-"""The REST API of the stack as SAM wrote it (an OpenAPI document with Amazon's extensions), read into values."""
+"""Reads the deployed REST API, which SAM writes as an OpenAPI document with Amazon's extensions."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 from infra.local.stack.deploy import Stack
 from infra.runtime.template import Document
 
@@ -20,7 +20,7 @@ _METHODS = frozenset({"get", "post", "put", "patch", "delete", "head", "options"
 
 @dataclass(frozen=True)
 class FunctionIntegration:
-    """The whole request goes to a function; `streams` when its answer is to be sent on as it comes."""
+    """An integration that sends the whole request to a function; `streams` if its answer is sent on as it arrives."""
 
     function_name: str
     streams: bool
@@ -29,7 +29,7 @@ class FunctionIntegration:
 
 @dataclass(frozen=True)
 class FixedIntegration:
-    """The gateway itself answers, always the same: a preflight."""
+    """A fixed answer of the gateway, for CORS preflights."""
 
     status: int
     headers: Mapping[str, str]
@@ -38,7 +38,7 @@ class FixedIntegration:
 
 @dataclass(frozen=True)
 class Route:
-    """A method of a resource; `authorizer` is the name of the function that decides, None for a public one."""
+    """A method of a resource; `authorizer` is the authorizer function's name, None for a public route."""
 
     method: str
     resource: str
@@ -48,7 +48,7 @@ class Route:
 
 @dataclass(frozen=True)
 class CustomResponse:
-    """A gateway response of the template; a status of None is the type's own."""
+    """A gateway response of the template; a `status` of None means the type's default."""
 
     status: int | None
     headers: Mapping[str, str]
@@ -57,7 +57,7 @@ class CustomResponse:
 
 @dataclass(frozen=True)
 class Api:
-    """One REST API in one stage."""
+    """A REST API with its stage."""
 
     api_id: str
     stage: str
@@ -67,7 +67,7 @@ class Api:
 
 
 def read_api(stack: Stack) -> Api:
-    """Read the stack's one REST API; raises StartFailed where it holds what this gateway cannot play."""
+    """Read the stack's only REST API; raise StartFailed for what this gateway does not support."""
     resources = stack.resolver.template["Resources"]
     found = [logical_id for logical_id, resource in resources.items() if resource["Type"] == API_TYPE]
     if len(found) != 1:
@@ -111,7 +111,7 @@ def _read_integration(operation: Document, path: str) -> FunctionIntegration | F
     if kind == "mock":
         return _read_fixed(integration)
     if kind != "aws_proxy":
-        raise StartFailed(f"template.yaml: the integration {kind} of {path} is not known to the local stack")
+        raise StartFailed(f"template.yaml: the integration {kind} of {path} is not supported by the local stack")
     milliseconds = integration.get("timeoutInMillis")
     return FunctionIntegration(
         function_name=_function_name(integration["uri"], path),
@@ -147,7 +147,7 @@ def _read_responses(responses: Document) -> dict[str, CustomResponse]:
 
 
 def _speak_http(text: str) -> str:
-    """Let links to the place where the request went have the scheme that this gateway has."""
+    """Replace https by http in links to this gateway, because it serves http only."""
     return text.replace("https://$context.domainName", "http://$context.domainName")
 
 

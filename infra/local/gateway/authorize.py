@@ -1,4 +1,4 @@
-"""Asks the authorizer's function about a request, as API Gateway does where it keeps no answers: for each one."""
+"""Invokes the authorizer function for each request, as API Gateway does without an authorizer cache."""
 
 import json
 from typing import Any
@@ -9,12 +9,12 @@ from infra.local.gateway.refusals import Refusal
 from infra.local.lambdas.pool import Throttled
 from infra.local.lambdas.service import LambdaService
 
-# The only failure of an authorizer that is not its fault.
+# The only error of an authorizer that means 401; all others mean 500.
 _UNAUTHORIZED = "Unauthorized"
 
 
 async def authorize(call: Call, function_name: str, service: LambdaService) -> Event | Refusal:
-    """Return the context that the authorizer made, or the refusal that follows from what it did."""
+    """Return the authorizer's context, or the refusal that its answer or failure causes."""
     try:
         invocation = await service.invoke(function_name, dump(authorizer_event(call)))
     except Throttled:
@@ -43,5 +43,5 @@ def _decide(answer: Any, method_arn: str) -> Event | Refusal:
 
 
 def _text(value: str | float) -> str:
-    """Return a value as functions get it: REST APIs make strings of all of them."""
+    """Return a context value as a string, as REST APIs pass it to functions."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""A Lambda proxy integration: the function gets the whole request and returns the whole answer."""
+"""The Lambda proxy integration: a function gets the whole request and returns the whole answer."""
 
 import asyncio
 import base64
@@ -15,20 +15,20 @@ from infra.local.lambdas.service import LambdaService, UnknownFunction
 
 EVENT_BYTES_MAX = 6 * 1024 * 1024
 _FIELDS = frozenset({"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded", "cookies"})
-# A function that fails, or answers what is no answer.
+# A function that fails, or returns an invalid answer.
 BAD_GATEWAY = Refusal("DEFAULT_5XX", status=502)
-# How API Gateway reports a function at its concurrency limit.
+# API Gateway's answer for a function at its concurrency limit.
 THROTTLED_FUNCTION = Refusal("API_CONFIGURATION_ERROR")
 
 
 class _AnswerInvalid(Exception):
-    """The function returned something that is not an answer."""
+    """The function returned something that is not an HTTP answer."""
 
 
 async def integrate(
     call: Call, integration: FunctionIntegration, authorizer: Event | None, service: LambdaService
 ) -> Answer | Refusal:
-    """Invoke the function and return its answer. After the time-out the function goes on, unheard."""
+    """Invoke the function and return its answer. After the time-out its answer is dropped."""
     event = dump(proxy_event(call, authorizer))
     if len(event) > EVENT_BYTES_MAX:
         return Refusal("REQUEST_TOO_LARGE", authorizer)
@@ -44,7 +44,7 @@ async def integrate(
     except Throttled:
         return THROTTLED_FUNCTION
     except (UnknownFunction, ValueError, _AnswerInvalid):
-        pass  # no function for a buffered integration, or not an answer: one refusal for all of them
+        pass  # API Gateway answers 502 for an unknown function and for an invalid answer
     return BAD_GATEWAY
 
 
@@ -67,7 +67,7 @@ def _read_answer(answer: Any, call: Call) -> Answer:
 
 
 def _read_body(answer: dict[str, Any], call: Call) -> bytes:
-    """Return the body's bytes. Base64 is decoded where the client's first choice is one of the API's binary types."""
+    """Return the body's bytes; base64 is decoded if the first accepted type is a binary type of the API."""
     body = answer.get("body")
     if body is None:
         return b""

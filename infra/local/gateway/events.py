@@ -1,4 +1,4 @@
-"""The events that API Gateway makes of a request: for an authorizer, and for a function (payload format 1.0)."""
+"""The events that API Gateway makes of a request, for an authorizer and for a function (payload format 1.0)."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ _NO_CALLER = (
 
 @dataclass(frozen=True)
 class Call:
-    """A request that has found its route, in an API whose address begins with `stage_prefix`."""
+    """A request whose route is known, in an API whose paths begin with `stage_prefix`."""
 
     api: Api
     request: GatewayRequest
@@ -41,7 +41,7 @@ class Call:
 
     @property
     def method_arn(self) -> str:
-        """What an authorizer's policy must allow."""
+        """Return the ARN that an authorizer's policy must allow."""
         path = self.request.path.lstrip("/")
         return (
             f"arn:aws:execute-api:{REGION}:{ACCOUNT_ID}:{self.api.api_id}/{self.api.stage}/{self.request.method}/{path}"
@@ -49,7 +49,7 @@ class Call:
 
 
 def context_event(call: Call, authorizer: Event | None = None) -> Event:
-    """Return the request's context, with what the authorizer said where there was one."""
+    """Return the request context, including the authorizer's context if there is one."""
     resource = call.match.route.resource
     context = base_context(call.api, call.request, call.stage_prefix)
     context |= {"resourceId": resource, "resourcePath": resource}
@@ -59,7 +59,7 @@ def context_event(call: Call, authorizer: Event | None = None) -> Event:
 
 
 def base_context(api: Api, request: GatewayRequest, stage_prefix: str) -> Event:
-    """Return what is known of a request before it has found a route."""
+    """Return the request context that is known before the route is."""
     moment = datetime.fromtimestamp(request.received_at, UTC)
     return {
         "accountId": ACCOUNT_ID,
@@ -106,7 +106,7 @@ def proxy_event(call: Call, authorizer: Event | None) -> Event:
 
 
 def dump(event: Event) -> bytes:
-    """Return an event as Lambda gets it."""
+    """Return an event as JSON bytes."""
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -1,4 +1,4 @@
-"""The front server's application: takes a request, decides, and answers or lets the integration answer."""
+"""The front server's ASGI application: it routes a request, authorizes it, and answers it or calls the integration."""
 
 import time
 
@@ -15,25 +15,25 @@ from infra.local.gateway.routes import match_route
 from infra.local.gateway.streaming import StreamingIntegration
 from infra.local.lambdas.service import LambdaService
 from infra.local.logs.entries import Entry
-from infra.local.logs.journal import Journal, read_clock
+from infra.local.logs.stack_log import StackLog, read_clock
 
 COMPONENT = "gateway"
-# What the service answers where no API is: no gateway response applies.
+# The service's answer for a path outside the API; gateway responses do not apply to it.
 _NO_STAGE = Answer(403, (("content-type", "application/json"),), b'{"message":"Forbidden"}')
 
 
 class Front:
-    """An ASGI application that plays one API, at the root or under a stage's prefix."""
+    """An ASGI application that serves one API, at the root or below the stage's prefix."""
 
-    def __init__(self, api: Api, service: LambdaService, journal: Journal, stage_prefix: str) -> None:
+    def __init__(self, api: Api, service: LambdaService, log: StackLog, stage_prefix: str) -> None:
         self._api = api
         self._service = service
-        self._journal = journal
+        self._log = log
         self._stage_prefix = stage_prefix
         self._streaming = StreamingIntegration(service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; a broken stream is raised, so that the server cuts the connection."""
+        """Serve one request. A broken stream raises, so that the server closes the connection."""
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
         began = time.monotonic()
@@ -51,7 +51,7 @@ class Front:
             self._note(request, status, time.monotonic() - began)
 
     async def close(self) -> None:
-        """Give up the streams that are on their way."""
+        """Cancel the open streams."""
         await self._streaming.close()
 
     def _is_inside(self, path: str) -> bool:
@@ -81,7 +81,7 @@ class Front:
         return await self._integrate(call, authorizer, send)
 
     async def _integrate(self, call: Call, authorizer: Event | None, send: Send) -> Answer | Refusal | int:
-        """Return what to answer, or the status of an answer that has been sent already."""
+        """Return the answer to send, or the status of an answer that was already sent."""
         integration = call.match.route.integration
         if isinstance(integration, FixedIntegration):
             return Answer(integration.status, tuple(integration.headers.items()), integration.body.encode())
@@ -94,7 +94,7 @@ class Front:
         message = f"{request.method} {request.path} {'broke off' if broken else status}"
         level = "ERROR" if broken or status >= 500 else "INFO"
         details = (("ms", f"{seconds * 1000:.0f}"),)
-        self._journal.add(Entry(read_clock(), COMPONENT, level, message, request.request_id, details))
+        self._log.add(Entry(read_clock(), COMPONENT, level, message, request.request_id, details))
 
 
 async def _send_answer(answer: Answer, send: Send) -> int:

@@ -1,4 +1,4 @@
-"""What a REST API does to the headers of an answer: some it renames, some belong to the connection alone."""
+"""What a REST API does to the headers of an answer: it renames some and drops those of the connection."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ _RENAMED = frozenset({"authorization", "content-md5", "date", "host", "server", 
 
 
 def answer_headers(headers: Iterable[tuple[str, str]], request_id: str, trace_id: str) -> list[tuple[str, str]]:
-    """Return the headers that the client gets, lower case, with those that the gateway adds."""
+    """Return the headers that the client gets, in lower case, with those that the gateway adds."""
     kept = []
     for name, value in headers:
         lower = name.lower()
@@ -20,5 +20,5 @@ def answer_headers(headers: Iterable[tuple[str, str]], request_id: str, trace_id
 
 
 def raw_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Return headers as ASGI wants them."""
+    """Return headers in ASGI's format."""
     return [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers]

@@ -1,4 +1,4 @@
-"""Decides whether the policy that an authorizer returned allows a method: explicit deny wins, nothing said is a no."""
+"""Evaluates the policy that an authorizer returned: an explicit deny wins, and the default is deny."""
 
 import re
 from typing import Any
@@ -7,11 +7,11 @@ _INVOKE = "execute-api:Invoke"
 
 
 class PolicyInvalid(Exception):
-    """The policy document is not one."""
+    """The policy document is malformed."""
 
 
 def is_allowed(document: Any, method_arn: str) -> bool:
-    """Tell whether a policy document allows to invoke a method; raises PolicyInvalid."""
+    """Return whether a policy allows to invoke a method; raise PolicyInvalid."""
     statements = _list(document.get("Statement")) if isinstance(document, dict) else []
     if not statements:
         raise PolicyInvalid
@@ -34,7 +34,7 @@ def _applies(statement: Any, method_arn: str) -> bool:
 
 
 def _matches(pattern: str, text: str) -> bool:
-    """Match IAM's wildcards: `*` any run of characters, `?` one."""
+    """Match IAM's wildcards: `*` is any string, `?` is one character."""
     expression = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
     return re.fullmatch(expression, text, re.DOTALL) is not None
 

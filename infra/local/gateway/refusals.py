@@ -1,7 +1,7 @@
-"""What API Gateway answers itself, as the template's gateway responses say; without one, as AWS does.
+"""API Gateway's own error responses, as the template's gateway responses define them, or AWS's defaults.
 
-A template is filled by plain substitution of `$context.…` and `$stageVariables.…`; what has no value is empty. A header
-is a literal in quotes, a value of the request's context or a header of the request; without a value it is left out.
+`$context.…` and `$stageVariables.…` in a body are replaced by their values, or by nothing. A header is a literal in
+quotes, a value of the request's context or a header of the request; without a value it is left out.
 """
 
 import json
@@ -44,9 +44,9 @@ _HEADER_PREFIX = "gatewayresponse.header."
 
 @dataclass(frozen=True)
 class Refusal:
-    """A type of gateway response and, where the request got that far, what its authorizer said.
+    """A type of gateway response, with the authorizer's context if the authorizer was reached.
 
-    `status` is what went wrong where it is not the type's own status: a failed function is DEFAULT_5XX with 502.
+    `status` differs from the type's own for some errors: a failed function is DEFAULT_5XX with 502.
     """
 
     kind: str
@@ -69,7 +69,7 @@ def render_refusal(
     context: Mapping[str, Any],
     request_headers: Mapping[str, str],
 ) -> Answer:
-    """Return the answer of a refusal: its own gateway response, its family's, or AWS's."""
+    """Render a refusal with its own gateway response, with DEFAULT_4XX or DEFAULT_5XX, or with AWS's default."""
     status = refusal.status or _STATUSES[refusal.kind]
     family = "DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"
     custom = responses.get(refusal.kind) or responses.get(family) or CustomResponse(None, {}, {})
@@ -99,7 +99,7 @@ def _read_source(source: str, values: Mapping[str, Any], request_headers: Mappin
 
 
 def _look_up(values: Mapping[str, Any], name: str) -> str | None:
-    """Return the value of `context.a.b`; objects are no values."""
+    """Return the value of `context.a.b`, or None for an object."""
     first, *rest = name.split(".")
     if first != "context":
         return None

@@ -1,4 +1,4 @@
-"""A request as the gateway took it from a client, before anything is decided about it."""
+"""A request as the gateway received it."""
 
 import time
 import uuid
@@ -8,20 +8,20 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
-# A client that is told before it has sent everything would see a broken connection and not the answer.
+# Answering before the whole body is read would look like a broken connection to some clients.
 _READ_BYTES_MAX = 8 * BODY_BYTES_MAX
-# Set by the gateway or the adapter; from a client they are never true.
+# Set by the gateway or the adapter; never accepted from a client.
 _FORGEABLE_PREFIX = "x-amzn-"
 _FORGEABLE = frozenset({"x-amz-tenant-id"})
 
 
 class ClientLeft(Exception):
-    """The client closed its connection before it had sent its request."""
+    """The client closed its connection before it had sent the whole request."""
 
 
 @dataclass(frozen=True)
 class GatewayRequest:
-    """One request. `path` is without the stage, as it was sent; header names are lower case."""
+    """A request. `path` has no stage and is not decoded; header names are in lower case."""
 
     method: str
     path: str
@@ -34,19 +34,19 @@ class GatewayRequest:
     received_at: float = field(default_factory=time.time)
 
     def header(self, name: str, default: str = "") -> str:
-        """Return the last value of a header, as the gateway does where it was sent more than once."""
+        """Return the last value of a header, as the gateway does for repeated headers."""
         return next((value for key, value in reversed(self.headers) if key == name), default)
 
     @property
     def trace_id(self) -> str:
-        """The trace header that the gateway makes for the request."""
+        """Return the trace header that the gateway adds."""
         return f"Root=1-{int(self.received_at):08x}-{self.request_id.replace('-', '')[:24]}"
 
 
 async def read_request(scope: Scope, receive: Receive, stage_prefix: str) -> GatewayRequest:
-    """Read head and body, and drop the headers that only the gateway may set; raises ClientLeft.
+    """Read head and body, without the headers that only the gateway may set; raise ClientLeft.
 
-    A body over BODY_BYTES_MAX is read to its end, within reason, and not kept.
+    A body over BODY_BYTES_MAX is read up to a limit and not kept.
     """
     headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
     body = await _read_body(receive)
@@ -62,7 +62,7 @@ async def read_request(scope: Scope, receive: Receive, stage_prefix: str) -> Gat
 
 
 def raw_path(scope: Scope) -> str:
-    """Return the path as it was sent, escapes and all."""
+    """Return the path without decoding."""
     sent: bytes = scope.get("raw_path") or scope["path"].encode()
     return sent.partition(b"?")[0].decode("latin-1")
 

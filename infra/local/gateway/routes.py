@@ -1,5 +1,7 @@
-"""Which route a request takes. API Gateway chooses the resource first: a literal segment wins over a parameter, that
-over a greedy one; a resource without the method leaves the request to a greedy resource that has it, or to nobody.
+"""Finds the route of a request.
+
+API Gateway chooses the resource first: a literal segment is preferred to a parameter, and that to a greedy parameter.
+If the resource lacks the method, a greedy resource that has it is used.
 """
 
 from collections.abc import Iterable
@@ -11,14 +13,14 @@ from infra.local.gateway.api import Route
 
 @dataclass(frozen=True)
 class Match:
-    """A route and what the path gives for its parameters, decoded."""
+    """A route and the decoded values of its path parameters."""
 
     route: Route
     parameters: dict[str, str]
 
 
 def match_route(routes: Iterable[Route], method: str, path: str) -> Match | None:
-    """Return the route of a request, None where the gateway knows no such path or method."""
+    """Return the route of a request, or None for an unknown path or method."""
     segments = [segment for segment in path.split("/") if segment]
     found: dict[str, tuple[tuple[int, ...], dict[str, str]]] = {}
     by_resource: dict[str, dict[str, Route]] = {}
@@ -35,7 +37,7 @@ def match_route(routes: Iterable[Route], method: str, path: str) -> Match | None
 
 
 def _fit(resource: str, segments: list[str]) -> tuple[tuple[int, ...], dict[str, str]] | None:
-    """Return how specifically a resource fits, lower is better, and the parameters; None where it does not."""
+    """Return how specifically a resource matches (lower is better) and its parameters, or None."""
     parts = [part for part in resource.split("/") if part]
     rank: list[int] = []
     parameters: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""A streaming integration: what the gateway, Lambda and the web adapter do together for a function that streams.
+"""The streaming integration: what the gateway, Lambda and the web adapter do together for a function that streams.
 
-The application gets the request over HTTP with the gateway's context in a header, and its answer is sent on piece by
-piece as it comes. When the client leaves nobody tells the function: its answer is read to the end and dropped.
+The application gets the request over HTTP with the gateway's context in a header, and its answer is sent on as it
+arrives. The function is not notified when the client leaves: its answer is read to the end and dropped.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ _NOT_FORWARDED = frozenset({"connection", "content-length", "keep-alive", "te", 
 
 
 class StreamBroken(Exception):
-    """The answer broke off after it had begun: the client's connection is to be cut, so that it sees that."""
+    """The answer broke off after it had begun; the client's connection must be closed so that the client notices."""
 
 
-class Outlet:
-    """The client's side of a stream. `status` is None until the answer has begun; a closed outlet drops what comes."""
+class ResponseWriter:
+    """Writes an answer to the client, unless `closed`. `status` is None until the answer has begun."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -44,13 +44,13 @@ class Outlet:
             await self._send({"type": "http.response.start", "status": status, "headers": raw_headers(headers)})
 
     async def write(self, piece: bytes, *, more: bool = True) -> None:
-        """Send a piece of the body, the last one with more=False."""
+        """Send a piece of the body; the last one with more=False."""
         if not self.closed:
             await self._send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 class StreamingIntegration:
-    """Serves the streaming routes, and remembers invocations that go on after their client was answered."""
+    """Serves the streaming routes, and keeps the invocations that continue after their client was answered."""
 
     def __init__(self, service: LambdaService) -> None:
         self._service = service
@@ -59,51 +59,53 @@ class StreamingIntegration:
     async def integrate(
         self, call: Call, integration: FunctionIntegration, authorizer: Event | None, send: Send
     ) -> Refusal | int:
-        """Send the function's answer and return its status, or return the refusal of a call that did not get one.
+        """Send the function's answer and return its status, or return the refusal if there is no answer.
 
-        Raises StreamBroken when the answer broke off, or went on for longer than the integration may.
+        Raises StreamBroken when the answer breaks off or exceeds the integration's time-out.
         """
-        outlet = Outlet(send)
-        work = asyncio.create_task(self._invoke(call, integration.function_name, authorizer, outlet))
+        writer = ResponseWriter(send)
+        work = asyncio.create_task(self._invoke(call, integration.function_name, authorizer, writer))
         self._running.add(work)
         work.add_done_callback(self._running.discard)
         done, _ = await asyncio.wait({work}, timeout=integration.timeout_seconds)
         if not done:
-            outlet.closed = True
-            if outlet.status is None:
+            writer.closed = True
+            if writer.status is None:
                 return Refusal("INTEGRATION_TIMEOUT", authorizer)
             raise StreamBroken
         refusal = work.result()
-        if outlet.status is None:
+        if writer.status is None:
             return refusal or BAD_GATEWAY
         if refusal is not None:
             raise StreamBroken
-        return outlet.status
+        return writer.status
 
     async def close(self) -> None:
-        """Give up what is still on its way."""
+        """Cancel the running invocations."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _invoke(self, call: Call, name: str, authorizer: Event | None, outlet: Outlet) -> Refusal | None:
+    async def _invoke(self, call: Call, name: str, authorizer: Event | None, writer: ResponseWriter) -> Refusal | None:
         try:
             async with self._service.lease(name) as environment:
-                return await _run(environment, call, authorizer, outlet)
+                return await _run(environment, call, authorizer, writer)
         except Throttled:
             return THROTTLED_FUNCTION
         except (InitFailed, UnknownFunction):
             return BAD_GATEWAY
 
 
-async def _run(environment: WebEnvironment, call: Call, authorizer: Event | None, outlet: Outlet) -> Refusal | None:
-    """Run one request to its end, or to the end of the function's time, which ends its process too."""
+async def _run(
+    environment: WebEnvironment, call: Call, authorizer: Event | None, writer: ResponseWriter
+) -> Refusal | None:
+    """Run one request to its end or to the function's time-out, which also ends the process."""
     seconds = environment.item.function.timeout_seconds
     try:
         async with asyncio.timeout(seconds):
-            await _pass_on(environment, call, authorizer, outlet)
+            await _pass_on(environment, call, authorizer, writer)
     except httpx.TransportError:
-        await environment.bury()
+        await environment.end_after_failure()
         return BAD_GATEWAY
     except TimeoutError:
         environment.kill()
@@ -114,25 +116,25 @@ async def _run(environment: WebEnvironment, call: Call, authorizer: Event | None
     return None
 
 
-async def _pass_on(environment: WebEnvironment, call: Call, authorizer: Event | None, outlet: Outlet) -> None:
+async def _pass_on(environment: WebEnvironment, call: Call, authorizer: Event | None, writer: ResponseWriter) -> None:
     request = call.request
     query = f"?{httpx.QueryParams(list(request.query))}" if request.query else ""
-    body = request.body.decode("utf-8", "replace").encode()  # the event between the two is JSON
+    body = request.body.decode("utf-8", "replace").encode()  # Lambda passes the event as JSON
     url = f"{environment.url}{request.path}{query}"
-    # Built by hand, because the client would add headers of its own.
-    headers = raw_headers(_request_headers(call, authorizer, environment.item))  # text may be beyond ASCII
+    # httpx's convenience methods would add headers.
+    headers = raw_headers(_request_headers(call, authorizer, environment.item))  # values may be non-ASCII
     inner = httpx.Request(request.method, url, headers=headers, content=body)
     answer = await environment.client.send(inner, stream=True)
     async with contextlib.aclosing(answer):
         given = [(name, value) for name, value in answer.headers.multi_items() if name != "content-length"]
-        await outlet.begin(answer.status_code, answer_headers(given, request.request_id, request.trace_id))
+        await writer.begin(answer.status_code, answer_headers(given, request.request_id, request.trace_id))
         async for piece in answer.aiter_raw():
-            await outlet.write(piece)
-    await outlet.write(b"", more=False)
+            await writer.write(piece)
+    await writer.write(b"", more=False)
 
 
 def _request_headers(call: Call, authorizer: Event | None, item: StackFunction) -> list[tuple[str, str]]:
-    """Return what the application sees: the client's headers, the gateway's, and the adapter's two contexts."""
+    """Return the headers that the application sees: the client's, the gateway's, and the adapter's two contexts."""
     kept = [(name, value) for name, value in forwarded_headers(call.request) if name not in _NOT_FORWARDED]
     function = item.function
     lambda_context = {

@@ -1,5 +1,5 @@
-"""Runs the stack's functions as Lambda does: environments of one request at a time, made when needed, reused, retired.
+"""Runs the stack's functions as Lambda does: each execution environment serves one request at a time and is reused.
 
-handlers.py runs a Python handler under AWS's own runtime client, web.py a web application as the web adapter would;
-pool.py keeps the environments of one function, service.py knows all functions, inlet.py is where the emulator calls.
+`handlers` runs a Python handler under AWS's runtime client, `web` runs a web application as the web adapter would,
+`pool` keeps the environments of one function, `service` has all functions, `invoke_proxy` is called by the emulator.
 """

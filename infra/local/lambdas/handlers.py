@@ -1,6 +1,6 @@
-"""A Python handler under AWS's own runtime client (awslambdaric), from the source tree and the development environment.
+"""Runs a Python handler with AWS's runtime client (awslambdaric) from the source tree.
 
-The client asks a Runtime API for its next event, which is also how we know that the handler has been imported.
+The client polls a Runtime API for events; its first poll means that the handler has been imported.
 """
 
 import asyncio
@@ -23,28 +23,28 @@ INIT_SECONDS_MAX = 30.0
 
 
 class _WatchedExchange(Exchange):
-    """An exchange that tells when the runtime first asks for an event, and when it has failed."""
+    """An exchange that reports the runtime's first poll, and its failure."""
 
-    def __init__(self, tell: Callable[[FunctionError | None], None]) -> None:
+    def __init__(self, notify: Callable[[FunctionError | None], None]) -> None:
         super().__init__()
-        self._tell = tell
+        self._notify = notify
 
     def take(self) -> Pending | None:
-        self._tell(None)
+        self._notify(None)
         return super().take()
 
-    def bury(self, error: FunctionError) -> None:
-        self._tell(error)
-        super().bury(error)
+    def fail(self, error: FunctionError) -> None:
+        self._notify(error)
+        super().fail(error)
 
 
 class HandlerEnvironment:
-    """One process with one handler. It survives an exception of the handler, as in Lambda, but not a time-out."""
+    """One process with one handler. As in Lambda, it survives an exception of the handler, but not a time-out."""
 
     def __init__(self, item: StackFunction, root: Path, executor: Executor) -> None:
         self._loop = asyncio.get_running_loop()
         self._began: asyncio.Future[FunctionError | None] = self._loop.create_future()
-        self._exchange = _WatchedExchange(self._tell)
+        self._exchange = _WatchedExchange(self._notify)
         self._server = LoopbackServer(routes_for(self._exchange, Identity(item.function.name, item.function.handler)))
         self._item = item
         self._root = root
@@ -54,11 +54,11 @@ class HandlerEnvironment:
 
     @property
     def usable(self) -> bool:
-        """Whether its process lives and waits for an event."""
+        """Whether the process runs and can take an event."""
         return self._child is not None and self._child.alive and not self._child.stopping
 
     async def start(self, children: Children, endpoint_url: str) -> None:
-        """Start the process and wait until the handler has been imported; raises InitFailed."""
+        """Start the process and wait until the handler is imported; raise InitFailed."""
         self._server.start()
         command = [str(PYTHON), "-m", "awslambdaric", self._item.function.handler]
         self._child = await children.start(
@@ -85,20 +85,20 @@ class HandlerEnvironment:
         return invocation
 
     async def stop(self) -> None:
-        """End the process, and its Runtime API with it."""
+        """End the process and its Runtime API."""
         if self._child is not None:
             await self._child.stop()
         if self._closing is not None:
             await self._closing
 
     def _note_end(self, ended: asyncio.Future[int]) -> None:
-        """Fail what is on its way, however the process ended: nobody is to wait for an answer that cannot come."""
-        self._exchange.bury(FunctionError("Runtime.ExitError", f"the process ended with status {ended.result()}"))
+        """Fail the current invocation when the process has ended."""
+        self._exchange.fail(FunctionError("Runtime.ExitError", f"the process ended with status {ended.result()}"))
         self._exchange.close()
         self._closing = self._loop.run_in_executor(None, self._server.stop)
 
-    def _tell(self, error: FunctionError | None) -> None:
-        """Called from a thread of the Runtime API."""
+    def _notify(self, error: FunctionError | None) -> None:
+        """Forward to the event loop; called from a thread of the Runtime API."""
         self._loop.call_soon_threadsafe(self._note, error)
 
     def _note(self, error: FunctionError | None) -> None:

@@ -1,7 +1,7 @@
-"""The execution environments of one function: each serves one request at a time; more are started when none is free.
+"""The execution environments of one function. Each serves one request at a time; more are started on demand.
 
-A burst does not start one for each request at once, as Lambda would: on a machine with two cores they would starve each
-other. Who waits gets the first that becomes free, and at most STARTS_MAX start at the same time.
+Unlike Lambda, a burst does not start one environment per request, because on a machine with two cores they would slow
+each other down. A request waits for the first free environment, and at most STARTS_MAX start at the same time.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ WAIT_SECONDS_MAX = 15.0
 
 
 class Environment(Protocol):
-    """An execution environment; `usable` is false once its process has ended or was left in the middle."""
+    """An execution environment; not `usable` once its process has ended or a request was aborted."""
 
     @property
     def usable(self) -> bool: ...
@@ -27,11 +27,11 @@ class Environment(Protocol):
 
 
 class Throttled(Exception):
-    """No environment became free in time and no more may be started: Lambda's TooManyRequestsException."""
+    """No environment became free in time and no more may be started; Lambda's TooManyRequestsException."""
 
 
 class InitFailed(Exception):
-    """An environment did not come up; the text is for the log, `kind` is Lambda's error type."""
+    """An environment did not start; the message is for the log, `kind` is Lambda's error type."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class _Member[E: Environment]:
 
 
 class Pool[E: Environment]:
-    """Leases environments. `start` makes a ready one or raises InitFailed; `reserved` is Lambda's own ceiling."""
+    """Leases environments. `start` makes one or raises InitFailed; `reserved` is Lambda's reserved concurrency."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Pool[E: Environment]:
 
     @property
     def size(self) -> int:
-        """How many environments there are, those that are starting included."""
+        """The number of environments, including those that are starting."""
         return len(self._idle) + self._busy + len(self._starts)
 
     @contextlib.asynccontextmanager
@@ -86,24 +86,24 @@ class Pool[E: Environment]:
             self._give_back(member)
 
     async def warm(self) -> None:
-        """Start an environment where there is none, and wait. Who gives up waiting does not end the start."""
+        """Start an environment if there is none, and wait. Cancelling the wait does not cancel the start."""
         if self.size == 0:
             await asyncio.shield(self._begin_start())
 
     def retire(self) -> None:
-        """Replace all environments: idle ones end now, busy ones when their request has ended. For changed code."""
+        """Replace all environments after a code change: idle ones now, busy ones after their request."""
         self._generation += 1
         while self._idle:
             self._spawn(self._idle.pop().environment.stop())
 
     def reap(self, idle_seconds: float) -> None:
-        """End environments that nobody has used for that long, but keep one."""
+        """End environments that were idle for that long, except one."""
         now = asyncio.get_running_loop().time()
         while len(self._idle) > 1 and now - self._idle[0].idle_since > idle_seconds:
             self._spawn(self._idle.pop(0).environment.stop())
 
     async def close(self) -> None:
-        """Refuse who waits, end what is idle, give up what starts; processes that are left are their owner's to end."""
+        """Cancel waiting requests and starts, and end idle environments. Busy processes are ended by their owner."""
         for waiter in self._waiting:
             waiter.cancel()
         self._waiting.clear()
@@ -114,7 +114,7 @@ class Pool[E: Environment]:
             await asyncio.wait(self._tasks)
 
     def _take_idle(self) -> _Member[E] | None:
-        """Take the one that was used last, so that the others may grow old."""
+        """Take the most recently used environment, so that the others become idle for long enough to be reaped."""
         while self._idle:
             member = self._idle.pop()
             if member.environment.usable:
@@ -139,7 +139,7 @@ class Pool[E: Environment]:
             raise
 
     def _give_back(self, member: _Member[E]) -> None:
-        """Take a busy member back: hand it to who waits longest, keep it, or end it."""
+        """Take a busy environment back: pass it to the longest waiting request, keep it, or end it."""
         self._busy -= 1
         if member.generation != self._generation or not member.environment.usable:
             self._spawn(member.environment.stop())
@@ -182,7 +182,7 @@ class Pool[E: Environment]:
         self._grow_for_waiting()
 
     def _refuse_all(self, error: InitFailed) -> None:
-        """Tell everybody who waits: the next environment would fail in the same way."""
+        """Fail all waiting requests, because the next environment would fail in the same way."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():

@@ -1,4 +1,4 @@
-"""All functions of the stack: invokes handlers, leases web applications, replaces both when the source has changed."""
+"""Runs all functions of the stack: invokes handlers, leases web applications, and restarts both after a code change."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ import httpx
 from infra.local.lambdas.handlers import HandlerEnvironment
 from infra.local.lambdas.pool import InitFailed, Pool
 from infra.local.lambdas.web import WebEnvironment
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 from infra.local.paths import ROOT
 from infra.local.processes import Children
 from infra.local.stack.functions import StackFunction
@@ -20,22 +20,22 @@ from infra.runtime.results import FunctionError, Invocation
 ENVIRONMENTS_MAX = 16
 IDLE_SECONDS_MAX = 120.0
 _REAP_SECONDS = 10.0
-# No connection is kept: one that its server closes at the wrong moment would cost a call that cannot be repeated.
+# Connections are not kept alive: a request on one that the server is closing would fail and must not be repeated.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 
 
 class UnknownFunction(Exception):
-    """No function of that name, or not one of that kind, is in the stack."""
+    """The stack has no function of that name and kind."""
 
 
 class LambdaService:
-    """The pools of one stack's functions, by their physical names."""
+    """The environment pools of the stack's functions, by physical name."""
 
     def __init__(
         self,
         functions: Mapping[str, StackFunction],
         children: Children,
-        journal: Journal,
+        log: StackLog,
         *,
         endpoint_url: str,
         root: Path = ROOT,
@@ -43,9 +43,9 @@ class LambdaService:
         self.functions = functions
         self._root = root
         self._children = children
-        self._journal = journal
+        self._log = log
         self._endpoint_url = endpoint_url
-        # A thread waits for each invocation that is on its way.
+        # Each running invocation occupies a thread.
         self._executor = ThreadPoolExecutor(max_workers=256, thread_name_prefix="invocation")
         self._client = httpx.AsyncClient(timeout=None, trust_env=False, limits=_LIMITS)
         self._warming: asyncio.Task[None] | None = None
@@ -55,7 +55,7 @@ class LambdaService:
             self._add_pool(name, item)
 
     async def invoke(self, name: str, event: bytes) -> Invocation:
-        """Run a handler on an event; its failures are in the result. Raises Throttled, UnknownFunction."""
+        """Run a handler on an event; its errors are in the result. Raises Throttled, UnknownFunction."""
         pool = self._handlers.get(name)
         if pool is None:
             raise UnknownFunction(name)
@@ -67,7 +67,7 @@ class LambdaService:
             invocation = Invocation("", "failed", b"", (), None, failure, 0.0)
         if invocation.status == "timed_out" and invocation.error is not None:
             component = self.functions[name].component
-            self._journal.note(component, invocation.error.message, level="ERROR", request_id=invocation.request_id)
+            self._log.note(component, invocation.error.message, level="ERROR", request_id=invocation.request_id)
         return invocation
 
     def lease(self, name: str) -> contextlib.AbstractAsyncContextManager[WebEnvironment]:
@@ -78,9 +78,9 @@ class LambdaService:
         return pool.lease()
 
     def warm(self, names: Iterable[str]) -> None:
-        """Start an environment of these functions in the background, one after the other, the web applications first.
+        """Start an environment of these functions in the background, one after another, web applications first.
 
-        What an earlier call still had to start is given up: it would be started for nothing, or is among these.
+        A warm-up that is still running is cancelled.
         """
         ordered = sorted(names, key=lambda name: name not in self._applications)
         if self._warming is not None:
@@ -88,7 +88,7 @@ class LambdaService:
         self._warming = asyncio.create_task(self._warm_all(ordered))
 
     def retire(self, names: Iterable[str]) -> list[str]:
-        """Let all further requests of these functions run the source as it is now; returns those that ran."""
+        """Make further requests use the current source; return the functions that had environments."""
         pools = {name: self._pools[name] for name in names}
         running = [name for name, pool in pools.items() if pool.size]
         for pool in pools.values():
@@ -96,14 +96,14 @@ class LambdaService:
         return running
 
     async def reap(self) -> None:
-        """End, for ever, what a burst left behind."""
+        """End idle environments periodically; never returns."""
         while True:
             await asyncio.sleep(_REAP_SECONDS)
             for pool in self._pools.values():
                 pool.reap(IDLE_SECONDS_MAX)
 
     async def close(self) -> None:
-        """End all environments that are not busy; the children's end is the end of the others."""
+        """End all idle environments; busy ones end with the child processes."""
         if self._warming is not None:
             self._warming.cancel()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
@@ -125,20 +125,22 @@ class LambdaService:
 
     def _add_pool(self, name: str, item: StackFunction) -> None:
         async def start_handler() -> HandlerEnvironment:
-            return await self._come_up(item, HandlerEnvironment(item, self._root, self._executor))
+            return await self._start_environment(item, HandlerEnvironment(item, self._root, self._executor))
 
         async def start_application() -> WebEnvironment:
-            return await self._come_up(item, WebEnvironment(item, self._root, self._client))
+            return await self._start_environment(item, WebEnvironment(item, self._root, self._client))
 
         if item.function.streams:
             self._applications[name] = Pool(start_application, size_max=ENVIRONMENTS_MAX, reserved=item.reserved)
         else:
             self._handlers[name] = Pool(start_handler, size_max=ENVIRONMENTS_MAX, reserved=item.reserved)
 
-    async def _come_up[E: (HandlerEnvironment, WebEnvironment)](self, item: StackFunction, environment: E) -> E:
+    async def _start_environment[E: (HandlerEnvironment, WebEnvironment)](
+        self, item: StackFunction, environment: E
+    ) -> E:
         try:
             await environment.start(self._children, self._endpoint_url)
         except InitFailed as error:
-            self._journal.note(item.component, f"does not start: {error.kind}: {error}", level="ERROR")
+            self._log.note(item.component, f"failed to start: {error.kind}: {error}", level="ERROR")
             raise
         return environment

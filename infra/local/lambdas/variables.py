@@ -1,6 +1,6 @@
-"""The environment of a function's process: what Lambda sets, what the stack gives the function, and this machine's.
+"""The environment of a function's process: Lambda's variables, the function's own, and some of this machine's.
 
-It is built from nothing, so that no credential of the developer's shell reaches a function.
+It does not inherit the shell's environment, so that the developer's credentials do not reach a function.
 """
 
 import os
@@ -11,8 +11,8 @@ from infra.local.ports import HOST
 from infra.local.stack.functions import StackFunction
 from infra.runtime.environment import lambda_environment
 
-# What a process needs of this machine, what the way to a real model may need, and where Google, GitHub and Slack are
-# played (infra/local/oauth_provider).
+# Variables of this machine that are passed on: what a process needs, the route to a real model, and the address of
+# the local OAuth provider (infra/local/oauth_provider).
 _PASSED_ON = (
     "HOME",
     "TMPDIR",
@@ -26,7 +26,7 @@ _PASSED_ON = (
 
 
 def process_environment(item: StackFunction, root: Path, runtime_api: str, endpoint_url: str) -> dict[str, str]:
-    """Return the variables for one process of a function whose source is below `root`."""
+    """Return the variables for a process of a function whose source is below `root`."""
     machine = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {
         **machine,
@@ -35,7 +35,7 @@ def process_environment(item: StackFunction, root: Path, runtime_api: str, endpo
         "AWS_LAMBDA_LOG_LEVEL": item.log_level,
         **item.function.environment,
         "AWS_ENDPOINT_URL": endpoint_url,
-        # Issuers and providers on this machine may be asked; in AWS no private address ever is.
+        # Issuers and providers on this machine are allowed; on AWS private addresses never are.
         "EGRESS_LOCAL_ADDRESSES": HOST,
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",

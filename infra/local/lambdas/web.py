@@ -1,4 +1,4 @@
-"""A web application of a function that streams, started as the Lambda Web Adapter does: run.sh, port, ready path."""
+"""Runs a streaming function's web application as the Lambda Web Adapter does: run.sh, port, readiness path."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ _DYING_SECONDS = 0.5
 
 
 class WebEnvironment:
-    """One process that serves HTTP on a port of its own; `url` has no slash at its end."""
+    """A process that serves HTTP on its own port; `url` has no trailing slash."""
 
     def __init__(self, item: StackFunction, root: Path, client: httpx.AsyncClient) -> None:
         self.item = item
@@ -29,16 +29,16 @@ class WebEnvironment:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the application."""
         return f"http://{HOST}:{self._port}"
 
     @property
     def usable(self) -> bool:
-        """Whether its process lives and was not told to end."""
+        """Whether the process runs and is not being stopped."""
         return self._child is not None and self._child.alive and not self._child.stopping
 
     async def start(self, children: Children, endpoint_url: str) -> None:
-        """Start the process and wait until its ready path answers below 500; raises InitFailed."""
+        """Start the process and wait until its readiness path answers below 500; raise InitFailed."""
         function = self.item.function
         environment = process_environment(self.item, self._root, "", endpoint_url)
         environment |= {"PORT": str(self._port), "AWS_LWA_PORT": str(self._port)}
@@ -64,12 +64,12 @@ class WebEnvironment:
             await self._child.stop()
 
     def kill(self) -> None:
-        """End the process at once: its time is over."""
+        """End the process immediately, because its time-out has passed."""
         if self._child is not None:
             self._child.kill()
 
-    async def bury(self) -> None:
-        """End the process, whose answer broke off. Most likely it is dying: then its own status is to be told."""
+    async def end_after_failure(self) -> None:
+        """End the process after its answer broke off; wait briefly for its own exit status, which is then logged."""
         if self._child is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._child.ended), _DYING_SECONDS)

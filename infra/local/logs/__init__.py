@@ -1,1 +1,1 @@
-"""One readable place for everybody's lines: entries.py reads them, render.py writes them, journal.py keeps them."""
+"""The log of the local stack: `entries` parses lines, `render` formats them, `stack_log` writes them."""

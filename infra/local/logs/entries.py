@@ -1,7 +1,7 @@
-"""Reads one line of a child process into an entry, whatever wrote it.
+"""Parses a log line of a child process.
 
-Powertools writes JSON, the Lambda runtime tab-separated text, the emulator and uvicorn lines of their own; what is none
-of these is a message. Metrics in CloudWatch's embedded format are told from logs by their `_aws` key.
+Powertools writes JSON, the Lambda runtime tab-separated text, the emulator and uvicorn formats of their own; any other
+line is a message. Metrics in CloudWatch's embedded format have an `_aws` key.
 """
 
 import json
@@ -17,11 +17,11 @@ _RUNTIME_FAILURE = re.compile(r"\[(ERROR|WARNING)\] ?(.*)", re.DOTALL)
 _EMULATOR = re.compile(r"\d{4}-\d\d-\d\d [\d:,.]+ ([A-Z]+) \[([^\]]+)\] (.*)")
 _HYPERCORN = re.compile(r"\[\d{4}-[^\]]+\] \[\d+\] \[([A-Z]+)\] (.*)")
 _UVICORN = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL): +(.*)")
-# The runtime's advice about runtime updates, on every failure to import.
+# The runtime's advice about runtime updates, logged on every failed import.
 _ADVICE = "LAMBDA_WARNING: "
-# Loggers whose INFO is about their own work.
+# Loggers whose INFO lines are about internal work.
 _LIBRARIES = ("botocore", "boto3", "httpx", "mangum", "urllib3")
-# How an authorizer tells API Gateway to answer 401; nothing failed.
+# The message with which an authorizer makes API Gateway answer 401; not a failure.
 _UNAUTHORIZED = "Unauthorized"
 _CONTINUED = re.compile(r"\s|Traceback \(most recent call last\)|During handling of|The above exception")
 _REQUEST_ID_KEYS = ("request_id", "correlation_id", "function_request_id", "requestId")
@@ -34,7 +34,7 @@ _KNOWN = frozenset(
 
 @dataclass(frozen=True)
 class Entry:
-    """One event: when it was read, who wrote it, and what is worth a developer's eye; `trace` has its own lines."""
+    """One log entry: time, component, level, message; `trace` has the lines of a traceback."""
 
     time: datetime
     component: str
@@ -47,7 +47,7 @@ class Entry:
 
 
 def read_entry(component: str, line: str, time: datetime) -> Entry:
-    """Return the entry that a line makes; never fails."""
+    """Parse a line; never raises."""
     if line.startswith("{"):
         try:
             fields = json.loads(line)
@@ -55,7 +55,7 @@ def read_entry(component: str, line: str, time: datetime) -> Entry:
             fields = None
         if isinstance(fields, dict):
             return _metric(component, fields, time) if "_aws" in fields else _structured(component, fields, time)
-    # Within one event the runtime ends lines with a carriage return alone.
+    # Within one event the runtime separates lines by a carriage return.
     line, *trace = line.split("\r")
     if matched := _RUNTIME.match(line):
         level, request_id, message = matched.groups()
@@ -91,7 +91,7 @@ def _structured(component: str, fields: dict[str, Any], time: datetime) -> Entry
 
 
 def _read_trace(fields: dict[str, Any]) -> tuple[str, ...]:
-    """Return the lines of a traceback: Powertools gives a text, the runtime a list."""
+    """Return the lines of a traceback, which Powertools writes as text and the runtime as a list."""
     found = fields.get("exception") or fields.get("stackTrace") or ""
     text = "".join(str(part) for part in found) if isinstance(found, list) else str(found)
     return tuple(text.splitlines())

@@ -1,4 +1,4 @@
-"""`make logs`: the end of `.local/dev.log`, and what comes, until interrupted. A new start is followed too."""
+"""`make logs`: print the end of `.local/dev.log` and follow it until interrupted, also over a restart."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 from infra.local.logs.render import recolour
 
 LINES_BEFORE = 200
@@ -14,15 +14,15 @@ POLL_SECONDS = 0.2
 
 
 def follow(path: Path, *, colours: bool) -> None:
-    """Print and go on printing; raises StartFailed when there is no log."""
+    """Print the log and follow it; raise StartFailed when there is none."""
     if not path.exists():
-        raise StartFailed("there is no log yet: make dev")
+        raise StartFailed("there is no log; start the stack with `make dev`")
     for line in read_growing(path):
         print(recolour(line) if colours else line, flush=True)
 
 
 def read_growing(path: Path) -> Iterator[str]:
-    """Yield the last LINES_BEFORE lines and then those that are added, also to a file that takes its place."""
+    """Yield the last LINES_BEFORE lines and then new ones, also of a file that replaces this one."""
     file = path.open(encoding="utf-8")
     try:
         for line in deque(file, maxlen=LINES_BEFORE):

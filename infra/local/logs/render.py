@@ -1,4 +1,4 @@
-"""Writes an entry as one line: time, level, component, message, details, request id; a traceback follows, indented."""
+"""Formats an entry as one line: time, level, component, message, details, request id; then an indented traceback."""
 
 import re
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ _FULL_LEVELS = {"WARN": "WARNING"}
 
 
 def render(entry: Entry, *, colours: bool) -> str:
-    """Return the entry's line, or lines where it has a trace, without a line break at the end."""
+    """Return the formatted entry without a final line break."""
     return "\n".join(_lines(entry, colours=colours))
 
 
 def recolour(line: str) -> str:
-    """Colour a line that was rendered plainly, for reading the file again."""
+    """Add colour to a line that was formatted without."""
     matched = _PLAIN.match(line)
     if matched is None:
         return f"{_DIM}{line}{_RESET}" if line.startswith(" ") else line
@@ -62,5 +62,5 @@ def _dim(text: str, *, colours: bool) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Keep an entry on its line, and a terminal out of the reach of what a client sent."""
+    """Escape line breaks and control characters, because a message may contain what a client sent."""
     return _CONTROL.sub(lambda found: " " if found[0] in "\t\n\r" else f"\\x{ord(found[0]):02x}", text).rstrip()

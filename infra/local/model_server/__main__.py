@@ -1,17 +1,16 @@
-"""`python -m infra.local.model_server --port N`: runs until SIGTERM or Ctrl-C, then ends with status 0."""
+"""`python -m infra.local.model_server --port N`: runs until SIGTERM or Ctrl-C, then exits with status 0."""
 
 import argparse
 import os
 import signal
 import sys
 
-from infra.local.model_server.hosting import Host, bind, url_of
-from infra.local.model_server.journal import Journal
-from infra.local.model_server.server import Application
+from infra.local.model_server.request_log import RequestLog
+from infra.local.model_server.server import Application, Host, bind, url_of
 
 
 def main() -> None:
-    """Parse the arguments and serve; a port that cannot be had is one line and status 1."""
+    """Parse the arguments and serve; exit with status 1 and one line when the port is not available."""
     parser = argparse.ArgumentParser(prog="python -m infra.local.model_server", description=__doc__)
     parser.add_argument("--port", type=_port, default=0, help="the port on 127.0.0.1; 0, the default, is any free one")
     port: int = parser.parse_args().port
@@ -21,7 +20,7 @@ def main() -> None:
         sys.exit(f"model server: port {port} on 127.0.0.1: {os.strerror(error.errno or 0)}")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises the signal again when it has stopped
-    host = Host(Application(Journal()), lambda: print(f"model server: {url_of(listener)}", flush=True))
+    host = Host(Application(RequestLog()), lambda: print(f"model server: {url_of(listener)}", flush=True))
     host.run([listener])
 
 

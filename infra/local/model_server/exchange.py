@@ -1,22 +1,27 @@
-"""One HTTP request and its answer: raw ASGI, because the server must notice at once when the client leaves.
+"""One HTTP request and its answer, as raw ASGI: Starlette's responses notice too late that the client has left.
 
-A watcher waits for the disconnect from the moment the body is read; every pause ends early when it comes.
+A task waits for the disconnect from the moment the body is read, and every pause ends early when it comes.
 """
 
 import asyncio
 import json
 import secrets
 from collections.abc import Callable
-from typing import Self
+from dataclasses import dataclass
+from typing import Literal, Self
 from urllib.parse import parse_qsl
 
 from pydantic import JsonValue
 from starlette.types import Receive, Scope, Send
 
-from infra.local.model_server.errors import ApiError
-from infra.local.model_server.wire import Event
+from infra.local.model_server.answer import Answer, Event
+from infra.local.model_server.protocol import ApiError, Usage
+from infra.local.model_server.script import Script
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
+
+type Failure = Literal["overload_midstream", "disconnect", "hang"]
+FAILURES: tuple[Failure, ...] = ("overload_midstream", "disconnect", "hang")
 
 
 class ClientClosed(Exception):
@@ -24,12 +29,15 @@ class ClientClosed(Exception):
 
 
 class Dropped(Exception):
-    """The connection is to be dropped with the answer unfinished."""
+    """The connection must be closed with the answer unfinished."""
 
 
 class Exchange:
-    """What a route needs of a request; `on_start` is called with the status before the answer's first byte,
-    `on_last` before its last, so that nobody sees an answer before the journal has it."""
+    """One request and its answer.
+
+    `on_start` is called with the status before the answer's first byte and `on_last` before its last byte, so that
+    the log is up to date before the client sees the answer.
+    """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
@@ -54,12 +62,12 @@ class Exchange:
             await asyncio.wait([self._watcher])
 
     def drop(self) -> None:
-        """End the exchange from outside, as the server does when it stops."""
+        """End the exchange from outside; the server does this when it stops."""
         if not self._end.done():
             self._end.set_result(Dropped())
 
     async def read_body(self) -> bytes:
-        """The whole body; 413 above 32 MB, `ClientClosed` when it does not arrive whole."""
+        """Read the whole body; raise 413 above 32 MB, `ClientClosed` when it does not arrive whole."""
         body = bytearray()
         more = True
         while more:
@@ -74,7 +82,7 @@ class Exchange:
         return bytes(body)
 
     async def pause(self, seconds: float) -> None:
-        """Wait; raise `ClientClosed` as soon as the client leaves, `Dropped` when the server stops."""
+        """Wait; raise `ClientClosed` when the client leaves, `Dropped` when the server stops."""
         done, _ = await asyncio.wait([self._end], timeout=seconds)
         if done:
             raise self._end.result()
@@ -99,13 +107,13 @@ class Exchange:
         await self._start(200, {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"})
 
     async def send_piece(self, piece: bytes, *, last: bool = False) -> None:
-        """Send a piece of the answer at once."""
+        """Send a piece of the answer immediately."""
         if last:
             self.on_last()
         await self._send({"type": "http.response.body", "body": piece, "more_body": not last})
 
     async def send_fragment(self) -> None:
-        """Send the beginning of a JSON answer that will never be whole."""
+        """Send the beginning of a JSON answer that will not be completed."""
         await self._start(200, {"content-type": "application/json", "content-length": "1000"})
         await self.send_piece(b'{"id":"msg_01')
 
@@ -120,3 +128,70 @@ class Exchange:
             pass
         if not self._end.done():
             self._end.set_result(ClientClosed())
+
+
+@dataclass(frozen=True)
+class ResponsePlayer:
+    """Sends an answer with the delays and failures of its script; `report` receives each usage that is sent."""
+
+    exchange: Exchange
+    script: Script
+    failing: bool
+    hang_seconds: float
+    report: Callable[[Usage], None]
+
+    async def refuse(self) -> None:
+        """Wait for the scripted delay, then raise the scripted failure that comes before any answer."""
+        await self.exchange.pause(self.script.delay)
+        if self.failing and self.script.status is not None:
+            raise ApiError(self.script.status, retry_after=self.script.retry_after)
+        if self.failing and self.script.overflow:
+            raise ApiError(400, "prompt is too long: 1000001 tokens > 1000000 maximum")
+
+    async def play(self, answer: Answer, message_id: str, model: str, *, stream: bool) -> None:
+        """Send the answer as events, or as one JSON message after the time that its pieces would have taken."""
+        events = list(answer.events(message_id=message_id, model=model, pieces=self.script.pieces))
+        pieces = sum(event.is_piece for event in events)
+        if stream:
+            await self._stream(events, pieces)
+            return
+        for failure in FAILURES:
+            if self._fails_after(failure, pieces) is not None:
+                await self._fail(failure)
+        await self.exchange.pause(self.script.slow * max(0, pieces - 1))
+        self.report(answer.usage)
+        await self.exchange.send_json(200, answer.message(message_id=message_id, model=model))
+
+    async def _stream(self, events: list[Event], pieces: int) -> None:
+        """Send the events; a failure comes after its number of pieces, at the latest before `message_delta`."""
+        fails_after = {failure: self._fails_after(failure, pieces) for failure in FAILURES}
+        if fails_after["hang"] == 0:
+            await self._fail("hang")
+        await self.exchange.open_stream()
+        sent = 0
+        for event in events:
+            if event.is_piece or event.name == "message_delta":
+                for failure in FAILURES:
+                    if fails_after[failure] == sent:
+                        await self._fail(failure)
+            await self.exchange.pause(self.script.slow if event.is_piece and sent else 0)
+            if event.usage:
+                self.report(event.usage)
+            await self.exchange.send_piece(event.encode(), last=event.name == "message_stop")
+            sent += event.is_piece
+
+    def _fails_after(self, failure: Failure, pieces: int) -> int | None:
+        after: int | None = getattr(self.script, failure)
+        return None if after is None or not self.failing else min(after, pieces)
+
+    async def _fail(self, failure: Failure) -> None:
+        if failure == "overload_midstream":
+            raise ApiError(529)
+        if failure == "disconnect":
+            if not self.exchange.started:
+                await self.exchange.send_fragment()
+            raise Dropped
+        await self.exchange.pause(self.hang_seconds)
+        if self.exchange.started:
+            raise Dropped
+        raise ApiError(504)

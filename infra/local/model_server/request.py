@@ -1,19 +1,172 @@
-"""The bodies of `POST /v1/messages` and `/v1/messages/count_tokens`, validated as Anthropic's API validates them."""
+"""Requests, validated as Anthropic's API validates them: headers, content blocks, bodies, and tool history.
 
+Content blocks have exactly the fields of the SDK's `*BlockParam` types, and unknown fields are refused. An API key
+and `anthropic-version` are required, but their values are not checked.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
-from infra.local.model_server.caller import Caller
-from infra.local.model_server.catalogue import INPUT_TOKENS_MAX, OUTPUT_TOKENS_MAX, require_model
-from infra.local.model_server.content import Blocks, Strict, TextBlocks
-from infra.local.model_server.errors import ApiError, invalid
-from infra.local.model_server.pairing import check_tool_pairs
-from infra.local.model_server.signature import check_signatures
-from infra.local.model_server.tokens import count_tokens
+from infra.local.model_server.protocol import (
+    INPUT_TOKENS_MAX,
+    OUTPUT_TOKENS_MAX,
+    ApiError,
+    count_tokens,
+    invalid,
+    require_model,
+    sign,
+)
+
+SECRET_HEADERS = frozenset({"x-api-key", "authorization", "cookie"})
+
+
+@dataclass(frozen=True)
+class Caller:
+    """What the headers say: the requested API version, and whether `anthropic-beta` is present."""
+
+    version: str
+    beta: bool
+
+
+def identify(headers: Mapping[str, str]) -> Caller:
+    """Read the headers; raise 401 without an API key, 400 without `anthropic-version`."""
+    if not _key(headers):
+        raise ApiError(401, "x-api-key header is required")
+    if "anthropic-version" not in headers:
+        raise ApiError(400, "anthropic-version: header is required")
+    return Caller(headers["anthropic-version"], beta="anthropic-beta" in headers)
+
+
+def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers without credentials, with the last four characters of the key as `key-end`."""
+    shown = {name: value for name, value in headers.items() if name not in SECRET_HEADERS}
+    key = _key(headers)
+    return {**shown, "key-end": key[-4:]} if len(key) > 8 else shown
+
+
+def _key(headers: Mapping[str, str]) -> str:
+    # the SDK sends `Authorization: Bearer`; older clients and curl send `x-api-key`
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return headers.get("x-api-key", "").strip() or (token.strip() if scheme.lower() == "bearer" else "")
+
+
+class Strict(BaseModel):
+    """A model without unknown fields or coercion."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Text(Strict):
+    """A non-empty text block."""
+
+    type: Literal["text"]
+    text: Annotated[str, Field(min_length=1)]
+    cache_control: JsonValue = None
+    citations: JsonValue = None
+
+
+class ToolUse(Strict):
+    """An earlier tool call of the model."""
+
+    type: Literal["tool_use"]
+    id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]+$")]
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    input: dict[str, JsonValue]
+    cache_control: JsonValue = None
+    caller: JsonValue = None
+    toolset_name: str | None = None
+
+
+class Thinking(Strict):
+    """Earlier thinking, with the signature it was sent with."""
+
+    type: Literal["thinking"]
+    thinking: str
+    signature: str
+
+
+class Other(BaseModel):
+    """A block that is counted but not read, such as an image."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    type: Literal[
+        "image",
+        "document",
+        "search_result",
+        "redacted_thinking",
+        "server_tool_use",
+        "web_search_tool_result",
+        "web_fetch_tool_result",
+        "code_execution_tool_result",
+        "bash_code_execution_tool_result",
+        "text_editor_code_execution_tool_result",
+        "tool_search_tool_result",
+        "container_upload",
+        "tool_reference",
+        "browser_state",
+    ]
+
+
+def tag_of(value: object) -> str:
+    """Return the tag of the model that reads a block; `Other` refuses unknown types."""
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return kind if kind in {"text", "tool_use", "tool_result", "thinking"} else "other"
+
+
+def as_blocks(value: object) -> object:
+    """Turn a plain string into one text block."""
+    return [{"type": "text", "text": value}] if isinstance(value, str) else value
+
+
+TextBlocks = Annotated[list[Text], BeforeValidator(as_blocks)]
+
+
+class ToolResult(Strict):
+    """The result of a tool call."""
+
+    type: Literal["tool_result"]
+    tool_use_id: str
+    content: Annotated[
+        list[Annotated[Annotated[Text, Tag("text")] | Annotated[Other, Tag("other")], Discriminator(tag_of)]],
+        BeforeValidator(lambda value: [] if value == "" else as_blocks(value)),
+    ] = []
+    is_error: bool = False
+    cache_control: JsonValue = None
+    toolset_name: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The result as text; a block that is not text appears as its type in brackets."""
+        return "\n".join(block.text if isinstance(block, Text) else f"[{block.type}]" for block in self.content)
+
+
+Block = Annotated[
+    Annotated[Text, Tag("text")]
+    | Annotated[ToolUse, Tag("tool_use")]
+    | Annotated[ToolResult, Tag("tool_result")]
+    | Annotated[Thinking, Tag("thinking")]
+    | Annotated[Other, Tag("other")],
+    Discriminator(tag_of),
+]
+Blocks = Annotated[list[Block], BeforeValidator(as_blocks)]
+
 
 SAMPLING = ("temperature", "top_p", "top_k")
-SAMPLING_LEFT = "2026-10-21"
+SAMPLING_REMOVED_IN = "2026-10-21"
 
 
 class Message(Strict):
@@ -24,13 +177,19 @@ class Message(Strict):
 
 
 class Tool(BaseModel):
-    """A tool on offer; one with a vendor's type has no schema of its own."""
+    """An offered tool; only custom tools need a schema."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     type: str | None = None
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
     description: str | None = None
     input_schema: dict[str, JsonValue] | None = None
+
+    @property
+    def properties(self) -> dict[str, JsonValue]:
+        """The properties of the tool's schema."""
+        properties = (self.input_schema or {}).get("properties")
+        return properties if isinstance(properties, dict) else {}
 
     @model_validator(mode="after")
     def _check_schema(self) -> Self:
@@ -56,7 +215,7 @@ class ThinkingConfig(Strict):
 
 
 class Prompt(Strict):
-    """What both calls share."""
+    """The body of `POST /v1/messages/count_tokens`, and the fields that `POST /v1/messages` shares with it."""
 
     model: str
     messages: Annotated[list[Message], Field(min_length=1)]
@@ -70,12 +229,12 @@ class Prompt(Strict):
 
     @property
     def input_tokens(self) -> int:
-        """The prompt's size by the rule of `tokens`."""
+        """The prompt's size in tokens."""
         return count_tokens(self.model_dump_json(include={"system", "tools", "messages"}, exclude_defaults=True))
 
 
 class MessagesRequest(Prompt):
-    """A call for an answer; `max_tokens` 0 is allowed and gives an empty one."""
+    """The body of `POST /v1/messages`; `max_tokens` 0 is allowed and gives an empty answer."""
 
     max_tokens: Annotated[int, Field(ge=0)]
     stream: bool = False
@@ -93,24 +252,23 @@ class MessagesRequest(Prompt):
 def read_prompt[P: Prompt](shape: type[P], body: JsonValue, caller: Caller) -> P:
     """Validate a body, or raise the 400 or 404 that Anthropic's API would answer.
 
-    From version 2026-10-21 on there are no sampling parameters. With an `anthropic-beta` header unknown fields are
-    let through, because they may be that beta's.
+    With `anthropic-beta`, unknown fields are ignored, because they may belong to that beta.
     """
     try:
         request = shape.model_validate(body, extra="ignore" if caller.beta else None)
     except ValidationError as error:
         raise invalid(error) from error
     for name in SAMPLING:
-        if caller.version >= SAMPLING_LEFT and name in request.model_fields_set:
+        if caller.version >= SAMPLING_REMOVED_IN and name in request.model_fields_set:
             raise ApiError(400, f"{name}: Extra inputs are not permitted")
     require_model(request.model)
     _check_tools(request)
-    check_tool_pairs([(message.role, message.content) for message in request.messages])
+    _check_tool_pairs(request.messages)
     if request.messages[-1].role == "assistant":
         raise ApiError(
             400, "messages: assistant prefill is not supported; the conversation must end with a user message"
         )
-    check_signatures(message.content for message in request.messages)
+    _check_signatures(request.messages)
     if request.input_tokens > INPUT_TOKENS_MAX:
         raise ApiError(400, f"prompt is too long: {request.input_tokens} tokens > {INPUT_TOKENS_MAX} maximum")
     if isinstance(request, MessagesRequest):
@@ -142,3 +300,70 @@ def _check_output(request: MessagesRequest) -> None:
             raise ApiError(400, "thinking.enabled.budget_tokens: Field required")
         if thinking.budget_tokens >= request.max_tokens:
             raise ApiError(400, "`max_tokens` must be greater than `thinking.budget_tokens`")
+
+
+def _check_signatures(messages: Sequence[Message]) -> None:
+    for index, message in enumerate(messages):
+        for position, block in enumerate(message.content):
+            if isinstance(block, Thinking) and block.signature != sign(block.thinking):
+                raise ApiError(400, f"messages.{index}.content.{position}: Invalid `signature` in `thinking` block")
+
+
+def _check_tool_pairs(messages: Sequence[Message]) -> None:
+    """Raise 400 for a call without its result, a result without its call, or a call id used twice.
+
+    All tool calls of a turn must be answered at the start of the next user turn. Consecutive messages of one role
+    are one turn, as Anthropic's API combines them.
+    """
+    asked: dict[str, int] = {}
+    seen: set[str] = set()
+    for role, group in groupby(enumerate(messages), key=lambda item: item[1].role):
+        numbered = [(index, block) for index, message in group for block in message.content]
+        first = numbered[0][0]
+        results = _results(role, first, [block for _, block in numbered])
+        _require_answers(asked, results)
+        for result in results:
+            if result not in asked:
+                raise ApiError(
+                    400,
+                    f"messages.{first}: unexpected `tool_use_id` found in `tool_result` blocks: {result}. Each "
+                    "`tool_result` block must have a corresponding `tool_use` block in the previous message.",
+                )
+        asked = _calls(role, numbered, seen)
+    _require_answers(asked, [])
+
+
+def _require_answers(asked: Mapping[str, int], results: Sequence[str]) -> None:
+    missing = [call for call in asked if call not in results]
+    if missing:
+        raise ApiError(
+            400,
+            f"messages.{max(asked.values())}: `tool_use` ids were found without `tool_result` blocks immediately "
+            f"after: {', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the "
+            "next message.",
+        )
+
+
+def _results(role: str, index: int, blocks: list[Block]) -> list[str]:
+    results = [block.tool_use_id for block in blocks if isinstance(block, ToolResult)]
+    if results and role != "user":
+        raise ApiError(400, f"messages.{index}: `tool_result` blocks can only be in `user` messages")
+    if len(set(results)) < len(results):
+        raise ApiError(400, f"messages.{index}: each `tool_use` must have a single result")
+    if any(not isinstance(block, ToolResult) for block in blocks[: len(results)]):
+        raise ApiError(400, f"messages.{index}: `tool_result` blocks must come before other content")
+    return results
+
+
+def _calls(role: str, numbered: list[tuple[int, Block]], seen: set[str]) -> dict[str, int]:
+    """Return the ids of the tool calls, each with the index of its message; `seen` collects all ids."""
+    calls: dict[str, int] = {}
+    for index, block in numbered:
+        if isinstance(block, ToolUse):
+            if role != "assistant":
+                raise ApiError(400, f"messages.{index}: `tool_use` blocks can only be in `assistant` messages")
+            if block.id in seen:
+                raise ApiError(400, f"messages.{index}: `tool_use` ids must be unique")
+            seen.add(block.id)
+            calls[block.id] = index
+    return calls

@@ -1,15 +1,20 @@
-"""Directives: `[[name]]` or `[[name=value]]` in the user's text, which make the server behave as a test needs.
+"""What a conversation asks this server to do: directives in the user's text, and simple questions.
 
-They are listed in infra/docs/model-server.md. `[[word]]` that is no directive stays text; `[[word=…]]` is a 400.
+A directive is `[[name]]` or `[[name=value]]` (list: infra/docs/model-server.md). `[[word]]` that is not a directive
+is text; an unknown `[[word=…]]` is a 400. Directives are read from the turn's text: the last user message without
+tool results.
 """
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from infra.local.model_server.errors import ApiError, invalid
+from infra.local.model_server.protocol import ApiError, invalid
+from infra.local.model_server.request import Message, Text, ToolResult, ToolUse
 
 type StopReason = Literal[
     "end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal", "model_context_window_exceeded"
@@ -35,7 +40,7 @@ CLOSING = re.compile(r"\s*\]\]")
 
 
 class ToolCall(BaseModel):
-    """A call that the script asks for."""
+    """A scripted tool call."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
@@ -43,7 +48,7 @@ class ToolCall(BaseModel):
 
 
 class Script(BaseModel):
-    """The directives of one user text, and in `said` what is left of it; seconds and counts are bounded."""
+    """The directives of one user text; `said` is the text without them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     delay: Seconds = 0
@@ -71,7 +76,7 @@ class Script(BaseModel):
 
     @property
     def can_fail(self) -> bool:
-        """Whether an attempt of this request is made to fail, so that attempts have to be counted."""
+        """Whether some attempt of this request fails, so that attempts must be counted."""
         breaks = (self.overload_midstream, self.disconnect, self.hang)
         return self.status is not None or self.overflow or any(after is not None for after in breaks)
 
@@ -80,7 +85,7 @@ NAMES = frozenset(Script.model_fields) - {"said"}
 
 
 def read_script(text: str) -> Script:
-    """Read the directives in `text`; raise 400 for an unknown name with a value or a value that does not fit."""
+    """Read the directives in `text`; raise 400 for an unknown name with a value, or an invalid value."""
     values: dict[str, JsonValue] = {}
     calls: list[JsonValue] = []
     kept: list[str] = []
@@ -121,7 +126,7 @@ def _read_value(name: str, text: str, at: int) -> tuple[str, int]:
 
 
 def _read_call(text: str, at: int) -> tuple[dict[str, JsonValue], int]:
-    """Read `name {json}]]`; the JSON is read by its own grammar, so that it may contain `]]`."""
+    """Read `name {json}]]`; the JSON itself may contain `]]`."""
     name = TOOL.match(text, at)
     if name is None:
         raise ApiError(400, "directive tool: needs a name, as in [[tool=calculator {…}]]")
@@ -136,3 +141,110 @@ def _read_call(text: str, at: int) -> tuple[dict[str, JsonValue], int]:
     if closing is None:
         raise ApiError(400, f"directive tool: {name[1]} must be followed by a JSON object and ]]")
     return {"name": name[1], "input": arguments}, closing.end()
+
+
+@dataclass(frozen=True)
+class AnsweredCall:
+    """A tool call of this turn and its result as text."""
+
+    name: str
+    input: dict[str, JsonValue]
+    result: str
+    is_error: bool
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What the messages contain; `user_texts` is oldest first and ends with the turn's text."""
+
+    message_count: int
+    user_texts: tuple[str, ...]
+    answers: tuple[AnsweredCall, ...]
+    rounds: int
+
+    @property
+    def last(self) -> str:
+        """The user's text of this turn; empty when no message has text."""
+        return self.user_texts[-1] if self.user_texts else ""
+
+
+def read_conversation(messages: Sequence[Message]) -> Conversation:
+    """Read a validated conversation."""
+    texts: list[str] = []
+    turn_at = 0
+    for index, message in enumerate(messages):
+        said = "\n".join(block.text for block in message.content if isinstance(block, Text))
+        if message.role == "user" and said and not _has_results(message):
+            texts.append(said)
+            turn_at = index
+    turn = messages[turn_at:]
+    calls = {block.id: block for message in turn for block in message.content if isinstance(block, ToolUse)}
+    answers = tuple(
+        AnsweredCall(calls[block.tool_use_id].name, calls[block.tool_use_id].input, block.text, block.is_error)
+        for message in turn
+        for block in message.content
+        if isinstance(block, ToolResult)
+    )
+    rounds = sum(any(isinstance(block, ToolUse) for block in message.content) for message in turn)
+    return Conversation(len(messages), tuple(texts), answers, rounds)
+
+
+def _has_results(message: Message) -> bool:
+    return any(isinstance(block, ToolResult) for block in message.content)
+
+
+WORDS = {"multiplied by": "*", "divided by": "/", "times": "*", "plus": "+", "minus": "-", "×": "*", "÷": "/"}
+SUM = re.compile(
+    r"\b(?:what(?:['’]s| is)|how much is|calculate|compute|evaluate|work out|solve)\s*:?\s*"
+    r"(?:the (?:result|value) of\s*)?"
+    r"(?P<sum>[-+(]*\d[\d\s.()+\-*/%]*)",
+    re.IGNORECASE,
+)
+OPERATION = re.compile(r"[\d)]\s*[-+*/%]\s*[-+(]*\d")
+TIME = re.compile(
+    r"\bwhat time is it\b|\bcurrent time\b|\bwhat(?:['’]s| is) (?:the (?:current )?|today['’]s )(?:time|date)\b"
+    r"|\bwhat day is (?:it|today)\b",
+    re.IGNORECASE,
+)
+SPOKEN = r"(?:say|said|ask|asked|tell|told|write|wrote|message|question|thing)"
+FIRST = re.compile(
+    rf"\bmy (?:very )?first {SPOKEN}\b|\bi {SPOKEN}\b.*\bfirst\b|\bfirst {SPOKEN} (?:that )?i\b", re.IGNORECASE
+)
+BEFORE = re.compile(
+    rf"\bwhat did i (?:just )?{SPOKEN}\b|\bi just {SPOKEN}\b|\bmy (?:previous|last) {SPOKEN}\b", re.IGNORECASE
+)
+MY_NAME = re.compile(r"\b(?:what(?:['’]s| is) my name|who am i)\b", re.IGNORECASE)
+NAMED = re.compile(r"\b(?:my name is|i am called|i['’]m called)\s+([^\W\d_][\w’'-]*)", re.IGNORECASE)
+QUOTE_MAX = 200
+
+
+def asked_sum(text: str) -> str | None:
+    """Return the expression of an arithmetic question, such as `12*7` in “what is 12*7?”, or None."""
+    for word, sign in WORDS.items():
+        text = re.sub(rf"\s*{word}\s*", sign, text, flags=re.IGNORECASE)
+    found = SUM.search(text)
+    expression = found["sum"].rstrip(" \n\t.+-*/%(") if found else ""
+    return expression if OPERATION.search(expression) else None
+
+
+def asks_time(text: str) -> bool:
+    """Return whether the text asks for the time or the date."""
+    return TIME.search(text) is not None
+
+
+def recall(texts: Sequence[str]) -> str | None:
+    """Answer a question about the user's earlier texts (oldest first); return None for any other text."""
+    *earlier, question = texts or [""]
+    if MY_NAME.search(question):
+        named = [found[1] for text in earlier for found in NAMED.finditer(text)]
+        return f"Your name is {named[-1]}." if named else "You have not told me your name."
+    if FIRST.search(question):
+        return f"The first thing you said was: {quote(texts[0])}"
+    if BEFORE.search(question):
+        return f"Before that you said: {quote(earlier[-1])}" if earlier else "That is the first thing you said."
+    return None
+
+
+def quote(text: str) -> str:
+    """Put at most 200 characters of the text in quotation marks."""
+    return f"“{text}”" if len(text) <= QUOTE_MAX else f"“{text[:QUOTE_MAX]}…”"

@@ -1,22 +1,35 @@
-"""The model server as an ASGI application: Anthropic's routes under /v1, the inspection routes under /__."""
+"""The model server: Anthropic's routes under /v1, inspection routes under /__, and how it is started and stopped."""
 
-from dataclasses import asdict
+import asyncio
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
 
+import pydantic_core
+import uvicorn
+from pydantic import JsonValue
 from starlette.types import Receive, Scope, Send
 
-from infra.local.model_server.caller import identify
-from infra.local.model_server.catalogue import describe, page
-from infra.local.model_server.errors import ApiError
-from infra.local.model_server.exchange import ClientClosed, Dropped, Exchange
-from infra.local.model_server.journal import Journal
-from infra.local.model_server.messages import answer_messages, count_prompt
+from infra.local.model_server.answer import compose
+from infra.local.model_server.exchange import ClientClosed, Dropped, Exchange, ResponsePlayer
+from infra.local.model_server.protocol import ApiError, describe_model, list_models
+from infra.local.model_server.request import MessagesRequest, Prompt, identify, public_headers, read_prompt
+from infra.local.model_server.request_log import Record, RequestLog, Stats
+from infra.local.model_server.script import read_conversation, read_script
+
+HOST = "127.0.0.1"
 
 
 class Application:
-    """The application; a request that hangs is given up after `hang_seconds`."""
+    """The ASGI application; a request that hangs is given up after `hang_seconds`."""
 
-    def __init__(self, journal: Journal, *, hang_seconds: float = 120) -> None:
-        self._journal = journal
+    def __init__(self, log: RequestLog, *, hang_seconds: float = 120) -> None:
+        self._log = log
         self._hang_seconds = hang_seconds
         self._live: set[Exchange] = set()
 
@@ -29,39 +42,87 @@ class Application:
             except ApiError as error:
                 await exchange.send_error(error)
             except (ClientClosed, Dropped):
-                return  # unfinished, so that uvicorn closes the connection
+                return  # the answer is unfinished, so uvicorn closes the connection
             finally:
                 self._live.discard(exchange)
 
     def drop_all(self) -> None:
-        """Drop what is in flight, so that the server can stop; call it in the server's loop."""
+        """Drop all requests in flight; must be called in the server's event loop."""
         for exchange in self._live:
             exchange.drop()
 
     async def _route(self, exchange: Exchange) -> None:
         match exchange.method, exchange.path:
             case "POST", "/v1/messages":
-                await answer_messages(exchange, self._journal, hang_seconds=self._hang_seconds)
+                await self._log_messages(exchange)
             case "POST", "/v1/messages/count_tokens":
-                await count_prompt(exchange)
+                raw = await exchange.read_body()
+                prompt = read_prompt(Prompt, parse_json(raw), identify(exchange.headers))
+                await exchange.send_json(200, {"input_tokens": prompt.input_tokens})
             case "GET", "/v1/models":
                 identify(exchange.headers)
                 limit, after_id = _number(exchange, "limit", 20), exchange.query.get("after_id")
-                models = page(limit=limit, after_id=after_id, before_id=exchange.query.get("before_id"))
+                models = list_models(limit=limit, after_id=after_id, before_id=exchange.query.get("before_id"))
                 await exchange.send_json(200, models)
             case "GET", path if path.startswith("/v1/models/"):
                 identify(exchange.headers)
-                await exchange.send_json(200, describe(path.removeprefix("/v1/models/")))
+                await exchange.send_json(200, describe_model(path.removeprefix("/v1/models/")))
             case "GET", "/__requests":
-                records = self._journal.requests(_number(exchange, "after", 0))
+                records = self._log.requests(_number(exchange, "after", 0))
                 await exchange.send_json(200, {"requests": [asdict(record) for record in records]})
             case "GET", "/__stats":
-                await exchange.send_json(200, asdict(self._journal.stats()))
+                await exchange.send_json(200, asdict(self._log.stats()))
             case "POST", "/__reset":
-                self._journal.reset()
+                self._log.reset()
                 await exchange.send_json(200, {})
             case _:
                 raise ApiError(404, f"no such route: {exchange.method} {exchange.path}")
+
+    async def _log_messages(self, exchange: Exchange) -> None:
+        """Answer `POST /v1/messages` and log the request and its outcome, whatever that is."""
+        started_at = time.time()
+        raw = await exchange.read_body()
+        try:
+            body = parse_json(raw)
+        except ApiError:
+            body = None
+        record = self._log.open(exchange.request_id, started_at, public_headers(exchange.headers), body)
+        exchange.on_start = partial(self._log.start, record)
+        exchange.on_last = partial(self._log.close, record, "completed")
+        try:
+            await self._answer_messages(exchange, raw, record)
+        except ApiError as error:
+            self._log.close(record, "error", error.type)
+            await exchange.send_error(error)
+        except ClientClosed:
+            self._log.close(record, "client_closed")
+            raise
+        finally:
+            self._log.close(record, "error")
+
+    async def _answer_messages(self, exchange: Exchange, raw: bytes, record: Record) -> None:
+        caller = identify(exchange.headers)
+        body = parse_json(raw)
+        request = read_prompt(MessagesRequest, body, caller)
+        conversation = read_conversation(request.messages)
+        script = read_script(conversation.last)
+        failing = False
+        if script.can_fail and isinstance(body, dict):
+            attempt = self._log.count_attempt(record, body["messages"])
+            failing = script.times is None or attempt <= script.times
+        player = ResponsePlayer(exchange, script, failing, self._hang_seconds, partial(self._log.report, record))
+        await player.refuse()
+        answer = compose(request, script, conversation)
+        await player.play(answer, f"msg_01{secrets.token_hex(11)}", request.model, stream=request.stream)
+
+
+def parse_json(raw: bytes) -> JsonValue:
+    """Parse a body strictly; raise 400 for what is not JSON in UTF-8."""
+    try:
+        body: JsonValue = pydantic_core.from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise ApiError(400, f"The request body is not valid JSON: {error}") from error
+    return body
 
 
 def _number(exchange: Exchange, name: str, default: int) -> int:
@@ -69,3 +130,102 @@ def _number(exchange: Exchange, name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ApiError(400, f"{name}: Input should be a whole number")
     return int(text)
+
+
+class Host(uvicorn.Server):
+    """Uvicorn without its own logging; calls `on_ready` after startup and drops requests in flight at shutdown."""
+
+    def __init__(self, application: Application, on_ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="critical",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=2,
+            )
+        )
+        self._application = application
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then call `on_ready`."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drop requests in flight, then stop."""
+        self._application.drop_all()
+        await asyncio.sleep(0)
+        await super().shutdown(sockets)
+
+
+@dataclass(frozen=True)
+class ModelServer:
+    """A running server, for the test that started it."""
+
+    url: str
+    _log: RequestLog
+
+    def requests(self, after: int = 0) -> list[Record]:
+        """Return the model requests with a number above `after`, oldest first."""
+        return self._log.requests(after)
+
+    def stats(self) -> Stats:
+        """Return concurrency and totals since the last reset."""
+        return self._log.stats()
+
+    def reset(self) -> None:
+        """Delete requests, attempts and totals."""
+        self._log.reset()
+
+    def wait_until_idle(self, timeout_seconds: float = 5) -> None:
+        """Wait until no request is in flight; raise `TimeoutError` after `timeout_seconds`."""
+        deadline = time.monotonic() + timeout_seconds
+        while self._log.stats().concurrent:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"requests are still in flight after {timeout_seconds} s")
+            time.sleep(0.005)
+
+
+def bind(port: int) -> socket.socket:
+    """Return a listening socket on 127.0.0.1; port 0 is any free one. Raises OSError when the port is taken."""
+    # asyncio disables Nagle only where the protocol is named; with Nagle each answer takes 40 ms more
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the URL for clients."""
+    return f"http://{HOST}:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def running(port: int = 0, *, hang_seconds: float = 120) -> Iterator[ModelServer]:
+    """Run a server in a thread until the block ends."""
+    log = RequestLog()
+    ready = threading.Event()
+    host = Host(Application(log, hang_seconds=hang_seconds), ready.set)
+    listener = bind(port)
+    thread = threading.Thread(target=host.run, args=([listener],), name="model-server")
+    server = ModelServer(url_of(listener), log)
+    thread.start()
+    try:
+        if not ready.wait(10):
+            raise TimeoutError("the model server did not start within 10 s")
+        yield server
+    finally:
+        host.should_exit = True
+        thread.join()

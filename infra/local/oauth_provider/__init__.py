@@ -1,6 +1,6 @@
-"""Google, GitHub and Slack on 127.0.0.1, as far as signing in and connecting go: each answers in its own way.
+"""Google, GitHub and Slack on 127.0.0.1, for sign-in and connections, each with its own response format.
 
-Consent is given at once. Codes and, where `rotates` is set, refresh tokens are good once, as they are there.
+Consent is granted immediately. Codes can be used once; so can refresh tokens if `rotates` is set.
 """
 
 from infra.local.oauth_provider.accounts import Account

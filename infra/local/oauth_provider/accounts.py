@@ -1,4 +1,4 @@
-"""Who signs in at the providers, and what is outstanding: codes, access tokens, refresh tokens."""
+"""The account that signs in, and the codes, access tokens and refresh tokens that were issued."""
 
 import hashlib
 import secrets
@@ -11,7 +11,7 @@ type Name = Literal["google", "github", "slack"]
 
 @dataclass(frozen=True)
 class Account:
-    """A person at the providers."""
+    """A user at the providers."""
 
     subject: str = "10769150350006150715"
     email: str = "ada@acme.example"
@@ -21,7 +21,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Issued:
-    """What a code or a token was issued for."""
+    """What a code or token was issued for."""
 
     provider: str
     account: Account
@@ -33,7 +33,7 @@ class Issued:
 
 
 class Refusal(Exception):
-    """A provider says no with a code of its own."""
+    """A provider's OAuth error; `code` is its value."""
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -41,8 +41,8 @@ class Refusal(Exception):
 
 
 @dataclass
-class Books:
-    """What a provider keeps. `clients` are secrets by id."""
+class TokenStore:
+    """The issued codes and tokens, and the clients' secrets by id."""
 
     clients: dict[str, str] = field(default_factory=lambda: {"local-client": "local-secret"})
     codes: dict[str, Issued] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Books:
         return code
 
     def redeem(self, provider: str, fields: dict[str, str], bad_code: str) -> Issued:
-        """Take a code, once; `Refusal` unless client, redirect and verifier are those it was made for."""
+        """Redeem a code once; raise `Refusal` if client, redirect URI or verifier differ."""
         self._check_client(fields)
         issued = self.codes.pop(fields.get("code", ""), None)
         verifier = fields.get("code_verifier", "")
@@ -67,7 +67,7 @@ class Books:
         return issued
 
     def renew(self, fields: dict[str, str], bad_token: str, *, rotates: bool) -> tuple[Issued, str]:
-        """Return what a refresh token is for, and the one to use from now on; `Refusal` for one that is used up."""
+        """Return what a refresh token was issued for, and its successor; raise `Refusal` for an unknown one."""
         self._check_client(fields)
         shown = fields.get("refresh_token", "")
         issued = self.refresh.get(shown)

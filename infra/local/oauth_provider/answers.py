@@ -1,4 +1,4 @@
-"""How each provider answers: statuses, forms and members that differ, for the same things."""
+"""The responses of each provider: different statuses, formats and members for the same operations."""
 
 import json
 import time
@@ -11,7 +11,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from infra.local.oauth_provider.accounts import Account, Books, Issued, Refusal
+from infra.local.oauth_provider.accounts import Account, Issued, Refusal, TokenStore
 
 ISSUERS = {"google": "https://accounts.google.com", "slack": "https://slack.com"}
 BAD_CODES = {"google": "invalid_grant", "github": "bad_verification_code", "slack": "invalid_code"}
@@ -20,22 +20,22 @@ BAD_TOKENS = {"google": "invalid_grant", "github": "bad_refresh_token", "slack":
 
 @dataclass(frozen=True)
 class Answer:
-    """What is sent back."""
+    """An HTTP response."""
 
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def say(status: int, content: Any) -> Answer:
+def json_answer(status: int, content: Any) -> Answer:
     return Answer(status, json.dumps(content).encode(), {"content-type": "application/json; charset=utf-8"})
 
 
 @dataclass
 class Answers:
-    """The answers of all three. `seconds`: how long access tokens live; `as_form`: GitHub ignores what is accepted."""
+    """All responses. `seconds` is the lifetime of access tokens; `as_form` makes GitHub ignore `Accept`."""
 
-    books: Books = field(default_factory=Books)
+    token_store: TokenStore = field(default_factory=TokenStore)
     now: Callable[[], float] = time.time
     seconds: int = 3_600
     rotates: bool = True
@@ -45,36 +45,38 @@ class Answers:
     def token(self, provider: str, fields: dict[str, str], *, connecting: bool, accept: str) -> Answer:
         try:
             if fields.get("grant_type") == "refresh_token":
-                issued, following = self.books.renew(fields, BAD_TOKENS[provider], rotates=self.rotates)
+                issued, following = self.token_store.renew(fields, BAD_TOKENS[provider], rotates=self.rotates)
             else:
-                issued = self.books.redeem(provider, fields, BAD_CODES[provider])
-                following = self.books.issue_refresh(issued) if connecting or provider == "github" else ""
+                issued = self.token_store.redeem(provider, fields, BAD_CODES[provider])
+                following = self.token_store.issue_refresh(issued) if connecting or provider == "github" else ""
         except Refusal as refusal:
             return self._refuse(provider, refusal.code, accept)
         given = self._grant(provider, issued, following)
         if provider == "slack":
-            return say(200, self._of_slack(issued, given, connecting=connecting and "code" in fields))
+            return json_answer(200, self._of_slack(issued, given, connecting=connecting and "code" in fields))
         return self._send(provider, 200, given, accept)
 
     def certificates(self) -> Answer:
         public = RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return say(200, {"keys": [{**public, "kid": "local-1", "use": "sig", "alg": "RS256"}]})
+        return json_answer(200, {"keys": [{**public, "kid": "local-1", "use": "sig", "alg": "RS256"}]})
 
     def user_info(self, provider: str, issued: Issued | None, *, emails: bool) -> Answer:
         if provider == "slack":
-            return say(200, {"ok": False, "error": "invalid_auth"} if issued is None else _slack_user(issued.account))
+            return json_answer(
+                200, {"ok": False, "error": "invalid_auth"} if issued is None else _slack_user(issued.account)
+            )
         if issued is None:
-            return say(401, {"message": "Requires authentication"})
+            return json_answer(401, {"message": "Requires authentication"})
         account = issued.account
         if emails:
             own = {"email": account.email, "primary": True, "verified": account.email_verified, "visibility": None}
-            return say(200, [{"email": "x@users.noreply.example", "primary": False, "verified": True}, own])
-        return say(200, {"login": "ada", "id": 583_231, "name": account.name, "email": None})
+            return json_answer(200, [{"email": "x@users.noreply.example", "primary": False, "verified": True}, own])
+        return json_answer(200, {"login": "ada", "id": 583_231, "name": account.name, "email": None})
 
     def _grant(self, provider: str, issued: Issued, following: str) -> dict[str, Any]:
         separator = "," if provider == "github" else " "
         found: dict[str, Any] = {
-            "access_token": self.books.issue_access(issued),
+            "access_token": self.token_store.issue_access(issued),
             "token_type": "bearer" if provider == "github" else "Bearer",
             "scope": separator.join(issued.scopes),
             "expires_in": self.seconds,
@@ -109,7 +111,7 @@ class Answers:
 
     def _refuse(self, provider: str, code: str, accept: str) -> Answer:
         if provider == "slack":
-            return say(200, {"ok": False, "error": code})
+            return json_answer(200, {"ok": False, "error": code})
         content = {"error": code, "error_description": "It did not work."}
         status = 200 if provider == "github" else 401 if code == "invalid_client" else 400
         return self._send(provider, status, content, accept)
@@ -118,7 +120,7 @@ class Answers:
         if provider == "github" and (self.as_form or "json" not in accept):
             body = urlencode(content).encode()
             return Answer(status, body, {"content-type": "application/x-www-form-urlencoded; charset=utf-8"})
-        return say(status, content)
+        return json_answer(status, content)
 
 
 def _slack_user(account: Account) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The providers over HTTP, each under its name: `/google/token` is Google's `/token`."""
+"""The providers over HTTP, each below its name: `/google/token` is Google's `/token`."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ type Script = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class OAuthProvider:
-    """The providers, served. `scripts` stand in for answers by path; `error` is what consent pages say, if not yes."""
+    """The running providers. `scripts` replaces responses by path; `error` replaces the code of consent."""
 
     answers: Answers = field(default_factory=Answers)
     account: Account = field(default_factory=Account)
@@ -65,12 +65,12 @@ class OAuthProvider:
             return self.answers.certificates()
         if path in USER_INFO.get(provider, ()):
             token = handler.headers.get("authorization", "").removeprefix("Bearer ")
-            issued = self.answers.books.access.get(token)
+            issued = self.answers.token_store.access.get(token)
             return self.answers.user_info(provider, issued, emails=path.endswith("/emails"))
         return Answer(404)
 
     def _consent(self, provider: str, query: dict[str, str]) -> Answer:
-        known = query.get("client_id") in self.answers.books.clients and query.get("response_type") == "code"
+        known = query.get("client_id") in self.answers.token_store.clients and query.get("response_type") == "code"
         if not known or query.get("code_challenge_method", "S256") != "S256" or "redirect_uri" not in query:
             return Answer(400)
         back = {"state": query.get("state", "")}
@@ -82,7 +82,7 @@ class OAuthProvider:
                 provider, self.account, query["client_id"], query["redirect_uri"], query.get("code_challenge", ""),
                 query.get("nonce", ""), tuple(scopes.replace(",", " ").split()),
             )  # fmt: skip
-            back["code"] = self.answers.books.issue_code(issued)
+            back["code"] = self.answers.token_store.issue_code(issued)
             if provider == "google":
                 back |= {"scope": scopes, "authuser": "0", "prompt": "consent"}
         return Answer(302, b"", {"location": f"{query['redirect_uri']}?{urlencode(back)}"})
@@ -101,7 +101,7 @@ def running(provider: OAuthProvider | None = None, port: int = 0) -> Iterator[OA
             served.handle(self)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True

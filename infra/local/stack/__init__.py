@@ -1,3 +1,3 @@
-"""template.yaml on the emulator: package.py uploads the code, deploy.py makes the stack,
-corrections.py makes it what AWS would have made, functions.py reads it back.
+"""template.yaml on the emulator: `package` uploads the code, `deploy` creates the stack, `corrections` removes the
+differences from AWS, `functions` reads the result.
 """

@@ -1,4 +1,4 @@
-"""Where the emulator's CloudFormation leaves something else than AWS's would, and code can tell the difference."""
+"""Corrects what the emulator's CloudFormation does differently from AWS's, where code can notice it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _SECRET_TYPE = "AWS::SecretsManager::Secret"
 
 
 def correct(stack: Stack) -> None:
-    """Make the stack what it would be in AWS. Idempotent."""
+    """Correct the deployed stack. Idempotent."""
     _empty_secrets(stack)
 
 
 def _empty_secrets(stack: Stack) -> None:
-    """Take the empty text out of secrets that the template gives no value: in AWS they have no version at all."""
+    """Delete the empty value of secrets to which the template gives none: on AWS they have no version."""
     client: SecretsManagerClient = stack.endpoint.client("secretsmanager")
     for logical_id, resource in stack.resolver.template["Resources"].items():
         if resource["Type"] != _SECRET_TYPE or logical_id not in stack.physical_ids:

@@ -1,4 +1,4 @@
-"""Makes the stack from the template on the emulator, and says in one line why it does not come up."""
+"""Deploys the template on the emulator, and reports in one line why it failed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 from infra.local.paths import TEMPLATE
 from infra.local.stack.package import CODE_BUCKET, package
 from infra.local.stack.references import find_unresolved
@@ -26,13 +26,13 @@ STACK_NAME = PSEUDO["AWS::StackName"]
 DEPLOY_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.1
 _TEMPLATE_KEY = "template.json"
-# The attribute that the REST API asks for; of other resources nobody asks for the ARN.
+# Only functions' ARNs are referred to (by the REST API).
 _FUNCTION_ARN = f"arn:aws:lambda:{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}:function:"
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack that is up: its outputs, and its template as CloudFormation processed it, ready to be resolved."""
+    """A deployed stack: its outputs, and its template as CloudFormation processed it."""
 
     endpoint: Endpoint
     resolver: Resolver
@@ -41,7 +41,7 @@ class Stack:
 
 
 def read_source() -> Document:
-    """Read template.yaml; raises StartFailed where it cannot be read."""
+    """Read template.yaml; raise StartFailed if it cannot be read."""
     try:
         return read_template(TEMPLATE)
     except TemplateInvalid as error:
@@ -49,7 +49,7 @@ def read_source() -> Document:
 
 
 def deploy(template: Document, parameters: Mapping[str, str], endpoint: Endpoint) -> Stack:
-    """Create the stack and wait until it is complete; raises StartFailed with the first reason when it fails."""
+    """Create the stack and wait until it is complete; raise StartFailed with the reason of the first failure."""
     known = {name: value for name, value in parameters.items() if name in template.get("Parameters", {})}
     packaged = package(template, endpoint)
     endpoint.client("s3").put_object(Bucket=CODE_BUCKET, Key=_TEMPLATE_KEY, Body=json.dumps(packaged).encode())
@@ -63,12 +63,14 @@ def deploy(template: Document, parameters: Mapping[str, str], endpoint: Endpoint
         )
         outputs = _wait(cloudformation)
     except ClientError as error:
-        raise StartFailed(f"template.yaml does not deploy: {_one_line(error.response['Error']['Message'])}") from error
+        raise StartFailed(
+            f"template.yaml cannot be deployed: {_one_line(error.response['Error']['Message'])}"
+        ) from error
     physical_ids = _list_physical_ids(cloudformation)
     processed = cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
     document = json.loads(json.dumps(processed))
     if missing := find_unresolved(document):
-        raise StartFailed(f"template.yaml refers to what is not there: {missing}")
+        raise StartFailed(f"template.yaml has an unresolved reference: {missing}")
     attributes = {
         logical_id: {"Ref": physical_id, "Arn": _FUNCTION_ARN + physical_id}
         for logical_id, physical_id in physical_ids.items()
@@ -84,13 +86,13 @@ def _wait(cloudformation: CloudFormationClient) -> dict[str, str]:
         if status == "CREATE_COMPLETE":
             return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         if not status.endswith("_IN_PROGRESS") or status.startswith("ROLLBACK"):
-            raise StartFailed(f"template.yaml does not deploy: {_read_reason(cloudformation, stack)}")
+            raise StartFailed(f"template.yaml cannot be deployed: {_read_reason(cloudformation, stack)}")
         time.sleep(_POLL_SECONDS)
     raise StartFailed(f"template.yaml was not deployed within {DEPLOY_SECONDS_MAX:.0f} s")
 
 
 def _read_reason(cloudformation: CloudFormationClient, stack: StackTypeDef) -> str:
-    """Return why the first resource failed, or what the stack itself says."""
+    """Return why the first resource failed, or the stack's own status reason."""
     events = cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]
     for event in sorted(events, key=lambda event: event["Timestamp"]):
         if event.get("ResourceStatus") == "CREATE_FAILED":

@@ -1,7 +1,7 @@
-"""The functions of the stack as the emulator's Lambda knows them, and the way by which it reaches them.
+"""The deployed functions, and how the emulator reaches them.
 
-The emulator keeps Lambda's books (versions, event sources, schedules, retries) and hands each invocation on by HTTP: it
-does so for a function whose environment has MINISTACK_LAMBDA_PROXY_URL.
+The emulator keeps Lambda's state (versions, event sources, schedules, retries). It sends each invocation by HTTP for a
+function whose environment has MINISTACK_LAMBDA_PROXY_URL.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PROXY_VARIABLE = "MINISTACK_LAMBDA_PROXY_URL"
 
 @dataclass(frozen=True)
 class StackFunction:
-    """A deployed function. `reserved` is its reserved concurrency, None where it has none."""
+    """A deployed function. `reserved` is its reserved concurrency or None."""
 
     function: Function
     arn: str
@@ -35,17 +35,17 @@ class StackFunction:
 
     @property
     def source_folder(self) -> str:
-        """Where its own code is, below the root: `functions/chat`."""
+        """The folder of the function's code, relative to the root: `functions/chat`."""
         return "/".join(self.function.handler.replace(".", "/").split("/")[:2])
 
     @property
     def component(self) -> str:
-        """The name that stands before its lines in the log."""
+        """The name that prefixes the function's log lines."""
         return short_name(self.function)
 
 
 def read_functions(stack: Stack) -> dict[str, StackFunction]:
-    """Return the functions by their physical names, with the environment that the emulator resolved for them."""
+    """Return the functions by physical name, with the environment that the emulator resolved."""
     client: LambdaClient = stack.endpoint.client("lambda")
     resources: Mapping[str, Document] = stack.resolver.template["Resources"]
     found = [
@@ -57,7 +57,7 @@ def read_functions(stack: Stack) -> dict[str, StackFunction]:
 
 
 def route_invocations(functions: Mapping[str, StackFunction], url: str, stack: Stack) -> None:
-    """Let the emulator send every invocation of these functions to this address. Idempotent."""
+    """Make the emulator send all invocations of these functions to this address. Idempotent."""
     client: LambdaClient = stack.endpoint.client("lambda")
     for name, item in functions.items():
         variables = {**item.function.environment, _PROXY_VARIABLE: url}

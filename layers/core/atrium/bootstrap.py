@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from atrium.kernel.clock import Clock, read_clock
@@ -18,13 +18,15 @@ from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 if TYPE_CHECKING:
     from types_boto3_sts.type_defs import CredentialsTypeDef
 
+    from atrium.audit.bound import RefusalBound
     from atrium.egress.client import EgressClient
     from atrium.identity.social.profile import ProfileReader
     from atrium.llm.registry import Providers
     from atrium.policy.cache import PolicyCache
+    from atrium.quotas.platform import PlatformLimit
+    from atrium.storage.secret_encryption import MasterKey, SecretEncryption
     from atrium.storage.secrets import Secrets
-    from atrium.storage.tenant_sessions import TenantSessions
-    from atrium.storage.vault import MasterKey, TenantVault
+    from atrium.storage.tenant_credentials import TenantCredentials
 
 
 LIBRARIES = ("anthropic", "boto3", "botocore", "httpcore", "httpcore2", "httpx", "httpx2", "mangum", "urllib3")
@@ -65,6 +67,21 @@ class Runtime:
         return {}
 
     @cached_property
+    def platform_limit(self) -> PlatformLimit | None:
+        """The limit on the turns of all tenants together; None where the deployment has none."""
+        from atrium.quotas.platform import PlatformLimit
+
+        maximum = self.settings.platform_concurrency
+        return None if maximum < 0 else PlatformLimit(self.platform_table, maximum, self.clock)
+
+    @cached_property
+    def refusals(self) -> RefusalBound:
+        """What this container has recorded of refusals that anybody can cause."""
+        from atrium.audit.bound import RefusalBound
+
+        return RefusalBound()
+
+    @cached_property
     def policies(self) -> PolicyCache:
         from atrium.policy.cache import PolicyCache
 
@@ -79,8 +96,8 @@ class Runtime:
         return EgressClient(Rules(local_addresses=self.settings.egress_local_addresses))
 
     @cached_property
-    def vault_key(self) -> MasterKey:
-        from atrium.storage.vault import MasterKey
+    def secret_master_key(self) -> MasterKey:
+        from atrium.storage.secret_encryption import MasterKey
 
         return MasterKey(_client("kms"), self.settings.tenant_secrets_key_id)
 
@@ -92,33 +109,34 @@ class Runtime:
 
     @cached_property
     def providers(self) -> Providers:
+        from atrium.http.metrics import count
         from atrium.llm.registry import Providers
 
-        return Providers(self.settings, self.secrets)
+        return Providers(self.settings, self.secrets, partial(count, "ModelKeyMissing"))
 
     @cached_property
-    def tenant_sessions(self) -> TenantSessions | None:
+    def tenant_credentials(self) -> TenantCredentials | None:
         """What reaches tenants' data where the deployment binds it to sessions of their own; None where it does not."""
-        from atrium.storage.tenant_sessions import TenantSessions
+        from atrium.storage.tenant_credentials import TenantCredentials
 
         role_arn = self.settings.tenant_role_arn
-        return TenantSessions(_client("sts"), role_arn, self.clock, _client) if role_arn else None
+        return TenantCredentials(_client("sts"), role_arn, self.clock, _client) if role_arn else None
 
     def tenant_table(self, tenant_id: TenantId) -> TenantTable:
-        if self.tenant_sessions is None:
+        if self.tenant_credentials is None:
             return TenantTable(self.table, tenant_id)
-        client = self.tenant_sessions.client("dynamodb", tenant_id)
+        client = self.tenant_credentials.client("dynamodb", tenant_id)
         return TenantTable(PhysicalTable(client, self.settings.table_name), tenant_id)
 
-    def tenant_vault(self, tenant_id: TenantId) -> TenantVault:
-        from atrium.storage.vault import TenantVault
+    def secret_encryption(self, tenant_id: TenantId) -> SecretEncryption:
+        from atrium.storage.secret_encryption import SecretEncryption
 
-        return TenantVault(self.vault_key, tenant_id)
+        return SecretEncryption(self.secret_master_key, tenant_id)
 
     def tenant_blobs(self, tenant_id: TenantId) -> TenantBlobs:
-        if self.tenant_sessions is None:
+        if self.tenant_credentials is None:
             return TenantBlobs(self.bucket, tenant_id)
-        client = self.tenant_sessions.client("s3", tenant_id)
+        client = self.tenant_credentials.client("s3", tenant_id)
         return TenantBlobs(Bucket(client, self.settings.blobs_bucket, may_list=False), tenant_id)
 
 
@@ -140,22 +158,18 @@ def runtime() -> Runtime:
 
 def _client(service: Any, credentials: CredentialsTypeDef | None = None) -> Any:
     """Return a client of the function's own role, or of a session."""
-    import boto3
-    from botocore.config import Config
+    from atrium.storage.clients import open_client
 
-    session: Any = {
+    session = {
         "aws_access_key_id": credentials["AccessKeyId"],
         "aws_secret_access_key": credentials["SecretAccessKey"],
         "aws_session_token": credentials["SessionToken"],
-    } if credentials else {}  # fmt: skip
-    return boto3.client(
+    } if credentials else None  # fmt: skip
+    return open_client(
         service,
-        **session,
-        config=Config(
-            connect_timeout=1,
-            read_timeout={"dynamodb": 3, "sts": 2}.get(service, 10),
-            retries={"mode": "standard", "total_max_attempts": 3},
-            tcp_keepalive=True,
-            max_pool_connections=16,
-        ),
+        attempts=3,
+        credentials=session,
+        connect_timeout=1,
+        read_timeout={"dynamodb": 3, "sts": 2}.get(service, 10),
+        max_pool_connections=16,
     )

@@ -50,7 +50,7 @@ def test_many_that_need_a_token_at_once_use_each_refresh_token_once(stage: Stage
         given |= tokens
         assert len(given) == round_number
         assert stage.provider.asked.count("/google/token") == 1 + round_number
-        assert len(stage.provider.answers.books.refresh) == 1  # the one that is kept here
+        assert len(stage.provider.answers.token_store.refresh) == 1  # the one that is kept here
     assert stage.user().get("/v1/connections/google").json()["status"] == "active"
 
 

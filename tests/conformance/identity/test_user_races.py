@@ -108,9 +108,8 @@ def test_an_invitation_is_accepted_once(street: Street) -> None:
 
 
 def test_a_throttle_lets_through_as_many_as_it_says(street: Street) -> None:
-    throttles = street.throttles
-    assert sum(race(lambda number: throttles.enter_login(f"{number}@b.example", HERE), 64)) == 30
+    assert sum(race(lambda number: street.enter(f"{number}@b.example", HERE), 64)) == 30
     street.deployment.clock.turn(60)
-    assert sum(race(lambda number: throttles.enter_login("ann@b.example", f"192.0.2.{number}"), 64)) == 20
+    assert sum(race(lambda number: street.enter("ann@b.example", f"192.0.2.{number}"), 64)) == 20
     street.deployment.clock.turn(60)
-    assert sum(race(lambda _: throttles.enter_login("bob@b.example", HERE), 24)) == 5
+    assert sum(race(lambda _: street.enter("bob@b.example", HERE), 24)) == 5

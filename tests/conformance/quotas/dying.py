@@ -1,39 +1,52 @@
-"""A worker that admits, renews and settles turns until it is killed."""
+"""A worker whose threads admit and settle turns until it is killed."""
 
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from atrium.kernel.clock import read_clock
 from atrium.kernel.errors import Unavailable
-from atrium.kernel.ids import TenantId, mint_run_id, mint_session_id
-from atrium.quotas.charges import entry_of
-from atrium.quotas.model import AdmissionRequest, Hold, LimitName, Refused
+from atrium.kernel.ids import TenantId
+from atrium.quotas.model import Admitted, Used
 
-from tests.conformance.quotas.racing import Race
+from tests.conformance.quotas.racing import Race, limits_of
 
-SLOTS: dict[LimitName, int] = {"concurrent_turns": 5}
+WORKERS = 4
+THREADS = 4
+SLOTS = 5
 TURN_SECONDS = 0.15
 
 
+def build_race(race: Race) -> Race:
+    """Return the race with the limits that are at stake: slots of a key and of its tenant, and of the platform."""
+    scopes = (limits_of("key", concurrent_turns=SLOTS), limits_of("tenant", concurrent_turns=SLOTS))
+    return replace(race, scopes=scopes, platform_max=SLOTS)
+
+
 def work(race: Race, notes: Path) -> None:
-    """Hold slots for a moment each, for ever, and note each one's beginning and end."""
-    store = race.store()
+    """Run turns for ever, and note each one's beginning and end."""
+    service = race.service()
     with notes.open("a", buffering=1) as book:
-        while True:
-            now = read_clock()
-            run_id = mint_run_id(now, mint_session_id(now))
-            with suppress(Unavailable):
-                taken = store.take(0, entry_of(AdmissionRequest(run_id, 0, 0), race.limits))
-                if isinstance(taken, Refused):
-                    time.sleep(0.05)
-                    continue
-                book.write(f"{time.time()} begin {run_id}\n")
-                time.sleep(TURN_SECONDS)
-                book.write(f"{time.time()} end {run_id}\n")
-                store.settle(Hold(run_id, 0, taken.second, 0, 0, taken.marks), 0, 0)
+
+        def run(_: int) -> None:
+            while True:
+                request = race.request()
+                with suppress(Unavailable):
+                    answer = service.admit(request, race.scopes)
+                    if not isinstance(answer, Admitted):
+                        time.sleep(0.05)
+                        continue
+                    book.write(f"{time.time()} begin {request.run_id}\n")
+                    time.sleep(TURN_SECONDS)
+                    book.write(f"{time.time()} end {request.run_id}\n")
+                    service.settle(answer.reservation, Used(1, 1))
+
+        with ThreadPoolExecutor(THREADS) as threads:
+            list(threads.map(run, range(THREADS)))
 
 
 if __name__ == "__main__":
-    work(Race(sys.argv[1], sys.argv[2], TenantId(sys.argv[3]), SLOTS), Path(sys.argv[4]))
+    url, table_name, tenant, offset, path = sys.argv[1:]
+    work(build_race(Race(url, table_name, (TenantId(tenant),), offset=float(offset))), Path(path))

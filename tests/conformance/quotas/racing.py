@@ -1,24 +1,35 @@
-"""What the processes of an admission race run: each has a client of its own, threads, and replies that get lost."""
+"""What the processes of a race run: each has a client of its own, eight threads, and replies that may be lost."""
 
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from atrium.kernel.clock import read_clock
-from atrium.kernel.errors import LimitReached, Unavailable
-from atrium.kernel.ids import TenantId, mint_run_id, mint_session_id
-from atrium.quotas.beginning import SessionDoor
-from atrium.quotas.charges import entry_of
-from atrium.quotas.model import AdmissionRequest, Hold, LimitName, Refused, Subject
-from atrium.quotas.service import AdmissionService
-from atrium.quotas.store import AdmissionStore
-from atrium.quotas.terms import Terms
+from atrium.kernel.errors import Unavailable
+from atrium.kernel.ids import RunId, TenantId, mint_run_id, mint_session_id, mint_tenant_id
+from atrium.quotas.item import AdmissionItem
+from atrium.quotas.limits import DEFINITIONS
+from atrium.quotas.model import (
+    AdmissionRequest,
+    Admitted,
+    LeaseExpired,
+    LimitName,
+    QuotaScope,
+    Recorded,
+    Rejected,
+    Reservation,
+    ScopeLimits,
+    Used,
+)
+from atrium.quotas.platform import PlatformLimit
+from atrium.quotas.service import QuotaService
 from atrium.storage import keys
-from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 from atrium.storage.writes import NEW, Put
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ReadTimeoutError
@@ -28,35 +39,77 @@ from infra.runtime.resources import Endpoint
 
 PROCESSES = 8
 THREADS = 8
+CALLERS = PROCESSES * THREADS
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC).timestamp()
+IDS: dict[QuotaScope, str] = {"tenant": "", "user": "usr_a", "key": "key_a", "agent": "agt_a"}
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The real clock, moved: all processes of a race have the same offset, so a race never meets midnight."""
+
+    offset: float
+
+    def __call__(self) -> datetime:
+        return datetime.fromtimestamp(time.time() + self.offset, UTC)
 
 
 @dataclass(frozen=True)
 class Race:
-    """Where and against what; it can be sent to a process. `lost` is the share of replies lost after the write."""
+    """Where, whose, under which limits; it can be sent to a process. `lost`: the share of replies that are lost."""
 
     url: str
     table_name: str
-    tenant: TenantId
-    limits: Mapping[LimitName, int]
-    start_at: float = 0.0
-    tokens: int = 0
-    cost_nanos: int = 0
-    new_session: bool = False
-    subjects: tuple[Subject, ...] = ()
-    attempts: int = 2
+    tenants: tuple[TenantId, ...]
+    scopes: tuple[ScopeLimits, ...] = ()
+    offset: float = 0.0
+    platform_max: int | None = None
     lost: float = 0.0
     seed: int = 0
+    start_at: float = 0.0
+    amount: int = 100
 
-    def store(self) -> AdmissionStore:
-        client = Endpoint(self.url).client("dynamodb")
-        if self.lost:
-            for operation in ("UpdateItem", "TransactWriteItems"):
-                client.meta.events.register(f"before-send.dynamodb.{operation}", Loss(self.lost, self.seed))
-        return AdmissionStore(TenantTable(PhysicalTable(client, self.table_name), self.tenant), read_clock)
+    @property
+    def clock(self) -> Clock:
+        return Clock(self.offset)
+
+    def physical(self) -> PhysicalTable:
+        return PhysicalTable(open_client(self.url, self.lost, self.seed if self.lost else 0), self.table_name)
+
+    def services(self) -> list[QuotaService]:
+        """Return the service of each tenant, over one client and one container's view of the platform limit."""
+        physical, clock = self.physical(), self.clock
+        platform = None
+        if self.platform_max is not None:
+            platform = PlatformLimit(PlatformTable(physical), self.platform_max, clock)
+        return [QuotaService(TenantTable(physical, each), clock, platform) for each in self.tenants]
+
+    def service(self) -> QuotaService:
+        return self.services()[0]
+
+    def items(self) -> dict[str, AdmissionItem]:
+        """Return the admission item of each scope of the first tenant, checked."""
+        found = replace(self, lost=0.0).service().store.list()
+        for item in found.values():
+            check_item(item)
+        return found
+
+    def request(self, *, new_session: bool = True) -> AdmissionRequest:
+        now = self.clock()
+        return AdmissionRequest(mint_run_id(now, mint_session_id(now)), self.amount, self.amount, new_session)
+
+
+@cache
+def open_client(url: str, lost: float, seed: int) -> Any:
+    """Return this process's client; one that loses replies is another than one that loses none."""
+    client = Endpoint(url).client("dynamodb")
+    for operation in ("UpdateItem", "PutItem", "TransactWriteItems") if lost else ():
+        client.meta.events.register(f"before-send.dynamodb.{operation}", ReplyLoss(lost, seed))
+    return client
 
 
 @dataclass
-class Loss:
+class ReplyLoss:
     """A botocore hook: the request reaches the table, and its reply does not come back."""
 
     share: float
@@ -74,72 +127,40 @@ class Loss:
 
 @dataclass(frozen=True)
 class Tally:
-    """What one process was granted, and by which limits it was refused."""
+    """What one process was granted, and which limits rejected it, as `scope.limit`."""
 
-    holds: tuple[Hold, ...]
-    refused: Counter[str]
-
-
-def run(race: Race) -> Tally:
-    """Ask for admission from every thread at once; nothing is settled."""
-    store = race.store()
-
-    def ask(_: int) -> Hold | str:
-        now = read_clock()
-        run_id = mint_run_id(now, mint_session_id(now))
-        request = AdmissionRequest(run_id, race.tokens, race.cost_nanos, race.new_session, race.subjects)
-        answer = until_told(lambda: store.take(0, entry_of(request, race.limits)))
-        if isinstance(answer, Refused):
-            return answer.limit
-        return Hold(run_id, 0, answer.second, answer.tokens, answer.cost_nanos, answer.marks)
-
-    time.sleep(max(0.0, race.start_at - time.time()))
-    with ThreadPoolExecutor(THREADS) as threads:
-        answers = list(threads.map(ask, range(THREADS * race.attempts)))
-    holds = tuple(answer for answer in answers if isinstance(answer, Hold))
-    return Tally(holds, Counter(answer for answer in answers if isinstance(answer, str)))
+    granted: tuple[Reservation, ...] = ()
+    rejected: Counter[str] = field(default_factory=Counter)
 
 
-def run_served(race: Race) -> Tally:
-    """Ask for admission as chat does, over all items that a subject and its tenant have."""
-    service, terms = AdmissionService(race.store()), Terms(race.limits)
-
-    def ask(_: int) -> Hold | str:
-        now = read_clock()
-        run_id = mint_run_id(now, mint_session_id(now))
-        request = AdmissionRequest(run_id, race.tokens, race.cost_nanos, race.new_session, race.subjects)
-        answer = until_told(lambda: service.admit(request, terms))
-        return f"{answer.scope}.{answer.limit}" if isinstance(answer, Refused) else answer.hold
-
-    time.sleep(max(0.0, race.start_at - time.time()))
-    with ThreadPoolExecutor(THREADS) as threads:
-        answers = list(threads.map(ask, range(THREADS * race.attempts)))
-    holds = tuple(answer for answer in answers if isinstance(answer, Hold))
-    return Tally(holds, Counter(answer for answer in answers if isinstance(answer, str)))
+def race_on(table: PhysicalTable, *scopes: ScopeLimits, tenants: int = 1, **fields: Any) -> Race:
+    """Return a race of new tenants, at noon of a day in the middle of a month."""
+    offset = NOON - time.time()
+    ids = tuple(mint_tenant_id(Clock(offset)()) for _ in range(tenants))
+    return Race(table.client.meta.endpoint_url, table.name, ids, scopes, offset, **fields)
 
 
-def begin_sessions(race: Race) -> int:
-    """Begin sessions without a turn from every thread at once; return how many there are of them afterwards."""
-    store, terms = race.store(), Terms(race.limits)
-
-    def begin(_: int) -> int:
-        session_id = mint_session_id(read_clock())
-        record = Put(keys.session(session_id), {"id": session_id}, NEW)
-        door = SessionDoor(store, terms, race.subjects)
-        try:
-            until_told(lambda: door.begin(session_id, record))
-        except LimitReached:
-            return 0
-        return 1
-
-    time.sleep(max(0.0, race.start_at - time.time()))
-    with ThreadPoolExecutor(THREADS) as threads:
-        return sum(threads.map(begin, range(THREADS * race.attempts)))
+def limits_of(scope: QuotaScope, **limits: int) -> ScopeLimits:
+    return ScopeLimits(scope, limits, IDS[scope])  # type: ignore[arg-type]  # names of limits
 
 
-def until_told[Answer](ask: Callable[[], Answer]) -> Answer:
-    """Ask again for the same run while the table stays silent, as a caller would."""
-    for _ in range(9):
+def start[Answer](processes: ProcessPoolExecutor, run: Callable[[Race], Answer], race: Race) -> list[Answer]:
+    """Let all processes run at once, each with chances of its own."""
+    at = time.time() + 0.2
+    races = [replace(race, start_at=at, seed=race.seed * PROCESSES + number) for number in range(PROCESSES)]
+    return list(processes.map(run, races))
+
+
+def each_thread[Answer](race: Race, act: Callable[[int], Answer], count: int = THREADS) -> list[Answer]:
+    """Act from every thread of this process at the race's start."""
+    with ThreadPoolExecutor(count) as threads:
+        time.sleep(max(0.0, race.start_at - time.time()))
+        return list(threads.map(act, range(count)))
+
+
+def until_answered[Answer](ask: Callable[[], Answer]) -> Answer:
+    """Ask again for the same run while the table does not answer, as a client does."""
+    for _ in range(19):
         try:
             return ask()
         except Unavailable:
@@ -147,12 +168,121 @@ def until_told[Answer](ask: Callable[[], Answer]) -> Answer:
     return ask()
 
 
-def settle(race: Race, holds: tuple[Hold, ...]) -> int:
-    """Settle every hold from several threads, each twice; return how often it was this call that settled."""
-    store = race.store()
+def admit(race: Race) -> Tally:
+    """Ask for one turn from every thread at once; nothing is settled."""
+    services = race.services()
 
-    def end(hold: Hold) -> int:
-        return int(type(store.settle(hold, race.tokens // 2, race.cost_nanos // 2)).__name__ == "Settled")
+    def ask(number: int) -> Reservation | str:
+        service, request = services[number % len(services)], race.request()
+        return granted(until_answered(lambda: service.admit(request, race.scopes)))
+
+    return tally(each_thread(race, ask))
+
+
+def fill(race: Race) -> Tally:
+    """Come again until a limit rejects, one caller alone, as at `Retry-After`."""
+    service, answers = replace(race, lost=0.0).service(), list[Reservation | str]()
+    while not answers or isinstance(answers[-1], Reservation):
+        answers.append(granted(service.admit(race.request(), race.scopes)))
+    return tally(answers)
+
+
+def granted(answer: Admitted | Rejected) -> Reservation | str:
+    return f"{answer.scope}.{answer.limit}" if isinstance(answer, Rejected) else answer.reservation
+
+
+def tally(answers: Iterable[Reservation | str]) -> Tally:
+    found = list(answers)
+    rejected = Counter(each for each in found if isinstance(each, str))
+    return Tally(tuple(each for each in found if not isinstance(each, str)), rejected)
+
+
+def merge(tallies: Iterable[Tally]) -> Tally:
+    found = list(tallies)
+    rejected = sum((each.rejected for each in found), Counter[str]())
+    return Tally(tuple(reservation for each in found for reservation in each.granted), rejected)
+
+
+def settle(given: tuple[Race, Sequence[Reservation], Used]) -> int:
+    """Settle every reservation from all threads, each twice; returns how often it was this process that did."""
+    race, reservations, used = given
+    service = race.service()
+
+    def end(reservation: Reservation) -> bool:
+        return until_answered(lambda: service.settle(reservation, used))
 
     with ThreadPoolExecutor(THREADS) as threads:
-        return sum(threads.map(end, [*holds, *reversed(holds)]))
+        return sum(threads.map(end, [*reservations, *reversed(reservations)]))
+
+
+def extend(given: tuple[Race, Sequence[Reservation], Used]) -> list[Reservation]:
+    """Ask for the next model call of each run; returns the reservations of those that may make it."""
+    race, reservations, used = given
+    service = race.service()
+
+    def ask(reservation: Reservation) -> Reservation | None:
+        request = AdmissionRequest(reservation.run_id, race.amount, race.amount)
+        answer = until_answered(lambda: service.extend(reservation, used, request, race.scopes))
+        return None if isinstance(answer, Rejected | LeaseExpired) else answer.reservation
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return [each for each in threads.map(ask, reservations) if each is not None]
+
+
+def create_sessions(race: Race) -> Tally:
+    """Create a session without a turn from every thread at once, and begin one with a turn from each, too."""
+    service = race.service()
+
+    def create(_: int) -> str:
+        session_id = mint_session_id(race.clock())
+        record = Put(keys.session(session_id), {"id": session_id}, NEW)
+
+        def ask() -> Recorded | Rejected:
+            return service.record_session(session_id, record, race.scopes, service.read(race.scopes))
+
+        answer = until_answered(ask)
+        return f"{answer.scope}.{answer.limit}" if isinstance(answer, Rejected) else "created"
+
+    def act(number: int) -> tuple[str, Reservation | str]:
+        request = race.request()
+        return create(number), granted(until_answered(lambda: service.admit(request, race.scopes)))
+
+    answers = each_thread(race, act)
+    created = Counter(each for each, _ in answers)
+    turns = tally(each for _, each in answers)
+    return Tally(turns.granted, created + turns.rejected)
+
+
+def count_tool_calls(race: Race) -> Tally:
+    """Count one tool call from every thread at once."""
+    service = race.service()
+
+    def ask(_: int) -> str:
+        answer = until_answered(lambda: service.record_tool_call(race.scopes))
+        return f"{answer.scope}.{answer.limit}" if isinstance(answer, Rejected) else "counted"
+
+    return Tally(rejected=Counter(each_thread(race, ask)))
+
+
+def run_ids(reservations: Iterable[Reservation]) -> set[RunId]:
+    return {each.run_id for each in reservations}
+
+
+def counter(item: AdmissionItem, limit: LimitName) -> int:
+    """Return what an item counts against a limit now."""
+    return item.used(DEFINITIONS[limit])
+
+
+def check_item(item: AdmissionItem) -> None:
+    """Check what holds of every admission item at any time: sums are those of their seconds, no run has two slots."""
+    found = item.attributes or {}
+    for letter in "rt":
+        seconds = [amount for _, own, _, amount in item.buckets if own == letter]
+        assert found.get(f"{letter}n", 0) == sum(seconds), f"the sum {letter}n is not that of its seconds"
+        assert all(amount >= 0 for amount in seconds)
+    assert not set(item.slots) & set(item.late)
+
+
+def moved(race: Race, seconds: float) -> Race:
+    """Return the race with its clock moved on."""
+    return replace(race, offset=race.offset + seconds)

@@ -1,79 +1,85 @@
-"""Limits that change while turns are admitted from many threads, on DynamoDB Local: the day's limit is met exactly."""
+"""Limits that are lowered, raised, set and lifted while turns are admitted: each admission keeps the one it read."""
 
-import random
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from threading import Event
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import pytest
-from atrium.kernel.clock import read_clock
-from atrium.kernel.errors import Unavailable
-from atrium.quotas.model import Refused, Settled
+from atrium.quotas.limits import read_limits
+from atrium.quotas.model import UNLIMITED, Admitted, LimitName, Reservation, ScopeLimits, Used
+from atrium.storage import keys
 from atrium.storage.table import PhysicalTable
+from atrium.storage.writes import ANY, Put
 
-from tests.unit.quotas.changes import Changing, open_changing
+from tests.conformance.quotas.racing import (
+    PROCESSES,
+    Race,
+    Tally,
+    counter,
+    each_thread,
+    fill,
+    limits_of,
+    merge,
+    race_on,
+    until_answered,
+)
 
 pytestmark = pytest.mark.timeout(240)
 
-THREADS = 12
-DAY = 150
-TOKENS = 40
+SECONDS = 5
+CHANGES: Sequence[dict[LimitName, int]] = (
+    {"requests_per_day": 60, "concurrent_turns": 20},
+    {"requests_per_day": 30, "concurrent_turns": 4},
+    {"requests_per_day": UNLIMITED, "concurrent_turns": UNLIMITED},
+    {"requests_per_day": 40, "tokens_per_month": 3_000, "concurrent_turns": 2},
+    {"requests_per_day": 500, "concurrent_turns": 9},
+)
 
 
-def test_layouts_that_change_under_load_admit_as_many_as_the_limit_says(dynamodb_table: PhysicalTable) -> None:
-    tenant = open_changing(dynamodb_table, read_clock, limits=limits(5))
-    over = Event()
+def work(race: Race) -> Tally:
+    """Admit and settle turns of one key until the time is over, each under the limits as they stand."""
+    service, end = race.service(), race.start_at + SECONDS
 
-    def change() -> int:
-        changed = 0
-        while not over.is_set():
-            for slots in (50, 5, 100, 20):
-                try:
-                    tenant.changes.replace(limits(slots))
-                except Unavailable:
-                    continue
-                changed += 1
-                over.wait(0.3)
-        return changed
+    def scopes() -> tuple[ScopeLimits, ...]:
+        limits = read_limits(service.table.get(keys.tenant()))
+        key = {"requests_per_day": limits["requests_per_day"]} if "tokens_per_month" in limits else {}
+        return (limits_of("key", concurrent_turns=10, **key), ScopeLimits("tenant", limits))
 
-    with ThreadPoolExecutor(THREADS + 1) as pool:
-        changing = pool.submit(change)
-        told = list(pool.map(partial(work, tenant), range(THREADS)))
-        over.set()
-        changed = changing.result()
-    assert changed >= 4
-    assert sum(admitted for admitted, _ in told) == DAY
-    assert tenant.sum_dated("rd") == DAY
-    settled = sum(each for _, each in told)
-    assert tenant.sum_dated("tm") == settled * TOKENS // 2 + (DAY - settled) * TOKENS
-    assert sum(len(item["slots"]) + len(item["late"]) for item in tenant.items().values()) == DAY - settled
+    def run(_: int) -> list[Reservation]:
+        admitted = []
+        while time.time() < end:
+            request, limits = race.request(), scopes()
+            answer = until_answered(lambda request=request, limits=limits: service.admit(request, limits))  # type: ignore[misc]
+            if isinstance(answer, Admitted):
+                admitted.append(answer.reservation)
+                above = [each for each in answer.usages if each.used > each.max]
+                assert not above, above
+                until_answered(lambda answer=answer: service.settle(answer.reservation, Used(50, 50)))  # type: ignore[misc]
+        return admitted
+
+    return Tally(tuple(each for own in each_thread(race, run) for each in own))
 
 
-def work(tenant: Changing, seed: int) -> tuple[int, int]:
-    """Admit and settle until the day is used up; half of the callers never read their terms again."""
-    chance, admitted, settled = random.Random(seed), 0, 0
-    while True:
-        try:
-            answer = tenant.ask(TOKENS, stale=seed % 2 == 0)
-        except Unavailable:
-            continue
-        if isinstance(answer, Refused):
-            if answer.limit == "requests_per_day":
-                return admitted, settled
-            continue
-        admitted += 1
-        if chance.random() < 0.9:
-            settled += isinstance(settle(tenant, answer), Settled)
+def test_each_admission_keeps_the_limit_that_stands(
+    processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable
+) -> None:
+    race = race_on(dynamodb_table, lost=0.05)
+    table = replace(race, lost=0.0).service().table
+    table.write(Put(keys.tenant(), {"limits": CHANGES[0]}, ANY))
+    at = time.time() + 0.3
+    races = [replace(race, start_at=at, seed=number) for number in range(PROCESSES)]
+    working = [processes.submit(work, each) for each in races]
+    for number in range(1, 3 * len(CHANGES)):
+        time.sleep(SECONDS / (3 * len(CHANGES)))
+        table.write(Put(keys.tenant(), {"limits": CHANGES[number % len(CHANGES)]}, ANY))
+    admitted = len(merge(each.result() for each in working).granted)
+    for item in race.items().values():
+        assert not item.slots
+        assert counter(item, "requests_per_day") == admitted
+        assert counter(item, "tokens_per_month") == counter(item, "cost_per_month") == admitted * 50
 
-
-def limits(slots: int) -> dict[str, int]:
-    return {"concurrent_turns": slots, "requests_per_day": DAY, "requests_per_minute": -1, "tokens_per_minute": -1}
-
-
-def settle(tenant: Changing, answer: object) -> object:
-    hold = answer.hold  # type: ignore[attr-defined]
-    while True:
-        try:
-            return tenant.service.settle(hold, TOKENS // 2, 0)
-        except Unavailable:
-            continue
+    final = replace(race, scopes=(limits_of("tenant", requests_per_day=admitted + 7, concurrent_turns=UNLIMITED),))
+    assert len(fill(final).granted) == 7, "a limit knows what was used before it was set"
+    lowered = replace(race, scopes=(limits_of("tenant", requests_per_day=5),))
+    assert len(fill(lowered).granted) == 0

@@ -1,25 +1,29 @@
-"""Workers killed at random: never more turns at once than slots, and all slots free again within 90 seconds."""
+"""Workers killed at random: never more turns at once than the limit, and full use again within 90 seconds.
+
+The kill is real; the time after it passes on a moved clock.
+"""
 
 import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from atrium.kernel.clock import read_clock
-from atrium.kernel.ids import mint_tenant_id
 from atrium.storage.table import PhysicalTable
 
 from infra.runtime.template import ROOT
-from tests.conformance.quotas.dying import SLOTS, TURN_SECONDS
-from tests.conformance.quotas.racing import Race, run, settle
+from tests.conformance.quotas.dying import TURN_SECONDS, WORKERS, build_race
+from tests.conformance.quotas.racing import Race, fill, moved, race_on
 
 FREE_SECONDS_MAX = 90
+NOTES_MIN = 6_000
+"""Bytes: some forty turns."""
 
 
 def start(race: Race, notes: Path) -> subprocess.Popen[bytes]:
-    arguments = [race.url, race.table_name, race.tenant, str(notes)]
+    arguments = [race.url, race.table_name, *race.tenants, str(race.offset), str(notes)]
     return subprocess.Popen([sys.executable, "-m", "tests.conformance.quotas.dying", *arguments], cwd=ROOT)
 
 
@@ -27,10 +31,13 @@ def peak(notes: list[Path]) -> int:
     """Return how many turns ran at once at most; one that never ended as long as any."""
     steps: list[tuple[float, int]] = []
     for path in notes:
-        lines = [line.split() for line in path.read_text().splitlines()]
-        steps += [(float(at), 1 if what == "begin" else -1) for at, what, _ in lines]
-        if lines and lines[-1][1] == "begin":
-            steps.append((float(lines[-1][0]) + TURN_SECONDS, -1))
+        begun: dict[str, float] = {}
+        for at, what, run_id in (line.split() for line in path.read_text().splitlines()):
+            if what == "begin":
+                begun[run_id] = float(at)
+            else:
+                steps += [(begun.pop(run_id), 1), (float(at), -1)]
+        steps += [step for at in begun.values() for step in ((at, 1), (at + TURN_SECONDS, -1))]
     running = most = 0
     for _, step in sorted(steps):
         running += step
@@ -40,31 +47,27 @@ def peak(notes: list[Path]) -> int:
 
 @pytest.mark.timeout(240)
 def test_killed_workers_give_their_slots_back(dynamodb_table: PhysicalTable, tmp_path: Path) -> None:
-    race = Race(
-        dynamodb_table.client.meta.endpoint_url, dynamodb_table.name, mint_tenant_id(read_clock()), SLOTS, attempts=1
-    )
-    notes = [tmp_path / f"{number}.txt" for number in range(8)]
+    race = build_race(race_on(dynamodb_table))
+    limit = race.scopes[-1].maximum("concurrent_turns")
+    notes = [tmp_path / f"{number}.txt" for number in range(WORKERS)]
     workers = [start(race, path) for path in notes]
     chance = random.Random(7)
     try:
         end = time.monotonic() + 60
-        while not (all(path.exists() for path in notes) and sum(len(path.read_text()) for path in notes) > 4000):
+        while sum(path.stat().st_size for path in notes if path.exists()) < NOTES_MIN:
             assert time.monotonic() < end, "the workers do not work"
-            time.sleep(0.2)
-        for worker in workers:
-            time.sleep(chance.random() / 2)
+            time.sleep(0.1)
+        for worker in chance.sample(workers, len(workers)):
+            time.sleep(chance.random() / 4)
             worker.kill()
     finally:
         for worker in workers:
             worker.kill()
             worker.wait()
-    killed_at = time.monotonic()
-    assert peak(notes) == 5
-    item = race.store().read(0)
-    assert item is not None
-    assert 1 <= len(item["slots"]) <= 5, "nobody died with a slot: the test shows nothing"
-    while len(holds := run(race).holds) < 5:
-        assert time.monotonic() - killed_at < FREE_SECONDS_MAX
-        settle(race, holds)
-        time.sleep(1)
-    assert len(run(race).holds) == 0
+    assert peak(notes) == limit
+    held = {name: item.slots for name, item in race.items().items()}
+    assert all(1 <= len(slots) <= limit for slots in held.values()), "nobody died with a slot: the test shows nothing"
+    assert len(fill(race).granted) == limit - max(map(len, held.values()))
+    later = moved(race, FREE_SECONDS_MAX)
+    assert len(fill(later).granted) == limit
+    assert len(fill(replace(later, seed=1)).granted) == 0

@@ -1,120 +1,129 @@
-"""Eight processes of eight threads against every limit: as many are admitted as it says, not one more or less."""
+"""Eight processes of eight threads against every limit and scope: never above it, and full when they come again."""
 
-import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 
 import pytest
-from atrium.kernel.clock import read_clock
-from atrium.kernel.ids import mint_tenant_id
-from atrium.quotas.beginning import read_begun
-from atrium.quotas.meters import METERS, moment
-from atrium.quotas.model import LimitName, Subject
-from atrium.quotas.terms import Terms
+from atrium.quotas.model import LimitName, QuotaScope, ScopeLimits, Used, slot_name
 from atrium.storage.table import PhysicalTable
 
-from infra.conformance.emulator import running_emulator
-from infra.runtime.resources import create_table
-from infra.runtime.template import Document
-from tests.conformance.quotas.racing import PROCESSES, Race, Tally, begin_sessions, run, settle
-from tests.unit.quotas.rooms import check_item
+from tests.conformance.quotas.racing import (
+    CALLERS,
+    IDS,
+    PROCESSES,
+    Race,
+    Tally,
+    admit,
+    count_tool_calls,
+    counter,
+    create_sessions,
+    fill,
+    limits_of,
+    merge,
+    race_on,
+    settle,
+    start,
+)
 
 pytestmark = pytest.mark.timeout(240)
 
-LIMITS: dict[LimitName, tuple[int, int]] = {  # the limit's figure, and how many calls of 100 tokens fit
-    "requests_per_minute": (50, 50),
-    "tokens_per_minute": (4_099, 40),
-    "requests_per_day": (50, 50),
+LIMITS: dict[LimitName, tuple[int, int]] = {  # the limit, and how many turns of 100 tokens and 100 nano-dollars fit
+    "requests_per_minute": (24, 24),
+    "tokens_per_minute": (2_199, 21),
+    "requests_per_day": (24, 24),
     "sessions_per_day": (17, 17),
-    "tokens_per_month": (3_300, 33),
-    "cost_per_month": (2_999, 29),
-    "concurrent_turns": (5, 5),
+    "tokens_per_month": (2_300, 23),
+    "cost_per_month": (1_999, 19),
+    "concurrent_turns": (12, 12),
 }
+SCOPES: dict[str, tuple[QuotaScope, ...]] = {
+    "tenant": ("tenant",),
+    "key and tenant": ("key", "tenant"),
+    "agent, key and tenant": ("agent", "key", "tenant"),
+}
+RUNS = 3
+LEAKED_MAX = 1
 
 
-@pytest.fixture(scope="module")
-def processes() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        list(pool.map(time.sleep, [1.0] * PROCESSES))  # so that all are there before the first race
-        yield pool
+def bound(names: tuple[QuotaScope, ...], limit: LimitName, *, by: QuotaScope | None) -> tuple[ScopeLimits, ...]:
+    """Return scopes of which one has the limit, or all have it; the others have one that is never reached."""
+    maximum, _ = LIMITS[limit]
+    loose: dict[LimitName, int] = {"requests_per_day": 100_000, "concurrent_turns": 128}
+    return tuple(
+        ScopeLimits(name, {**loose, limit: maximum} if by in {name, None} else loose, IDS[name]) for name in names
+    )
 
 
-@pytest.fixture
-def race(dynamodb_table: PhysicalTable) -> Race:
-    return race_on(dynamodb_table)
+def check_full(race: Race, limit: LimitName, found: Tally, *, leaked: int = 0) -> None:
+    """Check that exactly what fits was granted, and that every item says so."""
+    _, fit = LIMITS[limit]
+    assert len(found.granted) == fit
+    granted = {slot_name(each.run_id) for each in found.granted}
+    for item in race.items().values():
+        assert granted <= set(item.slots)
+        assert len(item.slots) <= fit + leaked
+        assert counter(item, "requests_per_day") == len(item.slots)
+        assert counter(item, "tokens_per_month") == 100 * len(item.slots)
 
 
-@pytest.fixture(scope="module")
-def emulator_table(definition_of_table: Document, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PhysicalTable]:
-    with running_emulator(tmp_path_factory.mktemp("emulator")) as emulator:
-        client = emulator.client("dynamodb")
-        create_table(client, {**definition_of_table, "StreamSpecification": {"StreamEnabled": False}}, "races")
-        yield PhysicalTable(client, "races")
-        client.close()
-
-
-def race_on(table: PhysicalTable) -> Race:
-    """Return a race of a new tenant's."""
-    tenant, url = mint_tenant_id(read_clock()), table.client.meta.endpoint_url
-    return Race(url, table.name, tenant, {}, tokens=100, cost_nanos=100, new_session=True)
-
-
-def run_all(processes: ProcessPoolExecutor, race: Race) -> list[Tally]:
-    started = replace(race, start_at=time.time() + 0.3)
-    return list(processes.map(run, [replace(started, seed=race.seed + number) for number in range(PROCESSES)]))
-
-
-@pytest.mark.parametrize("turn", range(3))
-@pytest.mark.parametrize("lost", [0.0, 0.2])
+@pytest.mark.parametrize(("names", "lost"), [*((names, 0.0) for names in SCOPES), ("agent, key and tenant", 0.2)])
 @pytest.mark.parametrize("limit", LIMITS)
-def test_as_many_are_admitted_as_the_limit_says(
-    processes: ProcessPoolExecutor, race: Race, limit: LimitName, lost: float, turn: int
+def test_never_above_a_limit_and_full_afterwards(
+    processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable, limit: LimitName, names: str, lost: float
 ) -> None:
-    maximum, fit = LIMITS[limit]
-    tallies = run_all(processes, replace(race, limits={limit: maximum}, lost=lost, seed=turn * 100))
-    assert sum(len(tally.holds) for tally in tallies) == fit
-    assert sum(tally.refused[limit] for tally in tallies) == PROCESSES * 16 - fit
+    """The limit is the first scope's in the first run, the tenant's in the second, everybody's in the third."""
+    _, fit = LIMITS[limit]
+    scopes = SCOPES[names]
+    for seed, by in zip(range(RUNS), (scopes[0], "tenant", None), strict=True):
+        race = race_on(dynamodb_table, *bound(scopes, limit, by=by), lost=lost, seed=seed)
+        raced = merge(start(processes, admit, race))
+        assert len(raced.granted) <= fit
+        assert {each.partition(".")[2] for each in raced.rejected} == {limit}
+        if len(scopes) == 1:
+            assert len(raced.granted) == fit, "with one scope nothing is given back, so nothing is rejected in vain"
+        check_full(race, limit, merge([raced, fill(race)]), leaked=LEAKED_MAX if lost else 0)
 
 
-@pytest.mark.parametrize("lost", [0.0, 0.2])
-@pytest.mark.parametrize("limit", LIMITS)
-def test_the_local_stacks_table_is_as_exact(
-    processes: ProcessPoolExecutor, emulator_table: PhysicalTable, limit: LimitName, lost: float
+def test_several_limits_at_once_and_settled_by_everybody(
+    processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable
 ) -> None:
-    maximum, fit = LIMITS[limit]
-    for turn in range(3):
-        bound = replace(race_on(emulator_table), limits={limit: maximum}, lost=lost, seed=turn * 100)
-        tallies = run_all(processes, bound)
-        assert sum(len(tally.holds) for tally in tallies) == fit
-        assert sum(tally.refused[limit] for tally in tallies) == PROCESSES * 16 - fit
+    key = limits_of("key", requests_per_minute=13, concurrent_turns=12)
+    tenant = ScopeLimits("tenant", {name: maximum for name, (maximum, _) in LIMITS.items()} | {"concurrent_turns": 16})
+    race = race_on(dynamodb_table, key, tenant, lost=0.1)
+    reservations = merge([*start(processes, admit, race), fill(race)]).granted
+    assert len(reservations) == 12
+    quiet = replace(race, lost=0.0)
+    used = Used(60, 70)
+    assert sum(processes.map(settle, [(quiet, reservations, used)] * PROCESSES)) == 12
+    item = race.items()[""]
+    assert (dict(item.slots), dict(item.late)) == ({}, {})
+    figures = [counter(item, name) for name in ("requests_per_day", "tokens_per_month", "cost_per_month")]
+    assert figures == [12, 12 * 60, 12 * 70]
+    assert [counter(item, name) for name in ("requests_per_minute", "tokens_per_minute")] == [12, 12 * 60]
 
 
-@pytest.mark.parametrize("lost", [0.0, 0.2])
-@pytest.mark.parametrize("slots", [5, 40])
-def test_sessions_that_begin_without_a_turn_beside_some_that_begin_with_one(
-    processes: ProcessPoolExecutor, race: Race, slots: int, lost: float
+@pytest.mark.parametrize(("names", "lost"), [("tenant", 0.0), ("key and tenant", 0.2)])
+def test_sessions_created_without_a_turn_beside_some_that_begin_with_one(
+    processes: ProcessPoolExecutor, lone_table: PhysicalTable, names: str, lost: float
 ) -> None:
-    limits: dict[LimitName, int] = {"sessions_per_day": 17, "concurrent_turns": slots}
-    started = replace(race, limits=limits, lost=lost, start_at=time.time() + 0.3)
-    begun = sum(processes.map(begin_sessions, [replace(started, seed=number) for number in range(PROCESSES)]))
-    items = [item for item in map(race.store().read, range(Terms(limits).shards)) if item]
-    counted = sum(item.get(METERS["sessions_per_day"].attribute("", item["roll"]), 0) for item in items)
-    marks = list(read_begun(race.store().table, moment(items[0]["roll"]).date()))
-    assert (begun, counted, len(marks)) == (17, 17, 17)
+    maximum, _ = LIMITS["sessions_per_day"]
+    for seed in range(RUNS):
+        race = race_on(lone_table, *bound(SCOPES[names], "sessions_per_day", by=SCOPES[names][0]), lost=lost, seed=seed)
+        raced = merge([*start(processes, create_sessions, race), fill(race)])
+        service = race.service()
+        marks = [mark for mark in service.store.read_session_marks(race.clock().date()) if "" in mark]
+        assert raced.rejected["created"] == len(marks)
+        assert len(marks) + len(raced.granted) == maximum
+        for item in race.items().values():
+            assert maximum <= counter(item, "sessions_per_day") <= maximum + (LEAKED_MAX if lost else 0)
 
 
-def test_all_limits_at_once_and_settled_by_everybody(processes: ProcessPoolExecutor, race: Race) -> None:
-    user = Subject("user", "usr_a", {"requests_per_minute": 13, "concurrent_turns": 12})
-    limits = {name: maximum for name, (maximum, _) in LIMITS.items()} | {"concurrent_turns": 16}
-    bound = replace(race, limits=limits, subjects=(user,), lost=0.1)
-    holds = tuple(hold for tally in run_all(processes, bound) for hold in tally.holds)
-    assert len(holds) == 12
-    quiet = replace(bound, lost=0.0)
-    assert sum(processes.map(settle, [quiet] * PROCESSES, [holds] * PROCESSES)) == 12
-    item = quiet.store().read(0)
-    assert item is not None
-    check_item(item)
-    assert (item["rn"], item["tn"], item["slots"], item["late"]) == (12, 600, {}, {})
-    assert [amount for name, amount in item.items() if name.startswith(("tm", "cm"))] == [600, 600]
+@pytest.mark.parametrize("names", SCOPES)
+def test_tool_calls(processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable, names: str) -> None:
+    scopes = SCOPES[names]
+    for seed in range(RUNS):
+        limited = tuple(limits_of(name, tool_calls_per_minute=20 + at) for at, name in enumerate(scopes))
+        race = race_on(dynamodb_table, *limited, seed=seed)
+        found = merge(start(processes, count_tool_calls, race)).rejected
+        assert found["counted"] == 20
+        assert sum(found.values()) == CALLERS

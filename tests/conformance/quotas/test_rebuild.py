@@ -1,96 +1,138 @@
-"""Ten thousand mixed calls, then a rebuild while a hundred more arrive: the same numbers, to the nano-dollar."""
+"""Counters rebuilt from the ledger while calls go on, and a key that gets its first limits meanwhile."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from dataclasses import replace
 
 import pytest
-from atrium.kernel.clock import read_clock
-from atrium.kernel.ids import mint_tenant_id
-from atrium.quotas.meters import METERS
-from atrium.quotas.model import LimitName
+from atrium.kernel.ids import AgentId, SessionId
+from atrium.llm.model import Usage
+from atrium.quotas.changes import begin_counting
+from atrium.quotas.limits import DEFINITIONS
+from atrium.quotas.model import Admitted, LimitName, Reservation, ScopeLimits, Used
+from atrium.quotas.rebuild.running import run_rebuild
 from atrium.quotas.rebuild.service import Rebuilder
-from atrium.quotas.terms import Terms
+from atrium.quotas.rebuild.store import RebuildStore
 from atrium.storage import keys
-from atrium.storage.queries import Query
 from atrium.storage.table import PhysicalTable, TenantTable
-from atrium.storage.writes import ANY, Delete, Update
-from atrium.usage.model import Figures, SumKey, month_of
-from atrium.usage.rebuild import read_days
-from atrium.usage.sums import contributions, merge, sum_key
+from atrium.storage.writes import ANY, Update
+from atrium.usage.model import LedgerEntry
+from atrium.usage.store import LedgerStore
 
-from tests.builders.mixing import tokens_of
-from tests.conformance.quotas.mixing import Mixture, Outcome, mix
-
-pytestmark = pytest.mark.timeout(1_500)
-
-PROCESSES = 2
-CALLS = 10_000
-TERMS = Terms(
-    {
-        "requests_per_day": 1_000_000,
-        "tokens_per_month": 1_000_000_000,
-        "cost_per_month": 10_000_000_000_000,
-        "concurrent_turns": 128,
-    }
+from tests.conformance.quotas.racing import (
+    IDS,
+    PROCESSES,
+    Race,
+    counter,
+    each_thread,
+    limits_of,
+    race_on,
+    start,
+    until_answered,
 )
-REBUILT: tuple[LimitName, ...] = ("requests_per_day", "tokens_per_month", "cost_per_month")
+
+pytestmark = pytest.mark.timeout(240)
+
+SETTLED = 2
+"""Runs that each caller settles in each of two races; then it leaves one open."""
+CALLERS = 3
+"""Of each process."""
+REBUILT: tuple[LimitName, ...] = ("requests_per_day", "sessions_per_day", "tokens_per_month", "cost_per_month")
+TENANT = limits_of("tenant", concurrent_turns=128)
+KEY = limits_of("key", concurrent_turns=128)
 
 
-@pytest.fixture(scope="module")
-def processes() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        yield pool
+def mix(race: Race) -> list[Reservation]:
+    """Admit and settle turns as chat does, the ledger first; each thread leaves its last one open."""
+    service = race.service()
+    ledger = LedgerStore(service.table)
+
+    def admit(*, new_session: bool) -> Reservation:
+        request = race.request(new_session=new_session)
+        answer = until_answered(lambda: service.admit(request, race.scopes))
+        assert isinstance(answer, Admitted)
+        return answer.reservation
+
+    def settle(number: int) -> None:
+        reservation = admit(new_session=number == 0)
+        entry = _entry(race, reservation, tokens=10 + number, cost_nanos=7 + number)
+        until_answered(lambda: ledger.put(entry))
+        used = Used(entry.total_tokens, entry.cost_nanos)
+        until_answered(lambda: service.settle(reservation, used))
+
+    def run(_: int) -> Reservation:
+        for number in range(SETTLED):
+            settle(number)
+        return admit(new_session=False)
+
+    return each_thread(race, run, CALLERS)
 
 
-def counters(table: TenantTable) -> list[int]:
-    items, now = table.query(Query("ADMISSION", limit=100)).items, int(read_clock().timestamp())
-    return [sum(item.get(METERS[limit].attribute("", now), 0) for item in items) for limit in REBUILT]
+def _entry(race: Race, reservation: Reservation, *, tokens: int, cost_nanos: int) -> LedgerEntry:
+    return LedgerEntry(
+        run_id=reservation.run_id,
+        tenant_id=race.tenants[0],
+        at=race.clock(),
+        agent_id=AgentId(IDS["agent"]),
+        principal_id=IDS["key"],
+        session_id=SessionId("ses_" + reservation.run_id[-26:]),
+        model="claude-haiku-5-5",
+        provider="anthropic",
+        status="succeeded",
+        tokens=Usage(input_tokens=tokens),
+        tool_calls={},
+        cost_nanos=cost_nanos,
+        admitted={name: slot.admitted for name, slot in reservation.slots.items()},
+        new_session=reservation.own.new_session,
+    )
 
 
-def damage(table: TenantTable, shard: int, limit: LimitName, more: int) -> None:
-    name = METERS[limit].attribute("", int(read_clock().timestamp()))
-    table.write(Update(keys.admission(shard), "ADD #name :more", ANY, {"more": more}, {"name": name}))
+def damage(race: Race, more: Mapping[LimitName, int]) -> None:
+    for name, amount in more.items():
+        counted = DEFINITIONS[name].counter(int(race.clock().timestamp()))
+        update = Update(keys.admission(""), "ADD #name :more", ANY, {"more": amount}, {"name": counted})
+        race.service().table.write(update)
 
 
-def expected(outcomes: list[Outcome]) -> list[int]:
-    settled = [entry for outcome in outcomes for entry in outcome.settled]
-    held = [hold for outcome in outcomes for hold in outcome.open]
+def expected(table: TenantTable, race: Race, still_open: Iterable[Reservation]) -> list[int]:
+    entries = [entry for entry, _ in LedgerStore(table).read_month(keys.month(race.clock()))]
+    slots = [each.own for each in still_open]
     return [
-        len(settled) + len(held),
-        sum(map(tokens_of, settled)) + sum(hold.tokens for hold in held),
-        sum(entry.cost_nanos for entry in settled) + sum(hold.cost_nanos for hold in held),
+        len(entries) + len(slots),
+        sum(each.new_session for each in entries) + sum(each.new_session for each in slots),
+        sum(each.total_tokens for each in entries) + sum(each.tokens_in_all for each in slots),
+        sum(each.cost_nanos for each in entries) + sum(each.cost_in_all_nanos for each in slots),
     ]
 
 
-def test_ten_thousand_calls_and_a_hundred_more(lone_table: PhysicalTable, processes: ProcessPoolExecutor) -> None:
-    tenant, now = mint_tenant_id(read_clock()), read_clock()
-    table, url = TenantTable(lone_table, tenant), lone_table.client.meta.endpoint_url
-    given = [
-        Mixture(url, lone_table.name, tenant, TERMS, CALLS // PROCESSES, seed, delivers=True)
-        for seed in range(PROCESSES)
-    ]
-    outcomes = list(processes.map(mix, given))
-    assert sum(len(each.settled) + len(each.open) for each in outcomes) == CALLS
-    assert counters(table) == expected(outcomes)
+def test_rebuilds_while_calls_go_on(processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable) -> None:
+    race = race_on(dynamodb_table, TENANT, lost=0.05)
+    quiet = replace(race, lost=0.0)
+    table, clock = quiet.service().table, race.clock
+    before = [each for own in start(processes, mix, race) for each in own]
+    damage(quiet, {"tokens_per_month": 4_711, "cost_per_month": -99, "sessions_per_day": 3})
 
-    damage(table, 0, "tokens_per_month", 4_711)
-    damage(table, 3, "cost_per_month", -99)
-    table.write(Delete(sum_key(SumKey(now.date(), "MODEL", "claude-haiku-5-5")), ANY))
+    begin_counting(table, clock, IDS["key"])
+    wanted = RebuildStore(table).get()
+    assert wanted is not None
+    both: tuple[ScopeLimits, ...] = (KEY, TENANT)
+    at = time.time() + 0.2
+    races = [replace(race, scopes=both, start_at=at, seed=99 + number) for number in range(PROCESSES)]
+    calling = [processes.submit(mix, each) for each in races]
+    done = run_rebuild(table, clock, wanted.id)
+    assert done is not None
+    assert done.report is not None
+    found = {each.limit for each in done.report.counters if each.subject == ""}
+    assert found == {"tokens_per_month", "cost_per_month", "sessions_per_day"}
+    while not all(each.done() for each in calling):
+        again = Rebuilder(table, clock).rebuild(clock().date(), "again")
+        assert not [each for each in again.counters if each.subject == ""]
+    after = [each for call in calling for each in call.result()]
 
-    more = [processes.submit(mix, Mixture(url, lone_table.name, tenant, TERMS, 100, 77, delivers=True))]
-    rebuilder, rounds = Rebuilder(table, read_clock), 0
-    reports = []
-    while not all(each.done() for each in more) or rounds < 2:
-        reports.append(rebuilder.rebuild(now.date(), f"r{rounds}"))
-        rounds += 1
-    outcomes += [each.result() for each in more]
-
-    assert [each.limit for each in reports[0].counters] == ["cost_per_month", "tokens_per_month"]
-    assert [(each.counters, each.sums) for each in reports[1:]] == [((), 0)] * (rounds - 1)
-    rebuilder.rebuild(now.date(), "last")  # counts what came while the one before had frozen its day
-    assert counters(table) == expected(outcomes)
-    sums = merge(contributions(entry) for outcome in outcomes for entry in outcome.settled)
-    stored = read_days(table, month_of(now.date()).days())
-    assert {key: figures for key, figures in stored.items() if figures != Figures()} == sums
-    assert rebuilder.compare().faults == 0
+    items = race.items()
+    assert [counter(items[""], name) for name in REBUILT] == expected(table, race, [*before, *after])
+    assert [counter(items[IDS["key"]], name) for name in REBUILT] == expected(table, race, after), (
+        "what the key used before it had limits is counted, too; its runs that were open then, once they are settled"
+    )
+    assert [each for each in Rebuilder(table, clock).compare().counters if not each.is_explained] == []

@@ -51,7 +51,6 @@ def limit(house: House, **limits: int) -> None:
 
 
 def test_what_a_turn_of_one_message_pair_costs(house: House) -> None:
-    """ADR 0057 says where the units go."""
     session_id = session_id_of(house.talk("first"))
     house.clock.turn(5)
     meter = Meter()
@@ -63,10 +62,10 @@ def test_what_a_turn_of_one_message_pair_costs(house: House) -> None:
         ["BatchGetItem", "Query", "UpdateItem", "UpdateItem", "PutItem"],
         ["Query", "BatchGetItem", "UpdateItem", "UpdateItem", "PutItem"],
     )
-    admission, session, run = (units for operation, units in opening if operation not in READS)
+    admission, _session, _run = (units for operation, units in opening if operation not in READS)
     assert admission <= 2
-    assert (session, run) == (5, 4)
-    assert meter.write_units <= 17
+    assert len(meter.calls) <= 9
+    assert meter.write_units <= 10
 
 
 def test_five_slots_are_five_turns_and_the_refused_cost_nothing(house: House) -> None:

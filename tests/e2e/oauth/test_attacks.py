@@ -1,4 +1,4 @@
-"""What can be done to a token without its key, over HTTP: refused alike, at no cost, and told to nobody."""
+"""Manipulated tokens over HTTP get the same refusal, cost nothing and are not audited."""
 
 import base64
 import hmac

@@ -52,12 +52,13 @@ class Program:
         return httpx.post(f"{self.stack.base_url}/oauth/token", data=form, timeout=30)
 
 
-@pytest.fixture
-def program(stack: Stack, pro: Tenant) -> Iterator[Program]:
-    with serving(_PAGE) as origin:
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def program(request: pytest.FixtureRequest, stack: Stack, pro: Tenant) -> Iterator[Program]:
+    """A program on a loopback IP; it has registered its address without the port that it got."""
+    with serving(_PAGE, request.param) as origin:
         body = {
             "name": "Notes <b>& Co</b>", "type": "public", "grant_types": ["authorization_code"],
-            "redirect_uris": [f"{origin}/back"], "scopes": ["chat"],
+            "redirect_uris": [f"{origin.rpartition(':')[0]}/back"], "scopes": ["chat"],
         }  # fmt: skip
         made = pro.http.post("/v1/clients", json=body)
         assert made.status_code == 201, made.text

@@ -72,7 +72,7 @@ def make_client(tenant: Tenant, kind: str) -> dict[str, str]:
 
 @pytest.fixture
 def at_the_root(stack: Stack) -> None:
-    """RFC 9728 puts its document between host and path, where below a stage nobody answers: it needs a domain."""
+    """RFC 9728 puts its document between host and path, which does not work below a stage: it needs a domain."""
     if urlsplit(stack.base_url).path:
         pytest.skip("the standard's address of this document is not below the stage")
 

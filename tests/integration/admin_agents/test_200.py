@@ -17,10 +17,10 @@ def test_an_agent_is_created_with_its_defaults(stage: Stage) -> None:
     agent = created.json()
     assert {name: agent[name] for name in agent if name not in {"id", "created_at", "updated_at"}} == {
         "name": "poet",
-        "description": "",
+        "description": None,
         "provider": "anthropic",
         "model": "claude-haiku-5-5",
-        "system_prompt": "",
+        "system_prompt": None,
         "tools": [],
         "max_tokens": 4096,
         "temperature": None,

@@ -11,7 +11,7 @@ from tests.integration.admin_keys.conftest import House
 ISSUER = {"issuer": "https://login.acme.example/", "audience": "https://atrium.example/acme"}
 DEFAULTS = {
     "name": "login.acme.example/",
-    "jwks_uri": "",
+    "jwks_uri": None,
     "algorithms": ["RS256", "ES256"],
     "claim_mapping": {"email": "email", "name": "name", "role": None},
     "role_mapping": {},

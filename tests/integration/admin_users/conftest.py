@@ -1,12 +1,16 @@
 """The admin function as for keys, and the users that an administrator makes."""
 
+from datetime import timedelta
 from typing import Any
 
+from atrium.audit.query import AuditQuery
+from atrium.audit.store import AuditStore
+from atrium.kernel.pagination import PageRequest
 from starlette.testclient import TestClient
 
 from tests.integration.admin_keys.conftest import House, client, house
 
-__all__ = ["House", "client", "create", "house"]
+__all__ = ["House", "audited", "client", "create", "house", "record_of"]
 
 MEMBERS = {
     *("id", "email", "role", "name", "status", "last_login_at", "limits", "time_zone", "language", "preferences"),
@@ -21,3 +25,16 @@ def create(client: TestClient, email: str = "ann@acme.example", **body: Any) -> 
     made: dict[str, Any] = answer.json()
     assert answer.headers["location"].endswith(f"/v1/users/{made['id']}")
     return made
+
+
+def audited(house: House) -> list[dict[str, Any]]:
+    """Return the details of the admin changes."""
+    now = house.deployment.clock()
+    query = AuditQuery(now - timedelta(days=1), now + timedelta(days=1), type="admin.change")
+    store = AuditStore(house.deployment.runtime.tenant_table(house.made.tenant.id))
+    return [dict(event.details) for event in store.list(query, PageRequest(100), now=now).items]
+
+
+def record_of(house: House, action: str) -> dict[str, Any]:
+    (record,) = [details for details in audited(house) if details["action"] == action]
+    return record

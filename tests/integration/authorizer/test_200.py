@@ -135,6 +135,7 @@ def test_one_batch_read_and_none_while_it_is_remembered(deployment: Deployment, 
 
 def test_what_is_remembered_is_bounded(deployment: Deployment, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdict, "ENTRIES_MAX", 3)
+    door.authorizer.cache = verdict.new_verdict_cache(deployment.clock)
     made = deployment.onboard()
     texts = [deployment.make_key(made.tenant.id).text for _ in range(5)]
     for text in texts:

@@ -19,6 +19,7 @@ from infra.bootstrap.credentials import (
     make_first_platform_key,
     read_pepper,
 )
+from infra.bootstrap.stack import DeployedStack
 from infra.runtime.resources import REGION
 from tests.builders.runtimes import NOON
 from tests.integration.bootstrap.conftest import Deploy, Stack
@@ -75,7 +76,7 @@ def test_further_keys_are_listed_and_revoked(stack: Stack) -> None:
 def test_an_unknown_key_is_not_revoked(stack: Stack, key_id: str) -> None:
     stack.run()
     assert stack.run("--revoke-platform-key", key_id) == (1, "")
-    assert stack.lines == [f"bootstrap: there is no platform key {key_id}"]
+    assert stack.lines == [f"bootstrap: platform key {key_id} not found"]
 
 
 def test_the_model_key_comes_by_stdin_and_can_be_replaced(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +94,7 @@ def test_a_value_that_is_there_is_never_replaced(stack: Stack) -> None:
     client = boto3.client("secretsmanager", region_name=REGION)
     client.put_secret_value(SecretId=stack.arns.pepper, SecretString=json.dumps({"mine": 1}))
     assert stack.run() == (1, "")
-    assert stack.lines[-1] == "bootstrap: the pepper secret has a value of another form; it was not touched"
+    assert stack.lines[-1] == "bootstrap: the pepper secret has an invalid value; it was not changed"
     assert json.loads(client.get_secret_value(SecretId=stack.arns.pepper)["SecretString"]) == {"mine": 1}
     assert platform_keys(stack) == []
 
@@ -157,5 +158,15 @@ def test_two_runs_at_once_agree(stack: Stack) -> None:
 def test_a_secret_that_does_not_exist(stack: Stack) -> None:
     client = boto3.client("secretsmanager", region_name=REGION)
     gone = SecretArns("arn:aws:secretsmanager:eu-central-1:123456789012:secret:gone", "", "")
-    with pytest.raises(BootstrapFailed, match="there is no signing secret"):
+    with pytest.raises(BootstrapFailed, match=r"the signing secret .* does not exist"):
         fill_secrets(client, gone)
+
+
+def test_the_region_is_that_of_aws_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The AWS CLI reads it first; boto3 alone does not read it at all."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_REGION", REGION)
+
+    assert DeployedStack("atrium-dev", "dev").secrets_client.meta.region_name == REGION

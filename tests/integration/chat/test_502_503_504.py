@@ -83,7 +83,7 @@ def test_503_when_the_answer_cannot_be_recorded(stage: Stage, monkeypatch: pytes
     with stage.house.intercepted(Outage(lambda number, _: number >= opening)):
         events = stream(client, "Hi. [[echo]]")
     assert (events[-1].event, events[-1].data["code"], events[-1].data["status"]) == ("error", "UNAVAILABLE", 503)
-    stage.house.clock.turn(60)
+    stage.house.clock.turn(62)
     assert stage.house.sweep().closed == 1
     run = client.get(f"/v1/runs/{events[0].data['run_id']}").json()
     assert (run["status"], run["error"]["code"]) == ("failed", "RUN_INTERRUPTED")

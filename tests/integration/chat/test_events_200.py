@@ -36,13 +36,25 @@ def test_an_ended_run_is_replayed_as_it_was_streamed(stage: Stage) -> None:
     live = stream(stage.chat_as(), "What is 6*7? ")
     run_id = live[0].data["run_id"]
     assert plain(follow(stage, run_id)) == plain(live)
-    for after in (1, len(live) - 1, len(live), 99):
+    for after in (1, len(live) - 1):
         expected = plain(live)[after:]
         assert plain(follow(stage, run_id, headers={"last-event-id": str(after)})) == expected
         assert plain(follow(stage, run_id, after=after)) == expected
         body = poll(stage, run_id, after=after)
         assert [(each["id"], each["event"], each["data"]) for each in body["data"]] == expected
         assert body["ended"] is True
+
+
+@pytest.mark.parametrize("message", ["Hi", "[[status=400]]"])
+@pytest.mark.parametrize("beyond", [0, 1, 1_000])
+def test_an_ended_run_of_which_nothing_is_left_is_204(stage: Stage, message: str, beyond: int) -> None:
+    """200 without an event makes an EventSource reconnect forever."""
+    live = stream(stage.chat_as(), message)
+    path, after = f"/v1/runs/{live[0].data['run_id']}/events", live[-1].id + beyond
+    for headers, query in (({"last-event-id": str(after)}, {}), ({}, {"after": after})):
+        answer = stage.chat_as().get(path, headers=headers, params=query)
+        assert (answer.status_code, answer.content) == (204, b"")
+    assert poll(stage, live[0].data["run_id"], after=after) == {"data": [], "ended": True}
 
 
 def test_the_header_goes_before_the_query(stage: Stage) -> None:

@@ -176,8 +176,8 @@ def test_405_names_what_is_allowed(stage: Stage) -> None:
     client = stage.chat_as()
     for method, path, allowed in (
         ("GET", "/v1/chat", "POST"),
-        ("DELETE", f"/v1/runs/{RUN}", "GET"),
-        ("POST", "/v1/runs", "GET"),
+        ("DELETE", f"/v1/runs/{RUN}", "GET, HEAD"),
+        ("POST", "/v1/runs", "GET, HEAD"),
     ):
         response = client.request(method, path)
         assert_problem(response, 405, "METHOD_NOT_ALLOWED")

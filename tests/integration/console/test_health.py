@@ -6,10 +6,12 @@ import time
 import pytest
 from atrium.storage.table import PhysicalTable
 from botocore.exceptions import EndpointConnectionError
+from httpx2 import Response
 from starlette.testclient import TestClient
 
 from functions.console import health
 from functions.console.app import build
+from tests.builders.deployments import create_secrets
 from tests.builders.gateway import call_as
 from tests.builders.runtimes import build_runtime
 
@@ -48,6 +50,32 @@ def test_a_slow_table_is_degraded(physical_table: PhysicalTable, monkeypatch: py
     monkeypatch.setattr(health, "SLOW_SECONDS", 0.0)
     response = call_as(build(build_runtime(table=physical_table)), None).get("/v1/health/ready")
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
+
+
+@pytest.mark.usefixtures("aws_secrets")
+def test_a_missing_model_key_is_told_and_its_value_is_never_read(physical_table: PhysicalTable) -> None:
+    client, arns = create_secrets()
+    called: list[str] = []
+    source = build_runtime({"MODEL_SECRET_ARN": arns.model}, table=physical_table)
+    events = source().secrets._provider.client.meta.events
+    events.register("before-call.secrets-manager", lambda model, **_: called.append(model.name))
+    console = call_as(build(source), None)
+
+    empty = console.get("/v1/health/ready")
+    client.put_secret_value(SecretId=arns.model, SecretString='{"anthropic_api_key": "sk"}')
+    filled = [console.get("/v1/health/ready") for _ in range(2)]
+
+    assert (empty.status_code, read_statuses(empty)["model_key"]) == (503, "unhealthy")
+    assert [(answer.status_code, read_statuses(answer)["model_key"]) for answer in filled] == [(200, "healthy")] * 2
+    assert called == ["DescribeSecret", "DescribeSecret"]
+
+
+def test_a_deployment_without_a_model_key_of_its_own_is_not_asked_for_one(client: TestClient) -> None:
+    assert "model_key" not in read_statuses(client.get("/v1/health/ready"))
+
+
+def read_statuses(answer: Response) -> dict[str, str]:
+    return {component["name"]: component["status"] for component in answer.json()["components"]}
 
 
 def test_a_table_that_hangs_is_given_up(physical_table: PhysicalTable, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ def test_a_login(street: Street) -> None:
     tenant = street.made.tenant
     assert found["tenant"] == {"id": tenant.id, "name": "acme", "display_name": "acme"}
     now = format_time(street.deployment.clock())
-    assert {"id": street.admin.id, "role": "admin", "last_login_at": now}.items() <= found["user"].items()
+    assert {"id": street.admin.id, "role": "admin", "name": None, "last_login_at": now}.items() <= found["user"].items()
     assert "argon2" not in answer.text
     context = Door(street.deployment).context(bearer(found["access_token"]))
     assert (context["principal_type"], context["principal_id"]) == ("user", street.admin.id)
@@ -38,6 +38,14 @@ def test_naming_the_tenant_or_not(street: Street, tenant: str | None) -> None:
     named = {"id": street.made.tenant.id, "name": "acme", "NAME": "ACME"}
     body = {"tenant": named[tenant]} if tenant else {}
     assert street.log_in(street.admin.email.upper(), **body).status_code == 200
+
+
+@pytest.mark.parametrize("tenant", ["acme", None])
+@pytest.mark.parametrize("email", ["admin@acme.example ", " Admin@Acme.example", "\tadmin@acme.example\n"])
+def test_blanks_around_the_email_make_no_difference(street: Street, email: str, tenant: str | None) -> None:
+    body = {"tenant": tenant} if tenant else {}
+    assert street.log_in(email, password="wrong horse battery", **body).status_code == 401
+    assert street.log_in(email, **body).json()["user"]["id"] == street.admin.id
 
 
 def test_an_email_in_several_tenants(street: Street) -> None:

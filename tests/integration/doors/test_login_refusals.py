@@ -115,7 +115,6 @@ BAD: list[dict[str, Any]] = [
     {"email": "a" * 256, "password": "p"},
     {"email": ["a@b.example"], "password": "p"},
     {"email": "a@b.example", "password": None},
-    {"email": "a@b.example", "password": "p", "tenant": ""},
     {"email": "a@b.example", "password": "p", "tenant": 7},
     {"email": "a@b.example", "password": "p", "role": "admin"},
 ]
@@ -137,16 +136,15 @@ def test_guessing_from_one_address_slows_down_and_holds_nobody_else_up(street: S
         answer = street.log_in(email, PASSWORD, **body)
     problem = answer.json()
     assert (answer.status_code, problem["code"], count.verified) == (429, "RATE_LIMITED", 0)
-    assert (answer.headers["retry-after"], problem["limit"]) == ("1", "attempts")
+    assert (answer.headers["retry-after"], problem["limit"]) == ("60", "attempts")
     assert street.log_in(email, PASSWORD, **body).status_code == 429
     (event,) = street.audited("quota.refuse")
     assert (event.count, event.details["limit"], event.origin.principal) == (2, "attempts", "")
-    assert street.log_in(email, PASSWORD).status_code == 429
-    assert street.log_in(email, PASSWORD, tenant="no such tenant").status_code == 429
+    assert street.log_in(email, PASSWORD, tenant="no such tenant").status_code == 401
     assert [event.count for event in street.audited("quota.refuse")] == [2]
     assert street.log_in(email, PASSWORD, ip=THERE, **body).status_code == 200
     assert street.log_in("nobody@b.example", WRONG, **body).status_code == 401
-    street.deployment.clock.turn(1)
+    street.deployment.clock.turn(60)
     assert street.log_in(email, PASSWORD, **body).status_code == 200
     for _ in range(5):  # the success took all back
         assert street.log_in(email, WRONG, **body).status_code == 401

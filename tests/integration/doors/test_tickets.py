@@ -152,7 +152,6 @@ def test_a_deleted_tenants_is_worth_nothing(street: Street) -> None:
     [
         {"password": "short"},
         {"password": "p" * 129},
-        {"name": ""},
         {"token": ""},
         {"token": "t" * 129},
         {"role": "admin"},

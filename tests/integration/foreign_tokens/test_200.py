@@ -41,6 +41,12 @@ def test_a_user_comes_in_by_email_and_is_known_by_subject_then(trusting: Trustin
     assert [(kind, told["how"]) for kind, told in trusting.told()] == [("auth.login", "linked")]
 
 
+def test_blanks_around_the_email_make_no_difference(trusting: Trusting) -> None:
+    trusting.trust()
+    assert trusting.made.admin
+    assert trusting.context(email=f" {trusting.made.admin.email}\n")["principal_id"] == trusting.made.admin.id
+
+
 def test_the_issuer_is_asked_once_and_the_table_little(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()

@@ -25,6 +25,18 @@ def test_request_id_is_the_gateways(path: str) -> None:
     assert response.headers["x-request-id"] == REQUEST_ID
 
 
+@pytest.mark.parametrize("path", ["/v1/things", "/v1/nothing", "/v1/things?limit=x"])
+@pytest.mark.parametrize(
+    ("public_url", "header"),
+    [("https://api.example.com", "max-age=31536000"), ("http://127.0.0.1:8080", None), ("", None)],
+)
+def test_browsers_are_told_to_use_https_where_the_address_has_it(
+    path: str, public_url: str, header: str | None
+) -> None:
+    response = client_with(PUBLIC_URL=public_url).get(path)
+    assert response.headers.get("strict-transport-security") == header
+
+
 def test_request_id_is_made_where_no_gateway_gives_one() -> None:
     app, _ = build_things(build_runtime())
     bare = TestClient(app)

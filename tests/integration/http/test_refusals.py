@@ -35,9 +35,9 @@ def test_a_problem_has_every_member(client: TestClient) -> None:
     response = client.get("/v1/nothing")
     assert response.json() == {
         "type": "/docs/errors/NOT_FOUND",
-        "title": "There is no such thing here",
+        "title": "The resource was not found",
         "status": 404,
-        "detail": "There is no such thing here",
+        "detail": "The resource was not found",
         "code": "NOT_FOUND",
         "request_id": REQUEST_ID,
         "retryable": False,
@@ -109,7 +109,15 @@ def test_415_no_type(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"']
+    "content_type",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        'Application/JSON;charset="UTF-8"',
+        "application/json; version=1",
+        "application/json;",
+        'application/json; x="a;b"; charset=utf-8',
+    ],
 )
 def test_json_in_utf_8_by_its_names(client: TestClient, content_type: str) -> None:
     sent = client.post("/v1/things", content='{"name": "é"}'.encode(), headers={"content-type": content_type})
@@ -189,7 +197,9 @@ def test_404_a_slash_too_many(client: TestClient) -> None:
     assert client.get("/v1/things/").status_code == 404
 
 
-@pytest.mark.parametrize(("path", "allow"), [("/v1/things", "GET, POST"), (f"/v1/things/{THING}", "DELETE, GET")])
+@pytest.mark.parametrize(
+    ("path", "allow"), [("/v1/things", "GET, HEAD, POST"), (f"/v1/things/{THING}", "DELETE, GET, HEAD")]
+)
 def test_405_allows_all_methods_of_the_path(client: TestClient, path: str, allow: str) -> None:
     response = client.patch(path)
     assert (response.status_code, response.json()["code"]) == (405, "METHOD_NOT_ALLOWED")

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from atrium.identity.onboarding import Onboarded
 from atrium.kernel.ids import mint_run_id, mint_session_id
-from atrium.quotas.model import AdmissionRequest, Admitted, Hold, Subject
-from atrium.quotas.service import AdmissionService
-from atrium.quotas.store import AdmissionStore
-from atrium.quotas.terms import Terms, read_terms
+from atrium.quotas.limits import tenant_limits
+from atrium.quotas.model import AdmissionDecision, AdmissionRequest, Admitted, Reservation, ScopeLimits
+from atrium.quotas.service import QuotaService
 from atrium.storage import keys
 from atrium.storage.table import TenantTable
 from atrium.tenants.plans import PlanName
@@ -34,21 +33,24 @@ class Limited:
         return self.deployment.runtime.tenant_table(self.made.tenant.id)
 
     @property
-    def service(self) -> AdmissionService:
-        return AdmissionService(AdmissionStore(self.table, self.deployment.clock))
+    def service(self) -> QuotaService:
+        return QuotaService(self.table, self.deployment.clock)
 
-    @property
-    def terms(self) -> Terms:
-        tenant = self.table.get(keys.tenant())
-        assert tenant is not None
-        return read_terms(tenant)
-
-    def admit(self, tokens: int = 0, cost_nanos: int = 0, *subjects: Subject, new_session: bool = False) -> Hold:
+    def ask(
+        self, tokens: int = 0, cost_nanos: int = 0, *scopes: ScopeLimits, new_session: bool = False
+    ) -> AdmissionDecision:
+        """Ask for a turn under the tenant's limits as they are now, and those of some scopes."""
         now = self.deployment.clock()
-        run_id = mint_run_id(now, mint_session_id(now))
-        answer = self.service.admit(AdmissionRequest(run_id, tokens, cost_nanos, new_session, subjects), self.terms)
+        tenant = ScopeLimits("tenant", tenant_limits(self.table.get(keys.tenant()) or {}))
+        request = AdmissionRequest(mint_run_id(now, mint_session_id(now)), tokens, cost_nanos, new_session)
+        return self.service.admit(request, (*scopes, tenant))
+
+    def admit(
+        self, tokens: int = 0, cost_nanos: int = 0, *scopes: ScopeLimits, new_session: bool = False
+    ) -> Reservation:
+        answer = self.ask(tokens, cost_nanos, *scopes, new_session=new_session)
         assert isinstance(answer, Admitted), answer
-        return answer.hold
+        return answer.reservation
 
     def call_as(self, **fields: str) -> TestClient:
         assert self.made.key

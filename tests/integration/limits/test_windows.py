@@ -3,16 +3,9 @@
 from datetime import UTC, datetime
 
 import pytest
-from atrium.kernel.ids import mint_run_id, mint_session_id
-from atrium.quotas.model import AdmissionRequest, Admitted, Decision, Refused
+from atrium.quotas.model import Admitted, Rejected, Used
 
 from tests.integration.limits.conftest import Limited
-
-
-def ask(tenant: Limited, tokens: int, cost_nanos: int) -> Decision:
-    now = tenant.deployment.clock()
-    request = AdmissionRequest(mint_run_id(now, mint_session_id(now)), tokens, cost_nanos)
-    return tenant.service.admit(request, tenant.terms)
 
 
 @pytest.mark.parametrize(
@@ -28,15 +21,15 @@ def test_it_frees_at_its_end(
 ) -> None:
     free.put(limits)
     clock = free.deployment.clock
-    free.service.settle(free.admit(tokens, cost_nanos), tokens, cost_nanos)
-    refused = ask(free, tokens, cost_nanos)
-    assert isinstance(refused, Refused)
-    assert (refused.limit, refused.resets_at) == (name, ends.timestamp())
-    assert refused.retry_after_seconds is not None
-    assert 0 <= refused.retry_after_seconds - (ends - clock()).total_seconds() < 1
-    clock.turn(refused.retry_after_seconds - 2)
-    assert isinstance(ask(free, tokens, cost_nanos), Refused)
+    free.service.settle(free.admit(tokens, cost_nanos), Used(tokens, cost_nanos))
+    rejected = free.ask(tokens, cost_nanos)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.limit, rejected.resets_at) == (name, ends.timestamp())
+    assert rejected.retry_after_seconds is not None
+    assert 0 <= rejected.retry_after_seconds - (ends - clock()).total_seconds() < 1
+    clock.turn(rejected.retry_after_seconds - 2)
+    assert isinstance(free.ask(tokens, cost_nanos), Rejected)
     assert free.standing(name)["remaining"] != free.standing(name)["max"]
     clock.turn(2)
     assert free.standing(name)["remaining"] == free.standing(name)["max"]
-    assert isinstance(ask(free, tokens, cost_nanos), Admitted)
+    assert isinstance(free.ask(tokens, cost_nanos), Admitted)

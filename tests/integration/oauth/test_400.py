@@ -69,7 +69,7 @@ def test_a_code_of_another_client_or_tenant(deployment: Deployment, logins: Logi
         assert error(other.exchange(code)) == "invalid_grant"
     with counting(deployment.table) as calls:
         assert error(stranger.exchange(code)) == "invalid_grant"
-    assert calls == ["BatchGetItem", "PutItem"]  # client and tenant, and the audit: the code is not looked for
+    assert calls == ["BatchGetItem"]  # client and tenant: the code is not looked for, and the audit has one like it
     assert browser.exchange(code).status_code == 200
 
 
@@ -92,7 +92,7 @@ def test_a_used_refresh_token_ends_its_login(logins: Logins, browser: Browser) -
     assert len(logins.audited("auth.token_reuse")) == 1
 
 
-@pytest.mark.parametrize("scope", ["agents:write", "chat admin", "platform", "openid", "chat nonsense", "CHAT"])
+@pytest.mark.parametrize("scope", ["agents:write", "chat admin", "platform", "openid", "CHAT"])
 def test_a_scope_that_the_client_lacks(browser: Browser, scope: str) -> None:
     assert error(browser.token(grant_type="client_credentials", scope=scope)) == "invalid_scope"
 

@@ -12,7 +12,7 @@ from atrium.identity.users.model import User
 from atrium.identity.users.store import UserStore
 from atrium.kernel.errors import TenantInactive
 from atrium.kernel.ids import TenantId, mint_user_id
-from atrium.storage import deletion_keys, provider_keys
+from atrium.storage import keys, provider_keys
 from atrium.storage.login import list_logins
 from atrium.tenants.deletions import OWN_SECONDS
 from starlette.testclient import TestClient
@@ -70,7 +70,7 @@ class Leaving:
         return [*held, *(place for place in logins if place[0] == self.tenant_id)]
 
     def is_listed(self) -> bool:
-        return self.deployment.runtime.platform_table.get(deletion_keys.deletion(self.tenant_id)) is not None
+        return self.deployment.runtime.platform_table.get(keys.deletion(self.tenant_id)) is not None
 
     def sweep(self, remaining_ms: Callable[[], int] = PLENTY) -> dict[str, int]:
         """Let the sweeper pass by when no call has the deletion to itself any more."""

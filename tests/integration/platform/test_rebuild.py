@@ -11,7 +11,6 @@ from atrium.storage import usage_keys
 from atrium.storage.items import to_wire
 from atrium.storage.queries import Query
 from atrium.storage.table import TenantTable
-from atrium.usage.model import Charged
 from atrium.usage.store import LedgerStore
 from starlette.testclient import TestClient
 
@@ -34,7 +33,7 @@ def settle(deployment: Deployment, tenant: TenantId) -> TenantTable:
     table = deployment.runtime.tenant_table(tenant)
     now = deployment.clock()
     entry = build_entry(at=now, started_at=now, tenant_id=tenant, tokens=Usage(70, 7), cost_nanos=5_000)
-    assert LedgerStore(table).put(replace(entry, charged=Charged(0, int(now.timestamp()) - 1, "dmc")))
+    assert LedgerStore(table).put(replace(entry, admitted={"": int(now.timestamp()) - 1}))
     return table
 
 

@@ -61,6 +61,7 @@ def test_any_part_is_changed_and_null_clears_it(stage: Stage) -> None:
 def test_lists_by_last_activity_in_pages(stage: Stage) -> None:
     client = stage.sessions_as()
     made = [client.post("/v1/sessions", json={"title": str(number)}).json()["id"] for number in range(3)]
+    stage.house.clock.turn(300)
     assert say(stage.chat_as(), "Hi", session_id=made[0]).status_code == 200
     expected = [made[0], made[2], made[1]]
     first = client.get("/v1/sessions", params={"limit": 2}).json()

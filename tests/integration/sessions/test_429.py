@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from atrium.kernel.ids import KeyId
-from atrium.quotas.meters import METERS
+from atrium.quotas.limits import DEFINITIONS
 from atrium.quotas.rebuild.service import Rebuilder
 from atrium.storage import keys
 from atrium.storage.keys import Key
@@ -82,7 +82,7 @@ def test_limits_of_the_caller_and_of_the_agent(stage: Stage) -> None:
     assert begin(client).json()["scope"] == "key"
 
 
-def test_over_several_shards_and_with_replies_that_are_lost_it_is_exact(stage: Stage) -> None:
+def test_is_exact_where_replies_are_lost(stage: Stage) -> None:
     limit(stage, sessions_per_day=7)
     client = stage.sessions_as()
     with stage.house.intercepted(lose_replies):
@@ -90,11 +90,13 @@ def test_over_several_shards_and_with_replies_that_are_lost_it_is_exact(stage: S
     assert (answers, used(stage), heads(stage)) == ([201] * 7 + [429] * 2, 7, 7)
 
 
-def test_without_a_limit_nothing_is_counted(stage: Stage) -> None:
+def test_counts_without_a_limit_so_that_a_later_one_knows_what_was_used(stage: Stage) -> None:
     limit(stage, sessions_per_day=-1)
     with stage.house.intercepted(lose_replies):
         assert begin(stage.sessions_as()).status_code == 201
-    assert (used(stage), heads(stage), stage.house.items("BEGUN#")) == (0, 1, [])
+    assert (used(stage), heads(stage)) == (1, 1)
+    limit(stage, sessions_per_day=1)
+    assert begin(stage.sessions_as()).status_code == 429
 
 
 def test_503_and_no_session_when_it_cannot_be_counted(stage: Stage) -> None:
@@ -117,9 +119,7 @@ def test_a_rebuild_counts_what_began_with_a_turn_without_one_and_was_deleted(sta
     stage.house.clock.turn(2)
     rebuilder = Rebuilder(stage.house.table(), stage.house.clock)
     assert (used(stage), rebuilder.compare().counters) == (4, ())
-    for shard, wrong in enumerate((9, 0, 3, 5)):
-        name = METERS["sessions_per_day"].attribute("", int(stage.house.clock().timestamp()))
-        write = Update(keys.admission(shard), "SET #name = :wrong", "", {"wrong": wrong}, {"name": name})
-        stage.house.table().write(write)
+    name = DEFINITIONS["sessions_per_day"].counter(int(stage.house.clock().timestamp()))
+    stage.house.table().write(Update(keys.admission(""), "SET #name = :wrong", "", {"wrong": 17}, {"name": name}))
     (told,) = rebuilder.rebuild(stage.house.clock().date(), "one").counters
     assert (told.limit, told.stored, told.expected, used(stage)) == ("sessions_per_day", 17, 4, 4)

@@ -129,4 +129,4 @@ def test_422_for_what_does_not_fit(stage: Stage) -> None:
 def test_405_for_another_method(stage: Stage) -> None:
     response = stage.sessions_as().put(f"/v1/sessions/{SESSION}", json={})
     assert_problem(response, 405, "METHOD_NOT_ALLOWED")
-    assert response.headers["allow"] == "DELETE, GET, PATCH"
+    assert response.headers["allow"] == "DELETE, GET, HEAD, PATCH"

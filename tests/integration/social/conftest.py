@@ -13,7 +13,7 @@ from atrium.audit.query import ask
 from atrium.audit.store import AuditStore
 from atrium.bootstrap import Runtime
 from atrium.identity.onboarding import Onboarded
-from atrium.storage.vault import MasterKey
+from atrium.storage.secret_encryption import MasterKey
 from starlette.testclient import TestClient
 
 import functions.admin.app
@@ -91,7 +91,7 @@ def open_stage(deployment: Deployment, provider: OAuthProvider) -> Stage:
     runtime = deployment.make_runtime(
         EGRESS_LOCAL_ADDRESSES="127.0.0.1", OAUTH_PROVIDER_URL=provider.url, TENANT_SECRETS_KEY_ID=key_id
     )
-    runtime.__dict__["vault_key"] = MasterKey(client, key_id)
+    runtime.__dict__["secret_master_key"] = MasterKey(client, key_id)
     provider.answers.now = lambda: deployment.clock().timestamp()
     return Stage(deployment, runtime, provider, deployment.onboard())
 

@@ -11,7 +11,7 @@ from atrium.identity.social.model import ClientCredentials
 from atrium.identity.social.state import StateSealer
 from atrium.kernel.errors import ConnectionExpired, NotFound, ProviderFailed, Unavailable
 from atrium.kernel.ids import TenantId
-from atrium.storage.vault import SealBroken
+from atrium.storage.secret_encryption import DecryptionFailed
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import Caller, Principal, TenantContext
 
@@ -40,9 +40,9 @@ def service(stage: Stage, owner: str = OWNER) -> ConnectionService:
     caller = Caller(Principal("user", owner, "u", frozenset({"chat"}), "user"), "req-1")
     context = TenantContext(tenant.id, tenant.name, tenant.plan, 1, caller)
     table = stage.runtime.tenant_table(tenant.id)
-    vault, audit = stage.runtime.tenant_vault(tenant.id), open_audit(context, table, stage.clock)
+    encryption, audit = stage.runtime.secret_encryption(tenant.id), open_audit(context, table, stage.clock)
     sealer = StateSealer(stage.runtime.cursors)
-    return ConnectionService(context, ConnectionStore(table), vault, audit, sealer, stage.clock, lambda _: None)
+    return ConnectionService(context, ConnectionStore(table), encryption, audit, sealer, stage.clock, lambda _: None)
 
 
 def calls(stage: Stage, name: str = "google") -> ProviderCalls:
@@ -58,9 +58,9 @@ def test_connected_used_refreshed_and_forgotten(stage: Stage, name: str) -> None
     assert (made["id"], made["provider"], made["status"]) == (name, name, "active")
     assert stage.user().get("/v1/connections").json()["data"] == [made]
     assert stage.user().get(f"/v1/connections/{name}").json() == made
-    mine, books = service(stage), stage.provider.answers.books
+    mine, token_store = service(stage), stage.provider.answers.token_store
     first = mine.access_token(name, calls(stage, name))
-    assert first in books.access
+    assert first in token_store.access
     assert first not in stage.raw_items()
     asked = len(stage.provider.asked)
     assert mine.access_token(name, calls(stage, name)) == first
@@ -148,7 +148,7 @@ def test_a_provider_that_refuses_or_fails_at_connecting(stage: Stage) -> None:
 def test_access_that_was_withdrawn(stage: Stage) -> None:
     stage.set_up()
     connect(stage)
-    stage.provider.answers.books.refresh.clear()
+    stage.provider.answers.token_store.refresh.clear()
     stage.clock.turn(3_600)
     for _ in range(2):
         with pytest.raises(ConnectionExpired):
@@ -219,14 +219,14 @@ def test_a_sealed_token_opens_for_its_connection_alone(stage: Stage) -> None:
     stage.set_up()
     connect(stage)
     found = service(stage).get("google")
-    vault = stage.runtime.tenant_vault(stage.tenant.tenant.id)
-    assert vault.open(found.purpose("access"), found.sealed_access).startswith("at-")
-    with pytest.raises(SealBroken):
-        vault.open(found.purpose("refresh"), found.sealed_access)
-    other = stage.runtime.tenant_vault(TenantId(stage.deployment.onboard("other").tenant.id))
-    with pytest.raises(SealBroken):
-        other.open(found.purpose("access"), found.sealed_access)
+    encryption = stage.runtime.secret_encryption(stage.tenant.tenant.id)
+    assert encryption.decrypt(found.purpose("access"), found.sealed_access).startswith("at-")
+    with pytest.raises(DecryptionFailed):
+        encryption.decrypt(found.purpose("refresh"), found.sealed_access)
+    other = stage.runtime.secret_encryption(TenantId(stage.deployment.onboard("other").tenant.id))
+    with pytest.raises(DecryptionFailed):
+        other.decrypt(found.purpose("access"), found.sealed_access)
     broken = found.sealed_access[:-1] + bytes([found.sealed_access[-1] ^ 1])
     for sealed in (broken, b"", b"\x01", b"\x01\xff\xff", found.sealed_access[:40]):
-        with pytest.raises(SealBroken):
-            vault.open(found.purpose("access"), sealed)
+        with pytest.raises(DecryptionFailed):
+            encryption.decrypt(found.purpose("access"), sealed)

@@ -142,9 +142,9 @@ def test_a_provider_that_is_not_there(stage: Stage) -> None:
 def test_an_id_token_of_another_flow(stage: Stage) -> None:
     stage.set_up(provision_users=True)
     back = come_back(stage)
-    books = stage.provider.answers.books
-    issued = books.codes[back["code"]]
-    books.codes[back["code"]] = type(issued)(**{**vars(issued), "nonce": "another"})
+    token_store = stage.provider.answers.token_store
+    issued = token_store.codes[back["code"]]
+    token_store.codes[back["code"]] = type(issued)(**{**vars(issued), "nonce": "another"})
     refuse(stage, complete(stage, back), 502, "PROVIDER_FAILED")
 
 
@@ -190,3 +190,11 @@ def test_the_local_provider_is_not_asked_by_a_runtime_without_the_allowance(stag
     stage.runtime.__dict__["egress"] = stage.deployment.make_runtime().egress
     refuse(stage, complete(stage, back), 502, "PROVIDER_FAILED")
     assert challenge_of(VERIFIER)
+
+
+def test_a_state_that_is_shown_again_and_again_is_recorded_once(stage: Stage) -> None:
+    stage.set_up()
+    back = come_back(stage)
+    answers = [complete(stage, back) for _ in range(20)]
+    assert {answer.status_code for answer in answers[1:]} == {400}
+    assert len([told for told in stage.told("auth.refuse") if "used before" in str(told)]) == 1

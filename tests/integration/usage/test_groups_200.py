@@ -4,10 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from atrium.kernel.ids import mint_session_id
+from atrium.kernel.ids import TenantId, mint_session_id
+from atrium.sessions.store import SessionStore
+from atrium.storage.table import TenantTable
+from atrium.usage.shared import NAMES_MAX
 from starlette.testclient import TestClient
 
-from tests.builders.gateway import KEY_ID, OTHER_TENANT_ID, tenant_fields
+from tests.builders.gateway import KEY_ID, OTHER_TENANT_ID, TENANT_ID, tenant_fields
 from tests.builders.ledger import AGENT_ID, NOON, SESSION_ID, USER_ID, build_entry
 from tests.integration.usage.conftest import UsageFunction
 
@@ -42,7 +45,6 @@ def test_each_group_has_a_row_for_each_value(used: UsageFunction, admin: TestCli
     assert rows(admin, "key") == [(KEY_ID, 2, "0.000003")]
     assert rows(admin, "client") == [(CLIENT_ID, 1, "0.000008")]
     assert rows(admin, "end_user") == [("ann#1", 1, "0.000001"), ("bob", 1, "0.000002")]
-    assert rows(admin, "session") == [(SESSION_ID, 4, "0.000015")]
 
 
 def test_tools_have_calls_alone(used: UsageFunction, admin: TestClient) -> None:
@@ -56,8 +58,9 @@ def test_tools_have_calls_alone(used: UsageFunction, admin: TestClient) -> None:
 
 @pytest.mark.parametrize("group", ["day", *GROUPS])
 def test_totals_are_the_whole_periods_whatever_the_rows(used: UsageFunction, admin: TestClient, group: str) -> None:
+    used.talk(SESSION_ID, NOON, cost_nanos=0)
     answer = admin.get("/v1/usage", params={"group_by": group, "limit": "1"}).json()
-    assert (answer["totals"]["requests"], answer["totals"]["cost_usd"]) == (4, "0.000015")
+    assert (answer["totals"]["requests"], answer["totals"]["cost_usd"]) == (5, "0.000015")
     assert len(answer["data"]) == 1
 
 
@@ -83,19 +86,53 @@ def read_pages(client: TestClient, **query: str) -> list[list[dict[str, Any]]]:
 
 
 def test_many_sessions_come_in_pages_each_once_and_whole(function: UsageFunction, admin: TestClient) -> None:
-    sessions = sorted(mint_session_id(NOON) for _ in range(7))
-    days = [[0, 1], [1], [0], [2], [0, 1, 2], [2], [1]]
-    function.settle(
-        *(
-            build_entry(session_id=session, at=NOON - timedelta(days=day), cost_nanos=1_000)
-            for session, used_on in zip(sessions, days, strict=True)
-            for day in used_on
+    """Least recently active first; those without usage in the period are left out."""
+    days = {3: [0, 1], 1: [1], 2: [0], 5: [2], 4: [0, 1, 2]}
+    sessions = {number: mint_session_id(NOON - timedelta(days=5)) for number in days}
+    turns = sorted((-day, number) for number, each in days.items() for day in each)
+    for at, (day, number) in enumerate(turns):
+        function.talk(sessions[number], NOON + timedelta(days=day, seconds=at), cost_nanos=1_000)
+    period = {"from": "2026-11-20", "to": "2026-11-21"}
+    pages = read_pages(admin, group_by="session", limit="3", **period)
+    assert [(row["session"], row["requests"], row["cost_usd"]) for page in pages for row in page] == [
+        (sessions[number], requests, f"0.00000{requests}") for number, requests in [(1, 1), (2, 1), (3, 2), (4, 2)]
+    ]
+    assert {len(page) for page in pages} <= {1, 2, 3}
+
+
+def test_a_deleted_session_is_in_totals_alone(used: UsageFunction, admin: TestClient) -> None:
+    session = mint_session_id(NOON)
+    used.talk(session, NOON, cost_nanos=5_000)
+    assert rows(admin, "session") == [(session, 1, "0.000005")]
+    SessionStore(TenantTable(used.table, TenantId(TENANT_ID))).mark_deleted(session, now=NOON)
+    assert rows(admin, "session") == []
+    assert admin.get("/v1/usage").json()["totals"]["requests"] == 5
+
+
+@pytest.mark.parametrize("group", ["model", "agent", "tool"])
+def test_names_beyond_the_shared_item_come_in_pages_each_once(
+    function: UsageFunction, admin: TestClient, group: str
+) -> None:
+    """Two batches of more names than a shared item takes, with some in both."""
+    for first in (0, 20):
+        function.settle(
+            *(
+                build_entry(
+                    model=f"m-{number:03}",
+                    agent_id=f"agt_{number:026}",
+                    tool_calls={f"tool_{number:03}": 1},
+                    at=NOON - timedelta(days=number % 2),
+                    cost_nanos=1_000,
+                )
+                for number in range(first, first + 2 * NAMES_MAX)
+            )
         )
-    )
-    pages = read_pages(admin, group_by="session", limit="3")
-    assert [len(page) for page in pages] == [3, 3, 1]
-    found = [(row["session"], row["requests"]) for page in pages for row in page]
-    assert found == [(session, len(used_on)) for session, used_on in zip(sessions, days, strict=True)]
+    pages = read_pages(admin, group_by=group, limit="30")
+    found = [(row[group], row["tool_calls"]) for page in pages for row in page]
+    total = 2 * NAMES_MAX + 20
+    assert len(found) == total
+    assert [name for name, _ in found] == sorted(name for name, _ in found)
+    assert [calls for _, calls in found] == [1 + (20 <= number < 2 * NAMES_MAX) for number in range(total)]
 
 
 def test_days_come_in_pages_too(used: UsageFunction, admin: TestClient) -> None:

@@ -29,6 +29,7 @@ from tests.integration.usage.conftest import UsageFunction
         ({"group_by": "model", "limit": "0"}, ["query", "limit"]),
         ({"group_by": "model", "limit": "367"}, ["query", "limit"]),
         ({"since": "2026-11-21"}, ["query", "since"]),
+        ({"group_by": "session", "from": "2026-08-21"}, ["query", "from"]),
     ],
 )
 def test_periods_that_make_no_sense(admin: TestClient, query: dict[str, str], location: list[str]) -> None:
@@ -71,7 +72,7 @@ def test_the_platform_must_name_a_tenant(function: UsageFunction) -> None:
 
 def test_other_methods_are_not_allowed(admin: TestClient) -> None:
     answer = admin.post("/v1/usage")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
 def test_a_table_that_throttles_is_unavailable(admin: TestClient, physical_table: PhysicalTable) -> None:

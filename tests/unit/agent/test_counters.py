@@ -1,8 +1,8 @@
 """What admission has counted when turns are over, however they ended: what the ledger says, and nothing else."""
 
 from atrium.kernel.errors import ModelFailed
+from atrium.quotas.model import LEASE_SECONDS
 from atrium.quotas.rebuild.service import Rebuilder
-from atrium.runs.model import LEASE_SECONDS
 from atrium.tools.registry import ToolRegistry
 
 from tests.builders.counters import counted, held

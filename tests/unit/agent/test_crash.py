@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
-from atrium.agent.closing import OPENING_GRACE_SECONDS
+from atrium.agent.finalizing import OPENING_GRACE_SECONDS
 from atrium.kernel.ids import SessionId
 from atrium.kernel.pagination import PageRequest
-from atrium.runs.model import LEASE_SECONDS, RunEvent
+from atrium.quotas.model import LEASE_SECONDS
+from atrium.runs.model import RunEvent
 
 from tests.builders.house import House, session_id_of
 from tests.builders.scripted import calls
@@ -65,7 +66,7 @@ def assert_sound(house: House, session_id: SessionId) -> None:
     assert head is not None
     assert (head.turn, head.message_count) == (None, len(messages))
     assert head.turn_count == len([message for message in messages if message.role == "user"])
-    assert house.sweep().open_runs == 0
+    assert house.sweep().looked_at == 0
 
 
 def kill(house: House, session_id: SessionId | None, number: int) -> None:
@@ -121,7 +122,7 @@ def test_the_sweeper_is_killed_too(house: House) -> None:
         reader.close()
         house.clock.turn(LONG_AFTER)
         sweeper = Kill(number, applied=True)
-        died = is_killed(house, sweeper, partial(house.closer().close_lapsed, turn.run.id))
+        died = is_killed(house, sweeper, partial(house.finalizer().close_expired, turn.run.id))
         house.sweep()
         assert_sound(house, session_id)
         number += 1

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-from atrium.agent.history import MESSAGES_MAX, TOKENS_MAX, as_model_messages, select_history
-from atrium.llm.model import Text, Thinking, ToolResult
+import pytest
+from atrium.agent.history import TOKENS_MAX, as_model_messages, select_history
+from atrium.llm.model import Text, Thinking, ToolResult, ToolUse
 from atrium.runs.model import Run
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,11 +43,43 @@ def test_a_question_to_which_nothing_was_said_is_left_out() -> None:
     assert texts([turn(3, "now", "c"), turn(2, "poison"), turn(1, "a", "b")]) == ["a", "b", "now", "c"]
 
 
-def test_at_most_100_messages_of_whole_turns() -> None:
-    runs = [turn(number, f"q{number}", "a", "b") for number in range(50, 0, -1)]
-    found = texts(runs)
-    assert len(found) == 99 <= MESSAGES_MAX
-    assert found[0] == "q18"
+def rounds(number: int, count: int, result: str = "2") -> Run:
+    """Return a turn of so many rounds of tools."""
+    steps = [
+        message
+        for at in range(count)
+        for message in (
+            build_message("assistant", ToolUse(f"call_{at}", "calculator", {"expression": "1+1"})),
+            build_message("tool", ToolResult(f"call_{at}", result)),
+        )
+    ]
+    run = build_run(at=NOON + timedelta(seconds=number), question=f"q{number}")
+    return run.ended(build_outcome(messages=(*steps, build_message("assistant", f"a{number}"))), NOON)
+
+
+@pytest.mark.parametrize("count", [1, 50, 100])
+def test_a_turn_of_many_rounds_is_shown_whole(count: int) -> None:
+    found = select_history([rounds(2, count), rounds(1, count)])
+    assert len(found) == 2 * (2 * count + 2)
+
+
+def test_many_short_turns_are_shown() -> None:
+    assert len(texts([turn(number, f"q{number}", "a", "b") for number in range(50, 0, -1)])) == 150
+
+
+def test_the_newest_turn_is_shown_without_its_rounds_where_it_is_too_large() -> None:
+    """A model that saw nothing of the turn before would contradict it."""
+    found = select_history([rounds(2, 50, "x" * 50_000), rounds(1, 1)])
+    assert [message.text for message in found if message.text] == ["q1", "a1", "q2", "a2"]
+    assert len(found) == 4 + 2
+
+
+def test_a_single_answer_that_is_too_large_is_cut_at_its_beginning() -> None:
+    question, answer = select_history([turn(1, "q", "a" * TOKENS_MAX * 5 + "end")])
+    assert question.text == "q"
+    assert answer.text.startswith("[cut")
+    assert answer.text.endswith("aend")
+    assert len(answer.text) < TOKENS_MAX * 4
 
 
 def test_at_most_100_000_tokens() -> None:

@@ -4,10 +4,11 @@ import random
 from collections.abc import Callable
 
 import pytest
-from atrium.agent.replay import Replay
+from atrium.agent.replay import REPEATED, Replay
 from atrium.kernel.errors import ModelFailed
 from atrium.kernel.ids import mint_run_id, mint_session_id
-from atrium.runs.model import LEASE_SECONDS, RunEvent
+from atrium.quotas.model import LEASE_SECONDS
+from atrium.runs.model import RunEvent
 
 from tests.builders.house import House, run_id_of
 from tests.builders.scripted import calls
@@ -101,9 +102,18 @@ def test_a_client_of_a_dead_worker_always_gets_an_end(house: House, seen: int) -
     events = killed(house, seen=seen)
     replay = Replay(house.runs(), run_id_of(events), seen)
     rest = list(replay.read())
-    assert [event.sequence for event in rest] == [seen + 1]
+    assert [event.sequence for event in rest] == [5 if seen < 5 else seen + REPEATED]
     assert (rest[0].type, rest[0].data["code"]) == ("error", "RUN_INTERRUPTED")
     assert replay.ended
+
+
+@pytest.mark.parametrize("seen", range(4, 12))
+def test_a_client_of_a_dead_worker_gets_the_end_twice_at_most(house: House, seen: int) -> None:
+    """An EventSource comes back with the last number that it has, until it is told that nothing is left."""
+    run_id, numbers = run_id_of(killed(house, seen=seen)), [seen]
+    while rest := house.replay(run_id, after=numbers[-1]):
+        numbers += [event.sequence for event in rest]
+        assert len(numbers) <= 3
 
 
 def test_from_the_beginning_a_swept_run_has_no_gap(house: House) -> None:
@@ -121,7 +131,7 @@ def test_what_a_slow_worker_stored_after_the_sweep_does_not_hide_the_end(house: 
     house.model.say("a", lambda: house.clock.turn(3), "b", sweep, "c", lambda: house.clock.turn(3), "d")
     events = house.talk()
     replayed = house.replay(run_id_of(events))
-    assert [event.sequence for event in replayed] == list(range(1, len(replayed) + 1))
+    assert [event.sequence for event in replayed] == [1, 2, 3, 4, 5, 5 + REPEATED]
     assert [event.type for event in replayed] == ["start", "text", "text", "text", "text", "error"]
     for after in range(1, 8):
         assert house.replay(run_id_of(events), after=after)[-1].type == "error"

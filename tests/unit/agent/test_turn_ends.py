@@ -36,8 +36,8 @@ def test_a_failure_of_the_model(house: House, failure: AtriumError, code: str) -
     events = house.talk()
     assert_whole(events)
     assert types_of(events) == ["start", "text", "text", "error"]
-    assert events[-1].data == {"code": code, "detail": failure.detail}
     run = house.run_of(events)
+    assert events[-1].data == {"run_id": run.id, "code": code, "detail": failure.detail}
     assert run.outcome is not None
     assert run.outcome.error is not None
     assert (run.status, run.outcome.error.code, run.outcome.stop_reason) == ("failed", code, None)
@@ -62,7 +62,7 @@ def test_a_defect_of_ours_ends_the_turn_and_is_told_without_its_text(house: Hous
     defect = RuntimeError("the text of a defect")
     house.model.say("One", defect)
     events = house.talk()
-    assert events[-1].data == {"code": "INTERNAL", "detail": AtriumError.title}
+    assert events[-1].data == {"run_id": run_id_of(events), "code": "INTERNAL", "detail": AtriumError.title}
     assert house.run_of(events).status == "failed"
     assert defect in house.defects
     assert "the text of a defect" not in str(house.items())

@@ -20,7 +20,7 @@ def test_java_that_will_do(shown: str) -> None:
     [
         ('openjdk version "11.0.2" 2019', "Java 11 is too old"),
         ('java version "1.8.0_392"', "Java 8 is too old"),
-        ("Unable to locate a Java Runtime", "does not tell"),
+        ("Unable to locate a Java Runtime", "printed no version"),
     ],
 )
 def test_java_that_will_not_do(shown: str, reason: str) -> None:
@@ -33,7 +33,7 @@ def test_cargo_must_be_new_enough() -> None:
     check_cargo("cargo 1.84.0")
     with pytest.raises(PrerequisiteMissing, match=r"cargo 1\.66 is too old: 1\.84"):
         check_cargo("cargo 1.66.0")
-    with pytest.raises(PrerequisiteMissing, match="does not tell"):
+    with pytest.raises(PrerequisiteMissing, match="printed no version"):
         check_cargo("error: rustup could not choose a version")
 
 
@@ -68,5 +68,5 @@ def test_failing_tool_is_told_by_its_error_line(tmp_path: Path) -> None:
     command = ["sh", "-c", "echo '[ERROR] no such artifact'; echo more; exit 1"]
     with pytest.raises(PrerequisiteMissing, match=r"^sh failed, see \.local/tool\.log: \[ERROR\] no such artifact$"):
         run_tool(command, log=tmp_path / "tool.log", timeout_seconds=10)
-    with pytest.raises(PrerequisiteMissing, match="did not end in 0 s"):
+    with pytest.raises(PrerequisiteMissing, match="did not finish in 0 s"):
         run_tool(["sleep", "5"], log=tmp_path / "tool.log", timeout_seconds=0.1)

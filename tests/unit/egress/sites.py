@@ -1,4 +1,4 @@
-"""Servers on 127.0.0.1 that answer by a script, a resolver that does, and certificates for made-up names."""
+"""Scripted servers on 127.0.0.1, a scripted resolver, and certificates for invented names."""
 
 import socket
 import ssl
@@ -22,7 +22,7 @@ type Answer = Callable[[socket.socket, bytes], None]
 
 
 def say(status: int, body: bytes = b"", **headers: str) -> Answer:
-    """Return an answer of a status, headers (with `_` for `-`) and a body."""
+    """Return an answer with a status, headers (with `_` for `-`) and a body."""
     lines = [f"HTTP/1.1 {status} Said", f"content-length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return lambda line, _: line.sendall("\r\n".join([*lines, "", ""]).encode() + body)
@@ -30,7 +30,7 @@ def say(status: int, body: bytes = b"", **headers: str) -> Answer:
 
 @dataclass
 class Site:
-    """A server: gives one answer for each connection, in order, and keeps what it was sent."""
+    """A server that gives one answer per connection, in order, and keeps what it received."""
 
     answers: list[Answer]
     tls: ssl.SSLContext | None = None
@@ -89,7 +89,7 @@ def _read_request(line: socket.socket) -> bytes:
 
 @dataclass
 class Names:
-    """A resolver that answers by a script: each question about a name takes the next answer, the last one for ever."""
+    """A scripted resolver: each lookup of a name takes the next answer, and the last one is repeated."""
 
     script: dict[str, list[Sequence[str]]]
     asked: list[str] = field(default_factory=list)
@@ -107,12 +107,12 @@ def client_of(names: Names, *, tls: ssl.SSLContext | None = None, rules: Rules =
 
 
 def here(*names: str) -> Names:
-    """Return a resolver for which every name is this machine."""
+    """Return a resolver that maps every name to this machine."""
     return Names({name: [["127.0.0.1"]] for name in names})
 
 
 def certificates(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return the contexts of a server with a certificate for the name, and of a client that trusts it."""
+    """Return the TLS contexts of a server with a certificate for the name, and of a client that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)

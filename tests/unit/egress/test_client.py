@@ -1,4 +1,4 @@
-"""Calls: where they end up, what they carry over redirects, and how they are cut."""
+"""Calls: destination, headers over redirects, and failures."""
 
 import json
 from collections.abc import Mapping
@@ -209,7 +209,7 @@ def test_tls_keeps_the_name(tmp_path: Path) -> None:
     assert headers_of(site.seen[0])["host"] == f"site.example:{site.port}"
 
 
-@pytest.mark.parametrize("case", ["another name", "nobody's trust"])
+@pytest.mark.parametrize("case", ["another name", "an untrusted issuer"])
 def test_a_host_that_cannot_prove_its_name(tmp_path: Path, case: str) -> None:
     server, trusting = certificates(tmp_path, "site.example")
     name, tls = ("other.example", trusting) if case == "another name" else ("site.example", None)

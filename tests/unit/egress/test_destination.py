@@ -1,4 +1,4 @@
-"""URLs: what they lead to, and those that are refused before anything is asked."""
+"""URLs: their destinations, and those that are refused before any lookup."""
 
 import pytest
 from atrium.egress.destination import Destination, Rules, read_redirect, read_url
@@ -20,7 +20,7 @@ RULES = Rules()
         ("https://[2606:4700::1111]:8443/", "[2606:4700::1111]:8443", "/"),
         ("https://example.com?x=1", "example.com", "/?x=1"),
         ("https://_dmarc.example.com/", "_dmarc.example.com", "/"),
-        ("https://１２７.0.0.1/", "127.0.0.1", "/"),  # judged as the address that it is, later
+        ("https://１２７.0.0.1/", "127.0.0.1", "/"),  # checked as a numeric address later
     ],
 )
 def test_where_a_url_leads(url: str, authority: str, target: str) -> None:

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from atrium.http.problems import from_http_exception, from_validation, render_problem
+from atrium.http.problems import from_http_exception, render_problem
+from atrium.http.validation import from_validation
 from atrium.kernel.errors import AtriumError, Extension, LimitReached, Malformed, NotFound, ValidationFailed, catalogue
 from starlette.exceptions import HTTPException
 
@@ -61,4 +62,4 @@ def test_a_path_that_cannot_be_an_id_is_not_found() -> None:
 def test_long_names_are_cut() -> None:
     error = from_validation([{"type": "t", "loc": ("body", "x" * 5000, 3), "msg": "m"}])
     assert isinstance(error, ValidationFailed)
-    assert error.extensions["errors"] == [{"loc": ["body", "x" * 100, 3], "msg": "m", "type": "t"}]
+    assert error.extensions["errors"] == [{"loc": ["body", "x" * 100, 3], "msg": "is not valid", "type": "t"}]

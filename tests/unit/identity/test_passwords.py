@@ -1,7 +1,7 @@
 """Passwords: what is accepted, and what is kept of them."""
 
 import pytest
-from atrium.identity.users.model import is_email, same_address
+from atrium.identity.users.model import read_email, same_address
 from atrium.identity.users.passwords import (
     DECOY_HASH,
     find_password_fault,
@@ -65,17 +65,17 @@ def test_passwords_that_are_refused(password: str, email: str) -> None:
     "email", ["a@b", "a.b+c@d-e.example", "A@B.Example", "o'neil@x.example", "a" * 64 + "@b.example"]
 )
 def test_addresses(email: str) -> None:
-    assert is_email(email)
+    assert read_email(f" {email}\n") == email
     assert same_address(email) == same_address(email.upper())
 
 
 @pytest.mark.parametrize(
     "email",
     [
-        *("", "a", "a@", "@b", "a b@c.example", "a@b..c", "a@-b.example", "a@b.example\n", "a@@b"),
+        *("", "a", "a@", "@b", "a b@c.example", "a@b..c", "a@-b.example", "a@b.exam\nple", "a@@b"),
         "a" * 65 + "@b.example",
         "a@" + "b." * 130 + "example",
     ],
 )
 def test_what_is_no_address(email: str) -> None:
-    assert not is_email(email)
+    assert read_email(email) == ""

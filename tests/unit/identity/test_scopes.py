@@ -29,7 +29,7 @@ def test_roles_are_as_the_contract_says() -> None:
 
 def test_admin_includes_a_tenants_scopes_and_never_the_platforms() -> None:
     assert list_permissions(principal("admin")) == TENANT_SCOPES
-    assert list_permissions(principal("platform")) == SCOPES
+    assert list_permissions(Principal("platform", "key_0", "ops", frozenset({"platform"}))) == SCOPES
     assert list_permissions(principal("chat")) == ("chat",)
     with pytest.raises(ScopeRequired):
         principal("admin").require("platform")

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from atrium.kernel.clock import epoch_seconds, format_time, parse_time, read_clock
+from atrium.kernel.clock import epoch_seconds, format_time, parse_time, read_clock, to_zone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,10 +27,30 @@ def test_text_sorts_by_time(left: datetime, right: datetime) -> None:
     assert format_time(min(left, right)) <= format_time(max(left, right))
 
 
-@pytest.mark.parametrize("text", ["2026-11-21T12:00:00", "yesterday", "", "2026-13-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "text",
+    ["2026-11-21T12:00:00", "yesterday", "", "2026-13-01T00:00:00Z", "2026-11-21", "20261121T120000Z",
+     "2026-11-21T12:00:00+25:00", "9999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+00:01", "1969-12-31T23:59:59Z"],
+)  # fmt: skip
 def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(ValueError, match=r".+"):
+    with pytest.raises(ValueError, match="RFC 3339"):
         parse_time(text)
+
+
+def test_letters_and_the_separator_are_as_rfc_3339_allows() -> None:
+    assert parse_time("2026-11-21t12:00:00z") == parse_time("2026-11-21 12:00:00-00:00") == NOON
+    assert format_time(parse_time("9999-12-31T23:59:59.999Z")) == "9999-12-31T23:59:59.999Z"
+
+
+@given(st.integers(1, 9999), st.integers(-23, 23), st.sampled_from(["01-01T00:00:00", "12-31T23:59:59"]))
+def test_every_offset_at_the_ends_of_a_year_is_a_time_or_refused(year: int, hours: int, rest: str) -> None:
+    try:
+        read = parse_time(f"{year:04}-{rest}{hours:+03}:00")
+    except ValueError:
+        return
+    assert parse_time(format_time(read)) == read
+    assert to_zone(read, timezone(timedelta(hours=14))) == read
+    assert to_zone(read, timezone(timedelta(hours=-14))) == read
 
 
 def test_seconds_are_whole_and_the_clock_is_utc() -> None:

@@ -1,4 +1,4 @@
-"""Encodings are one to one: what is read back is canonical, so no two texts name one thing."""
+"""Encodings are one to one: only canonical texts are decoded."""
 
 import pytest
 from atrium.kernel.crypto import (

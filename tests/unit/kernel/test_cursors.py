@@ -1,4 +1,4 @@
-"""Cursors: only the list that gave one out takes it back."""
+"""A cursor is accepted only by the list that issued it."""
 
 import json
 
@@ -58,7 +58,7 @@ def test_made_up_cursors_are_refused(cursor: str) -> None:
 
 
 def test_scope_and_body_cannot_flow_into_each_other() -> None:
-    """The border between the two is under the seal."""
+    """The boundary between scope and body is authenticated."""
     cursor = SIGNER.sign({"a": "b"}, scope="x")
     body = json.dumps({"a": "b"}, separators=(",", ":"))
     with pytest.raises(InvalidCursor):

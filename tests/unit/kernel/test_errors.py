@@ -1,6 +1,6 @@
-"""The catalogue of failures: each code once for each status, and its own text kept from the public."""
+"""The error catalogue: one class per code and status; internal texts stay internal."""
 
-from atrium.kernel.errors import AtriumError, ModelFailed, catalogue, failure_of
+from atrium.kernel.errors import AtriumError, ModelFailed, catalogue, kind_of
 
 
 def test_one_class_for_a_code_and_status() -> None:
@@ -19,16 +19,16 @@ def test_detail_defaults_to_the_title_and_internal_stays_inside() -> None:
 
 
 def test_a_recorded_failure_comes_back_as_its_class() -> None:
-    found = failure_of("MODEL_FAILED", "as it was told")
+    found = kind_of("MODEL_FAILED")("as it was told")
     assert (type(found), found.detail, found.status) == (ModelFailed, "as it was told", 502)
 
 
 def test_whether_a_retry_can_help_is_the_kinds_unless_it_is_said() -> None:
-    assert failure_of("MODEL_FAILED", "as it was told").retryable
-    assert not failure_of("MODEL_FAILED", "as it was told", retryable=False).retryable
+    assert kind_of("MODEL_FAILED")("as it was told").retryable
+    assert not kind_of("MODEL_FAILED")("as it was told", retryable=False).retryable
     assert ModelFailed.retryable
 
 
 def test_an_unknown_code_is_an_internal_failure() -> None:
-    found = failure_of("OF_ANOTHER_VERSION", "as it was told")
+    found = kind_of("OF_ANOTHER_VERSION")("as it was told")
     assert (type(found), found.status) == (AtriumError, 500)

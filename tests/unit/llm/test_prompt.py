@@ -11,10 +11,12 @@ def send(*messages: tuple[Role, tuple[Block, ...]]) -> list[dict[str, object]]:
     return [dict(param) for param in message_params(request)]
 
 
-def test_blank_text_and_empty_messages_are_left_out() -> None:
+def test_blank_text_and_empty_messages_are_left_out_and_their_neighbours_are_one() -> None:
     assert send(("user", (Text("a"),)), ("assistant", (Text(" \n"),)), ("user", (Text(""), Text("b")))) == [
-        {"role": "user", "content": [{"type": "text", "text": "a"}]},
-        {"role": "user", "content": [{"type": "text", "text": "b", "cache_control": MARK}]},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b", "cache_control": MARK}],
+        },
     ]
     assert system_blocks("  ") == []
 

@@ -22,7 +22,7 @@ from atrium.llm.registry import Providers
 from atrium.settings import Settings
 from atrium.storage.secrets import Secrets
 
-from tests.unit.llm.channels import HELLO, START, STOP, Event, opened, piece, reason
+from tests.builders.upstream import HELLO, START, STOP, Event, opened, piece, reason
 
 HAIKU = MODELS["claude-haiku-5-5"]
 
@@ -63,22 +63,23 @@ def test_a_rotated_key_is_used_from_the_next_call_on() -> None:
     assert other.max_retries == 0
 
 
-def test_the_sdk_is_not_imported_before_a_call_is_opened() -> None:
-    code = """
-import sys
-from atrium.llm.catalogue import MODELS
-from atrium.llm.model import Message, ModelRequest, Text
-from atrium.llm.registry import Providers
-from atrium.settings import Settings
-from atrium.storage.secrets import Secrets
-settings = Settings.read({"ANTHROPIC_API_KEY": "key"})
-provider = Providers(settings, Secrets(settings)).find(MODELS["claude-haiku-5-5"])
-print(provider.name, "anthropic" in sys.modules)
-provider.open(ModelRequest("claude-haiku-5-5", "", (Message("user", (Text("Hi"),)),), 1), deadline_seconds=1).close()
-print("anthropic" in sys.modules)
-"""
+def test_each_call_without_a_key_is_counted() -> None:
+    missing: list[str] = []
+    settings = Settings.read({})
+    known = Providers(settings, Secrets(settings), lambda: missing.append("once"))
+
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            list(known.find(HAIKU).open(HELLO, deadline_seconds=1))
+
+    assert missing == ["once", "once"]
+
+
+@pytest.mark.parametrize(("module", "imported"), [("functions.chat.app", True), ("functions.sessions.app", False)])
+def test_only_chat_imports_the_model_sdk_and_does_so_at_init(module: str, imported: bool) -> None:
+    code = f"import sys, {module}; print('anthropic' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50)
-    assert shown.stdout.split() == ["anthropic", "False", "True"]
+    assert shown.stdout.split() == [str(imported)]
 
 
 def test_a_request_that_the_model_cannot_take_is_refused_at_the_opening() -> None:
@@ -133,7 +134,10 @@ def test_bedrock_is_asked_by_inference_profile_signed_with_the_role() -> None:
 
 def frame(event: Event) -> bytes:
     """Return an event in Amazon's event-stream encoding."""
-    payload = json.dumps({"bytes": base64.b64encode(json.dumps(event).encode()).decode()}).encode()
+    return framed(json.dumps({"bytes": base64.b64encode(json.dumps(event).encode()).decode()}).encode())
+
+
+def framed(payload: bytes) -> bytes:
     headers = b""
     for name, value in ((b":message-type", b"event"), (b":event-type", b"chunk")):
         headers += bytes([len(name)]) + name + b"\x07" + struct.pack(">H", len(value)) + value
@@ -151,6 +155,23 @@ def test_bedrock_streams_the_same_events() -> None:
         TextDelta("Hi"),
         Completed((Text("Hi"),), "end_turn", Usage(9, 5)),
     ]
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        frame(START)[:-1] + b"x",
+        b"x" * 100,
+        *(framed(payload) for payload in (b"", b"{nonsense", b"[1]", b'{"bytes": 5}', b'{"bytes": null}', b"\xff")),
+        *(framed(b'{"bytes": "%s"}' % base64.b64encode(event)) for event in (b"\xff", b"[" * 100_000)),
+    ],
+    ids=range(10),
+)
+def test_a_frame_that_cannot_be_decoded_is_a_failure_of_the_model(wrong: bytes) -> None:
+    answer = httpx2.Response(200, content=frame(START) + wrong)
+    with pytest.raises(ModelFailed):
+        list(bedrock_over(lambda _request: answer).open(HELLO, deadline_seconds=5))
 
 
 @pytest.mark.usefixtures("aws")

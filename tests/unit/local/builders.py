@@ -1,4 +1,4 @@
-"""Functions and APIs for the tests of the local stack: real processes, and no emulator behind them."""
+"""Functions and APIs for tests of the local stack: real processes without an emulator."""
 
 import asyncio
 import contextlib
@@ -13,24 +13,24 @@ from infra.local.gateway.events import Call
 from infra.local.gateway.requests import GatewayRequest
 from infra.local.gateway.routes import match_route
 from infra.local.lambdas.service import LambdaService
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 from infra.local.processes import Children
 from infra.local.stack.functions import StackFunction
 from infra.runtime.functions import Function
 
-# Nobody listens there; no test's function asks.
+# No server listens there, and no tested function calls it.
 ENDPOINT_URL = "http://127.0.0.1:9"
 
 
 def read_clock() -> datetime:
-    """A moment that tests can name."""
+    """A fixed time."""
     return datetime(2026, 11, 21, 9, 30, 15, 123456, tzinfo=UTC)
 
 
 def stack_function(
     name: str, handler: str, *, timeout_seconds: int = 5, reserved: int | None = None, **variables: str
 ) -> StackFunction:
-    """A function as the emulator would describe it."""
+    """A function as the emulator describes it."""
     function = Function(
         logical_id=name,
         name=name,
@@ -55,17 +55,17 @@ def write_source(root: Path, sources: Mapping[str, str]) -> None:
 
 
 def read_log(root: Path) -> str:
-    """What the journal of a `running` service holds."""
+    """The log of a `running` service."""
     return (root / "dev.log").read_text()
 
 
 @contextlib.asynccontextmanager
 async def running(root: Path, *functions: StackFunction) -> AsyncIterator[LambdaService]:
-    """Serve functions whose source is below `root`."""
-    with contextlib.closing(Journal(root / "dev.log", None)) as journal:
-        children = Children(journal)
+    """Run functions whose source is below `root`."""
+    with contextlib.closing(StackLog(root / "dev.log", None)) as log:
+        children = Children(log)
         named = {item.function.name: item for item in functions}
-        service = LambdaService(named, children, journal, endpoint_url=ENDPOINT_URL, root=root)
+        service = LambdaService(named, children, log, endpoint_url=ENDPOINT_URL, root=root)
         try:
             yield service
         finally:
@@ -105,14 +105,14 @@ def make_request(method: str = "GET", path: str = "/v1/things", **changes: objec
 
 
 def make_call(api: Api, request: GatewayRequest, stage_prefix: str = "") -> Call:
-    """A request that has found its route."""
+    """A request whose route is known."""
     match = match_route(api.routes, request.method, request.path)
     assert match is not None
     return Call(api, request, match, stage_prefix)
 
 
 async def until(condition: Callable[[], object], seconds: float = 5) -> None:
-    """Wait until it is true."""
+    """Wait until the condition is true."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)

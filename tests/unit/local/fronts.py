@@ -1,4 +1,4 @@
-"""A front server on a free port, with functions that echo, decide and stream behind it."""
+"""A front server on a free port, with functions that echo, decide and stream."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ import httpx
 
 from infra.local.gateway.api import Api, CustomResponse, FixedIntegration, Route
 from infra.local.gateway.front import Front
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 from infra.local.ports import HOST, claim_port, port_of
 from infra.local.servers import LocalServer
 from tests.unit.local.builders import (
@@ -50,7 +50,7 @@ def handler(event, context):
     context = {"code": code, "tenant_id": "ten_1", "admin": True, "count": 3}
     return {"principalId": "p", "policyDocument": {"Statement": [statement]}, "context": context}
 """
-# Raw ASGI: it says what it was told, then sends five pieces, and notes in the log that it got to its end.
+# Raw ASGI: echoes its headers, sends five pieces, and logs that it has reached its end.
 STREAM = """
 import asyncio, json, os
 
@@ -107,8 +107,8 @@ async def front(root: Path, api: Api, stage_prefix: str) -> AsyncIterator[httpx.
         ),
     )
     async with running(root, *functions) as service:
-        with contextlib.closing(Journal(root / "front.log", None)) as journal:
-            application = Front(api, service, journal, stage_prefix)
+        with contextlib.closing(StackLog(root / "front.log", None)) as log:
+            application = Front(api, service, log, stage_prefix)
             claimed = claim_port(0)
             url = f"http://{HOST}:{port_of(claimed)}"
             server = LocalServer(application, claimed)

@@ -1,8 +1,8 @@
-"""The REST API as SAM wrote it becomes routes, gateway responses and preflights."""
+"""The REST API in SAM's format is parsed into routes, gateway responses and preflights."""
 
 import pytest
 
-from infra.local.failures import StartFailed
+from infra.local import StartFailed
 from infra.local.gateway.api import Api, FixedIntegration, FunctionIntegration, read_api
 from infra.local.stack.deploy import Stack
 from infra.runtime.resources import Endpoint
@@ -112,7 +112,7 @@ def test_gateway_responses() -> None:
     unauthorized = api.responses["UNAUTHORIZED"]
     assert unauthorized.status == 401
     assert unauthorized.headers == {"gatewayresponse.header.X": "context.requestId"}
-    # This gateway has no TLS, so links to where the request went must not ask for it.
+    # This gateway has no TLS, so its links must use http.
     assert unauthorized.templates == {"application/json": '"http://$context.domainName/$context.stage"'}
     assert api.responses["DEFAULT_5XX"].status is None
 

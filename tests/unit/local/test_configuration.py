@@ -1,11 +1,11 @@
-"""What the developer may choose, and what is refused in one line."""
+"""The options of `make dev`, and the errors for invalid ones."""
 
 import socket
 
 import pytest
 
+from infra.local import StartFailed
 from infra.local.configuration import Configuration
-from infra.local.failures import StartFailed
 from infra.local.ports import claim_port, free_port, port_of
 
 
@@ -40,8 +40,8 @@ def test_own_model(name: str) -> None:
     [
         ({"PORT": "http"}, "PORT must be a number up to 65535, not 'http'"),
         ({"PORT": "65536"}, "PORT must be a number"),
-        ({"STAGE_PREFIX": "dev"}, "STAGE_PREFIX must look like /dev"),
-        ({"STAGE_PREFIX": "/a/b"}, "STAGE_PREFIX must look like /dev"),
+        ({"STAGE_PREFIX": "dev"}, "STAGE_PREFIX must be a slash and a name, as /dev"),
+        ({"STAGE_PREFIX": "/a/b"}, "STAGE_PREFIX must be a slash and a name, as /dev"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL must be one of"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What others are told of a running stack."""
+"""The description of a running stack."""
 
 import json
 import stat

@@ -1,4 +1,4 @@
-"""Lines of all writers become entries."""
+"""Log lines of all sources are parsed into entries."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What functions and authorizers are told of a request."""
+"""The events for functions and authorizers."""
 
 import base64
 

@@ -1,6 +1,6 @@
-"""What a process writes is cut into lines."""
+"""Output of a process is split into lines."""
 
-from infra.local.lines import LINE_BYTES_MAX, LineSplitter
+from infra.local.processes import LINE_BYTES_MAX, LineSplitter
 
 
 def test_lines_across_pieces() -> None:

@@ -1,13 +1,14 @@
-"""Code is uploaded as it stands in the source tree, and the template names the uploads."""
+"""Code is uploaded from the source tree, and the template refers to the uploads."""
 
+import copy
 import io
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from infra.local.failures import StartFailed
-from infra.local.stack.package import package
+from infra.local import StartFailed
+from infra.local.stack.package import package, without_versions
 from infra.runtime.aws import running_aws
 from infra.runtime.template import Document
 from tests.unit.local.builders import write_source
@@ -44,6 +45,31 @@ def test_package(tmp_path: Path) -> None:
         assert archive.namelist() == ["app.py"]
 
 
+def test_functions_are_not_published() -> None:
+    """The local stack runs the source tree: an alias would be a copy that no reload reaches."""
+    source: Document = {
+        "Globals": {"Function": {"AutoPublishAlias": "live", "DeploymentPreference": {}, "Timeout": 5}},
+        "Resources": {
+            "Api": {"Type": "AWS::Serverless::Api", "Properties": {"Arns": [{"Ref": "One.Alias"}, {"Ref": "One"}]}},
+            "One": {
+                "Type": "AWS::Serverless::Function",
+                "Properties": {"AutoPublishCodeSha256": {"Ref": "Release"}, "SnapStart": {}, "Handler": "a.b"},
+            },
+        },
+    }
+    before = copy.deepcopy(source)
+
+    found = without_versions(source)
+
+    assert found["Globals"]["Function"] == {"Timeout": 5}
+    assert found["Resources"]["One"]["Properties"] == {"Handler": "a.b"}
+    assert found["Resources"]["Api"]["Properties"]["Arns"] == [{"Fn::GetAtt": ["One", "Arn"]}, {"Ref": "One"}]
+    assert source == before
+
+
 def test_code_that_is_not_there(tmp_path: Path) -> None:
-    with running_aws() as endpoint, pytest.raises(StartFailed, match="the code of One is to be in functions/gone/"):
+    with (
+        running_aws() as endpoint,
+        pytest.raises(StartFailed, match="the code folder functions/gone/ of One does not exist"),
+    ):
         package(template("functions/gone/"), endpoint, tmp_path)

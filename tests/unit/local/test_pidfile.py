@@ -1,4 +1,4 @@
-"""A stack's process is known by its id and by when it began."""
+"""A stack's process is identified by its id and start time."""
 
 import json
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.local import StartFailed
 from infra.local.down import stop_stack
-from infra.local.failures import StartFailed
 from infra.local.pidfile import Owner, claim, read_beginning, read_owner, release
 
 
@@ -39,7 +39,7 @@ def test_running_stack_is_not_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "dev.pid"
     with sleeping() as process:
         write(path, owner_of(process))
-        with pytest.raises(StartFailed, match=r"runs already, at http://127\.0\.0\.1:1; make stop ends it"):
+        with pytest.raises(StartFailed, match=r"already running at http://127\.0\.0\.1:1; stop it with"):
             claim(path, "http://127.0.0.1:2")
         release(path)
         assert path.exists()

@@ -1,4 +1,4 @@
-"""What an authorizer's policy allows."""
+"""Evaluation of an authorizer's policy."""
 
 from typing import Any
 

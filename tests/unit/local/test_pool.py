@@ -1,4 +1,4 @@
-"""Environments are leased, shared out, grown, retired and reaped."""
+"""Environments are leased, shared, started, replaced and reaped."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from infra.local.lambdas.pool import STARTS_MAX, InitFailed, Pool, Throttled
 
 
 @dataclass(eq=False)
-class Room:
+class FakeEnvironment:
     """An environment without a process."""
 
     number: int
@@ -22,16 +22,16 @@ class Room:
 
 
 @dataclass
-class House:
-    """Makes rooms, and counts how many it makes at once."""
+class Factory:
+    """Makes environments, and counts how many start at once."""
 
     seconds: float = 0.0
     failures: list[InitFailed] = field(default_factory=list)
-    rooms: list[Room] = field(default_factory=list)
+    environments: list[FakeEnvironment] = field(default_factory=list)
     building: int = 0
     building_most: int = 0
 
-    async def build(self) -> Room:
+    async def build(self) -> FakeEnvironment:
         self.building += 1
         self.building_most = max(self.building_most, self.building)
         try:
@@ -40,8 +40,8 @@ class House:
             self.building -= 1
         if self.failures:
             raise self.failures.pop(0)
-        self.rooms.append(Room(len(self.rooms)))
-        return self.rooms[-1]
+        self.environments.append(FakeEnvironment(len(self.environments)))
+        return self.environments[-1]
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
@@ -52,30 +52,30 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
-async def use(pool: Pool[Room], seconds: float = 0.0) -> int:
-    async with pool.lease() as room:
+async def use(pool: Pool[FakeEnvironment], seconds: float = 0.0) -> int:
+    async with pool.lease() as environment:
         await asyncio.sleep(seconds)
-        return room.number
+        return environment.number
 
 
 def test_one_room_serves_one_after_the_other() -> None:
     async def work() -> None:
-        house = House()
-        pool = Pool(house.build, size_max=4)
+        factory = Factory()
+        pool = Pool(factory.build, size_max=4)
         assert [await use(pool) for _ in range(3)] == [0, 0, 0]
         await pool.close()
-        assert [room.stopped for room in house.rooms] == [True]
+        assert [environment.stopped for environment in factory.environments] == [True]
 
     run(work)
 
 
 def test_no_room_is_shared_and_a_burst_starts_few_at_once() -> None:
     async def work() -> None:
-        house = House(seconds=0.02)
-        pool = Pool(house.build, size_max=4)
+        factory = Factory(seconds=0.02)
+        pool = Pool(factory.build, size_max=4)
         numbers = await asyncio.gather(*(use(pool, 0.2) for _ in range(4)))
         assert sorted(numbers) == [0, 1, 2, 3]
-        assert house.building_most == STARTS_MAX
+        assert factory.building_most == STARTS_MAX
         await pool.close()
 
     run(work)
@@ -83,11 +83,11 @@ def test_no_room_is_shared_and_a_burst_starts_few_at_once() -> None:
 
 def test_quick_requests_share_what_there_is() -> None:
     async def work() -> None:
-        house = House()
-        pool = Pool(house.build, size_max=16, grow_seconds=4)
+        factory = Factory()
+        pool = Pool(factory.build, size_max=16, grow_seconds=4)
         await use(pool)
         await asyncio.gather(*(use(pool, 0.001) for _ in range(20)))
-        assert len(house.rooms) == 1
+        assert len(factory.environments) == 1
         await pool.close()
 
     run(work)
@@ -95,8 +95,8 @@ def test_quick_requests_share_what_there_is() -> None:
 
 def test_who_waits_too_long_is_throttled() -> None:
     async def work() -> None:
-        house = House()
-        pool = Pool(house.build, size_max=1, wait_seconds=0.1)
+        factory = Factory()
+        pool = Pool(factory.build, size_max=1, wait_seconds=0.1)
         async with pool.lease():
             with pytest.raises(Throttled):
                 await use(pool)
@@ -108,7 +108,7 @@ def test_who_waits_too_long_is_throttled() -> None:
 
 def test_reserved_concurrency_throttles_at_once() -> None:
     async def work() -> None:
-        pool = Pool(House().build, size_max=4, reserved=1)
+        pool = Pool(Factory().build, size_max=4, reserved=1)
         async with pool.lease():
             with pytest.raises(Throttled):
                 await use(pool)
@@ -119,8 +119,8 @@ def test_reserved_concurrency_throttles_at_once() -> None:
 
 def test_failed_start_is_told_to_all_who_wait_and_tried_again() -> None:
     async def work() -> None:
-        house = House(seconds=0.1, failures=[InitFailed("Runtime.ImportModuleError", "no")])
-        pool = Pool(house.build, size_max=1)
+        factory = Factory(seconds=0.1, failures=[InitFailed("Runtime.ImportModuleError", "no")])
+        pool = Pool(factory.build, size_max=1)
         results = await asyncio.gather(use(pool), use(pool), return_exceptions=True)
         assert [type(result) for result in results] == [InitFailed, InitFailed]
         assert await use(pool) == 0
@@ -131,15 +131,15 @@ def test_failed_start_is_told_to_all_who_wait_and_tried_again() -> None:
 
 def test_retired_rooms_end_when_they_are_free() -> None:
     async def work() -> None:
-        house = House()
-        pool = Pool(house.build, size_max=4)
+        factory = Factory()
+        pool = Pool(factory.build, size_max=4)
         async with pool.lease() as old:
             pool.retire()
             assert not old.stopped
             assert await use(pool) == 1
         await asyncio.sleep(0)
-        assert house.rooms[0].stopped
-        assert not house.rooms[1].stopped
+        assert factory.environments[0].stopped
+        assert not factory.environments[1].stopped
         await pool.close()
 
     run(work)
@@ -147,13 +147,13 @@ def test_retired_rooms_end_when_they_are_free() -> None:
 
 def test_room_that_was_started_with_old_code_is_not_used() -> None:
     async def work() -> None:
-        house = House(seconds=0.1)
-        pool = Pool(house.build, size_max=1)
+        factory = Factory(seconds=0.1)
+        pool = Pool(factory.build, size_max=1)
         waiting = asyncio.create_task(use(pool))
         await asyncio.sleep(0.05)
         pool.retire()
         assert await waiting == 1
-        assert house.rooms[0].stopped
+        assert factory.environments[0].stopped
         await pool.close()
 
     run(work)
@@ -161,12 +161,12 @@ def test_room_that_was_started_with_old_code_is_not_used() -> None:
 
 def test_broken_room_is_replaced() -> None:
     async def work() -> None:
-        house = House()
-        pool = Pool(house.build, size_max=1)
-        async with pool.lease() as room:
-            room.usable = False
+        factory = Factory()
+        pool = Pool(factory.build, size_max=1)
+        async with pool.lease() as environment:
+            environment.usable = False
         assert await use(pool) == 1
-        house.rooms[1].usable = False
+        factory.environments[1].usable = False
         assert await use(pool) == 2
         await pool.close()
 
@@ -175,8 +175,8 @@ def test_broken_room_is_replaced() -> None:
 
 def test_who_gives_up_waiting_takes_no_room_along() -> None:
     async def work() -> None:
-        house = House()
-        pool = Pool(house.build, size_max=1)
+        factory = Factory()
+        pool = Pool(factory.build, size_max=1)
         async with pool.lease():
             waiting = asyncio.create_task(use(pool))
             await asyncio.sleep(0.01)
@@ -190,15 +190,15 @@ def test_who_gives_up_waiting_takes_no_room_along() -> None:
 
 def test_idle_rooms_end_but_one() -> None:
     async def work() -> None:
-        house = House()
-        pool = Pool(house.build, size_max=4)
+        factory = Factory()
+        pool = Pool(factory.build, size_max=4)
         await asyncio.gather(*(use(pool, 0.2) for _ in range(3)))
         pool.reap(60)
         assert pool.size == 3
         pool.reap(-1)
         await asyncio.sleep(0)
         assert pool.size == 1
-        assert sum(room.stopped for room in house.rooms) == 2
+        assert sum(environment.stopped for environment in factory.environments) == 2
         await pool.close()
 
     run(work)
@@ -206,12 +206,12 @@ def test_idle_rooms_end_but_one() -> None:
 
 def test_warming_starts_one() -> None:
     async def work() -> None:
-        house = House()
-        pool = Pool(house.build, size_max=4)
+        factory = Factory()
+        pool = Pool(factory.build, size_max=4)
         await asyncio.gather(pool.warm(), pool.warm())
-        assert len(house.rooms) == 1
-        house.rooms[0].usable = False
-        house.failures.append(InitFailed("Runtime.ExitError", "no"))
+        assert len(factory.environments) == 1
+        factory.environments[0].usable = False
+        factory.failures.append(InitFailed("Runtime.ExitError", "no"))
         pool.retire()
         await pool.warm()
         assert pool.size == 0

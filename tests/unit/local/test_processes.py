@@ -1,4 +1,4 @@
-"""Children end with their groups, and with the stack, however it ends."""
+"""Child processes end with their groups, and with the stack, however it ends."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 from infra.local.pidfile import read_beginning
 from infra.local.processes import Child, Children
 from tests.unit.local.builders import until
@@ -23,11 +23,11 @@ STUBBORN = "trap '' TERM; sleep 60 & echo $!; wait; sleep 60"
 KILLED_STACK = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from infra.local.logs.journal import Journal
+from infra.local.logs.stack_log import StackLog
 from infra.local.processes import Children
 
 async def main():
-    children = Children(Journal(Path(sys.argv[1]), None))
+    children = Children(StackLog(Path(sys.argv[1]), None))
     child = await children.start("a", ["sh", "-c", "sleep 60 & sleep 60"], folder=Path("/"), environment=os.environ)
     print(child.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -38,8 +38,8 @@ asyncio.run(main())
 
 def run(tmp_path: Path, work: Callable[[Children], Awaitable[None]]) -> str:
     async def bounded() -> None:
-        with contextlib.closing(Journal(tmp_path / "dev.log", None)) as journal:
-            children = Children(journal)
+        with contextlib.closing(StackLog(tmp_path / "dev.log", None)) as log:
+            children = Children(log)
             try:
                 async with asyncio.timeout(20):
                     await work(children)
@@ -66,7 +66,7 @@ def test_output_is_logged_and_the_end_is_told(tmp_path: Path) -> None:
     assert [child.status for child in ended] == [3]
     assert "part         out" in log
     assert "part         err" in log
-    assert "ERROR part         ended by itself with status 3" in log
+    assert "ERROR part         exited unexpectedly with status 3" in log
 
 
 def test_stop_is_no_failure_and_takes_the_group_along(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_stop_is_no_failure_and_takes_the_group_along(tmp_path: Path) -> None:
 
     log = run(tmp_path, work)
     assert ended == []
-    assert "ended by itself" not in log
+    assert "exited unexpectedly" not in log
     assert [read_beginning(pid) for pid in pids] == [None, None]
 
 
@@ -101,7 +101,7 @@ def test_kill_is_at_once(tmp_path: Path) -> None:
         child.kill()
         assert await child.ended == -signal.SIGKILL
 
-    assert "ended by itself" not in run(tmp_path, work)
+    assert "exited unexpectedly" not in run(tmp_path, work)
 
 
 def test_all_are_stopped(tmp_path: Path) -> None:

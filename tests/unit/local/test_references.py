@@ -1,4 +1,4 @@
-"""References to nothing are found, others are left alone."""
+"""Unresolved references are found."""
 
 from typing import Any
 

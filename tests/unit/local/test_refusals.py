@@ -1,4 +1,4 @@
-"""What the gateway answers itself: the template's gateway responses, else AWS's own."""
+"""The gateway's own error responses: the template's gateway responses, or AWS's defaults."""
 
 import json
 

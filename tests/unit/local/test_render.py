@@ -1,4 +1,4 @@
-"""Entries become lines: one each, plain in the file, coloured on a terminal."""
+"""Entries are formatted as one line each, plain in the file, coloured on a terminal."""
 
 import re
 

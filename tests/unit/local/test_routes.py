@@ -1,4 +1,4 @@
-"""Which route a request takes."""
+"""Route matching."""
 
 import pytest
 
@@ -42,7 +42,7 @@ def test_found(method: str, path: str, resource: str, parameters: dict[str, str]
         ("GET", "/v1/session"),
         ("DELETE", "/v1/sessions"),
         ("GET", "/docs"),
-        # The literal resource is chosen before anybody asks for its methods, and no greedy one stands behind it.
+        # The literal resource is chosen before its methods are considered, and there is no greedy resource.
         ("GET", "/v1/sessions/search"),
         ("GET", "/v1/sessions/x/messages/y"),
     ],

@@ -1,4 +1,4 @@
-"""Functions run as in Lambda: in processes of their own, reused, replaced when they die or when the source changes."""
+"""Functions run as in Lambda: in their own processes, reused, replaced when they die or the source changes."""
 
 import asyncio
 import json
@@ -78,7 +78,7 @@ def test_dead_process_fails_its_request_alone(root: Path) -> None:
         assert (await call(service))["pid"] != first["pid"]
 
     run(root, work, stack_function("echo", "echo.handler"))
-    assert "ended by itself with status 7" in read_log(root)
+    assert "exited unexpectedly with status 7" in read_log(root)
 
 
 def test_function_that_takes_too_long(root: Path) -> None:
@@ -100,7 +100,7 @@ def test_function_that_cannot_be_imported(root: Path) -> None:
         assert "nothing_of_that_name" in message
 
     run(root, work, stack_function("broken", "broken.handler"))
-    assert "does not start: Runtime.ImportModuleError" in read_log(root)
+    assert "failed to start: Runtime.ImportModuleError" in read_log(root)
 
 
 def test_changed_source_is_run_by_the_next_request(root: Path) -> None:

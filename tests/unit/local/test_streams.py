@@ -1,4 +1,4 @@
-"""Streams over HTTP: pieces come as they are made, and what breaks off is seen to."""
+"""Streams over HTTP: pieces arrive as they are made, and broken streams are handled."""
 
 import json
 import time
@@ -54,7 +54,7 @@ def test_stream_that_breaks_off_is_cut(tmp_path: Path) -> None:
         assert (await client.post("/v1/stream")).status_code == 200
 
     visit(tmp_path, work)
-    assert "ERROR stream       ended by itself with status 9" in read_log(tmp_path)
+    assert "ERROR stream       exited unexpectedly with status 9" in read_log(tmp_path)
     assert "POST /v1/stream broke off" in (tmp_path / "front.log").read_text()
 
 

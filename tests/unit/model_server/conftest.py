@@ -1,6 +1,6 @@
-"""A model server in a thread for each module, with clients whose own retries are off.
+"""A model server in a thread per module, with clients that do not retry.
 
-The clients last for the module, because each one made reads the machine's certificates (20 ms).
+Clients are shared by the module, because creating one reads the machine's certificates (20 ms).
 """
 
 import threading
@@ -38,7 +38,7 @@ def open_http(running_server: ModelServer) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def server(running_server: ModelServer) -> Iterator[ModelServer]:
-    """The module's server, with an empty journal."""
+    """The module's server, with an empty request log."""
     running_server.reset()
     yield running_server
     running_server.wait_until_idle()

@@ -1,4 +1,4 @@
-"""Plain answers: they prove what the server saw, and keep to the request's limits."""
+"""Plain answers: they show what the server received, and respect the request's limits."""
 
 import anthropic
 import pytest

@@ -1,4 +1,4 @@
-"""The models: those that the installed SDK names, listed and paged as it expects."""
+"""The models: those that the installed SDK names, listed in pages."""
 
 from typing import get_args
 
@@ -6,23 +6,23 @@ import anthropic
 import pytest
 from anthropic.types.model import Model
 
-from infra.local.model_server import catalogue
+from infra.local.model_server.protocol import MODELS
 
 pytestmark = pytest.mark.loopback
 
 
 def test_the_catalogue_is_the_sdks() -> None:
     named = {model for member in get_args(Model) for model in get_args(member)}
-    assert set(catalogue.MODELS) == named
+    assert set(MODELS) == named
 
 
 def test_all_models_are_listed_page_by_page(client: anthropic.Anthropic) -> None:
-    assert tuple(model.id for model in client.models.list(limit=5)) == catalogue.MODELS
+    assert tuple(model.id for model in client.models.list(limit=5)) == MODELS
 
 
 def test_a_page_before_a_model_ends_there(client: anthropic.Anthropic) -> None:
-    page = client.models.list(limit=2, before_id=catalogue.MODELS[3])
-    assert tuple(model.id for model in page.data) == catalogue.MODELS[1:3]
+    page = client.models.list(limit=2, before_id=MODELS[3])
+    assert tuple(model.id for model in page.data) == MODELS[1:3]
     assert page.has_more
 
 

@@ -1,4 +1,4 @@
-"""`python -m infra.local.model_server`: says where it is, ends quietly, and refuses a port that is taken."""
+"""`python -m infra.local.model_server`: prints its address, exits with 0, and refuses a port in use."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""Failures on demand, as the SDK meets them."""
+"""Scripted failures, as the SDK reports them."""
 
 import time
 

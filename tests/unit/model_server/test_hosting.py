@@ -1,4 +1,4 @@
-"""Starting and stopping in a thread: at once, also with requests in flight, and nothing is left."""
+"""Starting and stopping in a thread: immediate, also with requests in flight, without leftovers."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What the server tells of itself: requests, clients that left, concurrency and totals."""
+"""The inspection routes: requests, disconnected clients, concurrency and totals."""
 
 import time
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""Requests that Anthropic's API refuses are refused here, in its words' shape."""
+"""Requests that Anthropic's API refuses are refused with the same status and error type."""
 
 import json
 

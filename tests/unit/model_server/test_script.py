@@ -1,10 +1,9 @@
-"""Reading of directives, and of questions that need none."""
+"""Parsing of directives and of plain questions."""
 
 import pytest
 
-from infra.local.model_server.errors import ApiError
-from infra.local.model_server.questions import asked_sum, asks_time, recall
-from infra.local.model_server.script import NAMES, Script, read_script
+from infra.local.model_server.protocol import ApiError
+from infra.local.model_server.script import NAMES, Script, asked_sum, asks_time, read_script, recall
 from tests.unit.model_server.builders import made_up_texts
 
 

@@ -1,4 +1,4 @@
-"""The event stream: its bytes, and what the SDK makes of them."""
+"""The event stream: its bytes, and how the SDK parses them."""
 
 import time
 from itertools import pairwise

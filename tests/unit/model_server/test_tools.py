@@ -1,4 +1,4 @@
-"""Tool use: asked for by directive, by a plain question or by the caller's choice, and answered with the results."""
+"""Tool use: requested by directive, by a plain question or by `tool_choice`, and answered with the results."""
 
 import anthropic
 import pytest

@@ -44,7 +44,7 @@ def test_order_of_functions_does_not_matter() -> None:
         (document("/v1/a", "get", "readOther"), r"GET /v1/a is in one and in two"),
         (document("/v1/b", "get", "listA"), r"operation id listA is in one and in two"),
         (document("/v1/b", "get", "listB", kind="array"), r"schemas/Thing differs between one and two"),
-        (document("/v1/b", "get", "list_b"), r"no readable name"),
+        (document("/v1/b", "get", "list_b"), r"not a readable name"),
     ],
 )
 def test_contradictions_are_conflicts(second: dict[str, Any], message: str) -> None:

@@ -38,6 +38,7 @@ def holds(
         ({"hours": {"from": "22:00", "to": "06:00"}}, "2026-11-21T06:00:00Z", False),
         ({"hours": {"from": "13:00", "to": "14:00"}, "zone": "Europe/Berlin"}, "2026-11-21T12:00:00Z", True),
         ({"hours": {"from": "14:00", "to": "15:00"}, "zone": "Europe/Berlin"}, "2026-07-21T12:00:00Z", True),
+        ({"days": ["fri"], "zone": "Asia/Shanghai"}, "9999-12-31T23:59:59Z", True),
     ],
 )
 def test_times(time: dict[str, Any], at: str, answer: bool) -> None:

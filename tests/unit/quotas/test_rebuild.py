@@ -1,125 +1,175 @@
 """Counters and sums made anew from the ledger: exact, whatever happens between any two of the rebuild's calls."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from atrium.kernel.errors import Unavailable
-from atrium.quotas.meters import METERS
-from atrium.quotas.terms import Terms
-from atrium.storage.table import PhysicalTable
-from atrium.storage.writes import ANY, Delete
+from atrium.kernel.ids import mint_run_id, mint_session_id
+from atrium.quotas.changes import begin_counting
+from atrium.quotas.limits import DEFINITIONS
+from atrium.quotas.model import TENANT, Reservation
+from atrium.quotas.rebuild.model import Difference
+from atrium.quotas.rebuild.running import compare, run_rebuild
+from atrium.quotas.rebuild.store import LAPSED_SECONDS, RebuildStore
+from atrium.quotas.rebuild.tally import REBUILT
+from atrium.storage import keys
+from atrium.storage.keys import Key
+from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.writes import ANY, Delete, Put
 from atrium.usage.rebuild import RebuildSuperseded
-from botocore.exceptions import ReadTimeoutError
 
-from tests.unit.quotas.rebuilding import MANY, ONE, REBUILT, World, before_each_call
+from tests.builders.ledger import AGENT_ID, USER_ID
+from tests.builders.memory_table import TENANT as TENANT_ID
+from tests.unit.quotas.rebuilding import SCOPES, TODAY, RebuildWorld
 
-pytestmark = pytest.mark.timeout(180)  # each is a hundred calls of an emulator that is slow beside others
 
-
-@pytest.fixture(params=[False, True], ids=["within", "apart"])
-def world(physical_table: PhysicalTable, request: pytest.FixtureRequest) -> World:
-    world = World(physical_table, MANY, seed=7, apart=request.param)
+@pytest.fixture
+def world() -> RebuildWorld:
+    world = RebuildWorld()
     world.begin()
     return world
 
 
-def test_where_all_is_right_nothing_changes(world: World) -> None:
+# --- right again
+
+
+def test_where_all_is_right_nothing_changes(world: RebuildWorld) -> None:
     world.mixer.deliver()
     before = world.sums()
     report = world.rebuild()
     assert (report.counters, report.sums, report.counted, report.uncounted) == ((), 0, 0, 0)
     assert report.entries == len(world.mixer.settled) > 3
     assert world.sums() == before
-    assert not [item for item in world.items() if "fence" in item]
     world.check()
 
 
-def test_what_is_wrong_is_made_right_and_told(world: World) -> None:
+def test_what_is_wrong_is_made_right_and_told(world: RebuildWorld) -> None:
+    world.mixer.deliver()
+    world.damage()
+    wrong, right = world.counters(), world.expected()
+    report = world.rebuild()
+    told = {(each.subject, each.limit): (each.stored, each.expected) for each in report.counters}
+    assert told == {key: (wrong[key], right[key]) for key in right if wrong[key] != right[key]}
+    assert told
+    assert report.sums > 0
+    assert not [each.id for each in SCOPES if "fence" in world.item(each.id)]
+    world.check()
+
+
+def test_it_does_the_same_on_moto(physical_table: PhysicalTable) -> None:
+    world = RebuildWorld(3, table=TenantTable(physical_table, TENANT_ID))
+    world.begin()
+    world.damage()
+    assert world.rebuild().counters
+    world.check()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_calls_go_on_between_any_two_of_its_own(seed: int) -> None:
+    world = RebuildWorld(seed)
+    world.begin()
+    world.damage()
+    with world.between_calls(lambda _: world.mix(world.chance.randrange(0, 3))):
+        world.rebuild()
+    world.check()
+    world.mix(20)
+    world.check()
+
+
+def test_a_call_that_is_in_the_ledger_but_not_yet_settled_counts_as_held(world: RebuildWorld) -> None:
+    world.mixer.admit()
+    reservation = world.mixer.open.pop()
+    entry = world.mixer.write_ledger(reservation)
+    world.now += timedelta(seconds=1)
+    assert world.rebuild().counters == ()
+    world.mixer.settle(reservation, entry)
+    world.check()
+
+
+def test_a_slot_whose_lease_is_over_counts_what_it_reserved(world: RebuildWorld) -> None:
+    world.now += timedelta(seconds=100)
+    world.mixer.scopes = tuple(
+        replace(each, limits={**each.limits, "concurrent_turns": len(world.mixer.open)}) for each in SCOPES
+    )
+    world.mixer.admit()
+    assert len(world.item(TENANT)["late"]) > 1
+    world.damage()
+    world.rebuild()
+    world.check()
+
+
+@pytest.mark.parametrize("scope_id", ["", USER_ID, AGENT_ID])
+def test_a_lost_admission_item_comes_back_from_the_ledger(world: RebuildWorld, scope_id: str) -> None:
+    while world.mixer.open:
+        world.mixer.end()
+    world.table.write(Delete(keys.admission(scope_id), ANY))
+    if scope_id:
+        begin_counting(world.table, world.clock, scope_id)
+        world.now += timedelta(seconds=1)
+    report = world.rebuild()
+    assert {(each.subject, each.stored) for each in report.counters} == {(scope_id, 0)}
+    world.now += timedelta(seconds=4)  # the new item's time is ahead of whatever the lost one had
+    world.check()
+    world.mix(20)
+    world.check()
+
+
+def test_what_the_stream_has_forgotten_is_counted(world: RebuildWorld) -> None:
+    report = world.rebuild()
+    assert report.counted == len(world.mixer.settled) - world.mixer.delivered > 0
+    world.check()
+
+
+def test_last_months_sums_are_rebuilt_and_its_counters_left(world: RebuildWorld) -> None:
     world.mixer.deliver()
     world.damage()
     wrong = world.counters()
-    report = world.rebuild()
-    told = {each.limit: (each.stored, each.expected) for each in report.counters if not each.subject}
-    right = world.expected()
-    for limit in REBUILT:
-        name = METERS[limit].attribute("", int(world.now.timestamp()))
-        assert told.get(limit, (wrong[name], wrong[name])) == (wrong[name], right[name])
-    assert report.sums > 0
-    world.check()
+    report = world.rebuild(month=date(2026, 10, 3))
+    assert (report.counters, report.sums) == ((), 0)
+    assert world.counters() == wrong
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_calls_go_on_between_any_two_of_its_own(physical_table: PhysicalTable, seed: int) -> None:
-    world = World(physical_table, MANY if seed % 2 else ONE, seed, apart=seed > 1)
-    world.begin()
-    world.damage()
-    with before_each_call(physical_table, lambda _: world.mix(world.chance.randrange(0, 3))):
-        world.rebuild()
-    world.check()
-
-
-def test_a_call_that_is_in_the_ledger_but_not_yet_settled_counts_as_held(world: World) -> None:
+def test_runs_of_the_month_before_count_where_they_were_admitted(world: RebuildWorld) -> None:
+    """A run that began in the last second of October is filed there, and its first call may count in November."""
+    world = RebuildWorld(now=world.now.replace(day=1, hour=0, minute=0, second=1))
+    world.mixer.clock = lambda: world.now - timedelta(seconds=2)  # the worker's clock is two seconds behind
     world.mixer.admit()
-    hold = world.mixer.open.pop()
-    entry = world.mixer.write_ledger(hold)
-    assert world.rebuild().counters == ()
-    world.mixer.settle(hold, entry)
-    world.check()
-
-
-def test_a_lost_admission_item_comes_back_from_the_ledger(world: World) -> None:
-    while world.mixer.open:
-        world.mixer.end()
-    for key in world.places():
-        world.mixer.table.write(Delete(key, ANY))
-    report = world.rebuild()
-    assert {each.stored for each in report.counters} == {0}
-    world.check()
-    world.mix(10)
-    world.check()
-
-
-@pytest.mark.parametrize("terms", [Terms({}), Terms({"requests_per_minute": 100, "concurrent_turns": 16})])
-def test_what_nothing_has_bounded_is_there_for_a_limit_to_come(physical_table: PhysicalTable, terms: Terms) -> None:
-    world = World(physical_table, terms, seed=3)
-    world.mixer.subjects = ()
-    for _ in range(3):
-        world.mixer.admit()
-    for _ in range(3):
+    world.mixer.clock = world.clock
+    world.mixer.admit()
+    behind = world.mixer.open[0]
+    assert behind.own.admitted < world.mixer.open[1].own.admitted
+    for _ in range(2):
         world.mixer.end()
     world.now += timedelta(seconds=2)
-    world.rebuild()
-    expected = world.expected()
-    for limit in REBUILT:
-        name = METERS[limit].attribute("", int(world.now.timestamp()))
-        assert limit == "sessions_per_day" or world.counters()[name] == expected[name] > 0, limit
+    assert world.rebuild(month=date(2026, 11, 1)).counters == ()
+    assert world.item(TENANT)["rd20261101"] == world.item(TENANT)["rd20261031"] == 1
 
 
-def test_what_the_stream_has_forgotten_is_counted(world: World) -> None:
-    report = world.rebuild()
-    assert report.counted == len(world.mixer.settled) - world.mixer.counted > 0
-    world.check()
+# --- replies lost, workers killed, two at once
 
 
-@pytest.mark.parametrize("operation", ["UpdateItem", "PutItem"])
-def test_replies_that_are_lost_after_the_write_change_nothing(world: World, operation: str) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_replies_that_are_lost_after_the_write_change_nothing(seed: int) -> None:
+    world = RebuildWorld(seed)
+    world.begin()
     world.damage()
 
-    def lose(**_: object) -> None:
-        if world.chance.random() < 0.4:
-            raise ReadTimeoutError(endpoint_url="dynamodb")
+    def lose(name: str, send: Callable[[], Any]) -> Any:
+        answer = send()
+        if name in {"write", "transact"} and world.chance.random() < 0.4:
+            raise Unavailable(internal="reply lost")
+        return answer
 
-    events = world.physical.client.meta.events
-    events.register(f"after-call.dynamodb.{operation}", lose)
-    try:
-        for _ in range(40):
-            try:
-                world.rebuild()
-                break
-            except (Unavailable, RebuildSuperseded):
-                continue
-    finally:
-        events.unregister(f"after-call.dynamodb.{operation}", lose)
+    for _ in range(40):
+        world.memory.intercept = lose
+        with suppress(Unavailable, RebuildSuperseded):
+            world.rebuild()
+            break
+    world.memory.intercept = None
     world.rebuild("two")
     world.check()
 
@@ -128,9 +178,18 @@ class Killed(BaseException):
     """The function is gone."""
 
 
-@pytest.mark.parametrize("at", [4, 12, 16])
-def test_one_that_dies_anywhere_is_made_good_by_the_next(physical_table: PhysicalTable, at: int) -> None:
-    world = World(physical_table, MANY, at, apart=at == 12)
+def calls_of_a_rebuild() -> int:
+    world = RebuildWorld()
+    world.begin()
+    world.damage()
+    before = len(world.memory.calls)
+    world.rebuild()
+    return len(world.memory.calls) - before
+
+
+@pytest.mark.parametrize("at", range(0, calls_of_a_rebuild(), 2))
+def test_one_that_dies_anywhere_is_made_good_by_the_next(at: int) -> None:
+    world = RebuildWorld()
     world.begin()
     world.damage()
     calls = 0
@@ -138,19 +197,19 @@ def test_one_that_dies_anywhere_is_made_good_by_the_next(physical_table: Physica
     def kill(_: str) -> None:
         nonlocal calls
         calls += 1
-        if calls == at:
+        if calls > at:
             raise Killed
 
-    with pytest.raises(Killed), before_each_call(physical_table, kill):
+    with pytest.raises(Killed), world.between_calls(kill):
         world.rebuild("one")
     world.mix(6)
     world.rebuild("two")
     world.check()
 
 
-@pytest.mark.parametrize("at", [4, 12, 16])
-def test_of_two_at_once_the_later_wins_and_nothing_is_corrected_twice(physical_table: PhysicalTable, at: int) -> None:
-    world = World(physical_table, MANY, at, apart=at == 12)
+@pytest.mark.parametrize("at", range(0, calls_of_a_rebuild(), 2))
+def test_of_two_at_once_the_later_wins_and_nothing_is_corrected_twice(at: int) -> None:
+    world = RebuildWorld()
     world.begin()
     world.damage()
     calls = 0
@@ -158,14 +217,204 @@ def test_of_two_at_once_the_later_wins_and_nothing_is_corrected_twice(physical_t
     def overtake(_: str) -> None:
         nonlocal calls
         calls += 1
-        if calls == at:
+        if calls == at + 1:
             world.rebuild("two")
             world.mix(3)
 
-    with before_each_call(physical_table, overtake):
-        try:
-            world.rebuild("one")
-        except RebuildSuperseded:
-            assert calls >= at
-    assert calls >= at
+    with world.between_calls(overtake), suppress(RebuildSuperseded):
+        world.rebuild("one")
+    assert calls > at
     world.check()
+
+
+# --- limits that are new, layouts that are old
+
+
+def test_first_limits_of_a_user_are_filled_from_the_ledger() -> None:
+    world = RebuildWorld()
+    world.mixer.scopes = SCOPES[2:]
+    for _ in range(5):
+        world.mixer.admit()
+    for _ in range(3):
+        world.mixer.end()
+    begin_counting(world.table, world.clock, USER_ID)
+    begin_counting(world.table, world.clock, USER_ID)
+    world.mixer.scopes = (SCOPES[0], SCOPES[2])
+    world.now += timedelta(milliseconds=300)
+    world.mixer.admit()
+    world.now += timedelta(seconds=1)
+    waiting = RebuildStore(world.table).get()
+    assert waiting is not None
+    assert (waiting.status, waiting.month) == ("queued", TODAY.replace(day=1))
+    done = run_rebuild(world.table, world.clock, waiting.id)
+    assert done is not None
+    assert done.report is not None
+    assert {each.subject for each in done.report.counters} == {USER_ID}
+    settled = world.mixer.settled
+    own = {name: world.counters()[USER_ID, name] for name in REBUILT}
+    latest = world.mixer.open[-1]
+    assert own["requests_per_day"] == len(settled) + 1
+    assert own["tokens_per_month"] == sum(each.total_tokens for each in settled) + latest.slots[USER_ID].tokens
+
+
+def test_limits_that_come_while_a_rebuild_runs_are_filled_by_its_second_pass() -> None:
+    world = RebuildWorld()
+    world.mixer.scopes = SCOPES[2:]
+    for _ in range(5):
+        world.mixer.admit()
+    for _ in range(3):
+        world.mixer.end()
+    world.now += timedelta(seconds=1)
+    RebuildStore(world.table).request(TODAY, by="operator", now=world.now)
+    waiting = RebuildStore(world.table).get()
+    assert waiting is not None
+    began = False
+
+    def begin(name: str) -> None:
+        nonlocal began
+        if name == "query" and not began and world.item(TENANT).get("fence"):
+            began = True
+            begin_counting(world.table, world.clock, USER_ID)
+            world.now += timedelta(seconds=1)
+
+    with world.between_calls(begin):
+        done = run_rebuild(world.table, world.clock, waiting.id)
+    assert began
+    assert done is not None
+    assert done.status == "succeeded"
+    assert world.counters()[USER_ID, "requests_per_day"] == 3
+    assert run_rebuild(world.table, world.clock, waiting.id) is None
+
+
+OLD = [Key("ADMISSION", "0"), Key("ADMISSION", "1"), Key("ADMISSION", "13"), Key("ADMISSION_OF", USER_ID)]
+
+
+def test_items_of_the_old_layout_are_removed_at_the_end_and_their_counts_kept(world: RebuildWorld) -> None:
+    while world.mixer.open:
+        world.mixer.end()
+    for scope in SCOPES:
+        world.table.write(Delete(keys.admission(scope.id), ANY))
+    for key in OLD:
+        world.table.write(Put(key, {"v": 1, "rd20261102": 5, "slots": {"a": {"e": 1, "m": "x"}}, "roll": 1}, ANY))
+    with world.between_calls(
+        lambda name: pytest.fail("removed too early") if name == "write" and world.table.get(OLD[0]) is None else None
+    ):
+        world.rebuild()
+    assert [world.table.get(key) for key in OLD] == [None] * 4
+    world.now += timedelta(seconds=4)
+    expected = world.expected()
+    counters = world.counters()
+    for name in ("requests_per_day", "tokens_per_month", "cost_per_month", "sessions_per_day"):
+        assert counters[TENANT, name] == expected[TENANT, name]
+    assert world.compare().faults == 0
+
+
+def test_old_items_stay_where_another_month_is_rebuilt(world: RebuildWorld) -> None:
+    world.table.write(Put(OLD[0], {"v": 1}, ANY))
+    world.rebuild(month=date(2026, 10, 3))
+    assert world.table.get(OLD[0]) is not None
+
+
+def test_old_items_are_no_drift(world: RebuildWorld) -> None:
+    world.mixer.deliver()
+    world.table.write(Put(OLD[0], {"v": 1, "rd20261102": 5, "slots": {"a": {"e": 1}}}, ANY))
+    assert world.compare().faults == 0
+    assert world.table.get(OLD[0]) is not None
+
+
+# --- drift
+
+
+def test_a_comparison_finds_what_is_wrong_and_changes_nothing_but_the_time(world: RebuildWorld) -> None:
+    world.mixer.deliver()
+    assert world.compare().faults == 0
+    world.damage()
+    wrong, sums = world.counters(), world.sums()
+    before = {scope.id: {**world.item(scope.id), "at": 0, "v": 0} for scope in SCOPES}
+    drift = world.compare()
+    assert drift.faults > 3
+    assert {scope.id: {**world.item(scope.id), "at": 0, "v": 0} for scope in SCOPES} == before
+    assert (world.counters(), world.sums()) == (wrong, sums)
+    assert drift.sums == world.rebuild().sums
+    assert world.compare().faults == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_comparison_beside_calls_finds_no_fault(seed: int) -> None:
+    world = RebuildWorld(seed)
+    world.begin()
+    with world.between_calls(lambda _: world.mix(world.chance.randrange(0, 3))):
+        for _ in range(3):
+            assert world.compare().counters == ()
+
+
+def test_a_comparison_tells_entries_that_the_stream_forgot(world: RebuildWorld) -> None:
+    world.mixer.deliver()
+    world.mixer.admit()
+    world.mixer.end()
+    assert world.compare().uncounted == 0
+    world.now += timedelta(minutes=16)
+    drift = world.compare()
+    assert (drift.uncounted, drift.faults) == (1, 0)
+
+
+def test_runs_that_no_item_counted_are_explained(world: RebuildWorld) -> None:
+    """A run that was admitted while the table did not answer."""
+    world.mixer.deliver()
+    run_id = mint_run_id(world.now, mint_session_id(world.now))
+    slot = replace(world.mixer.open[0].own, past_tokens=60, past_cost_nanos=70)
+    unrecorded = Reservation(run_id, {TENANT: slot}, recorded=False)
+    entry = world.mixer.write_ledger(unrecorded)
+    world.mixer.deliver()
+    drift = world.compare()
+    assert drift.faults == 0
+    found = {(each.subject, each.limit): each for each in drift.counters}
+    stored = world.counters()[TENANT, "tokens_per_month"]
+    assert found[TENANT, "tokens_per_month"] == Difference(
+        "tokens_per_month", TENANT, stored, stored + entry.total_tokens, is_explained=True
+    )
+    world.rebuild()
+    assert world.compare().counters == ()
+
+
+def test_thousands_of_users_with_limits_cost_the_ledger_one_pass(world: RebuildWorld) -> None:
+    for number in range(1_000):
+        world.memory.items[keys.admission(f"usr_{number:026d}")] = {"v": 1, "at": 1, "slots": {}, "late": {}}
+    before = len(world.memory.calls)
+    world.rebuild()
+    calls = len(world.memory.calls) - before
+    assert calls < 2 * 1_004 + 60
+    world.check()
+
+
+# --- who runs it
+
+
+def test_a_comparison_waits_for_a_rebuild_and_ends_one_that_died(world: RebuildWorld) -> None:
+    world.damage()
+    asked = RebuildStore(world.table).request(TODAY, by="operator", now=world.now)
+    assert compare(world.table, world.clock) is None
+    assert RebuildStore(world.table).claim(asked.id, now=world.now) is not None
+    world.now += timedelta(seconds=LAPSED_SECONDS + 1)
+    drift = compare(world.table, world.clock)
+    assert drift is not None
+    assert drift.faults == 0
+    assert RebuildStore(world.table).get_drift() == drift
+    world.check()
+
+
+def test_a_request_while_one_waits_is_that_one(world: RebuildWorld) -> None:
+    store = RebuildStore(world.table)
+    first = store.request(TODAY, by="operator", now=world.now)
+    assert store.request(TODAY, by=USER_ID, now=world.now, repeats=True) == first
+    assert run_rebuild(world.table, world.clock, first.id) is not None
+    again = store.request(TODAY, by="operator", now=world.now)
+    assert again.id != first.id
+    found = store.get()
+    assert found is not None
+    assert found.id == again.id
+
+
+def test_each_rebuilt_limit_has_a_counter() -> None:
+    dated = [name for name, each in DEFINITIONS.items() if each.place == "admission" and each.span in {"day", "month"}]
+    assert dated == list(REBUILT)

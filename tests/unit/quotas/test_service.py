@@ -1,166 +1,539 @@
-"""Admission over shards, under all limits or none, and when the table does not answer."""
+"""The service on a table: what each operation costs, what is retried, and what happens when the table is gone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from atrium.kernel.errors import Unavailable
-from atrium.quotas.limits import resolve_limits
-from atrium.quotas.model import AdmissionRequest, Admitted, Limits, NotHeld, Refused, Renewed, Settled, Subject
-from atrium.quotas.service import AdmissionService
-from atrium.quotas.shards import count_shards, share_limits
-from atrium.quotas.terms import Terms
-from atrium.storage.table import PhysicalTable
-from botocore.exceptions import ConnectTimeoutError
+from atrium.kernel.ids import SessionId
+from atrium.quotas.item import AdmissionItem
+from atrium.quotas.model import (
+    TENANT,
+    AdmissionRequest,
+    Admitted,
+    Estimate,
+    Extended,
+    LeaseExpired,
+    Recorded,
+    Rejected,
+    Reservation,
+    ScopeLimits,
+    Used,
+)
+from atrium.quotas.service import RETRY_AFTER_SECONDS, QuotaService
+from atrium.storage import keys
+from atrium.storage.failures import Contended
+from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.writes import NEW, Put
 
-from tests.unit.quotas.rooms import Room, make_run_id
+from tests.builders.memory_table import TENANT as TENANT_ID
+from tests.builders.memory_table import MemoryTable
+from tests.builders.quota_items import run_id
+from tests.builders.runtimes import TurnedClock
+from tests.builders.wires import Outage, Recorder, intercepted, lose_replies
+
+SESSION = SessionId("ses_01kakz4kc0f3v9q4w7t1y0z5ah")
+KEY = ScopeLimits("key", {"requests_per_minute": 3, "tool_calls_per_minute": 2}, "key_1")
+OWN = ScopeLimits(
+    "tenant", {"concurrent_turns": 2, "requests_per_day": 5, "sessions_per_day": 2, "tool_calls_per_minute": 3}
+)
+BOTH = (KEY, OWN)
+MINUTES = (ScopeLimits("tenant", {"requests_per_minute": 5, "concurrent_turns": -1}),)
 
 
-def serve(room: Room, *, minutes_open: bool = False) -> AdmissionService:
-    return AdmissionService(room.store, minutes_open)
+@dataclass
+class Quotas:
+    """A service on a table in memory, and what its admission items hold."""
 
+    table: MemoryTable = field(default_factory=MemoryTable)
+    clock: TurnedClock = field(default_factory=TurnedClock)
+    failures: list[Unavailable] = field(default_factory=list)
+    minutes_open: bool = False
+    while_waiting: Callable[[], object] = lambda: None
+    runs: int = 0
 
-def request(tokens: int = 0, cost_nanos: int = 0, subjects: tuple[Subject, ...] = ()) -> AdmissionRequest:
-    return AdmissionRequest(make_run_id(), tokens, cost_nanos, False, subjects)
+    @property
+    def service(self) -> QuotaService:
+        return QuotaService(
+            self.table,
+            self.clock,
+            minutes_open=self.minutes_open,
+            on_failure=self.failures.append,
+            pause=self._wait,
+        )
 
+    def _wait(self, _seconds: float) -> None:
+        self.while_waiting()
 
-def admit_all(service: AdmissionService, terms: Terms, count: int, **what: Any) -> list[Admitted]:
-    answers = [service.admit(request(**what), terms) for _ in range(count)]
-    return [answer for answer in answers if isinstance(answer, Admitted)]
+    def ask(self, scopes: Sequence[ScopeLimits] = BOTH, *, number: int | None = None, **request: Any) -> Any:
+        self.runs += number is None
+        wanted = AdmissionRequest(run_id(number or self.runs), request.pop("tokens", 0), 0, **request)
+        return self.service.admit(wanted, scopes)
+
+    def admit(self, scopes: Sequence[ScopeLimits] = BOTH, **request: Any) -> Reservation:
+        answer = self.ask(scopes, **request)
+        assert isinstance(answer, Admitted), answer
+        return answer.reservation
+
+    def item(self, scope_id: str = TENANT) -> dict[str, Any]:
+        return self.table.items.get(keys.admission(scope_id), {})
+
+    def items(self) -> list[dict[str, Any]]:
+        return [self.item("key_1"), self.item()]
 
 
 @pytest.fixture
-def room(physical_table: PhysicalTable) -> Room:
-    return Room(physical_table, {})
+def quotas() -> Quotas:
+    return Quotas()
 
 
 @pytest.fixture
-def gone(physical_table: PhysicalTable) -> Iterator[Callable[[], None]]:
-    """Call it, and the table does not answer any more."""
-
-    def fail(**_: object) -> None:
-        raise ConnectTimeoutError(endpoint_url="gone")
-
-    events = physical_table.client.meta.events
-    yield lambda: events.register("before-call.dynamodb", fail)
-    events.unregister("before-call.dynamodb", fail)
+def real(physical_table: PhysicalTable) -> Iterator[tuple[QuotaService, Recorder]]:
+    """The service on moto, and what it asks of it."""
+    recorder = Recorder()
+    with intercepted(physical_table.client, recorder):
+        yield QuotaService(TenantTable(physical_table, TENANT_ID), TurnedClock(), pause=lambda _: None), recorder
 
 
-def test_shares_sum_to_the_limit_exactly() -> None:
-    limits: Limits = {"requests_per_minute": 61, "cost_per_month": 7, "users": -1, "concurrent_turns": 50}
-    shares = [share_limits(limits, shard, 4) for shard in range(4)]
-    assert {name: sum(share[name] for share in shares) for name in limits} == {**limits, "users": -4}
-    assert max(share["concurrent_turns"] for share in shares) <= 16
+# --- what it costs
 
 
-def test_shards_follow_slots_and_rate_and_do_not_shrink_below_the_plans() -> None:
-    assert count_shards(resolve_limits("free", {})) == 1
-    assert count_shards(resolve_limits("pro", {})) == 4
-    assert count_shards(resolve_limits("pro", {"concurrent_turns": 5})) == 1
-    assert count_shards(resolve_limits("pro", {"tokens_per_minute": 120_000})) == 2
-    assert count_shards(resolve_limits("pro", {"tokens_per_minute": 5_000})) == 1
-    assert count_shards({"tokens_per_minute": 5_000, "concurrent_turns": 100}) == 2
-    assert count_shards({"requests_per_minute": 60_000}) == 4
-
-
-def test_every_slot_of_every_shard_is_found_and_not_one_more(room: Room) -> None:
-    service, terms = serve(room), Terms({"concurrent_turns": 35, "requests_per_minute": 37})
-    admitted = admit_all(service, terms, 35)
-    assert len(admitted) == 35
-    refused = service.admit(request(), terms)
-    assert isinstance(refused, Refused)
-    assert (refused.limit, refused.used, refused.max) == ("concurrent_turns", 35, 35)
-    assert [service.settle(each.hold, 0, 0) for each in admitted] == [Settled()] * 35
-    assert len(admit_all(service, terms, 5)) == 2
-
-
-def test_a_hold_that_fits_is_admitted_though_what_is_left_lies_in_pieces(room: Room) -> None:
-    service, terms = serve(room), Terms({"concurrent_turns": 48, "cost_per_month": 300})
-    assert len(admit_all(service, terms, 3, cost_nanos=80)) == 3
-    assert isinstance(service.admit(request(cost_nanos=61), terms), Refused)
-    last = service.admit(request(cost_nanos=60), terms)
-    assert isinstance(last, Admitted)
-    refused = service.admit(request(cost_nanos=1), terms)
-    assert isinstance(refused, Refused)
-    assert (refused.used, refused.max) == (300, 300)
-    service.settle(last.hold, 0, 10)
-    assert len(admit_all(service, terms, 51, cost_nanos=1)) == 45
-
-
-def test_a_subjects_limit_holds_over_all_shards(room: Room) -> None:
-    user = Subject("user", "usr_a", {"requests_per_minute": 2})
-    service, terms = serve(room), Terms({"concurrent_turns": 48})
-    assert len(admit_all(service, terms, 6, subjects=(user,))) == 2
-    refused = service.admit(request(subjects=(user,)), terms)
-    assert isinstance(refused, Refused)
-    assert (refused.scope, refused.used, refused.max, refused.retry_after_seconds) == ("user", 2, 2, 61)
-
-
-def test_what_nothing_limits_takes_no_write(room: Room, gone: Callable[[], None]) -> None:
-    gone()
-    service, terms = serve(room), Terms(resolve_limits("enterprise", {}))
-    answer = service.admit(request(tokens=10), terms)
+def test_an_admission_is_one_read_and_a_write_for_each_scope(real: tuple[QuotaService, Recorder]) -> None:
+    service, recorder = real
+    answer = service.admit(AdmissionRequest(run_id(1), 10, 10), BOTH)
     assert isinstance(answer, Admitted)
-    assert isinstance(service.heartbeat(answer.hold), Renewed)
-    assert service.settle(answer.hold, 5, 5) == NotHeld()
+    assert recorder.operations == ["BatchGetItem", "UpdateItem", "UpdateItem"]
+    recorder.operations.clear()
+    items = service.read(BOTH)
+    assert isinstance(service.admit(AdmissionRequest(run_id(2), 10, 10), BOTH, items), Admitted)
+    assert recorder.operations == ["BatchGetItem", "UpdateItem", "UpdateItem"]
+    recorder.operations.clear()
+    assert service.admit(AdmissionRequest(run_id(3), 10, 10), BOTH).limit == "concurrent_turns"  # type: ignore[union-attr]
+    assert recorder.operations == ["BatchGetItem"]
+    recorder.operations.clear()
+    assert service.renew_lease(answer.reservation)
+    assert service.settle(answer.reservation, Used(5, 5))
+    assert recorder.operations == ["UpdateItem"] * 4
 
 
-def test_a_limit_that_is_set_later_finds_what_was_used_before(room: Room) -> None:
-    slots: Limits = {"concurrent_turns": 5}
-    service = serve(room)
-    for answer in admit_all(service, Terms({"requests_per_minute": 10, **slots}), 3, tokens=90, cost_nanos=90):
-        service.settle(answer.hold, 70, 60)
-    refused = service.admit(request(cost_nanos=10), Terms({"cost_per_month": 180, **slots}))
-    assert isinstance(refused, Refused)
-    assert (refused.limit, refused.used, refused.max) == ("cost_per_month", 180, 180)
-    assert isinstance(service.admit(request(tokens=1), Terms({"requests_per_day": 3, **slots})), Refused)
-    admitted = service.admit(request(tokens=1), Terms({"tokens_per_month": 211, **slots}))
-    assert isinstance(admitted, Admitted)
-    assert {reading.limit for reading in admitted.readings} == {"tokens_per_month", "concurrent_turns"}
-
-
-@pytest.mark.parametrize("slots", [5, 48])
-def test_figures_are_told_though_nobody_has_read_the_items(room: Room, slots: int) -> None:
-    service, terms = serve(room), Terms({"requests_per_minute": 90, "concurrent_turns": slots})
-    answers = admit_all(service, terms, 3)
-    assert [reading.used for answer in answers for reading in answer.readings] == [1, 1, 2, 2, 3, 3]
-
-
-def test_the_platforms_bound_is_no_limit_of_the_tenants(room: Room) -> None:
-    terms = Terms({"cost_per_month": 1000, "concurrent_turns": -1}, ceiling=3)
-    answer = serve(room).admit(request(cost_nanos=1), terms)
+def test_a_further_call_is_one_read_and_a_write_for_each_scope(real: tuple[QuotaService, Recorder]) -> None:
+    service, recorder = real
+    answer = service.admit(AdmissionRequest(run_id(1), 10, 10), BOTH)
     assert isinstance(answer, Admitted)
-    assert [reading.limit for reading in answer.readings] == ["cost_per_month"]
+    recorder.operations.clear()
+    extended = service.extend(answer.reservation, Used(4, 4), AdmissionRequest(run_id(1), 20, 20), BOTH)
+    assert isinstance(extended, Extended)
+    assert recorder.operations == ["BatchGetItem", "UpdateItem", "UpdateItem"]
+    assert service.find(answer.reservation) == extended.reservation
+    assert [(slot.tokens, slot.past_tokens) for slot in extended.reservation.slots.values()] == [(20, 4)] * 2
 
 
-def test_a_tenant_without_a_limit_on_slots_has_the_platforms(room: Room) -> None:
-    service, terms = serve(room), Terms({"cost_per_month": 1000, "concurrent_turns": -1}, ceiling=3)
-    assert len(admit_all(service, terms, 5, cost_nanos=1)) == 3
+def test_replies_that_are_lost_count_once(physical_table: PhysicalTable) -> None:
+    service = QuotaService(TenantTable(physical_table, TENANT_ID), TurnedClock(), pause=lambda _: None)
+    with intercepted(physical_table.client, lose_replies):
+        for number in range(2):
+            answer = service.admit(AdmissionRequest(run_id(number), 10, 0), BOTH)
+            assert isinstance(answer, Admitted)
+            extended = service.extend(answer.reservation, Used(4, 0), AdmissionRequest(run_id(number), 20, 0), BOTH)
+            assert isinstance(extended, Extended)
+            service.settle(extended.reservation, Used(9, 0))
+        record = Put(keys.session(SESSION), {"id": SESSION}, NEW)
+        assert isinstance(service.record_session(SESSION, record, BOTH, service.read(BOTH)), Recorded)
+    for item in service.read(BOTH).values():
+        assert item.attributes is not None
+        found = {name: item.attributes[name] for name in ("rn", "tn", "rd20261121", "sd20261121", "tm202611")}
+        assert found == {"rn": 2, "tn": 18, "rd20261121": 2, "sd20261121": 1, "tm202611": 18}
+        assert not item.slots
 
 
-def test_a_hold_is_found_by_its_run(room: Room) -> None:
-    service, terms = serve(room), Terms({"concurrent_turns": 48, "tokens_per_month": 1000})
-    for answer in admit_all(service, terms, 9, tokens=10):
-        assert service.find(answer.hold.run_id, terms) == answer.hold
-    assert service.find(make_run_id(), terms) is None
+def test_an_outage_at_any_call_raises_and_leaves_nothing_that_no_undoing_could_reach(
+    physical_table: PhysicalTable,
+) -> None:
+    service = QuotaService(TenantTable(physical_table, TENANT_ID), TurnedClock(), pause=lambda _: None)
+    for at in range(3):
+        outage = Outage(lambda number, _, at=at: number == at)  # type: ignore[misc]
+        with intercepted(physical_table.client, outage), pytest.raises(Unavailable) as failure:
+            service.admit(AdmissionRequest(run_id(at), 10, 0), BOTH)
+        assert failure.value.retry_after_seconds == RETRY_AFTER_SECONDS
+    for item in service.read(BOTH).values():
+        assert not item.slots
+        assert item.value("rd20261121") == item.value("rn") == item.value("tm202611") == 0
 
 
-def test_money_is_closed_when_the_table_is_gone(room: Room, gone: Callable[[], None]) -> None:
-    gone()
-    service = serve(room, minutes_open=True)
-    with pytest.raises(Unavailable) as failure:
-        service.admit(request(), Terms({"requests_per_minute": 5, "cost_per_month": 5}))
-    assert failure.value.retry_after_seconds == 2
+# --- admission
 
 
-@pytest.mark.parametrize("minutes_open", [True, False])
-def test_minutes_are_open_or_closed_by_setting(room: Room, gone: Callable[[], None], minutes_open: bool) -> None:
-    gone()
-    service, terms = serve(room, minutes_open=minutes_open), Terms({"requests_per_minute": 5})
-    if minutes_open:
-        answer = service.admit(request(), terms)
-        assert isinstance(answer, Admitted)
-        assert answer.degraded
-    else:
-        with pytest.raises(Unavailable):
-            service.admit(request(), terms)
+def test_a_rejection_by_the_tenant_leaves_nothing_in_the_keys_item(quotas: Quotas) -> None:
+    quotas.admit()
+    seen = quotas.service.read(BOTH)
+    quotas.admit()
+    before = [{**item, "v": 0} for item in quotas.items()]
+    rejected = quotas.service.admit(AdmissionRequest(run_id(9), 0, 0), BOTH, seen)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.scope, rejected.limit) == ("tenant", "concurrent_turns")
+    assert [{**item, "v": 0} for item in quotas.items()] == before
+
+
+def test_a_rejection_at_the_write_is_retried_once_where_a_slot_is_young(quotas: Quotas) -> None:
+    one = quotas.admit()
+    seen = quotas.service.read(BOTH)
+    other = quotas.admit()
+    quotas.while_waiting = lambda: quotas.service.release(other)
+    assert isinstance(quotas.service.admit(AdmissionRequest(run_id(9), 0, 0), BOTH, seen), Admitted)
+    assert quotas.service.settle(one, Used(0, 0))
+
+
+def test_a_rejection_at_the_write_is_final_where_all_slots_are_old(quotas: Quotas) -> None:
+    quotas.admit()
+    seen = quotas.service.read(BOTH)
+    quotas.admit()
+    quotas.clock.turn(3)
+    waits: list[int] = []
+    quotas.while_waiting = lambda: waits.append(1)
+    seen = {scope_id: AdmissionItem(item.attributes, quotas.clock().timestamp()) for scope_id, item in seen.items()}
+    assert isinstance(quotas.service.admit(AdmissionRequest(run_id(9), 0, 0), BOTH, seen), Rejected)
+    assert not waits
+    assert not quotas.service.read(BOTH)["key_1"].find(run_id(9)[4:30])
+
+
+def test_an_answer_is_shortened_where_others_took_the_tokens_meanwhile(quotas: Quotas) -> None:
+    scopes = (ScopeLimits("tenant", {"tokens_per_month": 500}),)
+    estimate = Estimate(100, 0, 400, 0)
+    seen = quotas.service.read(scopes)
+    quotas.admit(scopes, tokens=300)
+    answer = quotas.service.admit(AdmissionRequest(run_id(9), 500, 0, estimate=estimate), scopes, seen)
+    assert isinstance(answer, Admitted)
+    assert answer.reservation.own.tokens == 200
+
+
+def test_an_admission_may_be_repeated_for_the_same_run(quotas: Quotas) -> None:
+    scopes = (ScopeLimits("tenant", {"concurrent_turns": 1, "requests_per_day": 1}),)
+    first = quotas.admit(scopes, number=1)
+    assert quotas.admit(scopes, number=1) == first
+    assert (quotas.item()["rn"], len(quotas.item()["slots"])) == (1, 1)
+
+
+def test_a_run_that_held_a_slot_of_an_earlier_attempt_gives_it_back_where_it_is_rejected(quotas: Quotas) -> None:
+    quotas.admit([KEY, ScopeLimits("tenant", {})], number=1)
+    del quotas.table.items[keys.admission(TENANT)]  # as if its write had never come
+    assert isinstance(quotas.ask((KEY, ScopeLimits("tenant", {"concurrent_turns": 0})), number=1), Rejected)
+    assert (quotas.item("key_1")["slots"], quotas.item("key_1")["rn"]) == ({}, 0)
+
+
+def test_headers_show_the_tenants_limits_first_and_count_the_call(quotas: Quotas) -> None:
+    answer = quotas.ask()
+    assert [(usage.scope, usage.limit, usage.used) for usage in answer.usages] == [
+        ("tenant", "requests_per_day", 1),
+        ("tenant", "concurrent_turns", 1),
+        ("key", "requests_per_minute", 1),
+        ("key", "concurrent_turns", 1),
+    ]
+
+
+def test_an_item_far_ahead_is_set_back_by_a_rejection(quotas: Quotas) -> None:
+    quotas.clock.turn(600)
+    for _ in range(2):
+        quotas.admit()
+    quotas.clock.turn(-600)
+    rejected = quotas.ask((ScopeLimits("key", {"requests_per_minute": 2}, "key_1"),))
+    assert rejected.retry_after_seconds == 61
+    quotas.clock.turn(61)
+    assert isinstance(quotas.ask((ScopeLimits("key", {"requests_per_minute": 2}, "key_1"),)), Admitted)
+
+
+# --- degraded
+
+
+class Gone:
+    """A table that answers no call, or none of those from the `first` on."""
+
+    def __init__(self, first: int = 0) -> None:
+        self.first, self.count = first, 0
+
+    def __call__(self, _name: str, send: Callable[[], Any]) -> Any:
+        self.count += 1
+        if self.count > self.first:
+            raise Unavailable(internal="the table is gone")
+        return send()
+
+
+def test_minutes_alone_are_open_where_it_was_decided_so(quotas: Quotas) -> None:
+    quotas.table.intercept = Gone()
+    with pytest.raises(Unavailable):
+        quotas.ask(MINUTES)
+    quotas.minutes_open = True
+    answer = quotas.ask(MINUTES, tokens=50)
+    assert isinstance(answer, Admitted)
+    assert answer.degraded
+    assert not answer.reservation.recorded
+    quotas.table.intercept = None
+    assert quotas.service.renew_lease(answer.reservation)
+    extended = quotas.service.extend(answer.reservation, Used(30, 3), AdmissionRequest(run_id(1), 70, 7), MINUTES)
+    assert isinstance(extended, Extended)
+    assert (extended.reservation.own.tokens_in_all, extended.reservation.own.cost_in_all_nanos) == (100, 10)
+    assert not quotas.service.settle(extended.reservation, Used(40, 4))
+    assert not quotas.table.items
+
+
+@pytest.mark.parametrize(
+    "name", ["requests_per_day", "sessions_per_day", "tokens_per_month", "cost_per_month", "concurrent_turns"]
+)
+@pytest.mark.parametrize("of_key", [False, True])
+def test_no_other_limit_is_open(quotas: Quotas, name: Any, of_key: bool) -> None:
+    quotas.table.intercept, quotas.minutes_open = Gone(), True
+    tenant = ScopeLimits("tenant", {"concurrent_turns": -1, **({} if of_key else {name: 5})})
+    with pytest.raises(Unavailable):
+        quotas.ask((ScopeLimits("key", {name: 5}, "key_1"), tenant) if of_key else (tenant,))
+
+
+@pytest.mark.parametrize("first", range(5))
+def test_what_cannot_be_undone_is_told_and_charged(quotas: Quotas, first: int) -> None:
+    quotas.table.intercept = Gone(first)
+    answer = "admitted"
+    try:
+        quotas.ask()
+    except Unavailable:
+        answer = "unavailable"
+    assert answer == ("unavailable" if first < 3 else "admitted")
+    if answer == "unavailable":
+        assert quotas.failures
+
+
+def test_a_reply_that_never_comes_is_undone(quotas: Quotas) -> None:
+    calls: list[str] = []
+
+    def lose_third(name: str, send: Callable[[], Any]) -> Any:
+        calls.append(name)
+        answer = send()
+        if len(calls) == 3:
+            raise Unavailable(internal="no reply")
+        return answer
+
+    quotas.table.intercept = lose_third
+    with pytest.raises(Unavailable):
+        quotas.ask()
+    assert [item["slots"] for item in quotas.items()] == [{}, {}]
+    assert [item["rd20261121"] for item in quotas.items()] == [0, 0]
+
+
+# --- leases and the end
+
+
+def test_a_lease_that_went_to_another_stops_the_worker(quotas: Quotas) -> None:
+    scopes = (ScopeLimits("tenant", {"concurrent_turns": 1}),)
+    first = quotas.admit(scopes)
+    quotas.clock.turn(30)
+    assert quotas.service.renew_lease(first)
+    quotas.clock.turn(61)
+    assert isinstance(quotas.ask(scopes), Rejected)
+    quotas.clock.turn(1)
+    assert isinstance(quotas.ask(scopes), Admitted)
+    assert not quotas.service.renew_lease(first)
+    wanted = AdmissionRequest(first.run_id, 5, 5)
+    assert quotas.service.extend(first, Used(0, 0), wanted, scopes) == LeaseExpired()
+    assert quotas.service.settle(first, Used(3, 3))
+    assert not quotas.service.settle(first, Used(3, 3))
+    assert (quotas.item()["tm202611"], quotas.item()["late"]) == (3, {})
+
+
+def test_a_renewal_knows_an_extension_that_came_between(quotas: Quotas) -> None:
+    reservation = quotas.admit(tokens=5)
+    extended = quotas.service.extend(reservation, Used(1, 0), AdmissionRequest(reservation.run_id, 9, 0), BOTH)
+    assert isinstance(extended, Extended)
+    quotas.clock.turn(30)
+    assert quotas.service.renew_lease(reservation)
+    found = quotas.service.find(reservation)
+    assert found is not None
+    assert found.own.tokens == 9
+    assert found.own.lease_until > extended.reservation.own.lease_until
+
+
+def test_an_extension_that_one_scope_rejects_is_corrected_by_the_settlement(quotas: Quotas) -> None:
+    scopes = (
+        ScopeLimits("key", {"tokens_per_minute": 900}, "key_1"),
+        ScopeLimits("tenant", {"tokens_per_minute": 100}),
+    )
+    reservation = quotas.admit(scopes, tokens=50)
+
+    def take(name: str, send: Callable[[], Any]) -> Any:
+        if name == "write" and quotas.table.calls.count("write") == 3:
+            quotas.table.intercept = None
+            quotas.admit((scopes[1],), number=8, tokens=40)
+        return send()
+
+    quotas.table.intercept = take
+    wanted = AdmissionRequest(reservation.run_id, 80, 0)
+    answer = quotas.service.extend(reservation, Used(20, 0), wanted, scopes)
+    assert isinstance(answer, Rejected)
+    assert quotas.service.settle(reservation, Used(20, 0))
+    assert (quotas.item("key_1")["tn"], quotas.item()["tn"]) == (20, 60)
+
+
+def test_an_extension_is_shortened_where_others_took_the_tokens_meanwhile(quotas: Quotas) -> None:
+    scopes = (ScopeLimits("key", {}, "key_1"), ScopeLimits("tenant", {"tokens_per_month": 500}))
+    reservation = quotas.admit(scopes, tokens=100)
+
+    def take(name: str, send: Callable[[], Any]) -> Any:
+        if name == "write":
+            quotas.table.intercept = None
+            quotas.admit((scopes[1],), number=8, tokens=200)
+        return send()
+
+    quotas.table.intercept = take
+    wanted = AdmissionRequest(reservation.run_id, 450, 0, estimate=Estimate(50, 0, 400, 0))
+    answer = quotas.service.extend(reservation, Used(50, 0), wanted, scopes)
+    assert isinstance(answer, Extended)
+    assert (answer.reservation.own.tokens, quotas.item()["tm202611"]) == (250, 500)
+    assert quotas.service.settle(answer.reservation, Used(60, 0))
+    assert [item["tm202611"] for item in quotas.items()] == [60, 260]
+
+
+def test_a_run_is_found_until_the_tenants_slot_is_settled(quotas: Quotas) -> None:
+    reservation = quotas.admit()
+    assert quotas.service.find(reservation) == reservation
+    assert quotas.service.settle_slot("key_1", run_id(1)[4:30], reservation.slots["key_1"], Used(1, 1))
+    found = quotas.service.find(reservation)
+    assert found is not None
+    assert list(found.slots) == [TENANT]
+    assert quotas.service.settle(reservation, Used(1, 1))
+    assert quotas.service.find(reservation) is None
+
+
+def test_a_released_run_counts_nowhere(quotas: Quotas) -> None:
+    reservation = quotas.admit(tokens=5, new_session=True)
+    assert quotas.service.release(reservation)
+    for item in quotas.items():
+        assert [item[name] for name in ("rn", "tn", "rd20261121", "sd20261121", "tm202611")] == [0] * 5
+
+
+def test_a_contended_item_is_read_and_tried_again(quotas: Quotas) -> None:
+    count = 0
+
+    def contend(name: str, send: Callable[[], Any]) -> Any:
+        nonlocal count
+        if name == "write":
+            count += 1
+            if count % 2:
+                raise Contended(internal="another transaction")
+        return send()
+
+    quotas.table.intercept = contend
+    reservation = quotas.admit()
+    assert quotas.service.renew_lease(reservation)
+    assert quotas.service.settle(reservation, Used(1, 1))
+    assert [item["rd20261121"] for item in quotas.items()] == [1, 1]
+
+
+# --- sessions
+
+
+def record(quotas: Quotas, number: int, items: Any = None) -> Recorded | Rejected:
+    session_id = SessionId(f"ses_{number:026d}")
+    put = Put(keys.session(session_id), {"id": session_id}, NEW)
+    return quotas.service.record_session(session_id, put, BOTH, items or quotas.service.read(BOTH))
+
+
+def test_a_session_is_counted_with_its_record(quotas: Quotas) -> None:
+    seen = quotas.service.read(BOTH)
+    assert [type(record(quotas, number, seen)) for number in range(3)] == [Recorded, Recorded, Rejected]
+    assert [item["sd20261121"] for item in quotas.items()] == [2, 2]
+    kept = [key for key in quotas.table.items if key.partition.startswith(("SESSION", "BEGUN"))]
+    assert len(kept) == 4
+    before = len(quotas.table.calls)
+    assert isinstance(record(quotas, 9), Rejected)
+    assert quotas.table.calls[before:] == ["batch_get"]
+
+
+def test_a_session_whose_reply_was_lost_counts_once(quotas: Quotas) -> None:
+    seen = quotas.service.read(BOTH)
+    assert isinstance(record(quotas, 1, seen), Recorded)
+    for items in (seen, None):
+        answer = record(quotas, 1, items)
+        assert isinstance(answer, Recorded)
+    assert [item["sd20261121"] for item in quotas.items()] == [1, 1]
+
+
+def test_a_session_under_contention_is_counted_once(quotas: Quotas) -> None:
+    attempts = 0
+
+    def disturb(name: str, send: Callable[[], Any]) -> Any:
+        nonlocal attempts
+        if name == "transact":
+            attempts += 1
+            if attempts == 1:
+                raise Contended(internal="another transaction")
+            if attempts == 2:
+                quotas.table.intercept = None
+                quotas.clock.turn(1)
+                quotas.admit()
+                quotas.table.intercept = disturb
+        return send()
+
+    quotas.table.intercept = disturb
+    assert isinstance(record(quotas, 1), Recorded)
+    assert (attempts, [item["sd20261121"] for item in quotas.items()]) == (3, [1, 1])
+
+
+# --- tool calls
+
+
+def kept(quotas: Quotas) -> list[int]:
+    return [quotas.table.items.get(keys.tool_calls(each), {}).get("kn", 0) for each in ("key_1", TENANT)]
+
+
+def test_tool_calls_are_counted_in_each_scope_that_limits_them(quotas: Quotas) -> None:
+    for _ in range(2):
+        assert isinstance(quotas.service.record_tool_call(BOTH), Recorded)
+    before = len(quotas.table.calls)
+    rejected = quotas.service.record_tool_call(BOTH)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.scope, rejected.limit, rejected.retry_after_seconds) == ("key", "tool_calls_per_minute", 61)
+    assert quotas.table.calls[before:] == ["batch_get"]
+    assert isinstance(quotas.service.record_tool_call((OWN,)), Recorded)
+    before = len(quotas.table.calls)
+    other = quotas.service.record_tool_call((ScopeLimits("key", {"tool_calls_per_minute": 9}, "key_1"), OWN))
+    assert isinstance(other, Rejected)
+    assert (other.scope, quotas.table.calls[before:]) == ("tenant", ["batch_get"])
+    assert kept(quotas) == [2, 3]
+
+
+def test_a_tool_call_names_the_limit_that_frees_last(quotas: Quotas) -> None:
+    for scopes in ((KEY,), (KEY,), (OWN,), (OWN,), (OWN,)):
+        quotas.service.record_tool_call(scopes)
+        quotas.clock.turn(5)
+    rejected = quotas.service.record_tool_call(BOTH)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.scope, rejected.retry_after_seconds) == ("tenant", 61 - 15)
+    quotas.clock.turn(61 - 15)
+    assert isinstance(quotas.service.record_tool_call(BOTH), Recorded)
+
+
+def test_a_tool_call_that_loses_a_race_counts_nowhere(quotas: Quotas) -> None:
+    for _ in range(2):
+        quotas.service.record_tool_call((OWN,))
+
+    def overtake(name: str, send: Callable[[], Any]) -> Any:
+        if name == "write":
+            quotas.table.intercept = None
+            quotas.service.record_tool_call((OWN,))
+        return send()
+
+    quotas.table.intercept = overtake
+    rejected = quotas.service.record_tool_call(BOTH)
+    assert isinstance(rejected, Rejected)
+    assert rejected.scope == "tenant"
+    assert kept(quotas) == [0, 3]
+
+
+def test_without_a_limit_a_tool_call_costs_nothing(quotas: Quotas) -> None:
+    assert quotas.service.record_tool_call((ScopeLimits("tenant", {}),)) == Recorded()
+    assert "write" not in quotas.table.calls
+
+
+def test_tool_calls_go_through_where_minutes_are_open(quotas: Quotas) -> None:
+    quotas.table.intercept = Gone()
+    with pytest.raises(Unavailable):
+        quotas.service.record_tool_call(BOTH)
+    quotas.minutes_open = True
+    assert quotas.service.record_tool_call(BOTH) == Recorded(degraded=True)

@@ -1,4 +1,4 @@
-"""The Runtime API as a runtime speaks to it: plain HTTP on a connection that stays open."""
+"""The Runtime API as a runtime uses it: plain HTTP on a persistent connection."""
 
 import base64
 import http.client
@@ -48,7 +48,7 @@ def call(runtime: http.client.HTTPConnection, path: str, body: bytes, **headers:
 
 
 def take(runtime: http.client.HTTPConnection) -> tuple[str, bytes, http.client.HTTPResponse]:
-    """Ask for the next event; return the base path of its answers, the event and the whole answer."""
+    """Poll for the next event; return the base path of its answers, the event and the response."""
     runtime.request("GET", NEXT)
     handed = runtime.getresponse()
     event = handed.read()
@@ -56,7 +56,7 @@ def take(runtime: http.client.HTTPConnection) -> tuple[str, bytes, http.client.H
 
 
 def stream(runtime: http.client.HTTPConnection, path: str, pieces: list[bytes], *, pause: float = 0.0) -> None:
-    """Send pieces as HTTP chunks, each in a packet of its own."""
+    """Send pieces as HTTP chunks, each in its own packet."""
     runtime.putrequest("POST", path)
     for name, value in STREAMING.items():
         runtime.putheader(name, value)
@@ -119,7 +119,7 @@ def test_failed_start_fails_every_invocation(
     ended = invoke()
     report = b'{"errorType": "Runtime.ImportModuleError", "errorMessage": "no module"}'
     assert call(runtime, "/2018-06-01/runtime/init/error", report)[0] == 202
-    api.bury(FunctionError("Runtime.ExitError", "exited with status 1"))
+    api.fail(FunctionError("Runtime.ExitError", "exited with status 1"))
     for result in (ended.result(5), api.invoke(b"{}", 5)):
         assert result.error == FunctionError("Runtime.ImportModuleError", "no module")
 

@@ -1,4 +1,4 @@
-"""A built function sees its artifact, its layers and the standard library; nothing else of this machine leaks in."""
+"""A built function sees only its artifact, its layers and the standard library."""
 
 import json
 from pathlib import Path

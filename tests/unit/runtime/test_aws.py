@@ -1,4 +1,4 @@
-"""moto behind HTTP: what functions call works through the wire, and conditional writes are exact."""
+"""moto behind HTTP: the services that functions call work, and conditional writes are exact."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

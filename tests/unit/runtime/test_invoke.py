@@ -1,4 +1,4 @@
-"""What `make invoke` prints, and the one line for what it cannot run."""
+"""The output of `make invoke`, and its error lines."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 
 from infra.runtime import invoke
 from infra.runtime.environment import read_overrides
-from infra.runtime.ground import ENV_FILE
 from infra.runtime.results import Chunk, Invocation, Prelude
+from infra.runtime.sandbox import ENV_FILE
 
 
 def finished(payload: bytes, prelude: Prelude | None = None) -> Invocation:
@@ -40,7 +40,7 @@ def test_event_that_is_no_json_is_one_line(
     assert "is not a JSON event" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_env_file_names_what_the_ground_makes() -> None:
+def test_env_file_has_the_names_of_the_sandbox() -> None:
     names = read_overrides(ENV_FILE)["Parameters"]
     assert names["TABLE_NAME"] == "atrium-local-table"
     assert json.loads(ENV_FILE.read_text()).keys() == {"Parameters"}

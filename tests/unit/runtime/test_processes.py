@@ -1,4 +1,4 @@
-"""Nothing that is started stays behind, however its parent ends."""
+"""No started process is left, however its parent ends."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What the events know is there once, however often it is seeded."""
+"""Seeding is idempotent and creates what the events refer to."""
 
 from atrium.agent.store import AgentStore
 from atrium.identity.keys.store import KeyStore

@@ -1,4 +1,4 @@
-"""Intrinsic functions as far as local runs need them, and clear errors beyond."""
+"""The intrinsic functions that local runs need, and clear errors for others."""
 
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,10 @@ def test_parameters_change_conditions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("!Ref Nothing", "no Nothing to refer to"),
+        ("!Ref Nothing", "Nothing not found"),
         ("!Ref Needed", "parameter Needed has no value"),
-        ("!If [Nothing, 1, 2]", "no condition Nothing"),
-        ("!ImportValue x", "Fn::ImportValue is not known"),
+        ("!If [Nothing, 1, 2]", "condition Nothing not found"),
+        ("!ImportValue x", "Fn::ImportValue is not supported"),
         ("[", "template.yaml: "),
     ],
 )
@@ -101,7 +101,7 @@ def test_functions_of_the_template_as_lambda_runs_them() -> None:
 
 def test_unknown_function_is_refused_with_those_there_are() -> None:
     functions = read_functions(Resolver(read_template()))
-    with pytest.raises(TemplateInvalid, match="no function nothing; there are admin, authorizer, chat"):
+    with pytest.raises(TemplateInvalid, match="function nothing not found; known functions: admin, authorizer, chat"):
         find_function(functions, "nothing")
 
 

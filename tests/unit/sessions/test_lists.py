@@ -1,44 +1,29 @@
 """Lists of sessions, and many callers at once."""
 
+import itertools
+import random
 import threading
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from atrium.kernel.clock import format_time
 from atrium.kernel.errors import ConditionFailed
-from atrium.kernel.ids import AgentId, RunId, SessionId, mint_run_id, mint_session_id
+from atrium.kernel.ids import RunId, SessionId, mint_run_id
 from atrium.kernel.pagination import PageRequest
 from atrium.sessions.model import Session
 from atrium.sessions.store import SessionStore
 
 from tests.builders.house import OTHER_OWNER, OWNER, House
 from tests.builders.runtimes import NOON
+from tests.builders.sessions import build_session
 
 SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
 def sessions(house: House) -> SessionStore:
     return house.sessions()
-
-
-def build_session(*, number: int = 0, **changes: Any) -> Session:
-    at = NOON + number * SECOND
-    fields: dict[str, Any] = {
-        "id": mint_session_id(at),
-        "owner": OWNER,
-        "title": "A title",
-        "agent_id": AgentId("agt_01k6r5m2x8f3v9q4w7t1y0z5ah"),
-        "end_user": "ann",
-        "metadata": {"deep": [1.5, None, {"ü": True}]},
-        "message_count": 0,
-        "turn_count": 0,
-        "created_at": at,
-        "updated_at": at,
-        "last_active_at": at,
-    }
-    return Session(**{**fields, **changes})
 
 
 @pytest.fixture
@@ -62,11 +47,14 @@ def test_lists_are_by_last_activity_newest_first(sessions: SessionStore) -> None
     for each in [*mine, theirs]:
         sessions.create(each)
     assert ids(sessions.list_by_owner(OWNER, PageRequest()).items) == ids(mine[::-1])
-    sessions.open_turn(mine[0].id, run_of(mine[0], 5), now=NOON + 5 * SECOND)
+    head = sessions.open_turn(sessions.get(mine[0].id) or mine[0], run_of(mine[0], 5), now=NOON + 5 * SECOND)
     sessions.change(mine[1].id, {"title": "x"}, now=NOON + 6 * SECOND)
+    assert ids(sessions.list_by_owner(OWNER, PageRequest()).items) == ids(mine[::-1]), "within five minutes"
+    sessions.drop_turn(mine[0].id, head.turn.run_id if head.turn else RunId(""))
+    sessions.open_turn(mine[0], run_of(mine[0], 300), now=NOON + 5 * MINUTE)
     expected = [mine[0].id, mine[2].id, mine[1].id]
     assert ids(sessions.list_by_owner(OWNER, PageRequest()).items) == expected
-    assert ids(sessions.list_all(PageRequest()).items) == [theirs.id, *expected]
+    assert ids(sessions.list_all(PageRequest()).items) == [mine[0].id, theirs.id, *expected[1:]]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
@@ -88,7 +76,7 @@ def test_many_at_once_and_one_takes_it(sessions: SessionStore, session: Session)
 
     def take(run_id: RunId) -> None:
         try:
-            sessions.open_turn(session.id, run_id, now=NOON)
+            sessions.open_turn(session, run_id, now=NOON)
         except ConditionFailed:
             return
         taken.append(run_id)
@@ -112,3 +100,52 @@ def test_times_are_kept_to_the_millisecond(sessions: SessionStore) -> None:
     found = sessions.get(made.id)
     assert found is not None
     assert format_time(found.created_at) == "2026-11-21T12:00:00.123Z"
+
+
+def test_the_position_in_lists_moves_every_five_minutes_and_last_active_at_always(
+    sessions: SessionStore, house: House
+) -> None:
+    one, other = build_session(number=0), build_session(number=1)
+    for each in (one, other):
+        sessions.create(each)
+    moments = [NOON + minutes * MINUTE for minutes in (1, 4, 5, 9, 10, 30)]
+    moves = []
+    for at in moments:
+        read = sessions.get(one.id)
+        assert read is not None
+        head = sessions.open_turn(read, mint_run_id(at, one.id), now=at)
+        assert head.last_active_at == at
+        assert head.listed_at is not None
+        assert at - 5 * MINUTE < head.listed_at <= at
+        if head.listed_at == at:
+            moves.append(at)
+        sessions.drop_turn(one.id, head.turn.run_id if head.turn else RunId(""))
+    assert moves == [NOON + minutes * MINUTE for minutes in (5, 10, 30)]
+
+
+def test_lists_are_in_order_to_within_five_minutes(sessions: SessionStore) -> None:
+    chance = random.Random(5)
+    made = [build_session(number=number) for number in range(4)]
+    for each in made:
+        sessions.create(each)
+    at = NOON
+    for _ in range(40):
+        at += chance.randrange(10, 150) * SECOND
+        read = sessions.get(chance.choice(made).id)
+        assert read is not None
+        head = sessions.open_turn(read, mint_run_id(at, read.id), now=at)
+        assert head.turn is not None
+        sessions.drop_turn(read.id, head.turn.run_id)
+        listed = [session.last_active_at for session in sessions.list_by_owner(OWNER, PageRequest()).items]
+        assert all(later - earlier < 5 * MINUTE for earlier, later in itertools.combinations(listed, 2))
+
+
+def test_a_session_that_another_turn_has_moved_meanwhile_is_not_moved_back(sessions: SessionStore) -> None:
+    made = build_session()
+    sessions.create(made)
+    stale = sessions.get(made.id)
+    assert stale is not None
+    head = sessions.open_turn(stale, run_of(made, 900), now=NOON + 15 * MINUTE)
+    sessions.drop_turn(made.id, run_of(made, 900) if head.turn is None else head.turn.run_id)
+    again = sessions.open_turn(stale, run_of(made, 901), now=NOON + 15 * MINUTE + SECOND)
+    assert again.listed_at == NOON + 15 * MINUTE + SECOND

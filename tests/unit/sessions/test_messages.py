@@ -85,6 +85,23 @@ def test_long_turns_beyond_one_read_are_paged_too(house: House) -> None:
     assert len(house.messages_of(session_id)) == expected
 
 
+def test_a_page_is_no_larger_than_an_answer_can_carry(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long answers are the models' own affair: a hundred of them must not make a page that is too large to send."""
+    monkeypatch.setattr("atrium.sessions.service.PAGE_BYTES_MAX", 1_300)
+    session_id = house.open_session()
+    run = build_run(session_id, at=NOON)
+    house.runs().open(run)
+    answers = ["short", "a" * 700, "b" * 700, "c" * 5_000, "short"]
+    house.runs().end(run.id, build_outcome(*answers), at=NOON)
+    pages: list[list[str]] = []
+    position = None
+    while not pages or position is not None:
+        page = house.session_service().list_messages(session_id, PageRequest(100, position))
+        pages.append([message.text for _, message in page.items])
+        position = page.position
+    assert pages == [["Hi", "short", "a" * 700], ["b" * 700], ["c" * 5_000], ["short"]]
+
+
 def _noise(seed: int) -> str:
     return random.Random(seed).randbytes(15_000).hex()
 

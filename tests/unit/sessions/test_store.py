@@ -1,17 +1,17 @@
 """The head of a session: one turn at a time, taken and given back by conditions; lists by last activity."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from atrium.kernel.errors import ConditionFailed
-from atrium.kernel.ids import AgentId, RunId, mint_run_id, mint_session_id, own_ulid
+from atrium.kernel.ids import RunId, mint_run_id, mint_session_id, own_ulid
 from atrium.kernel.pagination import PageRequest
 from atrium.sessions.model import LiveTurn, Session
 from atrium.sessions.store import SessionStore, read_session
 
 from tests.builders.house import OTHER_TENANT, OWNER, House
 from tests.builders.runtimes import NOON
+from tests.builders.sessions import build_session, ended_run
 from tests.builders.wires import lose_replies
 
 SECOND = timedelta(seconds=1)
@@ -20,24 +20,6 @@ SECOND = timedelta(seconds=1)
 @pytest.fixture
 def sessions(house: House) -> SessionStore:
     return house.sessions()
-
-
-def build_session(*, number: int = 0, **changes: Any) -> Session:
-    at = NOON + number * SECOND
-    fields: dict[str, Any] = {
-        "id": mint_session_id(at),
-        "owner": OWNER,
-        "title": "A title",
-        "agent_id": AgentId("agt_01k6r5m2x8f3v9q4w7t1y0z5ah"),
-        "end_user": "ann",
-        "metadata": {"deep": [1.5, None, {"ü": True}]},
-        "message_count": 0,
-        "turn_count": 0,
-        "created_at": at,
-        "updated_at": at,
-        "last_active_at": at,
-    }
-    return Session(**{**fields, **changes})
 
 
 @pytest.fixture
@@ -80,9 +62,9 @@ def test_another_tenants_session_is_not_there(house: House, session: Session) ->
     assert other.get(session.id) is None
     assert other.change(session.id, {"title": "x"}, now=NOON) is None
     assert not other.mark_deleted(session.id, now=NOON)
-    assert not other.close_turn(session.id, run_of(session), messages=1)
+    assert not other.close_turn(ended_run(run_of(session), messages=1))
     with pytest.raises(ConditionFailed) as refused:
-        other.open_turn(session.id, run_of(session), now=NOON)
+        other.open_turn(session, run_of(session), now=NOON)
     assert refused.value.item is None
     assert other.list_all(PageRequest()).items == []
     assert house.sessions().get(session.id) == session
@@ -100,37 +82,37 @@ def test_changing_and_clearing(sessions: SessionStore, session: Session) -> None
 
 def test_a_turn_takes_the_session_and_gives_it_back(sessions: SessionStore, session: Session) -> None:
     run_id, at = run_of(session), NOON + SECOND
-    taken = sessions.open_turn(session.id, run_id, now=at)
+    taken = sessions.open_turn(session, run_id, now=at)
     assert (taken.turn, taken.turn_count, taken.last_active_at) == (LiveTurn(run_id, at), 1, at)
     assert taken.last_run_ulid == own_ulid(run_id)
     assert sessions.get(session.id) == taken
-    assert sessions.close_turn(session.id, run_id, messages=4)
+    assert sessions.close_turn(ended_run(run_id, messages=4))
     given = sessions.get(session.id)
     assert given is not None
     assert (given.turn, given.turn_count, given.message_count) == (None, 1, 4)
-    assert not sessions.close_turn(session.id, run_id, messages=4), "counted once"
+    assert not sessions.close_turn(ended_run(run_id, messages=4)), "counted once"
     assert sessions.get(session.id) == given
 
 
 def test_a_taken_session_is_not_taken_again(sessions: SessionStore, session: Session) -> None:
     first, second = run_of(session, 1), run_of(session, 2)
-    sessions.open_turn(session.id, first, now=NOON)
+    sessions.open_turn(session, first, now=NOON)
     with pytest.raises(ConditionFailed) as refused:
-        sessions.open_turn(session.id, second, now=NOON)
+        sessions.open_turn(session, second, now=NOON)
     assert refused.value.item is not None
     head = read_session(refused.value.item)
     assert head.turn is not None
     assert head.turn.run_id == first
-    assert not sessions.close_turn(session.id, second, messages=1)
+    assert not sessions.close_turn(ended_run(second, messages=1))
     assert not sessions.drop_turn(session.id, second)
 
 
 def test_taking_and_giving_back_with_lost_replies(sessions: SessionStore, session: Session, house: House) -> None:
     run_id = run_of(session)
     with house.intercepted(lose_replies):
-        taken = sessions.open_turn(session.id, run_id, now=NOON)
+        taken = sessions.open_turn(session, run_id, now=NOON)
         assert (taken.turn_count, taken.turn) == (1, LiveTurn(run_id, NOON))
-        sessions.close_turn(session.id, run_id, messages=2)
+        sessions.close_turn(ended_run(run_id, messages=2))
     given = sessions.get(session.id)
     assert given is not None
     assert (given.turn, given.turn_count, given.message_count) == (None, 1, 2)
@@ -139,20 +121,20 @@ def test_taking_and_giving_back_with_lost_replies(sessions: SessionStore, sessio
 def test_runs_of_a_session_only_grow(sessions: SessionStore, session: Session) -> None:
     """A clock that is behind must mint again: history is sorted by run ids."""
     later, earlier = run_of(session, 9), run_of(session, 8)
-    sessions.open_turn(session.id, later, now=NOON)
-    sessions.close_turn(session.id, later, messages=2)
+    sessions.open_turn(session, later, now=NOON)
+    sessions.close_turn(ended_run(later, messages=2))
     with pytest.raises(ConditionFailed) as refused:
-        sessions.open_turn(session.id, earlier, now=NOON)
+        sessions.open_turn(session, earlier, now=NOON)
     assert refused.value.item is not None
     head = read_session(refused.value.item)
     assert (head.turn, head.last_run_ulid) == (None, own_ulid(later))
     with pytest.raises(ConditionFailed):
-        sessions.open_turn(session.id, later, now=NOON)
+        sessions.open_turn(session, later, now=NOON)
 
 
 def test_a_turn_that_never_came_to_be_is_not_counted(sessions: SessionStore, session: Session) -> None:
     run_id = run_of(session)
-    sessions.open_turn(session.id, run_id, now=NOON)
+    sessions.open_turn(session, run_id, now=NOON)
     assert sessions.drop_turn(session.id, run_id)
     assert not sessions.drop_turn(session.id, run_id)
     given = sessions.get(session.id)
@@ -172,16 +154,16 @@ def test_a_new_session_is_removed_only_by_its_own_turn(sessions: SessionStore) -
 
 def test_a_deleted_session_is_gone_for_everyone(sessions: SessionStore, session: Session) -> None:
     run_id = run_of(session)
-    sessions.open_turn(session.id, run_id, now=NOON)
+    sessions.open_turn(session, run_id, now=NOON)
     assert sessions.mark_deleted(session.id, now=NOON)
     assert sessions.mark_deleted(session.id, now=NOON), "again is no error"
     assert sessions.get(session.id) is None
     assert sessions.list_all(PageRequest()).items == []
     assert sessions.list_by_owner(OWNER, PageRequest()).items == []
     assert sessions.change(session.id, {"title": "x"}, now=NOON) is None
-    assert not sessions.close_turn(session.id, run_id, messages=1)
+    assert not sessions.close_turn(ended_run(run_id, messages=1))
     with pytest.raises(ConditionFailed):
-        sessions.open_turn(session.id, run_of(session, 2), now=NOON)
+        sessions.open_turn(session, run_of(session, 2), now=NOON)
     left = sessions.get(session.id, with_deleted=True)
     assert left is not None
     assert left.is_deleted

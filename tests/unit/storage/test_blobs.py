@@ -1,4 +1,4 @@
-"""Blobs: a tenant's own, by relative references."""
+"""Blobs are bound to a tenant, with relative references."""
 
 import pytest
 from atrium.kernel.errors import Unavailable
@@ -42,7 +42,7 @@ def test_a_reference_cannot_climb(blobs: TenantBlobs, reference: str) -> None:
 
 @pytest.mark.parametrize("tenant", ["", "acme", f"{TENANT}/../x"])
 def test_only_a_tenants_id_binds_a_bucket(house: House, tenant: str) -> None:
-    with pytest.raises(ValueError, match="not a tenant's id"):
+    with pytest.raises(ValueError, match="not a tenant id"):
         TenantBlobs(house.bucket, TenantId(tenant))
 
 

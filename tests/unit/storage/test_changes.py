@@ -1,4 +1,4 @@
-"""Which records of the stream are a tenant's, and whose."""
+"""Stream records: which belong to a tenant, and to which one."""
 
 from typing import Any
 

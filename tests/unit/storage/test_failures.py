@@ -1,4 +1,4 @@
-"""What AWS answers when it fails, in our words: conditions, passing outages, and defects that pass through."""
+"""Translation of AWS errors: conditions, transient outages, and defects that are not caught."""
 
 from typing import Any
 

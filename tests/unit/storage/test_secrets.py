@@ -1,4 +1,4 @@
-"""The secrets: their forms, how long they are kept, and what is said when one is missing."""
+"""The secrets: their formats, caching, and the errors for missing ones."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ GOOD_KEY = encode_base64url(b"k" * 32)
 
 
 class Ticks:
-    """Seconds that pass when they are told to."""
+    """A monotonic clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -27,8 +27,8 @@ class Ticks:
         return self.now
 
 
-class Vault:
-    """The secrets of a deployment, written by the test and read by our code."""
+class SecretStore:
+    """A deployment's secrets, written by the test."""
 
     def __init__(self) -> None:
         self.client, self.arns = create_secrets()
@@ -62,16 +62,16 @@ class Vault:
 
 
 @pytest.fixture
-def vault() -> Vault:
-    return Vault()
+def store() -> SecretStore:
+    return SecretStore()
 
 
-def test_values_come_back(vault: Vault) -> None:
-    vault.put(vault.arns.cursor, {"key": GOOD_KEY})
-    vault.put(vault.arns.pepper, {"current": 2, "peppers": {"1": GOOD_KEY, "2": encode_base64url(b"n" * 32)}})
-    vault.put(vault.arns.signing, {"keys": [{"kid": "a", "private_key": "A"}, {"kid": "b", "private_key": "B"}]})
-    vault.put(vault.arns.model, {"anthropic_api_key": "sk-model"})
-    secrets = vault.secrets
+def test_values_come_back(store: SecretStore) -> None:
+    store.put(store.arns.cursor, {"key": GOOD_KEY})
+    store.put(store.arns.pepper, {"current": 2, "peppers": {"1": GOOD_KEY, "2": encode_base64url(b"n" * 32)}})
+    store.put(store.arns.signing, {"keys": [{"kid": "a", "private_key": "A"}, {"kid": "b", "private_key": "B"}]})
+    store.put(store.arns.model, {"anthropic_api_key": "sk-model"})
+    secrets = store.secrets
     assert secrets.cursor_key() == b"k" * 32
     assert (secrets.current_pepper().version, secrets.current_pepper().value) == (2, b"n" * 32)
     assert secrets.find_pepper(1).value == b"k" * 32
@@ -80,53 +80,53 @@ def test_values_come_back(vault: Vault) -> None:
     assert secrets.anthropic_api_key() == "sk-model"
 
 
-def test_the_environments_model_key_goes_first(vault: Vault) -> None:
-    vault.put(vault.arns.model, {"anthropic_api_key": "sk-secret"})
-    assert vault.open(ANTHROPIC_API_KEY="sk-environment").anthropic_api_key() == "sk-environment"
+def test_the_environments_model_key_goes_first(store: SecretStore) -> None:
+    store.put(store.arns.model, {"anthropic_api_key": "sk-secret"})
+    assert store.open(ANTHROPIC_API_KEY="sk-environment").anthropic_api_key() == "sk-environment"
 
 
-def test_a_value_is_read_once(vault: Vault) -> None:
-    vault.put(vault.arns.cursor, {"key": GOOD_KEY})
-    with vault.counting() as calls:
+def test_a_value_is_read_once(store: SecretStore) -> None:
+    store.put(store.arns.cursor, {"key": GOOD_KEY})
+    with store.counting() as calls:
         for _ in range(5):
-            vault.secrets.cursor_key()
+            store.secrets.cursor_key()
     assert calls == ["GetSecretValue"]
 
 
-def test_an_unknown_pepper_version_is_looked_for_at_once_and_then_every_thirty_seconds(vault: Vault) -> None:
-    vault.put(vault.arns.pepper, {"current": 1, "peppers": {"1": GOOD_KEY}})
-    vault.secrets.current_pepper()
-    vault.put(vault.arns.pepper, {"current": 2, "peppers": {"1": GOOD_KEY, "2": GOOD_KEY}})
-    with vault.counting() as calls:
-        assert vault.secrets.find_pepper(2).version == 2
+def test_an_unknown_pepper_version_is_looked_for_at_once_and_then_every_thirty_seconds(store: SecretStore) -> None:
+    store.put(store.arns.pepper, {"current": 1, "peppers": {"1": GOOD_KEY}})
+    store.secrets.current_pepper()
+    store.put(store.arns.pepper, {"current": 2, "peppers": {"1": GOOD_KEY, "2": GOOD_KEY}})
+    with store.counting() as calls:
+        assert store.secrets.find_pepper(2).version == 2
         for _ in range(5):
             with pytest.raises(Unavailable, match="no version 3"):
-                vault.secrets.find_pepper(3)
+                store.secrets.find_pepper(3)
         assert len(calls) == 1
-        vault.ticks.now += 30
+        store.ticks.now += 30
         with pytest.raises(Unavailable):
-            vault.secrets.find_pepper(3)
+            store.secrets.find_pepper(3)
         assert len(calls) == 2
 
 
-def test_made_up_kids_cost_one_read_in_thirty_seconds(vault: Vault) -> None:
-    vault.put(vault.arns.signing, {"keys": [{"kid": "a", "private_key": "A"}]})
-    vault.secrets.signing_keys()
-    with vault.counting() as calls:
-        assert [vault.secrets.find_signing_key(f"made-up-{at}") for at in range(20)] == [None] * 20
+def test_made_up_kids_cost_one_read_in_thirty_seconds(store: SecretStore) -> None:
+    store.put(store.arns.signing, {"keys": [{"kid": "a", "private_key": "A"}]})
+    store.secrets.signing_keys()
+    with store.counting() as calls:
+        assert [store.secrets.find_signing_key(f"made-up-{at}") for at in range(20)] == [None] * 20
     assert len(calls) == 1
 
 
-def test_a_secret_without_a_value_says_what_to_run(vault: Vault) -> None:
+def test_a_secret_without_a_value_says_what_to_run(store: SecretStore) -> None:
     with pytest.raises(Unavailable) as caught:
-        vault.secrets.current_pepper()
+        store.secrets.current_pepper()
     assert caught.value.internal == "the pepper secret has no value: run `make bootstrap`"
     assert "pepper" not in caught.value.detail
 
 
-def test_a_function_that_is_given_no_secret(vault: Vault) -> None:
-    with pytest.raises(Unavailable, match="names no pepper secret"):
-        vault.open(PEPPER_SECRET_ARN="").current_pepper()
+def test_a_function_that_is_given_no_secret(store: SecretStore) -> None:
+    with pytest.raises(Unavailable, match="has no pepper secret"):
+        store.open(PEPPER_SECRET_ARN="").current_pepper()
 
 
 @pytest.mark.parametrize(
@@ -145,30 +145,30 @@ def test_a_function_that_is_given_no_secret(vault: Vault) -> None:
         {"current": 1, "peppers": [GOOD_KEY]},
     ],
 )
-def test_a_value_of_another_form_is_never_repeated(vault: Vault, value: object) -> None:
-    vault.put(vault.arns.pepper, value)
+def test_a_value_of_another_form_is_never_repeated(store: SecretStore, value: object) -> None:
+    store.put(store.arns.pepper, value)
     with pytest.raises(Unavailable) as caught:
-        vault.secrets.current_pepper()
+        store.secrets.current_pepper()
     assert "run `make bootstrap`" in caught.value.internal
     assert "hush" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
-def test_a_secrets_manager_that_refuses(vault: Vault) -> None:
-    vault.put(vault.arns.cursor, {"key": GOOD_KEY})
+def test_a_secrets_manager_that_refuses(store: SecretStore) -> None:
+    store.put(store.arns.cursor, {"key": GOOD_KEY})
 
     def refuse(**_: object) -> None:
         raise ConnectionError("hush")
 
-    vault.secrets._provider.client.meta.events.register("before-call.secrets-manager", refuse)
+    store.secrets._provider.client.meta.events.register("before-call.secrets-manager", refuse)
     with pytest.raises(Unavailable) as caught:
-        vault.secrets.cursor_key()
+        store.secrets.cursor_key()
     assert caught.value.internal == "the cursor secret cannot be read: ConnectionError"
     assert caught.value.retry_after_seconds == 1
 
 
-def test_nothing_shows_a_value(vault: Vault) -> None:
-    vault.put(vault.arns.signing, {"keys": [{"kid": "a", "private_key": "hush"}]})
-    vault.put(vault.arns.pepper, {"current": 1, "peppers": {"1": GOOD_KEY}})
-    assert "hush" not in repr(vault.secrets.signing_keys())
-    assert "kkk" not in repr(vault.secrets.current_pepper())
+def test_nothing_shows_a_value(store: SecretStore) -> None:
+    store.put(store.arns.signing, {"keys": [{"kid": "a", "private_key": "hush"}]})
+    store.put(store.arns.pepper, {"current": 1, "peppers": {"1": GOOD_KEY}})
+    assert "hush" not in repr(store.secrets.signing_keys())
+    assert "kkk" not in repr(store.secrets.current_pepper())

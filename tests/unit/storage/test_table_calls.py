@@ -1,32 +1,19 @@
-"""Which calls a bound table makes: batches, writes, transactions."""
+"""The calls that a bound table makes: batches, writes, transactions."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from atrium.kernel.errors import ConditionFailed, Unavailable
-from atrium.kernel.ids import TenantId
 from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
 from atrium.storage.queries import Query
-from atrium.storage.table import BoundTable, PhysicalTable, PlatformTable, TenantTable
+from atrium.storage.table import BoundTable, TenantTable
 from atrium.storage.writes import ANY, EXISTS, NEW, Check, Delete, Operation, Put, Update
 
-from tests.builders.gateway import OTHER_TENANT_ID, TENANT_ID
 from tests.builders.wires import Recorder, Send, intercepted, lose_replies
 
 KEY = Key("THINGS", "1")
-
-
-@pytest.fixture
-def table(physical_table: PhysicalTable) -> TenantTable:
-    return TenantTable(physical_table, TenantId(TENANT_ID))
-
-
-@pytest.fixture
-def others(physical_table: PhysicalTable) -> list[BoundTable]:
-    """Every other view of the same table."""
-    return [TenantTable(physical_table, TenantId(OTHER_TENANT_ID)), PlatformTable(physical_table)]
 
 
 def fill(table: BoundTable, count: int, partition: str = "THINGS") -> list[Key]:
@@ -59,12 +46,12 @@ def test_a_batch_reads_what_exists_once(table: TenantTable) -> None:
 def test_a_batch_has_100_keys_at_most(table: TenantTable) -> None:
     keys = [Key("THINGS", str(number)) for number in range(101)]
     assert table.batch_get(keys[:100]) == {}
-    with pytest.raises(ValueError, match="100 items at most"):
+    with pytest.raises(ValueError, match="at most 100 items"):
         table.batch_get(keys)
 
 
 def answer_in_parts(part: int, name: str) -> Callable[[str, dict[str, Any], Send], Any]:
-    """Let a batch process `part` of its keys and return the others, as a busy table does."""
+    """Make a batch process `part` of its keys and return the others as unprocessed."""
 
     def answer(operation: str, arguments: dict[str, Any], send: Send) -> Any:
         requests = arguments["RequestItems"][name]

@@ -1,4 +1,4 @@
-"""What throttles count is counted for each tenant."""
+"""Throttles are counted per tenant."""
 
 from atrium.kernel.ids import TenantId
 from atrium.storage.throttle_keys import unlocks

@@ -128,3 +128,9 @@ def test_schemas_are_what_a_model_needs() -> None:
 
 def test_done_closes_the_task() -> None:
     assert ToolRegistry([DONE]).call("done", {"summary": "all of it"}, CONTEXT).content == "The task is closed."
+
+
+def test_a_schema_is_made_once_whatever_registry_has_its_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ToolRegistry([CALCULATOR]).schemas()
+    monkeypatch.setattr(CALCULATOR.arguments, "model_json_schema", lambda: pytest.fail("made again"))
+    assert ToolRegistry().choose(["calculator"]).add(DONE).schemas()[0] is first[0]

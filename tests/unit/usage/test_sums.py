@@ -4,10 +4,13 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from atrium.usage.model import Arrival, Figures, Period, SumKey, principal_group
-from atrium.usage.sums import OPERATIONS_MAX, OTHER_TOOLS, TOOLS_MAX, contributions, merge, split
+from atrium.usage.shared import NAMES_MAX, place, read_item, write_shared
+from atrium.usage.sums import OPERATIONS_MAX, OTHER_TOOLS, TOOLS_MAX, contributions, merge, split, sum_key  # fmt: skip
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.builders.gateway import KEY_ID
-from tests.builders.ledger import AGENT_ID, NOON, SESSION_ID, USER_ID, build_entry
+from tests.builders.ledger import AGENT_ID, NOON, USER_ID, build_entry
 
 DAY = date(2026, 11, 21)
 WHOLE = Figures(1, 100, 20, 3, 4, 3, 12_345)
@@ -19,7 +22,6 @@ def test_an_entry_adds_to_the_sums_of_its_groups() -> None:
         SumKey(DAY, "MODEL", "claude-haiku-5-5"): WHOLE,
         SumKey(DAY, "AGENT", AGENT_ID): WHOLE,
         SumKey(DAY, "KEY", KEY_ID): WHOLE,
-        SumKey(DAY, "SESSION", SESSION_ID): WHOLE,
         SumKey(DAY, "TOOL", "calculator"): Figures(requests=1, tool_calls=2),
         SumKey(DAY, "TOOL", "now"): Figures(requests=1, tool_calls=1),
     }
@@ -32,7 +34,7 @@ def test_an_entry_adds_to_the_sums_of_its_groups() -> None:
 def test_the_group_of_a_principal(principal_id: str, group: str | None) -> None:
     assert principal_group(principal_id) == group
     found = {key.group for key in contributions(build_entry(principal_id=principal_id))}
-    assert found == {"TOTAL", "MODEL", "AGENT", "SESSION"} | ({group} if group else set())
+    assert found == {"TOTAL", "MODEL", "AGENT"} | ({group} if group else set())
 
 
 def test_the_day_is_that_of_utc() -> None:
@@ -58,11 +60,11 @@ def test_contributions_add_up() -> None:
 def test_batches_are_cut_where_a_transaction_is_full() -> None:
     same = [Arrival(build_entry(), str(number)) for number in range(200)]
     chunks = list(split(same))
-    assert [len(chunk) for chunk in chunks] == [95, 95, 10]
+    assert [len(chunk) for chunk in chunks] == [96, 96, 8]
     assert [arrival.sequence for chunk in chunks for arrival in chunk] == [str(number) for number in range(200)]
 
     days = [Arrival(build_entry(at=NOON + timedelta(days=number)), str(number)) for number in range(40)]
-    assert [len(chunk) for chunk in split(days)] == [16, 16, 8]
+    assert [len(chunk) for chunk in split(days)] == [20, 20]
 
 
 def test_an_entry_that_arrives_twice_in_a_batch_is_taken_once() -> None:
@@ -79,3 +81,38 @@ def test_a_period_has_both_its_ends() -> None:
 
 def test_times_of_other_zones_are_no_other_entry() -> None:
     assert contributions(build_entry(at=NOON)).keys() == contributions(build_entry(at=NOON.astimezone(UTC))).keys()
+
+
+_FIGURES = st.builds(Figures, *[st.integers(0, 10**17)] * 7)
+_KEYS = st.builds(SumKey, st.just(DAY), st.sampled_from(["MODEL", "AGENT", "TOOL"]), st.text(min_size=1, max_size=40))
+
+
+@given(st.dictionaries(_KEYS, _FIGURES, max_size=NAMES_MAX), _FIGURES)
+def test_a_shared_item_is_read_as_it_was_written(names: dict[SumKey, Figures], total: Figures) -> None:
+    sums = {SumKey(DAY, "TOTAL"): total, **names}
+    assert read_item(sum_key(SumKey(DAY, "TOTAL")), write_shared(sums)) == sums
+
+
+def test_what_an_entry_adds_is_one_shared_item_and_the_principals() -> None:
+    shared, own = place(contributions(build_entry(tool_calls={"calculator": 2, "now": 1})))
+    assert {key.group for key in shared[DAY]} == {"TOTAL", "MODEL", "AGENT", "TOOL"}
+    assert own == {SumKey(DAY, "KEY", KEY_ID): WHOLE}
+
+
+def test_the_most_used_names_share_an_item_and_the_others_have_their_own() -> None:
+    sums = {SumKey(DAY, "MODEL", f"m{number:02}"): Figures(number + 1) for number in range(NAMES_MAX + 5)}
+    sums = {**sums, SumKey(DAY, "TOTAL"): sum(sums.values(), Figures())}
+    shared, own = place(sums)
+    assert len(shared[DAY]) == NAMES_MAX + 1
+    assert sorted(key.value for key in own) == ["m00", "m01", "m02", "m03", "m04"]
+    assert place(sums, apart={DAY})[0] == {DAY: {SumKey(DAY, "TOTAL"): sums[SumKey(DAY, "TOTAL")]}}
+
+
+def test_a_shared_item_of_all_its_names_stays_small() -> None:
+    """Three kB is where its write would cost more than an item for each of total, model and agent did."""
+    names = [SumKey(DAY, "AGENT", f"agt_{number:026}") for number in range(NAMES_MAX - 2)]
+    names += [SumKey(DAY, "MODEL", f"claude-opus-5-{number}") for number in range(2)]
+    figures = Figures(10**5, 10**9, 10**8, 10**9, 10**8, 10**5, 10**14)
+    item = write_shared({SumKey(DAY, "TOTAL"): figures, **dict.fromkeys(names, figures)})
+    named = sum(len(name) for name in item.pop("names"))
+    assert named + sum(len(name) + len(str(value)) // 2 + 2 for name, value in item.items()) < 4_096 - 200

@@ -1,35 +1,47 @@
-"""Which messages of a session a model is shown, and how: whole turns, newest first, within bounds (A7's defaults)."""
+"""Selects the messages of a session to send to a model: whole turns, newest first, within a budget of tokens."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from atrium.llm import model as llm
 from atrium.runs.blocks import encode_blocks
 from atrium.runs.model import Message, Run
 
-MESSAGES_MAX = 100
 TOKENS_MAX = 100_000
 RUNS_READ = 50
 _BYTES_PER_TOKEN = 4
+_CUT = "[cut: the beginning is left out]\n"
 
 
 def select_history(runs_newest_first: Sequence[Run]) -> tuple[Message, ...]:
-    """Return the messages of as many whole turns as fit, oldest first.
+    """Return the messages of as many whole turns as fit, oldest first; the newest turn always.
 
-    Turns stay whole, so that a tool call never loses its result. A question that was cancelled, or that failed, before
-    anything was said is left out: the model would take it up with the next one, and what made it fail, fail again.
-    The estimate is four bytes a token.
+    Turns stay whole, so that every tool call keeps its result. Only the newest turn is shortened, if it alone does not
+    fit. A turn that was cancelled or failed without an answer is left out: the model would answer its question together
+    with the next one, and may fail again. The estimate is four bytes per token.
     """
     chosen: list[tuple[Message, ...]] = []
-    count = tokens = 0
+    tokens = 0
     for run in runs_newest_first:
         if not _was_answered(run):
             continue
-        count += len(run.messages)
-        tokens += sum(_estimate(message) for message in run.messages)
-        if count > MESSAGES_MAX or tokens > TOKENS_MAX:
+        messages = run.messages if chosen else _fitted(run)
+        tokens += _estimate(messages)
+        if tokens > TOKENS_MAX and chosen:
             break
-        chosen.append(run.messages)
+        chosen.append(messages)
     return tuple(message for messages in reversed(chosen) for message in messages)
+
+
+def _fitted(run: Run) -> tuple[Message, ...]:
+    """Return a turn's messages; if it is too large, its question and the end of the assistant's text."""
+    if _estimate(run.messages) <= TOKENS_MAX:
+        return run.messages
+    last = next(message for message in reversed(run.messages) if message.role == "assistant")
+    said = "\n\n".join(message.text for message in run.messages if message.role == "assistant" and message.text)
+    kept = said.encode(errors="replace")[-TOKENS_MAX * _BYTES_PER_TOKEN // 2 :].decode(errors="ignore")
+    text = kept if len(kept) == len(said) else _CUT + kept
+    return run.question, replace(last, content=(llm.Text(text),))
 
 
 def as_model_messages(messages: Iterable[Message], before: Sequence[llm.Message] = ()) -> tuple[llm.Message, ...]:
@@ -49,5 +61,5 @@ def _was_answered(run: Run) -> bool:
     return any(message.role == "assistant" for message in run.messages)
 
 
-def _estimate(message: Message) -> int:
-    return len(str(encode_blocks(message.content)).encode(errors="replace")) // _BYTES_PER_TOKEN
+def _estimate(messages: Iterable[Message]) -> int:
+    return sum(len(str(encode_blocks(each.content)).encode(errors="replace")) for each in messages) // _BYTES_PER_TOKEN

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from atrium.agent.allowance import Allowance, AllowanceStop
+from atrium.agent.admission import Allowance, AllowanceStop
 from atrium.agent.history import as_model_messages
 from atrium.agent.signals import StopCause, StopSignal
 from atrium.agent.steps import (
@@ -29,6 +29,7 @@ from atrium.kernel.errors import ModelFailed, ModelTimeout
 from atrium.kernel.ids import mint_message_id
 from atrium.llm import model as llm
 from atrium.llm.catalogue import price
+from atrium.llm.history import repair_request
 from atrium.runs.model import Message, MessageRole, Spend
 from atrium.tools.done import DONE, REMINDER
 from atrium.tools.model import ToolContext
@@ -116,13 +117,13 @@ class AgentLoop:
             yield from self._apologise()
         if self.signal.cause is not None:
             self.stop_reason = self.signal.cause
-        elif goes_on and self._is_done(calls):
+        elif goes_on and any(self._can_be_made(call) and call.name == DONE.name for call in calls):
             self.stop_reason = "done"
         elif not goes_on:
             self._end(completed.stop_reason)
 
-    def _is_done(self, calls: list[llm.ToolUse]) -> bool:
-        return DONE.name in self.given.tools.names and any(call.name == DONE.name for call in calls)
+    def _can_be_made(self, call: llm.ToolUse) -> bool:
+        return not call.problem and call.name in self.given.tools.names
 
     def _end(self, reason: llm.StopReason) -> None:
         """Let the model end its turn, unless it has to call `done` first."""
@@ -204,17 +205,18 @@ class AgentLoop:
             self._record("tool", tuple(results))
 
     def _refuse_calls(self, calls: list[llm.ToolUse]) -> dict[int, ToolAnswer]:
-        """Return the answers of calls that a limit refuses; the end of a task and invented names are not limited."""
+        """Return the answers of invalid calls and of calls that a limit rejects; `done` counts against no limit."""
         refused: dict[int, ToolAnswer] = {}
         for at, call in enumerate(calls):
-            if call.name in self.given.tools.names and call.name != DONE.name and self.signal.cause is None:
+            reason = call.problem or None
+            if self._can_be_made(call) and call.name != DONE.name and self.signal.cause is None:
                 reason = self.allowance.refuse_tool()
-                if reason is not None:
-                    refused[at] = ToolAnswer(reason, is_error=True)
+            if reason is not None:
+                refused[at] = ToolAnswer(reason, is_error=True)
         return refused
 
     def _count_calls(self, calls: list[llm.ToolUse]) -> None:
-        """Count calls of tools that there are: the name of any other is the model's invention."""
+        """Count calls of tools that exist; other names are not counted."""
         spend = self._used[0]
         counted = dict(spend.tool_calls)
         for call in calls:
@@ -235,12 +237,14 @@ class AgentLoop:
 
 
 def build_request(given: LoopInput, messages: Sequence[Message] = ()) -> llm.ModelRequest:
-    """Return the model call of a loop that has come so far."""
-    return llm.ModelRequest(
-        model=given.model,
-        system=given.system,
-        messages=as_model_messages(messages, before=given.history),
-        tools=given.tools.schemas(),
-        max_tokens=given.max_tokens,
-        temperature=given.temperature,
+    """Return the next model request of a loop, repaired so that it is valid whatever the stored history contains."""
+    return repair_request(
+        llm.ModelRequest(
+            model=given.model,
+            system=given.system,
+            messages=as_model_messages(messages, before=given.history),
+            tools=given.tools.schemas(),
+            max_tokens=given.max_tokens,
+            temperature=given.temperature,
+        )
     )

@@ -1,4 +1,4 @@
-"""A run's events from any number on, for a client that comes back: what is stored, then what still comes."""
+"""Replays a run's events after a sequence number, for a client that reconnects: stored events, then new ones."""
 
 import time
 from collections.abc import Iterator
@@ -10,6 +10,8 @@ from atrium.runs.events import read_stored
 from atrium.runs.model import Outcome, Run, RunEvent
 from atrium.runs.store import RunStore
 
+REPEATED = 1_000_000_000
+"""Added to the sequence number of a last event that is sent again; no run has so many events."""
 _POLL_SECONDS = 0.5
 
 
@@ -59,11 +61,12 @@ class Replay:
     def _last(self, outcome: Outcome) -> Iterator[RunEvent]:
         """Close the stream, also for a client that saw more than a dead worker could store.
 
-        Such a client cannot be told from one that has seen all, so both are given the last event (again).
+        Such a client cannot be distinguished from one that has received everything. Both get the last event again, with
+        `REPEATED` added to its sequence number; a client that reconnects with that number has received everything.
         """
-        closing = list(closing_events(outcome, after=outcome.last_sequence))
+        closing = list(closing_events(self.run_id, outcome, after=outcome.last_sequence))
         missing = [event for event in closing if event.sequence > self.after]
         if missing or not outcome.swept:
             yield from missing
-        else:
-            yield RunEvent(self.after + 1, closing[-1].type, closing[-1].data)
+        elif self.after < REPEATED:
+            yield RunEvent(self.after + REPEATED, closing[-1].type, closing[-1].data)

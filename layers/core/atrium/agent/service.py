@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from atrium.agent.context import check_model
 from atrium.agent.model import AgentConfig
-from atrium.agent.resolve import check_model
 from atrium.agent.store import AgentStore
 from atrium.audit.service import AuditService
 from atrium.kernel.clock import Clock

@@ -1,4 +1,4 @@
-"""How a turn is told to stop from another thread: a reason, and the model call that is closed with it."""
+"""Stops a turn from another thread: keeps the cause, and closes the running model call."""
 
 import threading
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ type StopCause = Literal["cancelled", "max_seconds", "lost"]
 
 
 class StopSignal:
-    """Set once, from any thread; the first cause stands."""
+    """Set once, from any thread; the first cause is kept."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,7 +40,7 @@ class StopSignal:
 
     @contextmanager
     def closing(self, stream: ModelStream) -> Iterator[ModelStream]:
-        """Hold a model call for the block, so that `stop` can close it; it is closed at the end in any case."""
+        """Register a model call for the block, so that `stop` can close it; it is closed at the end in any case."""
         with self._lock:
             self._stream = stream
             stopped = self._cause is not None

@@ -1,7 +1,7 @@
-"""One turn, from the validated request to the recorded answer: resolve, admit, open, loop, close.
+"""One turn, from the validated request to the recorded answer: read context, start, run the loop, finalize.
 
-`TurnService.begin` refuses before anything is written, or returns a `Turn` that is open. `Turn.events` must
-then be iterated to its end by one thread, whatever becomes of the client: it ends the run.
+`TurnService.begin` raises and leaves nothing written, or returns a started `Turn`. One thread must then iterate
+`Turn.events` to its end, even if the client disconnects, because that ends the run.
 """
 
 import time
@@ -9,53 +9,55 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from atrium.agent.closing import RunCloser
-from atrium.agent.heart import Heart
+from atrium.agent.context import TurnContextReader, checked_ids
+from atrium.agent.finalizing import RunFinalizer
+from atrium.agent.heartbeat import LeaseHeartbeat
 from atrium.agent.loop import AgentLoop
-from atrium.agent.opening import TurnOpener
 from atrium.agent.request import TurnRequest
-from atrium.agent.resolve import Resolver, checked_ids
 from atrium.agent.signals import StopSignal
+from atrium.agent.starting import DryRun, StartedTurn, TurnStarter
 from atrium.agent.steps import ToolAnswered
 from atrium.agent.wire import Sequencer, closing_events, error_event, start_event
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, ModelTimeout, NotFound, RunInterrupted, Unavailable
-from atrium.kernel.ids import mint_run_id, mint_session_id
-from atrium.quotas.door import OpenTurn
-from atrium.quotas.model import Renewed
+from atrium.kernel.ids import RunId, mint_run_id, mint_session_id
 from atrium.runs.events import EventLog
 from atrium.runs.model import Outcome, Run, RunError, RunEvent, RunStatus
-from atrium.runs.store import RunStore
 
 COMMIT_PAUSES_SECONDS = (1.0, 3.0)
-"""How long to wait before an answer that could not be stored is stored again."""
+"""Pauses before each retry of the commit."""
 
 
 @dataclass(slots=True)
 class Turn:
-    """An open turn. `signal` stops it from any thread; `slot` is its place among its tenant's turns."""
+    """A started turn. `signal` stops it from any thread; `ended` is the committed run, None before."""
 
-    run: Run
-    slot: OpenTurn
+    started: StartedTurn
     loop: AgentLoop
     signal: StopSignal
-    heart: Heart
+    heartbeat: LeaseHeartbeat
     log: EventLog
-    closer: RunCloser
+    finalizer: RunFinalizer
     clock: Clock
     on_defect: Callable[[BaseException], None]
     pause: Callable[[float], None] = time.sleep
+    ended: Run | None = None
+
+    @property
+    def run(self) -> Run:
+        """The run as it was recorded at its start."""
+        return self.started.run
 
     def events(self) -> Generator[RunEvent]:
         """Yield the run's events, first `start`, last `final` or `error`.
 
-        The run is committed before `usage` and `final`, or before its `error`; only where the table refuses the commit
-        itself is the error the client's alone, and the run is left to the sweeper.
+        The run is committed before `usage` and `final`, or before `error`. If the commit itself fails, the client gets
+        an `error` event that is not stored, and the sweeper closes the run.
         """
         yield start_event(self.run)
         sequencer = Sequencer(after=1)
         failure: AtriumError | None = None
-        with self.heart:
+        with self.heartbeat:
             try:
                 with closing(self.loop.run()) as pieces:
                     for piece in pieces:
@@ -66,13 +68,13 @@ class Turn:
                         yield event
             except AtriumError as error:
                 failure = error
-            except Exception as error:  # noqa: BLE001 - the run must end and the client must hear of it
+            except Exception as error:  # noqa: BLE001 - the run must end and the client must get an event
                 failure = self._conceal(error)
             last_events = self._close(sequencer.last, failure)
         yield from last_events
 
     def _close(self, last_sequence: int, failure: AtriumError | None) -> tuple[RunEvent, ...]:
-        """Commit the run; return the events that its end gives."""
+        """Commit the run; return its last events."""
         failure = failure or self._cut_short()
         if failure is not None:
             self.on_defect(failure)
@@ -80,31 +82,33 @@ class Turn:
             standing = self._commit(self._outcome(last_sequence, failure))
         except Unavailable as error:
             self.on_defect(error)
-            return (error_event(last_sequence + 1, error),)
+            return (error_event(self.run.id, last_sequence + 1, error),)
         except Exception as error:  # noqa: BLE001 - as above
-            return (error_event(last_sequence + 1, self._conceal(error)),)
+            return (error_event(self.run.id, last_sequence + 1, self._conceal(error)),)
         if standing is None:
-            return (error_event(last_sequence + 1, NotFound("the session was deleted while its turn ran")),)
+            deleted = NotFound("The session was deleted while its turn ran.")
+            return (error_event(self.run.id, last_sequence + 1, deleted),)
         if standing.outcome is None:
-            return (error_event(last_sequence + 1, RunInterrupted()),)
-        return tuple(closing_events(standing.outcome, after=last_sequence))
+            return (error_event(self.run.id, last_sequence + 1, RunInterrupted()),)
+        self.ended = standing
+        return tuple(closing_events(self.run.id, standing.outcome, after=last_sequence))
 
     def _commit(self, outcome: Outcome) -> Run | None:
         at = self.clock()
-        run = replace(self.run, hold=self.slot.hold)
+        run = replace(self.run, reservation=self.started.allowance.reservation)
         for seconds in COMMIT_PAUSES_SECONDS:
             try:
-                return self.closer.end(run, outcome, at=at)
+                return self.finalizer.end(run, outcome, at=at)
             except Unavailable:
                 self.pause(seconds)
-        return self.closer.end(run, outcome, at=at)
+        return self.finalizer.end(run, outcome, at=at)
 
     def _conceal(self, error: Exception) -> AtriumError:
         self.on_defect(error)
         return AtriumError(internal=type(error).__name__)
 
     def _cut_short(self) -> AtriumError | None:
-        """Tell whether the loop stopped for a failure: the lease was lost, or time went by without an answer."""
+        """Return the error if the loop stopped because of a lost lease, or of a timeout before any answer."""
         match self.loop.stop_reason:
             case "lost":
                 return RunInterrupted()
@@ -132,29 +136,30 @@ class Turn:
 class TurnService:
     """Begins turns of one caller."""
 
-    resolver: Resolver
-    opener: TurnOpener
-    closer: RunCloser
-    runs: RunStore
-    clock: Clock
+    reader: TurnContextReader
+    starter: TurnStarter
     on_defect: Callable[[BaseException], None]
 
     def begin(self, request: TurnRequest) -> Turn:
-        """Open a turn, or refuse with nothing written. Its time runs from here, waiting for the session included."""
+        """Start a turn, or raise with nothing written. Its deadline includes the time spent waiting for the session."""
         began = time.monotonic()
-        now = self.clock()
-        _, session_id = checked_ids(request)
-        run_id = mint_run_id(now, session_id or mint_session_id(now))
-        resolved = self.resolver.resolve(request)
-        opened = self.opener.open(request, resolved, run_id)
-        run, slot, signal = opened.run, opened.slot, StopSignal()
-        budget = opened.plan.budget
-        deadline = max(began + budget.max_seconds, time.monotonic() + 1)
-        allowance = self.opener.admitter.allowance(slot, opened.resolved, budget)
-        loop = AgentLoop(opened.given, allowance, opened.plan.provider, signal, self.clock, deadline)
-        heart = Heart(
-            run.id, self.runs, self.clock, signal, lambda: loop.spend, deadline, self.on_defect,
-            lambda: isinstance(self.closer.admissions.heartbeat(slot.hold), Renewed),
+        started = self.starter.start(request, self.reader.read(request), self._mint(request))
+        run, signal, starter = started.run, StopSignal(), self.starter
+        deadline = max(began + started.plan.budget.max_seconds, time.monotonic() + 1)
+        clock, allowance = starter.clock, started.allowance
+        loop = AgentLoop(started.loop_input, allowance, started.plan.provider, signal, clock, deadline)
+        heartbeat = LeaseHeartbeat(
+            run.id, starter.runs, clock, signal, lambda: loop.spend, deadline, self.on_defect,
+            lambda: starter.admission.quotas.renew_lease(allowance.reservation),
         )  # fmt: skip
-        log = EventLog(self.runs.table, self.runs.blobs, self.clock, run.id, self.clock())
-        return Turn(run, slot, loop, signal, heart, log, self.closer, self.clock, self.on_defect)
+        log = EventLog(starter.runs.table, starter.runs.blobs, clock, run.id, clock())
+        return Turn(started, loop, signal, heartbeat, log, starter.finalizer, clock, self.on_defect)
+
+    def dry_run(self, request: TurnRequest) -> DryRun:
+        """Dry-run a turn. Raises the errors of `begin` except those of limits: `NotFound`, `ModelNotAllowed`, …"""
+        return self.starter.dry_run(request, self.reader.read(request), self._mint(request))
+
+    def _mint(self, request: TurnRequest) -> RunId:
+        now = self.starter.clock()
+        _, session_id = checked_ids(request)
+        return mint_run_id(now, session_id or mint_session_id(now))

@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, assert_never
 
 from atrium.agent.steps import STEP_SEPARATOR, LoopEvent, TextPiece, ThinkingPiece, ToolAnswered, ToolCalled
 from atrium.kernel.errors import AtriumError
+from atrium.kernel.ids import RunId
 from atrium.llm.catalogue import format_cost
 from atrium.runs.model import Message, Outcome, Run, RunError, RunEvent, Spend
 
@@ -52,17 +53,24 @@ def start_event(run: Run) -> RunEvent:
     return RunEvent(1, "start", {"session_id": run.session_id, "run_id": run.id, "model": run.model})
 
 
-def error_event(sequence: int, error: AtriumError | RunError) -> RunEvent:
-    """Return the event that ends a stream of a run that failed: code and detail, which the rim makes a problem."""
+def error_event(run_id: RunId, sequence: int, error: AtriumError | RunError) -> RunEvent:
+    """Return the event that ends the stream of a run that failed; `read_error` reads it."""
     told = error if isinstance(error, RunError) else RunError.of(error)
-    kept = {} if told.retryable is None else {"retryable": told.retryable}
-    return RunEvent(sequence, "error", {"code": told.code, "detail": told.detail, **kept})
+    fields = {name: value for name, value in asdict(told).items() if value is not None}
+    return RunEvent(sequence, "error", {"run_id": run_id, **fields})
 
 
-def closing_events(outcome: Outcome, *, after: int) -> Iterator[RunEvent]:
+def read_error(event: RunEvent) -> AtriumError:
+    """Return the error that an `error` event contains."""
+    fields = dict(event.data)
+    run_id = fields.pop("run_id")
+    return RunError(**fields).to_failure(run_id)
+
+
+def closing_events(run_id: RunId, outcome: Outcome, *, after: int) -> Iterator[RunEvent]:
     """Yield how an ended run closes its stream: `usage` and `final`, or `error`, numbered from `after` on."""
     if outcome.error is not None:
-        yield error_event(after + 1, outcome.error)
+        yield error_event(run_id, after + 1, outcome.error)
         return
     yield RunEvent(after + 1, "usage", usage_fields(outcome.spend))
     yield RunEvent(
@@ -78,7 +86,7 @@ def closing_events(outcome: Outcome, *, after: int) -> Iterator[RunEvent]:
 
 
 def usage_fields(spend: Spend) -> dict[str, Any]:
-    """Return `usage` as the contract has it; money to six decimals."""
+    """Return `usage` as the contract has it; money to six decimals, `estimated` only where it is."""
     tokens = spend.tokens
     return {
         "input_tokens": tokens.input_tokens,
@@ -87,6 +95,7 @@ def usage_fields(spend: Spend) -> dict[str, Any]:
         "cache_write_tokens": tokens.cache_write_tokens,
         "tool_calls": spend.tool_call_count,
         "cost_usd": format_cost(spend.cost_nanos),
+        **({"estimated": True} if tokens.estimated else {}),
     }
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 from atrium.audit.model import EVENT_TYPES, AuditEvent, EventType
-from atrium.kernel.errors import ValidationFailed
+from atrium.kernel.errors import ValidationFailed, invalid_field
 
 type ExportFormat = Literal["json", "csv", "jsonl"]
 
@@ -70,5 +70,4 @@ def _principal(some_id: str | None) -> str:
 
 
 def _refuse(name: str, message: str) -> ValidationFailed:
-    errors = [{"loc": ["query", name], "msg": message, "type": "value_error"}]
-    return ValidationFailed(message, extensions={"errors": errors})
+    return invalid_field(name, message, place="query")

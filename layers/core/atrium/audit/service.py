@@ -6,20 +6,24 @@ A record that cannot be written is a failure of the call: an audit that leaves s
 import csv
 import io
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
+from atrium.audit.bound import RefusalBound
 from atrium.audit.masking import mask_text
 from atrium.audit.model import AuditEvent, EventType, Origin, mask_details, mask_origin
 from atrium.audit.query import AuditQuery
 from atrium.audit.store import AuditStore
 from atrium.kernel.clock import Clock, format_time
+from atrium.kernel.errors import AtriumError
 from atrium.kernel.ids import derive_audit_event_id, mint_audit_event_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.storage.writes import Put
 
+_LOG = logging.getLogger(__name__)
 COLUMNS = ("time", "type", "principal", "session_id", "details", "ip", "user_agent", "count", "end_user", "request_id")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -44,6 +48,22 @@ class AuditService:
         """Append an event that happened now."""
         event = self._event(type, details, session_id, end_user)
         self.store.put(event, keep_days=self.keep_days)
+
+    def record_refusal(self, details: Mapping[str, object], bound: RefusalBound, *, like: str = "") -> None:
+        """Append an `auth.refuse` that anybody can cause, as often as the bound of this container admits.
+
+        Refusals from one address with the same details and the same `like` (what is not kept, as an email) are one a
+        minute. The log has all of them.
+        """
+        tenant_id, what = self.store.table.tenant_id, f"{self.origin.ip}\n{like}\n{sorted(details.items())}"
+        if not bound.admits(tenant_id, what, self.clock()):
+            _LOG.info("refusal not recorded: the bound of a minute is reached")
+            return
+        try:
+            self.record("auth.refuse", details)
+        except AtriumError:
+            bound.forget(tenant_id, what)
+            raise
 
     def recording(self, type: EventType, details: Mapping[str, object]) -> Put:
         """Return the write that appends an event, so that a change and its record are one transaction."""

@@ -1,1 +1,1 @@
-"""The only door for outbound HTTP on a tenant's behalf: where to, how much, how long."""
+"""Outbound HTTP on a tenant's behalf, all through `EgressClient`, which limits destination, size and time."""

@@ -1,8 +1,8 @@
-"""Which addresses are somebody's on the open internet. Everything else is ours, the cloud's, or nobody's.
+"""Decides which IP addresses may be called: only those of the public internet.
 
-Refused: private, shared (CGNAT), loopback, link-local with the clouds' metadata, multicast, reserved, documentation,
-unspecified; and every IPv6 address that carries an IPv4 address (mapped, compatible, 6to4, Teredo, NAT64, ISATAP),
-because who translates it is not known.
+Refused: private, shared (CGNAT), loopback, link-local (with the clouds' metadata services), multicast, reserved,
+documentation, unspecified; and every IPv6 address that embeds an IPv4 address (mapped, compatible, 6to4, Teredo,
+NAT64, ISATAP), because its final destination is unknown.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -10,15 +10,15 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 _UNICAST = IPv6Network("2000::/3")
 _NEVER_4 = (
     IPv4Network("0.0.0.0/8"),
-    IPv4Network("100.64.0.0/10"),  # shared by carriers; one cloud's metadata lies in it
-    IPv4Network("168.63.129.16/32"),  # a cloud's own host, on a public address
+    IPv4Network("100.64.0.0/10"),  # carrier-grade NAT; one cloud's metadata service is in it
+    IPv4Network("168.63.129.16/32"),  # a cloud's virtual host service, on a public address
     IPv4Network("192.0.0.0/24"),
-    IPv4Network("192.88.99.0/24"),  # relays of 6to4
+    IPv4Network("192.88.99.0/24"),  # 6to4 relays
     IPv4Network("198.18.0.0/15"),
     IPv4Network("224.0.0.0/3"),
 )
 _NEVER_6 = (
-    IPv6Network("2001::/23"),  # Teredo, ORCHID, benchmarks
+    IPv6Network("2001::/23"),  # Teredo, ORCHID, benchmarking
     IPv6Network("2001:db8::/32"),
     IPv6Network("2002::/16"),  # 6to4
     IPv6Network("3fff::/20"),
@@ -27,7 +27,7 @@ _ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 def is_public(text: str) -> bool:
-    """Tell whether a numeric address may be called; False for what is no address, or names a zone."""
+    """Return whether a numeric address may be called; False for an invalid address or one with a zone."""
     try:
         address = ip_address(text)
     except ValueError:

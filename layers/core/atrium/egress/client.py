@@ -1,7 +1,7 @@
-"""The client. One connection for each hop, HTTP/1.1, nothing kept, no proxy, no cookie jar, nothing of the environment.
+"""The client for outbound calls: one HTTP/1.1 connection per hop, no pooling, proxy, cookies or environment settings.
 
-Redirects are followed three times at most, each checked like a first call; what the caller sends as its own goes to
-another origin with none of them.
+At most three redirects are followed, and each is checked like the first URL. The caller's headers are not sent to
+another origin.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from ssl import SSLCertVerificationError, SSLContext, SSLError
 
 import httpcore2
 
+from atrium.egress.backend import Deadline, PinnedAddressBackend, Resolver, resolve_name
 from atrium.egress.destination import Destination, Rules, read_redirect, read_url
 from atrium.egress.exchange import (
     OutboundRequest,
@@ -21,7 +22,6 @@ from atrium.egress.exchange import (
     wire_headers,
 )
 from atrium.egress.failures import OutboundFailed, OutboundRefused
-from atrium.egress.line import Deadline, GuardedBackend, Resolver, resolve_name
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ANYWHERE = frozenset({"accept", "accept-language", "user-agent"})
@@ -29,20 +29,21 @@ _ANYWHERE = frozenset({"accept", "accept-language", "user-agent"})
 
 @dataclass(frozen=True, slots=True)
 class EgressClient:
-    """Makes calls on a tenant's behalf. Holds nothing between calls; safe for threads."""
+    """Makes calls on a tenant's behalf. Stateless and thread-safe."""
 
     rules: Rules = field(default_factory=Rules)
     resolve: Resolver = resolve_name
     ssl_context: SSLContext | None = None
 
     def send(self, request: OutboundRequest) -> OutboundResponse:
-        """Make a call and follow its redirects; `OutboundRefused`, `OutboundFailed`. With `redirects_max` 0 a
-        redirect is an answer like others.
+        """Make a call and follow its redirects; raise `OutboundRefused` or `OutboundFailed`.
+
+        With `redirects_max` 0 a redirect is returned like any other response.
         """
         deadline = Deadline(request.seconds_max)
         there = read_url(request.url, self.rules)
         method, headers, body = check_method(request.method), check_headers(request.headers), request.body
-        for hop in range(request.redirects_max + 1):
+        for _ in range(request.redirects_max + 1):
             answer = self._hop(there, method, headers, body, request.bytes_max, deadline)
             location = answer.headers.get("location", "")
             if answer.status not in _REDIRECTS or not location or request.redirects_max == 0:
@@ -54,7 +55,7 @@ class EgressClient:
             if there.origin != here.origin:
                 headers = {name: value for name, value in headers.items() if name in _ANYWHERE}
                 if body or method not in ("GET", "HEAD"):
-                    raise OutboundRefused("redirect", f"hop {hop + 1} would send the body to another host")
+                    raise OutboundRefused("redirect", "the redirect leads to another host, which must not get the body")
         raise OutboundRefused("redirect", f"the call was redirected more than {request.redirects_max} times")
 
     def _hop(
@@ -66,7 +67,7 @@ class EgressClient:
         bytes_max: int,
         deadline: Deadline,
     ) -> OutboundResponse:
-        backend = GuardedBackend(self.rules, self.resolve, there.scheme, deadline)
+        backend = PinnedAddressBackend(self.rules, self.resolve, there.scheme, deadline)
         context = self.ssl_context or _trust()
         call = httpcore2.Request(
             method,
@@ -82,12 +83,12 @@ class EgressClient:
                 finally:
                     answer.close()
         except httpcore2.TimeoutException as error:
-            raise OutboundFailed("timeout", "the call took too long") from error
+            raise OutboundFailed("timeout", "the call timed out") from error
         except (httpcore2.ProtocolError, httpcore2.UnsupportedProtocol) as error:
-            raise OutboundFailed("protocol", "the answer is not HTTP as it should be") from error
+            raise OutboundFailed("protocol", "the response is not valid HTTP") from error
         except (httpcore2.NetworkError, OSError) as error:
             if _is_about_tls(error):
-                raise OutboundFailed("tls", "the host cannot prove its name") from error
+                raise OutboundFailed("tls", "the host's TLS certificate is not valid for its name") from error
             raise OutboundFailed("connect", "the connection failed") from error
 
 
@@ -101,7 +102,7 @@ def _is_about_tls(error: BaseException | None) -> bool:
 
 @cache
 def _trust() -> SSLContext:
-    """Return the trust of the platform; what the environment says of other roots is not asked."""
+    """Return the TLS context with the default roots; environment variables for other roots are ignored."""
     import httpx2
 
     return httpx2.create_ssl_context(trust_env=False)

@@ -1,4 +1,4 @@
-"""A URL, read once: what is checked here is what is called, because nothing parses the text again."""
+"""Parses a URL once. The parsed destination is both checked and called, so no second parser can disagree."""
 
 import re
 from collections.abc import Mapping
@@ -20,9 +20,7 @@ _SAFE_PATH = "/%:@!$&'()*+,;=~-._"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Where calls may go. `ports` by scheme; `local_addresses` are called in spite of all, at any port: the local
-    stack's own, and nothing else's.
-    """
+    """Where calls may go. `ports` are by scheme; `local_addresses` may be called at any port (local stack only)."""
 
     ports: Mapping[str, frozenset[int]] = field(
         default_factory=lambda: {"https": frozenset({443}), "http": frozenset({80})}
@@ -32,7 +30,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a call goes; `host` is a name in ASCII or a numeric address without brackets."""
+    """A checked destination; `host` is an ASCII name or a numeric address without brackets."""
 
     scheme: str
     host: str
@@ -45,7 +43,7 @@ class Destination:
 
     @property
     def authority(self) -> str:
-        """The value of `Host`."""
+        """The value of the `Host` header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -55,9 +53,9 @@ class Destination:
 
 
 def read_url(url: str, rules: Rules) -> Destination:
-    """Return where a URL leads; `OutboundRefused` if calls must not go there, as far as the text says."""
+    """Parse and check a URL; raise `OutboundRefused` if it must not be called."""
     if len(url) > URL_MAX or _UNSAFE.search(url):
-        raise OutboundRefused("url", f"a URL has at most {URL_MAX} characters, without spaces or backslashes")
+        raise OutboundRefused("url", f"the URL must have at most {URL_MAX} characters and no spaces or backslashes")
     try:
         parts = urlsplit(url)
         port, host = parts.port, _read_host(parts.hostname or "")
@@ -68,20 +66,20 @@ def read_url(url: str, rules: Rules) -> Destination:
     if parts.scheme not in rules.ports or parts.scheme not in PORTS:
         raise OutboundRefused("scheme", f"the URL's scheme must be {' or '.join(sorted(rules.ports))}")
     if "@" in parts.netloc:
-        raise OutboundRefused("url", "the URL must not carry a user or a password")
+        raise OutboundRefused("url", "the URL must not contain a user name or password")
     return Destination(parts.scheme, host, PORTS[parts.scheme] if port is None else port, path + query)
 
 
 def read_redirect(here: Destination, location: str, rules: Rules) -> Destination:
-    """Return where a redirect leads, checked as the first URL was; never from https to http."""
+    """Resolve and check a redirect; a redirect from https to http is refused."""
     there = read_url(urljoin(here.url, location), rules)
     if here.scheme == "https" and there.scheme != "https":
-        raise OutboundRefused("redirect", "a redirect leads from https to http")
+        raise OutboundRefused("redirect", "the redirect leads from https to http")
     return there
 
 
 def _read_host(host: str) -> str:
-    """Return a host as it is called; `ValueError` or `IDNAError` if it is none."""
+    """Normalise a host; raise `ValueError` or `IDNAError` if it is invalid."""
     if ":" in host and "%" not in host:
         return str(IPv6Address(host))
     name = host.removesuffix(".")

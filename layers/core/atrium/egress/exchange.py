@@ -1,4 +1,4 @@
-"""What is sent and what comes back, as values; headers that are checked, a body that is bounded."""
+"""Requests and responses of outbound calls; headers are validated and bodies are limited."""
 
 import re
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _OURS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class OutboundRequest:
-    """A call. Times are seconds for all hops together, sizes are bytes of the body that comes back."""
+    """A call. Seconds cover all hops together; `bytes_max` limits the response body."""
 
     method: str
     url: str
@@ -38,7 +38,7 @@ class OutboundRequest:
 
 @dataclass(frozen=True, slots=True)
 class OutboundResponse:
-    """What came back, whatever its status. Headers have lower-case names; several of one name are joined by commas."""
+    """A response of any status. Header names are in lower case; repeated headers are joined by commas."""
 
     status: int
     headers: Mapping[str, str]
@@ -47,22 +47,22 @@ class OutboundResponse:
 
 
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return headers with names in lower case; refused where one is ours to write, or is none."""
+    """Return headers with names in lower case; raise `OutboundRefused` for an invalid or reserved header."""
     for name, value in headers.items():
         if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value) or name.lower() in _OURS:
-            raise OutboundRefused("header", "a header is malformed, or not the caller's to write")
+            raise OutboundRefused("header", "a header is malformed or reserved")
     return {name.lower(): value for name, value in headers.items()}
 
 
 def check_method(method: str) -> str:
-    """Return a method in upper case; refused where it is none that can be called."""
+    """Return a method in upper case; raise `OutboundRefused` for an invalid one."""
     if not _TOKEN.fullmatch(method) or method.upper() == "CONNECT":
-        raise OutboundRefused("header", "the method is not one that can be called")
+        raise OutboundRefused("header", "the method is not a valid HTTP method, or is CONNECT")
     return method.upper()
 
 
 def wire_headers(there: Destination, method: str, headers: Mapping[str, str], body: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a hop: the caller's and ours."""
+    """Return the headers of a hop: the caller's and the client's own."""
     ours = {"host": there.authority, "user-agent": USER_AGENT, "accept": "*/*", **headers}
     ours |= {"accept-encoding": "identity", "connection": "close"}
     if body or method in ("POST", "PUT", "PATCH"):
@@ -71,16 +71,16 @@ def wire_headers(there: Destination, method: str, headers: Mapping[str, str], bo
 
 
 def read_answer(answer: httpcore2.Response, url: str, bytes_max: int) -> OutboundResponse:
-    """Return the whole answer, or fail as soon as it is too long."""
+    """Read a response; raise `OutboundFailed` as soon as it exceeds `bytes_max`."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in answer.headers:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise OutboundFailed("encoding", "the answer is compressed, which was not asked for")
+        raise OutboundFailed("encoding", "the response is compressed although that was not requested")
     body = bytearray()
     for chunk in answer.iter_stream():
         body += chunk
         if len(body) > bytes_max:
-            raise OutboundFailed("too_large", f"the answer is longer than {bytes_max} bytes")
+            raise OutboundFailed("too_large", f"the response is longer than {bytes_max} bytes")
     return OutboundResponse(answer.status, headers, bytes(body), url)

@@ -1,7 +1,7 @@
-"""Two ways in which a call ends badly, by what the caller should do: accept it, or perhaps try again.
+"""The two failures of an outbound call: refused before it was made, or failed afterwards.
 
-Neither is a failure of the contract by itself: whoever calls says what it means (a tool's refusal, an unusable
-setting, an issuer that cannot be asked). The texts name no address, so that nobody maps a network with them.
+Both are internal; the caller translates them (a tool error, an invalid setting, an unavailable issuer). The texts
+contain no addresses, so that they cannot be used to map a network.
 """
 
 from typing import Literal
@@ -11,7 +11,7 @@ type FailureReason = Literal["resolve", "connect", "tls", "timeout", "protocol",
 
 
 class OutboundRefused(Exception):
-    """The call must not be made, now or later; the text may be shown to the tenant."""
+    """The call must not be made; retrying does not help. The text may be shown to the tenant."""
 
     def __init__(self, reason: RefusalReason, text: str) -> None:
         self.reason: RefusalReason = reason
@@ -19,7 +19,7 @@ class OutboundRefused(Exception):
 
 
 class OutboundFailed(Exception):
-    """The call was made and brought nothing of use; the text may be shown to the tenant."""
+    """The call was made and failed; retrying may help. The text may be shown to the tenant."""
 
     def __init__(self, reason: FailureReason, text: str) -> None:
         self.reason: FailureReason = reason

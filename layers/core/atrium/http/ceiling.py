@@ -5,13 +5,13 @@ A bucket of tokens in memory for each tenant and container: approximate, because
 bucket that is full lets a minute's worth through at once.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from threading import Lock
 from typing import Any
 
+from cachetools import LRUCache
 from fastapi import Request
 from fastapi.routing import APIRoute
 
@@ -20,7 +20,7 @@ from atrium.http.context import read_call, read_request_envelope
 from atrium.kernel.clock import format_time
 from atrium.kernel.errors import RateLimited
 from atrium.kernel.ids import TenantId
-from atrium.quotas.meters import WINDOW_SECONDS, moment
+from atrium.quotas.limits import WINDOW_SECONDS, moment
 from atrium.tenants.context import TenantContext
 from atrium.tenants.plans import PlanName
 
@@ -59,19 +59,17 @@ class Level:
 class Ceiling:
     """The buckets of one container; the tenant that was not seen for longest leaves first."""
 
-    _buckets: OrderedDict[TenantId, tuple[float, float]] = field(default_factory=OrderedDict)
+    _buckets: LRUCache[TenantId, tuple[float, float]] = field(default_factory=lambda: LRUCache(_TENANTS_MAX))
     _lock: Lock = field(default_factory=Lock)
 
     def take(self, tenant_id: TenantId, maximum: int, now: float) -> Level:
         """Take a token, if there is one; `now` in seconds of the epoch."""
         with self._lock:
-            left, seen = self._buckets.pop(tenant_id, (float(maximum), now))
+            left, seen = self._buckets.get(tenant_id, (float(maximum), now))
             left = min(maximum, left + max(0.0, now - seen) * maximum / WINDOW_SECONDS)
             passed = left >= 1
             left -= passed
             self._buckets[tenant_id] = (left, max(now, seen))
-            while len(self._buckets) > _TENANTS_MAX:
-                self._buckets.popitem(last=False)
         return Level(maximum, left, passed)
 
 

@@ -14,7 +14,7 @@ from atrium.http.context import read_call, read_request_envelope
 from atrium.http.envelope import Envelope
 from atrium.http.models import read_decimal_text
 from atrium.identity.scopes import Scope
-from atrium.kernel.errors import TenantMismatch, TenantRequired
+from atrium.kernel.errors import Forbidden, TenantMismatch, TenantRequired
 from atrium.kernel.pagination import LIMIT_DEFAULT, LIMIT_MAX
 from atrium.tenants.context import Caller, TenantContext
 
@@ -95,6 +95,16 @@ class RequiredScope:
 def require(scope: Scope) -> Any:
     """Return the dependency that refuses a caller without the scope: `dependencies=[require("agents:write")]`."""
     return Depends(RequiredScope(scope))
+
+
+async def _refuse_token_of_client(caller: CallerDep) -> None:
+    if caller.principal.client_id:
+        raise Forbidden("This call needs the user's own login; the token of an OAuth client cannot make it")
+
+
+def require_own_login() -> Any:
+    """Return the dependency that refuses a user's token that was given to an OAuth client, whatever its scopes."""
+    return Depends(_refuse_token_of_client)
 
 
 def require_own_tenant(context: TenantContext, tenant_id: str | None) -> None:

@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from atrium.http import logs
 from atrium.http.context import read_request_envelope
-from atrium.http.problems import ProblemResponse, from_http_exception, from_validation, render_problem
+from atrium.http.problems import ProblemResponse, from_http_exception, render_problem
+from atrium.http.validation import from_validation
 from atrium.kernel.errors import AtriumError
 
 
@@ -52,10 +53,10 @@ async def _answer_framework(request: Request, error: Exception) -> Response:
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Return all methods of the path; the framework names only those of the first route that matches."""
+    """Return all methods of the path, HEAD with GET; the framework names only those of the first route that matches."""
     found: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
         pattern = getattr(route, "path_regex", None)
         if pattern is not None and pattern.match(request.scope["path"]):
             found |= route.methods or set()
-    return sorted(found)
+    return sorted(found | {"HEAD"} if "GET" in found else found)

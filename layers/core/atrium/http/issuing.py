@@ -21,6 +21,7 @@ def open_families(runtime: Runtime, issuer: str) -> FamilyService:
         issuer,
         runtime.settings.refresh_grace_seconds,
         runtime.clock,
+        runtime.refusals,
     )
 
 

@@ -4,10 +4,9 @@ from typing import Literal
 
 from atrium.http.models import StrictModel
 from atrium.kernel.clock import format_time
-from atrium.quotas.limits import show_limit
-from atrium.quotas.meters import moment
+from atrium.quotas.limits import moment, show_limit
 from atrium.quotas.model import LimitName
-from atrium.quotas.overview import Overview, Standing
+from atrium.quotas.status import LimitsStatus, LimitStatus
 from atrium.tenants.plans import PlanName
 
 
@@ -34,17 +33,17 @@ class LimitsAnswer(StrictModel):
     limits: list[LimitStanding]
 
 
-def render_limits(overview: Overview) -> LimitsAnswer:
-    return LimitsAnswer(plan=overview.plan, limits=[_render(each) for each in overview.standings])
+def render_limits(status: LimitsStatus) -> LimitsAnswer:
+    return LimitsAnswer(plan=status.plan, limits=[_render(each) for each in status.limits])
 
 
-def _render(standing: Standing) -> LimitStanding:
+def _render(status: LimitStatus) -> LimitStanding:
     return LimitStanding(
-        name=standing.name,
-        scope=standing.scope,
-        max=show_limit(standing.name, standing.max),
-        used=None if standing.used is None else show_limit(standing.name, standing.used),
-        remaining=None if standing.remaining is None else show_limit(standing.name, standing.remaining),
-        window_seconds=standing.window_seconds,
-        resets_at=None if standing.resets_at is None else format_time(moment(standing.resets_at)),
+        name=status.name,
+        scope=status.scope,
+        max=show_limit(status.name, status.max),
+        used=None if status.used is None else show_limit(status.name, status.used),
+        remaining=None if status.remaining is None else show_limit(status.name, status.remaining),
+        window_seconds=status.window_seconds,
+        resets_at=None if status.resets_at is None else format_time(moment(status.resets_at)),
     )

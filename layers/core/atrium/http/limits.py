@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, ValidationError, WithJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from atrium.kernel.errors import ValidationFailed
-from atrium.quotas.limits import MONEY, PLATFORM_MAXIMUM, SUBJECT_LIMITS, show_limit, validate_limits
-from atrium.quotas.model import LIMIT_NAMES, LimitName
+from atrium.quotas.limits import DEFINITIONS, SUBJECT_LIMITS, show_limit, validate_limits
+from atrium.quotas.model import LimitName
 
 
 def _read(known: frozenset[LimitName], value: object) -> dict[str, int]:
@@ -43,16 +43,16 @@ def _describe(known: frozenset[LimitName], text: str) -> WithJsonSchema:
         {
             "type": "object",
             "description": text,
-            "properties": {name: _describe_limit(name) for name in LIMIT_NAMES if name in known},
+            "properties": {name: _describe_limit(name) for name in DEFINITIONS if name in known},
             "additionalProperties": False,
         }
     )
 
 
 def _describe_limit(name: LimitName) -> dict[str, Any]:
-    whole = {"type": "integer", "minimum": -1, "maximum": PLATFORM_MAXIMUM[name]}
-    if name in MONEY:
-        most = show_limit(name, PLATFORM_MAXIMUM[name])
+    whole = {"type": "integer", "minimum": -1, "maximum": DEFINITIONS[name].maximum}
+    if DEFINITIONS[name].is_money:
+        most = show_limit(name, DEFINITIONS[name].maximum)
         text = {
             "type": "string",
             "pattern": r"^(-1|(0|[1-9]\d{0,11})(\.\d{1,6})?)$",
@@ -62,7 +62,7 @@ def _describe_limit(name: LimitName) -> dict[str, Any]:
     return {"anyOf": [whole, {"type": "null"}]}
 
 
-_ALL = frozenset(PLATFORM_MAXIMUM)
+_ALL = frozenset(DEFINITIONS)
 
 TenantLimits = Annotated[
     dict[str, int],

@@ -3,9 +3,10 @@ those that other modules write with `logging.getLogger(__name__)`. Never bodies,
 """
 
 import logging
+import os
 import sys
 from functools import cache
-from typing import TextIO
+from typing import Any, TextIO
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.filters import SuppressFilter
@@ -30,10 +31,21 @@ class _StandardOutput(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
+def make_logger(service: str | None = None, **options: Any) -> Logger:
+    """Return a logger at the level of `LOG_LEVEL`.
+
+    Powertools prefers the level of Lambda itself, which is never above INFO: Lambda drops what is below it, and takes
+    the lines of metrics, which have no level, for INFO.
+    """
+    made = Logger(service=service, **options)
+    logging.getLogger(made.name).setLevel(os.environ.get("LOG_LEVEL", "INFO"))
+    return made
+
+
 @cache
 def logger() -> Logger:
     """Return the logger of this process, named and levelled by its environment (Powertools' variables)."""
-    made = Logger(
+    made = make_logger(
         logger_handler=_StandardOutput(),
         log_record_order=_ORDER,
         utc=True,

@@ -1,6 +1,6 @@
 """Failures as `application/problem+json` (RFC 9457): every refusal of every function is made here, once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -13,15 +13,11 @@ from atrium.kernel.errors import (
     NotFound,
     PayloadTooLarge,
     UnsupportedMediaType,
-    ValidationFailed,
 )
-from atrium.kernel.forms import WORDS
 
 MEDIA_TYPE = "application/problem+json"
 _UNAVAILABLE, _UNAVAILABLE_SECONDS = 503, 1
 """Whoever knows no better time: as long as the gateway says when its authorizer fails."""
-_ERRORS_MAX = 20
-_PART_MAX = 100
 
 
 class ProblemResponse(JSONResponse):
@@ -75,30 +71,3 @@ def from_http_exception(error: HTTPException) -> AtriumError:
         415: UnsupportedMediaType,
     }
     return known.get(error.status_code, AtriumError)(internal=f"framework answered {error.status_code}")
-
-
-def from_validation(errors: Sequence[Mapping[str, Any]]) -> AtriumError:
-    """Return the failure for what the schema refused. The input itself is not repeated.
-
-    JSON that does not parse is `Malformed`; a path that cannot be an id names nothing, so it is `NotFound`.
-    """
-    if any(error["type"] == "json_invalid" for error in errors):
-        return Malformed("The body is not valid JSON")
-    if any(error["loc"][:1] == ("path",) for error in errors):
-        return NotFound()
-    return ValidationFailed(extensions={"errors": [_describe_error(error) for error in errors[:_ERRORS_MAX]]})
-
-
-def _describe_error(error: Mapping[str, Any]) -> dict[str, Any]:
-    return {"loc": [_shorten(part) for part in error["loc"]], "msg": _say(error), "type": error["type"]}
-
-
-def _say(error: Mapping[str, Any]) -> str:
-    """Return the words for what is wrong; a regular expression is none."""
-    if error["type"] != "string_pattern_mismatch":
-        return str(error["msg"])
-    return WORDS.get(error.get("ctx", {}).get("pattern", ""), "does not have the form that this field needs")
-
-
-def _shorten(part: object) -> int | str:
-    return part if isinstance(part, int) else str(part)[:_PART_MAX]

@@ -12,15 +12,15 @@ _DESCRIPTIONS = {
     400: "The request is malformed, lacks a tenant, or has a cursor that is not of this list",
     401: "No credential, or not a valid one",
     403: "The credential is known, but may not do this",
-    404: "There is no such thing here",
+    404: "The resource was not found",
     409: "It conflicts with what exists, or the same call still runs",
     413: "The body is larger than 1 MiB",
     415: "The body is not application/json",
     422: "The request does not fit the schema",
     429: "A limit is reached",
-    500: "Something failed on our side",
+    500: "Internal error",
     502: "The model provider failed",
-    503: "A part of the platform is unavailable for the moment",
+    503: "A part of the platform is temporarily unavailable",
     504: "It took too long",
 }
 _RETRY_AFTER = {
@@ -62,6 +62,8 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "used": {"type": ["number", "string"]},
         "max": {"type": ["number", "string"]},
         "resets_at": {"type": ["string", "null"], "format": "date-time"},
+        "run_id": {"type": "string", "description": "The run that failed, where one had begun"},
+        "retry_after_seconds": {"type": "integer", "description": "As Retry-After, of a run that failed"},
     },
 }
 
@@ -81,7 +83,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_response(status: int) -> dict[str, Any]:
-    retries = _RETRY_AFTER if status in {429, 503} else {}
+    retries = _RETRY_AFTER if status in {429, 502, 503, 504} else {}
     return {
         "description": _DESCRIPTIONS[status],
         "headers": REQUEST_ID_HEADER | retries,

@@ -23,6 +23,8 @@ from atrium.http.problems import render_problem
 from atrium.kernel.errors import AtriumError, PayloadTooLarge, UnsupportedMediaType
 
 BODY_BYTES_MAX = 1_048_576
+HEAD_KEY = "atrium.head"
+"""In the scope of a HEAD, which is answered by the route of GET."""
 _FRAMES_MAX = 12
 
 
@@ -49,6 +51,8 @@ class Rim:
             tenant_id=str(caller.get("tenant_id", "")),
             principal_id=str(caller.get("principal_id", "")),
         )
+        if scope["method"] == "HEAD":
+            scope, send = {**scope, "method": "GET", HEAD_KEY: True}, _without_body(send)
         await _Exchange(self._app, scope, envelope, runtime).run(receive, send)
 
 
@@ -109,6 +113,8 @@ class _Exchange:
             headers["traceparent"] = self._envelope.trace_parent
         headers.setdefault("Cache-Control", "no-store")
         headers["X-Content-Type-Options"] = "nosniff"
+        if self._settings.public_url.startswith("https://"):
+            headers["Strict-Transport-Security"] = "max-age=31536000"
         for name, value in self._scope.get(HEADERS_KEY, {}).items():
             headers.setdefault(name, value)
         allow_origin(headers, self._headers.get("origin"), self._settings.cors_origins)
@@ -116,12 +122,21 @@ class _Exchange:
     def _log_access(self) -> None:
         logs.logger().info(
             "access",
-            method=self._scope["method"],
+            method="HEAD" if HEAD_KEY in self._scope else self._scope["method"],
             path=self._scope["path"],
             route=_route_path(self._scope),
             status=self._status,
             duration_ms=round((time.perf_counter() - self._started) * 1000, 1),
         )
+
+
+def _without_body(send: Send) -> Send:
+    """Send the head of an answer alone (RFC 9110 §9.3.2); `Content-Length` stays what GET would have."""
+
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -15,9 +15,11 @@ from fastapi.params import Form
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from atrium.http.validation import UNKNOWN_PARAMETER
 from atrium.kernel.errors import Malformed, UnsupportedMediaType, ValidationFailed
+from atrium.kernel.media_types import read_media_type
 
-# API Gateway hands a text body on as JSON, so bytes that are not UTF-8 have become this by then (ADR 0004).
+# API Gateway hands a text body on as JSON, so bytes that are not UTF-8 have become this by then (ADR 0031).
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _ANY_QUERY_MARK = "__atrium_any_query__"
 
@@ -48,15 +50,19 @@ async def refuse_unknown_query(request: Request) -> None:
         return
     unknown = sorted(set(request.query_params) - _declared_query(route.dependant))
     if unknown:
-        message = "Extra inputs are not permitted"
-        errors = [{"loc": ["query", name[:100]], "msg": message, "type": "extra_forbidden"} for name in unknown[:20]]
-        raise ValidationFailed(extensions={"errors": errors})
+        raise ValidationFailed(
+            extensions={
+                "errors": [
+                    {"loc": ["query", name[:100]], "msg": UNKNOWN_PARAMETER, "type": "extra_forbidden"}
+                    for name in unknown[:20]
+                ]
+            }
+        )
 
 
 def _is_json(content_type: str) -> bool:
-    media_type, _, parameters = content_type.lower().partition(";")
-    charset = parameters.strip().replace('"', "")
-    return media_type.strip() == "application/json" and charset in {"", "charset=utf-8", "charset=utf8"}
+    media_type, charset = read_media_type(content_type)
+    return media_type == "application/json" and charset in {"", "utf-8", "utf8"}
 
 
 def _check_json(body: bytes) -> None:

@@ -9,8 +9,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from atrium.identity.clients.model import Client
 from atrium.identity.clients.store import read_client
 from atrium.identity.families.store import read_family
+from atrium.identity.principals import principal_of_client
 from atrium.identity.scopes import SCOPES
 from atrium.identity.tokens import AccessClaims
 from atrium.identity.users.store import read_user
@@ -19,7 +21,6 @@ from atrium.kernel.errors import TenantInactive, Unauthenticated
 from atrium.kernel.ids import ClientId, UserId
 from atrium.storage import keys
 from atrium.storage.keys import Key
-from atrium.tenants.context import Principal
 from atrium.tenants.store import read_tenant
 
 type Found = Mapping[Key, Mapping[str, Any]]
@@ -45,19 +46,19 @@ def decide_access(claims: AccessClaims, found: Found) -> Decision:
 def _decide_user(claims: AccessClaims, found: Found) -> Decision:
     user_item, tenant_item = found.get(keys.user(UserId(claims.subject))), found.get(keys.tenant())
     login_item = found.get(keys.family(claims.family_id)) if claims.family_id else None
+    client: Client | None = None
     if claims.client_id:
         client_item = found.get(keys.client(ClientId(claims.client_id)))
         if client_item is None:
             return Refused(Unauthenticated, "the token's client is gone")
-        client = read_client(client_item, claims.tenant_id)
-        holder = Principal("client", client.id, client.name, frozenset(client.scopes))
         # What was taken from the client holds for tokens that it was given before.
-        claims = replace(claims, scopes=frozenset(scope for scope in claims.scopes or () if holder.has(scope)))
+        client = read_client(client_item, claims.tenant_id)
     return decide_token(
         claims,
         read_user(user_item, claims.tenant_id) if user_item else None,
         read_tenant(tenant_item) if tenant_item else None,
         read_family(login_item, claims.tenant_id) if login_item else None,
+        client,
     )
 
 
@@ -70,7 +71,7 @@ def _decide_client(claims: AccessClaims, found: Found) -> Decision:
         return Refused(Unauthenticated, "the token was revoked, or ended by a logout", client.id)
     if not tenant.is_active:
         return Refused(TenantInactive, f"tenant is {tenant.status}", client.id)
-    holder = Principal("client", client.id, client.name, frozenset(client.scopes))
-    wanted = holder.scopes if claims.scopes is None else claims.scopes
-    principal = replace(holder, scopes=frozenset(scope for scope in wanted if scope in SCOPES and holder.has(scope)))
+    holder = principal_of_client(client)
+    granted = frozenset(scope for scope in claims.scopes or () if scope in SCOPES and holder.has(scope))
+    principal = replace(holder, scopes=granted)
     return Admitted(principal, tenant, datetime.fromtimestamp(claims.expires_at, UTC))

@@ -10,14 +10,13 @@ from urllib.parse import quote, unquote
 
 from atrium.kernel.errors import Unauthenticated
 from atrium.kernel.ids import TenantId, is_id
-from atrium.tenants.context import Caller, Principal, PrincipalType, Role, TenantContext
+from atrium.tenants.context import ROLES, Caller, Principal, PrincipalType, TenantContext
 from atrium.tenants.plans import PLANS
 
 type Flat = dict[str, str | int | bool]
 
 _SAFE = " !*'()/:@&=+$,"
 _KINDS = frozenset(get_args(PrincipalType.__value__))
-_ROLES = frozenset(get_args(Role.__value__))
 
 
 def to_authorizer_context(call: TenantContext | Caller) -> Flat:
@@ -32,6 +31,8 @@ def to_authorizer_context(call: TenantContext | Caller) -> Flat:
     }
     if principal.credential_id:
         fields["credential_id"] = principal.credential_id
+    if principal.client_id:
+        fields["client_id"] = principal.client_id
     caller = call.caller if isinstance(call, TenantContext) else call
     if caller.login_id:
         fields["login_id"] = caller.login_id
@@ -52,15 +53,16 @@ def read_authorizer_context(
 ) -> TenantContext | Caller:
     """Return who calls: inside a tenant, or for the platform alone. `Unauthenticated` if the fields are not ours."""
     kind, role = _text(fields, "principal_type"), _text(fields, "role")
-    if kind not in _KINDS or (role and role not in _ROLES):
+    if kind not in _KINDS or (role and role not in ROLES):
         raise Unauthenticated(internal="the authorizer's context names no principal")
     principal = Principal(
         type=cast("PrincipalType", kind),
         id=_text(fields, "principal_id"),
         name=unquote(_text(fields, "principal_name")),
         scopes=frozenset(_text(fields, "scopes").split()),
-        role=cast("Role", role) if role else None,
+        role=role or None,
         credential_id=_text(fields, "credential_id"),
+        client_id=_text(fields, "client_id"),
     )
     caller = Caller(principal, request_id, source_ip, user_agent, trace_parent, _text(fields, "login_id"))
     tenant_id = _text(fields, "tenant_id")

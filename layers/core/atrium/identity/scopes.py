@@ -28,6 +28,11 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
 }
 
 
+def scopes_of_role(role: Role) -> frozenset[str]:
+    """Return what a role may do; nothing for a text that is no role, as a record may have."""
+    return ROLE_SCOPES.get(role, frozenset())
+
+
 def sort_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     """Return scopes once each, in the order of the table."""
     wanted = set(scopes)

@@ -7,13 +7,14 @@ tenant's state is; only a proven one hears that its tenant or its user is suspen
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from atrium.identity.key_format import KeyText
 from atrium.identity.keys.model import ApiKey
-from atrium.identity.scopes import PLATFORM, ROLE_SCOPES
+from atrium.identity.principals import principal_of_key, principal_of_user
+from atrium.identity.scopes import PLATFORM
 from atrium.identity.users.model import User
 from atrium.kernel.crypto import same
 from atrium.kernel.errors import AtriumError, TenantInactive, TenantMismatch, Unauthenticated, UserSuspended
@@ -23,6 +24,7 @@ from atrium.tenants.context import Principal
 from atrium.tenants.model import Tenant
 
 if TYPE_CHECKING:
+    from atrium.identity.clients.model import Client
     from atrium.identity.families.model import Family
     from atrium.identity.tokens import AccessClaims  # its library costs 70 ms, and most calls bring a key
 
@@ -81,9 +83,7 @@ def decide_key(
         return Refused(Unauthenticated, "the key's tenant is gone")
     if not tenant.is_active:
         return Refused(TenantInactive, f"tenant is {tenant.status}", key.id)
-    own_id = key.id if key.first_id else ""
-    principal = Principal("key", key.principal_id, key.name, frozenset(key.scopes), credential_id=own_id)
-    return Admitted(principal, tenant, key.ends_at)
+    return Admitted(principal_of_key(key), tenant, key.ends_at)
 
 
 def decide_platform_key(said: KeyText, key: ApiKey | None, *, find_pepper: FindPepper, now: datetime) -> Decision:
@@ -94,8 +94,17 @@ def decide_platform_key(said: KeyText, key: ApiKey | None, *, find_pepper: FindP
     return Admitted(Principal("platform", key.id, key.name, frozenset({PLATFORM})), None, key.ends_at)
 
 
-def decide_token(claims: AccessClaims, user: User | None, tenant: Tenant | None, login: Family | None) -> Decision:
-    """Decide about a token whose signature and times are good; `login` is the family that it names, if any."""
+def decide_token(
+    claims: AccessClaims,
+    user: User | None,
+    tenant: Tenant | None,
+    login: Family | None,
+    client: Client | None = None,
+) -> Decision:
+    """Decide about a token whose signature and times are good.
+
+    `login` is the family that it names, if any, `client` the OAuth client that it was given to, if any.
+    """
     if user is None or tenant is None:
         return Refused(Unauthenticated, "the token's user or tenant is gone")
     ended = _find_logout(claims, user, tenant, login)
@@ -105,10 +114,9 @@ def decide_token(claims: AccessClaims, user: User | None, tenant: Tenant | None,
         return Refused(TenantInactive, f"tenant is {tenant.status}", user.id)
     if user.status != "active":
         return Refused(UserSuspended, f"user is {user.status}", user.id)
-    scopes = ROLE_SCOPES[user.role]
-    if claims.scopes is not None:
-        scopes &= claims.scopes
-    principal = Principal("user", user.id, user.name or user.email, scopes, user.role)
+    principal = principal_of_user(user, client=client)
+    if claims.scopes is not None or client is not None:
+        principal = replace(principal, scopes=principal.scopes & (claims.scopes or frozenset()))
     return Admitted(principal, tenant, datetime.fromtimestamp(claims.expires_at, UTC), claims.family_id or "")
 
 

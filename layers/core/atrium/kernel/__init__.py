@@ -1,1 +1,1 @@
-"""What every module may use and what uses nothing: errors, ids, clock, crypto, pagination. No I/O."""
+"""Errors, ids, clock, crypto, pagination: used by every module, without dependencies and I/O."""

@@ -1,27 +1,48 @@
-"""Time as a value that is passed in, so that tests can turn it."""
+"""Time as a value that is passed in, so that tests can set it."""
 
+import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 type Clock = Callable[[], datetime]
 
+YEAR_MIN = 1970
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
 
 def read_clock() -> datetime:
-    """Return the present time in UTC; the `Clock` of production."""
+    """Return the current time in UTC; the `Clock` of production."""
     return datetime.now(UTC)
 
 
 def format_time(moment: datetime) -> str:
-    """Return RFC 3339 in UTC with milliseconds, which sorts as text: `2026-11-21T08:50:47.123Z`."""
+    """Format as RFC 3339 in UTC with milliseconds, which sorts as text: `2026-11-21T08:50:47.123Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_time(text: str) -> datetime:
-    """Read RFC 3339; `ValueError` if the text is not a time or names no zone."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time needs a zone")
-    return moment.astimezone(UTC)
+    """Read RFC 3339 as UTC; `ValueError`, with a text that a caller may see, for anything else.
+
+    Years are from 1970 to 9999, both in UTC: what comes before has no audit, no usage and no expiry.
+    """
+    try:
+        moment = datetime.fromisoformat(text.upper()) if _RFC_3339.fullmatch(text) else None
+        utc = moment.astimezone(UTC) if moment else None
+    except (ValueError, OverflowError):
+        utc = None
+    if utc is None or utc.year < YEAR_MIN:
+        raise ValueError("must be an RFC 3339 time with a zone, from 1970 to 9999, as `2026-11-21T08:50:47Z`")
+    return utc
+
+
+def to_zone(moment: datetime, zone: tzinfo) -> datetime:
+    """Return the local time in a zone; at the end of the year 9999, where that has none, the moment in UTC."""
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment.astimezone(UTC)
 
 
 def format_epoch(seconds: int) -> str:

@@ -1,4 +1,4 @@
-"""Keyed hashes and text encodings over the standard library; nothing here keeps a key."""
+"""Keyed hashes and text encodings on the standard library; stateless."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ def encode_base64url(raw: bytes) -> str:
 
 
 def decode_base64url(text: str) -> bytes:
-    """Read unpadded base64url; `ValueError` for anything but its canonical form."""
+    """Decode unpadded base64url; raise `ValueError` for a non-canonical text."""
     raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     if encode_base64url(raw) != text:
         raise ValueError("not canonical base64url")
@@ -34,7 +34,7 @@ def decode_base64url(text: str) -> bytes:
 
 
 def encode_base62(raw: bytes) -> str:
-    """Return the shortest fixed-width base62 text for that number of bytes."""
+    """Encode as base62 with the shortest fixed width for that number of bytes."""
     number, digits = int.from_bytes(raw), []
     for _ in range(base62_length(len(raw))):
         number, digit = divmod(number, 62)
@@ -43,7 +43,7 @@ def encode_base62(raw: bytes) -> str:
 
 
 def decode_base62(text: str, length: int) -> bytes:
-    """Return `length` bytes; `ValueError` unless the text is exactly what `encode_base62` makes of them."""
+    """Decode `length` bytes; raise `ValueError` unless the text is what `encode_base62` returns for them."""
     if len(text) != base62_length(length):
         raise ValueError("wrong length")
     number = 0
@@ -57,7 +57,7 @@ def decode_base62(text: str, length: int) -> bytes:
 
 
 def base62_length(length: int) -> int:
-    """Return how many base62 characters `length` bytes need."""
+    """Return the number of base62 characters for `length` bytes."""
     width, reach = 0, 1
     while reach < 1 << (8 * length):
         width, reach = width + 1, reach * 62

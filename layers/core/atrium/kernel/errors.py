@@ -1,26 +1,26 @@
-"""The one tree of expected failures.
+"""The tree of expected errors.
 
-A class is a code of the contract: status, title, severity and whether a retry can help, unless an instance knows
-better. An instance adds a public detail, and an internal one for logs alone. `atrium.http.problems` renders them once.
+A class is a code of the API: status, title, severity and whether retrying can help (an instance may override that). An
+instance adds a public detail, and an internal one for the logs. `atrium.http.problems` renders them.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 type Severity = Literal["low", "medium", "high", "critical"]
 type Extension = str | int | float | bool | Sequence[Mapping[str, object]] | None
 
 
 class AtriumError(Exception):
-    """Base of every failure that a caller may be told about.
+    """Base of all errors that are reported to a caller.
 
-    `detail` is public. `internal` never leaves the logs. `retry_after_seconds` becomes `Retry-After`.
-    `extensions` are further members of the problem object, `headers` of its answer.
+    `detail` is public, `internal` is only logged. `retry_after_seconds` becomes `Retry-After`. `extensions` are further
+    members of the problem object, `headers` those of its response.
     """
 
     code: ClassVar[str] = "INTERNAL"
     status: ClassVar[int] = 500
-    title: ClassVar[str] = "Something failed on our side"
+    title: ClassVar[str] = "Internal error"
     severity: ClassVar[Severity] = "critical"
     retryable: bool = True
 
@@ -34,7 +34,7 @@ class AtriumError(Exception):
         extensions: Mapping[str, Extension] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.detail, self.internal = detail or self.title, internal
+        self.detail, self.internal = detail or _describe_first(extensions) or self.title, internal
         self.retryable = type(self).retryable if retryable is None else retryable
         self.retry_after_seconds = retry_after_seconds
         self.extensions: Mapping[str, Extension] = extensions or {}
@@ -48,12 +48,12 @@ class Malformed(AtriumError):
 
 
 class InvalidCursor(AtriumError):
-    code, status, title = "INVALID_CURSOR", 400, "The cursor is not one of ours for this list"
+    code, status, title = "INVALID_CURSOR", 400, "The cursor is not valid for this list"
     severity, retryable = "low", False
 
 
 class StateInvalid(AtriumError):
-    code, status, title = "STATE_INVALID", 400, "The flow was not begun here, is over, or has been completed"
+    code, status, title = "STATE_INVALID", 400, "The OAuth state is unknown, expired or already used"
     severity, retryable = "medium", False
 
 
@@ -76,13 +76,13 @@ class TokenInvalid(Unauthenticated):
 
 
 class TicketInvalid(Unauthenticated):
-    """One answer for whatever is wrong with an invitation's or a reset's token: used, replaced, expired, made up."""
+    """The token of an invitation or reset is used, replaced, expired or unknown; all get the same answer."""
 
-    code, title = "INVITATION_INVALID", "The invitation or reset is not valid any more"
+    code, title = "INVITATION_INVALID", "The invitation or reset token is invalid or expired"
 
 
 class Forbidden(AtriumError):
-    code, status, title = "FORBIDDEN", 403, "This credential may not do that"
+    code, status, title = "FORBIDDEN", 403, "The credential does not permit this operation"
     severity, retryable = "medium", False
 
 
@@ -95,7 +95,7 @@ class PolicyDenied(Forbidden):
 
 
 class TenantMismatch(Forbidden):
-    code, title = "TENANT_MISMATCH", "The tenant named is not the credential's own"
+    code, title = "TENANT_MISMATCH", "The requested tenant is not the credential's tenant"
 
 
 class TenantInactive(Forbidden):
@@ -119,13 +119,13 @@ class ModelNotAllowed(Forbidden):
 
 
 class CountExceeded(Forbidden):
-    """A limit on a count (users, agents) is full; it never frees by waiting."""
+    """A limit on a count (users, agents) is reached; waiting does not help."""
 
-    code, title = "QUOTA_EXCEEDED", "A quota is used up"
+    code, title = "QUOTA_EXCEEDED", "A quota is exhausted"
 
 
 class NotFound(AtriumError):
-    code, status, title = "NOT_FOUND", 404, "There is no such thing here"
+    code, status, title = "NOT_FOUND", 404, "The resource was not found"
     severity, retryable = "low", False
 
 
@@ -135,20 +135,20 @@ class MethodNotAllowed(AtriumError):
 
 
 class Conflict(AtriumError):
-    code, status, title = "CONFLICT", 409, "The request conflicts with what exists"
+    code, status, title = "CONFLICT", 409, "The request conflicts with the current state"
     severity, retryable = "low", False
 
 
 class ConnectionExpired(Conflict):
-    code, title = "CONNECTION_EXPIRED", "The provider gives no more tokens for this connection"
+    code, title = "CONNECTION_EXPIRED", "The provider refuses to refresh this connection; connect again"
 
 
 class SessionBusy(Conflict):
-    code, title, retryable = "SESSION_BUSY", "A turn already runs in this session", True
+    code, title, retryable = "SESSION_BUSY", "A turn is already running in this session", True
 
 
 class IdempotencyInProgress(Conflict):
-    code, title, retryable = "IDEMPOTENCY_IN_PROGRESS", "The first call with this key still runs", True
+    code, title, retryable = "IDEMPOTENCY_IN_PROGRESS", "The first call with this key is still running", True
 
 
 class PayloadTooLarge(AtriumError):
@@ -162,7 +162,7 @@ class UnsupportedMediaType(AtriumError):
 
 
 class ValidationFailed(AtriumError):
-    code, status, title = "VALIDATION_FAILED", 422, "The payload does not fit the schema"
+    code, status, title = "VALIDATION_FAILED", 422, "The payload does not match the schema"
     severity, retryable = "low", False
 
 
@@ -172,23 +172,23 @@ class IdempotencyKeyReused(AtriumError):
 
 
 class ProviderUnsupported(AtriumError):
-    code, status, title = "PROVIDER_UNSUPPORTED", 422, "This model provider is not available here"
+    code, status, title = "PROVIDER_UNSUPPORTED", 422, "This model provider is not available on this platform"
     severity, retryable = "low", False
 
 
 class LimitReached(AtriumError):
-    """A limit refused the call; `extensions` carry `limit`, `used`, `max`, `resets_at`."""
+    """A limit rejected the call; `extensions` are `limit`, `used`, `max`, `resets_at`."""
 
-    code, status, title = "QUOTA_EXCEEDED", 429, "A quota is used up"
+    code, status, title = "QUOTA_EXCEEDED", 429, "A quota is exhausted"
     severity, retryable = "low", True
 
 
 class RateLimited(LimitReached):
-    code, title = "RATE_LIMITED", "Too many calls in this minute"
+    code, title = "RATE_LIMITED", "Too many requests in this minute"
 
 
 class ConcurrencyLimited(LimitReached):
-    code, title = "CONCURRENCY_LIMITED", "All slots are taken"
+    code, title = "CONCURRENCY_LIMITED", "All concurrency slots are in use"
 
 
 class ModelFailed(AtriumError):
@@ -202,28 +202,28 @@ class ProviderFailed(AtriumError):
 
 
 class RunInterrupted(AtriumError):
-    """The function that carried a run died; what it had streamed is saved in the session."""
+    """The function that executed a run died; the output it had streamed is saved in the session."""
 
-    code, title = "RUN_INTERRUPTED", "The run was interrupted; what it had done so far is saved"
+    code, title = "RUN_INTERRUPTED", "The run was interrupted; its output so far is saved"
     severity = "high"
 
 
 class Unavailable(AtriumError):
-    code, status, title = "UNAVAILABLE", 503, "A part of the platform is unavailable for the moment"
+    code, status, title = "UNAVAILABLE", 503, "A part of the platform is temporarily unavailable"
     severity = "high"
 
 
 class CircuitOpen(Unavailable):
-    code, title = "CIRCUIT_OPEN", "The model provider is resting after failures"
+    code, title = "CIRCUIT_OPEN", "The model provider is temporarily unavailable (circuit open)"
 
 
 class ModelTimeout(AtriumError):
-    code, status, title = "MODEL_TIMEOUT", 504, "The model took too long"
+    code, status, title = "MODEL_TIMEOUT", 504, "The model provider did not answer in time"
     severity = "high"
 
 
 class ConditionFailed(Exception):
-    """A conditional write did not apply; `item` is what stood there. Internal: never rendered."""
+    """A conditional write failed; `item` is the existing item. Internal, never rendered."""
 
     def __init__(self, item: Mapping[str, object] | None = None) -> None:
         self.item = item
@@ -231,19 +231,41 @@ class ConditionFailed(Exception):
 
 
 def catalogue() -> list[type[AtriumError]]:
-    """Return every class of the tree that names a code of its own, sorted by status and code."""
+    """Return every class of the tree with a code of its own, sorted by status and code."""
     found: list[type[AtriumError]] = [AtriumError]
-    for kind in found:  # which grows meanwhile
+    for kind in found:  # the list grows during the loop
         found.extend(kind.__subclasses__())
     return sorted(found, key=lambda kind: (kind.status, kind.code))
 
 
-def invalid_field(name: str, message: str, *, detail: str | None = None) -> ValidationFailed:
-    """Return the refusal of one field of a body, in the form in which the schema refuses."""
-    errors = [{"loc": ["body", name], "msg": message, "type": "value_error"}]
-    return ValidationFailed(detail or message, extensions={"errors": errors})
+def _describe_first(extensions: Mapping[str, Any] | None) -> str:
+    """Return what the first of an error's `errors` says: which field, and what is valid. Empty without any."""
+    errors: Sequence[Mapping[str, Any]] = (extensions or {}).get("errors") or ()
+    if not errors:
+        return ""
+    place, *parts = errors[0]["loc"]
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
+    prefix = "" if place == "body" else f"{place} parameter " if place == "query" else f"{place} "
+    where = f"{prefix}`{name}`" if name else f"the {place}"
+    more = f" (and {len(errors) - 1} more in `errors`)" if len(errors) > 1 else ""
+    return f"{where}: {errors[0]['msg']}{more}"
 
 
-def failure_of(code: str, detail: str, *, retryable: bool | None = None) -> AtriumError:
-    """Return the failure that was recorded by its code (an unknown one is internal); `retryable` unless it is None."""
-    return next((kind for kind in catalogue() if kind.code == code), AtriumError)(detail, retryable=retryable)
+PATTERN_TEXTS: dict[str, str] = {}
+"""The error text of each named pattern."""
+
+
+def named_pattern(pattern: str, text: str) -> str:
+    """Return `pattern` and register the text that a value which does not match is rejected with."""
+    PATTERN_TEXTS[pattern] = text
+    return pattern
+
+
+def invalid_field(name: str, message: str, *, place: Literal["body", "query"] = "body") -> ValidationFailed:
+    """Return the refusal of one field of a body or query, in the form in which the schema refuses."""
+    return ValidationFailed(extensions={"errors": [{"loc": [place, name], "msg": message, "type": "value_error"}]})
+
+
+def kind_of(code: str) -> type[AtriumError]:
+    """Return the class of a failure that was recorded by its code; an unknown one is internal."""
+    return next((kind for kind in catalogue() if kind.code == code), AtriumError)

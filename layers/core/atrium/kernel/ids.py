@@ -1,6 +1,6 @@
 """Typed ids: a prefix and a ULID in lower-case Crockford base32, so that ids sort by time.
 
-Minted here and nowhere else. An id that comes from outside is parsed, never trusted: `#` cannot occur.
+Ids are minted only here. An id from outside must be parsed: a valid id cannot contain `#`.
 """
 
 import re
@@ -26,19 +26,19 @@ _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 ULID_PATTERN = _ULID.pattern
 ULID_LENGTH = 26
-TWICE = frozenset({"run", "cli"})  # a run's id carries its session, a client's its tenant
+TWICE = frozenset({"run", "cli"})  # a run's id contains its session's, a client's its tenant's
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 def encode_ulid(raw: bytes) -> str:
-    """Return 26 characters for 16 bytes."""
+    """Encode 16 bytes as 26 characters."""
     number = int.from_bytes(raw)
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
 def decode_ulid(text: str) -> bytes:
-    """Return the 16 bytes of a ULID; `ValueError` if the text is not one."""
+    """Decode a ULID to 16 bytes; raise `ValueError` if it is invalid."""
     if not _ULID.fullmatch(text):
         raise ValueError("not a ULID")
     number = 0
@@ -94,12 +94,12 @@ def mint_identity_provider_id(now: datetime) -> IdentityProviderId:
 
 
 def mint_client_id(now: datetime, tenant_id: TenantId) -> ClientId:
-    """Return a client's id: its own ULID, then its tenant's, because that is all that a token call names."""
+    """Return a client's id: its own ULID, then its tenant's, because a token request names only the client."""
     return ClientId(_mint("cli", now) + own_ulid(tenant_id))
 
 
 def tenant_of_client(client_id: ClientId) -> TenantId:
-    """Return the tenant that a client belongs to, from its id alone."""
+    """Return the tenant of a client from the client's id."""
     return TenantId(f"ten_{client_id[-ULID_LENGTH:]}")
 
 
@@ -108,18 +108,18 @@ def mint_family_id(now: datetime) -> FamilyId:
 
 
 def derive_audit_event_id(at: datetime, seed: bytes) -> AuditEventId:
-    """Return the id of an event that happens once for a seed: whoever derives it again gets the same."""
+    """Return the id of an event that occurs once per seed; the same arguments give the same id."""
     milliseconds = (at - _EPOCH) // _MILLISECOND
     return AuditEventId(f"evt_{encode_ulid(milliseconds.to_bytes(6) + seed[:10])}")
 
 
 def session_of(run_id: RunId) -> SessionId:
-    """Return the session that a run belongs to, from its id alone."""
+    """Return the session of a run from the run's id."""
     return SessionId(f"ses_{run_id[-ULID_LENGTH:]}")
 
 
 def is_id(text: str, prefix: str) -> bool:
-    """Tell whether the text is a well-formed id with that prefix."""
+    """Return whether the text is a valid id with that prefix."""
     head, separator, tail = text.partition("_")
     if head != prefix or separator != "_":
         return False
@@ -135,9 +135,9 @@ def own_ulid(typed_id: str) -> str:
 
 
 def read_time(typed_id: str) -> datetime:
-    """Return when an id was minted, to the millisecond; `ValueError` if it is not an id."""
+    """Return when an id was minted, in milliseconds; raise `ValueError` if it is invalid."""
     raw = decode_ulid(own_ulid(typed_id))
     try:
         return _EPOCH + int.from_bytes(raw[:6]) * _MILLISECOND
     except OverflowError as error:
-        raise ValueError("minted in no year that there is") from error
+        raise ValueError("the time of the id is out of range") from error

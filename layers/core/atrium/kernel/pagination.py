@@ -1,11 +1,11 @@
-"""Lists in pages: a page is some items and a signed cursor to the next.
+"""Pages of lists: some items and an encrypted cursor to the next page.
 
-A cursor carries the position and is sealed with the tenant and the list that it belongs to, so that a
-made-up cursor, another tenant's, or another list's is one clear refusal; what it holds nobody else can read.
+A cursor contains the position and is bound to the tenant and the list, so that an invented cursor, or one of another
+tenant or list, is refused. Its content is not readable outside.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from atrium.kernel.crypto import decode_base64url, encode_base64url, hmac_sha256, same
@@ -21,7 +21,7 @@ type Position = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Page[Item]:
-    """Items in order, and where to go on (None at the end)."""
+    """Items in order, and the position of the next page (None at the end)."""
 
     items: list[Item]
     position: Position | None
@@ -32,20 +32,20 @@ class Page[Item]:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """How many items at most, and the position after which they begin."""
+    """The maximum number of items, and the position after which they begin."""
 
     limit: int = LIMIT_DEFAULT
     position: Position | None = None
 
 
 class CursorSigner:
-    """Turns positions into cursors and back, under one key."""
+    """Encodes positions as cursors and decodes them, with one key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def sign(self, position: Position | None, *, scope: str) -> str | None:
-        """Return the cursor for a position in the list named by `scope` (tenant, list and filters)."""
+        """Return the cursor for a position in the list `scope` (tenant, list and filters)."""
         if position is None:
             return None
         body = json.dumps(dict(position), separators=(",", ":"), sort_keys=True).encode()
@@ -53,7 +53,7 @@ class CursorSigner:
         return encode_base64url(mac + self._veil(body, mac))
 
     def open(self, cursor: str | None, *, scope: str) -> Position | None:
-        """Return the position; `InvalidCursor` unless this very list gave the cursor out."""
+        """Return the position in a cursor; raise `InvalidCursor` unless it was made for this scope."""
         if cursor is None:
             return None
         try:
@@ -68,14 +68,25 @@ class CursorSigner:
         return position
 
     def digest(self, purpose: str, content: bytes) -> str:
-        """Return a keyed digest, for what must be compared later but not be guessed from what is stored."""
+        """Return a keyed digest, for values that are compared later and must not be guessed from storage."""
         return hmac_sha256(self._key, purpose.encode() + b"\0" + content).hex()
 
     def _veil(self, body: bytes, mac: bytes) -> bytes:
-        """Encrypt or decrypt under the body's own MAC (a synthetic IV): one position always has the same cursor."""
+        """Encrypt or decrypt with the body's MAC as IV (synthetic IV): a position always has the same cursor."""
         blocks = range(-(-len(body) // _BLOCK_BYTES))
         stream = b"".join(hmac_sha256(self._key, b"veil" + mac + block.to_bytes(4)) for block in blocks)
         return bytes(left ^ right for left, right in zip(body, stream, strict=False))
 
     def _mac(self, body: bytes, scope: str) -> bytes:
         return hmac_sha256(self._key, b"mac" + scope.encode() + b"\0" + body)[:_MAC_BYTES]
+
+
+def read_all[Item](lister: Callable[[PageRequest], Page[Item]]) -> Iterator[Item]:
+    """Yield every item of a list, a page at a time."""
+    position: Position | None = None
+    while True:
+        page = lister(PageRequest(LIMIT_MAX, position))
+        yield from page.items
+        position = page.position
+        if position is None:
+            return

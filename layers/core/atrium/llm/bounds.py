@@ -1,4 +1,4 @@
-"""What a request may be at most, known without asking anyone: refusals before a call, and tokens for its hold."""
+"""Checks a request before its call, and bounds its prompt tokens for the reservation, without asking the provider."""
 
 import json
 from typing import assert_never
@@ -25,6 +25,11 @@ def bound_tokens(request: ModelRequest) -> int:
     for message in request.messages:
         total += _FRAME_TOKENS + sum(_FRAME_TOKENS + _block_bytes(block) for block in message.content)
     return total
+
+
+def estimate_prompt_tokens(request: ModelRequest) -> int:
+    """Return about how many tokens the prompt has, where the provider has not counted them."""
+    return -(-bound_tokens(request) // BYTES_PER_TOKEN)
 
 
 def check_request(request: ModelRequest) -> ModelInfo:

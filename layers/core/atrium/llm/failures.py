@@ -1,13 +1,15 @@
-"""A provider's failure in neutral terms, and what it becomes for us. Classified by status and type, never by text.
+"""A provider's failure in neutral terms, and the error it is raised as. Classified by status and type, never by text.
 
-    time ran out, or the provider says so (408, 504, timeout_error)   ModelTimeout
-    anything else                                                     ModelFailed
-    a request that is refused for good (400, 401, 403, 404 …)          the same, and no retry can help
+    timeout, ours or the provider's (408, 504, timeout_error)   ModelTimeout
+    anything else                                               ModelFailed
+    a permanent refusal (400, 401, 403, 404 …)                  ModelFailed, not retryable
 
-The provider's words stay with the provider: they may quote a prompt. Logs get status, type and its request id.
+The provider's message is never logged or sent on, because it may quote a prompt. Logs get the status, the type, the
+provider's request id and, for an invalid answer, the rule that it violates.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,15 +18,19 @@ from email.utils import parsedate_to_datetime
 from atrium.kernel.errors import AtriumError, ModelFailed, ModelTimeout
 from atrium.llm.retries import is_retryable
 
+RETRY_AFTER_SECONDS_MAX = 3_600
+"""The longest wait that is passed on to a caller."""
 _RETRYABLE_TYPES = frozenset({"api_error", "overloaded_error", "rate_limit_error", "timeout_error"})
 _ERROR_FROM, _OURS_UNTIL = 400, 500
+_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderFailure:
-    """What went wrong. `status` is None where no answer came, or below 400 where an answer broke off.
+    """One failed call. `status` is None if there was no response, and below 400 if a response ended early.
 
-    `advice` is the provider's own word on whether to try again, where it gives one.
+    `advice`: whether the provider says that a retry may help; None if it says nothing. `reason` contains no text of the
+    provider.
     """
 
     type: str
@@ -32,6 +38,7 @@ class ProviderFailure:
     request_id: str = ""
     retry_after_seconds: float | None = None
     advice: bool | None = None
+    reason: str = ""
     cause: Exception | None = field(default=None, compare=False)
 
     @property
@@ -44,7 +51,7 @@ class ProviderFailure:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the provider answered that the request itself will not do: not what broke off, or passes."""
+        """Whether the provider refused the request permanently (4xx and not retryable)."""
         return self.status is not None and _ERROR_FROM <= self.status < _OURS_UNTIL and not self.is_retryable
 
     @property
@@ -52,38 +59,50 @@ class ProviderFailure:
         return self.status in {408, 504} or self.type == "timeout_error"
 
     def to_error(self) -> AtriumError:
+        """Return the error to raise, with the provider's retry time if it sent one, at most an hour."""
         internal = f"provider: {self.type}, status {self.status}, request {self.request_id or 'unknown'}"
-        wait = self.retry_after_seconds
-        after = math.ceil(wait) if wait is not None and wait > 0 else None
-        if self.is_timeout:
-            return ModelTimeout(internal=internal, retry_after_seconds=after)
-        return ModelFailed(internal=internal, retryable=False if self.is_refusal else None, retry_after_seconds=after)
+        if self.reason:
+            internal += f": {self.reason}"
+        kind = ModelTimeout if self.is_timeout else ModelFailed
+        wait, detail = self.retry_after_seconds, None
+        after = min(math.ceil(wait), RETRY_AFTER_SECONDS_MAX) if wait is not None and wait > 0 else None
+        if after is not None:
+            detail = f"{kind.title}. Try again in {after} seconds."
+        retryable = False if self.is_refusal else None
+        return kind(detail, internal=internal, retryable=retryable, retry_after_seconds=after)
 
 
 def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the seconds that a provider asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date."""
-    try:
-        if "retry-after-ms" in headers:
-            return _finite(float(headers["retry-after-ms"]) / 1000)
-        if "retry-after" in headers:
-            return _finite(float(headers["retry-after"]))
-    except ValueError:
-        return _until(headers.get("retry-after", ""), now)
-    return None
+    milliseconds = _seconds(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    text = headers.get("retry-after", "")
+    seconds = _seconds(text)
+    return _until(text, now) if seconds is None else seconds
+
+
+def read_word(sent: object) -> str:
+    """Return an error type or id that a provider sent; "" if it is not a short identifier that may be logged."""
+    return sent if isinstance(sent, str) and _WORD.fullmatch(sent) else ""
 
 
 def read_advice(headers: Mapping[str, str]) -> bool | None:
-    """Return what `x-should-retry` says, if anything."""
+    """Return the value of `x-should-retry`; None if it is absent or invalid."""
     return {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
 
 
 def _until(text: str, now: datetime) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
+        return (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        number = float(text)
     except ValueError:
         return None
-    return (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
-
-
-def _finite(seconds: float) -> float | None:
-    return seconds if math.isfinite(seconds) else None
+    return number if math.isfinite(number) else None

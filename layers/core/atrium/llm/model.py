@@ -1,8 +1,8 @@
-"""What every provider takes and gives: blocks, messages, requests, events, streams. No SDK is known here.
+"""The interface of all providers: blocks, messages, requests, events, streams. Imports no SDK.
 
     ModelProvider.open(request) -> ModelStream -> TextDelta | ThinkingDelta … then one Completed, always last
 
-A stream that ends without `Completed` has raised, or was closed; `usage` says what it cost in any case.
+A stream that ends without `Completed` has raised or was closed; `usage` is valid in every case.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,9 +22,9 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """Thoughts of a model, with what the provider needs to take them back unchanged.
+    """A thinking block, with the signature that the provider needs to accept it back unchanged.
 
-    `redacted` thoughts have no text; their `signature` is the provider's opaque data.
+    A `redacted` block has no text; its `signature` is the provider's opaque data.
     """
 
     text: str
@@ -34,11 +34,15 @@ class Thinking:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A call that the model asks for. `input` is what it wrote: not yet validated."""
+    """A call that the model asks for. `input` is JSON, not yet validated by the tool.
+
+    `problem` is why the call cannot be executed ("" if it can); the model gets it in place of a result.
+    """
 
     id: str
     name: str
     input: Mapping[str, Any]
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +72,33 @@ class ToolSchema:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One call of a model. `messages` begin and end with the user's, and every tool use has its result."""
+    """One call of a model. `messages` begin and end with the user's, and every tool use has its result.
+
+    `tool_choice` none: tools are declared only because the messages refer to them, and must not be called.
+    """
 
     model: str
     system: str
     messages: tuple[Message, ...]
     max_tokens: int
     tools: tuple[ToolSchema, ...] = ()
+    tool_choice: Literal["auto", "none"] = "auto"
     temperature: float | None = None
     stop_sequences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens. `input_tokens` are those neither read from nor written to the provider's cache."""
+    """Tokens. `input_tokens` are those neither read from nor written to the provider's cache.
+
+    `estimated`: the provider did not report some figure. It is not part of equality.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    estimated: bool = field(default=False, compare=False, kw_only=True)
 
     def __add__(self, other: Self) -> "Usage":
         return Usage(
@@ -94,6 +106,7 @@ class Usage:
             self.output_tokens + other.output_tokens,
             self.cache_read_tokens + other.cache_read_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
+            estimated=self.estimated or other.estimated,
         )
 
     @property
@@ -125,7 +138,7 @@ type ModelEvent = TextDelta | ThinkingDelta | Completed
 
 
 class ModelStream(Protocol):
-    """A model's answer as it comes; may be iterated once."""
+    """A model's answer while it is received; may be iterated once."""
 
     def __iter__(self) -> Iterator[ModelEvent]:
         """Yield deltas, then `Completed`; raises `ModelFailed` or `ModelTimeout`. Ends quietly once closed."""
@@ -142,7 +155,7 @@ class ModelStream(Protocol):
 
 
 class ModelProvider(Protocol):
-    """A way to models. Used by several threads."""
+    """An adapter to a provider of models. Thread-safe."""
 
     @property
     def name(self) -> str: ...

@@ -1,52 +1,29 @@
-"""Which provider serves a model in this deployment. A vendor's SDK is imported when its first call is opened."""
+"""Which provider serves a model in this deployment.
 
-import threading
+Importing this module imports the vendors' SDKs, which takes about a second of CPU. The chat function imports it at
+init, where Lambda gives more CPU than in a call.
+"""
+
 from collections.abc import Callable
+from functools import cached_property
 
-from atrium.kernel.errors import ProviderUnsupported
+from atrium.kernel.errors import ProviderUnsupported, Unavailable
+from atrium.llm.anthropic.bedrock import bedrock_channel
+from atrium.llm.anthropic.direct import direct_channel
+from atrium.llm.anthropic.provider import AnthropicProvider
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.model import ModelProvider, ModelRequest, ModelStream
+from atrium.llm.model import ModelProvider
 from atrium.settings import Settings
 from atrium.storage.secrets import Secrets
 
 ANTHROPIC_URL = "https://api.anthropic.com"
 
 
-class LateProvider:
-    """A provider that is made with its first call: importing an SDK takes a second or two, which nobody waits for
-    who only asks which provider it will be.
-    """
-
-    def __init__(self, name: str, make: Callable[[], ModelProvider]) -> None:
-        self._name, self._make = name, make
-        self._lock = threading.Lock()
-        self._made: ModelProvider | None = None
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    def open(self, request: ModelRequest, *, deadline_seconds: float) -> ModelStream:
-        """See `ModelProvider.open`."""
-        return self._provider().open(request, deadline_seconds=deadline_seconds)
-
-    def count_tokens(self, request: ModelRequest) -> int:
-        """See `ModelProvider.count_tokens`."""
-        return self._provider().count_tokens(request)
-
-    def _provider(self) -> ModelProvider:
-        with self._lock:
-            if self._made is None:
-                self._made = self._make()
-            return self._made
-
-
 class Providers:
-    """The providers of a process."""
+    """The providers of a process; `on_missing_key` is called for each model call that has no key."""
 
-    def __init__(self, settings: Settings, secrets: Secrets) -> None:
-        self._settings, self._secrets = settings, secrets
-        self._anthropic = LateProvider(settings.model_provider, self._make_anthropic)
+    def __init__(self, settings: Settings, secrets: Secrets, on_missing_key: Callable[[], None] = lambda: None) -> None:
+        self._settings, self._secrets, self._on_missing_key = settings, secrets, on_missing_key
 
     def find(self, model: ModelInfo) -> ModelProvider:
         """Return the provider of a model; `ProviderUnsupported` if this deployment has none."""
@@ -54,14 +31,16 @@ class Providers:
             raise ProviderUnsupported(f"no provider of {model.vendor} is configured here")
         return self._anthropic
 
-    def _make_anthropic(self) -> ModelProvider:
-        from atrium.llm.anthropic.provider import AnthropicProvider
-
+    @cached_property
+    def _anthropic(self) -> ModelProvider:
         if self._settings.model_provider == "bedrock":
-            from atrium.llm.anthropic.bedrock import bedrock_channel
-
             return AnthropicProvider(bedrock_channel(self._settings.bedrock_geography))
-        from atrium.llm.anthropic.direct import direct_channel
-
         url = self._settings.anthropic_base_url or ANTHROPIC_URL
-        return AnthropicProvider(direct_channel(url, self._secrets.anthropic_api_key))
+        return AnthropicProvider(direct_channel(url, self._model_key))
+
+    def _model_key(self) -> str:
+        try:
+            return self._secrets.anthropic_api_key()
+        except Unavailable:
+            self._on_missing_key()
+            raise

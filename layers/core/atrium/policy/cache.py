@@ -1,11 +1,13 @@
-"""The compiled policies of tenants, kept by the process: five minutes at most, and never older than the
-`config_version` that the call's context carries.
+"""Caches the compiled policies of tenants: for at most five minutes, and never older than the `config_version` of the
+call's context.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
+
+from cachetools import LRUCache
 
 from atrium.audit.bound import RefusalBound
 from atrium.kernel.ids import TenantId
@@ -32,7 +34,7 @@ class PolicyCache:
 
     def __init__(self) -> None:
         self.denials = RefusalBound()
-        self._entries: dict[TenantId, _Entry] = {}
+        self._entries: LRUCache[TenantId, _Entry] = LRUCache(TENANTS_MAX)
         self._lock = Lock()
 
     def get(
@@ -45,22 +47,17 @@ class PolicyCache:
         policies = self.recall(tenant_id, version=version, now=now)
         if policies is None:
             policies = PolicySet(read(), BUILT_IN)
-            self._keep(tenant_id, _Entry(version, now, policies))
+            with self._lock:
+                self._entries[tenant_id] = _Entry(version, now, policies)
         return policies
 
     def recall(self, tenant_id: TenantId, *, version: int, now: datetime) -> PolicySet | None:
         """Return a tenant's policies if they are kept and still serve."""
-        entry = self._entries.get(tenant_id)
+        with self._lock:
+            entry = self._entries.get(tenant_id)
         return entry.policies if entry is not None and entry.serves(version, now) else None
 
     def drop(self, tenant_id: TenantId) -> None:
         """Forget a tenant's policies: this process has changed them, and its next call may not know the new version."""
         with self._lock:
             self._entries.pop(tenant_id, None)
-
-    def _keep(self, tenant_id: TenantId, entry: _Entry) -> None:
-        with self._lock:
-            self._entries.pop(tenant_id, None)
-            if len(self._entries) >= TENANTS_MAX:
-                del self._entries[next(iter(self._entries))]
-            self._entries[tenant_id] = entry

@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from atrium.kernel.clock import to_zone
 from atrium.policy.conditions import (
     AddressCondition,
     AmountCondition,
@@ -62,13 +63,13 @@ def judge(checks: Iterable[Check], circumstances: Circumstances) -> bool | None:
 def _check_time(wanted: TimeCondition) -> Check:
     zone = read_zone(wanted.zone)
     after, before = wanted.after, wanted.before
-    days = frozenset(_DAYS.index(day) for day in wanted.days or _DAYS)
+    days = frozenset(_DAYS.index(day) for day in (_DAYS if wanted.days is None else wanted.days))
     start, end = (_minute(wanted.hours.start), _minute(wanted.hours.end)) if wanted.hours else (0, _MINUTES)
 
     def check(found: Circumstances) -> bool:
         if (after is not None and found.at < after) or (before is not None and found.at >= before):
             return False
-        local = found.at.astimezone(zone)
+        local = to_zone(found.at, zone)
         minute = 60 * local.hour + local.minute
         in_hours = start <= minute < end if start < end else minute >= start or minute < end
         return in_hours and local.weekday() in days

@@ -19,13 +19,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from atrium.kernel.clock import format_time, parse_time
-from atrium.kernel.forms import form
+from atrium.kernel.errors import named_pattern
 from atrium.tenants.plans import PlanName
 
 type Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 NETWORKS_MAX = 100
-_HOUR = form(r"^([01][0-9]|2[0-3]):[0-5][0-9]$", "must be an hour from 00:00 to 23:59, as `09:30`")
+NETWORK_MAX = 64
+ZONE_MAX = 64
+_DIGITS_MAX = 18
+_HOUR = named_pattern(r"^([01][0-9]|2[0-3]):[0-5][0-9]$", "must be an hour from 00:00 to 23:59, as `09:30`")
 
 
 def _read_time(value: object) -> object:
@@ -40,9 +43,14 @@ def _read_amount(value: object) -> Decimal:
         amount = Decimal(value)
     except InvalidOperation:
         raise ValueError("must be a decimal number as text, as `99.50`") from None
-    if not amount.is_finite() or abs(amount.adjusted()) > 18:
-        raise ValueError("must be a finite number of at most 18 digits before the point")
+    if not amount.is_finite() or amount.adjusted() > _DIGITS_MAX or _decimals(amount) > _DIGITS_MAX:
+        raise ValueError(f"must be a finite number of at most {_DIGITS_MAX} digits before and after the point")
     return amount
+
+
+def _decimals(amount: Decimal) -> int:
+    exponent = amount.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
 
 
 def _check_network(value: str) -> str:
@@ -73,7 +81,7 @@ def read_network(text: str) -> IPv4Network | IPv6Network:
 
 Moment = Annotated[datetime, BeforeValidator(_read_time), PlainSerializer(format_time, return_type=str)]
 Amount = Annotated[Decimal, BeforeValidator(_read_amount), PlainSerializer(str, return_type=str)]
-Network = Annotated[str, AfterValidator(_check_network)]
+Network = Annotated[str, Field(max_length=NETWORK_MAX), AfterValidator(_check_network)]
 Networks = Annotated[list[Network], Field(min_length=1, max_length=NETWORKS_MAX)]
 
 
@@ -85,6 +93,11 @@ class _Shape(BaseModel):
         if type(self) is not Conditions and not self.model_fields_set:
             raise ValueError("a condition that says nothing is none")
         return self
+
+    @property
+    def restricts(self) -> bool:
+        """Whether any of the members says something; a time zone alone does not."""
+        return any(getattr(self, name) is not None for name in type(self).model_fields if name != "zone")
 
 
 class Hours(_Shape):
@@ -107,7 +120,7 @@ class TimeCondition(_Shape):
     before: Moment | None = None
     days: list[Day] | None = Field(default=None, min_length=1, max_length=7)
     hours: Hours | None = None
-    zone: Annotated[str, AfterValidator(_check_zone)] = "UTC"
+    zone: Annotated[str, Field(max_length=ZONE_MAX), AfterValidator(_check_zone)] = "UTC"
 
 
 class AddressCondition(_Shape):
@@ -130,3 +143,9 @@ class Conditions(_Shape):
 
 
 ALWAYS = Conditions()
+
+
+def find_empty_conditions(conditions: Conditions) -> list[str]:
+    """Return the conditions that are named but restrict nothing, as `{"ip": {"any_of": null}}`."""
+    parts = {name: getattr(conditions, name) for name in Conditions.model_fields}
+    return [name for name, part in parts.items() if isinstance(part, _Shape) and not part.restricts]

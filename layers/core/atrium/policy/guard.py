@@ -82,8 +82,9 @@ class PolicyGuard:
             raise PolicyDenied(f"the tenant's policies do not allow {action} on {resource}", internal=decision.reason)
 
     def _request(self, resource: str, action: str, amount: Decimal | None, now: datetime) -> AccessRequest:
+        subject = subject_of(self.context.tenant_id, self.context.principal)
         circumstances = Circumstances(now, self.context.caller.source_ip, self.context.plan, amount)
-        return AccessRequest(subject_of(self.context), action, resource, circumstances)
+        return AccessRequest(subject, action, resource, circumstances)
 
     def _decide_and_tell(self, resource: str, action: str, amount: Decimal | None, session_id: str) -> Decision:
         decision = self.evaluate(resource, action, amount=amount)

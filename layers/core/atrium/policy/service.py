@@ -79,17 +79,19 @@ class PolicyService:
         at: datetime | None = None,
         ip: str | None = None,
         plan: str | None = None,
+        client: str | None = None,
         amount: Decimal | None = None,
     ) -> Decision:
         """Return what would be decided by the policies as they stand now, and tell nobody.
 
-        Where nothing else is said: at this moment, in the tenant's plan, from an address that is not known. A user or
-        key of the tenant has its role and scopes; any other name stands for itself.
+        Where nothing else is said: at this moment, in the tenant's plan, from an address that is not known. A user, key
+        or client of the tenant has its role and scopes; any other name stands for itself. `client` is the OAuth client
+        through which a user calls.
         """
         check_name("principal", principal, PRINCIPAL_KINDS)
         check_name("resource", resource, RESOURCE_KINDS)
         check_name("action", action, ())
-        subject = find_subject(self.guard.table, principal)
+        subject = find_subject(self.guard.table, principal, client or "")
         circumstances = Circumstances(at or self.clock(), ip or "", plan or self.guard.context.plan, amount)
         policies = PolicySet(self._store.read_all(), BUILT_IN)
         return decide(policies, AccessRequest(subject, action, resource, circumstances))

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from atrium.kernel.errors import invalid_field
+from atrium.kernel.texts import FAULT, find_fault
+from atrium.policy.conditions import find_empty_conditions
 from atrium.policy.model import PRINCIPAL_KINDS, RESOURCE_KINDS, Policy
 from atrium.policy.patterns import WILDCARD
 
@@ -16,11 +18,14 @@ PRIORITY_MAX = 1_000
 
 def check_policy(policy: Policy) -> Policy:
     """Return the policy with each pattern once; `ValidationFailed` names the field that makes no sense."""
-    check_text("name", policy.name, NAME_MAX)
+    if not 0 < len(policy.name) <= NAME_MAX or find_fault(policy.name) is not None:
+        raise invalid_field("name", f"{FAULT}, at most {NAME_MAX} characters")
     if policy.description:
         check_text("description", policy.description, DESCRIPTION_MAX)
     if isinstance(policy.priority, bool) or not -PRIORITY_MAX <= policy.priority <= PRIORITY_MAX:
         raise invalid_field("priority", f"must be from {-PRIORITY_MAX} to {PRIORITY_MAX}")
+    for name in find_empty_conditions(policy.conditions):
+        raise invalid_field("conditions", f"`{name}` restricts nothing; give it a value, or leave it out")
     return replace(
         policy,
         principals=_patterns("principals", policy.principals, PRINCIPAL_KINDS),

@@ -1,76 +1,140 @@
-"""Which limits hold: the plan's, over them the tenant's own; beneath both the base default. And what may be asked.
+"""Every limit, and how its value is resolved: the tenant's own, else the plan's, else the default.
 
-Inside, money is nano-dollars; outside it is a decimal string in USD with six decimals at most.
+`DEFINITIONS` is the one table of limits: conditions, counters, headers, dry run, status, rebuild, validation and the
+guide in `infra/docs/limits.md` follow from it. Inside, money is nano-dollars; outside it is a decimal string in USD.
 """
 
 import re
+from calendar import monthrange
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from atrium.kernel.errors import ValidationFailed
-from atrium.quotas.model import LIMIT_NAMES, NANOS_PER_USD, UNLIMITED, LimitName, Limits
+from atrium.quotas.model import SLOTS_MAX, UNLIMITED, LimitName
 from atrium.tenants.plans import PLANS, PlanName
 
-BASE_DEFAULT: Limits = {
-    "sessions_per_day": 100,
-    "messages_per_session": 50,
-    "tokens_per_month": 1_000_000,
-    "concurrent_turns": 5,
-    "tool_calls_per_minute": 60,
-}
-PLATFORM_MAXIMUM: Limits = {
-    "requests_per_minute": 60_000,
-    "tokens_per_minute": 1_000_000_000,
-    "tool_calls_per_minute": 60_000,
-    "requests_per_day": 100_000_000,
-    "sessions_per_day": 100_000_000,
-    "messages_per_session": 10_000,
-    "tokens_per_month": 1_000_000_000_000,
-    "cost_per_month": 10_000_000 * NANOS_PER_USD,
-    "concurrent_turns": 1_000,
-    "users": 1_000_000,
-    "agents": 100_000,
-}
-SUBJECT_LIMITS: frozenset[LimitName] = frozenset(PLATFORM_MAXIMUM) - {"messages_per_session", "users", "agents"}
-MONEY: frozenset[LimitName] = frozenset({"cost_per_month"})
-_NAMES: Mapping[str, LimitName] = {name: name for name in LIMIT_NAMES}
+type Span = Literal["minute", "day", "month", "slots", "session", "count"]
+type Place = Literal["admission", "tool_calls", "session", "counts"]
+
+NANOS_PER_USD = 1_000_000_000
+WINDOW_SECONDS = 60
+BUCKETS = WINDOW_SECONDS + 1
+"""Buckets of a window: a second counts in full until its last moment is 60 s old."""
+DAY_SECONDS = 86_400
 _MONEY_TEXT = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?")
 
 
+@dataclass(frozen=True, slots=True)
+class LimitDefinition:
+    """One limit. `letter` is the first letter of its counters' attributes. `default` applies if neither plan nor tenant
+    sets the limit. `for_subjects`: users, API keys and agents may have it too. `unit` is its `qu` in headers.
+    """
+
+    name: LimitName
+    span: Span
+    letter: str
+    maximum: int
+    place: Place = "admission"
+    default: int = UNLIMITED
+    for_subjects: bool = True
+    unit: str = ""
+
+    @property
+    def is_money(self) -> bool:
+        return self.name == "cost_per_month"
+
+    def counter(self, second: int) -> str:
+        """Return the attribute that the limit is compared with at a moment: the sum of a window, a day or a month."""
+        match self.span:
+            case "day":
+                return f"{self.letter}d{moment(second):%Y%m%d}"
+            case "month":
+                return f"{self.letter}m{moment(second):%Y%m}"
+            case _:
+                return f"{self.letter}n"
+
+
+DEFINITIONS: Mapping[LimitName, LimitDefinition] = {
+    each.name: each
+    for each in (
+        LimitDefinition("requests_per_minute", "minute", "r", 60_000),
+        LimitDefinition("tokens_per_minute", "minute", "t", 1_000_000_000, unit="tokens"),
+        LimitDefinition("tool_calls_per_minute", "minute", "k", 60_000, "tool_calls", default=60),
+        LimitDefinition("requests_per_day", "day", "r", 100_000_000),
+        LimitDefinition("sessions_per_day", "day", "s", 100_000_000, default=100),
+        LimitDefinition("tokens_per_month", "month", "t", 1_000_000_000_000, default=1_000_000, unit="tokens"),
+        LimitDefinition("cost_per_month", "month", "c", 10_000_000 * NANOS_PER_USD, unit="microdollars"),
+        LimitDefinition("concurrent_turns", "slots", "x", SLOTS_MAX, default=5, unit="concurrent-requests"),
+        LimitDefinition("messages_per_session", "session", "", 10_000, "session", default=50, for_subjects=False),
+        LimitDefinition("users", "count", "", 1_000_000, "counts", for_subjects=False),
+        LimitDefinition("agents", "count", "", 100_000, "counts", for_subjects=False),
+    )
+}
+ADMISSION = tuple(each for each in DEFINITIONS.values() if each.place == "admission")
+SUBJECT_LIMITS = frozenset(name for name, each in DEFINITIONS.items() if each.for_subjects)
+_NAMES: Mapping[str, LimitName] = {name: name for name in DEFINITIONS}
+
+
+def moment(second: float) -> datetime:
+    return datetime.fromtimestamp(second, UTC)
+
+
+def ends_at(span: Span, second: float) -> float | None:
+    """Return when the UTC day or month of a moment ends; None for limits that the calendar does not reset."""
+    if span == "day":
+        return float((int(second) // DAY_SECONDS + 1) * DAY_SECONDS)
+    now = moment(second)
+    following = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
+    return following.timestamp() if span == "month" else None
+
+
+def window_seconds(span: Span, now: float) -> int | None:
+    """Return the length of a window, that of a month being this month's; None for limits without a window."""
+    if span == "month":
+        return monthrange(moment(now).year, moment(now).month)[1] * DAY_SECONDS
+    return {"minute": WINDOW_SECONDS, "day": DAY_SECONDS}.get(span)
+
+
 def resolve_limits(plan: PlanName, overrides: Mapping[LimitName, int | None]) -> dict[LimitName, int]:
-    """Return a tenant's limits, every name of the plan table. An override of None is the plan's."""
+    """Return a tenant's limits, one for every name of the table. An override of None means the plan's value."""
     planned = {_NAMES[name]: _internal(name, value) for name, value in PLANS[plan].limits.items()}
     own = {name: value for name, value in overrides.items() if value is not None}
-    every = {**BASE_DEFAULT, **planned, **own}
-    return {name: every.get(name, UNLIMITED) for name in LIMIT_NAMES}
+    return {name: {**planned, **own}.get(name, each.default) for name, each in DEFINITIONS.items()}
+
+
+def tenant_limits(tenant: Mapping[str, Any]) -> dict[LimitName, int]:
+    """Return the limits of a tenant's item: those of its plan, overridden by its own."""
+    return resolve_limits(tenant["plan"], read_limits(tenant))
 
 
 def read_limits(item: Mapping[str, Any] | None) -> dict[LimitName, int]:
-    """Return the own limits of a tenant, user, key or agent, as its item has them; unknown names fall out."""
+    """Return the limits set on the item of a tenant, user, key or agent; unknown names are left out."""
     own: Mapping[str, int] = (item or {}).get("limits") or {}
     return {_NAMES[name]: figure for name, figure in own.items() if name in _NAMES}
 
 
 def validate_limits(
-    given: Mapping[str, object],
-    *,
-    known: frozenset[LimitName] = frozenset(PLATFORM_MAXIMUM),
-    maximum: Limits = PLATFORM_MAXIMUM,
+    given: Mapping[str, object], *, known: frozenset[LimitName] = frozenset(DEFINITIONS)
 ) -> dict[LimitName, int | None]:
-    """Read limits as a client writes them; `ValidationFailed` names each that is wrong. None stays None."""
+    """Parse limits as clients send them; `ValidationFailed` names each invalid one. None stays None."""
     read: dict[LimitName, int | None] = {}
     errors: list[dict[str, object]] = []
     for text, value in given.items():
         name = _NAMES.get(text)
         if name is None or name not in known:
-            errors.append(_error(text, "there is no such limit here", "unknown_limit"))
+            errors.append(_error(text, f"unknown limit; valid are {', '.join(sorted(known))}", "unknown_limit"))
             continue
-        figure = _read_figure(name, value)
+        figure = _read_figure(DEFINITIONS[name], value)
+        maximum = DEFINITIONS[name].maximum
         if isinstance(figure, str):
             errors.append(_error(text, figure, "invalid_limit"))
-        elif figure is not None and figure > maximum.get(name, figure):
-            errors.append(_error(text, f"at most {show_limit(name, maximum[name])}", "limit_too_high"))
+        elif figure is not None and figure > maximum:
+            errors.append(
+                _error(text, f"must be at most {show_limit(name, maximum)}, or -1 for none", "limit_too_high")
+            )
         else:
             read[name] = figure
     if errors:
@@ -80,24 +144,24 @@ def validate_limits(
 
 def show_limits(limits: Mapping[str, int]) -> dict[str, int | str]:
     """Return limits as clients see and send them."""
-    return {name: show_limit(name, figure) for name, figure in limits.items() if name in PLATFORM_MAXIMUM}
+    return {name: show_limit(name, figure) for name, figure in limits.items() if name in _NAMES}
 
 
 def show_limit(name: str, figure: int) -> int | str:
-    """Return a figure as clients see it: money as a decimal string, but -1 for none."""
-    if name not in MONEY or figure == UNLIMITED:
+    """Return a figure as clients see it: money as a decimal string in USD; -1 means no limit."""
+    if name != "cost_per_month" or figure == UNLIMITED:
         return figure
     return f"{Decimal(figure) / NANOS_PER_USD:.6f}"
 
 
-def _read_figure(name: LimitName, value: object) -> int | str | None:
+def _read_figure(definition: LimitDefinition, value: object) -> int | str | None:
     """Return the figure, or what is wrong with it."""
     if value is None:
         return None
-    if name in MONEY:
+    if definition.is_money:
         return _read_money(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < UNLIMITED:
-        return "a limit is an integer of at least -1"
+        return "must be an integer of at least 0, or -1 for none"
     return value
 
 
@@ -105,14 +169,14 @@ def _read_money(value: object) -> int | str:
     if value == str(UNLIMITED) or (value == UNLIMITED and type(value) is int):
         return UNLIMITED
     if not isinstance(value, str) or _MONEY_TEXT.fullmatch(value) is None:
-        return "money is a decimal string in USD with six decimals at most, or -1"
+        return "must be a decimal string in USD with at most six decimals, or -1 for none"
     return int(Decimal(value) * NANOS_PER_USD)
 
 
 def _internal(name: str, value: int | Decimal) -> int:
     if value == UNLIMITED:
         return UNLIMITED
-    return int(value * NANOS_PER_USD) if name in MONEY else int(value)
+    return int(value * NANOS_PER_USD) if name == "cost_per_month" else int(value)
 
 
 def _error(name: str, message: str, kind: str) -> dict[str, object]:

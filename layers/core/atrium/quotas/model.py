@@ -1,129 +1,229 @@
-"""What is asked of admission, and what it answers. Money is nano-dollars, tokens and calls are integers.
+"""The values that admission takes and returns. Money is nano-dollars; moments are seconds of the Unix epoch."""
 
-A limit's figure is -1 where there is none. Moments are seconds of the Unix epoch.
-"""
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from atrium.kernel.ids import RunId, own_ulid
 
-from atrium.kernel.ids import RunId
-from atrium.quotas.estimate import Estimate
-
-type Scope = Literal["platform", "tenant", "user", "key", "agent", "session", "run"]
+type QuotaScope = Literal["platform", "tenant", "user", "key", "agent", "session", "run"]
 type LimitName = Literal[
     "requests_per_minute", "tokens_per_minute", "tool_calls_per_minute", "requests_per_day", "sessions_per_day",
     "tokens_per_month", "cost_per_month", "concurrent_turns", "messages_per_session", "users", "agents",
 ]  # fmt: skip
-type PlatformLimit = Literal["platform_concurrency"]
+type PlatformLimitName = Literal["platform_concurrency"]
 type Limits = Mapping[LimitName, int]
 
-LIMIT_NAMES: tuple[LimitName, ...] = get_args(LimitName.__value__)
 UNLIMITED = -1
-UNBOUNDED = 1 << 60
-"""The figure of what is counted though no limit bounds it, so that a limit that is set later finds it."""
+SLOTS_MAX = 128
+"""The most concurrent turns of one scope: each is an entry of the scope's admission item."""
 LEASE_SECONDS = 60
-NANOS_PER_USD = 1_000_000_000
-_TOKENS: frozenset[LimitName] = frozenset({"tokens_per_minute", "tokens_per_month"})
-_MONEY: frozenset[LimitName] = frozenset({"cost_per_month"})
+OUTPUT_TOKENS_MIN = 16
+"""A model call is rejected if its answer would have to be shorter than this."""
+TENANT = ""
+"""The id of the tenant's own scope."""
+_SLOT_FIELDS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """A user, key or agent with limits of its own. They come on top of the tenant's, never instead of them.
+class ScopeLimits:
+    """The limits of one scope: the tenant (`id` is empty), or a user, API key or agent with limits of its own."""
 
-    Its counters lie in the tenant's items, whose size every write pays for; those of one that is `apart` in its own.
-    """
-
-    scope: Literal["user", "key", "agent"]
-    id: str
+    scope: QuotaScope
     limits: Limits
-    apart: bool = False
+    id: str = TENANT
+
+    def maximum(self, name: LimitName) -> int:
+        """Return the limit, -1 for none. Concurrent turns always have one."""
+        configured = self.limits.get(name, UNLIMITED)
+        if name != "concurrent_turns":
+            return configured
+        return SLOTS_MAX if configured == UNLIMITED else min(configured, SLOTS_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Upper bounds of one model call. `output_tokens` is the longest answer, each token at `output_token_nanos`."""
+
+    prompt_tokens: int
+    prompt_cost_nanos: int
+    output_tokens: int
+    output_token_nanos: int
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.output_tokens
+
+    @property
+    def cost_nanos(self) -> int:
+        return self.prompt_cost_nanos + self.output_tokens * self.output_token_nanos
+
+    @property
+    def least(self) -> Self:
+        """The same call with the shortest useful answer (`OUTPUT_TOKENS_MIN`)."""
+        return replace(self, output_tokens=min(self.output_tokens, OUTPUT_TOKENS_MIN))
+
+    def fitted(self, tokens_left: int | None, cost_left_nanos: int | None) -> Self | None:
+        """Return the call with the longest answer that fits the remaining amounts; None if `least` does not fit."""
+        room = self.output_tokens
+        if tokens_left is not None:
+            room = min(room, tokens_left - self.prompt_tokens)
+        if cost_left_nanos is not None:
+            left = cost_left_nanos - self.prompt_cost_nanos
+            room = min(room, left // self.output_token_nanos if self.output_token_nanos else room if left >= 0 else -1)
+        return replace(self, output_tokens=room) if room >= self.least.output_tokens else None
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRequest:
-    """One turn that wants to begin. The holds are upper bounds of what it will use until it is settled.
+    """A request to admit a turn, or its next model call: upper bounds of what that call can use.
 
-    With an `estimate` they may be lowered to what still fits: the answer becomes shorter, the prompt does not.
+    With an `estimate` the bounds may be lowered to what still fits, by a shorter answer; the prompt stays the same.
     """
 
     run_id: RunId
-    tokens_hold: int
-    cost_hold_nanos: int
+    tokens: int
+    cost_nanos: int
     new_session: bool = False
-    subjects: tuple[Subject, ...] = ()
     estimate: Estimate | None = None
 
     def __post_init__(self) -> None:
-        if self.tokens_hold < 0 or self.cost_hold_nanos < 0:
-            raise ValueError("a hold is not negative")
+        if self.tokens < 0 or self.cost_nanos < 0:
+            raise ValueError("a reservation must not be negative")
 
-    def within(self, hold: "Hold") -> "AdmissionRequest":
-        """Return the request for no more than what is held of it already elsewhere."""
-        return replace(self, tokens_hold=hold.tokens, cost_hold_nanos=hold.cost_nanos)
-
-    def lowered(self, readings: "Sequence[Reading]") -> "AdmissionRequest | None":
-        """Return the request with the longest answer that fits, else with the shortest that makes sense.
-
-        None where that is what it asks for already.
-        """
+    def lowered(self, tokens_left: int | None, cost_left_nanos: int | None) -> Self:
+        """Return the request with the longest answer that fits, or with the shortest useful one if none fits."""
         if self.estimate is None:
-            return None
-        fitted = self.estimate.fitted(_left_of(readings, _TOKENS), _left_of(readings, _MONEY)) or self.estimate.least
-        if (fitted.tokens, fitted.cost_nanos) == (self.tokens_hold, self.cost_hold_nanos):
-            return None
-        return replace(self, tokens_hold=fitted.tokens, cost_hold_nanos=fitted.cost_nanos)
+            return self
+        fitted = self.estimate.fitted(tokens_left, cost_left_nanos) or self.estimate.least
+        return replace(self, tokens=fitted.tokens, cost_nanos=fitted.cost_nanos)
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """What an admitted run holds until it is settled, as its slot records it; keep it with the run.
+class Slot:
+    """The concurrency slot of a running turn in one admission item, with the reservation of its current model call.
 
-    `second` is the bucket that its tokens were counted in, and names the month; `marks` say which counters it was
-    charged to, so that a limit that is set or lifted meanwhile moves nothing. A run that nothing limits has no marks.
-    What is held is for one model call, the run's `call`th; what those before it used is settled, and `past`.
-    `place` is the subject in whose own item it lies, empty for the tenant's; a tenant's knows those `apart`.
+    `call` is the number of that call, from 1. `admitted` is the second of the item's time in which the turn was
+    admitted; the whole run counts in the day and month of that second. `second` is the one in which the current call's
+    tokens were counted. `past_*` is the real usage of earlier calls. The lease expires at `lease_until`.
     """
 
-    run_id: RunId
-    shard: int
+    admitted: int
     second: int
     tokens: int
     cost_nanos: int
-    marks: str = ""
-    lease_until: int = 0
-    recorded: bool = True
+    lease_until: int
     call: int = 1
     past_tokens: int = 0
     past_cost_nanos: int = 0
-    place: str = ""
-    apart: tuple["Hold", ...] = ()
+    new_session: bool = False
 
     @property
     def tokens_in_all(self) -> int:
-        """The most that the run can have used by now, with the call that may be under way."""
+        """Upper bound of what the run has used so far, including the current call."""
         return self.past_tokens + self.tokens
 
     @property
     def cost_in_all_nanos(self) -> int:
         return self.past_cost_nanos + self.cost_nanos
 
+    @property
+    def reservation_text(self) -> str:
+        """The stored slot without its lease, which writes require to be unchanged. Hexadecimal; 0 is the empty text."""
+        figures = (
+            self.admitted, self.call - 1, self.second - self.admitted, self.tokens, self.cost_nanos,
+            self.past_tokens, self.past_cost_nanos, int(self.new_session),
+        )  # fmt: skip
+        return ",".join(f"{figure:x}" if figure else "" for figure in figures) + ";"
+
+    @property
+    def text(self) -> str:
+        return f"{self.reservation_text}{self.lease_until - self.admitted:x}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse a stored slot; `ValueError` if the text is not one."""
+        reserved, _, lease = text.partition(";")
+        figures = [int(figure, 16) if figure else 0 for figure in reserved.split(",")]
+        if len(figures) != _SLOT_FIELDS:
+            raise ValueError(f"a slot has {_SLOT_FIELDS} fields before its lease")
+        admitted, call, later, tokens, cost, past_tokens, past_cost, new_session = figures
+        lease_until = admitted + int(lease, 16)
+        return cls(
+            admitted, admitted + later, tokens, cost, lease_until, call + 1, past_tokens, past_cost, bool(new_session)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A run's slots by scope id, the tenant's last.
+
+    `platform_item` is the number of the platform limit's item that has the run's slot; None without a platform limit.
+    `recorded` is False if the turn was admitted without being counted, because the table did not answer; then no item
+    has its slot.
+    """
+
+    run_id: RunId
+    slots: Mapping[str, Slot]
+    platform_item: int | None = None
+    recorded: bool = True
+
+    @classmethod
+    def unrecorded(cls, request: AdmissionRequest, now: float) -> Self:
+        """Return the reservation of a turn that no item counts. It bounds only what the ledger records."""
+        second = int(now)
+        slot = Slot(second, second, request.tokens, request.cost_nanos, second + LEASE_SECONDS)
+        return cls(request.run_id, {TENANT: slot}, recorded=False)
+
+    @property
+    def own(self) -> Slot:
+        """The slot in the tenant's item."""
+        return self.slots[TENANT]
+
+    def advanced(self, used: "Used", request: AdmissionRequest) -> Self:
+        """Return the reservation for the next model call of an unrecorded run."""
+        slot = replace(
+            self.own,
+            tokens=request.tokens,
+            cost_nanos=request.cost_nanos,
+            call=self.own.call + 1,
+            past_tokens=used.tokens,
+            past_cost_nanos=used.cost_nanos,
+        )
+        return replace(self, slots={TENANT: slot})
+
+    def to_item(self) -> dict[str, Any]:
+        """Return the reservation as an attribute of the run's item."""
+        slots = {name or "tenant": slot.text for name, slot in self.slots.items()}
+        return {"slots": slots, "platform": self.platform_item, "recorded": self.recorded}
+
+    @classmethod
+    def from_item(cls, run_id: RunId, item: Mapping[str, Any]) -> Self:
+        texts = dict(item["slots"])  # a stored map has no order
+        own = texts.pop("tenant")
+        slots = {name: Slot.parse(text) for name, text in texts.items()} | {TENANT: Slot.parse(own)}
+        return cls(run_id, slots, item.get("platform"), item["recorded"])
+
+
+def slot_name(run_id: RunId) -> str:
+    """Return the key of a run in `slots`: the run's own half of its id. Run and ledger entry can be found by it."""
+    return own_ulid(run_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a run has used in all by now."""
+    """Real usage of a run so far, over all its model calls."""
 
     tokens: int
     cost_nanos: int
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One limit as it stands after the decision. `resets_at` is None where no passing of time frees it."""
+class LimitUsage:
+    """Current usage of one limit. `resets_at` is None if the limit does not reset with time."""
 
     limit: LimitName
-    scope: Scope
+    scope: QuotaScope
     used: int
     max: int
     resets_at: float | None
@@ -131,69 +231,45 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The run may go on. `repeated` where an earlier, perhaps lost, answer had admitted it already."""
+    """The turn may begin. `degraded`: it could not be counted."""
 
-    hold: Hold
-    readings: tuple[Reading, ...] = ()
-    repeated: bool = False
+    reservation: Reservation
+    usages: tuple[LimitUsage, ...] = ()
     degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """Nothing was charged. `retry_after_seconds` is None where waiting does not help."""
+class Rejected:
+    """Nothing was counted. `retry_after_seconds` is None if waiting does not help."""
 
-    limit: LimitName | PlatformLimit
-    scope: Scope
+    limit: LimitName | PlatformLimitName
+    scope: QuotaScope
     used: int
     max: int
     resets_at: float | None
     retry_after_seconds: int | None
-    readings: tuple[Reading, ...] = field(default=())
+    usages: tuple[LimitUsage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was asked for is counted; nothing is held."""
+    """The session or tool call is counted; nothing is reserved. `degraded`: it could not be counted."""
 
-    readings: tuple[Reading, ...] = ()
+    usages: tuple[LimitUsage, ...] = ()
     degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """This call settled the run: its slot is free, its counters say what it really used."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotHeld:
-    """Nothing is held for that run here: unknown, another tenant's, or settled already. No counter moved."""
-
-
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    lease_until: int
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseLost:
-    """The slot went to somebody else, or the run is settled: the worker must stop. No counter moved."""
-
-
-@dataclass(frozen=True, slots=True)
 class Extended:
-    """The run may make its next model call; the hold is for that one."""
+    """The run may make its next model call, under this reservation."""
 
-    hold: Hold
-    readings: tuple[Reading, ...] = ()
-
-
-type Decision = Admitted | Refused
-type Extension = Extended | Refused | LeaseLost
-type Settlement = Settled | NotHeld
-type Heartbeat = Renewed | LeaseLost
+    reservation: Reservation
 
 
-def _left_of(readings: Sequence[Reading], names: frozenset[LimitName]) -> int | None:
-    """Return what is left of the tightest of some limits, None where none of them bounds."""
-    return min((reading.max - reading.used for reading in readings if reading.limit in names), default=None)
+@dataclass(frozen=True, slots=True)
+class LeaseExpired:
+    """The slot's lease expired, or the run is settled: the worker must stop. This scope's counters did not change."""
+
+
+type AdmissionDecision = Admitted | Rejected
+type Extension = Extended | Rejected | LeaseExpired

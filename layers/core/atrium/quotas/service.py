@@ -1,177 +1,384 @@
-"""Admission of a tenant's turns: under the tenant's limits, and those of the subjects that are counted apart.
+"""Admits, extends, renews and settles runs, and counts sessions and tool calls: the service for all callers."""
 
-A subject that is counted apart is asked before its tenant, by a write of its own, and takes back what it gave where
-somebody after it refuses. So nothing is ever above a limit; in between one may seem full that is not.
-"""
-
+import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+from atrium.kernel.clock import Clock
 from atrium.kernel.errors import Unavailable
-from atrium.kernel.ids import RunId
-from atrium.quotas.account import Account, Items
+from atrium.kernel.ids import RunId, SessionId
+from atrium.quotas import decisions, planning
+from atrium.quotas.item import AdmissionItem
 from atrium.quotas.model import (
-    LEASE_SECONDS,
+    TENANT,
+    UNLIMITED,
+    AdmissionDecision,
     AdmissionRequest,
     Admitted,
-    Decision,
     Extended,
     Extension,
-    Heartbeat,
-    Hold,
+    LeaseExpired,
     LimitName,
+    LimitUsage,
     Recorded,
-    Refused,
-    Renewed,
-    Settlement,
-    Subject,
+    Rejected,
+    Reservation,
+    ScopeLimits,
+    Slot,
     Used,
+    slot_name,
 )
-from atrium.quotas.parties import (
-    Party,
-    join,
-    refusal_of_all,
-    rescope,
-    rescope_all,
-    subjects_apart,
-    subjects_within,
-)
-from atrium.quotas.store import AdmissionStore
-from atrium.quotas.taking import Counted
-from atrium.quotas.terms import Terms, terms_apart
+from atrium.quotas.planning import NewSlot, Plan
+from atrium.quotas.platform import PlatformLimit
+from atrium.quotas.store import AdmissionStore, sweep_place
+from atrium.storage import keys
+from atrium.storage.failures import Contended, TransactionRefused
+from atrium.storage.keys import Key
+from atrium.storage.table import TenantTable
+from atrium.storage.writes import Operation, Put
+
+ATTEMPTS_MAX = 25
+RETRY_AFTER_SECONDS = 2
+_ROUNDS = 2
+_YOUNG_SECONDS = 1
+_PAUSE_SECONDS_MAX = 0.05
+_SESSION: Mapping[LimitName, int] = {"sessions_per_day": 1}
+_TOOL_CALL: Mapping[LimitName, int] = {"tool_calls_per_minute": 1}
+
+type Items = Mapping[str, AdmissionItem]
+"""Admission items by the id of their scope."""
 
 
 @dataclass(frozen=True, slots=True)
-class AdmissionService:
-    """One tenant's. `on_failure` hears of what could not be undone."""
+class QuotaService:
+    """One tenant's limits. `scopes` of a call are its user or key, its agent, and last the tenant.
 
-    store: AdmissionStore
+    `minutes_open`: if the table does not answer, admit what only limits per minute apply to. `on_failure` is called
+    with the failure of an undo, which the sweeper will repeat.
+    """
+
+    table: TenantTable
+    clock: Clock
+    platform: PlatformLimit | None = None
     minutes_open: bool = False
     on_failure: Callable[[Unavailable], None] = lambda _: None
+    pause: Callable[[float], None] = time.sleep
 
-    def admit(self, request: AdmissionRequest, terms: Terms, read: Items = ()) -> Decision:
-        """Admit a run or say what bound; nothing is charged on refusal.
+    @property
+    def store(self) -> AdmissionStore:
+        return AdmissionStore(self.table, self.clock)
 
-        Safe to repeat for the same run while its first shard has room; where there are more, ask `find` first.
-        `read` has the items of all the tenant's shards as somebody read them a moment ago: they save a write, and their
-        figures are in the answer's. `Unavailable` where the table does not answer and a limit is closed then.
+    def read(self, scopes: Sequence[ScopeLimits]) -> Items:
+        """Read the admission items of scopes, in one batch."""
+        found = self.store.read(keys.admission(each.id) for each in scopes)
+        return {each.id: found[keys.admission(each.id)] for each in scopes}
+
+    def admit(
+        self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items | None = None
+    ) -> AdmissionDecision:
+        """Admit a turn under all limits, or reject it; a rejected turn is not counted.
+
+        `items` are the scopes' items if the caller has read them already. One write for each scope and one for the
+        platform limit; none if the read shows a rejection. Idempotent by run. Raises `Unavailable` if the table does
+        not answer, unless `minutes_open` applies: then the turn is admitted as degraded.
         """
-        parties = self._parties(request.subjects, terms, read)
-        answers: list[Admitted] = []
-        for at, party in enumerate(parties):
-            try:
-                answer = party.admit(request)
-            except Unavailable:
-                self._give_back(answers)
-                raise
-            if isinstance(answer, Refused):
-                self._give_back(answers)
-                return refusal_of_all(answer, parties[at + 1 :], request)
-            request = request.within(answer.hold)
-            answers.append(answer)
-        return join(answers)
+        try:
+            return self._admit(request, scopes, items)
+        except Unavailable as failure:
+            self._undo(request.run_id, scopes)
+            if not self.minutes_open or not all(decisions.only_minutes(each) for each in scopes):
+                raise Unavailable(internal=failure.internal, retry_after_seconds=RETRY_AFTER_SECONDS) from failure
+            return Admitted(Reservation.unrecorded(request, self.store.now()), degraded=True)
 
-    def extend(self, hold: Hold, used: Used, request: AdmissionRequest, terms: Terms) -> Extension:
-        """Settle what a run used in all so far and hold its next model call, as `request` says; all or nothing.
+    def _admit(
+        self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items | None
+    ) -> AdmissionDecision:
+        answer, may_fit = self._attempt(request, scopes, self.read(scopes) if items is None else items)
+        if may_fit:
+            self.pause(random.uniform(0, _PAUSE_SECONDS_MAX))  # noqa: S311 - jitter, no secret
+            answer, _ = self._attempt(request, scopes, self.read(scopes))
+        return answer
 
-        Safe to repeat for the same `hold`. Only limits of tokens and money are asked; after a refusal the run holds no
-        less than its last call's.
+    def _attempt(
+        self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items
+    ) -> tuple[AdmissionDecision, bool]:
+        """Admit a turn on the items as read; returns also whether a rejection may be temporary (see `_take`)."""
+        fitted = self.dry_run(request, scopes, items)
+        if isinstance(fitted, Rejected):
+            self._release(request.run_id, _held(request.run_id, items))
+            self.store.set_back({keys.admission(scope_id): item for scope_id, item in items.items()})
+            return fitted, False
+        return self._take(fitted, scopes, items)
+
+    def dry_run(
+        self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items, *, with_platform: bool = False
+    ) -> AdmissionRequest | Rejected:
+        """Return what the turn would reserve, or which limit would reject it; nothing is written.
+
+        A request with an estimate that does not fit is tried with a shorter answer. Scopes in which the run has its
+        slot already, by a write whose reply was lost, are not checked. `with_platform` also reads the platform limit.
         """
-        known = {each.id: each for each in subjects_apart(request.subjects)}
-        extended: list[Extended] = []
-        for own in hold.apart:
-            subject = known.get(own.place)
-            limits = terms_apart(subject.limits if subject else {})
-            answer = self._account(own.place).extend(own, used, replace(request, subjects=()), limits)
-            if isinstance(answer, Refused):
-                return rescope(answer, subject.scope) if subject else answer
-            if not isinstance(answer, Extended):
+        held = _held(request.run_id, items)
+        fitted = decisions.fit_admission(request, [(items[each.id], each) for each in scopes if each.id not in held])
+        if isinstance(fitted, Rejected) or self.platform is None:
+            return fitted
+        return (self.platform.check() if with_platform else self.platform.rejection()) or fitted
+
+    def _take(
+        self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items
+    ) -> tuple[AdmissionDecision, bool]:
+        """Take a slot in each scope's item; if one rejects, release those that were taken.
+
+        Returns also whether a rejection may be temporary: other slots were taken within the last second and may be
+        released, or a shorter answer may fit.
+        """
+        slots: dict[str, Slot] = {}
+        shown: list[LimitUsage] = []
+        name = slot_name(request.run_id)
+        for scope in scopes:
+            asked, key = decisions.turn_charges(request, scope), keys.admission(scope.id)
+            sweep = sweep_place(self.table, scope.id)
+            new = NewSlot(name, request.tokens, request.cost_nanos, request.new_session, sweep)
+            plan = partial(planning.plan_admission, key, asked=asked, new=new)
+            answer, item = self._carry_out(items[scope.id], plan)
+            if isinstance(answer, Rejected):
+                self._release(request.run_id, slots)
+                return answer, _has_young(item) or request.estimate is not None
+            slots[scope.id] = answer
+            own = decisions.usages(item, asked, added=True)
+            shown = [*own, *shown] if scope.id == TENANT else [*shown, *own]
+        counted_in = self.platform.admit(request.run_id) if self.platform else None
+        if isinstance(counted_in, Rejected):
+            self._release(request.run_id, slots)
+            return counted_in, False
+        return Admitted(Reservation(request.run_id, slots, counted_in), tuple(shown)), False
+
+    def _carry_out[Answer](
+        self, item: AdmissionItem, plan: Callable[[AdmissionItem], Plan[Answer]]
+    ) -> tuple[Answer, AdmissionItem]:
+        """Plan and write until a write succeeds or none is needed; returns the answer and the item it is based on."""
+        for _ in range(ATTEMPTS_MAX):
+            planned = plan(item)
+            found = self.store.apply(planned.update) if planned.update else None
+            if found is None:
+                return planned.answer, item
+            item = found
+        raise Unavailable(internal="an admission item stayed contended", retry_after_seconds=1)
+
+    def extend(
+        self, reservation: Reservation, used: Used, request: AdmissionRequest, scopes: Sequence[ScopeLimits]
+    ) -> Extension:
+        """Settle a run's usage so far and reserve its next model call, as given by `request`.
+
+        Idempotent for the same reservation. One read for all scopes, one write for each. Checks only limits of tokens
+        and money. After a rejection some scopes may be extended already; the run's settlement corrects them.
+        """
+        if not reservation.recorded:
+            return Extended(reservation.advanced(used, request))
+        held = [each for each in scopes if each.id in reservation.slots]
+        answer: Extension = LeaseExpired()
+        for _ in range(_ROUNDS):
+            items = self.read(held)
+            fitted = decisions.fit_extension(request, _without_unused(reservation, used, held, items))
+            if isinstance(fitted, Rejected):
+                return fitted
+            answer = self._extend(reservation, used, fitted, held, items)
+            if not isinstance(answer, Rejected):
+                break
+        return answer
+
+    def _extend(
+        self,
+        reservation: Reservation,
+        used: Used,
+        request: AdmissionRequest,
+        scopes: Sequence[ScopeLimits],
+        items: Items,
+    ) -> Extension:
+        name, slots = slot_name(reservation.run_id), dict(reservation.slots)
+        for scope in scopes:
+            key, known, asked = keys.admission(scope.id), slots[scope.id], decisions.call_charges(request, scope)
+            plan = partial(planning.plan_extension, key, name=name, known=known, used=used, asked=asked)
+            answer, _ = self._carry_out(items[scope.id], plan)
+            if not isinstance(answer, Slot):
                 return answer
-            request = request.within(answer.hold)
-            extended.append(replace(answer, readings=rescope_all(answer.readings, subject.scope if subject else "key")))
-        request = replace(request, subjects=subjects_within(request.subjects))
-        answer = self._account().extend(hold, used, request, terms)
-        if not isinstance(answer, Extended):
-            return answer
-        readings = (*answer.readings, *(reading for each in extended for reading in each.readings))
-        return Extended(replace(answer.hold, apart=tuple(each.hold for each in extended)), readings)
+            slots[scope.id] = answer
+        return Extended(replace(reservation, slots=slots))
 
-    def record(
-        self, amounts: Mapping[LimitName, int], terms: Terms, subjects: Sequence[Subject] = ()
-    ) -> Recorded | Refused:
-        """Count what is not a turn, such as a tool call, against every limit that it has, all or nothing.
+    def renew_lease(self, reservation: Reservation) -> bool:
+        """Renew the leases of a run's slots; False if a slot was taken away, and the worker must stop."""
+        if not reservation.recorded:
+            return True
+        counted_in = reservation.platform_item
+        if self.platform and counted_in is not None and not self.platform.renew(reservation.run_id, counted_in):
+            return False
+        return all(self._renew(name, slot, reservation.run_id) for name, slot in reservation.slots.items())
 
-        A reply that was lost and repeated may count twice, never too little. Closed when the table does not answer,
-        but where minutes are open.
+    def _renew(self, scope_id: str, slot: Slot, run_id: RunId) -> bool:
+        name = slot_name(run_id)
+        for _ in range(_ROUNDS):
+            found = self.store.apply(planning.plan_renewal(keys.admission(scope_id), name, slot, self.store.now()))
+            if found is None:
+                return True
+            text = found.slots.get(name)
+            if text is None:
+                return False
+            slot = Slot.parse(text)
+        return True  # the worker is extending the reservation, which renews the lease too
+
+    def settle(self, reservation: Reservation, used: Used) -> bool:
+        """Remove a run's slots and correct the counters to its real usage; False if the tenant's item has no such slot.
+
+        Call it however the run ended, after its ledger entry is written and the run is closed. Idempotent.
         """
-        counted: list[tuple[Party, Counted]] = []
-        for party in self._parties(subjects, terms, ()):
+        return self._settle(reservation, used, undone=False)
+
+    def release(self, reservation: Reservation) -> bool:
+        """Undo the admission of a run that did not begin: subtract its reservation, its request and its session."""
+        return self._settle(reservation, Used(0, 0), undone=True)
+
+    def _settle(self, reservation: Reservation, used: Used, *, undone: bool) -> bool:
+        if not reservation.recorded:
+            return False
+        settled = False
+        for scope_id, slot in reservation.slots.items():
+            settled = self.settle_slot(scope_id, slot_name(reservation.run_id), slot, used, undone=undone)
+        if reservation.platform_item is not None and self.platform is not None:
+            self.platform.release(reservation.run_id, reservation.platform_item)
+        return settled
+
+    def settle_slot(self, scope_id: str, name: str, slot: Slot, used: Used, *, undone: bool = False) -> bool:
+        """Settle one scope's slot by its name; False if it is settled already."""
+        key = keys.admission(scope_id)
+        item: AdmissionItem | None = None
+        for _ in range(ATTEMPTS_MAX):
+            item = self.store.apply(planning.plan_settlement(key, name, slot, used, item, undone=undone))
+            if item is None:
+                return True
+            found = item.find(name)
+            if found is None:
+                return False
+            slot = found
+        raise Unavailable(internal="a settlement stayed contended", retry_after_seconds=1)
+
+    def find(self, reservation: Reservation) -> Reservation | None:
+        """Read the current slots of a reservation, for taking a run over; None if the tenant's slot is settled."""
+        name = slot_name(reservation.run_id)
+        items = self.store.read(keys.admission(scope_id) for scope_id in reservation.slots)
+        found = {scope_id: items[keys.admission(scope_id)].find(name) for scope_id in reservation.slots}
+        if found.get(TENANT) is None:
+            return None
+        return replace(reservation, slots={scope_id: slot for scope_id, slot in found.items() if slot is not None})
+
+    def record_session(
+        self, session_id: SessionId, record: Put, scopes: Sequence[ScopeLimits], items: Items
+    ) -> Recorded | Rejected:
+        """Write a session's record and count it against `sessions_per_day`, in one transaction.
+
+        `record` must have the condition that it is new, so that a repetition after a lost reply counts once. Raises
+        `Unavailable` if the table does not answer.
+        """
+        asked = {each.id: decisions.charges(_SESSION, each) for each in scopes}
+        for _ in range(ATTEMPTS_MAX):
+            counted: dict[str, int] = {}
+            updates: list[Operation] = []
+            for scope in scopes:
+                plan = planning.plan_count(keys.admission(scope.id), items[scope.id], asked[scope.id])
+                if isinstance(plan.answer, Rejected):
+                    return plan.answer
+                counted[scope.id] = plan.answer
+                updates += [plan.update] if plan.update else []
             try:
-                answer = party.account.count(amounts, party.terms, party.subjects)
-            except Unavailable:
-                self._uncount(counted)
+                self.table.transact([record, self.store.session_mark(session_id, counted), *updates])
+                return _recorded(asked, scopes, items)
+            except TransactionRefused as refused:
+                if 0 in refused.failed:  # the record exists: this transaction succeeded, and its reply was lost
+                    return _recorded(asked, scopes, items)
+            except Contended:
+                pass
+            items = self.read(scopes)
+        raise Unavailable(internal="a session's count stayed contended", retry_after_seconds=1)
+
+    def record_tool_call(self, scopes: Sequence[ScopeLimits]) -> Recorded | Rejected:
+        """Count a tool call in every scope that limits tool calls, or in none; one read, and one write for each scope.
+
+        No write if the read shows a rejection. A repetition after a lost reply may count twice. With `minutes_open` the
+        call is allowed, and the answer degraded, if the table does not answer.
+        """
+        limited = [each for each in scopes if each.maximum("tool_calls_per_minute") != UNLIMITED]
+        counted: list[tuple[Key, Sequence[decisions.Charge], int]] = []
+        shown: list[LimitUsage] = []
+        try:
+            items = self.store.read(keys.tool_calls(each.id) for each in limited)
+            rejected = decisions.reject(_TOOL_CALL, [(items[keys.tool_calls(each.id)], each) for each in limited])
+            if rejected is not None:
+                self.store.set_back(items)
+                return rejected
+            for scope in limited:
+                key, asked = keys.tool_calls(scope.id), decisions.charges(_TOOL_CALL, scope)
+                answer, item = self._carry_out(items[key], partial(planning.plan_count, key, asked=asked))
+                if isinstance(answer, Rejected):
+                    self._uncount(counted)
+                    return answer
+                counted.append((key, asked, answer))
+                shown += decisions.usages(item, asked, added=True)
+        except Unavailable:
+            self._uncount(counted)
+            if not self.minutes_open:
                 raise
-            if isinstance(answer, Refused):
-                self._uncount(counted)
-                return rescope(answer, party.scope)
-            counted.append((party, answer))
-        readings = [each for party, one in counted[::-1] for each in rescope_all(one.recorded.readings, party.scope)]
-        return Recorded(tuple(readings), any(one.recorded.degraded for _, one in counted))
+            return Recorded(degraded=True)
+        return Recorded(tuple(shown))
 
-    def settle(self, hold: Hold, tokens: int, cost_nanos: int) -> Settlement:
-        """Free the slot and correct the counters to what was used in all, once; call it on every way out."""
-        for own in hold.apart:
-            self._account(own.place).settle(own, tokens, cost_nanos)
-        return self._account(hold.place).settle(hold, tokens, cost_nanos)
+    def _uncount(self, counted: Sequence[tuple[Key, Sequence[decisions.Charge], int]]) -> None:
+        """Subtract a tool call that was just counted. If another write comes between, it stays counted."""
+        try:
+            for key, asked, second in counted:
+                update = planning.plan_return(key, asked, second, self.store.read([key])[key])
+                if update is not None:
+                    self.store.apply(update)
+        except Unavailable as failure:
+            self.on_failure(failure)
 
-    def release(self, hold: Hold) -> Settlement:
-        """Undo an admission whose run never began: nothing is counted, its request and session neither."""
-        for own in hold.apart:
-            self._account(own.place).release(own)
-        return self._account(hold.place).release(hold)
-
-    def locate(self, hold: Hold) -> Hold | None:
-        """Return a run's hold as its slot says now; None if nothing is held (any more)."""
-        found = self._account(hold.place).locate(hold)
-        if found is None or not hold.apart:
-            return found
-        return replace(found, apart=tuple(self._account(own.place).locate(own) or own for own in hold.apart))
-
-    def heartbeat(self, hold: Hold) -> Heartbeat:
-        """Renew the lease; a run that nothing recorded has none to lose."""
-        until = int(self.store.clock().timestamp()) + LEASE_SECONDS + 1
-        for own in (*hold.apart, hold):
-            answer = self._account(own.place).heartbeat(own)
-            if not isinstance(answer, Renewed):
-                return answer
-            until = min(until, answer.lease_until)
-        return Renewed(until)
-
-    def find(self, run_id: RunId, terms: Terms) -> Hold | None:
-        """Return what the tenant's items hold for a run whose hold was not kept, as for one whose worker died."""
-        return self._account().find(run_id, terms)
-
-    def _parties(self, subjects: Sequence[Subject], terms: Terms, read: Items) -> list[Party]:
-        apart = [
-            Party(self._account(each.id), terms_apart(each.limits), each.scope) for each in subjects_apart(subjects)
-        ]
-        return [*apart, Party(self._account(), terms, subjects=subjects_within(subjects), read=read)]
-
-    def _account(self, place: str = "") -> Account:
-        store = self.store.at(place) if place else self.store
-        return Account(store, self.minutes_open, self.on_failure)
-
-    def _give_back(self, answers: Sequence[Admitted]) -> None:
-        """Undo what was admitted before somebody refused. What cannot be undone is the sweeper's: its run never was."""
-        for answer in answers:
+    def _release(self, run_id: RunId, slots: Mapping[str, Slot]) -> None:
+        """Release slots that were taken before a rejection. The sweeper releases those that cannot be released here."""
+        for scope_id, slot in slots.items():
             try:
-                self._account(answer.hold.place).release(answer.hold)
+                self.settle_slot(scope_id, slot_name(run_id), slot, Used(0, 0), undone=True)
             except Unavailable as failure:
                 self.on_failure(failure)
 
-    def _uncount(self, counted: Sequence[tuple[Party, Counted]]) -> None:
-        for party, one in counted:
-            try:
-                party.account.uncount(one)
-            except Unavailable as failure:
-                self.on_failure(failure)
+    def _undo(self, run_id: RunId, scopes: Sequence[ScopeLimits]) -> None:
+        """Release slots of writes whose reply was lost. What cannot be released is left to the sweeper."""
+        try:
+            items = self.read(scopes)
+        except Unavailable as failure:
+            self.on_failure(failure)
+            return
+        self._release(run_id, _held(run_id, items))
+
+
+def _held(run_id: RunId, items: Items) -> dict[str, Slot]:
+    """Return a run's slots in items, by scope id."""
+    found = ((scope_id, item.find(slot_name(run_id))) for scope_id, item in items.items())
+    return {scope_id: slot for scope_id, slot in found if slot is not None}
+
+
+def _recorded(asked: Mapping[str, Sequence[decisions.Charge]], scopes: Sequence[ScopeLimits], items: Items) -> Recorded:
+    order = sorted(scopes, key=lambda each: each.id != TENANT)
+    shown = (decisions.usages(items[each.id], asked[each.id], added=True) for each in order)
+    return Recorded(tuple(usage for own in shown for usage in own))
+
+
+def _has_young(item: AdmissionItem) -> bool:
+    """Return whether a slot was taken within the last second: it may be released again at once."""
+    return any(Slot.parse(text).admitted >= item.now - _YOUNG_SECONDS for text in item.slots.values())
+
+
+def _without_unused(
+    reservation: Reservation, used: Used, scopes: Sequence[ScopeLimits], items: Items
+) -> list[tuple[AdmissionItem, ScopeLimits]]:
+    """Return the scopes' items without the unused reservation. An item without the run's slot is returned unchanged."""
+    found = [(items[each.id], items[each.id].find(slot_name(reservation.run_id)), each) for each in scopes]
+    return [(decisions.without_unused(item, slot, used) if slot else item, scope) for item, slot, scope in found]

@@ -1,9 +1,12 @@
 """Blocks of content as JSON and back: every kind comes back as what it was."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from atrium.llm.model import Block, Text, Thinking, ToolResult, ToolUse
+from atrium.llm.normalise import clean_arguments, clean_text
+
+UNREADABLE = "[content that this version cannot read]"
 
 
 def encode_block(block: Block) -> dict[str, Any]:
@@ -21,24 +24,35 @@ def encode_block(block: Block) -> dict[str, Any]:
             assert_never(block)
 
 
-def decode_block(data: dict[str, Any]) -> Block:
-    """Read what `encode_block` made; `ValueError` for a kind that this version does not know."""
-    match data["type"]:
+def decode_block(data: object) -> Block:
+    """Read what `encode_block` made, whatever became of it: what is stored must never keep a session from being read.
+
+    A block of a kind that this version does not know becomes a text that says so; a field of the wrong type is empty.
+    """
+    fields = data if isinstance(data, dict) else {}
+    match fields.get("type"):
         case "text":
-            return Text(data["text"])
+            return Text(_text(fields, "text"))
         case "thinking":
-            return Thinking(data["text"], data["signature"], data["redacted"])
+            return Thinking(_text(fields, "text"), _text(fields, "signature"), fields.get("redacted") is True)
         case "tool_call":
-            return ToolUse(data["tool_call_id"], data["tool"], data["args"])
+            arguments, _ = clean_arguments(fields.get("args"))
+            return ToolUse(_text(fields, "tool_call_id"), _text(fields, "tool"), arguments)
         case "tool_result":
-            return ToolResult(data["tool_call_id"], data["result"], data["is_error"])
-        case kind:
-            raise ValueError(f"unknown block: {kind}")
+            is_error = fields.get("is_error") is not False
+            return ToolResult(_text(fields, "tool_call_id"), _text(fields, "result"), is_error)
+        case _:
+            return Text(UNREADABLE)
+
+
+def _text(fields: Mapping[str, object], name: str) -> str:
+    value = fields.get(name)
+    return clean_text(value) if isinstance(value, str) else ""
 
 
 def encode_blocks(blocks: Sequence[Block]) -> list[dict[str, Any]]:
     return [encode_block(block) for block in blocks]
 
 
-def decode_blocks(data: Sequence[dict[str, Any]]) -> tuple[Block, ...]:
-    return tuple(decode_block(each) for each in data)
+def decode_blocks(data: object) -> tuple[Block, ...]:
+    return tuple(decode_block(each) for each in data) if isinstance(data, list) else ()

@@ -7,7 +7,7 @@ from typing import Any
 from atrium.kernel.clock import epoch_seconds, format_time, parse_time
 from atrium.kernel.ids import AgentId, RunId, TenantId
 from atrium.llm.model import Usage
-from atrium.quotas.model import Hold
+from atrium.quotas.model import Reservation
 from atrium.runs.model import Outcome, Run, RunError, Spend
 from atrium.runs.payload import decode_events, decode_message, encode_events, encode_message, load_payload
 from atrium.storage import keys
@@ -15,7 +15,11 @@ from atrium.storage.blobs import TenantBlobs
 
 
 def opening_attributes(run: Run, tenant_id: TenantId) -> dict[str, Any]:
-    """Return the item of an open run but its question, with its places in the indexes."""
+    """Return the item of an open run but its question, with its places in the indexes.
+
+    The sweeper finds an open run through its slot; one without a slot is in the sweeper's index itself.
+    """
+    has_slot = run.reservation is not None and run.reservation.recorded
     return {
         "id": run.id,
         "owner": run.owner,
@@ -26,13 +30,13 @@ def opening_attributes(run: Run, tenant_id: TenantId) -> dict[str, Any]:
         "started_at": format_time(run.started_at),
         "lease": epoch_seconds(run.lease_until) if run.lease_until else None,
         "end_user": run.end_user or None,
-        "hold": hold_attribute(run.hold) if run.hold else None,
+        "reservation": run.reservation.to_item() if run.reservation else None,
         "gsi1pk": keys.runs_of(run.owner),
         "gsi1sk": run.id,
         "gsi2pk": keys.all_runs(),
         "gsi2sk": run.id,
-        "sweep_pk": keys.sweep_partition(keys.sweep_shard(run.id)),
-        "sweep_sk": keys.sweep_sort(tenant_id, run.id),
+        "sweep_pk": None if has_slot else keys.sweep_partition(keys.sweep_shard(run.id)),
+        "sweep_sk": None if has_slot else keys.sweep_sort(tenant_id, run.id),
     }
 
 
@@ -63,6 +67,7 @@ def closing_attributes(outcome: Outcome, at: datetime) -> dict[str, Any]:
         "error_code": error.code if error else None,
         "error_detail": error.detail if error else None,
         "error_retryable": error.retryable if error else None,
+        "error_retry_after": error.retry_after_seconds if error else None,
     }
 
 
@@ -75,13 +80,15 @@ def spend_attribute(spend: Spend) -> dict[str, Any]:
         "write": tokens.cache_write_tokens,
         "tools": dict(spend.tool_calls),
         "nanos": spend.cost_nanos,
+        **({"estimated": True} if tokens.estimated else {}),
     }
 
 
 def read_spend(data: Mapping[str, Any] | None) -> Spend:
     if not data:
         return Spend()
-    return Spend(Usage(data["in"], data["out"], data["read"], data["write"]), data["tools"], data["nanos"])
+    tokens = Usage(data["in"], data["out"], data["read"], data["write"], estimated=bool(data.get("estimated")))
+    return Spend(tokens, data["tools"], data["nanos"])
 
 
 def read_run(item: Mapping[str, Any], blobs: TenantBlobs) -> Run:
@@ -103,44 +110,21 @@ def read_run(item: Mapping[str, Any], blobs: TenantBlobs) -> Run:
         end_user=item.get("end_user", ""),
         spend=read_spend(item.get("spend")),
         outcome=_read_outcome(item, blobs),
-        hold=_read_hold(item),
+        reservation=_read_reservation(item),
     )
 
 
-def hold_attribute(hold: Hold) -> dict[str, Any]:
-    """Return a hold as its slot has it, and where that is; the lease is the slot's own."""
-    apart = [{**hold_attribute(own), "p": own.place} for own in hold.apart]
-    return {
-        "s": hold.shard,
-        "b": hold.second,
-        "t": hold.tokens,
-        "c": hold.cost_nanos,
-        "m": hold.marks,
-        "n": hold.call,
-        "u": hold.past_tokens,
-        "d": hold.past_cost_nanos,
-        "r": hold.recorded,
-        **({"a": apart} if apart else {}),
-    }
-
-
-def _read_hold(item: Mapping[str, Any]) -> Hold | None:
-    found = item.get("hold")
-    return _hold_of(RunId(item["id"]), found) if found is not None else None
-
-
-def _hold_of(run_id: RunId, found: Mapping[str, Any]) -> Hold:
-    return Hold(
-        run_id, found["s"], found["b"], found["t"], found["c"], found["m"],
-        recorded=found["r"], call=found["n"], past_tokens=found["u"], past_cost_nanos=found["d"],
-        place=found.get("p", ""), apart=tuple(_hold_of(run_id, own) for own in found.get("a", ())),
-    )  # fmt: skip
+def _read_reservation(item: Mapping[str, Any]) -> Reservation | None:
+    found = item.get("reservation")
+    return Reservation.from_item(RunId(item["id"]), found) if found is not None else None
 
 
 def _read_error(item: Mapping[str, Any]) -> RunError | None:
     if "error_code" not in item:
         return None
-    return RunError(item["error_code"], item["error_detail"], item.get("error_retryable"))
+    return RunError(
+        item["error_code"], item["error_detail"], item.get("error_retryable"), item.get("error_retry_after")
+    )
 
 
 def _read_outcome(item: Mapping[str, Any], blobs: TenantBlobs) -> Outcome | None:

@@ -11,10 +11,10 @@ from secrets import token_hex
 from typing import Any, Literal
 
 from atrium.kernel.clock import epoch_seconds
-from atrium.kernel.errors import AtriumError, failure_of
+from atrium.kernel.errors import AtriumError, kind_of
 from atrium.kernel.ids import AgentId, MessageId, RunId, SessionId, session_of
 from atrium.llm.model import Block, Text, Usage
-from atrium.quotas.model import Hold
+from atrium.quotas.model import Reservation
 
 type RunStatus = Literal["queued", "running", "waiting_approval", "succeeded", "failed", "cancelled"]
 type MessageRole = Literal["user", "assistant", "tool"]
@@ -60,20 +60,29 @@ class Spend:
 class RunError:
     """Why a run failed, in public words: a code of the catalogue and its detail.
 
-    `retryable` is None where it is as for the code.
+    `retryable` is None where it is as for the code. `retry_after_seconds` counts from the end of the run.
     """
 
     code: str
     detail: str
     retryable: bool | None = None
+    retry_after_seconds: int | None = None
 
     @classmethod
     def of(cls, failure: AtriumError) -> "RunError":
         as_usual = failure.retryable == type(failure).retryable
-        return cls(failure.code, failure.detail, None if as_usual else failure.retryable)
+        retryable = None if as_usual else failure.retryable
+        return cls(failure.code, failure.detail, retryable, failure.retry_after_seconds)
 
-    def to_failure(self) -> AtriumError:
-        return failure_of(self.code, self.detail, retryable=self.retryable)
+    def to_failure(self, run_id: str) -> AtriumError:
+        """Return the failure as it is told to a caller; its problem names the run."""
+        wait = {} if self.retry_after_seconds is None else {"retry_after_seconds": self.retry_after_seconds}
+        return kind_of(self.code)(
+            self.detail,
+            retryable=self.retryable,
+            retry_after_seconds=self.retry_after_seconds,
+            extensions={"run_id": run_id, **wait},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +119,7 @@ class Outcome:
 class Run:
     """A recorded turn. `owner` is the principal that made it; `outcome` is None while it is open.
 
-    `hold` is what was held when it was opened; its slot may say more by now.
+    `reservation` is the one of its admission; its slots may say more by now.
     """
 
     id: RunId
@@ -128,7 +137,7 @@ class Run:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     spend: Spend = field(default_factory=Spend)
     outcome: Outcome | None = None
-    hold: Hold | None = None
+    reservation: Reservation | None = None
 
     @property
     def session_id(self) -> SessionId:

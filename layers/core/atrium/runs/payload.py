@@ -7,18 +7,21 @@ write unit is 1 kB.
 import json
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.crypto import sha256_hex
 from atrium.kernel.ids import MessageId
+from atrium.llm.normalise import DEPTH_MAX, clean_json
 from atrium.runs.blocks import decode_blocks, encode_blocks
-from atrium.runs.model import Message, RunEvent
+from atrium.runs.model import Message, MessageRole, RunEvent
 from atrium.storage.blobs import INLINE_BYTES_MAX, TenantBlobs
 
 _EXCERPT_CHARACTERS = 500
+_ROLES = frozenset(get_args(MessageRole.__value__))
 _HASH_CHARACTERS = 16
 _REFERENCE = "_ref"
+_EVENT_DEPTH_MAX = DEPTH_MAX + 1  # the arguments of a tool call are a field of its event
 _HALF_PAIRS = "replace"  # a model's JSON may hold half of a surrogate pair, which no answer of ours could carry
 
 
@@ -27,7 +30,8 @@ def pack(content: object) -> bytes:
 
 
 def unpack(raw: bytes) -> Any:
-    return json.loads(zlib.decompress(raw))
+    """Return the content; a number that is not finite, which JSON does not have, is null."""
+    return json.loads(zlib.decompress(raw), parse_constant=lambda _name: None)
 
 
 def store_payload(blobs: TenantBlobs, name: str, reference: str, content: object) -> dict[str, Any]:
@@ -68,7 +72,8 @@ def encode_message(message: Message) -> dict[str, Any]:
 
 
 def decode_message(data: dict[str, Any]) -> Message:
-    return Message(MessageId(data["id"]), data["role"], decode_blocks(data["content"]), parse_time(data["at"]))
+    role: MessageRole = data["role"] if data["role"] in _ROLES else "assistant"
+    return Message(MessageId(data["id"]), role, decode_blocks(data["content"]), parse_time(data["at"]))
 
 
 def encode_events(events: tuple[RunEvent, ...] | list[RunEvent]) -> list[list[Any]]:
@@ -76,4 +81,7 @@ def encode_events(events: tuple[RunEvent, ...] | list[RunEvent]) -> list[list[An
 
 
 def decode_events(data: list[list[Any]]) -> tuple[RunEvent, ...]:
-    return tuple(RunEvent(sequence, kind, fields) for sequence, kind, fields in data)
+    """Read what `encode_events` made; what a model wrote is bounded again, in case it was stored before it was."""
+    return tuple(
+        RunEvent(sequence, kind, clean_json(fields, depth_max=_EVENT_DEPTH_MAX)[0]) for sequence, kind, fields in data
+    )

@@ -8,10 +8,9 @@ from atrium.kernel.clock import epoch_seconds, format_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import RunId, SessionId
 from atrium.kernel.pagination import Page, PageRequest
-from atrium.quotas.model import Hold
+from atrium.quotas.model import Reservation
 from atrium.runs.items import (
     closing_attributes,
-    hold_attribute,
     opening_attributes,
     outcome_content,
     question_content,
@@ -53,10 +52,11 @@ class RunStore:
         item = self.table.get(keys.run(run_id))
         return self._read(item) if item else None
 
-    def exists(self, own_ulid: str) -> bool:
-        """Tell whether there is a run with that own half of its id; by an index, so a moment late."""
+    def find(self, own_ulid: str) -> RunId | None:
+        """Return the run with that own half of its id; by an index, so a moment late."""
         query = Query(keys.all_runs(), index="gsi2", prefix=f"run_{own_ulid}", limit=1)
-        return bool(self.table.query(query).items)
+        found = self.table.query(query).items
+        return RunId(found[0]["gsi2sk"]) if found else None
 
     def renew(self, run_id: RunId, *, now: datetime, spend: Spend) -> bool:
         """Extend the lease, note what was used so far, and tell whether cancellation was asked for.
@@ -72,15 +72,15 @@ class RunStore:
             raise LeaseLost from error
         return bool(item.get("cancel"))
 
-    def note_hold(self, run_id: RunId, hold: Hold, *, spend: Spend) -> bool:
-        """Keep the hold of a run's next model call with the run, where no admission item records it.
+    def note_reservation(self, reservation: Reservation, *, spend: Spend) -> bool:
+        """Keep the reservation of a run's next model call with the run, where no admission item records it.
 
         False when the run is not this worker's any more.
         """
-        values = {**_RUNNING, "hold": hold_attribute(hold), "spend": spend_attribute(spend)}
-        update = Update(keys.run(run_id), "SET #hold = :hold, #spend = :spend", _WORKERS, values)
+        values = {**_RUNNING, "reservation": reservation.to_item(), "spend": spend_attribute(spend)}
+        expression = "SET #reservation = :reservation, #spend = :spend"
         try:
-            self.table.write(update)
+            self.table.write(Update(keys.run(reservation.run_id), expression, _WORKERS, values))
         except ConditionFailed:
             return False
         return True

@@ -1,7 +1,7 @@
-"""Sessions as a caller may see them: his own, or with `admin` all of the tenant's. Anything else is not there."""
+"""Sessions as a caller may see them: their own, or with `admin` all of the tenant's. Any other is not found."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,16 +9,19 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import AgentId, SessionId, is_id, mint_session_id
 from atrium.kernel.pagination import Page, PageRequest
-from atrium.quotas.beginning import SessionDoor
-from atrium.quotas.model import Recorded
+from atrium.quotas.model import Recorded, Rejected
 from atrium.runs.model import Message, Run
+from atrium.runs.payload import encode_message
 from atrium.runs.store import RunStore
 from atrium.sessions.model import Session
 from atrium.sessions.purge import purge_runs
 from atrium.sessions.store import SessionStore, record_of
 from atrium.storage import keys
+from atrium.storage.writes import Put
 from atrium.tenants.context import TenantContext
 
+PAGE_BYTES_MAX = 2_000_000
+"""Of messages as JSON: an answer of Lambda carries 6 MB, and may have to escape what is escaped already."""
 _NO_SESSION = "there is no such session"
 
 
@@ -33,14 +36,14 @@ class SessionService:
 
     def create(
         self,
-        door: SessionDoor,
+        record: Callable[[SessionId, Put], Recorded | Rejected],
         *,
         title: str | None,
         agent_id: AgentId | None,
         metadata: Mapping[str, Any],
         end_user: str = "",
-    ) -> tuple[Session, Recorded]:
-        """Create an empty session of the caller's, and count it; `LimitReached`, and there is none."""
+    ) -> tuple[Session, Recorded | Rejected]:
+        """Create an empty session of the caller's with the write that counts it; there is none if that rejects."""
         now = self.clock()
         session = Session(
             id=mint_session_id(now),
@@ -55,7 +58,7 @@ class SessionService:
             updated_at=now,
             last_active_at=now,
         )
-        return session, door.begin(session.id, record_of(session))
+        return session, record(session.id, record_of(session))
 
     def get(self, session_id: str) -> Session:
         """Return a session that the caller may see; `NotFound` for any other."""
@@ -107,16 +110,18 @@ class SessionService:
 
 
 def _cut(runs: Page[Run], skip: int, limit: int, start: Mapping[str, str] | None) -> Page[tuple[Run, Message]]:
-    """Take messages up to the limit. A position is the last run that was given whole, and how many messages of
-    the next one were given too."""
+    """Take messages up to the limit, and up to what one answer can carry, but at least one.
+
+    A position is the last run that was given whole, and how many messages of the next one were given too.
+    """
     taken: list[tuple[Run, Message]] = []
-    whole = start
+    whole, size = start, 0
     for run in runs.items:
-        messages = run.messages[skip:]
-        room = limit - len(taken)
-        taken += [(run, message) for message in messages[:room]]
-        if len(messages) > room:
-            return Page(taken, {**(whole or {}), "skip": str(skip + room)})
+        for at, message in enumerate(run.messages[skip:], skip):
+            size += len(json.dumps(encode_message(message)))
+            if taken and (len(taken) == limit or size > PAGE_BYTES_MAX):
+                return Page(taken, {**(whole or {}), "skip": str(at)})
+            taken.append((run, message))
         skip = 0
         whole = _position_of(run)
     return Page(taken, {**runs.position, "skip": "0"} if runs.position else None)

@@ -1,12 +1,17 @@
 """Sessions in the table. One turn at a time: the turn is an attribute of the head, taken and given back by
 conditional writes. Metadata is kept as JSON text, because an item has no floats. A session that is being
 deleted is marked first, so it is gone for everyone at once.
+
+The write that gives a session back adds the turn's usage to the session's sums of that day, so each turn counts exactly
+once: attributes `u<yymmdd>_<position of the figure>`, some 50 bytes a day. Those older than `USAGE_DAYS` are removed
+by the next turn. A position in the lists moves at most every five minutes: it is half of what opening a turn costs.
 """
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from atrium.kernel.clock import format_time, parse_time
@@ -14,14 +19,21 @@ from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import AgentId, RunId, SessionId, own_ulid
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.quotas.model import UNLIMITED
-from atrium.sessions.model import LiveTurn, Session
+from atrium.runs.model import Run
+from atrium.sessions.model import USAGE_DAYS, LiveTurn, Session
 from atrium.storage import keys
 from atrium.storage.queries import Index, Query
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, EXISTS, NEW, Delete, Put, Update, Write
+from atrium.usage.model import FIGURES, Figures, Period
 
 _ALIVE = EXISTS + " AND attribute_not_exists(#deleted)"
 _HELD = "#turn.#run = :run"
+_LISTED_INTERVAL = timedelta(minutes=5)
+_LAG_MAX = timedelta(days=1)  # from a session's position to the end of its last turn, which may be the sweeper's
+_FETCHES_MAX = 10
+_REMOVED_DAYS_MAX = 7  # a turn removes no more, so that its expression stays small
+_USED = re.compile(r"u(\d{6})_(\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +68,27 @@ class SessionStore:
         except ConditionFailed:
             return None
 
-    def open_turn(
-        self, session_id: SessionId, run_id: RunId, *, now: datetime, messages_max: int = UNLIMITED
-    ) -> Session:
-        """Take the session for a run and return the head as it is then.
+    def open_turn(self, read: Session, run_id: RunId, *, now: datetime, messages_max: int = UNLIMITED) -> Session:
+        """Take a session, as it was last read, for a run and return the head as it is then.
 
         `ConditionFailed` carries the head when another run holds it, when its last run is not older than
         this one (another clock is ahead), when it has `messages_max` user messages already, or when it is deleted; no
         head when there is none. Repeating is safe.
         """
         turn = _turn_attribute(LiveTurn(run_id, now))
-        expression = (
-            "SET #turn = :turn, #last_run = :ulid, #last_active_at = :now, #gsi1sk = :activity, "
-            "#gsi2sk = :activity, #turn_count = #turn_count + :one"
-        )
+        expression = "SET #turn = :turn, #last_run = :ulid, #last_active_at = :now, #turn_count = #turn_count + :one"
         free = "attribute_not_exists(#turn) AND #last_run < :ulid"
-        values: dict[str, Any] = {
-            "turn": turn,
-            "ulid": own_ulid(run_id),
-            "now": format_time(now),
-            "one": 1,
-            "activity": keys.activity(format_time(now), session_id),
-        }
+        values: dict[str, Any] = {"turn": turn, "ulid": own_ulid(run_id), "now": format_time(now), "one": 1}
+        if read.listed_at is None or now - read.listed_at >= _LISTED_INTERVAL:
+            expression += ", #gsi1sk = :activity, #gsi2sk = :activity"
+            values["activity"] = keys.activity(format_time(now), read.id)
         if messages_max != UNLIMITED:
             free += " AND #turn_count < :messages_max"
             values["messages_max"] = messages_max
-        update = Update(keys.session(session_id), expression, f"{_ALIVE} AND {free}", values)
+        names = {f"o{at}": name for at, name in enumerate(_outdated(read, now))}
+        if names:
+            expression += " REMOVE " + ", ".join(f"#{alias}" for alias in names)
+        update = Update(keys.session(read.id), expression, f"{_ALIVE} AND {free}", values, names)
         try:
             return read_session(self.table.write(update))
         except ConditionFailed as error:
@@ -90,18 +97,19 @@ class SessionStore:
                 return read_session(error.item)  # our own write, whose reply was lost
             raise
 
-    def close_turn(self, session_id: SessionId, run_id: RunId, *, messages: int) -> bool:
-        """Give the session back and count the turn's messages; False if the run does not hold it any more."""
-        return self._release(session_id, run_id, "#message_count = #message_count + :change", messages)
+    def close_turn(self, ended: Run) -> bool:
+        """Give the session back, count the turn's messages and add its usage; False if the run does not hold it."""
+        used = _used(ended)
+        expression = "SET #message_count = #message_count + :change REMOVE #turn ADD "
+        expression += ", ".join(f"#{name} :{name}" for name in used)
+        return self._release(ended.session_id, ended.id, expression, {"change": len(ended.messages), **used})
 
     def drop_turn(self, session_id: SessionId, run_id: RunId) -> bool:
-        """Give the session back from a turn that never came to be; False if the run does not hold it any more."""
-        return self._release(session_id, run_id, "#turn_count = #turn_count + :change", -1)
+        """Give the session back from a turn that was never opened; False if the run does not hold it any more."""
+        return self._release(session_id, run_id, "SET #turn_count = #turn_count + :change REMOVE #turn", {"change": -1})
 
-    def _release(self, session_id: SessionId, run_id: RunId, counting: str, change: int) -> bool:
-        values = {"run": run_id, "change": change}
-        update = Update(keys.session(session_id), f"SET {counting} REMOVE #turn", _HELD, values)
-        return self._applies(update)
+    def _release(self, session_id: SessionId, run_id: RunId, expression: str, values: Mapping[str, Any]) -> bool:
+        return self._applies(Update(keys.session(session_id), expression, _HELD, {"run": run_id, **values}))
 
     def _applies(self, write: Write) -> bool:
         try:
@@ -117,6 +125,27 @@ class SessionStore:
     def list_all(self, page: PageRequest) -> Page[Session]:
         """List the tenant's sessions by last activity, newest first."""
         return self._list(keys.all_sessions(), "gsi2", page)
+
+    def list_used(self, period: Period, page: PageRequest) -> Page[tuple[str, Figures]]:
+        """List sessions that were used in a period, with their figures of it, by last activity, oldest first.
+
+        Reads the heads of all sessions that were active since the period began, at most `_FETCHES_MAX` times a page: so
+        a page may be short and still have a next one.
+        """
+        since = datetime.combine(period.first, time.min, UTC) - _LAG_MAX
+        query = Query(keys.all_sessions(), index="gsi2", after=format_time(since), position=page.position)
+        found: list[tuple[str, Figures]] = []
+        for _ in range(_FETCHES_MAX):
+            part = self.table.fetch(replace(query, limit=page.limit - len(found)))
+            for session in map(read_session, part.items):
+                days = (used for day, used in session.usage.items() if period.first <= day <= period.last)
+                figures = sum(days, Figures())
+                if figures.requests and not session.is_deleted:
+                    found.append((session.id, figures))
+            query = replace(query, position=part.position)
+            if part.position is None or len(found) == page.limit:
+                break
+        return Page(found, query.position)
 
     def mark_deleted(self, session_id: SessionId, *, now: datetime) -> bool:
         """Take the session out of every view; what belongs to it is removed afterwards. False if it is gone."""
@@ -180,6 +209,8 @@ def read_session(item: Mapping[str, Any]) -> Session:
         turn=LiveTurn(RunId(turn["run"]), parse_time(turn["at"])) if turn else None,
         last_run_ulid=item.get("last_run", ""),
         is_deleted="deleted" in item,
+        usage=_read_usage(item),
+        listed_at=parse_time(item["gsi2sk"].partition("#")[0]),
     )
 
 
@@ -190,3 +221,26 @@ def _turn_attribute(turn: LiveTurn) -> dict[str, str]:
 def _activity(session_id: SessionId, at: datetime) -> dict[str, str]:
     sort = keys.activity(format_time(at), session_id)
     return {"gsi1sk": sort, "gsi2sk": sort}
+
+
+def _used(ended: Run) -> dict[str, int]:
+    """Return what a turn adds to its session's sums, by attribute."""
+    spend = ended.spend
+    figures = asdict(Figures.of_call(spend.tokens, spend.tool_call_count, spend.cost_nanos)).values()
+    day = (ended.ended_at or ended.started_at).astimezone(UTC)
+    return {f"u{day:%y%m%d}_{position}": value for position, value in enumerate(figures) if value}
+
+
+def _read_usage(item: Mapping[str, Any]) -> dict[date, Figures]:
+    days: dict[date, list[int]] = {}
+    for name, value in item.items():
+        if found := _USED.fullmatch(name):
+            days.setdefault(date.fromisoformat(f"20{found[1]}"), [0] * len(FIGURES))[int(found[2])] = value
+    return {day: Figures(*values) for day, values in days.items()}
+
+
+def _outdated(session: Session, now: datetime) -> list[str]:
+    """Return attributes of days that are not kept any more."""
+    first = now.astimezone(UTC).date() - timedelta(days=USAGE_DAYS)
+    days = sorted(day for day in session.usage if day < first)[:_REMOVED_DAYS_MAX]
+    return [f"u{day:%y%m%d}_{position}" for day in days for position in range(len(FIGURES))]

@@ -1,1 +1,1 @@
-"""The only way to the table and to blobs. Everything above speaks of items and keys, not of AWS."""
+"""Access to the table, blobs, secrets and KMS. The code above uses items and keys, not AWS."""

@@ -1,4 +1,4 @@
-"""Content too large for an item, in S3 under the tenant's own prefix. The item keeps a reference and a beginning."""
+"""Content that is too large for an item, in S3 below the tenant's prefix. The item keeps a reference."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ INLINE_BYTES_MAX = 32_000
 
 
 class BlobGone(Exception):
-    """There is no such blob; what referred to it is being removed."""
+    """The blob does not exist; the item that refers to it is being deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A client and a bucket's name; worth nothing until it is bound to a tenant.
+    """A client and a bucket's name. Use it through `TenantBlobs`.
 
-    `may_list` is false where the client's role may not list, so that S3 says 403 of an object that is gone.
+    `may_list` is false if the client's role may not list: S3 then answers 403 for a missing object.
     """
 
     client: S3Client
@@ -33,23 +33,23 @@ class Bucket:
 
 
 class TenantBlobs:
-    """One tenant's blobs; a reference is relative, so it cannot lead to another tenant's."""
+    """One tenant's blobs; references are relative to the tenant's prefix."""
 
     def __init__(self, bucket: Bucket, tenant_id: TenantId) -> None:
         if not is_id(tenant_id, "ten"):
-            raise ValueError("not a tenant's id")
+            raise ValueError("not a tenant id")
         self._bucket = bucket
         self._prefix = f"tenants/{tenant_id}/"
 
     def put(self, reference: str, content: bytes, *, content_type: str = "application/json") -> None:
-        """Store content; the same reference again replaces it."""
+        """Store content, replacing any under this reference."""
         with translated():
             self._bucket.client.put_object(
                 Bucket=self._bucket.name, Key=self._path(reference), Body=content, ContentType=content_type
             )
 
     def get(self, reference: str) -> bytes:
-        """Return content; `BlobGone` if there is none."""
+        """Return content; raise `BlobGone` if it does not exist."""
         path = self._path(reference)
         try:
             with translated():
@@ -61,11 +61,11 @@ class TenantBlobs:
             raise
 
     def delete(self, reference: str) -> None:
-        """Remove content; one that is gone already is no error."""
+        """Delete content; idempotent."""
         with translated():
             self._bucket.client.delete_object(Bucket=self._bucket.name, Key=self._path(reference))
 
     def _path(self, reference: str) -> str:
         if ".." in reference or reference.startswith("/"):
-            raise ValueError("a reference is a plain relative path")
+            raise ValueError("a reference must be a relative path without ..")
         return self._prefix + reference

@@ -1,4 +1,4 @@
-"""Changes of items as the table's stream tells them, relative to their tenant like everything else here."""
+"""Parses records of the table's stream into tenant-relative changes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ _TENANT = "TENANT"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One record of the stream. `sequence` is unique; its order means something only within a shard."""
+class ItemChange:
+    """One record of the stream. `sequence` is unique; its order is meaningful only within a shard."""
 
     tenant_id: TenantId
     key: Key
@@ -24,19 +24,19 @@ class Change:
     image: Mapping[str, Any]
 
     def item(self) -> dict[str, Any]:
-        """Return the item as the change left it, with its keys; empty after a removal."""
+        """Return the item after the change, with its keys; empty after a deletion."""
         return from_wire(self.image)
 
 
-def read_change(record: Mapping[str, Any]) -> Change | None:
-    """Read a record of a stream's event; None for an item that is no tenant's."""
+def read_change(record: Mapping[str, Any]) -> ItemChange | None:
+    """Parse a record; return None for an item that belongs to no tenant."""
     change = record["dynamodb"]
     partition, sort = change["Keys"]["pk"]["S"], change["Keys"]["sk"]["S"]
     owner, _, rest = partition.partition("#")
     tenant_id, _, relative = rest.partition("#")
     if owner != _TENANT or not is_id(tenant_id, "ten"):
         return None
-    return Change(
+    return ItemChange(
         tenant_id=TenantId(tenant_id),
         key=Key(relative, sort),
         kind=record["eventName"],

@@ -1,4 +1,4 @@
-"""Failures of DynamoDB and S3, translated once: a failed condition, or an `Unavailable` that may be tried again."""
+"""Translates errors of AWS SDKs: a failed condition, or an `Unavailable` that may be retried."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ _PASSING_REASONS = frozenset({"ProvisionedThroughputExceeded", "ThrottlingError"
 
 
 class TransactionRefused(Exception):
-    """A transaction did not apply. `failed` has the positions of the operations whose condition did not hold."""
+    """A transaction was not applied. `failed` are the positions of the operations whose condition failed."""
 
     def __init__(self, failed: frozenset[int]) -> None:
         self.failed = failed
@@ -27,12 +27,12 @@ class TransactionRefused(Exception):
 
 
 class Contended(Unavailable):
-    """Another transaction was at the item at that moment: nothing was written, and it may be tried again at once."""
+    """Another transaction was writing the item; nothing was written, and a retry may succeed immediately."""
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn SDK errors of the block into ours; a failure of another kind is a defect and passes through."""
+    """Translate SDK errors of the block; others are defects and are not caught."""
     try:
         yield
     except ClientError as error:

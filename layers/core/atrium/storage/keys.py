@@ -13,42 +13,38 @@
     ·                      CLIENT#<cli> CONNECTION#<usr>#<provider>
     ·                      IDP#<idp>                   identity provider · list; KEYSET#<idp>: its issuer's public keys
     ·                      PERSON#<hash>               an issuer's subject -> user (authorizer: in that batch); IDP_ISSUER#<hash>: marker
-    ·                      POLICY#<pol> PROMPT#<name>#<version> TOOL#<name> PLUGIN#<name> UPSTREAM#<name>
-    ·                      WEBHOOK#<whk> SCHEDULE#<id> ROUTE#<priority>#<id> QUOTA_RULE#<id> EXPERIMENT#<id>
-    ·                      MCP_SERVER#<name> NAMESPACE#<kbn> DATASET#<name> SHARE#<id>
+    ·                      DELETED#<hash>              a user of this id, or email, was deleted: older foreign tokens end
+    ·                      POLICY#<pol>                a policy
     ·                      REBUILD DRIFT               counters rebuilt from the ledger; compared with it (operator)
-    ADMISSION              <shard>                     limits, windows, slots, holds: one conditional write (Q)
+    ADMISSION              TENANT|<scope>              limits, windows, slots of a scope: one conditional write (atrium.quotas)
                                                        sweep: those with slots, until the sweeper finds none
-    ADMISSION_OF           <subject>                   the same for a subject beyond twenty, one item each
-    SESSION#<ses>          HEAD                        session, its live turn        gsi1 own, gsi2 all: by activity
+    TOOL_CALLS             TENANT|<scope>              tool calls of a minute
+    SESSION#<ses>          HEAD                        session, its live turn, its usage by day
+                                                       gsi1 own, gsi2 all: by activity, moved every five minutes
     SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids carry the session)
-                                                       gsi1 own, gsi2 all: newest first · sweep: open runs only
-    RUN#<run>              EVENTS#<first seq>          a batch of events; STEP#<seq>: intents and outcomes (A9, J2)
-    JOBS#<yyyy-mm>         <job>                       job                           gsi1 own, gsi2 by status
+                                                       gsi1 own, gsi2 all: newest first · sweep: open runs without a slot
+    RUN#<run>              EVENTS#<first seq>          a batch of events
     OAUTH_STATES           <hash>                      mark: a flow out to a provider has come back
     IDEMPOTENCY            <hash>                      a saved answer, 24 h
     LEDGER#<yyyy-mm>       <run>                       one settled call; rebuild, statements
-    USAGE#<yyyy-mm-dd>     <group>#<value>             sums made by the stream: TOTAL · MODEL# AGENT# USER# KEY# CLIENT#
-                                                       END_USER# SESSION# TOOL#
+    USAGE#<yyyy-mm-dd>     <group>#<value>             sums made by the stream: USER# KEY# CLIENT# END_USER# · TOTAL: all,
+                                                       and by model, agent, tool; MODEL# AGENT# TOOL#: those beyond it
     BEGUN#<yyyy-mm-dd>     <ses>                       a session that began without a turn and was counted; rebuild
     AUDIT#<yyyy-mm-dd>     <time>#<evt>                audit, by time; gsi1 by type, gsi2 by user
     FAMILY#<id>            TOKEN                       login and its last refresh token (authorizer: one batch)
     CODE#<hash>            CODE                        OAuth code; REVOKED#<jti> REVOKED: a client's token (authorizer)
-    DELIVERY#<whk>         <time>#<evt>                webhook deliveries; DOCUMENT#<kbn> <doc>: knowledge documents
-    STATEMENT              <yyyy-mm>                   bills; ASSIGNMENT#<experiment> <usr>: sticky variants
-    HANDOFFS               <time>#<ses>                sessions that wait for a person; CONNECTIONS <socket>: WebSockets
     PLATFORM, of the operator
     TENANTS                <ten>                       registry: list of tenants
     TENANT_NAME            <name>                      marker: unique name -> tenant
     ISSUER#<hash>          MARKER                      issuer and audience -> tenant and provider (authorizer, kept in memory)
     KEYS                   KEY#<key>                   platform keys; FIRST: marker of the one that bootstrap made
-    PRICES                 <model>#<valid from>        price catalogue · CEILING 0: blocks leased to tenants
-    SIGNING_KEYS           <kid>                       public halves · CIRCUIT <provider>: breakers · IDEMPOTENCY <hash>
-    THROTTLE#<what>        <window>                    login guessing by address; MODULES <name>: health
+    CONCURRENCY#<n>        SLOTS                       the platform limit: slots of some turns
+    SIGNING_KEYS           <kid>                       public halves · IDEMPOTENCY <hash>
+    THROTTLE#<what>        <window>                    login throttles (`throttle_keys`); MODULES <name>: health
     DRIFT                  ROUND                       how far the day's comparison of counters has come
     DELETIONS              <ten>                       a deletion that has begun (sweeper, every minute)
 
-Indexes: gsi1, gsi2 (tenant's views, KEYS_ONLY), sweep (`SWEEP#<shard>`: open runs, and slots; KEYS_ONLY) and
+Indexes: gsi1, gsi2 (tenant's views, KEYS_ONLY), sweep (`SWEEP#<shard>`: items with slots, open runs without one; KEYS_ONLY) and
 login (`EMAIL#<email>`, KEYS_ONLY). The last two cross tenants, under roles of their own (ADR 0003).
 """
 
@@ -63,11 +59,12 @@ from atrium.kernel.ids import (
 SWEEP_SHARDS = 8
 SEQUENCE_DIGITS = 8
 ADMISSION_SWEPT = "admission"
+DELETIONS = "DELETIONS"
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A relative key; `partition` is empty for the bare prefix."""
+    """A key relative to the prefix; an empty `partition` is the prefix itself."""
 
     partition: str
     sort: str
@@ -102,7 +99,7 @@ def email(address: str) -> Key:
 
 
 def login_partition(address: str) -> str:
-    """Return the partition of the login index: every tenant's user of that address. It crosses tenants."""
+    """Return the partition of an address in the login index, which has the users of all tenants."""
     return _join("EMAIL", sha256(address.encode()).hexdigest())
 
 
@@ -146,7 +143,7 @@ def month(moment: datetime | date) -> str:
 
 
 def run(run_id: RunId) -> Key:
-    """Place a run in the partition of its session, which its id carries."""
+    """Return the key of a run, in the partition of its session."""
     return Key(_join("SESSION", session_of(run_id)), _join("RUN", own_ulid(run_id)))
 
 
@@ -169,7 +166,7 @@ def sweep_partition(shard: int) -> str:
 
 
 def sweep_shard(name: str) -> int:
-    """Spread runs (by their id) and admission items (by their place in the index) over the shards."""
+    """Return the shard of a run or an admission item, derived from its id."""
     return sha256(name.encode()).digest()[0] % SWEEP_SHARDS
 
 
@@ -186,12 +183,12 @@ def idempotency(digest: str) -> Key:
 
 
 def audit_day(day: date) -> str:
-    """Return the partition of a day's audit, by time."""
+    """Return the partition of a day's audit events, sorted by time."""
     return _join("AUDIT", day.isoformat())
 
 
 def audit_moment(moment_text: str, event_id: AuditEventId) -> str:
-    """Return the sort key of an event, in the table and in both indexes."""
+    """Return the sort key of an audit event, in the table and in both indexes."""
     return _join(moment_text, event_id)
 
 
@@ -201,12 +198,12 @@ def audit_of_type(event_type: str) -> str:
 
 
 def audit_of_principal(principal: str) -> str:
-    """Return the gsi2 partition of what a principal (`user:…`, `key:…`) did."""
+    """Return the gsi2 partition of the events of a principal (`user:…`, `key:…`)."""
     return _join("AUDIT_OF", principal)
 
 
 def family(family_id: FamilyId) -> Key:
-    """Return the refresh tokens of one login."""
+    """Return the key of a login's token family."""
     return Key(_join("FAMILY", family_id), "TOKEN")
 
 
@@ -218,18 +215,32 @@ def oauth(kind: str, text: str) -> Key:
     return Key(_join(kind, sha256(text.encode()).hexdigest()), kind)
 
 
-def admission(shard: int) -> Key:
-    """Return one shard of a tenant's admission."""
-    return Key("ADMISSION", str(shard))
+def admissions() -> str:
+    """Return the partition of a tenant's admission items."""
+    return "ADMISSION"
 
 
-def ceiling() -> Key:
-    """Return the blocks of the platform's ceiling that are leased."""
-    return Key("CEILING", "0")
+def admission(scope_id: str) -> Key:
+    """Return the admission item of a scope: the tenant's own for the empty id, or a user's, key's or agent's."""
+    return Key(admissions(), scope_id or "TENANT")
+
+
+def tool_calls(scope_id: str) -> Key:
+    """Return the item that counts a scope's tool calls per minute."""
+    return Key("TOOL_CALLS", scope_id or "TENANT")
+
+
+def platform_concurrency(item: int) -> Key:
+    """Return one of the items of the platform limit."""
+    return Key(f"CONCURRENCY#{item}", "SLOTS")
 
 
 def registered_tenant(tenant_id: TenantId) -> Key:
     return Key("TENANTS", tenant_id)
+
+
+def deletion(tenant_id: TenantId) -> Key:
+    return Key(DELETIONS, tenant_id)
 
 
 def tenant_name(name: str) -> Key:
@@ -245,5 +256,5 @@ def first_platform_key() -> Key:
 
 
 def module(name: str) -> Key:
-    """Return the item of a module's health."""
+    """Return the key of a module's health."""
     return Key("MODULES", name)

@@ -1,5 +1,5 @@
-"""The index by which a login finds an email in all tenants: the one lookup of people that crosses them, for the
-identity function alone (ADR 0003). It gives ids, and lags behind writes by a moment.
+"""The index of emails across tenants, for login. Only the identity function's role may read it (ADR 0003). It returns
+ids, and is eventually consistent.
 """
 
 from atrium.kernel.ids import TenantId, UserId
@@ -9,7 +9,7 @@ from atrium.storage.table import PhysicalTable
 
 
 def list_logins(table: PhysicalTable, address: str, *, limit: int) -> list[tuple[TenantId, UserId]]:
-    """Return whose email an address is, tenant by tenant, `limit` at most. One query, whatever it finds."""
+    """Return the users with an email, by tenant, at most `limit`. One query."""
     with translated():
         answer = table.client.query(
             TableName=table.name,

@@ -1,4 +1,4 @@
-"""Keys of identity providers, sign-ins and connections; they are drawn in `keys.py` with all the others."""
+"""Keys of identity providers, sign-ins and connections; `keys.py` has the overview."""
 
 from atrium.kernel.ids import IdentityProviderId
 from atrium.storage.keys import Key
@@ -9,27 +9,32 @@ def identity_provider(provider_id: IdentityProviderId) -> Key:
 
 
 def provider_issuer(digest: str) -> Key:
-    """Return the marker that keeps an issuer's audience to one provider of the tenant."""
+    """Return the marker that makes issuer and audience unique within the tenant."""
     return Key("", f"IDP_ISSUER#{digest}")
 
 
 def key_set(provider_id: IdentityProviderId) -> Key:
-    """Return the item of an issuer's public keys, as they were last fetched."""
+    """Return the item of an issuer's public keys, as last fetched."""
     return Key("", f"KEYSET#{provider_id}")
 
 
-def person(digest: str) -> Key:
-    """Return the item that says which user an issuer's subject is."""
+def external_identity(digest: str) -> Key:
+    """Return the item that maps an issuer's subject to a user."""
     return Key("", f"PERSON#{digest}")
 
 
+def deletion(digest: str) -> Key:
+    """Return the mark that a user was deleted, by the digest of their id or email."""
+    return Key("", f"DELETED#{digest}")
+
+
 def issuer(digest: str) -> Key:
-    """Return the platform's marker of an issuer's audience; each has a partition, so that guesses spread."""
+    """Return the platform's marker of issuer and audience, in a partition of its own, so that guesses spread."""
     return Key(f"ISSUER#{digest}", "MARKER")
 
 
 def used_state(digest: str) -> Key:
-    """Return the mark that a flow's state has been used."""
+    """Return the marker of a used OAuth state."""
     return Key("OAUTH_STATES", digest)
 
 
@@ -38,5 +43,5 @@ def connection(owner: str, provider: str) -> Key:
 
 
 def connections_of(owner: str) -> str:
-    """Return what the sort keys of an owner's connections begin with."""
+    """Return the prefix of the sort keys of an owner's connections."""
     return f"CONNECTION#{owner}#"

@@ -1,4 +1,4 @@
-"""A question to one partition, as a value."""
+"""Queries of one partition, as values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,9 +15,8 @@ type Index = Literal["gsi1", "gsi2"]
 class Query:
     """One page of a partition, of the table or of an index.
 
-    `prefix` keeps the sort keys that begin so; `after` those greater (exclusive); `between` those from the first to
-    the second (inclusive). `where` filters after the read: a page may then be shorter than `limit`, and still have a
-    next one.
+    Sort keys: `prefix` keeps those that begin with it, `after` those greater (exclusive), `between` those in the range
+    (inclusive). `where` filters after the read: a page may be shorter than `limit` and still have a next one.
     """
 
     partition: str
@@ -33,7 +32,7 @@ class Query:
 
 
 def query_arguments(query: Query, partition: str, start: Wire | None) -> Wire:
-    """Return the arguments of `Query` but the table's name; `partition` is absolute."""
+    """Return the arguments of `Query` without the table's name; `partition` is absolute."""
     hash_name, sort_name = (f"{query.index}pk", f"{query.index}sk") if query.index else ("pk", "sk")
     condition = f"#{hash_name} = :partition"
     values: dict[str, Any] = {"partition": partition, **query.values}

@@ -1,12 +1,12 @@
-"""The secrets of a deployment, each one JSON object in Secrets Manager, read through Powertools and kept five minutes.
+"""The secrets of a deployment: JSON objects in Secrets Manager, read through Powertools and cached for five minutes.
 
     signing   {"keys": [{"kid", "private_key", …}]}          ES256 in PEM, with times: `identity.signing`
-    pepper    {"current": 1, "peppers": {"1": base64url}}    HMAC keys of API keys at rest, by version
-    cursor    {"key": base64url}                             seals the cursors of lists
+    pepper    {"current": 1, "peppers": {"1": base64url}}    HMAC keys of stored API keys, by version
+    cursor    {"key": base64url}                             encrypts the cursors of lists
     model     {"anthropic_api_key"}                          the platform's own, optional on Bedrock
     oauth     {"google": {"client_id", "client_secret"}, …}  the platform's clients at providers, may be empty
 
-One that is missing, empty or of another form is `Unavailable`; `python -m infra.bootstrap` fills the first three.
+A missing, empty or invalid secret is `Unavailable`; `python -m infra.bootstrap` fills the first three.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REFRESH_SECONDS_MIN = 30.0
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key in PEM; never shown by `repr`. Times are epoch seconds; a deployment's first key has none."""
+    """A private key in PEM, hidden from `repr`. Times are epoch seconds; a deployment's first key has none."""
 
     kid: str
     private_pem: str = field(repr=False)
@@ -47,7 +47,7 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class Pepper:
-    """The HMAC key of a version; never shown by `repr`."""
+    """The HMAC key of one version, hidden from `repr`."""
 
     version: int
     value: bytes = field(repr=False)
@@ -55,32 +55,32 @@ class Pepper:
 
 @dataclass
 class Secrets:
-    """Reads the secrets that this function's environment names, with a client of its own unless one is given.
+    """Reads the secrets that this function's environment names.
 
-    A `kid` or version that is not among those kept makes one early read, at most every 30 seconds, because a
-    `kid` is whatever the caller wrote.
+    An unknown `kid` or version causes one early read, at most every 30 seconds, because callers can invent a `kid`.
     """
 
     settings: Settings
     ticks: Callable[[], float] = time.monotonic
     client: SecretsManagerClient | None = None
     _refreshed: dict[str, float] = field(default_factory=dict, init=False)
+    _model_key_until: float = field(default=float("-inf"), init=False)
 
     def signing_keys(self, *, fresh: bool = False) -> tuple[SigningKey, ...]:
-        """Return the signing keys; `identity.signing` says which signs and which verify."""
+        """Return the signing keys; `identity.signing` decides which one signs and which ones verify."""
         return self._read("signing", self.settings.signing_secret_arn, _signing_keys, fresh=fresh)
 
     def find_signing_key(self, kid: str) -> SigningKey | None:
-        """Return the key of that id, or None."""
+        """Return the key with that id, or None."""
         found = {key.kid: key for key in self.signing_keys()}
         if kid not in found and self._may_refresh("signing"):
             found = {key.kid: key for key in self.signing_keys(fresh=True)}
         return found.get(kid)
 
     def replace_signing_keys(self, change: Callable[[tuple[SigningKey, ...]], tuple[SigningKey, ...]]) -> None:
-        """Write the keys that `change` makes of those there are; `Conflict` if another call wrote meanwhile.
+        """Write the keys that `change` returns for the current ones; raise `Conflict` if another call wrote meanwhile.
 
-        The request's token comes from the version that was read, so of two writes over one version one is refused.
+        The request token is derived from the version that was read, so a second write over it is refused.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -92,7 +92,7 @@ class Secrets:
             text = json.dumps({"keys": [_render_key(key) for key in keys]})
             client.put_secret_value(SecretId=arn, SecretString=text, ClientRequestToken=token)
         except client.exceptions.ResourceExistsException:
-            raise Conflict("another call changed the signing keys at the same time; look at them first") from None
+            raise Conflict("Another call changed the signing keys at the same time. Read them and try again.") from None
         except (ClientError, BotoCoreError) as error:
             raise Unavailable(internal=_explain("signing", error), retry_after_seconds=1) from None
         self.signing_keys(fresh=True)
@@ -102,14 +102,14 @@ class Secrets:
         return self._peppers()[0]
 
     def find_pepper(self, version: int) -> Pepper:
-        """Return the pepper of a version that a stored key names; `Unavailable` if it is gone."""
+        """Return the pepper of a stored key's version; raise `Unavailable` if it does not exist."""
         found = self.seek_pepper(version)
         if found is None:
             raise Unavailable(internal=f"the pepper secret has no version {version}, which a stored key needs")
         return found
 
     def seek_pepper(self, version: int) -> Pepper | None:
-        """Return the pepper of a version that a caller's text names, or None."""
+        """Return the pepper of a version that a caller named, or None."""
         found = {pepper.version: pepper for pepper in self._peppers()}
         if version not in found and self._may_refresh("pepper"):
             found = {pepper.version: pepper for pepper in self._peppers(fresh=True)}
@@ -119,13 +119,27 @@ class Secrets:
         return self._read("cursor", self.settings.cursor_secret_arn, lambda secret: _key(secret["key"]))
 
     def anthropic_api_key(self) -> str:
-        """Return the platform's own model key; the environment's goes first, as the SDK's users expect."""
+        """Return the platform's model key; the environment variable takes precedence, as in the SDK."""
         if self.settings.anthropic_api_key:
             return self.settings.anthropic_api_key
         return self._read("model", self.settings.model_secret_arn, lambda secret: _text(secret["anthropic_api_key"]))
 
+    def require_model_key(self) -> None:
+        """Raise `Unavailable` if the model secret has no value. Does not read the value. Success is cached."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if self.ticks() < self._model_key_until:
+            return
+        try:
+            found = self._provider.client.describe_secret(SecretId=self.settings.model_secret_arn)
+        except (ClientError, BotoCoreError) as error:
+            raise Unavailable(internal=_explain("model", error)) from None
+        if not any("AWSCURRENT" in stages for stages in found.get("VersionIdsToStages", {}).values()):
+            raise Unavailable(internal='the model secret has no value: put {"anthropic_api_key"} into it')
+        self._model_key_until = self.ticks() + KEPT_SECONDS
+
     def platform_client(self, provider: str) -> tuple[str, str]:
-        """Return id and secret of the platform's own client at a provider; empty where it has none."""
+        """Return id and secret of the platform's client at a provider; empty if it has none."""
         if not self.settings.oauth_secret_arn:
             return "", ""
         none: dict[str, tuple[str, str]] = {}
@@ -140,9 +154,9 @@ class Secrets:
         from aws_lambda_powertools.utilities.parameters import SecretsProvider
         from botocore.config import Config
 
-        # With the pause between them 4.4 s: less than the five that the authorizer has.
-        patience = Config(connect_timeout=0.5, read_timeout=1.2, retries={"mode": "standard", "total_max_attempts": 2})
-        return SecretsProvider(boto_config=patience, boto3_client=self.client)
+        # Two attempts and the pause between them take at most 4.4 s; the authorizer times out after 5 s.
+        short = Config(connect_timeout=0.5, read_timeout=1.2, retries={"mode": "standard", "total_max_attempts": 2})
+        return SecretsProvider(boto_config=short, boto3_client=self.client)
 
     def _read[Value](
         self,
@@ -156,7 +170,7 @@ class Secrets:
         from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError, TransformParameterError
 
         if not arn:
-            raise Unavailable(internal=f"this function's environment names no {name} secret")
+            raise Unavailable(internal=f"this function's environment has no {name} secret")
         try:
             found: Any = self._provider.get(arn, max_age=KEPT_SECONDS, transform="json", force_fetch=fresh)
             return parse(found)
@@ -165,9 +179,9 @@ class Secrets:
                 return absent
             raise Unavailable(internal=_explain(name, error.__context__), retry_after_seconds=1) from None
         except (TransformParameterError, KeyError, TypeError, ValueError, AttributeError) as error:
-            # The text of these failures may repeat what they could not read.
+            # These errors' texts may contain the secret.
             kind = type(error).__name__
-            raise Unavailable(internal=f"the {name} secret is not of its form ({kind}): run `make bootstrap`") from None
+            raise Unavailable(internal=f"the {name} secret is invalid ({kind}): run `make bootstrap`") from None
 
     def _may_refresh(self, name: str) -> bool:
         now = self.ticks()
@@ -215,7 +229,7 @@ def _render_key(key: SigningKey) -> dict[str, object]:
 
 
 def read_peppers(secret: Mapping[str, Any]) -> tuple[Pepper, ...]:
-    """Return the peppers of the secret's JSON, the current one first; `KeyError`, `ValueError` or `TypeError`."""
+    """Return the peppers in the secret's JSON, the current one first; raise `KeyError`, `ValueError` or `TypeError`."""
     found = {int(version): Pepper(int(version), _key(value)) for version, value in secret["peppers"].items()}
     current = found.pop(int(secret["current"]))
     return (current, *found.values())
@@ -224,7 +238,7 @@ def read_peppers(secret: Mapping[str, Any]) -> tuple[Pepper, ...]:
 def _key(text: object) -> bytes:
     raw = decode_base64url(_text(text))
     if len(raw) < 32:
-        raise ValueError("a key has 32 bytes or more")
+        raise ValueError("a key must have at least 32 bytes")
     return raw
 
 

@@ -1,4 +1,4 @@
-"""The sparse index of what may have to be closed: the one list that crosses tenants, for the sweeper alone."""
+"""The sparse index of open work across tenants. Only the sweeper's role may read it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from atrium.storage.table import PhysicalTable
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run that is marked open."""
+    """A run in the index."""
 
     tenant_id: TenantId
     run_id: RunId
@@ -19,18 +19,17 @@ class OpenRun:
 
 @dataclass(frozen=True, slots=True)
 class BusyAdmission:
-    """One shard of a tenant's admission, or of the subject's at `place`, which has or had slots."""
+    """The admission item of a scope that has or had slots: the tenant's own for the empty id."""
 
     tenant_id: TenantId
-    shard: int
-    place: str = ""
+    scope_id: str
 
 
 type Swept = OpenRun | BusyAdmission
 
 
 def list_swept(table: PhysicalTable) -> Iterator[Swept]:
-    """Yield all that is marked, shard by shard of the index; reads are eventually consistent."""
+    """Yield all entries, shard by shard; eventually consistent."""
     for shard in range(SWEEP_SHARDS):
         pages = table.client.get_paginator("query").paginate(
             TableName=table.name,
@@ -46,9 +45,7 @@ def list_swept(table: PhysicalTable) -> Iterator[Swept]:
 
 def _read(sort: str) -> Swept:
     tenant_id, _, what = sort.partition("#")
-    kind, _, place = what.partition("#")
+    kind, _, scope_id = what.partition("#")
     if kind == ADMISSION_SWEPT:
-        if place.isdigit():
-            return BusyAdmission(TenantId(tenant_id), int(place))
-        return BusyAdmission(TenantId(tenant_id), 0, place)
+        return BusyAdmission(TenantId(tenant_id), "" if scope_id == "TENANT" else scope_id)
     return OpenRun(TenantId(tenant_id), RunId(what))

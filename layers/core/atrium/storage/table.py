@@ -1,7 +1,8 @@
-"""The table as a tenant sees it. A `TenantTable` prefixes every key that it sends and strips it from what
-comes back, so another tenant's item cannot be named, only missed. `PlatformTable` is the operator's.
+"""The table, bound to one tenant or to the platform.
 
-No Scan. Reads are strongly consistent unless they go to an index. Every write states its condition.
+A `TenantTable` prefixes every key that it sends and strips the prefix from what it receives, so another tenant's items
+cannot be addressed. `PlatformTable` does the same for the operator's items. There is no Scan. Reads are strongly
+consistent, except those of indexes. Every write states its condition.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
-from atrium.kernel.errors import Unavailable
+from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.kernel.ids import TenantId, is_id
 from atrium.kernel.pagination import Page, Position
-from atrium.storage.failures import translated
+from atrium.storage.failures import TransactionRefused, translated
 from atrium.storage.items import Item, Wire, from_wire, to_wire, value_to_wire
 from atrium.storage.keys import Key
+from atrium.storage.operator_grants import refuse_operator_grant
 from atrium.storage.queries import Query, query_arguments
 from atrium.storage.writes import Check, Delete, Operation, Put, Update, Write, expression_arguments
 
@@ -29,14 +31,14 @@ _BATCH_ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True)
 class PhysicalTable:
-    """A client and a table's name; worth nothing until it is bound."""
+    """A client and a table's name. Use it through a `TenantTable` or `PlatformTable`."""
 
     client: DynamoDBClient
     name: str
 
 
 class BoundTable:
-    """The operations, under one prefix. Use `TenantTable` or `PlatformTable`."""
+    """The operations below one prefix; see `TenantTable` and `PlatformTable`."""
 
     def __init__(self, table: PhysicalTable, prefix: str) -> None:
         self._client = table.client
@@ -44,16 +46,16 @@ class BoundTable:
         self._prefix = prefix
 
     def get(self, key: Key) -> dict[str, Any] | None:
-        """Read one item, strongly consistent."""
+        """Read one item. Strongly consistent."""
         with translated():
             found = self._client.get_item(TableName=self._name, Key=self._wire_key(key), ConsistentRead=True)
         return self._open(found["Item"]) if "Item" in found else None
 
     def batch_get(self, keys: Iterable[Key], *, consistent: bool = True) -> dict[Key, dict[str, Any]]:
-        """Read up to 100 items in one call; those that do not exist are absent from the answer."""
+        """Read up to 100 items in one call; missing items are absent from the result."""
         wanted = [self._wire_key(key) for key in dict.fromkeys(keys)]
         if len(wanted) > _BATCH_MAX:
-            raise ValueError("a batch reads 100 items at most")
+            raise ValueError("a batch reads at most 100 items")
         found: dict[Key, dict[str, Any]] = {}
         for _ in range(_BATCH_ATTEMPTS):
             if not wanted:
@@ -65,10 +67,10 @@ class BoundTable:
                 found[self._relative(wire)] = self._open(wire)
             left: Any = answer.get("UnprocessedKeys", {}).get(self._name, {})
             wanted = left.get("Keys", [])
-        raise Unavailable(internal="a batch read stayed incomplete", retry_after_seconds=1)
+        raise Unavailable(internal="a batch read remained incomplete", retry_after_seconds=1)
 
     def query(self, query: Query) -> Page[dict[str, Any]]:
-        """Read one page of a partition; from an index, the keys only (see `fetch`)."""
+        """Read one page of a partition; from an index this returns the keys only (see `fetch`)."""
         arguments = query_arguments(query, self._partition(query.partition), self._start(query))
         with translated():
             answer = self._client.query(TableName=self._name, **arguments)
@@ -76,7 +78,7 @@ class BoundTable:
         return Page(items, self._position(answer.get("LastEvaluatedKey")))
 
     def fetch(self, query: Query) -> Page[dict[str, Any]]:
-        """Read one page of an index with the whole items; what was deleted meanwhile is left out."""
+        """Read one page of an index with the whole items; items deleted meanwhile are left out."""
         arguments = query_arguments(query, self._partition(query.partition), self._start(query))
         with translated():
             answer = self._client.query(TableName=self._name, **arguments)
@@ -86,10 +88,10 @@ class BoundTable:
         return Page(items, self._position(answer.get("LastEvaluatedKey")))
 
     def write(self, write: Write) -> dict[str, Any]:
-        """Apply one write and return the item as it is now (empty after a deletion).
+        """Apply one write and return the item as it is now (empty after a deletion, or where it is not wanted).
 
-        `ConditionFailed` carries the item that stood there. A reply that was lost is repeated by the SDK,
-        so a condition that the write itself falsifies must recognise its own mark.
+        `ConditionFailed` carries the existing item. The SDK repeats a write whose reply was lost, so a
+        condition that the write itself makes false must also accept the write's own result.
         """
         match write:
             case Put():
@@ -97,11 +99,12 @@ class BoundTable:
                     self._client.put_item(TableName=self._name, **self._put(write), **_ON_FAILURE)
                 return dict(write.item)
             case Update():
+                wanted: Any = "ALL_NEW" if write.returns else "NONE"
                 with translated():
                     answer = self._client.update_item(
-                        TableName=self._name, ReturnValues="ALL_NEW", **self._update(write), **_ON_FAILURE
+                        TableName=self._name, ReturnValues=wanted, **self._update(write), **_ON_FAILURE
                     )
-                return self._open(answer["Attributes"])
+                return self._open(answer["Attributes"]) if write.returns else {}
             case Delete():
                 with translated():
                     self._client.delete_item(TableName=self._name, **self._condition(write), **_ON_FAILURE)
@@ -109,8 +112,21 @@ class BoundTable:
             case _:
                 assert_never(write)
 
+    def write_audited(self, write: Write, records: Sequence[Put]) -> dict[str, Any]:
+        """Apply one write and its audit records in a transaction; return the item as it is now.
+
+        Without records this is `write`. `ConditionFailed` carries the existing item.
+        """
+        if not records:
+            return self.write(write)
+        try:
+            self.transact([write, *records])
+        except TransactionRefused as error:
+            raise ConditionFailed(self.get(write.key)) from error
+        return self.get(write.key) or {}
+
     def delete_all(self, keys: Sequence[Key]) -> None:
-        """Delete items without a condition, 25 in a call; those that are gone already are no error."""
+        """Delete items unconditionally, 25 per call. Idempotent."""
         for at in range(0, len(keys), _BATCH_DELETES_MAX):
             requests: Any = {
                 self._name: [
@@ -123,10 +139,10 @@ class BoundTable:
                 with translated():
                     requests = self._client.batch_write_item(RequestItems=requests).get("UnprocessedItems", {})
             if requests:
-                raise Unavailable(internal="a batch of deletions stayed incomplete", retry_after_seconds=1)
+                raise Unavailable(internal="a batch deletion remained incomplete", retry_after_seconds=1)
 
     def transact(self, operations: Sequence[Operation], *, token: str | None = None) -> None:
-        """Apply all or nothing; `TransactionRefused` names the conditions that failed. Twice the cost of writes."""
+        """Apply all operations or none; `TransactionRefused` names the failed conditions. Costs twice the units."""
         wires: list[Any] = [self._transaction(operation) for operation in operations]
         extra: Any = {"ClientRequestToken": token} if token else {}
         with translated():
@@ -175,7 +191,7 @@ class BoundTable:
         if partition == self._prefix:
             return ""
         if not partition.startswith(self._prefix + "#"):
-            raise RuntimeError("an item of another prefix came back")
+            raise RuntimeError("DynamoDB returned an item of another prefix")
         return partition[len(self._prefix) + 1 :]
 
     def _relative(self, wire: Mapping[str, Any]) -> Key:
@@ -201,17 +217,25 @@ class BoundTable:
 
 
 class TenantTable(BoundTable):
-    """The table as one tenant sees it."""
+    """The table, bound to one tenant."""
 
     def __init__(self, table: PhysicalTable, tenant_id: TenantId) -> None:
         if not is_id(tenant_id, "ten"):
-            raise ValueError("not a tenant's id")
+            raise ValueError("not a tenant id")
         super().__init__(table, f"TENANT#{tenant_id}")
         self.tenant_id = tenant_id
 
+    def _put(self, put: Put) -> Wire:
+        refuse_operator_grant(put)
+        return super()._put(put)
+
+    def _update(self, update: Update) -> Wire:
+        refuse_operator_grant(update)
+        return super()._update(update)
+
 
 class PlatformTable(BoundTable):
-    """The operator's own items: registry, names, platform keys, prices."""
+    """The operator's items: registry, names, platform keys, prices."""
 
     def __init__(self, table: PhysicalTable) -> None:
         super().__init__(table, "PLATFORM")

@@ -1,9 +1,13 @@
-"""Where the throttles of the doors are kept, among the platform's items. Emails and addresses are hashed.
+"""Where the login throttles are kept, among the platform's items. Tenant names, emails and addresses are hashed.
 
-THROTTLE#EMAIL#<email>      WINDOW              failures of an email; PAIR#<address> KNOWN#<address>: of both
-THROTTLE#ADDRESS#<address>  LOGIN · TICKET      failures of an address
-THROTTLE#USER#<usr>         PASSWORD            attempts to change a password
-THROTTLE#UNLOCKS#<ten>      <email>             how often a tenant has had an email unlocked
+THROTTLE#LOGIN#<tenant, email>  WINDOW#<how>        failures at the user of an email in one tenant
+                                PAIR#<how>#<addr>   the same, from one address
+                                KNOWN#<address>     a login from this address succeeded
+THROTTLE#ADDRESS#<address>      LOGIN · TICKET      failures of an address
+THROTTLE#USER#<usr>             PASSWORD            attempts to change a password
+THROTTLE#UNLOCKS#<ten>          <email>             how often a tenant has had an email unlocked
+
+`how` is NAMED for logins that name their tenant and ANY for those that do not.
 """
 
 from hashlib import sha256
@@ -12,25 +16,31 @@ from typing import Literal
 from atrium.kernel.ids import TenantId
 from atrium.storage.keys import Key
 
-WINDOW = "WINDOW"
 KNOWN = "KNOWN#"
 
-
-def address_failures(place: str, door: Literal["LOGIN", "TICKET"]) -> Key:
-    return Key(f"THROTTLE#ADDRESS#{_hashed(place)}", door)
+type LoginKind = Literal["NAMED", "ANY"]
 
 
-def email_failures(email: str) -> Key:
-    return Key(_email_partition(email), WINDOW)
+def address_failures(place: str, endpoint: Literal["LOGIN", "TICKET"]) -> Key:
+    return Key(f"THROTTLE#ADDRESS#{_hashed(place)}", endpoint)
 
 
-def pair_failures(email: str, place: str) -> Key:
-    return Key(_email_partition(email), f"PAIR#{_hashed(place)}")
+def login_partition(tenant: str, email: str) -> str:
+    """Return the partition of what is kept for an email in one tenant."""
+    return f"THROTTLE#LOGIN#{_hashed(f'{tenant}\n{email}')}"
 
 
-def known_address(email: str, place: str) -> Key:
-    """Return the note that an email's owner came from an address."""
-    return Key(_email_partition(email), f"{KNOWN}{_hashed(place)}")
+def email_failures(tenant: str, email: str, how: LoginKind) -> Key:
+    return Key(login_partition(tenant, email), f"WINDOW#{how}")
+
+
+def pair_failures(tenant: str, email: str, how: LoginKind, place: str) -> Key:
+    return Key(login_partition(tenant, email), f"PAIR#{how}#{_hashed(place)}")
+
+
+def known_address(tenant: str, email: str, place: str) -> Key:
+    """Return the item that records a successful login to an email in one tenant from an address."""
+    return Key(login_partition(tenant, email), f"{KNOWN}{_hashed(place)}")
 
 
 def password_attempts(user_id: str) -> Key:
@@ -39,10 +49,6 @@ def password_attempts(user_id: str) -> Key:
 
 def unlocks(email: str, tenant_id: TenantId) -> Key:
     return Key(f"THROTTLE#UNLOCKS#{tenant_id}", _hashed(email))
-
-
-def _email_partition(email: str) -> str:
-    return f"THROTTLE#EMAIL#{_hashed(email)}"
 
 
 def _hashed(text: str) -> str:

@@ -1,10 +1,13 @@
-"""Keys of what is counted apart, and of what was used: the ledger, its sums, and the comparing of counters with it.
+"""Keys of the ledger, its usage sums, sessions created without a turn, rebuilds and comparisons of counters.
 
-Drawn in `keys.py`.
+`keys.py` has the overview.
 """
 
 from atrium.kernel.ids import RunId, SessionId
 from atrium.storage.keys import Key
+
+OLD_ADMISSIONS = "ADMISSION_OF"
+"""The partition of the previous layout's admission items of users, keys and agents; a rebuild deletes them."""
 
 
 def ledger_month(month_text: str) -> str:
@@ -22,7 +25,7 @@ def usage_day(day: str) -> str:
 
 
 def usage(day: str, group: str, value: str = "") -> Key:
-    """Return a day's sum: `usage("2026-11-21", "TOTAL")` or one of a group's values."""
+    """Return the item of a day's sum: `usage("2026-11-21", "TOTAL")`, the shared one, or one of a group's values."""
     return Key(usage_day(day), f"{group}#{value}" if value else group)
 
 
@@ -30,16 +33,6 @@ def usage_values(day: str, group: str, after: str) -> tuple[str, tuple[str, str]
     """Return the partition of a day's sums, and the range of those of a group whose value comes after one."""
     last = f"{group}{chr(ord('#') + 1)}"
     return usage_day(day), (f"{group}#{after}\0" if after else f"{group}#", last)
-
-
-def admissions_apart() -> str:
-    """Return the partition of the subjects that have an admission item of their own."""
-    return "ADMISSION_OF"
-
-
-def admission_apart(subject_id: str) -> Key:
-    """Return the admission item of a user, key or agent that is counted apart from its tenant's."""
-    return Key(admissions_apart(), subject_id)
 
 
 def begun_day(day: str) -> str:

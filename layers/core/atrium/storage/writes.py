@@ -1,7 +1,7 @@
-"""What can be written, as values: a store says it, a bound table sends it.
+"""Writes as values: a store creates them, a bound table executes them.
 
-In expressions `#name` stands for the attribute `name` without being declared, and `:name` for
-`values["name"]`; `names` adds aliases whose attribute is only known at run time.
+In expressions `#name` is the attribute `name`, without a declaration, and `:name` is `values["name"]`; `names` adds
+aliases of attributes whose names are known only at run time.
 """
 
 import re
@@ -21,7 +21,7 @@ _ALIAS = re.compile(r"#(\w+)")
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Write a whole item. `condition` must be said: `NEW`, `EXISTS`, an expression, or `ANY`."""
+    """Write a whole item. `condition` is required: `NEW`, `EXISTS`, an expression, or `ANY`."""
 
     key: Key
     item: Item
@@ -31,13 +31,14 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Change an item by an update expression under a condition."""
+    """Change an item by an update expression under a condition. `returns`: whether the writer wants the new item."""
 
     key: Key
     expression: str
     condition: str
     values: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    returns: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Assert a condition in a transaction."""
+    """Check a condition in a transaction."""
 
     key: Key
     condition: str
@@ -61,7 +62,7 @@ type Operation = Write | Check
 
 
 def expression_arguments(*expressions: str, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Wire:
-    """Return `ExpressionAttributeNames` and `…Values` for the expressions; empty ones are left out."""
+    """Return `ExpressionAttributeNames` and `…Values` for the expressions; empty ones are omitted."""
     aliases = {f"#{name}": name for text in expressions for name in _ALIAS.findall(text)}
     aliases |= {f"#{alias}": attribute for alias, attribute in (names or {}).items()}
     arguments: Wire = {}

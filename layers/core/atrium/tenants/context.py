@@ -5,7 +5,7 @@ No module decodes a token again: the authorizer's flat context becomes these val
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from atrium.kernel.errors import ScopeRequired
 from atrium.kernel.ids import TenantId
@@ -14,12 +14,16 @@ from atrium.tenants.plans import PlanName
 type PrincipalType = Literal["user", "key", "client", "platform"]
 type Role = Literal["admin", "user", "viewer"]
 
+ROLES: tuple[Role, ...] = get_args(Role.__value__)
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """A verified caller. `id` is a `usr_`, `key_` or `cli_` id; `role` only for users.
 
-    A key that came by rotation acts under the first of its line: `credential_id` is then its own.
+    A key that came by rotation acts under the first of its line: `credential_id` is then its own. `client_id` is the
+    OAuth client that a user's token was given to, empty for their own login. What no credential of a tenant can have is
+    dropped here, whatever its record or token says: the scope `platform`, and an unknown role.
     """
 
     type: PrincipalType
@@ -28,6 +32,13 @@ class Principal:
     scopes: frozenset[str]
     role: Role | None = None
     credential_id: str = ""
+    client_id: str = ""
+
+    def __post_init__(self) -> None:
+        if self.type != "platform":
+            object.__setattr__(self, "scopes", self.scopes - {"platform"})
+        if self.role not in ROLES:
+            object.__setattr__(self, "role", None)
 
     def has(self, scope: str) -> bool:
         """Tell whether a scope is held; `admin` includes a tenant's others, `platform` includes all."""

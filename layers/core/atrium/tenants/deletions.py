@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import TenantId
-from atrium.storage import deletion_keys
+from atrium.storage import keys
 from atrium.storage.queries import Query
 from atrium.storage.table import PlatformTable
 from atrium.storage.writes import ANY, Delete, Put
@@ -37,11 +37,11 @@ class Deletions:
 
     def begin(self, tenant_id: TenantId, *, now: datetime) -> None:
         item = {"id": tenant_id, "begun_at": format_time(now)}
-        self.table.write(Put(deletion_keys.deletion(tenant_id), item, ANY))
+        self.table.write(Put(keys.deletion(tenant_id), item, ANY))
 
     def list_left(self, *, now: datetime) -> list[Deletion]:
         """Return up to a hundred that no call has to itself any more. One query."""
-        found = self.table.query(Query(deletion_keys.PARTITION, limit=_LISTED_MAX)).items
+        found = self.table.query(Query(keys.DELETIONS, limit=_LISTED_MAX)).items
         deletions = [Deletion(TenantId(item["id"]), parse_time(item["begun_at"])) for item in found]
         return [each for each in deletions if each.begun_at <= now - timedelta(seconds=OWN_SECONDS)]
 
@@ -49,6 +49,6 @@ class Deletions:
         """Remove an entry, unless the deletion has begun anew."""
         values = {"begun": format_time(deletion.begun_at)}
         try:
-            self.table.write(Delete(deletion_keys.deletion(deletion.tenant_id), "#begun_at = :begun", values))
+            self.table.write(Delete(keys.deletion(deletion.tenant_id), "#begun_at = :begun", values))
         except ConditionFailed:
             return

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from atrium.kernel.ids import AgentId, TenantId
+from atrium.kernel.texts import is_unseen
 from atrium.tenants.plans import PlanName
 
 type TenantStatus = Literal["active", "suspended", "deleted"]
@@ -62,8 +63,9 @@ class Tenant:
 
 
 def same_name(name: str) -> str:
-    """Return the form in which names are compared: letters' case and Unicode's spellings make no difference."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    """Return the form in which names are compared: case, Unicode's spellings and joiners make no difference."""
+    seen = "".join(char for char in name if not is_unseen(char))
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
 
 
 def find_settings_fault(settings: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,6 @@ from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import AgentId, TenantId
 from atrium.storage import keys
-from atrium.storage.recorded import write_recorded
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import EXISTS, NEW, Check, Put, Update
 from atrium.tenants.model import Tenant, TenantStatus
@@ -58,7 +57,7 @@ class TenantStore:
 
     def change(self, changes: Mapping[str, Any], *records: Put, now: datetime) -> Tenant:
         """Set attributes; `ConditionFailed` if there is no such tenant."""
-        return read_tenant(write_recorded(self.table, _change(changes, now, _VISIBLE, {}), records))
+        return read_tenant(self.table.write_audited(_change(changes, now, _VISIBLE, {}), records))
 
     def changing(self, changes: Mapping[str, Any], *, now: datetime, version: int) -> Update:
         """Return the write that sets attributes if `config_version` is this one; for a transaction."""
@@ -67,7 +66,7 @@ class TenantStore:
     def rename(self, changes: Mapping[str, Any], *records: Put, now: datetime, version: int) -> Tenant:
         """Set attributes, the name among them; `ConditionFailed` if `config_version` is another one by now."""
         try:
-            return read_tenant(write_recorded(self.table, self.changing(changes, now=now, version=version), records))
+            return read_tenant(self.table.write_audited(self.changing(changes, now=now, version=version), records))
         except ConditionFailed as error:
             found = read_tenant(error.item) if error.item else None
             if found and found.is_visible and (found.name, found.config_version) == (changes["name"], version + 1):
@@ -91,7 +90,7 @@ class TenantStore:
         """End the tenant for everyone; the same again is no error."""
         changes = {"status": "deleted", "status_reason": ""}
         write = _change(changes, now, f"{EXISTS} AND attribute_not_exists(#opening)", {})
-        write_recorded(self.table, write, records)
+        self.table.write_audited(write, records)
 
     def fence(self, version: int) -> bool:
         """Raise `config_version` if it is this one: a change that was decided on what was read before fails then."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from atrium.llm.model import ToolSchema
+from atrium.llm.normalise import clean_text
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.model import Tool, ToolContext, ToolRefusal, ToolRetry
@@ -17,6 +19,7 @@ BUILT_IN: tuple[Tool[Any], ...] = (CALCULATOR, CURRENT_TIME)
 RESULT_CHARACTERS_MAX = 50_000
 _CUT = "\n[cut: the result was longer]"
 _NAME_SHOWN = 100
+_SCHEMAS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class ToolRegistry:
         return ToolRegistry(tools)
 
     def schemas(self) -> tuple[ToolSchema, ...]:
-        return tuple(ToolSchema(tool.name, tool.description, tool.input_schema()) for tool in self._tools.values())
+        """Return the tools as a model is shown them; each is made once a process, because it costs a millisecond."""
+        return tuple(map(_schema, self._tools.values()))
 
     def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
         """Run one call within the tool's time; whatever happens becomes an answer.
@@ -75,6 +79,11 @@ class ToolRegistry:
             return ToolAnswer(f"The tool did not answer within {tool.timeout_seconds} s.", is_error=True)
 
 
+@lru_cache(maxsize=_SCHEMAS_MAX)
+def _schema(tool: Tool[Any]) -> ToolSchema:
+    return ToolSchema(tool.name, tool.description, tool.input_schema())
+
+
 def _answer(tool: Tool[Any], arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
     try:
         content = tool.call(arguments, context)
@@ -89,6 +98,7 @@ def _answer(tool: Tool[Any], arguments: Mapping[str, Any], context: ToolContext)
 
 
 def _bounded(content: str) -> str:
+    content = clean_text(content)
     if len(content) <= RESULT_CHARACTERS_MAX:
         return content
     return content[: RESULT_CHARACTERS_MAX - len(_CUT)] + _CUT

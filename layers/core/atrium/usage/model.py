@@ -4,35 +4,28 @@ A ledger entry is written once per settled call and never changed; sums are made
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.llm.model import Usage
 
-type Group = Literal["TOTAL", "MODEL", "AGENT", "USER", "KEY", "CLIENT", "END_USER", "SESSION", "TOOL"]
+type Group = Literal["TOTAL", "MODEL", "AGENT", "TOOL", "USER", "KEY", "CLIENT", "END_USER"]
+
+GROUPS: tuple[Group, ...] = get_args(Group.__value__)
 
 _PRINCIPAL_GROUPS: Mapping[str, Group] = {"usr": "USER", "key": "KEY", "cli": "CLIENT"}
-
-
-@dataclass(frozen=True, slots=True)
-class Charged:
-    """Where admission counted a call: in which item, in which second of its own time, on which counters."""
-
-    shard: int
-    second: int
-    marks: str
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """One settled call. `at` is when it was settled: it decides the day that it counts in.
 
-    `principal_id` is the user, key or client that called; `tool_calls` counts calls by tool. `charged` is None for a
-    call that no limit bounded: admission has not counted it. `apart` says the same of the subjects that are counted in
-    items of their own, by their ids. What is `estimated`
-    was held for a model call whose end nobody saw: the upper bound of what it used.
+    `principal_id` is the user, key or client that called; `tool_calls` counts calls by tool. `admitted` says in which
+    second each admission item counted the run, by the id of its scope (empty for the tenant's); it is empty for a run
+    that was admitted without being counted. What is `estimated` was reserved for a model call whose end nobody saw:
+    the upper bound of what it used.
     """
 
     run_id: RunId
@@ -48,8 +41,8 @@ class LedgerEntry:
     tool_calls: Mapping[str, int] = field(default_factory=dict)
     cost_nanos: int = 0
     end_user: str = ""
-    charged: Charged | None = None
-    apart: Mapping[str, Charged] = field(default_factory=dict)
+    admitted: Mapping[str, int] = field(default_factory=dict)
+    new_session: bool = False
     estimated: bool = False
 
     @property
@@ -78,16 +71,23 @@ class Figures:
     tool_calls: int = 0
     cost_nanos: int = 0
 
-    def __add__(self, other: Self) -> "Figures":
-        return Figures(
-            self.requests + other.requests,
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cache_read_tokens + other.cache_read_tokens,
-            self.cache_write_tokens + other.cache_write_tokens,
-            self.tool_calls + other.tool_calls,
-            self.cost_nanos + other.cost_nanos,
+    @classmethod
+    def of_call(cls, tokens: Usage, tool_calls: int, cost_nanos: int) -> Self:
+        return cls(
+            1,
+            tokens.input_tokens,
+            tokens.output_tokens,
+            tokens.cache_read_tokens,
+            tokens.cache_write_tokens,
+            tool_calls,
+            cost_nanos,
         )
+
+    def __add__(self, other: Self) -> "Figures":
+        return Figures(*(getattr(self, name) + getattr(other, name) for name in FIGURES))
+
+
+FIGURES = tuple(each.name for each in fields(Figures))
 
 
 @dataclass(frozen=True, slots=True)

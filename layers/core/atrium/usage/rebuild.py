@@ -1,20 +1,20 @@
 """Rebuilding the sums of a period from the ledger, while calls are settled and the stream goes on counting (ADR 0073).
 
-    freeze      each day's TOTAL bears a token: the stream leaves that day's entries unmarked from then on
-    read        sums, then the ledger: what is marked is what the sums should be made of, and neither moves
-    correct     sums that differ are written anew, on the condition that the token stands
-    thaw        TOTAL last, without the token
+    freeze      each day's shared item gets a token: the stream leaves that day's entries unmarked from then on
+    read        sums, then the ledger: what is marked is what the sums should be made of, and neither changes
+    correct     items that differ are written anew, on the condition that the token is there; others are deleted
+    thaw        the shared item last, without the token
     count       what is unmarked, as the stream would have
 
-Whoever freezes again takes over: the one before can write nothing more. One that dies leaves days frozen, their entries
-in the ledger; the next rebuild ends that.
+A second rebuild that freezes takes over: the first can write nothing more. One that dies leaves days frozen, their
+entries in the ledger; the next rebuild ends that.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from itertools import batched
-from typing import cast
+from typing import Any
 
 from atrium.kernel.errors import ConditionFailed
 from atrium.storage import usage_keys
@@ -23,10 +23,11 @@ from atrium.storage.keys import Key
 from atrium.storage.queries import Query
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, Check, Delete, Operation, Put, Update
-from atrium.usage.model import Arrival, Figures, Group, LedgerEntry, SumKey
+from atrium.usage.model import GROUPS, Arrival, Figures, LedgerEntry, SumKey
 from atrium.usage.service import UsageCounter
+from atrium.usage.shared import place, read_figures, read_item, write_shared
 from atrium.usage.store import LedgerStore
-from atrium.usage.sums import OPERATIONS_MAX, contributions, read_figures, sum_key
+from atrium.usage.sums import OPERATIONS_MAX, contributions, merge, sum_key
 
 _PAGE = 1_000
 _BATCH = 200
@@ -74,28 +75,35 @@ class FrozenSums:
             self.table.write(Update(_total(day), "SET #frozen = :token REMOVE #thawed", ANY, {"token": self.token}))
 
     def correct(self, tally: SumTally, stored: dict[SumKey, Figures]) -> int:
-        """Write what differs and thaw; returns how many sums differed. `RebuildSuperseded` if the token is gone."""
-        differing = tally.differing(stored)
-        for day in self.days:
-            own = [key for key in differing if key.day == day and key.group != "TOTAL"]
-            for some in batched(own, OPERATIONS_MAX - 1, strict=False):
-                self._write(day, [_replacing(key, differing[key]) for key in some])
-            self._thaw(day, tally.figures.get(SumKey(day, "TOTAL"), Figures()))
-        return len(differing)
+        """Write what differs and thaw; returns how many sums differed. `RebuildSuperseded` if the token is gone.
 
-    def _write(self, day: date, operations: list[Operation]) -> None:
+        Each day is left as the stream would write it now: names in the shared item, no item that is not wanted.
+        """
+        for day in self.days:
+            placed, own = place({key: figures for key, figures in tally.figures.items() if key.day == day})
+            wanted = {sum_key(key): figures for key, figures in own.items()}
+            found = {key: read_figures(item) for key, item in _read_items(self.table, day) if key != _total(day)}
+            operations: list[Operation] = [Delete(key, ANY) for key in found.keys() - wanted.keys()]
+            operations += [
+                Put(key, asdict(figures), ANY) for key, figures in wanted.items() if found.get(key) != figures
+            ]
+            for some in batched(operations, OPERATIONS_MAX - 1, strict=False):
+                self._write(day, some)
+            self._thaw(day, write_shared(placed.get(day, {})))
+        return len(tally.differing(stored))
+
+    def _write(self, day: date, operations: Iterable[Operation]) -> None:
         try:
             self.table.transact([Check(_total(day), _HELD, {"token": self.token}), *operations])
         except TransactionRefused as refused:
             raise RebuildSuperseded from refused
 
-    def _thaw(self, day: date, total: Figures) -> None:
-        """Write a day's total without the token. A day that has none is not left with an empty one."""
+    def _thaw(self, day: date, shared: dict[str, Any]) -> None:
+        """Write a day's shared item without the token. A day without usage is not left with one."""
         key, held = _total(day), {"token": self.token}
-        empty = total == Figures()
-        item = {**asdict(total), "thawed": self.token}
+        item = {**shared, "thawed": self.token}
         try:
-            self.table.write(Delete(key, _HELD, held) if empty else Put(key, item, _HELD, held))
+            self.table.write(Put(key, item, _HELD, held) if shared else Delete(key, _HELD, held))
         except ConditionFailed as refused:
             found = refused.item or {}
             if "frozen" in found or found.get("thawed", self.token) != self.token:
@@ -104,17 +112,16 @@ class FrozenSums:
 
 
 def read_days(table: TenantTable, days: Iterable[date]) -> dict[SumKey, Figures]:
-    """Read every sum of some days, strongly consistent."""
-    return {key: figures for day in days for key, figures in _read_day(table, day)}
+    """Read every sum of some days, strongly consistent. Items of groups that are not kept any more are left out."""
+    items = (each for day in days for each in _read_items(table, day))
+    return merge(read_item(key, item) for key, item in items if key.sort.partition("#")[0] in GROUPS)
 
 
-def _read_day(table: TenantTable, day: date) -> Iterator[tuple[SumKey, Figures]]:
+def _read_items(table: TenantTable, day: date) -> Iterator[tuple[Key, dict[str, Any]]]:
     query = Query(usage_keys.usage_day(day.isoformat()), limit=_PAGE)
     while True:
         page = table.query(query)
-        for item in page.items:
-            group, _, value = item["sk"].partition("#")
-            yield SumKey(day, cast("Group", group), value), read_figures(item)
+        yield from ((Key(query.partition, item["sk"]), item) for item in page.items)
         if page.position is None:
             return
         query = replace(query, position=page.position)
@@ -134,9 +141,3 @@ def count_uncounted(table: TenantTable, months: Iterable[str], token: str) -> tu
 
 def _total(day: date) -> Key:
     return sum_key(SumKey(day, "TOTAL"))
-
-
-def _replacing(key: SumKey, figures: Figures) -> Operation:
-    if figures == Figures():
-        return Delete(sum_key(key), ANY)
-    return Put(sum_key(key), asdict(figures), ANY)

@@ -13,7 +13,8 @@ from atrium.kernel.ids import TenantId
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import TenantContext
 from atrium.usage.model import Arrival, Figures, Group, Period, SumKey, principal_group
-from atrium.usage.sums import SumStore, split
+from atrium.usage.shared import SHARED
+from atrium.usage.sums import SumStore, first_of, split
 
 _ATTEMPTS = 4
 _PAUSE_SECONDS_MAX = 0.2
@@ -38,8 +39,8 @@ class UsageService:
         found = self.sums.read(wanted)
         return {key.day: found[key] for key in wanted if key in found}
 
-    def check(self, group: Group) -> None:
-        """Refuse a division of usage that this caller may not see: `ScopeRequired`."""
+    def check(self, group: str) -> None:
+        """Reject a division of usage that this caller may not see: `ScopeRequired`."""
         principal = self.context.principal
         if not principal.sees_all and principal_group(principal.id) != group:
             raise ScopeRequired(f"without the scope admin, usage is your own, and not divided by {group.lower()}")
@@ -47,27 +48,20 @@ class UsageService:
     def by_group(self, days: Mapping[date, Figures], group: Group, *, after: str, limit: int) -> dict[str, Figures]:
         """Return the first values of a group after one, by value, each with its figures over all of some days.
 
-        `days` are those of `by_day`: no other has any. Costs a query for each, whatever lies in it.
+        `days` are those of `by_day`: no other has any. Costs a query for each, or half a read unit for models, agents
+        and tools.
         """
         self.check(group)
         principal = self.context.principal
         if not principal.sees_all:
             return {principal.id: sum(days.values(), Figures())} if days and principal.id > after else {}
+        shared = self.sums.read_shared(days) if group in SHARED else {}
+
+        def read(day: date) -> dict[str, Figures]:
+            return self.sums.first(day, group, after=after, limit=limit, shared=shared.get(day, {}))
+
         with ThreadPoolExecutor(min(_READERS_MAX, max(1, len(days)))) as readers:
-            found = readers.map(lambda day: self.sums.first(day, group, after=after, limit=limit), days)
-            return first_of(list(found), limit)
-
-
-def first_of(days: Iterable[Mapping[str, Figures]], limit: int) -> dict[str, Figures]:
-    """Return the first `limit` values of some days together, in order, added up.
-
-    Whole as long as each day has its own first `limit`: a value among the first of all is among the first of its day.
-    """
-    merged: dict[str, Figures] = {}
-    for day in days:
-        for value, figures in day.items():
-            merged[value] = merged[value] + figures if value in merged else figures
-    return {value: merged[value] for value in sorted(merged)[:limit]}
+            return first_of(readers.map(read, days), limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from atrium.storage.keys import Key
 from atrium.storage.queries import Query
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import NEW, Put
-from atrium.usage.model import Charged, LedgerEntry
+from atrium.usage.model import LedgerEntry
 
 _PAGE = 1_000
+_TENANT = "tenant"  # a map's entry must have a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ def encode_entry(entry: LedgerEntry) -> dict[str, Any]:
         "tool_calls": dict(entry.tool_calls),
         "cost_nanos": entry.cost_nanos,
         "end_user": entry.end_user or None,
-        "charged": write_charged(entry.charged) if entry.charged else None,
-        "apart": {place: write_charged(charged) for place, charged in entry.apart.items()} or None,
+        "admitted": {scope_id or _TENANT: second for scope_id, second in entry.admitted.items()} or None,
+        "new_session": entry.new_session or None,
         "estimated": entry.estimated or None,
     }
 
@@ -111,15 +112,7 @@ def decode_entry(tenant_id: TenantId, item: Mapping[str, Any]) -> LedgerEntry:
         tool_calls=item["tool_calls"],
         cost_nanos=item["cost_nanos"],
         end_user=item.get("end_user", ""),
-        charged=read_charged(item["charged"]) if item.get("charged") else None,
-        apart={place: read_charged(found) for place, found in item.get("apart", {}).items()},
+        admitted={"" if name == _TENANT else name: second for name, second in item.get("admitted", {}).items()},
+        new_session=bool(item.get("new_session")),
         estimated=bool(item.get("estimated")),
     )
-
-
-def write_charged(charged: Charged) -> dict[str, int | str]:
-    return {"s": charged.shard, "b": charged.second, "m": charged.marks}
-
-
-def read_charged(found: Mapping[str, Any]) -> Charged:
-    return Charged(found["s"], found["b"], found["m"])

@@ -1,13 +1,17 @@
-"""Sums by day and group, made from ledger entries so that each entry counts exactly once (ADR 0041).
+"""Usage aggregates: sums by UTC day and group, made from ledger entries so that each counts exactly once (ADR 0041).
+
+    USAGE#2026-11-21   TOTAL                               the day's shared item: all calls, and by model, agent, tool
+                       USER#… KEY#… CLIENT#… END_USER#…    one item for each value
+                       MODEL#… AGENT#… TOOL#…              names that the shared item had no room for
 
 Whatever is delivered twice, late, in another order, or by two workers at a time: an entry is marked in the same
-transaction that adds it, on the condition that it bears no mark. One transaction takes as many entries as fit, so
-that entries which share sums share their writes.
+transaction that adds it, on the condition that it has no mark. One transaction takes as many entries as fit.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date
+from itertools import batched
 from typing import Any
 
 from atrium.kernel.errors import Unavailable
@@ -19,6 +23,7 @@ from atrium.storage.queries import Query
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, Operation, Update
 from atrium.usage.model import Arrival, Figures, Group, LedgerEntry, SumKey, principal_group
+from atrium.usage.shared import NAMES_MAX, SHARED, day_of_place, names_of, place, read_figures, read_item, write_shared
 from atrium.usage.store import ledger_key
 
 OPERATIONS_MAX = 100
@@ -26,7 +31,7 @@ TOOLS_MAX = 64
 OTHER_TOOLS = "(other)"
 _READS_MAX = 100
 _UNMARKED = "attribute_exists(pk) AND attribute_not_exists(#counted)"
-_THAWED = "attribute_not_exists(#frozen)"  # of a day's TOTAL, which every entry of the day adds to
+_THAWED = "attribute_not_exists(#frozen)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +44,45 @@ class SumStore:
         """Add entries to the sums. Those that are counted already change nothing, whoever counted them.
 
         An entry of a day that is frozen stays unmarked: whoever rebuilds that day counts it afterwards.
-        At most 100 operations, and so some 90 entries of one day; see `split`. Costs two write units for each entry
-        and each sum. `Unavailable` leaves nothing changed, or all.
+        At most 100 operations, see `split`. Costs two write units for each entry, each day and each item of a group's
+        value: six for one entry of a key. `Unavailable` leaves nothing changed, or all.
         """
         pending = list(arrivals)
+        apart: set[date] = set()
         while pending:
-            added = merge(contributions(arrival.entry) for arrival in pending)
+            shared, own = place(merge(contributions(arrival.entry) for arrival in pending), apart)
             operations: list[Operation] = [_mark(arrival) for arrival in pending]
-            operations += [_add(key, figures) for key, figures in added.items()]
+            operations += [_add_shared(day, sums) for day, sums in shared.items()]
+            operations += [_add(sum_key(key), asdict(figures), ANY) for key, figures in own.items()]
             try:
                 return self.table.transact(operations)
             except TransactionRefused as refused:
-                marked = len(pending)
-                frozen = {key.day for at, key in enumerate(added, marked) if at in refused.failed}
+                days = {day for at, day in enumerate(shared, len(pending)) if at in refused.failed}
+                frozen = days & apart  # refused without a new name, too
                 left = [
                     arrival for at, arrival in enumerate(pending)
                     if at not in refused.failed and day_of(arrival.entry) not in frozen
                 ]  # fmt: skip
-                if len(left) == len(pending):
+                if len(left) == len(pending) and not days:
                     raise Unavailable(internal="sums were refused that have no condition") from refused
-                pending = left
+                pending, apart = left, apart | days
         return None
 
-    def first(self, day: date, group: Group, *, after: str, limit: int) -> dict[str, Figures]:
-        """Return a day's first `limit` sums of a group, by value, of those whose value comes after one."""
+    def first(
+        self, day: date, group: Group, *, after: str, limit: int, shared: Mapping[SumKey, Figures]
+    ) -> dict[str, Figures]:
+        """Return a day's first `limit` sums of a group, by value, of those whose value comes after one.
+
+        `shared` are the sums of the day's shared item. Costs a query, unless they are all that there is.
+        """
+        inside = {key.value: figures for key, figures in shared.items() if key.group == group}
+        measure = "tool_calls" if group == "TOOL" else "requests"
+        total = shared.get(SumKey(day, "TOTAL"), Figures())
+        is_all = group in SHARED and getattr(sum(inside.values(), Figures()), measure) == getattr(total, measure)
+        own = {} if is_all else self._first_own(day, group, after=after, limit=limit)
+        return first_of([{value: figures for value, figures in inside.items() if value > after}, own], limit)
+
+    def _first_own(self, day: date, group: Group, *, after: str, limit: int) -> dict[str, Figures]:
         partition, between = usage_keys.usage_values(day.isoformat(), group, after)
         found: dict[str, Figures] = {}
         position: Position | None = None
@@ -75,13 +95,23 @@ class SumStore:
                 return found
 
     def read(self, wanted: Iterable[SumKey]) -> dict[SumKey, Figures]:
-        """Return the sums that exist; half a read unit each."""
-        by_key = {sum_key(each): each for each in wanted}
-        places = list(by_key)
+        """Return the sums that exist; half a read unit for an item."""
+        keys = set(wanted)
+        totals = {SumKey(key.day, "TOTAL") for key in keys if key.group in SHARED}
+        found = self._read_items({sum_key(key) for key in keys | totals})
+        sums = merge(read_item(place, item) for place, item in found.items())
+        return {key: figures for key, figures in sums.items() if key in keys}
+
+    def read_shared(self, days: Iterable[date]) -> dict[date, dict[SumKey, Figures]]:
+        """Return what the shared items of some days have."""
+        found = self._read_items({sum_key(SumKey(day, "TOTAL")) for day in days})
+        return {day_of_place(key): read_item(key, item) for key, item in found.items()}
+
+    def _read_items(self, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
         found: dict[Key, dict[str, Any]] = {}
-        for at in range(0, len(places), _READS_MAX):
-            found |= self.table.batch_get(places[at : at + _READS_MAX], consistent=False)
-        return {by_key[key]: read_figures(item) for key, item in found.items()}
+        for some in batched(keys, _READS_MAX, strict=False):
+            found |= self.table.batch_get(some, consistent=False)
+        return found
 
 
 def day_of(entry: LedgerEntry) -> date:
@@ -91,43 +121,45 @@ def day_of(entry: LedgerEntry) -> date:
 
 def contributions(entry: LedgerEntry) -> dict[SumKey, Figures]:
     """Return what an entry adds to which sums. Calls of tools are summed by tool; tokens and money are not."""
-    day, tokens, calls = day_of(entry), entry.tokens, entry.tool_calls
-    whole = Figures(
-        requests=1,
-        input_tokens=tokens.input_tokens,
-        output_tokens=tokens.output_tokens,
-        cache_read_tokens=tokens.cache_read_tokens,
-        cache_write_tokens=tokens.cache_write_tokens,
-        tool_calls=sum(calls.values()),
-        cost_nanos=entry.cost_nanos,
-    )
-    sums = {
-        SumKey(day, "TOTAL"): whole,
-        SumKey(day, "MODEL", entry.model): whole,
-        SumKey(day, "AGENT", entry.agent_id): whole,
-        SumKey(day, "SESSION", entry.session_id): whole,
+    day = day_of(entry)
+    whole = Figures.of_call(entry.tokens, sum(entry.tool_calls.values()), entry.cost_nanos)
+    values: dict[Group | None, str] = {
+        "TOTAL": "",
+        "MODEL": entry.model,
+        "AGENT": entry.agent_id,
+        principal_group(entry.principal_id): entry.principal_id,
+        "END_USER": entry.end_user,
     }
-    group = principal_group(entry.principal_id)
-    if group is not None:
-        sums[SumKey(day, group, entry.principal_id)] = whole
-    if entry.end_user:
-        sums[SumKey(day, "END_USER", entry.end_user)] = whole
-    for tool, count in _tools(calls).items():
+    sums = {
+        SumKey(day, group, value): whole for group, value in values.items() if group == "TOTAL" or (group and value)
+    }
+    for tool, count in _tools(entry.tool_calls).items():
         sums[SumKey(day, "TOOL", tool)] = Figures(requests=1, tool_calls=count)
     return sums
 
 
-def merge(parts: Iterable[Mapping[SumKey, Figures]]) -> dict[SumKey, Figures]:
-    """Add contributions up, key by key."""
-    merged: dict[SumKey, Figures] = {}
+def merge[K](parts: Iterable[Mapping[K, Figures]]) -> dict[K, Figures]:
+    """Add figures up, key by key."""
+    merged: dict[K, Figures] = {}
     for part in parts:
         for key, figures in part.items():
             merged[key] = merged[key] + figures if key in merged else figures
     return merged
 
 
+def first_of(parts: Iterable[Mapping[str, Figures]], limit: int) -> dict[str, Figures]:
+    """Return the first `limit` values of some parts together, in order, added up.
+
+    Whole as long as each part has its own first `limit`: a value among the first of all is among the first of its part.
+    """
+    return dict(sorted(merge(parts).items())[:limit])
+
+
 def split(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
-    """Cut one tenant's arrivals into lists that `SumStore.count` takes; an entry that arrives twice is taken once."""
+    """Cut one tenant's arrivals into lists that `SumStore.count` takes; an entry that arrives twice is taken once.
+
+    A list fits a transaction even if every sum needs an item of its own.
+    """
     chunk: list[Arrival] = []
     touched: set[SumKey] = set()
     for arrival in {arrival.entry.run_id: arrival for arrival in arrivals}.values():
@@ -139,6 +171,10 @@ def split(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
         touched |= own
     if chunk:
         yield chunk
+
+
+def sum_key(key: SumKey) -> Key:
+    return usage_keys.usage(key.day.isoformat(), key.group, key.value)
 
 
 def _tools(calls: Mapping[str, int]) -> dict[str, int]:
@@ -155,16 +191,21 @@ def _mark(arrival: Arrival) -> Update:
     )
 
 
-def _add(key: SumKey, figures: Figures) -> Update:
-    values = {name: value for name, value in asdict(figures).items() if value}
-    expression = "ADD " + ", ".join(f"#{name} :{name}" for name in values)
-    return Update(sum_key(key), expression, _THAWED if key.group == "TOTAL" else ANY, values)
+def _add_shared(day: date, sums: Mapping[SumKey, Figures]) -> Update:
+    """Add to a day's shared item, unless it is frozen, or has no room for a name that is new."""
+    names = {f"n{at}": name for at, name in enumerate(names_of(sums))}
+    if not names:
+        return _add(sum_key(SumKey(day, "TOTAL")), write_shared(sums), _THAWED)
+    known = " AND ".join(f"contains(#names, :{alias})" for alias in names)
+    room = f"attribute_not_exists(#names) OR size(#names) < :names_max OR ({known})"
+    values = {**names, "names_max": NAMES_MAX}
+    return _add(sum_key(SumKey(day, "TOTAL")), write_shared(sums), f"{_THAWED} AND ({room})", values)
 
 
-def sum_key(key: SumKey) -> Key:
-    return usage_keys.usage(key.day.isoformat(), key.group, key.value)
-
-
-def read_figures(item: Mapping[str, Any]) -> Figures:
-    """Return the figures of a sum's item."""
-    return Figures(**{name: int(item.get(name, 0)) for name in Figures.__dataclass_fields__})
+def _add(key: Key, attributes: Mapping[str, Any], condition: str, values: Mapping[str, Any] | None = None) -> Update:
+    present = {f"a{at}": each for at, each in enumerate(attributes.items()) if each[1]}
+    expression = "ADD " + ", ".join(f"#{alias} :{alias}" for alias in present)
+    added = {alias: value for alias, (_, value) in present.items()}
+    return Update(
+        key, expression, condition, {**added, **(values or {})}, {alias: n for alias, (n, _) in present.items()}
+    )

@@ -1,6 +1,7 @@
-"""An OAuth client as it is kept (I5): everything but its secret. Its id says which tenant it belongs to."""
+"""An OAuth client as it is kept: everything but its secret. Its id says which tenant it belongs to."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, get_args
@@ -17,6 +18,7 @@ NAME_MAX = 100
 REDIRECT_URIS_MAX = 20
 REDIRECT_URI_MAX = 2_000
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_LOOPBACK_PORT = re.compile(r"^(http://(?:127\.0\.0\.1|\[::1\])):[0-9]{1,5}(?=[/?]|$)")
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[::1\])(?::[0-9]{1,5})?")
 _URI = re.compile(r"[\x21\x23-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a\x7e]+")
 _PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+")
@@ -71,6 +73,22 @@ def find_redirect_fault(uri: str) -> str | None:
     )
     to_program = _PRIVATE_SCHEME.fullmatch(parts.scheme) is not None
     return None if to_host or to_program else _WHERE
+
+
+def is_registered(uri: str, registered: Iterable[str]) -> bool:
+    """Tell whether a client may be answered at an address: one it has registered, letter by letter.
+
+    On a loopback IP the port may be any, because a program on the user's machine gets it from the system
+    (RFC 8252 §7.3); `localhost` is a name, and its port is part of what was registered.
+    """
+    known = set(registered)
+    if uri in known:
+        return True
+    return find_redirect_fault(uri) is None and _without_port(uri) in map(_without_port, known)
+
+
+def _without_port(uri: str) -> str:
+    return _LOOPBACK_PORT.sub(r"\1", uri)
 
 
 def _split(uri: str) -> SplitResult | None:

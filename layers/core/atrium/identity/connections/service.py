@@ -20,7 +20,7 @@ from atrium.identity.social.state import StateSealer, begin_state
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConnectionExpired, NotFound, ProviderFailed, ProviderRefused, StateInvalid, Unavailable
 from atrium.kernel.pagination import Page, PageRequest
-from atrium.storage.vault import TenantVault
+from atrium.storage.secret_encryption import SecretEncryption
 from atrium.tenants.context import TenantContext
 
 _WAITS = 12
@@ -35,7 +35,7 @@ class ConnectionService:
 
     context: TenantContext
     store: ConnectionStore
-    vault: TenantVault
+    encryption: SecretEncryption
     audit: AuditService
     sealer: StateSealer
     clock: Clock
@@ -91,7 +91,7 @@ class ConnectionService:
             if found.status == "expired":
                 raise ConnectionExpired
             if not found.is_due(self.clock()):
-                return self.vault.open(found.purpose("access"), found.sealed_access)
+                return self.encryption.decrypt(found.purpose("access"), found.sealed_access)
             if not found.sealed_refresh:
                 raise ConnectionExpired
             held = self.store.lease(found, now=self.clock())
@@ -103,8 +103,8 @@ class ConnectionService:
 
     def _refresh(self, held: Connection, calls: ProviderCalls) -> str:
         """Ask for the next tokens and keep them; a lease whose holder dies ends by itself."""
-        refresh_token = self.vault.open(held.purpose("refresh"), held.sealed_refresh)
-        key = self.vault.begin()  # before the provider is asked: its answer must not be lost for want of a key
+        refresh_token = self.encryption.decrypt(held.purpose("refresh"), held.sealed_refresh)
+        key = self.encryption.new_data_key()  # first: without a key the new tokens would be lost
         try:
             grant = calls.refresh(refresh_token)
         except ProviderRefused as refused:
@@ -114,8 +114,8 @@ class ConnectionService:
             self.store.release(held)
             raise
         now = self.clock()
-        access = key.seal(held.purpose("access"), grant.access_token)
-        following = key.seal(held.purpose("refresh"), grant.refresh_token or refresh_token)
+        access = key.encrypt(held.purpose("access"), grant.access_token)
+        following = key.encrypt(held.purpose("refresh"), grant.refresh_token or refresh_token)
         if self._keep(held, access, following, _end(grant, now)) is None:
             raise Unavailable(internal="a connection changed while it was refreshed", retry_after_seconds=1)
         return grant.access_token
@@ -133,7 +133,7 @@ class ConnectionService:
 
     def _connect(self, description: Description, grant: Grant, now: datetime) -> Connection:
         owner, name = self.context.owner, description.name
-        refresh, key = grant.refresh_token, self.vault.begin()
+        refresh, key = grant.refresh_token, self.encryption.new_data_key()
         return Connection(
             owner=owner,
             provider=name,
@@ -141,8 +141,8 @@ class ConnectionService:
             status="active",
             created_at=now,
             updated_at=now,
-            sealed_access=key.seal(connection_purpose(owner, name, "access"), grant.access_token),
-            sealed_refresh=key.seal(connection_purpose(owner, name, "refresh"), refresh) if refresh else b"",
+            sealed_access=key.encrypt(connection_purpose(owner, name, "access"), grant.access_token),
+            sealed_refresh=key.encrypt(connection_purpose(owner, name, "refresh"), refresh) if refresh else b"",
             expires_at=_end(grant, now),
         )
 

@@ -1,5 +1,6 @@
-"""One who guesses waits longer each time: five attempts at once, then 1 s, 2 s, 4 s … up to 15 minutes, until he
-succeeds or has stayed away for a day. Kept for each pair of email and address, so that it holds nobody else up.
+"""Back-off after failed logins: five attempts at once, then a wait of 1, 2, 4, 8 and at most 15 minutes between two.
+
+A success or a day without an attempt clears it. Kept for each tenant, email and address, so it delays nobody else.
 """
 
 import secrets
@@ -14,6 +15,7 @@ from atrium.storage.table import PlatformTable
 from atrium.storage.writes import ANY, NEW, Delete, Put
 
 FREE = 5
+DELAY_SECONDS = 60
 DELAY_SECONDS_MAX = 900
 FORGOTTEN_SECONDS = 86_400
 _ATTEMPTS = 16
@@ -22,7 +24,7 @@ _AS_SEEN = "#mark = :seen"
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """No attempt is let through before then."""
+    """No attempt is allowed before `until`."""
 
     failures: int
     until: datetime
@@ -30,23 +32,31 @@ class Waiting:
 
 def delay_seconds(failures: int) -> int:
     """Return how long to wait after so many failures in a row."""
-    return 0 if failures < FREE else min(2 ** min(failures - FREE, 30), DELAY_SECONDS_MAX)
+    return 0 if failures < FREE else min(DELAY_SECONDS * 2 ** min(failures - FREE, 30), DELAY_SECONDS_MAX)
 
 
-def attempt(table: PlatformTable, key: Key, *, now: datetime) -> Waiting | None:
+def read_wait(found: Mapping[str, Any] | None, *, now: datetime) -> Waiting | None:
+    """Return the wait that a kept item asks for, if it still does."""
+    moment = _milliseconds(now)
+    if found is None or found["expires_at"] <= moment or found["not_before"] <= moment:
+        return None
+    return Waiting(int(found["failures"]), datetime.fromtimestamp(found["not_before"] / 1000, UTC))
+
+
+def attempt(table: PlatformTable, key: Key, found: Mapping[str, Any] | None, *, now: datetime) -> Waiting | None:
     """Count an attempt as failed before it is made, so that many at once are no more than one after the other.
 
-    None lets it through; `forget` when it succeeds.
+    `found` is the item as it was read. None lets the attempt through; `forget` when it succeeds.
     """
-    moment, mark = int(now.timestamp() * 1000), secrets.token_hex(8)
-    found: Mapping[str, Any] | None = table.get(key)
+    moment, mark = _milliseconds(now), secrets.token_hex(8)
     for _ in range(_ATTEMPTS):
         if found and found["mark"] == mark:
             return None  # our own write, whose reply was lost
+        waiting = read_wait(found, now=now)
+        if waiting is not None:
+            return waiting
         alive = found is not None and found["expires_at"] > moment
         failures = int(found["failures"]) if found is not None and alive else 0
-        if found is not None and alive and found["not_before"] > moment:
-            return Waiting(failures, datetime.fromtimestamp(found["not_before"] / 1000, UTC))
         expires_at = moment + FORGOTTEN_SECONDS * 1000
         item = {
             "failures": failures + 1,
@@ -68,3 +78,7 @@ def attempt(table: PlatformTable, key: Key, *, now: datetime) -> Waiting | None:
 def forget(table: PlatformTable, key: Key) -> None:
     """Begin anew: the attempt succeeded."""
     table.write(Delete(key, ANY))
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

@@ -1,12 +1,14 @@
-"""Who may be meant by an email: users in tenants, filled up with nobody, so that every login does the same work.
+"""Finds the users that an email may belong to, padded with decoys, so that every login does the same work.
 
-A login that names its tenant has one candidate, any other three; each is read in the same way and has its password
-verified once, whether there is such a user or not. So neither time nor text tells who exists.
+A login that names its tenant has one candidate, any other has three. Each is read in the same way and its password is
+verified once, whether the user exists or not. So neither timing nor text reveals which users exist.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from atrium.identity.doors.throttles import LoginTarget
 from atrium.identity.users.items import read_user
 from atrium.identity.users.model import User, same_address
 from atrium.identity.users.passwords import DECOY_HASH, verify_password
@@ -14,7 +16,7 @@ from atrium.kernel.ids import TenantId, UserId, is_id
 from atrium.storage import keys
 from atrium.storage.login import list_logins
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
-from atrium.tenants.model import Tenant
+from atrium.tenants.model import Tenant, same_name
 from atrium.tenants.registry import TenantRegistry
 from atrium.tenants.store import TenantStore, read_tenant
 
@@ -27,6 +29,7 @@ _NO_USER = UserId("usr_" + "0" * 26)
 class Candidate:
     """A tenant's user of the address; None where there is none. The tenant may be known although the user is not."""
 
+    target: LoginTarget
     user: User | None
     tenant: Tenant | None
 
@@ -37,6 +40,15 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a candidate is read. `user_id` None: the user is found by the email."""
+
+    tenant_id: TenantId
+    target: LoginTarget
+    user_id: UserId | None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidates:
     """Finds candidates across tenants."""
 
@@ -44,32 +56,39 @@ class Candidates:
     platform: PlatformTable
     table_of: Callable[[TenantId], TenantTable]
 
-    def in_tenant(self, email: str, tenant: str) -> list[Candidate]:
-        """Return the one candidate of a tenant that is named by id or name. Three reads, or two for an id."""
-        tenant_id = self._name_tenant(tenant)
-        table, address = self.table_of(tenant_id), same_address(email)
-        found = table.batch_get([keys.tenant(), keys.email(address)])
-        marker = found.get(keys.email(address), {})
-        user = table.get(keys.user(UserId(marker.get("user_id", _NO_USER))))
-        return [_candidate(tenant_id, found.get(keys.tenant()), user, address)]
+    def locate(self, email: str, tenant: str | None) -> list[Place]:
+        """Return where to look: in the tenant that is named by id or name, else in three tenants.
 
-    def everywhere(self, email: str) -> list[Candidate]:
-        """Return three candidates: all nobody where the email is in more tenants, because then one must be named."""
+        If the email is in more tenants, all three are decoys: the login must name its tenant then.
+        """
         address = same_address(email)
+        if tenant is not None:
+            tenant_id = self._name_tenant(tenant)
+            key = same_name(tenant) if tenant_id == _NO_TENANT else tenant_id
+            return [Place(tenant_id, LoginTarget(key, address, "NAMED"), None)]
         found = list_logins(self.physical, address, limit=CANDIDATES_MAX + 1)
         known = found if len(found) <= CANDIDATES_MAX else []
-        filled = [*known, *[(_NO_TENANT, _NO_USER)] * (CANDIDATES_MAX - len(known))]
-        return [self._read(tenant_id, user_id, address) for tenant_id, user_id in filled]
+        places = [Place(tenant_id, LoginTarget(tenant_id, address, "ANY"), user_id) for tenant_id, user_id in known]
+        decoys = range(len(places), CANDIDATES_MAX)
+        return [
+            *places,
+            *(Place(_NO_TENANT, LoginTarget(f"decoy {at}", address, "ANY", is_decoy=True), _NO_USER) for at in decoys),
+        ]
 
-    def find_tenant(self, tenant: str) -> Tenant | None:
-        """Return the tenant that is named by id or name, if anybody may see it."""
-        found = TenantStore(self.table_of(self._name_tenant(tenant))).get()
+    def read(self, place: Place) -> Candidate:
+        """Return the candidate of a place: one read, or two where the user is found by the email."""
+        table, address = self.table_of(place.tenant_id), place.target.email
+        second = keys.email(address) if place.user_id is None else keys.user(place.user_id)
+        found = table.batch_get([keys.tenant(), second])
+        item = found.get(second)
+        if place.user_id is None:
+            item = table.get(keys.user(UserId((item or {}).get("user_id", _NO_USER))))
+        return _candidate(place, found.get(keys.tenant()), item)
+
+    def find_tenant(self, place: Place) -> Tenant | None:
+        """Return the tenant of a place if it is visible, else None."""
+        found = TenantStore(self.table_of(place.tenant_id)).get()
         return found if found is not None and found.is_visible else None
-
-    def _read(self, tenant_id: TenantId, user_id: UserId, address: str) -> Candidate:
-        place = keys.user(user_id)
-        found = self.table_of(tenant_id).batch_get([keys.tenant(), place])
-        return _candidate(tenant_id, found.get(keys.tenant()), found.get(place), address)
 
     def _name_tenant(self, tenant: str) -> TenantId:
         if is_id(tenant, "ten"):
@@ -78,12 +97,10 @@ class Candidates:
         return marker.tenant_id if marker else _NO_TENANT
 
 
-def _candidate(
-    tenant_id: TenantId, tenant_item: dict[str, object] | None, user_item: dict[str, object] | None, address: str
-) -> Candidate:
+def _candidate(place: Place, tenant_item: dict[str, Any] | None, user_item: dict[str, Any] | None) -> Candidate:
     tenant = read_tenant(tenant_item) if tenant_item else None
-    user = read_user(user_item, tenant_id) if user_item else None
+    user = read_user(user_item, place.tenant_id) if user_item else None
     if tenant is None or not tenant.is_visible:
-        return Candidate(None, None)
+        return Candidate(place.target, None, None)
     # The index lags behind, and a user may have another address by now.
-    return Candidate(user if user and same_address(user.email) == address else None, tenant)
+    return Candidate(place.target, user if user and same_address(user.email) == place.target.email else None, tenant)

@@ -1,5 +1,5 @@
-"""Login by email and password (I3), with or without naming a tenant. What is refused before the password fits has one
-text and costs one amount of work.
+"""Login by email and password, with or without naming a tenant. All refusals before the password is verified have the
+same text and cost the same work.
 """
 
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
-from atrium.identity.doors.candidates import Candidate, Candidates
+from atrium.identity.doors.candidates import Candidate, Candidates, Place
 from atrium.identity.doors.throttles import Throttles
 from atrium.identity.families.model import IssuedTokens
 from atrium.identity.families.service import FamilyService
 from atrium.identity.users.items import read_user
-from atrium.identity.users.model import User, same_address
+from atrium.identity.users.model import User
 from atrium.identity.users.passwords import hash_password, must_be_rehashed
 from atrium.kernel.clock import Clock, format_time
 from atrium.kernel.errors import (
@@ -34,14 +34,14 @@ WRONG = "The email or the password is wrong; an email that is in more than three
 
 @dataclass(frozen=True, slots=True)
 class TenantChoice:
-    """The password fits in several tenants: which one is meant?"""
+    """The password is correct in several tenants; the caller must choose one."""
 
     tenants: tuple[Tenant, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class LoginService:
-    """The door. `report` hears the reason of each refusal that is in no tenant's audit."""
+    """Logs users in. `report` is called with the reason of each refusal that no tenant's audit records."""
 
     candidates: Candidates
     throttles: Throttles
@@ -50,9 +50,10 @@ class LoginService:
     report: Callable[[str], None]
 
     def log_in(self, email: str, password: str, tenant: str | None, origin: Origin) -> IssuedTokens | TenantChoice:
-        """Give tokens, or the tenants to choose from.
+        """Return tokens, or the tenants to choose from.
 
-        `Unauthenticated` (one text), `RateLimited`; once the password fits, `TenantInactive` or `UserSuspended`.
+        Raises `Unauthenticated` (always the same text) or `RateLimited`; with the correct password also
+        `TenantInactive` or `UserSuspended`.
         """
         usable = self._prove(email, password, tenant, origin)
         if len(usable) > 1:
@@ -68,18 +69,18 @@ class LoginService:
 
     def _prove(self, email: str, password: str, tenant: str | None, origin: Origin) -> list[Candidate]:
         """Return the candidates whom the password fits and who may come in: one at least."""
-        address = same_address(email)
+        places = self.candidates.locate(email, tenant)
+        named = places[0] if tenant is not None else None
         try:
-            attempt = self.throttles.enter_login(address, origin.ip)
+            attempt = self.throttles.enter_login([place.target for place in places], origin.ip)
         except RateLimited as refusal:
-            self._tell_throttled(tenant, refusal, origin)
+            self._tell_throttled(named, refusal, origin)
             raise
-        found = self.candidates
-        candidates = found.everywhere(email) if tenant is None else found.in_tenant(email, tenant)
-        fitting = [candidate for candidate in candidates if candidate.fits(password)]
+        judged = [self.candidates.read(place) for place in places if place.target in attempt.admitted]
+        fitting = [candidate for candidate in judged if candidate.fits(password)]
         if not fitting:
-            raise self._refuse(candidates[0] if tenant is not None else None, origin)
-        self.throttles.succeed(attempt)
+            raise attempt.refusal or self._refuse(judged[0] if named is not None else None, origin)
+        self.throttles.succeed(attempt, [candidate.target for candidate in fitting])
         usable = [candidate for candidate in fitting if _find_bar(candidate) is None]
         if not usable:
             raise self._bar(fitting[0], origin)
@@ -114,14 +115,17 @@ class LoginService:
     def _refuse(self, named: Candidate | None, origin: Origin) -> Unauthenticated:
         """Return the refusal of an email or password; it is in the audit of the tenant that was named."""
         if named is not None and named.tenant is not None:
-            self._audit(named.tenant, None, origin).record("auth.refuse", {"by": "password", "reason": "wrong"})
+            details = {"by": "password", "reason": "wrong"}
+            self._audit(named.tenant, None, origin).record_refusal(
+                details, self.families.refusals, like=named.target.email
+            )
         else:
             self.report("wrong email, password or tenant")
         return Unauthenticated(WRONG)
 
-    def _tell_throttled(self, tenant: str | None, refusal: RateLimited, origin: Origin) -> None:
-        """Count a refusal in the audit of the tenant that was named: one record a minute, however many there are."""
-        named = self.candidates.find_tenant(tenant) if tenant is not None else None
+    def _tell_throttled(self, place: Place | None, refusal: RateLimited, origin: Origin) -> None:
+        """Count a refusal in the audit of the tenant that was named: at most one record a minute."""
+        named = self.candidates.find_tenant(place) if place is not None else None
         if named is None:
             self.report("throttled")
             return
@@ -132,7 +136,8 @@ class LoginService:
         bar = _find_bar(candidate) or Unauthenticated(WRONG)
         if candidate.tenant is not None:
             audit = self._audit(candidate.tenant, candidate.user, origin)
-            audit.record("auth.refuse", {"by": "password", "reason": bar.code})
+            details = {"by": "password", "reason": bar.code}
+            audit.record_refusal(details, self.families.refusals, like=candidate.target.email)
         return bar
 
     def _audit(self, tenant: Tenant, user: User | None, origin: Origin) -> AuditService:
@@ -141,7 +146,7 @@ class LoginService:
 
 
 def _find_bar(candidate: Candidate) -> AtriumError | None:
-    """Return why somebody whose password fits may not come in, or None."""
+    """Return why a user with the correct password may not log in, or None."""
     if candidate.tenant is None or not candidate.tenant.is_active:
         return TenantInactive()
     if candidate.user is None or candidate.user.status != "active":

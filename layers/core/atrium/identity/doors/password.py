@@ -1,4 +1,4 @@
-"""A user changes his own password: all his other logins end, and the caller gets new tokens."""
+"""Changes the caller's own password: all their other logins end, and the caller gets new tokens."""
 
 from dataclasses import dataclass, replace
 
@@ -19,14 +19,14 @@ from atrium.tenants.store import TenantStore
 
 @dataclass(frozen=True, slots=True)
 class PasswordService:
-    """What a user can do with his own password."""
+    """Changes the password of the calling user."""
 
     context: TenantContext
     throttles: Throttles
     families: FamilyService
 
     def change(self, old: str, new: str, origin: Origin) -> IssuedTokens:
-        """Set a new password; `ValidationFailed` if the old one is wrong or the new one none, `RateLimited`."""
+        """Set a new password; `ValidationFailed` if the old one is wrong or the new one invalid, `RateLimited`."""
         if self.context.principal.type != "user":
             raise Forbidden("Only a user has a password")
         table = self.families.table_of(self.context.tenant_id)

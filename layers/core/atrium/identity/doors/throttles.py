@@ -1,20 +1,26 @@
-"""What slows down those who guess passwords, and cannot be used to lock anybody out for ever (ADR 0081).
+"""Login throttles: they bound password guessing, and cannot be used to lock a user out permanently (ADR 0081).
 
-    address           30 failures a minute, whatever the emails
-    email             20 failures in 15 minutes from addresses that are not known; one from which this email's right
-                      password came within 30 days passes
-    email, address    five failures at once, then a wait that doubles up to 15 minutes
+    address                 30 failures a minute, over all emails
+    tenant, email           20 failures in 15 minutes from addresses that are not known; an address from which the
+                            right password came within 30 days passes
+    tenant, email, address  five failures at once, then a wait that doubles from one to 15 minutes
 
-All of it hangs on the email as it was typed, whether anybody has it or not, and lies among the platform's items. A
-success takes its own attempts back. An IPv6 address counts by its /64, which is one household's.
+Every counter but the first belongs to one tenant: a success in one tenant clears nothing of another. Logins that name
+their tenant and logins that do not are counted apart, so a refusal of one kind says nothing about whether the other
+found a user. Together they let at most ten guesses a minute through from one address.
+
+Counters are keyed by the text that was sent, whether such a user exists or not. A successful login does not count. An
+IPv6 address counts by its /64, the usual prefix of one household.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 
-from atrium.identity.doors.backoff import FREE, Waiting, attempt, forget
+from atrium.identity.doors.backoff import FREE, Waiting, attempt, forget, read_wait
 from atrium.identity.doors.windows import Full, Taken, Window, give_back, take
 from atrium.kernel.clock import Clock, epoch_seconds, format_time
 from atrium.kernel.errors import RateLimited
@@ -24,6 +30,7 @@ from atrium.storage import throttle_keys
 from atrium.storage.keys import Key
 from atrium.storage.queries import Query
 from atrium.storage.table import PlatformTable
+from atrium.storage.throttle_keys import LoginKind
 from atrium.storage.writes import ANY, Put
 
 ADDRESS_MAX, ADDRESS_SECONDS = 30, 60
@@ -34,63 +41,121 @@ KNOWN = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """A login that was let through, and what to take back when it succeeds."""
+class LoginTarget:
+    """Whose password a login guesses: the user of an email in one tenant.
 
+    `tenant` is its id, or the name that was sent where no tenant has it. `is_decoy` is True where a login without a
+    tenant has fewer than three candidates: it is counted like a tenant, so the answers do not tell how many there are.
+    """
+
+    tenant: str
     email: str
+    how: LoginKind
+    is_decoy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A login that was admitted for some of its targets, and what to uncount when it succeeds.
+
+    `refusal` is the error to raise if the password fits none of the admitted targets and others have to wait.
+    """
+
+    targets: tuple[LoginTarget, ...]
     place: str
-    taken: tuple[Taken, ...] = field(default=())
+    address: Taken
+    admitted: frozenset[LoginTarget]
+    windows: Mapping[LoginTarget, Taken] = field(default_factory=dict)
+    refusal: RateLimited | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Throttles:
-    """The counters of all doors."""
+    """The counters of every way to log in."""
 
     table: PlatformTable
     clock: Clock
 
-    def enter_login(self, email: str, ip: str) -> Attempt:
-        """Let a login be tried, or raise `RateLimited` with the true time to wait."""
+    def enter_login(self, targets: Sequence[LoginTarget], ip: str) -> Attempt:
+        """Count a login as failed for each target that does not have to wait.
+
+        `RateLimited` with the true time to wait if the address or all targets have to.
+        """
         place = _place(ip)
         address = self._take(Window(throttle_keys.address_failures(place, "LOGIN"), ADDRESS_MAX, ADDRESS_SECONDS))
-        taken = [address]
-        if not self._is_known(email, place):
-            taken.append(self._take(Window(throttle_keys.email_failures(email), EMAIL_MAX, EMAIL_SECONDS)))
-        waiting = attempt(self.table, throttle_keys.pair_failures(email, place), now=self.clock())
+        found = self.table.batch_get([key for each in targets for key in (_known(each, place), _pair(each, place))])
+        windows: dict[LoginTarget, Taken] = {}
+        waits: dict[LoginTarget, Waiting | Full] = {}
+        for target in targets:
+            wait = self._enter(target, place, found, windows)
+            if wait is not None:
+                waits[target] = wait
+        refusal = self._refusal(min(waits.values(), key=lambda each: each.until)) if waits else None
+        if refusal is not None and len(waits) == len(targets):
+            raise refusal
+        return Attempt(tuple(targets), place, address, frozenset(targets) - waits.keys(), windows, refusal)
+
+    def _enter(
+        self,
+        target: LoginTarget,
+        place: str,
+        found: Mapping[Key, Mapping[str, Any]],
+        windows: dict[LoginTarget, Taken],
+    ) -> Waiting | Full | None:
+        """Count an attempt at one target, or return what it has to wait for."""
+        now, pair = self.clock(), found.get(_pair(target, place))
+        waiting = read_wait(pair, now=now)
         if waiting is not None:
-            for each in taken[1:]:
-                give_back(self.table, each)
-            raise self._wait(waiting)
-        return Attempt(email, place, tuple(taken))
+            return waiting
+        known = found.get(_known(target, place))
+        if known is None or known["expires_at"] <= epoch_seconds(now):
+            key = throttle_keys.email_failures(target.tenant, target.email, target.how)
+            taken = take(self.table, Window(key, EMAIL_MAX, EMAIL_SECONDS), now=now)
+            if isinstance(taken, Full):
+                return taken
+            windows[target] = taken
+        waiting = attempt(self.table, _pair(target, place), pair, now=now)
+        if waiting is not None and target in windows:
+            give_back(self.table, windows.pop(target))
+        return waiting
 
-    def succeed(self, attempt: Attempt) -> None:
-        """Take a login's attempts back, and know its address from now on."""
-        forget(self.table, throttle_keys.pair_failures(attempt.email, attempt.place))
-        for taken in attempt.taken:
-            give_back(self.table, taken)
-        self.know(attempt.email, attempt.place)
+    def succeed(self, attempt: Attempt, proven: Sequence[LoginTarget]) -> None:
+        """Uncount the attempt for the targets whose password was correct, and remember its address as known there.
 
-    def know(self, email: str, ip_or_place: str) -> None:
-        """Remember that somebody who proved to be this email's owner came from there."""
+        Decoys are uncounted only if the password was correct in every tenant of the email, so a wrong guess stays
+        counted.
+        """
+        others = [target for target in attempt.targets if target not in proven]
+        cleared = [*proven, *others] if all(target.is_decoy for target in others) else proven
+        for target in cleared:
+            forget(self.table, _pair(target, attempt.place))
+            if target in attempt.windows:
+                give_back(self.table, attempt.windows[target])
+        give_back(self.table, attempt.address)
+        for target in proven:
+            self.know(target.tenant, target.email, attempt.place)
+
+    def know(self, tenant: str, email: str, ip_or_place: str) -> None:
+        """Remember an address from which the user of this email in this tenant has logged in."""
         until = epoch_seconds(self.clock() + KNOWN)
         item = {"expires_at": until, "ttl": until}
-        self.table.write(Put(throttle_keys.known_address(email, _place(ip_or_place)), item, ANY))
+        self.table.write(Put(throttle_keys.known_address(tenant, email, _place(ip_or_place)), item, ANY))
 
     def enter_ticket(self, ip: str) -> Taken:
-        """Let a one-time token be shown, or raise `RateLimited`."""
+        """Count an attempt with a one-time token, or raise `RateLimited`."""
         return self._take(Window(throttle_keys.address_failures(_place(ip), "TICKET"), ADDRESS_MAX, ADDRESS_SECONDS))
 
     def enter_password(self, user_id: str) -> Taken:
-        """Let a user's old password be tried, or raise `RateLimited`."""
+        """Count an attempt at a user's old password, or raise `RateLimited`."""
         return self._take(Window(throttle_keys.password_attempts(user_id), PASSWORD_MAX, PASSWORD_SECONDS))
 
     def take_back(self, taken: Taken) -> None:
         give_back(self.table, taken)
 
     def unlock(self, email: str, tenant_id: TenantId) -> None:
-        """Forget the failures of an email: five times a day in each tenant, because others may know it, too."""
+        """Forget the failures of an email in a tenant, five times a day: each time frees guesses at its password."""
         self._take(Window(throttle_keys.unlocks(email, tenant_id), UNLOCKS_MAX, UNLOCKS_SECONDS))
-        partition = throttle_keys.email_failures(email).partition
+        partition = throttle_keys.login_partition(tenant_id, email)
         position: Position | None = None
         while True:
             page = self.table.query(Query(partition, limit=LIMIT_MAX, position=position))
@@ -100,30 +165,32 @@ class Throttles:
             if position is None:
                 return
 
-    def _is_known(self, email: str, place: str) -> bool:
-        item = self.table.get(throttle_keys.known_address(email, place))
-        return item is not None and item["expires_at"] > epoch_seconds(self.clock())
-
     def _take(self, window: Window) -> Taken:
         found = take(self.table, window, now=self.clock())
         if isinstance(found, Full):
-            raise self._refusal(found.maximum, found.maximum, found.until)
+            raise self._refusal(found)
         return found
 
-    def _wait(self, waiting: Waiting) -> RateLimited:
-        return self._refusal(waiting.failures, FREE, waiting.until)
-
-    def _refusal(self, used: int, maximum: int, until: datetime) -> RateLimited:
-        seconds = max(1, math.ceil((until - self.clock()).total_seconds()))
+    def _refusal(self, wait: Waiting | Full) -> RateLimited:
+        used, maximum = (wait.failures, FREE) if isinstance(wait, Waiting) else (wait.maximum, wait.maximum)
+        seconds = max(1, math.ceil((wait.until - self.clock()).total_seconds()))
         return RateLimited(
             "Too many attempts; wait, or ask an administrator of your tenant",
             retry_after_seconds=seconds,
-            extensions={"limit": "attempts", "used": used, "max": maximum, "resets_at": format_time(until)},
+            extensions={"limit": "attempts", "used": used, "max": maximum, "resets_at": format_time(wait.until)},
         )
 
 
+def _pair(target: LoginTarget, place: str) -> Key:
+    return throttle_keys.pair_failures(target.tenant, target.email, target.how, place)
+
+
+def _known(target: LoginTarget, place: str) -> Key:
+    return throttle_keys.known_address(target.tenant, target.email, place)
+
+
 def _place(ip: str) -> str:
-    """Return what counts as one address."""
+    """Return the network that counts as one address."""
     try:
         address = ip_address(ip)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Accepting an invitation or a reset: a one-time token and a password become a user who can log in, and tokens.
+"""Accepts an invitation or a password reset: a one-time token and a new password set the password and log the user in.
 
-The write that sets the password removes the token under the condition that it is still there: of several at once, one
-wins. A token that is used, replaced, expired, mistyped or made up has one answer, and costs no hash.
+The write that sets the password removes the one-time token, on the condition that it still exists, so only one of
+several concurrent calls succeeds. Every invalid token gets the same answer, without a password hash being computed.
 """
 
 from dataclasses import dataclass, replace
@@ -30,19 +30,19 @@ _ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True)
 class TicketService:
-    """The door for those who have no password yet, or no longer."""
+    """Sets a password and logs in by a one-time token."""
 
     throttles: Throttles
     families: FamilyService
 
     def accept(self, text: str, password: str, name: str | None, origin: Origin) -> IssuedTokens:
-        """Set the password and log in: `TicketInvalid`, `RateLimited`, `ValidationFailed` for the password; once the
-        token has proven itself `TenantInactive` or `UserSuspended`, which leave it as it is.
+        """Set the password and log in: `TicketInvalid`, `RateLimited`, `ValidationFailed` for the password; with a
+        valid token `TenantInactive` or `UserSuspended`, which do not use it up.
         """
         taken = self.throttles.enter_ticket(origin.ip)
         said = parse_ticket(text, self.families.environment)
         if said is None:
-            raise TicketInvalid(internal="a one-time token of another form")
+            raise TicketInvalid(internal="malformed one-time token")
         password_hash = ""
         for _ in range(_ATTEMPTS):
             user, tenant = self._prove(said, origin)
@@ -53,14 +53,14 @@ class TicketService:
             try:
                 issued = self._let_in(said, user, accepted, tenant, origin)
             except TransactionRefused:
-                continue  # used by another call, or the user was changed: the next look tells
+                continue  # used by another call, or the user was changed: read again
             self.throttles.take_back(taken)
-            self.throttles.know(same_address(user.email), origin.ip)
+            self.throttles.know(tenant.id, same_address(user.email), origin.ip)
             return issued
-        raise TicketInvalid(internal="a user was changed by others at the same time")
+        raise TicketInvalid(internal="the user was changed concurrently in every attempt")
 
     def _is_open(self, said: TicketText, ticket: Ticket | None) -> bool:
-        """Tell whether the token is the one that is kept, and in time; in constant time once there is one."""
+        """Return whether the token is the stored one and not expired; compares in constant time if there is one."""
         if ticket is None:
             return False
         pepper = self.families.secrets.find_pepper(ticket.pepper_version)
@@ -71,7 +71,7 @@ class TicketService:
         return audit_of(tenant, self.families.table_of(tenant.id), known, self.families.clock)
 
     def _prove(self, said: TicketText, origin: Origin) -> tuple[User, Tenant]:
-        """Return whose the token is, if it is good now."""
+        """Return the user and tenant of a valid one-time token."""
         place = keys.user(said.user_id)
         found = self.families.table_of(said.tenant_id).batch_get([place, keys.tenant()])
         user = read_user(found[place], said.tenant_id) if place in found else None
@@ -79,7 +79,8 @@ class TicketService:
         if tenant is None or not tenant.is_visible:
             raise TicketInvalid(internal="a one-time token of no tenant")
         if user is None or not self._is_open(said, user.ticket):
-            self._audit(tenant, said, origin).record("auth.refuse", {"by": "one-time token", "resource": said.user_id})
+            details = {"by": "one-time token", "resource": said.user_id}
+            self._audit(tenant, said, origin).record_refusal(details, self.families.refusals)
             raise TicketInvalid(internal="a one-time token that is not open")
         if not tenant.is_active:
             raise TenantInactive

@@ -8,7 +8,7 @@ from atrium.audit.model import Origin, mask_origin
 from atrium.identity.clients.model import OIDC_SCOPES
 from atrium.identity.families.model import Family, IssuedTokens, end_of_token
 from atrium.identity.families.refresh_text import SECRET_BYTES, write_refresh_text
-from atrium.identity.scopes import sort_scopes
+from atrium.identity.scopes import TENANT_SCOPES
 from atrium.identity.tokens import ACCESS_SECONDS, build_claims, sign_access_token
 from atrium.identity.users.model import User
 from atrium.kernel.clock import Clock
@@ -59,8 +59,8 @@ def make_family(
 
 
 def order_scopes(scopes: frozenset[str]) -> tuple[str, ...]:
-    """Return ours in the order of the table, then those of OpenID Connect."""
-    return (*sort_scopes(scopes), *(name for name in OIDC_SCOPES if name in scopes))
+    """Return a tenant's scopes in the order of the table, then those of OpenID Connect; others are dropped."""
+    return tuple(name for name in (*TENANT_SCOPES, *OIDC_SCOPES) if name in scopes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,13 @@ class Family:
     ip: str = ""
     user_agent: str = ""
 
+    def allows(self, scopes: frozenset[str]) -> bool:
+        """Tell whether a token of the login may have these scopes: those that were granted.
+
+        Our own login, which has no scopes of its own, may have all of the role.
+        """
+        return scopes <= set(self.scopes) if self.scopes is not None else not self.client_id
+
     def next_end(self, now: datetime) -> datetime:
         """Return until when a token given out now holds: seven days, and ninety after the login at most."""
         return end_of_token(self.created_at, now)

@@ -9,6 +9,7 @@ import secrets as random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from atrium.audit.bound import RefusalBound
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
 from atrium.identity.families.decision import check_holder, judge_use
@@ -47,6 +48,7 @@ class FamilyService:
     issuer: str
     grace_seconds: int
     clock: Clock
+    refusals: RefusalBound
 
     def begin(
         self,
@@ -96,7 +98,7 @@ class FamilyService:
             unfit = check_holder(family, user, tenant)
             if unfit is not None or user is None or tenant is None:
                 raise self._refuse(unfit, said, family, tenant, origin)
-            if scopes is not None and not scopes <= set(family.scopes or scopes):
+            if scopes is not None and not family.allows(scopes):
                 raise ScopeRequired
             if use == "repeated":
                 return self._issue(family, self._successor(said, family), user, tenant, scopes)
@@ -191,7 +193,8 @@ class FamilyService:
             return TokenInvalid("The refresh token is not valid")
         if tenant is not None and tenant.is_visible:
             audit = self._audit(tenant, family, origin)
-            audit.record("auth.refuse", {"by": "refresh token", "login": said.family_id, "reason": refused.reason})
+            details = {"by": "refresh token", "login": said.family_id, "reason": refused.reason}
+            audit.record_refusal(details, self.refusals)
         return refused.failure(internal=f"refresh token: {refused.reason}")
 
     def _punish(self, family: Family, tenant: Tenant | None, origin: Origin) -> None:

@@ -120,7 +120,7 @@ class KeyService:
         if PLATFORM in wanted:
             raise invalid_field("scopes", "a tenant's key cannot have the scope platform")
         if expires_at is not None and expires_at <= self.clock():
-            raise invalid_field("expires_at", "must lie ahead")
+            raise invalid_field("expires_at", "must be in the future")
 
 
 def _known(key_id: str) -> KeyId:

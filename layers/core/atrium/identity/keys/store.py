@@ -14,7 +14,6 @@ from atrium.storage import keys
 from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
 from atrium.storage.queries import Query
-from atrium.storage.recorded import write_recorded
 from atrium.storage.table import BoundTable, PlatformTable, TenantTable
 from atrium.storage.writes import EXISTS, NEW, Delete, Put, Update
 
@@ -34,7 +33,7 @@ class KeyStore:
     def create(self, key: ApiKey, *records: Put) -> None:
         """Record a new key; the same again, as when a reply was lost, is no error."""
         try:
-            write_recorded(self.table, self.creation(key), records)
+            self.table.write_audited(self.creation(key), records)
         except ConditionFailed as failed:
             if not failed.item or failed.item.get("digest") != key.digest:
                 raise Conflict from failed
@@ -58,14 +57,14 @@ class KeyStore:
             expression += " REMOVE " + ", ".join(removed)
         try:
             write = Update(self._place(key_id), expression, EXISTS, present)
-            return self._read(write_recorded(self.table, write, records))
+            return self._read(self.table.write_audited(write, records))
         except ConditionFailed:
             return None
 
     def revoke(self, key_id: KeyId, *records: Put, at: datetime, now: datetime) -> ApiKey | None:
         """Let a key end at a time; an end that comes earlier stays. None if there is no such key."""
         try:
-            return self._read(write_recorded(self.table, self._revocation(key_id, at, now), records))
+            return self._read(self.table.write_audited(self._revocation(key_id, at, now), records))
         except ConditionFailed as failed:
             return self._read(failed.item) if failed.item else None
 
@@ -79,7 +78,7 @@ class KeyStore:
     def delete(self, key_id: KeyId, *records: Put) -> bool:
         """Remove a key; False if there is none."""
         try:
-            write_recorded(self.table, Delete(self._place(key_id), EXISTS), records)
+            self.table.write_audited(Delete(self._place(key_id), EXISTS), records)
         except ConditionFailed:
             return False
         return True

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import unquote_plus
 
+from atrium.audit.bound import RefusalBound
 from atrium.audit.model import Origin
 from atrium.identity.clients.model import Client
 from atrium.identity.clients.secret import fits
@@ -41,6 +42,7 @@ class Clients:
     table_of: Callable[[TenantId], TenantTable]
     secrets: Secrets
     clock: Clock
+    refusals: RefusalBound
 
     def find(self, client_id: str) -> tuple[Client, Tenant] | None:
         """Return a client and its tenant, if there are both and the tenant is active. One batch read."""
@@ -66,7 +68,8 @@ class Clients:
             good = proof.method == "none"
         if not good:
             audit = audit_of(tenant, self.table_of(tenant.id), origin, self.clock)
-            audit.record("auth.refuse", {"by": "client", "client_id": client.id, "reason": "wrong or missing secret"})
+            details = {"by": "client", "client_id": client.id, "reason": "wrong or missing secret"}
+            audit.record_refusal(details, self.refusals)
             raise _refuse("the secret does not fit")
         return client, tenant
 

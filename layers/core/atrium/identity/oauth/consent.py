@@ -7,8 +7,9 @@ from datetime import timedelta
 from atrium.audit.model import Origin
 from atrium.identity.clients.model import OIDC_SCOPES
 from atrium.identity.oauth.codes import CODE_SECONDS, Code, CodeStore, digest_code, mint_code
+from atrium.identity.oauth.failures import OAuthRefused
 from atrium.identity.oauth.request import AuthorizationRequest
-from atrium.identity.scopes import ROLE_SCOPES
+from atrium.identity.scopes import scopes_of_role
 from atrium.identity.users.model import User
 from atrium.kernel.clock import Clock
 from atrium.kernel.ids import TenantId
@@ -31,18 +32,21 @@ class ConsentService:
     def approve(self, request: AuthorizationRequest, user: User, tenant: Tenant, origin: Origin) -> str:
         """Return the code for a user who has just proven himself and agreed, with the record of it.
 
-        He can give no more than his role has.
+        They can grant no more than their role has; `OAuthRefused` if that is none of what was asked for.
         """
+        own = scopes_of_role(user.role) | set(OIDC_SCOPES)
+        scopes = tuple(scope for scope in request.scopes if scope in own)
+        if not scopes:
+            raise OAuthRefused("access_denied", "the user's role has none of the scopes asked for")
         now = self.clock()
         text = mint_code(self.environment, self.secrets.current_pepper(), tenant.id)
-        own = ROLE_SCOPES[user.role] | set(OIDC_SCOPES)
         code = Code(
             digest=digest_code(text),
             client_id=request.client_id,
             user_id=user.id,
             redirect_uri=request.redirect_uri,
             redirect_sent=request.redirect_sent,
-            scopes=tuple(scope for scope in request.scopes if scope in own),
+            scopes=scopes,
             code_challenge=request.code_challenge,
             nonce=request.nonce,
             token_version=user.token_version,

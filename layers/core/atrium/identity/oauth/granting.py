@@ -15,7 +15,7 @@ from atrium.identity.oauth.codes import Code, CodeStore, digest_code, tenant_of_
 from atrium.identity.oauth.failures import OAuthRefused
 from atrium.identity.oauth.id_token import sign_id_token
 from atrium.identity.oauth.parameters import Parameters, check_resources
-from atrium.identity.oauth.request import choose_scopes
+from atrium.identity.oauth.request import choose_scopes, read_scopes
 from atrium.identity.tokens import ACCESS_SECONDS, build_claims, sign_access_token
 from atrium.identity.users.model import User
 from atrium.identity.users.store import UserStore
@@ -79,7 +79,8 @@ class GrantService:
         return Granted(text, ACCESS_SECONDS, " ".join(scopes))
 
     def _refresh(self, client: Client, parameters: Parameters, origin: Origin) -> Granted:
-        wanted = frozenset(parameters.get("scope").split()) or None
+        asked = parameters.get("scope")
+        wanted = frozenset(read_scopes(asked, oidc=True)) if asked else None
         text = parameters.need("refresh_token")
         try:
             issued = self.families.refresh(text, origin=origin, client_id=client.id, scopes=wanted)
@@ -119,6 +120,8 @@ class GrantService:
         """Return why a code does not hold for this call, or nothing."""
         if self.families.clock() >= code.expires_at:
             return "the code has expired"
+        if not code.scopes:
+            return "the user granted no scope"
         redirect = parameters.get("redirect_uri")
         if redirect != code.redirect_uri and (redirect or code.redirect_sent):
             return "redirect_uri is not the one that the code was sent to"
@@ -154,7 +157,7 @@ def _refuse(
     """Return the refusal of a code, recorded in the tenant's audit where the code was ever one of ours."""
     if is_named:
         audit = audit_of(tenant, service.table_of(tenant.id), origin, service.families.clock)
-        audit.record("auth.refuse", {"by": "code", "client_id": client.id, "reason": reason})
+        audit.record_refusal({"by": "code", "client_id": client.id, "reason": reason}, service.families.refusals)
     return OAuthRefused(
         "invalid_grant", reason if "code_" in reason or "redirect" in reason else "the code is not valid"
     )

@@ -1,17 +1,22 @@
 """What a client asks a user for, at `/oauth/authorize`.
 
-First comes where the answer goes: as long as client and address are not known to belong together, nothing is sent
-anywhere. Only then are the other wishes judged, and their refusals go back to the client.
+What is wrong with a request is shown to the user and never sent to the client: a client could register an address of
+its own choice, and use this page to forward people there without a login (RFC 9700 §4.11.2).
 """
 
 import re
 from dataclasses import dataclass
 
-from atrium.identity.clients.model import OIDC_SCOPES, Client
+from atrium.identity.clients.model import OIDC_SCOPES, Client, is_registered
 from atrium.identity.oauth.failures import OAuthRefused
 from atrium.identity.oauth.parameters import Parameters, check_resources
-from atrium.identity.scopes import SCOPES
+from atrium.identity.scopes import TENANT_SCOPES
 
+PARAMETERS = frozenset(
+    {"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt", "resource",
+     "code_challenge", "code_challenge_method", "request", "request_uri"}
+)  # fmt: skip
+"""What a request may say; anything else is ignored (RFC 6749 §3.1)."""
 STATE_MAX = 2_048
 NONCE_MAX = 512
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -31,17 +36,17 @@ class AuthorizationRequest:
 
 
 def choose_redirect(parameters: Parameters, client: Client) -> str:
-    """Return where the answer goes: an address that is registered to the letter, or the only one."""
+    """Return where the answer goes: an address that the client has registered, or the only one."""
     wanted = parameters.get("redirect_uri")
     if not wanted and len(client.redirect_uris) == 1:
         return client.redirect_uris[0]
-    if wanted not in client.redirect_uris:
+    if not is_registered(wanted, client.redirect_uris):
         raise OAuthRefused("invalid_request", "redirect_uri is not one that this client has registered")
     return wanted
 
 
 def read_request(parameters: Parameters, client: Client, redirect_uri: str, *, issuer: str) -> AuthorizationRequest:
-    """Return what is asked for; `OAuthRefused` for the client to hear."""
+    """Return what is asked for; `OAuthRefused` says what is wrong."""
     _check_form(parameters, client)
     if len(parameters.get("state")) > STATE_MAX or len(parameters.get("nonce")) > NONCE_MAX:
         raise OAuthRefused("invalid_request", "state or nonce is too long")
@@ -65,17 +70,33 @@ def read_request(parameters: Parameters, client: Client, redirect_uri: str, *, i
 
 
 def choose_scopes(wanted: str, client: Client, *, oidc: bool = False) -> tuple[str, ...]:
-    """Return the scopes asked for, in our order, or all of the client's; `OAuthRefused` for one that it lacks."""
+    """Return the scopes asked for, in our order, or all of the client's where `scope` was not sent.
+
+    `OAuthRefused` for a scope that the client lacks, or if no scope is left.
+    """
     if not wanted:
-        return client.scopes
-    names = set(wanted.split(" ")) - {""}
-    known = {*client.scopes, *(OIDC_SCOPES if oidc else ())}
-    if "admin" in client.scopes:
-        known |= set(SCOPES) - {"platform"}
-    excess = sorted(names - known)
-    if excess or not names:
-        raise OAuthRefused("invalid_scope", "a scope is not one that this client has")
-    return tuple(scope for scope in (*SCOPES, *OIDC_SCOPES) if scope in names)
+        names = tuple(scope for scope in client.scopes if scope in TENANT_SCOPES)
+    else:
+        names = read_scopes(wanted, oidc=oidc)
+    own = set(TENANT_SCOPES) if "admin" in client.scopes else set(client.scopes) & set(TENANT_SCOPES)
+    excess = [name for name in names if name not in own | set(OIDC_SCOPES)]
+    if excess:
+        raise OAuthRefused("invalid_scope", f"this client does not have the scope {excess[0]}")
+    if not names:
+        raise OAuthRefused("invalid_scope", "this client has no scope that it could be granted")
+    return names
+
+
+def read_scopes(wanted: str, *, oidc: bool) -> tuple[str, ...]:
+    """Return those of the scopes asked for that a tenant can grant, in our order; others are ignored (RFC 6749 §3.3).
+
+    The answer names what was granted. `OAuthRefused` if nothing is left.
+    """
+    asked = set(wanted.split(" "))
+    names = tuple(scope for scope in (*TENANT_SCOPES, *(OIDC_SCOPES if oidc else ())) if scope in asked)
+    if not names:
+        raise OAuthRefused("invalid_scope", "none of the scopes is known here")
+    return names
 
 
 def _check_form(parameters: Parameters, client: Client) -> None:

@@ -67,7 +67,7 @@ class TokenService:
             "token_type": "refresh_token",
             "sub": family.user_id,
             "client_id": family.client_id or None,
-            "scope": " ".join(family.scopes or ()),
+            "scope": None if family.scopes is None else " ".join(family.scopes),
             "iss": self.families.issuer,
             "exp": epoch_seconds(family.expires_at),
             "tenant_id": tenant.id,

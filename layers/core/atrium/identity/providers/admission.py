@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from cachetools import LRUCache
+
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
 from atrium.audit.store import AuditStore
-from atrium.identity.providers.acquaintances import Acquaintances
+from atrium.identity.principals import principal_of_user
 from atrium.identity.providers.assertion import Assertion, Claimed, prove, read_claimed
 from atrium.identity.providers.fetching import PASSING
 from atrium.identity.providers.key_finder import KeyFinder, KeysUnreachable, KeyUnknown
@@ -22,19 +24,24 @@ from atrium.identity.providers.markers import MarkerCache
 from atrium.identity.providers.model import IdentityProvider, person_digest
 from atrium.identity.providers.people import People, Stranger
 from atrium.identity.providers.store import IssuerRegistry, Place, read_provider
-from atrium.identity.scopes import ROLE_SCOPES
 from atrium.identity.users.model import User
 from atrium.identity.verification import Admitted, Decision, Named, Refused
 from atrium.kernel.clock import Clock, epoch_seconds
 from atrium.kernel.errors import CountExceeded, Forbidden, TenantInactive, Unauthenticated, Unavailable, UserSuspended
-from atrium.kernel.ids import TenantId
+from atrium.kernel.ids import IdentityProviderId, TenantId, UserId
 from atrium.storage import keys, provider_keys
 from atrium.storage.keys import Key
 from atrium.storage.table import TenantTable
-from atrium.tenants.context import Principal
 from atrium.tenants.model import Tenant
 from atrium.tenants.plans import PLANS
 from atrium.tenants.store import read_tenant
+
+SUBJECTS_MAX = 5_000
+
+type SubjectCache = LRUCache[tuple[IdentityProviderId, str], UserId]
+"""The user that a subject's digest was linked to when last seen. It only lets one batch read the user as well; the
+link, which the same batch reads, decides.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +62,11 @@ class ForeignTokens:
     table_of: Callable[[TenantId], TenantTable]
     finder: KeyFinder
     clock: Clock
-    markers: MarkerCache = field(default_factory=MarkerCache)
-    seen: Acquaintances = field(default_factory=Acquaintances)
+    markers: MarkerCache = field(init=False)
+    subjects: SubjectCache = field(default_factory=lambda: LRUCache(SUBJECTS_MAX))
+
+    def __post_init__(self) -> None:
+        self.markers = MarkerCache(self.clock)
 
     def decide(self, text: str, wanted: str, origin: Origin) -> Decision:
         """Return the decision; `Unavailable` where the issuer's keys cannot be had and that may pass.
@@ -68,7 +78,7 @@ class ForeignTokens:
             claimed = read_claimed(text)
         except Unauthenticated as error:
             return Refused(Unauthenticated, error.internal)
-        trust = self._find_trust(claimed, wanted, now)
+        trust = self._find_trust(claimed, wanted)
         if isinstance(trust, Refused):
             return trust
         table = self.table_of(trust.tenant.id)
@@ -76,8 +86,8 @@ class ForeignTokens:
         decision = self._prove(text, claimed, trust, table, audit, now)
         return replace(decision, named=_naming(trust)) if isinstance(decision, Refused) else decision
 
-    def _find_trust(self, claimed: Claimed, wanted: str, now: datetime) -> Trust | Refused:
-        places = self.markers.find(claimed.issuer, claimed.audiences, self.registry, now)
+    def _find_trust(self, claimed: Claimed, wanted: str) -> Trust | Refused:
+        places = self.markers.find(claimed.issuer, claimed.audiences, self.registry)
         if len({place.tenant_id for place in places}) > 1:
             places = [place for place in places if place.tenant_id == wanted]
         if not places:
@@ -89,7 +99,7 @@ class ForeignTokens:
 
     def _read_trust(self, claimed: Claimed, place: Place) -> Trust | None:
         digest = person_digest(claimed.issuer, claimed.subject)
-        person, guess = provider_keys.person(digest), self.seen.guess(place.provider_id, digest)
+        person, guess = provider_keys.external_identity(digest), self.subjects.get((place.provider_id, digest))
         wanted = [keys.tenant(), provider_keys.identity_provider(place.provider_id), person]
         if guess is not None:
             wanted.append(keys.user(guess))
@@ -133,21 +143,21 @@ class ForeignTokens:
         profile = map_claims(assertion.claims, trust.provider)
         try:
             user = people.recognise(
-                trust.provider.entrance, assertion.subject, profile, trust.tenant, trust.link, trust.found
-            )
+                trust.provider.entrance, assertion.subject, profile, trust.tenant, trust.link, trust.found,
+                issued_at=int(assertion.claims["iat"]),
+            )  # fmt: skip
         except CountExceeded as full:
             return Refused(CountExceeded, full.detail, trust.provider.id)
         except TenantInactive:
             return Refused(TenantInactive, "tenant was deleted meanwhile", trust.provider.id)
         if isinstance(user, Stranger):
             return Refused(Forbidden, user.reason, trust.provider.id)
-        self.seen.note(trust.provider.id, person_digest(assertion.issuer, assertion.subject), user.id)
+        self.subjects[trust.provider.id, person_digest(assertion.issuer, assertion.subject)] = user.id
         if _is_from_before(assertion, trust.tenant, user):
             return Refused(Unauthenticated, "the token was issued before a logout", user.id)
         if user.status == "suspended":
             return Refused(UserSuspended, "user is suspended", user.id)
-        role = profile.role or user.role
-        principal = Principal("user", user.id, user.name or user.email, ROLE_SCOPES[role], role)
+        principal = principal_of_user(user, role=profile.role)
         return Admitted(principal, trust.tenant, datetime.fromtimestamp(assertion.expires_at, UTC))
 
 

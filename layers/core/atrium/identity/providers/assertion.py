@@ -4,7 +4,6 @@
 to (`jku`, `x5u`, `jwk`) is ever read. Clocks may differ by a minute; a token lives a day at most.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ import jwt
 from atrium.identity.providers.jwks import KID_MAX, VerificationKey
 from atrium.identity.providers.model import ALGORITHMS, AUDIENCE_MAX, ISSUER_MAX, IdentityProvider
 from atrium.kernel.errors import TokenExpired, TokenInvalid
+from atrium.kernel.foreign_json import read_foreign_json
 
 SKEW_SECONDS = 60
 LIFETIME_SECONDS_MAX = 86_400
@@ -50,10 +50,10 @@ def read_claimed(text: str) -> Claimed:
         raise TokenInvalid(internal="not three parts")
     try:
         header = jwt.get_unverified_header(text)
-        payload = json.loads(_JWS.decode(text, options={"verify_signature": False}))
+        payload = read_foreign_json(_JWS.decode(text, options={"verify_signature": False}))
     except jwt.InvalidTokenError as error:
         raise TokenInvalid(internal=f"token: {type(error).__name__}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise TokenInvalid(internal="token: not JSON") from error
     if not isinstance(payload, dict):
         raise TokenInvalid(internal="token: not an object")
@@ -72,7 +72,7 @@ def prove(text: str, claimed: Claimed, key: VerificationKey, provider: IdentityP
     if claimed.algorithm not in provider.algorithms:
         raise TokenInvalid(internal="token: an algorithm that the provider does not allow")
     try:
-        payload = json.loads(_JWS.decode(text, key, [claimed.algorithm]))
+        payload = read_foreign_json(_JWS.decode(text, key, [claimed.algorithm]))
     except jwt.InvalidTokenError as error:
         raise TokenInvalid(internal=f"token: {type(error).__name__}") from error
     if payload.get("iss") != provider.issuer or provider.audience not in _audiences(payload):
@@ -82,8 +82,9 @@ def prove(text: str, claimed: Claimed, key: VerificationKey, provider: IdentityP
 
 
 def _check_header(header: Mapping[str, Any]) -> tuple[str, str]:
-    kind, algorithm, kid = header.get("typ", "JWT"), header.get("alg"), header.get("kid", "")
-    if not isinstance(kind, str) or kind.lower() not in _TYPES or "crit" in header:
+    kind, algorithm, kid = header.get("typ"), header.get("alg"), header.get("kid", "")
+    known = kind is None or (isinstance(kind, str) and kind.lower() in _TYPES)
+    if not known or "crit" in header:
         raise TokenInvalid(internal="token: type")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise TokenInvalid(internal="token: algorithm")

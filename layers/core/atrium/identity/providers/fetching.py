@@ -3,7 +3,6 @@
 Bounded in time and size; a redirect is an answer like others. What went wrong is a code that the tenant may see.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from atrium.identity.providers.issuers import check_keys_address
 from atrium.identity.providers.jwks import PublicJwk, read_key_set
 from atrium.identity.providers.model import IdentityProvider
 from atrium.kernel.errors import ValidationFailed
+from atrium.kernel.foreign_json import read_foreign_json
 
 FETCH_SECONDS_MAX = 2.5
 FETCH_BYTES_MAX = 262_144
@@ -66,8 +66,8 @@ def _discover(
 ) -> str:
     body = _get(egress, provider.issuer.rstrip("/") + _DISCOVERY, deadline)
     try:
-        document: Any = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        document: Any = read_foreign_json(body)
+    except ValueError as error:
         raise _Fault("malformed") from error
     address = document.get("jwks_uri") if isinstance(document, dict) else None
     if not isinstance(address, str):

@@ -3,12 +3,13 @@
 What is symmetric, private, too weak, too large or meant for encryption is left out, so no such key can be chosen.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+
+from atrium.kernel.foreign_json import read_foreign_json
 
 KEYS_MAX = 20
 KID_MAX = 256
@@ -22,10 +23,7 @@ type VerificationKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed
 
 def read_key_set(body: bytes) -> tuple[PublicJwk, ...]:
     """Return the usable keys of a JWK Set's text; `ValueError` if it is none, or has no usable key."""
-    try:
-        document = json.loads(body)
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
+    document = read_foreign_json(body)
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("not a JWK Set")  # noqa: TRY004 - one failure for all that is no set
     kept = [_public_part(key) for key in document["keys"][:100] if _may_verify(key)]

@@ -5,10 +5,11 @@ The issuer is asked when its keys are older than an hour or do not have the `kid
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from cachetools import TTLCache
 
 from atrium.egress.client import EgressClient
 from atrium.identity.providers.fetching import FetchFailed, FetchFault, fetch_keys
@@ -41,20 +42,21 @@ type KeyAnswer = VerificationKey | KeyUnknown | KeysUnreachable
 
 @dataclass
 class KeyFinder:
-    """The keys that one container knows, those that were used least recently given up first."""
+    """Finds keys, and caches the key sets of one container for a minute."""
 
     egress: EgressClient
     local_addresses: frozenset[str]
     clock: Clock
     pause: Callable[[float], None] = time.sleep
-    _kept: OrderedDict[IdentityProviderId, tuple[datetime, KeySet]] = field(default_factory=OrderedDict)
+    _kept: TTLCache[IdentityProviderId, KeySet, datetime] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._kept = TTLCache(ENTRIES_MAX, timedelta(seconds=KEPT_SECONDS), timer=self.clock)
 
     def recall(self, provider_id: IdentityProviderId, kid: str) -> KeySet | None:
-        """Return what this process knows, if it is young and has the key: then the table need not be read."""
-        entry = self._kept.get(provider_id)
-        if entry is None or self.clock() - entry[0] >= timedelta(seconds=KEPT_SECONDS):
-            return None
-        return entry[1] if any(key.get("kid", "") == kid for key in entry[1].keys) else None
+        """Return the cached key set if it has the key, so that the table need not be read."""
+        kept = self._kept.get(provider_id)
+        return kept if kept is not None and any(key.get("kid", "") == kid for key in kept.keys) else None
 
     def find(
         self, provider: IdentityProvider, kid: str, algorithm: str, known: KeySet | None, store: KeySetStore
@@ -65,7 +67,7 @@ class KeyFinder:
             known = None
         usable = known is not None and known.is_usable(now)
         if known is not None and usable:
-            self._keep(provider.id, known, now)
+            self._kept[provider.id] = known
             key = find_key(known.keys, kid, algorithm)
             if key is not None and known.is_fresh(now):
                 return key
@@ -87,7 +89,7 @@ class KeyFinder:
             store.record_keys(provider, attempt, found, now=now)
         result = _after(attempt, found, now)
         if not isinstance(found, FetchFailed):
-            self._keep(provider.id, result, now)
+            self._kept[provider.id] = result
         return result
 
     def _wait(self, provider: IdentityProvider, store: KeySetStore) -> KeySet | None:
@@ -97,12 +99,6 @@ class KeyFinder:
                 return current
             self.pause(_WAIT_SECONDS)
         return None
-
-    def _keep(self, provider_id: IdentityProviderId, key_set: KeySet, now: datetime) -> None:
-        self._kept[provider_id] = (now, key_set)
-        self._kept.move_to_end(provider_id)
-        if len(self._kept) > ENTRIES_MAX:
-            self._kept.popitem(last=False)
 
 
 def _look(current: KeySet | None, kid: str, algorithm: str, now: datetime) -> KeyAnswer:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from atrium.identity.providers.model import IdentityProvider
-from atrium.identity.users.model import is_email
+from atrium.identity.users.model import read_email
+from atrium.kernel.texts import clean
 from atrium.tenants.context import Role
 
 NAME_MAX = 100
@@ -22,16 +23,23 @@ class Profile:
 
 
 def map_claims(claims: Mapping[str, Any], provider: IdentityProvider) -> Profile:
-    """Return the profile of claims. An email that the issuer itself calls unverified is none."""
+    """Return the profile of claims. An email that the issuer does not call verified is none.
+
+    A provider may be registered as one that verifies emails without saying so; then only its `false` counts.
+    """
     mapping = provider.claim_mapping
-    email = read_claim(claims, mapping.email)
-    believed = isinstance(email, str) and is_email(email) and claims.get("email_verified", True) in (True, "true")
+    believed = says_yes(claims.get("email_verified", provider.assume_email_verified))
     name = read_claim(claims, mapping.name)
     return Profile(
-        email=str(email) if believed else "",
-        name=clean_name(name) if isinstance(name, str) else "",
+        email=read_email(read_claim(claims, mapping.email)) if believed else "",
+        name=clean(name, NAME_MAX) if isinstance(name, str) else "",
         role=_map_role(read_claim(claims, mapping.role), provider) if mapping.role else None,
     )
+
+
+def says_yes(claim: object) -> bool:
+    """Tell whether a claim is true: JSON's `true`, or the text that some issuers send; a 1 is neither."""
+    return claim is True or claim == "true"
 
 
 def read_claim(claims: Mapping[str, Any], name: str) -> Any:
@@ -49,8 +57,3 @@ def _map_role(value: Any, provider: IdentityProvider) -> Role:
     values = value if isinstance(value, list) else [value]
     mapped = {provider.role_mapping.get(each) for each in values if isinstance(each, str)}
     return next((role for role in _ROLES_WIDEST_FIRST if role in mapped), provider.default_role)
-
-
-def clean_name(name: str) -> str:
-    """Return a name on one line, as it can be shown."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())[:NAME_MAX]

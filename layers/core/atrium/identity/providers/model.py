@@ -65,6 +65,7 @@ class IdentityProvider:
     default_role: Role = "user"
     provision_users: bool = True
     enabled: bool = True
+    assume_email_verified: bool = False
 
     @property
     def entrance(self) -> Entrance:

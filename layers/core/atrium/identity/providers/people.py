@@ -10,6 +10,7 @@ from typing import Any
 from atrium.audit.service import AuditService
 from atrium.identity.providers.mapping import Profile
 from atrium.identity.providers.model import Entrance, person_digest
+from atrium.identity.users.deletions import was_deleted_since
 from atrium.identity.users.model import User, same_address
 from atrium.identity.users.store import UserChanged, UsersFull, UserStore, read_user
 from atrium.kernel.clock import Clock
@@ -23,6 +24,7 @@ from atrium.tenants.counts import count_exceeded
 from atrium.tenants.model import Tenant
 from atrium.tenants.plans import PLANS
 
+NO_EMAIL = "the subject has no verified email"
 _ATTEMPTS = 3
 
 
@@ -53,11 +55,14 @@ class People:
         tenant: Tenant,
         link: Mapping[str, Any] | None,
         found: Mapping[Key, Mapping[str, Any]] = MappingProxyType({}),
+        *,
+        issued_at: int | None = None,
     ) -> User | Stranger:
         """Return the user: whom the subject is linked to, else who has the email, else a new one where that is wanted.
 
         The second and the third are linked for good, with a record. `CountExceeded` where the tenant is full. `link` is
-        what the table has on the subject; a user whom the same read brought is not read again.
+        what the table has on the subject; a user whom the same read brought is not read again. `issued_at` is when the
+        token was issued, None where the issuer was asked just now; one from before its user's deletion finds nobody.
         """
         known = found.get(keys.user(UserId(link["user_id"]))) if link else None
         if known is not None:
@@ -66,15 +71,13 @@ class People:
             user = self._read_user(UserId(link["user_id"])) if link else None
             if user is not None:
                 return user
+            if was_deleted_since(self.table, link["user_id"] if link else "", profile.email, issued_at):
+                return Stranger("the token was issued before its user was deleted")
             user = self._find_by_email(profile.email)
             if user is not None:
-                if user.status == "suspended":
-                    return user
-                made = self._link(entrance, subject, user, link)
-            elif not profile.email:
-                return Stranger("the subject has no verified email")
-            elif not entrance.provision_users:
-                return Stranger("no user has the subject's email")
+                made = user if user.status == "suspended" else self._link(entrance, subject, user, link)
+            elif not profile.email or not entrance.provision_users:
+                return Stranger("no user has the subject's email" if profile.email else NO_EMAIL)
             else:
                 made = self._provision(entrance, subject, profile, tenant, link)
             if made is not None:
@@ -83,7 +86,7 @@ class People:
         raise Unavailable(internal="a subject was linked by others at the same time", retry_after_seconds=1)
 
     def _read_link(self, entrance: Entrance, subject: str) -> Mapping[str, Any] | None:
-        place = provider_keys.person(person_digest(entrance.issuer, subject))
+        place = provider_keys.external_identity(person_digest(entrance.issuer, subject))
         return self.table.batch_get([place]).get(place)
 
     def _find_by_email(self, email: str) -> User | None:
@@ -143,7 +146,7 @@ class People:
 
 def _linking(entrance: Entrance, subject: str, user_id: UserId, stale: Mapping[str, Any] | None) -> Put:
     """Return the write that says who a subject is; only a link to a user who is gone is written over."""
-    place = provider_keys.person(person_digest(entrance.issuer, subject))
+    place = provider_keys.external_identity(person_digest(entrance.issuer, subject))
     item = {"user_id": user_id, "provider_id": entrance.provider_id}
     if stale is None:
         return Put(place, item, NEW)

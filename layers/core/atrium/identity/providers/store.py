@@ -198,6 +198,7 @@ def _item(provider: IdentityProvider) -> dict[str, Any]:
         "default_role": provider.default_role,
         "provision_users": provider.provision_users,
         "enabled": provider.enabled,
+        "assume_email_verified": provider.assume_email_verified or None,
         "created_at": format_time(provider.created_at),
         "updated_at": format_time(provider.updated_at),
     }
@@ -217,6 +218,7 @@ def read_provider(item: Mapping[str, Any]) -> IdentityProvider:
         default_role=item["default_role"],
         provision_users=item["provision_users"],
         enabled=item["enabled"],
+        assume_email_verified=item.get("assume_email_verified", False),
         created_at=parse_time(item["created_at"]),
         updated_at=parse_time(item["updated_at"]),
     )

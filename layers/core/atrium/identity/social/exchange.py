@@ -4,7 +4,6 @@ Providers say no in different ways: by a status, by `error` in an answer of 200 
 Each is one of two failures here: it refused, or it failed and may do better later.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,9 +16,13 @@ from atrium.egress.failures import OutboundFailed, OutboundRefused
 from atrium.identity.social.descriptions import Endpoints
 from atrium.identity.social.model import ClientCredentials
 from atrium.kernel.errors import ProviderFailed, ProviderRefused
+from atrium.kernel.foreign_json import read_foreign_json
+from atrium.kernel.media_types import read_media_type
 
 CALL_SECONDS_MAX = 5.0
 CALL_BYTES_MAX = 262_144
+EXPIRES_IN_MAX = 10 * 365 * 86_400
+_FORM_TYPE = "application/x-www-form-urlencoded"
 _CODE = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 
@@ -53,7 +56,7 @@ class ProviderCalls:
 
     def _ask(self, fields: Mapping[str, str]) -> Grant:
         own = {"client_id": self.client.client_id, "client_secret": self.client.client_secret}
-        headers = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
+        headers = {"accept": "application/json", "content-type": _FORM_TYPE}
         answer = call(self.egress, "POST", self.endpoints.token, headers, urlencode({**fields, **own}).encode())
         found = read_answer(answer)
         inner = found.get(self.endpoints.tokens_in)  # absent from the answer to a refresh, and where nothing is set
@@ -104,14 +107,14 @@ def refused_by(code: str) -> ProviderRefused:
 
 def _parse(answer: OutboundResponse) -> Any:
     """Read JSON, or a form, which is how GitHub answers whom it does not take for a client of JSON."""
-    if "form-urlencoded" in answer.headers.get("content-type", ""):
+    if read_media_type(answer.headers.get("content-type", ""))[0] == _FORM_TYPE:
         try:
             return dict(parse_qsl(answer.body.decode(), max_num_fields=50))
         except ValueError as error:
             raise ProviderFailed(internal="provider: no form") from error
     try:
-        return json.loads(answer.body)
-    except (ValueError, RecursionError) as error:
+        return read_foreign_json(answer.body)
+    except ValueError as error:
         raise ProviderFailed(internal="provider: not JSON") from error
 
 
@@ -138,4 +141,6 @@ def _text(found: Mapping[str, Any], name: str) -> str:
 def _seconds(value: Any) -> int | None:
     if isinstance(value, str) and value.isdecimal() and len(value) < 10:
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        return None
+    return min(value, EXPIRES_IN_MAX)

@@ -11,14 +11,15 @@ from typing import Any
 from atrium.egress.client import EgressClient
 from atrium.identity.providers.assertion import prove, read_claimed
 from atrium.identity.providers.jwks import PublicJwk, find_key, read_key_set
-from atrium.identity.providers.mapping import clean_name
+from atrium.identity.providers.mapping import NAME_MAX, says_yes
 from atrium.identity.providers.model import IdentityProvider
 from atrium.identity.social.descriptions import Description
 from atrium.identity.social.exchange import Grant, call, read_protected
-from atrium.identity.users.model import is_email
+from atrium.identity.users.model import read_email
 from atrium.kernel.clock import Clock, epoch_seconds
 from atrium.kernel.errors import ProviderFailed, Unauthenticated
 from atrium.kernel.ids import IdentityProviderId
+from atrium.kernel.texts import clean
 
 _KEYS_KEPT = timedelta(hours=1)
 
@@ -97,10 +98,10 @@ def _profile(claims: Mapping[str, Any], subject_name: str) -> SocialProfile:
     subject = claims.get(subject_name)
     if isinstance(subject, bool) or not isinstance(subject, str | int) or not 0 < len(str(subject)) <= 255:
         raise ProviderFailed(internal="provider: no subject")
-    email, name = claims.get("email"), claims.get("name") or claims.get("login")
-    verified = isinstance(email, str) and is_email(email) and claims.get("email_verified") in (True, "true")
+    name = claims.get("name") or claims.get("login")
+    verified = says_yes(claims.get("email_verified"))
     return SocialProfile(
         subject=str(subject),
-        email=str(email) if verified else "",
-        name=clean_name(name) if isinstance(name, str) else "",
+        email=read_email(claims.get("email")) if verified else "",
+        name=clean(name, NAME_MAX) if isinstance(name, str) else "",
     )

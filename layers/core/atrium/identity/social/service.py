@@ -12,7 +12,7 @@ from atrium.identity.social.store import SocialClientStore
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import NotFound, invalid_field
 from atrium.kernel.ids import mint_identity_provider_id
-from atrium.storage.vault import TenantVault
+from atrium.storage.secret_encryption import SecretEncryption
 
 type PlatformClients = Callable[[str], tuple[str, str]]
 
@@ -23,7 +23,7 @@ class SocialClientService:
 
     store: SocialClientStore
     audit: AuditService
-    vault: TenantVault
+    encryption: SecretEncryption
     clock: Clock
 
     def create(self, wanted: Mapping[str, Any]) -> SocialClient:
@@ -58,7 +58,7 @@ class SocialClientService:
         self.store.delete(client, self._record("delete", client))
 
     def _with_secret(self, client: SocialClient, secret: str) -> SocialClient:
-        return replace(client, sealed_secret=self.vault.seal(client.purpose, secret)) if secret else client
+        return replace(client, sealed_secret=self.encryption.encrypt(client.purpose, secret)) if secret else client
 
     def _record(self, action: str, client: SocialClient, **details: object) -> Any:
         told = {"action": f"identity_provider.{action}", "resource": client.id, "provider": client.provider}
@@ -70,7 +70,7 @@ class ClientKeeper:
     """The client that a flow of a tenant runs with, and its credentials."""
 
     store: SocialClientStore
-    vault: TenantVault
+    encryption: SecretEncryption
     platform_client: PlatformClients
 
     def find(self, provider: str) -> SocialClient:
@@ -90,7 +90,7 @@ class ClientKeeper:
     def credentials(self, client: SocialClient) -> ClientCredentials:
         """Return the client's credentials; a secret of the tenant's own costs one call to KMS."""
         if client.client_id:
-            return ClientCredentials(client.client_id, self.vault.open(client.purpose, client.sealed_secret))
+            return ClientCredentials(client.client_id, self.encryption.decrypt(client.purpose, client.sealed_secret))
         return ClientCredentials(*self.platform_client(client.provider))
 
 

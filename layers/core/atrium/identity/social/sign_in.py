@@ -86,7 +86,7 @@ class SocialSignIn:
             return self._complete(text, state, returned, table, tenant, audit, origin)
         except AtriumError as failure:
             details = {"by": "social sign-in", "provider": self.description.name, "code": failure.code}
-            audit.record("auth.refuse", {**details, "reason": failure.internal or failure.detail})
+            audit.record_refusal({**details, "reason": failure.internal or failure.detail}, self.families.refusals)
             raise
 
     def _complete(

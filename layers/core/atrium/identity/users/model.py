@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Literal
 
 from atrium.identity.users.ticket import Ticket
-from atrium.kernel.forms import form
+from atrium.kernel.errors import named_pattern
 from atrium.kernel.ids import TenantId, UserId
 from atrium.tenants.context import Role
 
 type UserStatus = Literal["active", "invited", "suspended"]
 
 EMAIL_MAX = 255
-EMAIL_PATTERN = form(
+EMAIL_PATTERN = named_pattern(
     r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
     "must be an email address, as ann@example.com",
@@ -60,10 +60,11 @@ class User:
 
 
 def same_address(email: str) -> str:
-    """Return the form in which addresses are compared: letters' case makes no difference."""
-    return email.lower()
+    """Return the form in which addresses are compared: blanks around them and letters' case make no difference."""
+    return email.strip().lower()
 
 
-def is_email(text: str) -> bool:
-    """Tell whether the text is an address as browsers' forms take it."""
-    return len(text) <= EMAIL_MAX and _EMAIL.fullmatch(text) is not None
+def read_email(value: object) -> str:
+    """Return the address that another party says, without blanks around it; empty if it is none."""
+    address = value.strip() if isinstance(value, str) else ""
+    return address if len(address) <= EMAIL_MAX and _EMAIL.fullmatch(address) is not None else ""

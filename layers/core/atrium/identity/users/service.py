@@ -1,13 +1,14 @@
 """Users, as a tenant's administrators handle them (T5). Each change and its record in the audit are one write."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from atrium.audit.service import AuditService
-from atrium.identity.keys.makers import revoke_keys_of
+from atrium.identity.lineage import Lineage
 from atrium.identity.users.changing import Change, change_user, check_password
 from atrium.identity.users.counts import count_admins
+from atrium.identity.users.deletions import marking_deletion
 from atrium.identity.users.model import PREFERENCES_DEFAULT, User
 from atrium.identity.users.passwords import hash_password
 from atrium.identity.users.store import LastAdmin, UserChanged, UsersFull, UserStore
@@ -31,6 +32,14 @@ class Ticketed:
 
     user: User
     text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offboarded:
+    """What became of the credentials that descend from a user who was deleted, suspended or demoted: their ids."""
+
+    revoked: tuple[str, ...]
+    remaining: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,22 +127,37 @@ class UserService:
 
         self._apply(self.get(user_id), apply, "user.logout")
 
-    def delete(self, user_id: str, *, revoke_keys: bool) -> None:
-        """Remove a user; `Conflict` for the last active admin. His keys go on, unless they shall be revoked."""
+    def delete(self, user_id: str, *, revoke_keys: bool) -> Offboarded:
+        """Remove a user; `Conflict` for the last active admin.
+
+        The keys and clients that descend from them go on, unless they shall end. They end before the user goes, so
+        that a call that broke off can be repeated, and again after it, for those that were made meanwhile.
+        """
+        revoked: list[str] = []
         for _ in range(_ATTEMPTS):
             user = self.get(user_id)
             if revoke_keys and user.is_active_admin and count_admins(self.store.table) < 2:
                 raise _last_admin()  # before any key is; the write's condition is what decides
-            revoked = revoke_keys_of(self.store.table, user.id, now=self.clock()) if revoke_keys else []
-            record = self._record("user.delete", user, keys_revoked=revoked)
+            revoked += self._lineage.end(user.id) if revoke_keys else []
+            remaining = [each.id for each in self._lineage.find(user.id)]
+            record = self._record("user.delete", user, keys_revoked=revoked, credentials_remaining=remaining)
             try:
-                self.store.delete(user, record)
+                self.store.delete(user, record, *marking_deletion(user, self.clock()))
             except UserChanged:
                 continue
             except LastAdmin:
                 raise _last_admin() from None
-            return
+            return self.offboard(user.id, revoke_keys=revoke_keys, revoked=revoked)
         raise _met_others()
+
+    def offboard(self, user_id: str, *, revoke_keys: bool, revoked: Sequence[str] = ()) -> Offboarded:
+        """End the credentials that descend from a user, if asked to, and return what goes on."""
+        ended = [*revoked, *(self._lineage.end(user_id) if revoke_keys else [])]
+        return Offboarded(tuple(ended), tuple(each.id for each in self._lineage.find(user_id)))
+
+    @property
+    def _lineage(self) -> Lineage:
+        return Lineage(self.store.table, self.audit, self.clock)
 
     def _apply(self, user: User, apply: Callable[[User], Change], action: str) -> User:
         """Write a change of the user as he is; read him again and decide anew if another call was first."""

@@ -1,24 +1,25 @@
-"""A way to Claude, and what its failures say. The SDK's own retries are off everywhere: ours are the only ones."""
+"""Channels to Claude, and the translation of their failures. The SDK's retries are off: only `llm.retries` applies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from json import JSONDecodeError
-from typing import Protocol
+from typing import Any, Protocol
 
 import anthropic
 import httpx2
 from anthropic.resources.messages import Messages
 
-from atrium.llm.anthropic.answer import AnswerBroken
+from atrium.llm.answer import AnswerBroken
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.failures import ProviderFailure, read_advice, read_retry_after
-from atrium.llm.line import Line, LineCut
+from atrium.llm.connection import CancellableConnection, ConnectionCancelled
+from atrium.llm.failures import ProviderFailure, read_advice, read_retry_after, read_word
 
-FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, JSONDecodeError, AnswerBroken, LineCut)
+FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, AnswerBroken, ConnectionCancelled)
+REQUEST_ID_HEADERS = ("request-id", "x-amzn-requestid")
+ERROR_BYTES_MAX = 65_536
 
-line_of_call: ContextVar[Line | None] = ContextVar("line_of_call", default=None)
+connection_of_call: ContextVar[CancellableConnection | None] = ContextVar("connection_of_call", default=None)
 
 
 class Client(Protocol):
@@ -38,41 +39,74 @@ class Channel:
     counts_tokens: bool = True
 
 
-def describe(error: Exception) -> ProviderFailure:
-    """Return what one of `FAILURES` says."""
+def describe(error: Exception, response: httpx2.Response | None = None) -> ProviderFailure:
+    """Return what one of `FAILURES` says; `response` is the one that had begun, if any."""
+    if isinstance(error, anthropic.APIStatusError):
+        response = error.response
+    status = response.status_code if response is not None else None
+    headers = response.headers if response is not None else httpx2.Headers()
+    request_id = read_word(next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), ""))
     match error:
         case anthropic.APIStatusError():
-            headers = error.response.headers
             return ProviderFailure(
-                type=error.error_code or error.type or "unknown_error",
-                status=error.status_code,
-                request_id=error.request_id or "",
+                type=read_word(error.error_code or error.type) or "unknown_error",
+                status=status,
+                request_id=request_id,
                 retry_after_seconds=read_retry_after(headers, datetime.now(UTC)),
                 advice=read_advice(headers),
                 cause=error,
             )
-        case anthropic.APIConnectionError() | httpx2.TransportError() | LineCut():
-            return ProviderFailure("connection_error", cause=error)
-        case AnswerBroken() | JSONDecodeError() | httpx2.HTTPError():
-            return ProviderFailure("broken_answer", cause=error)
+        case anthropic.APIConnectionError() | httpx2.TransportError() | ConnectionCancelled():
+            return ProviderFailure("connection_error", request_id=request_id, cause=error)
+        case AnswerBroken():
+            return ProviderFailure("broken_answer", request_id=request_id, reason=str(error), cause=error)
+        case httpx2.HTTPError():
+            return ProviderFailure("broken_answer", request_id=request_id, reason=type(error).__name__, cause=error)
         case _:
-            return ProviderFailure(type(error).__name__, advice=False, cause=error)
+            return ProviderFailure(type(error).__name__, request_id=request_id, advice=False, cause=error)
 
 
-def make_http_client() -> httpx2.Client:
+def make_http_client(transport: httpx2.BaseTransport | None = None) -> httpx2.Client:
     """Return the HTTP client of a channel, for all threads.
 
     No connection is kept: one that has slept through a freeze of the function fails the next call, and one that is
-    reused does not tell its socket. A new one costs two round trips.
+    reused does not tell its socket. A new one costs two round trips. No redirect is followed: it could lead anywhere,
+    with the key.
     """
+    options: dict[str, Any] = {} if transport is None else {"transport": transport}
     return anthropic.DefaultHttpxClient(
         limits=httpx2.Limits(max_connections=1_000, max_keepalive_connections=0),
-        event_hooks={"request": [_attach_line]},
+        event_hooks={"request": [_attach_connection], "response": [_truncate_error]},
+        follow_redirects=False,
+        **options,
     )
 
 
-def _attach_line(request: httpx2.Request) -> None:
-    """Let the line of the call that is being made follow its request."""
-    line = line_of_call.get()
-    if line is not None:
-        request.extensions["trace"] = line.trace
+class _Truncated(httpx2.SyncByteStream):
+    """The first bytes of a body."""
+
+    def __init__(self, body: httpx2.SyncByteStream, bytes_max: int) -> None:
+        self._body, self._left = body, bytes_max
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._body:
+            yield chunk[: self._left]
+            self._left -= len(chunk)
+            if self._left <= 0:
+                return
+
+    def close(self) -> None:
+        self._body.close()
+
+
+def _attach_connection(request: httpx2.Request) -> None:
+    """Register the call's connection as the trace of its request."""
+    connection = connection_of_call.get()
+    if connection is not None:
+        request.extensions["trace"] = connection.trace
+
+
+def _truncate_error(response: httpx2.Response) -> None:
+    """Bound the body of an error response, which the SDK reads completely."""
+    if not response.is_success and isinstance(response.stream, httpx2.SyncByteStream):
+        response.stream = _Truncated(response.stream, ERROR_BYTES_MAX)

@@ -9,7 +9,7 @@ conversation, which the next step or turn continues.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, assert_never, cast
 
 from atrium.llm.model import Block, Message, ModelRequest, Text, Thinking, ToolResult, ToolSchema, ToolUse
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         RedactedThinkingBlockParam,
         TextBlockParam,
         ThinkingBlockParam,
+        ToolChoiceNoneParam,
         ToolParam,
         ToolResultBlockParam,
         ToolUseBlockParam,
@@ -47,6 +48,11 @@ def tool_params(tools: Sequence[ToolSchema], *, marked: bool) -> "list[ToolParam
     return params
 
 
+def tool_choice(request: ModelRequest) -> "ToolChoiceNoneParam | None":
+    """Return the `tool_choice` of a request whose tools must not be called; None is the API's default."""
+    return {"type": "none"} if request.tool_choice == "none" else None
+
+
 def message_params(request: ModelRequest) -> "list[MessageParam]":
     """Return the conversation; the cache mark is on its last block."""
     turn = _turn_start(request.messages)
@@ -57,6 +63,8 @@ def message_params(request: ModelRequest) -> "list[MessageParam]":
             continue
         if at == len(request.messages) - 1:
             _mark(blocks)
+        if params and params[-1]["role"] == message.role:  # the message between them was left out
+            blocks = [*cast("list[Sent]", params.pop()["content"]), *blocks]
         if message.role == "user":
             params.append({"role": "user", "content": blocks})
         else:

@@ -5,27 +5,45 @@ not answered yet.
 """
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from itertools import count
 from typing import Self
 
 import anthropic
 import httpx2
 from anthropic import omit
-from anthropic.types import RawMessageStreamEvent
+from anthropic._streaming import ServerSentEvent
 
 from atrium.kernel.errors import ModelTimeout
-from atrium.llm.anthropic.answer import Answer
-from atrium.llm.anthropic.channel import FAILURES, Channel, describe, line_of_call
+from atrium.llm.answer import AnswerBroken, AnswerBuilder
+from atrium.llm.anthropic.channel import FAILURES, Channel, connection_of_call, describe
 from atrium.llm.anthropic.counting import exceeds_window
-from atrium.llm.anthropic.prompt import message_params, system_blocks, tool_params
+from atrium.llm.anthropic.events import read_event
+from atrium.llm.anthropic.prompt import message_params, system_blocks, tool_choice, tool_params
 from atrium.llm.catalogue import ModelInfo
+from atrium.llm.connection import CONNECT_SECONDS, CancellableConnection
 from atrium.llm.failures import ProviderFailure
-from atrium.llm.line import CONNECT_SECONDS, Line
 from atrium.llm.model import Completed, ModelEvent, ModelRequest, Usage
 from atrium.llm.retries import RetryPolicy, pause_before_retry
 
-_GRACE_SECONDS = 5.0  # so that the line's deadline, not a socket's time-out, ends a call
+STREAM_BYTES_MAX = 33_554_432
+"""Bytes of one answer on the wire: an answer of 128 000 tokens, each in an event of its own, has about 20 MB."""
+_GRACE_SECONDS = 5.0  # so that the connection's deadline, not a socket's time-out, ends a call
+
+
+class RawEvents(anthropic.Stream[object]):
+    """The SDK's stream with events as plain JSON, in place of models that the SDK does not validate."""
+
+    def _iter_events(self) -> Iterator[ServerSentEvent]:
+        yield from self._decoder.iter_bytes(_bounded(self.response.iter_bytes()))
+
+    def __stream__(self) -> Iterator[object]:
+        try:
+            yield from super().__stream__()
+        except FAILURES:
+            raise
+        except Exception as error:  # SDK and botocore only decode here, so the data is the cause
+            raise AnswerBroken(f"the stream cannot be decoded ({type(error).__name__})") from error
 
 
 class AnthropicStream:
@@ -36,13 +54,14 @@ class AnthropicStream:
         channel: Channel,
         request: ModelRequest,
         model: ModelInfo,
-        line: Line,
+        connection: CancellableConnection,
         policy: RetryPolicy,
         draw: Callable[[], float],
     ) -> None:
-        self._channel, self._request, self._model, self._line = channel, request, model, line
+        self._channel, self._request, self._model, self._connection = channel, request, model, connection
         self._policy, self._draw = policy, draw
-        self._answer = Answer(request.max_tokens)
+        self._answer = AnswerBuilder(request, model)
+        self._has_answered = False
         self._busy = threading.Lock()
         self._events = self._play()
 
@@ -59,7 +78,7 @@ class AnthropicStream:
 
     def close(self) -> None:
         """End the call. A thread that waits for it ends by itself, at once; else what is left is cleared here."""
-        self._line.cut("closed")
+        self._connection.cancel("closed")
         if self._busy.acquire(blocking=False):
             try:
                 self._events.close()
@@ -67,10 +86,10 @@ class AnthropicStream:
                 self._busy.release()
 
     def _play(self) -> Generator[ModelEvent]:
-        with self._line:
+        with self._connection:
             for retries_made in count():
                 failure = yield from self._attempt()
-                if failure is None or self._line.is_closed():
+                if failure is None or self._connection.is_closed():
                     return
                 if self._overflows(failure):
                     yield Completed((), "context_overflow")
@@ -78,53 +97,72 @@ class AnthropicStream:
                 self._pause(failure, retries_made)
 
     def _attempt(self) -> Generator[ModelEvent, None, ProviderFailure | None]:
-        self._answer = Answer(self._request.max_tokens)
+        self._answer = AnswerBuilder(self._request, self._model)
+        response: httpx2.Response | None = None
         try:
             with self._call() as events:
+                response = events.response
                 for event in events:
-                    yield from self._answer.take(event)
+                    self._has_answered = True
+                    yield from read_event(event, self._answer)
+                    if self._answer.is_complete:
+                        return None
             self._answer.end()
         except FAILURES as error:
-            return describe(error)
+            return describe(error, response)
         return None
 
-    def _call(self) -> anthropic.Stream[RawMessageStreamEvent]:
+    def _call(self) -> RawEvents:
         request, system = self._request, system_blocks(self._request.system)
-        seconds = self._line.remaining_seconds + _GRACE_SECONDS
-        token = line_of_call.set(self._line)
+        seconds = self._connection.remaining_seconds + _GRACE_SECONDS
+        token = connection_of_call.set(self._connection)
         try:
-            return self._channel.client().messages.create(
+            answered = self._channel.client().messages.with_raw_response.create(
                 model=self._channel.model_id(self._model),
                 system=system or omit,
                 messages=message_params(request),
                 tools=tool_params(request.tools, marked=not system) or omit,
+                tool_choice=tool_choice(request) or omit,
                 max_tokens=request.max_tokens,
                 stop_sequences=list(request.stop_sequences) or omit,
                 thinking={"type": "adaptive", "display": "summarized"},
                 stream=True,
                 timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS),
             )
+            return answered.parse(to=RawEvents)
         finally:
-            line_of_call.reset(token)
+            connection_of_call.reset(token)
 
     def _pause(self, failure: ProviderFailure, retries_made: int) -> None:
-        """Wait before the next attempt, or raise what the failure means."""
-        if self._line.is_expired():
+        """Wait before the next attempt, or raise what the failure means.
+
+        There is no retry after the first event: its text may have been sent to the client, and it may be charged.
+        """
+        if self._connection.is_expired():
             raise ModelTimeout(internal="the call's deadline has come") from failure.cause
         pause = None
-        if failure.is_retryable and not self._answer.begun:
+        if failure.is_retryable and not self._has_answered:
             pause = pause_before_retry(
                 self._policy,
                 retries_made=retries_made,
                 retry_after_seconds=failure.retry_after_seconds,
                 draw=self._draw(),
-                remaining_seconds=self._line.remaining_seconds,
+                remaining_seconds=self._connection.remaining_seconds,
             )
         if pause is None:
             raise failure.to_error() from failure.cause
-        self._line.wait(pause)
+        self._connection.wait(pause)
 
     def _overflows(self, failure: ProviderFailure) -> bool:
         if failure.status == 413:
             return True
         return failure.status == 400 and exceeds_window(self._channel, self._request, self._model)
+
+
+def _bounded(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    left = STREAM_BYTES_MAX
+    for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            raise AnswerBroken(f"the stream is longer than {STREAM_BYTES_MAX} bytes")
+        yield chunk

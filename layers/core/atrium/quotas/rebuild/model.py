@@ -1,4 +1,4 @@
-"""What a rebuild is asked for and has done, and what a comparison has found."""
+"""Rebuilds, their reports, and the results of comparisons."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,9 +11,9 @@ type RebuildStatus = Literal["queued", "running", "succeeded"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A counter that is not what the ledger says. `subject` is empty for the tenant's own.
+    """A counter that differs from the ledger. `subject` is the scope's id, empty for the tenant.
 
-    `is_explained` where the counter may lack it without a fault: its limit was set after those calls.
+    `is_explained`: the difference is within what was admitted without being counted, so it is no fault.
     """
 
     limit: LimitName
@@ -25,7 +25,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
-    """What a rebuild has read and changed. `counted` entries the stream had left; `uncounted` ones are left still."""
+    """What a rebuild read and changed. `counted`: missed by the stream, added now; `uncounted`: still missing."""
 
     entries: int
     counters: tuple[Difference, ...]
@@ -36,7 +36,7 @@ class RebuildReport:
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """A rebuild of one month. `worker` is the token of whoever runs it: who takes over has another."""
+    """A rebuild of one month. `worker` is the token of the worker that runs it; each take-over sets a new one."""
 
     id: str
     month: date
@@ -50,7 +50,7 @@ class Rebuild:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What a comparison of the running month has found; nothing where all is as it should be."""
+    """Result of a comparison of the current month; `counters` is empty if there is no difference."""
 
     checked_at: datetime
     entries: int

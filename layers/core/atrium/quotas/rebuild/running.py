@@ -1,4 +1,4 @@
-"""Who runs rebuilds and comparisons, and when: what was asked for at once, every tenant once a day."""
+"""Runs rebuilds when they are requested, and compares every tenant once a day."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,24 +18,31 @@ from atrium.storage.writes import ANY, Put
 from atrium.tenants.model import Tenant
 from atrium.usage.rebuild import RebuildSuperseded
 
+_RUNS_MAX = 5
+"""Most runs of a rebuild that is requested again while it runs."""
+
 
 def run_rebuild(table: TenantTable, clock: Clock, rebuild_id: str) -> Rebuild | None:
-    """Run a rebuild that was asked for, or take it over; None where it is done, or somebody else has taken it over."""
+    """Run a requested rebuild, or take it over; None if it is done or another worker has taken it over."""
     store = RebuildStore(table)
-    claimed = store.claim(rebuild_id, now=clock())
-    if claimed is None:
-        return None
-    try:
-        report = Rebuilder(table, clock).rebuild(claimed.month, claimed.worker)
-    except RebuildSuperseded:
-        return None
-    return store.finish(claimed, report, now=clock())
+    for _ in range(_RUNS_MAX):
+        claimed = store.claim(rebuild_id, now=clock())
+        if claimed is None:
+            return None
+        try:
+            report = Rebuilder(table, clock).rebuild(claimed.month, claimed.worker)
+        except RebuildSuperseded:
+            return None
+        done = store.finish(claimed, report, now=clock())
+        if done is not None:
+            return done
+    return None
 
 
 def compare(table: TenantTable, clock: Clock) -> Drift | None:
-    """Compare a tenant's counters with its ledger and keep what was found; None while they are being rebuilt.
+    """Compare a tenant's counters with its ledger and store the result; None while a rebuild is running.
 
-    A rebuild that died is ended first: it may have left days that nothing is counted in.
+    A rebuild whose worker died is run again first, because it may have left days frozen, in which nothing is counted.
     """
     store = RebuildStore(table)
     standing = store.get()
@@ -50,9 +57,9 @@ def compare(table: TenantTable, clock: Clock) -> Drift | None:
 
 @dataclass(frozen=True, slots=True)
 class DriftRound:
-    """A day's round over all tenants, in as many calls as it takes.
+    """One comparison of every tenant per day, spread over several invocations.
 
-    How far it has come is kept before each tenant, so that one whose comparison kills the function keeps no other.
+    The position is stored before each tenant, so that a tenant whose comparison kills the function blocks no other.
     """
 
     platform: PlatformTable
@@ -66,7 +73,7 @@ class DriftRound:
         on_found: Callable[[TenantId, Drift], None],
         on_failure: Callable[[TenantId, AtriumError], None],
     ) -> int:
-        """Compare tenants until the round is over or time is; returns how many were met."""
+        """Compare tenants until all are done or time is over; returns the number of tenants tried."""
         today = self.clock().astimezone(UTC).date().isoformat()
         kept: Mapping[str, Any] = self.platform.get(usage_keys.drift_round()) or {}
         if kept.get("day") != today:
@@ -78,19 +85,11 @@ class DriftRound:
             self.platform.write(Put(usage_keys.drift_round(), kept, ANY))
             for tenant in page.items:
                 met += 1
-                self._meet(tenant.id, on_found, on_failure)
+                try:
+                    drift = compare(self.table_of(tenant.id), self.clock)
+                except AtriumError as error:
+                    on_failure(tenant.id, error)
+                else:
+                    if drift is not None:
+                        on_found(tenant.id, drift)
         return met
-
-    def _meet(
-        self,
-        tenant_id: TenantId,
-        on_found: Callable[[TenantId, Drift], None],
-        on_failure: Callable[[TenantId, AtriumError], None],
-    ) -> None:
-        try:
-            drift = compare(self.table_of(tenant_id), self.clock)
-        except AtriumError as error:
-            on_failure(tenant_id, error)
-        else:
-            if drift is not None:
-                on_found(tenant_id, drift)

@@ -1,31 +1,30 @@
-"""Rebuilding a tenant's counters and sums of a month from its ledger, and comparing them without a change.
+"""Rebuilds a tenant's counters and usage sums of a month from its ledger, or only compares them."""
 
-Both read the ledger once, after the looks at the counters (`fencing`) and at the sums (`usage.rebuild`); exact whatever
-is admitted, settled and counted meanwhile. Reads the month before, too: runs are filed by when they began.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, timedelta
 
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import Unavailable
-from atrium.quotas.beginning import read_begun
-from atrium.quotas.listing import list_apart
-from atrium.quotas.rebuild.correcting import correct, plan_corrections
-from atrium.quotas.rebuild.fencing import Look, look
+from atrium.kernel.errors import ConditionFailed, Unavailable
+from atrium.quotas.item import AdmissionItem, ItemUpdate
+from atrium.quotas.model import TENANT
+from atrium.quotas.planning import plan_time
 from atrium.quotas.rebuild.model import Difference, Drift, RebuildReport
-from atrium.quotas.rebuild.tally import CounterTally
+from atrium.quotas.rebuild.tally import CounterTally, Look
 from atrium.quotas.store import AdmissionStore
 from atrium.storage import keys
+from atrium.storage.failures import Contended
 from atrium.storage.table import TenantTable
 from atrium.usage.model import month_of
-from atrium.usage.rebuild import FrozenSums, SumTally, count_uncounted, read_days
+from atrium.usage.rebuild import FrozenSums, RebuildSuperseded, SumTally, count_uncounted, read_days
 from atrium.usage.store import LedgerStore
 
 UNCOUNTED_SECONDS = 900
-"""An entry that is not in the sums by then has been forgotten by the stream."""
-_READINGS_MAX = 3
+"""A ledger entry that is not in the sums after this time was missed by the stream."""
+_ATTEMPTS_MAX = 25
+_FENCE = "fence"
+_LOST_SECONDS = 3
+"""How far a deleted item may have been ahead of our clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,115 +32,131 @@ class _Reading:
     entries: int
     forgotten: int
     sums: SumTally
-    counters: Mapping[str, CounterTally]
-    """The tenant's under the empty text, and of each subject that is counted apart under its id."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """The items that have to be looked at: shards of the tenant's, and subjects that are counted apart."""
-
-    shards: set[int]
-    places: set[str]
+    counters: Sequence[CounterTally]
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilder:
-    """One tenant's."""
+    """Rebuilds or compares the counters of one tenant."""
 
     table: TenantTable
     clock: Clock
 
-    def rebuild(self, month: date, token: str) -> RebuildReport:
-        """Make the sums of a month right, and for the running month the counters; safe to repeat.
+    @property
+    def store(self) -> AdmissionStore:
+        return AdmissionStore(self.table, self.clock)
 
-        `RebuildSuperseded` where somebody began another meanwhile. Counters of a month or day that is over bound
-        nothing any more, and are left.
+    def rebuild(self, month: date, token: str) -> RebuildReport:
+        """Correct the sums of a month, and for the current month the counters. Idempotent.
+
+        Admission items of the previous layout are deleted at the end, when the new ones contain their usage. Raises
+        `RebuildSuperseded` if another rebuild has begun meanwhile.
         """
         days = self._days(month)
         frozen = FrozenSums(self.table, token, days)
         frozen.freeze()
         stored = read_days(self.table, days)
-        reading = self._read(month, days, token=token)
+        looks = self._look(token) if self._is_running(month) else []
+        reading = self._read(month, days, looks)
         differences = _differences(reading.counters)
         sums = frozen.correct(reading.sums, stored)
-        for tally in reading.counters.values():
-            wanted = {name: tally.wanted[name] for name in tally.differences()}
-            added = plan_corrections(tally.looks, wanted, tally.second)
-            correct(self._store(tally.place), tally.looks, added, token)
+        for tally in reading.counters:
+            self._correct(tally, token)
+        if looks:
+            self.store.remove_old()
         counted, uncounted = count_uncounted(self.table, _months(month), token)
         return RebuildReport(reading.entries, differences, sums, counted, uncounted)
 
     def compare(self) -> Drift:
-        """Compare the running month's counters and sums with the ledger. Sums that move meanwhile are not judged."""
+        """Compare the current month's counters and sums with the ledger. Sums that change meanwhile are left out."""
         now = self.clock().astimezone(UTC)
         days = self._days(now.date())
         before = read_days(self.table, days)
-        reading = self._read(now.date(), days, token=None)
+        reading = self._read(now.date(), days, self._look(None))
         suspect = reading.sums.differing(before)
         after = read_days(self.table, {key.day for key in suspect})
         faulty = [key for key in suspect if before.get(key) == after.get(key)]
         return Drift(now, reading.entries, _differences(reading.counters), len(faulty), reading.forgotten)
 
-    def _look(self, wanted: _Wanted, token: str | None) -> dict[str, Sequence[Look]]:
-        apart = {place: look(self._store(place), token=token) for place in sorted(wanted.places)}
-        return {"": look(self._store(), sorted(wanted.shards), token=token), **apart}
+    def _look(self, token: str | None) -> list[Look]:
+        """Fence every admission item. A rebuild creates the tenant's item if it is missing. A comparison treats it as
+        empty, and leaves out what may have been counted meanwhile."""
+        found = self.store.list()
+        missing = [] if TENANT in found or token else [Look(TENANT, int(self.store.now()) - _LOST_SECONDS, {})]
+        if token:
+            for scope_id in {TENANT, *self.store.old_scopes()}:
+                found.setdefault(scope_id, self.store.item(None))
+        return [*missing, *(self._fence(scope_id, item, token) for scope_id, item in sorted(found.items()))]
 
-    def _store(self, place: str = "") -> AdmissionStore:
-        store = AdmissionStore(self.table, self.clock)
-        return store.at(place) if place else store
+    def _fence(self, scope_id: str, item: AdmissionItem, token: str | None) -> Look:
+        key, attributes = keys.admission(scope_id), {} if token is None else {_FENCE: token}
+        for _ in range(_ATTEMPTS_MAX):
+            ahead = item.now + _LOST_SECONDS if item.time is None else max(item.now, item.time + 1)
+            item = replace(item, now=float(int(ahead)))
+            try:
+                written = self.table.write(replace(plan_time(key, item, **attributes), returns=True))
+                return Look(scope_id, item.at, written)
+            except ConditionFailed as failed:
+                item = self.store.item(failed.item)
+            except Contended:
+                item = self.store.item(self.table.get(key))
+        raise Unavailable(internal="an admission item stayed contended", retry_after_seconds=1)
+
+    def _read(self, month: date, days: Sequence[date], looks: Sequence[Look]) -> _Reading:
+        now = self.clock()
+        overdue = now - timedelta(seconds=UNCOUNTED_SECONDS)
+        counters = {look.scope_id: CounterTally(look) for look in looks}
+        sums = SumTally(frozenset(days))
+        entries = forgotten = 0
+        for each in _months(month):
+            for entry, is_counted in LedgerStore(self.table).read_month(each):
+                entries += 1
+                forgotten += not is_counted and entry.at < overdue
+                for scope_id in {TENANT, entry.principal_id, entry.agent_id} & counters.keys():
+                    counters[scope_id].add(entry)
+                if is_counted:
+                    sums.add(entry)
+        for counted in self.store.read_session_marks(now.astimezone(UTC).date()) if looks else ():
+            for scope_id in counted.keys() & counters.keys():
+                counters[scope_id].add_session(counted)
+        return _Reading(entries, forgotten, sums, list(counters.values()))
+
+    def _correct(self, tally: CounterTally, token: str) -> None:
+        """Add the differences to an item and remove the token. Idempotent."""
+        update = ItemUpdate()
+        update.require("{0} = {1}", _FENCE, token)
+        update.remove(_FENCE)
+        for name, more in tally.differences().items():
+            update.add(tally.attribute(name), more)
+        try:
+            self.table.write(update.build(keys.admission(tally.look.scope_id)))
+        except ConditionFailed as failed:
+            if _FENCE in (failed.item or {}):
+                raise RebuildSuperseded from failed
+            # else this write succeeded before, and its reply was lost
 
     def _days(self, month: date) -> tuple[date, ...]:
         today = self.clock().astimezone(UTC).date()
         return tuple(day for day in month_of(month).days() if day <= today)
 
-    def _read(self, month: date, days: Sequence[date], *, token: str | None) -> _Reading:
-        """Look at the counters, then read the ledger; again, where it names items that were not looked at."""
-        now = self.clock()
-        is_running = keys.month(now.astimezone(UTC)) == keys.month(month)
-        overdue = now - timedelta(seconds=UNCOUNTED_SECONDS)
-        wanted = _Wanted(set(), set(list_apart(self.table)) if is_running else set())
-        for _ in range(_READINGS_MAX):
-            looks = self._look(wanted, token) if is_running else {"": []}
-            counters = {place: CounterTally(each, int(now.timestamp()), place) for place, each in looks.items()}
-            sums = SumTally(frozenset(days))
-            entries = forgotten = 0
-            for each in _months(month):
-                for entry, is_counted in LedgerStore(self.table).read_month(each):
-                    entries += 1
-                    forgotten += not is_counted and entry.at < overdue
-                    wanted.places.update(entry.apart)
-                    for place in {"", entry.principal_id, entry.agent_id} & counters.keys():
-                        counters[place].add(entry)
-                    if is_counted:
-                        sums.add(entry)
-            for begun in read_begun(self.table, now.astimezone(UTC).date()) if is_running else ():
-                wanted.places.update(place for place in begun if place)
-                for place in begun.keys() & counters.keys():
-                    counters[place].add_begun(begun[place])
-            wanted.shards.update(counters[""].unseen)
-            is_bare = token is not None and entries > 0 and not looks[""]  # nothing ever bounded a call, or it is lost
-            if not is_running or not (is_bare or counters[""].unseen or wanted.places - counters.keys()):
-                return _Reading(entries, forgotten, sums, counters)
-            if is_bare:
-                wanted.shards.add(0)
-        raise Unavailable(internal="admission went on to use new items", retry_after_seconds=1)
+    def _is_running(self, month: date) -> bool:
+        return keys.month(self.clock().astimezone(UTC)) == keys.month(month)
 
 
-def _differences(tallies: Mapping[str, CounterTally]) -> tuple[Difference, ...]:
+def _differences(tallies: Sequence[CounterTally]) -> tuple[Difference, ...]:
     return tuple(
         Difference(
-            limit=name.limit,
-            subject=place or name.prefix.removesuffix("_"),
+            limit=name,
+            subject=tally.look.scope_id,
             stored=tally.stored(name),
             expected=tally.wanted[name],
-            is_explained=0 < off <= tally.loose[name],
+            is_explained=0 < off <= tally.unrecorded[name],
         )
-        for place, tally in sorted(tallies.items())
-        for name, off in sorted(tally.differences().items(), key=lambda each: (each[0].prefix, each[0].limit))
+        for tally in tallies
+        for name, off in sorted(tally.differences().items())
     )
 
 
 def _months(month: date) -> list[str]:
-    """Return the months in which runs began whose calls may count in a month."""
+    """Return the months of the ledger that may have runs counted in a month: it and the one before."""
     return [keys.month(month.replace(day=1) - timedelta(days=1)), keys.month(month)]

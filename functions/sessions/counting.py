@@ -1,0 +1,40 @@
+"""Counts a new session: reads the limits that apply in one batch with the session's agent."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from atrium.agent.context import LimitedRead, read_limited
+from atrium.agent.store import read_agent
+from atrium.bootstrap import Runtime
+from atrium.kernel.errors import NotFound
+from atrium.kernel.ids import AgentId, SessionId, is_id
+from atrium.quotas.model import Recorded, Rejected
+from atrium.quotas.service import QuotaService
+from atrium.storage import keys
+from atrium.storage.writes import Put
+from atrium.tenants.context import TenantContext
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCounting:
+    """The limits of the tenant, the caller and the session's agent, if it names one."""
+
+    quotas: QuotaService
+    limited: LimitedRead
+    agent_id: AgentId | None
+
+    @classmethod
+    def read(cls, runtime: Runtime, context: TenantContext, agent_id: str | None) -> Self:
+        """Read the limits; `NotFound` if the tenant does not have the agent."""
+        wanted = AgentId(agent_id) if agent_id is not None and is_id(agent_id, "agt") else None
+        table = runtime.tenant_table(context.tenant_id)
+        limited = read_limited(context, table, runtime.clock, wanted)
+        if agent_id is not None and (wanted is None or keys.agent(wanted) not in limited.found):
+            raise NotFound("Agent not found.")
+        return cls(QuotaService(table, runtime.clock), limited, wanted)
+
+    def record(self, session_id: SessionId, record: Put) -> Recorded | Rejected:
+        """Write the session's record and count it, in one transaction."""
+        item = self.limited.found.get(keys.agent(self.agent_id)) if self.agent_id else None
+        scopes = self.limited.scopes(read_agent(item) if item else None)
+        return self.quotas.record_session(session_id, record, scopes, self.limited.items(self.quotas.table, scopes))

@@ -1,0 +1,141 @@
+"""What would make a deployment fail, or fail its users, asked of AWS before anything is built.
+
+A finding that blocks is a problem; others are printed and do not stop the deployment.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.deploy.account import Account
+from infra.deploy.configuration import Configuration
+
+# AWS keeps this much of an account's concurrency for functions without a reservation.
+UNRESERVED_MIN = 100
+SMALL_ACCOUNT = 50
+RESERVING = {
+    "AuthorizerConcurrency": "AuthorizerFunction",
+    "IdentityConcurrency": "IdentityFunction",
+    "ChatConcurrency": "ChatFunction",
+}
+QUOTA = "quota L-B99A9384 of service lambda"
+_FAILED_CREATES = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line for a person."""
+
+    text: str
+    blocks: bool = True
+
+
+def find_status(account: Account, stack_name: str) -> str | None:
+    """Return the status of a stack; None where there is none, or only a change set of its create."""
+    try:
+        stacks = account.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return None
+        raise
+    status = str(stacks[0]["StackStatus"])
+    return None if status in {"REVIEW_IN_PROGRESS", "DELETE_COMPLETE"} else status
+
+
+def check_account(account: Account, configuration: Configuration, status: str | None) -> Iterator[Finding]:
+    """Yield what AWS would refuse, or what the account is too small for."""
+    yield from check_stack(configuration.stack_name, status)
+    for check in (check_concurrency, check_log_role):
+        try:
+            yield from check(account, configuration, exists=status is not None)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _DENIED:
+                raise
+            yield Finding(f"not checked, because {error.operation_name} is denied", blocks=False)
+    if configuration.environment != "dev" and not any(
+        configuration.parameters.get(name) for name in ("AlarmTopicArn", "AlarmEmail")
+    ):
+        yield Finding("alarms notify no one: set AlarmTopicArn or AlarmEmail", blocks=False)
+
+
+def check_stack(stack_name: str, status: str | None) -> Iterator[Finding]:
+    """Yield why a stack in that status cannot be updated."""
+    if status in _FAILED_CREATES:
+        yield Finding(
+            f"{stack_name} is {status}: delete it (aws cloudformation delete-stack --stack-name {stack_name})"
+        )
+    elif status == "UPDATE_ROLLBACK_FAILED":
+        yield Finding(
+            f"{stack_name} is {status}: aws cloudformation continue-update-rollback --stack-name {stack_name}"
+        )
+    elif status is not None and status.endswith("_IN_PROGRESS"):
+        yield Finding(f"{stack_name} is {status}: wait until that has ended")
+
+
+def check_concurrency(account: Account, configuration: Configuration, *, exists: bool) -> Iterator[Finding]:
+    """Compare what the parameters reserve with what the account lets be reserved."""
+    client = account.client("lambda")
+    limits = client.get_account_settings()["AccountLimit"]
+    limit = int(limits["ConcurrentExecutions"])
+    wanted = sum(max(configuration.count(name), 0) for name in RESERVING)
+    if wanted:
+        held = _held(account, configuration.stack_name) if exists else 0
+        possible = max(int(limits["UnreservedConcurrentExecutions"]) + held - UNRESERVED_MIN, 0)
+        if wanted > possible:
+            yield Finding(
+                f"the parameters reserve {wanted} concurrent executions and {possible} can be reserved (the account's "
+                f"limit is {limit}, {UNRESERVED_MIN} stay unreserved): request more ({QUOTA}), or lower "
+                + ", ".join(name for name in RESERVING if configuration.count(name) > 0)
+            )
+    if limit <= SMALL_ACCOUNT:
+        yield Finding(
+            f"the account's limit is {limit} concurrent executions: request more ({QUOTA}); until then see "
+            "“Small accounts” in infra/docs/deploy.md",
+            blocks=False,
+        )
+
+
+def check_log_role(account: Account, configuration: Configuration, *, exists: bool) -> Iterator[Finding]:
+    """Compare `GatewayLogRole` with the role that API Gateway's logs have in this account and region."""
+    role_arn = str(account.client("apigateway").get_account().get("cloudwatchRoleArn") or "")
+    name = role_arn.rpartition("/")[2]
+    found = bool(name) and _role_exists(account, name)
+    if configuration.parameters["GatewayLogRole"] == "existing":
+        if not found:
+            yield Finding("GatewayLogRole=existing, but API Gateway has no role for its logs here: set it to create")
+    elif found and not (exists and _physical_id(account, configuration.stack_name, "GatewayAccountRole") == name):
+        yield Finding(f"API Gateway logs through {role_arn} here, which other stacks use: set GatewayLogRole=existing")
+
+
+def _held(account: Account, stack_name: str) -> int:
+    """Return the executions that the stack's functions have reserved now."""
+    client = account.client("lambda")
+    names = [_physical_id(account, stack_name, logical_id) for logical_id in RESERVING.values()]
+    found = [client.get_function_concurrency(FunctionName=name) for name in names if name]
+    return sum(int(answer.get("ReservedConcurrentExecutions", 0)) for answer in found)
+
+
+def _physical_id(account: Account, stack_name: str, logical_id: str) -> str:
+    """Return a resource's physical id; empty where the stack has no such resource."""
+    try:
+        found: Any = account.client("cloudformation").describe_stack_resource(
+            StackName=stack_name, LogicalResourceId=logical_id
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return ""
+        raise
+    return str(found["StackResourceDetail"].get("PhysicalResourceId", ""))
+
+
+def _role_exists(account: Account, name: str) -> bool:
+    """Tell whether a role is there. API Gateway keeps the ARN of one that was deleted."""
+    client = account.client("iam")
+    try:
+        client.get_role(RoleName=name)
+    except client.exceptions.NoSuchEntityException:
+        return False
+    return True

@@ -1,0 +1,84 @@
+"""What samconfig.toml and template.yaml say about one environment."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.runtime.template import ROOT, Document
+
+SAMCONFIG = ROOT / "samconfig.toml"
+# Set by `make deploy` itself.
+OWN_PARAMETERS = frozenset({"ProtectData", "Release"})
+
+
+class ConfigurationInvalid(Exception):
+    """samconfig.toml has no such environment, or cannot be read; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One environment. `overrides` are its own parameters, `parameters` all of the template's."""
+
+    environment: str
+    stack_name: str
+    overrides: Mapping[str, str]
+    parameters: Mapping[str, str]
+    region: str | None = None
+    profile: str | None = None
+
+    def count(self, parameter: str) -> int:
+        """Return a parameter that is a number; 0 if it is not one."""
+        value = self.parameters.get(parameter, "")
+        return int(value) if re.fullmatch(r"-?\d+", value) else 0
+
+
+def read_configuration(environment: str, template: Document, path: Path = SAMCONFIG) -> Configuration:
+    """Read an environment; every parameter without an override has the template's default.
+
+    SAM would keep a stack's earlier value for a parameter that is no longer overridden. Raises ConfigurationInvalid.
+    """
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationInvalid(f"{path.name}: {error}") from error
+    known = [name for name, section in content.items() if isinstance(section, dict) and "deploy" in section]
+    if environment not in known:
+        raise ConfigurationInvalid(f"ENV={environment} is unknown: {path.name} has {', '.join(known)}")
+    given = content[environment]["deploy"].get("parameters", {})
+    overrides = _read_overrides(given.get("parameter_overrides", []), path.name)
+    defaults = {name: str(item.get("Default", "")) for name, item in template["Parameters"].items()}
+    return Configuration(
+        environment=environment,
+        stack_name=str(given.get("stack_name", f"atrium-{environment}")),
+        overrides=overrides,
+        parameters=defaults | overrides,
+        region=given.get("region"),
+        profile=given.get("profile"),
+    )
+
+
+def check_parameters(configuration: Configuration, template: Document) -> Iterator[str]:
+    """Check that the overrides are parameters of the template and have allowed values."""
+    for name, value in configuration.overrides.items():
+        parameter = template["Parameters"].get(name)
+        if parameter is None or name in OWN_PARAMETERS:
+            reason = "is set by make deploy" if name in OWN_PARAMETERS else "is not a parameter of template.yaml"
+            yield f"{name} {reason}: remove it from samconfig.toml"
+            continue
+        allowed = [str(choice) for choice in parameter.get("AllowedValues", [])]
+        pattern = parameter.get("AllowedPattern")
+        if allowed and value not in allowed:
+            yield f"{name}={value} is not one of {', '.join(allowed)}"
+        elif pattern and not re.fullmatch(pattern, value):
+            yield f"{name}={value} does not match {pattern}"
+
+
+def _read_overrides(given: Any, source: str) -> dict[str, str]:
+    if isinstance(given, dict):
+        return {str(name): str(value) for name, value in given.items()}
+    if isinstance(given, list) and all(isinstance(item, str) and "=" in item for item in given):
+        return {name: value.strip("\"'") for name, value in (item.split("=", 1) for item in given)}
+    raise ConfigurationInvalid(f'{source}: parameter_overrides must be a table or a list of "Name=value"')

@@ -1,0 +1,43 @@
+"""The command lines of SAM CLI, and the digest that tells one release from another."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra.deploy.configuration import OWN_PARAMETERS, Configuration
+from infra.runtime.template import ROOT
+
+SAM = ROOT / ".local" / "sam" / "bin" / "sam"
+BUILD = ROOT / ".aws-sam" / "build"
+
+
+def release_digest(parameters: Mapping[str, str], build: Path = BUILD) -> str:
+    """Return a digest of what was built and of the parameters. `ProtectData` is left out: it changes no function."""
+    digest = hashlib.sha256()
+    for name in sorted(parameters.keys() - OWN_PARAMETERS):
+        digest.update(f"{name}={parameters[name]}\0".encode())
+    for path in sorted(build.rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(build)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def deploy_command(
+    configuration: Configuration, region: str, release: str, *, creates: bool, interactive: bool
+) -> list[str]:
+    """Return the arguments of one `sam deploy`. A create that fails is deleted, and protects nothing yet."""
+    own = {"ProtectData": "false" if creates else "true", "Release": release}
+    command = [str(SAM), "deploy", "--config-env", configuration.environment, "--region", region]
+    if creates:
+        command += ["--on-failure", "DELETE"]
+    if not interactive:
+        command.append("--no-confirm-changeset")
+    return [
+        *command,
+        "--parameter-overrides",
+        *(_render(*item) for item in {**configuration.parameters, **own}.items()),
+    ]
+
+
+def _render(name: str, value: str) -> str:
+    return f'{name}="{value}"' if not value or " " in value else f"{name}={value}"

@@ -1,0 +1,133 @@
+"""One run of the local stack: starts its parts in order and stops them in reverse order."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+
+from infra.local import StartFailed
+from infra.local.configuration import Configuration
+from infra.local.credentials import issue_credentials
+from infra.local.description import Description
+from infra.local.emulator import start_emulator
+from infra.local.gateway.api import read_api
+from infra.local.gateway.front import Front
+from infra.local.lambdas.invoke_proxy import InvokeProxy
+from infra.local.lambdas.service import LambdaService
+from infra.local.logs.stack_log import StackLog
+from infra.local.model import Model, start_model
+from infra.local.paths import DESCRIPTION
+from infra.local.ports import HOST, claim_port, port_of
+from infra.local.processes import Child, Children
+from infra.local.reload import watch_source
+from infra.local.seed import seed_tenants
+from infra.local.servers import LocalServer
+from infra.local.stack.corrections import correct
+from infra.local.stack.deploy import Stack, deploy, read_source
+from infra.local.stack.functions import read_functions, route_invocations
+
+COMPONENT = "stack"
+
+
+class StackRun:
+    """A run of the stack in the current process."""
+
+    def __init__(self, configuration: Configuration, front_socket: socket.socket, log: StackLog) -> None:
+        self._configuration = configuration
+        self._front_socket = front_socket
+        self._log = log
+        self._children = Children(log)
+        self._endings: list[Callable[[], Coroutine[None, None, None]]] = []
+        self._ended = asyncio.Event()
+        self._failure: StartFailed | None = None
+
+    @property
+    def host_url(self) -> str:
+        """The front server's address."""
+        return f"http://{HOST}:{port_of(self._front_socket)}"
+
+    async def run(self, on_ready: Callable[[Description], None]) -> None:
+        """Start all parts, call `on_ready`, and run until SIGINT or SIGTERM; raise StartFailed if a part ends."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._ended.set)
+        work = asyncio.create_task(self._work(on_ready))
+        ended = asyncio.create_task(self._ended.wait())
+        try:
+            await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if self._failure is not None:
+                raise self._failure
+            if work.done():
+                await work
+        finally:
+            DESCRIPTION.unlink(missing_ok=True)
+            ended.cancel()
+            work.cancel()
+            await asyncio.gather(work, ended, return_exceptions=True)
+            await self._end_all()
+
+    async def _work(self, on_ready: Callable[[Description], None]) -> None:
+        source = read_source()
+        endpoint, model = await asyncio.gather(
+            start_emulator(self._children, self._note_loss),
+            start_model(self._configuration, self._children, self._note_loss),
+        )
+        self._log.note(COMPONENT, "emulator started; deploying template.yaml")
+        stack = await asyncio.to_thread(deploy, source, self._parameters(model), endpoint)
+        await asyncio.to_thread(correct, stack)
+        service = await self._serve(stack)
+        platform_key = await asyncio.to_thread(issue_credentials, stack, model)
+        base_url = f"{self.host_url}{self._configuration.stage_prefix}"
+        self._log.note(COMPONENT, "template.yaml deployed; creating the first tenants")
+        tenants = await seed_tenants(base_url, platform_key)
+        description = Description(
+            host_url=self.host_url,
+            base_url=base_url,
+            platform_api_key=platform_key,
+            model_url=model.url,
+            table=stack.outputs["TableName"],
+            endpoint_url=endpoint.url,
+            tenants=tenants,
+        )
+        description.write(DESCRIPTION)
+        on_ready(description)
+        service.warm(service.applications)
+        await asyncio.gather(service.reap(), watch_source(service, self._log))
+
+    async def _serve(self, stack: Stack) -> LambdaService:
+        """Start the functions' service, the invoke proxy and the front server."""
+        functions = await asyncio.to_thread(read_functions, stack)
+        service = LambdaService(functions, self._children, self._log, endpoint_url=stack.endpoint.url)
+        self._endings.append(service.close)
+        proxy_socket = claim_port(0)
+        proxy = LocalServer(InvokeProxy(service), proxy_socket)
+        await proxy.start()
+        self._endings.append(proxy.stop)
+        await asyncio.to_thread(route_invocations, functions, f"http://{HOST}:{port_of(proxy_socket)}/", stack)
+        front = Front(read_api(stack), service, self._log, self._configuration.stage_prefix)
+        self._endings.append(front.close)
+        server = LocalServer(front, self._front_socket)
+        await server.start()
+        self._endings.append(server.stop)
+        return service
+
+    def _parameters(self, model: Model) -> dict[str, str]:
+        """Return the template's parameters. Below a stage prefix there is no public URL, as on AWS without a domain."""
+        return {
+            "Environment": "dev",
+            "PublicUrl": "" if self._configuration.stage_prefix else self.host_url,
+            "AnthropicBaseUrl": model.base_url,
+            "LogLevel": {"WARNING": "WARN"}.get(self._configuration.log_level, self._configuration.log_level),
+        }
+
+    def _note_loss(self, child: Child) -> None:
+        self._failure = StartFailed(f"the {child.name} ended with status {child.status}; see .local/dev.log")
+        self._ended.set()
+
+    async def _end_all(self) -> None:
+        """Stop the parts in reverse order; a part that does not stop in time ends with its process."""
+        for end in reversed(self._endings):
+            with contextlib.suppress(OSError, TimeoutError):
+                await asyncio.wait_for(end(), timeout=5)
+        self._front_socket.close()
+        await self._children.stop_all()

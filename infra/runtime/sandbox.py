@@ -1,0 +1,117 @@
+"""What a function needs to run outside AWS: AWS on loopback, seeded, and a model server.
+
+Where the local stack runs, that stack's AWS and its functions' environment are used instead. As a command,
+`python -m infra.runtime.sandbox` serves the addresses of tests/events/env.json for `sam local invoke`.
+"""
+
+import contextlib
+import json
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from atrium.storage.table import PhysicalTable
+
+from infra.bootstrap.credentials import SecretArns, fill_secrets, read_pepper
+from infra.local import model_server
+from infra.runtime.aws import running_aws
+from infra.runtime.environment import STATE, Overrides, override, read_overrides
+from infra.runtime.functions import Function, read_functions
+from infra.runtime.resources import Endpoint, create_resources
+from infra.runtime.seed import seed
+from infra.runtime.template import PSEUDO, ROOT, Document, Resolver, read_template
+
+ENV_FILE = ROOT / "tests" / "events" / "env.json"
+STACK_FILE = STATE / "dev.json"
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """The functions with their variables resolved, and the addresses that are added to each environment."""
+
+    functions: Mapping[str, Function]
+    addresses: Mapping[str, str]
+
+    def environment(self, function: Function, overrides: Overrides) -> dict[str, str]:
+        """Return a function's variables: the template's, overridden by the env file's, plus the addresses."""
+        return {**override(function, overrides), **self.addresses}
+
+
+@contextlib.contextmanager
+def own_sandbox(template: Document, *, aws_port: int = 0, model_port: int = 0) -> Iterator[Sandbox]:
+    """Start AWS and a model server on loopback, create the template's resources and seed them for tests/events."""
+    with running_aws(aws_port) as endpoint, model_server.running(model_port) as model:
+        attributes = create_resources(Resolver(template), endpoint)
+        ids = {logical_id: found["Ref"] for logical_id, found in attributes.items()}
+        _fill_and_seed(endpoint, ids)
+        functions = read_functions(Resolver(template, {}, attributes))
+        yield Sandbox(functions, {"AWS_ENDPOINT_URL": endpoint.url, "ANTHROPIC_BASE_URL": model.url})
+
+
+def stack_sandbox(template: Document) -> Sandbox | None:
+    """Return a sandbox that uses the running local stack, or None when none runs."""
+    endpoint = _stack_endpoint()
+    if endpoint is None:
+        return None
+    ids = _physical_ids(endpoint)
+    _fill_and_seed(endpoint, ids)
+    deployed = {
+        logical_id: replace(function, environment=_deployed_variables(ids[logical_id], endpoint))
+        for logical_id, function in read_functions(Resolver(template)).items()
+    }
+    return Sandbox(deployed, {"AWS_ENDPOINT_URL": endpoint.url})
+
+
+def _fill_and_seed(endpoint: Endpoint, ids: Mapping[str, str]) -> None:
+    """Fill empty secrets and add the tenants that the events name; existing values are kept."""
+    names = ("SigningSecret", "PepperSecret", "CursorSecret", "ModelSecret")
+    arns = SecretArns(*(ids[name] for name in names))
+    client = endpoint.client("secretsmanager")
+    fill_secrets(client, arns, anthropic_api_key="for the model server")
+    seed(PhysicalTable(endpoint.client("dynamodb"), ids["Table"]), read_pepper(client, arns))
+
+
+def _stack_endpoint() -> Endpoint | None:
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        url = str(json.loads(STACK_FILE.read_text())["endpoint_url"])
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname or "", address.port or 0), 1):
+            return Endpoint(url)
+    return None
+
+
+def _physical_ids(endpoint: Endpoint) -> dict[str, str]:
+    pages = endpoint.client("cloudformation").get_paginator("list_stack_resources")
+    return {
+        resource["LogicalResourceId"]: resource.get("PhysicalResourceId", "")
+        for page in pages.paginate(StackName=PSEUDO["AWS::StackName"])
+        for resource in page["StackResourceSummaries"]
+    }
+
+
+def _deployed_variables(name: str, endpoint: Endpoint) -> dict[str, str]:
+    deployed = endpoint.client("lambda").get_function_configuration(FunctionName=name)
+    variables: dict[str, str] = deployed.get("Environment", {}).get("Variables", {})
+    return variables
+
+
+def main() -> None:
+    """Serve AWS and the model server at the addresses of the env file until interrupted."""
+    addresses = read_overrides(Path(ENV_FILE))["Parameters"]
+    aws, model = (urlsplit(addresses[name]).port or 0 for name in ("AWS_ENDPOINT_URL", "ANTHROPIC_BASE_URL"))
+    with (
+        own_sandbox(read_template(), aws_port=aws, model_port=model) as sandbox,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        for name, address in sandbox.addresses.items():
+            print(f"{name}={address}", file=sys.stderr)
+        print("ready; press Ctrl-C to stop", file=sys.stderr)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

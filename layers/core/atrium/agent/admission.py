@@ -1,0 +1,164 @@
+"""What a turn may use: its own budget, and its reservation under the limits. The loop asks before each call.
+
+A reservation covers one model call. The write that reserves the next call settles the usage of those before it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+from atrium.agent.context import TurnContext
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import LimitReached, Unavailable
+from atrium.kernel.ids import RunId
+from atrium.llm.bounds import bound_tokens
+from atrium.llm.catalogue import bound_price, find_model
+from atrium.llm.model import ModelRequest
+from atrium.quotas.model import (
+    UNLIMITED,
+    AdmissionRequest,
+    Admitted,
+    Estimate,
+    LeaseExpired,
+    Rejected,
+    Reservation,
+    ScopeLimits,
+    Used,
+)
+from atrium.quotas.responses import full_session, limit_error
+from atrium.quotas.service import QuotaService
+from atrium.runs.model import Spend
+from atrium.runs.store import RunStore
+
+type BudgetStop = Literal["max_iterations", "max_cost", "max_run_tokens"]
+type AllowanceStop = BudgetStop | Literal["quota_exceeded", "lost"]
+
+_PRICED_FOR = timedelta(minutes=15)
+"""The longest run time of a function: no call ends later than this after its start."""
+
+
+class Allowance(Protocol):
+    """Allows or refuses the model and tool calls of a run."""
+
+    def grant(self, request: ModelRequest, spend: Spend) -> int | AllowanceStop:
+        """Return the most tokens that the answer may have, or why the model call may not be made."""
+        ...
+
+    def refuse_tool(self) -> str | None:
+        """Count a tool call; returns None, or the message for the model if the call may not be made."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunBudget:
+    """Bounds of one run: nano-dollars, and tokens of prompts (cached or not) and answers. None means no bound."""
+
+    max_iterations: int
+    max_seconds: int
+    max_cost_nanos: int | None = None
+    max_tokens: int | None = None
+
+    def fit(self, estimate: Estimate, spend: Spend) -> Estimate | BudgetStop:
+        """Return a model call with the longest answer that keeps every bound, or why it may not be made."""
+        tokens_left = None if self.max_tokens is None else self.max_tokens - spend.total_tokens
+        cost_left = None if self.max_cost_nanos is None else self.max_cost_nanos - spend.cost_nanos
+        if estimate.fitted(tokens_left, None) is None:
+            return "max_run_tokens"
+        return estimate.fitted(tokens_left, cost_left) or "max_cost"
+
+
+def estimate_call(request: ModelRequest, now: datetime) -> Estimate:
+    """Return upper bounds of a model call: one token per byte of its prompt, at the highest price until its end.
+
+    The prompt is bounded by the model's context window, because a longer one is not charged.
+    """
+    model = find_model(request.model)
+    prompt = bound_tokens(request)
+    if model is not None:
+        prompt = min(prompt, model.context_tokens)
+    cost, output = bound_price(request.model, prompt, first=now, last=now + _PRICED_FOR)
+    return Estimate(prompt, cost, request.max_tokens, output)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnAdmission:
+    """Admits turns of one tenant. `on_rejection` is called with each limit that rejected something."""
+
+    quotas: QuotaService
+    runs: RunStore
+    clock: Clock
+    on_rejection: Callable[[LimitReached], None]
+
+    def require_message(self, context: TurnContext, messages: int) -> None:
+        """Raise `LimitReached` if the session has its maximum of messages."""
+        maximum = context.limits.maximum("messages_per_session")
+        if maximum != UNLIMITED and messages >= maximum:
+            raise self.error(full_session(messages, maximum))
+
+    def admit(self, request: AdmissionRequest, context: TurnContext) -> Admitted:
+        """Take a slot and reserve the run's first model call; raises `LimitReached`, and then nothing is counted."""
+        decision = self.quotas.admit(request, context.scopes, context.items)
+        if isinstance(decision, Rejected):
+            raise self.error(decision)
+        return decision
+
+    def request_of(
+        self, run_id: RunId, first_call: ModelRequest, budget: RunBudget, *, new_session: bool
+    ) -> AdmissionRequest:
+        """Return the admission request of a run: bounds of its first call, 0 if its own budget allows no call."""
+        fitted = budget.fit(estimate_call(first_call, self.clock()), Spend())
+        if not isinstance(fitted, Estimate):
+            return AdmissionRequest(run_id, 0, 0, new_session)
+        return AdmissionRequest(run_id, fitted.tokens, fitted.cost_nanos, new_session, fitted)
+
+    def error(self, rejected: Rejected) -> LimitReached:
+        """Report a rejection to `on_rejection` and return its error."""
+        error = limit_error(rejected, self.clock())
+        self.on_rejection(error)
+        return error
+
+
+@dataclass(slots=True)
+class RunAllowance:
+    """The allowance of an admitted run. `reservation` is the current one; the heartbeat's thread reads it too."""
+
+    admission: TurnAdmission
+    budget: RunBudget
+    scopes: tuple[ScopeLimits, ...]
+    reservation: Reservation
+    _has_begun: bool = False
+
+    def grant(self, request: ModelRequest, spend: Spend) -> int | AllowanceStop:
+        fitted = self.budget.fit(estimate_call(request, self.admission.clock()), spend)
+        if not isinstance(fitted, Estimate):
+            return fitted
+        is_first, self._has_begun = not self._has_begun, True
+        own = self.reservation.own
+        reserved = fitted.fitted(own.tokens, own.cost_nanos) if is_first else None
+        return reserved.output_tokens if reserved is not None else self._extend(fitted, spend)
+
+    def refuse_tool(self) -> str | None:
+        try:
+            decision = self.admission.quotas.record_tool_call(self.scopes)
+        except Unavailable:
+            return "Not called: tool calls cannot be counted at the moment."
+        if not isinstance(decision, Rejected):
+            return None
+        error = self.admission.error(decision)
+        wait = decision.retry_after_seconds
+        return f"Not called. {error.detail}" + (f" Try again in {wait} s." if wait else "")
+
+    def _extend(self, wanted: Estimate, spend: Spend) -> int | AllowanceStop:
+        used = Used(spend.total_tokens, spend.cost_nanos)
+        request = AdmissionRequest(self.reservation.run_id, wanted.tokens, wanted.cost_nanos, estimate=wanted)
+        decision = self.admission.quotas.extend(self.reservation, used, request, self.scopes)
+        if isinstance(decision, Rejected):
+            self.admission.error(decision)
+            return "quota_exceeded"
+        if isinstance(decision, LeaseExpired):
+            return "lost"
+        self.reservation = decision.reservation
+        if not self.reservation.recorded and not self.admission.runs.note_reservation(self.reservation, spend=spend):
+            return "lost"
+        return self.reservation.own.tokens - wanted.prompt_tokens

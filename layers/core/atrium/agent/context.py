@@ -1,0 +1,219 @@
+"""Reads the context of a turn in parallel: tenant, agent, session, history and admission items."""
+
+from collections.abc import Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from atrium.agent.history import RUNS_READ
+from atrium.agent.model import AgentConfig
+from atrium.agent.request import TurnRequest
+from atrium.agent.store import AgentStore, read_agent
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import ModelNotAllowed, NotFound, ProviderUnsupported, invalid_field
+from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id, own_ulid
+from atrium.kernel.pagination import PageRequest
+from atrium.llm.catalogue import NANOS_PER_USD, ModelInfo, find_model
+from atrium.policy.guard import PolicyGuard
+from atrium.quotas.item import AdmissionItem
+from atrium.quotas.limits import read_limits, tenant_limits
+from atrium.quotas.model import TENANT, ScopeLimits
+from atrium.quotas.status import principal_place, principal_scope
+from atrium.runs.model import Run
+from atrium.runs.store import RunStore
+from atrium.sessions.model import Session
+from atrium.sessions.store import SessionStore, read_session
+from atrium.storage import keys
+from atrium.storage.keys import Key
+from atrium.storage.table import TenantTable
+from atrium.tenants.context import TenantContext
+from atrium.tenants.plans import PLANS
+
+type DefaultAgents = MutableMapping[TenantId, AgentId]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitedRead:
+    """A batch with the tenant, the caller's own item, and the admission items of tenant, caller and agent."""
+
+    context: TenantContext
+    clock: Clock
+    asked: frozenset[Key]
+    found: Mapping[Key, Mapping[str, Any]]
+
+    @property
+    def tenant(self) -> Mapping[str, Any]:
+        return self.found[keys.tenant()]
+
+    def scopes(self, agent: AgentConfig | None) -> tuple[ScopeLimits, ...]:
+        """Return the scopes whose limits apply: caller and agent if they have limits of their own, last the tenant."""
+        place = principal_place(self.context.principal)
+        caller = principal_scope(self.context.principal, self.found.get(place)) if place else None
+        found = [caller] if caller else []
+        if agent is not None and agent.limits:
+            found.append(ScopeLimits("agent", read_limits({"limits": agent.limits}), agent.id))
+        return (*found, ScopeLimits("tenant", tenant_limits(self.tenant)))
+
+    def items(self, table: TenantTable, scopes: tuple[ScopeLimits, ...]) -> dict[str, AdmissionItem]:
+        """Return the admission item of each scope; reads those that were not part of the batch."""
+        late = [place for each in scopes if (place := keys.admission(each.id)) not in self.asked]
+        found = {**self.found, **(table.batch_get(late) if late else {})}
+        now = self.clock().timestamp()
+        return {each.id: AdmissionItem(found.get(keys.admission(each.id)), now) for each in scopes}
+
+
+def read_limited(
+    context: TenantContext, table: TenantTable, clock: Clock, agent_id: AgentId | None, *more: Key
+) -> LimitedRead:
+    """Read the limits of a turn or new session, and `more`, in one batch; `NotFound` if the tenant does not exist."""
+    wanted = [keys.tenant(), keys.admission(TENANT), *more]
+    place = principal_place(context.principal)
+    wanted += [place, keys.admission(context.principal.id)] if place else []
+    wanted += [keys.agent(agent_id), keys.admission(agent_id)] if agent_id else []
+    found = table.batch_get(wanted)
+    if keys.tenant() not in found:
+        raise NotFound("Tenant not found.")
+    return LimitedRead(context, clock, frozenset(wanted), found)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnContext:
+    """What was read, checked against what the caller may use. `runs` are the session's, newest first.
+
+    `scopes` are those whose limits apply, the tenant's last; `items` are their admission items by scope id.
+    """
+
+    agent: AgentConfig
+    model: ModelInfo
+    session: Session | None
+    runs: tuple[Run, ...]
+    scopes: tuple[ScopeLimits, ...]
+    items: Mapping[str, AdmissionItem]
+
+    @property
+    def limits(self) -> ScopeLimits:
+        """The limits of the tenant."""
+        return self.scopes[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnContextReader:
+    """Reads the context of one caller's turns. `default_agents` is a cache of the process; each read verifies it."""
+
+    context: TenantContext
+    agents: AgentStore
+    sessions: SessionStore
+    runs: RunStore
+    default_agents: DefaultAgents
+    guard: PolicyGuard
+    clock: Clock
+
+    def read(self, request: TurnRequest) -> TurnContext:
+        """Return the context: one batch and, for an existing session, one parallel query.
+
+        `NotFound`, `ModelNotAllowed`, `PolicyDenied`, `ProviderUnsupported`, `ValidationFailed`.
+        """
+        wanted_agent, session_id = checked_ids(request)
+        guess = wanted_agent or self.default_agents.get(self.context.tenant_id)
+        history = _readers().submit(self.read_history, session_id) if session_id else None
+        place = [keys.session(session_id)] if session_id else []
+        read = read_limited(self.context, self.agents.table, self.clock, guess, *place)
+        runs = history.result() if history else ()
+        session = self._session(read.found.get(place[0])) if place else None
+        if session_id and session is None:
+            raise NotFound("Session not found.")
+        item = read.found.get(keys.agent(guess)) if guess else None
+        agent = self._choose(wanted_agent, session, read.tenant, read_agent(item) if item else None)
+        if session and not _is_fresh(session, runs):
+            runs = self.read_history(session.id)
+        model = self._admit_model(agent, request)
+        scopes = read.scopes(agent)
+        return TurnContext(agent, model, session, runs, scopes, read.items(self.agents.table, scopes))
+
+    def _session(self, item: Mapping[str, Any] | None) -> Session | None:
+        """Return the session, if there is one that the caller may see."""
+        session = read_session(item) if item else None
+        if session is None or session.is_deleted:
+            return None
+        is_visible = session.owner == self.context.owner or self.context.principal.sees_all
+        return session if is_visible else None
+
+    def read_history(self, session_id: SessionId) -> tuple[Run, ...]:
+        page = PageRequest(RUNS_READ)
+        return tuple(self.runs.list_by_session(session_id, page, newest_first=True).items)
+
+    def _admit_model(self, agent: AgentConfig, request: TurnRequest) -> ModelInfo:
+        """Return the turn's model if plan and policies allow it for the caller; a refusal is audited."""
+        session_id, limit = request.session_id or "", request.limits.max_cost_nanos
+        try:
+            model = check_model(
+                self.context, request.provider, request.model or agent.model, agent.temperature is not None
+            )
+        except ModelNotAllowed as refusal:
+            details = {"model": request.model or agent.model, "agent_id": agent.id, "reason": refusal.detail}
+            self.guard.audit.record("model.refuse", details, session_id=session_id, end_user=request.end_user)
+            raise
+        amount = None if limit is None else Decimal(limit) / NANOS_PER_USD
+        self.guard.require_permission(f"model:{model.id}", amount=amount, session_id=session_id)
+        return model
+
+    def _choose(
+        self, wanted: AgentId | None, session: Session | None, tenant: Mapping[str, Any], read: AgentConfig | None
+    ) -> AgentConfig:
+        """Return the agent: the caller's choice, else the session's, else the default.
+
+        If the session's agent was deleted, another agent answers only if the caller names it.
+        """
+        agent = self._read_agent(wanted or (session.agent_id if session else None) or self._default(tenant), read)
+        if agent is None and wanted is None and session and session.agent_id:
+            raise NotFound("The session's agent was deleted. Give the session another agent_id, or null.")
+        if agent is None:
+            raise NotFound("Agent not found.")
+        return agent
+
+    def _read_agent(self, agent_id: AgentId, read: AgentConfig | None) -> AgentConfig | None:
+        return read if read and read.id == agent_id else self.agents.get(agent_id)
+
+    def _default(self, tenant: Mapping[str, Any]) -> AgentId:
+        default = tenant.get("default_agent_id")
+        if not default:
+            raise NotFound("The tenant has no default agent. Create one, or send agent_id.")
+        self.default_agents[self.context.tenant_id] = AgentId(default)
+        return AgentId(default)
+
+
+@cache
+def _readers() -> ThreadPoolExecutor:
+    """Return the process's thread pool for reading histories."""
+    return ThreadPoolExecutor(4, thread_name_prefix="history")
+
+
+def checked_ids(request: TurnRequest) -> tuple[AgentId | None, SessionId | None]:
+    if request.agent_id is not None and not is_id(request.agent_id, "agt"):
+        raise NotFound("Agent not found.")
+    if request.session_id is not None and not is_id(request.session_id, "ses"):
+        raise NotFound("Session not found.")
+    agent_id = AgentId(request.agent_id) if request.agent_id else None
+    return agent_id, SessionId(request.session_id) if request.session_id else None
+
+
+def _is_fresh(session: Session, runs: tuple[Run, ...]) -> bool:
+    """Return whether the history includes the end of the session's last turn."""
+    newest = own_ulid(runs[0].id) if runs else ""
+    return session.turn is not None or (newest == session.last_run_ulid and not (runs and runs[0].is_open))
+
+
+def check_model(context: TenantContext, provider: str | None, model: str, has_temperature: bool) -> ModelInfo:
+    """Return a model that the tenant may use; `ModelNotAllowed`, `ProviderUnsupported`, `ValidationFailed`."""
+    entry = find_model(model)
+    if entry is None:
+        raise invalid_field("model", "is not in the catalogue of models")
+    if provider is not None and provider != entry.vendor:
+        raise ProviderUnsupported(f"the model {entry.id} is not served by that provider")
+    if entry.size not in PLANS[context.plan].models:
+        raise ModelNotAllowed(f"the plan {context.plan} does not include the model {entry.id}")
+    if has_temperature and not entry.accepts_temperature:
+        raise invalid_field("temperature", f"the model {entry.id} takes no temperature")
+    return entry

@@ -1,0 +1,184 @@
+"""Ends runs, for the worker and for the sweeper: ledger entry, commit of the run, settlement, release of the session.
+
+    worker    ledger ─> commit ─> settle ─> session
+    sweeper   take over (the worker can no longer commit) ─> ledger ─> commit ─> settle ─> session
+
+Each step is idempotent. The ledger entry is written first, so that every run that ended is charged. The first entry is
+kept: it is what is settled, and what the sweeper commits. Slots are removed after the commit, so that an open run can
+always be found through its slot. The next turn or the sweeper releases a session that was not released.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import RunInterrupted
+from atrium.kernel.ids import RunId, SessionId, mint_message_id
+from atrium.llm.model import Text, Usage
+from atrium.quotas.model import Used
+from atrium.quotas.service import QuotaService
+from atrium.runs.events import read_stored
+from atrium.runs.model import Message, Outcome, Run, RunError, RunEvent, Spend
+from atrium.runs.store import RunStore
+from atrium.sessions.purge import purge_run
+from atrium.sessions.store import SessionStore
+from atrium.usage.model import LedgerEntry
+from atrium.usage.store import LedgerStore
+
+OPENING_GRACE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinalizer:
+    """Ends runs of one tenant."""
+
+    runs: RunStore
+    sessions: SessionStore
+    ledger: LedgerStore
+    quotas: QuotaService
+    clock: Clock
+
+    def end(self, run: Run, outcome: Outcome, *, at: datetime) -> Run | None:
+        """Record a run's outcome, as its worker, and return the stored run.
+
+        `run.reservation` must be the current one. If the sweeper was first, the stored run has another outcome, or none
+        yet. None if the session was deleted. Idempotent for the same outcome.
+        """
+        entry = self._entry(run, outcome, at)
+        entry = self._record(entry) or entry
+        if self.runs.end(run.id, outcome, at=at):
+            ended = run.ended(outcome, at)
+            self._settle(run, entry)
+            self._give_back(ended)
+            return ended
+        standing = self.runs.get(run.id)
+        if standing is None:
+            self._settle(run, entry)
+            purge_run(self.runs, run.id)  # events that were stored after the deletion
+        return standing
+
+    def close_expired(self, run_id: RunId) -> bool:
+        """End a run whose lease expired; False if its lease is valid, or it ended already (then release its session).
+
+        The answer is the text that was stored. The spend is the larger of the reported and the reserved, because a
+        model call may have been running.
+        """
+        run = self.runs.get(run_id)
+        if run is None:
+            return False
+        if not run.is_open:
+            self._give_back(run)
+            return False
+        now = self.clock()
+        taken = self.runs.take_over(run_id, now=now) if run.lease_is_over(now) else None
+        if taken is None:
+            return False
+        if taken.reservation is not None:
+            taken = replace(taken, reservation=self.quotas.find(taken.reservation) or taken.reservation)
+        outcome = self._interrupted(taken, _spent_at_most(taken), now)
+        entry = self._entry(taken, outcome, now)
+        standing = self._record(entry)
+        if standing is not None:
+            tokens = replace(standing.tokens, estimated=standing.estimated)
+            outcome = replace(outcome, spend=Spend(tokens, standing.tool_calls, standing.cost_nanos))
+        if not self.runs.end(run_id, outcome, at=now):
+            return False
+        self._settle(taken, standing or entry)
+        self._give_back(taken.ended(outcome, now))
+        return True
+
+    def release_stale(self, session_id: SessionId) -> bool:
+        """Release a session if the lease of its turn expired; True if the session is free now."""
+        session = self.sessions.get(session_id)
+        if session is None or session.turn is None:
+            return True
+        run_id = session.turn.run_id
+        self.close_expired(run_id)
+        run = self.runs.get(run_id)
+        if run is None:
+            never_opened = self.clock() - session.turn.opened_at > timedelta(seconds=OPENING_GRACE_SECONDS)
+            return never_opened and self.sessions.drop_turn(session_id, run_id)
+        return not run.is_open
+
+    def undo(self, run: Run, *, new_session: bool) -> None:
+        """Delete a run that did not begin, and delete its new session or release its existing one.
+
+        The admission is undone last, so that an existing run always has its slots.
+        """
+        purge_run(self.runs, run.id)
+        if new_session:
+            self.sessions.remove_new(run.session_id, run.id)
+        else:
+            self.sessions.drop_turn(run.session_id, run.id)
+        if run.reservation is not None:
+            self.quotas.release(run.reservation)
+
+    def _record(self, entry: LedgerEntry) -> LedgerEntry | None:
+        """Write a ledger entry; returns None, or the existing entry if there is one."""
+        return None if self.ledger.put(entry) else self.ledger.get(entry.run_id)
+
+    def _settle(self, run: Run, entry: LedgerEntry) -> None:
+        if run.reservation is not None:
+            self.quotas.settle(run.reservation, Used(entry.total_tokens, entry.cost_nanos))
+
+    def _give_back(self, ended: Run) -> None:
+        """Release the session. If it was deleted meanwhile, delete the run too."""
+        if self.sessions.close_turn(ended):
+            return
+        if self.sessions.get(ended.session_id) is None:
+            purge_run(self.runs, ended.id)
+
+    def _interrupted(self, run: Run, spend: Spend, now: datetime) -> Outcome:
+        stored = list(read_stored(self.runs.table, self.runs.blobs, run.id, after=1))
+        text = partial_text(stored)
+        answer = (Message(mint_message_id(now), "assistant", (Text(text),), now),) if text else ()
+        cancelled = run.cancel_requested
+        failure = RunInterrupted()
+        return Outcome(
+            status="cancelled" if cancelled else "failed",
+            stop_reason="cancelled" if cancelled else None,
+            spend=spend,
+            messages=answer,
+            last_sequence=stored[-1].sequence if stored else 1,
+            error=None if cancelled else RunError(failure.code, failure.detail),
+            swept=True,
+        )
+
+    def _entry(self, run: Run, outcome: Outcome, at: datetime) -> LedgerEntry:
+        reservation = run.reservation
+        counted = reservation.slots if reservation and reservation.recorded else {}
+        return LedgerEntry(
+            run_id=run.id,
+            tenant_id=self.runs.table.tenant_id,
+            at=at,
+            agent_id=run.agent_id,
+            principal_id=run.owner,
+            session_id=run.session_id,
+            model=run.model,
+            provider=run.provider,
+            status=outcome.status,
+            tokens=outcome.spend.tokens,
+            tool_calls=outcome.spend.tool_calls,
+            cost_nanos=outcome.spend.cost_nanos,
+            end_user=run.end_user,
+            estimated=outcome.spend.tokens.estimated,
+            admitted={name: slot.admitted for name, slot in counted.items()},
+            new_session=reservation.own.new_session if reservation else False,
+        )
+
+
+def _spent_at_most(run: Run) -> Spend:
+    """Return an upper bound of what an interrupted run used; marked as estimated if it exceeds the reported usage."""
+    if run.reservation is None:
+        return run.spend
+    own = run.reservation.own
+    more = max(0, own.tokens_in_all - run.spend.total_tokens)
+    cost = max(own.cost_in_all_nanos, run.spend.cost_nanos)
+    missing = Usage(input_tokens=more, estimated=more > 0 or cost > run.spend.cost_nanos)
+    return Spend(run.spend.tokens + missing, run.spend.tool_calls, cost)
+
+
+def partial_text(events: Sequence[RunEvent]) -> str:
+    """Return the text that the events carried to the client."""
+    return "".join(str(event.data["content"]) for event in events if event.type == "text")

@@ -1,0 +1,283 @@
+"""Starts a turn: plans it, admits it, takes its session and records its run.
+
+A turn is admitted when its session is free, not while it waits. If it cannot be started after its admission, the
+admission is undone.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from atrium.agent.admission import RunAllowance, RunBudget, TurnAdmission
+from atrium.agent.context import TurnContext, TurnContextReader
+from atrium.agent.finalizing import OPENING_GRACE_SECONDS, RunFinalizer
+from atrium.agent.history import as_model_messages, select_history
+from atrium.agent.loop import LoopInput, build_request
+from atrium.agent.model import AgentConfig
+from atrium.agent.request import MAX_SECONDS_DEFAULT, OnBusy, TurnRequest
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import ConditionFailed, LimitReached, NotFound, SessionBusy, Unavailable
+from atrium.kernel.ids import RunId, mint_message_id, mint_run_id, own_ulid, read_time
+from atrium.kernel.texts import clean
+from atrium.llm.catalogue import ModelInfo
+from atrium.llm.model import ModelProvider, Text
+from atrium.quotas.model import Admitted, Rejected
+from atrium.runs.model import LEASE_SECONDS, Message, Run
+from atrium.runs.store import RunStore
+from atrium.sessions.model import LiveTurn, Session
+from atrium.sessions.store import SessionStore
+from atrium.tenants.context import TenantContext
+from atrium.tools.done import DONE
+from atrium.tools.model import ToolContext
+from atrium.tools.registry import ToolRegistry
+
+POLL_SECONDS = 0.5
+_TITLE_CHARACTERS = 60
+_RECORDING_SECONDS_MAX = OPENING_GRACE_SECONDS / 6  # the write itself may take another 50 with all its retries
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPlan:
+    """What a turn runs with: agent, model, provider, budget and tools."""
+
+    agent: AgentConfig
+    model: ModelInfo
+    provider: ModelProvider
+    budget: RunBudget
+    tools: ToolRegistry
+
+    def loop_input(self, run: Run, runs: tuple[Run, ...], context: ToolContext) -> LoopInput:
+        """Return the input of the loop; `runs` are the session's earlier ones, newest first."""
+        return LoopInput(
+            model=self.model.id,
+            system=self.agent.system_prompt,
+            history=as_model_messages((*select_history(runs), run.question)),
+            max_tokens=min(self.agent.max_tokens, self.model.output_tokens_max),
+            temperature=float(self.agent.temperature) if self.agent.temperature is not None else None,
+            tools=self.tools,
+            context=context,
+            max_iterations=self.budget.max_iterations,
+            require_done_tool=self.agent.require_done_tool,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StartedTurn:
+    """A turn that was admitted and recorded, and the input of its loop."""
+
+    run: Run
+    admitted: Admitted
+    allowance: RunAllowance
+    plan: TurnPlan
+    loop_input: LoopInput
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a turn would reserve, and its rejection, if a limit would reject it."""
+
+    tokens: int
+    cost_nanos: int
+    rejection: LimitReached | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarter:
+    """Admits one caller's turns, takes their sessions and records their runs."""
+
+    context: TenantContext
+    reader: TurnContextReader
+    admission: TurnAdmission
+    sessions: SessionStore
+    runs: RunStore
+    finalizer: RunFinalizer
+    clock: Clock
+    provider_for: Callable[[ModelInfo], ModelProvider]
+    tools: ToolRegistry
+    max_seconds: int = MAX_SECONDS_DEFAULT
+    pause: Callable[[float], None] = time.sleep
+
+    def start(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> StartedTurn:
+        """Admit a turn, take its session and record its run; `SessionBusy` if another turn is running in the session.
+
+        On failure everything is undone, so a rejected turn is not counted.
+        """
+        plan = self._plan(request, read)
+        if read.session is None:
+            return self._in_new_session(request, read, plan, run_id)
+        return self._in_session(request, read, read.session, plan, run_id)
+
+    def dry_run(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> DryRun:
+        """Return what a turn would reserve, by the code that admits turns; nothing is written.
+
+        A busy session is not reported.
+        """
+        plan = self._plan(request, read)
+        run = self._run(request, read, run_id, self.clock())
+        first_call = build_request(self._loop_input(plan, run, read.runs))
+        asked = self.admission.request_of(run_id, first_call, plan.budget, new_session=read.session is None)
+        try:
+            self.admission.require_message(read, read.session.turn_count if read.session else 0)
+        except LimitReached as rejection:
+            return DryRun(asked.tokens, asked.cost_nanos, rejection)
+        fitted = self.admission.quotas.dry_run(asked, read.scopes, read.items, with_platform=True)
+        if isinstance(fitted, Rejected):
+            return DryRun(asked.tokens, asked.cost_nanos, self.admission.error(fitted))
+        return DryRun(fitted.tokens, fitted.cost_nanos)
+
+    def _plan(self, request: TurnRequest, read: TurnContext) -> TurnPlan:
+        tools = self.tools.choose(read.agent.tools)
+        if read.agent.require_done_tool:
+            tools = tools.add(DONE)
+        provider = self.provider_for(read.model)
+        return TurnPlan(read.agent, read.model, provider, self._budget(request, read.agent), tools)
+
+    def _in_new_session(self, request: TurnRequest, read: TurnContext, plan: TurnPlan, run_id: RunId) -> StartedTurn:
+        """Record the run, then its session: after a crash between the two writes the sweeper deletes the run."""
+        self.admission.require_message(read, 0)
+        run = self._run(request, read, run_id, self.clock())
+        started = self._admit(run, read, plan, (), new_session=True)
+        with self._undone(started.run, new_session=True):
+            self.runs.open(started.run)
+            self.sessions.create(self._session(request, read, started.run))
+        return started
+
+    def _in_session(
+        self, request: TurnRequest, read: TurnContext, session: Session, plan: TurnPlan, run_id: RunId
+    ) -> StartedTurn:
+        """Wait until the session is free, admit the turn, take the session, record the run."""
+        busy = _BusySession(request.on_busy, self, self.clock() + timedelta(seconds=plan.budget.max_seconds))
+        while True:
+            if session.turn is None:
+                self.admission.require_message(read, session.turn_count)
+                started = self._take(self._next_run(request, read, session, run_id), session, read, plan)
+                if started is not None:
+                    return started
+                run_id = mint_run_id(self.clock(), session.id)
+            else:
+                busy.wait(session)
+            read = self.reader.read(request)
+            session = read.session or session
+
+    def _admit(
+        self, run: Run, read: TurnContext, plan: TurnPlan, runs: tuple[Run, ...], *, new_session: bool
+    ) -> StartedTurn:
+        loop_input = self._loop_input(plan, run, runs)
+        asked = self.admission.request_of(run.id, build_request(loop_input), plan.budget, new_session=new_session)
+        admitted = self.admission.admit(asked, read)
+        allowance = RunAllowance(self.admission, plan.budget, read.scopes, admitted.reservation)
+        return StartedTurn(replace(run, reservation=admitted.reservation), admitted, allowance, plan, loop_input)
+
+    def _next_run(self, request: TurnRequest, read: TurnContext, session: Session, run_id: RunId) -> Run:
+        """Return the session's next run. Its id must sort after the last one's, even if that one's clock was ahead."""
+        now = self.clock()
+        if own_ulid(run_id) <= session.last_run_ulid:
+            now = max(now, read_time(f"run_{session.last_run_ulid}") + timedelta(milliseconds=1))
+            run_id = mint_run_id(now, session.id)
+        return self._run(request, read, run_id, now)
+
+    def _take(self, run: Run, free: Session, read: TurnContext, plan: TurnPlan) -> StartedTurn | None:
+        """Start a turn in a session that was free when read; if it is busy now, undo the admission and return None."""
+        started = self._admit(run, read, plan, read.runs, new_session=False)
+        run = started.run
+        with self._undone(run, new_session=False):
+            try:
+                head = self.sessions.open_turn(
+                    free, run.id, now=run.started_at, messages_max=read.limits.maximum("messages_per_session")
+                )
+            except ConditionFailed:
+                self.admission.quotas.release(started.admitted.reservation)
+                return None
+            if head.turn_count != free.turn_count + 1:
+                runs = self.reader.read_history(free.id)
+                started = replace(started, loop_input=self._loop_input(plan, run, runs))
+            self._record(run)
+        return started
+
+    def _record(self, run: Run) -> None:
+        if self.clock() - run.started_at > timedelta(seconds=_RECORDING_SECONDS_MAX):
+            raise Unavailable(internal="the session may have been released before its run was recorded")
+        self.runs.open(run)
+
+    @contextmanager
+    def _undone(self, run: Run, *, new_session: bool) -> Iterator[None]:
+        """Undo what the block wrote if it fails. The sweeper undoes what cannot be undone here."""
+        try:
+            yield
+        except Exception:
+            with suppress(Unavailable):
+                self.finalizer.undo(run, new_session=new_session)
+            raise
+
+    def _loop_input(self, plan: TurnPlan, run: Run, runs: tuple[Run, ...]) -> LoopInput:
+        return plan.loop_input(run, runs, ToolContext(self.context.tenant_id, run.id, self.clock, run.end_user))
+
+    def _session(self, request: TurnRequest, read: TurnContext, run: Run) -> Session:
+        return Session(
+            id=run.session_id,
+            owner=self.context.owner,
+            title=clean(request.message, _TITLE_CHARACTERS) or None,
+            agent_id=read.agent.id if request.agent_id else None,
+            end_user=request.end_user,
+            metadata={},
+            message_count=0,
+            turn_count=1,
+            created_at=run.started_at,
+            updated_at=run.started_at,
+            last_active_at=run.started_at,
+            turn=LiveTurn(run.id, run.started_at),
+        )
+
+    def _run(self, request: TurnRequest, read: TurnContext, run_id: RunId, now: datetime) -> Run:
+        return Run(
+            id=run_id,
+            owner=self.context.owner,
+            agent_id=read.agent.id,
+            provider=read.model.vendor,
+            model=read.model.id,
+            status="running",
+            question=Message(mint_message_id(now), "user", (Text(request.message),), now),
+            started_at=now,
+            lease_until=now + timedelta(seconds=LEASE_SECONDS),
+            end_user=request.end_user,
+            metadata=request.metadata,
+        )
+
+    def _budget(self, request: TurnRequest, agent: AgentConfig) -> RunBudget:
+        limits = request.limits
+        return RunBudget(
+            max_iterations=min(agent.max_iterations, limits.max_iterations or agent.max_iterations),
+            max_seconds=min(self.max_seconds, limits.max_seconds or self.max_seconds),
+            max_cost_nanos=limits.max_cost_nanos,
+            max_tokens=limits.max_tokens,
+        )
+
+
+@dataclass(slots=True)
+class _BusySession:
+    """Waits until a session is free, according to `on_busy` and until `deadline`. Nothing is reserved meanwhile."""
+
+    on_busy: OnBusy
+    starter: TurnStarter
+    deadline: datetime
+    _interrupted: RunId | None = None
+
+    def wait(self, head: Session) -> None:
+        """Return when no turn is running in the session; `SessionBusy`, `NotFound`."""
+        while head.turn is not None:
+            if not self.starter.finalizer.release_stale(head.id):
+                self._wait_for(head.turn)
+            found = self.starter.sessions.get(head.id)
+            if found is None:
+                raise NotFound("Session not found.")
+            head = found
+
+    def _wait_for(self, turn: LiveTurn) -> None:
+        if self.on_busy == "reject" or self.starter.clock() >= self.deadline:
+            raise SessionBusy(retry_after_seconds=1)
+        if self.on_busy == "interrupt" and self._interrupted != turn.run_id:
+            self.starter.runs.request_cancel(turn.run_id)
+            self._interrupted = turn.run_id
+        self.starter.pause(POLL_SECONDS)

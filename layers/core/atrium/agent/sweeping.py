@@ -1,0 +1,90 @@
+"""The sweeper: closes runs whose lease expired, and settles slots without an open run, in all tenants, every minute.
+
+An open run is found through its slot in the admission item of the tenant, or of a user, key or agent. A run without a
+slot (admitted while the table did not answer) has its own entry in the sweeper's index.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
+from functools import partial
+
+from atrium.agent.finalizing import RunFinalizer
+from atrium.kernel.ids import RunId, TenantId
+from atrium.quotas.model import Slot, Used
+from atrium.storage import keys
+from atrium.storage.sweep import OpenRun, Swept
+
+SLOT_GRACE_SECONDS = 60
+"""How long after its lease a slot without a run is kept: its worker may be slow to record the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """Number of slots and runs examined, runs closed, slots settled without an open run, and failures."""
+
+    looked_at: int
+    closed: int
+    returned: int
+    failed: int
+
+
+@dataclass(slots=True)
+class Sweep:
+    """One pass over the sweeper's index. A failure of one entry does not stop the others."""
+
+    finalizer_for: Callable[[TenantId], RunFinalizer]
+    on_failure: Callable[[Swept, Exception], None]
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def run(self, swept: Iterable[Swept]) -> SweepReport:
+        """Close runs and settle slots. Idempotent; another sweeper may run at the same time."""
+        for each in swept:
+            self._try(each, partial(self._sweep, each))
+        return SweepReport(*(self.counts[name.name] for name in fields(SweepReport)))
+
+    def _try(self, swept: Swept, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - an unreadable entry must not stop the others
+            self.counts["failed"] += 1
+            self.on_failure(swept, error)
+
+    def _sweep(self, swept: Swept) -> None:
+        finalizer = self.finalizer_for(swept.tenant_id)
+        if isinstance(swept, OpenRun):
+            self.counts["looked_at"] += 1
+            self.counts["closed"] += finalizer.close_expired(swept.run_id)
+            return
+        store, place = finalizer.quotas.store, keys.admission(swept.scope_id)
+        item = store.read([place])[place]
+        slots = {**item.late, **item.slots}
+        if not slots and item.version is not None:
+            store.unmark(swept.scope_id)
+        self.counts["looked_at"] += len(slots)
+        for name, text in slots.items():
+            slot = Slot.parse(text)
+            if slot.lease_until < item.now:
+                run_id = finalizer.runs.find(name)
+                failing = OpenRun(swept.tenant_id, run_id) if run_id else swept
+                self._try(failing, partial(self._close, finalizer, swept.scope_id, name, slot, run_id))
+
+    def _close(self, finalizer: RunFinalizer, scope_id: str, name: str, slot: Slot, run_id: RunId | None) -> None:
+        """Close the run of a slot whose lease expired, or settle the slot if its run is not open."""
+        if run_id is not None and finalizer.close_expired(run_id):
+            self.counts["closed"] += 1
+        else:
+            self.counts["returned"] += _return(finalizer, scope_id, name, slot, run_id)
+
+
+def _return(finalizer: RunFinalizer, scope_id: str, name: str, slot: Slot, run_id: RunId | None) -> bool:
+    """Settle a slot whose run is not open: to its ledger entry, or to nothing if the run was never recorded."""
+    run = finalizer.runs.get(run_id) if run_id else None
+    if run is not None and run.is_open:
+        return False
+    entry = finalizer.ledger.find(name)
+    if entry is not None:
+        return finalizer.quotas.settle_slot(scope_id, name, slot, Used(entry.total_tokens, entry.cost_nanos))
+    if run is not None or finalizer.clock().timestamp() < slot.lease_until + SLOT_GRACE_SECONDS:
+        return False
+    return finalizer.quotas.settle_slot(scope_id, name, slot, Used(0, 0), undone=True)

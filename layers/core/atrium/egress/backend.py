@@ -1,0 +1,147 @@
+"""The network backend of outbound calls.
+
+A host name is resolved once, all its addresses are checked, and the connection is made to a checked address, so a name
+that resolves differently the next time has no effect (DNS rebinding). TLS and `Host` use the name.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from queue import Empty, SimpleQueue
+from ssl import SSLContext
+from typing import Any
+
+from httpcore2 import (
+    SOCKET_OPTION,
+    ConnectError,
+    ConnectTimeout,
+    NetworkBackend,
+    NetworkStream,
+    ReadTimeout,
+    SyncBackend,
+    WriteError,
+    WriteTimeout,
+)
+
+from atrium.egress.addresses import is_public
+from atrium.egress.destination import Rules
+from atrium.egress.failures import OutboundFailed, OutboundRefused
+
+ADDRESSES_MAX = 4
+
+type Resolver = Callable[[str, int], Sequence[str]]
+
+
+class Deadline:
+    """A point in time on the monotonic clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self, failure: type[Exception], most: float | None = None) -> float:
+        """Return the remaining seconds, at most `most`; raise `failure` when none are left."""
+        seconds = self._end - time.monotonic()
+        if seconds <= 0:
+            raise failure("the deadline has passed")
+        return seconds if most is None else min(seconds, most)
+
+
+def resolve_name(host: str, port: int) -> Sequence[str]:
+    """Resolve a name to its numeric addresses; raise `OSError` if it has none."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    return list(dict.fromkeys(str(address[4][0]) for address in found))
+
+
+class PinnedAddressBackend(NetworkBackend):
+    """Connects only to checked addresses, and only until a deadline."""
+
+    def __init__(self, rules: Rules, resolve: Resolver, scheme: str, deadline: Deadline) -> None:
+        self._rules, self._resolve, self._ports, self._deadline = rules, resolve, rules.ports[scheme], deadline
+        self._plain = SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[SOCKET_OPTION] | None = None,
+    ) -> NetworkStream:
+        """Connect to the first address that answers; raise `OutboundRefused` if any address is not allowed."""
+        failure: Exception = ConnectError("the name has no address")
+        for address in self._judged(host, port)[:ADDRESSES_MAX]:
+            try:
+                left = self._deadline.left(ConnectTimeout, timeout)
+                stream = self._plain.connect_tcp(address, port, left, local_address, socket_options)
+            except (ConnectError, ConnectTimeout) as error:
+                failure = error
+            else:
+                return DeadlineStream(stream, self._deadline)
+        raise failure
+
+    def _judged(self, host: str, port: int) -> Sequence[str]:
+        """Return a name's addresses. One address that is not allowed refuses the name, because it is an attack."""
+        addresses = self._addresses(host, port)
+        for address in addresses:
+            if address in self._rules.local_addresses:
+                continue
+            if not is_public(address):
+                raise OutboundRefused("address", "the host is not on the public internet")
+            if port not in self._ports:
+                raise OutboundRefused("port", f"port {port} is not allowed")
+        return addresses
+
+    def _addresses(self, host: str, port: int) -> Sequence[str]:
+        """Resolve in a thread, because the system's resolver has no time-out."""
+        answers: SimpleQueue[Sequence[str] | OSError | UnicodeError] = SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answers.put(self._resolve(host, port))
+            except (OSError, UnicodeError) as error:
+                answers.put(error)
+
+        threading.Thread(target=ask, name="resolve", daemon=True).start()
+        try:
+            answer = answers.get(timeout=self._deadline.left(ConnectTimeout))
+        except Empty:
+            raise ConnectTimeout("resolving the name timed out") from None
+        if isinstance(answer, Exception) or not answer:
+            raise OutboundFailed("resolve", "the host name cannot be resolved")
+        return answer
+
+
+class DeadlineStream(NetworkStream):
+    """A stream whose reads and writes all end by the deadline, however slow the other side is."""
+
+    def __init__(self, stream: NetworkStream, deadline: Deadline) -> None:
+        self._stream, self._deadline = stream, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, timeout=self._deadline.left(ReadTimeout, timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Write all bytes; the remaining time is computed again for each piece."""
+        connection: socket.socket = self._stream.get_extra_info("socket")
+        view = memoryview(buffer)
+        while view:
+            connection.settimeout(self._deadline.left(WriteTimeout, timeout))
+            try:
+                view = view[connection.send(view) :]
+            except TimeoutError as error:
+                raise WriteTimeout from error
+            except OSError as error:
+                raise WriteError from error
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> NetworkStream:
+        left = self._deadline.left(ConnectTimeout, timeout)
+        return DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, timeout=left), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)

@@ -1,0 +1,61 @@
+"""Fields that several bodies have: names, titles, addresses.
+
+A text that may be left out may also be null or empty: all three mean that there is none, and answers show null.
+"""
+
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from atrium.identity.users.model import EMAIL_MAX, EMAIL_PATTERN
+from atrium.kernel.texts import find_fault
+
+_Text = TypeVar("_Text")
+
+_LINE = "One line of visible characters"
+
+NAME_MAX = 100
+DISPLAY_NAME_MAX = 200
+TITLE_MAX = 255
+END_USER_MAX = 128
+
+
+def _check_line(text: str) -> str:
+    fault = find_fault(text)
+    if fault is not None:
+        raise ValueError(fault)
+    return text
+
+
+def _check_without_hash(text: str) -> str:
+    if "#" in text:
+        raise ValueError("must not have `#`")
+    return text
+
+
+def _read_empty(value: object) -> object:
+    """Take an empty text as none."""
+    return None if value == "" else value
+
+
+def _strip(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, description=_LINE), AfterValidator(_check_line)]
+"""What something is called."""
+
+UniqueName = Annotated[Name, AfterValidator(_check_without_hash)]
+"""A name that stands for an id elsewhere."""
+
+DisplayName = Annotated[
+    str, Field(min_length=1, max_length=DISPLAY_NAME_MAX, description=_LINE), AfterValidator(_check_line)
+]
+Title = Annotated[str, Field(max_length=TITLE_MAX, description=_LINE), AfterValidator(_check_line)]
+EndUser = Annotated[str, Field(max_length=END_USER_MAX, description=_LINE), AfterValidator(_check_line)]
+
+Email = Annotated[str, Field(max_length=EMAIL_MAX, pattern=EMAIL_PATTERN), BeforeValidator(_strip)]
+"""An address that a user is to have; blanks around it are dropped."""
+
+OrNone = Annotated[_Text | None, BeforeValidator(_read_empty)]
+"""A text that may be left out."""

@@ -1,0 +1,88 @@
+"""Names and titles: one line of characters that can be seen.
+
+What cannot be seen, or turns the line round, lets one name pass for another: it is refused in what our callers send
+(`find_fault`) and removed from what others do (`clean`). Kept are the joiners U+200C and U+200D between two visible
+characters, which Persian, Hindi and emoji are written with, and one variation selector after a visible character.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+
+FAULT = "must be one line of visible characters that does not begin or end with a space"
+_SPACES = frozenset(" \u00a0\u3000")
+_JOINER = "\u200d"
+_JOINERS = frozenset("\u200c\u200d")
+_UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp"})
+# Letters, marks and symbols without a shape, and code points that are no characters or are kept for unseen ones.
+_UNSEEN = (
+    *((0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2065, 0x2065), (0x2800, 0x2800)),
+    *((0x3164, 0x3164), (0xFDD0, 0xFDEF), (0xFE00, 0xFE0D), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0xE0000, 0xE0FFF)),
+)
+_REGIONAL = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+_VIRAMA = 9  # the canonical combining class of the signs that join two consonants
+
+
+def find_fault(text: str) -> str | None:
+    """Return why a text is no name or title, or None."""
+    fits = text == text.strip() and all(_judge(text))
+    return None if fits else FAULT
+
+
+def clean(text: str, most: int) -> str:
+    """Return a text of another party on one line, without what cannot be seen, at most so many characters."""
+    spaced = " ".join(text.split())
+    seen = "".join(char for char in spaced if char in _SPACES or is_unseen(char) or _shows(char))
+    return cut("".join(char for char, fits in zip(seen, _judge(seen), strict=True) if fits).strip(), most)
+
+
+def cut(text: str, most: int) -> str:
+    """Return the beginning of a text, never a part of what is read as one character (UAX #29, approximately)."""
+    if len(text) <= most:
+        return text
+    end = most
+    while end > 0 and _continues(text, end):
+        end -= 1
+    return text[: end or most].rstrip(f" {''.join(_JOINERS)}")
+
+
+def is_unseen(char: str) -> bool:
+    """Tell whether a character of a name cannot be seen by itself: a joiner or a variation selector."""
+    return char in _JOINERS or _is_selector(char)
+
+
+def _judge(text: str) -> Iterator[bool]:
+    """Yield for each character whether it may stand where it does."""
+    for at, char in enumerate(text):
+        before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
+        if char in _JOINERS:
+            joined = _shows(after) or (before != "" and unicodedata.combining(before) == _VIRAMA)
+            yield joined and (_shows(before) or _is_selector(before))
+        elif _is_selector(char):
+            yield _shows(before)
+        else:
+            yield char in _SPACES or _shows(char)
+
+
+def _shows(char: str) -> bool:
+    """Tell whether a character can be seen by itself."""
+    if not char or _is_selector(char) or unicodedata.category(char) in _UNSEEN_CATEGORIES:
+        return False
+    code = ord(char)
+    return code & 0xFFFE != 0xFFFE and not any(first <= code <= last for first, last in _UNSEEN)
+
+
+def _is_selector(char: str) -> bool:
+    return char in {"\ufe0e", "\ufe0f"} or "\U000e0100" <= char <= "\U000e01ef"
+
+
+def _continues(text: str, at: int) -> bool:
+    """Tell whether the character there belongs to the one before it."""
+    before, char = text[at - 1], text[at]
+    if unicodedata.category(char).startswith("M") or char in _JOINERS or before == _JOINER:
+        return True
+    if unicodedata.combining(before) == _VIRAMA or "\U0001f3fb" <= char <= "\U0001f3ff":
+        return True
+    if "\u1160" <= char <= "\u11ff" or "\ud7b0" <= char <= "\ud7fb":  # vowels and finals of Hangul syllables
+        return True
+    flags = len(text[:at]) - len(text[:at].rstrip(_REGIONAL))
+    return char in _REGIONAL and flags % 2 == 1  # two regional indicators are one flag

@@ -1,0 +1,221 @@
+"""Builds and validates a model's answer while it is streamed. The adapters of all providers use it.
+
+    begin, then for each block open, add …, close; report (usage) and stop (reason) at any time; complete
+
+An adapter checks the types of its wire format and calls these in the order of its events. The result has valid UTF-8
+text, bounded sizes, tool calls that can be stored and sent back, plausible usage, and a stop reason that fits the
+content. What cannot be repaired raises `AnswerBroken`.
+
+If an answer is cut or refused (`max_tokens`, `refusal`, `context_overflow`), its tool calls are dropped, because a call
+that may be incomplete must not run.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from atrium.llm.catalogue import ModelInfo
+from atrium.llm.metering import UsageMeter
+from atrium.llm.model import (
+    Block,
+    Completed,
+    ModelEvent,
+    ModelRequest,
+    StopReason,
+    Text,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
+    ToolUse,
+    Usage,
+)
+from atrium.llm.normalise import TextJoiner, clean_arguments, clean_call, clean_text, read_arguments
+
+type BlockKind = Literal["text", "thinking", "redacted", "tool_use", "ignored"]
+
+ANSWER_BYTES_MAX = 2_097_152
+"""Size of the content as JSON: three times that of a usual answer of 128 000 tokens, below Lambda's response limit."""
+BLOCKS_MAX = 1_000
+CALLS_MAX = 128
+_CUT: frozenset[StopReason] = frozenset({"max_tokens", "refusal", "context_overflow"})
+
+
+class AnswerBroken(Exception):
+    """The provider's answer violates its format. The text contains nothing from the provider, so it may be logged."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """A block that is being received. `call_id` and `name` are those of a tool call as they were sent.
+
+    `arguments` are those that were sent whole, not as text, and the problem with them ("" if none).
+    """
+
+    kind: BlockKind
+    signature: str = ""
+    call_id: object = None
+    name: object = None
+    arguments: tuple[dict[str, Any], str] = field(default_factory=lambda: ({}, ""))
+    pieces: list[str] = field(default_factory=list)
+    joiner: TextJoiner = field(default_factory=TextJoiner)
+    is_closed: bool = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+class AnswerBuilder:
+    """One answer to a request."""
+
+    def __init__(self, request: ModelRequest, model: ModelInfo) -> None:
+        self._request = request
+        self._meter = UsageMeter(request, model)
+        self._parts: dict[int, _Part] = {}
+        self._stop_reason: StopReason | None = None
+        self._size = self._written = 0
+        self._has_start = False
+        self._has_begun = self.is_complete = False
+
+    @property
+    def usage(self) -> Usage:
+        """Usage known so far; missing figures are estimated."""
+        return self._meter.read(self._written) if self._has_begun else Usage()
+
+    def begin(self) -> None:
+        self._has_begun = True
+        if self._has_start:
+            raise AnswerBroken("the answer begins twice")
+        self._has_start = True
+
+    def report(self, figures: Mapping[str, object], *, final: bool = False) -> None:
+        """See `UsageMeter.report`."""
+        self._require_start()
+        self._meter.report(figures, final=final)
+
+    def open(
+        self, index: int, kind: BlockKind, *, signature: str = "", call_id: object = None, name: object = None,
+        arguments: object = None,
+    ) -> None:  # fmt: skip
+        """Begin a block. `arguments` are those of a tool call that the provider sends whole, not as text."""
+        self._require_start()
+        if index in self._parts:
+            raise AnswerBroken("a block begins twice")
+        if len(self._parts) >= BLOCKS_MAX:
+            raise AnswerBroken(f"the answer has more than {BLOCKS_MAX} blocks")
+        self._parts[index] = part = _Part(kind, call_id=call_id, name=name)
+        self._sign(part, signature)
+        if arguments:
+            part.arguments = clean_arguments(arguments)
+            self._count(part.arguments[0])
+
+    def add(self, index: int, kind: BlockKind, text: str) -> Iterator[ModelEvent]:
+        """Add a piece to a block, which must be open and of that kind; yield its delta."""
+        part = self._open_part(index)
+        if part.kind == "ignored":
+            return
+        if part.kind != kind:
+            raise AnswerBroken(f"a piece of {kind} in a block of {part.kind}")
+        yield from self._take(part, part.joiner.feed(text))
+
+    def sign(self, index: int, signature: str) -> None:
+        """Set the signature of a thinking block."""
+        part = self._open_part(index)
+        if part.kind == "thinking":
+            self._sign(part, signature)
+
+    def close(self, index: int) -> Iterator[ModelEvent]:
+        """End a block."""
+        yield from self._close(self._open_part(index))
+
+    def stop(self, reason: StopReason) -> None:
+        self._require_start()
+        self._stop_reason = reason
+
+    def complete(self) -> Iterator[ModelEvent]:
+        """End the answer; yields `Completed`. Closes blocks that are still open."""
+        self._require_start()
+        if self._stop_reason is None:
+            raise AnswerBroken("the answer has no stop reason")
+        for part in self._parts.values():
+            if not part.is_closed:
+                yield from self._close(part)
+        reason, content = self._judge(self._stop_reason)
+        self.is_complete = True
+        yield Completed(content, reason, self.usage)
+
+    def end(self) -> None:
+        """Mark the end of the stream; raises `AnswerBroken` if the answer is not complete."""
+        if not self.is_complete:
+            raise AnswerBroken("the answer has no end")
+
+    def _require_start(self) -> None:
+        self._has_begun = True
+        if not self._has_start:
+            raise AnswerBroken("the answer has no beginning")
+
+    def _open_part(self, index: int) -> _Part:
+        self._require_start()
+        part = self._parts.get(index)
+        if part is None or part.is_closed:
+            raise AnswerBroken("the answer has a piece of a block that is not open")
+        return part
+
+    def _take(self, part: _Part, text: str) -> Iterator[ModelEvent]:
+        if not text or part.kind == "ignored":
+            return
+        self._count(text)
+        self._written += len(text.encode())
+        part.pieces.append(text)
+        if part.kind == "text":
+            yield TextDelta(text)
+        elif part.kind == "thinking":
+            yield ThinkingDelta(text)
+
+    def _close(self, part: _Part) -> Iterator[ModelEvent]:
+        part.is_closed = True
+        yield from self._take(part, part.joiner.end())
+
+    def _sign(self, part: _Part, signature: str) -> None:
+        self._count(signature)
+        part.signature = signature if clean_text(signature) == signature else ""
+
+    def _count(self, content: object) -> None:
+        self._size += len(json.dumps(content))
+        if self._size > ANSWER_BYTES_MAX:
+            raise AnswerBroken(f"the answer is larger than {ANSWER_BYTES_MAX} bytes")
+
+    def _judge(self, reason: StopReason) -> tuple[StopReason, tuple[Block, ...]]:
+        """Return the reason that fits the content, and the content that fits the reason."""
+        sent = (block for message in self._request.messages for block in message.content)
+        taken = {block.id for block in sent if isinstance(block, ToolUse)}
+        blocks = (_block(self._parts[index], taken) for index in sorted(self._parts))
+        content = tuple(block for block in blocks if block is not None)
+        calls = [block for block in content if isinstance(block, ToolUse)]
+        if reason in _CUT:
+            return reason, tuple(block for block in content if not isinstance(block, ToolUse))
+        if reason == "tool_use" and not calls:
+            raise AnswerBroken("the stop reason is tool_use, and there is no tool call")
+        if len(calls) > CALLS_MAX:
+            raise AnswerBroken(f"the answer has more than {CALLS_MAX} tool calls")
+        return "tool_use" if calls else reason, content
+
+
+def _block(part: _Part, taken: set[str]) -> Block | None:
+    match part.kind:
+        case "text" if part.text.strip():
+            return Text(part.text)
+        case "thinking" if part.signature and not part.joiner.is_changed:
+            return Thinking(part.text, part.signature)
+        case "redacted" if part.signature:
+            return Thinking("", part.signature, redacted=True)
+        case "tool_use":
+            return _call(part, taken)
+        case _:
+            return None
+
+
+def _call(part: _Part, taken: set[str]) -> ToolUse:
+    arguments, problem = read_arguments(part.text) if part.text.strip() else part.arguments
+    return clean_call(part.call_id, part.name, arguments, problem, taken)

@@ -1,0 +1,96 @@
+"""The connection to a provider during one call: it has a deadline, and any thread can cancel it at any moment.
+
+A blocked read does not notice that its file is closed, but does notice that its socket is shut down. The socket comes
+from httpx's `trace` extension as soon as it is connected, so that a call which still waits for its first byte can be
+cancelled, too. Only while the connection is being made does cancelling take as long as `CONNECT_SECONDS`.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Literal, Self
+
+type CancelCause = Literal["closed", "deadline"]
+
+CONNECT_SECONDS = 3.0
+
+
+class ConnectionCancelled(Exception):
+    """Raised in an HTTP client that begins a step on a cancelled connection."""
+
+
+class CancellableConnection:
+    """Enter it to start the deadline's timer; `deadline_seconds` count from construction."""
+
+    def __init__(self, deadline_seconds: float) -> None:
+        self._ends = time.monotonic() + deadline_seconds
+        self._lock = threading.Lock()
+        self._cancelled = threading.Event()
+        self._cause: CancelCause | None = None
+        self._socket: socket.socket | None = None
+        self._timer: threading.Timer | None = None
+
+    def is_closed(self) -> bool:
+        """Return whether the connection was closed before its deadline."""
+        return self._cause == "closed"
+
+    def is_expired(self) -> bool:
+        """Return whether the deadline cancelled the connection."""
+        return self._cause == "deadline"
+
+    @property
+    def remaining_seconds(self) -> float:
+        return max(0.0, self._ends - time.monotonic())
+
+    def cancel(self, cause: CancelCause) -> None:
+        """Shut down the socket and refuse further steps, from any thread. The first cause is kept."""
+        with self._lock:
+            if self._cause is None:
+                self._cause = cause
+            self._cancelled.set()
+            if self._socket is not None:
+                _shut_down(self._socket)
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep until the time is over or the connection is cancelled; return whether it is cancelled."""
+        return self._cancelled.wait(seconds)
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Follow a request's events (httpx's `trace` extension)."""
+        if event.endswith(".response_closed.started"):
+            self._attach(None)
+        elif event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self._attach(info["return_value"].get_extra_info("socket"))
+        elif event.endswith(".started") and self._cancelled.is_set():
+            raise ConnectionCancelled
+
+    def _attach(self, connected: socket.socket | None) -> None:
+        with self._lock:
+            self._socket = connected
+            if connected is not None and self._cancelled.is_set():
+                _shut_down(connected)
+
+    def __enter__(self) -> Self:
+        self._timer = threading.Timer(self.remaining_seconds, self.cancel, ("deadline",))
+        self._timer.name, self._timer.daemon = "model-deadline", True
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+            self._timer = None
+        self._attach(None)
+
+
+def _shut_down(connected: socket.socket) -> None:
+    try:
+        # The plain socket's method: that of a TLS socket drops state which the blocked reader still uses.
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
+    except OSError:
+        return  # closed by its owner in the meantime

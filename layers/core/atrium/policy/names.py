@@ -1,0 +1,86 @@
+"""Whether what a policy names exists. An exact name that does not exist is refused, because such a policy would do
+nothing; a pattern that matches nothing now may match later, and is answered with a warning.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from atrium.identity.clients.store import ClientStore
+from atrium.identity.keys.store import KeyStore
+from atrium.identity.scopes import TENANT_SCOPES
+from atrium.identity.users.store import UserStore
+from atrium.kernel.errors import invalid_field
+from atrium.kernel.ids import UserId, is_id
+from atrium.kernel.pagination import read_all
+from atrium.policy.patterns import WILDCARD, match
+from atrium.storage.table import TenantTable
+from atrium.tenants.context import ROLES
+
+NAMED = ("principals", "resources")
+_SHOWN_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyNames:
+    """The names that a tenant's policies can be about. `routes` are those with a guard, as `GET /v1/sessions`."""
+
+    table: TenantTable
+    routes: Sequence[str]
+    tools: Sequence[str]
+    models: Sequence[str]
+
+    def check(self, fields: Mapping[str, Iterable[str]]) -> list[str]:
+        """Return a warning for each pattern that matches nothing; `ValidationFailed` for a name that does not exist.
+
+        `fields` has the patterns of a new policy, or those that a change adds. Names of an unknown kind are left alone.
+        """
+        warnings: list[str] = []
+        for field in NAMED:
+            for name in fields.get(field, ()):
+                kind, _, rest = name.partition(":")
+                lister = self._listers.get(kind)
+                if lister is None or not rest or rest == WILDCARD:
+                    continue
+                known = list(lister(rest))
+                if any(match(rest, each) for each in known):
+                    continue
+                if WILDCARD not in rest:
+                    raise invalid_field(field, f"`{name}` does not exist{_show(kind, known)}")
+                warnings.append(f"`{name}` in `{field}` matches nothing at present")
+        return warnings
+
+    @property
+    def _listers(self) -> Mapping[str, Callable[[str], Iterable[str]]]:
+        """Return what lists the names of each kind among which one that is wanted would be."""
+        return {
+            "tenant": lambda _: [self.table.tenant_id],
+            "role": lambda _: ROLES,
+            "scope": lambda _: TENANT_SCOPES,
+            "user": self._list_users,
+            "key": self._list_keys,
+            "client": self._list_clients,
+            "route": lambda _: self.routes,
+            "tool": lambda _: self.tools,
+            "model": lambda _: self.models,
+        }
+
+    def _list_users(self, wanted: str) -> Iterator[str]:
+        store = UserStore(self.table)
+        if WILDCARD in wanted:
+            yield from (user.id for user in read_all(store.list))
+        elif is_id(wanted, "usr") and store.get(UserId(wanted)) is not None:
+            yield wanted
+
+    def _list_keys(self, _: str) -> Iterator[str]:
+        """Yield each key under its own id and that of its line, whose first key may be deleted."""
+        for key in read_all(KeyStore(self.table).list):
+            yield from (key.id, key.principal_id)
+
+    def _list_clients(self, _: str) -> Iterator[str]:
+        yield from (client.id for client in read_all(ClientStore(self.table).list))
+
+
+def _show(kind: str, known: Sequence[str]) -> str:
+    """Return the valid names as the end of a message, where they are few and nobody's secret."""
+    listed = kind in {"role", "scope", "tool", "model"} and len(known) <= _SHOWN_MAX
+    return f"; there are {', '.join(known)}" if listed else ""

@@ -1,0 +1,204 @@
+"""Decides whether a turn or call fits the limits of its scopes: pure functions of items as they were read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, inf
+
+from atrium.quotas.item import AdmissionItem, bucket
+from atrium.quotas.limits import BUCKETS, DEFINITIONS, LimitDefinition, ends_at
+from atrium.quotas.model import (
+    UNLIMITED,
+    AdmissionRequest,
+    LimitName,
+    LimitUsage,
+    QuotaScope,
+    Rejected,
+    ScopeLimits,
+    Slot,
+    Used,
+)
+
+SLOT_SECONDS = 1
+"""`Retry-After` of a rejection for concurrency: an estimate, because the end of a running turn is unknown."""
+
+type Seen = Sequence[tuple[AdmissionItem, ScopeLimits]]
+"""The item of each scope of a call, the tenant's last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """An amount that is counted, and the limit on it: -1 for none."""
+
+    definition: LimitDefinition
+    scope: QuotaScope
+    amount: int
+    max: int
+
+    @property
+    def is_limited(self) -> bool:
+        return self.max != UNLIMITED
+
+
+def turn_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[Charge, ...]:
+    """Return the charges of a turn's admission."""
+    amounts: dict[LimitName, int] = {
+        "requests_per_minute": 1,
+        "requests_per_day": 1,
+        "sessions_per_day": int(request.new_session),
+        "tokens_per_minute": request.tokens,
+        "tokens_per_month": request.tokens,
+        "cost_per_month": request.cost_nanos,
+        "concurrent_turns": 1,
+    }
+    return charges(amounts, scope)
+
+
+def call_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[Charge, ...]:
+    """Return the charges of a further model call of a run."""
+    amounts: dict[LimitName, int] = {
+        "tokens_per_minute": request.tokens,
+        "tokens_per_month": request.tokens,
+        "cost_per_month": request.cost_nanos,
+    }
+    return charges(amounts, scope)
+
+
+def charges(amounts: Mapping[LimitName, int], scope: ScopeLimits) -> tuple[Charge, ...]:
+    return tuple(
+        Charge(DEFINITIONS[name], scope.scope, amount, scope.maximum(name))
+        for name, amount in amounts.items()
+        if amount
+    )
+
+
+def rejection(item: AdmissionItem, asked: Sequence[Charge]) -> Rejected | None:
+    """Return the rejection of charges that do not fit the item, or None; of several limits the one that resets last."""
+    bound: tuple[float, Charge, int] | None = None
+    for charge in asked:
+        used = item.used(charge.definition)
+        if charge.is_limited and used + charge.amount > charge.max:
+            frees = inf if charge.amount > charge.max else _frees_at(item, charge, used)
+            bound = max(bound or (0.0, charge, used), (frees, charge, used), key=lambda each: each[0])
+    if bound is None:
+        return None
+    frees, charge, used = bound
+    resets = None if frees == inf else frees
+    wait = None if resets is None else max(1, ceil(resets - item.now))
+    return Rejected(charge.definition.name, charge.scope, used, charge.max, resets, wait, usages(item, asked))
+
+
+def usages(item: AdmissionItem, asked: Sequence[Charge], *, added: bool = False) -> tuple[LimitUsage, ...]:
+    """Return the usage of each charged limit, without the charges or with them (`added`)."""
+    return tuple(
+        LimitUsage(
+            charge.definition.name,
+            charge.scope,
+            max(0, item.used(charge.definition) + (charge.amount if added else 0)),
+            charge.max,
+            resets_at(item, charge.definition),
+        )
+        for charge in asked
+        if charge.is_limited
+    )
+
+
+def resets_at(item: AdmissionItem, definition: LimitDefinition) -> float | None:
+    """Return when a limit next resets; for a window, when its oldest bucket leaves it."""
+    if definition.span != "minute":
+        return ends_at(definition.span, item.at)
+    live = item.live(definition.letter)
+    return float((live[0][0] if live else item.at) + BUCKETS)
+
+
+def fit_admission(request: AdmissionRequest, seen: Seen) -> AdmissionRequest | Rejected:
+    """Return the request, with a shorter answer if that is necessary to fit, or the rejection that resets last."""
+    return _fit(request, seen, turn_charges)
+
+
+def fit_extension(request: AdmissionRequest, seen: Seen) -> AdmissionRequest | Rejected:
+    """Do the same for a further model call of a run; the items are `without_unused`."""
+    return _fit(request, seen, call_charges)
+
+
+def reject(amounts: Mapping[LimitName, int], seen: Seen) -> Rejected | None:
+    """Return the rejection of amounts that do not fit the limits of all scopes, the one that resets last; else None."""
+    return _reject(seen, [charges(amounts, scope) for _, scope in seen])
+
+
+def only_minutes(scope: ScopeLimits) -> bool:
+    """Return whether all limits of a scope are per minute."""
+    return all(
+        definition.span == "minute" or scope.limits.get(name, UNLIMITED) == UNLIMITED
+        for name, definition in DEFINITIONS.items()
+        if definition.place in {"admission", "tool_calls"}
+    )
+
+
+def _fit(
+    request: AdmissionRequest, seen: Seen, charged: Callable[[AdmissionRequest, ScopeLimits], Sequence[Charge]]
+) -> AdmissionRequest | Rejected:
+    rejected = _reject(seen, [charged(request, scope) for _, scope in seen])
+    if rejected is None:
+        return request
+    lowered = request.lowered(_left(seen, "tokens_per_minute", "tokens_per_month"), _left(seen, "cost_per_month"))
+    if lowered == request:
+        return rejected
+    return _reject(seen, [charged(lowered, scope) for _, scope in seen]) or lowered
+
+
+def _reject(seen: Seen, asked: Sequence[Sequence[Charge]]) -> Rejected | None:
+    """Return the rejection whose limit resets last, with the usage of all scopes, the tenant's first."""
+    items = [item for item, _ in seen]
+    found = [rejected for item, own in zip(items, asked, strict=True) if (rejected := rejection(item, own)) is not None]
+    if not found:
+        return None
+    last = max(found, key=lambda each: inf if each.resets_at is None else each.resets_at)
+    shown = [usage for item, own in zip(items[::-1], asked[::-1], strict=True) for usage in usages(item, own)]
+    return replace(last, usages=tuple(shown))
+
+
+def _left(seen: Seen, *names: LimitName) -> int | None:
+    """Return the least remaining amount of some limits over all scopes; None if none of them is set."""
+    found = [
+        scope.maximum(name) - item.used(DEFINITIONS[name])
+        for item, scope in seen
+        for name in names
+        if scope.maximum(name) != UNLIMITED
+    ]
+    return min(found, default=None)
+
+
+def without_unused(item: AdmissionItem, slot: Slot, used: Used) -> AdmissionItem:
+    """Return the item without the unused part of a run's reservation, to decide on the run's next call.
+
+    The run counts in the day and month of its admission.
+    """
+    attributes = dict(item.attributes or {})
+    unused_tokens, unused_cost = unused(slot, used)
+    less = {
+        DEFINITIONS["tokens_per_month"].counter(slot.admitted): unused_tokens,
+        DEFINITIONS["cost_per_month"].counter(slot.admitted): unused_cost,
+    }
+    if item.counts_in_window(slot.second):
+        less[bucket("t", slot.second)] = unused_tokens
+    for name, amount in less.items():
+        attributes[name] = int(attributes.get(name, 0)) - amount
+    return AdmissionItem(attributes, item.now, slot.admitted)
+
+
+def unused(slot: Slot, used: Used) -> tuple[int, int]:
+    return slot.tokens_in_all - used.tokens, slot.cost_in_all_nanos - used.cost_nanos
+
+
+def _frees_at(item: AdmissionItem, charge: Charge, used: int) -> float:
+    match charge.definition.span:
+        case "minute":
+            for second, amount in item.live(charge.definition.letter):
+                used -= amount
+                if used + charge.amount <= charge.max:
+                    return float(second + BUCKETS)
+            return float(item.at + BUCKETS)
+        case "slots":
+            return item.now + SLOT_SECONDS
+        case span:
+            return ends_at(span, item.at) or inf

@@ -1,0 +1,285 @@
+"""Plans updates of admission items: pure functions from an item and a request to one update, or to a rejection.
+
+An update has one of two forms. Both are correct whatever was written since the item was read:
+
+- *additive*, if the item's time is unchanged: it adds, under conditions on each limit's sum and the number of slots;
+- *rewriting*, if the item's time advances or expired slots are moved: it also requires that everything it drops or
+  moves is as it was read, by one condition each if there are few, else by the item's version.
+
+So concurrent calls conflict only if they change the same attributes. If an update's condition fails, the write returns
+the current item, and the caller plans again from it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from atrium.quotas.decisions import Charge, rejection, unused, without_unused
+from atrium.quotas.item import AdmissionItem, ItemUpdate, bucket
+from atrium.quotas.limits import BUCKETS, DEFINITIONS
+from atrium.quotas.model import LEASE_SECONDS, LeaseExpired, Rejected, Slot, Used
+from atrium.storage.keys import Key
+from atrium.storage.writes import Update
+
+_TOKENS_PER_MONTH, _COST_PER_MONTH = DEFINITIONS["tokens_per_month"], DEFINITIONS["cost_per_month"]
+_GUARDED_MAX = 40
+"""Most dropped buckets that get a condition each: an expression may have 300 operators and 4 kB."""
+_DAILY = (DEFINITIONS["requests_per_day"], DEFINITIONS["sessions_per_day"])
+
+
+@dataclass(frozen=True, slots=True)
+class NewSlot:
+    """The slot that an admission requests. `sweep` is the item's partition and sort key in the sweeper's index."""
+
+    name: str
+    tokens: int
+    cost_nanos: int
+    new_session: bool
+    sweep: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan[Answer]:
+    """An answer, and the update that must succeed for the answer to be valid; None if nothing has to be written."""
+
+    answer: Answer
+    update: Update | None = None
+
+
+def plan_admission(key: Key, item: AdmissionItem, asked: Sequence[Charge], new: NewSlot) -> Plan[Slot | Rejected]:
+    """Plan the update that counts a turn and takes its slot; no update if the run has its slot already."""
+    standing = item.find(new.name) or rejection(item, asked)
+    if standing is not None:
+        return Plan(standing)
+    lease_until = max(_lease(item.now), item.at)
+    slot = Slot(item.at, item.at, new.tokens, new.cost_nanos, lease_until, new_session=new.new_session)
+    full = any(charge.definition.span == "slots" and len(item.slots) >= charge.max for charge in asked)
+    update = _counting(item, asked, first={new.name: slot.text}, move_expired=full)
+    if item.version is not None:
+        update.require("attribute_not_exists({0})", f"slots.{new.name}")
+        update.require("attribute_not_exists({0})", f"late.{new.name}")
+        update.set(f"slots.{new.name}", slot.text)
+    for attribute, value in zip(("sweep_pk", "sweep_sk"), new.sweep, strict=True):
+        update.set_if_absent(attribute, value)
+    return Plan(slot, update.build(key))
+
+
+def plan_count(key: Key, item: AdmissionItem, asked: Sequence[Charge]) -> Plan[int | Rejected]:
+    """Plan the update that counts charges without a slot; the answer is the second that they count in."""
+    rejected = rejection(item, asked)
+    return Plan(rejected) if rejected else Plan(item.at, _counting(item, asked).build(key))
+
+
+def plan_extension(
+    key: Key, item: AdmissionItem, name: str, known: Slot, used: Used, asked: Sequence[Charge]
+) -> Plan[Slot | Rejected | LeaseExpired]:
+    """Plan the update before a run's next model call: settle the last reservation to real usage, reserve the next call.
+
+    If the slot was extended already, by a write whose reply was lost, the answer is that slot.
+    """
+    text = item.slots.get(name)
+    if text is None:
+        return Plan(LeaseExpired())
+    slot = Slot.parse(text)
+    if slot.call > known.call:
+        return Plan(slot)
+    rejected = rejection(without_unused(item, slot, used), asked)
+    if rejected is not None:
+        return Plan(rejected)
+    update = _counting(item, asked, returned=_returned(item, slot, used), dated=slot.admitted)
+    update.require("begins_with({0}, {1})", f"slots.{name}", slot.reservation_text)
+    amounts = {charge.definition.name: charge.amount for charge in asked}
+    extended = replace(
+        slot,
+        second=max(item.at, slot.admitted),
+        tokens=amounts.get("tokens_per_month", 0),
+        cost_nanos=amounts.get("cost_per_month", 0),
+        lease_until=_lease(item.now),
+        call=slot.call + 1,
+        past_tokens=used.tokens,
+        past_cost_nanos=used.cost_nanos,
+    )
+    update.set(f"slots.{name}", extended.text)
+    return Plan(extended, update.build(key))
+
+
+def plan_settlement(
+    key: Key, name: str, slot: Slot, used: Used, item: AdmissionItem | None, *, undone: bool = False
+) -> Update:
+    """Plan the update that removes a run's slot and corrects the counters to real usage, in its own day and month.
+
+    `item` None assumes the common case: the slot is in `slots`, and its second is in the window. For a run that is
+    `undone`, its request and session are subtracted too. The update requires the slot, so no run is settled twice.
+    """
+    update = ItemUpdate()
+    path = f"slots.{name}" if item is None or name in item.slots else f"late.{name}"
+    update.require("begins_with({0}, {1})", path, slot.reservation_text)
+    update.remove(path)
+    more_tokens = used.tokens - slot.tokens_in_all
+    window = {"t": max(more_tokens, -slot.tokens), "r": -1 if undone and slot.call == 1 else 0}
+    if any(window.values()) and (item is None or item.counts_in_window(slot.second)):
+        update.require("{0} BETWEEN {1} AND {2}", "at", slot.second, slot.second + BUCKETS - 1)
+        for letter, more in window.items():
+            update.add(f"{letter}n", more)
+            update.add(bucket(letter, slot.second), more)
+    update.add(_TOKENS_PER_MONTH.counter(slot.admitted), more_tokens)
+    update.add(_COST_PER_MONTH.counter(slot.admitted), used.cost_nanos - slot.cost_in_all_nanos)
+    if undone:
+        for definition, amount in zip(_DAILY, (1, int(slot.new_session)), strict=True):
+            update.add(definition.counter(slot.admitted), -amount)
+    return update.build(key)
+
+
+def plan_renewal(key: Key, name: str, slot: Slot, now: float) -> Update:
+    """Plan the update that renews a lease, on the condition that the slot was not moved, extended or removed."""
+    renewed = replace(slot, lease_until=max(_lease(now), slot.admitted))
+    update = ItemUpdate()
+    update.require("begins_with({0}, {1})", f"slots.{name}", slot.reservation_text)
+    update.set(f"slots.{name}", renewed.text)
+    return update.build(key)
+
+
+def plan_return(key: Key, asked: Sequence[Charge], second: int, item: AdmissionItem) -> Update | None:
+    """Plan the update that subtracts what was counted without a slot; None if it has left the window.
+
+    It requires the version that was read, so a repeated update fails.
+    """
+    if not item.counts_in_window(second):
+        return None
+    update = ItemUpdate()
+    update.require_version(item.version)
+    for charge in asked:
+        letter = charge.definition.letter
+        update.add(f"{letter}n", -charge.amount)
+        update.add(bucket(letter, second), -charge.amount)
+    return update.build(key)
+
+
+def plan_time(key: Key, item: AdmissionItem, **attributes: str) -> Update:
+    """Plan the update that moves the item's time to `item.at`, and sets some attributes."""
+    update = _counting(item, ())
+    if item.time == item.at:
+        update.set("at", item.at)
+    for name, value in attributes.items():
+        update.set(name, value)
+    return update.build(key)
+
+
+def _counting(
+    item: AdmissionItem,
+    asked: Sequence[Charge],
+    *,
+    first: Mapping[str, str] | None = None,
+    move_expired: bool = False,
+    returned: Mapping[str, int] | None = None,
+    dated: int | None = None,
+) -> ItemUpdate:
+    """Begin the update that counts charges, under the condition that every limit holds after it.
+
+    If the item's time advances, buckets that left the window are dropped. `returned` is what is subtracted, by
+    attribute. `dated` is a second of the day and month to count in, if they are not those of `item.at`. A new item is
+    created with the slots in `first`.
+    """
+    update, less, rewritten = ItemUpdate(), Counter(returned or {}), dict[str, int]()
+    moved = item.expired if move_expired else []
+    if item.version is None:
+        update.require_version(None)
+        for name, slots in {"slots": first or {}, "late": {}}.items():
+            update.set(name, slots)
+    if item.time == item.at:
+        update.require("{0} = {1}", "at", item.at)
+    else:
+        update.set("at", item.at)
+        rewritten = _drop(update, item, less)
+    _move(update, item, moved)
+    if item.version is not None:
+        _require_limits(update, item, asked, less, len(moved), dated)
+    for attribute, amount in less.items():
+        if attribute in rewritten:
+            rewritten[attribute] -= amount
+        else:
+            update.add(attribute, -amount)
+    _count(update, item.at, asked, rewritten, dated)
+    return update
+
+
+def _drop(update: ItemUpdate, item: AdmissionItem, less: Counter[str]) -> dict[str, int]:
+    """Drop buckets that left the window, on the condition that they are as they were read; adds them to `less`.
+
+    Returns the bucket attributes that are reused or dropped, with the amount left in each.
+    """
+    rewritten, dropped = dict[str, int](), list[tuple[int, str, str, int]]()
+    if item.is_ahead:
+        for _, letter, attribute, amount in item.buckets:
+            rewritten[attribute] = rewritten.get(attribute, 0)
+            begun = bucket(letter, item.at)
+            rewritten[begun] = rewritten.get(begun, 0) + amount
+    else:
+        dropped = [each for each in item.buckets if each[0] <= item.at - BUCKETS]
+        for _, letter, attribute, amount in dropped:
+            rewritten[attribute] = 0
+            less[f"{letter}n"] += amount
+    if item.version is not None:
+        if item.is_ahead or item.time is None or len(dropped) > _GUARDED_MAX:
+            update.require_version(item.version)
+        else:
+            update.require("{0} = {1}", "at", item.time)
+            for _, _, attribute, amount in dropped:
+                update.require("{0} = {1}", attribute, amount)
+    for attribute in item.outdated():
+        update.remove(attribute)
+    return rewritten
+
+
+def _move(update: ItemUpdate, item: AdmissionItem, expired: Sequence[str]) -> None:
+    """Move slots whose lease expired to `late`, on the condition that they were not renewed or settled meanwhile."""
+    for name in expired:
+        update.require("{0} = {1}", f"slots.{name}", item.slots[name])
+        update.remove(f"slots.{name}")
+        update.set(f"late.{name}", item.slots[name])
+
+
+def _require_limits(
+    update: ItemUpdate, item: AdmissionItem, asked: Sequence[Charge], less: Counter[str], moved: int, dated: int | None
+) -> None:
+    for charge in asked:
+        if charge.is_limited and charge.definition.span == "slots":
+            update.require("size({0}) < {1}", "slots", charge.max + moved)
+        elif charge.is_limited:
+            counter = charge.definition.counter(item.at if dated is None else dated)
+            update.require_at_most(counter, charge.max - charge.amount + less[counter])
+
+
+def _count(
+    update: ItemUpdate, at: int, asked: Sequence[Charge], rewritten: dict[str, int], dated: int | None = None
+) -> None:
+    """Add charges to their counters; `dated` is a second of the day and month to count in, if not those of `at`."""
+    for charge in asked:
+        definition, amount = charge.definition, charge.amount
+        if definition.span == "minute":
+            second = bucket(definition.letter, at)
+            update.add(f"{definition.letter}n", amount)
+            if second in rewritten:
+                rewritten[second] += amount
+            else:
+                update.add(second, amount)
+        elif definition.span in {"day", "month"}:
+            update.add(definition.counter(at if dated is None else dated), amount)
+    for attribute, amount in rewritten.items():
+        if amount:
+            update.set(attribute, amount)
+        else:
+            update.remove(attribute)
+
+
+def _returned(item: AdmissionItem, slot: Slot, used: Used) -> dict[str, int]:
+    """Return the unused part of a run's reservation, by the attribute that counts it."""
+    tokens, cost = unused(slot, used)
+    returned = {_TOKENS_PER_MONTH.counter(slot.admitted): tokens, _COST_PER_MONTH.counter(slot.admitted): cost}
+    if item.counts_in_window(slot.second) and (item.is_ahead or slot.second > item.at - BUCKETS):
+        returned |= {"tn": tokens, bucket("t", item.at if item.is_ahead else slot.second): tokens}
+    return returned
+
+
+def _lease(now: float) -> int:
+    return int(now) + 1 + LEASE_SECONDS

@@ -1,0 +1,161 @@
+"""The platform limit: how many turns of all tenants together may run at once.
+
+    CONCURRENCY#<n>   SLOTS   slots {<run>: lease expiry}     n = 0 … N-1, each a partition of its own
+
+The limit is split into shares of about 12 slots or more, one for each of N items (N is at most 100). A run takes a slot
+in the item that the hash of its id selects. If that item is full, all items are read and those with room are tried.
+After a rejection the process rejects further turns for a second without a table call. A run's reservation contains the
+number of its item, because N changes with the limit. When turns race for the last slots, one may be rejected although
+it would fit a moment later.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import ConditionFailed
+from atrium.kernel.ids import RunId
+from atrium.quotas.decisions import SLOT_SECONDS
+from atrium.quotas.item import MOVED_MAX, ItemUpdate
+from atrium.quotas.model import LEASE_SECONDS, Rejected, slot_name
+from atrium.storage import keys
+from atrium.storage.table import PlatformTable
+
+SHARE = 12
+ITEMS_MAX = 100
+"""The most items that one batch reads; a larger limit has larger shares."""
+_FULL_SECONDS = 1.0
+_ITEMS_ASKED = 6
+_TAKE_ATTEMPTS = 3
+
+
+@dataclass(slots=True)
+class PlatformLimit:
+    """Counts turns against `maximum`. One object per process: it remembers for a second that the platform is full."""
+
+    table: PlatformTable
+    maximum: int
+    clock: Clock
+    _full_until: float = field(default=0.0, init=False)
+
+    @property
+    def items(self) -> int:
+        return max(1, min(ITEMS_MAX, self.maximum // SHARE))
+
+    def share(self, item: int) -> int:
+        """Return the slots of one item."""
+        whole, rest = divmod(self.maximum, self.items)
+        return whole + (item < rest)
+
+    def admit(self, run_id: RunId) -> int | Rejected:
+        """Take a slot; returns the number of its item. Idempotent by run."""
+        rejected = self.rejection()
+        if rejected is not None:
+            return rejected
+        name = slot_name(run_id)
+        home = int.from_bytes(sha256(name.encode()).digest()[:4]) % self.items
+        if self._take(home, name):
+            return home
+        for item in self._with_room(self._read_all())[:_ITEMS_ASKED]:
+            if self._take(item, name):
+                return item
+        self._full_until = time.monotonic() + _FULL_SECONDS
+        return self._reject(self.maximum)
+
+    def rejection(self) -> Rejected | None:
+        """Return the rejection, without a table call, if the platform was full within the last second."""
+        return self._reject(self.maximum) if time.monotonic() < self._full_until else None
+
+    def check(self) -> Rejected | None:
+        """Return the rejection if no item has room, by one read; nothing is written."""
+        found = self._read_all()
+        if self._with_room(found):
+            return None
+        return self._reject(sum(self._running(item) for item in found))
+
+    def renew(self, run_id: RunId, item: int) -> bool:
+        """Renew a slot's lease; False if the slot was removed after its lease expired."""
+        update = ItemUpdate()
+        path = f"slots.{slot_name(run_id)}"
+        update.require("attribute_exists({0})", path)
+        update.set(path, self._lease())
+        return self._apply(item, update) is None
+
+    def release(self, run_id: RunId, item: int) -> None:
+        """Release a slot. Idempotent."""
+        update = ItemUpdate()
+        path = f"slots.{slot_name(run_id)}"
+        update.require("attribute_exists({0})", path)
+        update.remove(path)
+        self._apply(item, update)
+
+    def _take(self, item: int, name: str) -> bool:
+        """Take a slot of an item, in place of slots whose lease expired if it is full; False if it stays full."""
+        found: Mapping[str, Any] | None = None
+        for _ in range(_TAKE_ATTEMPTS):
+            update, takes = self._taking(self.share(item), name, found)
+            if update is None:
+                return False
+            found = self._apply(item, update)
+            if found is None:
+                return takes
+            if name in found.get("slots", {}):  # an earlier attempt succeeded, and its reply was lost
+                return True
+        return False
+
+    def _taking(self, share: int, name: str, found: Mapping[str, Any] | None) -> tuple[ItemUpdate | None, bool]:
+        """Return the write for an item as it was found, and whether it takes a slot; None if the item is full.
+
+        If a lowered limit left more expired slots than one write can remove, the write only removes some of them.
+        """
+        update, path, room = ItemUpdate(), f"slots.{name}", share
+        if found is not None and not found:
+            update.require("attribute_not_exists({0})", "slots")
+            update.set("slots", {name: self._lease()})
+            return update, True
+        if found:
+            slots: Mapping[str, Any] = found["slots"]
+            expired = [each for each, until in slots.items() if until < self.clock().timestamp()]
+            if len(slots) - len(expired) >= share:
+                return None, False
+            for each in expired[:MOVED_MAX]:
+                update.require("{0} = {1}", f"slots.{each}", slots[each])
+                update.remove(f"slots.{each}")
+            room += len(expired[:MOVED_MAX])
+            if len(slots) >= room:
+                return update, False
+        update.require("attribute_exists({0}) AND size({0}) < {1}", "slots", room)
+        update.require("attribute_not_exists({0})", path)
+        update.set(path, self._lease())
+        return update, True
+
+    def _apply(self, item: int, update: ItemUpdate) -> Mapping[str, Any] | None:
+        """Write an update; returns None on success, else the current item, empty if it does not exist."""
+        try:
+            self.table.write(update.build(keys.platform_concurrency(item)))
+        except ConditionFailed as failed:
+            return failed.item or {}
+        return None
+
+    def _read_all(self) -> list[Mapping[str, Any]]:
+        places = [keys.platform_concurrency(item) for item in range(self.items)]
+        found = self.table.batch_get(places)
+        return [found.get(place, {}) for place in places]
+
+    def _with_room(self, found: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Return the items that have room, those with most of it first."""
+        room = {item: self.share(item) - self._running(read) for item, read in enumerate(found)}
+        return sorted((item for item, free in room.items() if free > 0), key=lambda item: -room[item])
+
+    def _running(self, item: Mapping[str, Any]) -> int:
+        return sum(until >= self.clock().timestamp() for until in item.get("slots", {}).values())
+
+    def _reject(self, used: int) -> Rejected:
+        now = self.clock().timestamp()
+        return Rejected("platform_concurrency", "platform", used, self.maximum, now + SLOT_SECONDS, SLOT_SECONDS)
+
+    def _lease(self) -> int:
+        return int(self.clock().timestamp()) + 1 + LEASE_SECONDS

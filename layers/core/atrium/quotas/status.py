@@ -1,0 +1,112 @@
+"""Current usage of every limit of a tenant, and of the calling user or key."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import NotFound
+from atrium.kernel.ids import KeyId, UserId
+from atrium.quotas.decisions import resets_at
+from atrium.quotas.item import AdmissionItem
+from atrium.quotas.limits import DEFINITIONS, LimitDefinition, read_limits, tenant_limits, window_seconds
+from atrium.quotas.model import TENANT, UNLIMITED, LimitName, QuotaScope, ScopeLimits
+from atrium.quotas.store import AdmissionStore
+from atrium.storage import keys
+from atrium.storage.keys import Key
+from atrium.storage.table import TenantTable
+from atrium.tenants.context import Principal
+from atrium.tenants.counts import Counts, read_counts
+from atrium.tenants.plans import PlanName
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStatus:
+    """Current state of one limit. `used` is None if there is no limit."""
+
+    name: LimitName
+    scope: QuotaScope
+    max: int
+    used: int | None
+    window_seconds: int | None = None
+    resets_at: float | None = None
+
+    @property
+    def remaining(self) -> int | None:
+        """The remaining amount; None if there is no limit."""
+        return None if self.used is None else max(0, self.max - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsStatus:
+    """A tenant's plan and every limit, in the order of the table of limits; then those of the caller."""
+
+    plan: PlanName
+    limits: tuple[LimitStatus, ...]
+
+
+def principal_place(principal: Principal) -> Key | None:
+    """Return the key of the item with a caller's own limits; None for callers that cannot have any.
+
+    A rotated key counts under the id of the first key of its chain, but has the limits of its own item.
+    """
+    match principal.type:
+        case "user":
+            return keys.user(UserId(principal.id))
+        case "key":
+            return keys.api_key(KeyId(principal.credential_id or principal.id))
+        case _:
+            return None
+
+
+def principal_scope(principal: Principal, item: Mapping[str, Any] | None) -> ScopeLimits | None:
+    """Return a caller's own limits, read from its item; None if it has none."""
+    own = read_limits(item)
+    if not own or principal.type not in {"user", "key"}:
+        return None
+    return ScopeLimits("user" if principal.type == "user" else "key", own, principal.id)
+
+
+def read_status(table: TenantTable, clock: Clock, principal: Principal | None = None) -> LimitsStatus:
+    """Return the state of a tenant's limits, and of a principal's own. Two batches. `NotFound` without a tenant."""
+    place = principal_place(principal) if principal else None
+    found = table.batch_get([keys.tenant(), keys.counts(), *([place] if place else [])])
+    tenant = found.get(keys.tenant())
+    if tenant is None:
+        raise NotFound("Tenant not found.")
+    scopes = [ScopeLimits("tenant", tenant_limits(tenant))]
+    own = principal_scope(principal, found.get(place)) if principal and place else None
+    scopes += [own] if own else []
+    places = [each for scope in scopes for each in (keys.admission(scope.id), keys.tool_calls(scope.id))]
+    items = AdmissionStore(table, clock).read(places)
+    counts = read_counts(found.get(keys.counts()))
+    limits = (
+        _status(definition, scope, items, counts)
+        for scope in scopes
+        for definition in DEFINITIONS.values()
+        if scope.id == TENANT or scope.limits.get(definition.name, UNLIMITED) != UNLIMITED
+    )
+    return LimitsStatus(tenant["plan"], tuple(limits))
+
+
+def _status(
+    definition: LimitDefinition, scope: ScopeLimits, items: Mapping[Key, AdmissionItem], counts: Counts
+) -> LimitStatus:
+    name, maximum = definition.name, scope.maximum(definition.name)
+    match definition.place:
+        case "counts":
+            return LimitStatus(name, scope.scope, maximum, _known(maximum, getattr(counts, name)))
+        case "session":
+            return LimitStatus(name, "session", maximum, _known(maximum, 0))
+        case "tool_calls":
+            item = items[keys.tool_calls(scope.id)]
+        case _:
+            item = items[keys.admission(scope.id)]
+    window = window_seconds(definition.span, item.now)
+    is_idle = definition.span == "minute" and not item.live(definition.letter)
+    frees = None if is_idle else resets_at(item, definition)
+    return LimitStatus(name, scope.scope, maximum, _known(maximum, max(0, item.used(definition))), window, frees)
+
+
+def _known(maximum: int, used: int) -> int | None:
+    return None if maximum == UNLIMITED else used

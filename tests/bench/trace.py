@@ -1,0 +1,111 @@
+"""`python -m tests.bench.trace`: our files and functions that a warm `POST /v1/chat` runs through, on moto.
+
+The turn continues a session, answers without tools, and its model is the local model server, over the adapter that
+production has. Admission is what the files of `atrium.quotas` run, and what those call. Module bodies, class bodies
+and generator expressions are left out.
+"""
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FrameType
+
+from atrium.storage.table import PhysicalTable
+from moto import mock_aws
+
+from functions.chat.app import build
+from infra.local.model_server import running
+from infra.runtime.resources import create_table, local_session, table_definition
+from infra.runtime.template import ROOT, Resolver, read_template
+from tests.builders.house import open_house
+from tests.builders.stage import Holder, Stage, open_stage, serving
+
+FILES_MAX, ADMISSION_FILES_MAX = 60, 12
+_WARM_UP = 3
+_OURS = {f"{ROOT / 'layers' / 'core'}/": "", f"{ROOT / 'functions'}/": "functions/"}
+_QUOTAS = f"{ROOT / 'layers' / 'core' / 'atrium' / 'quotas'}/"
+_monitoring = sys.monitoring
+
+
+@dataclass(slots=True)
+class Trace:
+    """Functions by file, of everything and of admission."""
+
+    all: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    admission: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def note(self, code: CodeType, frame: FrameType | None) -> None:
+        place = _place(code.co_filename)
+        if place is None or (code.co_name.startswith("<") and code.co_name != "<lambda>"):
+            return
+        self.all[place].add(code.co_qualname)
+        while frame is not None and not frame.f_code.co_filename.startswith(_QUOTAS):
+            frame = frame.f_back
+        if frame is not None:
+            self.admission[place].add(code.co_qualname)
+
+
+def main() -> None:
+    """Print the trace, and how many files there should be at most."""
+    with _stage() as stage:
+        client = stage.chat_as()
+        session = client.post("/v1/chat", json={"message": "Hi"}).json()["session_id"]
+        for _ in range(_WARM_UP):
+            assert client.post("/v1/chat", json={"message": "Hi", "session_id": session}).status_code == 200
+        with _traced() as trace:
+            answer = client.post("/v1/chat", json={"message": "Hi again", "session_id": session})
+        assert answer.status_code == 200, answer.text
+    _show("POST /v1/chat, warm", trace.all, FILES_MAX)
+    _show("of that, admission", trace.admission, ADMISSION_FILES_MAX)
+
+
+@contextmanager
+def _stage() -> Iterator[Stage]:
+    with ExitStack() as stack:
+        stack.enter_context(mock_aws())
+        client = local_session().client("dynamodb")
+        create_table(client, table_definition(Resolver(read_template())), "trace")
+        holder = Holder()
+        server, url = stack.enter_context(running()), stack.enter_context(serving(build(holder)))
+        house = stack.enter_context(open_house(PhysicalTable(client, "trace"), on_moto=True))
+        yield stack.enter_context(open_stage(house, server, url, holder))
+
+
+@contextmanager
+def _traced() -> Iterator[Trace]:
+    """Note each function of ours that begins, in any thread."""
+    trace, tool = Trace(), _monitoring.PROFILER_ID
+    _monitoring.use_tool_id(tool, "trace")
+    _monitoring.register_callback(tool, _monitoring.events.PY_START, lambda code, _: trace.note(code, sys._getframe(1)))
+    _monitoring.set_events(tool, _monitoring.events.PY_START)
+    try:
+        yield trace
+    finally:
+        _monitoring.set_events(tool, 0)
+        _monitoring.free_tool_id(tool)
+
+
+def _place(filename: str) -> str | None:
+    """Return a file's place among ours; None if it is none of ours."""
+    for prefix, shown in _OURS.items():
+        if filename.startswith(prefix):
+            return shown + filename[len(prefix) :]
+    return None
+
+
+def _show(title: str, files: dict[str, set[str]], files_max: int) -> None:
+    functions = sum(map(len, files.values()))
+    print(f"\n{title}: {len(files)} files (at most {files_max}), {functions} functions")
+    packages = Counter(str(Path(place).parent) for place in files)
+    for package, count in sorted(packages.items()):
+        own = {Path(place): sorted(names) for place, names in files.items() if str(Path(place).parent) == package}
+        print(f"\n  {package}: {count} files, {sum(map(len, own.values()))} functions")
+        for place, names in sorted(own.items()):
+            print(f"    {place.name:20} {', '.join(names)}")
+
+
+if __name__ == "__main__":
+    main()

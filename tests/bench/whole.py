@@ -1,0 +1,49 @@
+"""A whole turn in a known session on DynamoDB Local, with a scripted model: everything but HTTP and the model."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from atrium.kernel.ids import TenantId, mint_run_id, mint_session_id
+from atrium.quotas.model import AdmissionRequest, ScopeLimits
+from atrium.quotas.platform import PlatformLimit
+from atrium.quotas.service import QuotaService
+from atrium.storage.blobs import Bucket
+from atrium.storage.table import PhysicalTable, PlatformTable
+
+from tests.bench.measuring import Figures, Series
+from tests.builders.house import OTHER_TENANT, TENANT, House
+
+TURNS = 40
+VARIANTS = (("platform limit off", None, 1), ("platform limit on", 100, 1), ("off, 50 slots taken", None, 50))
+"""Name, platform limit, slots of the tenant that are taken while the turn runs."""
+
+
+@dataclass
+class Bench(House):
+    """A tenant's services, with the platform limit where there is one. Short content needs no bucket."""
+
+    platform: PlatformLimit | None = None
+
+    def quotas(self, tenant: TenantId = TENANT) -> QuotaService:
+        return QuotaService(self.table(tenant), self.clock, self.platform, pause=self.pause)
+
+
+def measure_turn(physical: PhysicalTable, baseline: Series) -> dict[str, Figures]:
+    """Return the figures of a turn, with the platform limit off and on, and where many turns run beside it."""
+    bench = Bench(physical, Bucket(cast("Any", None), "none"))
+    for tenant in (TENANT, OTHER_TENANT):
+        bench.add_tenant(tenant)
+    found = {}
+    for name, maximum, taken in VARIANTS:
+        bench.platform = None if maximum is None else PlatformLimit(PlatformTable(physical), maximum, bench.clock)
+        session = bench.open_session()
+        bench.talk("warm up", session_id=session)
+        for _ in range(taken - 1):
+            now = bench.clock()
+            request = AdmissionRequest(mint_run_id(now, mint_session_id(now)), 1_200, 900_000)
+            bench.quotas().admit(request, (ScopeLimits("tenant", {}),))
+        series = Series(name)
+        for number in range(TURNS):
+            series.measure(physical, bench.talk, f"message {number}", session_id=session)
+        found[name] = series.figures(baseline)
+    return found

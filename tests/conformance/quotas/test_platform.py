@@ -1,0 +1,69 @@
+"""The platform limit: turns of several tenants at once, never more than it says, and full when they come again."""
+
+import random
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from atrium.quotas.model import Admitted, Reservation, slot_name
+from atrium.quotas.platform import PlatformLimit
+from atrium.storage import keys
+from atrium.storage.table import PhysicalTable, PlatformTable
+
+from tests.conformance.quotas.racing import (
+    Race,
+    admit,
+    limits_of,
+    merge,
+    race_on,
+    start,
+)
+
+pytestmark = pytest.mark.timeout(240)
+
+LOOSE = limits_of("tenant", concurrent_turns=128)
+ROUNDS = 3
+
+
+def fill(race: Race, tries: int) -> list[Reservation]:
+    """Come again as callers do after the second of `Retry-After`: each time another container."""
+    quiet = replace(race, lost=0.0)
+    answers = (quiet.service().admit(race.request(), race.scopes) for _ in range(tries))
+    return [each.reservation for each in answers if isinstance(each, Admitted)]
+
+
+def counted(race: Race) -> list[set[str]]:
+    """Return the runs in each item of the platform limit."""
+    table = PlatformTable(replace(race, lost=0.0).physical())
+    limit = PlatformLimit(table, race.platform_max or 0, race.clock)
+    found = [table.get(keys.platform_concurrency(item)) or {} for item in range(limit.items)]
+    shares = [limit.share(item) for item in range(limit.items)]
+    assert sum(shares) == race.platform_max
+    slots = [set(item.get("slots", {})) for item in found]
+    assert all(len(own) <= share for own, share in zip(slots, shares, strict=True))
+    return slots
+
+
+@pytest.mark.parametrize(("maximum", "lost"), [(5, 0.0), (30, 0.0), (50, 0.0), (50, 0.2)])
+def test_never_above_the_limit_and_full_afterwards(
+    processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable, maximum: int, lost: float
+) -> None:
+    race = race_on(dynamodb_table, LOOSE, tenants=4, platform_max=maximum, lost=lost)
+    running: list[Reservation] = []
+    chance = random.Random(maximum)
+    owners = replace(race, lost=0.0).services()
+    for seed in range(ROUNDS):
+        raced = merge(start(processes, admit, replace(race, seed=seed)))
+        running += raced.granted
+        assert len(running) <= maximum
+        assert set(raced.rejected) <= {"platform.platform_concurrency"}
+        running += fill(race, maximum - len(running) + 1)
+        assert len(running) == maximum
+        assert set().union(*counted(race)) == {slot_name(each.run_id) for each in running}
+        chance.shuffle(running)
+        ended, running = running[: maximum // 2], running[maximum // 2 :]
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda each: [owner.release(each) for owner in owners], ended))
+    for tenant in race.tenants:
+        for item in replace(race, tenants=(tenant,)).items().values():
+            assert set(item.slots) <= {slot_name(each.run_id) for each in running}, "a rejected turn has no slot"

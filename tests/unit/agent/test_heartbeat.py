@@ -1,0 +1,159 @@
+"""The heartbeat: it renews leases, sees cancellations, keeps the time, and gives up when the table is gone."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from atrium.agent.heartbeat import LeaseHeartbeat
+from atrium.agent.signals import StopSignal
+from atrium.llm.model import Usage
+from atrium.runs.model import LEASE_SECONDS, Run, Spend
+
+from tests.builders.house import House
+from tests.builders.records import build_outcome, build_run
+from tests.builders.wires import Outage, Recorder, Send
+
+SPEND = Spend(Usage(5, 6), {}, 7)
+FOR_EVER = 10**6
+
+
+@pytest.fixture
+def run(house: House) -> Run:
+    made = build_run(at=house.clock.now)
+    house.runs().open(made)
+    return made
+
+
+def heart_of(house: House, run: Run, **changes: Any) -> LeaseHeartbeat:
+    """A heartbeat of a hundred times a second."""
+    fields: dict[str, Any] = {
+        "run_id": run.id,
+        "runs": house.runs(),
+        "clock": house.clock,
+        "signal": StopSignal(),
+        "spend": lambda: SPEND,
+        "deadline": time.monotonic() + FOR_EVER,
+        "on_defect": house.defects.append,
+        "poll_seconds": 0.01,
+        "renew_seconds": FOR_EVER,
+    }
+    return LeaseHeartbeat(**{**fields, **changes})
+
+
+@contextmanager
+def beating(heart: LeaseHeartbeat) -> Iterator[StopSignal]:
+    with heart:
+        yield heart.signal
+    assert not [thread for thread in threading.enumerate() if thread.name == "heart"]
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_it_renews_the_lease_with_the_spend_of_the_moment(house: House, run: Run) -> None:
+    house.clock.turn(30)
+    with beating(heart_of(house, run, renew_seconds=0.0)) as signal:
+        until(lambda: house.runs().get(run.id) != run)
+    renewed = house.runs().get(run.id)
+    assert renewed is not None
+    assert renewed.lease_until is not None
+    assert (renewed.lease_until - house.clock.now).total_seconds() == LEASE_SECONDS
+    assert renewed.spend == SPEND
+    assert signal.cause is None
+
+
+def test_between_two_renewals_it_only_reads(house: House, run: Run) -> None:
+    recorder = Recorder()
+    with house.intercepted(recorder), beating(heart_of(house, run)):
+        until(lambda: len(recorder.operations) >= 3)
+    assert set(recorder.operations) == {"GetItem"}
+
+
+@pytest.mark.parametrize("renew_seconds", [0.0, FOR_EVER], ids=["renewing", "reading"])
+def test_a_cancellation_stops_the_turn(house: House, run: Run, renew_seconds: float) -> None:
+    with beating(heart_of(house, run, renew_seconds=renew_seconds)) as signal:
+        assert not signal.wait(0.05)
+        house.runs().request_cancel(run.id)
+        assert signal.wait(5)
+    assert signal.cause == "cancelled"
+
+
+@pytest.mark.parametrize("renew_seconds", [0.0, FOR_EVER], ids=["renewing", "reading"])
+def test_a_run_that_another_ended_is_lost(house: House, run: Run, renew_seconds: float) -> None:
+    house.runs().end(run.id, build_outcome("x"), at=house.clock.now)
+    with beating(heart_of(house, run, renew_seconds=renew_seconds)) as signal:
+        assert signal.wait(5)
+    assert signal.cause == "lost"
+
+
+def test_time_over_stops_the_turn_and_the_heart_beats_on(house: House, run: Run) -> None:
+    """The lease is still needed while the turn is being recorded."""
+    recorder = Recorder()
+    heart = heart_of(house, run, deadline=time.monotonic() + 0.05, renew_seconds=0.0)
+    with house.intercepted(recorder), beating(heart) as signal:
+        assert signal.wait(5)
+        made = len(recorder.operations)
+        until(lambda: len(recorder.operations) > made + 2)
+    assert signal.cause == "max_seconds"
+
+
+def test_a_table_that_is_gone_for_a_moment_changes_nothing(house: House, run: Run) -> None:
+    outage = Outage(lambda number, _: number < 3)
+    with house.intercepted(outage), beating(heart_of(house, run)) as signal:
+        until(lambda: outage.count >= 6)
+    assert signal.cause is None
+
+
+@pytest.mark.parametrize("renew_seconds", [0.0, FOR_EVER], ids=["renewing", "reading"])
+def test_a_table_that_is_gone_for_longer_than_the_lease_loses_the_turn(
+    house: House, run: Run, renew_seconds: float
+) -> None:
+    heart = heart_of(house, run, renew_seconds=renew_seconds, lease_seconds=0.05)
+    with house.intercepted(Outage(lambda _number, _: True)), beating(heart) as signal:
+        assert signal.wait(5)
+    assert signal.cause == "lost"
+
+
+def test_a_defect_does_not_stop_the_heart(house: House, run: Run) -> None:
+    defect = RuntimeError("inside")
+    broken = True
+
+    def fail(_operation: str, _arguments: object, send: Send) -> Any:
+        if broken:
+            raise defect
+        return send()
+
+    with house.intercepted(fail), beating(heart_of(house, run)) as signal:
+        until(lambda: len(house.defects) >= 2)
+        assert signal.cause is None
+        broken = False
+        house.runs().request_cancel(run.id)
+        assert signal.wait(5)
+    assert house.defects[0] is defect
+
+
+def test_a_turn_hears_of_its_cancellation_through_the_table(house: House) -> None:
+    """From the request in another process to the closed call of the model."""
+    house.model.say("One, ", lambda: house.runs().request_cancel(turn.run.id), lambda: turn.signal.wait(5), "two")
+    turn = house.begin()
+    turn.heartbeat.poll_seconds = 0.01
+    events = list(turn.events())
+    assert (events[-1].data["stop_reason"], events[-1].data["content"]) == ("cancelled", "One, ")
+    assert house.model.streams[0].closed.is_set()
+    assert house.run_of(events).status == "cancelled"
+
+
+def test_a_turn_whose_time_is_over_ends_with_what_it_has(house: House) -> None:
+    house.model.say("One, ", lambda: turn.signal.wait(5), "two")
+    turn = house.begin()
+    turn.heartbeat.deadline = time.monotonic() + 0.05
+    events = list(turn.events())
+    assert events[-1].data["stop_reason"] == "max_seconds"
+    assert house.run_of(events).status == "succeeded"

@@ -1,0 +1,67 @@
+"""Every text, number, list and object of a body is bounded, so that nothing is stored that has no end."""
+
+from typing import Any
+
+import pytest
+from pydantic_core import SchemaValidator, ValidationError
+
+from tests.builders.request_fields import RequestField, Schema, nodes, request_fields
+
+LONG: dict[str, tuple[Any, ...]] = {
+    "str": ("a" * 100_000, "9" * 100_000, "::1%" + "a" * 100_000),
+    "int": (10**30, -(10**30)),
+    "float": (1e300,),
+    "decimal": ("0." + "0" * 1_000 + "1", "1." + "1" * 1_000, "9" * 1_000, "1e1000"),
+}
+OWN_BOUNDS = {"_check_free_json", "_read"}  # the bytes of free JSON; the names of limits
+
+
+def names_of(above: tuple[Schema, ...]) -> set[str]:
+    """Return the names of the validators that wrap a schema."""
+    functions = [schema["function"]["function"] for schema in above if schema["type"].startswith("function")]
+    return {getattr(function, "func", function).__name__ for function in functions}
+
+
+def outermost(found: RequestField, above: tuple[Schema, ...]) -> SchemaValidator:
+    """Return what validates a value as a whole: the schema below the last object or list that holds it."""
+    holders = [
+        at for at, schema in enumerate(above) if schema["type"] in {"model-fields", "model-field", "list", "dict"}
+    ]
+    inner = [*above, found.schema][holders[-1] + 1 if holders else 0]
+    return found.validator(inner)
+
+
+NODES = {
+    found.name: (found, above)
+    for field in request_fields() if field.name.endswith(" body")
+    for found, above in nodes(field) if not OWN_BOUNDS & names_of(above)
+}  # fmt: skip
+VALUES = [name for name, (found, _) in NODES.items() if found.schema["type"] in LONG]
+HOLDERS = [name for name, (found, _) in NODES.items() if found.schema["type"] in {"list", "dict"}]
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_has_a_bound(name: str) -> None:
+    found, above = NODES[name]
+    for value in LONG[found.schema["type"]]:
+        with pytest.raises(ValidationError):
+            outermost(found, above).validate_python(value)
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+def test_a_list_or_object_has_a_bound(name: str) -> None:
+    assert "max_length" in NODES[name][0].schema
+
+
+def test_the_walk_finds_them() -> None:
+    assert "POST /v1/policies body.conditions.ip.any_of[]" in VALUES
+    assert "POST /v1/agents body.max_tokens" in VALUES
+    assert "PATCH /v1/settings body.features" in HOLDERS
+
+
+def test_what_is_free_is_an_object_of_bounded_size_or_limits_by_name() -> None:
+    free = {
+        found.name for field in request_fields() if field.name.endswith(" body")
+        for found, above in nodes(field) if found.schema["type"] == "any" and not OWN_BOUNDS & names_of(above)
+    }  # fmt: skip
+    assert free == set()

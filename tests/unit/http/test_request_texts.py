@@ -1,0 +1,63 @@
+"""Names, titles and addresses in every body: one rule each, wherever they stand."""
+
+from typing import Any
+
+import pytest
+from pydantic_core import SchemaValidator, ValidationError
+
+from tests.builders.request_fields import RequestField, Schema, nodes, request_fields
+
+LINES = {"name", "display_name", "title", "end_user"}
+ELSEWHERE = {"claim_mapping"}  # its `name` is the name of a claim
+
+
+def outermost(found: RequestField, above: tuple[Schema, ...]) -> SchemaValidator:
+    """Return what validates the whole field: the schema below the last field of a model."""
+    return found.validator(next(schema for schema in reversed(above) if schema["type"] == "model-field")["schema"])
+
+
+def read_texts() -> dict[str, SchemaValidator]:
+    return {
+        found.name: outermost(found, above)
+        for field in request_fields() for found, above in nodes(field)
+        if " body." in found.name and found.schema["type"] == "str" and not ELSEWHERE & set(found.name.split("."))
+    }  # fmt: skip
+
+
+TEXTS = read_texts()
+NAMES = {name: found for name, found in TEXTS.items() if name.rpartition(".")[2] in LINES}
+EMAILS = {name: found for name, found in TEXTS.items() if name.rpartition(".")[2] == "email"}
+
+
+def test_the_walk_finds_them() -> None:
+    expected = {
+        "POST /v1/agents body.name",
+        "PATCH /v1/sessions/{session_id} body.title",
+        "POST /v1/chat body.end_user",
+        "POST /v1/tenants body.display_name",
+        "POST /v1/auth/invitations/accept body.name",
+    }
+    assert expected <= set(NAMES)
+    assert {"POST /v1/users body.email", "POST /v1/tenants body.admin.email"} <= set(EMAILS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("char", ["\u0000", "\n", "\u007f", "\u200b", "\u202e", "\u2066", "\u2028", "\u3164", "\ue0ff"])
+def test_a_name_has_no_character_that_cannot_be_seen(name: str, char: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        NAMES[name].validate_python(f"a{char}b")
+    assert "must be one line of visible characters" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("text", ["علی‌رضا", "👩‍👩‍👧", "क्‍ष", "❤️"])
+def test_a_name_keeps_its_joiners(name: str, text: str) -> None:
+    assert NAMES[name].validate_python(text) == text
+
+
+@pytest.mark.parametrize("name", EMAILS)
+@pytest.mark.parametrize("text", ["Ann@b.example ", " Ann@b.example", "\tAnn@b.example\r\n"])
+def test_an_address_is_taken_without_the_blanks_around_it(name: str, text: str) -> None:
+    read: Any = EMAILS[name].validate_python(text)
+    assert read.strip() == "Ann@b.example"
+    assert name == "POST /v1/auth/login body.email" or read == "Ann@b.example"

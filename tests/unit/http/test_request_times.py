@@ -1,0 +1,28 @@
+"""Every time that a request can carry: at the ends of the calendar it is refused, and never an error of ours."""
+
+import pytest
+from pydantic_core import SchemaValidator, ValidationError
+
+from tests.builders.request_fields import nodes, request_fields
+
+TIMES = {
+    found.name: above for field in request_fields() for found, above in nodes(field)
+    if found.schema["type"] in {"datetime", "date", "time", "timedelta"}
+}  # fmt: skip
+
+
+def test_the_walk_finds_them() -> None:
+    assert "GET /v1/audit query.from" in TIMES
+    assert "POST /v1/policies body.conditions.time.after" in TIMES
+    assert "GET /v1/usage query.from" in TIMES
+
+
+@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize(
+    "text",
+    ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00", "1969-12-31T23:59:59Z", "2026-W01-1T00:00:00Z"],
+)
+def test_a_time_outside_the_calendar_is_invalid(name: str, text: str) -> None:
+    outermost = next(schema for schema in reversed(TIMES[name]) if schema["type"] == "function-before")
+    with pytest.raises(ValidationError):
+        SchemaValidator(outermost).validate_python(text)

@@ -1,0 +1,110 @@
+"""A conversation that a model is sent is valid, whatever was stored of it; one that is valid is left alone."""
+
+import json
+from itertools import pairwise
+from math import inf, nan
+from typing import Any
+
+import pytest
+from atrium.llm.anthropic.prompt import message_params, tool_choice, tool_params
+from atrium.llm.history import NO_RESULT, NOTHING_SAID, UNAVAILABLE_TOOL, repair_messages, repair_request
+from atrium.llm.model import Block, Message, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.local.model_server.request import Caller, MessagesRequest, read_prompt
+from tests.builders.scripted import assert_acceptable
+
+TOOL = ToolSchema("calculator", "Computes.", {"type": "object"})
+ASK = Message("user", (Text("What is it?"),))
+TEXTS = st.sampled_from(["", " \n", "a", "a\ud83d", "\ude00", "é", "call_1", "a b", "x" * 200])
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.sampled_from([1, nan, inf, -(10**400), "\ud83d", True]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2),
+    max_leaves=4,
+)
+BLOCKS: st.SearchStrategy[Block] = st.one_of(
+    st.builds(Text, TEXTS),
+    st.builds(Thinking, TEXTS, st.just("")),
+    st.builds(ToolUse, TEXTS, TEXTS, st.dictionaries(TEXTS, JSON, max_size=2)),
+    st.builds(ToolResult, TEXTS, TEXTS, st.booleans()),
+)
+ROLES: st.SearchStrategy[Role] = st.sampled_from(["user", "assistant"])
+MESSAGES = st.lists(st.builds(Message, ROLES, st.lists(BLOCKS, max_size=4).map(tuple)), max_size=8)
+
+
+def request_of(*messages: Message, tools: tuple[ToolSchema, ...] = ()) -> ModelRequest:
+    return ModelRequest("claude-haiku-5-5", "", messages, 100, tools)
+
+
+def sent(request: ModelRequest) -> dict[str, Any]:
+    """Return the body of a request as JSON, held to what Anthropic's API takes."""
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": message_params(request),
+        "tools": tool_params(request.tools, marked=True),
+        "max_tokens": request.max_tokens,
+        **({"tool_choice": tool_choice(request)} if tool_choice(request) else {}),
+    }
+    json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+    read_prompt(MessagesRequest, body, Caller("2026-10-21", beta=False))
+    return body
+
+
+@given(MESSAGES, st.booleans())
+def test_any_conversation_becomes_one_that_the_api_takes(messages: list[Message], has_tools: bool) -> None:
+    request = repair_request(request_of(*messages, tools=(TOOL,) if has_tools else ()))
+    assert_acceptable(request)
+    body = sent(request)
+    roles = [each["role"] for each in body["messages"]]
+    assert all(left != right for left, right in pairwise(roles))
+    assert repair_request(request) == request, "what is valid is left alone"
+    assert bool(body["tools"]) is (has_tools or "tool_use" in json.dumps(body["messages"]))
+
+
+@given(MESSAGES, MESSAGES)
+def test_what_was_sent_before_is_sent_again_as_it_was(before: list[Message], after: list[Message]) -> None:
+    """The provider's cache of a conversation that goes on stays good, and so do the signatures of thoughts."""
+    shorter = repair_messages([*before, ASK])[:-1]
+    assert repair_messages([*before, ASK, *after])[: len(shorter)] == shorter
+
+
+def test_a_valid_conversation_is_left_alone() -> None:
+    messages = (
+        ASK,
+        Message("assistant", (Thinking("hm", "s"), Text("See:"), ToolUse("a", "n", {"x": [1]}), ToolUse("b", "n", {}))),
+        Message("user", (ToolResult("a", "1"), ToolResult("b", "2", is_error=True), Text("and?"))),
+    )
+    assert repair_messages(messages) == messages
+
+
+def test_calls_get_one_result_each_and_results_without_a_call_go() -> None:
+    messages = (
+        ASK,
+        Message("assistant", (ToolUse("a", "n", {}), ToolUse("a", "n", {}), ToolUse("", "n", {}))),
+        Message("user", (ToolResult("x", "0"), ToolResult("", "3"), ToolResult("a", "1"), ToolResult("a", "2"))),
+        Message("assistant", (ToolUse("a", "n", {}),)),
+    )
+    _, asked, answered, last, end = repair_messages(messages)
+    ids = [block.id for block in (*asked.content, *last.content) if isinstance(block, ToolUse)]
+    results = [block for block in answered.content if isinstance(block, ToolResult)]
+    assert len(set(ids)) == 4
+    assert [result.tool_use_id for result in results] == ids[:3]
+    assert [result.content for result in results] == ["1", "2", "3"]
+    assert end.content == (ToolResult(ids[3], NO_RESULT, is_error=True),)
+
+
+@pytest.mark.parametrize("messages", [(), (Message("assistant", (Text("a"),)),), (Message("user", (Text(" "),)),)])
+def test_it_begins_and_ends_with_the_user(messages: tuple[Message, ...]) -> None:
+    repaired = repair_messages(messages)
+    assert (repaired[0].role, repaired[-1].role) == ("user", "user")
+    assert Text(NOTHING_SAID) in repaired[-1].content
+
+
+def test_tools_that_are_gone_are_declared_as_one_that_must_not_be_called() -> None:
+    request = request_of(ASK, Message("assistant", (Thinking("hm", "s"), ToolUse("a", "n", {}))), ASK)
+    repaired = repair_request(request)
+    assert (repaired.tools, repaired.tool_choice) == ((UNAVAILABLE_TOOL,), "none")
+    assert sent(repaired)["tool_choice"] == {"type": "none"}
+    assert not any(isinstance(block, Thinking) for message in repaired.messages for block in message.content)
+    assert repair_request(request_of(ASK)).tools == ()

@@ -1,0 +1,206 @@
+"""What a provider may send wrongly, and what becomes of it: repaired, told to the model, or a failure of the model."""
+
+import json
+from typing import Any
+
+import httpx2
+import pytest
+from atrium.kernel.errors import ModelFailed
+from atrium.llm.bounds import estimate_prompt_tokens
+from atrium.llm.model import Completed, Message, ModelRequest, Text, TextDelta, ToolResult, ToolUse, Usage
+from atrium.llm.normalise import BAD_NAME, DEPTH_MAX, NOT_AN_OBJECT, NOT_FINITE, NOT_JSON, TOO_DEEP
+
+from tests.builders.upstream import (
+    HELLO,
+    START,
+    STOP,
+    answer,
+    broken,
+    called,
+    closed,
+    opened,
+    piece,
+    provider_over,
+    reason,
+    said,
+    texts,
+)
+
+ESTIMATE = estimate_prompt_tokens(HELLO)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "told"),
+    [
+        (("\ud83d", "\ude00"), "😀"),
+        (("a\ud83d", "\ude00b"), "a😀b"),
+        (("\ud83d\ude00",), "😀"),
+        (("\ud83d",), "\ufffd"),
+        (("\ud83d", "x"), "\ufffdx"),
+        (("\ude00\ud83d",), "\ufffd\ufffd"),
+        (("\ud83d", "\ud83d", "\ude00"), "\ufffd😀"),
+        (("\ufffd", "é\0"), "\ufffdé\0"),
+    ],
+)
+def test_text_is_utf_8_however_its_surrogates_come(pieces: tuple[str, ...], told: str) -> None:
+    deltas, end = answer(*texts(*pieces), reason("end_turn"), STOP)
+    assert "".join(each.text for each in deltas if isinstance(each, TextDelta)) == told
+    assert end.content == (Text(told),)
+
+
+def test_thoughts_that_had_to_be_changed_are_not_sent_back() -> None:
+    """Their signature is that of other text."""
+    thought = (opened(0, type="thinking", thinking="", signature="s"), piece(0, "thinking_delta", thinking="\ud83d"))
+    _, end = answer(START, *thought, closed(0), *said("So.", 1), reason("end_turn"), STOP)
+    assert end.content == (Text("So."),)
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ('{"a": NaN}', NOT_FINITE),
+        ('{"a": -Infinity}', NOT_FINITE),
+        ('{"a": 1e999}', NOT_FINITE),
+        ('{"a": ' + "9" * 400 + "}", NOT_FINITE),
+        ('{"a": ' + "9" * 5_000 + "}", NOT_JSON),
+        (json.dumps(nested(DEPTH_MAX + 1)), TOO_DEEP),
+        (json.dumps(nested(255)), TOO_DEEP),
+        ('{"a":' * 100_000, NOT_JSON),
+        ('{"a":', NOT_JSON),
+        ("[1]", NOT_AN_OBJECT),
+        ("null", NOT_AN_OBJECT),
+        (json.dumps(nested(DEPTH_MAX)), ""),
+        ("", ""),
+        (" ", ""),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_bad_arguments_are_a_problem_of_the_call_alone(arguments: str, problem: str) -> None:
+    _, end = answer(START, *called(arguments), reason("tool_use"), STOP)
+    (call,) = end.content
+    assert isinstance(call, ToolUse)
+    assert (call.problem, end.stop_reason) == (problem, "tool_use")
+    json.dumps(call.input, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("whole", "problem"),
+    [({"a": 1}, ""), ({"a": nested(50)}, TOO_DEEP), ([1], NOT_AN_OBJECT), ("x", NOT_AN_OBJECT), (None, ""), ({}, "")],
+)
+def test_arguments_may_come_whole(whole: Any, problem: str) -> None:
+    block = (opened(0, type="tool_use", id="t", name="calculator", input=whole), closed(0))
+    _, end = answer(START, *block, reason("tool_use"), STOP)
+    (call,) = end.content
+    assert isinstance(call, ToolUse)
+    assert call.problem == problem
+    assert call.input == whole if whole == {"a": 1} else True
+
+
+@pytest.mark.parametrize("call_id", [None, "", "a b", "é", 5, {}, "x" * 200])
+def test_ids_are_what_providers_accept(call_id: object) -> None:
+    _, end = answer(START, *called("{}", call_id=call_id), reason("tool_use"), STOP)
+    (call,) = end.content
+    assert isinstance(call, ToolUse)
+    assert call.id.startswith("call_")
+    assert call.problem == ""
+
+
+def test_ids_are_unique_in_the_conversation() -> None:
+    before = (Message("assistant", (ToolUse("toolu_1", "n", {}),)), Message("user", (ToolResult("toolu_1", "1"),)))
+    request = ModelRequest("claude-haiku-5-5", "", (*HELLO.messages, *before), 100)
+    _, end = answer(START, *called("{}"), *called("{}", 1), *called("{}", 2, call_id="b"), reason("tool_use"), STOP,
+                    request=request)  # fmt: skip
+    ids = [call.id for call in end.content if isinstance(call, ToolUse)]
+    assert len({*ids, "toolu_1"}) == 4
+    assert ids[2] == "b"
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("a b", "a_b"), ("", "invalid_name"), (None, "invalid_name"), ({}, "invalid_name"), ("é", "invalid_name"),
+     ("x" * 300, "x" * 128), ("current time", "current_time"), ("calculator\n", "calculator")],
+)  # fmt: skip
+def test_a_name_that_no_provider_accepts_is_repaired_and_not_called(name: object, kept: str) -> None:
+    _, end = answer(START, *called("{}", name=name), reason("tool_use"), STOP)
+    (call,) = end.content
+    assert isinstance(call, ToolUse)
+    assert (call.name, call.problem) == (kept, BAD_NAME)
+
+
+@pytest.mark.parametrize("stop", ["end_turn", "stop_sequence", "pause_turn", "a_reason_of_the_future", "tool_use"])
+def test_a_complete_call_is_a_call_whatever_the_reason(stop: str) -> None:
+    _, end = answer(START, *said("I will."), *called('{"a": 1}', 1), reason(stop), STOP)
+    assert end == Completed((Text("I will."), ToolUse("toolu_1", "calculator", {"a": 1})), "tool_use", Usage(9, 5))
+
+
+def test_a_reason_to_call_without_a_call_is_a_failure() -> None:
+    assert "no tool call" in broken(START, *said("I will."), reason("tool_use"), STOP)
+
+
+USAGES: list[tuple[object, object, Usage, bool]] = [
+    ({"input_tokens": 9, "output_tokens": 1}, {"output_tokens": 5}, Usage(9, 5), False),
+    ({"input_tokens": 9}, {"output_tokens": 5.0}, Usage(9, 5), False),
+    ({"input_tokens": 0}, {"input_tokens": 9, "output_tokens": 5}, Usage(9, 5), False),
+    (
+        {"input_tokens": 0, "cache_read_input_tokens": 7, "cache_creation_input_tokens": 8},
+        {"output_tokens": 5},
+        Usage(0, 5, 7, 8),
+        False,
+    ),
+    ({"input_tokens": 60_005, "output_tokens": 1}, {"input_tokens": 0, "output_tokens": 0}, Usage(60_005, 2), True),
+    ({"input_tokens": 9, "output_tokens": 70}, {"output_tokens": 5}, Usage(9, 70), True),
+    ({"input_tokens": 9}, {"output_tokens": 0}, Usage(9, 2), True),
+    ({"input_tokens": 9, "output_tokens": 1}, None, Usage(9, 2), True),
+    ({"input_tokens": 0, "output_tokens": 0}, {"output_tokens": 5}, Usage(ESTIMATE, 5), True),
+    (None, {"output_tokens": 5}, Usage(ESTIMATE, 5), True),
+    (None, None, Usage(ESTIMATE, 2), True),
+    ([], "", Usage(ESTIMATE, 2), True),
+]
+BAD_FIGURES: list[object] = [
+    None,
+    -1,
+    -1_000_000,
+    5.5,
+    float("nan"),
+    float("inf"),
+    10**30,
+    1_000_001,
+    "9",
+    True,
+    [],
+    {},
+]
+
+
+@pytest.mark.parametrize(("first", "last", "used", "estimated"), USAGES)
+def test_usage_is_never_lower_than_seen_and_what_is_missing_is_estimated(
+    first: object, last: object, used: Usage, estimated: bool
+) -> None:
+    start = {"type": "message_start", "message": {"usage": first}}
+    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": last}
+    _, done = answer(start, *said("Hello."), end, STOP)
+    assert (done.usage, done.usage.estimated) == (used, estimated)
+
+
+@pytest.mark.parametrize("figure", BAD_FIGURES, ids=str)
+def test_a_figure_that_cannot_be_true_counts_as_missing(figure: object) -> None:
+    names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    usage = dict.fromkeys(names, figure)
+    start = {"type": "message_start", "message": {"usage": usage}}
+    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+    _, done = answer(start, *said("Hello."), end, STOP)
+    assert (done.usage, done.usage.estimated) == (Usage(ESTIMATE, 2), True)
+
+
+def test_usage_of_a_call_that_was_refused_is_none() -> None:
+    stream = provider_over(lambda _request: httpx2.Response(401)).open(HELLO, deadline_seconds=5)
+    with pytest.raises(ModelFailed):
+        list(stream)
+    assert (stream.usage, stream.usage.estimated) == (Usage(), False)

@@ -1,0 +1,265 @@
+"""The platform limit: shares that sum to it, other items where one is full, and slots that come back."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from atrium.kernel.errors import Unavailable
+from atrium.quotas.model import AdmissionRequest, Admitted, Rejected, ScopeLimits, Used
+from atrium.quotas.platform import ITEMS_MAX, SHARE, PlatformLimit
+from atrium.quotas.service import QuotaService
+from atrium.storage import keys
+from atrium.storage.table import PhysicalTable, PlatformTable
+
+from tests.builders.memory_table import MemoryPlatform, MemoryTable
+from tests.builders.quota_items import run_id
+from tests.builders.runtimes import TurnedClock
+from tests.builders.wires import intercepted, lose_replies
+
+
+class Platform:
+    """A platform of one container or several, each with its own memory of being full."""
+
+    def __init__(self, maximum: int) -> None:
+        self.table, self.clock, self.maximum = MemoryPlatform(), TurnedClock(), maximum
+        self.where: dict[int, int] = {}
+
+    def limit(self) -> PlatformLimit:
+        return PlatformLimit(self.table, self.maximum, self.clock)
+
+    def ask(self, number: int, limit: PlatformLimit | None = None) -> int | Rejected:
+        answer = (limit or self.limit()).admit(run_id(number))
+        if isinstance(answer, int):
+            self.where[number] = answer
+        return answer
+
+    def slots(self) -> list[dict[str, int]]:
+        items = self.table.memory.items
+        return [items.get(keys.platform_concurrency(item), {}).get("slots", {}) for item in range(ITEMS_MAX)]
+
+    def running(self) -> int:
+        return sum(map(len, self.slots()))
+
+    def fill(self, first: int = 0) -> int:
+        """Admit until a rejection; returns how many were admitted."""
+        for number in range(first, 5_000):
+            if isinstance(self.ask(number), Rejected):
+                return number - first
+        raise AssertionError("never full")
+
+
+@pytest.mark.parametrize("maximum", [1, 2, 11, 12, 13, 23, 24, 25, 100, 500, 1_199, 1_200, 5_000, 30_001])
+def test_shares_sum_exactly_to_the_limit(maximum: int) -> None:
+    limit = Platform(maximum).limit()
+    shares = [limit.share(item) for item in range(limit.items)]
+    assert sum(shares) == maximum
+    assert max(shares) - min(shares) <= 1
+    assert min(shares) >= min(SHARE, maximum)
+    assert len(shares) <= ITEMS_MAX
+
+
+@pytest.mark.parametrize("maximum", [1, 5, 12, 30, 100, 157])
+def test_exactly_as_many_run_as_the_limit_says(maximum: int) -> None:
+    platform = Platform(maximum)
+    assert platform.fill() == platform.running() == maximum
+    limit = platform.limit()
+    assert [len(slots) for slots in platform.slots()[: limit.items]] == [limit.share(n) for n in range(limit.items)]
+
+
+def test_a_home_item_with_room_costs_one_write() -> None:
+    platform = Platform(100)
+    platform.ask(1)
+    platform.table.memory.calls.clear()
+    others = [number for number in range(2, 40) if len({platform.ask(number), platform.where[1]}) == 1]
+    assert others
+    platform.table.memory.calls.clear()
+    platform.limit().release(run_id(others[0]), platform.where[1])
+    assert platform.ask(others[0]) == platform.where[1]
+    assert platform.table.memory.calls == ["write", "write"]
+
+
+def test_a_full_platform_is_named_and_remembered_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("atrium.quotas.platform.time.monotonic", lambda: now)
+    platform = Platform(2)
+    platform.fill()
+    limit = platform.limit()
+    rejected = platform.ask(90, limit)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.limit, rejected.scope, rejected.used, rejected.max) == ("platform_concurrency", "platform", 2, 2)
+    assert rejected.retry_after_seconds == 1
+    platform.limit().release(run_id(0), platform.where[0])
+    calls = len(platform.table.memory.calls)
+    now += 0.9
+    assert isinstance(platform.ask(90, limit), Rejected)
+    assert limit.rejection() is not None
+    assert len(platform.table.memory.calls) == calls
+    now += 0.2
+    assert platform.ask(90, limit) == 0
+
+
+def test_a_check_reads_and_takes_nothing() -> None:
+    platform = Platform(3)
+    assert platform.limit().check() is None
+    assert not platform.table.memory.items
+    platform.fill()
+    rejected = platform.limit().check()
+    assert rejected is not None
+    assert (rejected.used, platform.running()) == (3, 3)
+    platform.clock.turn(62)
+    assert platform.limit().check() is None
+
+
+@pytest.mark.parametrize("maximum", [1, 12, 30, 500])
+def test_slots_whose_lease_is_over_make_room(maximum: int) -> None:
+    platform = Platform(maximum)
+    assert platform.fill() == maximum
+    platform.clock.turn(61)
+    assert isinstance(platform.ask(9_000), Rejected), "a lease is over after its last second"
+    platform.clock.turn(1)
+    assert platform.fill(2_000) == maximum
+
+
+def test_a_lease_that_is_renewed_holds() -> None:
+    platform = Platform(2)
+    platform.fill()
+    platform.clock.turn(40)
+    assert platform.limit().renew(run_id(0), platform.where[0])
+    platform.clock.turn(40)
+    assert platform.ask(8) == 0
+    assert isinstance(platform.ask(9), Rejected)
+    assert platform.limit().renew(run_id(0), platform.where[0])
+    assert not platform.limit().renew(run_id(1), platform.where[1])
+
+
+def test_an_expired_slot_that_is_renewed_before_the_write_is_not_dropped() -> None:
+    platform = Platform(1)
+    platform.ask(0)
+    platform.clock.turn(62)
+    writes = 0
+
+    def renew(name: str, send: Callable[[], Any]) -> Any:
+        nonlocal writes
+        writes += name == "write"
+        if writes == 2:
+            platform.table.memory.intercept = None
+            assert platform.limit().renew(run_id(0), 0)
+        return send()
+
+    platform.table.memory.intercept = renew
+    assert isinstance(platform.ask(1), Rejected)
+    assert list(platform.slots()[0]) == [run_id(0)[4:30]]
+
+
+def test_a_release_counts_once_and_one_of_a_slot_that_is_gone_is_no_error() -> None:
+    platform = Platform(30)
+    platform.fill()
+    for _ in range(2):
+        platform.limit().release(run_id(3), platform.where[3])
+    platform.limit().release(run_id(999), 0)
+    platform.limit().release(run_id(999), 77)
+    assert platform.running() == 29
+
+
+def test_an_admission_may_be_repeated() -> None:
+    platform = Platform(12)
+    assert platform.ask(1) == platform.ask(1) == 0
+    platform.fill(2)
+    assert platform.ask(1) == 0, "also where the item is full by now"
+    assert platform.running() == 12
+
+
+@pytest.mark.parametrize(("before", "after"), [(100, 24), (24, 100), (1_000, 100)])
+def test_items_may_become_more_or_fewer(before: int, after: int) -> None:
+    platform = Platform(before)
+    platform.fill()
+    platform.maximum = after
+    if after > before:
+        platform.fill(2_000)
+    limit = platform.limit()
+    for number, item in platform.where.items():
+        assert limit.renew(run_id(number), item)
+        limit.release(run_id(number), item)
+    assert platform.running() == 0
+    assert platform.fill(3_000) == after
+
+
+def test_a_lowered_limit_over_an_item_of_many_dead_slots_is_open_again() -> None:
+    """An expression has 4 kB: no write removes all that died at once, but each removes some."""
+    platform = Platform(30_000)
+    item = keys.platform_concurrency(0)
+    now = int(platform.clock().timestamp())
+    platform.table.memory.items[item] = {"slots": {f"{number:026d}": now - 1 for number in range(300)}, "v": 1}
+    platform.maximum = SHARE
+    answers = [platform.ask(1_000 + number) for number in range(12)]
+    assert answers[-1] == 0
+    assert [isinstance(answer, Rejected) for answer in answers[:2]] == [True, True]
+    platform.maximum = 30_000
+    platform.table.memory.items[item] = {"slots": {f"{number:026d}": now - 1 for number in range(300)}, "v": 1}
+    assert all(isinstance(platform.ask(number), int) for number in range(300))
+
+
+def test_where_one_item_is_contended_another_is_asked() -> None:
+    platform = Platform(24)
+    platform.fill()
+    platform.limit().release(run_id(5), platform.where[5])
+    assert platform.ask(100) == platform.where[5]
+
+
+def test_it_is_exact_on_moto_also_where_replies_are_lost(physical_table: PhysicalTable) -> None:
+    limit = PlatformLimit(PlatformTable(physical_table), 3, TurnedClock())
+    with intercepted(physical_table.client, lose_replies):
+        answers = [limit.admit(run_id(number)) for number in range(4)]
+        assert [isinstance(answer, int) for answer in answers] == [True, True, True, False]
+        assert limit.check() is not None
+        assert limit.renew(run_id(0), 0)
+        limit.release(run_id(0), 0)
+    assert limit.check() is None
+
+
+# --- with the service
+
+SCOPES = (ScopeLimits("tenant", {"concurrent_turns": 9}),)
+
+
+def test_a_turn_that_the_platform_rejects_is_charged_nowhere() -> None:
+    platform, table = Platform(1), MemoryTable()
+    limit = platform.limit()
+    service = QuotaService(table, platform.clock, limit, pause=lambda _: None)
+    first = service.admit(AdmissionRequest(run_id(1), 5, 5), SCOPES)
+    assert isinstance(first, Admitted)
+    assert first.reservation.platform_item == 0
+    rejected = service.admit(AdmissionRequest(run_id(2), 5, 5), SCOPES)
+    assert isinstance(rejected, Rejected)
+    assert rejected.limit == "platform_concurrency"
+    item = table.items[keys.admission("")]
+    assert (item["rn"], item["tm202611"], len(item["slots"])) == (1, 5, 1)
+    calls = len(table.calls)
+    assert service.dry_run(AdmissionRequest(run_id(3), 5, 5), SCOPES, service.read(SCOPES)) == limit.rejection()
+    assert table.calls[calls:] == ["batch_get"]
+    assert service.renew_lease(first.reservation)
+    assert service.settle(first.reservation, Used(1, 1))
+    assert platform.running() == 0
+
+
+def test_a_lost_platform_slot_stops_the_worker() -> None:
+    platform = Platform(1)
+    service = QuotaService(MemoryTable(), platform.clock, platform.limit(), pause=lambda _: None)
+    first = service.admit(AdmissionRequest(run_id(1), 5, 5), SCOPES)
+    assert isinstance(first, Admitted)
+    platform.clock.turn(62)
+    assert platform.ask(50) == 0
+    assert not service.renew_lease(first.reservation)
+
+
+def test_a_platform_that_does_not_answer_undoes_the_admission() -> None:
+    platform, table = Platform(1), MemoryTable()
+
+    def gone(_name: str, _send: Callable[[], Any]) -> Any:
+        raise Unavailable(internal="gone")
+
+    platform.table.memory.intercept = gone
+    with pytest.raises(Unavailable):
+        QuotaService(table, platform.clock, platform.limit()).admit(AdmissionRequest(run_id(1), 5, 5), SCOPES)
+    item = table.items[keys.admission("")]
+    assert (item["slots"], item["rn"], item["tm202611"]) == ({}, 0, 0)

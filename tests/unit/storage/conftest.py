@@ -1,0 +1,18 @@
+"""Two views of one table: a tenant's, and all others."""
+
+import pytest
+from atrium.kernel.ids import TenantId
+from atrium.storage.table import BoundTable, PhysicalTable, PlatformTable, TenantTable
+
+from tests.builders.gateway import OTHER_TENANT_ID, TENANT_ID
+
+
+@pytest.fixture
+def table(physical_table: PhysicalTable) -> TenantTable:
+    return TenantTable(physical_table, TenantId(TENANT_ID))
+
+
+@pytest.fixture
+def others(physical_table: PhysicalTable) -> list[BoundTable]:
+    """All other views of the same table."""
+    return [TenantTable(physical_table, TenantId(OTHER_TENANT_ID)), PlatformTable(physical_table)]

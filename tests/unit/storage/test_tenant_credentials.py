@@ -1,0 +1,159 @@
+"""Credentials bound to a tenant: one call to STS per tenant and hour, and no fallback."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from atrium.bootstrap import Runtime
+from atrium.kernel.clock import read_clock
+from atrium.kernel.errors import Unavailable
+from atrium.kernel.ids import TenantId, mint_tenant_id
+from atrium.settings import Settings
+from atrium.storage import tenant_credentials
+from atrium.storage.tenant_credentials import TenantCredentials
+from botocore.stub import Stubber
+from moto import mock_aws
+
+from infra.runtime.resources import REGION, local_session
+from tests.builders.house import OTHER_TENANT, TENANT
+
+ROLE = "arn:aws:iam::123456789012:role/atrium-tenant"
+NOW = datetime(2026, 11, 27, 8, tzinfo=UTC)
+
+
+@dataclass
+class Office:
+    """Counts calls to STS and the clients made with its credentials."""
+
+    now: datetime = NOW
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    made: list[tuple[str, str]] = field(default_factory=list)
+    busy: threading.Event | None = None
+
+    def assume_role(self, **asked: Any) -> Any:
+        if self.busy:
+            self.busy.wait(5)
+        self.asked.append(asked)
+        number = str(len(self.asked))
+        keys = {"AccessKeyId": number, "SecretAccessKey": "s", "SessionToken": "t"}
+        return {"Credentials": {**keys, "Expiration": self.now + timedelta(hours=1)}}
+
+    def make(self, service: str, credentials: Any) -> object:
+        self.made.append((service, credentials["AccessKeyId"]))
+        return SimpleNamespace(number=credentials["AccessKeyId"])
+
+    def sessions(self) -> TenantCredentials:
+        sts: Any = self
+        return TenantCredentials(sts, ROLE, lambda: self.now, self.make)
+
+
+def test_a_session_is_of_one_tenant() -> None:
+    office = Office()
+    sessions = office.sessions()
+    ours, theirs = sessions.client("dynamodb", TENANT), sessions.client("dynamodb", OTHER_TENANT)
+    assert ours is not theirs
+    assert [(each["RoleArn"], each["Tags"], each["RoleSessionName"]) for each in office.asked] == [
+        (ROLE, [{"Key": "TenantId", "Value": tenant}], tenant) for tenant in (TENANT, OTHER_TENANT)
+    ]
+    assert sessions.client("dynamodb", TENANT) is ours
+    assert len(office.asked) == 2
+
+
+def test_both_clients_of_a_tenant_share_its_session() -> None:
+    office = Office()
+    sessions = office.sessions()
+    assert sessions.client("dynamodb", TENANT) is not sessions.client("s3", TENANT)
+    assert office.made == [("dynamodb", "1"), ("s3", "1")]
+    assert len(office.asked) == 1
+
+
+def test_a_session_is_renewed_while_what_was_begun_with_it_can_still_end() -> None:
+    office = Office()
+    sessions = office.sessions()
+    first = sessions.client("dynamodb", TENANT)
+    office.now += timedelta(minutes=39, seconds=59)
+    assert sessions.client("dynamodb", TENANT) is first
+    office.now += timedelta(seconds=1)
+    assert sessions.client("dynamodb", TENANT) is not first
+    assert len(office.asked) == 2
+
+
+def test_many_at_once_ask_once() -> None:
+    office = Office(busy=threading.Event())
+    sessions = office.sessions()
+    with ThreadPoolExecutor(16) as pool:
+        found = [pool.submit(sessions.client, "dynamodb", TENANT) for _ in range(16)]
+        assert office.busy is not None
+        office.busy.set()
+        clients = {id(each.result()) for each in found}
+    assert (len(clients), len(office.asked)) == (1, 1)
+
+
+def test_one_tenants_wait_is_not_anothers() -> None:
+    office = Office()
+    sessions = office.sessions()
+    known = sessions.client("dynamodb", OTHER_TENANT)
+    office.busy = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(sessions.client, "dynamodb", TENANT)
+        assert sessions.client("dynamodb", OTHER_TENANT) is known
+        assert not waiting.done()
+        office.busy.set()
+        waiting.result()
+
+
+def test_tenants_that_were_not_seen_for_long_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tenant_credentials, "KEPT_MAX", 2)
+    office = Office()
+    sessions, tenants = office.sessions(), [mint_tenant_id(NOW + timedelta(seconds=number)) for number in range(3)]
+    for tenant in (*tenants, tenants[2], tenants[1]):
+        sessions.client("dynamodb", tenant)
+    assert len(office.asked) == 3
+    sessions.client("dynamodb", tenants[0])
+    assert len(office.asked) == 4
+
+
+@pytest.mark.parametrize("tenant", ["", "acme", f"{TENANT}*", "*", "ten_*"])
+def test_only_a_tenants_id_becomes_a_tag(tenant: str) -> None:
+    office = Office()
+    with pytest.raises(ValueError, match="not a tenant id"):
+        office.sessions().client("dynamodb", TenantId(tenant))
+    assert office.asked == []
+
+
+@pytest.mark.parametrize("code", ["Throttling", "AccessDenied", "ServiceUnavailable"])
+def test_without_sts_nothing_is_reached(code: str) -> None:
+    sts = local_session().client("sts")
+    sessions = TenantCredentials(sts, ROLE, read_clock, lambda *_: pytest.fail("a client without a session"))
+    with Stubber(sts) as stub:
+        stub.add_client_error("assume_role", code)
+        with pytest.raises(Unavailable):
+            sessions.client("dynamodb", TENANT)
+
+
+def test_a_real_client_of_sts_is_asked_in_its_own_words() -> None:
+    with mock_aws():
+        sts = local_session().client("sts")
+        given: list[Any] = []
+        TenantCredentials(sts, ROLE, read_clock, lambda *made: given.append(made)).client("dynamodb", TENANT)
+    ((service, credentials),) = given
+    assert service == "dynamodb"
+    assert credentials["Expiration"] > read_clock() + timedelta(minutes=50)
+    assert {"AccessKeyId", "SecretAccessKey", "SessionToken"} <= credentials.keys()
+
+
+@pytest.mark.parametrize("role", ["", ROLE])
+def test_a_function_reaches_tenants_data_as_its_deployment_says(monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    with mock_aws():
+        environment = {"TABLE_NAME": "atrium", "BLOBS_BUCKET": "blobs", "TENANT_ROLE_ARN": role}
+        runtime = Runtime(Settings.read(environment))
+        clients = [runtime.tenant_table(tenant)._client for tenant in (TENANT, OTHER_TENANT, TENANT)]
+        assert (len(set(map(id, clients))), clients[0] is runtime.table.client) == ((2, False) if role else (1, True))
+        bucket = runtime.tenant_blobs(TENANT)._bucket
+        assert (bucket.may_list, bucket.client is runtime.bucket.client) == ((False, False) if role else (True, True))
+        assert runtime.platform_table._client is runtime.table.client
