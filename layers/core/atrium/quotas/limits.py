@@ -73,7 +73,6 @@ DEFINITIONS: Mapping[LimitName, LimitDefinition] = {
         LimitDefinition("agents", "count", "", 100_000, "counts", for_subjects=False),
     )
 }
-ADMISSION = tuple(each for each in DEFINITIONS.values() if each.place == "admission")
 SUBJECT_LIMITS = frozenset(name for name, each in DEFINITIONS.items() if each.for_subjects)
 _NAMES: Mapping[str, LimitName] = {name: name for name in DEFINITIONS}
 

@@ -205,6 +205,11 @@ class Reservation:
         return cls(run_id, slots, item.get("platform"), item["recorded"])
 
 
+def lease_end(now: float) -> int:
+    """Return when the lease of a slot ends, in epoch seconds. The second that has begun counts in full."""
+    return int(now) + 1 + LEASE_SECONDS
+
+
 def slot_name(run_id: RunId) -> str:
     """Return the key of a run in `slots`: the run's own half of its id. Run and ledger entry can be found by it."""
     return own_ulid(run_id)

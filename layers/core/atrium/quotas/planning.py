@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from atrium.quotas.decisions import Charge, rejection, unused, without_unused
 from atrium.quotas.item import AdmissionItem, ItemUpdate, bucket
 from atrium.quotas.limits import BUCKETS, DEFINITIONS
-from atrium.quotas.model import LEASE_SECONDS, LeaseExpired, Rejected, Slot, Used
+from atrium.quotas.model import LeaseExpired, Rejected, Slot, Used, lease_end
 from atrium.storage.keys import Key
 from atrium.storage.writes import Update
 
@@ -51,7 +51,7 @@ def plan_admission(key: Key, item: AdmissionItem, asked: Sequence[Charge], new: 
     standing = item.find(new.name) or rejection(item, asked)
     if standing is not None:
         return Plan(standing)
-    lease_until = max(_lease(item.now), item.at)
+    lease_until = max(lease_end(item.now), item.at)
     slot = Slot(item.at, item.at, new.tokens, new.cost_nanos, lease_until, new_session=new.new_session)
     full = any(charge.definition.span == "slots" and len(item.slots) >= charge.max for charge in asked)
     update = _counting(item, asked, first={new.name: slot.text}, move_expired=full)
@@ -94,7 +94,7 @@ def plan_extension(
         second=max(item.at, slot.admitted),
         tokens=amounts.get("tokens_per_month", 0),
         cost_nanos=amounts.get("cost_per_month", 0),
-        lease_until=_lease(item.now),
+        lease_until=lease_end(item.now),
         call=slot.call + 1,
         past_tokens=used.tokens,
         past_cost_nanos=used.cost_nanos,
@@ -132,7 +132,7 @@ def plan_settlement(
 
 def plan_renewal(key: Key, name: str, slot: Slot, now: float) -> Update:
     """Plan the update that renews a lease, on the condition that the slot was not moved, extended or removed."""
-    renewed = replace(slot, lease_until=max(_lease(now), slot.admitted))
+    renewed = replace(slot, lease_until=max(lease_end(now), slot.admitted))
     update = ItemUpdate()
     update.require("begins_with({0}, {1})", f"slots.{name}", slot.reservation_text)
     update.set(f"slots.{name}", renewed.text)
@@ -279,7 +279,3 @@ def _returned(item: AdmissionItem, slot: Slot, used: Used) -> dict[str, int]:
     if item.counts_in_window(slot.second) and (item.is_ahead or slot.second > item.at - BUCKETS):
         returned |= {"tn": tokens, bucket("t", item.at if item.is_ahead else slot.second): tokens}
     return returned
-
-
-def _lease(now: float) -> int:
-    return int(now) + 1 + LEASE_SECONDS

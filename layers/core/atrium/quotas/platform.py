@@ -20,7 +20,7 @@ from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import RunId
 from atrium.quotas.decisions import SLOT_SECONDS
 from atrium.quotas.item import MOVED_MAX, ItemUpdate
-from atrium.quotas.model import LEASE_SECONDS, Rejected, slot_name
+from atrium.quotas.model import Rejected, lease_end, slot_name
 from atrium.storage import keys
 from atrium.storage.table import PlatformTable
 
@@ -81,7 +81,7 @@ class PlatformLimit:
         update = ItemUpdate()
         path = f"slots.{slot_name(run_id)}"
         update.require("attribute_exists({0})", path)
-        update.set(path, self._lease())
+        update.set(path, lease_end(self.clock().timestamp()))
         return self._apply(item, update) is None
 
     def release(self, run_id: RunId, item: int) -> None:
@@ -114,7 +114,7 @@ class PlatformLimit:
         update, path, room = ItemUpdate(), f"slots.{name}", share
         if found is not None and not found:
             update.require("attribute_not_exists({0})", "slots")
-            update.set("slots", {name: self._lease()})
+            update.set("slots", {name: lease_end(self.clock().timestamp())})
             return update, True
         if found:
             slots: Mapping[str, Any] = found["slots"]
@@ -129,7 +129,7 @@ class PlatformLimit:
                 return update, False
         update.require("attribute_exists({0}) AND size({0}) < {1}", "slots", room)
         update.require("attribute_not_exists({0})", path)
-        update.set(path, self._lease())
+        update.set(path, lease_end(self.clock().timestamp()))
         return update, True
 
     def _apply(self, item: int, update: ItemUpdate) -> Mapping[str, Any] | None:
@@ -156,6 +156,3 @@ class PlatformLimit:
     def _reject(self, used: int) -> Rejected:
         now = self.clock().timestamp()
         return Rejected("platform_concurrency", "platform", used, self.maximum, now + SLOT_SECONDS, SLOT_SECONDS)
-
-    def _lease(self) -> int:
-        return int(self.clock().timestamp()) + 1 + LEASE_SECONDS
