@@ -9,7 +9,7 @@ from atrium.http.limits import ShownLimits, SubjectLimits
 from atrium.http.models import StrictModel
 from atrium.identity.users.model import LANGUAGE_DEFAULT, TIME_ZONE_DEFAULT, User
 from atrium.identity.users.passwords import LENGTH_MAX, LENGTH_MIN
-from atrium.identity.users.service import Offboarded, Ticketed
+from atrium.identity.users.service import Offboarded, UserWithToken
 from atrium.kernel.clock import format_time
 from atrium.kernel.errors import named_pattern
 from atrium.quotas.limits import show_limits
@@ -143,16 +143,18 @@ def render_changed(user: User, left: Offboarded) -> ChangedUser:
     return ChangedUser(**_fields(user), credentials=credentials)
 
 
-def render_created(made: Ticketed) -> CreatedUser:
-    return CreatedUser(**_fields(made.user), invite_token=made.text, invite_expires_at=_ticket_end(made.user))
+def render_created(made: UserWithToken) -> CreatedUser:
+    return CreatedUser(**_fields(made.user), invite_token=made.text, invite_expires_at=_one_time_token_end(made.user))
 
 
-def render_reset(made: Ticketed) -> ResetUser:
-    return ResetUser(**_fields(made.user), reset_token=made.text or "", reset_expires_at=_ticket_end(made.user) or "")
+def render_reset(made: UserWithToken) -> ResetUser:
+    return ResetUser(
+        **_fields(made.user), reset_token=made.text or "", reset_expires_at=_one_time_token_end(made.user) or ""
+    )
 
 
-def _ticket_end(user: User) -> str | None:
-    return format_time(user.ticket.expires_at) if user.ticket else None
+def _one_time_token_end(user: User) -> str | None:
+    return format_time(user.one_time_token.expires_at) if user.one_time_token else None
 
 
 def _fields(user: User) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from atrium.settings import Settings
 from atrium.storage.clients import open_short_timeout_table
 from atrium.storage.table import PhysicalTable
 
+from functions.authorizer.auth_failures import tell_nobody
 from functions.authorizer.authorize import Authorizer
 from functions.authorizer.credential import read_credential
-from functions.authorizer.telling import tell_nobody
 from functions.authorizer.verdict import PolicyAnswer
 
 
@@ -49,7 +49,7 @@ def answer(event: Mapping[str, Any], authorizer: Authorizer) -> PolicyAnswer:
         raise AuthorizerFailed(type(error).__name__) from None
 
 
-class DoorRuntime(Runtime):
+class AuthorizerRuntime(Runtime):
     """A Runtime whose table is given up in time: this function has five seconds, and others have half a minute."""
 
     @cached_property
@@ -60,4 +60,4 @@ class DoorRuntime(Runtime):
 @cache
 def _authorizer() -> Authorizer:
     quiet_libraries()
-    return Authorizer(DoorRuntime(Settings.read()))
+    return Authorizer(AuthorizerRuntime(Settings.read()))

@@ -19,10 +19,10 @@ from atrium.identity.key_format import KeyText, parse_key
 from atrium.identity.keys.model import ApiKey
 from atrium.identity.keys.store import USE_NOTED_SECONDS, KeyStore, read_key
 from atrium.identity.verification import (
-    Admitted,
     Decision,
-    Named,
     Refused,
+    RejectedTenant,
+    VerifiedCredential,
     choose_tenant,
     decide_key,
     decide_platform_key,
@@ -35,8 +35,8 @@ from atrium.storage.table import PlatformTable, TenantTable
 from atrium.tenants.context import Caller, TenantContext
 from atrium.tenants.model import Tenant
 
+from functions.authorizer.auth_failures import AuthFailureReporter
 from functions.authorizer.credential import Credential
-from functions.authorizer.telling import Telling
 from functions.authorizer.tenants import find_tenant, tenant_in
 from functions.authorizer.verdict import CachedVerdict, Verdict, VerdictCache, new_verdict_cache
 
@@ -64,11 +64,11 @@ class Authorizer:
             return known.verdict
         decision = self._decide(credential, now)
         match decision:
-            case Admitted():
+            case VerifiedCredential():
                 verdict = _allow(decision)
                 self.cache[credential.fingerprint] = CachedVerdict(verdict, decision.ends_at)
             case Refused():
-                self._telling.tell(credential, decision, now)
+                self._failure_reporter.tell(credential, decision, now)
                 if issubclass(decision.failure, Unauthenticated):
                     raise Unauthenticated
                 verdict = Verdict(False, decision.principal_id, {"code": decision.failure.code})
@@ -117,19 +117,19 @@ class Authorizer:
 
     def _decide_token(self, credential: Credential, now: datetime) -> Decision:
         from atrium.identity.access import decide_access, list_places
-        from atrium.identity.providers.issuers import may_be_issuer, peek, peek_issuer
+        from atrium.identity.providers.issuers import may_be_issuer, read_unverified_claim, read_unverified_issuer
         from atrium.identity.tokens import name_issuer, read_access_token
 
         secrets = self.runtime.secrets
         issuer = name_issuer(self.runtime.settings, domain=credential.domain, base_path=credential.base_path)
-        said = peek_issuer(credential.text)
+        said = read_unverified_issuer(credential.text)
         if said != issuer and may_be_issuer(said, self.runtime.settings.egress_local_addresses):
             return self._foreign.decide(credential.text, credential.tenant, credential.origin)
         try:
             claims = read_access_token(credential.text, issuer=issuer, find_key=secrets.find_signing_key, now=now)
         except Unauthenticated as error:
-            tenant_id = peek(credential.text, "tenant_id")
-            named = Named(TenantId(tenant_id), None) if is_id(tenant_id, "ten") else None
+            tenant_id = read_unverified_claim(credential.text, "tenant_id")
+            named = RejectedTenant(TenantId(tenant_id), None) if is_id(tenant_id, "ten") else None
             return Refused(Unauthenticated, error.internal, named=named)
         found = self.runtime.tenant_table(claims.tenant_id).batch_get(list_places(claims))
         decision = decide_access(claims, found)
@@ -139,8 +139,8 @@ class Authorizer:
         return decision
 
     @cached_property
-    def _telling(self) -> Telling:
-        return Telling(self.runtime)
+    def _failure_reporter(self) -> AuthFailureReporter:
+        return AuthFailureReporter(self.runtime)
 
     @cached_property
     def _foreign(self) -> ForeignTokens:
@@ -163,7 +163,7 @@ class Authorizer:
         return find_tenant(self.runtime.tenant_table(TenantId(tenant_id)))
 
 
-def _allow(decision: Admitted) -> Verdict:
+def _allow(decision: VerifiedCredential) -> Verdict:
     caller = Caller(decision.principal, request_id="", login_id=decision.login_id)
     tenant = decision.tenant
     if tenant is None:
@@ -180,7 +180,7 @@ def _naming(refused: Refused, kind: str, tenant: Tenant | None, details: Mapping
     if tenant is None:
         return refused
     principal = f"{kind}:{refused.principal_id}" if refused.principal_id else ""
-    return replace(refused, named=Named(tenant.id, tenant, principal, details))
+    return replace(refused, named=RejectedTenant(tenant.id, tenant, principal, details))
 
 
 def _note_use(table: TenantTable | PlatformTable, key: ApiKey | None, now: datetime) -> None:

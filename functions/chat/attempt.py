@@ -28,7 +28,7 @@ from functions.chat.services import run_store
 _OUR_SIDE = 500
 
 
-class RunAttempt:
+class IdempotentTurn:
     """One call, with or without a key. Order: `begin`, then `attach` unless a run was returned."""
 
     def __init__(self, runtime: Runtime, call: TenantContext | Caller, key: CallKey | None, ends_at_ms: int) -> None:

@@ -7,10 +7,10 @@ from atrium.agent.turn import Turn
 from atrium.agent.wire import read_error
 from atrium.bootstrap import Runtime
 from atrium.http import logs
-from atrium.http.ceiling import is_admitted
 from atrium.http.dependencies import RuntimeDep, TenantDep, require, require_own_tenant
 from atrium.http.failures import render_failure
 from atrium.http.idempotency import REPLAYED, read_key_header
+from atrium.http.read_limits import is_admitted
 from atrium.http.responses import problem_responses
 from atrium.quotas.responses import rate_limit_headers
 from atrium.runs.model import Run
@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from functions.chat import sse
-from functions.chat.attempt import RunAttempt
+from functions.chat.attempt import IdempotentTurn
 from functions.chat.models import ChatAnswer, ChatBody, render_chat
 from functions.chat.services import replay, turn_service
 from functions.chat.sse import EventWriter, EventWriterDep
@@ -32,7 +32,7 @@ router = APIRouter(tags=["chat"], dependencies=[require("chat"), Depends(read_ke
 BUFFERED_SECONDS_MAX = 280
 _REFUSALS = problem_responses(403, 404, 409, 429, 502, 504)
 
-Attempt = Annotated[RunAttempt, Depends(RunAttempt.read)]
+Attempt = Annotated[IdempotentTurn, Depends(IdempotentTurn.read)]
 
 
 @router.post("/v1/chat", responses=_REFUSALS, response_model=ChatAnswer)
@@ -50,7 +50,7 @@ async def chat(
 
 
 def _answer(
-    body: ChatBody, tenant: TenantContext, runtime: Runtime, attempt: RunAttempt
+    body: ChatBody, tenant: TenantContext, runtime: Runtime, attempt: IdempotentTurn
 ) -> tuple[Run, Mapping[str, str]]:
     """Carry a turn out, or find what it gave before; returns its run, and the headers of its answer."""
     saved = attempt.begin()

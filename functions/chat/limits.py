@@ -10,8 +10,8 @@ from atrium.llm.catalogue import format_cost
 from fastapi import APIRouter
 from pydantic import Field
 
+from functions.chat.dry_run import dry_run_service
 from functions.chat.models import ChatBody
-from functions.chat.trial import dry_run_service
 
 router = APIRouter(tags=["usage"])
 

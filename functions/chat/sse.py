@@ -39,8 +39,8 @@ class EventWriter:
         return f"id: {event.sequence}\nevent: {event.type}\ndata: {data}\n\n".encode()
 
 
-async def _event_writer(envelope: EnvelopeDep, base_url: BaseUrlDep) -> EventWriter:
-    return EventWriter(envelope.request_id, base_url)
+async def _event_writer(gateway_context: EnvelopeDep, base_url: BaseUrlDep) -> EventWriter:
+    return EventWriter(gateway_context.request_id, base_url)
 
 
 EventWriterDep = Annotated[EventWriter, Depends(_event_writer)]

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from functions.identity import (
     connections,
-    doors,
+    login,
     logins,
     me,
     oauth_authorize,
@@ -23,7 +23,7 @@ from functions.identity import (
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
     """Return the application; tests give it a runtime of their own."""
     routers = [
-        *(doors.router, logins.router, social.router, me.router),
+        *(login.router, logins.router, social.router, me.router),
         *(connections.router, signing_keys.router, unlocking.router),
         *(oauth_authorize.router, oauth_token.router, oauth_metadata.router),
     ]

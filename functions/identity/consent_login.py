@@ -1,13 +1,13 @@
 """The one place where the consent page asks who somebody is: the same throttled door as login's."""
 
-from atrium.identity.doors.candidates import Candidates
-from atrium.identity.doors.login import LoginService
-from atrium.identity.doors.throttles import Throttles
+from atrium.identity.login.candidates import Candidates
+from atrium.identity.login.service import LoginService
+from atrium.identity.login.throttles import Throttles
 from atrium.identity.users.model import User
 from atrium.kernel.errors import RateLimited, TenantInactive, Unauthenticated, UserSuspended
 from atrium.tenants.model import Tenant
 
-from functions.identity.doors import report_refusal
+from functions.identity.login import report_refusal
 from functions.identity.oauth_services import OAuthServer
 
 WRONG = "Email or password is wrong."

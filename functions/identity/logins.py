@@ -6,7 +6,7 @@ from atrium.http.dependencies import RuntimeDep, TenantDep, require_own_login
 from atrium.http.issuing import FamiliesDep, OriginDep
 from atrium.http.models import StrictModel
 from atrium.http.responses import problem_responses
-from atrium.identity.families.service import FamilyService
+from atrium.identity.families.service import TokenFamilyService
 from atrium.kernel.errors import Forbidden
 from atrium.kernel.ids import FamilyId, UserId
 from atrium.storage.writes import Put
@@ -64,7 +64,7 @@ def _user_of(tenant: TenantContext) -> UserId:
     return UserId(tenant.principal.id)
 
 
-def _login_of(tenant: TenantContext, families: FamilyService, refresh_token: str | None) -> FamilyId | None:
+def _login_of(tenant: TenantContext, families: TokenFamilyService, refresh_token: str | None) -> FamilyId | None:
     if refresh_token is not None:
         return families.login_of(refresh_token, tenant.tenant_id)
     _user_of(tenant)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from atrium.http import logs
-from atrium.http.context import read_request_envelope
+from atrium.http.context import request_gateway_context
 from atrium.http.models import StrictModel
 from atrium.http.strictness import takes_any_query
 from atrium.identity.oauth.failures import OAuthRefused
@@ -81,5 +81,5 @@ async def answer_oauth(request: Request, work: Callable[[Parameters], Response])
     except Unavailable as error:
         logs.logger().warning("failure", code=error.code, status=error.status, internal=error.internal)
         content = {"error": "temporarily_unavailable", "error_description": error.title}
-        named = {"x-request-id": read_request_envelope(request).request_id}
+        named = {"x-request-id": request_gateway_context(request).request_id}
         return JSONResponse(content, 503, {**NEVER_STORED, **named, "Retry-After": "1"})

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from atrium.audit.model import Origin
 from atrium.bootstrap import Runtime
-from atrium.http.context import read_request_envelope
+from atrium.http.context import request_gateway_context
 from atrium.http.issuing import issuer_of, open_families
 from atrium.identity.clients.model import Client
-from atrium.identity.families.service import FamilyService
+from atrium.identity.families.service import TokenFamilyService
 from atrium.identity.oauth.authentication import Clients, read_proof
 from atrium.identity.oauth.consent import ConsentService
 from atrium.identity.oauth.granting import GrantService
@@ -27,7 +27,7 @@ class OAuthServer:
     authorization: list[str]
 
     @property
-    def families(self) -> FamilyService:
+    def families(self) -> TokenFamilyService:
         return open_families(self.runtime, self.issuer)
 
     @property
@@ -58,6 +58,6 @@ class OAuthServer:
 
 def open_server(request: Request) -> OAuthServer:
     runtime: Runtime = request.app.state.runtime()
-    envelope = read_request_envelope(request)
-    origin = Origin("", envelope.source_ip, envelope.user_agent, envelope.request_id)
+    gateway_context = request_gateway_context(request)
+    origin = Origin("", gateway_context.source_ip, gateway_context.user_agent, gateway_context.request_id)
     return OAuthServer(runtime, issuer_of(request), origin, request.headers.getlist("authorization"))

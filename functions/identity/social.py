@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from atrium.bootstrap import Runtime
 from atrium.http.dependencies import RuntimeDep
 from atrium.http.issuing import FamiliesDep, OriginDep, issuer_of
+from atrium.http.middleware import HEAD_KEY
 from atrium.http.responses import problem_responses
-from atrium.http.rim import HEAD_KEY
-from atrium.identity.social.sign_in import Proof, SocialSignIn
+from atrium.identity.social.sign_in import BrowserBinding, SocialSignIn
 from atrium.identity.social.state import STATE_SECONDS, StateSealer
 from atrium.kernel.errors import MethodNotAllowed, NotFound, named_pattern
 from atrium.kernel.ids import TenantId, is_id
@@ -93,7 +93,7 @@ def complete_sign_in(
     """Give tokens to whom the provider names, if they are a user of the tenant, or may become one."""
     if HEAD_KEY in request.scope:  # it would use the state up, and give the tokens to nobody
         raise MethodNotAllowed(headers={"Allow": "GET"})
-    proof = Proof(code_verifier, cookie or local_cookie)
+    proof = BrowserBinding(code_verifier, cookie or local_cookie)
     return render_tokens(_service(runtime, description, families).complete(state, returned, proof, origin))
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from atrium.http.dependencies import RuntimeDep, TenantDep, require
 from atrium.http.idempotency import IdempotentRoute
 from atrium.http.models import id_pattern
-from atrium.identity.doors.throttles import Throttles
+from atrium.identity.login.throttles import Throttles
 from atrium.identity.users.model import same_address
 from atrium.identity.users.store import UserStore
 from atrium.kernel.errors import NotFound

@@ -22,14 +22,14 @@ SECONDS_MAX = 180.0
 _OPTIONS = (
     "-x", "-q", "-p", "no:cacheprovider", "--timeout=120", "-W", "ignore::pytest.PytestAssertRewriteWarning",
 )  # fmt: skip
-_SUITE = tuple(f"tests/isolation/test_{part}.py" for part in ("strangers", "lists", "routes"))
+_SUITE = tuple(f"tests/isolation/test_{part}.py" for part in ("outsiders", "lists", "routes"))
 # Sites that the isolation suite does not cover, or covers later than tests of their own.
 _BY_ITS_OWN = frozenset({"identity", "storage", "tenants", "usage", "authorizer"})
 # The nearest tests of a feature, by path prefix; the most specific entry is used.
 _NEAREST = {
     "identity/clients": ("integration/admin_clients", "integration/oauth"),
     "identity/connections": ("integration/social/test_connections.py",),
-    "identity/doors": ("integration/doors",),
+    "identity/login": ("integration/login",),
     "identity/families": ("integration/logins",),
     "identity/oauth": ("integration/oauth",),
     "identity/providers": ("integration/admin_identity_providers", "integration/foreign_tokens"),

@@ -9,7 +9,7 @@ from atrium.storage.table import PhysicalTable
 
 from infra.runtime.template import ROOT
 from tests.bench.measuring import percentile
-from tests.unit.policy.rooms import PolicyRoom
+from tests.unit.policy.policy_env import PolicyEnv
 
 IMPORTS = 5
 DECISIONS = 5_000
@@ -31,10 +31,10 @@ def _run(code: str) -> float:
 
 def measure_policy(physical: PhysicalTable) -> dict[str, float]:
     """Return what a guard's decision takes when the tenant's policies are remembered, and what reading them does."""
-    room = PolicyRoom(physical)
+    policy_env = PolicyEnv(physical)
     for number in range(POLICIES):
-        room.create(name=f"policy {number}", resources=(f"tool:tool_{number}",))
-    guard = room.guard()
+        policy_env.create(name=f"policy {number}", resources=(f"tool:tool_{number}",))
+    guard = policy_env.guard()
     began = time.perf_counter()
     guard.evaluate("route:POST /v1/chat")
     first = time.perf_counter() - began

@@ -20,8 +20,8 @@ from functions.chat.app import build
 from infra.local.model_server import running
 from infra.runtime.resources import create_table, local_session, table_definition
 from infra.runtime.template import ROOT, Resolver, read_template
-from tests.builders.house import open_house
-from tests.builders.stage import Holder, Stage, open_stage, serving
+from tests.builders.api_env import ApiEnv, Holder, open_api_env, serving
+from tests.builders.tenant_env import open_tenant_env
 
 FILES_MAX, ADMISSION_FILES_MAX = 60, 12
 _WARM_UP = 3
@@ -50,8 +50,8 @@ class Trace:
 
 def main() -> None:
     """Print the trace, and how many files there should be at most."""
-    with _stage() as stage:
-        client = stage.chat_as()
+    with _api_env() as api_env:
+        client = api_env.chat_as()
         session = client.post("/v1/chat", json={"message": "Hi"}).json()["session_id"]
         for _ in range(_WARM_UP):
             assert client.post("/v1/chat", json={"message": "Hi", "session_id": session}).status_code == 200
@@ -63,15 +63,15 @@ def main() -> None:
 
 
 @contextmanager
-def _stage() -> Iterator[Stage]:
+def _api_env() -> Iterator[ApiEnv]:
     with ExitStack() as stack:
         stack.enter_context(mock_aws())
         client = local_session().client("dynamodb")
         create_table(client, table_definition(Resolver(read_template())), "trace")
         holder = Holder()
         server, url = stack.enter_context(running()), stack.enter_context(serving(build(holder)))
-        house = stack.enter_context(open_house(PhysicalTable(client, "trace"), on_moto=True))
-        yield stack.enter_context(open_stage(house, server, url, holder))
+        tenant_env = stack.enter_context(open_tenant_env(PhysicalTable(client, "trace"), on_moto=True))
+        yield stack.enter_context(open_api_env(tenant_env, server, url, holder))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from atrium.storage.blobs import Bucket
 from atrium.storage.table import PhysicalTable, PlatformTable
 
 from tests.bench.measuring import Figures, Series
-from tests.builders.house import OTHER_TENANT, TENANT, House
+from tests.builders.tenant_env import OTHER_TENANT, TENANT, TenantEnv
 
 TURNS = 40
 VARIANTS = (("platform limit off", None, 1), ("platform limit on", 100, 1), ("off, 50 slots taken", None, 50))
@@ -19,7 +19,7 @@ VARIANTS = (("platform limit off", None, 1), ("platform limit on", 100, 1), ("of
 
 
 @dataclass
-class Bench(House):
+class Bench(TenantEnv):
     """A tenant's services, with the platform limit where there is one. Short content needs no bucket."""
 
     platform: PlatformLimit | None = None

@@ -71,12 +71,12 @@ class Forger:
         confused = part({"alg": "HS256", "typ": "at+jwt", "kid": self.key.kid})
         mac = hmac.digest(pem, f"{confused}.{body}".encode(), "sha256")
         yield Attack("HS256 with the public key", f"{confused}.{body}.{part(mac)}")
-        stranger = ec.generate_private_key(ec.SECP256R1())
-        yield Attack("another key under our kid", self.sign({}, by=stranger))
+        outsider = ec.generate_private_key(ec.SECP256R1())
+        yield Attack("another key under our kid", self.sign({}, by=outsider))
         for kid in ("../../dev/null", "' OR '1'='1", "kid\0", "", "other-tenants-kid", "k" * 300):
-            yield Attack(f"kid {kid[:20]!r}", self.sign({}, {"kid": kid}, by=stranger))
+            yield Attack(f"kid {kid[:20]!r}", self.sign({}, {"kid": kid}, by=outsider))
         for pointer in ({"jku": EVIL}, {"x5u": EVIL}, {"jwk": {"kty": "EC"}}, {"x5c": ["MIIB"]}):
-            yield Attack(f"{next(iter(pointer))} of a stranger", self.sign({}, {"kid": "evil", **pointer}, by=stranger))
+            yield Attack(f"{next(iter(pointer))} of a stranger", self.sign({}, {"kid": "evil", **pointer}, by=outsider))
         for kind in ("JWT", "id+jwt", "refresh"):
             yield Attack(f"typ {kind}", self.sign({}, {"typ": kind}))
         yield Attack("crit", self.sign({}, {"crit": ["exp"]}))

@@ -34,7 +34,7 @@ def authorizer_event(headers: Headers) -> dict[str, Any]:
     }
 
 
-class Door:
+class AuthorizerEnv:
     """An authorizer in a container of its own."""
 
     def __init__(self, deployment: Deployment, **environment: str) -> None:
@@ -60,10 +60,10 @@ class Door:
         return str(policy["context"]["code"])
 
 
-def expect_401(door: Door, headers: Headers, *, calls: list[str] | None = None) -> None:
+def expect_401(authorizer_env: AuthorizerEnv, headers: Headers, *, calls: list[str] | None = None) -> None:
     """Expect the one text that API Gateway turns into a 401, after these calls to the table."""
-    with counting(door.deployment.table) as made, pytest.raises(Exception) as caught:  # noqa: PT011 - no other type fits
-        door.ask(headers)
+    with counting(authorizer_env.deployment.table) as made, pytest.raises(Exception) as caught:  # noqa: PT011 - no other type fits
+        authorizer_env.ask(headers)
     assert (type(caught.value), str(caught.value)) == (Exception, "Unauthorized")
     assert caught.value.__suppress_context__
     assert made == (calls or [])

@@ -6,22 +6,22 @@ from atrium.quotas.limits import DEFINITIONS
 from atrium.quotas.model import LimitName
 from atrium.storage import keys
 
-from tests.builders.house import TENANT, House
+from tests.builders.tenant_env import TENANT, TenantEnv
 
 
-def admission_item(house: House, tenant: TenantId = TENANT, scope_id: str = "") -> AdmissionItem:
+def admission_item(tenant_env: TenantEnv, tenant: TenantId = TENANT, scope_id: str = "") -> AdmissionItem:
     """Return a scope's admission item as it stands."""
-    return AdmissionItem(house.table(tenant).get(keys.admission(scope_id)), house.clock().timestamp())
+    return AdmissionItem(tenant_env.table(tenant).get(keys.admission(scope_id)), tenant_env.clock().timestamp())
 
 
-def held(house: House, tenant: TenantId = TENANT) -> list[str]:
+def held(tenant_env: TenantEnv, tenant: TenantId = TENANT) -> list[str]:
     """Return the runs, by their own half of the id, that have a slot, or one whose lease is over."""
-    item = admission_item(house, tenant)
+    item = admission_item(tenant_env, tenant)
     return [*item.slots, *item.late]
 
 
-def counted(house: House, limit: LimitName, tenant: TenantId = TENANT) -> int:
+def counted(tenant_env: TenantEnv, limit: LimitName, tenant: TenantId = TENANT) -> int:
     """Return what is counted against a limit of a tenant now."""
     definition = DEFINITIONS[limit]
     key = keys.tool_calls("") if definition.place == "tool_calls" else keys.admission("")
-    return AdmissionItem(house.table(tenant).get(key), house.clock().timestamp()).used(definition)
+    return AdmissionItem(tenant_env.table(tenant).get(key), tenant_env.clock().timestamp()).used(definition)

@@ -35,12 +35,12 @@ def platform_fields(**changes: str | int | bool) -> Fields:
     return to_authorizer_context(caller) | changes
 
 
-def request_context(path: str, fields: Fields | None, *, stage: str = "") -> dict[str, Any]:
-    """The `requestContext` of an event; `stage` is the prefix that the default endpoint shows (`/dev`)."""
+def request_context(path: str, fields: Fields | None, *, stage_prefix: str = "") -> dict[str, Any]:
+    """The `requestContext` of an event; `stage_prefix` is the prefix that the default endpoint shows (`/dev`)."""
     context: dict[str, Any] = {
         "requestId": REQUEST_ID,
-        "path": stage + path,
-        "stage": stage.removeprefix("/") or "dev",
+        "path": stage_prefix + path,
+        "stage": stage_prefix.removeprefix("/") or "dev",
         "identity": {"sourceIp": "203.0.113.7"},
     }
     if fields is not None:
@@ -56,7 +56,7 @@ def rest_event(
     body: object = None,
     headers: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None,
-    stage: str = "",
+    stage_prefix: str = "",
 ) -> dict[str, Any]:
     """A REST proxy event. A `bytes` body goes as base64, any other as JSON."""
     sent = {"Host": "example.org", "X-Forwarded-Proto": "https", **(headers or {})}
@@ -74,7 +74,7 @@ def rest_event(
         "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} if query else None,
         "pathParameters": None,
         "stageVariables": None,
-        "requestContext": request_context(path, fields, stage=stage),
+        "requestContext": request_context(path, fields, stage_prefix=stage_prefix),
         "body": None if body is None else text,
         "isBase64Encoded": raw,
     }
@@ -98,21 +98,25 @@ class LambdaContext:
 class Gateway:
     """An application behind the gateway: puts the event of a call into its scope, as Mangum does."""
 
-    def __init__(self, app: FastAPI, fields: Fields | None, *, stage: str = "", remaining_ms: int = 25_000) -> None:
+    def __init__(
+        self, app: FastAPI, fields: Fields | None, *, stage_prefix: str = "", remaining_ms: int = 25_000
+    ) -> None:
         self.app = app
         self.fields = fields
-        self.stage = stage
+        self.stage_prefix = stage_prefix
         self.remaining_ms = remaining_ms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope["aws.event"] = {"requestContext": request_context(scope["path"], self.fields, stage=self.stage)}
+            scope["aws.event"] = {
+                "requestContext": request_context(scope["path"], self.fields, stage_prefix=self.stage_prefix)
+            }
             scope["aws.context"] = LambdaContext(self.remaining_ms)
             acting.set(getattr(self.app, "title", " ").split(" ")[-1].lower().replace("administration", "admin"))
         await self.app(scope, receive, send)
 
 
-def call_as(app: FastAPI, fields: Fields | None, *, stage: str = "", remaining_ms: int = 25_000) -> TestClient:
+def call_as(app: FastAPI, fields: Fields | None, *, stage_prefix: str = "", remaining_ms: int = 25_000) -> TestClient:
     """Return a client whose calls the authorizer let in with these fields (None: a route without authorizer)."""
-    gateway = Gateway(app, fields, stage=stage, remaining_ms=remaining_ms)
+    gateway = Gateway(app, fields, stage_prefix=stage_prefix, remaining_ms=remaining_ms)
     return TestClient(gateway, base_url="https://example.org", headers={"authorization": "Bearer atr_dev_tested"})

@@ -8,7 +8,7 @@ from atrium.audit.query import ask
 from atrium.audit.store import AuditStore
 from atrium.http.issuing import open_families
 from atrium.identity.families.model import IssuedTokens
-from atrium.identity.families.service import FamilyService
+from atrium.identity.families.service import TokenFamilyService
 from atrium.identity.onboarding import Onboarded
 from atrium.identity.tokens import name_issuer
 from atrium.identity.users.model import User
@@ -17,7 +17,7 @@ from atrium.kernel.pagination import PageRequest
 from starlette.testclient import TestClient
 
 from functions.identity.app import build
-from tests.builders.authorizing import Door, bearer
+from tests.builders.authorizing import AuthorizerEnv, bearer
 from tests.builders.deployments import Deployment
 from tests.builders.gateway import call_as
 
@@ -37,7 +37,7 @@ class Logins:
         return self.made.admin
 
     @property
-    def families(self) -> FamilyService:
+    def families(self) -> TokenFamilyService:
         runtime = self.deployment.runtime
         return open_families(runtime, name_issuer(runtime.settings))
 
@@ -47,7 +47,7 @@ class Logins:
 
     def client(self, access_token: str | None = None) -> TestClient:
         """Return a client of the identity function, let in by the authorizer where it has a credential."""
-        fields = Door(self.deployment).context(bearer(access_token)) if access_token else None
+        fields = AuthorizerEnv(self.deployment).context(bearer(access_token)) if access_token else None
         return call_as(build(lambda: self.deployment.runtime), fields)
 
     def audited(self, type: str = "") -> list[AuditEvent]:

@@ -9,16 +9,16 @@ from atrium.agent.loop import AgentLoop, LoopInput
 from atrium.agent.signals import StopSignal
 from atrium.agent.steps import LoopEvent, TextPiece, ThinkingPiece, ToolAnswered, ToolCalled
 from atrium.kernel.ids import RunId
-from atrium.llm.model import Message, ModelRequest, Text
+from atrium.llm.model import ModelMessage, ModelRequest, Text
 from atrium.quotas.model import Estimate
 from atrium.runs.model import Spend
 from atrium.tools.model import Tool, ToolContext
 from atrium.tools.registry import BUILT_IN, ToolRegistry
 from pydantic import BaseModel
 
-from tests.builders.house import TENANT
 from tests.builders.runtimes import TurnedClock
 from tests.builders.scripted import ScriptedModel
+from tests.builders.tenant_env import TENANT
 
 MODEL = "claude-haiku-5-5"
 
@@ -67,7 +67,7 @@ class LoopBench:
         given = LoopInput(
             model=MODEL,
             system="Be brief.",
-            history=(Message("user", (Text("Hi"),)),),
+            history=(ModelMessage("user", (Text("Hi"),)),),
             max_tokens=answer_tokens,
             temperature=None,
             tools=self.tools,

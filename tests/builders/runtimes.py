@@ -24,7 +24,7 @@ class TurnedClock:
     def __call__(self) -> datetime:
         return self.now
 
-    def turn(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
 

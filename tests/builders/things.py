@@ -14,7 +14,7 @@ from atrium.http.dependencies import (
     require,
     require_own_tenant,
 )
-from atrium.http.envelope import ContextSource
+from atrium.http.gateway_context import ContextSource
 from atrium.http.idempotency import IdempotentRoute, answers_secret
 from atrium.http.models import FreeJson, ListOf, Money, StrictModel, Timestamp, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page

@@ -11,7 +11,7 @@ from anthropic import Anthropic
 from atrium.kernel.errors import ModelFailed
 from atrium.llm.anthropic.channel import Channel, make_http_client
 from atrium.llm.anthropic.provider import AnthropicProvider
-from atrium.llm.model import Completed, Message, ModelEvent, ModelRequest, Text
+from atrium.llm.model import Completed, ModelEvent, ModelMessage, ModelRequest, Text
 from atrium.llm.retries import RetryPolicy
 
 from infra.local.model_server.protocol import ApiError
@@ -20,7 +20,7 @@ from infra.local.model_server.request import Caller, MessagesRequest, read_promp
 type Handler = Callable[[httpx2.Request], httpx2.Response]
 type Event = Mapping[str, object]
 
-HELLO = ModelRequest("claude-haiku-5-5", "", (Message("user", (Text("Hello"),)),), 100)
+HELLO = ModelRequest("claude-haiku-5-5", "", (ModelMessage("user", (Text("Hello"),)),), 100)
 START: Event = {
     "type": "message_start",
     "message": {

@@ -15,7 +15,7 @@ from atrium.storage.writes import ANY, Put
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.counts import read_counts
 
-from tests.builders.house import ADMIN, TENANT
+from tests.builders.tenant_env import ADMIN, TENANT
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -7,8 +7,8 @@ from atrium.storage.table import PhysicalTable
 
 from functions.chat.app import build
 from infra.local.model_server import ModelServer, running
-from tests.builders.house import open_house
-from tests.builders.stage import Holder, Stage, open_stage, serving
+from tests.builders.api_env import ApiEnv, Holder, open_api_env, serving
+from tests.builders.tenant_env import open_tenant_env
 
 
 @pytest.fixture(scope="module")
@@ -29,16 +29,16 @@ def chat_url(holder: Holder) -> Iterator[str]:
 
 
 @pytest.fixture
-def stage(
+def api_env(
     request: pytest.FixtureRequest,
     physical_table: PhysicalTable,
     scripted_server: ModelServer,
     chat_url: str,
     holder: Holder,
-) -> Iterator[Stage]:
+) -> Iterator[ApiEnv]:
     on_moto = request.config.getoption("--dynamodb") == "moto"
     with (
-        open_house(physical_table, on_moto=on_moto) as house,
-        open_stage(house, scripted_server, chat_url, holder) as on,
+        open_tenant_env(physical_table, on_moto=on_moto) as tenant_env,
+        open_api_env(tenant_env, scripted_server, chat_url, holder) as on,
     ):
         yield on

@@ -12,9 +12,9 @@ from starlette.testclient import TestClient
 
 from functions.authorizer.app import answer as authorize
 from functions.authorizer.authorize import Authorizer
+from tests.builders.api_env import Holder
 from tests.builders.authorizing import authorizer_event, effect
 from tests.builders.gateway import Gateway, request_context
-from tests.builders.stage import Holder
 from tests.isolation.permissions import granted
 from tests.isolation.recording import recording
 
@@ -54,7 +54,7 @@ class Answer:
         return f"{self.status} {self.text[:300]}"
 
 
-class Door:
+class IsolationGateway:
     """The gateway of one deployment, with the real authorizer in it."""
 
     def __init__(self, runtime: Runtime) -> None:

@@ -12,7 +12,7 @@ from moto import mock_aws
 from infra.runtime.resources import REGION, create_table, local_session
 from infra.runtime.template import Document
 from tests.builders.deployments import deploy
-from tests.builders.house import House, open_bucket
+from tests.builders.tenant_env import TenantEnv, open_bucket
 from tests.builders.wires import serialised
 from tests.isolation.document import Route
 from tests.isolation.knowledge import find_gaps
@@ -31,7 +31,7 @@ def made_world(definition_of_table: Document) -> Iterator[World]:
         create_table(client, {**definition_of_table, "StreamSpecification": {"StreamEnabled": False}}, "atrium")
         with serialised(client, bucket.client):
             deployment = deploy(PhysicalTable(client, "atrium"))
-            world = World(deployment, House(deployment.table, bucket, clock=deployment.clock))
+            world = World(deployment, TenantEnv(deployment.table, bucket, clock=deployment.clock))
             for caller in (world.theirs[0], *world.ours):
                 if caller.principal_id:
                     world.fill(caller)

@@ -11,8 +11,8 @@ from atrium.usage.model import Arrival
 from atrium.usage.store import encode_entry, ledger_key
 from atrium.usage.sums import SumStore
 
-from tests.builders.house import session_id_of
 from tests.builders.ledger import NOON, build_entry
+from tests.builders.tenant_env import session_id_of
 
 if TYPE_CHECKING:
     from tests.isolation.callers import Caller
@@ -38,8 +38,8 @@ def make_tenant(world: World, caller: Caller) -> str:
 
 def make_session(world: World, caller: Caller) -> str:
     """Let the caller have a conversation that says the caller's secret, and usage on two days."""
-    session_id = session_id_of(world.house.talk(caller.secret, context=world.context(caller)))
-    table = world.house.table(caller.tenant.id)
+    session_id = session_id_of(world.tenant_env.talk(caller.secret, context=world.context(caller)))
+    table = world.tenant_env.table(caller.tenant.id)
     for days in (0, 1):
         entry = build_entry(
             at=NOON - timedelta(days), tenant_id=caller.tenant.id, principal_id=caller.principal_id,
@@ -52,5 +52,5 @@ def make_session(world: World, caller: Caller) -> str:
 
 def make_run(world: World, caller: Caller) -> str:
     """Leave a turn of the caller's open, in a session of its own: there is something to stop."""
-    world.house.clock.turn(1)
-    return world.house.begin(caller.secret, context=world.context(caller)).run.id
+    world.tenant_env.clock.advance(1)
+    return world.tenant_env.begin(caller.secret, context=world.context(caller)).run.id

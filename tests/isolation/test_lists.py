@@ -63,13 +63,13 @@ def test_a_saved_answer_is_for_its_own_caller(route: Route, world: World) -> Non
     """The same `Idempotency-Key` and body from another tenant, or from another credential, is another call."""
     with world.passing():
         first = fill(world, route, world.ours[0])
-        world.house.clock.turn(1)
+        world.tenant_env.clock.advance(1)
         said = ask(world, route, world.ours[0], first, idempotency_key="one")
         if said.status < 300:
             again = ask(world, route, world.ours[0], first, idempotency_key="one")
             assert again.headers.get("idempotency-replayed") == "true", f"{route.name}: {again}"
         for caller in (world.our("admin"), world.theirs[0]):
-            world.house.clock.turn(1)
+            world.tenant_env.clock.advance(1)
             answer = world.send(
                 caller, "POST", fill(world, route, caller).path, body=first.body, function=route.function,
                 headers={"idempotency-key": "one"},

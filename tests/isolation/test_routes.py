@@ -56,7 +56,7 @@ def test_a_route_is_for_whom_it_is(route: Route, world: World) -> None:
             world.assert_nothing_written(before, where)
             continue
         with world.passing():
-            world.house.clock.turn(1)
+            world.tenant_env.clock.advance(1)
             answer = ask(world, route, caller, request)
             assert answer.status < 300 or answer.status == 409, f"{where}: {answer}"
             carried_out += answer.status < 300

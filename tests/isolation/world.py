@@ -11,9 +11,9 @@ from typing import Any
 from atrium.tenants.context import TenantContext
 
 from tests.builders.deployments import Deployment
-from tests.builders.house import House, context_of
+from tests.builders.tenant_env import TenantEnv, context_of
 from tests.isolation.callers import Caller, open_tenant
-from tests.isolation.calling import Answer, Call, Door
+from tests.isolation.calling import Answer, Call, IsolationGateway
 from tests.isolation.document import Route
 from tests.isolation.knowledge import BODIES, NOUNS, QUERIES, ROUTES
 from tests.isolation.state import State, read_state, restore
@@ -26,12 +26,12 @@ class World:
     """A deployment with our tenant and theirs. `made` has the ids by noun, tenant and (where owned) owner."""
 
     deployment: Deployment
-    house: House
+    tenant_env: TenantEnv
     made: dict[tuple[str, str, str], str] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
-        self.door = self._open_door()
+        self.gateway = self._open_door()
         operator_key = self.deployment.make_platform_key()
         self.ours = open_tenant(self.deployment, "ours", operator_key)
         self.theirs = open_tenant(self.deployment, "theirs", operator_key)
@@ -102,7 +102,7 @@ class World:
         """Make a call with the caller's credential; `function` may be left out for a path without ids."""
         name = function or next(each.function for each in ROUTES if each.name == f"{method} {path}")
         sent = {"accept": "application/json", **caller.headers, **(headers or {})}
-        return self.door.call(Call(name, method, path, sent, query or {}, body))
+        return self.gateway.call(Call(name, method, path, sent, query or {}, body))
 
     def greet(self, caller: Caller) -> None:
         """Let what a credential's first call writes be written."""
@@ -125,7 +125,7 @@ class World:
         return str(cursor)
 
     def state(self) -> State:
-        return read_state(self.deployment.table, self.house.bucket)
+        return read_state(self.deployment.table, self.tenant_env.bucket)
 
     @contextmanager
     def passing(self) -> Iterator[None]:
@@ -134,14 +134,14 @@ class World:
         try:
             yield
         finally:
-            restore(self.deployment.table, self.house.bucket, before)
+            restore(self.deployment.table, self.tenant_env.bucket, before)
             self.made = made
             self.deployment.runtime.default_agents.clear()
 
     @contextmanager
     def as_new(self) -> Iterator[None]:
         """Begin with containers that remember nothing, and undo afterwards."""
-        now, self.door = self.deployment.clock.now, self._open_door()
+        now, self.gateway = self.deployment.clock.now, self._open_door()
         with self.passing():
             yield
         self.deployment.clock.now = now
@@ -157,12 +157,12 @@ class World:
         touched = [name for name in before.changed(self.state()) if theirs in name]
         assert not touched, f"{where}: touches {touched}"
 
-    def _open_door(self) -> Door:
+    def _open_door(self) -> IsolationGateway:
         runtime = self.deployment.make_runtime()
-        runtime.__dict__["bucket"] = self.house.bucket
-        runtime.__dict__["providers"] = SimpleNamespace(find=lambda _: self.house.model)
+        runtime.__dict__["bucket"] = self.tenant_env.bucket
+        runtime.__dict__["providers"] = SimpleNamespace(find=lambda _: self.tenant_env.model)
         self.deployment.runtime = runtime
-        return Door(runtime)
+        return IsolationGateway(runtime)
 
     def _house_of(self, caller: Caller) -> list[Caller]:
         return self.ours if caller.tenant.id == self.ours[0].tenant.id else self.theirs

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from atrium.storage.table import PhysicalTable
 
-from tests.builders.house import House, open_house
+from tests.builders.tenant_env import TenantEnv, open_tenant_env
 
 
 @pytest.fixture
-def house(request: pytest.FixtureRequest, physical_table: PhysicalTable) -> Iterator[House]:
-    with open_house(physical_table, on_moto=request.config.getoption("--dynamodb") == "moto") as opened:
+def tenant_env(request: pytest.FixtureRequest, physical_table: PhysicalTable) -> Iterator[TenantEnv]:
+    with open_tenant_env(physical_table, on_moto=request.config.getoption("--dynamodb") == "moto") as opened:
         yield opened

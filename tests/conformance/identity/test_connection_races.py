@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from atrium.identity.providers.external_identities import ExternalIdentities, UnknownSubject
 from atrium.identity.providers.mapping import Profile
 from atrium.identity.providers.model import Entrance
-from atrium.identity.providers.people import People, Stranger
 from atrium.identity.users.model import User
 from atrium.identity.users.store import UserStore
 from atrium.kernel.errors import CountExceeded, Unavailable
@@ -18,7 +18,7 @@ from atrium.tenants.store import TenantStore
 
 from infra.local.oauth_provider import running
 from tests.builders.deployments import Deployment
-from tests.integration.social.conftest import Stage, open_stage
+from tests.integration.social.conftest import ApiEnv, open_api_env
 from tests.integration.social.test_connections import calls, connect, service
 
 pytestmark = pytest.mark.timeout(180)
@@ -27,43 +27,43 @@ ENTRANCE = Entrance("https://login.example", IdentityProviderId("idp_1"), True, 
 
 
 @pytest.fixture
-def stage(dynamodb_table: PhysicalTable, deployment: Deployment) -> Iterator[Stage]:
+def api_env(dynamodb_table: PhysicalTable, deployment: Deployment) -> Iterator[ApiEnv]:
     with running() as provider:
-        yield open_stage(deployment, provider)
+        yield open_api_env(deployment, provider)
 
 
-def test_many_that_need_a_token_at_once_use_each_refresh_token_once(stage: Stage) -> None:
-    stage.set_up()
-    connect(stage)
+def test_many_that_need_a_token_at_once_use_each_refresh_token_once(api_env: ApiEnv) -> None:
+    api_env.set_up()
+    connect(api_env)
 
     def ask(_: int) -> str:
-        mine = service(stage)
+        mine = service(api_env)
         object.__setattr__(mine, "pause", lambda _: time.sleep(0.5))
-        return mine.access_token("google", calls(stage))
+        return mine.access_token("google", calls(api_env))
 
     given: set[str] = set()
     for round_number in range(1, 6):
-        stage.clock.turn(3_600)
+        api_env.clock.advance(3_600)
         with ThreadPoolExecutor(THREADS) as pool:
             tokens = set(pool.map(ask, range(THREADS)))
         assert len(tokens) == 1
         given |= tokens
         assert len(given) == round_number
-        assert stage.provider.asked.count("/google/token") == 1 + round_number
-        assert len(stage.provider.answers.token_store.refresh) == 1  # the one that is kept here
-    assert stage.user().get("/v1/connections/google").json()["status"] == "active"
+        assert api_env.provider.asked.count("/google/token") == 1 + round_number
+        assert len(api_env.provider.answers.token_store.refresh) == 1  # the one that is kept here
+    assert api_env.user().get("/v1/connections/google").json()["status"] == "active"
 
 
-def come(stage: Stage, subject: str, email: str) -> User | Stranger | None:
+def come(api_env: ApiEnv, subject: str, email: str) -> User | UnknownSubject | None:
     """Come as somebody new; None where the tenant is full."""
-    tenant_id = stage.tenant.tenant.id
-    table = stage.runtime.tenant_table(tenant_id)
+    tenant_id = api_env.tenant.tenant.id
+    table = api_env.runtime.tenant_table(tenant_id)
     tenant = TenantStore(table).get()
     assert tenant
-    people = People(table, service(stage).audit, stage.clock)
+    external_identities = ExternalIdentities(table, service(api_env).audit, api_env.clock)
     for _ in range(20):
         try:
-            return people.find(ENTRANCE, subject, Profile(email, "", None), tenant)
+            return external_identities.find(ENTRANCE, subject, Profile(email, "", None), tenant)
         except CountExceeded:
             return None
         except Unavailable:
@@ -71,17 +71,17 @@ def come(stage: Stage, subject: str, email: str) -> User | Stranger | None:
     raise AssertionError("met others too often")
 
 
-def test_a_newcomer_who_comes_many_times_at_once_is_one_user(stage: Stage) -> None:
+def test_a_newcomer_who_comes_many_times_at_once_is_one_user(api_env: ApiEnv) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
-        found = list(pool.map(lambda _: come(stage, "s1", "new@acme.example"), range(THREADS)))
+        found = list(pool.map(lambda _: come(api_env, "s1", "new@acme.example"), range(THREADS)))
     assert len({each.id for each in found if isinstance(each, User)}) == 1
     assert all(isinstance(each, User) for each in found)
 
 
-def test_many_newcomers_at_once_never_pass_the_limit(stage: Stage) -> None:
-    stage.tenant = stage.deployment.onboard("small", "free")
+def test_many_newcomers_at_once_never_pass_the_limit(api_env: ApiEnv) -> None:
+    api_env.tenant = api_env.deployment.onboard("small", "free")
     with ThreadPoolExecutor(THREADS) as pool:
-        found = list(pool.map(lambda at: come(stage, f"s{at}", f"u{at}@small.example"), range(12)))
+        found = list(pool.map(lambda at: come(api_env, f"s{at}", f"u{at}@small.example"), range(12)))
     assert len([each for each in found if isinstance(each, User)]) == 4  # five users, and one is the admin
-    kept = UserStore(stage.runtime.tenant_table(stage.tenant.tenant.id)).list(PageRequest(100)).items
+    kept = UserStore(api_env.runtime.tenant_table(api_env.tenant.tenant.id)).list(PageRequest(100)).items
     assert len(kept) == 5

@@ -98,7 +98,7 @@ def test_nothing_is_claimed_after_a_deletion(dynamodb_table: PhysicalTable, depl
 
     with pytest.raises(NotFound):
         deployment.tenants.get(tenant_id)
-    deployment.clock.turn(OWN_SECONDS)
+    deployment.clock.advance(OWN_SECONDS)
     report = offboarding(deployment).finish_all(lambda: True, lambda *_: None)
     assert (report.finished, report.failed) == (1, 0)
     assert claimed() == []

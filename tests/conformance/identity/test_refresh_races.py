@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from atrium.identity.families.model import IssuedTokens
-from atrium.identity.families.service import FamilyService
+from atrium.identity.families.service import TokenFamilyService
 from atrium.kernel.errors import TokenInvalid
 from atrium.storage import keys
 from atrium.storage.table import PhysicalTable
@@ -21,7 +21,7 @@ def logins(dynamodb_table: PhysicalTable, deployment: Deployment) -> Logins:
     return open_logins(deployment)
 
 
-def refresh(service: FamilyService, text: str) -> IssuedTokens | None:
+def refresh(service: TokenFamilyService, text: str) -> IssuedTokens | None:
     try:
         return service.refresh(text, origin=ORIGIN)
     except TokenInvalid:

@@ -12,8 +12,8 @@ from atrium.storage.table import PhysicalTable
 from atrium.storage.writes import EXISTS, Update
 
 from tests.builders.counters import counted, held
-from tests.builders.house import House, open_house, session_id_of
 from tests.builders.scripted import calls, reply
+from tests.builders.tenant_env import TenantEnv, open_tenant_env, session_id_of
 from tests.builders.wires import Send
 
 pytestmark = pytest.mark.timeout(240)
@@ -22,8 +22,8 @@ READS = frozenset({"GetItem", "BatchGetItem", "Query"})
 
 
 @pytest.fixture
-def house(dynamodb_table: PhysicalTable) -> Iterator[House]:
-    with open_house(dynamodb_table, on_moto=False) as opened:
+def tenant_env(dynamodb_table: PhysicalTable) -> Iterator[TenantEnv]:
+    with open_tenant_env(dynamodb_table, on_moto=False) as opened:
         yield opened
 
 
@@ -46,16 +46,16 @@ class Meter:
         return sum(units for operation, units in self.calls if operation not in READS)
 
 
-def limit(house: House, **limits: int) -> None:
-    house.table().write(Update(keys.tenant(), "SET #limits = :limits", EXISTS, {"limits": limits}))
+def limit(tenant_env: TenantEnv, **limits: int) -> None:
+    tenant_env.table().write(Update(keys.tenant(), "SET #limits = :limits", EXISTS, {"limits": limits}))
 
 
-def test_what_a_turn_of_one_message_pair_costs(house: House) -> None:
-    session_id = session_id_of(house.talk("first"))
-    house.clock.turn(5)
+def test_what_a_turn_of_one_message_pair_costs(tenant_env: TenantEnv) -> None:
+    session_id = session_id_of(tenant_env.talk("first"))
+    tenant_env.clock.advance(5)
     meter = Meter()
-    with house.intercepted(meter):
-        turn = house.begin("again", session_id=session_id)
+    with tenant_env.intercepted(meter):
+        turn = tenant_env.begin("again", session_id=session_id)
         opening = list(meter.calls)
         list(turn.events())
     assert [operation for operation, _ in opening] in (
@@ -68,14 +68,14 @@ def test_what_a_turn_of_one_message_pair_costs(house: House) -> None:
     assert meter.write_units <= 10
 
 
-def test_five_slots_are_five_turns_and_the_refused_cost_nothing(house: House) -> None:
-    limit(house, concurrent_turns=5)
-    house.talk("so that the default agent is known")
-    before = counted(house, "requests_per_day")
+def test_five_slots_are_five_turns_and_the_refused_cost_nothing(tenant_env: TenantEnv) -> None:
+    limit(tenant_env, concurrent_turns=5)
+    tenant_env.talk("so that the default agent is known")
+    before = counted(tenant_env, "requests_per_day")
 
     def begin(_: int) -> Turn | LimitReached:
         try:
-            return house.begin()
+            return tenant_env.begin()
         except LimitReached as refusal:
             return refusal
 
@@ -83,28 +83,28 @@ def test_five_slots_are_five_turns_and_the_refused_cost_nothing(house: House) ->
         answers = list(threads.map(begin, range(50)))
     turns = [answer for answer in answers if isinstance(answer, Turn)]
     refused = [answer for answer in answers if isinstance(answer, ConcurrencyLimited)]
-    assert (len(turns), len(refused), len(held(house))) == (5, 45, 5)
-    assert counted(house, "requests_per_day") == before + 5
+    assert (len(turns), len(refused), len(held(tenant_env))) == (5, 45, 5)
+    assert counted(tenant_env, "requests_per_day") == before + 5
     for turn in turns:
         list(turn.events())
-    assert (held(house), counted(house, "requests_per_day")) == ([], before + 5)
+    assert (held(tenant_env), counted(tenant_env, "requests_per_day")) == ([], before + 5)
     assert isinstance(begin(0), Turn)
 
 
-def test_runs_that_go_on_at_once_never_pass_the_months_money(house: House) -> None:
-    limit(house, cost_per_month=3_000_000, tool_calls_per_minute=-1, tokens_per_minute=-1)
-    house.model.replies = [reply("More.", calls("calculator", expression="1")) for _ in range(2_000)]
+def test_runs_that_go_on_at_once_never_pass_the_months_money(tenant_env: TenantEnv) -> None:
+    limit(tenant_env, cost_per_month=3_000_000, tool_calls_per_minute=-1, tokens_per_minute=-1)
+    tenant_env.model.replies = [reply("More.", calls("calculator", expression="1")) for _ in range(2_000)]
 
     def talk(_: int) -> int:
         try:
-            turn = house.begin()
+            turn = tenant_env.begin()
         except LimitReached:
             return 0
         list(turn.events())
-        return house.entry_of(turn.run.id).cost_nanos
+        return tenant_env.entry_of(turn.run.id).cost_nanos
 
     with ThreadPoolExecutor(8) as threads:
         spent = sum(threads.map(talk, range(24)))
     assert 0 < spent <= 3_000_000
-    assert counted(house, "cost_per_month") == spent
-    assert held(house) == []
+    assert counted(tenant_env, "cost_per_month") == spent
+    assert held(tenant_env) == []

@@ -2,16 +2,16 @@
 
 import pytest
 
+from tests.builders.api_env import ApiEnv, assert_problem, say
 from tests.builders.gateway import tenant_fields
-from tests.builders.stage import Stage, assert_problem, say
 
 pytestmark = pytest.mark.loopback
 
 POET = {"name": "poet", "model": "claude-haiku-5-5"}
 
 
-def test_an_agent_is_created_with_its_defaults(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_an_agent_is_created_with_its_defaults(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     created = client.post("/v1/agents", json=POET)
     assert created.status_code == 201, created.text
     agent = created.json()
@@ -34,7 +34,7 @@ def test_an_agent_is_created_with_its_defaults(stage: Stage) -> None:
     assert client.get(created.headers["location"]).json() == agent
 
 
-def test_everything_that_may_be_said(stage: Stage) -> None:
+def test_everything_that_may_be_said(api_env: ApiEnv) -> None:
     body = {
         "name": "Café counter",
         "description": "Counts",
@@ -49,30 +49,30 @@ def test_everything_that_may_be_said(stage: Stage) -> None:
         "compaction_profile": "coding",
         "is_default": True,
     }
-    agent = stage.admin_as().post("/v1/agents", json=body).json()
+    agent = api_env.admin_as().post("/v1/agents", json=body).json()
     assert {name: agent[name] for name in body} == {**body, "tools": ["calculator", "current_time"]}
-    assert say(stage.chat_as(), "Hi", limits={"max_iterations": 1}).status_code == 200
-    sent = stage.sent_bodies()[-1]
+    assert say(api_env.chat_as(), "Hi", limits={"max_iterations": 1}).status_code == 200
+    sent = api_env.sent_bodies()[-1]
     assert (sent["model"], sent["max_tokens"]) == ("claude-sonnet-5-5", 128_000)
     assert {tool["name"] for tool in sent["tools"]} == {"calculator", "current_time", "done"}
 
 
-def test_any_part_is_changed_and_the_next_turn_uses_it(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_any_part_is_changed_and_the_next_turn_uses_it(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     (default,) = client.get("/v1/agents").json()["data"]
-    session_id = say(stage.chat_as(), "Hi").json()["session_id"]
+    session_id = say(api_env.chat_as(), "Hi").json()["session_id"]
     changed = client.patch(f"/v1/agents/{default['id']}", json={"system_prompt": "Rhyme.", "model": "claude-opus-5-5"})
     assert changed.status_code == 200
     same = {name for name in default if default[name] == changed.json()[name]}
     assert set(default) - same == {"system_prompt", "model", "updated_at"}
-    say(stage.chat_as(), "Hi", session_id=session_id)
-    assert stage.sent_bodies()[-1]["model"] == "claude-opus-5-5"
-    assert stage.sent_bodies()[-1]["system"][0]["text"] == "Rhyme."
+    say(api_env.chat_as(), "Hi", session_id=session_id)
+    assert api_env.sent_bodies()[-1]["model"] == "claude-opus-5-5"
+    assert api_env.sent_bodies()[-1]["system"][0]["text"] == "Rhyme."
     assert client.patch(f"/v1/agents/{default['id']}", json={}).json()["system_prompt"] == "Rhyme."
 
 
-def test_the_default_moves(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_the_default_moves(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     (before,) = client.get("/v1/agents").json()["data"]
     agent = client.post("/v1/agents", json=POET).json()
     assert client.patch(f"/v1/agents/{agent['id']}", json={"is_default": True}).json()["is_default"] is True
@@ -82,8 +82,8 @@ def test_the_default_moves(stage: Stage) -> None:
     assert [each["id"] for each in client.get("/v1/agents").json()["data"]] == [agent["id"]]
 
 
-def test_lists_in_pages(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_lists_in_pages(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     for number in range(3):
         client.post("/v1/agents", json={**POET, "name": f"n{number}"})
     first = client.get("/v1/agents", params={"limit": 3}).json()
@@ -92,16 +92,16 @@ def test_lists_in_pages(stage: Stage) -> None:
     assert rest["next_cursor"] is None
 
 
-def test_creating_with_a_key_makes_one(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_creating_with_a_key_makes_one(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     first, again = (client.post("/v1/agents", json=POET, headers={"idempotency-key": "k"}) for _ in range(2))
     assert (again.status_code, again.json()) == (201, first.json())
     assert again.headers["idempotency-replayed"] == "true"
 
 
-def test_who_may_read_and_who_may_write(stage: Stage) -> None:
-    reader = stage.admin_as(tenant_fields(scopes="agents:read"))
-    writer = stage.admin_as(tenant_fields(scopes="agents:write"))
+def test_who_may_read_and_who_may_write(api_env: ApiEnv) -> None:
+    reader = api_env.admin_as(tenant_fields(scopes="agents:read"))
+    writer = api_env.admin_as(tenant_fields(scopes="agents:write"))
     agent = writer.post("/v1/agents", json=POET).json()
     path = f"/v1/agents/{agent['id']}"
     assert reader.get(path).status_code == reader.get("/v1/agents").status_code == 200

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.builders.api_env import ADMIN, ApiEnv, assert_problem
 from tests.builders.gateway import OTHER_TENANT_ID, platform_fields, tenant_fields
-from tests.builders.stage import ADMIN, Stage, assert_problem
 
 pytestmark = pytest.mark.loopback
 
@@ -24,38 +24,38 @@ def routes(agent_id: str) -> list[tuple[str, str, object]]:
     ]
 
 
-def test_every_route_asks_for_a_credential_a_tenant_and_a_scope(stage: Stage) -> None:
-    before = stage.house.items()
+def test_every_route_asks_for_a_credential_a_tenant_and_a_scope(api_env: ApiEnv) -> None:
+    before = api_env.tenant_env.items()
     for fields, status, code in (
         (None, 401, "UNAUTHENTICATED"),
         (platform_fields(), 400, "TENANT_REQUIRED"),
         (tenant_fields(scopes="chat sessions:read sessions:write"), 403, "SCOPE_REQUIRED"),
     ):
-        client = stage.admin_as(fields)
+        client = api_env.admin_as(fields)
         for method, path, body in routes(AGENT):
             assert_problem(client.request(method, path, json=body), status, code)
-    assert stage.house.items() == before
+    assert api_env.tenant_env.items() == before
 
 
-def test_404_for_another_tenants_agent_on_every_route(stage: Stage) -> None:
-    agent_id = stage.admin_as().post("/v1/agents", json=POET).json()["id"]
-    before = stage.house.items()
-    other = stage.admin_as(tenant_fields(tenant_id=OTHER_TENANT_ID, scopes="admin"))
+def test_404_for_another_tenants_agent_on_every_route(api_env: ApiEnv) -> None:
+    agent_id = api_env.admin_as().post("/v1/agents", json=POET).json()["id"]
+    before = api_env.tenant_env.items()
+    other = api_env.admin_as(tenant_fields(tenant_id=OTHER_TENANT_ID, scopes="admin"))
     for method, path, body in routes(agent_id)[2:]:
         assert_problem(other.request(method, path, json=body), 404, "NOT_FOUND")
     assert [agent["name"] for agent in other.get("/v1/agents").json()["data"]] == ["assistant"]
-    assert stage.house.items() == before
+    assert api_env.tenant_env.items() == before
 
 
-def test_404_for_what_is_no_agent(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_404_for_what_is_no_agent(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     for agent_id in (AGENT, "x", "agt_", AGENT.upper(), "ses_" + AGENT[4:]):
         for method, path, body in routes(agent_id)[2:]:
             assert_problem(client.request(method, path, json=body), 404, "NOT_FOUND")
 
 
-def test_409_for_a_name_that_is_taken_and_for_the_default(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_409_for_a_name_that_is_taken_and_for_the_default(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     (default,) = client.get("/v1/agents").json()["data"]
     agent = client.post("/v1/agents", json=POET).json()
     assert_problem(client.post("/v1/agents", json=POET), 409, "CONFLICT")
@@ -64,9 +64,9 @@ def test_409_for_a_name_that_is_taken_and_for_the_default(stage: Stage) -> None:
     assert client.get(f"/v1/agents/{agent['id']}").json() == agent
 
 
-def test_403_for_a_model_and_a_number_beyond_the_plan(stage: Stage) -> None:
-    stage.house.configure(plan="free")
-    free = stage.admin_as({**ADMIN, "plan": "free"})
+def test_403_for_a_model_and_a_number_beyond_the_plan(api_env: ApiEnv) -> None:
+    api_env.tenant_env.configure(plan="free")
+    free = api_env.admin_as({**ADMIN, "plan": "free"})
     assert_problem(free.post("/v1/agents", json={**POET, "model": "claude-opus-5-5"}), 403, "MODEL_NOT_ALLOWED")
     for number in range(9):
         assert free.post("/v1/agents", json={**POET, "name": f"n{number}"}).status_code == 201
@@ -105,10 +105,10 @@ UNFIT: list[dict[str, Any]] = [
 ]
 
 
-def test_422_for_what_does_not_fit(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_422_for_what_does_not_fit(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     agent = client.post("/v1/agents", json=POET).json()
-    before = stage.house.items()
+    before = api_env.tenant_env.items()
     for change in UNFIT:
         created = client.post("/v1/agents", json={**POET, "name": "other", **change})
         assert_problem(created, 422, "VALIDATION_FAILED")
@@ -117,11 +117,11 @@ def test_422_for_what_does_not_fit(stage: Stage) -> None:
     for missing in ({"name": "x"}, {"model": "claude-haiku-5-5"}, {}):
         assert_problem(client.post("/v1/agents", json=missing), 422, "VALIDATION_FAILED")
     assert_problem(client.post("/v1/agents", json={**POET, "provider": "openai"}), 422, "PROVIDER_UNSUPPORTED")
-    assert stage.house.items() == before
+    assert api_env.tenant_env.items() == before
 
 
-def test_422_for_a_default_that_would_be_none(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_422_for_a_default_that_would_be_none(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     (default,) = client.get("/v1/agents").json()["data"]
     response = client.patch(f"/v1/agents/{default['id']}", json={"is_default": False})
     assert_problem(response, 422, "VALIDATION_FAILED")

@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from functions.admin.app import build
-from tests.builders.authorizing import Door, bearer
+from tests.builders.authorizing import AuthorizerEnv, bearer
 from tests.builders.deployments import Deployment, counting
 from tests.builders.gateway import call_as, tenant_fields
 from tests.builders.logins import Logins, audited, open_logins
@@ -75,7 +75,7 @@ def test_deletion_and_rotation(logins: Logins) -> None:
         return oauth.post("/oauth/token", data=form).status_code == 200
 
     assert (works(old), works(new)) == (True, True)
-    logins.deployment.clock.turn(60)
+    logins.deployment.clock.advance(60)
     assert (works(old), works(new)) == (False, True)
     assert client.delete(path).status_code == 204
     assert works(new) is False
@@ -131,17 +131,17 @@ def test_a_client_gets_no_more_than_its_maker_has(logins: Logins) -> None:
 
 def test_another_tenants_client_is_not_there(deployment: Deployment, logins: Logins) -> None:
     made = create(admin_of(logins))
-    stranger = admin_of(open_logins(deployment, "other"))
+    outsider = admin_of(open_logins(deployment, "other"))
     path = f"/v1/clients/{made['client_id']}"
     for answer in (
-        stranger.get(path),
-        stranger.patch(path, json={"name": "mine"}),
-        stranger.delete(path),
-        stranger.post(f"{path}/rotate"),
-        stranger.get("/v1/clients/cli_01k6r5m2x8f3v9q4w7t1y0z5ab"),
+        outsider.get(path),
+        outsider.patch(path, json={"name": "mine"}),
+        outsider.delete(path),
+        outsider.post(f"{path}/rotate"),
+        outsider.get("/v1/clients/cli_01k6r5m2x8f3v9q4w7t1y0z5ab"),
     ):
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
-    assert stranger.get("/v1/clients").json()["data"] == []
+    assert outsider.get("/v1/clients").json()["data"] == []
     assert admin_of(logins).get(path).json()["name"] == "a program"
 
 
@@ -151,7 +151,7 @@ def test_fewer_scopes_hold_for_tokens_that_were_given(logins: Logins) -> None:
     token = Browser(logins, issued).token(grant_type="client_credentials").json()["access_token"]
     answer = admin_of(logins).patch(f"/v1/clients/{issued.client.id}", json={"scopes": ["chat"]})
     assert answer.status_code == 200
-    assert Door(logins.deployment).context(bearer(token))["scopes"] == "chat"
+    assert AuthorizerEnv(logins.deployment).context(bearer(token))["scopes"] == "chat"
 
 
 def test_a_creation_that_is_repeated_makes_one(logins: Logins) -> None:

@@ -6,7 +6,7 @@ from atrium.audit.query import ask
 from atrium.audit.store import AuditStore
 from starlette.testclient import TestClient
 
-from tests.integration.admin_keys.conftest import House
+from tests.integration.admin_keys.conftest import TenantEnv
 
 ISSUER = {"issuer": "https://login.acme.example/", "audience": "https://atrium.example/acme"}
 DEFAULTS = {
@@ -32,9 +32,9 @@ FULL: dict[str, Any] = {
 }
 
 
-def told(house: House) -> list[dict[str, Any]]:
-    store = AuditStore(house.deployment.runtime.tenant_table(house.made.tenant.id))
-    now = house.deployment.clock()
+def told(tenant_env: TenantEnv) -> list[dict[str, Any]]:
+    store = AuditStore(tenant_env.deployment.runtime.tenant_table(tenant_env.made.tenant.id))
+    now = tenant_env.deployment.clock()
     found = store.list_all(ask(now=now, type="admin.change"), now=now)
     return [dict(event.details) for event in found if str(event.details["action"]).startswith("identity_provider")]
 
@@ -47,11 +47,11 @@ def create(client: TestClient, **body: Any) -> dict[str, Any]:
     return made
 
 
-def test_created_listed_read_and_deleted(house: House, client: TestClient) -> None:
+def test_created_listed_read_and_deleted(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
     assert made["id"].startswith("idp_")
     assert {name: made[name] for name in DEFAULTS} == DEFAULTS
-    house.deployment.clock.turn(1)
+    tenant_env.deployment.clock.advance(1)
     full = create(client, **{**FULL, "audience": "another"})
     assert {name: full[name] for name in FULL} == {**FULL, "audience": "another"}
     listed = client.get("/v1/identity-providers").json()
@@ -61,11 +61,11 @@ def test_created_listed_read_and_deleted(house: House, client: TestClient) -> No
     assert [each["id"] for each in rest["data"]] == [full["id"]]
     read = client.get(f"/v1/identity-providers/{made['id']}").json()
     assert read == {**made, "keys": {"count": 0, "fetched_at": None, "tried_at": None, "fault": None}}
-    house.deployment.clock.turn(1)
+    tenant_env.deployment.clock.advance(1)
     answer = client.delete(f"/v1/identity-providers/{made['id']}")
     assert (answer.status_code, answer.content) == (204, b"")
     assert client.get(f"/v1/identity-providers/{made['id']}").status_code == 404
-    assert [each["action"] for each in reversed(told(house))] == [
+    assert [each["action"] for each in reversed(told(tenant_env))] == [
         "identity_provider.create",
         "identity_provider.create",
         "identity_provider.delete",
@@ -73,23 +73,23 @@ def test_created_listed_read_and_deleted(house: House, client: TestClient) -> No
     create(client)  # the pair is free again
 
 
-def test_any_part_can_be_changed(house: House, client: TestClient) -> None:
+def test_any_part_can_be_changed(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
     for name, value in FULL.items():
         if name in {"issuer", "role_mapping"}:
             continue
-        house.deployment.clock.turn(1)
+        tenant_env.deployment.clock.advance(1)
         changed = client.patch(f"/v1/identity-providers/{made['id']}", json={name: value})
         assert changed.status_code == 200, changed.text
         assert changed.json()[name] == value
-    assert told(house)[0]["changed"] == ["enabled"]
+    assert told(tenant_env)[0]["changed"] == ["enabled"]
     assert client.patch(f"/v1/identity-providers/{made['id']}", json={}).json() == changed.json()
 
 
-def test_a_pair_that_was_left_is_free_for_others(house: House, client: TestClient) -> None:
+def test_a_pair_that_was_left_is_free_for_others(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
-    other = house.deployment.onboard("other")
-    theirs = house.call_as(tenant_id=other.tenant.id)
+    other = tenant_env.deployment.onboard("other")
+    theirs = tenant_env.call_as(tenant_id=other.tenant.id)
     assert theirs.post("/v1/identity-providers", json=ISSUER).status_code == 409
     changed = client.patch(f"/v1/identity-providers/{made['id']}", json={"audience": "elsewhere"})
     assert changed.status_code == 200
@@ -98,8 +98,8 @@ def test_a_pair_that_was_left_is_free_for_others(house: House, client: TestClien
     assert client.get(f"/v1/identity-providers/{made['id']}").json()["audience"] == "elsewhere"
 
 
-def test_an_audience_with_the_tenants_own_id(house: House, client: TestClient) -> None:
-    audience = f"urn:atrium:{house.made.tenant.id}"
+def test_an_audience_with_the_tenants_own_id(tenant_env: TenantEnv, client: TestClient) -> None:
+    audience = f"urn:atrium:{tenant_env.made.tenant.id}"
     assert create(client, audience=audience)["audience"] == audience
 
 

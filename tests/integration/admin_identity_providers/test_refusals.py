@@ -10,7 +10,7 @@ from tests.builders.deployments import breaking, counting
 from tests.builders.gateway import call_as
 from tests.integration.admin_identity_providers.conftest import LOCAL
 from tests.integration.admin_identity_providers.test_200 import ISSUER, create
-from tests.integration.admin_keys.conftest import House
+from tests.integration.admin_keys.conftest import TenantEnv
 
 UNKNOWN = "idp_01k6r5m2x8f3v9q4w7t1y0z5ab"
 ROUTES: list[tuple[str, str, Any]] = [
@@ -23,19 +23,19 @@ ROUTES: list[tuple[str, str, Any]] = [
 WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"}
 
 
-def test_without_admin_or_a_credential(house: House) -> None:
+def test_without_admin_or_a_credential(tenant_env: TenantEnv) -> None:
     for method, path, body in ROUTES:
-        with counting(house.deployment.table) as calls:
-            answer = house.call_as(scopes="chat agents:write").request(method, path, json=body)
+        with counting(tenant_env.deployment.table) as calls:
+            answer = tenant_env.call_as(scopes="chat agents:write").request(method, path, json=body)
             assert (answer.status_code, answer.json()["code"]) == (403, "SCOPE_REQUIRED")
-            answer = call_as(house.app, None).request(method, path, json=body)
+            answer = call_as(tenant_env.app, None).request(method, path, json=body)
             assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHENTICATED")
         assert not WRITES & set(calls)
 
 
-def test_another_tenants_provider_is_as_unknown_as_any(house: House, client: TestClient) -> None:
-    other = house.deployment.onboard("other")
-    theirs = create(house.call_as(tenant_id=other.tenant.id))
+def test_another_tenants_provider_is_as_unknown_as_any(tenant_env: TenantEnv, client: TestClient) -> None:
+    other = tenant_env.deployment.onboard("other")
+    theirs = create(tenant_env.call_as(tenant_id=other.tenant.id))
     for method, path, body in ROUTES[2:]:
         answers = []
         for provider_id in (theirs["id"], UNKNOWN, "nonsense"):
@@ -87,10 +87,10 @@ BAD: list[dict[str, Any]] = [
 ]
 
 
-def test_a_body_that_does_not_fit(house: House, client: TestClient) -> None:
+def test_a_body_that_does_not_fit(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, audience="first")
     for fields in BAD:
-        with counting(house.deployment.table) as calls:
+        with counting(tenant_env.deployment.table) as calls:
             for answer in (
                 client.post("/v1/identity-providers", json={**ISSUER, **fields}),
                 client.patch(f"/v1/identity-providers/{made['id']}", json=fields),
@@ -100,28 +100,28 @@ def test_a_body_that_does_not_fit(house: House, client: TestClient) -> None:
         assert not WRITES & set(calls), fields
 
 
-def test_an_issuer_on_this_machine_is_for_the_local_stack(house: House) -> None:
-    runtime = house.deployment.make_runtime(**LOCAL)
-    assert house.made.key
-    fields = {"tenant_id": house.made.tenant.id, "principal_id": house.made.key.key.id, "scopes": "admin"}
-    house.app = build(lambda: runtime)
-    local = house.call_as(**fields)
+def test_an_issuer_on_this_machine_is_for_the_local_stack(tenant_env: TenantEnv) -> None:
+    runtime = tenant_env.deployment.make_runtime(**LOCAL)
+    assert tenant_env.made.key
+    fields = {"tenant_id": tenant_env.made.tenant.id, "principal_id": tenant_env.made.key.key.id, "scopes": "admin"}
+    tenant_env.app = build(lambda: runtime)
+    local = tenant_env.call_as(**fields)
     assert create(local, issuer="http://127.0.0.1:8000")["issuer"] == "http://127.0.0.1:8000"
     answer = local.post("/v1/identity-providers", json={**ISSUER, "issuer": "http://10.0.0.1:8000"})
     assert answer.status_code == 422
 
 
-def test_a_pair_twice(house: House, client: TestClient) -> None:
+def test_a_pair_twice(tenant_env: TenantEnv, client: TestClient) -> None:
     create(client)
     answer = client.post("/v1/identity-providers", json=ISSUER)
     assert (answer.status_code, answer.json()["code"]) == (409, "CONFLICT")
     second = create(client, audience="second")
     answer = client.patch(f"/v1/identity-providers/{second['id']}", json=ISSUER)
     assert (answer.status_code, answer.json()["code"]) == (409, "CONFLICT")
-    other = house.deployment.onboard("other")
-    answer = house.call_as(tenant_id=other.tenant.id).post("/v1/identity-providers", json=ISSUER)
+    other = tenant_env.deployment.onboard("other")
+    answer = tenant_env.call_as(tenant_id=other.tenant.id).post("/v1/identity-providers", json=ISSUER)
     assert (answer.status_code, answer.json()["code"]) == (409, "CONFLICT")
-    assert house.made.tenant.id not in answer.text
+    assert tenant_env.made.tenant.id not in answer.text
 
 
 def test_twenty_at_most(client: TestClient) -> None:
@@ -133,18 +133,20 @@ def test_twenty_at_most(client: TestClient) -> None:
 
 @pytest.mark.parametrize("write", [0, 1])
 def test_a_registration_that_broke_off_is_completed_by_the_same_call(
-    house: House, client: TestClient, write: int
+    tenant_env: TenantEnv, client: TestClient, write: int
 ) -> None:
-    with breaking(house.deployment.table, write):
+    with breaking(tenant_env.deployment.table, write):
         assert client.post("/v1/identity-providers", json=ISSUER).status_code == 500
     assert client.get("/v1/identity-providers").json()["data"] == []
     create(client)
 
 
 @pytest.mark.parametrize("write", [0, 1])
-def test_a_deletion_that_broke_off_is_completed_by_the_same_call(house: House, client: TestClient, write: int) -> None:
+def test_a_deletion_that_broke_off_is_completed_by_the_same_call(
+    tenant_env: TenantEnv, client: TestClient, write: int
+) -> None:
     made = create(client)
-    with breaking(house.deployment.table, write):
+    with breaking(tenant_env.deployment.table, write):
         assert client.delete(f"/v1/identity-providers/{made['id']}").status_code == 500
     assert client.delete(f"/v1/identity-providers/{made['id']}").status_code == 204
-    create(house.call_as(tenant_id=house.deployment.onboard("other").tenant.id))
+    create(tenant_env.call_as(tenant_id=tenant_env.deployment.onboard("other").tenant.id))

@@ -8,19 +8,19 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from functions.admin.app import build
-from tests.builders.authorizing import Door
+from tests.builders.authorizing import AuthorizerEnv
 from tests.builders.deployments import Deployment
 from tests.builders.gateway import call_as, tenant_fields
 
 
 @dataclass
-class House:
+class TenantEnv:
     """A tenant and its doors."""
 
     deployment: Deployment
     made: Onboarded
     app: FastAPI
-    door: Door
+    authorizer_env: AuthorizerEnv
 
     def call_as(self, **fields: str) -> TestClient:
         """Return a client of this tenant, with other fields than those of its first key."""
@@ -30,11 +30,11 @@ class House:
 
 
 @pytest.fixture
-def house(deployment: Deployment) -> House:
+def tenant_env(deployment: Deployment) -> TenantEnv:
     app = build(lambda: deployment.runtime)
-    return House(deployment, deployment.onboard(), app, Door(deployment))
+    return TenantEnv(deployment, deployment.onboard(), app, AuthorizerEnv(deployment))
 
 
 @pytest.fixture
-def client(house: House) -> TestClient:
-    return house.call_as()
+def client(tenant_env: TenantEnv) -> TestClient:
+    return tenant_env.call_as()

@@ -8,7 +8,7 @@ from atrium.kernel.clock import format_time
 from starlette.testclient import TestClient
 
 from tests.builders.authorizing import bearer
-from tests.integration.admin_keys.conftest import House
+from tests.integration.admin_keys.conftest import TenantEnv
 
 MEMBERS = {
     *("id", "name", "scopes", "prefix", "status", "expires_at", "revoked_at", "last_used_at", "created_by"),
@@ -24,7 +24,7 @@ def create(client: TestClient, **body: Any) -> dict[str, Any]:
     return made
 
 
-def test_a_new_key_works_and_is_shown_once(house: House, client: TestClient) -> None:
+def test_a_new_key_works_and_is_shown_once(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
     assert set(made) == MEMBERS | {"key"}
     assert made["key"].startswith(made["prefix"])
@@ -35,17 +35,17 @@ def test_a_new_key_works_and_is_shown_once(house: House, client: TestClient) -> 
         None,
         None,
     )
-    assert house.made.key
-    assert made["created_by"] == house.made.key.key.id
-    context = house.door.context(bearer(made["key"]))
+    assert tenant_env.made.key
+    assert made["created_by"] == tenant_env.made.key.key.id
+    context = tenant_env.authorizer_env.context(bearer(made["key"]))
     assert (context["principal_id"], context["scopes"]) == (made["id"], "chat sessions:read sessions:write")
     for answer in (client.get(f"/v1/keys/{made['id']}"), client.get("/v1/keys")):
         assert made["key"] not in answer.text
         assert "digest" not in answer.text
 
 
-def test_a_list_has_all_keys_oldest_first(house: House, client: TestClient) -> None:
-    house.deployment.clock.turn(1)
+def test_a_list_has_all_keys_oldest_first(tenant_env: TenantEnv, client: TestClient) -> None:
+    tenant_env.deployment.clock.advance(1)
     made = create(client)
     listed = client.get("/v1/keys").json()
     assert [key["name"] for key in listed["data"]] == ["first key", "a key"]
@@ -56,34 +56,34 @@ def test_a_list_has_all_keys_oldest_first(house: House, client: TestClient) -> N
 
 
 @pytest.mark.parametrize("scopes", [["chat"], ["admin"], ["agents:read", "usage:read", "usage:read"]])
-def test_scopes_that_its_maker_has(house: House, client: TestClient, scopes: list[str]) -> None:
+def test_scopes_that_its_maker_has(tenant_env: TenantEnv, client: TestClient, scopes: list[str]) -> None:
     made = create(client, scopes=scopes)
     assert set(made["scopes"]) == set(scopes)
     assert len(made["scopes"]) == len(set(scopes))
-    assert set(house.door.context(bearer(made["key"]))["scopes"].split()) == set(scopes)
+    assert set(tenant_env.authorizer_env.context(bearer(made["key"]))["scopes"].split()) == set(scopes)
 
 
-def test_a_platform_credential_inside_the_tenant_may_too(house: House) -> None:
-    client = house.call_as(principal_type="platform", principal_id="key_platform", scopes="platform")
+def test_a_platform_credential_inside_the_tenant_may_too(tenant_env: TenantEnv) -> None:
+    client = tenant_env.call_as(principal_type="platform", principal_id="key_platform", scopes="platform")
     made = create(client, scopes=["admin", "chat"])
     assert made["created_by"] == "key_platform"
-    assert house.door.context(bearer(made["key"]))["tenant_id"] == house.made.tenant.id
+    assert tenant_env.authorizer_env.context(bearer(made["key"]))["tenant_id"] == tenant_env.made.tenant.id
 
 
-def test_an_expiry(house: House, client: TestClient) -> None:
-    at = house.deployment.clock() + timedelta(hours=1)
+def test_an_expiry(tenant_env: TenantEnv, client: TestClient) -> None:
+    at = tenant_env.deployment.clock() + timedelta(hours=1)
     made = create(client, expires_at=at.astimezone().isoformat())
     assert made["expires_at"] == format_time(at)
-    house.door.context(bearer(made["key"]))
-    house.deployment.clock.turn(3_600)
+    tenant_env.authorizer_env.context(bearer(made["key"]))
+    tenant_env.deployment.clock.advance(3_600)
     assert client.get(f"/v1/keys/{made['id']}").json()["status"] == "expired"
 
 
-def test_the_last_use_is_shown(house: House, client: TestClient) -> None:
+def test_the_last_use_is_shown(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
-    house.door.context(bearer(made["key"]))
+    tenant_env.authorizer_env.context(bearer(made["key"]))
     shown = client.get(f"/v1/keys/{made['id']}").json()
-    assert shown["last_used_at"] == format_time(house.deployment.clock())
+    assert shown["last_used_at"] == format_time(tenant_env.deployment.clock())
     assert shown["updated_at"] == made["updated_at"]
 
 
@@ -96,15 +96,15 @@ def test_the_last_use_is_shown(house: House, client: TestClient) -> None:
         {"name": "n", "scopes": ["chat"], "expires_at": None},
     ],
 )
-def test_any_part_can_be_changed(house: House, client: TestClient, change: dict[str, Any]) -> None:
+def test_any_part_can_be_changed(tenant_env: TenantEnv, client: TestClient, change: dict[str, Any]) -> None:
     made = create(client, expires_at="2026-12-24T00:00:00.000Z")
-    house.deployment.clock.turn(1)
+    tenant_env.deployment.clock.advance(1)
     changed = client.patch(f"/v1/keys/{made['id']}", json=change).json()
     kept = MEMBERS - set(change) - {"updated_at"}
     assert {name: changed[name] for name in kept} == {name: made[name] for name in kept}
     assert {name: changed[name] for name in change} == change
     assert client.get(f"/v1/keys/{made['id']}").json() == changed
-    house.door.context(bearer(made["key"]))
+    tenant_env.authorizer_env.context(bearer(made["key"]))
 
 
 def test_an_empty_change_changes_nothing(client: TestClient) -> None:
@@ -112,7 +112,7 @@ def test_an_empty_change_changes_nothing(client: TestClient) -> None:
     assert client.patch(f"/v1/keys/{made['id']}", json={}).json() == {name: made[name] for name in MEMBERS}
 
 
-def test_rotation_with_a_grace(house: House, client: TestClient) -> None:
+def test_rotation_with_a_grace(tenant_env: TenantEnv, client: TestClient) -> None:
     old = create(client, scopes=["chat", "usage:read"], expires_at="2027-01-01T00:00:00.000Z")
     answer = client.post(f"/v1/keys/{old['id']}/rotate", json={"grace_seconds": 60})
     assert answer.status_code == 201
@@ -127,37 +127,39 @@ def test_rotation_with_a_grace(house: House, client: TestClient) -> None:
     ending = client.get(f"/v1/keys/{old['id']}").json()
     assert (ending["status"], ending["revoked_at"]) == (
         "active",
-        format_time(house.deployment.clock() + timedelta(seconds=60)),
+        format_time(tenant_env.deployment.clock() + timedelta(seconds=60)),
     )
     for each in (old, new):
-        context = house.door.context(bearer(each["key"]))
+        context = tenant_env.authorizer_env.context(bearer(each["key"]))
         assert context["principal_id"] == old["id"]  # what the old key made is the new one's
-    house.deployment.clock.turn(60)
-    house.door.context(bearer(new["key"]))
+    tenant_env.deployment.clock.advance(60)
+    tenant_env.authorizer_env.context(bearer(new["key"]))
     assert client.get(f"/v1/keys/{old['id']}").json()["status"] == "revoked"
 
 
 @pytest.mark.parametrize("body", [None, {}, {"grace_seconds": 0}])
-def test_rotation_and_revocation_without_a_grace(house: House, client: TestClient, body: dict[str, int] | None) -> None:
+def test_rotation_and_revocation_without_a_grace(
+    tenant_env: TenantEnv, client: TestClient, body: dict[str, int] | None
+) -> None:
     old = create(client)
     assert client.post(f"/v1/keys/{old['id']}/rotate", json=body).status_code == 201
     assert client.get(f"/v1/keys/{old['id']}").json()["status"] == "revoked"
     other = create(client)
     answer = client.post(f"/v1/keys/{other['id']}/revoke", json=body)
     assert (answer.status_code, answer.json()["status"]) == (200, "revoked")
-    assert answer.json()["revoked_at"] == format_time(house.deployment.clock())
+    assert answer.json()["revoked_at"] == format_time(tenant_env.deployment.clock())
 
 
-def test_revocation_as_often_as_you_like_and_never_later(house: House, client: TestClient) -> None:
+def test_revocation_as_often_as_you_like_and_never_later(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
     ends = []
     for grace in (60, 3_600, 10, 0, 60):
         ends.append(client.post(f"/v1/keys/{made['id']}/revoke", json={"grace_seconds": grace}).json()["revoked_at"])
-    now = house.deployment.clock()
+    now = tenant_env.deployment.clock()
     assert ends == [format_time(now + timedelta(seconds=at)) for at in (60, 60, 10, 0, 0)]
 
 
-def test_deletion(house: House, client: TestClient) -> None:
+def test_deletion(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
     answer = client.delete(f"/v1/keys/{made['id']}")
     assert (answer.status_code, answer.content) == (204, b"")

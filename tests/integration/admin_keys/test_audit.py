@@ -4,9 +4,9 @@ import json
 
 from starlette.testclient import TestClient
 
+from tests.builders.api_env import assert_problem
 from tests.builders.refusals import refusing
-from tests.builders.stage import assert_problem
-from tests.integration.admin_keys.conftest import House
+from tests.integration.admin_keys.conftest import TenantEnv
 
 
 def test_every_change_of_a_key_is_told_without_the_secret(client: TestClient) -> None:
@@ -28,8 +28,8 @@ def test_every_change_of_a_key_is_told_without_the_secret(client: TestClient) ->
     assert made["prefix"] not in text
 
 
-def test_a_change_that_cannot_be_told_is_not_made(house: House, client: TestClient) -> None:
+def test_a_change_that_cannot_be_told_is_not_made(tenant_env: TenantEnv, client: TestClient) -> None:
     before = client.get("/v1/keys").json()
-    with refusing(house.deployment.table, "TransactWriteItems", "InternalServerError", about="key.create"):
+    with refusing(tenant_env.deployment.table, "TransactWriteItems", "InternalServerError", about="key.create"):
         assert_problem(client.post("/v1/keys", json={"name": "k"}), 503, "UNAVAILABLE")
     assert client.get("/v1/keys").json() == before

@@ -7,43 +7,43 @@ from atrium.storage import keys
 from starlette.testclient import TestClient
 
 from tests.builders.authorizing import bearer
-from tests.integration.admin_keys.conftest import House
+from tests.integration.admin_keys.conftest import TenantEnv
 from tests.integration.admin_keys.test_200 import create
 
 LIMITS = {"requests_per_minute": 5, "cost_per_month": "0.500000", "tokens_per_month": -1}
 
 
-def stored(house: House, key_id: str) -> Any:
-    item = house.deployment.runtime.tenant_table(house.made.tenant.id).get(keys.api_key(key_id))  # type: ignore[arg-type]
+def stored(tenant_env: TenantEnv, key_id: str) -> Any:
+    item = tenant_env.deployment.runtime.tenant_table(tenant_env.made.tenant.id).get(keys.api_key(key_id))  # type: ignore[arg-type]
     assert item is not None
     return item.get("limits")
 
 
-def test_limits_are_kept_as_they_were_given(house: House, client: TestClient) -> None:
+def test_limits_are_kept_as_they_were_given(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, limits={**LIMITS, "cost_per_month": "0.5", "requests_per_day": None})
     assert made["limits"] == LIMITS
     assert client.get(f"/v1/keys/{made['id']}").json()["limits"] == LIMITS
-    assert stored(house, made["id"]) == {
+    assert stored(tenant_env, made["id"]) == {
         "requests_per_minute": 5, "cost_per_month": 500_000_000, "tokens_per_month": -1
     }  # fmt: skip
 
 
-def test_a_change_replaces_them_all_and_an_empty_one_lifts_them(house: House, client: TestClient) -> None:
+def test_a_change_replaces_them_all_and_an_empty_one_lifts_them(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, limits=LIMITS)
     changed = client.patch(f"/v1/keys/{made['id']}", json={"limits": {"concurrent_turns": 0}}).json()
     assert changed["limits"] == {"concurrent_turns": 0}
     assert client.patch(f"/v1/keys/{made['id']}", json={"name": "other"}).json()["limits"] == {"concurrent_turns": 0}
     assert client.patch(f"/v1/keys/{made['id']}", json={"limits": {}}).json()["limits"] == {}
-    assert stored(house, made["id"]) is None
+    assert stored(tenant_env, made["id"]) is None
 
 
-def test_rotation_keeps_them_and_names_the_new_key_to_whoever_counts(house: House, client: TestClient) -> None:
+def test_rotation_keeps_them_and_names_the_new_key_to_whoever_counts(tenant_env: TenantEnv, client: TestClient) -> None:
     old = create(client, limits=LIMITS)
     new = client.post(f"/v1/keys/{old['id']}/rotate", json={"grace_seconds": 60}).json()
     assert new["limits"] == LIMITS
-    context = house.door.context(bearer(new["key"]))
+    context = tenant_env.authorizer_env.context(bearer(new["key"]))
     assert (context["principal_id"], context["credential_id"]) == (old["id"], new["id"])
-    assert "credential_id" not in house.door.context(bearer(old["key"]))
+    assert "credential_id" not in tenant_env.authorizer_env.context(bearer(old["key"]))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_rotation_keeps_them_and_names_the_new_key_to_whoever_counts(house: Hous
     ],
 )
 def test_a_limit_that_makes_no_sense(
-    house: House, client: TestClient, limits: dict[str, Any], name: str, kind: str
+    tenant_env: TenantEnv, client: TestClient, limits: dict[str, Any], name: str, kind: str
 ) -> None:
     made = create(client, limits=LIMITS)
     for answer in (

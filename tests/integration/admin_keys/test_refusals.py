@@ -12,7 +12,7 @@ from tests.builders.authorizing import bearer
 from tests.builders.deployments import counting
 from tests.builders.gateway import call_as, platform_fields
 from tests.builders.refusals import refusing
-from tests.integration.admin_keys.conftest import House
+from tests.integration.admin_keys.conftest import TenantEnv
 
 UNKNOWN = "key_01k6r5m2x8f3v9q4w7t1y0z5ab"
 ROUTES = [
@@ -29,48 +29,48 @@ WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWri
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES)
 @pytest.mark.parametrize("scopes", ["chat sessions:read sessions:write", "agents:write agents:read", ""])
-def test_without_admin(house: House, method: str, path: str, body: Any, scopes: str) -> None:
-    with counting(house.deployment.table) as calls:
-        answer = house.call_as(scopes=scopes).request(method, path, json=body)
+def test_without_admin(tenant_env: TenantEnv, method: str, path: str, body: Any, scopes: str) -> None:
+    with counting(tenant_env.deployment.table) as calls:
+        answer = tenant_env.call_as(scopes=scopes).request(method, path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (403, "SCOPE_REQUIRED")
     assert calls == []
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES)
-def test_without_a_credential_or_a_tenant(house: House, method: str, path: str, body: Any) -> None:
-    answer = call_as(house.app, None).request(method, path, json=body)
+def test_without_a_credential_or_a_tenant(tenant_env: TenantEnv, method: str, path: str, body: Any) -> None:
+    answer = call_as(tenant_env.app, None).request(method, path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHENTICATED")
-    answer = call_as(house.app, platform_fields()).request(method, path, json=body)
+    answer = call_as(tenant_env.app, platform_fields()).request(method, path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (400, "TENANT_REQUIRED")
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES[2:])
-def test_another_tenants_key_is_as_unknown_as_any(house: House, method: str, path: str, body: Any) -> None:
-    other = house.deployment.onboard("other")
+def test_another_tenants_key_is_as_unknown_as_any(tenant_env: TenantEnv, method: str, path: str, body: Any) -> None:
+    other = tenant_env.deployment.onboard("other")
     assert other.key
     answers = []
-    for key_id in (other.key.key.id, mint_key_id(house.deployment.clock()), "nonsense", UNKNOWN.upper()):
-        answer = house.call_as().request(method, path.replace(UNKNOWN, key_id), json=body)
+    for key_id in (other.key.key.id, mint_key_id(tenant_env.deployment.clock()), "nonsense", UNKNOWN.upper()):
+        answer = tenant_env.call_as().request(method, path.replace(UNKNOWN, key_id), json=body)
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
         answers.append({**answer.json(), "detail": ""})
     assert len({str(answer) for answer in answers}) == 1
-    house.door.context(bearer(other.key.text))
+    tenant_env.authorizer_env.context(bearer(other.key.text))
 
 
-def test_nothing_of_another_tenant_is_in_the_list(house: House, client: TestClient) -> None:
-    other = house.deployment.onboard("other")
+def test_nothing_of_another_tenant_is_in_the_list(tenant_env: TenantEnv, client: TestClient) -> None:
+    other = tenant_env.deployment.onboard("other")
     assert other.key
     assert other.key.key.id not in client.get("/v1/keys").text
-    theirs = house.call_as(tenant_id=other.tenant.id)
+    theirs = tenant_env.call_as(tenant_id=other.tenant.id)
     cursor = client.get("/v1/keys", params={"limit": 1}).json()["next_cursor"]
     answer = theirs.get("/v1/keys", params={"cursor": cursor or "abc"})
     assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_CURSOR")
 
 
-def test_no_key_is_wider_than_its_maker(house: House) -> None:
-    client = house.call_as(scopes="admin")
+def test_no_key_is_wider_than_its_maker(tenant_env: TenantEnv) -> None:
+    client = tenant_env.call_as(scopes="admin")
     made = client.post("/v1/keys", json={"name": "n"}).json()
-    with counting(house.deployment.table) as calls:
+    with counting(tenant_env.deployment.table) as calls:
         for answer in (
             client.post("/v1/keys", json={"name": "n", "scopes": ["chat", "platform"]}),
             client.patch(f"/v1/keys/{made['id']}", json={"scopes": ["platform"]}),
@@ -79,8 +79,8 @@ def test_no_key_is_wider_than_its_maker(house: House) -> None:
     assert not WRITES & set(calls)
 
 
-def test_a_tenants_key_is_never_the_platforms(house: House) -> None:
-    client = house.call_as(principal_type="platform", scopes="platform")
+def test_a_tenants_key_is_never_the_platforms(tenant_env: TenantEnv) -> None:
+    client = tenant_env.call_as(principal_type="platform", scopes="platform")
     answer = client.post("/v1/keys", json={"name": "n", "scopes": ["platform"]})
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_FAILED")
 
@@ -110,9 +110,9 @@ BAD: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("fields", BAD)
-def test_a_body_that_does_not_fit(house: House, client: TestClient, fields: dict[str, Any]) -> None:
+def test_a_body_that_does_not_fit(tenant_env: TenantEnv, client: TestClient, fields: dict[str, Any]) -> None:
     made = client.post("/v1/keys", json={"name": "n"}).json()
-    with counting(house.deployment.table) as calls:
+    with counting(tenant_env.deployment.table) as calls:
         for answer in (
             client.post("/v1/keys", json={"name": "n", **fields}),
             client.patch(f"/v1/keys/{made['id']}", json=fields),
@@ -126,22 +126,22 @@ def test_a_body_that_does_not_fit(house: House, client: TestClient, fields: dict
     "body",
     [{"grace_seconds": -1}, {"grace_seconds": 604_801}, {"grace_seconds": 1.5}, {"grace_seconds": "1"}, {"other": 1}],
 )
-def test_a_grace_that_does_not_fit(house: House, client: TestClient, body: dict[str, Any]) -> None:
+def test_a_grace_that_does_not_fit(tenant_env: TenantEnv, client: TestClient, body: dict[str, Any]) -> None:
     made = client.post("/v1/keys", json={"name": "n"}).json()
-    with counting(house.deployment.table) as calls:
+    with counting(tenant_env.deployment.table) as calls:
         for action in ("rotate", "revoke"):
             answer = client.post(f"/v1/keys/{made['id']}/{action}", json=body)
             assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_FAILED")
     assert calls == []
 
 
-def test_what_has_ended_is_not_rotated(house: House, client: TestClient) -> None:
-    soon = format_time(house.deployment.clock() + timedelta(seconds=10))
+def test_what_has_ended_is_not_rotated(tenant_env: TenantEnv, client: TestClient) -> None:
+    soon = format_time(tenant_env.deployment.clock() + timedelta(seconds=10))
     expired = client.post("/v1/keys", json={"name": "n", "expires_at": soon}).json()
     revoked, ending = (client.post("/v1/keys", json={"name": "n"}).json() for _ in range(2))
     client.post(f"/v1/keys/{revoked['id']}/revoke")
     client.post(f"/v1/keys/{ending['id']}/revoke", json={"grace_seconds": 3_600})
-    house.deployment.clock.turn(10)
+    tenant_env.deployment.clock.advance(10)
     before = len(client.get("/v1/keys").json()["data"])
     for each in (expired, revoked, ending):
         answer = client.post(f"/v1/keys/{each['id']}/rotate")
@@ -150,8 +150,8 @@ def test_what_has_ended_is_not_rotated(house: House, client: TestClient) -> None
 
 
 @pytest.mark.parametrize("operation", ["TransactWriteItems", "Query"])
-def test_a_table_that_is_throttled(house: House, client: TestClient, operation: str) -> None:
-    with refusing(house.deployment.table, operation, "ThrottlingException"):
+def test_a_table_that_is_throttled(tenant_env: TenantEnv, client: TestClient, operation: str) -> None:
+    with refusing(tenant_env.deployment.table, operation, "ThrottlingException"):
         answer = client.get("/v1/keys") if operation == "Query" else client.post("/v1/keys", json={"name": "n"})
     assert (answer.status_code, answer.json()["code"]) == (503, "UNAVAILABLE")
     assert answer.headers["retry-after"] == "1"

@@ -8,9 +8,9 @@ from atrium.audit.store import AuditStore
 from atrium.kernel.pagination import PageRequest
 from starlette.testclient import TestClient
 
-from tests.integration.admin_keys.conftest import House, client, house
+from tests.integration.admin_keys.conftest import TenantEnv, client, tenant_env
 
-__all__ = ["House", "audited", "client", "create", "house", "record_of"]
+__all__ = ["TenantEnv", "audited", "client", "create", "record_of", "tenant_env"]
 
 MEMBERS = {
     *("id", "email", "role", "name", "status", "last_login_at", "limits", "time_zone", "language", "preferences"),
@@ -27,14 +27,14 @@ def create(client: TestClient, email: str = "ann@acme.example", **body: Any) -> 
     return made
 
 
-def audited(house: House) -> list[dict[str, Any]]:
+def audited(tenant_env: TenantEnv) -> list[dict[str, Any]]:
     """Return the details of the admin changes."""
-    now = house.deployment.clock()
+    now = tenant_env.deployment.clock()
     query = AuditQuery(now - timedelta(days=1), now + timedelta(days=1), type="admin.change")
-    store = AuditStore(house.deployment.runtime.tenant_table(house.made.tenant.id))
+    store = AuditStore(tenant_env.deployment.runtime.tenant_table(tenant_env.made.tenant.id))
     return [dict(event.details) for event in store.list(query, PageRequest(100), now=now).items]
 
 
-def record_of(house: House, action: str) -> dict[str, Any]:
-    (record,) = [details for details in audited(house) if details["action"] == action]
+def record_of(tenant_env: TenantEnv, action: str) -> dict[str, Any]:
+    (record,) = [details for details in audited(tenant_env) if details["action"] == action]
     return record

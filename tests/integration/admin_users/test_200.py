@@ -11,45 +11,47 @@ from atrium.kernel.ids import UserId
 from starlette.testclient import TestClient
 
 from tests.builders.authorizing import bearer
-from tests.integration.admin_users.conftest import MEMBERS, PASSWORD, House, audited, create, record_of
+from tests.integration.admin_users.conftest import MEMBERS, PASSWORD, TenantEnv, audited, create, record_of
 
 
-def stored(house: House, user_id: str) -> Any:
-    return UserStore(house.deployment.runtime.tenant_table(house.made.tenant.id)).get(UserId(user_id))
+def stored(tenant_env: TenantEnv, user_id: str) -> Any:
+    return UserStore(tenant_env.deployment.runtime.tenant_table(tenant_env.made.tenant.id)).get(UserId(user_id))
 
 
-def token(house: House, user_id: str) -> dict[str, str]:
+def token(tenant_env: TenantEnv, user_id: str) -> dict[str, str]:
     """Return the credential of a login that is made now."""
-    return bearer(house.deployment.make_token(stored(house, user_id)))
+    return bearer(tenant_env.deployment.make_token(stored(tenant_env, user_id)))
 
 
-def test_a_user_with_a_password(house: House, client: TestClient) -> None:
+def test_a_user_with_a_password(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, password=PASSWORD, name="Ann")
     assert set(made) == MEMBERS | {"invite_token", "invite_expires_at"}
     assert (made["status"], made["invite_token"], made["last_login_at"]) == ("active", None, None)
     assert (made["time_zone"], made["language"]) == ("UTC", "en")
     assert made["preferences"] == {"style": "professional", "length": "moderate", "level": "intermediate"}
-    assert verify_password(PASSWORD, stored(house, made["id"]).password_hash)
-    context = house.door.context(token(house, made["id"]))
+    assert verify_password(PASSWORD, stored(tenant_env, made["id"]).password_hash)
+    context = tenant_env.authorizer_env.context(token(tenant_env, made["id"]))
     assert (context["principal_id"], context["principal_name"], context["role"]) == (made["id"], "Ann", "user")
     shown = client.get(f"/v1/users/{made['id']}")
     assert shown.json() == {name: made[name] for name in MEMBERS}
     assert "argon2" not in shown.text + client.get("/v1/users").text
-    assert record_of(house, "user.create") == {
+    assert record_of(tenant_env, "user.create") == {
         "action": "user.create", "resource": made["id"], "role": "user", "status": "active",
     }  # fmt: skip
 
 
-def test_a_user_who_is_invited(house: House, client: TestClient) -> None:
+def test_a_user_who_is_invited(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, role="admin", time_zone="Europe/Berlin", language="de-CH", preferences={"length": "brief"})
     assert made["status"] == "invited"
     assert made["invite_token"].startswith("atr_once_")
-    assert made["invite_expires_at"] == format_time(house.deployment.clock() + timedelta(days=7))
+    assert made["invite_expires_at"] == format_time(tenant_env.deployment.clock() + timedelta(days=7))
     assert (made["time_zone"], made["language"], made["preferences"]["length"]) == ("Europe/Berlin", "de-CH", "brief")
     for answer in (client.get(f"/v1/users/{made['id']}"), client.get("/v1/users")):
         assert made["invite_token"] not in answer.text
-    assert made["invite_token"] not in str(house.deployment.table.client.scan(TableName=house.deployment.table.name))
-    assert house.door.code(token(house, made["id"])) == "USER_SUSPENDED"
+    assert made["invite_token"] not in str(
+        tenant_env.deployment.table.client.scan(TableName=tenant_env.deployment.table.name)
+    )
+    assert tenant_env.authorizer_env.code(token(tenant_env, made["id"])) == "USER_SUSPENDED"
 
 
 def test_limits_of_a_users_own(client: TestClient) -> None:
@@ -59,8 +61,8 @@ def test_limits_of_a_users_own(client: TestClient) -> None:
     assert changed["limits"] == {"requests_per_minute": 3}
 
 
-def test_a_list_has_all_users_oldest_first(house: House, client: TestClient) -> None:
-    house.deployment.clock.turn(1)
+def test_a_list_has_all_users_oldest_first(tenant_env: TenantEnv, client: TestClient) -> None:
+    tenant_env.deployment.clock.advance(1)
     made = create(client)
     listed = client.get("/v1/users").json()
     assert [user["email"] for user in listed["data"]] == ["admin@acme.example", "ann@acme.example"]
@@ -86,9 +88,9 @@ def test_a_list_has_all_users_oldest_first(house: House, client: TestClient) -> 
         {"limits": {"requests_per_day": 5}},
     ],
 )
-def test_any_part_can_be_changed(house: House, client: TestClient, change: dict[str, Any]) -> None:
+def test_any_part_can_be_changed(tenant_env: TenantEnv, client: TestClient, change: dict[str, Any]) -> None:
     made = create(client, password=PASSWORD, name="Ann")
-    house.deployment.clock.turn(1)
+    tenant_env.deployment.clock.advance(1)
     changed = client.patch(f"/v1/users/{made['id']}", json=change).json()
     kept = MEMBERS - set(change) - {"updated_at"}
     assert {name: changed[name] for name in kept} == {name: made[name] for name in kept}
@@ -97,7 +99,7 @@ def test_any_part_can_be_changed(house: House, client: TestClient, change: dict[
     assert changed.pop("credentials", None) in ({"revoked": [], "remaining": []}, None)
     assert client.get(f"/v1/users/{made['id']}").json() == changed
     assert client.get("/v1/users", params={"email": changed["email"]}).json()["data"] == [changed]
-    record = record_of(house, "user.change")
+    record = record_of(tenant_env, "user.change")
     assert (record["resource"], record["changed"]) == (made["id"], sorted(change))
 
 
@@ -107,11 +109,11 @@ def test_preferences_are_merged(client: TestClient) -> None:
     assert changed["preferences"] == {"style": "casual", "length": "moderate", "level": "expert"}
 
 
-def test_an_empty_change_changes_nothing(house: House, client: TestClient) -> None:
+def test_an_empty_change_changes_nothing(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
-    before = audited(house)
+    before = audited(tenant_env)
     assert client.patch(f"/v1/users/{made['id']}", json={}).json() == {name: made[name] for name in MEMBERS}
-    assert audited(house) == before
+    assert audited(tenant_env) == before
 
 
 def test_an_address_that_was_left_is_free(client: TestClient) -> None:
@@ -120,88 +122,88 @@ def test_an_address_that_was_left_is_free(client: TestClient) -> None:
     assert create(client)["id"] != made["id"]
 
 
-def test_a_suspended_user_is_out_and_comes_back_as_what_he_was(house: House, client: TestClient) -> None:
+def test_a_suspended_user_is_out_and_comes_back_as_what_he_was(tenant_env: TenantEnv, client: TestClient) -> None:
     active, invited = create(client, password=PASSWORD), create(client, "bob@acme.example")
-    login = token(house, active["id"])
+    login = token(tenant_env, active["id"])
     for made, status in ((active, "active"), (invited, "invited")):
         path = f"/v1/users/{made['id']}"
         assert client.patch(path, json={"status": "suspended"}).json()["status"] == "suspended"
         assert client.patch(path, json={"status": "suspended"}).json()["status"] == "suspended"
-        assert house.door.code(token(house, made["id"])) == "USER_SUSPENDED"
+        assert tenant_env.authorizer_env.code(token(tenant_env, made["id"])) == "USER_SUSPENDED"
         assert client.patch(path, json={"status": "active"}).json()["status"] == status
     with pytest.raises(Exception, match="Unauthorized"):
-        house.door.ask(login)  # the suspension ended the logins that there were
-    house.deployment.clock.turn(60)
-    house.door.context(token(house, active["id"]))
+        tenant_env.authorizer_env.ask(login)  # the suspension ended the logins that there were
+    tenant_env.deployment.clock.advance(60)
+    tenant_env.authorizer_env.context(token(tenant_env, active["id"]))
 
 
-def test_a_password_by_an_administrator(house: House, client: TestClient) -> None:
+def test_a_password_by_an_administrator(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
     changed = client.patch(f"/v1/users/{made['id']}", json={"password": PASSWORD})
     assert changed.json()["status"] == "active"
-    assert verify_password(PASSWORD, stored(house, made["id"]).password_hash)
-    assert stored(house, made["id"]).ticket is None
-    login = token(house, made["id"])
-    house.door.context(login)
+    assert verify_password(PASSWORD, stored(tenant_env, made["id"]).password_hash)
+    assert stored(tenant_env, made["id"]).one_time_token is None
+    login = token(tenant_env, made["id"])
+    tenant_env.authorizer_env.context(login)
     client.patch(f"/v1/users/{made['id']}", json={"password": PASSWORD + "!"})
-    house.deployment.clock.turn(31)
+    tenant_env.deployment.clock.advance(31)
     with pytest.raises(Exception, match="Unauthorized"):
-        house.door.ask(login)
-    assert PASSWORD not in str(audited(house))
+        tenant_env.authorizer_env.ask(login)
+    assert PASSWORD not in str(audited(tenant_env))
 
 
-def test_a_forced_logout(house: House, client: TestClient) -> None:
+def test_a_forced_logout(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, password=PASSWORD)
-    login = token(house, made["id"])
-    house.door.context(login)
+    login = token(tenant_env, made["id"])
+    tenant_env.authorizer_env.context(login)
     assert client.post(f"/v1/users/{made['id']}/logout").status_code == 204
-    house.deployment.clock.turn(31)
+    tenant_env.deployment.clock.advance(31)
     with pytest.raises(Exception, match="Unauthorized"):
-        house.door.ask(login)
-    house.door.context(token(house, made["id"]))
-    assert record_of(house, "user.logout")["resource"] == made["id"]
+        tenant_env.authorizer_env.ask(login)
+    tenant_env.authorizer_env.context(token(tenant_env, made["id"]))
+    assert record_of(tenant_env, "user.logout")["resource"] == made["id"]
 
 
-def test_a_reset(house: House, client: TestClient) -> None:
+def test_a_reset(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, password=PASSWORD)
-    login = token(house, made["id"])
+    login = token(tenant_env, made["id"])
     answer = client.post(f"/v1/users/{made['id']}/reset")
     assert answer.status_code == 200
     reset = answer.json()
     assert set(reset) == MEMBERS | {"reset_token", "reset_expires_at"}
-    assert reset["reset_expires_at"] == format_time(house.deployment.clock() + timedelta(hours=1))
-    assert stored(house, made["id"]).ticket.purpose == "reset"
+    assert reset["reset_expires_at"] == format_time(tenant_env.deployment.clock() + timedelta(hours=1))
+    assert stored(tenant_env, made["id"]).one_time_token.purpose == "reset"
     with pytest.raises(Exception, match="Unauthorized"):
-        house.door.ask(login)
-    assert record_of(house, "user.reset")["resource"] == made["id"]
+        tenant_env.authorizer_env.ask(login)
+    assert record_of(tenant_env, "user.reset")["resource"] == made["id"]
     again = client.post(f"/v1/users/{made['id']}/reset").json()
     assert again["reset_token"] != reset["reset_token"]
 
 
-def test_a_reset_of_an_invited_user_is_a_new_invitation(house: House, client: TestClient) -> None:
+def test_a_reset_of_an_invited_user_is_a_new_invitation(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
-    house.deployment.clock.turn(8 * 86_400)
+    tenant_env.deployment.clock.advance(8 * 86_400)
     reset = client.post(f"/v1/users/{made['id']}/reset").json()
-    assert reset["reset_expires_at"] == format_time(house.deployment.clock() + timedelta(days=7))
-    assert stored(house, made["id"]).ticket.purpose == "invitation"
+    assert reset["reset_expires_at"] == format_time(tenant_env.deployment.clock() + timedelta(days=7))
+    assert stored(tenant_env, made["id"]).one_time_token.purpose == "invitation"
 
 
 @pytest.mark.parametrize("revoke", ["", "?revoke_keys=false", "?revoke_keys=true"])
-def test_deletion_and_the_keys_that_he_made(house: House, client: TestClient, revoke: str) -> None:
+def test_deletion_and_the_keys_that_he_made(tenant_env: TenantEnv, client: TestClient, revoke: str) -> None:
     made = create(client, role="admin", password=PASSWORD)
-    theirs = house.call_as(principal_type="user", principal_id=made["id"], role="admin")
+    theirs = tenant_env.call_as(principal_type="user", principal_id=made["id"], role="admin")
     key = theirs.post("/v1/keys", json={"name": "his"}).json()
     mine = client.post("/v1/keys", json={"name": "mine"}).json()
-    login = token(house, made["id"])
+    login = token(tenant_env, made["id"])
     answer = client.delete(f"/v1/users/{made['id']}{revoke}")
     assert (answer.status_code, answer.content) == (204, b"")
     assert client.get(f"/v1/users/{made['id']}").status_code == 404
     with pytest.raises(Exception, match="Unauthorized"):
-        house.door.ask(login)
+        tenant_env.authorizer_env.ask(login)
     wanted = "revoked" if revoke.endswith("true") else "active"
     assert client.get(f"/v1/keys/{key['id']}").json()["status"] == wanted
     assert client.get(f"/v1/keys/{mine['id']}").json()["status"] == "active"
-    revoked = record_of(house, "user.delete").get("keys_revoked")
+    revoked = record_of(tenant_env, "user.delete").get("keys_revoked")
     assert revoked == ([key["id"]] if wanted == "revoked" else None)
     create(client)
 

@@ -6,24 +6,24 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.integration.admin_users.conftest import PASSWORD, House, audited, create, record_of
+from tests.integration.admin_users.conftest import PASSWORD, TenantEnv, audited, create, record_of
 
 
-def test_what_descends_from_a_user_ends_with_them(house: House, client: TestClient) -> None:
-    grown = grow(house, client)
+def test_what_descends_from_a_user_ends_with_them(tenant_env: TenantEnv, client: TestClient) -> None:
+    grown = grow(tenant_env, client)
     answer = client.delete(f"/v1/users/{grown.user}?revoke_keys=true")
     assert (answer.status_code, answer.headers["x-remaining-credentials"]) == (204, "0")
     assert {each for each in grown.theirs if works(client, each)} == set()
     assert all(works(client, each) for each in grown.others)
-    ended = {str(each["resource"]).removeprefix("client:") for each in audited(house) if each.get("creator")}
+    ended = {str(each["resource"]).removeprefix("client:") for each in audited(tenant_env) if each.get("creator")}
     assert ended == grown.theirs
 
 
 @pytest.mark.parametrize("change", [{"status": "suspended"}, {"role": "user"}, {"role": "viewer"}])
 def test_suspension_and_demotion_can_end_what_descends_from_a_user(
-    house: House, client: TestClient, change: dict[str, str]
+    tenant_env: TenantEnv, client: TestClient, change: dict[str, str]
 ) -> None:
-    grown = grow(house, client)
+    grown = grow(tenant_env, client)
     path = f"/v1/users/{grown.user}"
     found = client.patch(path, json=change).json()["credentials"]
     assert (found["revoked"], set(found["remaining"])) == ([], grown.theirs)
@@ -33,15 +33,15 @@ def test_suspension_and_demotion_can_end_what_descends_from_a_user(
     assert all(works(client, each) for each in grown.others)
 
 
-def test_a_deletion_says_what_goes_on(house: House, client: TestClient) -> None:
-    grown = grow(house, client)
+def test_a_deletion_says_what_goes_on(tenant_env: TenantEnv, client: TestClient) -> None:
+    grown = grow(tenant_env, client)
     answer = client.delete(f"/v1/users/{grown.user}")
     assert answer.headers["x-remaining-credentials"] == str(len(grown.theirs))
-    assert set(record_of(house, "user.delete")["credentials_remaining"]) == grown.theirs
+    assert set(record_of(tenant_env, "user.delete")["credentials_remaining"]) == grown.theirs
 
 
-def test_other_changes_end_nothing(house: House, client: TestClient) -> None:
-    grown = grow(house, client)
+def test_other_changes_end_nothing(tenant_env: TenantEnv, client: TestClient) -> None:
+    grown = grow(tenant_env, client)
     for change in ({"name": "Ann"}, {"role": "admin"}, {"status": "active"}):
         assert client.patch(f"/v1/users/{grown.user}", json=change).json().get("credentials") is None
         answer = client.patch(f"/v1/users/{grown.user}?revoke_keys=true", json=change)
@@ -58,7 +58,7 @@ class Grown:
     others: set[str]
 
 
-def grow(house: House, client: TestClient) -> Grown:
+def grow(tenant_env: TenantEnv, client: TestClient) -> Grown:
     """Let an administrator make credentials, and these make more: made, rotated, by keys and by clients."""
 
     def make(actor: TestClient, path: str = "/v1/keys", **body: Any) -> str:
@@ -69,7 +69,9 @@ def grow(house: House, client: TestClient) -> Grown:
 
     def act(some_id: str) -> TestClient:
         kind = {"usr": "user", "key": "key", "cli": "client"}[some_id[:3]]
-        return house.call_as(principal_type=kind, principal_id=some_id, **({"role": "admin"} if kind == "user" else {}))
+        return tenant_env.call_as(
+            principal_type=kind, principal_id=some_id, **({"role": "admin"} if kind == "user" else {})
+        )
 
     confidential = {"type": "confidential", "grant_types": ["client_credentials"]}
     user = create(client, role="admin", password=PASSWORD)["id"]
@@ -82,7 +84,7 @@ def grow(house: House, client: TestClient) -> Grown:
     others = {make(client), make(client, "/v1/clients", **confidential)}
     common = make(client)
     others |= {make(act(common)), make(client, f"/v1/keys/{common}/rotate", grace_seconds=3_600), common}
-    house.deployment.clock.turn(1)
+    tenant_env.deployment.clock.advance(1)
     theirs.add(make(act(user), f"/v1/keys/{make(client)}/rotate"))  # they have seen the text of the new one
     return Grown(user, theirs, others)
 

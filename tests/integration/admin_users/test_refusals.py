@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from tests.builders.deployments import counting
 from tests.builders.gateway import call_as, platform_fields
 from tests.builders.refusals import refusing
-from tests.integration.admin_users.conftest import PASSWORD, House, create
+from tests.integration.admin_users.conftest import PASSWORD, TenantEnv, create
 
 UNKNOWN = "usr_01k6r5m2x8f3v9q4w7t1y0z5ab"
 ROUTES = [
@@ -29,48 +29,48 @@ WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWri
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES)
 @pytest.mark.parametrize("scopes", ["chat sessions:read sessions:write", "agents:write usage:read", ""])
-def test_without_admin(house: House, method: str, path: str, body: Any, scopes: str) -> None:
-    with counting(house.deployment.table) as calls:
-        answer = house.call_as(scopes=scopes).request(method, path, json=body)
+def test_without_admin(tenant_env: TenantEnv, method: str, path: str, body: Any, scopes: str) -> None:
+    with counting(tenant_env.deployment.table) as calls:
+        answer = tenant_env.call_as(scopes=scopes).request(method, path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (403, "SCOPE_REQUIRED")
     assert not WRITES & set(calls)
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES)
-def test_without_a_credential_or_a_tenant(house: House, method: str, path: str, body: Any) -> None:
-    answer = call_as(house.app, None).request(method, path, json=body)
+def test_without_a_credential_or_a_tenant(tenant_env: TenantEnv, method: str, path: str, body: Any) -> None:
+    answer = call_as(tenant_env.app, None).request(method, path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHENTICATED")
-    answer = call_as(house.app, platform_fields()).request(method, path, json=body)
+    answer = call_as(tenant_env.app, platform_fields()).request(method, path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (400, "TENANT_REQUIRED")
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES[2:])
-def test_another_tenants_user_is_as_unknown_as_any(house: House, method: str, path: str, body: Any) -> None:
-    other = house.deployment.onboard("other")
+def test_another_tenants_user_is_as_unknown_as_any(tenant_env: TenantEnv, method: str, path: str, body: Any) -> None:
+    other = tenant_env.deployment.onboard("other")
     assert other.admin
     answers = []
-    for user_id in (other.admin.id, mint_user_id(house.deployment.clock()), "nonsense", UNKNOWN.upper()):
-        with counting(house.deployment.table) as calls:
-            answer = house.call_as().request(method, path.replace(UNKNOWN, user_id), json=body)
+    for user_id in (other.admin.id, mint_user_id(tenant_env.deployment.clock()), "nonsense", UNKNOWN.upper()):
+        with counting(tenant_env.deployment.table) as calls:
+            answer = tenant_env.call_as().request(method, path.replace(UNKNOWN, user_id), json=body)
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
         assert not WRITES & set(calls)
         answers.append({**answer.json(), "detail": ""})
     assert len({str(answer) for answer in answers}) == 1
 
 
-def test_nothing_of_another_tenant_is_in_the_list(house: House, client: TestClient) -> None:
-    other = house.deployment.onboard("other")
+def test_nothing_of_another_tenant_is_in_the_list(tenant_env: TenantEnv, client: TestClient) -> None:
+    other = tenant_env.deployment.onboard("other")
     assert other.admin
     assert other.admin.id not in client.get("/v1/users").text
     assert client.get("/v1/users", params={"email": other.admin.email}).json()["data"] == []
     create(client)
-    theirs = house.call_as(tenant_id=other.tenant.id)
+    theirs = tenant_env.call_as(tenant_id=other.tenant.id)
     cursor = client.get("/v1/users", params={"limit": 1}).json()["next_cursor"]
     answer = theirs.get("/v1/users", params={"cursor": cursor})
     assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_CURSOR")
 
 
-def test_an_email_is_one_users_in_a_tenant_and_may_be_in_others(house: House, client: TestClient) -> None:
+def test_an_email_is_one_users_in_a_tenant_and_may_be_in_others(tenant_env: TenantEnv, client: TestClient) -> None:
     create(client)
     other = create(client, "bob@acme.example")
     for email in ("ann@acme.example", "Ann@ACME.example"):
@@ -80,13 +80,13 @@ def test_an_email_is_one_users_in_a_tenant_and_may_be_in_others(house: House, cl
         ):
             assert (answer.status_code, answer.json()["code"]) == (409, "CONFLICT")
     assert client.get(f"/v1/users/{other['id']}").json()["email"] == "bob@acme.example"
-    tenant_id = house.deployment.onboard("other").tenant.id
-    create(house.call_as(tenant_id=tenant_id))
+    tenant_id = tenant_env.deployment.onboard("other").tenant.id
+    create(tenant_env.call_as(tenant_id=tenant_id))
 
 
-def test_as_many_users_as_the_plan_says(house: House) -> None:
-    tenant = house.deployment.onboard("small", plan="free").tenant
-    client = house.call_as(tenant_id=tenant.id, plan="free")
+def test_as_many_users_as_the_plan_says(tenant_env: TenantEnv) -> None:
+    tenant = tenant_env.deployment.onboard("small", plan="free").tenant
+    client = tenant_env.call_as(tenant_id=tenant.id, plan="free")
     made = [create(client, f"u{number}@small.example") for number in range(4)]
     answer = client.post("/v1/users", json={"email": "one-more@small.example", "role": "user"})
     problem = answer.json()
@@ -100,11 +100,11 @@ def test_as_many_users_as_the_plan_says(house: House) -> None:
 
 
 @pytest.mark.parametrize("how", ["demote", "suspend", "delete", "delete and revoke"])
-def test_the_last_active_admin_stays(house: House, client: TestClient, how: str) -> None:
-    assert house.made.admin
+def test_the_last_active_admin_stays(tenant_env: TenantEnv, client: TestClient, how: str) -> None:
+    assert tenant_env.made.admin
     create(client, role="admin")  # invited, so not active
-    admin = client.get(f"/v1/users/{house.made.admin.id}").json()
-    theirs = house.call_as(principal_type="user", principal_id=admin["id"], role="admin")
+    admin = client.get(f"/v1/users/{tenant_env.made.admin.id}").json()
+    theirs = tenant_env.call_as(principal_type="user", principal_id=admin["id"], role="admin")
     key = theirs.post("/v1/keys", json={"name": "his"}).json()
     path = f"/v1/users/{admin['id']}"
 
@@ -125,7 +125,7 @@ def test_the_last_active_admin_stays(house: House, client: TestClient, how: str)
     assert client.get(f"/v1/keys/{key['id']}").json()["status"] == "active"
     create(client, "other@acme.example", role="admin", password=PASSWORD)
     assert go().status_code in {200, 204}
-    counts = house.deployment.runtime.tenant_table(house.made.tenant.id).get(keys.counts())
+    counts = tenant_env.deployment.runtime.tenant_table(tenant_env.made.tenant.id).get(keys.counts())
     assert counts
     assert counts["admins"] == 1
 
@@ -170,12 +170,12 @@ BAD: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("fields", BAD)
-def test_a_body_that_does_not_fit(house: House, client: TestClient, fields: dict[str, Any]) -> None:
-    assert house.made.admin
-    with counting(house.deployment.table) as calls:
+def test_a_body_that_does_not_fit(tenant_env: TenantEnv, client: TestClient, fields: dict[str, Any]) -> None:
+    assert tenant_env.made.admin
+    with counting(tenant_env.deployment.table) as calls:
         for answer in (
             client.post("/v1/users", json={"email": "a@b.example", "role": "user", **fields}),
-            client.patch(f"/v1/users/{house.made.admin.id}", json=fields),
+            client.patch(f"/v1/users/{tenant_env.made.admin.id}", json=fields),
         ):
             assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_FAILED"), answer.text
             assert answer.json()["errors"][0]["loc"][:2] == ["body", next(iter(fields))]
@@ -205,8 +205,8 @@ def test_a_query_that_does_not_fit(client: TestClient, query: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_FAILED")
 
 
-def test_a_table_that_is_throttled(house: House, client: TestClient) -> None:
-    with refusing(house.deployment.table, "TransactWriteItems", "ThrottlingException"):
+def test_a_table_that_is_throttled(tenant_env: TenantEnv, client: TestClient) -> None:
+    with refusing(tenant_env.deployment.table, "TransactWriteItems", "ThrottlingException"):
         answer = client.post("/v1/users", json={"email": "a@b.example", "role": "user"})
     assert (answer.status_code, answer.json()["code"]) == (503, "UNAVAILABLE")
     assert answer.headers["retry-after"] == "1"

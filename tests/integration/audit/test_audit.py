@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from functions.platform.app import build as build_platform
+from tests.builders.api_env import ADMIN, ApiEnv, assert_problem
 from tests.builders.gateway import KEY_ID, OTHER_TENANT_ID, TENANT_ID, call_as, platform_fields, tenant_fields
-from tests.builders.stage import ADMIN, Stage, assert_problem
 
 pytestmark = pytest.mark.loopback
 
@@ -18,25 +18,25 @@ ADMIN_ID = str(ADMIN["principal_id"])
 POET = {"name": "poet", "model": "claude-haiku-5-5"}
 
 
-def told(stage: Stage, **query: str) -> list[dict[str, Any]]:
-    answer = stage.admin_as().get("/v1/audit", params=query)
+def told(api_env: ApiEnv, **query: str) -> list[dict[str, Any]]:
+    answer = api_env.admin_as().get("/v1/audit", params=query)
     assert answer.status_code == 200, answer.text
     found: list[dict[str, Any]] = answer.json()["data"]
     return found
 
 
-def change_things(stage: Stage) -> None:
+def change_things(api_env: ApiEnv) -> None:
     """Make four changes, one after the other."""
-    client = stage.admin_as()
+    client = api_env.admin_as()
     agent = client.post("/v1/agents", json=POET).json()["id"]
     client.patch(f"/v1/agents/{agent}", json={"description": "4111111111111111"})
     client.delete(f"/v1/agents/{agent}")
     client.post("/v1/policies", json=POLICY)
 
 
-def test_changes_are_told_newest_first_in_pages(stage: Stage) -> None:
-    change_things(stage)
-    events = told(stage)
+def test_changes_are_told_newest_first_in_pages(api_env: ApiEnv) -> None:
+    change_things(api_env)
+    events = told(api_env)
     assert [event["details"]["action"] for event in events] == [
         "policy.create", "agent.delete", "agent.change", "agent.create",
     ]  # fmt: skip
@@ -44,7 +44,7 @@ def test_changes_are_told_newest_first_in_pages(stage: Stage) -> None:
     assert (newest["type"], newest["principal"], newest["count"]) == ("admin.change", f"key:{ADMIN_ID}", 1)
     assert newest["ip"] == "203.0.113.7"
     assert "4111" not in json.dumps(events)
-    client = stage.admin_as()
+    client = api_env.admin_as()
     page = client.get("/v1/audit?limit=3").json()
     rest = client.get("/v1/audit", params={"limit": 3, "cursor": page["next_cursor"]}).json()
     assert page["data"] + rest["data"] == events
@@ -52,23 +52,23 @@ def test_changes_are_told_newest_first_in_pages(stage: Stage) -> None:
     assert_problem(answer, 400, "INVALID_CURSOR")
 
 
-def test_filters(stage: Stage) -> None:
-    change_things(stage)
-    moment = told(stage)[0]["time"]
-    assert len(told(stage, type="admin.change")) == 4
-    assert told(stage, type="tool.call") == []
-    assert len(told(stage, user_id=ADMIN_ID)) == 4
-    assert told(stage, user_id="usr_01k6r5m2x8f3v9q4w7t1y0z5aa") == []
-    assert told(stage, session_id="ses_1") == told(stage, tool="calculator") == []
-    assert len(told(stage, **{"from": moment})) == 1
-    assert len(told(stage, to=moment)) == 3
+def test_filters(api_env: ApiEnv) -> None:
+    change_things(api_env)
+    moment = told(api_env)[0]["time"]
+    assert len(told(api_env, type="admin.change")) == 4
+    assert told(api_env, type="tool.call") == []
+    assert len(told(api_env, user_id=ADMIN_ID)) == 4
+    assert told(api_env, user_id="usr_01k6r5m2x8f3v9q4w7t1y0z5aa") == []
+    assert told(api_env, session_id="ses_1") == told(api_env, tool="calculator") == []
+    assert len(told(api_env, **{"from": moment})) == 1
+    assert len(told(api_env, to=moment)) == 3
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_files(stage: Stage, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    change_things(stage)
-    events = told(stage)
-    answer = stage.admin_as().get("/v1/audit", params={"format": form})
+def test_files(api_env: ApiEnv, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    change_things(api_env)
+    events = told(api_env)
+    answer = api_env.admin_as().get("/v1/audit", params={"format": form})
     assert answer.headers["content-disposition"] == f'attachment; filename="audit-2026-11-21.{form}"'
     assert "link" not in answer.headers
     if form == "jsonl":
@@ -81,11 +81,11 @@ def test_files(stage: Stage, form: str, monkeypatch: pytest.MonkeyPatch) -> None
         assert json.loads(rows[0]["details"]) == events[0]["details"]
     monkeypatch.setattr("atrium.audit.export.EVENTS_A_READ", 3)
     monkeypatch.setattr("atrium.audit.export.BYTES_ENOUGH", 1)
-    first = stage.admin_as(stage="/dev").get("/v1/audit", params={"format": form})
+    first = api_env.admin_as(stage_prefix="/dev").get("/v1/audit", params={"format": form})
     link = first.headers["link"]
     assert link.startswith("</dev/v1/audit?format=")
     assert link.endswith('>; rel="next"')
-    second = stage.admin_as(stage="/dev").get(link[len("</dev") : link.index(">")])
+    second = api_env.admin_as(stage_prefix="/dev").get(link[len("</dev") : link.index(">")])
     assert first.text + second.text == answer.text
 
 
@@ -102,33 +102,33 @@ def test_files(stage: Stage, form: str, monkeypatch: pytest.MonkeyPatch) -> None
         ({"unknown": "1"}, ["query", "unknown"]),
     ],
 )
-def test_422_for_a_question_without_sense(stage: Stage, query: dict[str, str], location: list[str]) -> None:
-    problem = assert_problem(stage.admin_as().get("/v1/audit", params=query), 422, "VALIDATION_FAILED")
+def test_422_for_a_question_without_sense(api_env: ApiEnv, query: dict[str, str], location: list[str]) -> None:
+    problem = assert_problem(api_env.admin_as().get("/v1/audit", params=query), 422, "VALIDATION_FAILED")
     assert [error["loc"] for error in problem["errors"]] == [location]
 
 
-def test_nobody_else_reads_it(stage: Stage) -> None:
-    change_things(stage)
+def test_nobody_else_reads_it(api_env: ApiEnv) -> None:
+    change_things(api_env)
     for fields, status, code in (
         (None, 401, "UNAUTHENTICATED"),
         (platform_fields(), 400, "TENANT_REQUIRED"),
         (tenant_fields(scopes="chat sessions:read usage:read agents:write"), 403, "SCOPE_REQUIRED"),
     ):
-        assert_problem(stage.admin_as(fields).get("/v1/audit"), status, code)
-    other = stage.admin_as(tenant_fields(tenant_id=OTHER_TENANT_ID))
+        assert_problem(api_env.admin_as(fields).get("/v1/audit"), status, code)
+    other = api_env.admin_as(tenant_fields(tenant_id=OTHER_TENANT_ID))
     assert other.get("/v1/audit").json() == {"data": [], "next_cursor": None}
 
 
-def test_a_refused_change_is_not_told(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_a_refused_change_is_not_told(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     (default,) = client.get("/v1/agents").json()["data"]
     assert_problem(client.delete(f"/v1/agents/{default['id']}"), 409, "CONFLICT")
     assert_problem(client.post("/v1/agents", json={**POET, "name": default["name"]}), 409, "CONFLICT")
-    assert told(stage) == []
+    assert told(api_env) == []
 
 
-def test_what_the_operator_does_is_in_the_tenants_audit(stage: Stage) -> None:
-    operator = call_as(build_platform(stage.holder), platform_fields())
+def test_what_the_operator_does_is_in_the_tenants_audit(api_env: ApiEnv) -> None:
+    operator = call_as(build_platform(api_env.holder), platform_fields())
     made = operator.post("/v1/tenants", json={"name": "new", "plan": "pro"}).json()
     path = f"/v1/tenants/{made['id']}"
     assert operator.post(f"{path}/suspend", json={"reason": "unpaid"}).status_code == 200
@@ -136,10 +136,10 @@ def test_what_the_operator_does_is_in_the_tenants_audit(stage: Stage) -> None:
     assert operator.patch(path, json={"plan": "free"}).status_code == 200
     assert operator.patch(path, json={"name": "newer"}).status_code == 200
     assert operator.delete(path).status_code == 204
-    events = stage.admin_as(tenant_fields(tenant_id=made["id"])).get("/v1/audit?type=admin.change").json()["data"]
+    events = api_env.admin_as(tenant_fields(tenant_id=made["id"])).get("/v1/audit?type=admin.change").json()["data"]
     assert [event["details"]["action"] for event in reversed(events)] == [
         "tenant.create", "tenant.suspend", "tenant.activate", "tenant.plan", "tenant.change", "tenant.delete",
     ]  # fmt: skip
     assert events[0]["principal"] == f"platform:{KEY_ID}"
     assert events[-2]["details"]["reason"] == "unpaid"
-    assert stage.admin_as(tenant_fields(tenant_id=TENANT_ID)).get("/v1/audit").json()["data"] == []
+    assert api_env.admin_as(tenant_fields(tenant_id=TENANT_ID)).get("/v1/audit").json()["data"] == []

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.builders.authorizing import Door
+from tests.builders.authorizing import AuthorizerEnv
 from tests.builders.deployments import Deployment
 
 
 @pytest.fixture
-def door(deployment: Deployment) -> Door:
-    return Door(deployment)
+def authorizer_env(deployment: Deployment) -> AuthorizerEnv:
+    return AuthorizerEnv(deployment)

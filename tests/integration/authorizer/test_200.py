@@ -9,15 +9,15 @@ from atrium.identity.scopes import TENANT_SCOPES
 
 from functions.authorizer import verdict
 from functions.authorizer.app import answer, handler
-from tests.builders.authorizing import Door, authorizer_event, bearer
+from tests.builders.authorizing import AuthorizerEnv, authorizer_event, bearer
 from tests.builders.deployments import Deployment, counting
 from tests.builders.refusals import refusing
 
 
-def test_a_tenants_key(deployment: Deployment, door: Door) -> None:
+def test_a_tenants_key(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard("acme", "pro")
     assert made.key
-    context = door.context(bearer(made.key.text))
+    context = authorizer_env.context(bearer(made.key.text))
     assert context == {
         "principal_type": "key",
         "principal_id": made.key.key.id,
@@ -34,153 +34,159 @@ def test_a_tenants_key(deployment: Deployment, door: Door) -> None:
 
 
 @pytest.mark.parametrize("name", ["x-api-key", "X-API-Key", "X-Api-Key"])
-def test_a_key_in_its_own_header(deployment: Deployment, door: Door, name: str) -> None:
+def test_a_key_in_its_own_header(deployment: Deployment, authorizer_env: AuthorizerEnv, name: str) -> None:
     made = deployment.onboard()
     assert made.key
-    assert door.context({name: made.key.text})["principal_id"] == made.key.key.id
+    assert authorizer_env.context({name: made.key.text})["principal_id"] == made.key.key.id
 
 
 @pytest.mark.parametrize("value", ["Bearer {}", "bearer {}", "BEARER {}", "Bearer   {}", "Bearer {} "])
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
-def test_a_key_as_bearer(deployment: Deployment, door: Door, name: str, value: str) -> None:
+def test_a_key_as_bearer(deployment: Deployment, authorizer_env: AuthorizerEnv, name: str, value: str) -> None:
     made = deployment.onboard()
     assert made.key
-    assert door.context({name: value.format(made.key.text)})["principal_id"] == made.key.key.id
+    assert authorizer_env.context({name: value.format(made.key.text)})["principal_id"] == made.key.key.id
 
 
-def test_the_same_key_in_both_headers(deployment: Deployment, door: Door) -> None:
+def test_the_same_key_in_both_headers(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
-    assert door.context({**bearer(made.key.text), "x-api-key": made.key.text})["tenant_id"] == made.tenant.id
+    assert authorizer_env.context({**bearer(made.key.text), "x-api-key": made.key.text})["tenant_id"] == made.tenant.id
 
 
-def test_an_event_with_single_headers_alone(deployment: Deployment, door: Door) -> None:
+def test_an_event_with_single_headers_alone(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     event = authorizer_event(bearer(made.key.text)) | {"multiValueHeaders": None}
-    assert answer(event, door.authorizer)["principalId"] == made.key.key.id
+    assert answer(event, authorizer_env.authorizer)["principalId"] == made.key.key.id
 
 
-def test_a_users_token(deployment: Deployment, door: Door) -> None:
+def test_a_users_token(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.admin
-    context = door.context(bearer(deployment.make_token(made.admin)))
+    context = authorizer_env.context(bearer(deployment.make_token(made.admin)))
     assert (context["principal_type"], context["principal_id"]) == ("user", made.admin.id)
     assert (context["role"], context["tenant_id"]) == ("admin", made.tenant.id)
 
 
-def test_the_tenants_own_id_may_be_named(deployment: Deployment, door: Door) -> None:
+def test_the_tenants_own_id_may_be_named(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     for headers in ({"X-Tenant-ID": made.tenant.id}, {"x-tenant-id": ""}):
-        assert door.context({**bearer(made.key.text), **headers})["tenant_id"] == made.tenant.id
+        assert authorizer_env.context({**bearer(made.key.text), **headers})["tenant_id"] == made.tenant.id
 
 
-def test_a_platform_key_with_and_without_a_tenant(deployment: Deployment, door: Door) -> None:
+def test_a_platform_key_with_and_without_a_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, key = deployment.onboard(), deployment.make_platform_key()
-    alone = door.context(bearer(key))
+    alone = authorizer_env.context(bearer(key))
     assert (alone["principal_type"], alone["scopes"]) == ("platform", "platform")
     assert "tenant_id" not in alone
-    inside = door.context({**bearer(key), "X-Tenant-ID": made.tenant.id})
+    inside = authorizer_env.context({**bearer(key), "X-Tenant-ID": made.tenant.id})
     assert (inside["principal_type"], inside["tenant_id"], inside["plan"]) == ("platform", made.tenant.id, "pro")
 
 
 def test_a_default_tenant_is_the_platform_keys_own(deployment: Deployment) -> None:
     made, other, key = deployment.onboard(), deployment.onboard("other"), deployment.make_platform_key()
-    door = Door(deployment, DEFAULT_TENANT=made.tenant.id)
-    assert door.context(bearer(key))["tenant_id"] == made.tenant.id
-    assert door.context({**bearer(key), "X-Tenant-ID": other.tenant.id})["tenant_id"] == other.tenant.id
+    authorizer_env = AuthorizerEnv(deployment, DEFAULT_TENANT=made.tenant.id)
+    assert authorizer_env.context(bearer(key))["tenant_id"] == made.tenant.id
+    assert authorizer_env.context({**bearer(key), "X-Tenant-ID": other.tenant.id})["tenant_id"] == other.tenant.id
     deployment.tenants.delete(made.tenant.id)
-    deployment.clock.turn(verdict.KEPT_SECONDS)
-    assert "tenant_id" not in door.context(bearer(key))
+    deployment.clock.advance(verdict.KEPT_SECONDS)
+    assert "tenant_id" not in authorizer_env.context(bearer(key))
 
 
-def test_features_of_the_settings_are_passed_on(deployment: Deployment, door: Door) -> None:
+def test_features_of_the_settings_are_passed_on(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     deployment.tenants.change(made.tenant.id, {"settings": {"features": {"beta": True, "gone": False}}})
-    context = door.context(bearer(made.key.text))
+    context = authorizer_env.context(bearer(made.key.text))
     assert (context["features"], context["config_version"]) == ("beta", 2)
 
 
-def test_no_credential_is_in_the_answer(deployment: Deployment, door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_credential_is_in_the_answer(
+    deployment: Deployment, authorizer_env: AuthorizerEnv, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = deployment.onboard()
     assert made.key
     assert made.admin
     token = deployment.make_token(made.admin)
     for text in (made.key.text, token):
-        assert text[20:] not in json.dumps(door.ask(bearer(text)))
+        assert text[20:] not in json.dumps(authorizer_env.ask(bearer(text)))
         assert text[20:] not in capsys.readouterr().out
 
 
-def test_one_batch_read_and_none_while_it_is_remembered(deployment: Deployment, door: Door) -> None:
+def test_one_batch_read_and_none_while_it_is_remembered(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     assert made.admin
-    door.ask(bearer(made.key.text))
-    deployment.clock.turn(verdict.KEPT_SECONDS)
+    authorizer_env.ask(bearer(made.key.text))
+    deployment.clock.advance(verdict.KEPT_SECONDS)
     for text in (made.key.text, deployment.make_token(made.admin)):
         with counting(deployment.table) as calls:
             for _ in range(5):
-                door.ask(bearer(text))
+                authorizer_env.ask(bearer(text))
         assert calls == ["BatchGetItem"]
-    deployment.clock.turn(verdict.KEPT_SECONDS - 1)
+    deployment.clock.advance(verdict.KEPT_SECONDS - 1)
     with counting(deployment.table) as calls:
-        door.ask(bearer(made.key.text))
+        authorizer_env.ask(bearer(made.key.text))
         assert calls == []
-        deployment.clock.turn(1)
-        door.ask(bearer(made.key.text))
+        deployment.clock.advance(1)
+        authorizer_env.ask(bearer(made.key.text))
     assert calls[0] == "BatchGetItem"
 
 
-def test_what_is_remembered_is_bounded(deployment: Deployment, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_is_bounded(
+    deployment: Deployment, authorizer_env: AuthorizerEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(verdict, "ENTRIES_MAX", 3)
-    door.authorizer.cache = verdict.new_verdict_cache(deployment.clock)
+    authorizer_env.authorizer.cache = verdict.new_verdict_cache(deployment.clock)
     made = deployment.onboard()
     texts = [deployment.make_key(made.tenant.id).text for _ in range(5)]
     for text in texts:
-        door.ask(bearer(text))
-    assert len(door.authorizer.cache) == 3
+        authorizer_env.ask(bearer(text))
+    assert len(authorizer_env.authorizer.cache) == 3
     with counting(deployment.table) as calls:
-        door.ask(bearer(texts[4]))
+        authorizer_env.ask(bearer(texts[4]))
         assert calls == []
-        door.ask(bearer(texts[0]))
+        authorizer_env.ask(bearer(texts[0]))
         assert calls == ["BatchGetItem"]
 
 
-def test_the_use_of_a_key_is_noted_once_a_minute(deployment: Deployment, door: Door) -> None:
+def test_the_use_of_a_key_is_noted_once_a_minute(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     store = KeyStore(deployment.runtime.tenant_table(made.tenant.id))
     first = deployment.clock()
     with counting(deployment.table) as calls:
         for _ in range(5):
-            door.ask(bearer(made.key.text))
-            deployment.clock.turn(verdict.KEPT_SECONDS / 2)
+            authorizer_env.ask(bearer(made.key.text))
+            deployment.clock.advance(verdict.KEPT_SECONDS / 2)
     assert calls.count("UpdateItem") == 2
     noted = store.get(made.key.key.id)
     assert noted
     assert noted.last_used_at == first + timedelta(seconds=60)
 
 
-def test_two_containers_note_it_once(deployment: Deployment, door: Door) -> None:
+def test_two_containers_note_it_once(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
-    door.ask(bearer(made.key.text))
+    authorizer_env.ask(bearer(made.key.text))
     noted = KeyStore(deployment.runtime.tenant_table(made.tenant.id)).get(made.key.key.id)
     with counting(deployment.table) as calls:
-        Door(deployment).ask(bearer(made.key.text))
+        AuthorizerEnv(deployment).ask(bearer(made.key.text))
     assert calls == ["BatchGetItem"]
     assert noted
     assert noted.last_used_at == deployment.clock()
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
-def test_a_use_that_cannot_be_noted_stops_nothing(deployment: Deployment, door: Door, code: str) -> None:
+def test_a_use_that_cannot_be_noted_stops_nothing(
+    deployment: Deployment, authorizer_env: AuthorizerEnv, code: str
+) -> None:
     made = deployment.onboard()
     assert made.key
     with refusing(deployment.table, "UpdateItem", code) as refused:
-        assert door.context(bearer(made.key.text))["tenant_id"] == made.tenant.id
+        assert authorizer_env.context(bearer(made.key.text))["tenant_id"] == made.tenant.id
     assert len(refused) == 1
 
 

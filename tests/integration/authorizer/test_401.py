@@ -11,84 +11,86 @@ from atrium.settings import Environment
 
 from functions.authorizer import verdict
 from functions.authorizer.app import answer
-from tests.builders.authorizing import ONE_READ, READ_AND_TOLD, Door, bearer, expect_401
+from tests.builders.authorizing import ONE_READ, READ_AND_TOLD, AuthorizerEnv, bearer, expect_401
 from tests.builders.deployments import Deployment
 
 
-def test_no_credential(door: Door) -> None:
+def test_no_credential(authorizer_env: AuthorizerEnv) -> None:
     for headers in ({}, {"Authorization": ""}, {"x-api-key": ""}, {"Cookie": "token=x"}):
-        expect_401(door, headers)
+        expect_401(authorizer_env, headers)
 
 
 @pytest.mark.parametrize("value", ["Basic YTpi", "Bearer", "Bearer ", "{}", "Token {}", "Bearer {} {}", "Bearer {},{}"])
-def test_an_authorization_of_another_form(deployment: Deployment, door: Door, value: str) -> None:
+def test_an_authorization_of_another_form(deployment: Deployment, authorizer_env: AuthorizerEnv, value: str) -> None:
     made = deployment.onboard()
     assert made.key
-    expect_401(door, {"Authorization": value.replace("{}", made.key.text)})
+    expect_401(authorizer_env, {"Authorization": value.replace("{}", made.key.text)})
 
 
 @pytest.mark.parametrize("letter", ["\t", "\n", "\x00", "é", "\u200b", " "])
-def test_letters_that_no_credential_has(deployment: Deployment, door: Door, letter: str) -> None:
+def test_letters_that_no_credential_has(deployment: Deployment, authorizer_env: AuthorizerEnv, letter: str) -> None:
     made = deployment.onboard()
     assert made.key
     text = made.key.text[:30] + letter + made.key.text[30:]
-    expect_401(door, bearer(text))
-    expect_401(door, {"x-api-key": text})
-    expect_401(door, {"x-api-key": made.key.text + letter})
+    expect_401(authorizer_env, bearer(text))
+    expect_401(authorizer_env, {"x-api-key": text})
+    expect_401(authorizer_env, {"x-api-key": made.key.text + letter})
 
 
-def test_headers_that_were_sent_twice(deployment: Deployment, door: Door) -> None:
+def test_headers_that_were_sent_twice(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     text = f"Bearer {made.key.text}"
-    expect_401(door, {"Authorization": [text, text]})
-    expect_401(door, {"Authorization": [text, "Bearer other"]})
-    expect_401(door, {"Authorization": text, "authorization": text})
-    expect_401(door, {"x-api-key": [made.key.text, made.key.text]})
+    expect_401(authorizer_env, {"Authorization": [text, text]})
+    expect_401(authorizer_env, {"Authorization": [text, "Bearer other"]})
+    expect_401(authorizer_env, {"Authorization": text, "authorization": text})
+    expect_401(authorizer_env, {"x-api-key": [made.key.text, made.key.text]})
 
 
-def test_two_credentials_that_differ(deployment: Deployment, door: Door) -> None:
+def test_two_credentials_that_differ(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     assert made.admin
     other = deployment.make_key(made.tenant.id)
-    expect_401(door, {**bearer(made.key.text), "x-api-key": other.text})
-    expect_401(door, {**bearer(deployment.make_token(made.admin)), "x-api-key": made.key.text})
+    expect_401(authorizer_env, {**bearer(made.key.text), "x-api-key": other.text})
+    expect_401(authorizer_env, {**bearer(deployment.make_token(made.admin)), "x-api-key": made.key.text})
 
 
-def test_a_token_where_keys_belong(deployment: Deployment, door: Door) -> None:
+def test_a_token_where_keys_belong(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.admin
     token = deployment.make_token(made.admin)
-    door.context(bearer(token))
-    expect_401(door, {"x-api-key": token})
+    authorizer_env.context(bearer(token))
+    expect_401(authorizer_env, {"x-api-key": token})
 
 
 @pytest.mark.parametrize("length", [8_193, 10_000, 100_000])
-def test_a_credential_that_is_too_long(door: Door, length: int) -> None:
+def test_a_credential_that_is_too_long(authorizer_env: AuthorizerEnv, length: int) -> None:
     for text in ("a" * length, "atr_dev_" + "a" * length, "eyJ." + "a" * length + ".x"):
-        expect_401(door, bearer(text))
-        expect_401(door, {"x-api-key": text})
+        expect_401(authorizer_env, bearer(text))
+        expect_401(authorizer_env, {"x-api-key": text})
 
 
-def test_one_letter_changed_is_refused_without_a_look(deployment: Deployment, door: Door) -> None:
+def test_one_letter_changed_is_refused_without_a_look(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     text = made.key.text
     for at in range(len(text)):
         letter = "A" if text[at] != "A" else "B"
-        expect_401(door, {"x-api-key": text[:at] + letter + text[at + 1 :]})
+        expect_401(authorizer_env, {"x-api-key": text[:at] + letter + text[at + 1 :]})
 
 
-def test_a_key_of_another_environment_is_refused_without_a_look(deployment: Deployment, door: Door) -> None:
+def test_a_key_of_another_environment_is_refused_without_a_look(
+    deployment: Deployment, authorizer_env: AuthorizerEnv
+) -> None:
     made = deployment.onboard()
     environments: tuple[Environment, ...] = ("staging", "prod")
     for environment in environments:
         text, _ = mint_key(environment, mint_key_id(deployment.clock()), made.tenant.id)
-        expect_401(door, bearer(text))
+        expect_401(authorizer_env, bearer(text))
 
 
-def test_a_key_that_was_made_up(deployment: Deployment, door: Door) -> None:
+def test_a_key_that_was_made_up(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     now = deployment.clock()
@@ -99,20 +101,20 @@ def test_a_key_that_was_made_up(deployment: Deployment, door: Door) -> None:
         (made.key.key.id, None, ONE_READ),
     ):
         text, _ = mint_key("dev", key_id, tenant_id)
-        expect_401(door, bearer(text), calls=calls)
+        expect_401(authorizer_env, bearer(text), calls=calls)
 
 
-def test_a_record_that_was_copied_into_another_tenant(deployment: Deployment, door: Door) -> None:
+def test_a_record_that_was_copied_into_another_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, other = deployment.onboard(), deployment.onboard("other")
     assert made.key
     store = KeyStore(deployment.runtime.tenant_table(other.tenant.id))
     store.create(replace(made.key.key, tenant_id=other.tenant.id))
-    assert door.context(bearer(made.key.text))["tenant_id"] == made.tenant.id
+    assert authorizer_env.context(bearer(made.key.text))["tenant_id"] == made.tenant.id
     text, _ = mint_key("dev", made.key.key.id, other.tenant.id)
-    expect_401(door, bearer(text), calls=READ_AND_TOLD)
+    expect_401(authorizer_env, bearer(text), calls=READ_AND_TOLD)
 
 
-def test_keys_that_ended(deployment: Deployment, door: Door) -> None:
+def test_keys_that_ended(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, now = deployment.onboard(), deployment.clock()
     store = KeyStore(deployment.runtime.tenant_table(made.tenant.id))
     revoked = deployment.make_key(made.tenant.id)
@@ -121,52 +123,56 @@ def test_keys_that_ended(deployment: Deployment, door: Door) -> None:
     store.revoke(revoked.key.id, at=now, now=now)
     store.delete(deleted.key.id)
     for issued in (revoked, deleted):
-        expect_401(door, bearer(issued.text), calls=READ_AND_TOLD)
-    door.context(bearer(expired.text))
-    deployment.clock.turn(10)
-    expect_401(door, bearer(expired.text), calls=READ_AND_TOLD)
+        expect_401(authorizer_env, bearer(issued.text), calls=READ_AND_TOLD)
+    authorizer_env.context(bearer(expired.text))
+    deployment.clock.advance(10)
+    expect_401(authorizer_env, bearer(expired.text), calls=READ_AND_TOLD)
 
 
-def test_a_grace_ends_by_itself_though_the_verdict_is_remembered(deployment: Deployment, door: Door) -> None:
+def test_a_grace_ends_by_itself_though_the_verdict_is_remembered(
+    deployment: Deployment, authorizer_env: AuthorizerEnv
+) -> None:
     made, now = deployment.onboard(), deployment.clock()
     issued = deployment.make_key(made.tenant.id)
     store = KeyStore(deployment.runtime.tenant_table(made.tenant.id))
     store.revoke(issued.key.id, at=now + timedelta(seconds=20), now=now)
-    door.context(bearer(issued.text))
-    deployment.clock.turn(19)
-    door.context(bearer(issued.text))
-    deployment.clock.turn(1)
-    expect_401(door, bearer(issued.text), calls=READ_AND_TOLD)
+    authorizer_env.context(bearer(issued.text))
+    deployment.clock.advance(19)
+    authorizer_env.context(bearer(issued.text))
+    deployment.clock.advance(1)
+    expect_401(authorizer_env, bearer(issued.text), calls=READ_AND_TOLD)
 
 
-def test_a_revoked_key_ends_within_thirty_seconds(deployment: Deployment, door: Door) -> None:
+def test_a_revoked_key_ends_within_thirty_seconds(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, now = deployment.onboard(), deployment.clock()
     issued = deployment.make_key(made.tenant.id)
-    door.context(bearer(issued.text))
+    authorizer_env.context(bearer(issued.text))
     KeyStore(deployment.runtime.tenant_table(made.tenant.id)).revoke(issued.key.id, at=now, now=now)
-    deployment.clock.turn(verdict.KEPT_SECONDS)
-    expect_401(door, bearer(issued.text), calls=READ_AND_TOLD)
+    deployment.clock.advance(verdict.KEPT_SECONDS)
+    expect_401(authorizer_env, bearer(issued.text), calls=READ_AND_TOLD)
 
 
-def test_a_refused_credential_is_not_remembered(deployment: Deployment, door: Door) -> None:
+def test_a_refused_credential_is_not_remembered(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     for _ in range(20):
         text, _said = mint_key("dev", mint_key_id(deployment.clock()), made.tenant.id)
-        expect_401(door, bearer(text), calls=READ_AND_TOLD)
-    assert len(door.authorizer.cache) == 0
+        expect_401(authorizer_env, bearer(text), calls=READ_AND_TOLD)
+    assert len(authorizer_env.authorizer.cache) == 0
 
 
-def test_a_platform_key_that_ended(deployment: Deployment, door: Door) -> None:
+def test_a_platform_key_that_ended(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     text = deployment.make_platform_key()
     store = KeyStore(deployment.runtime.platform_table)
-    context = door.context(bearer(text))
+    context = authorizer_env.context(bearer(text))
     now = deployment.clock()
     store.revoke(context["principal_id"], at=now, now=now)
-    deployment.clock.turn(verdict.KEPT_SECONDS)
-    expect_401(door, bearer(text), calls=ONE_READ)
+    deployment.clock.advance(verdict.KEPT_SECONDS)
+    expect_401(authorizer_env, bearer(text), calls=ONE_READ)
 
 
-def test_no_credential_is_in_the_log(deployment: Deployment, door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_credential_is_in_the_log(
+    deployment: Deployment, authorizer_env: AuthorizerEnv, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = deployment.onboard()
     assert made.key
     assert made.admin
@@ -177,7 +183,7 @@ def test_no_credential_is_in_the_log(deployment: Deployment, door: Door, capsys:
         (bearer(forged), READ_AND_TOLD),
         ({"Authorization": token}, []),
     ):
-        expect_401(door, headers, calls=calls)
+        expect_401(authorizer_env, headers, calls=calls)
     said = capsys.readouterr().out
     assert '"message":"refused"' in said.replace(": ", ":")
     assert "req-1" in said
@@ -185,6 +191,6 @@ def test_no_credential_is_in_the_log(deployment: Deployment, door: Door, capsys:
         assert text[20:40] not in said
 
 
-def test_an_event_without_headers(door: Door) -> None:
+def test_an_event_without_headers(authorizer_env: AuthorizerEnv) -> None:
     with pytest.raises(Exception, match=r"^Unauthorized$"):
-        answer({"headers": None, "multiValueHeaders": None, "methodArn": "arn:x/dev/GET/"}, door.authorizer)
+        answer({"headers": None, "multiValueHeaders": None, "methodArn": "arn:x/dev/GET/"}, authorizer_env.authorizer)

@@ -14,7 +14,7 @@ from atrium.storage.writes import EXISTS, Delete, Update
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from functions.authorizer import verdict
-from tests.builders.authorizing import READ_AND_TOLD, Door, bearer, expect_401
+from tests.builders.authorizing import READ_AND_TOLD, AuthorizerEnv, bearer, expect_401
 from tests.builders.deployments import Deployment
 
 
@@ -23,7 +23,9 @@ def part(content: object) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def test_tokens_that_are_not_ours_are_told_to_the_tenant_that_they_name(deployment: Deployment, door: Door) -> None:
+def test_tokens_that_are_not_ours_are_told_to_the_tenant_that_they_name(
+    deployment: Deployment, authorizer_env: AuthorizerEnv
+) -> None:
     made = deployment.onboard()
     assert made.admin
     token = deployment.make_token(made.admin)
@@ -45,26 +47,28 @@ def test_tokens_that_are_not_ours_are_told_to_the_tenant_that_they_name(deployme
         f"{part({'alg': 'ES256', 'typ': 'at+jwt', 'kid': '../' + kid})}.{body}.{signature}",
     ):
         names_a_tenant = text.count(".") == 2
-        expect_401(door, bearer(text), calls=READ_AND_TOLD if names_a_tenant else [])
-        expect_401(door, bearer(text))  # not again in the same minute
+        expect_401(authorizer_env, bearer(text), calls=READ_AND_TOLD if names_a_tenant else [])
+        expect_401(authorizer_env, bearer(text))  # not again in the same minute
 
 
-def test_a_token_that_expired_or_is_early(deployment: Deployment, door: Door) -> None:
+def test_a_token_that_expired_or_is_early(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, now = deployment.onboard(), deployment.clock()
     assert made.admin
-    expect_401(door, bearer(deployment.make_token(made.admin, now=now + timedelta(seconds=60))), calls=READ_AND_TOLD)
+    expect_401(
+        authorizer_env, bearer(deployment.make_token(made.admin, now=now + timedelta(seconds=60))), calls=READ_AND_TOLD
+    )
     token = deployment.make_token(made.admin)
-    deployment.clock.turn(895)
-    door.context(bearer(token))
-    deployment.clock.turn(5)
-    expect_401(door, bearer(token), calls=READ_AND_TOLD)
+    deployment.clock.advance(895)
+    authorizer_env.context(bearer(token))
+    deployment.clock.advance(5)
+    expect_401(authorizer_env, bearer(token), calls=READ_AND_TOLD)
 
 
 def test_a_token_of_another_address(deployment: Deployment) -> None:
     made = deployment.onboard()
     assert made.admin
-    door = Door(deployment, PUBLIC_URL="https://api.example")
-    expect_401(door, bearer(deployment.make_token(made.admin)), calls=READ_AND_TOLD)
+    authorizer_env = AuthorizerEnv(deployment, PUBLIC_URL="https://api.example")
+    expect_401(authorizer_env, bearer(deployment.make_token(made.admin)), calls=READ_AND_TOLD)
 
 
 def _raise_version(deployment: Deployment, made: Onboarded, *, of_tenant: bool) -> None:
@@ -75,19 +79,19 @@ def _raise_version(deployment: Deployment, made: Onboarded, *, of_tenant: bool) 
 
 
 @pytest.mark.parametrize("of_tenant", [True, False])
-def test_a_forced_logout_ends_tokens(deployment: Deployment, door: Door, of_tenant: bool) -> None:
+def test_a_forced_logout_ends_tokens(deployment: Deployment, authorizer_env: AuthorizerEnv, of_tenant: bool) -> None:
     made = deployment.onboard()
     assert made.admin
     token = deployment.make_token(made.admin)
-    door.context(bearer(token))
+    authorizer_env.context(bearer(token))
     _raise_version(deployment, made, of_tenant=of_tenant)
-    deployment.clock.turn(verdict.KEPT_SECONDS)
-    expect_401(door, bearer(token), calls=READ_AND_TOLD)
+    deployment.clock.advance(verdict.KEPT_SECONDS)
+    expect_401(authorizer_env, bearer(token), calls=READ_AND_TOLD)
 
 
-def test_a_token_of_a_user_that_is_gone(deployment: Deployment, door: Door) -> None:
+def test_a_token_of_a_user_that_is_gone(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.admin
     token = deployment.make_token(made.admin)
     deployment.runtime.tenant_table(made.tenant.id).write(Delete(keys.user(made.admin.id), EXISTS))
-    expect_401(door, bearer(token), calls=READ_AND_TOLD)
+    expect_401(authorizer_env, bearer(token), calls=READ_AND_TOLD)

@@ -6,94 +6,94 @@ from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update
 
 from functions.authorizer import verdict
-from tests.builders.authorizing import READ_AND_TOLD, Door, bearer
+from tests.builders.authorizing import READ_AND_TOLD, AuthorizerEnv, bearer
 from tests.builders.deployments import Deployment, counting
 
 
-def test_a_suspended_tenant_and_back(deployment: Deployment, door: Door) -> None:
+def test_a_suspended_tenant_and_back(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     assert made.admin
     credentials = [bearer(made.key.text), bearer(deployment.make_token(made.admin))]
     for headers in credentials:
-        door.context(headers)
+        authorizer_env.context(headers)
     deployment.tenants.set_status(made.tenant.id, "suspended", "unpaid")
-    deployment.clock.turn(verdict.KEPT_SECONDS)
+    deployment.clock.advance(verdict.KEPT_SECONDS)
     for headers in credentials:
-        assert door.code(headers) == "TENANT_INACTIVE"
+        assert authorizer_env.code(headers) == "TENANT_INACTIVE"
     deployment.tenants.set_status(made.tenant.id, "active", "")
-    deployment.clock.turn(verdict.KEPT_SECONDS)
+    deployment.clock.advance(verdict.KEPT_SECONDS)
     for headers in credentials:
-        door.context(headers)
+        authorizer_env.context(headers)
 
 
-def test_a_deleted_tenant(deployment: Deployment, door: Door) -> None:
+def test_a_deleted_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     deployment.tenants.delete(made.tenant.id)
-    assert door.code(bearer(made.key.text)) == "TENANT_INACTIVE"
+    assert authorizer_env.code(bearer(made.key.text)) == "TENANT_INACTIVE"
 
 
 @pytest.mark.parametrize("status", ["suspended", "invited"])
-def test_a_user_that_may_not_enter(deployment: Deployment, door: Door, status: str) -> None:
+def test_a_user_that_may_not_enter(deployment: Deployment, authorizer_env: AuthorizerEnv, status: str) -> None:
     made = deployment.onboard()
     assert made.admin
     write = Update(keys.user(made.admin.id), "SET #status = :status", EXISTS, {"status": status})
     deployment.runtime.tenant_table(made.tenant.id).write(write)
-    assert door.code(bearer(deployment.make_token(made.admin))) == "USER_SUSPENDED"
+    assert authorizer_env.code(bearer(deployment.make_token(made.admin))) == "USER_SUSPENDED"
 
 
-def test_a_tenants_credential_that_names_another_tenant(deployment: Deployment, door: Door) -> None:
+def test_a_tenants_credential_that_names_another_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, other = deployment.onboard(), deployment.onboard("other")
     assert made.key
     assert made.admin
     for headers in (bearer(made.key.text), bearer(deployment.make_token(made.admin))):
         for named in (other.tenant.id, mint_tenant_id(deployment.clock()), "acme", f"{made.tenant.id}#", "*"):
-            assert door.code({**headers, "X-Tenant-ID": named}) == "TENANT_MISMATCH"
+            assert authorizer_env.code({**headers, "X-Tenant-ID": named}) == "TENANT_MISMATCH"
         twice: dict[str, str | list[str]] = {**headers, "X-Tenant-ID": [made.tenant.id, other.tenant.id]}
-        assert door.code(twice) == "TENANT_MISMATCH"
+        assert authorizer_env.code(twice) == "TENANT_MISMATCH"
 
 
-def test_a_verdict_is_remembered_for_its_tenant_alone(deployment: Deployment, door: Door) -> None:
+def test_a_verdict_is_remembered_for_its_tenant_alone(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, other = deployment.onboard(), deployment.onboard("other")
     assert made.key
-    door.context(bearer(made.key.text))
-    assert door.code({**bearer(made.key.text), "X-Tenant-ID": other.tenant.id}) == "TENANT_MISMATCH"
-    door.context(bearer(made.key.text))
-    door.context({**bearer(made.key.text), "X-Tenant-ID": made.tenant.id})
+    authorizer_env.context(bearer(made.key.text))
+    assert authorizer_env.code({**bearer(made.key.text), "X-Tenant-ID": other.tenant.id}) == "TENANT_MISMATCH"
+    authorizer_env.context(bearer(made.key.text))
+    authorizer_env.context({**bearer(made.key.text), "X-Tenant-ID": made.tenant.id})
 
 
-def test_a_platform_key_that_names_no_active_tenant(deployment: Deployment, door: Door) -> None:
+def test_a_platform_key_that_names_no_active_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, key = deployment.onboard(), deployment.make_platform_key()
     deployment.tenants.set_status(made.tenant.id, "suspended", "")
     for named in (made.tenant.id, mint_tenant_id(deployment.clock()), "acme", "ten_", f"{made.tenant.id},x"):
-        assert door.code({**bearer(key), "X-Tenant-ID": named}) == "TENANT_INACTIVE"
-    door.context(bearer(key))
+        assert authorizer_env.code({**bearer(key), "X-Tenant-ID": named}) == "TENANT_INACTIVE"
+    authorizer_env.context(bearer(key))
 
 
-def test_a_tenant_that_is_being_created_is_not_there_yet(deployment: Deployment, door: Door) -> None:
+def test_a_tenant_that_is_being_created_is_not_there_yet(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, key = deployment.onboard(), deployment.make_platform_key()
     write = Update(keys.tenant(), "SET #opening = :mark", EXISTS, {"mark": "m"})
     deployment.runtime.tenant_table(made.tenant.id).write(write)
     assert made.key
-    assert door.code({**bearer(key), "X-Tenant-ID": made.tenant.id}) == "TENANT_INACTIVE"
-    assert door.code(bearer(made.key.text)) == "TENANT_INACTIVE"
+    assert authorizer_env.code({**bearer(key), "X-Tenant-ID": made.tenant.id}) == "TENANT_INACTIVE"
+    assert authorizer_env.code(bearer(made.key.text)) == "TENANT_INACTIVE"
 
 
-def test_a_refusal_of_a_known_credential_is_remembered(deployment: Deployment, door: Door) -> None:
+def test_a_refusal_of_a_known_credential_is_remembered(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     deployment.tenants.set_status(made.tenant.id, "suspended", "")
     with counting(deployment.table) as calls:
         for _ in range(5):
-            assert door.code(bearer(made.key.text)) == "TENANT_INACTIVE"
+            assert authorizer_env.code(bearer(made.key.text)) == "TENANT_INACTIVE"
     assert calls == READ_AND_TOLD
 
 
-def test_the_use_of_a_refused_key_is_not_noted(deployment: Deployment, door: Door) -> None:
+def test_the_use_of_a_refused_key_is_not_noted(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     deployment.tenants.set_status(made.tenant.id, "suspended", "")
     with counting(deployment.table) as calls:
-        door.code(bearer(made.key.text))
+        authorizer_env.code(bearer(made.key.text))
     assert "UpdateItem" not in calls

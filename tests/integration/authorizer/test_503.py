@@ -9,7 +9,7 @@ from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update
 
 from functions.authorizer.app import AuthorizerFailed, answer
-from tests.builders.authorizing import Door, authorizer_event, bearer
+from tests.builders.authorizing import AuthorizerEnv, authorizer_event, bearer
 from tests.builders.deployments import Deployment
 from tests.builders.refusals import refusing
 
@@ -22,39 +22,39 @@ THROTTLES = [
 ]
 
 
-def expect_503(door: Door, headers: dict[str, str]) -> None:
+def expect_503(authorizer_env: AuthorizerEnv, headers: dict[str, str]) -> None:
     with pytest.raises(AuthorizerFailed) as caught:
-        door.ask(headers)
+        authorizer_env.ask(headers)
     assert "Unauthorized" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize("code", [*THROTTLES, "AccessDeniedException", "ResourceNotFoundException"])
-def test_a_table_that_refuses(deployment: Deployment, door: Door, code: str) -> None:
+def test_a_table_that_refuses(deployment: Deployment, authorizer_env: AuthorizerEnv, code: str) -> None:
     made = deployment.onboard()
     assert made.key
     assert made.admin
     credentials = [made.key.text, deployment.make_token(made.admin), deployment.make_platform_key()]
     for text in credentials:
         with refusing(deployment.table, "BatchGetItem", code):
-            expect_503(door, bearer(text))
-        assert len(door.authorizer.cache) == credentials.index(text)
-        door.context(bearer(text))
+            expect_503(authorizer_env, bearer(text))
+        assert len(authorizer_env.authorizer.cache) == credentials.index(text)
+        authorizer_env.context(bearer(text))
 
 
-def test_what_is_remembered_outlives_a_short_outage(deployment: Deployment, door: Door) -> None:
+def test_what_is_remembered_outlives_a_short_outage(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
-    door.context(bearer(made.key.text))
+    authorizer_env.context(bearer(made.key.text))
     with refusing(deployment.table, "BatchGetItem", "ThrottlingException") as refused:
-        door.context(bearer(made.key.text))
+        authorizer_env.context(bearer(made.key.text))
         assert refused == []
-        deployment.clock.turn(30)
-        expect_503(door, bearer(made.key.text))
+        deployment.clock.advance(30)
+        expect_503(authorizer_env, bearer(made.key.text))
 
 
-def test_a_batch_that_stays_incomplete(deployment: Deployment, door: Door) -> None:
+def test_a_batch_that_stays_incomplete(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
 
@@ -65,7 +65,7 @@ def test_a_batch_that_stays_incomplete(deployment: Deployment, door: Door) -> No
         parsed["UnprocessedKeys"] = {name: {"Keys": [key]}}
 
     deployment.table.client.meta.events.register("after-call.dynamodb.BatchGetItem", leave)
-    expect_503(door, bearer(made.key.text))
+    expect_503(authorizer_env, bearer(made.key.text))
 
 
 @pytest.mark.parametrize("name", ["pepper", "signing"])
@@ -78,55 +78,55 @@ def test_a_secret_without_a_usable_value(deployment: Deployment, name: str, valu
     arn = deployment.secrets_client.create_secret(Name=f"other/{name}")["ARN"]
     if value is not None:
         deployment.secrets_client.put_secret_value(SecretId=arn, SecretString=value)
-    door = Door(deployment, **{f"{name.upper()}_SECRET_ARN": arn})
-    expect_503(door, bearer(text))
+    authorizer_env = AuthorizerEnv(deployment, **{f"{name.upper()}_SECRET_ARN": arn})
+    expect_503(authorizer_env, bearer(text))
 
 
-def test_a_pepper_that_is_gone(deployment: Deployment, door: Door) -> None:
+def test_a_pepper_that_is_gone(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     write = Update(keys.api_key(made.key.key.id), "SET #pepper_version = :nine", EXISTS, {"nine": 9})
     deployment.runtime.tenant_table(made.tenant.id).write(write)
-    expect_503(door, bearer(made.key.text))
+    expect_503(authorizer_env, bearer(made.key.text))
 
 
-def test_a_pepper_that_came_after_this_container(deployment: Deployment, door: Door) -> None:
+def test_a_pepper_that_came_after_this_container(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
-    door.context(bearer(made.key.text))
+    authorizer_env.context(bearer(made.key.text))
     secret = json.loads(deployment.secrets_client.get_secret_value(SecretId=deployment.arns.pepper)["SecretString"])
     secret = {"current": 2, "peppers": {**secret["peppers"], "2": encode_base64url(b"n" * 32)}}
     deployment.secrets_client.put_secret_value(SecretId=deployment.arns.pepper, SecretString=json.dumps(secret))
     newer = Deployment(deployment.table, deployment.secrets_client, deployment.arns, deployment.clock)
     issued = newer.make_key(made.tenant.id)
     assert issued.key.pepper_version == 2
-    door.context(bearer(issued.text))
-    door.context(bearer(made.key.text))
+    authorizer_env.context(bearer(issued.text))
+    authorizer_env.context(bearer(made.key.text))
 
 
-def test_an_item_that_is_broken(deployment: Deployment, door: Door) -> None:
+def test_an_item_that_is_broken(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     deployment.runtime.tenant_table(made.tenant.id).write(Update(keys.tenant(), "REMOVE #plan", EXISTS))
-    expect_503(door, bearer(made.key.text))
+    expect_503(authorizer_env, bearer(made.key.text))
 
 
-def test_an_event_that_is_none_of_api_gateways(deployment: Deployment, door: Door) -> None:
+def test_an_event_that_is_none_of_api_gateways(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     event = authorizer_event(bearer(made.key.text))
     for broken in ({**event, "methodArn": "nonsense"}, {name: event[name] for name in event if name != "methodArn"}):
         with pytest.raises(AuthorizerFailed):
-            answer(broken, door.authorizer)
+            answer(broken, authorizer_env.authorizer)
 
 
 def test_the_reason_is_in_the_log_and_the_credential_is_not(
-    deployment: Deployment, door: Door, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, authorizer_env: AuthorizerEnv, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = deployment.onboard()
     assert made.key
     with refusing(deployment.table, "BatchGetItem", "ThrottlingException"):
-        expect_503(door, bearer(made.key.text))
+        expect_503(authorizer_env, bearer(made.key.text))
     said = capsys.readouterr().out
     assert "storage answered ThrottlingException" in said
     assert made.key.text[20:40] not in said

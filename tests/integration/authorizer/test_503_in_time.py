@@ -10,7 +10,7 @@ from atrium.kernel.ids import mint_key_id, mint_tenant_id
 from atrium.settings import Settings
 from atrium.storage.clients import SHORT_SECONDS_MAX
 
-from functions.authorizer.app import AuthorizerFailed, DoorRuntime, answer
+from functions.authorizer.app import AuthorizerFailed, AuthorizerRuntime, answer
 from functions.authorizer.authorize import Authorizer
 from infra.runtime.template import read_template
 from tests.builders.authorizing import authorizer_event, bearer
@@ -40,18 +40,18 @@ def test_a_silent_table(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"),
     ):  # fmt: skip
         monkeypatch.setenv(name, value)
-    door = Authorizer(DoorRuntime(Settings.read({"TABLE_NAME": "atrium", "CORS_ORIGINS": "*"})))
+    authorizer_env = Authorizer(AuthorizerRuntime(Settings.read({"TABLE_NAME": "atrium", "CORS_ORIGINS": "*"})))
     text, _ = mint_key("dev", mint_key_id(NOON), mint_tenant_id(NOON))
-    assert door.runtime.table.name == "atrium"
+    assert authorizer_env.runtime.table.name == "atrium"
     began = time.monotonic()
     with pytest.raises(AuthorizerFailed):
-        answer(authorizer_event(bearer(text)), door)
+        answer(authorizer_event(bearer(text)), authorizer_env)
     assert time.monotonic() - began < SHORT_SECONDS_MAX + 0.3
-    assert len(door.cache) == 0
+    assert len(authorizer_env.cache) == 0
 
 
 def test_the_function_uses_that_client(deployment: Deployment) -> None:
-    made = DoorRuntime(deployment.runtime.settings)
+    made = AuthorizerRuntime(deployment.runtime.settings)
     config = made.table.client.meta.config
     assert (config.connect_timeout, config.read_timeout) == (0.4, 0.9)  # type: ignore[attr-defined] # not in the stubs
     assert config.retries["total_max_attempts"] == 2  # type: ignore[attr-defined] # not in the stubs

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.platform.app import build
-from tests.builders.authorizing import Door, bearer
+from tests.builders.authorizing import AuthorizerEnv, bearer
 from tests.builders.deployments import Deployment
 from tests.builders.gateway import call_as
 from tests.builders.logins import Logins
@@ -98,7 +98,7 @@ def test_a_record_that_claims_the_operators_scope(
 ) -> None:
     logins, other = Logins(deployment, deployment.onboard()), deployment.onboard("other")
     text = make(logins, Partition(deployment, logins.made.tenant.id))
-    fields = Door(deployment).context(bearer(text))
+    fields = AuthorizerEnv(deployment).context(bearer(text))
     assert fields["tenant_id"] == logins.made.tenant.id
     assert "platform" not in {*str(fields["scopes"]).split(), fields["principal_type"], fields["role"]}
     client = call_as(build(lambda: deployment.runtime), fields)

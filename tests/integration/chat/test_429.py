@@ -7,24 +7,24 @@ from atrium.storage import keys
 from atrium.storage.keys import Key
 from atrium.storage.writes import EXISTS, Update
 
+from tests.builders.api_env import OTHER_TENANT, ApiEnv, assert_problem, read_events, say, stream
 from tests.builders.counters import counted, held
-from tests.builders.house import OWNER, TENANT
-from tests.builders.stage import OTHER_TENANT, Stage, assert_problem, read_events, say, stream
+from tests.builders.tenant_env import OWNER, TENANT
 
 pytestmark = pytest.mark.loopback
 
 
-def limit(stage: Stage, **limits: int) -> None:
+def limit(api_env: ApiEnv, **limits: int) -> None:
     """Set limits of the tenant, as the platform's route keeps them."""
-    limit_at(stage, keys.tenant(), **limits)
+    limit_at(api_env, keys.tenant(), **limits)
 
 
-def limit_at(stage: Stage, place: Key, **limits: int) -> None:
-    stage.house.table().write(Update(place, "SET #limits = :limits", EXISTS, {"limits": limits}))
+def limit_at(api_env: ApiEnv, place: Key, **limits: int) -> None:
+    api_env.tenant_env.table().write(Update(place, "SET #limits = :limits", EXISTS, {"limits": limits}))
 
 
-def used(stage: Stage, name: LimitName) -> int:
-    return counted(stage.house, name)
+def used(api_env: ApiEnv, name: LimitName) -> int:
+    return counted(api_env.tenant_env, name)
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ def used(stage: Stage, name: LimitName) -> int:
         ("sessions_per_day", "QUOTA_EXCEEDED", (43_100, 43_200)),
     ],
 )
-def test_a_count_is_reached(stage: Stage, name: LimitName, code: str, wait: tuple[int, int]) -> None:
-    limit(stage, **{name: 2})
-    client = stage.chat_as()
+def test_a_count_is_reached(api_env: ApiEnv, name: LimitName, code: str, wait: tuple[int, int]) -> None:
+    limit(api_env, **{name: 2})
+    client = api_env.chat_as()
     answers = [say(client, "Hi") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     body = assert_problem(answers[2], 429, code)
@@ -47,22 +47,22 @@ def test_a_count_is_reached(stage: Stage, name: LimitName, code: str, wait: tupl
     assert f'"{name}";r=0' in answers[2].headers["ratelimit"]
     assert f'"{name}";q=2' in answers[2].headers["ratelimit-policy"]
     assert f'"{name}";r=1' in answers[0].headers["ratelimit"]
-    assert (used(stage, "requests_per_day"), len(stage.sent_bodies())) == (2, 2)
-    assert say(stage.chat_as(OTHER_TENANT), "Hi").status_code == 200, "another tenant's limit is its own"
+    assert (used(api_env, "requests_per_day"), len(api_env.sent_bodies())) == (2, 2)
+    assert say(api_env.chat_as(OTHER_TENANT), "Hi").status_code == 200, "another tenant's limit is its own"
 
 
 @pytest.mark.parametrize(("name", "maximum"), [("tokens_per_month", 100), ("cost_per_month", 100_000)])
-def test_what_no_answer_fits_is_never_asked(stage: Stage, name: str, maximum: int) -> None:
-    limit(stage, **{name: maximum})
-    body = assert_problem(say(stage.chat_as(), "Hi"), 429, "QUOTA_EXCEEDED")
+def test_what_no_answer_fits_is_never_asked(api_env: ApiEnv, name: str, maximum: int) -> None:
+    limit(api_env, **{name: maximum})
+    body = assert_problem(say(api_env.chat_as(), "Hi"), 429, "QUOTA_EXCEEDED")
     assert body["limit"] == name
-    assert (stage.sent_bodies(), used(stage, "requests_per_day"), held(stage.house)) == ([], 0, [])
-    assert [item for item in stage.house.items("SESSION#") if item["sk"]["S"] == "HEAD"] == []
+    assert (api_env.sent_bodies(), used(api_env, "requests_per_day"), held(api_env.tenant_env)) == ([], 0, [])
+    assert [item for item in api_env.tenant_env.items("SESSION#") if item["sk"]["S"] == "HEAD"] == []
 
 
-def test_a_session_has_all_its_messages(stage: Stage) -> None:
-    limit(stage, messages_per_session=2)
-    client = stage.chat_as()
+def test_a_session_has_all_its_messages(api_env: ApiEnv) -> None:
+    limit(api_env, messages_per_session=2)
+    client = api_env.chat_as()
     session_id = say(client, "One").json()["session_id"]
     assert say(client, "Two", session_id=session_id).status_code == 200
     refused = say(client, "Three", session_id=session_id)
@@ -71,100 +71,100 @@ def test_a_session_has_all_its_messages(stage: Stage) -> None:
         "messages_per_session", "session", 2, 2, None,
     )  # fmt: skip
     assert (body["retryable"], "retry-after" in refused.headers) == (False, False)
-    assert used(stage, "requests_per_day") == 2
+    assert used(api_env, "requests_per_day") == 2
     assert say(client, "In another").status_code == 200
 
 
-def test_all_slots_are_taken_and_the_refused_count_nothing(stage: Stage) -> None:
-    limit(stage, concurrent_turns=1)
-    client = stage.chat_as()
+def test_all_slots_are_taken_and_the_refused_count_nothing(api_env: ApiEnv) -> None:
+    limit(api_env, concurrent_turns=1)
+    client = api_env.chat_as()
     with client.stream("POST", "/v1/chat/stream", json={"message": "[[slow=0.2]] [[pieces=12]] Hi"}) as running:
         assert running.status_code == 200
         assert '"concurrent_turns"' in running.headers["ratelimit-policy"]
         events = read_events(running)
         next(events)
         for _ in range(3):
-            body = assert_problem(say(stage.chat_as(), "Me, too"), 429, "CONCURRENCY_LIMITED")
+            body = assert_problem(say(api_env.chat_as(), "Me, too"), 429, "CONCURRENCY_LIMITED")
             assert (body["limit"], body["used"], body["max"]) == ("concurrent_turns", 1, 1)
         list(events)
     assert say(client, "Now").status_code == 200
-    assert (used(stage, "requests_per_day"), held(stage.house)) == (2, [])
+    assert (used(api_env, "requests_per_day"), held(api_env.tenant_env)) == (2, [])
 
 
-def test_a_run_that_asks_for_tools_for_ever_never_passes_the_months_money(stage: Stage) -> None:
-    limit(stage, cost_per_month=1_000_000, tool_calls_per_minute=-1)
+def test_a_run_that_asks_for_tools_for_ever_never_passes_the_months_money(api_env: ApiEnv) -> None:
+    limit(api_env, cost_per_month=1_000_000, tool_calls_per_minute=-1)
     fields = {"name": "tireless", "model": "claude-haiku-5-5", "tools": ["calculator"], "max_iterations": 100}
-    agent = stage.admin_as().post("/v1/agents", json=fields).json()
-    body = say(stage.chat_as(), "Go on. [[tools_forever]]", agent_id=agent["id"]).json()
+    agent = api_env.admin_as().post("/v1/agents", json=fields).json()
+    body = say(api_env.chat_as(), "Go on. [[tools_forever]]", agent_id=agent["id"]).json()
     assert body["stop_reason"] == "quota_exceeded"
-    entry = stage.house.entry_of(body["run_id"])
+    entry = api_env.tenant_env.entry_of(body["run_id"])
     assert 0 < entry.cost_nanos <= 1_000_000
     assert body["iterations"] > 2
-    assert used(stage, "cost_per_month") == entry.cost_nanos
-    assert used(stage, "tokens_per_month") == entry.total_tokens == sum(
-        each.prompt_tokens + each.output_tokens for each in stage.reported_usage()
+    assert used(api_env, "cost_per_month") == entry.cost_nanos
+    assert used(api_env, "tokens_per_month") == entry.total_tokens == sum(
+        each.prompt_tokens + each.output_tokens for each in api_env.reported_usage()
     )  # fmt: skip
-    while (again := say(stage.chat_as(), "Again", agent_id=agent["id"])).status_code == 200:
-        assert used(stage, "cost_per_month") <= 1_000_000
+    while (again := say(api_env.chat_as(), "Again", agent_id=agent["id"])).status_code == 200:
+        assert used(api_env, "cost_per_month") <= 1_000_000
     assert assert_problem(again, 429, "QUOTA_EXCEEDED")["limit"] == "cost_per_month"
-    assert used(stage, "cost_per_month") <= 1_000_000
+    assert used(api_env, "cost_per_month") <= 1_000_000
 
 
-def test_an_answer_becomes_as_long_as_what_is_left(stage: Stage) -> None:
-    limit(stage, tokens_per_month=12_000)
-    assert say(stage.chat_as(), "Hi").status_code == 200
-    sent = stage.sent_bodies()[-1]["max_tokens"]
+def test_an_answer_becomes_as_long_as_what_is_left(api_env: ApiEnv) -> None:
+    limit(api_env, tokens_per_month=12_000)
+    assert say(api_env.chat_as(), "Hi").status_code == 200
+    sent = api_env.sent_bodies()[-1]["max_tokens"]
     assert 16 <= sent <= 4_096
-    limit(stage, tokens_per_month=used(stage, "tokens_per_month") + 3_000)
-    assert say(stage.chat_as(), "Hi").status_code == 200
-    assert stage.sent_bodies()[-1]["max_tokens"] < sent
+    limit(api_env, tokens_per_month=used(api_env, "tokens_per_month") + 3_000)
+    assert say(api_env.chat_as(), "Hi").status_code == 200
+    assert api_env.sent_bodies()[-1]["max_tokens"] < sent
 
 
-def test_tool_calls_beyond_the_minutes_are_told_to_the_model_and_not_counted(stage: Stage) -> None:
-    limit(stage, tool_calls_per_minute=2)
-    events = stream(stage.chat_as(), "Go on. [[tools_forever]]", limits={"max_iterations": 4})
+def test_tool_calls_beyond_the_minutes_are_told_to_the_model_and_not_counted(api_env: ApiEnv) -> None:
+    limit(api_env, tool_calls_per_minute=2)
+    events = stream(api_env.chat_as(), "Go on. [[tools_forever]]", limits={"max_iterations": 4})
     results = [event.data for event in events if event.event == "tool_result"]
     assert [result["is_error"] for result in results[:2]] == [False, False]
     assert all(result["is_error"] and "tool_calls_per_minute" in result["result"] for result in results[2:])
     assert len(results) > 2
     usage = next(event.data for event in events if event.event == "usage")
-    assert (usage["tool_calls"], used(stage, "tool_calls_per_minute")) == (2, 2)
+    assert (usage["tool_calls"], used(api_env, "tool_calls_per_minute")) == (2, 2)
 
 
-def test_a_key_and_an_agent_have_limits_of_their_own(stage: Stage) -> None:
-    house = stage.house
-    house.table().write(
+def test_a_key_and_an_agent_have_limits_of_their_own(api_env: ApiEnv) -> None:
+    tenant_env = api_env.tenant_env
+    tenant_env.table().write(
         Update(keys.api_key(KeyId(OWNER)), "SET #limits = :limits", "", {"limits": {"requests_per_day": 2}})
     )
-    client = stage.chat_as()
+    client = api_env.chat_as()
     assert [say(client, "Hi").status_code for _ in range(2)] == [200, 200]
     body = assert_problem(say(client, "Hi"), 429, "QUOTA_EXCEEDED")
     assert (body["limit"], body["scope"], body["used"], body["max"]) == ("requests_per_day", "key", 2, 2)
-    limit_at(stage, keys.api_key(KeyId(OWNER)), requests_per_day=-1)
-    agent = house.default_agents.get(TENANT) or stage.runtime.default_agents[TENANT]
-    limit_at(stage, keys.agent(agent), requests_per_minute=0)
+    limit_at(api_env, keys.api_key(KeyId(OWNER)), requests_per_day=-1)
+    agent = tenant_env.default_agents.get(TENANT) or api_env.runtime.default_agents[TENANT]
+    limit_at(api_env, keys.agent(agent), requests_per_minute=0)
     assert assert_problem(say(client, "Hi"), 429, "RATE_LIMITED")["scope"] == "agent"
 
 
-def test_refusals_are_one_record_of_the_audit_with_a_count(stage: Stage) -> None:
-    limit(stage, requests_per_day=0)
+def test_refusals_are_one_record_of_the_audit_with_a_count(api_env: ApiEnv) -> None:
+    limit(api_env, requests_per_day=0)
     for _ in range(3):
-        assert_problem(say(stage.chat_as(), "Hi"), 429, "QUOTA_EXCEEDED")
-    (event,) = stage.events("quota.refuse")
+        assert_problem(say(api_env.chat_as(), "Hi"), 429, "QUOTA_EXCEEDED")
+    (event,) = api_env.events("quota.refuse")
     assert (event.count, event.details["limit"], event.details["code"]) == (3, "requests_per_day", "QUOTA_EXCEEDED")
 
 
-def test_a_stream_is_refused_as_a_problem(stage: Stage) -> None:
-    limit(stage, requests_per_day=0)
-    answer = stage.chat_as().post("/v1/chat/stream", json={"message": "Hi"})
+def test_a_stream_is_refused_as_a_problem(api_env: ApiEnv) -> None:
+    limit(api_env, requests_per_day=0)
+    answer = api_env.chat_as().post("/v1/chat/stream", json={"message": "Hi"})
     assert assert_problem(answer, 429, "QUOTA_EXCEEDED")["limit"] == "requests_per_day"
 
 
-def test_a_refused_call_frees_its_idempotency_key(stage: Stage) -> None:
-    limit(stage, requests_per_day=0)
-    client, headers = stage.chat_as(), {"idempotency-key": "once"}
+def test_a_refused_call_frees_its_idempotency_key(api_env: ApiEnv) -> None:
+    limit(api_env, requests_per_day=0)
+    client, headers = api_env.chat_as(), {"idempotency-key": "once"}
     assert_problem(say(client, "Hi", headers), 429, "QUOTA_EXCEEDED")
-    limit(stage, requests_per_day=1)
+    limit(api_env, requests_per_day=1)
     first = say(client, "Hi", headers)
     assert (first.status_code, say(client, "Hi", headers).json()) == (200, first.json())
-    assert used(stage, "requests_per_day") == 1
+    assert used(api_env, "requests_per_day") == 1

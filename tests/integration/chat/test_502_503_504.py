@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.builders.stage import Stage, assert_problem, say, stream
+from tests.builders.api_env import ApiEnv, assert_problem, say, stream
 from tests.builders.wires import Outage
 from tests.integration.chat.test_events_200 import follow, poll
 
@@ -13,78 +13,78 @@ REFUSALS = [f"[[status={status}]]" for status in (400, 401, 403, 404)]
 
 
 @pytest.mark.parametrize("directive", [*REFUSALS, "[[overload_midstream]]", "[[disconnect]]"])
-def test_502_when_the_model_fails(stage: Stage, directive: str) -> None:
-    client = stage.chat_as()
+def test_502_when_the_model_fails(api_env: ApiEnv, directive: str) -> None:
+    client = api_env.chat_as()
     problem = assert_problem(say(client, f"{directive} a b c d e f g h i j k l [[echo]]"), 502, "MODEL_FAILED")
     assert problem["retryable"] is (directive not in REFUSALS)
     assert "provider" not in problem["detail"].replace("The model provider failed", "")
     (run,) = client.get("/v1/runs").json()["data"]
     assert (run["status"], run["error"]["code"], run["stop_reason"]) == ("failed", "MODEL_FAILED", None)
-    assert stage.house.entry_of(run["id"]).status == "failed"
+    assert api_env.tenant_env.entry_of(run["id"]).status == "failed"
     assert say(client, "Again. [[echo]]", session_id=run["session_id"]).json()["response"] == "Again."
 
 
-def test_a_refusal_is_told_as_such_by_each_door(stage: Stage) -> None:
-    live = stream(stage.chat_as(), "[[status=401]]")
+def test_a_refusal_is_told_as_such_by_each_door(api_env: ApiEnv) -> None:
+    live = stream(api_env.chat_as(), "[[status=401]]")
     assert (live[-1].data["code"], live[-1].data["retryable"]) == ("MODEL_FAILED", False)
-    assert follow(stage, live[0].data["run_id"])[-1].data == live[-1].data
-    stored = poll(stage, live[0].data["run_id"])["data"][-1]["data"]
+    assert follow(api_env, live[0].data["run_id"])[-1].data == live[-1].data
+    stored = poll(api_env, live[0].data["run_id"])["data"][-1]["data"]
     assert (stored["status"], stored["retryable"]) == (502, False)
 
 
-def test_a_refusal_is_not_kept_for_its_key(stage: Stage) -> None:
+def test_a_refusal_is_not_kept_for_its_key(api_env: ApiEnv) -> None:
     """What no retry betters may be better once an operator has been at it: each call asks the model again."""
     headers = {"idempotency-key": "k1"}
     for _ in range(2):
-        answer = stage.chat_as().post("/v1/chat", json={"message": "Hi [[status=401]]"}, headers=headers)
+        answer = api_env.chat_as().post("/v1/chat", json={"message": "Hi [[status=401]]"}, headers=headers)
         assert_problem(answer, 502, "MODEL_FAILED")
-    assert len(stage.server.requests()) == 2
+    assert len(api_env.server.requests()) == 2
 
 
-def test_a_failure_that_passes_is_not_seen(stage: Stage) -> None:
-    body = say(stage.chat_as(), "Hi. [[status=529]] [[times=1]] [[retry_after=0]] [[echo]]").json()
+def test_a_failure_that_passes_is_not_seen(api_env: ApiEnv) -> None:
+    body = say(api_env.chat_as(), "Hi. [[status=529]] [[times=1]] [[retry_after=0]] [[echo]]").json()
     assert body["response"] == "Hi."
-    assert [record.status for record in stage.server.requests()] == [529, 200]
+    assert [record.status for record in api_env.server.requests()] == [529, 200]
 
 
-def test_504_when_nothing_came_in_time(stage: Stage) -> None:
-    client = stage.chat_as()
+def test_504_when_nothing_came_in_time(api_env: ApiEnv) -> None:
+    client = api_env.chat_as()
     problem = assert_problem(say(client, "[[hang]]", limits={"max_seconds": 1}), 504, "MODEL_TIMEOUT")
     assert problem["retryable"] is True
-    stage.server.wait_until_idle()
-    assert stage.server.requests()[0].outcome == "client_closed"
+    api_env.server.wait_until_idle()
+    assert api_env.server.requests()[0].outcome == "client_closed"
     (run,) = client.get("/v1/runs").json()["data"]
     assert (run["status"], run["error"]["code"]) == ("failed", "MODEL_TIMEOUT")
 
 
-def test_what_came_in_time_is_an_answer(stage: Stage) -> None:
+def test_what_came_in_time_is_an_answer(api_env: ApiEnv) -> None:
     message = "[[slow=0.2]] [[pieces=100]] [[tokens=200]]"
-    events = stream(stage.chat_as(), message, limits={"max_seconds": 1})
+    events = stream(api_env.chat_as(), message, limits={"max_seconds": 1})
     assert (events[-1].event, events[-1].data["stop_reason"]) == ("final", "max_seconds")
     assert events[-1].data["content"]
 
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
-def test_503_when_the_table_is_gone(stage: Stage, path: str) -> None:
-    with stage.house.intercepted(Outage(lambda _number, _: True)):
-        response = stage.chat_as().post(path, json={"message": "Hi"})
+def test_503_when_the_table_is_gone(api_env: ApiEnv, path: str) -> None:
+    with api_env.tenant_env.intercepted(Outage(lambda _number, _: True)):
+        response = api_env.chat_as().post(path, json={"message": "Hi"})
     problem = assert_problem(response, 503, "UNAVAILABLE")
     assert (problem["retryable"], response.headers["retry-after"]) == (True, "1")
-    assert stage.server.requests() == []
-    assert say(stage.chat_as(), "Hi").status_code == 200
+    assert api_env.server.requests() == []
+    assert say(api_env.chat_as(), "Hi").status_code == 200
 
 
-def test_503_when_the_answer_cannot_be_recorded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_503_when_the_answer_cannot_be_recorded(api_env: ApiEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer was streamed, but it is not in the session: the client is told, and the sweeper closes the run."""
     monkeypatch.setattr("atrium.agent.turn.COMMIT_PAUSES_SECONDS", (0.0,))
-    client = stage.chat_as()
+    client = api_env.chat_as()
     client.get("/v1/runs")
     opening = 5
-    with stage.house.intercepted(Outage(lambda number, _: number >= opening)):
+    with api_env.tenant_env.intercepted(Outage(lambda number, _: number >= opening)):
         events = stream(client, "Hi. [[echo]]")
     assert (events[-1].event, events[-1].data["code"], events[-1].data["status"]) == ("error", "UNAVAILABLE", 503)
-    stage.house.clock.turn(62)
-    assert stage.house.sweep().closed == 1
+    api_env.tenant_env.clock.advance(62)
+    assert api_env.tenant_env.sweep().closed == 1
     run = client.get(f"/v1/runs/{events[0].data['run_id']}").json()
     assert (run["status"], run["error"]["code"]) == ("failed", "RUN_INTERRUPTED")
     assert say(client, "Again. [[echo]]", session_id=run["session_id"]).json()["response"] == "Again."

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from tests.builders.api_env import ApiEnv, assert_problem, read_events, say
 from tests.builders.counters import counted, held
-from tests.builders.stage import Stage, assert_problem, read_events, say
 from tests.builders.wires import Send
 
 pytestmark = pytest.mark.loopback
@@ -52,50 +52,55 @@ def lose_the_first_reply() -> Callable[[str, dict[str, Any], Send], Any]:
     return intercept
 
 
-def open_minutes(stage: Stage) -> None:
-    settings = replace(stage.runtime.settings, minutes_open=True)
-    object.__setattr__(stage.runtime, "settings", settings)
+def open_minutes(api_env: ApiEnv) -> None:
+    settings = replace(api_env.runtime.settings, minutes_open=True)
+    object.__setattr__(api_env.runtime, "settings", settings)
 
 
-def assert_nothing(stage: Stage) -> None:
+def assert_nothing(api_env: ApiEnv) -> None:
     """Assert that no model was asked and nothing is left of a call."""
-    house = stage.house
-    assert (stage.server.requests(), house.items("SESSION#"), house.items("LEDGER#"), held(house)) == ([], [], [], [])
+    tenant_env = api_env.tenant_env
+    assert (api_env.server.requests(), tenant_env.items("SESSION#"), tenant_env.items("LEDGER#"), held(tenant_env)) == (
+        [],
+        [],
+        [],
+        [],
+    )
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", CLOSED)
-def test_closed_whatever_the_setting_says(stage: Stage, name: str, path: str) -> None:
-    open_minutes(stage)
-    stage.house.configure(limits={**NONE, "requests_per_minute": 10, name: CLOSED[name]})
-    client = stage.chat_as()
-    with stage.house.intercepted(throttled):
+def test_closed_whatever_the_setting_says(api_env: ApiEnv, name: str, path: str) -> None:
+    open_minutes(api_env)
+    api_env.tenant_env.configure(limits={**NONE, "requests_per_minute": 10, name: CLOSED[name]})
+    client = api_env.chat_as()
+    with api_env.tenant_env.intercepted(throttled):
         response = client.post(path, json={"message": "Hi"})
     assert assert_problem(response, 503, "UNAVAILABLE")["retryable"] is True
     assert (response.headers["retry-after"], "x-atrium-degraded" in response.headers) == ("2", False)
-    assert_nothing(stage)
+    assert_nothing(api_env)
     answer = say(client, "Hi")
     assert (answer.status_code, "x-atrium-degraded" in answer.headers) == (200, False)
-    assert counted(stage.house, "requests_per_minute") == 1
+    assert counted(api_env.tenant_env, "requests_per_minute") == 1
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("limits", [{"requests_per_minute": 1}, {"tokens_per_minute": 20_000}])
-def test_minutes_are_closed_where_nothing_is_said(stage: Stage, limits: dict[str, int], path: str) -> None:
-    stage.house.configure(limits=NONE | limits)
-    with stage.house.intercepted(throttled):
-        response = stage.chat_as().post(path, json={"message": "Hi"})
+def test_minutes_are_closed_where_nothing_is_said(api_env: ApiEnv, limits: dict[str, int], path: str) -> None:
+    api_env.tenant_env.configure(limits=NONE | limits)
+    with api_env.tenant_env.intercepted(throttled):
+        response = api_env.chat_as().post(path, json={"message": "Hi"})
     assert_problem(response, 503, "UNAVAILABLE")
     assert response.headers["retry-after"] == "2"
-    assert_nothing(stage)
+    assert_nothing(api_env)
 
 
 @pytest.mark.parametrize("limits", [{"requests_per_minute": 1}, {"tokens_per_minute": 20_000}])
-def test_minutes_that_are_open_let_a_call_in_and_say_so(stage: Stage, limits: dict[str, int]) -> None:
-    open_minutes(stage)
-    stage.house.configure(limits=NONE | limits)
-    client = stage.chat_as()
-    with stage.house.intercepted(throttled):
+def test_minutes_that_are_open_let_a_call_in_and_say_so(api_env: ApiEnv, limits: dict[str, int]) -> None:
+    open_minutes(api_env)
+    api_env.tenant_env.configure(limits=NONE | limits)
+    client = api_env.chat_as()
+    with api_env.tenant_env.intercepted(throttled):
         answer = say(client, "Hi [[echo]]")
         with client.stream("POST", "/v1/chat/stream", json={"message": "Hi [[echo]]"}) as response:
             events = [event for event in read_events(response) if event]
@@ -103,18 +108,18 @@ def test_minutes_that_are_open_let_a_call_in_and_say_so(stage: Stage, limits: di
     assert (response.status_code, response.headers["x-atrium-degraded"]) == (200, "limits")
     assert (answer.json()["response"], events[-1].event) == ("Hi", "final")
     assert "ratelimit" not in answer.headers, "nobody knows how the limits stand"
-    assert len(stage.house.items("LEDGER#")) == 2, "what was used is paid for"
-    assert (held(stage.house), counted(stage.house, "requests_per_minute")) == ([], 0)
+    assert len(api_env.tenant_env.items("LEDGER#")) == 2, "what was used is paid for"
+    assert (held(api_env.tenant_env), counted(api_env.tenant_env, "requests_per_minute")) == ([], 0)
     counting = say(client, "Hi")
     assert (counting.status_code, "x-atrium-degraded" in counting.headers) == (200, False)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_write_that_applied_unheard_is_given_back(stage: Stage, path: str) -> None:
-    client = stage.chat_as()
-    with stage.house.intercepted(lose_the_first_reply()):
+def test_a_write_that_applied_unheard_is_given_back(api_env: ApiEnv, path: str) -> None:
+    client = api_env.chat_as()
+    with api_env.tenant_env.intercepted(lose_the_first_reply()):
         response = client.post(path, json={"message": "Hi"})
     assert_problem(response, 503, "UNAVAILABLE")
-    assert_nothing(stage)
+    assert_nothing(api_env)
     for name in ("requests_per_day", "sessions_per_day", "tokens_per_month", "cost_per_month", "tokens_per_minute"):
-        assert counted(stage.house, name) == 0
+        assert counted(api_env.tenant_env, name) == 0

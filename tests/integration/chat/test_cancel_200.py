@@ -4,15 +4,15 @@ import time
 
 import pytest
 
-from tests.builders.stage import Sent, Stage, read_events, say
+from tests.builders.api_env import ApiEnv, Sent, read_events, say
 
 pytestmark = pytest.mark.loopback
 
 
-def test_cancelled_in_the_middle(stage: Stage) -> None:
+def test_cancelled_in_the_middle(api_env: ApiEnv) -> None:
     message = "[[slow=0.2]] [[pieces=200]] [[tokens=400]]"
     events: list[Sent] = []
-    with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
+    with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
         for event in read_events(response):
             if event is None:
                 continue
@@ -20,44 +20,44 @@ def test_cancelled_in_the_middle(stage: Stage) -> None:
             if len(events) == 3:
                 cancelled_at = time.time()
                 path = f"/v1/runs/{events[0].data['run_id']}/cancel"
-                answer = stage.chat_as().post(path)
+                answer = api_env.chat_as().post(path)
                 assert (answer.status_code, answer.json()["status"]) == (200, "running")
                 assert answer.json()["cancel_requested"] is True
     assert events[-1].event == "final"
     assert events[-1].data["stop_reason"] == "cancelled"
     said = "".join(event.data["content"] for event in events if event.event == "text")
     assert events[-1].data["content"] == said
-    stage.server.wait_until_idle()
-    (record,) = stage.server.requests()
+    api_env.server.wait_until_idle()
+    (record,) = api_env.server.requests()
     assert record.outcome == "client_closed"
     assert record.ended_at is not None
     assert record.ended_at - cancelled_at < 10
-    run = stage.chat_as().get(f"/v1/runs/{events[0].data['run_id']}").json()
+    run = api_env.chat_as().get(f"/v1/runs/{events[0].data['run_id']}").json()
     assert (run["status"], run["usage"]) == ("cancelled", events[-2].data)
-    entry = stage.house.entry_of(run["id"])
-    (used,) = stage.reported_usage()
+    entry = api_env.tenant_env.entry_of(run["id"])
+    (used,) = api_env.reported_usage()
     assert entry.tokens.prompt_tokens == used.prompt_tokens > 0
     assert entry.tokens.output_tokens > 0
-    assert say(stage.chat_as(), "Go on", session_id=run["session_id"]).status_code == 200
+    assert say(api_env.chat_as(), "Go on", session_id=run["session_id"]).status_code == 200
 
 
-def test_cancelled_before_the_model_answered(stage: Stage) -> None:
+def test_cancelled_before_the_model_answered(api_env: ApiEnv) -> None:
     events: list[Sent] = []
-    with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": "[[hang]]"}) as response:
+    with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": "[[hang]]"}) as response:
         for event in read_events(response):
             if event is None:
                 continue
             events.append(event)
             if event.event == "start":
-                stage.chat_as().post(f"/v1/runs/{event.data['run_id']}/cancel")
+                api_env.chat_as().post(f"/v1/runs/{event.data['run_id']}/cancel")
     assert [event.event for event in events] == ["start", "usage", "final"]
     assert (events[-1].data["message_id"], events[-1].data["content"]) == (None, "")
-    stage.server.wait_until_idle()
-    assert stage.server.requests()[0].outcome == "client_closed"
+    api_env.server.wait_until_idle()
+    assert api_env.server.requests()[0].outcome == "client_closed"
 
 
-def test_an_ended_run_stays_as_it_is(stage: Stage) -> None:
-    client = stage.chat_as()
+def test_an_ended_run_stays_as_it_is(api_env: ApiEnv) -> None:
+    client = api_env.chat_as()
     run_id = say(client, "Hi").json()["run_id"]
     before = client.get(f"/v1/runs/{run_id}").json()
     answer = client.post(f"/v1/runs/{run_id}/cancel")

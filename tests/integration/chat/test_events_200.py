@@ -6,23 +6,23 @@ from typing import Any
 
 import pytest
 
-from tests.builders.stage import Sent, Stage, read_events, say, stream
+from tests.builders.api_env import ApiEnv, Sent, read_events, say, stream
 
 pytestmark = pytest.mark.loopback
 
 JSON = {"accept": "application/json"}
 
 
-def follow(stage: Stage, run_id: str, *, headers: dict[str, str] | None = None, **query: int) -> list[Sent]:
+def follow(api_env: ApiEnv, run_id: str, *, headers: dict[str, str] | None = None, **query: int) -> list[Sent]:
     path = f"/v1/runs/{run_id}/events"
-    with stage.chat_as().stream("GET", path, headers=headers, params=query) as response:
+    with api_env.chat_as().stream("GET", path, headers=headers, params=query) as response:
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
         return [event for event in read_events(response) if event]
 
 
-def poll(stage: Stage, run_id: str, **query: int) -> dict[str, Any]:
-    response = stage.chat_as().get(f"/v1/runs/{run_id}/events", headers=JSON, params=query)
+def poll(api_env: ApiEnv, run_id: str, **query: int) -> dict[str, Any]:
+    response = api_env.chat_as().get(f"/v1/runs/{run_id}/events", headers=JSON, params=query)
     assert response.headers["content-type"] == "application/json"
     body: dict[str, Any] = response.json()
     return body
@@ -32,53 +32,53 @@ def plain(events: list[Sent]) -> list[tuple[int, str, dict[str, Any]]]:
     return [(event.id, event.event, event.data) for event in events]
 
 
-def test_an_ended_run_is_replayed_as_it_was_streamed(stage: Stage) -> None:
-    live = stream(stage.chat_as(), "What is 6*7? ")
+def test_an_ended_run_is_replayed_as_it_was_streamed(api_env: ApiEnv) -> None:
+    live = stream(api_env.chat_as(), "What is 6*7? ")
     run_id = live[0].data["run_id"]
-    assert plain(follow(stage, run_id)) == plain(live)
+    assert plain(follow(api_env, run_id)) == plain(live)
     for after in (1, len(live) - 1):
         expected = plain(live)[after:]
-        assert plain(follow(stage, run_id, headers={"last-event-id": str(after)})) == expected
-        assert plain(follow(stage, run_id, after=after)) == expected
-        body = poll(stage, run_id, after=after)
+        assert plain(follow(api_env, run_id, headers={"last-event-id": str(after)})) == expected
+        assert plain(follow(api_env, run_id, after=after)) == expected
+        body = poll(api_env, run_id, after=after)
         assert [(each["id"], each["event"], each["data"]) for each in body["data"]] == expected
         assert body["ended"] is True
 
 
 @pytest.mark.parametrize("message", ["Hi", "[[status=400]]"])
 @pytest.mark.parametrize("beyond", [0, 1, 1_000])
-def test_an_ended_run_of_which_nothing_is_left_is_204(stage: Stage, message: str, beyond: int) -> None:
+def test_an_ended_run_of_which_nothing_is_left_is_204(api_env: ApiEnv, message: str, beyond: int) -> None:
     """200 without an event makes an EventSource reconnect forever."""
-    live = stream(stage.chat_as(), message)
+    live = stream(api_env.chat_as(), message)
     path, after = f"/v1/runs/{live[0].data['run_id']}/events", live[-1].id + beyond
     for headers, query in (({"last-event-id": str(after)}, {}), ({}, {"after": after})):
-        answer = stage.chat_as().get(path, headers=headers, params=query)
+        answer = api_env.chat_as().get(path, headers=headers, params=query)
         assert (answer.status_code, answer.content) == (204, b"")
-    assert poll(stage, live[0].data["run_id"], after=after) == {"data": [], "ended": True}
+    assert poll(api_env, live[0].data["run_id"], after=after) == {"data": [], "ended": True}
 
 
-def test_the_header_goes_before_the_query(stage: Stage) -> None:
-    run_id = say(stage.chat_as(), "Hi").json()["run_id"]
-    assert follow(stage, run_id, headers={"last-event-id": "2"}, after=0)[0].id == 3
+def test_the_header_goes_before_the_query(api_env: ApiEnv) -> None:
+    run_id = say(api_env.chat_as(), "Hi").json()["run_id"]
+    assert follow(api_env, run_id, headers={"last-event-id": "2"}, after=0)[0].id == 3
 
 
-def test_a_failed_run_ends_with_the_problem_of_this_call(stage: Stage) -> None:
-    live = stream(stage.chat_as(), "[[status=400]]")
+def test_a_failed_run_ends_with_the_problem_of_this_call(api_env: ApiEnv) -> None:
+    live = stream(api_env.chat_as(), "[[status=400]]")
     run_id = live[0].data["run_id"]
-    replayed = follow(stage, run_id)
+    replayed = follow(api_env, run_id)
     assert replayed[-1].data["code"] == "MODEL_FAILED"
     assert replayed[-1].data["request_id"] == live[-1].data["request_id"], "the gateway of these tests gives one id"
-    assert poll(stage, run_id)["data"][-1]["data"]["status"] == 502
+    assert poll(api_env, run_id)["data"][-1]["data"]["status"] == 502
 
 
 @pytest.fixture
-def slow(stage: Stage) -> tuple[str, threading.Thread]:
+def slow(api_env: ApiEnv) -> tuple[str, threading.Thread]:
     """A run that takes about three seconds, in which a batch of its events is stored."""
     message = "[[slow=0.35]] [[pieces=9]] a b c d e f g h i j k l m n o p q r [[echo]]"
     started: list[str] = []
 
     def send() -> None:
-        with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
+        with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
             for event in read_events(response):
                 if event and event.event == "start":
                     started.append(event.data["run_id"])
@@ -90,23 +90,23 @@ def slow(stage: Stage) -> tuple[str, threading.Thread]:
     return started[0], thread
 
 
-def test_following_and_polling_a_run_that_goes_on(stage: Stage, slow: tuple[str, threading.Thread]) -> None:
+def test_following_and_polling_a_run_that_goes_on(api_env: ApiEnv, slow: tuple[str, threading.Thread]) -> None:
     run_id, client = slow
-    first = poll(stage, run_id)
+    first = poll(api_env, run_id)
     assert ([each["id"] for each in first["data"]], first["ended"]) == ([1], False)
     polled = list(first["data"])
 
     def poll_on() -> None:
         ended = False
         while not ended:
-            body = poll(stage, run_id, after=polled[-1]["id"], wait=20)
+            body = poll(api_env, run_id, after=polled[-1]["id"], wait=20)
             assert body["data"]
             polled.extend(body["data"])
             ended = body["ended"]
 
     poller = threading.Thread(target=poll_on, name="poller")
     poller.start()
-    followed = follow(stage, run_id)
+    followed = follow(api_env, run_id)
     poller.join()
     client.join()
     assert [event.id for event in followed] == list(range(1, len(followed) + 1))
@@ -115,10 +115,10 @@ def test_following_and_polling_a_run_that_goes_on(stage: Stage, slow: tuple[str,
     assert followed[2].seconds < followed[-1].seconds - 0.3, "a batch came before the end"
 
 
-def test_a_poll_without_news_ends_with_its_time(stage: Stage, slow: tuple[str, threading.Thread]) -> None:
+def test_a_poll_without_news_ends_with_its_time(api_env: ApiEnv, slow: tuple[str, threading.Thread]) -> None:
     run_id, client = slow
     began = time.monotonic()
-    body = poll(stage, run_id, after=1, wait=1)
+    body = poll(api_env, run_id, after=1, wait=1)
     assert body == {"data": [], "ended": False}
     assert 0.9 < time.monotonic() - began < 2.5
     client.join()

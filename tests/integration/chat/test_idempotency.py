@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.builders.stage import STRANGERS, Sent, Stage, assert_problem, read_events, say, stream, wait_until
+from tests.builders.api_env import OUTSIDERS, ApiEnv, Sent, assert_problem, read_events, say, stream, wait_until
 from tests.builders.wires import Outage, Send
 
 pytestmark = pytest.mark.loopback
@@ -14,52 +14,52 @@ pytestmark = pytest.mark.loopback
 KEY = {"idempotency-key": "k-1"}
 
 
-def runs(stage: Stage) -> list[dict[str, Any]]:
-    data: list[dict[str, Any]] = stage.chat_as().get("/v1/runs").json()["data"]
+def runs(api_env: ApiEnv) -> list[dict[str, Any]]:
+    data: list[dict[str, Any]] = api_env.chat_as().get("/v1/runs").json()["data"]
     return data
 
 
-def send_again(stage: Stage, message: str, path: str = "/v1/chat/stream") -> httpx2.Response:
-    return stage.chat_as().post(path, json={"message": message}, headers=KEY)
+def send_again(api_env: ApiEnv, message: str, path: str = "/v1/chat/stream") -> httpx2.Response:
+    return api_env.chat_as().post(path, json={"message": message}, headers=KEY)
 
 
-def test_an_answer_is_given_again(stage: Stage) -> None:
-    client = stage.chat_as()
+def test_an_answer_is_given_again(api_env: ApiEnv) -> None:
+    client = api_env.chat_as()
     first, again = say(client, "Once. [[echo]]", KEY), say(client, "Once. [[echo]]", KEY)
     assert (first.status_code, again.status_code) == (200, 200)
     assert again.json() == first.json()
     assert "idempotency-replayed" not in first.headers
     assert again.headers["idempotency-replayed"] == "true"
-    assert len(runs(stage)) == len(stage.server.requests()) == 1
+    assert len(runs(api_env)) == len(api_env.server.requests()) == 1
 
 
-def test_a_stream_replays_its_events(stage: Stage) -> None:
+def test_a_stream_replays_its_events(api_env: ApiEnv) -> None:
     message = "What is 6*7?"
-    live = stream(stage.chat_as(), message, KEY)
-    again = send_again(stage, message)
+    live = stream(api_env.chat_as(), message, KEY)
+    again = send_again(api_env, message)
     assert again.headers["idempotency-replayed"] == "true"
     assert again.headers["content-type"].startswith("text/event-stream")
     replayed = [event for event in read_events(again) if event]
     assert [(each.id, each.event, each.data) for each in replayed] == [
         (each.id, each.event, each.data) for each in live
     ]
-    assert len(runs(stage)) == 1
+    assert len(runs(api_env)) == 1
 
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
-def test_another_body_is_refused(stage: Stage, path: str) -> None:
-    assert send_again(stage, "One", path).status_code == 200
-    assert_problem(send_again(stage, "Two", path), 422, "IDEMPOTENCY_KEY_REUSED")
-    assert len(runs(stage)) == 1
+def test_another_body_is_refused(api_env: ApiEnv, path: str) -> None:
+    assert send_again(api_env, "One", path).status_code == 200
+    assert_problem(send_again(api_env, "Two", path), 422, "IDEMPOTENCY_KEY_REUSED")
+    assert len(runs(api_env)) == 1
 
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
-def test_one_in_progress_is_refused(stage: Stage, path: str) -> None:
+def test_one_in_progress_is_refused(api_env: ApiEnv, path: str) -> None:
     message = "[[slow=0.2]] [[pieces=5]] a b c d e f g h i j k [[echo]]"
     events: list[Sent] = []
 
     def send() -> None:
-        with stage.chat_as().stream("POST", path, json={"message": message}, headers=KEY) as response:
+        with api_env.chat_as().stream("POST", path, json={"message": message}, headers=KEY) as response:
             if path.endswith("stream"):
                 events.extend(event for event in read_events(response) if event)
             else:
@@ -67,56 +67,56 @@ def test_one_in_progress_is_refused(stage: Stage, path: str) -> None:
 
     thread = threading.Thread(target=send, name="client")
     thread.start()
-    wait_until(stage.server.requests)
-    refused = send_again(stage, message, path)
+    wait_until(api_env.server.requests)
+    refused = send_again(api_env, message, path)
     problem = assert_problem(refused, 409, "IDEMPOTENCY_IN_PROGRESS")
     assert problem["retryable"] is True
     thread.join()
-    assert send_again(stage, message, path).headers["idempotency-replayed"] == "true"
-    assert len(runs(stage)) == 1
+    assert send_again(api_env, message, path).headers["idempotency-replayed"] == "true"
+    assert len(runs(api_env)) == 1
 
 
-@pytest.mark.parametrize("stranger", STRANGERS)
-def test_a_key_is_its_callers_own(stage: Stage, stranger: str) -> None:
-    first = say(stage.chat_as(), "Hi", KEY)
-    other = say(stage.chat_as(STRANGERS[stranger]), "Hi", KEY)
+@pytest.mark.parametrize("outsider", OUTSIDERS)
+def test_a_key_is_its_callers_own(api_env: ApiEnv, outsider: str) -> None:
+    first = say(api_env.chat_as(), "Hi", KEY)
+    other = say(api_env.chat_as(OUTSIDERS[outsider]), "Hi", KEY)
     assert "idempotency-replayed" not in other.headers
     assert other.json()["run_id"] != first.json()["run_id"]
 
 
-def test_a_key_is_its_routes_own(stage: Stage) -> None:
-    say(stage.chat_as(), "Hi", KEY)
-    assert "idempotency-replayed" not in send_again(stage, "Hi").headers
+def test_a_key_is_its_routes_own(api_env: ApiEnv) -> None:
+    say(api_env.chat_as(), "Hi", KEY)
+    assert "idempotency-replayed" not in send_again(api_env, "Hi").headers
 
 
-def test_a_refusal_frees_the_key(stage: Stage) -> None:
+def test_a_refusal_frees_the_key(api_env: ApiEnv) -> None:
     body = {"session_id": "ses_01k6r5m2x8f3v9q4w7t1y0z5ab"}
     for _ in range(2):
-        assert_problem(say(stage.chat_as(), "Hi", KEY, **body), 404, "NOT_FOUND")
-    assert "idempotency-replayed" not in say(stage.chat_as(), "Hi", KEY).headers
+        assert_problem(say(api_env.chat_as(), "Hi", KEY, **body), 404, "NOT_FOUND")
+    assert "idempotency-replayed" not in say(api_env.chat_as(), "Hi", KEY).headers
 
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
-def test_a_run_that_failed_for_the_moment_may_be_made_again(stage: Stage, path: str) -> None:
+def test_a_run_that_failed_for_the_moment_may_be_made_again(api_env: ApiEnv, path: str) -> None:
     """Its problem says that a retry may help, so the retry is a new run."""
     message = "Hi. [[overload_midstream]] [[times=1]] [[echo]] a b c d e f g h i j k l m n"
-    first = send_again(stage, message, path)
+    first = send_again(api_env, message, path)
     assert first.status_code == (502 if path == "/v1/chat" else 200)
-    again = send_again(stage, message, path)
+    again = send_again(api_env, message, path)
     assert again.status_code == 200
     assert "idempotency-replayed" not in again.headers
-    assert [run["status"] for run in runs(stage)] == ["succeeded", "failed"]
-    assert send_again(stage, message, path).headers["idempotency-replayed"] == "true"
+    assert [run["status"] for run in runs(api_env)] == ["succeeded", "failed"]
+    assert send_again(api_env, message, path).headers["idempotency-replayed"] == "true"
 
 
-def test_a_run_whose_session_was_deleted_is_a_conflict(stage: Stage) -> None:
-    first = say(stage.chat_as(), "Hi", KEY).json()
-    stage.sessions_as().delete(f"/v1/sessions/{first['session_id']}")
-    assert_problem(say(stage.chat_as(), "Hi", KEY), 409, "CONFLICT")
-    assert_problem(send_again(stage, "Hi", "/v1/chat"), 409, "CONFLICT")
+def test_a_run_whose_session_was_deleted_is_a_conflict(api_env: ApiEnv) -> None:
+    first = say(api_env.chat_as(), "Hi", KEY).json()
+    api_env.sessions_as().delete(f"/v1/sessions/{first['session_id']}")
+    assert_problem(say(api_env.chat_as(), "Hi", KEY), 409, "CONFLICT")
+    assert_problem(send_again(api_env, "Hi", "/v1/chat"), 409, "CONFLICT")
 
 
-def test_a_key_that_cannot_be_settled_does_not_take_the_answer_away(stage: Stage) -> None:
+def test_a_key_that_cannot_be_settled_does_not_take_the_answer_away(api_env: ApiEnv) -> None:
     """The table refuses the write that ties key and run; the mark then ends by itself."""
 
     def fail(operation: str, arguments: dict[str, Any], send: Send) -> Any:
@@ -124,23 +124,23 @@ def test_a_key_that_cannot_be_settled_does_not_take_the_answer_away(stage: Stage
             return Outage(lambda _number, _: True)(operation, arguments, send)
         return send()
 
-    with stage.house.intercepted(fail):
-        response = say(stage.chat_as(remaining_seconds=30), "Hi. [[echo]]", KEY)
+    with api_env.tenant_env.intercepted(fail):
+        response = say(api_env.chat_as(remaining_seconds=30), "Hi. [[echo]]", KEY)
     assert (response.status_code, response.json()["response"]) == (200, "Hi.")
-    assert_problem(say(stage.chat_as(), "Hi. [[echo]]", KEY), 409, "IDEMPOTENCY_IN_PROGRESS")
-    stage.house.clock.turn(31)
-    assert say(stage.chat_as(), "Hi. [[echo]]", KEY).status_code == 200
-    assert len(runs(stage)) == 2
+    assert_problem(say(api_env.chat_as(), "Hi. [[echo]]", KEY), 409, "IDEMPOTENCY_IN_PROGRESS")
+    api_env.tenant_env.clock.advance(31)
+    assert say(api_env.chat_as(), "Hi. [[echo]]", KEY).status_code == 200
+    assert len(runs(api_env)) == 2
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256])
-def test_the_length_of_a_key(stage: Stage, key: str) -> None:
-    assert_problem(say(stage.chat_as(), "Hi", {"idempotency-key": key}), 422, "VALIDATION_FAILED")
-    assert stage.server.requests() == []
+def test_the_length_of_a_key(api_env: ApiEnv, key: str) -> None:
+    assert_problem(say(api_env.chat_as(), "Hi", {"idempotency-key": key}), 422, "VALIDATION_FAILED")
+    assert api_env.server.requests() == []
 
 
-def test_cancelling_with_a_key(stage: Stage) -> None:
-    client = stage.chat_as()
+def test_cancelling_with_a_key(api_env: ApiEnv) -> None:
+    client = api_env.chat_as()
     path = f"/v1/runs/{say(client, 'Hi').json()['run_id']}/cancel"
     first, again = client.post(path, headers=KEY), client.post(path, headers=KEY)
     assert again.json() == first.json()

@@ -9,16 +9,16 @@ from atrium.quotas.model import LimitName
 from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update
 
+from tests.builders.api_env import OTHER_TENANT, OWN, ApiEnv, assert_problem, read_events, say
 from tests.builders.counters import counted
 from tests.builders.gateway import platform_fields, tenant_fields
-from tests.builders.house import OWNER
-from tests.builders.stage import OTHER_TENANT, OWN, Stage, assert_problem, read_events, say
+from tests.builders.tenant_env import OWNER
 
 pytestmark = pytest.mark.loopback
 
 
-def limit(stage: Stage, **limits: int) -> None:
-    stage.house.table().write(Update(keys.tenant(), "SET #limits = :limits", EXISTS, {"limits": limits}))
+def limit(api_env: ApiEnv, **limits: int) -> None:
+    api_env.tenant_env.table().write(Update(keys.tenant(), "SET #limits = :limits", EXISTS, {"limits": limits}))
 
 
 def check(client: httpx2.Client, message: str = "Hi", **body: Any) -> dict[str, Any]:
@@ -31,11 +31,11 @@ def check(client: httpx2.Client, message: str = "Hi", **body: Any) -> dict[str, 
     return told
 
 
-def agree(stage: Stage, client: httpx2.Client, **body: Any) -> bool:
+def agree(api_env: ApiEnv, client: httpx2.Client, **body: Any) -> bool:
     """Assert that the check and the chat call after it say the same, and return whether it was admitted."""
-    before = stage.house.items()
+    before = api_env.tenant_env.items()
     told = check(client, **body)
-    assert stage.house.items() == before
+    assert api_env.tenant_env.items() == before
     answer = say(client, "Hi", **body)
     assert told["admitted"] == (answer.status_code == 200), (told, answer.text)
     if answer.status_code == 429:
@@ -52,67 +52,67 @@ def agree(stage: Stage, client: httpx2.Client, **body: Any) -> bool:
 @pytest.mark.parametrize(
     ("name", "plan"), [("requests_per_minute", "free"), ("requests_per_day", "pro"), ("sessions_per_day", "pro")]
 )
-def test_it_agrees_with_the_chat_call_at_each_count(stage: Stage, name: LimitName, plan: str) -> None:
-    stage.house.configure(plan=plan)
-    limit(stage, **{name: 2})
-    client = stage.chat_as({**OWN, "plan": plan})
-    assert [agree(stage, client) for _ in range(3)] == [True, True, False]
+def test_it_agrees_with_the_chat_call_at_each_count(api_env: ApiEnv, name: LimitName, plan: str) -> None:
+    api_env.tenant_env.configure(plan=plan)
+    limit(api_env, **{name: 2})
+    client = api_env.chat_as({**OWN, "plan": plan})
+    assert [agree(api_env, client) for _ in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize("name", ["tokens_per_minute", "tokens_per_month", "cost_per_month"])
-def test_it_agrees_where_tokens_and_money_run_out(stage: Stage, name: LimitName) -> None:
-    stage.house.configure(plan="free")
-    limit(stage, **{name: 9_000_000 if name == "cost_per_month" else 9_000})
-    client = stage.chat_as({**OWN, "plan": "free"})
-    assert agree(stage, client)
-    limit(stage, **{name: counted(stage.house, name) + 40})
-    assert not agree(stage, client)
+def test_it_agrees_where_tokens_and_money_run_out(api_env: ApiEnv, name: LimitName) -> None:
+    api_env.tenant_env.configure(plan="free")
+    limit(api_env, **{name: 9_000_000 if name == "cost_per_month" else 9_000})
+    client = api_env.chat_as({**OWN, "plan": "free"})
+    assert agree(api_env, client)
+    limit(api_env, **{name: counted(api_env.tenant_env, name) + 40})
+    assert not agree(api_env, client)
 
 
 @pytest.mark.parametrize("name", ["requests_per_day", "sessions_per_day"])
-def test_days_free_when_they_end_and_not_before(stage: Stage, name: LimitName) -> None:
-    stage.house.configure(plan="free")
-    client = stage.chat_as({**OWN, "plan": "free"})
+def test_days_free_when_they_end_and_not_before(api_env: ApiEnv, name: LimitName) -> None:
+    api_env.tenant_env.configure(plan="free")
+    client = api_env.chat_as({**OWN, "plan": "free"})
     assert say(client, "Hi").status_code == 200
-    limit(stage, **{name: 1})
-    assert not agree(stage, client)
+    limit(api_env, **{name: 1})
+    assert not agree(api_env, client)
     wait = check(client)["retry_after_seconds"]
-    stage.house.clock.turn(wait - 30)
-    assert not agree(stage, client)
-    stage.house.clock.turn(31)
-    assert agree(stage, client)
+    api_env.tenant_env.clock.advance(wait - 30)
+    assert not agree(api_env, client)
+    api_env.tenant_env.clock.advance(31)
+    assert agree(api_env, client)
 
 
-def test_it_agrees_about_a_session_that_is_full(stage: Stage) -> None:
-    limit(stage, messages_per_session=2)
-    client = stage.chat_as()
+def test_it_agrees_about_a_session_that_is_full(api_env: ApiEnv) -> None:
+    limit(api_env, messages_per_session=2)
+    client = api_env.chat_as()
     session_id = say(client, "One").json()["session_id"]
-    assert [agree(stage, client, session_id=session_id) for _ in range(2)] == [True, False]
+    assert [agree(api_env, client, session_id=session_id) for _ in range(2)] == [True, False]
 
 
-def test_it_agrees_about_slots(stage: Stage) -> None:
-    limit(stage, concurrent_turns=1)
-    client = stage.chat_as()
+def test_it_agrees_about_slots(api_env: ApiEnv) -> None:
+    limit(api_env, concurrent_turns=1)
+    client = api_env.chat_as()
     with client.stream("POST", "/v1/chat/stream", json={"message": "[[slow=0.2]] [[pieces=12]] Hi"}) as running:
         events = read_events(running)
         next(events)
-        told = check(stage.chat_as())
+        told = check(api_env.chat_as())
         assert (told["admitted"], told["binding"], told["used"], told["max"]) == (False, "concurrent_turns", 1, 1)
         assert told["retry_after_seconds"] >= 1
         list(events)
-    assert agree(stage, client)
+    assert agree(api_env, client)
 
 
-def test_it_agrees_about_a_keys_own_limit(stage: Stage) -> None:
+def test_it_agrees_about_a_keys_own_limit(api_env: ApiEnv) -> None:
     limits = {"limits": {"requests_per_day": 1}}
-    stage.house.table().write(Update(keys.api_key(KeyId(OWNER)), "SET #limits = :limits", "", limits))
-    client = stage.chat_as()
-    assert [agree(stage, client) for _ in range(2)] == [True, False]
+    api_env.tenant_env.table().write(Update(keys.api_key(KeyId(OWNER)), "SET #limits = :limits", "", limits))
+    client = api_env.chat_as()
+    assert [agree(api_env, client) for _ in range(2)] == [True, False]
     assert check(client)["scope"] == "key"
 
 
-def test_the_hold_is_an_upper_bound_and_as_short_as_asked_for(stage: Stage) -> None:
-    client = stage.chat_as()
+def test_the_hold_is_an_upper_bound_and_as_short_as_asked_for(api_env: ApiEnv) -> None:
+    client = api_env.chat_as()
     long = check(client)["reserve"]
     short = check(client, limits={"max_tokens": 2_000})["reserve"]
     assert long["tokens"] > 4_096 > 2_000 >= short["tokens"]
@@ -121,31 +121,31 @@ def test_the_hold_is_an_upper_bound_and_as_short_as_asked_for(stage: Stage) -> N
     assert float(long["cost_usd"]) >= float(usage["cost_usd"]) > 0
 
 
-def test_a_refused_check_is_in_nobodys_audit(stage: Stage) -> None:
-    limit(stage, requests_per_day=0)
-    before = stage.house.items()
-    assert not check(stage.chat_as())["admitted"]
-    assert stage.house.items() == before
-    assert stage.sent_bodies() == []
+def test_a_refused_check_is_in_nobodys_audit(api_env: ApiEnv) -> None:
+    limit(api_env, requests_per_day=0)
+    before = api_env.tenant_env.items()
+    assert not check(api_env.chat_as())["admitted"]
+    assert api_env.tenant_env.items() == before
+    assert api_env.sent_bodies() == []
 
 
-def test_nobodys_limits_are_anothers(stage: Stage) -> None:
-    limit(stage, requests_per_day=0)
-    assert check(stage.chat_as(OTHER_TENANT))["admitted"]
-    session_id = say(stage.chat_as(OTHER_TENANT), "Hi").json()["session_id"]
-    refused = stage.chat_as().post("/v1/limits/check", json={"message": "Hi", "session_id": session_id})
+def test_nobodys_limits_are_anothers(api_env: ApiEnv) -> None:
+    limit(api_env, requests_per_day=0)
+    assert check(api_env.chat_as(OTHER_TENANT))["admitted"]
+    session_id = say(api_env.chat_as(OTHER_TENANT), "Hi").json()["session_id"]
+    refused = api_env.chat_as().post("/v1/limits/check", json={"message": "Hi", "session_id": session_id})
     assert_problem(refused, 404, "NOT_FOUND")
 
 
-def test_what_is_no_limit_refuses_as_the_chat_would(stage: Stage) -> None:
+def test_what_is_no_limit_refuses_as_the_chat_would(api_env: ApiEnv) -> None:
     path, hi = "/v1/limits/check", {"message": "Hi"}
-    assert_problem(stage.chat_as(None).post(path, json=hi), 401, "UNAUTHENTICATED")
-    assert_problem(stage.chat_as(platform_fields()).post(path, json=hi), 400, "TENANT_REQUIRED")
-    free = stage.chat_as({**OWN, "plan": "free"})
-    before = stage.house.items()
+    assert_problem(api_env.chat_as(None).post(path, json=hi), 401, "UNAUTHENTICATED")
+    assert_problem(api_env.chat_as(platform_fields()).post(path, json=hi), 400, "TENANT_REQUIRED")
+    free = api_env.chat_as({**OWN, "plan": "free"})
+    before = api_env.tenant_env.items()
     assert_problem(free.post(path, json={**hi, "model": "claude-opus-5-5"}), 403, "MODEL_NOT_ALLOWED")
-    assert stage.house.items() == before
+    assert api_env.tenant_env.items() == before
     for body in ({}, {"message": ""}, {**hi, "model": "gpt-4"}, {**hi, "unknown": 1}, {**hi, "limits": {"x": 1}}):
-        assert_problem(stage.chat_as().post(path, json=body), 422, "VALIDATION_FAILED")
-    reader = stage.chat_as(tenant_fields(scopes="sessions:read"))
+        assert_problem(api_env.chat_as().post(path, json=body), 422, "VALIDATION_FAILED")
+    reader = api_env.chat_as(tenant_fields(scopes="sessions:read"))
     assert check(reader)["admitted"]

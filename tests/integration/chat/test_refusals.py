@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from functions.chat.models import ChatBody
+from tests.builders.api_env import OTHER_TENANT, OWN, ApiEnv, assert_problem, say
 from tests.builders.gateway import platform_fields, tenant_fields
-from tests.builders.stage import OTHER_TENANT, OWN, Stage, assert_problem, say
 
 pytestmark = pytest.mark.loopback
 
@@ -25,51 +25,51 @@ ROUTES = [
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_written(stage: Stage) -> Any:
-    before = stage.house.items()
+def nothing_is_written(api_env: ApiEnv) -> Any:
+    before = api_env.tenant_env.items()
     yield
-    assert stage.house.items() == before
-    assert stage.server.requests() == []
+    assert api_env.tenant_env.items() == before
+    assert api_env.server.requests() == []
 
 
-def test_every_route_asks_for_a_credential_a_tenant_and_a_scope(stage: Stage) -> None:
+def test_every_route_asks_for_a_credential_a_tenant_and_a_scope(api_env: ApiEnv) -> None:
     for fields, status, code in (
         (None, 401, "UNAUTHENTICATED"),
         (platform_fields(), 400, "TENANT_REQUIRED"),
         (tenant_fields(scopes="usage:read"), 403, "SCOPE_REQUIRED"),
     ):
-        client = stage.chat_as(fields)
+        client = api_env.chat_as(fields)
         for method, path, body in ROUTES:
             assert_problem(client.request(method, path, json=body), status, code)
 
 
-def test_reading_does_not_allow_to_chat_nor_chatting_to_read(stage: Stage) -> None:
-    reader = stage.chat_as(tenant_fields(scopes="sessions:read"))
+def test_reading_does_not_allow_to_chat_nor_chatting_to_read(api_env: ApiEnv) -> None:
+    reader = api_env.chat_as(tenant_fields(scopes="sessions:read"))
     assert reader.get("/v1/runs").status_code == 200
     assert_problem(say(reader, "Hi"), 403, "SCOPE_REQUIRED")
     assert_problem(reader.post(f"/v1/runs/{RUN}/cancel"), 403, "SCOPE_REQUIRED")
-    assert_problem(stage.chat_as(tenant_fields(scopes="chat")).get("/v1/runs"), 403, "SCOPE_REQUIRED")
+    assert_problem(api_env.chat_as(tenant_fields(scopes="chat")).get("/v1/runs"), 403, "SCOPE_REQUIRED")
 
 
 @pytest.mark.parametrize("path", CHATS)
-def test_400_for_what_is_no_json(stage: Stage, path: str) -> None:
-    client = stage.chat_as()
+def test_400_for_what_is_no_json(api_env: ApiEnv, path: str) -> None:
+    client = api_env.chat_as()
     for content in (b"{", b"\xff\xfe", b'{"message": NaN}', b'{"message": "\\ud800"}', b'{"message": "Hi"}x'):
         response = client.post(path, content=content, headers={"content-type": "application/json"})
         assert_problem(response, 400, "MALFORMED")
 
 
 @pytest.mark.parametrize("path", CHATS)
-def test_415_for_another_type(stage: Stage, path: str) -> None:
-    client = stage.chat_as()
+def test_415_for_another_type(api_env: ApiEnv, path: str) -> None:
+    client = api_env.chat_as()
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16"):
         response = client.post(path, content=b'{"message": "Hi"}', headers={"content-type": content_type})
         assert_problem(response, 415, "UNSUPPORTED_MEDIA_TYPE")
 
 
 @pytest.mark.parametrize("path", CHATS)
-def test_413_for_more_than_a_mebibyte(stage: Stage, path: str) -> None:
-    response = stage.chat_as().post(path, json={"message": "x" * 1_048_577})
+def test_413_for_more_than_a_mebibyte(api_env: ApiEnv, path: str) -> None:
+    response = api_env.chat_as().post(path, json={"message": "x" * 1_048_577})
     assert_problem(response, 413, "PAYLOAD_TOO_LARGE")
 
 
@@ -106,16 +106,16 @@ UNFIT: list[object] = [
 
 
 @pytest.mark.parametrize("path", CHATS)
-def test_422_for_what_does_not_fit(stage: Stage, path: str) -> None:
-    client = stage.chat_as()
+def test_422_for_what_does_not_fit(api_env: ApiEnv, path: str) -> None:
+    client = api_env.chat_as()
     for body in UNFIT:
         problem = assert_problem(client.post(path, json=body), 422, "VALIDATION_FAILED")
         assert problem["errors"], body
         assert "xxxx" not in str(problem)
 
 
-def test_422_for_a_provider_that_is_not_here(stage: Stage) -> None:
-    assert_problem(say(stage.chat_as(), "Hi", provider="openai"), 422, "PROVIDER_UNSUPPORTED")
+def test_422_for_a_provider_that_is_not_here(api_env: ApiEnv) -> None:
+    assert_problem(say(api_env.chat_as(), "Hi", provider="openai"), 422, "PROVIDER_UNSUPPORTED")
 
 
 def test_10_000_characters_of_any_script_are_taken() -> None:
@@ -123,20 +123,20 @@ def test_10_000_characters_of_any_script_are_taken() -> None:
 
 
 @pytest.mark.parametrize("path", CHATS)
-def test_403_for_another_tenant_by_name(stage: Stage, path: str) -> None:
+def test_403_for_another_tenant_by_name(api_env: ApiEnv, path: str) -> None:
     body = {"message": "Hi", "tenant_id": OTHER_TENANT["tenant_id"]}
-    assert_problem(stage.chat_as().post(path, json=body), 403, "TENANT_MISMATCH")
+    assert_problem(api_env.chat_as().post(path, json=body), 403, "TENANT_MISMATCH")
 
 
 @pytest.mark.parametrize("path", CHATS)
-def test_403_for_a_model_beyond_the_plan(stage: Stage, path: str) -> None:
-    free = stage.chat_as({**OWN, "plan": "free"})
+def test_403_for_a_model_beyond_the_plan(api_env: ApiEnv, path: str) -> None:
+    free = api_env.chat_as({**OWN, "plan": "free"})
     assert_problem(free.post(path, json={"message": "Hi", "model": "claude-opus-5-5"}), 403, "MODEL_NOT_ALLOWED")
 
 
 @pytest.mark.parametrize("path", CHATS)
-def test_404_for_what_there_is_not(stage: Stage, path: str) -> None:
-    client = stage.chat_as()
+def test_404_for_what_there_is_not(api_env: ApiEnv, path: str) -> None:
+    client = api_env.chat_as()
     for names in (
         {"session_id": SESSION},
         {"session_id": "x"},
@@ -147,8 +147,8 @@ def test_404_for_what_there_is_not(stage: Stage, path: str) -> None:
         assert_problem(client.post(path, json={"message": "Hi", **names}), 404, "NOT_FOUND")
 
 
-def test_404_for_no_run(stage: Stage) -> None:
-    client = stage.chat_as()
+def test_404_for_no_run(api_env: ApiEnv) -> None:
+    client = api_env.chat_as()
     for run_id in (RUN, "x", "run_x", SESSION, "run_01k6r5m2x8f3v9q4w7t1y0z5ab", RUN.upper()):
         for response in (
             client.get(f"/v1/runs/{run_id}"),
@@ -158,8 +158,8 @@ def test_404_for_no_run(stage: Stage) -> None:
             assert_problem(response, 404, "NOT_FOUND")
 
 
-def test_422_for_a_query_or_header_that_does_not_fit(stage: Stage) -> None:
-    client, path = stage.chat_as(), f"/v1/runs/{RUN}/events"
+def test_422_for_a_query_or_header_that_does_not_fit(api_env: ApiEnv) -> None:
+    client, path = api_env.chat_as(), f"/v1/runs/{RUN}/events"
     for query in ({"after": "-1"}, {"after": "x"}, {"wait": "21"}, {"other": "1"}):
         assert_problem(client.get(path, params=query), 422, "VALIDATION_FAILED")
     for header in (b"-1", b"x", b"1.5", "\u0663".encode()):
@@ -168,12 +168,12 @@ def test_422_for_a_query_or_header_that_does_not_fit(stage: Stage) -> None:
         assert_problem(client.get("/v1/runs", params=query), 422, "VALIDATION_FAILED")
 
 
-def test_400_for_a_cursor_that_is_made_up(stage: Stage) -> None:
-    assert_problem(stage.chat_as().get("/v1/runs", params={"cursor": "AAAA"}), 400, "INVALID_CURSOR")
+def test_400_for_a_cursor_that_is_made_up(api_env: ApiEnv) -> None:
+    assert_problem(api_env.chat_as().get("/v1/runs", params={"cursor": "AAAA"}), 400, "INVALID_CURSOR")
 
 
-def test_405_names_what_is_allowed(stage: Stage) -> None:
-    client = stage.chat_as()
+def test_405_names_what_is_allowed(api_env: ApiEnv) -> None:
+    client = api_env.chat_as()
     for method, path, allowed in (
         ("GET", "/v1/chat", "POST"),
         ("DELETE", f"/v1/runs/{RUN}", "GET, HEAD"),
@@ -184,5 +184,5 @@ def test_405_names_what_is_allowed(stage: Stage) -> None:
         assert response.headers["allow"] == allowed
 
 
-def test_404_for_an_unknown_path(stage: Stage) -> None:
-    assert_problem(stage.chat_as().get("/v1/chats"), 404, "NOT_FOUND")
+def test_404_for_an_unknown_path(api_env: ApiEnv) -> None:
+    assert_problem(api_env.chat_as().get("/v1/chats"), 404, "NOT_FOUND")

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.builders.stage import Sent, Stage, assert_problem, read_events, stream, wait_until
+from tests.builders.api_env import ApiEnv, Sent, assert_problem, read_events, stream, wait_until
 
 pytestmark = pytest.mark.loopback
 
@@ -18,8 +18,8 @@ def texts(events: list[Sent]) -> list[str]:
     return [event.data["content"] for event in events if event.event == "text"]
 
 
-def test_ids_are_1_2_3_and_final_is_last(stage: Stage) -> None:
-    events = stream(stage.chat_as(), "One two three four. [[echo]] [[pieces=4]]")
+def test_ids_are_1_2_3_and_final_is_last(api_env: ApiEnv) -> None:
+    events = stream(api_env.chat_as(), "One two three four. [[echo]] [[pieces=4]]")
     assert [event.id for event in events] == list(range(1, len(events) + 1))
     assert types(events) == ["start", "text", "text", "text", "text", "usage", "final"]
     assert set(events[0].data) == {"session_id", "run_id", "model"}
@@ -30,8 +30,8 @@ def test_ids_are_1_2_3_and_final_is_last(stage: Stage) -> None:
     assert set(events[-1].data) == {"message_id", "content", "stop_reason", "degraded"}
 
 
-def test_bytes_and_headers(stage: Stage) -> None:
-    with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": "Grüße\n[[echo]]"}) as response:
+def test_bytes_and_headers(api_env: ApiEnv) -> None:
+    with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": "Grüße\n[[echo]]"}) as response:
         raw = response.read()
     assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert response.headers["cache-control"] == "no-store"
@@ -45,29 +45,29 @@ def test_bytes_and_headers(stage: Stage) -> None:
         json.loads(lines[2].removeprefix("data: "))
 
 
-def test_start_comes_before_the_model_answered(stage: Stage) -> None:
-    with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": "Hi [[delay=0.6]]"}) as response:
+def test_start_comes_before_the_model_answered(api_env: ApiEnv) -> None:
+    with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": "Hi [[delay=0.6]]"}) as response:
         events = read_events(response)
         start = next(events)
         assert start is not None
         assert start.event == "start"
-        assert all(record.first_byte_at is None for record in stage.server.requests())
+        assert all(record.first_byte_at is None for record in api_env.server.requests())
         rest = list(events)
     assert rest[-1] is not None
     assert rest[-1].seconds - start.seconds >= 0.5
 
 
-def test_pieces_come_as_the_model_sends_them(stage: Stage) -> None:
-    events = stream(stage.chat_as(), "[[slow=0.15]] [[pieces=5]] a b c d e f g h i j k l [[echo]]")
+def test_pieces_come_as_the_model_sends_them(api_env: ApiEnv) -> None:
+    events = stream(api_env.chat_as(), "[[slow=0.15]] [[pieces=5]] a b c d e f g h i j k l [[echo]]")
     seconds = [event.seconds for event in events if event.event == "text"]
     assert len(seconds) == 5
     gaps = [later - earlier for earlier, later in pairwise(seconds)]
     assert all(gap > 0.05 for gap in gaps), gaps
 
 
-def test_thinking_tools_and_their_results(stage: Stage) -> None:
+def test_thinking_tools_and_their_results(api_env: ApiEnv) -> None:
     message = '[[thinking=let me count]] [[preface=Counting.]] [[tool=calculator {"expression": "6*7"}]]'
-    events = stream(stage.chat_as(), message)
+    events = stream(api_env.chat_as(), message)
     seen = types(events)
     assert [kind for at, kind in enumerate(seen) if at == 0 or kind != seen[at - 1]] == [
         "start", "thinking", "text", "tool_call", "tool_result", "thinking", "text", "usage", "final",
@@ -82,9 +82,9 @@ def test_thinking_tools_and_their_results(stage: Stage) -> None:
     assert events[-2].data["tool_calls"] == 1
 
 
-def test_parallel_tools_and_wrong_arguments(stage: Stage) -> None:
+def test_parallel_tools_and_wrong_arguments(api_env: ApiEnv) -> None:
     asked = ['calculator {"expression": "1+1"}', 'calculator {"expression": "x"}', 'current_time {"zone": 1}']
-    events = stream(stage.chat_as(), " ".join(f"[[tool={each}]]" for each in asked))
+    events = stream(api_env.chat_as(), " ".join(f"[[tool={each}]]" for each in asked))
     assert types(events)[:7] == ["start", *["tool_call"] * 3, *["tool_result"] * 3]
     results = {event.data["tool_call_id"]: event.data["is_error"] for event in events if event.event == "tool_result"}
     calls = [event.data["tool_call_id"] for event in events if event.event == "tool_call"]
@@ -93,40 +93,40 @@ def test_parallel_tools_and_wrong_arguments(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("directive", ["overload_midstream", "disconnect"])
-def test_a_failure_in_the_middle_is_an_error_event(stage: Stage, directive: str) -> None:
-    events = stream(stage.chat_as(), f"[[{directive}=3]] [[pieces=6]] a b c d e f g h i j [[echo]]")
+def test_a_failure_in_the_middle_is_an_error_event(api_env: ApiEnv, directive: str) -> None:
+    events = stream(api_env.chat_as(), f"[[{directive}=3]] [[pieces=6]] a b c d e f g h i j [[echo]]")
     assert types(events) == ["start", "text", "text", "text", "error"]
     problem = events[-1].data
     assert (problem["code"], problem["status"], problem["retryable"]) == ("MODEL_FAILED", 502, True)
     assert problem["type"] == "/docs/errors/MODEL_FAILED"
-    run = stage.chat_as().get(f"/v1/runs/{events[0].data['run_id']}").json()
+    run = api_env.chat_as().get(f"/v1/runs/{events[0].data['run_id']}").json()
     assert (run["status"], run["error"]["code"]) == ("failed", "MODEL_FAILED")
     assert run["usage"]["output_tokens"] > 0
 
 
-def test_a_stage_prefix_is_in_the_links(stage: Stage) -> None:
-    events = stream(stage.chat_as(stage="/dev"), "[[status=400]]")
+def test_a_stage_prefix_is_in_the_links(api_env: ApiEnv) -> None:
+    events = stream(api_env.chat_as(stage_prefix="/dev"), "[[status=400]]")
     assert events[-1].data["type"] == "/dev/docs/errors/MODEL_FAILED"
 
 
-def test_comments_fill_the_silence(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_comments_fill_the_silence(api_env: ApiEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("functions.chat.sse.KEEP_ALIVE_SECONDS", 0.1)
-    with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": "Hi [[delay=0.5]]"}) as response:
+    with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": "Hi [[delay=0.5]]"}) as response:
         events = list(read_events(response))
     assert events.count(None) >= 2
     assert [event.id for event in events if event] == list(range(1, len(events) - events.count(None) + 1))
 
 
-def test_a_client_that_leaves_gets_the_rest_when_it_comes_back(stage: Stage) -> None:
+def test_a_client_that_leaves_gets_the_rest_when_it_comes_back(api_env: ApiEnv) -> None:
     message = "[[slow=0.1]] [[pieces=8]] a b c d e f g h i j k l m n o p [[echo]]"
-    with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
+    with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
         seen = []
         for event in read_events(response):
             assert event is not None
             seen.append(event)
             if event.id == 4:
                 break
-    client = stage.chat_as()
+    client = api_env.chat_as()
     run_id = seen[0].data["run_id"]
     wait_until(lambda: client.get(f"/v1/runs/{run_id}").json()["status"] == "succeeded")
     with client.stream("GET", f"/v1/runs/{run_id}/events", headers={"last-event-id": "4"}) as response:
@@ -134,23 +134,23 @@ def test_a_client_that_leaves_gets_the_rest_when_it_comes_back(stage: Stage) -> 
     events = [*seen, *rest]
     assert [event.id for event in events] == list(range(1, len(events) + 1))
     assert events[-1].data["content"] == "".join(texts(events))
-    messages = stage.sessions_as().get(f"/v1/sessions/{seen[0].data['session_id']}/messages").json()["data"]
+    messages = api_env.sessions_as().get(f"/v1/sessions/{seen[0].data['session_id']}/messages").json()["data"]
     assert messages[-1]["content"][0]["text"] == events[-1].data["content"]
-    assert len(stage.house.items("LEDGER#")) == 1
-    assert [record.outcome for record in stage.server.requests()] == ["completed"]
+    assert len(api_env.tenant_env.items("LEDGER#")) == 1
+    assert [record.outcome for record in api_env.server.requests()] == ["completed"]
 
 
-def test_a_session_that_is_deleted_in_the_middle_ends_the_stream(stage: Stage) -> None:
+def test_a_session_that_is_deleted_in_the_middle_ends_the_stream(api_env: ApiEnv) -> None:
     message = "[[slow=0.1]] [[pieces=5]] a b c d e f g h i j k l [[echo]]"
-    with stage.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
+    with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
         events = []
         for event in read_events(response):
             assert event is not None
             events.append(event)
             if event.id == 2:
-                deleted = stage.sessions_as().delete(f"/v1/sessions/{events[0].data['session_id']}")
+                deleted = api_env.sessions_as().delete(f"/v1/sessions/{events[0].data['session_id']}")
                 assert deleted.status_code == 204
     assert (events[-1].event, events[-1].data["code"]) == ("error", "NOT_FOUND")
-    assert_problem(stage.chat_as().get(f"/v1/runs/{events[0].data['run_id']}"), 404, "NOT_FOUND")
-    assert stage.house.items("SESSION#") == []
-    assert len(stage.house.items("LEDGER#")) == 1
+    assert_problem(api_env.chat_as().get(f"/v1/runs/{events[0].data['run_id']}"), 404, "NOT_FOUND")
+    assert api_env.tenant_env.items("SESSION#") == []
+    assert len(api_env.tenant_env.items("LEDGER#")) == 1

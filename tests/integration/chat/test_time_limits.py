@@ -5,7 +5,7 @@ from atrium.llm.anthropic.provider import AnthropicProvider
 from atrium.llm.anthropic.stream import AnthropicStream
 from atrium.llm.model import ModelRequest
 
-from tests.builders.stage import Stage, say, stream
+from tests.builders.api_env import ApiEnv, say, stream
 
 pytestmark = pytest.mark.loopback
 
@@ -15,7 +15,7 @@ GRACE_SECONDS = 5
 
 
 @pytest.fixture
-def deadlines(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def deadlines(api_env: ApiEnv, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that each model call was given, in a deployment with the longest `MaxTurnSeconds`."""
     given: list[float] = []
     opened = AnthropicProvider.open
@@ -25,30 +25,30 @@ def deadlines(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return opened(self, request, deadline_seconds=deadline_seconds)
 
     monkeypatch.setattr(AnthropicProvider, "open", note)
-    object.__setattr__(stage.runtime.settings, "max_turn_seconds", 880)
+    object.__setattr__(api_env.runtime.settings, "max_turn_seconds", 880)
     return given
 
 
-def test_a_buffered_turn_ends_before_the_gateway_does(stage: Stage, deadlines: list[float]) -> None:
-    assert say(stage.chat_as(), "Hello. [[echo]]").status_code == 200
+def test_a_buffered_turn_ends_before_the_gateway_does(api_env: ApiEnv, deadlines: list[float]) -> None:
+    assert say(api_env.chat_as(), "Hello. [[echo]]").status_code == 200
 
     (seconds,) = deadlines
     assert 250 < seconds <= GATEWAY_IDLE_SECONDS - 20 + GRACE_SECONDS
 
 
-def test_a_streamed_turn_has_the_time_of_the_deployment(stage: Stage, deadlines: list[float]) -> None:
+def test_a_streamed_turn_has_the_time_of_the_deployment(api_env: ApiEnv, deadlines: list[float]) -> None:
     """Its stream is never silent: it has comments every 15 s."""
-    stream(stage.chat_as(), "Hello. [[echo]]")
+    stream(api_env.chat_as(), "Hello. [[echo]]")
 
     (seconds,) = deadlines
     assert 850 < seconds <= 880 + GRACE_SECONDS
 
 
-def test_a_shorter_limit_of_the_deployment_holds_for_both(stage: Stage, deadlines: list[float]) -> None:
-    object.__setattr__(stage.runtime.settings, "max_turn_seconds", 100)
+def test_a_shorter_limit_of_the_deployment_holds_for_both(api_env: ApiEnv, deadlines: list[float]) -> None:
+    object.__setattr__(api_env.runtime.settings, "max_turn_seconds", 100)
 
-    say(stage.chat_as(), "Hello. [[echo]]")
-    stream(stage.chat_as(), "Hello. [[echo]]")
+    say(api_env.chat_as(), "Hello. [[echo]]")
+    stream(api_env.chat_as(), "Hello. [[echo]]")
 
     assert len(deadlines) == 2
     assert max(deadlines) <= 100 + GRACE_SECONDS

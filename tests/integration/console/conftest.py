@@ -11,4 +11,4 @@ from tests.builders.runtimes import build_runtime
 
 @pytest.fixture
 def client(physical_table: PhysicalTable) -> TestClient:
-    return call_as(build(build_runtime(table=physical_table)), None, stage="/dev")
+    return call_as(build(build_runtime(table=physical_table)), None, stage_prefix="/dev")

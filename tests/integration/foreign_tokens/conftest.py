@@ -14,7 +14,7 @@ from atrium.identity.providers.store import IdentityProviderStore, IssuerRegistr
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import Caller, Principal, TenantContext
 
-from tests.builders.authorizing import Door, bearer
+from tests.builders.authorizing import AuthorizerEnv, bearer
 from tests.builders.deployments import Deployment
 from tests.builders.issuers import AUDIENCE, Issuer, open_issuer
 
@@ -28,7 +28,7 @@ class Trusting:
     deployment: Deployment
     made: Onboarded
     issuer: Issuer
-    door: Door
+    authorizer_env: AuthorizerEnv
     headers: dict[str, str] = field(default_factory=dict)
 
     def service(self, made: Onboarded | None = None) -> IdentityProviderService:
@@ -49,7 +49,7 @@ class Trusting:
 
     def context(self, **changes: Any) -> dict[str, Any]:
         """Return the context of a call with a token that is let in."""
-        return self.door.context({**bearer(self.token(**changes)), **self.headers})
+        return self.authorizer_env.context({**bearer(self.token(**changes)), **self.headers})
 
     def told(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the tenant's audit of doors, oldest first."""
@@ -67,4 +67,4 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture
 def trusting(deployment: Deployment, issuer: Issuer) -> Trusting:
-    return Trusting(deployment, deployment.onboard(), issuer, Door(deployment, **LOCAL))
+    return Trusting(deployment, deployment.onboard(), issuer, AuthorizerEnv(deployment, **LOCAL))

@@ -54,7 +54,7 @@ def test_the_issuer_is_asked_once_and_the_table_little(trusting: Trusting) -> No
     with counting(trusting.deployment.table) as calls:
         trusting.context()
     assert calls == []  # the verdict
-    trusting.deployment.clock.turn(verdict.KEPT_SECONDS)
+    trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
     with counting(trusting.deployment.table) as calls:
         trusting.context()
     assert calls == ONE_READ  # tenant, provider, person and user
@@ -64,12 +64,12 @@ def test_the_issuer_is_asked_once_and_the_table_little(trusting: Trusting) -> No
 def test_a_container_reads_thrice_to_get_to_know_somebody_and_once_then(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
-    trusting.door = type(trusting.door)(trusting.deployment, EGRESS_LOCAL_ADDRESSES="127.0.0.1")
+    trusting.authorizer_env = type(trusting.authorizer_env)(trusting.deployment, EGRESS_LOCAL_ADDRESSES="127.0.0.1")
     for reads in (3, 1, 1):
         with counting(trusting.deployment.table) as calls:
             trusting.context()
         assert calls == ONE_READ * reads  # whose issuer it is, all but the user, and the user
-        trusting.deployment.clock.turn(verdict.KEPT_SECONDS)
+        trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
 
 
 def test_a_guess_that_is_wrong_decides_nothing(trusting: Trusting) -> None:
@@ -79,14 +79,14 @@ def test_a_guess_that_is_wrong_decides_nothing(trusting: Trusting) -> None:
     runtime = trusting.deployment.runtime
     runtime.tenant_table(trusting.made.tenant.id).write(Delete(keys.user(first.id), EXISTS))
     second = add_user(trusting, "ann.two@acme.example")
-    trusting.deployment.clock.turn(verdict.KEPT_SECONDS)
+    trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
     assert trusting.context(sub="ann", email="ann.two@acme.example")["principal_id"] == second.id
 
 
 def test_another_container_takes_the_keys_from_the_table(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
-    trusting.door = type(trusting.door)(trusting.deployment, EGRESS_LOCAL_ADDRESSES="127.0.0.1")
+    trusting.authorizer_env = type(trusting.authorizer_env)(trusting.deployment, EGRESS_LOCAL_ADDRESSES="127.0.0.1")
     trusting.context()
     assert trusting.issuer.asked == [DISCOVERY, KEYS]
 
@@ -126,7 +126,7 @@ def test_a_key_of_another_kind_and_a_token_without_kid(trusting: Trusting) -> No
     trusting.issuer.published = {"curve": public_jwk(ec_key("curve"), "curve")}
     claims = trusting.issuer.claims(trusting.deployment.clock())
     for headers in ({"kid": "curve"}, {}):
-        trusting.door.context(bearer(sign(claims, ec_key("curve"), headers, "ES256")))
+        trusting.authorizer_env.context(bearer(sign(claims, ec_key("curve"), headers, "ES256")))
 
 
 def test_keys_that_the_issuer_changes(trusting: Trusting) -> None:
@@ -134,7 +134,7 @@ def test_keys_that_the_issuer_changes(trusting: Trusting) -> None:
     trusting.context()
     del trusting.issuer.published["one"]
     trusting.issuer.publish("two")
-    trusting.deployment.clock.turn(30)
+    trusting.deployment.clock.advance(30)
     trusting.context(kid="two")
     assert trusting.issuer.asked.count(KEYS) == 2
 
@@ -143,14 +143,14 @@ def test_keys_are_asked_for_anew_each_hour_and_outlive_an_issuer_that_is_down(tr
     trusting.trust()
     trusting.context()
     trusting.issuer.scripts[DISCOVERY] = lambda handler: handler.connection.close()
-    trusting.deployment.clock.turn(3_600)
+    trusting.deployment.clock.advance(3_600)
     trusting.context()
     assert trusting.issuer.asked.count(DISCOVERY) == 2
-    trusting.deployment.clock.turn(10)
+    trusting.deployment.clock.advance(10)
     trusting.context(sid="another token")
     assert trusting.issuer.asked.count(DISCOVERY) == 2
     del trusting.issuer.scripts[DISCOVERY]
-    trusting.deployment.clock.turn(30)
+    trusting.deployment.clock.advance(30)
     trusting.context()
     assert trusting.issuer.asked.count(KEYS) == 2
 
@@ -162,7 +162,7 @@ def test_an_invited_user_has_come_in(trusting: Trusting) -> None:
     table = trusting.deployment.runtime.tenant_table(trusting.made.tenant.id)
     kept = UserStore(table).get(invited.id)
     assert kept
-    assert (kept.status, kept.ticket) == ("active", None)
+    assert (kept.status, kept.one_time_token) == ("active", None)
 
 
 def test_an_invited_admin_who_has_come_in_counts_as_one(trusting: Trusting) -> None:
@@ -175,7 +175,7 @@ def test_an_invited_admin_who_has_come_in_counts_as_one(trusting: Trusting) -> N
 
 
 def test_the_memory_of_keys_is_bounded(trusting: Trusting) -> None:
-    finder = trusting.door.authorizer._foreign.finder
+    finder = trusting.authorizer_env.authorizer._foreign.finder
     trusting.trust()
     trusting.context()
     assert 0 < len(finder._kept) <= key_finder.ENTRIES_MAX

@@ -23,7 +23,7 @@ WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"}
 def refuse(trusting: Trusting, token: str) -> list[str]:
     """Expect a 401 and return the reasons that are in the tenant's audit."""
     with pytest.raises(Exception, match=r"^Unauthorized$"):
-        trusting.door.ask({**bearer(token), **trusting.headers})
+        trusting.authorizer_env.ask({**bearer(token), **trusting.headers})
     return [str(told["reason"]) for kind, told in trusting.told() if kind == "auth.refuse"]
 
 
@@ -57,7 +57,7 @@ def test_claims_that_do_not_fit(trusting: Trusting) -> None:
         assert [str(each["reason"]).startswith(reason or "?") for _, each in told] == ([True] if reason else []), (
             changes
         )
-        trusting.deployment.clock.turn(60)
+        trusting.deployment.clock.advance(60)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,10 @@ def test_headers_that_are_never_looked_up(trusting: Trusting) -> None:
     trusting.trust()
     body = part(trusting.issuer.claims(trusting.deployment.clock()))
     for header in ({"typ": "dpop+jwt"}, {"typ": 7}, {"crit": ["exp"], "exp": 1}, {"kid": 7}, {"kid": "k" * 257}):
-        expect_401(trusting.door, bearer(f"{part({'alg': 'RS256', 'kid': 'one', **header})}.{body}.{part(bytes(256))}"))
+        expect_401(
+            trusting.authorizer_env,
+            bearer(f"{part({'alg': 'RS256', 'kid': 'one', **header})}.{body}.{part(bytes(256))}"),
+        )
     assert trusting.issuer.asked == []
 
 
@@ -101,7 +104,7 @@ def test_algorithms_that_prove_nothing(trusting: Trusting) -> None:
         head = part({"alg": algorithm, "kid": "one"})
         signature = part(hmac.digest(pem, f"{head}.{body}".encode(), "sha256"))
         for text in (f"{head}.{body}.{signature}", f"{head}.{body}."):
-            expect_401(trusting.door, bearer(text))
+            expect_401(trusting.authorizer_env, bearer(text))
 
 
 def test_nothing_that_a_header_points_to_is_read(trusting: Trusting) -> None:
@@ -129,9 +132,9 @@ def test_unknown_keys_do_not_make_us_a_weapon(trusting: Trusting) -> None:
     trusting.context()
     for at in range(20):
         refuse(trusting, trusting.token(headers={"kid": f"made-up-{at}"}))
-        trusting.deployment.clock.turn(1)
+        trusting.deployment.clock.advance(1)
     assert trusting.issuer.asked.count(KEYS) == 1
-    trusting.deployment.clock.turn(30)
+    trusting.deployment.clock.advance(30)
     refuse(trusting, trusting.token(headers={"kid": "made-up"}))
     refuse(trusting, trusting.token(headers={"kid": "made-up-too"}))
     assert trusting.issuer.asked.count(KEYS) == 2
@@ -160,7 +163,7 @@ def test_an_algorithm_that_the_tenant_does_not_allow(trusting: Trusting) -> None
 
 
 def test_an_issuer_that_nobody_trusts_costs_one_read(trusting: Trusting) -> None:
-    expect_401(trusting.door, bearer(trusting.token()), calls=["BatchGetItem"])
+    expect_401(trusting.authorizer_env, bearer(trusting.token()), calls=["BatchGetItem"])
     with counting(trusting.deployment.table) as calls:
         refuse_only(trusting)
     assert calls == []
@@ -169,19 +172,19 @@ def test_an_issuer_that_nobody_trusts_costs_one_read(trusting: Trusting) -> None
 
 def refuse_only(trusting: Trusting) -> None:
     with pytest.raises(Exception, match=r"^Unauthorized$"):
-        trusting.door.ask(bearer(trusting.token()))
+        trusting.authorizer_env.ask(bearer(trusting.token()))
 
 
 def test_a_provider_that_is_disabled_or_gone(trusting: Trusting) -> None:
     provider = trusting.trust()
     trusting.context()
     trusting.service().change(provider.id, {"enabled": False})
-    trusting.deployment.clock.turn(verdict.KEPT_SECONDS)
+    trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
     refuse_only(trusting)
     trusting.service().change(provider.id, {"enabled": True})
     trusting.context()
     trusting.service().delete(provider.id)
-    trusting.deployment.clock.turn(verdict.KEPT_SECONDS)
+    trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
     refuse_only(trusting)
 
 
@@ -202,4 +205,4 @@ def test_a_flood_is_told_once_a_minute(trusting: Trusting) -> None:
 
 def refuse_only_with(trusting: Trusting, kid: str) -> None:
     with pytest.raises(Exception, match=r"^Unauthorized$"):
-        trusting.door.ask(bearer(trusting.token(headers={"kid": kid})))
+        trusting.authorizer_env.ask(bearer(trusting.token(headers={"kid": kid})))

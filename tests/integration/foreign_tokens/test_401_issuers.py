@@ -30,7 +30,7 @@ def test_key_sets_without_a_usable_key(trusting: Trusting) -> None:
     for published in KEY_SETS:
         trusting.issuer.scripts[KEYS] = say(200, {"keys": published})
         assert set(refuse(trusting, trusting.token())) == {"the issuer's keys cannot be had: no_keys"}
-        trusting.deployment.clock.turn(300)
+        trusting.deployment.clock.advance(300)
     assert trusting.issuer.asked.count(KEYS) == len(KEY_SETS)
 
 
@@ -58,7 +58,7 @@ def test_an_issuer_that_answers_wrongly(trusting: Trusting) -> None:
         asked = len(trusting.issuer.asked)
         refuse(trusting, trusting.token())
         assert len(trusting.issuer.asked) == asked  # not again within 30 seconds
-        trusting.deployment.clock.turn(300)
+        trusting.deployment.clock.advance(300)
     assert provider.enabled
 
 
@@ -68,11 +68,11 @@ def test_keys_at_a_private_address(trusting: Trusting) -> None:
         trusting.issuer.scripts[DISCOVERY] = say(200, {"issuer": trusting.issuer.url, "jwks_uri": address})
         reasons = refuse(trusting, trusting.token())
         assert "the issuer's keys cannot be had: refused" in reasons
-        trusting.deployment.clock.turn(300)
+        trusting.deployment.clock.advance(300)
 
 
 def test_an_issuer_on_this_machine_is_not_asked_in_production(trusting: Trusting) -> None:
     trusting.trust()
-    door = type(trusting.door)(trusting.deployment)
-    expect_401(door, bearer(trusting.token()))
+    authorizer_env = type(trusting.authorizer_env)(trusting.deployment)
+    expect_401(authorizer_env, bearer(trusting.token()))
     assert trusting.issuer.asked == []

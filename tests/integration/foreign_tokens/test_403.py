@@ -17,7 +17,7 @@ pytestmark = pytest.mark.loopback
 
 
 def code(trusting: Trusting, **changes: object) -> str:
-    return trusting.door.code({**bearer(trusting.token(**changes)), **trusting.headers})
+    return trusting.authorizer_env.code({**bearer(trusting.token(**changes)), **trusting.headers})
 
 
 def test_a_suspended_user_stays_out(trusting: Trusting) -> None:
@@ -33,7 +33,7 @@ def test_a_user_who_is_suspended_later_is_out_within_30_seconds(trusting: Trusti
     assert trusting.made.admin
     write = Update(keys.user(trusting.made.admin.id), "SET #status = :s", EXISTS, {"s": "suspended"})
     trusting.deployment.runtime.tenant_table(trusting.made.tenant.id).write(write)
-    trusting.deployment.clock.turn(verdict.KEPT_SECONDS)
+    trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
     assert code(trusting) == "USER_SUSPENDED"
 
 
@@ -74,7 +74,7 @@ def test_an_email_that_is_none(trusting: Trusting) -> None:
     assert trusting.told()[-1][1]["reason"] == "the subject has no verified email"
 
 
-def test_a_stranger(trusting: Trusting) -> None:
+def test_a_outsider(trusting: Trusting) -> None:
     trusting.trust(provision_users=False)
     assert code(trusting, email="stranger@else.example", sub="s5") == "FORBIDDEN"
     assert trusting.told()[-1][1]["reason"] == "no user has the subject's email"
@@ -108,7 +108,7 @@ def test_a_token_for_two_tenants_needs_one_to_be_named(trusting: Trusting) -> No
     trusting.service(other).create({"name": "b", "issuer": trusting.issuer.url, "audience": "https://b.example"})
     both = [AUDIENCE, "https://b.example"]
     with pytest.raises(Exception, match=r"^Unauthorized$"):
-        trusting.door.ask(bearer(trusting.token(aud=both)))
+        trusting.authorizer_env.ask(bearer(trusting.token(aud=both)))
     trusting.headers = {"X-Tenant-ID": trusting.made.tenant.id}
     assert trusting.context(aud=both)["tenant_id"] == trusting.made.tenant.id
 

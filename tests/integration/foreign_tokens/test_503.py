@@ -17,7 +17,7 @@ pytestmark = pytest.mark.loopback
 
 def fail(trusting: Trusting) -> None:
     with pytest.raises(AuthorizerFailed, match=r"^UNAVAILABLE$"):
-        trusting.door.ask(bearer(trusting.token()))
+        trusting.authorizer_env.ask(bearer(trusting.token()))
 
 
 def hang(handler: BaseHTTPRequestHandler) -> None:
@@ -45,7 +45,7 @@ def test_an_issuer_that_fails(trusting: Trusting) -> None:
         for status in (500, 503, 429):
             trusting.issuer.scripts = {path: say(status)}
             fail(trusting)
-            trusting.deployment.clock.turn(300)
+            trusting.deployment.clock.advance(300)
 
 
 @pytest.mark.parametrize("script", [hang, drip])
@@ -68,8 +68,8 @@ def test_an_issuer_that_is_down_is_asked_ever_less(trusting: Trusting) -> None:
     )
     for _ in range(60):
         with pytest.raises(AuthorizerFailed):
-            trusting.door.ask(bearer(token))
-        trusting.deployment.clock.turn(10)
+            trusting.authorizer_env.ask(bearer(token))
+        trusting.deployment.clock.advance(10)
     tries = len(store_calls) // 2  # each attempt is claimed, and its end kept
     assert tries == 5  # after 0, 30, 90, 210 and 450 seconds; the next would be after 750
 
@@ -88,10 +88,10 @@ def test_while_another_container_asks_this_one_waits(trusting: Trusting) -> None
     trusting.issuer.scripts[DISCOVERY] = slowly
     token = trusting.token()
     first: list[object] = []
-    thread = threading.Thread(target=lambda: first.append(trusting.door.ask(bearer(token))))
+    thread = threading.Thread(target=lambda: first.append(trusting.authorizer_env.ask(bearer(token))))
     thread.start()
     assert asked.wait(5)
-    other = type(trusting.door)(trusting.deployment, EGRESS_LOCAL_ADDRESSES="127.0.0.1")
+    other = type(trusting.authorizer_env)(trusting.deployment, EGRESS_LOCAL_ADDRESSES="127.0.0.1")
     pauses: list[float] = []
 
     def pause(seconds: float) -> None:

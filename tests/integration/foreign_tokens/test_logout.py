@@ -28,9 +28,9 @@ def test_a_token_from_before_is_refused_and_a_new_one_is_good(trusting: Trusting
     trusting.trust()
     old = trusting.token()
     trusting.context()
-    trusting.deployment.clock.turn(1)
+    trusting.deployment.clock.advance(1)
     log_out(trusting, everybody=everybody)
-    trusting.deployment.clock.turn(verdict.KEPT_SECONDS)
+    trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
     assert refuse(trusting, old) == ["the token was issued before a logout"]
     trusting.context()
 
@@ -49,6 +49,6 @@ def test_another_users_token_goes_on(trusting: Trusting) -> None:
     trusting.context()
     trusting.context(**theirs)
     log_out(trusting, everybody=False)
-    trusting.deployment.clock.turn(verdict.KEPT_SECONDS)
+    trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
     now = int(trusting.deployment.clock().timestamp())
     trusting.context(**theirs, iat=now - 100)

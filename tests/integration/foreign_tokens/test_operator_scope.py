@@ -20,6 +20,6 @@ def test_a_mapping_to_the_operators_role(trusting: Trusting, changes: dict[str, 
     partition = BoundTable(trusting.deployment.table, f"TENANT#{trusting.made.tenant.id}")
     expression = "SET " + ", ".join(f"#{name} = :{name}" for name in changes)
     partition.write(Update(provider_keys.identity_provider(provider.id), expression, EXISTS, changes))
-    trusting.deployment.clock.turn(31)
+    trusting.deployment.clock.advance(31)
     fields = trusting.context(groups="staff" if "role_mapping" in changes else "others")
     assert "platform" not in {*str(fields["scopes"]).split(), fields["role"]}

@@ -25,14 +25,14 @@ def users(trusting: Trusting) -> UserService:
 def test_an_email_that_is_not_verified_finds_and_makes_nobody(trusting: Trusting, verified: object, email: str) -> None:
     trusting.trust()
     token = trusting.token(email_verified=verified, email=email)
-    assert trusting.door.code(bearer(token)) == "FORBIDDEN"
+    assert trusting.authorizer_env.code(bearer(token)) == "FORBIDDEN"
 
 
 def test_a_provider_that_is_trusted_to_verify(trusting: Trusting) -> None:
     trusting.trust(assume_email_verified=True)
     assert trusting.context(email_verified=None)["role"] == "admin"
     refused = trusting.token(email_verified=False, sub="another", email="new@acme.example")
-    assert trusting.door.code(bearer(refused)) == "FORBIDDEN"
+    assert trusting.authorizer_env.code(bearer(refused)) == "FORBIDDEN"
 
 
 @pytest.mark.parametrize("has_come", [True, False])
@@ -42,10 +42,10 @@ def test_a_deleted_user_does_not_return_with_an_old_token(trusting: Trusting, ha
     claims = {"sub": "ann", "email": "ann@acme.example"}
     old = trusting.token(**claims)
     if has_come:
-        assert trusting.door.context(bearer(old))["principal_id"] == made.id
+        assert trusting.authorizer_env.context(bearer(old))["principal_id"] == made.id
     users(trusting).delete(made.id, revoke_keys=False)
-    trusting.deployment.clock.turn(31)  # the authorizer has forgotten its verdict
-    assert trusting.door.code(bearer(old)) == "FORBIDDEN"
+    trusting.deployment.clock.advance(31)  # the authorizer has forgotten its verdict
+    assert trusting.authorizer_env.code(bearer(old)) == "FORBIDDEN"
     assert users(trusting).store.find("ann@acme.example") is None
     new = trusting.context(**claims)["principal_id"]
     assert new != made.id

@@ -13,25 +13,25 @@ from starlette.testclient import TestClient
 from functions.sessions.app import build
 from tests.builders.gateway import call_as
 from tests.builders.runtimes import build_runtime
-from tests.unit.policy.rooms import TENANT, PolicyRoom
+from tests.unit.policy.policy_env import TENANT, PolicyEnv
 
 
 @dataclass
 class Guarded:
     """`room` is where the policies are made; `runtime` is a container, which remembers them for itself."""
 
-    room: PolicyRoom
+    policy_env: PolicyEnv
     runtime: Runtime = field(init=False)
 
     def __post_init__(self) -> None:
-        self.runtime = build_runtime(table=self.room.physical, clock=self.room.clock)()
+        self.runtime = build_runtime(table=self.policy_env.physical, clock=self.policy_env.clock)()
 
     def call_as(self, principal: Principal, tenant: TenantId = TENANT, **fields: str | int | bool) -> TestClient:
         """Return a client of the function; its context is as new as the tenant's item, unless it says otherwise."""
-        known = to_authorizer_context(self.room.context(principal, tenant=tenant))
+        known = to_authorizer_context(self.policy_env.context(principal, tenant=tenant))
         return call_as(build(lambda: self.runtime), known | fields)
 
 
 @pytest.fixture
 def guarded(physical_table: PhysicalTable) -> Guarded:
-    return Guarded(PolicyRoom(physical_table))
+    return Guarded(PolicyEnv(physical_table))

@@ -6,12 +6,12 @@ from atrium.policy.conditions import Conditions
 from atrium.tenants.context import Principal
 
 from functions.console.app import build as build_console
+from tests.builders.api_env import assert_problem
 from tests.builders.deployments import counting
 from tests.builders.gateway import REQUEST_ID, call_as, platform_fields
 from tests.builders.refusals import refusing
-from tests.builders.stage import assert_problem
 from tests.integration.guard.conftest import Guarded
-from tests.unit.policy.rooms import ADMIN, ANN, OTHER_TENANT, USER, VIEWER, without
+from tests.unit.policy.policy_env import ADMIN, ANN, OTHER_TENANT, USER, VIEWER, without
 
 LIST = "route:GET /v1/sessions"
 ONE = "route:GET /v1/sessions/{session_id}"
@@ -20,44 +20,44 @@ ONE = "route:GET /v1/sessions/{session_id}"
 def test_a_tenant_without_policies_has_those_of_its_scopes(guarded: Guarded) -> None:
     assert guarded.call_as(VIEWER).get("/v1/sessions").status_code == 200
     assert guarded.call_as(USER).post("/v1/sessions", json={}).status_code == 201
-    assert guarded.room.events("policy.deny") == guarded.room.events("policy.allow") == []
+    assert guarded.policy_env.events("policy.deny") == guarded.policy_env.events("policy.allow") == []
 
 
 def test_a_missing_scope_is_not_a_matter_of_policies(guarded: Guarded) -> None:
-    guarded.room.create(effect="deny")
+    guarded.policy_env.create(effect="deny")
     answer = guarded.call_as(VIEWER).post("/v1/sessions", json={})
     problem = assert_problem(answer, 403, "SCOPE_REQUIRED")
     assert problem["detail"] == "this call needs the scope sessions:write"
-    assert guarded.room.events("policy.deny") == []
+    assert guarded.policy_env.events("policy.deny") == []
 
 
 def test_an_allow_gives_no_scope(guarded: Guarded) -> None:
-    guarded.room.create()
+    guarded.policy_env.create()
     answer = guarded.call_as(without(USER, "sessions:read")).get("/v1/sessions")
     assert_problem(answer, 403, "SCOPE_REQUIRED")
 
 
 def test_a_denial_is_403_and_in_the_audit_and_nothing_is_done(guarded: Guarded) -> None:
-    made = guarded.room.create(effect="deny", principals=(f"user:{ANN}",), resources=("route:POST /v1/sessions",))
+    made = guarded.policy_env.create(effect="deny", principals=(f"user:{ANN}",), resources=("route:POST /v1/sessions",))
     client = guarded.call_as(USER)
     answer = client.post("/v1/sessions", json={}, headers={"Idempotency-Key": "k", "user-agent": "tests"})
     problem = assert_problem(answer, 403, "POLICY_DENIED")
     assert problem["retryable"] is False
     assert made.name not in problem["detail"].split()
-    [event] = guarded.room.events("policy.deny")
+    [event] = guarded.policy_env.events("policy.deny")
     assert (event.origin.principal, event.origin.request_id) == (f"user:{ANN}", REQUEST_ID)
     assert (event.origin.ip, event.origin.user_agent) == ("203.0.113.7", "tests")
     assert event.details["resource"] == "route:POST /v1/sessions"
     assert event.details["matched"] == [made.id, "builtin:sessions:write"]
     assert client.get("/v1/sessions").json()["data"] == []
-    guarded.room.service().delete(made.id)
+    guarded.policy_env.service().delete(made.id)
     again = guarded.call_as(USER).post("/v1/sessions", json={}, headers={"Idempotency-Key": "k"})
     assert again.status_code == 201  # the refusal was not kept under the key
 
 
 def test_a_route_is_named_by_its_template(guarded: Guarded) -> None:
     made = guarded.call_as(USER).post("/v1/sessions", json={}).json()
-    guarded.room.create(effect="deny", resources=(ONE,))
+    guarded.policy_env.create(effect="deny", resources=(ONE,))
     client = guarded.call_as(USER)
     assert_problem(client.get(f"/v1/sessions/{made['id']}"), 403, "POLICY_DENIED")
     assert client.get("/v1/sessions").status_code == 200
@@ -65,27 +65,27 @@ def test_a_route_is_named_by_its_template(guarded: Guarded) -> None:
 
 
 def test_a_call_that_is_malformed_is_refused_before_anybody_is_asked(guarded: Guarded) -> None:
-    guarded.room.create(effect="deny")
+    guarded.policy_env.create(effect="deny")
     client = guarded.call_as(USER)
     assert_problem(client.get("/v1/sessions?unknown=1"), 422, "VALIDATION_FAILED")
     answer = client.post("/v1/sessions", content=b"{", headers={"content-type": "application/json"})
     assert_problem(answer, 400, "MALFORMED")
-    assert guarded.room.events("policy.deny") == []
+    assert guarded.policy_env.events("policy.deny") == []
 
 
 def test_circumstances_decide(guarded: Guarded) -> None:
     inside = Conditions.model_validate({"ip": {"any_of": ["203.0.113.0/24"]}})
-    guarded.room.create(effect="deny", conditions=inside)
+    guarded.policy_env.create(effect="deny", conditions=inside)
     assert_problem(guarded.call_as(USER).get("/v1/sessions"), 403, "POLICY_DENIED")
 
 
 def test_another_tenant_is_not_concerned(guarded: Guarded) -> None:
-    guarded.room.create(effect="deny")
+    guarded.policy_env.create(effect="deny")
     assert guarded.call_as(USER, tenant=OTHER_TENANT).get("/v1/sessions").status_code == 200
 
 
 def test_the_operator_is_not_bound(guarded: Guarded) -> None:
-    guarded.room.create(effect="deny")
+    guarded.policy_env.create(effect="deny")
     operator = Principal("platform", "key_0", "ops", frozenset({"platform"}))
     assert guarded.call_as(operator).get("/v1/sessions").status_code == 200
     client = call_as(build_console(lambda: guarded.runtime), platform_fields())
@@ -93,20 +93,20 @@ def test_the_operator_is_not_bound(guarded: Guarded) -> None:
 
 
 def test_a_public_route_asks_nobody(guarded: Guarded) -> None:
-    with counting(guarded.room.physical) as calls:
+    with counting(guarded.policy_env.physical) as calls:
         assert call_as(build_console(lambda: guarded.runtime), None).get("/v1/health").status_code == 200
     assert calls == []
 
 
 def test_while_the_policies_are_remembered_the_table_is_not_asked(guarded: Guarded) -> None:
     client = guarded.call_as(USER)
-    with counting(guarded.room.physical) as first:
+    with counting(guarded.policy_env.physical) as first:
         client.get("/v1/sessions")
-    with counting(guarded.room.physical) as second:
+    with counting(guarded.policy_env.physical) as second:
         client.get("/v1/sessions")
     assert len(first) == len(second) + 1
-    guarded.room.clock.turn(300)
-    with counting(guarded.room.physical) as third:
+    guarded.policy_env.clock.advance(300)
+    with counting(guarded.policy_env.physical) as third:
         client.get("/v1/sessions")
     assert len(third) == len(first)
 
@@ -114,7 +114,7 @@ def test_while_the_policies_are_remembered_the_table_is_not_asked(guarded: Guard
 def test_a_change_is_heard_of_with_the_version(guarded: Guarded) -> None:
     before = guarded.call_as(USER)
     assert before.get("/v1/sessions").status_code == 200
-    guarded.room.create(effect="deny")  # by another container
+    guarded.policy_env.create(effect="deny")  # by another container
     assert before.get("/v1/sessions").status_code == 200
     assert_problem(guarded.call_as(USER).get("/v1/sessions"), 403, "POLICY_DENIED")
 
@@ -123,21 +123,21 @@ def test_a_change_is_heard_of_with_the_version(guarded: Guarded) -> None:
 def test_what_is_allowed_is_in_the_audit_where_the_tenant_asks(guarded: Guarded, wanted: bool) -> None:
     client = guarded.call_as(USER, audits_all=wanted)
     assert client.get("/v1/sessions").status_code == 200
-    found = [event.details["resource"] for event in guarded.room.events("policy.allow")]
+    found = [event.details["resource"] for event in guarded.policy_env.events("policy.allow")]
     assert found == ([LIST] if wanted else [])
 
 
 def test_without_a_table_nobody_gets_past(guarded: Guarded) -> None:
     client = guarded.call_as(USER)
-    with refusing(guarded.room.physical, "Query", "InternalServerError", about="POLICY#") as refused:
+    with refusing(guarded.policy_env.physical, "Query", "InternalServerError", about="POLICY#") as refused:
         assert_problem(client.get("/v1/sessions"), 503, "UNAVAILABLE")
     assert refused
 
 
 def test_a_denial_that_cannot_be_told_is_no_permission(guarded: Guarded) -> None:
-    guarded.room.create(effect="deny")
+    guarded.policy_env.create(effect="deny")
     client = guarded.call_as(USER)
-    with refusing(guarded.room.physical, "PutItem", "InternalServerError", about="policy.deny") as refused:
+    with refusing(guarded.policy_env.physical, "PutItem", "InternalServerError", about="policy.deny") as refused:
         assert_problem(client.get("/v1/sessions"), 503, "UNAVAILABLE")
     assert refused
 

@@ -20,8 +20,8 @@ class Sample:
     things: Things
     clock: TurnedClock
 
-    def call_as(self, fields: Fields | None, *, stage: str = "", remaining_ms: int = 25_000) -> TestClient:
-        return call_as(self.app, fields, stage=stage, remaining_ms=remaining_ms)
+    def call_as(self, fields: Fields | None, *, stage_prefix: str = "", remaining_ms: int = 25_000) -> TestClient:
+        return call_as(self.app, fields, stage_prefix=stage_prefix, remaining_ms=remaining_ms)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ def client() -> TestClient:
     return TestClient(app, base_url="https://example.org")
 
 
-def context_header(*, stage: str = "") -> str:
-    return json.dumps(request_context("/v1/things", tenant_fields(), stage=stage))
+def context_header(*, stage_prefix: str = "") -> str:
+    return json.dumps(request_context("/v1/things", tenant_fields(), stage_prefix=stage_prefix))
 
 
 def test_the_adapters_header_is_the_context(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +57,6 @@ def test_an_event_in_the_scope_means_nothing() -> None:
 
 
 def test_the_stage_is_in_links(client: TestClient) -> None:
-    headers = {"x-amzn-request-context": context_header(stage="/dev")}
+    headers = {"x-amzn-request-context": context_header(stage_prefix="/dev")}
     response = client.post("/v1/things", json={"name": "x"}, headers=headers)
     assert response.headers["location"] == "/dev/v1/things/1"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from atrium.http import ceiling
-from atrium.http.ceiling import Ceiling
+from atrium.http import read_limits
+from atrium.http.read_limits import ReadLimits
 from atrium.kernel.ids import TenantId
 from starlette.testclient import TestClient
 
@@ -18,7 +18,7 @@ POLICY = '"reads_per_minute";q=30;w=60'
 def low() -> Iterator[None]:
     """A ceiling that a test can reach: 30 in a minute, one every two seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ceiling, "READS_PER_MINUTE", dict.fromkeys(ceiling.READS_PER_MINUTE, 30))
+        patch.setattr(read_limits, "READS_PER_MINUTE", dict.fromkeys(read_limits.READS_PER_MINUTE, 30))
         yield
 
 
@@ -38,9 +38,9 @@ def test_what_is_beyond_it_is_refused_until_the_time_that_the_answer_names(sampl
     assert (problem["used"], problem["max"], problem["scope"], problem["retryable"]) == (30, 30, "tenant", True)
     assert (refused.headers["retry-after"], refused.headers["ratelimit-policy"]) == ("2", POLICY)
     assert problem["resets_at"] is not None
-    sample.clock.turn(1.9)
+    sample.clock.advance(1.9)
     assert client.get("/v1/things").status_code == 429
-    sample.clock.turn(0.2)
+    sample.clock.advance(0.2)
     assert client.get("/v1/things").status_code == 200
     assert client.get("/v1/things").status_code == 429
 
@@ -70,7 +70,7 @@ def test_a_refused_call_carries_the_headers_too(client: TestClient) -> None:
 
 
 def test_a_clock_that_goes_back_gives_nothing_away() -> None:
-    bucket, tenant = Ceiling(), TenantId(TENANT_ID)
+    bucket, tenant = ReadLimits(), TenantId(TENANT_ID)
     assert all(bucket.take(tenant, 3, 100.0).passed for _ in range(3))
     assert not bucket.take(tenant, 3, 40.0).passed
     assert not bucket.take(tenant, 3, 100.0).passed
@@ -78,14 +78,14 @@ def test_a_clock_that_goes_back_gives_nothing_away() -> None:
 
 
 def test_a_plan_that_is_raised_or_lowered_keeps_the_bucket_in_bounds() -> None:
-    bucket, tenant = Ceiling(), TenantId(TENANT_ID)
+    bucket, tenant = ReadLimits(), TenantId(TENANT_ID)
     assert bucket.take(tenant, 60, 0.0).left == 59
     assert bucket.take(tenant, 3, 0.0).left == 2
     assert bucket.take(tenant, 60, 0.0).left == 1
 
 
 def test_memory_is_bounded() -> None:
-    bucket = Ceiling()
+    bucket = ReadLimits()
     for number in range(10_050):
         bucket.take(TenantId(f"ten_{number}"), 3, 0.0)
     assert len(bucket._buckets) == 10_000

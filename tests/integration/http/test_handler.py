@@ -28,7 +28,7 @@ def invoke(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_an_event_is_answered() -> None:
-    answer = invoke(rest_event("POST", "/v1/things", fields=tenant_fields(), body={"name": "é"}, stage="/dev"))
+    answer = invoke(rest_event("POST", "/v1/things", fields=tenant_fields(), body={"name": "é"}, stage_prefix="/dev"))
     assert answer["statusCode"] == 201
     assert json.loads(answer["body"]) == {"name": "é", "number": 1}
     assert answer["isBase64Encoded"] is False

@@ -94,9 +94,9 @@ def test_mark_ends_with_the_functions_deadline(sample: Sample) -> None:
 
     def die() -> None:
         sample.things.meddle = lambda: None
-        sample.clock.turn(9.9)
+        sample.clock.advance(9.9)
         inner.append(create(client))
-        sample.clock.turn(0.1)
+        sample.clock.advance(0.1)
         inner.append(create(client))
 
     sample.things.meddle = die
@@ -108,9 +108,9 @@ def test_mark_ends_with_the_functions_deadline(sample: Sample) -> None:
 
 def test_answer_is_kept_for_24_hours(client: TestClient, sample: Sample) -> None:
     create(client)
-    sample.clock.turn(DAY_SECONDS - 1)
+    sample.clock.advance(DAY_SECONDS - 1)
     assert "idempotency-replayed" in create(client).headers
-    sample.clock.turn(1)
+    sample.clock.advance(1)
     assert "idempotency-replayed" not in create(client).headers
     assert sample.things.executed == 2
 

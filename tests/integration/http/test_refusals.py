@@ -45,16 +45,16 @@ def test_a_problem_has_every_member(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "stage", "expected"),
+    ("environment", "stage_prefix", "expected"),
     [
         ({"PUBLIC_URL": "https://api.example.org/"}, "/dev", "https://api.example.org/docs/errors/NOT_FOUND"),
         ({}, "/dev", "/dev/docs/errors/NOT_FOUND"),
         ({}, "", "/docs/errors/NOT_FOUND"),
     ],
 )
-def test_type_is_a_page_that_exists(environment: dict[str, str], stage: str, expected: str) -> None:
+def test_type_is_a_page_that_exists(environment: dict[str, str], stage_prefix: str, expected: str) -> None:
     app, _ = build_things(build_runtime(environment))
-    assert call_as(app, None, stage=stage).get("/v1/nothing").json()["type"] == expected
+    assert call_as(app, None, stage_prefix=stage_prefix).get("/v1/nothing").json()["type"] == expected
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_an_abandoned_key_is_free_for_another_body(store: IdempotencyStore) -> N
 
 def test_a_call_in_progress_is_not_begun_again(store: IdempotencyStore, clock: TurnedClock) -> None:
     begin(store)
-    clock.turn(24.999)
+    clock.advance(24.999)
     with pytest.raises(IdempotencyInProgress):
         store.begin(call(), ends_at_ms=ENDS_AT_MS)
     with pytest.raises(IdempotencyKeyReused):
@@ -76,7 +76,7 @@ def test_a_call_in_progress_is_not_begun_again(store: IdempotencyStore, clock: T
 
 def test_who_was_overtaken_can_end_nothing(store: IdempotencyStore, clock: TurnedClock) -> None:
     late = begin(store)
-    clock.turn(25)
+    clock.advance(25)
     successor = begin(store)
     assert not store.complete(late, SavedRun("run_late"))
     assert not store.abandon(late)
@@ -94,10 +94,10 @@ def test_what_is_complete_cannot_be_abandoned(store: IdempotencyStore) -> None:
 
 def test_a_mark_ends_in_fifteen_minutes_at_most(store: IdempotencyStore, clock: TurnedClock) -> None:
     begin(store, ends_at_ms=NOW_MS + 10**12)
-    clock.turn(899.999)
+    clock.advance(899.999)
     with pytest.raises(IdempotencyInProgress):
         store.begin(call(), ends_at_ms=ENDS_AT_MS)
-    clock.turn(0.001)
+    clock.advance(0.001)
     begin(store)
 
 

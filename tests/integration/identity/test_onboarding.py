@@ -88,7 +88,7 @@ def test_broken_off_at_any_write_it_leaves_nothing_and_the_same_call_completes_i
     assert writes == 4
     for write in range(writes):
         name = f"acme-{write}"
-        deployment.clock.turn(1)
+        deployment.clock.advance(1)
         before = [tenant.name for tenant in deployment.tenants.list(PageRequest()).items]
         with breaking(deployment.table, write), pytest.raises(Broken):
             onboard(deployment, name)

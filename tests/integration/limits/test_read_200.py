@@ -55,17 +55,17 @@ def test_what_is_admitted_is_used_and_what_is_settled_is_what_it_was(free: Limit
 def test_a_minute_frees_by_itself_and_says_when(free: Limited) -> None:
     free.admit()
     assert free.standing("requests_per_minute")["resets_at"] is not None
-    free.deployment.clock.turn(62)
+    free.deployment.clock.advance(62)
     standing = free.standing("requests_per_minute")
     assert (standing["used"], standing["remaining"], standing["resets_at"]) == (0, 60, None)
     assert free.standing("requests_per_day")["used"] == 1
-    free.deployment.clock.turn(86_400)
+    free.deployment.clock.advance(86_400)
     assert free.standing("requests_per_day")["used"] == 0
 
 
 def test_a_lease_that_is_over_takes_no_slot(free: Limited) -> None:
     free.admit(500)
-    free.deployment.clock.turn(62)
+    free.deployment.clock.advance(62)
     assert free.standing("concurrent_turns")["used"] == 0
     assert free.standing("tokens_per_month")["used"] == 500
 

@@ -27,9 +27,9 @@ def test_it_frees_at_its_end(
     assert (rejected.limit, rejected.resets_at) == (name, ends.timestamp())
     assert rejected.retry_after_seconds is not None
     assert 0 <= rejected.retry_after_seconds - (ends - clock()).total_seconds() < 1
-    clock.turn(rejected.retry_after_seconds - 2)
+    clock.advance(rejected.retry_after_seconds - 2)
     assert isinstance(free.ask(tokens, cost_nanos), Rejected)
     assert free.standing(name)["remaining"] != free.standing(name)["max"]
-    clock.turn(2)
+    clock.advance(2)
     assert free.standing(name)["remaining"] == free.standing(name)["max"]
     assert isinstance(free.ask(tokens, cost_nanos), Admitted)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from atrium.llm.model import Completed, Message, ModelEvent, ModelRequest, Text, TextDelta, ToolSchema
+from atrium.llm.model import Completed, ModelEvent, ModelMessage, ModelRequest, Text, TextDelta, ToolSchema
 
 HAIKU = "claude-haiku-5-5"
 
@@ -13,15 +13,15 @@ CALCULATOR = ToolSchema(
 )
 
 
-def said(text: str) -> Message:
-    return Message("user", (Text(text),))
+def said(text: str) -> ModelMessage:
+    return ModelMessage("user", (Text(text),))
 
 
-def answered(text: str) -> Message:
-    return Message("assistant", (Text(text),))
+def answered(text: str) -> ModelMessage:
+    return ModelMessage("assistant", (Text(text),))
 
 
-def ask(*messages: Message | str, system: str = "", tools: tuple[ToolSchema, ...] = ()) -> ModelRequest:
+def ask(*messages: ModelMessage | str, system: str = "", tools: tuple[ToolSchema, ...] = ()) -> ModelRequest:
     return ModelRequest(
         model=HAIKU,
         system=system,

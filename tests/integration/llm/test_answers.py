@@ -2,7 +2,17 @@
 
 import pytest
 from atrium.llm.anthropic.provider import AnthropicProvider
-from atrium.llm.model import Completed, Message, Text, TextDelta, Thinking, ThinkingDelta, ToolResult, ToolUse, Usage
+from atrium.llm.model import (
+    Completed,
+    ModelMessage,
+    Text,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
+    ToolResult,
+    ToolUse,
+    Usage,
+)
 
 from infra.local.model_server import ModelServer
 from tests.integration.llm.requests import CALCULATOR, answered, ask, completed, said, text_of
@@ -48,8 +58,8 @@ def test_several_tools_are_asked_for_and_their_results_reach_the_model(provider:
     assert [call.input for call in calls] == [{"expression": "6*7"}, {"expression": "é"}]
     assert len({call.id for call in calls}) == 2
 
-    results = Message("user", (ToolResult(calls[0].id, "42"), ToolResult(calls[1].id, "no number", is_error=True)))
-    follow = ask(said(question), Message("assistant", end.content), results, tools=(CALCULATOR,))
+    results = ModelMessage("user", (ToolResult(calls[0].id, "42"), ToolResult(calls[1].id, "no number", is_error=True)))
+    follow = ask(said(question), ModelMessage("assistant", end.content), results, tools=(CALCULATOR,))
     answer = text_of(provider.open(follow, deadline_seconds=10))
     assert "42" in answer
     assert "failed: no number" in answer
@@ -74,9 +84,9 @@ def test_thinking_streams_and_goes_back_within_its_turn_only(provider: Anthropic
     assert [thought.text for thought in thoughts] == ["Let me see."]
     assert thoughts[0].signature
 
-    turn = (question, Message("assistant", end.content), Message("user", (ToolResult(call.id, "4"),)))
+    turn = (question, ModelMessage("assistant", end.content), ModelMessage("user", (ToolResult(call.id, "4"),)))
     same_turn = completed(provider.open(ask(*turn, tools=(CALCULATOR,)), deadline_seconds=10))
-    next_turn = ask(*turn, Message("assistant", same_turn.content), "And now?", tools=(CALCULATOR,))
+    next_turn = ask(*turn, ModelMessage("assistant", same_turn.content), "And now?", tools=(CALCULATOR,))
     completed(provider.open(next_turn, deadline_seconds=10))
 
     bodies = [str(record.body) for record in server.requests()]

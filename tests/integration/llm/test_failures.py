@@ -6,7 +6,7 @@ import pytest
 from atrium.kernel.errors import ModelFailed, ModelTimeout
 from atrium.llm.anthropic.direct import direct_channel
 from atrium.llm.anthropic.provider import AnthropicProvider
-from atrium.llm.model import Message, ModelEvent, Text, Usage
+from atrium.llm.model import ModelEvent, ModelMessage, Text, Usage
 from atrium.llm.retries import RetryPolicy
 
 from infra.local.model_server import ModelServer
@@ -134,7 +134,7 @@ def test_nobody_listens() -> None:
 
 
 def test_a_prompt_that_is_too_long_is_an_overflow(provider: AnthropicProvider, server: ModelServer) -> None:
-    long = Message("user", (Text("word " * 820_000),))
+    long = ModelMessage("user", (Text("word " * 820_000),))
     end = completed(provider.open(ask(long), deadline_seconds=30))
 
     assert (end.content, end.stop_reason, end.usage) == ((), "context_overflow", Usage())

@@ -8,7 +8,7 @@ import pytest
 from atrium.identity.families.model import LOGIN_SECONDS_MAX, REFRESH_SECONDS
 from atrium.storage import keys
 
-from tests.builders.authorizing import Door, bearer
+from tests.builders.authorizing import AuthorizerEnv, bearer
 from tests.builders.logins import Logins
 from tests.builders.refusals import losing_reply
 
@@ -29,7 +29,7 @@ def test_the_answer_is_that_of_a_login(logins: Logins) -> None:
     assert isinstance(answer["user"], dict)
     assert {"id": admin.id, "email": admin.email, "role": "admin", "status": "active"}.items() <= answer["user"].items()
     assert "password_hash" not in json.dumps(answer)
-    context = Door(logins.deployment).context(bearer(str(answer["access_token"])))
+    context = AuthorizerEnv(logins.deployment).context(bearer(str(answer["access_token"])))
     assert (context["principal_id"], context["tenant_id"]) == (admin.id, tenant.id)
 
 
@@ -57,17 +57,17 @@ def test_the_table_holds_no_token(logins: Logins) -> None:
 def test_a_login_goes_on_for_seven_days_after_its_last_use(logins: Logins) -> None:
     text = logins.begin().refresh_token
     for _ in range(3):
-        logins.deployment.clock.turn(REFRESH_SECONDS - 1)
+        logins.deployment.clock.advance(REFRESH_SECONDS - 1)
         text = str(refresh(logins, text)["refresh_token"])
 
 
 def test_a_login_ends_after_ninety_days_whatever_it_does(logins: Logins) -> None:
     text, used = logins.begin().refresh_token, 0
     while used + REFRESH_SECONDS < LOGIN_SECONDS_MAX:
-        logins.deployment.clock.turn(REFRESH_SECONDS - 60)
+        logins.deployment.clock.advance(REFRESH_SECONDS - 60)
         used += REFRESH_SECONDS - 60
         text = str(refresh(logins, text)["refresh_token"])
-    logins.deployment.clock.turn(LOGIN_SECONDS_MAX - used)
+    logins.deployment.clock.advance(LOGIN_SECONDS_MAX - used)
     answer = logins.client().post("/v1/auth/refresh", json={"refresh_token": text})
     assert (answer.status_code, answer.json()["code"]) == (401, "TOKEN_EXPIRED")
 
@@ -76,7 +76,7 @@ def test_a_lost_reply_costs_nothing(logins: Logins) -> None:
     """The client that heard nothing asks again with what it has, and gets what the first answer would have said."""
     text = logins.begin().refresh_token
     lost = refresh(logins, text)
-    logins.deployment.clock.turn(9)
+    logins.deployment.clock.advance(9)
     again = refresh(logins, text)
     assert again["refresh_token"] == lost["refresh_token"]
     assert again["access_token"] != lost["access_token"]
@@ -106,14 +106,14 @@ def test_idempotency_key_is_ignored(logins: Logins) -> None:
 def test_what_role_allows_is_read_anew(logins: Logins) -> None:
     narrow = logins.begin(scopes=frozenset({"chat", "sessions:read"}))
     answer = refresh(logins, narrow.refresh_token)
-    context = Door(logins.deployment).context(bearer(str(answer["access_token"])))
+    context = AuthorizerEnv(logins.deployment).context(bearer(str(answer["access_token"])))
     assert context["scopes"] == "chat sessions:read"
 
 
 @pytest.mark.parametrize("days", [1, 6])
 def test_the_item_outlives_every_access_token_that_names_it(logins: Logins, days: int) -> None:
     issued = logins.begin()
-    logins.deployment.clock.turn(days * 86_400)
+    logins.deployment.clock.advance(days * 86_400)
     refresh(logins, issued.refresh_token)
     item = logins.deployment.runtime.tenant_table(logins.made.tenant.id).get(keys.family(issued.family.id))
     assert item is not None

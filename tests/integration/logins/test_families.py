@@ -8,8 +8,8 @@ def test_another_tenants_refresh_token_is_no_login_here(deployment: Deployment, 
     other, issued = open_logins(deployment, "other"), logins.begin()
     here, there = logins.made.tenant, other.made.tenant
     assert logins.families.login_of(issued.refresh_token, here.id) is not None
-    assert logins.families.peek(issued.refresh_token, here) is not None
+    assert logins.families.find_current(issued.refresh_token, here) is not None
     with counting(deployment.table) as calls:
         assert logins.families.login_of(issued.refresh_token, there.id) is None
-        assert logins.families.peek(issued.refresh_token, there) is None
+        assert logins.families.find_current(issued.refresh_token, there) is None
     assert calls == []

@@ -5,7 +5,7 @@ from starlette.testclient import TestClient
 import functions.platform.app
 from functions.authorizer import verdict
 from functions.identity.app import build
-from tests.builders.authorizing import READ_AND_TOLD, Door, bearer, expect_401
+from tests.builders.authorizing import READ_AND_TOLD, AuthorizerEnv, bearer, expect_401
 from tests.builders.deployments import Deployment
 from tests.builders.gateway import call_as, platform_fields, tenant_fields
 from tests.builders.logins import Logins, audited, open_logins
@@ -20,8 +20,8 @@ def is_alive(logins: Logins, text: str) -> bool:
 def test_the_callers_own_login(logins: Logins) -> None:
     own, other = logins.begin(), logins.begin()
     assert logins.client(own.access_token).post("/v1/auth/logout").status_code == 204
-    expect_401(Door(logins.deployment), bearer(own.access_token), calls=READ_AND_TOLD)
-    Door(logins.deployment).context(bearer(other.access_token))
+    expect_401(AuthorizerEnv(logins.deployment), bearer(own.access_token), calls=READ_AND_TOLD)
+    AuthorizerEnv(logins.deployment).context(bearer(other.access_token))
     assert not is_alive(logins, own.refresh_token)
     assert is_alive(logins, other.refresh_token)
     (event,) = logins.audited("auth.logout")
@@ -43,7 +43,7 @@ def test_all_of_a_users_logins(logins: Logins) -> None:
     issued = [logins.begin() for _ in range(3)]
     assert logins.client(issued[0].access_token).post("/v1/auth/logout", json={"all": True}).status_code == 204
     for each in issued:
-        expect_401(Door(logins.deployment), bearer(each.access_token), calls=READ_AND_TOLD)
+        expect_401(AuthorizerEnv(logins.deployment), bearer(each.access_token), calls=READ_AND_TOLD)
         assert not is_alive(logins, each.refresh_token)
     assert logins.audited("auth.logout")[0].details == {"all": True}
 
@@ -77,17 +77,17 @@ def platform(deployment: Deployment) -> TestClient:
 
 def test_a_whole_tenant(deployment: Deployment, logins: Logins) -> None:
     other = open_logins(deployment, "other")
-    own, theirs, door = logins.begin(), other.begin(), Door(deployment)
-    door.context(bearer(own.access_token))
+    own, theirs, authorizer_env = logins.begin(), other.begin(), AuthorizerEnv(deployment)
+    authorizer_env.context(bearer(own.access_token))
     answer = platform(deployment).post(f"/v1/tenants/{logins.made.tenant.id}/logout")
     assert (answer.status_code, answer.content) == (204, b"")
-    deployment.clock.turn(verdict.KEPT_SECONDS)
-    expect_401(door, bearer(own.access_token), calls=READ_AND_TOLD)
+    deployment.clock.advance(verdict.KEPT_SECONDS)
+    expect_401(authorizer_env, bearer(own.access_token), calls=READ_AND_TOLD)
     assert not is_alive(logins, own.refresh_token)
     assert is_alive(other, theirs.refresh_token)
     assert logins.made.key
-    door.context(bearer(logins.made.key.text))
-    Door(deployment).context(bearer(logins.begin().access_token))
+    authorizer_env.context(bearer(logins.made.key.text))
+    AuthorizerEnv(deployment).context(bearer(logins.begin().access_token))
     (event,) = audited(deployment, logins.made.tenant.id, "auth.logout")
     assert event.origin.principal.startswith("platform:")
 

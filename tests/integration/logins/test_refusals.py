@@ -8,7 +8,7 @@ from atrium.storage.writes import EXISTS, Delete, Update
 from starlette.testclient import TestClient
 
 from functions.authorizer import verdict
-from tests.builders.authorizing import READ_AND_TOLD, Door, bearer, expect_401
+from tests.builders.authorizing import READ_AND_TOLD, AuthorizerEnv, bearer, expect_401
 from tests.builders.deployments import Deployment, counting
 from tests.builders.logins import ORIGIN, Logins, open_logins
 
@@ -24,12 +24,12 @@ def refresh(client: TestClient, text: str) -> tuple[int, str]:
 
 def test_a_used_token_ends_its_login(logins: Logins) -> None:
     client, first = logins.client(), logins.begin()
-    door = Door(logins.deployment)
+    authorizer_env = AuthorizerEnv(logins.deployment)
     _, second = refresh(client, first.refresh_token)
     _, third = refresh(client, second)
     assert refresh(client, first.refresh_token) == (401, "TOKEN_INVALID")
     assert refresh(client, third) == (401, "TOKEN_INVALID")
-    expect_401(door, bearer(first.access_token), calls=READ_AND_TOLD)
+    expect_401(authorizer_env, bearer(first.access_token), calls=READ_AND_TOLD)
     (event,) = logins.audited("auth.token_reuse")
     assert event.details["login"] == first.family.id
     assert event.origin.principal == f"user:{logins.admin.id}"
@@ -40,7 +40,7 @@ def test_a_used_token_ends_its_login(logins: Logins) -> None:
 def test_the_last_tokens_parent_ends_the_login_when_the_grace_is_over(logins: Logins) -> None:
     client, first = logins.client(), logins.begin()
     _, second = refresh(client, first.refresh_token)
-    logins.deployment.clock.turn(10)
+    logins.deployment.clock.advance(10)
     assert refresh(client, first.refresh_token) == (401, "TOKEN_INVALID")
     assert refresh(client, second) == (401, "TOKEN_INVALID")
 
@@ -85,7 +85,7 @@ def test_another_login_of_the_same_user_goes_on(logins: Logins) -> None:
 
 def test_an_expired_token(logins: Logins) -> None:
     text = logins.begin().refresh_token
-    logins.deployment.clock.turn(REFRESH_SECONDS)
+    logins.deployment.clock.advance(REFRESH_SECONDS)
     assert refresh(logins.client(), text) == (401, "TOKEN_EXPIRED")
     (event,) = logins.audited("auth.refuse")
     assert event.details["reason"] == "its family has expired"
@@ -96,7 +96,7 @@ def test_one_that_the_table_has_swept(logins: Logins) -> None:
     table = logins.deployment.runtime.tenant_table(logins.made.tenant.id)
     table.write(Delete(keys.family(issued.family.id), EXISTS))
     assert refresh(logins.client(), issued.refresh_token) == (401, "TOKEN_EXPIRED")
-    expect_401(Door(logins.deployment), bearer(issued.access_token), calls=READ_AND_TOLD)
+    expect_401(AuthorizerEnv(logins.deployment), bearer(issued.access_token), calls=READ_AND_TOLD)
 
 
 def forgeries(text: str) -> list[str]:
@@ -132,8 +132,8 @@ def test_an_access_token_or_a_key_is_no_refresh_token_nor_the_reverse(logins: Lo
     assert logins.made.key
     for text in (issued.access_token, logins.made.key.text):
         assert refresh(logins.client(), text) == (401, "TOKEN_INVALID")
-    expect_401(Door(logins.deployment), bearer(issued.refresh_token))
-    expect_401(Door(logins.deployment), {"x-api-key": issued.refresh_token})
+    expect_401(AuthorizerEnv(logins.deployment), bearer(issued.refresh_token))
+    expect_401(AuthorizerEnv(logins.deployment), {"x-api-key": issued.refresh_token})
 
 
 def test_a_token_of_another_client(logins: Logins) -> None:
@@ -178,8 +178,8 @@ def test_a_body_that_does_not_fit(logins: Logins, body: dict[str, object]) -> No
 
 
 def test_a_login_that_ended_ends_its_access_tokens_within_the_authorizers_memory(logins: Logins) -> None:
-    issued, door = logins.begin(), Door(logins.deployment)
-    door.context(bearer(issued.access_token))
+    issued, authorizer_env = logins.begin(), AuthorizerEnv(logins.deployment)
+    authorizer_env.context(bearer(issued.access_token))
     assert logins.client(issued.access_token).post("/v1/auth/logout").status_code == 204
-    logins.deployment.clock.turn(verdict.KEPT_SECONDS)
-    expect_401(door, bearer(issued.access_token), calls=READ_AND_TOLD)
+    logins.deployment.clock.advance(verdict.KEPT_SECONDS)
+    expect_401(authorizer_env, bearer(issued.access_token), calls=READ_AND_TOLD)

@@ -7,7 +7,7 @@ from atrium.identity.scopes import SCOPES, TENANT_SCOPES
 from fastapi import FastAPI
 
 from functions.identity.app import build
-from tests.builders.authorizing import Door, Headers, bearer
+from tests.builders.authorizing import AuthorizerEnv, Headers, bearer
 from tests.builders.deployments import Deployment
 from tests.builders.gateway import call_as
 
@@ -19,7 +19,7 @@ def app(deployment: Deployment) -> FastAPI:
 
 def ask(deployment: Deployment, app: FastAPI, headers: Headers) -> dict[str, Any]:
     """Go through the authorizer, as API Gateway does, and then to the function."""
-    answer = call_as(app, Door(deployment).context(headers)).get("/v1/auth/me")
+    answer = call_as(app, AuthorizerEnv(deployment).context(headers)).get("/v1/auth/me")
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found

@@ -9,7 +9,7 @@ from atrium.identity.clients.store import ClientStore
 from atrium.identity.tokens import name_issuer
 
 from functions.authorizer import verdict
-from tests.builders.authorizing import READ_AND_TOLD, Door, bearer, expect_401
+from tests.builders.authorizing import READ_AND_TOLD, AuthorizerEnv, bearer, expect_401
 from tests.builders.logins import Logins
 from tests.builders.oauth import CALLBACK, FORM, Browser, basic, make_client, read_answer
 
@@ -17,7 +17,7 @@ ISSUER = "https://example.org"
 
 
 def context(logins: Logins, token: str) -> dict[str, object]:
-    return Door(logins.deployment).context(bearer(token))
+    return AuthorizerEnv(logins.deployment).context(bearer(token))
 
 
 def test_a_client_for_itself(logins: Logins, browser: Browser) -> None:
@@ -107,18 +107,18 @@ def test_revoking_a_refresh_token_ends_the_login(logins: Logins, browser: Browse
         assert (answer.status_code, answer.content) == (200, b"")
     refused = browser.token(grant_type="refresh_token", refresh_token=body["refresh_token"])
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
-    expect_401(Door(logins.deployment), bearer(body["access_token"]), calls=READ_AND_TOLD)
+    expect_401(AuthorizerEnv(logins.deployment), bearer(body["access_token"]), calls=READ_AND_TOLD)
 
 
 @pytest.mark.parametrize("of_user", [True, False])
 def test_revoking_an_access_token(logins: Logins, browser: Browser, of_user: bool) -> None:
     granted = browser.exchange(browser.agree()) if of_user else browser.token(grant_type="client_credentials")
-    token, door = granted.json()["access_token"], Door(logins.deployment)
-    door.context(bearer(token))
+    token, authorizer_env = granted.json()["access_token"], AuthorizerEnv(logins.deployment)
+    authorizer_env.context(bearer(token))
     headers = {**FORM, **basic(browser.issued)}
     assert browser.client.post("/oauth/revoke", content=urlencode({"token": token}), headers=headers).status_code == 200
-    logins.deployment.clock.turn(verdict.KEPT_SECONDS)
-    expect_401(door, bearer(token), calls=READ_AND_TOLD)
+    logins.deployment.clock.advance(verdict.KEPT_SECONDS)
+    expect_401(authorizer_env, bearer(token), calls=READ_AND_TOLD)
     answer = browser.client.post("/oauth/introspect", content=urlencode({"token": token}), headers=headers)
     assert answer.json() == {"active": False}
 
@@ -156,7 +156,7 @@ def test_deleting_a_client_ends_what_it_was_given(logins: Logins, browser: Brows
     body = browser.exchange(browser.agree()).json()
     ClientStore(logins.deployment.runtime.tenant_table(logins.made.tenant.id)).delete(browser.issued.client.id, [])
     for token in (own, body["access_token"]):
-        expect_401(Door(logins.deployment), bearer(token), calls=READ_AND_TOLD)
+        expect_401(AuthorizerEnv(logins.deployment), bearer(token), calls=READ_AND_TOLD)
     assert browser.token(grant_type="refresh_token", refresh_token=body["refresh_token"]).status_code == 401
 
 

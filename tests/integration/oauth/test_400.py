@@ -8,7 +8,7 @@ from atrium.identity.clients.model import IssuedClient
 from atrium.identity.oauth.codes import CODE_SECONDS
 
 from functions.authorizer import verdict
-from tests.builders.authorizing import READ_AND_TOLD, Door, bearer, expect_401
+from tests.builders.authorizing import READ_AND_TOLD, AuthorizerEnv, bearer, expect_401
 from tests.builders.deployments import Deployment, counting
 from tests.builders.logins import Logins, open_logins
 from tests.builders.oauth import CALLBACK, FORM, VERIFIER, Browser, basic, make_client
@@ -24,12 +24,12 @@ def error(response: Any, status: int = 400) -> str:
 
 def test_a_code_is_good_once_and_a_second_use_ends_what_it_gave(logins: Logins, browser: Browser) -> None:
     code = browser.agree()
-    given, door = browser.exchange(code).json(), Door(logins.deployment)
-    door.context(bearer(given["access_token"]))
+    given, authorizer_env = browser.exchange(code).json(), AuthorizerEnv(logins.deployment)
+    authorizer_env.context(bearer(given["access_token"]))
     assert error(browser.exchange(code)) == "invalid_grant"
     assert error(browser.token(grant_type="refresh_token", refresh_token=given["refresh_token"])) == "invalid_grant"
-    logins.deployment.clock.turn(verdict.KEPT_SECONDS)
-    expect_401(door, bearer(given["access_token"]), calls=READ_AND_TOLD)
+    logins.deployment.clock.advance(verdict.KEPT_SECONDS)
+    expect_401(authorizer_env, bearer(given["access_token"]), calls=READ_AND_TOLD)
     (event,) = logins.audited("auth.token_reuse")
     assert event.details["by"] == "code"
     assert code not in repr(logins.audited())
@@ -37,7 +37,7 @@ def test_a_code_is_good_once_and_a_second_use_ends_what_it_gave(logins: Logins, 
 
 def test_a_code_ends_after_five_minutes(logins: Logins, browser: Browser) -> None:
     code = browser.agree()
-    logins.deployment.clock.turn(CODE_SECONDS)
+    logins.deployment.clock.advance(CODE_SECONDS)
     assert error(browser.exchange(code)) == "invalid_grant"
 
 
@@ -63,12 +63,12 @@ def test_a_code_with_what_does_not_fit(logins: Logins, browser: Browser, changes
 def test_a_code_of_another_client_or_tenant(deployment: Deployment, logins: Logins, browser: Browser) -> None:
     code = browser.agree()
     neighbour = Browser(logins, make_client(logins))
-    stranger_logins = open_logins(deployment, "other")
-    stranger = Browser(stranger_logins, make_client(stranger_logins))
-    for other in (neighbour, stranger):
+    outsider_logins = open_logins(deployment, "other")
+    outsider = Browser(outsider_logins, make_client(outsider_logins))
+    for other in (neighbour, outsider):
         assert error(other.exchange(code)) == "invalid_grant"
     with counting(deployment.table) as calls:
-        assert error(stranger.exchange(code)) == "invalid_grant"
+        assert error(outsider.exchange(code)) == "invalid_grant"
     assert calls == ["BatchGetItem"]  # client and tenant: the code is not looked for, and the audit has one like it
     assert browser.exchange(code).status_code == 200
 
@@ -204,8 +204,8 @@ def test_revoking_what_is_not_ones_own(logins: Logins, browser: Browser) -> None
 
 def test_another_tenants_token_is_not_there(deployment: Deployment, logins: Logins, browser: Browser) -> None:
     given = browser.exchange(browser.agree()).json()
-    stranger = make_client(open_logins(deployment, "other"))
-    headers = {**FORM, **basic(stranger)}
+    outsider = make_client(open_logins(deployment, "other"))
+    headers = {**FORM, **basic(outsider)}
     for text in (given["refresh_token"], given["access_token"]):
         answer = browser.client.post("/oauth/introspect", content=urlencode({"token": text}), headers=headers)
         assert answer.json() == {"active": False}

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from atrium.identity.families.model import Family
+from atrium.identity.families.model import TokenFamily
 from atrium.identity.oauth.codes import digest_code
 from atrium.identity.scopes import TENANT_SCOPES
 from atrium.storage import keys
@@ -14,7 +14,7 @@ from atrium.storage.writes import EXISTS, Update
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders.authorizing import Door, bearer
+from tests.builders.authorizing import AuthorizerEnv, bearer
 from tests.builders.deployments import Deployment
 from tests.builders.logins import Logins, open_logins
 from tests.builders.oauth import Browser, make_client, read_answer
@@ -34,7 +34,7 @@ def empty(logins: Logins, key: Key) -> None:
 
 
 def scopes_of(logins: Logins, text: str) -> str:
-    return str(Door(logins.deployment).context(bearer(text))["scopes"])
+    return str(AuthorizerEnv(logins.deployment).context(bearer(text))["scopes"])
 
 
 def make_viewer(logins: Logins) -> None:
@@ -104,7 +104,7 @@ def test_a_record_without_scopes_grants_none(logins: Logins, make: Callable[[Log
 
 @given(consented=CONSENTED, wanted=CONSENTED)
 def test_a_refresh_never_adds_a_scope(consented: frozenset[str], wanted: frozenset[str]) -> None:
-    made: Any = dict.fromkeys(name for name in Family.__slots__ if name not in {"scopes", "client_id"})
-    family = Family(**made, scopes=tuple(consented), client_id="cli_1")
+    made: Any = dict.fromkeys(name for name in TokenFamily.__slots__ if name not in {"scopes", "client_id"})
+    family = TokenFamily(**made, scopes=tuple(consented), client_id="cli_1")
     assert family.allows(wanted) == (wanted <= consented)
     assert not replace(family, scopes=None).allows(wanted)

@@ -7,11 +7,11 @@ from pathlib import Path
 import atrium
 import pytest
 from atrium.audit.bound import OF_TENANT_MAX
-from atrium.identity.users.ticket import mint_ticket
+from atrium.identity.users.one_time_token import mint_one_time_token
 from atrium.kernel.ids import mint_user_id
 
 from tests.builders.deployments import Deployment
-from tests.builders.doors import Street
+from tests.builders.login_env import LoginEnv
 from tests.builders.logins import Logins
 from tests.builders.oauth import FORM, Browser, basic, make_client
 
@@ -23,8 +23,8 @@ KNOWN = {"identity/connections/service.py", "audit/service.py"}
 type Try = Callable[[int], object]
 
 
-def with_wrong_secret(path: str) -> Callable[[Street, Logins], Try]:
-    def prepare(street: Street, logins: Logins) -> Try:
+def with_wrong_secret(path: str) -> Callable[[LoginEnv, Logins], Try]:
+    def prepare(login_env: LoginEnv, logins: Logins) -> Try:
         browser = Browser(logins, make_client(logins))
         proof = basic(browser.issued, "atr_cs_wrong")
         form = "grant_type=client_credentials&token=x"
@@ -33,50 +33,52 @@ def with_wrong_secret(path: str) -> Callable[[Street, Logins], Try]:
     return prepare
 
 
-def with_code_that_is_over(street: Street, logins: Logins) -> Try:
+def with_code_that_is_over(login_env: LoginEnv, logins: Logins) -> Try:
     public = make_client(logins, type="public", grant_types=["authorization_code"])
     browser = Browser(logins, public)
     code = browser.agree()
-    logins.deployment.clock.turn(301)
+    logins.deployment.clock.advance(301)
     form = {"client_id": public.client.id, "grant_type": "authorization_code", "code": code}
     return lambda _: browser.token({}, **form, redirect_uri="https://client.example/callback", code_verifier="v" * 43)
 
 
-def with_refresh_token_that_ended(street: Street, logins: Logins) -> Try:
+def with_refresh_token_that_ended(login_env: LoginEnv, logins: Logins) -> Try:
     tokens, client = logins.begin(), logins.client()
     client.post("/v1/auth/refresh", json={"refresh_token": tokens.refresh_token})
     client.post("/v1/auth/refresh", json={"refresh_token": tokens.refresh_token})
     return lambda _: client.post("/v1/auth/refresh", json={"refresh_token": tokens.refresh_token})
 
 
-def with_invented_one_time_token(street: Street, logins: Logins) -> Try:
-    pepper, tenant_id = street.deployment.runtime.secrets.current_pepper(), logins.made.tenant.id
-    now, client = street.deployment.clock(), street.client
+def with_invented_one_time_token(login_env: LoginEnv, logins: Logins) -> Try:
+    pepper, tenant_id = login_env.deployment.runtime.secrets.current_pepper(), logins.made.tenant.id
+    now, client = login_env.deployment.clock(), login_env.client
 
     def attempt(number: int) -> object:
-        text, _ = mint_ticket("dev", pepper, user_id=mint_user_id(now), tenant_id=tenant_id, purpose="reset", now=now)
+        text, _ = mint_one_time_token(
+            "dev", pepper, user_id=mint_user_id(now), tenant_id=tenant_id, purpose="reset", now=now
+        )
         body = {"token": text, "password": "a long password"}
         return client(ip=f"192.0.2.{number}").post("/v1/auth/invitations/accept", json=body)
 
     return attempt
 
 
-def with_passwords(street: Street, logins: Logins) -> Try:
-    return lambda at: street.log_in(f"{at}@b.example", "wrong password", tenant="acme", ip=f"192.0.2.{at}")
+def with_passwords(login_env: LoginEnv, logins: Logins) -> Try:
+    return lambda at: login_env.log_in(f"{at}@b.example", "wrong password", tenant="acme", ip=f"192.0.2.{at}")
 
 
-WAYS: list[Callable[[Street, Logins], Try]] = [
+WAYS: list[Callable[[LoginEnv, Logins], Try]] = [
     with_wrong_secret("/oauth/token"), with_wrong_secret("/oauth/revoke"), with_wrong_secret("/oauth/introspect"),
     with_code_that_is_over, with_refresh_token_that_ended, with_invented_one_time_token, with_passwords,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("prepare", WAYS)
-def test_a_flood_of_refusals(deployment: Deployment, prepare: Callable[[Street, Logins], Try]) -> None:
+def test_a_flood_of_refusals(deployment: Deployment, prepare: Callable[[LoginEnv, Logins], Try]) -> None:
     made = deployment.onboard()
-    street, logins = Street(deployment, made), Logins(deployment, made)
-    attempt = prepare(street, logins)
-    deployment.clock.turn(60)
+    login_env, logins = LoginEnv(deployment, made), Logins(deployment, made)
+    attempt = prepare(login_env, logins)
+    deployment.clock.advance(60)
     before = len(logins.audited("auth.refuse"))
     for number in range(TIMES):
         attempt(number)

@@ -190,7 +190,7 @@ def test_a_form_that_was_not_shown_in_this_browser(logins: Logins, browser: Brow
 
 def test_a_form_that_was_open_for_too_long(logins: Logins, browser: Browser) -> None:
     page = browser.open()
-    logins.deployment.clock.turn(600)
+    logins.deployment.clock.advance(600)
     again = browser.decide(page)
     assert (again.status_code, "open for too long" in again.text) == (401, True)
     assert "code" in read_answer(browser.decide(again))

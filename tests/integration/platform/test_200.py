@@ -9,7 +9,7 @@ from atrium.kernel.pagination import PageRequest
 from starlette.testclient import TestClient
 
 from functions.platform.app import build
-from tests.builders.authorizing import Door, bearer
+from tests.builders.authorizing import AuthorizerEnv, bearer
 from tests.builders.deployments import PASSWORD, Deployment
 from tests.builders.gateway import call_as, platform_fields, tenant_fields
 
@@ -38,7 +38,7 @@ def test_one_call_makes_a_working_tenant(deployment: Deployment, client: TestCli
     assert set(made["admin"]) == {
         *("id", "email", "role", "name", "status", "last_login_at", "created_at", "updated_at")
     }
-    context = Door(deployment).context(bearer(made["api_key"]))
+    context = AuthorizerEnv(deployment).context(bearer(made["api_key"]))
     assert (context["tenant_id"], context["principal_id"]) == (made["id"], made["api_key_id"])
     agents = AgentStore(deployment.runtime.tenant_table(TenantId(made["id"]))).list(PageRequest()).items
     assert [agent.id for agent in agents] == [made["default_agent_id"]]
@@ -66,7 +66,7 @@ def test_names_that_are_accepted(client: TestClient, name: str) -> None:
 def test_lists_are_paged_oldest_first(deployment: Deployment, client: TestClient) -> None:
     for number in range(5):
         create(client, name=f"tenant-{number}")
-        deployment.clock.turn(1)
+        deployment.clock.advance(1)
     gone = create(client, name="gone")
     assert client.delete(f"/v1/tenants/{gone['id']}").status_code == 204
     seen: list[str] = []
@@ -84,7 +84,7 @@ def test_lists_are_paged_oldest_first(deployment: Deployment, client: TestClient
 def test_a_page_is_full_though_deleted_tenants_lie_between(deployment: Deployment, client: TestClient) -> None:
     for number in range(6):
         made = create(client, name=f"tenant-{number}")
-        deployment.clock.turn(1)
+        deployment.clock.advance(1)
         if number % 2 == 0:
             client.delete(f"/v1/tenants/{made['id']}")
     page = client.get("/v1/tenants", params={"limit": 2}).json()
@@ -104,7 +104,7 @@ def test_a_page_is_full_though_deleted_tenants_lie_between(deployment: Deploymen
 )
 def test_any_part_can_be_changed(deployment: Deployment, client: TestClient, change: dict[str, Any]) -> None:
     made = create(client)
-    deployment.clock.turn(1)
+    deployment.clock.advance(1)
     changed = client.patch(f"/v1/tenants/{made['id']}", json=change).json()
     kept = TENANT_MEMBERS - {"updated_at", "config_version"} - set(change)
     assert {name: changed[name] for name in kept} == {name: made[name] for name in kept}
@@ -125,27 +125,27 @@ def test_suspend_and_activate_as_often_as_you_like(
     deployment: Deployment, client: TestClient, body: dict[str, str] | None
 ) -> None:
     made = create(client, admin=ADMIN)
-    door = Door(deployment)
+    authorizer_env = AuthorizerEnv(deployment)
     for _ in range(2):
         answer = client.post(f"/v1/tenants/{made['id']}/suspend", json=body)
         assert answer.status_code == 200, answer.text
         assert (answer.json()["status"], answer.json()["status_reason"]) == ("suspended", (body or {}).get("reason"))
-    assert door.code(bearer(made["api_key"])) == "TENANT_INACTIVE"
+    assert authorizer_env.code(bearer(made["api_key"])) == "TENANT_INACTIVE"
     for _ in range(2):
         answer = client.post(f"/v1/tenants/{made['id']}/activate")
         assert (answer.status_code, answer.json()["status"], answer.json()["status_reason"]) == (200, "active", None)
-    deployment.clock.turn(30)
-    door.context(bearer(made["api_key"]))
+    deployment.clock.advance(30)
+    authorizer_env.context(bearer(made["api_key"]))
 
 
 def test_deletion_ends_the_credentials_and_frees_the_name(deployment: Deployment, client: TestClient) -> None:
     made = create(client, admin=ADMIN)
     answer = client.delete(f"/v1/tenants/{made['id']}")
     assert (answer.status_code, answer.content) == (204, b"")
-    assert Door(deployment).code(bearer(made["api_key"])) == "TENANT_INACTIVE"
+    assert AuthorizerEnv(deployment).code(bearer(made["api_key"])) == "TENANT_INACTIVE"
     again = create(client, admin=ADMIN)
     assert again["id"] != made["id"]
-    assert Door(deployment).context(bearer(again["api_key"]))["tenant_id"] == again["id"]
+    assert AuthorizerEnv(deployment).context(bearer(again["api_key"]))["tenant_id"] == again["id"]
 
 
 def test_the_same_call_again_answers_the_same_and_the_table_alone_opens_nothing(
@@ -176,7 +176,7 @@ def test_inside_a_tenant_the_platforms_routes_are_the_platforms_still(deployment
 
 
 def test_links_keep_the_stage(deployment: Deployment) -> None:
-    client = call_as(build(lambda: deployment.runtime), platform_fields(), stage="/dev")
+    client = call_as(build(lambda: deployment.runtime), platform_fields(), stage_prefix="/dev")
     assert (
         client.post("/v1/tenants", json={"name": "a", "plan": "free"})
         .headers["location"]

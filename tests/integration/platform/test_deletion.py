@@ -74,7 +74,7 @@ class Leaving:
 
     def sweep(self, remaining_ms: Callable[[], int] = PLENTY) -> dict[str, int]:
         """Let the sweeper pass by when no call has the deletion to itself any more."""
-        self.deployment.clock.turn(OWN_SECONDS)
+        self.deployment.clock.advance(OWN_SECONDS)
         return finish_deletions(self.deployment.runtime, remaining_ms)
 
 
@@ -185,7 +185,7 @@ def test_one_that_fails_does_not_keep_the_others(
 
 def test_a_deletion_that_begins_anew_is_its_own_calls_again(leaving: Leaving, client: TestClient) -> None:
     client.delete(f"/v1/tenants/{leaving.tenant_id}")
-    leaving.deployment.clock.turn(OWN_SECONDS)
+    leaving.deployment.clock.advance(OWN_SECONDS)
     client.delete(f"/v1/tenants/{leaving.tenant_id}")
     assert finish_deletions(leaving.deployment.runtime, PLENTY)["deletions_finished"] == 0
     assert leaving.sweep()["deletions_finished"] == 1

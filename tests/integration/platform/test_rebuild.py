@@ -93,7 +93,7 @@ def test_one_at_a_time(client: TestClient, deployment: Deployment, tenant: Tenan
 def test_a_dead_one_is_told_and_replaced(client: TestClient, deployment: Deployment, tenant: TenantId) -> None:
     first = client.post(path(tenant)).json()
     assert RebuildStore(deployment.runtime.tenant_table(tenant)).claim(first["id"], now=deployment.clock())
-    deployment.clock.turn(1_201)
+    deployment.clock.advance(1_201)
     assert client.get(path(tenant)).json()["rebuild"]["status"] == "failed"
     assert client.post(path(tenant)).json()["id"] != first["id"]
 
@@ -131,7 +131,7 @@ def test_the_daily_round_meets_each_tenant_once_and_keeps_what_it_found(
 ) -> None:
     settle(deployment, tenant)
     other = client.post("/v1/tenants", json={"name": "globex", "plan": "free"}).json()["id"]
-    deployment.clock.turn(1_000)
+    deployment.clock.advance(1_000)
     assert compare_counters(deployment.runtime, lambda: RESERVE_MS) == {
         "tenants": 0,
         "faults": 0,
@@ -154,7 +154,7 @@ def test_the_daily_round_meets_each_tenant_once_and_keeps_what_it_found(
 
     client.post(path(tenant))
     stream(deployment, tenant)
-    deployment.clock.turn(86_400)
+    deployment.clock.advance(86_400)
     assert compare_counters(deployment.runtime, lambda: RESERVE_MS + 1) == {
         "tenants": 2,
         "faults": 0,

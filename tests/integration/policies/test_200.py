@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.builders.api_env import ApiEnv, assert_problem, say, stream
 from tests.builders.gateway import KEY_ID, OTHER_TENANT_ID, tenant_fields
-from tests.builders.stage import Stage, assert_problem, say, stream
 
 pytestmark = pytest.mark.loopback
 
@@ -21,8 +21,8 @@ def versioned(number: int) -> dict[str, str | int | bool]:
     return dict(tenant_fields(config_version=number))
 
 
-def test_a_policy_from_its_creation_to_its_end(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_a_policy_from_its_creation_to_its_end(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     conditions = {"time": {"hours": {"from": "22:00", "to": "06:00"}, "zone": "Europe/Berlin"}, "amount": {"min": "1"}}
     made = client.post("/v1/policies", json={**DENY, "conditions": conditions, "priority": 5, "description": "d"})
     assert made.status_code == 201, made.text
@@ -46,8 +46,8 @@ def test_a_policy_from_its_creation_to_its_end(stage: Stage) -> None:
     assert client.get("/v1/policies").json()["data"] == []
 
 
-def test_pages_and_a_repeated_creation(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_pages_and_a_repeated_creation(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     first = client.post("/v1/policies", json=DENY, headers={"Idempotency-Key": "k"})
     again = client.post("/v1/policies", json=DENY, headers={"Idempotency-Key": "k"})
     assert again.headers["idempotency-replayed"] == "true"
@@ -59,8 +59,8 @@ def test_pages_and_a_repeated_creation(stage: Stage) -> None:
     assert rest["next_cursor"] is None
 
 
-def test_a_question_is_answered_by_the_policies_as_they_are(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_a_question_is_answered_by_the_policies_as_they_are(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
 
     def ask(**question: object) -> dict[str, object]:
         answer = client.post("/v1/policies/evaluate", json=question)
@@ -87,46 +87,46 @@ def test_a_question_is_answered_by_the_policies_as_they_are(stage: Stage) -> Non
     assert ask(**chat, context={**night, "time": "2026-11-24T12:00:00Z"})["allowed"] is True
     assert ask(**chat, context={**night, "ip": "203.0.113.9"})["allowed"] is True
     assert ask(**chat, context={"time": night["time"]})["allowed"] is False  # an unknown address counts against it
-    assert stage.events("policy.deny") == []
+    assert api_env.events("policy.deny") == []
 
 
-def test_a_chat_with_a_denied_model_is_403_audited_and_leaves_nothing(stage: Stage) -> None:
-    admin = stage.admin_as()
-    client = stage.chat_as(tenant_fields())
+def test_a_chat_with_a_denied_model_is_403_audited_and_leaves_nothing(api_env: ApiEnv) -> None:
+    admin = api_env.admin_as()
+    client = api_env.chat_as(tenant_fields())
     session = say(client, "Hi").json()["session_id"]
     made = admin.post("/v1/policies", json={**DENY, "resources": ["model:claude-haiku-*"]}).json()
-    before = stage.house.items()
-    denied = stage.chat_as(versioned(stage.version()))
+    before = api_env.tenant_env.items()
+    denied = api_env.chat_as(versioned(api_env.version()))
     problem = assert_problem(say(denied, "Hi", session_id=session), 403, "POLICY_DENIED")
     assert made["name"] not in problem["detail"]
-    assert stage.house.items() == before
-    assert len(stage.sent_bodies()) == 1
-    [event] = stage.events("policy.deny")
+    assert api_env.tenant_env.items() == before
+    assert len(api_env.sent_bodies()) == 1
+    [event] = api_env.events("policy.deny")
     assert (event.session_id, event.origin.principal) == (session, f"key:{KEY_ID}")
     assert str(event.details["resource"]).startswith("model:claude-haiku-")
-    other = stage.chat_as(tenant_fields(tenant_id=OTHER_TENANT_ID))
+    other = api_env.chat_as(tenant_fields(tenant_id=OTHER_TENANT_ID))
     assert say(other, "Hi").status_code == 200
     admin.delete(f"/v1/policies/{made['id']}")
-    assert say(stage.chat_as(versioned(stage.version())), "Hi", session_id=session).status_code == 200
+    assert say(api_env.chat_as(versioned(api_env.version())), "Hi", session_id=session).status_code == 200
 
 
-def test_a_model_beyond_the_plan_is_in_the_audit(stage: Stage) -> None:
-    client = stage.chat_as(tenant_fields(plan="free"))
+def test_a_model_beyond_the_plan_is_in_the_audit(api_env: ApiEnv) -> None:
+    client = api_env.chat_as(tenant_fields(plan="free"))
     assert_problem(say(client, "Hi", model="claude-opus-5-5", end_user="ann"), 403, "MODEL_NOT_ALLOWED")
-    [event] = stage.events("model.refuse")
+    [event] = api_env.events("model.refuse")
     assert (event.end_user, event.details["model"]) == ("ann", "claude-opus-5-5")
 
 
-def test_a_denied_tool_is_told_to_the_model_and_the_turn_goes_on(stage: Stage) -> None:
-    admin = stage.admin_as()
+def test_a_denied_tool_is_told_to_the_model_and_the_turn_goes_on(api_env: ApiEnv) -> None:
+    admin = api_env.admin_as()
     message = '[[tool=calculator {"expression": "6*7"}]]'
     assert admin.post("/v1/policies", json={**DENY, "resources": ["tool:calculator"]}).status_code == 201
-    events = stream(stage.chat_as(versioned(stage.version())), message)
+    events = stream(api_env.chat_as(versioned(api_env.version())), message)
     [result] = [event.data for event in events if event.event == "tool_result"]
     assert result["is_error"] is True
     assert result["result"] == "A policy of the organisation does not allow the tool calculator here."
     assert events[-1].event == "final"
-    [event] = stage.events("policy.deny")
+    [event] = api_env.events("policy.deny")
     assert event.details["resource"] == "tool:calculator"
     assert event.session_id == events[0].data["session_id"]
-    assert stage.events("tool.call") == []
+    assert api_env.events("tool.call") == []

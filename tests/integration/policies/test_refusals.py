@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.builders.api_env import ApiEnv, assert_problem
 from tests.builders.gateway import OTHER_TENANT_ID, platform_fields, tenant_fields
-from tests.builders.stage import Stage, assert_problem
 
 pytestmark = pytest.mark.loopback
 
@@ -27,31 +27,31 @@ def routes(policy_id: str) -> list[tuple[str, str, object]]:
     ]
 
 
-def test_every_route_asks_for_a_credential_a_tenant_and_admin(stage: Stage) -> None:
-    before = stage.house.items()
+def test_every_route_asks_for_a_credential_a_tenant_and_admin(api_env: ApiEnv) -> None:
+    before = api_env.tenant_env.items()
     for fields, status, code in (
         (None, 401, "UNAUTHENTICATED"),
         (platform_fields(), 400, "TENANT_REQUIRED"),
         (tenant_fields(scopes="chat sessions:read agents:write usage:read"), 403, "SCOPE_REQUIRED"),
     ):
-        client = stage.admin_as(fields)
+        client = api_env.admin_as(fields)
         for method, path, body in routes(ID):
             assert_problem(client.request(method, path, json=body), status, code)
-    assert stage.house.items() == before
+    assert api_env.tenant_env.items() == before
 
 
-def test_404_for_another_tenants_policy_and_for_what_is_none(stage: Stage) -> None:
-    policy_id = stage.admin_as().post("/v1/policies", json=POLICY).json()["id"]
-    before = stage.house.items()
-    other = stage.admin_as(tenant_fields(tenant_id=OTHER_TENANT_ID, scopes="admin"))
+def test_404_for_another_tenants_policy_and_for_what_is_none(api_env: ApiEnv) -> None:
+    policy_id = api_env.admin_as().post("/v1/policies", json=POLICY).json()["id"]
+    before = api_env.tenant_env.items()
+    other = api_env.admin_as(tenant_fields(tenant_id=OTHER_TENANT_ID, scopes="admin"))
     for method, path, body in routes(policy_id)[3:]:
         assert_problem(other.request(method, path, json=body), 404, "NOT_FOUND")
     assert other.get("/v1/policies").json()["data"] == []
     assert other.post("/v1/policies/evaluate", json=QUESTION).json()["matched"] == []
     for some_id in (ID, "x", "pol_", policy_id.upper()):
         for method, path, body in routes(some_id)[3:]:
-            assert_problem(stage.admin_as().request(method, path, json=body), 404, "NOT_FOUND")
-    assert stage.house.items() == before
+            assert_problem(api_env.admin_as().request(method, path, json=body), 404, "NOT_FOUND")
+    assert api_env.tenant_env.items() == before
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,11 @@ def test_404_for_another_tenants_policy_and_for_what_is_none(stage: Stage) -> No
     ],
 )  # fmt: skip
 def test_422_says_where_in_a_creation_and_in_a_change(
-    stage: Stage, change: dict[str, Any], location: list[str | int]
+    api_env: ApiEnv, change: dict[str, Any], location: list[str | int]
 ) -> None:
-    client = stage.admin_as()
+    client = api_env.admin_as()
     policy = client.post("/v1/policies", json=POLICY).json()
-    before = stage.house.items()
+    before = api_env.tenant_env.items()
     for answer in (
         client.post("/v1/policies", json={**POLICY, **change}),
         client.patch(f"/v1/policies/{policy['id']}", json=change),
@@ -103,7 +103,7 @@ def test_422_says_where_in_a_creation_and_in_a_change(
         problem = assert_problem(answer, 422, "VALIDATION_FAILED")
         assert [error["loc"] for error in problem["errors"]] == [location]
         assert "^" not in problem["errors"][0]["msg"]
-    assert stage.house.items() == before
+    assert api_env.tenant_env.items() == before
 
 
 @pytest.mark.parametrize(
@@ -120,30 +120,30 @@ def test_422_says_where_in_a_creation_and_in_a_change(
         ({"context": {"weather": "fine"}}, ["body", "context", "weather"]),
     ],
 )
-def test_422_for_a_question_without_sense(stage: Stage, change: dict[str, Any], location: list[str]) -> None:
-    answer = stage.admin_as().post("/v1/policies/evaluate", json={**QUESTION, **change})
+def test_422_for_a_question_without_sense(api_env: ApiEnv, change: dict[str, Any], location: list[str]) -> None:
+    answer = api_env.admin_as().post("/v1/policies/evaluate", json={**QUESTION, **change})
     assert [error["loc"] for error in assert_problem(answer, 422, "VALIDATION_FAILED")["errors"]] == [location]
 
 
-def test_an_administrator_cannot_shut_himself_out(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_an_administrator_cannot_shut_himself_out(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     deny = {"name": "all", "effect": "deny", "principals": ["*"], "actions": ["*"], "resources": ["*"]}
     made = client.post("/v1/policies", json=deny).json()
-    shut = stage.admin_as(tenant_fields(config_version=stage.version()))
+    shut = api_env.admin_as(tenant_fields(config_version=api_env.version()))
     assert_problem(shut.get("/v1/agents"), 403, "POLICY_DENIED")
     answer = shut.post("/v1/policies/evaluate", json={"principal": "scope:admin", "resource": "route:GET /v1/policies"})
     assert answer.json()["allowed"] is True
     assert shut.delete(f"/v1/policies/{made['id']}").status_code == 204
-    again = stage.admin_as(tenant_fields(config_version=stage.version()))
+    again = api_env.admin_as(tenant_fields(config_version=api_env.version()))
     assert again.get("/v1/agents").status_code == 200
 
 
-def test_every_change_is_in_the_audit(stage: Stage) -> None:
-    client = stage.admin_as()
+def test_every_change_is_in_the_audit(api_env: ApiEnv) -> None:
+    client = api_env.admin_as()
     policy = client.post("/v1/policies", json=POLICY).json()
     client.patch(f"/v1/policies/{policy['id']}", json={"priority": 7})
     client.delete(f"/v1/policies/{policy['id']}")
-    events = list(reversed(stage.events("admin.change")))
+    events = list(reversed(api_env.events("admin.change")))
     told = [(event.details["action"], event.details["resource"], event.details["priority"]) for event in events]
     assert told == [
         ("policy.create", policy["id"], 0),

@@ -13,7 +13,7 @@ from atrium.tenants.context import Caller, Principal, TenantContext
 from starlette.testclient import TestClient
 
 from functions.admin.app import build
-from tests.builders.authorizing import Door, bearer
+from tests.builders.authorizing import AuthorizerEnv, bearer
 from tests.builders.deployments import Deployment
 from tests.builders.gateway import call_as, tenant_fields
 from tests.builders.logins import Logins, open_logins
@@ -75,7 +75,7 @@ MADE: list[Callable[[Logins], Made]] = [of_key, of_rotated_key, of_client, of_us
 @pytest.mark.parametrize("make", MADE, ids=lambda each: each.__name__)
 def test_one_set_of_names(logins: Logins, make: Callable[[Logins], Made]) -> None:
     text, name, client = make(logins)
-    call = read_authorizer_context(Door(logins.deployment).context(bearer(text)), request_id="r")
+    call = read_authorizer_context(AuthorizerEnv(logins.deployment).context(bearer(text)), request_id="r")
     assert isinstance(call, TenantContext)
     table = logins.deployment.runtime.tenant_table(call.tenant_id)
     live = subject_of(call.tenant_id, call.principal)
@@ -88,7 +88,7 @@ def test_a_policy_on_any_name_of_a_caller_holds_live_and_in_a_trial(
     logins: Logins, admin: TestClient, make: Callable[[Logins], Made]
 ) -> None:
     text, name, client = make(logins)
-    fields, resource = Door(logins.deployment).context(bearer(text)), "route:GET /v1/auth/me"
+    fields, resource = AuthorizerEnv(logins.deployment).context(bearer(text)), "route:GET /v1/auth/me"
     question: dict[str, Any] = {"principal": name, "resource": resource}
     question |= {"context": {"client": client}} if client else {}
     names = {name, f"{fields['principal_type']}:{fields['principal_id']}", f"tenant:{logins.made.tenant.id}"}

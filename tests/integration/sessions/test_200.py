@@ -2,14 +2,14 @@
 
 import pytest
 
+from tests.builders.api_env import ADMIN, OTHER_PRINCIPAL, ApiEnv, assert_problem, say
 from tests.builders.gateway import tenant_fields
-from tests.builders.stage import ADMIN, OTHER_PRINCIPAL, Stage, assert_problem, say
 
 pytestmark = pytest.mark.loopback
 
 
-def test_a_session_is_created_and_read(stage: Stage) -> None:
-    client = stage.sessions_as()
+def test_a_session_is_created_and_read(api_env: ApiEnv) -> None:
+    client = api_env.sessions_as()
     body = {"title": "Übung", "end_user": "ann", "metadata": {"deep": [1.5, None, {"x": True}]}}
     created = client.post("/v1/sessions", json=body)
     assert created.status_code == 201, created.text
@@ -26,25 +26,25 @@ def test_a_session_is_created_and_read(stage: Stage) -> None:
     assert (read.status_code, read.json()) == (200, session)
 
 
-def test_everything_may_be_left_out(stage: Stage) -> None:
-    created = stage.sessions_as().post("/v1/sessions", json={})
+def test_everything_may_be_left_out(api_env: ApiEnv) -> None:
+    created = api_env.sessions_as().post("/v1/sessions", json={})
     assert created.status_code == 201
     assert (created.json()["title"], created.json()["metadata"]) == (None, {})
 
 
-def test_location_is_under_the_public_url_or_the_stage(stage: Stage) -> None:
-    created = stage.sessions_as(stage="/dev").post("/v1/sessions", json={})
+def test_location_is_under_the_public_url_or_the_stage(api_env: ApiEnv) -> None:
+    created = api_env.sessions_as(stage_prefix="/dev").post("/v1/sessions", json={})
     assert created.headers["location"] == f"/dev/v1/sessions/{created.json()['id']}"
 
 
-def test_a_users_session_names_its_user(stage: Stage) -> None:
-    created = stage.sessions_as(OTHER_PRINCIPAL).post("/v1/sessions", json={})
+def test_a_users_session_names_its_user(api_env: ApiEnv) -> None:
+    created = api_env.sessions_as(OTHER_PRINCIPAL).post("/v1/sessions", json={})
     assert created.json()["user_id"] == OTHER_PRINCIPAL["principal_id"]
 
 
-def test_any_part_is_changed_and_null_clears_it(stage: Stage) -> None:
-    agent = stage.admin_as().post("/v1/agents", json={"name": "poet", "model": "claude-haiku-5-5"}).json()
-    client = stage.sessions_as()
+def test_any_part_is_changed_and_null_clears_it(api_env: ApiEnv) -> None:
+    agent = api_env.admin_as().post("/v1/agents", json={"name": "poet", "model": "claude-haiku-5-5"}).json()
+    client = api_env.sessions_as()
     session = client.post("/v1/sessions", json={"title": "Old", "metadata": {"a": 1}}).json()
     path = f"/v1/sessions/{session['id']}"
     renamed = client.patch(path, json={"title": "New"})
@@ -58,11 +58,11 @@ def test_any_part_is_changed_and_null_clears_it(stage: Stage) -> None:
     assert client.get(path).json() == cleared
 
 
-def test_lists_by_last_activity_in_pages(stage: Stage) -> None:
-    client = stage.sessions_as()
+def test_lists_by_last_activity_in_pages(api_env: ApiEnv) -> None:
+    client = api_env.sessions_as()
     made = [client.post("/v1/sessions", json={"title": str(number)}).json()["id"] for number in range(3)]
-    stage.house.clock.turn(300)
-    assert say(stage.chat_as(), "Hi", session_id=made[0]).status_code == 200
+    api_env.tenant_env.clock.advance(300)
+    assert say(api_env.chat_as(), "Hi", session_id=made[0]).status_code == 200
     expected = [made[0], made[2], made[1]]
     first = client.get("/v1/sessions", params={"limit": 2}).json()
     rest = client.get("/v1/sessions", params={"limit": 2, "cursor": first["next_cursor"]}).json()
@@ -70,18 +70,18 @@ def test_lists_by_last_activity_in_pages(stage: Stage) -> None:
     assert (len(first["data"]), rest["next_cursor"]) == (2, None)
 
 
-def test_an_admin_sees_all_of_the_tenants(stage: Stage) -> None:
-    mine = stage.sessions_as().post("/v1/sessions", json={}).json()
-    theirs = stage.sessions_as(OTHER_PRINCIPAL).post("/v1/sessions", json={}).json()
-    admin = stage.sessions_as(ADMIN)
+def test_an_admin_sees_all_of_the_tenants(api_env: ApiEnv) -> None:
+    mine = api_env.sessions_as().post("/v1/sessions", json={}).json()
+    theirs = api_env.sessions_as(OTHER_PRINCIPAL).post("/v1/sessions", json={}).json()
+    admin = api_env.sessions_as(ADMIN)
     assert {session["id"] for session in admin.get("/v1/sessions").json()["data"]} == {mine["id"], theirs["id"]}
     assert admin.get(f"/v1/sessions/{theirs['id']}").json() == theirs
     assert admin.delete(f"/v1/sessions/{theirs['id']}").status_code == 204
 
 
-def test_messages_of_a_turn_with_a_tool(stage: Stage) -> None:
-    session_id = say(stage.chat_as(), "What is 6*7?").json()["session_id"]
-    client = stage.sessions_as()
+def test_messages_of_a_turn_with_a_tool(api_env: ApiEnv) -> None:
+    session_id = say(api_env.chat_as(), "What is 6*7?").json()["session_id"]
+    client = api_env.sessions_as()
     path = f"/v1/sessions/{session_id}/messages"
     body = client.get(path).json()
     assert [message["role"] for message in body["data"]] == ["user", "assistant", "tool", "assistant"]
@@ -106,9 +106,9 @@ def test_messages_of_a_turn_with_a_tool(stage: Stage) -> None:
         assert found == body["data"]
 
 
-def test_deletion_removes_all_but_what_was_spent(stage: Stage) -> None:
-    client = stage.sessions_as()
-    body = say(stage.chat_as(), "Hi").json()
+def test_deletion_removes_all_but_what_was_spent(api_env: ApiEnv) -> None:
+    client = api_env.sessions_as()
+    body = say(api_env.chat_as(), "Hi").json()
     path = f"/v1/sessions/{body['session_id']}"
     deleted = client.delete(path)
     assert (deleted.status_code, deleted.content) == (204, b"")
@@ -117,18 +117,18 @@ def test_deletion_removes_all_but_what_was_spent(stage: Stage) -> None:
         client.delete(path),
         client.patch(path, json={"title": "x"}),
         client.get(f"{path}/messages"),
-        stage.chat_as().get(f"/v1/runs/{body['run_id']}"),
-        say(stage.chat_as(), "Hi", session_id=body["session_id"]),
+        api_env.chat_as().get(f"/v1/runs/{body['run_id']}"),
+        say(api_env.chat_as(), "Hi", session_id=body["session_id"]),
     ):
         assert_problem(response, 404, "NOT_FOUND")
     assert client.get("/v1/sessions").json()["data"] == []
-    assert stage.chat_as().get("/v1/runs").json()["data"] == []
-    assert stage.house.items("SESSION#") == []
-    assert stage.house.entry_of(body["run_id"]).cost_nanos > 0
+    assert api_env.chat_as().get("/v1/runs").json()["data"] == []
+    assert api_env.tenant_env.items("SESSION#") == []
+    assert api_env.tenant_env.entry_of(body["run_id"]).cost_nanos > 0
 
 
-def test_creating_with_a_key_makes_one(stage: Stage) -> None:
-    client = stage.sessions_as()
+def test_creating_with_a_key_makes_one(api_env: ApiEnv) -> None:
+    client = api_env.sessions_as()
     key = {"idempotency-key": "k"}
     first, again = (client.post("/v1/sessions", json={"title": "x"}, headers=key) for _ in range(2))
     assert (again.status_code, again.json()) == (201, first.json())
@@ -139,9 +139,9 @@ def test_creating_with_a_key_makes_one(stage: Stage) -> None:
     assert len(client.get("/v1/sessions").json()["data"]) == 1
 
 
-def test_a_viewer_reads_and_changes_nothing(stage: Stage) -> None:
-    session_id = stage.sessions_as().post("/v1/sessions", json={}).json()["id"]
-    viewer = stage.sessions_as(tenant_fields(scopes="sessions:read"))
+def test_a_viewer_reads_and_changes_nothing(api_env: ApiEnv) -> None:
+    session_id = api_env.sessions_as().post("/v1/sessions", json={}).json()["id"]
+    viewer = api_env.sessions_as(tenant_fields(scopes="sessions:read"))
     path = f"/v1/sessions/{session_id}"
     assert viewer.get(path).status_code == 200
     for response in (

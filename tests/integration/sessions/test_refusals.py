@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.builders.api_env import OUTSIDERS, ApiEnv, assert_problem, say
 from tests.builders.gateway import platform_fields, tenant_fields
-from tests.builders.stage import STRANGERS, Stage, assert_problem, say
 
 pytestmark = pytest.mark.loopback
 
@@ -23,24 +23,24 @@ def routes(session_id: str) -> list[tuple[str, str, object]]:
     ]
 
 
-def test_every_route_asks_for_a_credential_a_tenant_and_a_scope(stage: Stage) -> None:
-    before = stage.house.items()
+def test_every_route_asks_for_a_credential_a_tenant_and_a_scope(api_env: ApiEnv) -> None:
+    before = api_env.tenant_env.items()
     for fields, status, code in (
         (None, 401, "UNAUTHENTICATED"),
         (platform_fields(), 400, "TENANT_REQUIRED"),
         (tenant_fields(scopes="chat"), 403, "SCOPE_REQUIRED"),
     ):
-        client = stage.sessions_as(fields)
+        client = api_env.sessions_as(fields)
         for method, path, body in routes(SESSION):
             assert_problem(client.request(method, path, json=body), status, code)
-    assert stage.house.items() == before
+    assert api_env.tenant_env.items() == before
 
 
-@pytest.mark.parametrize("stranger", STRANGERS)
-def test_404_for_a_stranger_on_every_route(stage: Stage, stranger: str) -> None:
-    session_id = say(stage.chat_as(), "Mine").json()["session_id"]
-    before = stage.house.items()
-    client = stage.sessions_as(STRANGERS[stranger])
+@pytest.mark.parametrize("outsider", OUTSIDERS)
+def test_404_for_an_outsider_on_every_route(api_env: ApiEnv, outsider: str) -> None:
+    session_id = say(api_env.chat_as(), "Mine").json()["session_id"]
+    before = api_env.tenant_env.items()
+    client = api_env.sessions_as(OUTSIDERS[outsider])
     for method, path, body in routes(session_id)[2:]:
         response = client.request(method, path, json=body)
         assert_problem(response, 404, "NOT_FOUND")
@@ -48,35 +48,35 @@ def test_404_for_a_stranger_on_every_route(stage: Stage, stranger: str) -> None:
         unknown = client.request(method, path.replace(session_id, SESSION), json=body)
         assert unknown.json() | {"request_id": ""} == response.json() | {"request_id": ""}, "no word tells them apart"
     assert client.get("/v1/sessions").json() == {"data": [], "next_cursor": None}
-    assert stage.house.items() == before
+    assert api_env.tenant_env.items() == before
 
 
-def test_404_for_an_agent_that_is_not_the_tenants(stage: Stage) -> None:
-    client = stage.sessions_as()
+def test_404_for_an_agent_that_is_not_the_tenants(api_env: ApiEnv) -> None:
+    client = api_env.sessions_as()
     session_id = client.post("/v1/sessions", json={}).json()["id"]
-    other = stage.admin_as(tenant_fields(tenant_id=STRANGERS["another tenant"]["tenant_id"], scopes="admin"))
+    other = api_env.admin_as(tenant_fields(tenant_id=OUTSIDERS["another tenant"]["tenant_id"], scopes="admin"))
     foreign = other.get("/v1/agents").json()["data"][0]["id"]
     for agent_id in (AGENT, "x", foreign):
         assert_problem(client.post("/v1/sessions", json={"agent_id": agent_id}), 404, "NOT_FOUND")
         assert_problem(client.patch(f"/v1/sessions/{session_id}", json={"agent_id": agent_id}), 404, "NOT_FOUND")
 
 
-def test_404_for_what_is_no_session(stage: Stage) -> None:
-    client = stage.sessions_as()
+def test_404_for_what_is_no_session(api_env: ApiEnv) -> None:
+    client = api_env.sessions_as()
     for session_id in (SESSION, "x", "ses_", SESSION.upper(), "run_" + SESSION[4:]):
         for method, path, body in routes(session_id)[2:]:
             assert_problem(client.request(method, path, json=body), 404, "NOT_FOUND")
 
 
-def test_400_for_a_cursor_of_another_list_or_caller(stage: Stage) -> None:
-    client = stage.sessions_as()
-    session_id = say(stage.chat_as(), "One").json()["session_id"]
+def test_400_for_a_cursor_of_another_list_or_caller(api_env: ApiEnv) -> None:
+    client = api_env.sessions_as()
+    session_id = say(api_env.chat_as(), "One").json()["session_id"]
     client.post("/v1/sessions", json={})
     of_sessions = client.get("/v1/sessions", params={"limit": 1}).json()["next_cursor"]
     of_messages = client.get(f"/v1/sessions/{session_id}/messages", params={"limit": 1}).json()["next_cursor"]
     assert of_sessions
     assert of_messages
-    other_id = say(stage.chat_as(), "Two").json()["session_id"]
+    other_id = say(api_env.chat_as(), "Two").json()["session_id"]
     for path, cursor in (
         ("/v1/sessions", of_messages),
         (f"/v1/sessions/{session_id}/messages", of_sessions),
@@ -85,19 +85,19 @@ def test_400_for_a_cursor_of_another_list_or_caller(stage: Stage) -> None:
         ("/v1/sessions", of_sessions[:-2]),
     ):
         assert_problem(client.get(path, params={"cursor": cursor}), 400, "INVALID_CURSOR")
-    for fields in STRANGERS.values():
-        response = stage.sessions_as(fields).get("/v1/sessions", params={"cursor": of_sessions})
+    for fields in OUTSIDERS.values():
+        response = api_env.sessions_as(fields).get("/v1/sessions", params={"cursor": of_sessions})
         assert_problem(response, 400, "INVALID_CURSOR")
 
 
-def test_400_413_415_for_bodies(stage: Stage) -> None:
-    client = stage.sessions_as()
+def test_400_413_415_for_bodies(api_env: ApiEnv) -> None:
+    client = api_env.sessions_as()
     json_type, text_type = {"content-type": "application/json"}, {"content-type": "text/plain"}
     assert_problem(client.post("/v1/sessions", content=b"{", headers=json_type), 400, "MALFORMED")
     assert_problem(client.post("/v1/sessions", content=b"{}", headers=text_type), 415, "UNSUPPORTED_MEDIA_TYPE")
     large = b'{"title": "' + b"x" * 1_048_577 + b'"}'
     assert_problem(client.post("/v1/sessions", content=large, headers=json_type), 413, "PAYLOAD_TOO_LARGE")
-    assert stage.house.items("SESSION#") == []
+    assert api_env.tenant_env.items("SESSION#") == []
 
 
 UNFIT: list[object] = [
@@ -112,8 +112,8 @@ UNFIT: list[object] = [
 ]
 
 
-def test_422_for_what_does_not_fit(stage: Stage) -> None:
-    client = stage.sessions_as()
+def test_422_for_what_does_not_fit(api_env: ApiEnv) -> None:
+    client = api_env.sessions_as()
     session = client.post("/v1/sessions", json={}).json()
     path = f"/v1/sessions/{session['id']}"
     for body in UNFIT:
@@ -126,7 +126,7 @@ def test_422_for_what_does_not_fit(stage: Stage) -> None:
     assert client.get(path).json() == session
 
 
-def test_405_for_another_method(stage: Stage) -> None:
-    response = stage.sessions_as().put(f"/v1/sessions/{SESSION}", json={})
+def test_405_for_another_method(api_env: ApiEnv) -> None:
+    response = api_env.sessions_as().put(f"/v1/sessions/{SESSION}", json={})
     assert_problem(response, 405, "METHOD_NOT_ALLOWED")
     assert response.headers["allow"] == "DELETE, GET, HEAD, PATCH"

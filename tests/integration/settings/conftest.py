@@ -1,5 +1,5 @@
 """The admin function of a deployment with one tenant."""
 
-from tests.integration.admin_keys.conftest import client, house
+from tests.integration.admin_keys.conftest import client, tenant_env
 
-__all__ = ["client", "house"]
+__all__ = ["client", "tenant_env"]

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from tests.builders.api_env import assert_problem
 from tests.builders.authorizing import bearer
-from tests.builders.stage import assert_problem
-from tests.integration.admin_keys.conftest import House
+from tests.integration.admin_keys.conftest import TenantEnv
 
 
-def test_settings_are_changed_in_part_and_told(house: House, client: TestClient) -> None:
-    made = house.deployment.tenants.change(
-        house.made.tenant.id, {"settings": {"theirs": 1, "features": {"beta": False}}}
+def test_settings_are_changed_in_part_and_told(tenant_env: TenantEnv, client: TestClient) -> None:
+    made = tenant_env.deployment.tenants.change(
+        tenant_env.made.tenant.id, {"settings": {"theirs": 1, "features": {"beta": False}}}
     )
     before = client.get("/v1/settings").json()
     begun = made.config_version
@@ -27,14 +27,14 @@ def test_settings_are_changed_in_part_and_told(house: House, client: TestClient)
     assert client.patch("/v1/settings", json={"audits_all": True}).json()["config_version"] == begun + 2
     events = client.get("/v1/audit").json()["data"]
     assert [event["details"]["action"] for event in events] == ["settings.change"] * 2
-    kept = house.deployment.tenants.get(house.made.tenant.id)
+    kept = tenant_env.deployment.tenants.get(tenant_env.made.tenant.id)
     assert kept.settings == {"theirs": 1, "features": {"beta": True}, "audits_all": True}
 
 
-def test_the_wish_reaches_the_routes_with_the_authorizer(house: House, client: TestClient) -> None:
+def test_the_wish_reaches_the_routes_with_the_authorizer(tenant_env: TenantEnv, client: TestClient) -> None:
     client.patch("/v1/settings", json={"audits_all": True})
-    assert house.made.key
-    fields = house.door.context(bearer(house.made.key.text))
+    assert tenant_env.made.key
+    fields = tenant_env.authorizer_env.context(bearer(tenant_env.made.key.text))
     assert fields["audits_all"] is True
 
 
@@ -55,7 +55,7 @@ def test_422_for_what_makes_no_sense(client: TestClient, body: dict[str, Any]) -
     assert client.get("/v1/settings").json() == before
 
 
-def test_403_without_admin(house: House) -> None:
-    client = house.call_as(scopes="chat agents:write")
+def test_403_without_admin(tenant_env: TenantEnv) -> None:
+    client = tenant_env.call_as(scopes="chat agents:write")
     assert_problem(client.get("/v1/settings"), 403, "SCOPE_REQUIRED")
     assert_problem(client.patch("/v1/settings", json={}), 403, "SCOPE_REQUIRED")

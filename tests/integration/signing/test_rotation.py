@@ -48,7 +48,7 @@ def platform(deployment: Deployment) -> TestClient:
     return call_as(functions.platform.app.build(lambda: deployment.runtime), platform_fields())
 
 
-class Stranger:
+class OutsideVerifier:
     """Someone else's service, which keeps our keys for five minutes."""
 
     def __init__(self, deployment: Deployment) -> None:
@@ -72,9 +72,9 @@ def test_no_token_is_refused(logins: Logins) -> None:
     for _ in range(CONTAINERS):
         containers.append(new_container(deployment))
         containers[-1].secrets.signing_keys()
-        deployment.clock.turn(47)  # so that no two of them read the secret at the same time
+        deployment.clock.advance(47)  # so that no two of them read the secret at the same time
     authorizers = [Authorizer(container) for container in containers]
-    stranger, alive, kids = Stranger(deployment), list[tuple[float, str]](), set[str]()
+    outside_verifier, alive, kids = OutsideVerifier(deployment), list[tuple[float, str]](), set[str]()
     for step in range(3_600 // STEP_SECONDS):
         if step in {10, 60, 110}:
             assert platform(deployment).post("/v1/signing-keys/rotate").status_code == 200
@@ -87,8 +87,8 @@ def test_no_token_is_refused(logins: Logins) -> None:
             del at
             policy: Any = answer(authorizer_event(bearer(text)), authorizers[(step + 1) % CONTAINERS])
             assert policy["policyDocument"]["Statement"][0]["Effect"] == "Allow"
-            stranger.verify(text, containers[(step + 2) % CONTAINERS])
-        deployment.clock.turn(STEP_SECONDS)
+            outside_verifier.verify(text, containers[(step + 2) % CONTAINERS])
+        deployment.clock.advance(STEP_SECONDS)
     assert len(kids) == 4
 
 
@@ -100,9 +100,9 @@ def test_a_rotation_shows_its_steps(logins: Logins) -> None:
     assert [old["status"], new["status"]] == ["signing", "next"]
     refused = client.post("/v1/signing-keys/rotate")
     assert (refused.status_code, refused.json()["code"]) == (409, "CONFLICT")
-    deployment.clock.turn(900)
+    deployment.clock.advance(900)
     assert [key["status"] for key in client.get("/v1/signing-keys").json()["data"]] == ["retiring", "signing"]
-    deployment.clock.turn(1_200)
+    deployment.clock.advance(1_200)
     (left,) = client.get("/v1/signing-keys").json()["data"]
     assert (left["kid"], left["status"]) == (new["kid"], "signing")
     assert "PRIVATE" not in client.get("/v1/signing-keys").text
@@ -111,7 +111,7 @@ def test_a_rotation_shows_its_steps(logins: Logins) -> None:
 def test_a_token_of_a_key_that_is_over(logins: Logins) -> None:
     deployment = logins.deployment
     platform(deployment).post("/v1/signing-keys/rotate")
-    deployment.clock.turn(2_100)
+    deployment.clock.advance(2_100)
     old = deployment.runtime.secrets.signing_keys()[0]
     assert old not in list_verifying(deployment.runtime.secrets.signing_keys(), deployment.clock())
     assert old.kid not in {key["kid"] for key in publish_keys(list_verifying([old], deployment.clock()))["keys"]}

@@ -27,7 +27,7 @@ BACK = "https://app.acme.example/back"
 
 
 @dataclass
-class Stage:
+class ApiEnv:
     """What a flow goes through. `tenant` may be changed to act for another one."""
 
     deployment: Deployment
@@ -84,7 +84,7 @@ def provider() -> Iterator[OAuthProvider]:
         yield served
 
 
-def open_stage(deployment: Deployment, provider: OAuthProvider) -> Stage:
+def open_api_env(deployment: Deployment, provider: OAuthProvider) -> ApiEnv:
     """Return a deployment whose functions may ask the local providers, with one tenant and a KMS key."""
     client = local_session().client("kms")
     key_id = client.create_key()["KeyMetadata"]["KeyId"]
@@ -93,9 +93,9 @@ def open_stage(deployment: Deployment, provider: OAuthProvider) -> Stage:
     )
     runtime.__dict__["secret_master_key"] = MasterKey(client, key_id)
     provider.answers.now = lambda: deployment.clock().timestamp()
-    return Stage(deployment, runtime, provider, deployment.onboard())
+    return ApiEnv(deployment, runtime, provider, deployment.onboard())
 
 
 @pytest.fixture
-def stage(deployment: Deployment, provider: OAuthProvider) -> Stage:
-    return open_stage(deployment, provider)
+def api_env(deployment: Deployment, provider: OAuthProvider) -> ApiEnv:
+    return open_api_env(deployment, provider)

@@ -19,29 +19,29 @@ from atrium.kernel.errors import (
 from atrium.kernel.pagination import PageRequest
 from atrium.storage import keys
 
-from tests.builders.house import OTHER_TENANT, TENANT, House, context_of
+from tests.builders.tenant_env import OTHER_TENANT, TENANT, TenantEnv, context_of
 from tests.builders.wires import Send
 
 FIELDS = {"name": "poet", "model": "claude-haiku-5-5"}
 
 
-def create(house: House, *, is_default: bool = False, **fields: Any) -> AgentView:
-    return house.agents().create({**FIELDS, **fields}, is_default=is_default)
+def create(tenant_env: TenantEnv, *, is_default: bool = False, **fields: Any) -> AgentView:
+    return tenant_env.agents().create({**FIELDS, **fields}, is_default=is_default)
 
 
-def names(house: House) -> list[str]:
-    return [view.agent.name for view in house.agents().list(PageRequest(100)).items]
+def names(tenant_env: TenantEnv) -> list[str]:
+    return [view.agent.name for view in tenant_env.agents().list(PageRequest(100)).items]
 
 
-def version(house: House) -> int:
-    item = house.table().get(keys.tenant())
+def version(tenant_env: TenantEnv) -> int:
+    item = tenant_env.table().get(keys.tenant())
     assert item is not None
     return int(item["config_version"])
 
 
-def test_an_agent_comes_back_as_it_was_created(house: House) -> None:
+def test_an_agent_comes_back_as_it_was_created(tenant_env: TenantEnv) -> None:
     made = create(
-        house,
+        tenant_env,
         description="Rhymes",
         provider="anthropic",
         system_prompt="Rhyme.",
@@ -51,124 +51,124 @@ def test_an_agent_comes_back_as_it_was_created(house: House) -> None:
         require_done_tool=True,
         compaction_profile="coding",
     )
-    assert house.agents().get(made.agent.id) == made
-    assert (made.agent.provider, made.is_default, made.agent.created_at) == ("anthropic", False, house.clock.now)
+    assert tenant_env.agents().get(made.agent.id) == made
+    assert (made.agent.provider, made.is_default, made.agent.created_at) == ("anthropic", False, tenant_env.clock.now)
 
 
-def test_defaults(house: House) -> None:
-    agent = create(house).agent
+def test_defaults(tenant_env: TenantEnv) -> None:
+    agent = create(tenant_env).agent
     assert (agent.provider, agent.max_tokens, agent.max_iterations, agent.tools) == ("anthropic", 4_096, 20, ())
     assert (agent.temperature, agent.require_done_tool, agent.compaction_profile) == (None, False, None)
 
 
-def test_lists_are_oldest_first_and_paged(house: House) -> None:
+def test_lists_are_oldest_first_and_paged(tenant_env: TenantEnv) -> None:
     for number in range(3):
-        house.clock.turn(1)
-        create(house, name=f"n{number}")
-    assert names(house) == ["assistant", "n0", "n1", "n2"]
-    page = house.agents().list(PageRequest(3))
-    rest = house.agents().list(PageRequest(3, page.position))
-    assert [view.agent.name for view in [*page.items, *rest.items]] == names(house)
+        tenant_env.clock.advance(1)
+        create(tenant_env, name=f"n{number}")
+    assert names(tenant_env) == ["assistant", "n0", "n1", "n2"]
+    page = tenant_env.agents().list(PageRequest(3))
+    rest = tenant_env.agents().list(PageRequest(3, page.position))
+    assert [view.agent.name for view in [*page.items, *rest.items]] == names(tenant_env)
     assert [view.is_default for view in page.items] == [True, False, False]
 
 
-def test_a_name_is_unique_in_its_tenant_alone(house: House) -> None:
-    create(house)
-    before = house.items()
+def test_a_name_is_unique_in_its_tenant_alone(tenant_env: TenantEnv) -> None:
+    create(tenant_env)
+    before = tenant_env.items()
     with pytest.raises(Conflict, match="another agent has this name"):
-        create(house)
-    assert house.items() == before
-    other = house.agents(context_of(tenant=OTHER_TENANT))
+        create(tenant_env)
+    assert tenant_env.items() == before
+    other = tenant_env.agents(context_of(tenant=OTHER_TENANT))
     assert other.create(FIELDS, is_default=False).agent.name == "poet"
 
 
-def test_there_is_one_default(house: House) -> None:
-    first = create(house, name="first", is_default=True)
-    second = create(house, name="second", is_default=True)
+def test_there_is_one_default(tenant_env: TenantEnv) -> None:
+    first = create(tenant_env, name="first", is_default=True)
+    second = create(tenant_env, name="second", is_default=True)
     assert (first.is_default, second.is_default) == (True, True)
-    found = house.agents().list(PageRequest(100)).items
+    found = tenant_env.agents().list(PageRequest(100)).items
     assert [view.agent.name for view in found if view.is_default] == ["second"]
-    assert house.agents().change(first.agent.id, {}, is_default=True).is_default
-    assert not house.agents().get(second.agent.id).is_default
+    assert tenant_env.agents().change(first.agent.id, {}, is_default=True).is_default
+    assert not tenant_env.agents().get(second.agent.id).is_default
 
 
-def test_each_change_raises_the_tenants_version(house: House) -> None:
-    versions = [version(house)]
-    agent = create(house).agent
-    versions.append(version(house))
-    house.agents().change(agent.id, {"description": "x"}, is_default=None)
-    versions.append(version(house))
-    house.agents().delete(agent.id)
-    versions.append(version(house))
+def test_each_change_raises_the_tenants_version(tenant_env: TenantEnv) -> None:
+    versions = [version(tenant_env)]
+    agent = create(tenant_env).agent
+    versions.append(version(tenant_env))
+    tenant_env.agents().change(agent.id, {"description": "x"}, is_default=None)
+    versions.append(version(tenant_env))
+    tenant_env.agents().delete(agent.id)
+    versions.append(version(tenant_env))
     assert versions == list(range(versions[0], versions[0] + 4))
 
 
-def test_any_part_is_changed_and_the_rest_stays(house: House) -> None:
-    agent = create(house, description="old", system_prompt="Rhyme.").agent
-    house.clock.turn(5)
-    changed = house.agents().change(agent.id, {"description": "new"}, is_default=None)
+def test_any_part_is_changed_and_the_rest_stays(tenant_env: TenantEnv) -> None:
+    agent = create(tenant_env, description="old", system_prompt="Rhyme.").agent
+    tenant_env.clock.advance(5)
+    changed = tenant_env.agents().change(agent.id, {"description": "new"}, is_default=None)
     assert (changed.agent.description, changed.agent.system_prompt) == ("new", "Rhyme.")
-    assert (changed.agent.created_at, changed.agent.updated_at) == (agent.created_at, house.clock.now)
-    assert house.agents().get(agent.id) == changed
+    assert (changed.agent.created_at, changed.agent.updated_at) == (agent.created_at, tenant_env.clock.now)
+    assert tenant_env.agents().get(agent.id) == changed
 
 
-def test_renaming_frees_the_old_name(house: House) -> None:
-    agent = create(house).agent
-    house.agents().change(agent.id, {"name": "bard"}, is_default=None)
-    assert create(house).agent.name == "poet"
+def test_renaming_frees_the_old_name(tenant_env: TenantEnv) -> None:
+    agent = create(tenant_env).agent
+    tenant_env.agents().change(agent.id, {"name": "bard"}, is_default=None)
+    assert create(tenant_env).agent.name == "poet"
     with pytest.raises(Conflict, match="another agent has this name"):
-        create(house, name="bard")
+        create(tenant_env, name="bard")
 
 
-def test_a_name_that_is_taken_changes_nothing(house: House) -> None:
-    agent = create(house).agent
-    before = house.items()
+def test_a_name_that_is_taken_changes_nothing(tenant_env: TenantEnv) -> None:
+    agent = create(tenant_env).agent
+    before = tenant_env.items()
     with pytest.raises(Conflict):
-        house.agents().change(agent.id, {"name": "assistant"}, is_default=None)
-    assert house.items() == before
+        tenant_env.agents().change(agent.id, {"name": "assistant"}, is_default=None)
+    assert tenant_env.items() == before
 
 
-def test_two_changes_at_once_do_not_undo_each_other(house: House) -> None:
-    agent = create(house).agent
+def test_two_changes_at_once_do_not_undo_each_other(tenant_env: TenantEnv) -> None:
+    agent = create(tenant_env).agent
     once: list[None] = []
 
     def change_between(operation: str, _arguments: object, send: Send) -> Any:
         if operation == "TransactWriteItems" and not once:
             once.append(None)
-            house.clock.turn(1)
-            house.agents().change(agent.id, {"system_prompt": "Rhyme."}, is_default=None)
+            tenant_env.clock.advance(1)
+            tenant_env.agents().change(agent.id, {"system_prompt": "Rhyme."}, is_default=None)
         return send()
 
-    with house.intercepted(change_between), pytest.raises(Conflict, match="at the same time"):
-        house.agents().change(agent.id, {"description": "x"}, is_default=None)
-    assert house.agents().get(agent.id).agent.system_prompt == "Rhyme."
+    with tenant_env.intercepted(change_between), pytest.raises(Conflict, match="at the same time"):
+        tenant_env.agents().change(agent.id, {"description": "x"}, is_default=None)
+    assert tenant_env.agents().get(agent.id).agent.system_prompt == "Rhyme."
 
 
-def test_a_change_that_meets_a_deletion_is_not_found(house: House) -> None:
-    agent = create(house).agent
-    house.agents().delete(agent.id)
+def test_a_change_that_meets_a_deletion_is_not_found(tenant_env: TenantEnv) -> None:
+    agent = create(tenant_env).agent
+    tenant_env.agents().delete(agent.id)
     with pytest.raises(NotFound):
-        AgentStore(house.table()).replace(agent, before=agent, make_default=False)
-    assert names(house) == ["assistant"]
+        AgentStore(tenant_env.table()).replace(agent, before=agent, make_default=False)
+    assert names(tenant_env) == ["assistant"]
 
 
-def test_deleting_frees_the_name(house: House) -> None:
-    agent = create(house).agent
-    house.agents().delete(agent.id)
+def test_deleting_frees_the_name(tenant_env: TenantEnv) -> None:
+    agent = create(tenant_env).agent
+    tenant_env.agents().delete(agent.id)
     with pytest.raises(NotFound):
-        house.agents().get(agent.id)
+        tenant_env.agents().get(agent.id)
     with pytest.raises(NotFound):
-        house.agents().delete(agent.id)
-    assert create(house).agent.id != agent.id
+        tenant_env.agents().delete(agent.id)
+    assert create(tenant_env).agent.id != agent.id
 
 
-def test_the_default_cannot_be_deleted_or_cleared(house: House) -> None:
-    agent = create(house, is_default=True).agent
+def test_the_default_cannot_be_deleted_or_cleared(tenant_env: TenantEnv) -> None:
+    agent = create(tenant_env, is_default=True).agent
     with pytest.raises(Conflict, match="default agent cannot be deleted"):
-        house.agents().delete(agent.id)
+        tenant_env.agents().delete(agent.id)
     with pytest.raises(ValidationFailed):
-        house.agents().change(agent.id, {}, is_default=False)
-    assert house.agents().get(agent.id).is_default
+        tenant_env.agents().change(agent.id, {}, is_default=False)
+    assert tenant_env.agents().get(agent.id).is_default
 
 
 @pytest.mark.parametrize(
@@ -183,26 +183,26 @@ def test_the_default_cannot_be_deleted_or_cleared(house: House) -> None:
     ids=lambda value: str(value)[:40],
 )
 def test_what_does_not_fit_is_refused_alike_on_creation_and_change(
-    house: House, fields: Mapping[str, Any], failure: type[AtriumError]
+    tenant_env: TenantEnv, fields: Mapping[str, Any], failure: type[AtriumError]
 ) -> None:
-    agent = create(house).agent
-    before = house.items()
+    agent = create(tenant_env).agent
+    before = tenant_env.items()
     with pytest.raises(failure):
-        create(house, name="other", **fields)
+        create(tenant_env, name="other", **fields)
     with pytest.raises(failure):
-        house.agents().change(agent.id, fields, is_default=None)
-    assert house.items() == before
+        tenant_env.agents().change(agent.id, fields, is_default=None)
+    assert tenant_env.items() == before
 
 
-def test_a_model_beyond_the_plan(house: House) -> None:
-    free = house.agents(context_of(plan="free"))
+def test_a_model_beyond_the_plan(tenant_env: TenantEnv) -> None:
+    free = tenant_env.agents(context_of(plan="free"))
     with pytest.raises(ModelNotAllowed):
         free.create({**FIELDS, "model": "claude-opus-5-5"}, is_default=False)
 
 
-def test_the_plan_bounds_their_number(house: House) -> None:
-    house.configure(plan="free")
-    free = house.agents(context_of(plan="free"))
+def test_the_plan_bounds_their_number(tenant_env: TenantEnv) -> None:
+    tenant_env.configure(plan="free")
+    free = tenant_env.agents(context_of(plan="free"))
     made = [free.create({**FIELDS, "name": f"n{number}"}, is_default=False) for number in range(9)]
     with pytest.raises(CountExceeded) as full:
         free.create({**FIELDS, "name": "n9"}, is_default=False)
@@ -214,34 +214,34 @@ def test_the_plan_bounds_their_number(house: House) -> None:
     assert free.create({**FIELDS, "name": "n9"}, is_default=False)
     with pytest.raises(Conflict):
         free.create({**FIELDS, "name": "n9"}, is_default=False)
-    house.configure(plan="enterprise")
-    assert house.agents(context_of(plan="enterprise")).create({**FIELDS, "name": "n10"}, is_default=False)
+    tenant_env.configure(plan="enterprise")
+    assert tenant_env.agents(context_of(plan="enterprise")).create({**FIELDS, "name": "n10"}, is_default=False)
 
 
 @pytest.mark.parametrize(("own", "fit"), [(0, 0), (1, 0), (2, 1)])
-def test_the_tenants_own_limit_comes_before_the_plans(house: House, own: int, fit: int) -> None:
-    house.configure(limits={"agents": own})
+def test_the_tenants_own_limit_comes_before_the_plans(tenant_env: TenantEnv, own: int, fit: int) -> None:
+    tenant_env.configure(limits={"agents": own})
     for number in range(fit):
-        create(house, name=f"n{number}")
+        create(tenant_env, name=f"n{number}")
     with pytest.raises(CountExceeded) as full:
-        create(house, name="one more")
+        create(tenant_env, name="one more")
     assert (full.value.extensions["used"], full.value.extensions["max"]) == (1 + fit, own)
 
 
 @pytest.mark.parametrize(
     "agent_id", ["", "x", "agt_", "ses_01k6r5m2x8f3v9q4w7t1y0z5ab", "agt_01k6r5m2x8f3v9q4w7t1y0z5ab"]
 )
-def test_what_is_no_agent(house: House, agent_id: str) -> None:
+def test_what_is_no_agent(tenant_env: TenantEnv, agent_id: str) -> None:
     with pytest.raises(NotFound):
-        house.agents().get(agent_id)
+        tenant_env.agents().get(agent_id)
 
 
-def test_another_tenants_agent_is_not_there(house: House) -> None:
-    agent = create(house).agent
-    other = house.agents(context_of(tenant=OTHER_TENANT))
-    before = house.items(TENANT)
+def test_another_tenants_agent_is_not_there(tenant_env: TenantEnv) -> None:
+    agent = create(tenant_env).agent
+    other = tenant_env.agents(context_of(tenant=OTHER_TENANT))
+    before = tenant_env.items(TENANT)
     for ask in (other.get, other.delete, lambda agent_id: other.change(agent_id, {"name": "x"}, is_default=True)):
         with pytest.raises(NotFound):
             ask(agent.id)
     assert agent.id not in {view.agent.id for view in other.list(PageRequest(100)).items}
-    assert house.items(TENANT) == before
+    assert tenant_env.items(TENANT) == before

@@ -28,10 +28,10 @@ from functions.chat.sse import EventWriter
 from functions.sessions.models import render_message
 from infra.local.model_server.protocol import sign
 from tests.builders.counters import counted
-from tests.builders.house import House, session_id_of
 from tests.builders.loops import LoopBench
 from tests.builders.records import build_message, build_run
 from tests.builders.scripted import ScriptedModel
+from tests.builders.tenant_env import TenantEnv, session_id_of
 from tests.builders.upstream import START, STOP, Upstream, called, closed, opened, piece, provider_over, reason, said
 
 TEXT = [START, *said("Hel"), *said("lo.", 1), reason("end_turn"), STOP]
@@ -102,7 +102,7 @@ def answers(draw: st.DrawFn) -> list[Any]:
 def converse(bench: LoopBench, upstream: Upstream, *messages: Message) -> tuple[AgentLoop, list[LoopEvent], bool]:
     """Run a loop over messages; return what it yielded, and whether the model failed."""
     loop = bench.loop()
-    loop.given = replace(loop.given, history=as_model_messages(messages))
+    loop.loop_input = replace(loop.loop_input, history=as_model_messages(messages))
     told: list[tuple[int, str]] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:
@@ -162,24 +162,24 @@ def test_any_answer_leaves_a_session_that_goes_on(events: list[Any]) -> None:
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=answers())
-def test_any_answer_leaves_a_tenant_with_true_counters(house: House, events: list[Any]) -> None:
+def test_any_answer_leaves_a_tenant_with_true_counters(tenant_env: TenantEnv, events: list[Any]) -> None:
     """The turn is recorded and counted, and the next one in its session goes on."""
     upstream = Upstream()
-    house.model = cast("ScriptedModel", provider_over(upstream))
+    tenant_env.model = cast("ScriptedModel", provider_over(upstream))
     upstream.say(*events)
-    first = house.talk("Hi")
-    second = house.talk("And then?", session_id=session_id_of(first))
+    first = tenant_env.talk("Hi")
+    second = tenant_env.talk("And then?", session_id=session_id_of(first))
     assert second[-1].type == "final"
-    assert not {error for error in house.defects if not isinstance(error, ModelFailed)}
-    run = house.run_of(first)
-    assert (run.is_open, house.replay(run.id)) == (False, first)
-    assert house.entry_of(run.id).estimated is run.spend.tokens.estimated
-    for message in house.messages_of(run.session_id):
+    assert not {error for error in tenant_env.defects if not isinstance(error, ModelFailed)}
+    run = tenant_env.run_of(first)
+    assert (run.is_open, tenant_env.replay(run.id)) == (False, first)
+    assert tenant_env.entry_of(run.id).estimated is run.spend.tokens.estimated
+    for message in tenant_env.messages_of(run.session_id):
         render_message((run, message)).model_dump_json().encode()
-    entries = [entry for entry, _ in house.ledger().read_month(f"{house.clock():%Y-%m}")]
+    entries = [entry for entry, _ in tenant_env.ledger().read_month(f"{tenant_env.clock():%Y-%m}")]
     for entry in entries:
         assert_countable(entry.tokens)
-    assert counted(house, "tokens_per_month") == sum(entry.total_tokens for entry in entries)
+    assert counted(tenant_env, "tokens_per_month") == sum(entry.total_tokens for entry in entries)
 
 
 BLOCK = st.fixed_dictionaries(
@@ -194,19 +194,21 @@ BLOCK = st.fixed_dictionaries(
         st.tuples(st.sampled_from(["assistant", "tool", "no caller"]), st.lists(BLOCK | JSON, max_size=4))
     )
 )
-def test_any_stored_message_leaves_its_session_usable(house: House, contents: list[tuple[str, list[Any]]]) -> None:
+def test_any_stored_message_leaves_its_session_usable(
+    tenant_env: TenantEnv, contents: list[tuple[str, list[Any]]]
+) -> None:
     """What is stored was written by other versions, and before it was validated."""
     upstream = Upstream()
-    house.model = cast("ScriptedModel", provider_over(upstream))
-    first = house.talk("Hi")
-    run = house.run_of(first)
+    tenant_env.model = cast("ScriptedModel", provider_over(upstream))
+    first = tenant_env.talk("Hi")
+    run = tenant_env.run_of(first)
     kept = encode_message(run.messages[-1])
     messages = [{**kept, "role": role, "content": content} for role, content in contents]
     stored = {"outcome": pack({"messages": [kept, *messages], "tail": []})}
-    house.table().write(Update(keys.run(run.id), "SET #outcome = :outcome", EXISTS, stored))
-    assert house.talk("And then?", session_id=run.session_id)[-1].type == "final"
+    tenant_env.table().write(Update(keys.run(run.id), "SET #outcome = :outcome", EXISTS, stored))
+    assert tenant_env.talk("And then?", session_id=run.session_id)[-1].type == "final"
     assert upstream.refusals == []
-    found = house.messages_of(run.session_id)
+    found = tenant_env.messages_of(run.session_id)
     assert len(found) == 4 + len(messages)
     for message in found:
         render_message((run, message)).model_dump_json().encode()

@@ -14,25 +14,25 @@ from atrium.storage.writes import EXISTS, Update
 from atrium.usage.sums import contributions, merge
 
 from tests.builders.counters import counted, held
-from tests.builders.house import House, types_of
 from tests.builders.records import build_events
 from tests.builders.scripted import CUT
+from tests.builders.tenant_env import TenantEnv, types_of
 from tests.builders.wires import Outage, Send
 
 LAPSE = SLOT_LEASE_SECONDS + 2
 
 
-def assert_usable(house: House, turn: Turn) -> None:
+def assert_usable(tenant_env: TenantEnv, turn: Turn) -> None:
     """The session takes its next message, is shown a valid history, and ledger and session have each turn once."""
-    events = house.talk("again", session_id=turn.run.session_id)
+    events = tenant_env.talk("again", session_id=turn.run.session_id)
     assert events[-1].type == "final"
-    assert [item["sk"]["S"] for item in house.items("LEDGER#")].count(turn.run.id) == 1
-    session = house.sessions().get(turn.run.session_id)
+    assert [item["sk"]["S"] for item in tenant_env.items("LEDGER#")].count(turn.run.id) == 1
+    session = tenant_env.sessions().get(turn.run.session_id)
     assert session is not None
     assert session.turn is None
-    assert session.message_count == len(house.messages_of(session.id))
+    assert session.message_count == len(tenant_env.messages_of(session.id))
     assert session.turn_count == 2
-    entries = [entry for entry, _ in house.ledger().read_month("2026-11") if entry.session_id == session.id]
+    entries = [entry for entry, _ in tenant_env.ledger().read_month("2026-11") if entry.session_id == session.id]
     sums = merge(contributions(entry) for entry in entries)
     assert session.usage == {key.day: figures for key, figures in sums.items() if key.group == "TOTAL"}
 
@@ -43,76 +43,80 @@ def fail_from(first: int, last: int = 10**6) -> Callable[[int, str], bool]:
 
 @pytest.mark.parametrize("step", [0, 1, 2, 3], ids=["ledger", "commit", "settle", "session"])
 @pytest.mark.parametrize("failures", [1, 2])
-def test_a_step_that_fails_for_a_moment_is_done_again(house: House, step: int, failures: int) -> None:
-    turn = house.begin()
-    before = house.clock.now
-    with house.intercepted(Outage(fail_from(step, step + failures - 1))):
+def test_a_step_that_fails_for_a_moment_is_done_again(tenant_env: TenantEnv, step: int, failures: int) -> None:
+    turn = tenant_env.begin()
+    before = tenant_env.clock.now
+    with tenant_env.intercepted(Outage(fail_from(step, step + failures - 1))):
         events = list(turn.events())
     assert types_of(events) == ["start", "text", "usage", "final"]
-    assert house.run_of(events).status == "succeeded"
-    waited = (house.clock.now - before).total_seconds()
+    assert tenant_env.run_of(events).status == "succeeded"
+    waited = (tenant_env.clock.now - before).total_seconds()
     assert waited == sum(COMMIT_PAUSES_SECONDS[:failures])
-    assert_usable(house, turn)
+    assert_usable(tenant_env, turn)
 
 
 @pytest.mark.parametrize("step", [0, 1], ids=["ledger", "commit"])
-def test_a_step_that_goes_on_failing_is_told_and_left_to_the_sweeper(house: House, step: int) -> None:
-    house.model.say("One, ", "two.")
-    turn = house.begin()
-    with house.intercepted(Outage(fail_from(step))):
+def test_a_step_that_goes_on_failing_is_told_and_left_to_the_sweeper(tenant_env: TenantEnv, step: int) -> None:
+    tenant_env.model.say("One, ", "two.")
+    turn = tenant_env.begin()
+    with tenant_env.intercepted(Outage(fail_from(step))):
         events = list(turn.events())
     assert types_of(events) == ["start", "text", "text", "error"]
     assert events[-1].data["code"] == "UNAVAILABLE"
-    house.clock.turn(LAPSE)
-    assert house.sweep().closed == 1
-    run = house.run_of(events)
+    tenant_env.clock.advance(LAPSE)
+    assert tenant_env.sweep().closed == 1
+    run = tenant_env.run_of(events)
     assert run.outcome is not None
     assert run.outcome.error is not None
     assert (run.status, run.outcome.error.code) == ("failed", "RUN_INTERRUPTED")
-    entry = house.entry_of(run.id)
+    entry = tenant_env.entry_of(run.id)
     assert entry.tokens == run.spend.tokens
     assert entry.estimated is (step == 0)
     assert (entry.tokens == Usage(100, 20)) is (step > 0)
-    assert held(house) == []
-    assert_usable(house, turn)
+    assert held(tenant_env) == []
+    assert_usable(tenant_env, turn)
 
 
 @pytest.mark.parametrize("step", [2, 3], ids=["settle", "session"])
-def test_a_slot_and_a_session_that_could_not_be_given_back_are_later(house: House, step: int) -> None:
+def test_a_slot_and_a_session_that_could_not_be_given_back_are_later(tenant_env: TenantEnv, step: int) -> None:
     """The slot by the sweeper, the session by its next turn."""
-    turn = house.begin()
-    with house.intercepted(Outage(fail_from(step))):
+    turn = tenant_env.begin()
+    with tenant_env.intercepted(Outage(fail_from(step))):
         events = list(turn.events())
     assert types_of(events) == ["start", "text", "error"]
-    run = house.run_of(events)
+    run = tenant_env.run_of(events)
     assert run.status == "succeeded"
-    assert [event.type for event in house.replay(run.id)] == ["start", "text", "usage", "final"]
-    house.clock.turn(LAPSE)
-    assert (house.sweep().closed, held(house), counted(house, "tokens_per_month")) == (0, [], run.spend.total_tokens)
-    assert_usable(house, turn)
+    assert [event.type for event in tenant_env.replay(run.id)] == ["start", "text", "usage", "final"]
+    tenant_env.clock.advance(LAPSE)
+    assert (tenant_env.sweep().closed, held(tenant_env), counted(tenant_env, "tokens_per_month")) == (
+        0,
+        [],
+        run.spend.total_tokens,
+    )
+    assert_usable(tenant_env, turn)
 
 
-def test_a_defect_in_closing_is_told_without_its_text(house: House) -> None:
+def test_a_defect_in_closing_is_told_without_its_text(tenant_env: TenantEnv) -> None:
     def fail(_operation: str, _arguments: object, _send: Send) -> Any:
         raise KeyError("inside")
 
-    turn = house.begin()
-    with house.intercepted(fail):
+    turn = tenant_env.begin()
+    with tenant_env.intercepted(fail):
         events = list(turn.events())
     assert events[-1].data["code"] == "INTERNAL"
     assert "inside" not in str(events)
-    house.clock.turn(LAPSE)
-    house.sweep()
-    assert_usable(house, turn)
+    tenant_env.clock.advance(LAPSE)
+    tenant_env.sweep()
+    assert_usable(tenant_env, turn)
 
 
-def stored_then(house: House, then: Callable[[], object]) -> Turn:
+def stored_then(tenant_env: TenantEnv, then: Callable[[], object]) -> Turn:
     """A turn whose first pieces are stored before `then` happens in the middle of its answer."""
-    house.model.say("One, ", lambda: house.clock.turn(3), "two, ", then, "three, ", "four.")
-    return house.begin()
+    tenant_env.model.say("One, ", lambda: tenant_env.clock.advance(3), "two, ", then, "three, ", "four.")
+    return tenant_env.begin()
 
 
-def die(house: House, turn: Turn) -> list[RunEvent]:
+def die(tenant_env: TenantEnv, turn: Turn) -> list[RunEvent]:
     """Read a turn's events until its process is killed before it could end anything."""
     seen: list[RunEvent] = []
     reader = turn.events()
@@ -124,73 +128,73 @@ def die(house: House, turn: Turn) -> list[RunEvent]:
     return seen
 
 
-def test_a_worker_that_died_is_closed_with_what_was_stored(house: House) -> None:
-    turn = stored_then(house, lambda: None)
-    seen = die(house, turn)
-    house.runs().renew(turn.run.id, now=house.clock(), spend=Spend(CUT, {"calculator": 1}, 77))
-    house.clock.turn(LAPSE)
-    report = house.sweep()
+def test_a_worker_that_died_is_closed_with_what_was_stored(tenant_env: TenantEnv) -> None:
+    turn = stored_then(tenant_env, lambda: None)
+    seen = die(tenant_env, turn)
+    tenant_env.runs().renew(turn.run.id, now=tenant_env.clock(), spend=Spend(CUT, {"calculator": 1}, 77))
+    tenant_env.clock.advance(LAPSE)
+    report = tenant_env.sweep()
     assert (report.looked_at, report.closed, report.failed) == (1, 1, 0)
-    run = house.run_of(seen)
+    run = tenant_env.run_of(seen)
     assert run.outcome is not None
     assert run.outcome.swept
     assert [message.text for message in run.messages] == ["Hi", "One, two, "]
     own = turn.started.admitted.reservation.own
     assert CUT.prompt_tokens + CUT.output_tokens < run.spend.total_tokens == own.tokens
     assert (run.spend.tool_calls, run.spend.cost_nanos) == ({"calculator": 1}, own.cost_nanos)
-    entry = house.entry_of(run.id)
+    entry = tenant_env.entry_of(run.id)
     assert (entry.tokens, entry.cost_nanos, entry.status) == (run.spend.tokens, own.cost_nanos, "failed")
-    assert (entry.estimated, held(house)) == (True, [])
-    assert (house.sweep().looked_at, run.ended_at) == (0, house.clock.now)
-    assert_usable(house, turn)
+    assert (entry.estimated, held(tenant_env)) == (True, [])
+    assert (tenant_env.sweep().looked_at, run.ended_at) == (0, tenant_env.clock.now)
+    assert_usable(tenant_env, turn)
 
 
-def test_a_cancelled_worker_that_died_is_cancelled(house: House) -> None:
-    turn = stored_then(house, lambda: None)
-    seen = die(house, turn)
-    house.runs().request_cancel(turn.run.id)
-    house.clock.turn(LAPSE)
-    house.sweep()
-    run = house.run_of(seen)
+def test_a_cancelled_worker_that_died_is_cancelled(tenant_env: TenantEnv) -> None:
+    turn = stored_then(tenant_env, lambda: None)
+    seen = die(tenant_env, turn)
+    tenant_env.runs().request_cancel(turn.run.id)
+    tenant_env.clock.advance(LAPSE)
+    tenant_env.sweep()
+    run = tenant_env.run_of(seen)
     assert run.outcome is not None
     assert (run.status, run.outcome.stop_reason, run.outcome.error) == ("cancelled", "cancelled", None)
-    assert types_of(house.replay(run.id))[-2:] == ["usage", "final"]
+    assert types_of(tenant_env.replay(run.id))[-2:] == ["usage", "final"]
 
 
-def test_a_living_worker_is_left_alone(house: House) -> None:
-    turn = house.begin()
-    house.clock.turn(LEASE_SECONDS - 1)
-    assert house.sweep().closed == 0
+def test_a_living_worker_is_left_alone(tenant_env: TenantEnv) -> None:
+    turn = tenant_env.begin()
+    tenant_env.clock.advance(LEASE_SECONDS - 1)
+    assert tenant_env.sweep().closed == 0
     events = list(turn.events())
     assert events[-1].type == "final"
-    assert_usable(house, turn)
+    assert_usable(tenant_env, turn)
 
 
-def test_the_sweeper_is_first(house: House) -> None:
+def test_the_sweeper_is_first(tenant_env: TenantEnv) -> None:
     """The worker slept for longer than its lease and wakes in the middle of its answer."""
 
     def sleep() -> None:
-        house.clock.turn(LAPSE)
-        assert house.sweep().closed == 1
+        tenant_env.clock.advance(LAPSE)
+        assert tenant_env.sweep().closed == 1
 
-    turn = stored_then(house, sleep)
+    turn = stored_then(tenant_env, sleep)
     events = list(turn.events())
     assert types_of(events) == ["start", "text", "text", "text", "text", "error"]
     assert [event.sequence for event in events] == list(range(1, 7))
     assert events[-1].data["code"] == "RUN_INTERRUPTED"
-    run = house.run_of(events)
+    run = tenant_env.run_of(events)
     assert [message.text for message in run.messages] == ["Hi", "One, two, "]
     assert run.status == "failed"
-    assert_usable(house, turn)
+    assert_usable(tenant_env, turn)
 
 
 @pytest.mark.parametrize("call", range(8))
-def test_the_worker_wakes_between_two_calls_of_the_sweeper(house: House, call: int) -> None:
+def test_the_worker_wakes_between_two_calls_of_the_sweeper(tenant_env: TenantEnv, call: int) -> None:
     """However they cross, one of them ends the run, and run and ledger say the same."""
-    turn = stored_then(house, lambda: None)
+    turn = stored_then(tenant_env, lambda: None)
     reader = turn.events()
     events = [next(reader) for _ in range(5)]
-    house.clock.turn(LAPSE)
+    tenant_env.clock.advance(LAPSE)
     made: list[str] = []
 
     def wake(operation: str, _arguments: object, send: Send) -> Any:
@@ -199,45 +203,45 @@ def test_the_worker_wakes_between_two_calls_of_the_sweeper(house: House, call: i
             events.extend(reader)
         return send()
 
-    with house.intercepted(wake):
-        swept = house.finalizer().close_expired(turn.run.id)
+    with tenant_env.intercepted(wake):
+        swept = tenant_env.finalizer().close_expired(turn.run.id)
     events.extend(reader)
-    run = house.run_of(events)
-    entry = house.entry_of(run.id)
+    run = tenant_env.run_of(events)
+    entry = tenant_env.entry_of(run.id)
     assert run.outcome is not None
     assert run.outcome.swept is swept
     assert (entry.tokens, entry.cost_nanos) == (run.spend.tokens, run.spend.cost_nanos)
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     assert events[-1].type == ("error" if swept else "final")
-    assert_usable(house, turn)
+    assert_usable(tenant_env, turn)
 
 
-def test_one_run_that_cannot_be_read_does_not_keep_the_others_open(house: House) -> None:
-    turns = [house.begin() for _ in range(4)]
+def test_one_run_that_cannot_be_read_does_not_keep_the_others_open(tenant_env: TenantEnv) -> None:
+    turns = [tenant_env.begin() for _ in range(4)]
     poisoned = turns[0].run
-    house.table().write(Update(keys.run(poisoned.id), "SET #question = :broken", EXISTS, {"broken": b"broken"}))
-    house.clock.turn(LAPSE)
-    report = house.sweep()
+    tenant_env.table().write(Update(keys.run(poisoned.id), "SET #question = :broken", EXISTS, {"broken": b"broken"}))
+    tenant_env.clock.advance(LAPSE)
+    report = tenant_env.sweep()
     assert (report.looked_at, report.closed, report.failed) == (4, 3, 1)
-    assert len(house.defects) == 1
+    assert len(tenant_env.defects) == 1
 
 
-def test_sweepers_of_the_same_minute_close_once(house: House) -> None:
-    turn = stored_then(house, lambda: None)
-    die(house, turn)
-    house.clock.turn(LAPSE)
+def test_sweepers_of_the_same_minute_close_once(tenant_env: TenantEnv) -> None:
+    turn = stored_then(tenant_env, lambda: None)
+    die(tenant_env, turn)
+    tenant_env.clock.advance(LAPSE)
     second: list[int] = []
 
     def sweep_too(_operation: str, _arguments: object, send: Send) -> Any:
         if not second:
             second.append(0)
-            second.append(house.sweep().closed)
+            second.append(tenant_env.sweep().closed)
         return send()
 
-    with house.intercepted(sweep_too):
-        first = house.sweep().closed
+    with tenant_env.intercepted(sweep_too):
+        first = tenant_env.sweep().closed
     assert first + second[1] == 1
-    assert_usable(house, turn)
+    assert_usable(tenant_env, turn)
 
 
 def test_text_of_events() -> None:

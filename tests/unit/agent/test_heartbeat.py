@@ -12,8 +12,8 @@ from atrium.agent.signals import StopSignal
 from atrium.llm.model import Usage
 from atrium.runs.model import LEASE_SECONDS, Run, Spend
 
-from tests.builders.house import House
 from tests.builders.records import build_outcome, build_run
+from tests.builders.tenant_env import TenantEnv
 from tests.builders.wires import Outage, Recorder, Send
 
 SPEND = Spend(Usage(5, 6), {}, 7)
@@ -21,22 +21,22 @@ FOR_EVER = 10**6
 
 
 @pytest.fixture
-def run(house: House) -> Run:
-    made = build_run(at=house.clock.now)
-    house.runs().open(made)
+def run(tenant_env: TenantEnv) -> Run:
+    made = build_run(at=tenant_env.clock.now)
+    tenant_env.runs().open(made)
     return made
 
 
-def heart_of(house: House, run: Run, **changes: Any) -> LeaseHeartbeat:
+def heart_of(tenant_env: TenantEnv, run: Run, **changes: Any) -> LeaseHeartbeat:
     """A heartbeat of a hundred times a second."""
     fields: dict[str, Any] = {
         "run_id": run.id,
-        "runs": house.runs(),
-        "clock": house.clock,
+        "runs": tenant_env.runs(),
+        "clock": tenant_env.clock,
         "signal": StopSignal(),
         "spend": lambda: SPEND,
         "deadline": time.monotonic() + FOR_EVER,
-        "on_defect": house.defects.append,
+        "on_defect": tenant_env.defects.append,
         "poll_seconds": 0.01,
         "renew_seconds": FOR_EVER,
     }
@@ -57,71 +57,71 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def test_it_renews_the_lease_with_the_spend_of_the_moment(house: House, run: Run) -> None:
-    house.clock.turn(30)
-    with beating(heart_of(house, run, renew_seconds=0.0)) as signal:
-        until(lambda: house.runs().get(run.id) != run)
-    renewed = house.runs().get(run.id)
+def test_it_renews_the_lease_with_the_spend_of_the_moment(tenant_env: TenantEnv, run: Run) -> None:
+    tenant_env.clock.advance(30)
+    with beating(heart_of(tenant_env, run, renew_seconds=0.0)) as signal:
+        until(lambda: tenant_env.runs().get(run.id) != run)
+    renewed = tenant_env.runs().get(run.id)
     assert renewed is not None
     assert renewed.lease_until is not None
-    assert (renewed.lease_until - house.clock.now).total_seconds() == LEASE_SECONDS
+    assert (renewed.lease_until - tenant_env.clock.now).total_seconds() == LEASE_SECONDS
     assert renewed.spend == SPEND
     assert signal.cause is None
 
 
-def test_between_two_renewals_it_only_reads(house: House, run: Run) -> None:
+def test_between_two_renewals_it_only_reads(tenant_env: TenantEnv, run: Run) -> None:
     recorder = Recorder()
-    with house.intercepted(recorder), beating(heart_of(house, run)):
+    with tenant_env.intercepted(recorder), beating(heart_of(tenant_env, run)):
         until(lambda: len(recorder.operations) >= 3)
     assert set(recorder.operations) == {"GetItem"}
 
 
 @pytest.mark.parametrize("renew_seconds", [0.0, FOR_EVER], ids=["renewing", "reading"])
-def test_a_cancellation_stops_the_turn(house: House, run: Run, renew_seconds: float) -> None:
-    with beating(heart_of(house, run, renew_seconds=renew_seconds)) as signal:
+def test_a_cancellation_stops_the_turn(tenant_env: TenantEnv, run: Run, renew_seconds: float) -> None:
+    with beating(heart_of(tenant_env, run, renew_seconds=renew_seconds)) as signal:
         assert not signal.wait(0.05)
-        house.runs().request_cancel(run.id)
+        tenant_env.runs().request_cancel(run.id)
         assert signal.wait(5)
     assert signal.cause == "cancelled"
 
 
 @pytest.mark.parametrize("renew_seconds", [0.0, FOR_EVER], ids=["renewing", "reading"])
-def test_a_run_that_another_ended_is_lost(house: House, run: Run, renew_seconds: float) -> None:
-    house.runs().end(run.id, build_outcome("x"), at=house.clock.now)
-    with beating(heart_of(house, run, renew_seconds=renew_seconds)) as signal:
+def test_a_run_that_another_ended_is_lost(tenant_env: TenantEnv, run: Run, renew_seconds: float) -> None:
+    tenant_env.runs().end(run.id, build_outcome("x"), at=tenant_env.clock.now)
+    with beating(heart_of(tenant_env, run, renew_seconds=renew_seconds)) as signal:
         assert signal.wait(5)
     assert signal.cause == "lost"
 
 
-def test_time_over_stops_the_turn_and_the_heart_beats_on(house: House, run: Run) -> None:
+def test_time_over_stops_the_turn_and_the_heart_beats_on(tenant_env: TenantEnv, run: Run) -> None:
     """The lease is still needed while the turn is being recorded."""
     recorder = Recorder()
-    heart = heart_of(house, run, deadline=time.monotonic() + 0.05, renew_seconds=0.0)
-    with house.intercepted(recorder), beating(heart) as signal:
+    heart = heart_of(tenant_env, run, deadline=time.monotonic() + 0.05, renew_seconds=0.0)
+    with tenant_env.intercepted(recorder), beating(heart) as signal:
         assert signal.wait(5)
         made = len(recorder.operations)
         until(lambda: len(recorder.operations) > made + 2)
     assert signal.cause == "max_seconds"
 
 
-def test_a_table_that_is_gone_for_a_moment_changes_nothing(house: House, run: Run) -> None:
+def test_a_table_that_is_gone_for_a_moment_changes_nothing(tenant_env: TenantEnv, run: Run) -> None:
     outage = Outage(lambda number, _: number < 3)
-    with house.intercepted(outage), beating(heart_of(house, run)) as signal:
+    with tenant_env.intercepted(outage), beating(heart_of(tenant_env, run)) as signal:
         until(lambda: outage.count >= 6)
     assert signal.cause is None
 
 
 @pytest.mark.parametrize("renew_seconds", [0.0, FOR_EVER], ids=["renewing", "reading"])
 def test_a_table_that_is_gone_for_longer_than_the_lease_loses_the_turn(
-    house: House, run: Run, renew_seconds: float
+    tenant_env: TenantEnv, run: Run, renew_seconds: float
 ) -> None:
-    heart = heart_of(house, run, renew_seconds=renew_seconds, lease_seconds=0.05)
-    with house.intercepted(Outage(lambda _number, _: True)), beating(heart) as signal:
+    heart = heart_of(tenant_env, run, renew_seconds=renew_seconds, lease_seconds=0.05)
+    with tenant_env.intercepted(Outage(lambda _number, _: True)), beating(heart) as signal:
         assert signal.wait(5)
     assert signal.cause == "lost"
 
 
-def test_a_defect_does_not_stop_the_heart(house: House, run: Run) -> None:
+def test_a_defect_does_not_stop_the_heart(tenant_env: TenantEnv, run: Run) -> None:
     defect = RuntimeError("inside")
     broken = True
 
@@ -130,30 +130,32 @@ def test_a_defect_does_not_stop_the_heart(house: House, run: Run) -> None:
             raise defect
         return send()
 
-    with house.intercepted(fail), beating(heart_of(house, run)) as signal:
-        until(lambda: len(house.defects) >= 2)
+    with tenant_env.intercepted(fail), beating(heart_of(tenant_env, run)) as signal:
+        until(lambda: len(tenant_env.defects) >= 2)
         assert signal.cause is None
         broken = False
-        house.runs().request_cancel(run.id)
+        tenant_env.runs().request_cancel(run.id)
         assert signal.wait(5)
-    assert house.defects[0] is defect
+    assert tenant_env.defects[0] is defect
 
 
-def test_a_turn_hears_of_its_cancellation_through_the_table(house: House) -> None:
+def test_a_turn_hears_of_its_cancellation_through_the_table(tenant_env: TenantEnv) -> None:
     """From the request in another process to the closed call of the model."""
-    house.model.say("One, ", lambda: house.runs().request_cancel(turn.run.id), lambda: turn.signal.wait(5), "two")
-    turn = house.begin()
+    tenant_env.model.say(
+        "One, ", lambda: tenant_env.runs().request_cancel(turn.run.id), lambda: turn.signal.wait(5), "two"
+    )
+    turn = tenant_env.begin()
     turn.heartbeat.poll_seconds = 0.01
     events = list(turn.events())
     assert (events[-1].data["stop_reason"], events[-1].data["content"]) == ("cancelled", "One, ")
-    assert house.model.streams[0].closed.is_set()
-    assert house.run_of(events).status == "cancelled"
+    assert tenant_env.model.streams[0].closed.is_set()
+    assert tenant_env.run_of(events).status == "cancelled"
 
 
-def test_a_turn_whose_time_is_over_ends_with_what_it_has(house: House) -> None:
-    house.model.say("One, ", lambda: turn.signal.wait(5), "two")
-    turn = house.begin()
+def test_a_turn_whose_time_is_over_ends_with_what_it_has(tenant_env: TenantEnv) -> None:
+    tenant_env.model.say("One, ", lambda: turn.signal.wait(5), "two")
+    turn = tenant_env.begin()
     turn.heartbeat.deadline = time.monotonic() + 0.05
     events = list(turn.events())
     assert events[-1].data["stop_reason"] == "max_seconds"
-    assert house.run_of(events).status == "succeeded"
+    assert tenant_env.run_of(events).status == "succeeded"

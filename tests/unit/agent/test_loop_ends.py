@@ -147,7 +147,7 @@ def test_messages_can_be_shown_to_a_model_again(bench: LoopBench) -> None:
     bench.model.say("A", calls("calculator", "a", expression="1"), calls("nothing", "b"))
     loop = bench.loop()
     run(loop)
-    messages = as_model_messages(loop.messages, before=loop.given.history)
+    messages = as_model_messages(loop.messages, before=loop.loop_input.history)
     assert [message.role for message in messages] == ["user", "assistant", "user", "assistant"]
     assert [type(block) for block in messages[1].content] == [Text, ToolUse, ToolUse]
 

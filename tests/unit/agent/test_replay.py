@@ -10,61 +10,72 @@ from atrium.kernel.ids import mint_run_id, mint_session_id
 from atrium.quotas.model import LEASE_SECONDS
 from atrium.runs.model import RunEvent
 
-from tests.builders.house import House, run_id_of
 from tests.builders.scripted import calls
+from tests.builders.tenant_env import TenantEnv, run_id_of
 
 
-def talk_slowly(house: House, *, pieces: int = 6) -> list[RunEvent]:
+def talk_slowly(tenant_env: TenantEnv, *, pieces: int = 6) -> list[RunEvent]:
     """A turn whose events lie in batches, in the tail, and in the outcome."""
     answer: list[str | Callable[[], object]] = []
     for number in range(pieces):
-        answer += [f"{number} ", lambda: house.clock.turn(0.9)]
-    house.model.say(*answer, calls("calculator", expression="6*7"))
-    house.model.say("The end.")
-    return house.talk()
+        answer += [f"{number} ", lambda: tenant_env.clock.advance(0.9)]
+    tenant_env.model.say(*answer, calls("calculator", expression="6*7"))
+    tenant_env.model.say("The end.")
+    return tenant_env.talk()
 
 
-def test_a_whole_turn_is_replayed_as_it_was(house: House) -> None:
-    events = talk_slowly(house)
-    assert len(house.items("RUN#run_")) >= 2
-    assert house.replay(run_id_of(events)) == events
+def test_a_whole_turn_is_replayed_as_it_was(tenant_env: TenantEnv) -> None:
+    events = talk_slowly(tenant_env)
+    assert len(tenant_env.items("RUN#run_")) >= 2
+    assert tenant_env.replay(run_id_of(events)) == events
 
 
-def test_after_any_number(house: House) -> None:
-    events = talk_slowly(house)
+def test_after_any_number(tenant_env: TenantEnv) -> None:
+    events = talk_slowly(tenant_env)
     for after in range(len(events) + 3):
-        assert house.replay(run_id_of(events), after=after) == [event for event in events if event.sequence > after]
+        assert tenant_env.replay(run_id_of(events), after=after) == [
+            event for event in events if event.sequence > after
+        ]
 
 
-def test_a_number_beyond_the_end_gets_nothing(house: House) -> None:
-    replay = Replay(house.runs(), run_id_of(talk_slowly(house)), 1_000)
+def test_a_number_beyond_the_end_gets_nothing(tenant_env: TenantEnv) -> None:
+    replay = Replay(tenant_env.runs(), run_id_of(talk_slowly(tenant_env)), 1_000)
     assert list(replay.read()) == []
     assert replay.ended
 
 
-def test_a_failed_turn_ends_with_its_error(house: House) -> None:
-    house.model.say("Half", ModelFailed())
-    events = house.talk()
-    assert house.replay(run_id_of(events)) == events
+def test_a_failed_turn_ends_with_its_error(tenant_env: TenantEnv) -> None:
+    tenant_env.model.say("Half", ModelFailed())
+    events = tenant_env.talk()
+    assert tenant_env.replay(run_id_of(events)) == events
 
 
-def test_an_unknown_run_has_ended(house: House) -> None:
-    replay = Replay(house.runs(), mint_run_id(house.clock.now, mint_session_id(house.clock.now)), 0)
+def test_an_unknown_run_has_ended(tenant_env: TenantEnv) -> None:
+    replay = Replay(tenant_env.runs(), mint_run_id(tenant_env.clock.now, mint_session_id(tenant_env.clock.now)), 0)
     assert (list(replay.read()), replay.ended) == ([], True)
 
 
-def test_a_turn_that_runs_shows_what_is_stored_and_then_what_comes(house: House) -> None:
+def test_a_turn_that_runs_shows_what_is_stored_and_then_what_comes(tenant_env: TenantEnv) -> None:
     seen: list[list[int]] = []
     reader: list[Replay] = []
 
     def look() -> None:
         seen.append([event.sequence for event in reader[0].read()])
 
-    house.model.say(
-        "a", look, lambda: house.clock.turn(3), "b", look, "c", look, lambda: house.clock.turn(3), "d", look
+    tenant_env.model.say(
+        "a",
+        look,
+        lambda: tenant_env.clock.advance(3),
+        "b",
+        look,
+        "c",
+        look,
+        lambda: tenant_env.clock.advance(3),
+        "d",
+        look,
     )
-    turn = house.begin()
-    reader.append(Replay(house.runs(), turn.run.id, 0))
+    turn = tenant_env.begin()
+    reader.append(Replay(tenant_env.runs(), turn.run.id, 0))
     events = list(turn.events())
     look()
     assert seen == [[1], [2, 3], [], [4, 5], [6, 7]]
@@ -72,35 +83,35 @@ def test_a_turn_that_runs_shows_what_is_stored_and_then_what_comes(house: House)
     assert len(events) == 7
 
 
-def test_following_ends_with_the_run_and_says_when_it_finds_nothing(house: House) -> None:
-    events = talk_slowly(house)
-    replay = Replay(house.runs(), run_id_of(events), 0)
+def test_following_ends_with_the_run_and_says_when_it_finds_nothing(tenant_env: TenantEnv) -> None:
+    events = talk_slowly(tenant_env)
+    replay = Replay(tenant_env.runs(), run_id_of(events), 0)
     assert list(replay.follow(60)) == [*events, None]
 
 
-def test_following_a_run_that_does_not_end_ends_with_the_time(house: House) -> None:
-    turn = house.begin()
-    followed = list(Replay(house.runs(), turn.run.id, 0).follow(0.01))
+def test_following_a_run_that_does_not_end_ends_with_the_time(tenant_env: TenantEnv) -> None:
+    turn = tenant_env.begin()
+    followed = list(Replay(tenant_env.runs(), turn.run.id, 0).follow(0.01))
     assert [event.type for event in followed if event] == ["start"]
     assert followed[-1] is None
 
 
-def killed(house: House, *, seen: int) -> list[RunEvent]:
+def killed(tenant_env: TenantEnv, *, seen: int) -> list[RunEvent]:
     """A turn whose process dies when its client has seen so many events; its first batch is stored."""
-    house.model.say("a", "b", lambda: house.clock.turn(3), "c", *["d"] * 20)
-    reader = house.begin().events()
+    tenant_env.model.say("a", "b", lambda: tenant_env.clock.advance(3), "c", *["d"] * 20)
+    reader = tenant_env.begin().events()
     events = [next(reader) for _ in range(seen)]
     reader.close()
-    house.clock.turn(LEASE_SECONDS + 2)
-    assert house.sweep().closed == 1
+    tenant_env.clock.advance(LEASE_SECONDS + 2)
+    assert tenant_env.sweep().closed == 1
     return events
 
 
 @pytest.mark.parametrize("seen", range(4, 12))
-def test_a_client_of_a_dead_worker_always_gets_an_end(house: House, seen: int) -> None:
+def test_a_client_of_a_dead_worker_always_gets_an_end(tenant_env: TenantEnv, seen: int) -> None:
     """It may have seen more than was stored: three pieces, so its last stored number is 4."""
-    events = killed(house, seen=seen)
-    replay = Replay(house.runs(), run_id_of(events), seen)
+    events = killed(tenant_env, seen=seen)
+    replay = Replay(tenant_env.runs(), run_id_of(events), seen)
     rest = list(replay.read())
     assert [event.sequence for event in rest] == [5 if seen < 5 else seen + REPEATED]
     assert (rest[0].type, rest[0].data["code"]) == ("error", "RUN_INTERRUPTED")
@@ -108,38 +119,40 @@ def test_a_client_of_a_dead_worker_always_gets_an_end(house: House, seen: int) -
 
 
 @pytest.mark.parametrize("seen", range(4, 12))
-def test_a_client_of_a_dead_worker_gets_the_end_twice_at_most(house: House, seen: int) -> None:
+def test_a_client_of_a_dead_worker_gets_the_end_twice_at_most(tenant_env: TenantEnv, seen: int) -> None:
     """An EventSource comes back with the last number that it has, until it is told that nothing is left."""
-    run_id, numbers = run_id_of(killed(house, seen=seen)), [seen]
-    while rest := house.replay(run_id, after=numbers[-1]):
+    run_id, numbers = run_id_of(killed(tenant_env, seen=seen)), [seen]
+    while rest := tenant_env.replay(run_id, after=numbers[-1]):
         numbers += [event.sequence for event in rest]
         assert len(numbers) <= 3
 
 
-def test_from_the_beginning_a_swept_run_has_no_gap(house: House) -> None:
-    events = killed(house, seen=9)
-    replayed = house.replay(run_id_of(events))
+def test_from_the_beginning_a_swept_run_has_no_gap(tenant_env: TenantEnv) -> None:
+    events = killed(tenant_env, seen=9)
+    replayed = tenant_env.replay(run_id_of(events))
     assert [event.sequence for event in replayed] == [1, 2, 3, 4, 5]
     assert [event.type for event in replayed] == ["start", "text", "text", "text", "error"]
 
 
-def test_what_a_slow_worker_stored_after_the_sweep_does_not_hide_the_end(house: House) -> None:
+def test_what_a_slow_worker_stored_after_the_sweep_does_not_hide_the_end(tenant_env: TenantEnv) -> None:
     def sweep() -> None:
-        house.clock.turn(LEASE_SECONDS + 2)
-        house.sweep()
+        tenant_env.clock.advance(LEASE_SECONDS + 2)
+        tenant_env.sweep()
 
-    house.model.say("a", lambda: house.clock.turn(3), "b", sweep, "c", lambda: house.clock.turn(3), "d")
-    events = house.talk()
-    replayed = house.replay(run_id_of(events))
+    tenant_env.model.say(
+        "a", lambda: tenant_env.clock.advance(3), "b", sweep, "c", lambda: tenant_env.clock.advance(3), "d"
+    )
+    events = tenant_env.talk()
+    replayed = tenant_env.replay(run_id_of(events))
     assert [event.sequence for event in replayed] == [1, 2, 3, 4, 5, 5 + REPEATED]
     assert [event.type for event in replayed] == ["start", "text", "text", "text", "text", "error"]
     for after in range(1, 8):
-        assert house.replay(run_id_of(events), after=after)[-1].type == "error"
+        assert tenant_env.replay(run_id_of(events), after=after)[-1].type == "error"
 
 
-def test_large_batches_and_outcomes_are_replayed_from_s3(house: House) -> None:
+def test_large_batches_and_outcomes_are_replayed_from_s3(tenant_env: TenantEnv) -> None:
     noise = [random.Random(seed).randbytes(20_000).hex() for seed in range(6)]
-    house.model.say(*noise[:3], lambda: house.clock.turn(3), *noise[3:])
-    events = house.talk()
-    assert len(house.blobs()) >= 2
-    assert house.replay(run_id_of(events)) == events
+    tenant_env.model.say(*noise[:3], lambda: tenant_env.clock.advance(3), *noise[3:])
+    events = tenant_env.talk()
+    assert len(tenant_env.blobs()) >= 2
+    assert tenant_env.replay(run_id_of(events)) == events

@@ -12,9 +12,9 @@ from atrium.kernel.errors import SessionBusy, Unavailable
 from atrium.kernel.ids import SessionId
 from atrium.runs.model import LEASE_SECONDS, Message
 
-from tests.builders.house import (
+from tests.builders.tenant_env import (
     OTHER_OWNER,
-    House,
+    TenantEnv,
     context_of,
     session_id_of,
     types_of,
@@ -23,22 +23,22 @@ from tests.builders.wires import Kill, Killed, Outage, Recorder, Send
 
 
 @pytest.fixture
-def session_id(house: House) -> SessionId:
-    return session_id_of(house.talk("first"))
+def session_id(tenant_env: TenantEnv) -> SessionId:
+    return session_id_of(tenant_env.talk("first"))
 
 
-def begin_again(house: House, session_id: SessionId, **wishes: Any) -> Turn:
-    house.clock.turn(1)
-    return house.begin("again", session_id=session_id, **wishes)
+def begin_again(tenant_env: TenantEnv, session_id: SessionId, **wishes: Any) -> Turn:
+    tenant_env.clock.advance(1)
+    return tenant_env.begin("again", session_id=session_id, **wishes)
 
 
-def begin_dead(house: House, session_id: SessionId) -> Turn:
+def begin_dead(tenant_env: TenantEnv, session_id: SessionId) -> Turn:
     """A turn whose worker is never heard of again."""
-    return begin_again(house, session_id)
+    return begin_again(tenant_env, session_id)
 
 
-def head_of(house: House, session_id: SessionId) -> Any:
-    head = house.sessions().get(session_id)
+def head_of(tenant_env: TenantEnv, session_id: SessionId) -> Any:
+    head = tenant_env.sessions().get(session_id)
     assert head is not None
     return head
 
@@ -47,9 +47,9 @@ def texts(messages: list[Message]) -> list[str]:
     return [message.text for message in messages]
 
 
-def test_a_new_session_is_the_callers_and_named_by_its_first_words(house: House) -> None:
-    turn = house.begin("  A question\n that is   " + "long " * 40, context=context_of(OTHER_OWNER), end_user="ann")
-    head = head_of(house, turn.run.session_id)
+def test_a_new_session_is_the_callers_and_named_by_its_first_words(tenant_env: TenantEnv) -> None:
+    turn = tenant_env.begin("  A question\n that is   " + "long " * 40, context=context_of(OTHER_OWNER), end_user="ann")
+    head = head_of(tenant_env, turn.run.session_id)
     assert (head.owner, head.end_user, head.agent_id, head.turn_count) == (OTHER_OWNER, "ann", None, 1)
     assert head.title.startswith("A question that is long long")
     assert len(head.title) <= 60
@@ -57,168 +57,172 @@ def test_a_new_session_is_the_callers_and_named_by_its_first_words(house: House)
 
 
 @pytest.mark.parametrize("whole", ["👩\u200d👩\u200d👧", "e\u0301", "🇩🇪", "👍🏽"])
-def test_a_title_is_not_cut_inside_a_character(house: House, whole: str) -> None:
-    turn = house.begin("x" * 59 + whole + " and more")
-    assert head_of(house, turn.run.session_id).title == "x" * 59
+def test_a_title_is_not_cut_inside_a_character(tenant_env: TenantEnv, whole: str) -> None:
+    turn = tenant_env.begin("x" * 59 + whole + " and more")
+    assert head_of(tenant_env, turn.run.session_id).title == "x" * 59
 
 
-def test_a_title_has_nothing_that_cannot_be_seen(house: House) -> None:
-    turn = house.begin("\u202eA\u0007 sum\u200b of علی‌رضا")
-    assert head_of(house, turn.run.session_id).title == "A sum of علی‌رضا"
-    assert head_of(house, house.begin("\u200b").run.session_id).title is None
+def test_a_title_has_nothing_that_cannot_be_seen(tenant_env: TenantEnv) -> None:
+    turn = tenant_env.begin("\u202eA\u0007 sum\u200b of علی‌رضا")
+    assert head_of(tenant_env, turn.run.session_id).title == "A sum of علی‌رضا"
+    assert head_of(tenant_env, tenant_env.begin("\u200b").run.session_id).title is None
 
 
-def test_an_agent_that_was_named_stays_with_the_session(house: House) -> None:
-    agent = house.agents().create(
+def test_an_agent_that_was_named_stays_with_the_session(tenant_env: TenantEnv) -> None:
+    agent = tenant_env.agents().create(
         {"name": "poet", "model": "claude-haiku-5-5", "system_prompt": "Rhyme."}, is_default=False
     )
-    events = house.talk("Hi", agent_id=agent.agent.id)
-    house.talk("again", session_id=session_id_of(events))
-    assert [request.system for request in house.model.requests] == ["Rhyme.", "Rhyme."]
+    events = tenant_env.talk("Hi", agent_id=agent.agent.id)
+    tenant_env.talk("again", session_id=session_id_of(events))
+    assert [request.system for request in tenant_env.model.requests] == ["Rhyme.", "Rhyme."]
 
 
-def test_two_turns_at_once_and_one_is_refused(house: House, session_id: SessionId) -> None:
-    first = begin_again(house, session_id)
-    before = house.items()
+def test_two_turns_at_once_and_one_is_refused(tenant_env: TenantEnv, session_id: SessionId) -> None:
+    first = begin_again(tenant_env, session_id)
+    before = tenant_env.items()
     with pytest.raises(SessionBusy) as busy:
-        begin_again(house, session_id)
+        begin_again(tenant_env, session_id)
     assert (busy.value.status, busy.value.retry_after_seconds) == (409, 1)
-    assert house.items() == before, "nothing is written"
+    assert tenant_env.items() == before, "nothing is written"
     assert types_of(list(first.events()))[-1] == "final"
-    assert texts(house.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
+    assert texts(tenant_env.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
 
 
 def test_a_turn_in_the_queue_begins_when_the_other_ends_and_sees_its_answer(
-    house: House, session_id: SessionId
+    tenant_env: TenantEnv, session_id: SessionId
 ) -> None:
-    first = begin_again(house, session_id)
+    first = begin_again(tenant_env, session_id)
     waits: list[object] = []
 
     def wait() -> None:
         waits.append(None)
         if len(waits) == 3:
-            house.model.say("From the first.")
+            tenant_env.model.say("From the first.")
             list(first.events())
 
-    house.while_waiting = wait
-    before = house.clock.now
-    second = begin_again(house, session_id, on_busy="queue")
+    tenant_env.while_waiting = wait
+    before = tenant_env.clock.now
+    second = begin_again(tenant_env, session_id, on_busy="queue")
     assert len(waits) == 3
-    assert house.clock.now - before == timedelta(seconds=1 + 3 * POLL_SECONDS)
+    assert tenant_env.clock.now - before == timedelta(seconds=1 + 3 * POLL_SECONDS)
     list(second.events())
-    shown = [block.text for message in house.model.requests[-1].messages for block in message.content]  # type: ignore[union-attr]
+    shown = [block.text for message in tenant_env.model.requests[-1].messages for block in message.content]  # type: ignore[union-attr]
     assert shown == ["first", "Hello.", "again", "From the first.", "again"]
 
 
-def test_a_queue_is_left_when_its_time_is_over(house: House, session_id: SessionId) -> None:
-    first = begin_again(house, session_id)
-    house.while_waiting = lambda: house.runs().renew(first.run.id, now=house.clock(), spend=first.loop.spend)
-    before = house.clock.now
+def test_a_queue_is_left_when_its_time_is_over(tenant_env: TenantEnv, session_id: SessionId) -> None:
+    first = begin_again(tenant_env, session_id)
+    tenant_env.while_waiting = lambda: tenant_env.runs().renew(
+        first.run.id, now=tenant_env.clock(), spend=first.loop.spend
+    )
+    before = tenant_env.clock.now
     with pytest.raises(SessionBusy):
-        begin_again(house, session_id, on_busy="queue", limits=RunLimits(max_seconds=7))
-    assert house.clock.now - before == timedelta(seconds=8)
+        begin_again(tenant_env, session_id, on_busy="queue", limits=RunLimits(max_seconds=7))
+    assert tenant_env.clock.now - before == timedelta(seconds=8)
     list(first.events())
-    assert texts(house.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
+    assert texts(tenant_env.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
 
 
 def test_interrupting_asks_the_other_turn_to_stop_once_and_waits_for_its_end(
-    house: House, session_id: SessionId
+    tenant_env: TenantEnv, session_id: SessionId
 ) -> None:
-    house.model.say("One, ", lambda: first.signal.stop("cancelled"), "two")
-    first = begin_again(house, session_id)
+    tenant_env.model.say("One, ", lambda: first.signal.stop("cancelled"), "two")
+    first = begin_again(tenant_env, session_id)
     asked: list[bool] = []
 
     def wait() -> None:
-        asked.append(house.runs().is_cancelled(first.run.id))
+        asked.append(tenant_env.runs().is_cancelled(first.run.id))
         if len(asked) == 3:
             list(first.events())
 
-    house.while_waiting = wait
+    tenant_env.while_waiting = wait
     recorder = Recorder()
-    with house.intercepted(recorder):
-        second = begin_again(house, session_id, on_busy="interrupt")
+    with tenant_env.intercepted(recorder):
+        second = begin_again(tenant_env, session_id, on_busy="interrupt")
     assert asked == [True] * 3
     cancels = [each for each in recorder.arguments if "#cancel" in str(each.get("UpdateExpression"))]
     assert len(cancels) == 1
     assert types_of(list(second.events()))[-1] == "final"
-    assert texts(house.messages_of(session_id))[2:] == ["again", "One, ", "again", "Hello."]
+    assert texts(tenant_env.messages_of(session_id))[2:] == ["again", "One, ", "again", "Hello."]
 
 
 @pytest.mark.parametrize("on_busy", ["reject", "queue", "interrupt"])
-def test_a_dead_turn_is_closed_and_the_session_taken_over(house: House, session_id: SessionId, on_busy: Any) -> None:
-    dead = begin_dead(house, session_id)
-    house.clock.turn(LEASE_SECONDS + 2)
-    turn = begin_again(house, session_id, on_busy=on_busy)
-    closed = house.runs().get(dead.run.id)
+def test_a_dead_turn_is_closed_and_the_session_taken_over(
+    tenant_env: TenantEnv, session_id: SessionId, on_busy: Any
+) -> None:
+    dead = begin_dead(tenant_env, session_id)
+    tenant_env.clock.advance(LEASE_SECONDS + 2)
+    turn = begin_again(tenant_env, session_id, on_busy=on_busy)
+    closed = tenant_env.runs().get(dead.run.id)
     assert closed is not None
-    assert (closed.status, house.entry_of(dead.run.id).status) == ("failed", "failed")
+    assert (closed.status, tenant_env.entry_of(dead.run.id).status) == ("failed", "failed")
     list(turn.events())
-    assert texts(house.messages_of(session_id)) == ["first", "Hello.", "again", "again", "Hello."]
-    assert head_of(house, session_id).message_count == 5
+    assert texts(tenant_env.messages_of(session_id)) == ["first", "Hello.", "again", "again", "Hello."]
+    assert head_of(tenant_env, session_id).message_count == 5
 
 
-def test_a_turn_that_had_ended_but_not_given_back_is_no_obstacle(house: House, session_id: SessionId) -> None:
-    first = begin_again(house, session_id)
-    with house.intercepted(Outage(lambda number, _: number >= 3)):
+def test_a_turn_that_had_ended_but_not_given_back_is_no_obstacle(tenant_env: TenantEnv, session_id: SessionId) -> None:
+    first = begin_again(tenant_env, session_id)
+    with tenant_env.intercepted(Outage(lambda number, _: number >= 3)):
         list(first.events())
-    assert head_of(house, session_id).turn is not None
-    list(begin_again(house, session_id).events())
-    assert head_of(house, session_id).message_count == 6
+    assert head_of(tenant_env, session_id).turn is not None
+    list(begin_again(tenant_env, session_id).events())
+    assert head_of(tenant_env, session_id).message_count == 6
 
 
-def take_without_a_run(house: House, session_id: SessionId) -> None:
+def take_without_a_run(tenant_env: TenantEnv, session_id: SessionId) -> None:
     """A worker that died between taking the session and recording its run."""
-    house.clock.turn(1)
+    tenant_env.clock.advance(1)
     reads_and_the_taking = 4
-    with house.intercepted(Kill(reads_and_the_taking, applied=False)), pytest.raises(Killed):
-        house.begin("lost", session_id=session_id)
-    assert head_of(house, session_id).turn is not None
+    with tenant_env.intercepted(Kill(reads_and_the_taking, applied=False)), pytest.raises(Killed):
+        tenant_env.begin("lost", session_id=session_id)
+    assert head_of(tenant_env, session_id).turn is not None
 
 
-def test_a_turn_that_was_never_recorded_is_waited_for_a_minute(house: House, session_id: SessionId) -> None:
-    take_without_a_run(house, session_id)
+def test_a_turn_that_was_never_recorded_is_waited_for_a_minute(tenant_env: TenantEnv, session_id: SessionId) -> None:
+    take_without_a_run(tenant_env, session_id)
     with pytest.raises(SessionBusy):
-        begin_again(house, session_id)
-    house.clock.turn(OPENING_GRACE_SECONDS)
-    list(begin_again(house, session_id).events())
-    head = head_of(house, session_id)
+        begin_again(tenant_env, session_id)
+    tenant_env.clock.advance(OPENING_GRACE_SECONDS)
+    list(begin_again(tenant_env, session_id).events())
+    head = head_of(tenant_env, session_id)
     assert (head.turn, head.turn_count, head.message_count) == (None, 2, 4)
-    assert texts(house.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
+    assert texts(tenant_env.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
 
 
-def test_a_worker_that_slept_before_it_recorded_its_run_gives_up(house: House, session_id: SessionId) -> None:
+def test_a_worker_that_slept_before_it_recorded_its_run_gives_up(tenant_env: TenantEnv, session_id: SessionId) -> None:
     """Or it could be a second turn in a session that was given to another meanwhile."""
 
     def sleep_after_taking(operation: str, _arguments: object, send: Send) -> Any:
         answer = send()
         if operation == "UpdateItem":
-            house.clock.turn(OPENING_GRACE_SECONDS)
+            tenant_env.clock.advance(OPENING_GRACE_SECONDS)
         return answer
 
-    before = house.items("RUN#")
-    with house.intercepted(sleep_after_taking), pytest.raises(Unavailable):
-        begin_again(house, session_id)
-    assert house.items("RUN#") == before
-    assert head_of(house, session_id).turn is None
+    before = tenant_env.items("RUN#")
+    with tenant_env.intercepted(sleep_after_taking), pytest.raises(Unavailable):
+        begin_again(tenant_env, session_id)
+    assert tenant_env.items("RUN#") == before
+    assert head_of(tenant_env, session_id).turn is None
 
 
-def test_a_clock_that_is_behind_mints_again(house: House, session_id: SessionId) -> None:
+def test_a_clock_that_is_behind_mints_again(tenant_env: TenantEnv, session_id: SessionId) -> None:
     """The last run's id came from a container whose clock is two seconds ahead."""
-    house.clock.turn(2)
-    last = session_of_last(house, session_id)
-    house.clock.turn(-2)
-    turn = house.begin("again", session_id=session_id)
+    tenant_env.clock.advance(2)
+    last = session_of_last(tenant_env, session_id)
+    tenant_env.clock.advance(-2)
+    turn = tenant_env.begin("again", session_id=session_id)
     assert turn.run.id > last
     list(turn.events())
-    assert texts(house.messages_of(session_id)) == ["first", "Hello.", "ahead", "Hello.", "again", "Hello."]
+    assert texts(tenant_env.messages_of(session_id)) == ["first", "Hello.", "ahead", "Hello.", "again", "Hello."]
 
 
-def session_of_last(house: House, session_id: SessionId) -> str:
-    return house.run_of(list(house.begin("ahead", session_id=session_id).events())).id
+def session_of_last(tenant_env: TenantEnv, session_id: SessionId) -> str:
+    return tenant_env.run_of(list(tenant_env.begin("ahead", session_id=session_id).events())).id
 
 
-def test_an_id_of_the_same_millisecond_is_minted_again_too(house: House, session_id: SessionId) -> None:
+def test_an_id_of_the_same_millisecond_is_minted_again_too(tenant_env: TenantEnv, session_id: SessionId) -> None:
     for _ in range(12):
-        list(house.begin("again", session_id=session_id).events())
-    runs = [message.text for message in house.messages_of(session_id) if message.role == "user"]
+        list(tenant_env.begin("again", session_id=session_id).events())
+    runs = [message.text for message in tenant_env.messages_of(session_id) if message.role == "user"]
     assert runs == ["first", *["again"] * 12]

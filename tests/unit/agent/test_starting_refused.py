@@ -15,12 +15,12 @@ from atrium.runs.model import LEASE_SECONDS, Message, Run
 from atrium.tools.registry import ToolRegistry
 
 from tests.builders.counters import counted, held
-from tests.builders.house import (
+from tests.builders.tenant_env import (
     ADMIN,
     OTHER_OWNER,
     OTHER_TENANT,
     OWNER,
-    House,
+    TenantEnv,
     context_of,
     session_id_of,
     types_of,
@@ -29,17 +29,17 @@ from tests.builders.wires import WRITES, Outage, Send
 
 
 @pytest.fixture
-def session_id(house: House) -> SessionId:
-    return session_id_of(house.talk("first"))
+def session_id(tenant_env: TenantEnv) -> SessionId:
+    return session_id_of(tenant_env.talk("first"))
 
 
-def begin_again(house: House, session_id: SessionId, **wishes: Any) -> Turn:
-    house.clock.turn(1)
-    return house.begin("again", session_id=session_id, **wishes)
+def begin_again(tenant_env: TenantEnv, session_id: SessionId, **wishes: Any) -> Turn:
+    tenant_env.clock.advance(1)
+    return tenant_env.begin("again", session_id=session_id, **wishes)
 
 
-def head_of(house: House, session_id: SessionId) -> Any:
-    head = house.sessions().get(session_id)
+def head_of(tenant_env: TenantEnv, session_id: SessionId) -> Any:
+    head = tenant_env.sessions().get(session_id)
     assert head is not None
     return head
 
@@ -48,45 +48,45 @@ def texts(messages: list[Message]) -> list[str]:
     return [message.text for message in messages]
 
 
-STRANGERS = {"another owner": context_of(OTHER_OWNER), "another tenant": context_of(OWNER, tenant=OTHER_TENANT)}
+OUTSIDERS = {"another owner": context_of(OTHER_OWNER), "another tenant": context_of(OWNER, tenant=OTHER_TENANT)}
 
 
-@pytest.mark.parametrize("stranger", STRANGERS)
-def test_a_strangers_session_is_not_there(house: House, session_id: SessionId, stranger: str) -> None:
-    before = house.items()
+@pytest.mark.parametrize("outsider", OUTSIDERS)
+def test_an_outsiders_session_is_not_found(tenant_env: TenantEnv, session_id: SessionId, outsider: str) -> None:
+    before = tenant_env.items()
     with pytest.raises(NotFound, match="Session not found"):
-        house.begin("again", session_id=session_id, context=STRANGERS[stranger])
-    assert house.items() == before
+        tenant_env.begin("again", session_id=session_id, context=OUTSIDERS[outsider])
+    assert tenant_env.items() == before
 
 
-def test_an_admin_may_speak_in_anyones_session(house: House, session_id: SessionId) -> None:
-    house.clock.turn(1)
-    turn = house.begin("again", session_id=session_id, context=ADMIN)
+def test_an_admin_may_speak_in_anyones_session(tenant_env: TenantEnv, session_id: SessionId) -> None:
+    tenant_env.clock.advance(1)
+    turn = tenant_env.begin("again", session_id=session_id, context=ADMIN)
     assert turn.run.owner == ADMIN.owner
-    assert head_of(house, session_id).owner == OWNER
+    assert head_of(tenant_env, session_id).owner == OWNER
     list(turn.events())
 
 
 @pytest.mark.parametrize("text", ["", "x", "ses_x", "ses_01k6r5m2x8f3v9q4w7t1y0z5ab", "run_01k6r5m2x8f3v9q4w7t1y0z5ab"])
-def test_what_is_no_session(house: House, text: str) -> None:
-    before = house.items()
+def test_what_is_no_session(tenant_env: TenantEnv, text: str) -> None:
+    before = tenant_env.items()
     with pytest.raises(NotFound):
-        house.begin("Hi", session_id=text)
-    assert house.items() == before
+        tenant_env.begin("Hi", session_id=text)
+    assert tenant_env.items() == before
 
 
-def test_a_deleted_session_is_not_there(house: House, session_id: SessionId) -> None:
-    house.session_service().delete(session_id)
+def test_a_deleted_session_is_not_there(tenant_env: TenantEnv, session_id: SessionId) -> None:
+    tenant_env.session_service().delete(session_id)
     with pytest.raises(NotFound):
-        begin_again(house, session_id)
+        begin_again(tenant_env, session_id)
 
 
-def test_a_session_that_is_deleted_while_one_waits_for_it(house: House, session_id: SessionId) -> None:
-    begin_again(house, session_id)
-    house.while_waiting = lambda: house.session_service().delete(session_id)
+def test_a_session_that_is_deleted_while_one_waits_for_it(tenant_env: TenantEnv, session_id: SessionId) -> None:
+    begin_again(tenant_env, session_id)
+    tenant_env.while_waiting = lambda: tenant_env.session_service().delete(session_id)
     with pytest.raises(NotFound):
-        begin_again(house, session_id, on_busy="queue")
-    assert house.items("SESSION#") == []
+        begin_again(tenant_env, session_id, on_busy="queue")
+    assert tenant_env.items("SESSION#") == []
 
 
 def writes_fail(which: int, *, applied: bool) -> Callable[[str, Any, Send], Any]:
@@ -110,31 +110,31 @@ def writes_fail(which: int, *, applied: bool) -> Callable[[str, Any, Send], Any]
 @pytest.mark.parametrize("applied", [False, True], ids=["not applied", "reply lost"])
 @pytest.mark.parametrize("write", [0, 1, 2], ids=["admission", "first", "second"])
 @pytest.mark.parametrize("new_session", [True, False], ids=["new session", "known session"])
-def test_a_write_that_fails_is_undone(house: House, new_session: bool, write: int, applied: bool) -> None:
-    known = session_id_of(house.talk("first"))
-    messages = house.messages_of(known)
-    house.clock.turn(1)
-    with house.intercepted(writes_fail(write, applied=applied)), pytest.raises(Unavailable):
-        house.begin("again", session_id=None if new_session else known)
-    assert {item["sk"]["S"][:4] for item in house.items("SESSION#")} == {"HEAD", "RUN#"}
-    assert len(house.items("SESSION#")) == 2, "one head and its first run"
-    head = head_of(house, known)
-    assert (head.turn, head.turn_count, house.messages_of(known)) == (None, 1, messages)
-    assert (house.sweep().looked_at, held(house), counted(house, "requests_per_day")) == (0, [], 1)
-    assert types_of(list(begin_again(house, known).events()))[-1] == "final"
+def test_a_write_that_fails_is_undone(tenant_env: TenantEnv, new_session: bool, write: int, applied: bool) -> None:
+    known = session_id_of(tenant_env.talk("first"))
+    messages = tenant_env.messages_of(known)
+    tenant_env.clock.advance(1)
+    with tenant_env.intercepted(writes_fail(write, applied=applied)), pytest.raises(Unavailable):
+        tenant_env.begin("again", session_id=None if new_session else known)
+    assert {item["sk"]["S"][:4] for item in tenant_env.items("SESSION#")} == {"HEAD", "RUN#"}
+    assert len(tenant_env.items("SESSION#")) == 2, "one head and its first run"
+    head = head_of(tenant_env, known)
+    assert (head.turn, head.turn_count, tenant_env.messages_of(known)) == (None, 1, messages)
+    assert (tenant_env.sweep().looked_at, held(tenant_env), counted(tenant_env, "requests_per_day")) == (0, [], 1)
+    assert types_of(list(begin_again(tenant_env, known).events()))[-1] == "final"
 
 
-def test_an_outage_that_goes_on_leaves_what_the_sweeper_ends(house: House, session_id: SessionId) -> None:
-    house.clock.turn(1)
+def test_an_outage_that_goes_on_leaves_what_the_sweeper_ends(tenant_env: TenantEnv, session_id: SessionId) -> None:
+    tenant_env.clock.advance(1)
     reads_and_the_taking = 4
-    with house.intercepted(Outage(lambda number, _: number >= reads_and_the_taking)), pytest.raises(Unavailable):
-        house.begin("lost", session_id=session_id)
+    with tenant_env.intercepted(Outage(lambda number, _: number >= reads_and_the_taking)), pytest.raises(Unavailable):
+        tenant_env.begin("lost", session_id=session_id)
     with pytest.raises(SessionBusy):
-        begin_again(house, session_id)
-    house.clock.turn(OPENING_GRACE_SECONDS + LEASE_SECONDS)
-    house.sweep()
-    assert types_of(list(begin_again(house, session_id).events()))[-1] == "final"
-    assert texts(house.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
+        begin_again(tenant_env, session_id)
+    tenant_env.clock.advance(OPENING_GRACE_SECONDS + LEASE_SECONDS)
+    tenant_env.sweep()
+    assert types_of(list(begin_again(tenant_env, session_id).events()))[-1] == "final"
+    assert texts(tenant_env.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_an_outage_that_goes_on_leaves_what_the_sweeper_ends(house: House, sessi
     ],
 )
 def test_a_callers_limits_only_lower_the_agents(
-    house: House, limits: RunLimits, iterations: int, seconds: int, cost: int | None, tokens: int | None
+    tenant_env: TenantEnv, limits: RunLimits, iterations: int, seconds: int, cost: int | None, tokens: int | None
 ) -> None:
-    allowance = house.begin("Hi", limits=limits).loop.allowance
+    allowance = tenant_env.begin("Hi", limits=limits).loop.allowance
     assert isinstance(allowance, RunAllowance)
     budget = allowance.budget
     assert (budget.max_iterations, budget.max_seconds, budget.max_cost_nanos, budget.max_tokens) == (
@@ -156,7 +156,7 @@ def test_a_callers_limits_only_lower_the_agents(
     )  # fmt: skip
 
 
-def test_an_agents_tools_and_settings_are_what_its_turn_runs_with(house: House) -> None:
+def test_an_agents_tools_and_settings_are_what_its_turn_runs_with(tenant_env: TenantEnv) -> None:
     fields = {
         "name": "counter",
         "model": "claude-sonnet-5-5",
@@ -166,22 +166,22 @@ def test_an_agents_tools_and_settings_are_what_its_turn_runs_with(house: House) 
         "require_done_tool": True,
         "system_prompt": "Count.",
     }
-    agent = house.agents().create(fields, is_default=False)
-    given = house.begin("Hi", agent_id=agent.agent.id).loop.given
+    agent = tenant_env.agents().create(fields, is_default=False)
+    given = tenant_env.begin("Hi", agent_id=agent.agent.id).loop.loop_input
     assert given.tools.names == {"calculator", "done"}
     assert (given.model, given.max_tokens, given.max_iterations, given.system) == (
         "claude-sonnet-5-5", 77, 2, "Count.",
     )  # fmt: skip
 
 
-def test_a_tool_that_is_gone_is_left_out(house: House) -> None:
-    house.tools = ToolRegistry([])
-    assert house.begin("Hi").loop.given.tools.names == frozenset()
+def test_a_tool_that_is_gone_is_left_out(tenant_env: TenantEnv) -> None:
+    tenant_env.tools = ToolRegistry([])
+    assert tenant_env.begin("Hi").loop.loop_input.tools.names == frozenset()
 
 
-def test_a_refusal_of_the_provider_writes_nothing(house: House) -> None:
-    before = house.items()
-    service = house.turns()
+def test_a_refusal_of_the_provider_writes_nothing(tenant_env: TenantEnv) -> None:
+    before = tenant_env.items()
+    service = tenant_env.turns()
 
     def refuse(_model: object) -> Any:
         raise AtriumError("no provider here")
@@ -189,12 +189,12 @@ def test_a_refusal_of_the_provider_writes_nothing(house: House) -> None:
     object.__setattr__(service.starter, "provider_for", refuse)
     with pytest.raises(AtriumError):
         service.begin(TurnRequest("Hi"))
-    assert house.items() == before
+    assert tenant_env.items() == before
 
 
-def test_a_run_is_recorded_with_its_question_and_lease(house: House) -> None:
-    run: Run | None = house.runs().get(house.begin("Hi", metadata={"a": 1}).run.id)
+def test_a_run_is_recorded_with_its_question_and_lease(tenant_env: TenantEnv) -> None:
+    run: Run | None = tenant_env.runs().get(tenant_env.begin("Hi", metadata={"a": 1}).run.id)
     assert run is not None
     assert (run.status, run.question.text, run.metadata, run.provider) == ("running", "Hi", {"a": 1}, "anthropic")
-    assert run.lease_until == house.clock.now + timedelta(seconds=LEASE_SECONDS)
-    assert mint_run_id(house.clock.now, run.session_id)[:14] == run.id[:14]
+    assert run.lease_until == tenant_env.clock.now + timedelta(seconds=LEASE_SECONDS)
+    assert mint_run_id(tenant_env.clock.now, run.session_id)[:14] == run.id[:14]

@@ -5,8 +5,8 @@ import json
 from atrium.llm.model import Thinking
 from atrium.runs.model import RunEvent
 
-from tests.builders.house import House, run_id_of, session_id_of, text_of, types_of
 from tests.builders.scripted import calls
+from tests.builders.tenant_env import TenantEnv, run_id_of, session_id_of, text_of, types_of
 from tests.builders.wires import Recorder, lose_replies
 
 
@@ -17,15 +17,15 @@ def assert_whole(events: list[RunEvent]) -> None:
     assert [event.type for event in events].count("final") + [event.type for event in events].count("error") == 1
 
 
-def test_events_of_a_turn_with_a_tool(house: House) -> None:
-    house.model.say(Thinking("hm", "sig"), "Let me ", "see.", calls("calculator", expression="6*7"))
-    house.model.say("It is ", "42.")
-    events = house.talk("what is 6*7?")
+def test_events_of_a_turn_with_a_tool(tenant_env: TenantEnv) -> None:
+    tenant_env.model.say(Thinking("hm", "sig"), "Let me ", "see.", calls("calculator", expression="6*7"))
+    tenant_env.model.say("It is ", "42.")
+    events = tenant_env.talk("what is 6*7?")
     assert_whole(events)
     assert types_of(events) == [
         "start", "thinking", "text", "text", "tool_call", "tool_result", "text", "text", "text", "usage", "final",
     ]  # fmt: skip
-    run = house.run_of(events)
+    run = tenant_env.run_of(events)
     assert events[0].data == {"session_id": run.session_id, "run_id": run.id, "model": run.model}
     assert events[4].data == {"tool_call_id": "call_1", "tool": "calculator", "args": {"expression": "6*7"}}
     assert events[5].data == {"tool_call_id": "call_1", "tool": "calculator", "result": "42", "is_error": False}
@@ -47,85 +47,85 @@ def test_events_of_a_turn_with_a_tool(house: House) -> None:
     json.dumps([dict(event.data) for event in events])
 
 
-def test_the_record_of_a_turn(house: House) -> None:
-    house.model.say("Hello.")
-    events = house.talk("Hi", end_user="ann", metadata={"ticket": 7})
-    run, entry = house.run_of(events), house.entry_of(run_id_of(events))
+def test_the_record_of_a_turn(tenant_env: TenantEnv) -> None:
+    tenant_env.model.say("Hello.")
+    events = tenant_env.talk("Hi", end_user="ann", metadata={"ticket": 7})
+    run, entry = tenant_env.run_of(events), tenant_env.entry_of(run_id_of(events))
     assert (run.status, run.end_user, run.metadata, run.ended_at) == (
         "succeeded",
         "ann",
         {"ticket": 7},
-        house.clock.now,
+        tenant_env.clock.now,
     )
     assert [(message.role, message.text) for message in run.messages] == [("user", "Hi"), ("assistant", "Hello.")]
-    assert house.messages_of(run.session_id) == list(run.messages)
+    assert tenant_env.messages_of(run.session_id) == list(run.messages)
     assert (entry.run_id, entry.session_id, entry.agent_id, entry.principal_id) == (
         run.id, run.session_id, run.agent_id, run.owner,
     )  # fmt: skip
     assert (entry.tokens, entry.cost_nanos, entry.status, entry.model, entry.end_user) == (
         run.spend.tokens, run.spend.cost_nanos, "succeeded", run.model, "ann",
     )  # fmt: skip
-    session = house.sessions().get(run.session_id)
+    session = tenant_env.sessions().get(run.session_id)
     assert session is not None
     assert (session.turn, session.turn_count, session.message_count, session.title) == (None, 1, 2, "Hi")
 
 
-def test_a_second_message_is_shown_the_first_turn(house: House) -> None:
-    house.model.say("Let me see.", calls("calculator", expression="6*7"))
-    house.model.say("42.")
-    first = house.talk("what is 6*7?")
-    house.talk("and twice that?", session_id=session_id_of(first))
-    shown = house.model.requests[-1].messages
+def test_a_second_message_is_shown_the_first_turn(tenant_env: TenantEnv) -> None:
+    tenant_env.model.say("Let me see.", calls("calculator", expression="6*7"))
+    tenant_env.model.say("42.")
+    first = tenant_env.talk("what is 6*7?")
+    tenant_env.talk("and twice that?", session_id=session_id_of(first))
+    shown = tenant_env.model.requests[-1].messages
     assert [message.role for message in shown] == ["user", "assistant", "user", "assistant", "user"]
-    assert len(house.messages_of(session_id_of(first))) == 6
+    assert len(tenant_env.messages_of(session_id_of(first))) == 6
 
 
-def test_start_comes_before_the_model_is_asked_and_the_run_is_there(house: House) -> None:
-    events = house.begin().events()
+def test_start_comes_before_the_model_is_asked_and_the_run_is_there(tenant_env: TenantEnv) -> None:
+    events = tenant_env.begin().events()
     start = next(events)
     assert start.type == "start"
-    assert house.model.requests == []
-    run = house.runs().get(run_id_of([start]))
+    assert tenant_env.model.requests == []
+    run = tenant_env.runs().get(run_id_of([start]))
     assert run is not None
     assert run.is_open
     list(events)
 
 
-def test_the_run_is_committed_before_usage_and_final(house: House) -> None:
-    for event in house.begin().events():
+def test_the_run_is_committed_before_usage_and_final(tenant_env: TenantEnv) -> None:
+    for event in tenant_env.begin().events():
         if event.type == "start":
             run_id = run_id_of([event])
-        run = house.runs().get(run_id)
+        run = tenant_env.runs().get(run_id)
         assert run is not None
         assert run.is_open is (event.type not in {"usage", "final"})
         if not run.is_open:
-            session = house.sessions().get(run.session_id)
+            session = tenant_env.sessions().get(run.session_id)
             assert session is not None
             assert session.turn is None
-            assert house.ledger().get(run_id) is not None
+            assert tenant_env.ledger().get(run_id) is not None
 
 
-def test_a_turn_with_every_reply_lost(house: House) -> None:
-    with house.intercepted(lose_replies):
-        house.model.say("A", calls("calculator", expression="1"))
-        first = house.talk()
-        second = house.talk("again", session_id=session_id_of(first))
+def test_a_turn_with_every_reply_lost(tenant_env: TenantEnv) -> None:
+    with tenant_env.intercepted(lose_replies):
+        tenant_env.model.say("A", calls("calculator", expression="1"))
+        first = tenant_env.talk()
+        second = tenant_env.talk("again", session_id=session_id_of(first))
     for events in (first, second):
         assert_whole(events)
         assert events[-1].type == "final"
-    session = house.sessions().get(session_id_of(first))
+    session = tenant_env.sessions().get(session_id_of(first))
     assert session is not None
     assert (session.turn, session.turn_count, session.message_count) == (None, 2, 6)
-    assert len(house.items("LEDGER#")) == 2
+    assert len(tenant_env.items("LEDGER#")) == 2
 
 
-def test_the_calls_of_a_short_turn(house: House) -> None:
+def test_the_calls_of_a_short_turn(tenant_env: TenantEnv) -> None:
     """One parallel wave before the first token, and no more writes than the order at the end needs."""
-    session_id = session_id_of(house.talk())
+    session_id = session_id_of(tenant_env.talk())
     recorder = Recorder()
-    house.clock.turn(1)
-    with house.intercepted(recorder):
-        turn = house.begin("again", session_id=session_id)
+    tenant_env.clock.advance(1)
+    with tenant_env.intercepted(recorder):
+        turn = tenant_env.begin("again", session_id=session_id)
         opening = len(recorder.operations)
         list(turn.events())
     assert sorted(recorder.operations[:2]) == ["BatchGetItem", "Query"]

@@ -13,20 +13,20 @@ from atrium.kernel.errors import ValidationFailed
 from atrium.kernel.pagination import PageRequest
 from atrium.storage.table import PhysicalTable
 
-from tests.builders.house import context_of
 from tests.builders.runtimes import NOON
-from tests.unit.audit.rooms import ANN, BOB, AuditRoom
+from tests.builders.tenant_env import context_of
+from tests.unit.audit.audit_env import ANN, BOB, AuditEnv
 
 
 @pytest.fixture
-def room(physical_table: PhysicalTable) -> AuditRoom:
-    return AuditRoom(physical_table)
+def audit_env(physical_table: PhysicalTable) -> AuditEnv:
+    return AuditEnv(physical_table)
 
 
-def test_everything_that_a_caller_says_is_masked(room: AuditRoom) -> None:
+def test_everything_that_a_caller_says_is_masked(audit_env: AuditEnv) -> None:
     context = context_of(ANN)
     caller = replace(context.caller, source_ip="203.0.113.9", user_agent="bot 4111111111111111 " + "x" * 500)
-    audit = room.audit(context=replace(context, caller=caller))
+    audit = audit_env.audit(context=replace(context, caller=caller))
     audit.record_tool_call(
         "transfer",
         {"to": "ann@example.com", "password": "hunter2", "card": 4111111111111111},
@@ -36,7 +36,7 @@ def test_everything_that_a_caller_says_is_masked(room: AuditRoom) -> None:
         session_id="ses_1",
         end_user="13800138000",
     )
-    [event] = audit.list(room.ask(tool="transfer"), PageRequest()).items
+    [event] = audit.list(audit_env.ask(tool="transfer"), PageRequest()).items
     assert event.details == {
         "tool": "transfer",
         "arguments": {"to": "[EMAIL]", "password": "[API_KEY]", "card": "[CARD_NUMBER]"},
@@ -52,24 +52,24 @@ def test_everything_that_a_caller_says_is_masked(room: AuditRoom) -> None:
     assert event.session_id == "ses_1"
 
 
-def test_details_that_are_too_long_keep_their_beginning(room: AuditRoom) -> None:
-    room.audit().record("admin.change", {"note": "\ud800 " + "é" * DETAILS_BYTES_MAX})
-    [event] = room.audit().list(room.ask(), PageRequest()).items
+def test_details_that_are_too_long_keep_their_beginning(audit_env: AuditEnv) -> None:
+    audit_env.audit().record("admin.change", {"note": "\ud800 " + "é" * DETAILS_BYTES_MAX})
+    [event] = audit_env.audit().list(audit_env.ask(), PageRequest()).items
     assert event.details["truncated"] is True
     assert str(event.details["beginning"]).startswith('{"note": "? éé')
 
 
-def test_refusals_are_one_event_for_each_principal_limit_and_minute(room: AuditRoom) -> None:
+def test_refusals_are_one_event_for_each_principal_limit_and_minute(audit_env: AuditEnv) -> None:
     def refuse(owner: str, limit: str, times: int) -> None:
         for _ in range(times):
-            room.audit(owner).count_refusal(limit, {"max": 60})
+            audit_env.audit(owner).count_refusal(limit, {"max": 60})
 
     refuse(ANN, "requests_per_minute", 20)
     refuse(ANN, "concurrent_turns", 3)
     refuse(BOB, "requests_per_minute", 2)
-    room.clock.turn(60)
+    audit_env.clock.advance(60)
     refuse(ANN, "requests_per_minute", 1)
-    events = room.audit().list(room.ask(type="quota.refuse"), PageRequest()).items
+    events = audit_env.audit().list(audit_env.ask(type="quota.refuse"), PageRequest()).items
     counted = {(event.origin.principal, event.details["limit"], event.at.minute): event.count for event in events}
     assert counted == {
         (f"user:{ANN}", "requests_per_minute", 0): 20,
@@ -78,15 +78,15 @@ def test_refusals_are_one_event_for_each_principal_limit_and_minute(room: AuditR
         (f"user:{ANN}", "requests_per_minute", 1): 1,
     }
     assert all(event.details["max"] == 60 for event in events)
-    [page] = room.pages(room.ask(user_id=BOB), 10)
+    [page] = audit_env.pages(audit_env.ask(user_id=BOB), 10)
     assert [event.count for event in page] == [2]
 
 
-def test_export_as_json_lines(room: AuditRoom) -> None:
+def test_export_as_json_lines(audit_env: AuditEnv) -> None:
     for number in range(130):
-        room.audit(ANN).record("auth.login", {"number": number, "text": "line\nbreak ü"}, session_id="ses_1")
-        room.clock.turn(1)
-    lines = list(room.audit().export(room.ask(), "jsonl"))
+        audit_env.audit(ANN).record("auth.login", {"number": number, "text": "line\nbreak ü"}, session_id="ses_1")
+        audit_env.clock.advance(1)
+    lines = list(audit_env.audit().export(audit_env.ask(), "jsonl"))
     rows = [json.loads(line) for line in lines]
     assert all(line.endswith("\n") and line.count("\n") == 1 for line in lines)
     assert [row["details"]["number"] for row in rows] == list(range(129, -1, -1))
@@ -104,9 +104,9 @@ def test_export_as_json_lines(room: AuditRoom) -> None:
     }
 
 
-def test_export_as_csv_holds_no_formula(room: AuditRoom) -> None:
-    room.audit(ANN).record("auth.login", {"a": '=1,"2"'}, session_id="=HYPERLINK(1)", end_user="-x")
-    text = "".join(room.audit().export(room.ask(), "csv"))
+def test_export_as_csv_holds_no_formula(audit_env: AuditEnv) -> None:
+    audit_env.audit(ANN).record("auth.login", {"a": '=1,"2"'}, session_id="=HYPERLINK(1)", end_user="-x")
+    text = "".join(audit_env.audit().export(audit_env.ask(), "csv"))
     [row] = csv.DictReader(io.StringIO(text, newline=""))
     assert row["session_id"] == "'=HYPERLINK(1)"
     assert row["end_user"] == "'-x"
@@ -115,9 +115,9 @@ def test_export_as_csv_holds_no_formula(room: AuditRoom) -> None:
     assert row["ip"] == ""
 
 
-def test_an_export_of_nothing_names_the_columns(room: AuditRoom) -> None:
-    assert list(room.audit().export(room.ask(), "jsonl")) == []
-    assert [line.split(",")[0] for line in room.audit().export(room.ask(), "csv")] == ["time"]
+def test_an_export_of_nothing_names_the_columns(audit_env: AuditEnv) -> None:
+    assert list(audit_env.audit().export(audit_env.ask(), "jsonl")) == []
+    assert [line.split(",")[0] for line in audit_env.audit().export(audit_env.ask(), "csv")] == ["time"]
 
 
 @pytest.mark.parametrize(

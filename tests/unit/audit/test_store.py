@@ -12,24 +12,24 @@ from atrium.kernel.ids import mint_audit_event_id
 from atrium.kernel.pagination import PageRequest
 from atrium.storage.table import PhysicalTable
 
-from tests.builders.house import OTHER_TENANT, context_of
-from tests.unit.audit.rooms import ANN, BOB, AuditRoom
+from tests.builders.tenant_env import OTHER_TENANT, context_of
+from tests.unit.audit.audit_env import ANN, BOB, AuditEnv
 
 
 @pytest.fixture
-def room(physical_table: PhysicalTable) -> AuditRoom:
-    return AuditRoom(physical_table)
+def audit_env(physical_table: PhysicalTable) -> AuditEnv:
+    return AuditEnv(physical_table)
 
 
-def fill(room: AuditRoom) -> list[str]:
+def fill(audit_env: AuditEnv) -> list[str]:
     """Record 24 events over four days, with two days without any between; return their marks, newest first."""
     marks = []
     for number in range(24):
-        audit = room.audit(ANN if number % 2 else BOB)
+        audit = audit_env.audit(ANN if number % 2 else BOB)
         kind: EventType = "auth.login" if number % 3 else "tool.call"
         audit.record(kind, {"mark": str(number), "tool": "clock"}, session_id=f"ses_{number % 4}")
         marks.append(str(number))
-        room.clock.turn(3 * 86_400 if number == 11 else 3 * 3_600)
+        audit_env.clock.advance(3 * 86_400 if number == 11 else 3 * 3_600)
     return marks[::-1]
 
 
@@ -38,9 +38,9 @@ def marks_of(events: list[AuditEvent]) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", [1, 5, 7, 100])
-def test_every_event_once_newest_first_in_pages(room: AuditRoom, limit: int) -> None:
-    marks = fill(room)
-    pages = list(room.pages(room.ask(), limit))
+def test_every_event_once_newest_first_in_pages(audit_env: AuditEnv, limit: int) -> None:
+    marks = fill(audit_env)
+    pages = list(audit_env.pages(audit_env.ask(), limit))
     assert [mark for page in pages for mark in marks_of(page)] == marks
     assert all(len(page) <= limit for page in pages)
     assert all(len(page) == limit for page in pages[:-2])
@@ -58,61 +58,61 @@ def test_every_event_once_newest_first_in_pages(room: AuditRoom, limit: int) -> 
         ({"tool": "other"}, lambda number: False),
     ],
 )
-def test_filters(room: AuditRoom, wishes: dict[str, str], keeps: object, limit: int) -> None:
+def test_filters(audit_env: AuditEnv, wishes: dict[str, str], keeps: object, limit: int) -> None:
     assert callable(keeps)
-    marks = [mark for mark in fill(room) if keeps(int(mark))]
-    found = [mark for page in room.pages(room.ask(**wishes), limit) for mark in marks_of(page)]
+    marks = [mark for mark in fill(audit_env) if keeps(int(mark))]
+    found = [mark for page in audit_env.pages(audit_env.ask(**wishes), limit) for mark in marks_of(page)]
     assert found == marks
 
 
 @pytest.mark.parametrize("principal", ["", f"user:{ANN}"])
-def test_from_is_inclusive_and_to_exclusive(room: AuditRoom, principal: str) -> None:
-    start = room.clock()
+def test_from_is_inclusive_and_to_exclusive(audit_env: AuditEnv, principal: str) -> None:
+    start = audit_env.clock()
     for number in range(4):
-        room.audit(ANN).record("auth.login", {"mark": str(number)})
-        room.clock.turn(60)
+        audit_env.audit(ANN).record("auth.login", {"mark": str(number)})
+        audit_env.clock.advance(60)
     query = AuditQuery(start + timedelta(seconds=60), start + timedelta(seconds=180), principal=principal)
-    assert marks_of(room.audit().list(query, PageRequest()).items) == ["2", "1"]
+    assert marks_of(audit_env.audit().list(query, PageRequest()).items) == ["2", "1"]
 
 
-def test_another_tenant_sees_nothing(room: AuditRoom) -> None:
-    fill(room)
-    other = room.audit(context=context_of(ANN, tenant=OTHER_TENANT))
-    for query in (room.ask(), room.ask(type="tool.call"), room.ask(user_id=ANN)):
+def test_another_tenant_sees_nothing(audit_env: AuditEnv) -> None:
+    fill(audit_env)
+    other = audit_env.audit(context=context_of(ANN, tenant=OTHER_TENANT))
+    for query in (audit_env.ask(), audit_env.ask(type="tool.call"), audit_env.ask(user_id=ANN)):
         assert other.list(query, PageRequest()).items == []
 
 
-def test_the_plan_says_how_long(room: AuditRoom) -> None:
-    free = room.audit(context=context_of(ANN, plan="free"))
+def test_the_plan_says_how_long(audit_env: AuditEnv) -> None:
+    free = audit_env.audit(context=context_of(ANN, plan="free"))
     free.record("auth.login", {"mark": "free"})
-    room.audit(context=context_of(ANN, plan="starter")).record("auth.login", {"mark": "starter"})
-    query = AuditQuery(room.clock(), room.clock() + timedelta(days=29))
-    room.clock.turn(30 * 86_400 - 1)
+    audit_env.audit(context=context_of(ANN, plan="starter")).record("auth.login", {"mark": "starter"})
+    query = AuditQuery(audit_env.clock(), audit_env.clock() + timedelta(days=29))
+    audit_env.clock.advance(30 * 86_400 - 1)
     assert set(marks_of(free.list(query, PageRequest()).items)) == {"free", "starter"}
-    room.clock.turn(1)
+    audit_env.clock.advance(1)
     assert marks_of(free.list(query, PageRequest()).items) == ["starter"]  # whether the broom has come or not
 
 
-def test_a_reply_that_was_lost_appends_once(room: AuditRoom) -> None:
-    store, now = AuditStore(room.table()), room.clock()
+def test_a_reply_that_was_lost_appends_once(audit_env: AuditEnv) -> None:
+    store, now = AuditStore(audit_env.table()), audit_env.clock()
     event = AuditEvent(mint_audit_event_id(now), now, "auth.login", Origin("user:x"), details={"mark": "1"})
     store.put(event, keep_days=30)
     store.put(replace(event, details={"mark": "2"}), keep_days=30)
-    assert list(store.list_all(room.ask(), now=now)) == [event]
+    assert list(store.list_all(audit_env.ask(), now=now)) == [event]
 
 
-def test_a_page_reads_a_bounded_number_of_days(room: AuditRoom) -> None:
-    room.audit(context=context_of(ANN, plan="enterprise")).record("auth.login", {"mark": "old"})
-    room.clock.turn(100 * 86_400)
-    query = replace(room.ask(), since=room.clock() - timedelta(days=101))
-    pages = list(room.pages(query, 10))
+def test_a_page_reads_a_bounded_number_of_days(audit_env: AuditEnv) -> None:
+    audit_env.audit(context=context_of(ANN, plan="enterprise")).record("auth.login", {"mark": "old"})
+    audit_env.clock.advance(100 * 86_400)
+    query = replace(audit_env.ask(), since=audit_env.clock() - timedelta(days=101))
+    pages = list(audit_env.pages(query, 10))
     assert len(pages) == -(-102 // READS_MAX)
     assert [marks_of(page) for page in pages if page] == [["old"]]
 
 
-def test_events_of_one_moment_keep_an_order(room: AuditRoom) -> None:
+def test_events_of_one_moment_keep_an_order(audit_env: AuditEnv) -> None:
     for _ in range(6):
-        room.audit(ANN).record("auth.login", {})
-    one_by_one = [page[0].id for page in room.pages(room.ask(), 1) if page]
+        audit_env.audit(ANN).record("auth.login", {})
+    one_by_one = [page[0].id for page in audit_env.pages(audit_env.ask(), 1) if page]
     assert len(set(one_by_one)) == 6
     assert all(newer > older for newer, older in pairwise(one_by_one))

@@ -10,7 +10,7 @@ from atrium.agent.turn import Turn
 from atrium.runs.model import RunEvent
 
 from functions.chat.worker import QUEUED_MAX, TurnWorker
-from tests.builders.house import House, types_of
+from tests.builders.tenant_env import TenantEnv, types_of
 
 MANY = QUEUED_MAX * 2
 
@@ -26,8 +26,8 @@ def is_over() -> bool:
     return not [thread for thread in threading.enumerate() if thread.name == "turn"]
 
 
-def has_ended(house: House, turn: Turn) -> bool:
-    run = house.runs().get(turn.run.id)
+def has_ended(tenant_env: TenantEnv, turn: Turn) -> bool:
+    run = tenant_env.runs().get(turn.run.id)
     return run is not None and not run.is_open
 
 
@@ -40,9 +40,9 @@ async def read(worker: TurnWorker, *, idle_seconds: float = 5, first: int = 10**
     return events
 
 
-def test_events_come_in_order_to_the_end(house: House) -> None:
-    house.model.say(*(f"{number} " for number in range(MANY)))
-    turn = house.begin()
+def test_events_come_in_order_to_the_end(tenant_env: TenantEnv) -> None:
+    tenant_env.model.say(*(f"{number} " for number in range(MANY)))
+    turn = tenant_env.begin()
 
     async def serve() -> list[RunEvent | None]:
         return await read(TurnWorker(turn))
@@ -53,10 +53,10 @@ def test_events_come_in_order_to_the_end(house: House) -> None:
     assert types_of(events)[-2:] == ["usage", "final"]
 
 
-def test_silence_is_told(house: House) -> None:
+def test_silence_is_told(tenant_env: TenantEnv) -> None:
     release = threading.Event()
-    house.model.say("One", lambda: release.wait(5), "two")
-    turn = house.begin()
+    tenant_env.model.say("One", lambda: release.wait(5), "two")
+    turn = tenant_env.begin()
 
     async def serve() -> list[RunEvent | None]:
         worker = TurnWorker(turn)
@@ -71,10 +71,10 @@ def test_silence_is_told(house: House) -> None:
 
 
 @pytest.mark.parametrize("seen", [0, 1, 5])
-def test_a_reader_that_leaves_does_not_end_the_turn(house: House, seen: int) -> None:
+def test_a_reader_that_leaves_does_not_end_the_turn(tenant_env: TenantEnv, seen: int) -> None:
     """Also one that never began to read, because its client left before the answer began."""
-    house.model.say(*(f"{number} " for number in range(MANY)))
-    turn = house.begin()
+    tenant_env.model.say(*(f"{number} " for number in range(MANY)))
+    turn = tenant_env.begin()
 
     async def serve() -> None:
         worker = TurnWorker(turn)
@@ -84,29 +84,29 @@ def test_a_reader_that_leaves_does_not_end_the_turn(house: House, seen: int) -> 
         await asyncio.to_thread(until, is_over)
 
     asyncio.run(serve())
-    assert has_ended(house, turn)
-    assert house.messages_of(turn.run.session_id)[-1].text == "".join(f"{number} " for number in range(MANY))
+    assert has_ended(tenant_env, turn)
+    assert tenant_env.messages_of(turn.run.session_id)[-1].text == "".join(f"{number} " for number in range(MANY))
 
 
-def test_a_loop_that_is_closed_does_not_end_the_turn(house: House) -> None:
+def test_a_loop_that_is_closed_does_not_end_the_turn(tenant_env: TenantEnv) -> None:
     """The server goes down while a turn runs."""
-    house.model.say(*(f"{number} " for number in range(MANY)))
-    turn = house.begin()
+    tenant_env.model.say(*(f"{number} " for number in range(MANY)))
+    turn = tenant_env.begin()
 
     async def serve() -> None:
         await read(TurnWorker(turn), first=2)
 
     asyncio.run(serve())
     until(is_over)
-    assert has_ended(house, turn)
+    assert has_ended(tenant_env, turn)
 
 
 def test_a_loop_that_is_closed_with_an_event_in_hand_does_not_keep_the_turn(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    tenant_env: TenantEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.chat.worker._LOOK_SECONDS", 0.01)
-    house.model.say("One")
-    turn, loop = house.begin(), asyncio.new_event_loop()
+    tenant_env.model.say("One")
+    turn, loop = tenant_env.begin(), asyncio.new_event_loop()
 
     async def begin() -> TurnWorker:
         return TurnWorker(turn)
@@ -115,13 +115,13 @@ def test_a_loop_that_is_closed_with_an_event_in_hand_does_not_keep_the_turn(
     time.sleep(0.05)  # an event is handed over to a loop that does not run
     loop.close()
     until(is_over)
-    assert has_ended(house, turn)
+    assert has_ended(tenant_env, turn)
 
 
-def test_a_slow_reader_slows_the_model_down(house: House) -> None:
+def test_a_slow_reader_slows_the_model_down(tenant_env: TenantEnv) -> None:
     said: list[int] = []
-    house.model.say(*(piece for number in range(MANY * 2) for piece in (f"{number} ", lambda: said.append(1))))
-    turn = house.begin()
+    tenant_env.model.say(*(piece for number in range(MANY * 2) for piece in (f"{number} ", lambda: said.append(1))))
+    turn = tenant_env.begin()
 
     async def serve() -> None:
         worker = TurnWorker(turn)
@@ -135,9 +135,9 @@ def test_a_slow_reader_slows_the_model_down(house: House) -> None:
     assert len(said) == MANY * 2
 
 
-def test_a_reader_that_is_too_slow_is_no_longer_waited_for_when_time_is_over(house: House) -> None:
-    house.model.say(*(f"{number} " for number in range(MANY)))
-    turn = house.begin()
+def test_a_reader_that_is_too_slow_is_no_longer_waited_for_when_time_is_over(tenant_env: TenantEnv) -> None:
+    tenant_env.model.say(*(f"{number} " for number in range(MANY)))
+    turn = tenant_env.begin()
 
     async def serve() -> list[RunEvent | None]:
         worker = TurnWorker(turn)
@@ -148,7 +148,7 @@ def test_a_reader_that_is_too_slow_is_no_longer_waited_for_when_time_is_over(hou
         return await read(worker, idle_seconds=0.02)
 
     rest = [event for event in asyncio.run(serve()) if event]
-    assert has_ended(house, turn)
+    assert has_ended(tenant_env, turn)
     assert len(rest) <= QUEUED_MAX + 1
     assert "final" not in types_of(rest), "what was not read in time is replayed"
-    assert house.replay(turn.run.id)[-1].type == "final"
+    assert tenant_env.replay(turn.run.id)[-1].type == "final"

@@ -10,7 +10,7 @@ from atrium.identity.users.passwords import (
     verify_password,
 )
 
-from tests.builders.doors import counting_hashes
+from tests.builders.login_env import counting_hashes
 
 
 def test_a_hash_is_argon2id_and_fits_its_password_alone() -> None:

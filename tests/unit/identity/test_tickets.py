@@ -1,7 +1,7 @@
 """The text of a one-time token: whose it is, and nothing without its every character."""
 
 from atrium.audit.masking import mask_text
-from atrium.identity.users.ticket import TEXT_MAX, Ticket, mint_ticket, parse_ticket
+from atrium.identity.users.one_time_token import TEXT_MAX, OneTimeToken, mint_one_time_token, parse_one_time_token
 from atrium.kernel.ids import TenantId, UserId
 from atrium.storage.secrets import Pepper
 from hypothesis import given
@@ -14,25 +14,25 @@ USER = UserId("usr_01k6r5m2x8f3v9q4w7t1y0z5af")
 PEPPER = Pepper(1, b"p" * 32)
 
 
-def mint() -> tuple[str, Ticket]:
-    return mint_ticket("dev", PEPPER, user_id=USER, tenant_id=TenantId(TENANT_ID), purpose="reset", now=NOON)
+def mint() -> tuple[str, OneTimeToken]:
+    return mint_one_time_token("dev", PEPPER, user_id=USER, tenant_id=TenantId(TENANT_ID), purpose="reset", now=NOON)
 
 
 def test_it_says_whose_it_is_and_proves_it() -> None:
-    text, ticket = mint()
-    said = parse_ticket(text, "dev")
+    text, one_time_token = mint()
+    said = parse_one_time_token(text, "dev")
     assert said is not None
     assert (said.user_id, said.tenant_id) == (USER, TENANT_ID)
-    assert said.digest(PEPPER.value) == ticket.digest
-    assert said.digest(b"q" * 32) != ticket.digest
+    assert said.digest(PEPPER.value) == one_time_token.digest
+    assert said.digest(b"q" * 32) != one_time_token.digest
     assert len(text) <= TEXT_MAX
     assert mint()[0] != text
 
 
 def test_it_is_masked_and_shown_by_no_repr() -> None:
-    text, ticket = mint()
+    text, one_time_token = mint()
     assert mask_text(f"use {text} now") == "use [API_KEY] now"
-    assert str(ticket.digest) not in repr(ticket)
+    assert str(one_time_token.digest) not in repr(one_time_token)
 
 
 @given(at=st.integers(0, 200), letter=st.sampled_from("0aZ_-#"))
@@ -40,15 +40,15 @@ def test_one_other_character_makes_it_nothing(at: int, letter: str) -> None:
     text, _ = mint()
     at %= len(text)
     changed = text[:at] + letter + text[at + 1 :]
-    assert changed == text or parse_ticket(changed, "dev") is None
+    assert changed == text or parse_one_time_token(changed, "dev") is None
 
 
 @given(st.text(max_size=TEXT_MAX))
 def test_other_texts_are_nothing(text: str) -> None:
-    assert parse_ticket(text, "dev") is None
-    assert parse_ticket("atr_once_" + text, "dev") is None
+    assert parse_one_time_token(text, "dev") is None
+    assert parse_one_time_token("atr_once_" + text, "dev") is None
 
 
 def test_another_environments_is_nothing() -> None:
     text, _ = mint()
-    assert parse_ticket(text, "prod") is None
+    assert parse_one_time_token(text, "prod") is None

@@ -18,14 +18,14 @@ from tests.builders.forging import ISSUER, make_key, part, read, sign
 
 @pytest.mark.parametrize("name", ["jku", "x5u", "jwk", "x5c"])
 def test_a_key_that_the_token_brings_is_not_looked_at(name: str) -> None:
-    stranger = make_key("stranger")
-    bait: object = publish_keys([stranger])["keys"][0] if name == "jwk" else "https://evil.example/keys"
+    outsider = make_key("outsider")
+    bait: object = publish_keys([outsider])["keys"][0] if name == "jwk" else "https://evil.example/keys"
     if name == "x5c":
         bait = ["MIIB"]
     payload = json.dumps({"iss": ISSUER}).encode()
     headers = {"typ": "at+jwt", "kid": "one", name: bait}
     with pytest.raises(TokenInvalid):
-        read(jwt.PyJWS().encode(payload, load_private_key(stranger), "ES256", headers))
+        read(jwt.PyJWS().encode(payload, load_private_key(outsider), "ES256", headers))
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE"])
@@ -59,7 +59,7 @@ def test_hs256_with_the_public_key(form: int) -> None:
 def test_another_keys_signature_under_our_kid() -> None:
     payload = jwt.PyJWS().decode(sign(), load_private_key(make_key("one")).public_key(), ["ES256"])
     headers = {"typ": "at+jwt", "kid": "one"}
-    for other in (make_key("two"), make_key("stranger")):
+    for other in (make_key("two"), make_key("outsider")):
         with pytest.raises(TokenInvalid):
             read(jwt.PyJWS().encode(payload, load_private_key(other), "ES256", headers))
 

@@ -11,9 +11,9 @@ from atrium.identity.keys.model import ApiKey
 from atrium.identity.tokens import AccessClaims, build_claims
 from atrium.identity.users.model import User
 from atrium.identity.verification import (
-    Admitted,
     Decision,
     Refused,
+    VerifiedCredential,
     choose_tenant,
     decide_key,
     decide_platform_key,
@@ -57,7 +57,7 @@ def failure(decision: Decision) -> type[AtriumError]:
 def test_a_good_key_is_admitted_until_it_ends() -> None:
     said, key = make(expires_at=NOON + timedelta(hours=1), revoked_at=NOON + timedelta(minutes=5))
     decision = decide(said, key)
-    assert isinstance(decision, Admitted)
+    assert isinstance(decision, VerifiedCredential)
     assert (decision.principal.type, decision.principal.scopes) == ("key", frozenset({"chat"}))
     assert decision.ends_at == NOON + timedelta(minutes=5)
 
@@ -103,11 +103,11 @@ def test_only_a_proven_key_hears_of_its_tenant(changes: dict[str, Any]) -> None:
 def test_a_platform_key_is_the_platform() -> None:
     said, key = make(tenant_id=None)
     decision = decide_platform_key(said, key, find_pepper=find_pepper, now=NOON)
-    assert isinstance(decision, Admitted)
+    assert isinstance(decision, VerifiedCredential)
     assert (decision.principal.type, decision.tenant) == ("platform", None)
     assert decision.principal.scopes == {"platform"}
     entered = enter_tenant(decision, TENANT)
-    assert isinstance(entered, Admitted)
+    assert isinstance(entered, VerifiedCredential)
     assert entered.tenant == TENANT
     assert failure(enter_tenant(decision, None)) is TenantInactive
     assert failure(enter_tenant(decision, replace(TENANT, status="suspended"))) is TenantInactive
@@ -133,7 +133,7 @@ def claims(**changes: Any) -> AccessClaims:
 
 def test_a_users_token_has_its_roles_scopes() -> None:
     decision = decide_token(claims(), USER, TENANT, None)
-    assert isinstance(decision, Admitted)
+    assert isinstance(decision, VerifiedCredential)
     assert (decision.principal.type, decision.principal.role) == ("user", "user")
     assert decision.principal.has("chat")
     assert not decision.principal.has("admin")
@@ -142,7 +142,7 @@ def test_a_users_token_has_its_roles_scopes() -> None:
 
 def test_a_token_narrows_and_never_widens() -> None:
     narrow = decide_token(claims(scopes=frozenset({"chat", "admin", "platform"})), USER, TENANT, None)
-    assert isinstance(narrow, Admitted)
+    assert isinstance(narrow, VerifiedCredential)
     assert narrow.principal.scopes == {"chat"}
 
 

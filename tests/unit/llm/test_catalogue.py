@@ -18,7 +18,7 @@ from atrium.llm.catalogue import (
     price,
     to_nanos,
 )
-from atrium.llm.model import Message, ModelRequest, Text, Thinking, ToolResult, ToolSchema, ToolUse, Usage
+from atrium.llm.model import ModelMessage, ModelRequest, Text, Thinking, ToolResult, ToolSchema, ToolUse, Usage
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -85,9 +85,9 @@ def test_usage_adds_up() -> None:
 def test_the_bound_covers_every_byte_of_a_prompt() -> None:
     schema = {"type": "object", "properties": {"x": {"type": "string", "description": "ü" * 50}}}
     messages = (
-        Message("user", (Text("ä" * 100),)),
-        Message("assistant", (Thinking("t" * 10, "s" * 20), ToolUse("id", "name", {"x": "y" * 30}))),
-        Message("user", (ToolResult("id", "r" * 40),)),
+        ModelMessage("user", (Text("ä" * 100),)),
+        ModelMessage("assistant", (Thinking("t" * 10, "s" * 20), ToolUse("id", "name", {"x": "y" * 30}))),
+        ModelMessage("user", (ToolResult("id", "r" * 40),)),
     )
     plain = ModelRequest("claude-haiku-5-5", "é" * 10, messages, 100)
     with_tools = ModelRequest("claude-haiku-5-5", "é" * 10, messages, 100, (ToolSchema("n", "d" * 60, schema),))

@@ -1,13 +1,13 @@
 """A conversation in the API's words."""
 
 from atrium.llm.anthropic.prompt import message_params, system_blocks, tool_params
-from atrium.llm.model import Block, Message, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
+from atrium.llm.model import Block, ModelMessage, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
 
 MARK = {"type": "ephemeral"}
 
 
 def send(*messages: tuple[Role, tuple[Block, ...]]) -> list[dict[str, object]]:
-    request = ModelRequest("claude-haiku-5-5", "", tuple(Message(*each) for each in messages), 10)
+    request = ModelRequest("claude-haiku-5-5", "", tuple(ModelMessage(*each) for each in messages), 10)
     return [dict(param) for param in message_params(request)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from atrium.llm.anthropic.prompt import message_params, tool_choice, tool_params
 from atrium.llm.history import NO_RESULT, NOTHING_SAID, UNAVAILABLE_TOOL, repair_messages, repair_request
-from atrium.llm.model import Block, Message, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
+from atrium.llm.model import Block, ModelMessage, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +16,7 @@ from infra.local.model_server.request import Caller, MessagesRequest, read_promp
 from tests.builders.scripted import assert_acceptable
 
 TOOL = ToolSchema("calculator", "Computes.", {"type": "object"})
-ASK = Message("user", (Text("What is it?"),))
+ASK = ModelMessage("user", (Text("What is it?"),))
 TEXTS = st.sampled_from(["", " \n", "a", "a\ud83d", "\ude00", "é", "call_1", "a b", "x" * 200])
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.sampled_from([1, nan, inf, -(10**400), "\ud83d", True]),
@@ -30,10 +30,10 @@ BLOCKS: st.SearchStrategy[Block] = st.one_of(
     st.builds(ToolResult, TEXTS, TEXTS, st.booleans()),
 )
 ROLES: st.SearchStrategy[Role] = st.sampled_from(["user", "assistant"])
-MESSAGES = st.lists(st.builds(Message, ROLES, st.lists(BLOCKS, max_size=4).map(tuple)), max_size=8)
+MESSAGES = st.lists(st.builds(ModelMessage, ROLES, st.lists(BLOCKS, max_size=4).map(tuple)), max_size=8)
 
 
-def request_of(*messages: Message, tools: tuple[ToolSchema, ...] = ()) -> ModelRequest:
+def request_of(*messages: ModelMessage, tools: tuple[ToolSchema, ...] = ()) -> ModelRequest:
     return ModelRequest("claude-haiku-5-5", "", messages, 100, tools)
 
 
@@ -52,7 +52,7 @@ def sent(request: ModelRequest) -> dict[str, Any]:
 
 
 @given(MESSAGES, st.booleans())
-def test_any_conversation_becomes_one_that_the_api_takes(messages: list[Message], has_tools: bool) -> None:
+def test_any_conversation_becomes_one_that_the_api_takes(messages: list[ModelMessage], has_tools: bool) -> None:
     request = repair_request(request_of(*messages, tools=(TOOL,) if has_tools else ()))
     assert_acceptable(request)
     body = sent(request)
@@ -63,7 +63,7 @@ def test_any_conversation_becomes_one_that_the_api_takes(messages: list[Message]
 
 
 @given(MESSAGES, MESSAGES)
-def test_what_was_sent_before_is_sent_again_as_it_was(before: list[Message], after: list[Message]) -> None:
+def test_what_was_sent_before_is_sent_again_as_it_was(before: list[ModelMessage], after: list[ModelMessage]) -> None:
     """The provider's cache of a conversation that goes on stays good, and so do the signatures of thoughts."""
     shorter = repair_messages([*before, ASK])[:-1]
     assert repair_messages([*before, ASK, *after])[: len(shorter)] == shorter
@@ -72,8 +72,10 @@ def test_what_was_sent_before_is_sent_again_as_it_was(before: list[Message], aft
 def test_a_valid_conversation_is_left_alone() -> None:
     messages = (
         ASK,
-        Message("assistant", (Thinking("hm", "s"), Text("See:"), ToolUse("a", "n", {"x": [1]}), ToolUse("b", "n", {}))),
-        Message("user", (ToolResult("a", "1"), ToolResult("b", "2", is_error=True), Text("and?"))),
+        ModelMessage(
+            "assistant", (Thinking("hm", "s"), Text("See:"), ToolUse("a", "n", {"x": [1]}), ToolUse("b", "n", {}))
+        ),
+        ModelMessage("user", (ToolResult("a", "1"), ToolResult("b", "2", is_error=True), Text("and?"))),
     )
     assert repair_messages(messages) == messages
 
@@ -81,9 +83,9 @@ def test_a_valid_conversation_is_left_alone() -> None:
 def test_calls_get_one_result_each_and_results_without_a_call_go() -> None:
     messages = (
         ASK,
-        Message("assistant", (ToolUse("a", "n", {}), ToolUse("a", "n", {}), ToolUse("", "n", {}))),
-        Message("user", (ToolResult("x", "0"), ToolResult("", "3"), ToolResult("a", "1"), ToolResult("a", "2"))),
-        Message("assistant", (ToolUse("a", "n", {}),)),
+        ModelMessage("assistant", (ToolUse("a", "n", {}), ToolUse("a", "n", {}), ToolUse("", "n", {}))),
+        ModelMessage("user", (ToolResult("x", "0"), ToolResult("", "3"), ToolResult("a", "1"), ToolResult("a", "2"))),
+        ModelMessage("assistant", (ToolUse("a", "n", {}),)),
     )
     _, asked, answered, last, end = repair_messages(messages)
     ids = [block.id for block in (*asked.content, *last.content) if isinstance(block, ToolUse)]
@@ -94,15 +96,17 @@ def test_calls_get_one_result_each_and_results_without_a_call_go() -> None:
     assert end.content == (ToolResult(ids[3], NO_RESULT, is_error=True),)
 
 
-@pytest.mark.parametrize("messages", [(), (Message("assistant", (Text("a"),)),), (Message("user", (Text(" "),)),)])
-def test_it_begins_and_ends_with_the_user(messages: tuple[Message, ...]) -> None:
+@pytest.mark.parametrize(
+    "messages", [(), (ModelMessage("assistant", (Text("a"),)),), (ModelMessage("user", (Text(" "),)),)]
+)
+def test_it_begins_and_ends_with_the_user(messages: tuple[ModelMessage, ...]) -> None:
     repaired = repair_messages(messages)
     assert (repaired[0].role, repaired[-1].role) == ("user", "user")
     assert Text(NOTHING_SAID) in repaired[-1].content
 
 
 def test_tools_that_are_gone_are_declared_as_one_that_must_not_be_called() -> None:
-    request = request_of(ASK, Message("assistant", (Thinking("hm", "s"), ToolUse("a", "n", {}))), ASK)
+    request = request_of(ASK, ModelMessage("assistant", (Thinking("hm", "s"), ToolUse("a", "n", {}))), ASK)
     repaired = repair_request(request)
     assert (repaired.tools, repaired.tool_choice) == ((UNAVAILABLE_TOOL,), "none")
     assert sent(repaired)["tool_choice"] == {"type": "none"}

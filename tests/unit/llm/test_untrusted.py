@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from atrium.kernel.errors import ModelFailed
 from atrium.llm.bounds import estimate_prompt_tokens
-from atrium.llm.model import Completed, Message, ModelRequest, Text, TextDelta, ToolResult, ToolUse, Usage
+from atrium.llm.model import Completed, ModelMessage, ModelRequest, Text, TextDelta, ToolResult, ToolUse, Usage
 from atrium.llm.normalise import BAD_NAME, DEPTH_MAX, NOT_AN_OBJECT, NOT_FINITE, NOT_JSON, TOO_DEEP
 
 from tests.builders.upstream import (
@@ -113,7 +113,10 @@ def test_ids_are_what_providers_accept(call_id: object) -> None:
 
 
 def test_ids_are_unique_in_the_conversation() -> None:
-    before = (Message("assistant", (ToolUse("toolu_1", "n", {}),)), Message("user", (ToolResult("toolu_1", "1"),)))
+    before = (
+        ModelMessage("assistant", (ToolUse("toolu_1", "n", {}),)),
+        ModelMessage("user", (ToolResult("toolu_1", "1"),)),
+    )
     request = ModelRequest("claude-haiku-5-5", "", (*HELLO.messages, *before), 100)
     _, end = answer(START, *called("{}"), *called("{}", 1), *called("{}", 2, call_id="b"), reason("tool_use"), STOP,
                     request=request)  # fmt: skip

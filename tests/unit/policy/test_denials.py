@@ -8,26 +8,26 @@ from atrium.kernel.errors import Unavailable
 from atrium.storage.table import PhysicalTable
 
 from tests.builders.refusals import refusing
-from tests.unit.policy.rooms import ADMIN, USER, VIEWER, PolicyRoom
+from tests.unit.policy.policy_env import ADMIN, USER, VIEWER, PolicyEnv
 
 
 @pytest.fixture
-def room(physical_table: PhysicalTable) -> PolicyRoom:
-    return PolicyRoom(physical_table)
+def policy_env(physical_table: PhysicalTable) -> PolicyEnv:
+    return PolicyEnv(physical_table)
 
 
-def test_the_same_denial_is_told_once_a_minute(room: PolicyRoom) -> None:
+def test_the_same_denial_is_told_once_a_minute(policy_env: PolicyEnv) -> None:
     for _ in range(10):
-        assert not room.guard(VIEWER).check_permission("tool:clock")
-    assert len(room.events("policy.deny")) == 1
-    room.clock.turn(60)
-    assert not room.guard(VIEWER).check_permission("tool:clock")
-    assert len(room.events("policy.deny")) == 2
+        assert not policy_env.guard(VIEWER).check_permission("tool:clock")
+    assert len(policy_env.events("policy.deny")) == 1
+    policy_env.clock.advance(60)
+    assert not policy_env.guard(VIEWER).check_permission("tool:clock")
+    assert len(policy_env.events("policy.deny")) == 2
 
 
-def test_denials_that_differ_are_each_told(room: PolicyRoom) -> None:
-    room.create(effect="deny", resources=("tool:*",))
-    guard = room.guard(USER)
+def test_denials_that_differ_are_each_told(policy_env: PolicyEnv) -> None:
+    policy_env.create(effect="deny", resources=("tool:*",))
+    guard = policy_env.guard(USER)
     for resource, amount, session_id in (
         ("tool:a", None, ""),
         ("tool:b", None, ""),
@@ -35,22 +35,25 @@ def test_denials_that_differ_are_each_told(room: PolicyRoom) -> None:
         ("tool:a", None, "ses_1"),
     ):
         assert not guard.check_permission(resource, amount=amount, session_id=session_id)
-    assert not room.guard(ADMIN).check_permission("tool:a")
-    assert len(room.events("policy.deny")) == 5
+    assert not policy_env.guard(ADMIN).check_permission("tool:a")
+    assert len(policy_env.events("policy.deny")) == 5
 
 
-def test_many_that_differ_end_at_the_ceiling(room: PolicyRoom) -> None:
-    guard = room.guard(VIEWER)
+def test_many_that_differ_end_at_the_ceiling(policy_env: PolicyEnv) -> None:
+    guard = policy_env.guard(VIEWER)
     for at in range(OF_TENANT_MAX + 10):
         assert not guard.check_permission(f"tool:made-up-{at}")
-    items = room.physical.client.scan(TableName=room.physical.name)["Items"]
+    items = policy_env.physical.client.scan(TableName=policy_env.physical.name)["Items"]
     audit = [item for item in items if "details" in item]
     assert len(audit) == OF_TENANT_MAX
 
 
-def test_one_that_could_not_be_told_fails_the_call_and_is_told_the_next_time(room: PolicyRoom) -> None:
-    guard = room.guard(VIEWER)
-    with refusing(room.physical, "PutItem", "InternalServerError", about="policy.deny"), pytest.raises(Unavailable):
+def test_one_that_could_not_be_told_fails_the_call_and_is_told_the_next_time(policy_env: PolicyEnv) -> None:
+    guard = policy_env.guard(VIEWER)
+    with (
+        refusing(policy_env.physical, "PutItem", "InternalServerError", about="policy.deny"),
+        pytest.raises(Unavailable),
+    ):
         guard.check_permission("tool:clock")
     assert not guard.check_permission("tool:clock")
-    assert len(room.events("policy.deny")) == 1
+    assert len(policy_env.events("policy.deny")) == 1

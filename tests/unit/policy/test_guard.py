@@ -13,31 +13,41 @@ from atrium.policy.model import Policy
 from atrium.storage.table import PhysicalTable
 from atrium.tenants.context import Principal
 
-from tests.unit.policy.rooms import ADMIN, ANN, FIRST_KEY, OTHER_TENANT, TENANT, USER, VIEWER, PolicyRoom, principal_of
+from tests.unit.policy.policy_env import (
+    ADMIN,
+    ANN,
+    FIRST_KEY,
+    OTHER_TENANT,
+    TENANT,
+    USER,
+    VIEWER,
+    PolicyEnv,
+    principal_of,
+)
 
 
 @pytest.fixture
-def room(physical_table: PhysicalTable) -> PolicyRoom:
-    return PolicyRoom(physical_table)
+def policy_env(physical_table: PhysicalTable) -> PolicyEnv:
+    return PolicyEnv(physical_table)
 
 
-def test_a_tenant_without_policies_has_those_of_its_roles(room: PolicyRoom) -> None:
-    assert room.guard(USER).check_permission("tool:clock")
-    assert not room.guard(VIEWER).check_permission("tool:clock")
-    assert room.guard(VIEWER).check_permission("route:GET /v1/sessions/{session_id}")
-    assert room.guard(ADMIN).check_permission("route:DELETE /v1/keys/{key_id}", "anything")
-    assert not room.guard(USER).check_permission("route:GET /v1/keys")
+def test_a_tenant_without_policies_has_those_of_its_roles(policy_env: PolicyEnv) -> None:
+    assert policy_env.guard(USER).check_permission("tool:clock")
+    assert not policy_env.guard(VIEWER).check_permission("tool:clock")
+    assert policy_env.guard(VIEWER).check_permission("route:GET /v1/sessions/{session_id}")
+    assert policy_env.guard(ADMIN).check_permission("route:DELETE /v1/keys/{key_id}", "anything")
+    assert not policy_env.guard(USER).check_permission("route:GET /v1/keys")
 
 
-def test_a_denial_is_refused_and_in_the_audit(room: PolicyRoom) -> None:
-    made = room.create(effect="deny", principals=(f"user:{ANN}",), resources=("model:claude-*",))
-    guard = room.guard(USER)
+def test_a_denial_is_refused_and_in_the_audit(policy_env: PolicyEnv) -> None:
+    made = policy_env.create(effect="deny", principals=(f"user:{ANN}",), resources=("model:claude-*",))
+    guard = policy_env.guard(USER)
     guard.require_permission("model:other")
     with pytest.raises(PolicyDenied) as refused:
         guard.require_permission("model:claude-opus", session_id="ses_1")
     assert refused.value.status == 403
     assert "p" not in str(refused.value.detail).split()  # whose rule it was is the tenant's own business
-    [event] = room.events("policy.deny")
+    [event] = policy_env.events("policy.deny")
     assert event.session_id == "ses_1"
     assert event.origin.principal == f"user:{ANN}"
     assert event.origin.ip == "203.0.113.9"
@@ -48,16 +58,16 @@ def test_a_denial_is_refused_and_in_the_audit(room: PolicyRoom) -> None:
         "reason": "the policy “p” denies it",
         "matched": [made.id, "builtin:chat", "builtin:jobs:write"],
     }
-    assert room.events("policy.allow") == []
+    assert policy_env.events("policy.allow") == []
 
 
-def test_everything_is_in_the_audit_where_the_tenant_asks(room: PolicyRoom) -> None:
-    guard = room.guard(USER, audits_all=True)
+def test_everything_is_in_the_audit_where_the_tenant_asks(policy_env: PolicyEnv) -> None:
+    guard = policy_env.guard(USER, audits_all=True)
     guard.require_permission("tool:clock")
     assert not guard.check_permission("route:GET /v1/keys")
-    assert len(room.events("policy.allow")) == len(room.events("policy.deny")) == 1
+    assert len(policy_env.events("policy.allow")) == len(policy_env.events("policy.deny")) == 1
     guard.evaluate("tool:clock")
-    assert len(room.events("policy.allow")) == 1
+    assert len(policy_env.events("policy.allow")) == 1
 
 
 @pytest.mark.parametrize(
@@ -71,80 +81,80 @@ def test_everything_is_in_the_audit_where_the_tenant_asks(room: PolicyRoom) -> N
         (principal_of("cli_01k6r5m2x8f3v9q4w7t1y0z5ae", frozenset({"chat"})), "client:*"),
     ],
 )
-def test_the_names_that_a_caller_answers_to(room: PolicyRoom, principal: Principal, pattern: str) -> None:
-    assert room.guard(principal).check_permission("tool:clock")
-    room.create(effect="deny", principals=(pattern,))
-    assert not room.guard(principal).check_permission("tool:clock")
+def test_the_names_that_a_caller_answers_to(policy_env: PolicyEnv, principal: Principal, pattern: str) -> None:
+    assert policy_env.guard(principal).check_permission("tool:clock")
+    policy_env.create(effect="deny", principals=(pattern,))
+    assert not policy_env.guard(principal).check_permission("tool:clock")
 
 
-def test_the_circumstances_are_those_of_the_call(room: PolicyRoom) -> None:
+def test_the_circumstances_are_those_of_the_call(policy_env: PolicyEnv) -> None:
     for wanted in ({"ip": {"any_of": ["203.0.113.9"]}}, {"plan": ["pro"]}, {"time": {"days": ["sat"]}}):
-        made = room.create(effect="deny", conditions=Conditions.model_validate(wanted))
-        assert room.guard(USER).evaluate("tool:clock").matched[0] == made.id
-        room.service().delete(made.id)
-    assert room.guard(USER).evaluate("tool:clock").allowed
+        made = policy_env.create(effect="deny", conditions=Conditions.model_validate(wanted))
+        assert policy_env.guard(USER).evaluate("tool:clock").matched[0] == made.id
+        policy_env.service().delete(made.id)
+    assert policy_env.guard(USER).evaluate("tool:clock").allowed
 
 
-def test_the_operator_is_not_bound(room: PolicyRoom) -> None:
-    room.create(effect="deny")
+def test_the_operator_is_not_bound(policy_env: PolicyEnv) -> None:
+    policy_env.create(effect="deny")
     operator = Principal("platform", "key_0", "ops", frozenset({"platform"}))
-    assert room.guard(operator).check_permission("route:POST /v1/chat")
+    assert policy_env.guard(operator).check_permission("route:POST /v1/chat")
 
 
-def test_no_policy_shuts_the_door_to_the_policies(room: PolicyRoom) -> None:
-    made = room.create(effect="deny", priority=1_000)
-    guard = room.guard(ADMIN)
+def test_no_policy_shuts_the_door_to_the_policies(policy_env: PolicyEnv) -> None:
+    made = policy_env.create(effect="deny", priority=1_000)
+    guard = policy_env.guard(ADMIN)
     assert not guard.check_permission("route:GET /v1/keys")
     assert guard.check_permission("route:DELETE /v1/policies/{policy_id}")
-    assert not room.guard(USER).check_permission("route:GET /v1/policies")
-    room.service().delete(made.id)
-    assert room.guard(ADMIN).check_permission("route:GET /v1/keys")
+    assert not policy_env.guard(USER).check_permission("route:GET /v1/policies")
+    policy_env.service().delete(made.id)
+    assert policy_env.guard(ADMIN).check_permission("route:GET /v1/keys")
 
 
-def test_a_change_holds_at_once_where_it_was_made_and_elsewhere_with_the_version(room: PolicyRoom) -> None:
-    elsewhere, known = PolicyCache(), room.version()
-    there = replace(room.guard(USER, version=known), cache=elsewhere)
-    here = room.guard(USER, version=known)
+def test_a_change_holds_at_once_where_it_was_made_and_elsewhere_with_the_version(policy_env: PolicyEnv) -> None:
+    elsewhere, known = PolicyCache(), policy_env.version()
+    there = replace(policy_env.guard(USER, version=known), cache=elsewhere)
+    here = policy_env.guard(USER, version=known)
     assert here.check_permission("tool:clock")
     assert there.check_permission("tool:clock")
-    made = room.create(effect="deny")
-    assert not room.guard(USER, version=known).check_permission("tool:clock")
+    made = policy_env.create(effect="deny")
+    assert not policy_env.guard(USER, version=known).check_permission("tool:clock")
     assert there.check_permission("tool:clock")
-    informed = replace(room.guard(USER), cache=elsewhere)
+    informed = replace(policy_env.guard(USER), cache=elsewhere)
     assert not informed.check_permission("tool:clock")
     assert not there.check_permission("tool:clock")  # an older version drops nothing
-    room.service().delete(made.id)
-    room.clock.turn(KEPT_SECONDS - 1)
+    policy_env.service().delete(made.id)
+    policy_env.clock.advance(KEPT_SECONDS - 1)
     assert not there.check_permission("tool:clock")
-    room.clock.turn(2)
+    policy_env.clock.advance(2)
     assert there.check_permission("tool:clock")
 
 
-def test_the_table_is_read_once_in_five_minutes(room: PolicyRoom) -> None:
+def test_the_table_is_read_once_in_five_minutes(policy_env: PolicyEnv) -> None:
     reads: Counter[str] = Counter()
 
     def count(**told: Any) -> None:
         reads[told["model"].name] += 1
 
-    room.physical.client.meta.events.register("before-call.dynamodb", count)
-    guard = room.guard(USER)
+    policy_env.physical.client.meta.events.register("before-call.dynamodb", count)
+    guard = policy_env.guard(USER)
     reads.clear()
     for _ in range(5):
         assert guard.check_permission("tool:clock")
         assert guard.check_permission("model:any")
     assert reads == {"Query": 1}
-    room.clock.turn(KEPT_SECONDS)
+    policy_env.clock.advance(KEPT_SECONDS)
     assert guard.check_permission("tool:clock")
     assert reads == {"Query": 2}
 
 
-def test_tenants_are_apart_in_the_cache(room: PolicyRoom) -> None:
-    room.create(effect="deny")
-    assert not room.guard(USER).check_permission("tool:clock")
-    assert room.guard(USER, tenant=OTHER_TENANT).check_permission("tool:clock")
+def test_tenants_are_apart_in_the_cache(policy_env: PolicyEnv) -> None:
+    policy_env.create(effect="deny")
+    assert not policy_env.guard(USER).check_permission("tool:clock")
+    assert policy_env.guard(USER, tenant=OTHER_TENANT).check_permission("tool:clock")
 
 
-def test_the_cache_keeps_a_bounded_number_of_tenants(room: PolicyRoom) -> None:
+def test_the_cache_keeps_a_bounded_number_of_tenants(policy_env: PolicyEnv) -> None:
     reads: list[TenantId] = []
 
     def call(number: int) -> None:
@@ -154,7 +164,7 @@ def test_the_cache_keeps_a_bounded_number_of_tenants(room: PolicyRoom) -> None:
             reads.append(tenant)
             return []
 
-        room.cache.get(tenant, version=1, now=room.clock(), read=read)
+        policy_env.cache.get(tenant, version=1, now=policy_env.clock(), read=read)
 
     for number in [*range(TENANTS_MAX + 1), TENANTS_MAX, 0]:
         call(number)

@@ -15,66 +15,66 @@ from atrium.storage import keys
 from atrium.storage.table import PhysicalTable
 from atrium.storage.writes import ANY, Delete
 
-from tests.unit.policy.rooms import ANN, BOB, FIRST_KEY, KEY, OTHER_TENANT, TENANT, PolicyRoom
+from tests.unit.policy.policy_env import ANN, BOB, FIRST_KEY, KEY, OTHER_TENANT, TENANT, PolicyEnv
 
 
 @pytest.fixture
-def room(physical_table: PhysicalTable) -> PolicyRoom:
-    return PolicyRoom(physical_table)
+def policy_env(physical_table: PhysicalTable) -> PolicyEnv:
+    return PolicyEnv(physical_table)
 
 
-def test_a_policy_is_kept_as_it_was_made(room: PolicyRoom) -> None:
+def test_a_policy_is_kept_as_it_was_made(policy_env: PolicyEnv) -> None:
     wanted = Conditions.model_validate({"ip": {"any_of": ["203.0.113.0/24"]}, "amount": {"max": "10"}})
-    made = room.create(
+    made = policy_env.create(
         name="Öffnungszeiten", description="why", effect="deny", principals=("user:*", "user:*", "role:viewer"),
         actions=("execute",), resources=("tool:x", "*"), conditions=wanted, priority=-5,
     )  # fmt: skip
     assert made.principals == ("user:*", "role:viewer")
-    assert room.service().get(made.id) == made
-    assert room.service().list(PageRequest()).items == [made]
+    assert policy_env.service().get(made.id) == made
+    assert policy_env.service().list(PageRequest()).items == [made]
 
 
-def test_every_change_raises_the_version_once_and_is_in_the_audit(room: PolicyRoom) -> None:
-    made = room.create(name="one")
-    assert room.version() == 2
-    room.clock.turn(1)
-    changed = room.service().change(made.id, {"effect": "deny", "priority": 3})
+def test_every_change_raises_the_version_once_and_is_in_the_audit(policy_env: PolicyEnv) -> None:
+    made = policy_env.create(name="one")
+    assert policy_env.version() == 2
+    policy_env.clock.advance(1)
+    changed = policy_env.service().change(made.id, {"effect": "deny", "priority": 3})
     assert (changed.effect, changed.priority, changed.name) == ("deny", 3, "one")
     assert changed.updated_at == made.updated_at + timedelta(seconds=1)
-    assert room.version() == 3
-    room.clock.turn(1)
-    room.service().delete(made.id)
-    assert room.version() == 4
-    told = [(event.details["action"], event.details["effect"]) for event in room.events("admin.change")]
+    assert policy_env.version() == 3
+    policy_env.clock.advance(1)
+    policy_env.service().delete(made.id)
+    assert policy_env.version() == 4
+    told = [(event.details["action"], event.details["effect"]) for event in policy_env.events("admin.change")]
     assert told == [("policy.delete", "deny"), ("policy.change", "deny"), ("policy.create", "allow")]
-    assert {event.details["resource"] for event in room.events("admin.change")} == {made.id}
-    assert {event.origin.principal for event in room.events("admin.change")} == {f"user:{BOB}"}
+    assert {event.details["resource"] for event in policy_env.events("admin.change")} == {made.id}
+    assert {event.origin.principal for event in policy_env.events("admin.change")} == {f"user:{BOB}"}
 
 
-def test_a_change_and_its_record_are_one(room: PolicyRoom) -> None:
+def test_a_change_and_its_record_are_one(policy_env: PolicyEnv) -> None:
     """Without the tenant nothing is written: neither a policy nor an event."""
-    room_version = room.service()
-    room.table().write(Delete(keys.tenant(), ANY))
+    room_version = policy_env.service()
+    policy_env.table().write(Delete(keys.tenant(), ANY))
     with pytest.raises(NotFound):
         room_version.create({
             "name": "p", "effect": "allow", "principals": ("*",), "actions": ("*",), "resources": ("*",),
         })  # fmt: skip
-    assert PolicyStore(room.table()).read_all() == []
-    assert room.table().query(_audit_of(room)).items == []
+    assert PolicyStore(policy_env.table()).read_all() == []
+    assert policy_env.table().query(_audit_of(policy_env)).items == []
 
 
-def _audit_of(room: PolicyRoom) -> Any:
+def _audit_of(policy_env: PolicyEnv) -> Any:
     from atrium.storage.queries import Query
 
-    return Query(keys.audit_day(room.clock().date()))
+    return Query(keys.audit_day(policy_env.clock().date()))
 
 
-def test_changes_that_meet(room: PolicyRoom) -> None:
-    made = room.create()
-    first = room.service()
+def test_changes_that_meet(policy_env: PolicyEnv) -> None:
+    made = policy_env.create()
+    first = policy_env.service()
     record = first.guard.audit.recording("admin.change", {})
-    store = PolicyStore(room.table())
-    room.clock.turn(1)
+    store = PolicyStore(policy_env.table())
+    policy_env.clock.advance(1)
     first.change(made.id, {"name": "first"})
     with pytest.raises(Conflict):
         store.replace(made, record, before=made)
@@ -83,48 +83,52 @@ def test_changes_that_meet(room: PolicyRoom) -> None:
         store.replace(made, record, before=made)
     with pytest.raises(NotFound):
         store.delete(made.id, record)
-    assert room.version() == 4
+    assert policy_env.version() == 4
 
 
 @pytest.mark.parametrize("policy_id", ["pol_01k6r5m2x8f3v9q4w7t1y0z5aa", "nonsense", "", "usr_#", "pol_01k6"])
-def test_what_does_not_exist(room: PolicyRoom, policy_id: str) -> None:
-    for call in (room.service().get, room.service().delete, lambda wanted: room.service().change(wanted, {})):
+def test_what_does_not_exist(policy_env: PolicyEnv, policy_id: str) -> None:
+    for call in (
+        policy_env.service().get,
+        policy_env.service().delete,
+        lambda wanted: policy_env.service().change(wanted, {}),
+    ):
         with pytest.raises(NotFound):
             call(policy_id)
 
 
-def test_another_tenants_policies_do_not_exist(room: PolicyRoom) -> None:
-    made = room.create()
-    other = room.service(tenant=OTHER_TENANT)
+def test_another_tenants_policies_do_not_exist(policy_env: PolicyEnv) -> None:
+    made = policy_env.create()
+    other = policy_env.service(tenant=OTHER_TENANT)
     assert other.list(PageRequest()).items == []
     with pytest.raises(NotFound):
         other.get(made.id)
     with pytest.raises(NotFound):
         other.delete(made.id)
     assert not other.evaluate("user:ann", "tool:clock").allowed
-    assert room.version(OTHER_TENANT) == 1
+    assert policy_env.version(OTHER_TENANT) == 1
 
 
-def test_a_list_in_pages(room: PolicyRoom) -> None:
-    made = [room.create(name=f"p{number}").id for number in range(5)]
+def test_a_list_in_pages(policy_env: PolicyEnv) -> None:
+    made = [policy_env.create(name=f"p{number}").id for number in range(5)]
     found: list[PolicyId] = []
-    page = room.service().list(PageRequest(2))
+    page = policy_env.service().list(PageRequest(2))
     while True:
         found += [policy.id for policy in page.items]
         if page.position is None:
             break
-        page = room.service().list(PageRequest(2, page.position))
+        page = policy_env.service().list(PageRequest(2, page.position))
     assert found == made
 
 
-def test_a_tenant_has_a_bounded_number(room: PolicyRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tenant_has_a_bounded_number(policy_env: PolicyEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "POLICIES_MAX", 2)
-    room.create()
-    room.create()
+    policy_env.create()
+    policy_env.create()
     with pytest.raises(CountExceeded) as refused:
-        room.create()
+        policy_env.create()
     assert refused.value.extensions == {"limit": "policies", "used": 2, "max": 2, "resets_at": None}
-    assert room.version() == 3
+    assert policy_env.version() == 3
 
 
 @pytest.mark.parametrize(
@@ -153,24 +157,24 @@ def test_a_tenant_has_a_bounded_number(room: PolicyRoom, monkeypatch: pytest.Mon
         ("priority", True),
     ],
 )
-def test_policies_that_make_no_sense(room: PolicyRoom, field: str, value: object) -> None:
+def test_policies_that_make_no_sense(policy_env: PolicyEnv, field: str, value: object) -> None:
     with pytest.raises(ValidationFailed) as refused:
-        room.create(**{field: value})
+        policy_env.create(**{field: value})
     errors = refused.value.extensions["errors"]
     assert isinstance(errors, list)
     assert errors[0]["loc"] == ["body", field]
-    assert room.version() == 1
-    made = room.create()
+    assert policy_env.version() == 1
+    made = policy_env.create()
     with pytest.raises(ValidationFailed):
-        room.service().change(made.id, {field: value})
-    assert room.service().get(made.id) == made
+        policy_env.service().change(made.id, {field: value})
+    assert policy_env.service().get(made.id) == made
 
 
-def test_trying_out_users_keys_and_names(room: PolicyRoom) -> None:
-    room.add_user(ANN, "viewer")
-    room.add_user(BOB, "admin")
-    room.add_key("chat")
-    evaluate = room.service().evaluate
+def test_trying_out_users_keys_and_names(policy_env: PolicyEnv) -> None:
+    policy_env.add_user(ANN, "viewer")
+    policy_env.add_user(BOB, "admin")
+    policy_env.add_key("chat")
+    evaluate = policy_env.service().evaluate
     assert evaluate(f"user:{ANN}", "route:GET /v1/sessions").matched == ("builtin:sessions:read",)
     assert not evaluate(f"user:{ANN}", "route:POST /v1/chat").allowed
     assert evaluate(f"user:{BOB}", "route:DELETE /v1/anything").matched == ("builtin:admin",)
@@ -180,27 +184,27 @@ def test_trying_out_users_keys_and_names(room: PolicyRoom) -> None:
     assert not evaluate("client:cli_x", "tool:clock").allowed
 
 
-def test_a_key_answers_to_the_name_of_its_line(room: PolicyRoom) -> None:
-    room.add_key("chat")
-    made = room.create(effect="deny", principals=(f"key:{FIRST_KEY}",))
-    assert room.service().evaluate(f"key:{KEY}", "tool:clock").matched == (made.id, "builtin:chat")
+def test_a_key_answers_to_the_name_of_its_line(policy_env: PolicyEnv) -> None:
+    policy_env.add_key("chat")
+    made = policy_env.create(effect="deny", principals=(f"key:{FIRST_KEY}",))
+    assert policy_env.service().evaluate(f"key:{KEY}", "tool:clock").matched == (made.id, "builtin:chat")
 
 
-def test_trying_out_sees_a_change_at_once_and_leaves_no_trace(room: PolicyRoom) -> None:
-    stale = room.service()
-    made = room.create(principals=("user:ann",), resources=("tool:*",))
+def test_trying_out_sees_a_change_at_once_and_leaves_no_trace(policy_env: PolicyEnv) -> None:
+    stale = policy_env.service()
+    made = policy_env.create(principals=("user:ann",), resources=("tool:*",))
     decision = stale.evaluate("user:ann", "tool:clock", "read")
     assert (decision.allowed, decision.matched) == (True, (made.id,))
     assert not stale.evaluate("user:bob", "tool:clock").allowed
-    assert room.events("policy.deny") == []
-    assert room.events("policy.allow") == []
+    assert policy_env.events("policy.deny") == []
+    assert policy_env.events("policy.allow") == []
 
 
-def test_trying_out_under_circumstances(room: PolicyRoom) -> None:
+def test_trying_out_under_circumstances(policy_env: PolicyEnv) -> None:
     wanted = {"time": {"days": ["sun"]}, "ip": {"any_of": ["10.0.0.0/8"]}, "plan": ["free"], "amount": {"max": "5"}}
-    room.create(conditions=Conditions.model_validate(wanted))
-    evaluate = room.service().evaluate
-    sunday = room.clock().replace(day=22)
+    policy_env.create(conditions=Conditions.model_validate(wanted))
+    evaluate = policy_env.service().evaluate
+    sunday = policy_env.clock().replace(day=22)
     told: dict[str, Any] = {"at": sunday, "ip": "10.1.2.3", "plan": "free", "amount": Decimal(5)}
     assert evaluate("user:ann", "tool:x", **told).allowed
     for name in told:
@@ -218,9 +222,9 @@ def test_trying_out_under_circumstances(room: PolicyRoom) -> None:
         ("action", ("user:ann", "tool:x", "ex*")),
     ],
 )
-def test_questions_that_make_no_sense(room: PolicyRoom, field: str, words: tuple[str, str, str]) -> None:
+def test_questions_that_make_no_sense(policy_env: PolicyEnv, field: str, words: tuple[str, str, str]) -> None:
     with pytest.raises(ValidationFailed) as refused:
-        room.service().evaluate(*words)
+        policy_env.service().evaluate(*words)
     errors = refused.value.extensions["errors"]
     assert isinstance(errors, list)
     assert errors[0]["loc"] == ["body", field]

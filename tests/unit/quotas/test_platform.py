@@ -106,7 +106,7 @@ def test_a_check_reads_and_takes_nothing() -> None:
     rejected = platform.limit().check()
     assert rejected is not None
     assert (rejected.used, platform.running()) == (3, 3)
-    platform.clock.turn(62)
+    platform.clock.advance(62)
     assert platform.limit().check() is None
 
 
@@ -114,18 +114,18 @@ def test_a_check_reads_and_takes_nothing() -> None:
 def test_slots_whose_lease_is_over_make_room(maximum: int) -> None:
     platform = Platform(maximum)
     assert platform.fill() == maximum
-    platform.clock.turn(61)
+    platform.clock.advance(61)
     assert isinstance(platform.ask(9_000), Rejected), "a lease is over after its last second"
-    platform.clock.turn(1)
+    platform.clock.advance(1)
     assert platform.fill(2_000) == maximum
 
 
 def test_a_lease_that_is_renewed_holds() -> None:
     platform = Platform(2)
     platform.fill()
-    platform.clock.turn(40)
+    platform.clock.advance(40)
     assert platform.limit().renew(run_id(0), platform.where[0])
-    platform.clock.turn(40)
+    platform.clock.advance(40)
     assert platform.ask(8) == 0
     assert isinstance(platform.ask(9), Rejected)
     assert platform.limit().renew(run_id(0), platform.where[0])
@@ -135,7 +135,7 @@ def test_a_lease_that_is_renewed_holds() -> None:
 def test_an_expired_slot_that_is_renewed_before_the_write_is_not_dropped() -> None:
     platform = Platform(1)
     platform.ask(0)
-    platform.clock.turn(62)
+    platform.clock.advance(62)
     writes = 0
 
     def renew(name: str, send: Callable[[], Any]) -> Any:
@@ -247,7 +247,7 @@ def test_a_lost_platform_slot_stops_the_worker() -> None:
     service = QuotaService(MemoryTable(), platform.clock, platform.limit(), pause=lambda _: None)
     first = service.admit(AdmissionRequest(run_id(1), 5, 5), SCOPES)
     assert isinstance(first, Admitted)
-    platform.clock.turn(62)
+    platform.clock.advance(62)
     assert platform.ask(50) == 0
     assert not service.renew_lease(first.reservation)
 

@@ -188,7 +188,7 @@ def test_a_rejection_at_the_write_is_final_where_all_slots_are_old(quotas: Quota
     quotas.admit()
     seen = quotas.service.read(BOTH)
     quotas.admit()
-    quotas.clock.turn(3)
+    quotas.clock.advance(3)
     waits: list[int] = []
     quotas.while_waiting = lambda: waits.append(1)
     seen = {scope_id: AdmissionItem(item.attributes, quotas.clock().timestamp()) for scope_id, item in seen.items()}
@@ -232,13 +232,13 @@ def test_headers_show_the_tenants_limits_first_and_count_the_call(quotas: Quotas
 
 
 def test_an_item_far_ahead_is_set_back_by_a_rejection(quotas: Quotas) -> None:
-    quotas.clock.turn(600)
+    quotas.clock.advance(600)
     for _ in range(2):
         quotas.admit()
-    quotas.clock.turn(-600)
+    quotas.clock.advance(-600)
     rejected = quotas.ask((ScopeLimits("key", {"requests_per_minute": 2}, "key_1"),))
     assert rejected.retry_after_seconds == 61
-    quotas.clock.turn(61)
+    quotas.clock.advance(61)
     assert isinstance(quotas.ask((ScopeLimits("key", {"requests_per_minute": 2}, "key_1"),)), Admitted)
 
 
@@ -323,11 +323,11 @@ def test_a_reply_that_never_comes_is_undone(quotas: Quotas) -> None:
 def test_a_lease_that_went_to_another_stops_the_worker(quotas: Quotas) -> None:
     scopes = (ScopeLimits("tenant", {"concurrent_turns": 1}),)
     first = quotas.admit(scopes)
-    quotas.clock.turn(30)
+    quotas.clock.advance(30)
     assert quotas.service.renew_lease(first)
-    quotas.clock.turn(61)
+    quotas.clock.advance(61)
     assert isinstance(quotas.ask(scopes), Rejected)
-    quotas.clock.turn(1)
+    quotas.clock.advance(1)
     assert isinstance(quotas.ask(scopes), Admitted)
     assert not quotas.service.renew_lease(first)
     wanted = AdmissionRequest(first.run_id, 5, 5)
@@ -341,7 +341,7 @@ def test_a_renewal_knows_an_extension_that_came_between(quotas: Quotas) -> None:
     reservation = quotas.admit(tokens=5)
     extended = quotas.service.extend(reservation, Used(1, 0), AdmissionRequest(reservation.run_id, 9, 0), BOTH)
     assert isinstance(extended, Extended)
-    quotas.clock.turn(30)
+    quotas.clock.advance(30)
     assert quotas.service.renew_lease(reservation)
     found = quotas.service.find(reservation)
     assert found is not None
@@ -465,7 +465,7 @@ def test_a_session_under_contention_is_counted_once(quotas: Quotas) -> None:
                 raise Contended(internal="another transaction")
             if attempts == 2:
                 quotas.table.intercept = None
-                quotas.clock.turn(1)
+                quotas.clock.advance(1)
                 quotas.admit()
                 quotas.table.intercept = disturb
         return send()
@@ -501,11 +501,11 @@ def test_tool_calls_are_counted_in_each_scope_that_limits_them(quotas: Quotas) -
 def test_a_tool_call_names_the_limit_that_frees_last(quotas: Quotas) -> None:
     for scopes in ((KEY,), (KEY,), (OWN,), (OWN,), (OWN,)):
         quotas.service.record_tool_call(scopes)
-        quotas.clock.turn(5)
+        quotas.clock.advance(5)
     rejected = quotas.service.record_tool_call(BOTH)
     assert isinstance(rejected, Rejected)
     assert (rejected.scope, rejected.retry_after_seconds) == ("tenant", 61 - 15)
-    quotas.clock.turn(61 - 15)
+    quotas.clock.advance(61 - 15)
     assert isinstance(quotas.service.record_tool_call(BOTH), Recorded)
 
 

@@ -9,17 +9,17 @@ import pytest
 from atrium.runs.model import LEASE_SECONDS, Outcome, Spend
 from atrium.runs.store import RunStore
 
-from tests.builders.house import House
 from tests.builders.records import build_outcome, build_run
 from tests.builders.runtimes import NOON
+from tests.builders.tenant_env import TenantEnv
 from tests.builders.wires import lose_replies
 
 LAPSED = NOON + timedelta(seconds=LEASE_SECONDS + 1)
 
 
 @pytest.fixture
-def runs(house: House) -> RunStore:
-    return house.runs()
+def runs(tenant_env: TenantEnv) -> RunStore:
+    return tenant_env.runs()
 
 
 def swept(*answers: str) -> Outcome:
@@ -46,11 +46,11 @@ def test_equal_outcomes_at_one_moment_are_still_two(runs: RunStore) -> None:
 
 
 @pytest.mark.parametrize("by", ["worker", "sweeper"])
-def test_an_end_whose_reply_was_lost_is_ours(runs: RunStore, house: House, by: str) -> None:
+def test_an_end_whose_reply_was_lost_is_ours(runs: RunStore, tenant_env: TenantEnv, by: str) -> None:
     run = build_run()
     outcome = build_outcome("x") if by == "worker" else swept("x")
     runs.open(run)
-    with house.intercepted(lose_replies):
+    with tenant_env.intercepted(lose_replies):
         assert by == "worker" or runs.take_over(run.id, now=LAPSED)
         assert runs.end(run.id, outcome, at=NOON)
     assert runs.end(run.id, outcome, at=NOON), "and again by ourselves"
@@ -99,7 +99,9 @@ def test_two_sweepers_may_take_over_and_one_ends(runs: RunStore) -> None:
 
 
 @pytest.mark.parametrize("first", ["worker", "sweeper"])
-def test_the_loser_of_two_large_outcomes_leaves_nothing_behind(runs: RunStore, house: House, first: str) -> None:
+def test_the_loser_of_two_large_outcomes_leaves_nothing_behind(
+    runs: RunStore, tenant_env: TenantEnv, first: str
+) -> None:
     run, ours, theirs = build_run(), build_outcome(noise(1)), swept(noise(2))
     runs.open(run)
     if first == "sweeper":
@@ -108,7 +110,7 @@ def test_the_loser_of_two_large_outcomes_leaves_nothing_behind(runs: RunStore, h
     assert runs.end(run.id, ours, at=LAPSED)
     assert not runs.end(run.id, theirs, at=LAPSED)
     assert runs.get(run.id) == run.ended(ours, LAPSED)
-    assert len(house.blobs()) == 1
+    assert len(tenant_env.blobs()) == 1
 
 
 def test_many_at_once_and_one_ends_it(runs: RunStore) -> None:

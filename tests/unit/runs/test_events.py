@@ -8,8 +8,8 @@ from atrium.kernel.errors import Unavailable
 from atrium.runs.events import BATCH_EVENTS_MAX, EventLog, read_stored
 from atrium.runs.model import Run, RunEvent
 
-from tests.builders.house import House
 from tests.builders.records import build_events, build_run
+from tests.builders.tenant_env import TenantEnv
 from tests.builders.wires import Outage, Send
 
 
@@ -19,103 +19,107 @@ def run() -> Run:
 
 
 @pytest.fixture
-def log(house: House, run: Run) -> EventLog:
-    runs = house.runs()
-    return EventLog(runs.table, runs.blobs, house.clock, run.id, house.clock())
+def log(tenant_env: TenantEnv, run: Run) -> EventLog:
+    runs = tenant_env.runs()
+    return EventLog(runs.table, runs.blobs, tenant_env.clock, run.id, tenant_env.clock())
 
 
-def stored(house: House, run: Run, *, after: int = 1) -> list[RunEvent]:
-    return list(read_stored(house.runs().table, house.runs().blobs, run.id, after=after))
+def stored(tenant_env: TenantEnv, run: Run, *, after: int = 1) -> list[RunEvent]:
+    return list(read_stored(tenant_env.runs().table, tenant_env.runs().blobs, run.id, after=after))
 
 
-def append(log: EventLog, house: House, events: list[RunEvent], *, seconds: float = 0.5) -> None:
+def append(log: EventLog, tenant_env: TenantEnv, events: list[RunEvent], *, seconds: float = 0.5) -> None:
     for event in events:
-        house.clock.turn(seconds)
+        tenant_env.clock.advance(seconds)
         log.append(event)
 
 
-def test_events_are_stored_every_two_seconds_and_the_rest_is_handed_over(log: EventLog, house: House, run: Run) -> None:
+def test_events_are_stored_every_two_seconds_and_the_rest_is_handed_over(
+    log: EventLog, tenant_env: TenantEnv, run: Run
+) -> None:
     events = build_events(2, 11)
-    append(log, house, events)
-    assert stored(house, run) == events[:8]
-    assert len(house.items(f"RUN#{run.id}")) == 2
+    append(log, tenant_env, events)
+    assert stored(tenant_env, run) == events[:8]
+    assert len(tenant_env.items(f"RUN#{run.id}")) == 2
     assert log.take_tail() == tuple(events[8:])
     assert log.take_tail() == ()
 
 
-def test_a_quick_answer_stores_nothing_by_itself(log: EventLog, house: House, run: Run) -> None:
-    append(log, house, build_events(2, 50), seconds=0.01)
-    assert stored(house, run) == []
+def test_a_quick_answer_stores_nothing_by_itself(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
+    append(log, tenant_env, build_events(2, 50), seconds=0.01)
+    assert stored(tenant_env, run) == []
     assert len(log.take_tail()) == 49
 
 
-def test_a_flood_is_stored_before_it_fills_the_memory(log: EventLog, house: House, run: Run) -> None:
-    append(log, house, build_events(2, BATCH_EVENTS_MAX + 1), seconds=0)
-    assert len(stored(house, run)) == BATCH_EVENTS_MAX
+def test_a_flood_is_stored_before_it_fills_the_memory(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
+    append(log, tenant_env, build_events(2, BATCH_EVENTS_MAX + 1), seconds=0)
+    assert len(stored(tenant_env, run)) == BATCH_EVENTS_MAX
     assert log.take_tail() == ()
 
 
-def test_reading_after_any_number(log: EventLog, house: House, run: Run) -> None:
+def test_reading_after_any_number(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
     events = build_events(2, 13)
-    append(log, house, events, seconds=1)
+    append(log, tenant_env, events, seconds=1)
     for after in range(1, 15):
-        assert stored(house, run, after=after) == [event for event in events if event.sequence > after]
+        assert stored(tenant_env, run, after=after) == [event for event in events if event.sequence > after]
 
 
-def test_many_batches_are_read_in_order(log: EventLog, house: House, run: Run) -> None:
+def test_many_batches_are_read_in_order(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
     """More than a page of them, and numbers of one, two and three digits."""
     events = build_events(2, 121)
-    append(log, house, events, seconds=2)
-    assert stored(house, run) == events
-    assert stored(house, run, after=100) == events[99:]
+    append(log, tenant_env, events, seconds=2)
+    assert stored(tenant_env, run) == events
+    assert stored(tenant_env, run, after=100) == events[99:]
 
 
-def test_batches_expire_after_a_week(log: EventLog, house: House, run: Run) -> None:
-    append(log, house, build_events(2, 2), seconds=2)
-    (item,) = house.items(f"RUN#{run.id}")
-    assert int(str(item["ttl"]["N"])) == int(house.clock().timestamp()) + 7 * 86_400
+def test_batches_expire_after_a_week(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
+    append(log, tenant_env, build_events(2, 2), seconds=2)
+    (item,) = tenant_env.items(f"RUN#{run.id}")
+    assert int(str(item["ttl"]["N"])) == int(tenant_env.clock().timestamp()) + 7 * 86_400
 
 
-def test_a_table_that_refuses_does_not_end_the_turn(log: EventLog, house: House, run: Run) -> None:
+def test_a_table_that_refuses_does_not_end_the_turn(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
     events = build_events(2, 9)
-    with house.intercepted(Outage(lambda _, operation: operation == "PutItem")):
-        append(log, house, events[:4], seconds=1)
-        assert stored(house, run) == []
-    append(log, house, events[4:], seconds=1)
-    assert stored(house, run) == events
+    with tenant_env.intercepted(Outage(lambda _, operation: operation == "PutItem")):
+        append(log, tenant_env, events[:4], seconds=1)
+        assert stored(tenant_env, run) == []
+    append(log, tenant_env, events[4:], seconds=1)
+    assert stored(tenant_env, run) == events
 
 
-def test_while_the_table_refuses_it_is_asked_every_two_seconds_only(log: EventLog, house: House) -> None:
+def test_while_the_table_refuses_it_is_asked_every_two_seconds_only(log: EventLog, tenant_env: TenantEnv) -> None:
     outage = Outage(lambda _, operation: operation == "PutItem")
-    with house.intercepted(outage):
-        append(log, house, build_events(2, 21), seconds=0.5)
+    with tenant_env.intercepted(outage):
+        append(log, tenant_env, build_events(2, 21), seconds=0.5)
     assert outage.failed == 5
 
 
-def test_a_batch_that_was_stored_but_not_confirmed_is_not_read_twice(log: EventLog, house: House, run: Run) -> None:
+def test_a_batch_that_was_stored_but_not_confirmed_is_not_read_twice(
+    log: EventLog, tenant_env: TenantEnv, run: Run
+) -> None:
     events = build_events(2, 7)
 
     def lose_first_reply(operation: str, _arguments: object, send: Send) -> object:
         answer = send()
-        if operation == "PutItem" and len(house.items(f"RUN#{run.id}")) == 1:
+        if operation == "PutItem" and len(tenant_env.items(f"RUN#{run.id}")) == 1:
             raise Unavailable
         return answer
 
-    with house.intercepted(lose_first_reply):
-        append(log, house, events, seconds=1)
-    assert len(house.items(f"RUN#{run.id}")) == 3
-    assert stored(house, run) == events
-    assert stored(house, run, after=3) == events[2:]
+    with tenant_env.intercepted(lose_first_reply):
+        append(log, tenant_env, events, seconds=1)
+    assert len(tenant_env.items(f"RUN#{run.id}")) == 3
+    assert stored(tenant_env, run) == events
+    assert stored(tenant_env, run, after=3) == events[2:]
 
 
-def test_a_batch_of_long_results_goes_to_s3_and_back(log: EventLog, house: House, run: Run) -> None:
+def test_a_batch_of_long_results_goes_to_s3_and_back(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
     long = "".join(random.Random(5).choices(string.printable, k=50_000))
     events = [RunEvent(2, "tool_result", {"result": long}), RunEvent(3, "text", {"content": "ok"})]
-    append(log, house, events, seconds=1)
-    assert len(house.blobs()) == 1
-    assert stored(house, run) == events
+    append(log, tenant_env, events, seconds=1)
+    assert len(tenant_env.blobs()) == 1
+    assert stored(tenant_env, run) == events
 
 
-def test_another_runs_events_are_not_read(log: EventLog, house: House) -> None:
-    append(log, house, build_events(2, 2), seconds=2)
-    assert stored(house, build_run()) == []
+def test_another_runs_events_are_not_read(log: EventLog, tenant_env: TenantEnv) -> None:
+    append(log, tenant_env, build_events(2, 2), seconds=2)
+    assert stored(tenant_env, build_run()) == []

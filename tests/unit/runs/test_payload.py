@@ -16,7 +16,7 @@ from atrium.storage.blobs import INLINE_BYTES_MAX, BlobGone, TenantBlobs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders.house import TENANT, House
+from tests.builders.tenant_env import TENANT, TenantEnv
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 JSON = st.recursive(
@@ -33,8 +33,8 @@ BLOCKS: st.SearchStrategy[Block] = st.one_of(
 
 
 @pytest.fixture
-def blobs(house: House) -> TenantBlobs:
-    return TenantBlobs(house.bucket, TENANT)
+def blobs(tenant_env: TenantEnv) -> TenantBlobs:
+    return TenantBlobs(tenant_env.bucket, TENANT)
 
 
 @given(st.lists(BLOCKS, max_size=4))
@@ -108,37 +108,37 @@ def content_of(packed_size: int) -> dict[str, Any]:
     return content
 
 
-def test_up_to_32_kb_stay_inside_the_item(blobs: TenantBlobs, house: House) -> None:
+def test_up_to_32_kb_stay_inside_the_item(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
     content = content_of(INLINE_BYTES_MAX)
     attributes = store_payload(blobs, "outcome", "runs/1/outcome", content)
     assert list(attributes) == ["outcome"]
-    assert house.blobs() == []
+    assert tenant_env.blobs() == []
     assert load_payload(blobs, "outcome", attributes) == content
 
 
-def test_beyond_32_kb_the_item_keeps_a_reference_and_the_beginning(blobs: TenantBlobs, house: House) -> None:
+def test_beyond_32_kb_the_item_keeps_a_reference_and_the_beginning(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
     content = content_of(INLINE_BYTES_MAX + 1)
     attributes = store_payload(blobs, "outcome", "runs/1/outcome", content)
     assert list(attributes) == ["outcome_ref", "outcome_excerpt"]
     assert attributes["outcome_excerpt"].startswith('{"text": "' + content["text"][:100])
     assert len(attributes["outcome_excerpt"]) == 500
-    assert house.blobs() == [f"tenants/{TENANT}/{attributes['outcome_ref']}"]
+    assert tenant_env.blobs() == [f"tenants/{TENANT}/{attributes['outcome_ref']}"]
     assert references(attributes) == [attributes["outcome_ref"]]
     assert load_payload(blobs, "outcome", attributes) == content
 
 
-def test_the_same_content_has_one_blob_and_other_content_another(blobs: TenantBlobs, house: House) -> None:
+def test_the_same_content_has_one_blob_and_other_content_another(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
     first, second = {"text": incompressible(60_000)}, {"text": incompressible(60_001)}
     stored = [store_payload(blobs, "outcome", "runs/1/outcome", content) for content in (first, first, second)]
     assert stored[0] == stored[1] != stored[2]
-    assert len(house.blobs()) == 2
+    assert len(tenant_env.blobs()) == 2
     assert load_payload(blobs, "outcome", stored[0]) == first
 
 
-def test_what_compresses_well_stays_inside_however_long(blobs: TenantBlobs, house: House) -> None:
+def test_what_compresses_well_stays_inside_however_long(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
     attributes = store_payload(blobs, "events", "runs/1/events/9", ["and so on"] * 100_000)
     assert len(attributes["events"]) < 10_000
-    assert house.blobs() == []
+    assert tenant_env.blobs() == []
 
 
 def test_no_payload_is_none_and_a_blob_that_is_gone_says_so(blobs: TenantBlobs) -> None:

@@ -13,33 +13,33 @@ from atrium.runs.model import LEASE_SECONDS, Run, Spend
 from atrium.runs.store import LeaseLost, RunStore
 from atrium.storage.sweep import OpenRun, list_swept
 
-from tests.builders.house import OTHER_OWNER, OTHER_TENANT, OWNER, TENANT, House
 from tests.builders.records import SPEND, build_events, build_message, build_outcome, build_run, build_tool_step
 from tests.builders.runtimes import NOON
+from tests.builders.tenant_env import OTHER_OWNER, OTHER_TENANT, OWNER, TENANT, TenantEnv
 from tests.builders.wires import Recorder, lose_replies
 
 
 @pytest.fixture
-def runs(house: House) -> RunStore:
-    return house.runs()
+def runs(tenant_env: TenantEnv) -> RunStore:
+    return tenant_env.runs()
 
 
 def noise(size: int) -> str:
     return "".join(random.Random(3).choices(string.printable, k=size))
 
 
-def is_marked_open(house: House, run: Run) -> bool:
-    return OpenRun(TENANT, run.id) in list(list_swept(house.physical))
+def is_marked_open(tenant_env: TenantEnv, run: Run) -> bool:
+    return OpenRun(TENANT, run.id) in list(list_swept(tenant_env.physical))
 
 
-def test_a_run_comes_back_as_it_was_opened(runs: RunStore, house: House) -> None:
+def test_a_run_comes_back_as_it_was_opened(runs: RunStore, tenant_env: TenantEnv) -> None:
     run = build_run(end_user="ann", metadata={"a": [1.5, None, {"b": "ü"}]})
     runs.open(run)
     assert runs.get(run.id) == run
-    assert is_marked_open(house, run)
+    assert is_marked_open(tenant_env, run)
 
 
-def test_an_ended_run_comes_back_with_all_of_its_messages(runs: RunStore, house: House) -> None:
+def test_an_ended_run_comes_back_with_all_of_its_messages(runs: RunStore, tenant_env: TenantEnv) -> None:
     run = build_run()
     steps = build_tool_step(3)
     thought = build_message("assistant", Thinking("hm", "sig"), Thinking("", "opaque", redacted=True), "So.")
@@ -53,24 +53,24 @@ def test_an_ended_run_comes_back_with_all_of_its_messages(runs: RunStore, house:
     assert ended is not None
     assert [message.role for message in ended.messages] == ["user", "assistant", "tool", "assistant"]
     assert (ended.is_open, ended.lease_until, ended.spend) == (False, None, SPEND)
-    assert not is_marked_open(house, run)
+    assert not is_marked_open(tenant_env, run)
 
 
-def test_opening_again_after_a_lost_reply(runs: RunStore, house: House) -> None:
+def test_opening_again_after_a_lost_reply(runs: RunStore, tenant_env: TenantEnv) -> None:
     run = build_run()
-    with house.intercepted(lose_replies):
+    with tenant_env.intercepted(lose_replies):
         runs.open(run)
     assert runs.get(run.id) == run
 
 
-def test_large_questions_and_answers_go_to_s3_and_back(runs: RunStore, house: House) -> None:
+def test_large_questions_and_answers_go_to_s3_and_back(runs: RunStore, tenant_env: TenantEnv) -> None:
     run = build_run(question=noise(60_000))
     runs.open(run)
     outcome = build_outcome(noise(80_000), tail=tuple(build_events(2, 3, noise(1_000))), last_sequence=3)
     assert runs.end(run.id, outcome, at=NOON)
     assert runs.get(run.id) == run.ended(outcome, NOON)
-    assert len(house.blobs()) == 2
-    item = next(item for item in house.items(f"SESSION#{run.session_id}"))
+    assert len(tenant_env.blobs()) == 2
+    item = next(item for item in tenant_env.items(f"SESSION#{run.session_id}"))
     assert len(str(item)) < 4_000, "the item keeps references and excerpts"
 
 
@@ -78,10 +78,10 @@ def test_no_run_is_none(runs: RunStore) -> None:
     assert runs.get(build_run().id) is None
 
 
-def test_another_tenants_run_is_none(runs: RunStore, house: House) -> None:
+def test_another_tenants_run_is_none(runs: RunStore, tenant_env: TenantEnv) -> None:
     run = build_run()
     runs.open(run)
-    other = house.runs(OTHER_TENANT)
+    other = tenant_env.runs(OTHER_TENANT)
     assert other.get(run.id) is None
     assert other.request_cancel(run.id) is None
     assert other.take_over(run.id, now=NOON + timedelta(days=1)) is None
@@ -99,10 +99,10 @@ def test_renewing_extends_the_lease_and_notes_the_spend(runs: RunStore) -> None:
     assert renewed == replace(run, lease_until=NOON + timedelta(seconds=15 + LEASE_SECONDS), spend=spend)
 
 
-def test_renewing_twice_for_a_lost_reply(runs: RunStore, house: House) -> None:
+def test_renewing_twice_for_a_lost_reply(runs: RunStore, tenant_env: TenantEnv) -> None:
     run = build_run()
     runs.open(run)
-    with house.intercepted(lose_replies):
+    with tenant_env.intercepted(lose_replies):
         assert runs.renew(run.id, now=NOON, spend=SPEND) is False
 
 
@@ -146,12 +146,12 @@ def test_renewing_never_makes_a_run(runs: RunStore) -> None:
     assert runs.get(run.id) is None
 
 
-def open_several(house: House, owners: list[str]) -> list[Run]:
+def open_several(tenant_env: TenantEnv, owners: list[str]) -> list[Run]:
     session = mint_session_id(NOON)
     opened = []
     for number, owner in enumerate(owners):
         run = build_run(session, at=NOON + timedelta(seconds=number), owner=owner)
-        house.runs().open(run)
+        tenant_env.runs().open(run)
         opened.append(run)
     return opened
 
@@ -160,20 +160,20 @@ def ids(runs: list[Run]) -> list[RunId]:
     return [run.id for run in runs]
 
 
-def test_lists_are_newest_first(runs: RunStore, house: House) -> None:
-    opened = open_several(house, [OWNER, OTHER_OWNER, OWNER])
+def test_lists_are_newest_first(runs: RunStore, tenant_env: TenantEnv) -> None:
+    opened = open_several(tenant_env, [OWNER, OTHER_OWNER, OWNER])
     newest_first = ids(opened)[::-1]
     assert ids(runs.list_all(PageRequest()).items) == newest_first
     assert ids(runs.list_by_owner(OWNER, PageRequest()).items) == [newest_first[0], newest_first[2]]
     session = opened[0].session_id
     assert ids(runs.list_by_session(session, PageRequest(), newest_first=True).items) == newest_first
     assert ids(runs.list_by_session(session, PageRequest(), newest_first=False).items) == newest_first[::-1]
-    assert house.runs(OTHER_TENANT).list_all(PageRequest()).items == []
+    assert tenant_env.runs(OTHER_TENANT).list_all(PageRequest()).items == []
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
-def test_lists_in_pages(runs: RunStore, house: House, limit: int) -> None:
-    opened = open_several(house, [OWNER] * 3)
+def test_lists_in_pages(runs: RunStore, tenant_env: TenantEnv, limit: int) -> None:
+    opened = open_several(tenant_env, [OWNER] * 3)
     found: list[RunId] = []
     page = runs.list_all(PageRequest(limit))
     while True:
@@ -184,30 +184,30 @@ def test_lists_in_pages(runs: RunStore, house: House, limit: int) -> None:
     assert found == ids(opened)[::-1]
 
 
-def test_a_run_whose_blobs_are_being_removed_is_left_out(runs: RunStore, house: House) -> None:
+def test_a_run_whose_blobs_are_being_removed_is_left_out(runs: RunStore, tenant_env: TenantEnv) -> None:
     kept, removed = build_run(), build_run(question=noise(60_000))
     runs.open(kept)
     runs.open(removed)
-    for path in house.blobs():
-        house.bucket.client.delete_object(Bucket=house.bucket.name, Key=path)
+    for path in tenant_env.blobs():
+        tenant_env.bucket.client.delete_object(Bucket=tenant_env.bucket.name, Key=path)
     assert runs.get(removed.id) is None
     assert ids(runs.list_all(PageRequest()).items) == [kept.id]
 
 
-def test_the_open_runs_of_all_tenants_are_found(house: House) -> None:
+def test_the_open_runs_of_all_tenants_are_found(tenant_env: TenantEnv) -> None:
     expected: set[object] = set()
     for tenant in (TENANT, OTHER_TENANT):
         for _ in range(12):
             run = build_run()
-            house.runs(tenant).open(run)
+            tenant_env.runs(tenant).open(run)
             expected.add(OpenRun(tenant, run.id))
-    assert set(list_swept(house.physical)) == expected
+    assert set(list_swept(tenant_env.physical)) == expected
 
 
-def test_the_common_path_is_one_call_each(runs: RunStore, house: House) -> None:
+def test_the_common_path_is_one_call_each(runs: RunStore, tenant_env: TenantEnv) -> None:
     recorder = Recorder()
     run = build_run()
-    with house.intercepted(recorder):
+    with tenant_env.intercepted(recorder):
         runs.open(run)
         runs.get(run.id)
         runs.is_cancelled(run.id)

@@ -13,17 +13,17 @@ from atrium.kernel.pagination import PageRequest
 from atrium.sessions.model import Session
 from atrium.sessions.store import SessionStore
 
-from tests.builders.house import OTHER_OWNER, OWNER, House
 from tests.builders.runtimes import NOON
 from tests.builders.sessions import build_session
+from tests.builders.tenant_env import OTHER_OWNER, OWNER, TenantEnv
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def sessions(house: House) -> SessionStore:
-    return house.sessions()
+def sessions(tenant_env: TenantEnv) -> SessionStore:
+    return tenant_env.sessions()
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_times_are_kept_to_the_millisecond(sessions: SessionStore) -> None:
 
 
 def test_the_position_in_lists_moves_every_five_minutes_and_last_active_at_always(
-    sessions: SessionStore, house: House
+    sessions: SessionStore, tenant_env: TenantEnv
 ) -> None:
     one, other = build_session(number=0), build_session(number=1)
     for each in (one, other):

@@ -11,22 +11,22 @@ from atrium.runs.model import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.builders.house import OTHER_OWNER, House, context_of
 from tests.builders.records import build_message, build_outcome, build_run
 from tests.builders.runtimes import NOON
+from tests.builders.tenant_env import OTHER_OWNER, TenantEnv, context_of
 
 
-def fill(house: House, answers_of_turns: list[int | None]) -> tuple[SessionId, list[Message]]:
+def fill(tenant_env: TenantEnv, answers_of_turns: list[int | None]) -> tuple[SessionId, list[Message]]:
     """Make a session of turns with so many messages after the question each; None is a turn that still runs."""
-    session_id = house.open_session()
+    session_id = tenant_env.open_session()
     expected: list[Message] = []
     for number, answers in enumerate(answers_of_turns):
         run = build_run(session_id, at=NOON + timedelta(seconds=number))
-        house.runs().open(run)
+        tenant_env.runs().open(run)
         expected.append(run.question)
         if answers is not None:
             outcome = build_outcome(messages=tuple(build_message("assistant", f"{n}") for n in range(answers)))
-            house.runs().end(run.id, outcome, at=NOON)
+            tenant_env.runs().end(run.id, outcome, at=NOON)
             expected += outcome.messages
     return session_id, expected
 
@@ -34,21 +34,21 @@ def fill(house: House, answers_of_turns: list[int | None]) -> tuple[SessionId, l
 @given(st.lists(st.integers(0, 7), max_size=5), st.booleans(), st.integers(1, 9))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
 def test_any_page_size_yields_all_messages_once_in_order(
-    house: House, turns: list[int], last_runs: bool, limit: int
+    tenant_env: TenantEnv, turns: list[int], last_runs: bool, limit: int
 ) -> None:
-    session_id, expected = fill(house, [*turns, None] if last_runs else list(turns))
-    assert house.messages_of(session_id, limit=limit) == expected
+    session_id, expected = fill(tenant_env, [*turns, None] if last_runs else list(turns))
+    assert tenant_env.messages_of(session_id, limit=limit) == expected
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.lists(st.integers(1, 5), min_size=1, max_size=6))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8, deadline=None)
-def test_the_page_size_may_change_on_the_way(house: House, turns: list[int], limits: list[int]) -> None:
-    session_id, expected = fill(house, list(turns))
+def test_the_page_size_may_change_on_the_way(tenant_env: TenantEnv, turns: list[int], limits: list[int]) -> None:
+    session_id, expected = fill(tenant_env, list(turns))
     found: list[MessageId] = []
     position = None
     while True:
         limit = limits[len(found) % len(limits)]
-        page = house.session_service().list_messages(session_id, PageRequest(limit, position))
+        page = tenant_env.session_service().list_messages(session_id, PageRequest(limit, position))
         found += [message.id for _, message in page.items]
         position = page.position
         if position is None:
@@ -56,47 +56,47 @@ def test_the_page_size_may_change_on_the_way(house: House, turns: list[int], lim
     assert found == [message.id for message in expected]
 
 
-def test_each_message_names_its_run(house: House) -> None:
-    session_id, _ = fill(house, [2, 1])
-    page = house.session_service().list_messages(session_id, PageRequest(100))
+def test_each_message_names_its_run(tenant_env: TenantEnv) -> None:
+    session_id, _ = fill(tenant_env, [2, 1])
+    page = tenant_env.session_service().list_messages(session_id, PageRequest(100))
     runs = [run.id for run, _ in page.items]
     assert (runs[0], runs[3]) == (runs[2], runs[4])
     assert len(set(runs)) == 2
 
 
-def test_messages_that_come_between_two_pages_are_on_the_next_one(house: House) -> None:
-    session_id, before = fill(house, [1, None])
-    page = house.session_service().list_messages(session_id, PageRequest(2))
-    live = house.runs().list_by_session(session_id, PageRequest(1), newest_first=True).items[0]
-    house.runs().end(live.id, build_outcome("late"), at=NOON)
-    rest = house.session_service().list_messages(session_id, PageRequest(9, page.position))
+def test_messages_that_come_between_two_pages_are_on_the_next_one(tenant_env: TenantEnv) -> None:
+    session_id, before = fill(tenant_env, [1, None])
+    page = tenant_env.session_service().list_messages(session_id, PageRequest(2))
+    live = tenant_env.runs().list_by_session(session_id, PageRequest(1), newest_first=True).items[0]
+    tenant_env.runs().end(live.id, build_outcome("late"), at=NOON)
+    rest = tenant_env.session_service().list_messages(session_id, PageRequest(9, page.position))
     texts = [message.text for _, message in [*page.items, *rest.items]]
     assert texts == [*(message.text for message in before), "late"]
 
 
-def test_long_turns_beyond_one_read_are_paged_too(house: House) -> None:
+def test_long_turns_beyond_one_read_are_paged_too(tenant_env: TenantEnv) -> None:
     """DynamoDB ends a page at 1 MB, whatever the limit: here after about thirty turns."""
-    session_id = house.open_session()
+    session_id = tenant_env.open_session()
     expected = 0
     for number in range(40):
         run = build_run(session_id, at=NOON + timedelta(seconds=number), metadata={"raw": _noise(number)})
-        house.runs().open(run)
+        tenant_env.runs().open(run)
         expected += 1
-    assert len(house.messages_of(session_id)) == expected
+    assert len(tenant_env.messages_of(session_id)) == expected
 
 
-def test_a_page_is_no_larger_than_an_answer_can_carry(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_is_no_larger_than_an_answer_can_carry(tenant_env: TenantEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long answers are the models' own affair: a hundred of them must not make a page that is too large to send."""
     monkeypatch.setattr("atrium.sessions.service.PAGE_BYTES_MAX", 1_300)
-    session_id = house.open_session()
+    session_id = tenant_env.open_session()
     run = build_run(session_id, at=NOON)
-    house.runs().open(run)
+    tenant_env.runs().open(run)
     answers = ["short", "a" * 700, "b" * 700, "c" * 5_000, "short"]
-    house.runs().end(run.id, build_outcome(*answers), at=NOON)
+    tenant_env.runs().end(run.id, build_outcome(*answers), at=NOON)
     pages: list[list[str]] = []
     position = None
     while not pages or position is not None:
-        page = house.session_service().list_messages(session_id, PageRequest(100, position))
+        page = tenant_env.session_service().list_messages(session_id, PageRequest(100, position))
         pages.append([message.text for _, message in page.items])
         position = page.position
     assert pages == [["Hi", "short", "a" * 700], ["b" * 700], ["c" * 5_000], ["short"]]
@@ -106,7 +106,7 @@ def _noise(seed: int) -> str:
     return random.Random(seed).randbytes(15_000).hex()
 
 
-def test_messages_of_anothers_session_are_not_there(house: House) -> None:
-    session_id, _ = fill(house, [1])
+def test_messages_of_anothers_session_are_not_there(tenant_env: TenantEnv) -> None:
+    session_id, _ = fill(tenant_env, [1])
     with pytest.raises(NotFound):
-        house.session_service(context_of(OTHER_OWNER)).list_messages(session_id, PageRequest())
+        tenant_env.session_service(context_of(OTHER_OWNER)).list_messages(session_id, PageRequest())

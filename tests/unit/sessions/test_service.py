@@ -5,28 +5,28 @@ from atrium.kernel.errors import NotFound
 from atrium.kernel.pagination import PageRequest
 from atrium.tenants.context import TenantContext
 
-from tests.builders.house import ADMIN, OTHER_OWNER, OTHER_TENANT, OWNER, House, context_of
 from tests.builders.sessions import begin_session
+from tests.builders.tenant_env import ADMIN, OTHER_OWNER, OTHER_TENANT, OWNER, TenantEnv, context_of
 
-STRANGERS = [context_of(OTHER_OWNER), context_of(OWNER, tenant=OTHER_TENANT), context_of(ADMIN.owner)]
+OUTSIDERS = [context_of(OTHER_OWNER), context_of(OWNER, tenant=OTHER_TENANT), context_of(ADMIN.owner)]
 
 
-def test_an_empty_session_is_the_callers(house: House) -> None:
-    service = house.session_service(context_of(OTHER_OWNER))
-    made = begin_session(service, house.clock, title="T", metadata={"a": 1}, end_user="ann")
+def test_an_empty_session_is_the_callers(tenant_env: TenantEnv) -> None:
+    service = tenant_env.session_service(context_of(OTHER_OWNER))
+    made = begin_session(service, tenant_env.clock, title="T", metadata={"a": 1}, end_user="ann")
     assert (made.owner, made.user_id, made.title, made.end_user) == (OTHER_OWNER, OTHER_OWNER, "T", "ann")
-    assert (made.message_count, made.turn, made.created_at) == (0, None, house.clock.now)
-    assert house.session_service(context_of(OTHER_OWNER)).get(made.id) == made
+    assert (made.message_count, made.turn, made.created_at) == (0, None, tenant_env.clock.now)
+    assert tenant_env.session_service(context_of(OTHER_OWNER)).get(made.id) == made
 
 
-def test_a_keys_session_has_no_user(house: House) -> None:
-    assert house.session_service().get(house.open_session()).user_id is None
+def test_a_keys_session_has_no_user(tenant_env: TenantEnv) -> None:
+    assert tenant_env.session_service().get(tenant_env.open_session()).user_id is None
 
 
 @pytest.mark.parametrize("context", [context_of(OWNER), ADMIN], ids=["owner", "admin"])
-def test_owner_and_admin_see_change_and_delete(house: House, context: TenantContext) -> None:
-    session_id = house.open_session()
-    service = house.session_service(context)
+def test_owner_and_admin_see_change_and_delete(tenant_env: TenantEnv, context: TenantContext) -> None:
+    session_id = tenant_env.open_session()
+    service = tenant_env.session_service(context)
     assert [session.id for session in service.list(PageRequest()).items] == [session_id]
     assert service.change(session_id, {"title": "New"}).title == "New"
     assert service.change(session_id, {"title": None, "metadata": None}).title is None
@@ -36,11 +36,11 @@ def test_owner_and_admin_see_change_and_delete(house: House, context: TenantCont
     assert service.list(PageRequest()).items == []
 
 
-@pytest.mark.parametrize("context", STRANGERS, ids=["another owner", "another tenant", "admin's id without the scope"])
-def test_to_anyone_else_there_is_no_such_session(house: House, context: TenantContext) -> None:
-    session_id = house.open_session()
-    before = house.items()
-    service = house.session_service(context)
+@pytest.mark.parametrize("context", OUTSIDERS, ids=["another owner", "another tenant", "admin's id without the scope"])
+def test_to_anyone_else_there_is_no_such_session(tenant_env: TenantEnv, context: TenantContext) -> None:
+    session_id = tenant_env.open_session()
+    before = tenant_env.items()
+    service = tenant_env.session_service(context)
     for ask in (
         lambda: service.get(session_id),
         lambda: service.change(session_id, {"title": "x"}),
@@ -51,21 +51,21 @@ def test_to_anyone_else_there_is_no_such_session(house: House, context: TenantCo
         with pytest.raises(NotFound, match="there is no such session"):
             ask()
     assert service.list(PageRequest()).items == []
-    assert house.items() == before
+    assert tenant_env.items() == before
 
 
 @pytest.mark.parametrize(
     "text", ["", "ses_", "ses_x", "run_01k6r5m2x8f3v9q4w7t1y0z5ab", "ses_01k6r5m2x8f3v9q4w7t1y0z5ab"]
 )
-def test_what_is_no_session(house: House, text: str) -> None:
-    for ask in (house.session_service(ADMIN).get, house.session_service(ADMIN).delete):
+def test_what_is_no_session(tenant_env: TenantEnv, text: str) -> None:
+    for ask in (tenant_env.session_service(ADMIN).get, tenant_env.session_service(ADMIN).delete):
         with pytest.raises(NotFound):
             ask(text)
 
 
-def test_a_change_that_meets_a_deletion_is_not_found(house: House) -> None:
-    session_id = house.open_session()
-    service = house.session_service()
-    service.sessions.mark_deleted(session_id, now=house.clock())
+def test_a_change_that_meets_a_deletion_is_not_found(tenant_env: TenantEnv) -> None:
+    session_id = tenant_env.open_session()
+    service = tenant_env.session_service()
+    service.sessions.mark_deleted(session_id, now=tenant_env.clock())
     with pytest.raises(NotFound):
         service.change(session_id, {"title": "x"})

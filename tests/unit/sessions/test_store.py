@@ -9,17 +9,17 @@ from atrium.kernel.pagination import PageRequest
 from atrium.sessions.model import LiveTurn, Session
 from atrium.sessions.store import SessionStore, read_session
 
-from tests.builders.house import OTHER_TENANT, OWNER, House
 from tests.builders.runtimes import NOON
 from tests.builders.sessions import build_session, ended_run
+from tests.builders.tenant_env import OTHER_TENANT, OWNER, TenantEnv
 from tests.builders.wires import lose_replies
 
 SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-def sessions(house: House) -> SessionStore:
-    return house.sessions()
+def sessions(tenant_env: TenantEnv) -> SessionStore:
+    return tenant_env.sessions()
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def test_with_its_first_turn(sessions: SessionStore) -> None:
     assert sessions.get(made.id) == made
 
 
-def test_creating_again_after_a_lost_reply(sessions: SessionStore, house: House) -> None:
+def test_creating_again_after_a_lost_reply(sessions: SessionStore, tenant_env: TenantEnv) -> None:
     made = build_session()
-    with house.intercepted(lose_replies):
+    with tenant_env.intercepted(lose_replies):
         sessions.create(made)
     assert sessions.get(made.id) == made
 
@@ -57,8 +57,8 @@ def test_another_session_of_that_id_is_refused(sessions: SessionStore, session: 
         sessions.create(build_session(id=session.id, created_at=NOON + SECOND))
 
 
-def test_another_tenants_session_is_not_there(house: House, session: Session) -> None:
-    other = house.sessions(OTHER_TENANT)
+def test_another_tenants_session_is_not_there(tenant_env: TenantEnv, session: Session) -> None:
+    other = tenant_env.sessions(OTHER_TENANT)
     assert other.get(session.id) is None
     assert other.change(session.id, {"title": "x"}, now=NOON) is None
     assert not other.mark_deleted(session.id, now=NOON)
@@ -67,7 +67,7 @@ def test_another_tenants_session_is_not_there(house: House, session: Session) ->
         other.open_turn(session, run_of(session), now=NOON)
     assert refused.value.item is None
     assert other.list_all(PageRequest()).items == []
-    assert house.sessions().get(session.id) == session
+    assert tenant_env.sessions().get(session.id) == session
 
 
 def test_changing_and_clearing(sessions: SessionStore, session: Session) -> None:
@@ -107,9 +107,11 @@ def test_a_taken_session_is_not_taken_again(sessions: SessionStore, session: Ses
     assert not sessions.drop_turn(session.id, second)
 
 
-def test_taking_and_giving_back_with_lost_replies(sessions: SessionStore, session: Session, house: House) -> None:
+def test_taking_and_giving_back_with_lost_replies(
+    sessions: SessionStore, session: Session, tenant_env: TenantEnv
+) -> None:
     run_id = run_of(session)
-    with house.intercepted(lose_replies):
+    with tenant_env.intercepted(lose_replies):
         taken = sessions.open_turn(session, run_id, now=NOON)
         assert (taken.turn_count, taken.turn) == (1, LiveTurn(run_id, NOON))
         sessions.close_turn(ended_run(run_id, messages=2))

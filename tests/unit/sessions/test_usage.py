@@ -12,9 +12,9 @@ from atrium.sessions.store import SessionStore
 from atrium.storage import keys
 from atrium.usage.model import Figures, Period
 
-from tests.builders.house import House
 from tests.builders.runtimes import NOON
 from tests.builders.sessions import build_session, ended_run
+from tests.builders.tenant_env import TenantEnv
 from tests.builders.wires import lose_replies
 
 SECOND = timedelta(seconds=1)
@@ -23,8 +23,8 @@ TURN = Figures(1, 100, 20, 0, 4, 2, 12_345)
 
 
 @pytest.fixture
-def sessions(house: House) -> SessionStore:
-    return house.sessions()
+def sessions(tenant_env: TenantEnv) -> SessionStore:
+    return tenant_env.sessions()
 
 
 @pytest.fixture
@@ -49,10 +49,10 @@ def take(sessions: SessionStore, session: Session, seconds: int, *, at: datetime
     return run
 
 
-def test_closing_a_turn_adds_its_usage_once(sessions: SessionStore, session: Session, house: House) -> None:
+def test_closing_a_turn_adds_its_usage_once(sessions: SessionStore, session: Session, tenant_env: TenantEnv) -> None:
     run_id = run_of(session)
     sessions.open_turn(session, run_id, now=NOON)
-    with house.intercepted(lose_replies):
+    with tenant_env.intercepted(lose_replies):
         sessions.close_turn(ended_run(run_id, spend=SPEND))
     assert not sessions.close_turn(ended_run(run_id, spend=SPEND))
     given = sessions.get(session.id)
@@ -78,14 +78,16 @@ def test_a_dropped_turn_adds_no_usage(sessions: SessionStore, session: Session) 
     assert given.usage == {}
 
 
-def test_usage_is_kept_for_its_days_and_then_removed(sessions: SessionStore, session: Session, house: House) -> None:
+def test_usage_is_kept_for_its_days_and_then_removed(
+    sessions: SessionStore, session: Session, tenant_env: TenantEnv
+) -> None:
     for days in range(3):
         take(sessions, session, days + 1, at=NOON + timedelta(days=days))
     take(sessions, session, 9, at=NOON + timedelta(days=USAGE_DAYS + 2))
     given = sessions.get(session.id)
     assert given is not None
     assert sorted(given.usage) == [NOON.date() + timedelta(days=2), NOON.date() + timedelta(days=USAGE_DAYS + 2)]
-    names = house.table().get(keys.session(session.id)) or {}
+    names = tenant_env.table().get(keys.session(session.id)) or {}
     assert sum(name.startswith(("u26", "u27")) for name in names) == 2 * 6
 
 

@@ -7,12 +7,12 @@ from atrium.storage.blobs import BlobGone, Bucket, TenantBlobs
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from tests.builders.house import OTHER_TENANT, TENANT, House, open_bucket
+from tests.builders.tenant_env import OTHER_TENANT, TENANT, TenantEnv, open_bucket
 
 
 @pytest.fixture
-def blobs(house: House) -> TenantBlobs:
-    return TenantBlobs(house.bucket, TENANT)
+def blobs(tenant_env: TenantEnv) -> TenantBlobs:
+    return TenantBlobs(tenant_env.bucket, TENANT)
 
 
 def test_put_replaces_and_delete_is_repeatable(blobs: TenantBlobs) -> None:
@@ -25,13 +25,13 @@ def test_put_replaces_and_delete_is_repeatable(blobs: TenantBlobs) -> None:
         blobs.get("runs/1")
 
 
-def test_another_tenants_blob_is_not_there(blobs: TenantBlobs, house: House) -> None:
+def test_another_tenants_blob_is_not_there(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
     blobs.put("runs/1", b"one")
-    other = TenantBlobs(house.bucket, OTHER_TENANT)
+    other = TenantBlobs(tenant_env.bucket, OTHER_TENANT)
     other.delete("runs/1")
     with pytest.raises(BlobGone):
         other.get("runs/1")
-    assert house.blobs() == [f"tenants/{TENANT}/runs/1"]
+    assert tenant_env.blobs() == [f"tenants/{TENANT}/runs/1"]
 
 
 @pytest.mark.parametrize("reference", ["../x", "/etc", "runs/../../ten/x"])
@@ -41,22 +41,22 @@ def test_a_reference_cannot_climb(blobs: TenantBlobs, reference: str) -> None:
 
 
 @pytest.mark.parametrize("tenant", ["", "acme", f"{TENANT}/../x"])
-def test_only_a_tenants_id_binds_a_bucket(house: House, tenant: str) -> None:
+def test_only_a_tenants_id_binds_a_bucket(tenant_env: TenantEnv, tenant: str) -> None:
     with pytest.raises(ValueError, match="not a tenant id"):
-        TenantBlobs(house.bucket, TenantId(tenant))
+        TenantBlobs(tenant_env.bucket, TenantId(tenant))
 
 
-def test_a_bucket_that_is_slow_is_unavailable(blobs: TenantBlobs, house: House) -> None:
-    with Stubber(house.bucket.client) as stub:
+def test_a_bucket_that_is_slow_is_unavailable(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
+    with Stubber(tenant_env.bucket.client) as stub:
         stub.add_client_error("put_object", "SlowDown", http_status_code=503)
         with pytest.raises(Unavailable):
             blobs.put("runs/1", b"")
 
 
 @pytest.mark.parametrize("may_list", [True, False])
-def test_403_means_gone_only_where_nothing_may_be_listed(house: House, may_list: bool) -> None:
-    blobs = TenantBlobs(Bucket(house.bucket.client, house.bucket.name, may_list=may_list), TENANT)
-    with Stubber(house.bucket.client) as stub:
+def test_403_means_gone_only_where_nothing_may_be_listed(tenant_env: TenantEnv, may_list: bool) -> None:
+    blobs = TenantBlobs(Bucket(tenant_env.bucket.client, tenant_env.bucket.name, may_list=may_list), TENANT)
+    with Stubber(tenant_env.bucket.client) as stub:
         stub.add_client_error("get_object", "AccessDenied", http_status_code=403)
         with pytest.raises(ClientError if may_list else BlobGone):
             blobs.get("runs/1")

@@ -19,7 +19,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from infra.runtime.resources import REGION, local_session
-from tests.builders.house import OTHER_TENANT, TENANT
+from tests.builders.tenant_env import OTHER_TENANT, TENANT
 
 ROLE = "arn:aws:iam::123456789012:role/atrium-tenant"
 NOW = datetime(2026, 11, 27, 8, tzinfo=UTC)

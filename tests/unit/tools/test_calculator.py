@@ -11,8 +11,8 @@ from atrium.tools.model import ToolContext, ToolRetry
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders.house import TENANT
 from tests.builders.runtimes import TurnedClock
+from tests.builders.tenant_env import TENANT
 
 CONTEXT = ToolContext(TENANT, RunId("run_1"), TurnedClock())
 

@@ -5,8 +5,8 @@ from atrium.kernel.ids import RunId
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.model import ToolContext, ToolRetry
 
-from tests.builders.house import TENANT
 from tests.builders.runtimes import TurnedClock
+from tests.builders.tenant_env import TENANT
 
 
 def read(zone: str | None = None, clock: TurnedClock | None = None) -> str:
@@ -31,7 +31,7 @@ def test_time_of_a_zone(zone: str | None, expected: str) -> None:
 def test_it_is_the_time_of_the_call_not_of_the_run() -> None:
     clock = TurnedClock()
     context = ToolContext(TENANT, RunId("run_1"), clock)
-    clock.turn(90)
+    clock.advance(90)
     assert CURRENT_TIME.call({}, context) == "2026-11-21T12:01:30+00:00 (Saturday)"
 
 

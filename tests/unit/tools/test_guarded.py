@@ -11,26 +11,26 @@ from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolAnswer
 
 from tests.builders.refusals import refusing
-from tests.unit.policy.rooms import ANN, TENANT, USER, PolicyRoom
+from tests.unit.policy.policy_env import ANN, TENANT, USER, PolicyEnv
 
 SESSION = "ses_01k6r5m2x8f3v9q4w7t1y0z5ab"
 RUN = RunId("run_01k6r5m2x8f3v9q4w7t1y0z5ac" + SESSION[4:])
 
 
 @pytest.fixture
-def room(physical_table: PhysicalTable) -> PolicyRoom:
-    return PolicyRoom(physical_table)
+def policy_env(physical_table: PhysicalTable) -> PolicyEnv:
+    return PolicyEnv(physical_table)
 
 
-def call(room: PolicyRoom, name: str, **arguments: object) -> ToolAnswer:
-    tools = GuardedTools(room.guard(USER)).choose(["calculator"]).add(DONE)
-    return tools.call(name, arguments, ToolContext(TENANT, RUN, room.clock, "ann@example.com"))
+def call(policy_env: PolicyEnv, name: str, **arguments: object) -> ToolAnswer:
+    tools = GuardedTools(policy_env.guard(USER)).choose(["calculator"]).add(DONE)
+    return tools.call(name, arguments, ToolContext(TENANT, RUN, policy_env.clock, "ann@example.com"))
 
 
-def test_a_call_is_in_the_audit_masked_and_without_its_answer(room: PolicyRoom) -> None:
-    answer = call(room, "calculator", expression="4111111111111111 + 1")
+def test_a_call_is_in_the_audit_masked_and_without_its_answer(policy_env: PolicyEnv) -> None:
+    answer = call(policy_env, "calculator", expression="4111111111111111 + 1")
     assert not answer.is_error
-    [event] = room.events("tool.call")
+    [event] = policy_env.events("tool.call")
     assert (event.session_id, event.end_user, event.origin.principal) == (SESSION, "[EMAIL]", f"user:{ANN}")
     duration = event.details["duration_ms"]
     assert isinstance(duration, int)
@@ -44,18 +44,18 @@ def test_a_call_is_in_the_audit_masked_and_without_its_answer(room: PolicyRoom) 
     }
 
 
-def test_a_call_that_fails_is_in_the_audit_too(room: PolicyRoom) -> None:
-    assert call(room, "calculator", expression="1 +").is_error
-    [event] = room.events("tool.call")
+def test_a_call_that_fails_is_in_the_audit_too(policy_env: PolicyEnv) -> None:
+    assert call(policy_env, "calculator", expression="1 +").is_error
+    [event] = policy_env.events("tool.call")
     assert event.details["is_error"] is True
 
 
-def test_a_denied_tool_is_not_called_and_the_model_is_told_why(room: PolicyRoom) -> None:
-    made = room.create(effect="deny", resources=("tool:calc*",))
-    answer = call(room, "calculator", expression="1")
+def test_a_denied_tool_is_not_called_and_the_model_is_told_why(policy_env: PolicyEnv) -> None:
+    made = policy_env.create(effect="deny", resources=("tool:calc*",))
+    answer = call(policy_env, "calculator", expression="1")
     assert answer == ToolAnswer("A policy of the organisation does not allow the tool calculator here.", is_error=True)
-    assert room.events("tool.call") == []
-    [event] = room.events("policy.deny")
+    assert policy_env.events("tool.call") == []
+    [event] = policy_env.events("policy.deny")
     assert (event.session_id, event.details["resource"]) == (SESSION, "tool:calculator")
     assert event.details["matched"] == [made.id, "builtin:chat", "builtin:jobs:write"]
 
@@ -63,20 +63,22 @@ def test_a_denied_tool_is_not_called_and_the_model_is_told_why(room: PolicyRoom)
 @pytest.mark.parametrize(
     ("amount", "denied"), [("99.99", False), ("100", True), (100, True), (1e3, True), ("much", True), (True, True)]
 )
-def test_the_amount_is_that_of_the_arguments(room: PolicyRoom, amount: object, denied: bool) -> None:
-    room.create(effect="deny", resources=("tool:*",), conditions=Conditions.model_validate({"amount": {"min": "100"}}))
-    call(room, "calculator", expression="1", amount=amount)
-    assert len(room.events("policy.deny")) == denied
+def test_the_amount_is_that_of_the_arguments(policy_env: PolicyEnv, amount: object, denied: bool) -> None:
+    policy_env.create(
+        effect="deny", resources=("tool:*",), conditions=Conditions.model_validate({"amount": {"min": "100"}})
+    )
+    call(policy_env, "calculator", expression="1", amount=amount)
+    assert len(policy_env.events("policy.deny")) == denied
 
 
-def test_a_name_that_the_model_made_up_and_the_end_ask_nobody(room: PolicyRoom) -> None:
-    room.create(effect="deny")
-    assert call(room, "invented").content == "There is no tool named invented."
-    assert not call(room, DONE.name, summary="s").content.startswith("A policy")
-    assert room.events("policy.deny") == room.events("tool.call") == []
+def test_a_name_that_the_model_made_up_and_the_end_ask_nobody(policy_env: PolicyEnv) -> None:
+    policy_env.create(effect="deny")
+    assert call(policy_env, "invented").content == "There is no tool named invented."
+    assert not call(policy_env, DONE.name, summary="s").content.startswith("A policy")
+    assert policy_env.events("policy.deny") == policy_env.events("tool.call") == []
 
 
-def test_a_call_that_the_audit_cannot_be_told_of_fails(room: PolicyRoom) -> None:
-    call(room, "calculator", expression="1")
-    with refusing(room.physical, "PutItem", "InternalServerError", about="tool.call"), pytest.raises(Unavailable):
-        call(room, "calculator", expression="1")
+def test_a_call_that_the_audit_cannot_be_told_of_fails(policy_env: PolicyEnv) -> None:
+    call(policy_env, "calculator", expression="1")
+    with refusing(policy_env.physical, "PutItem", "InternalServerError", about="tool.call"), pytest.raises(Unavailable):
+        call(policy_env, "calculator", expression="1")

@@ -13,8 +13,8 @@ from atrium.tools.model import Tool, ToolContext, ToolRefusal, ToolRetry
 from atrium.tools.registry import RESULT_CHARACTERS_MAX, ToolRegistry
 from pydantic import BaseModel, ConfigDict, Field
 
-from tests.builders.house import TENANT
 from tests.builders.runtimes import TurnedClock
+from tests.builders.tenant_env import TENANT
 
 CONTEXT = ToolContext(TENANT, RunId("run_1"), TurnedClock())
 

@@ -44,16 +44,18 @@ def _fitted(run: Run) -> tuple[Message, ...]:
     return run.question, replace(last, content=(llm.Text(text),))
 
 
-def as_model_messages(messages: Iterable[Message], before: Sequence[llm.Message] = ()) -> tuple[llm.Message, ...]:
+def as_model_messages(
+    messages: Iterable[Message], before: Sequence[llm.ModelMessage] = ()
+) -> tuple[llm.ModelMessage, ...]:
     """Return messages as a model takes them, after those `before`: tool results are the user's, and neighbours of
     one role are one message. What a provider does not take back (old thoughts, blank text) is its adapter's care."""
     merged = list(before)
     for message in messages:
         role: llm.Role = "assistant" if message.role == "assistant" else "user"
         if merged and merged[-1].role == role:
-            merged[-1] = llm.Message(role, merged[-1].content + message.content)
+            merged[-1] = llm.ModelMessage(role, merged[-1].content + message.content)
         else:
-            merged.append(llm.Message(role, message.content))
+            merged.append(llm.ModelMessage(role, message.content))
     return tuple(merged)
 
 

@@ -47,7 +47,7 @@ class LoopInput:
 
     model: str
     system: str
-    history: tuple[llm.Message, ...]
+    history: tuple[llm.ModelMessage, ...]
     max_tokens: int
     temperature: float | None
     tools: ToolRegistry
@@ -60,7 +60,7 @@ class LoopInput:
 class AgentLoop:
     """One run of the loop; `run` may be iterated once. `deadline` is on the monotonic clock."""
 
-    given: LoopInput
+    loop_input: LoopInput
     allowance: Allowance
     provider: llm.ModelProvider
     signal: StopSignal
@@ -91,10 +91,10 @@ class AgentLoop:
         """
         while self.stop_reason is None:
             self.stop_reason = self.signal.cause
-            if self.stop_reason is None and self.iterations >= self.given.max_iterations:
+            if self.stop_reason is None and self.iterations >= self.loop_input.max_iterations:
                 self.stop_reason = "max_iterations"
             if self.stop_reason is None:
-                request = build_request(self.given, self.messages)
+                request = build_request(self.loop_input, self.messages)
                 granted = self.allowance.grant(request, self.spend)
                 if isinstance(granted, int):
                     yield from self._step(replace(request, max_tokens=granted))
@@ -123,11 +123,11 @@ class AgentLoop:
             self._end(completed.stop_reason)
 
     def _can_be_made(self, call: llm.ToolUse) -> bool:
-        return not call.problem and call.name in self.given.tools.names
+        return not call.problem and call.name in self.loop_input.tools.names
 
     def _end(self, reason: llm.StopReason) -> None:
         """Let the model end its turn, unless it has to call `done` first."""
-        if self.given.require_done_tool and reason == "end_turn":
+        if self.loop_input.require_done_tool and reason == "end_turn":
             self._record("tool", (llm.Text(REMINDER),))
             self._separator_due = True
         else:
@@ -193,7 +193,7 @@ class AgentLoop:
                 made = [at for at in range(len(calls)) if at not in refused]
                 self._count_calls([calls[at] for at in made])
                 for at, answer in answer_calls(
-                    [calls[at] for at in made], self.given.tools, self.given.context, self.signal
+                    [calls[at] for at in made], self.loop_input.tools, self.loop_input.context, self.signal
                 ):
                     answers[made[at]] = answer
                     yield ToolAnswered(calls[made[at]], answer)
@@ -220,7 +220,7 @@ class AgentLoop:
         spend = self._used[0]
         counted = dict(spend.tool_calls)
         for call in calls:
-            if call.name in self.given.tools.names:
+            if call.name in self.loop_input.tools.names:
                 counted[call.name] = counted.get(call.name, 0) + 1
         self._used = (Spend(spend.tokens, counted, spend.cost_nanos), None)
 
@@ -228,7 +228,7 @@ class AgentLoop:
         return max(0.0, self.deadline - time.monotonic()) + _GRACE_SECONDS
 
     def _priced(self, spend: Spend, used: llm.Usage) -> Spend:
-        cost = price(self.given.model, used, self.clock())
+        cost = price(self.loop_input.model, used, self.clock())
         return Spend(spend.tokens + used, spend.tool_calls, spend.cost_nanos + cost)
 
     def _record(self, role: MessageRole, content: tuple[llm.Block, ...]) -> None:
@@ -236,15 +236,15 @@ class AgentLoop:
         self.messages.append(Message(mint_message_id(now), role, content, now))
 
 
-def build_request(given: LoopInput, messages: Sequence[Message] = ()) -> llm.ModelRequest:
+def build_request(loop_input: LoopInput, messages: Sequence[Message] = ()) -> llm.ModelRequest:
     """Return the next model request of a loop, repaired so that it is valid whatever the stored history contains."""
     return repair_request(
         llm.ModelRequest(
-            model=given.model,
-            system=given.system,
-            messages=as_model_messages(messages, before=given.history),
-            tools=given.tools.schemas(),
-            max_tokens=given.max_tokens,
-            temperature=given.temperature,
+            model=loop_input.model,
+            system=loop_input.system,
+            messages=as_model_messages(messages, before=loop_input.history),
+            tools=loop_input.tools.schemas(),
+            max_tokens=loop_input.max_tokens,
+            temperature=loop_input.temperature,
         )
     )

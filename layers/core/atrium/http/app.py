@@ -7,12 +7,12 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime
-from atrium.http.ceiling import Ceiling, hold_ceiling
-from atrium.http.envelope import ContextSource
 from atrium.http.failures import handle_failures
+from atrium.http.gateway_context import ContextSource
 from atrium.http.guarding import guard_route
+from atrium.http.middleware import RequestMiddleware
 from atrium.http.openapi import build_document, name_operation
-from atrium.http.rim import Rim
+from atrium.http.read_limits import ReadLimits, enforce_read_limit
 from atrium.http.strictness import refuse_unknown_query, require_json_body
 
 VERSION = "0.1.0"
@@ -47,7 +47,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         dependencies=[
-            Depends(hold_ceiling),
+            Depends(enforce_read_limit),
             Depends(require_json_body),
             Depends(refuse_unknown_query),
             Depends(guard_route),
@@ -55,9 +55,9 @@ def create_app(
         generate_unique_id_function=name_operation,
     )
     app.state.runtime = runtime
-    app.state.ceiling = Ceiling()
+    app.state.read_limits = ReadLimits()
     for router in routers:
         app.include_router(router)
     handle_failures(app)
-    app.add_middleware(Rim, runtime=runtime, source=context_source)
+    app.add_middleware(RequestMiddleware, runtime=runtime, source=context_source)
     return app

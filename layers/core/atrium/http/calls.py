@@ -7,7 +7,7 @@ from fastapi import Header, Request
 from starlette.concurrency import run_in_threadpool
 
 from atrium.bootstrap import Runtime
-from atrium.http.context import read_call, read_request_envelope
+from atrium.http.context import read_call, request_gateway_context
 from atrium.http.saved_answers import CallKey, IdempotencyStore
 from atrium.tenants.context import Caller, TenantContext
 
@@ -39,7 +39,7 @@ async def read_call_key(request: Request) -> CallKey | None:
 
 def read_deadline_ms(request: Request, runtime: Runtime) -> int:
     """Return when this function ends at the latest (epoch, milliseconds)."""
-    known = read_request_envelope(request).ends_at_ms
+    known = request_gateway_context(request).ends_at_ms
     return known if known is not None else int(runtime.clock().timestamp() * 1000) + _DEADLINE_MS_DEFAULT
 
 

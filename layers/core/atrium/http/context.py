@@ -2,7 +2,7 @@
 
 from starlette.requests import Request
 
-from atrium.http.envelope import SCOPE_KEY, Envelope
+from atrium.http.gateway_context import SCOPE_KEY, GatewayContext
 from atrium.identity.context import read_authorizer_context
 from atrium.kernel.errors import Unauthenticated
 from atrium.tenants.context import Caller, TenantContext
@@ -10,9 +10,9 @@ from atrium.tenants.context import Caller, TenantContext
 _CALL_KEY = "atrium.call"
 
 
-def read_request_envelope(request: Request) -> Envelope:
-    envelope: Envelope = request.scope[SCOPE_KEY]
-    return envelope
+def request_gateway_context(request: Request) -> GatewayContext:
+    gateway_context: GatewayContext = request.scope[SCOPE_KEY]
+    return gateway_context
 
 
 def read_call(request: Request) -> TenantContext | Caller:
@@ -23,15 +23,15 @@ def read_call(request: Request) -> TenantContext | Caller:
     known: TenantContext | Caller | None = request.scope.get(_CALL_KEY)
     if known is not None:
         return known
-    envelope = read_request_envelope(request)
-    if envelope.authorizer is None:
+    gateway_context = request_gateway_context(request)
+    if gateway_context.authorizer is None:
         raise Unauthenticated
     call = read_authorizer_context(
-        envelope.authorizer,
-        request_id=envelope.request_id,
-        source_ip=envelope.source_ip,
-        user_agent=envelope.user_agent,
-        trace_parent=envelope.trace_parent,
+        gateway_context.authorizer,
+        request_id=gateway_context.request_id,
+        source_ip=gateway_context.source_ip,
+        user_agent=gateway_context.user_agent,
+        trace_parent=gateway_context.trace_parent,
     )
     request.scope[_CALL_KEY] = call
     return call

@@ -10,8 +10,8 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BeforeValidator
 
 from atrium.bootstrap import Runtime
-from atrium.http.context import read_call, read_request_envelope
-from atrium.http.envelope import Envelope
+from atrium.http.context import read_call, request_gateway_context
+from atrium.http.gateway_context import GatewayContext
 from atrium.http.models import read_decimal_text
 from atrium.identity.scopes import Scope
 from atrium.kernel.errors import Forbidden, TenantMismatch, TenantRequired
@@ -29,14 +29,14 @@ async def get_runtime(request: Request) -> Runtime:
     return runtime
 
 
-async def get_envelope(request: Request) -> Envelope:
-    return read_request_envelope(request)
+async def get_envelope(request: Request) -> GatewayContext:
+    return request_gateway_context(request)
 
 
 async def get_base_url(request: Request) -> str:
     """Return what stands before a route's path in a link: `PublicUrl`, else the stage's prefix (perhaps empty)."""
     runtime: Runtime = request.app.state.runtime()
-    return runtime.settings.public_url or read_request_envelope(request).base_path
+    return runtime.settings.public_url or request_gateway_context(request).base_path
 
 
 async def get_call(
@@ -76,7 +76,7 @@ async def read_page(
 
 RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
 BaseUrlDep = Annotated[str, Depends(get_base_url)]
-EnvelopeDep = Annotated[Envelope, Depends(get_envelope)]
+EnvelopeDep = Annotated[GatewayContext, Depends(get_envelope)]
 CallerDep = Annotated[Caller, Depends(get_caller)]
 TenantDep = Annotated[TenantContext, Depends(get_tenant)]
 PageDep = Annotated[PageQuery, Depends(read_page)]

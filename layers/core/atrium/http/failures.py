@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from atrium.http import logs
-from atrium.http.context import read_request_envelope
+from atrium.http.context import request_gateway_context
 from atrium.http.problems import ProblemResponse, from_http_exception, render_problem
 from atrium.http.validation import from_validation
 from atrium.kernel.errors import AtriumError
@@ -26,9 +26,9 @@ def handle_failures(app: FastAPI) -> None:
 
 def render_failure(request: Request, error: AtriumError, headers: Mapping[str, str] | None = None) -> ProblemResponse:
     """Return the problem for a failure of this call."""
-    envelope = read_request_envelope(request)
-    base_url = request.app.state.runtime().settings.public_url or envelope.base_path
-    return render_problem(error, request_id=envelope.request_id, public_url=base_url, headers=headers)
+    gateway_context = request_gateway_context(request)
+    base_url = request.app.state.runtime().settings.public_url or gateway_context.base_path
+    return render_problem(error, request_id=gateway_context.request_id, public_url=base_url, headers=headers)
 
 
 async def _answer_failure(request: Request, error: Exception) -> Response:

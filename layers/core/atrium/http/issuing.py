@@ -6,15 +6,15 @@ from fastapi import Depends, Request
 
 from atrium.audit.model import Origin
 from atrium.bootstrap import Runtime
-from atrium.http.context import read_request_envelope
+from atrium.http.context import request_gateway_context
 from atrium.http.dependencies import EnvelopeDep
-from atrium.identity.families.service import FamilyService
+from atrium.identity.families.service import TokenFamilyService
 from atrium.identity.tokens import name_issuer
 
 
-def open_families(runtime: Runtime, issuer: str) -> FamilyService:
+def open_families(runtime: Runtime, issuer: str) -> TokenFamilyService:
     """Return the logins of all tenants, with tokens signed as the issuer."""
-    return FamilyService(
+    return TokenFamilyService(
         runtime.tenant_table,
         runtime.secrets,
         runtime.settings.environment,
@@ -28,17 +28,17 @@ def open_families(runtime: Runtime, issuer: str) -> FamilyService:
 def issuer_of(request: Request) -> str:
     """Return who signs for this call: the public address, or where the call itself came to."""
     runtime: Runtime = request.app.state.runtime()
-    envelope = read_request_envelope(request)
-    return name_issuer(runtime.settings, domain=envelope.domain, base_path=envelope.base_path)
+    gateway_context = request_gateway_context(request)
+    return name_issuer(runtime.settings, domain=gateway_context.domain, base_path=gateway_context.base_path)
 
 
-async def get_families(request: Request) -> FamilyService:
+async def get_families(request: Request) -> TokenFamilyService:
     return open_families(request.app.state.runtime(), issuer_of(request))
 
 
-async def get_origin(envelope: EnvelopeDep) -> Origin:
-    return Origin("", envelope.source_ip, envelope.user_agent, envelope.request_id)
+async def get_origin(gateway_context: EnvelopeDep) -> Origin:
+    return Origin("", gateway_context.source_ip, gateway_context.user_agent, gateway_context.request_id)
 
 
-FamiliesDep = Annotated[FamilyService, Depends(get_families)]
+FamiliesDep = Annotated[TokenFamilyService, Depends(get_families)]
 OriginDep = Annotated[Origin, Depends(get_origin)]

@@ -16,7 +16,7 @@ from atrium.identity.principals import principal_of_client
 from atrium.identity.scopes import SCOPES
 from atrium.identity.tokens import AccessClaims
 from atrium.identity.users.store import read_user
-from atrium.identity.verification import Admitted, Decision, Refused, decide_token
+from atrium.identity.verification import Decision, Refused, VerifiedCredential, decide_token
 from atrium.kernel.errors import TenantInactive, Unauthenticated
 from atrium.kernel.ids import ClientId, UserId
 from atrium.storage import keys
@@ -74,4 +74,4 @@ def _decide_client(claims: AccessClaims, found: Found) -> Decision:
     holder = principal_of_client(client)
     granted = frozenset(scope for scope in claims.scopes or () if scope in SCOPES and holder.has(scope))
     principal = replace(holder, scopes=granted)
-    return Admitted(principal, tenant, datetime.fromtimestamp(claims.expires_at, UTC))
+    return VerifiedCredential(principal, tenant, datetime.fromtimestamp(claims.expires_at, UTC))

@@ -25,14 +25,14 @@ from atrium.tenants.model import Tenant
 
 if TYPE_CHECKING:
     from atrium.identity.clients.model import Client
-    from atrium.identity.families.model import Family
+    from atrium.identity.families.model import TokenFamily
     from atrium.identity.tokens import AccessClaims  # its library costs 70 ms, and most calls bring a key
 
 type FindPepper = Callable[[int], Pepper]
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class VerifiedCredential:
     """Who it is, in which tenant (None: the platform's own calls), and until when the credential itself holds.
 
     `login_id` is the family of an access token, empty for keys.
@@ -45,7 +45,7 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class RejectedTenant:
     """The tenant that a refused credential names, which hears of it; `tenant` is there if it was read.
 
     `principal` is empty unless the credential has proven itself; `details` tell more of it. `likes` says which refusals
@@ -66,10 +66,10 @@ class Refused:
     failure: type[AtriumError]
     reason: str
     principal_id: str = ""
-    named: Named | None = None
+    named: RejectedTenant | None = None
 
 
-type Decision = Admitted | Refused
+type Decision = VerifiedCredential | Refused
 
 
 def decide_key(
@@ -83,7 +83,7 @@ def decide_key(
         return Refused(Unauthenticated, "the key's tenant is gone")
     if not tenant.is_active:
         return Refused(TenantInactive, f"tenant is {tenant.status}", key.id)
-    return Admitted(principal_of_key(key), tenant, key.ends_at)
+    return VerifiedCredential(principal_of_key(key), tenant, key.ends_at)
 
 
 def decide_platform_key(said: KeyText, key: ApiKey | None, *, find_pepper: FindPepper, now: datetime) -> Decision:
@@ -91,14 +91,14 @@ def decide_platform_key(said: KeyText, key: ApiKey | None, *, find_pepper: FindP
     refused = _disprove(said, key, find_pepper, now)
     if refused is not None or key is None:
         return refused or Refused(Unauthenticated, "unknown platform key")
-    return Admitted(Principal("platform", key.id, key.name, frozenset({PLATFORM})), None, key.ends_at)
+    return VerifiedCredential(Principal("platform", key.id, key.name, frozenset({PLATFORM})), None, key.ends_at)
 
 
 def decide_token(
     claims: AccessClaims,
     user: User | None,
     tenant: Tenant | None,
-    login: Family | None,
+    login: TokenFamily | None,
     client: Client | None = None,
 ) -> Decision:
     """Decide about a token whose signature and times are good.
@@ -117,10 +117,10 @@ def decide_token(
     principal = principal_of_user(user, client=client)
     if claims.scopes is not None or client is not None:
         principal = replace(principal, scopes=principal.scopes & (claims.scopes or frozenset()))
-    return Admitted(principal, tenant, datetime.fromtimestamp(claims.expires_at, UTC), claims.family_id or "")
+    return VerifiedCredential(principal, tenant, datetime.fromtimestamp(claims.expires_at, UTC), claims.family_id or "")
 
 
-def _find_logout(claims: AccessClaims, user: User, tenant: Tenant, login: Family | None) -> str:
+def _find_logout(claims: AccessClaims, user: User, tenant: Tenant, login: TokenFamily | None) -> str:
     """Return how the login of a token came to its end, or nothing."""
     if claims.family_id is not None and (login is None or login.user_id != user.id):
         return "the token's login is gone"
@@ -133,18 +133,18 @@ def _find_logout(claims: AccessClaims, user: User, tenant: Tenant, login: Family
 
 def choose_tenant(decision: Decision, wanted: str) -> Decision:
     """Refuse a tenant's credential that names another tenant in `X-Tenant-ID`."""
-    if isinstance(decision, Admitted) and wanted and decision.tenant and wanted != decision.tenant.id:
-        named = Named(decision.tenant.id, decision.tenant, _say(decision.principal))
+    if isinstance(decision, VerifiedCredential) and wanted and decision.tenant and wanted != decision.tenant.id:
+        named = RejectedTenant(decision.tenant.id, decision.tenant, _say(decision.principal))
         return Refused(TenantMismatch, "X-Tenant-ID is not the credential's tenant", decision.principal.id, named)
     return decision
 
 
-def enter_tenant(decision: Admitted, tenant: Tenant | None) -> Decision:
+def enter_tenant(decision: VerifiedCredential, tenant: Tenant | None) -> Decision:
     """Put a platform credential into the tenant that it names; one that does not exist is as good as inactive."""
     if tenant is None or not tenant.is_active:
-        named = None if tenant is None else Named(tenant.id, tenant, _say(decision.principal))
+        named = None if tenant is None else RejectedTenant(tenant.id, tenant, _say(decision.principal))
         return Refused(TenantInactive, "the tenant named is not there or not active", decision.principal.id, named)
-    return Admitted(decision.principal, tenant, decision.ends_at)
+    return VerifiedCredential(decision.principal, tenant, decision.ends_at)
 
 
 def _say(principal: Principal) -> str:

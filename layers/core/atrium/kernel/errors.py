@@ -75,7 +75,7 @@ class TokenInvalid(Unauthenticated):
     code, title = "TOKEN_INVALID", "The token is not valid"
 
 
-class TicketInvalid(Unauthenticated):
+class OneTimeTokenInvalid(Unauthenticated):
     """The token of an invitation or reset is used, replaced, expired or unknown; all get the same answer."""
 
     code, title = "INVITATION_INVALID", "The invitation or reset token is invalid or expired"

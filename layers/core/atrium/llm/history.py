@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from atrium.llm.model import Block, Message, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
+from atrium.llm.model import Block, ModelMessage, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
 from atrium.llm.normalise import clean_arguments, clean_name, clean_text, is_identifier
 
 NO_RESULT = "No result was recorded for this call."
@@ -34,34 +34,34 @@ def repair_request(request: ModelRequest) -> ModelRequest:
     if request.tools or not any(isinstance(block, ToolUse) for message in messages for block in message.content):
         return replace(request, messages=messages)
     plain = (
-        Message(each.role, tuple(block for block in each.content if not isinstance(block, Thinking)))
+        ModelMessage(each.role, tuple(block for block in each.content if not isinstance(block, Thinking)))
         for each in messages
     )
     return replace(request, messages=repair_messages(plain), tools=(UNAVAILABLE_TOOL,), tool_choice="none")
 
 
-def repair_messages(messages: Iterable[Message]) -> tuple[Message, ...]:
+def repair_messages(messages: Iterable[ModelMessage]) -> tuple[ModelMessage, ...]:
     """Return the messages of a conversation in valid form, ending with a user message."""
     pairing, paired = _Pairing(), list[tuple[Role, Sequence[Block]]]()
     for message in _merged((each.role, [_cleaned(block) for block in each.content]) for each in messages):
         answers = message.role == "user"
         paired.append((message.role, pairing.answer(message.content) if answers else pairing.ask(message.content)))
     repaired = _merged([*paired, ("user", pairing.answer(()))])
-    silence = Message("user", (Text(NOTHING_SAID),))
+    silence = ModelMessage("user", (Text(NOTHING_SAID),))
     first = [] if repaired and repaired[0].role == "user" else [silence]
     last = [silence] if repaired and repaired[-1].role == "assistant" else []
     return (*first, *repaired, *last)
 
 
-def _merged(messages: Iterable[tuple[Role, Iterable[Block]]]) -> list[Message]:
+def _merged(messages: Iterable[tuple[Role, Iterable[Block]]]) -> list[ModelMessage]:
     """Return alternating messages, without blocks that their role may not have and without empty messages."""
-    merged: list[Message] = []
+    merged: list[ModelMessage] = []
     for role, content in messages:
         blocks = tuple(block for block in content if _may_say(role, block))
         if blocks and merged and merged[-1].role == role:
-            merged[-1] = Message(role, merged[-1].content + blocks)
+            merged[-1] = ModelMessage(role, merged[-1].content + blocks)
         elif blocks:
-            merged.append(Message(role, blocks))
+            merged.append(ModelMessage(role, blocks))
     return merged
 
 

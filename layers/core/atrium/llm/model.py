@@ -56,7 +56,7 @@ type Block = Text | Thinking | ToolUse | ToolResult
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ModelMessage:
     role: Role
     content: tuple[Block, ...]
 
@@ -79,7 +79,7 @@ class ModelRequest:
 
     model: str
     system: str
-    messages: tuple[Message, ...]
+    messages: tuple[ModelMessage, ...]
     max_tokens: int
     tools: tuple[ToolSchema, ...] = ()
     tool_choice: Literal["auto", "none"] = "auto"

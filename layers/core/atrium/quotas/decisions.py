@@ -26,7 +26,7 @@ type Seen = Sequence[tuple[AdmissionItem, ScopeLimits]]
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class LimitIncrement:
     """An amount that is counted, and the limit on it: -1 for none."""
 
     definition: LimitDefinition
@@ -39,7 +39,7 @@ class Charge:
         return self.max != UNLIMITED
 
 
-def turn_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[Charge, ...]:
+def turn_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
     """Return the charges of a turn's admission."""
     amounts: dict[LimitName, int] = {
         "requests_per_minute": 1,
@@ -53,7 +53,7 @@ def turn_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[Charge,
     return charges(amounts, scope)
 
 
-def call_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[Charge, ...]:
+def call_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
     """Return the charges of a further model call of a run."""
     amounts: dict[LimitName, int] = {
         "tokens_per_minute": request.tokens,
@@ -63,17 +63,17 @@ def call_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[Charge,
     return charges(amounts, scope)
 
 
-def charges(amounts: Mapping[LimitName, int], scope: ScopeLimits) -> tuple[Charge, ...]:
+def charges(amounts: Mapping[LimitName, int], scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
     return tuple(
-        Charge(DEFINITIONS[name], scope.scope, amount, scope.maximum(name))
+        LimitIncrement(DEFINITIONS[name], scope.scope, amount, scope.maximum(name))
         for name, amount in amounts.items()
         if amount
     )
 
 
-def rejection(item: AdmissionItem, asked: Sequence[Charge]) -> Rejected | None:
+def rejection(item: AdmissionItem, asked: Sequence[LimitIncrement]) -> Rejected | None:
     """Return the rejection of charges that do not fit the item, or None; of several limits the one that resets last."""
-    bound: tuple[float, Charge, int] | None = None
+    bound: tuple[float, LimitIncrement, int] | None = None
     for charge in asked:
         used = item.used(charge.definition)
         if charge.is_limited and used + charge.amount > charge.max:
@@ -87,7 +87,7 @@ def rejection(item: AdmissionItem, asked: Sequence[Charge]) -> Rejected | None:
     return Rejected(charge.definition.name, charge.scope, used, charge.max, resets, wait, usages(item, asked))
 
 
-def usages(item: AdmissionItem, asked: Sequence[Charge], *, added: bool = False) -> tuple[LimitUsage, ...]:
+def usages(item: AdmissionItem, asked: Sequence[LimitIncrement], *, added: bool = False) -> tuple[LimitUsage, ...]:
     """Return the usage of each charged limit, without the charges or with them (`added`)."""
     return tuple(
         LimitUsage(
@@ -135,7 +135,7 @@ def only_minutes(scope: ScopeLimits) -> bool:
 
 
 def _fit(
-    request: AdmissionRequest, seen: Seen, charged: Callable[[AdmissionRequest, ScopeLimits], Sequence[Charge]]
+    request: AdmissionRequest, seen: Seen, charged: Callable[[AdmissionRequest, ScopeLimits], Sequence[LimitIncrement]]
 ) -> AdmissionRequest | Rejected:
     rejected = _reject(seen, [charged(request, scope) for _, scope in seen])
     if rejected is None:
@@ -146,7 +146,7 @@ def _fit(
     return _reject(seen, [charged(lowered, scope) for _, scope in seen]) or lowered
 
 
-def _reject(seen: Seen, asked: Sequence[Sequence[Charge]]) -> Rejected | None:
+def _reject(seen: Seen, asked: Sequence[Sequence[LimitIncrement]]) -> Rejected | None:
     """Return the rejection whose limit resets last, with the usage of all scopes, the tenant's first."""
     items = [item for item, _ in seen]
     found = [rejected for item, own in zip(items, asked, strict=True) if (rejected := rejection(item, own)) is not None]
@@ -190,7 +190,7 @@ def unused(slot: Slot, used: Used) -> tuple[int, int]:
     return slot.tokens_in_all - used.tokens, slot.cost_in_all_nanos - used.cost_nanos
 
 
-def _frees_at(item: AdmissionItem, charge: Charge, used: int) -> float:
+def _frees_at(item: AdmissionItem, charge: LimitIncrement, used: int) -> float:
     match charge.definition.span:
         case "minute":
             for second, amount in item.live(charge.definition.letter):

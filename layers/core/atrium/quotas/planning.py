@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from atrium.quotas.decisions import Charge, rejection, unused, without_unused
+from atrium.quotas.decisions import LimitIncrement, rejection, unused, without_unused
 from atrium.quotas.item import AdmissionItem, ItemUpdate, bucket
 from atrium.quotas.limits import BUCKETS, DEFINITIONS
 from atrium.quotas.model import LeaseExpired, Rejected, Slot, Used, lease_end
@@ -46,7 +46,9 @@ class Plan[Answer]:
     update: Update | None = None
 
 
-def plan_admission(key: Key, item: AdmissionItem, asked: Sequence[Charge], new: NewSlot) -> Plan[Slot | Rejected]:
+def plan_admission(
+    key: Key, item: AdmissionItem, asked: Sequence[LimitIncrement], new: NewSlot
+) -> Plan[Slot | Rejected]:
     """Plan the update that counts a turn and takes its slot; no update if the run has its slot already."""
     standing = item.find(new.name) or rejection(item, asked)
     if standing is not None:
@@ -64,14 +66,14 @@ def plan_admission(key: Key, item: AdmissionItem, asked: Sequence[Charge], new: 
     return Plan(slot, update.build(key))
 
 
-def plan_count(key: Key, item: AdmissionItem, asked: Sequence[Charge]) -> Plan[int | Rejected]:
+def plan_count(key: Key, item: AdmissionItem, asked: Sequence[LimitIncrement]) -> Plan[int | Rejected]:
     """Plan the update that counts charges without a slot; the answer is the second that they count in."""
     rejected = rejection(item, asked)
     return Plan(rejected) if rejected else Plan(item.at, _counting(item, asked).build(key))
 
 
 def plan_extension(
-    key: Key, item: AdmissionItem, name: str, known: Slot, used: Used, asked: Sequence[Charge]
+    key: Key, item: AdmissionItem, name: str, known: Slot, used: Used, asked: Sequence[LimitIncrement]
 ) -> Plan[Slot | Rejected | LeaseExpired]:
     """Plan the update before a run's next model call: settle the last reservation to real usage, reserve the next call.
 
@@ -139,7 +141,7 @@ def plan_renewal(key: Key, name: str, slot: Slot, now: float) -> Update:
     return update.build(key)
 
 
-def plan_return(key: Key, asked: Sequence[Charge], second: int, item: AdmissionItem) -> Update | None:
+def plan_return(key: Key, asked: Sequence[LimitIncrement], second: int, item: AdmissionItem) -> Update | None:
     """Plan the update that subtracts what was counted without a slot; None if it has left the window.
 
     It requires the version that was read, so a repeated update fails.
@@ -167,7 +169,7 @@ def plan_time(key: Key, item: AdmissionItem, **attributes: str) -> Update:
 
 def _counting(
     item: AdmissionItem,
-    asked: Sequence[Charge],
+    asked: Sequence[LimitIncrement],
     *,
     first: Mapping[str, str] | None = None,
     move_expired: bool = False,
@@ -240,7 +242,12 @@ def _move(update: ItemUpdate, item: AdmissionItem, expired: Sequence[str]) -> No
 
 
 def _require_limits(
-    update: ItemUpdate, item: AdmissionItem, asked: Sequence[Charge], less: Counter[str], moved: int, dated: int | None
+    update: ItemUpdate,
+    item: AdmissionItem,
+    asked: Sequence[LimitIncrement],
+    less: Counter[str],
+    moved: int,
+    dated: int | None,
 ) -> None:
     for charge in asked:
         if charge.is_limited and charge.definition.span == "slots":
@@ -251,7 +258,7 @@ def _require_limits(
 
 
 def _count(
-    update: ItemUpdate, at: int, asked: Sequence[Charge], rewritten: dict[str, int], dated: int | None = None
+    update: ItemUpdate, at: int, asked: Sequence[LimitIncrement], rewritten: dict[str, int], dated: int | None = None
 ) -> None:
     """Add charges to their counters; `dated` is a second of the day and month to count in, if not those of `at`."""
     for charge in asked:

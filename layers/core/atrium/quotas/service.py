@@ -308,7 +308,7 @@ class QuotaService:
         call is allowed, and the answer degraded, if the table does not answer.
         """
         limited = [each for each in scopes if each.maximum("tool_calls_per_minute") != UNLIMITED]
-        counted: list[tuple[Key, Sequence[decisions.Charge], int]] = []
+        counted: list[tuple[Key, Sequence[decisions.LimitIncrement], int]] = []
         shown: list[LimitUsage] = []
         try:
             items = self.store.read(keys.tool_calls(each.id) for each in limited)
@@ -331,7 +331,7 @@ class QuotaService:
             return Recorded(degraded=True)
         return Recorded(tuple(shown))
 
-    def _uncount(self, counted: Sequence[tuple[Key, Sequence[decisions.Charge], int]]) -> None:
+    def _uncount(self, counted: Sequence[tuple[Key, Sequence[decisions.LimitIncrement], int]]) -> None:
         """Subtract a tool call that was just counted. If another write comes between, it stays counted."""
         try:
             for key, asked, second in counted:
@@ -365,7 +365,9 @@ def _held(run_id: RunId, items: Items) -> dict[str, Slot]:
     return {scope_id: slot for scope_id, slot in found if slot is not None}
 
 
-def _recorded(asked: Mapping[str, Sequence[decisions.Charge]], scopes: Sequence[ScopeLimits], items: Items) -> Recorded:
+def _recorded(
+    asked: Mapping[str, Sequence[decisions.LimitIncrement]], scopes: Sequence[ScopeLimits], items: Items
+) -> Recorded:
     order = sorted(scopes, key=lambda each: each.id != TENANT)
     shown = (decisions.usages(items[each.id], asked[each.id], added=True) for each in order)
     return Recorded(tuple(usage for own in shown for usage in own))

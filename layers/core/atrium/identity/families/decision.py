@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from atrium.identity.families.model import Family
+from atrium.identity.families.model import TokenFamily
 from atrium.identity.families.refresh_text import RefreshText
 from atrium.identity.users.model import User
 from atrium.identity.verification import Refused
@@ -15,7 +15,7 @@ type Use = Literal["current", "repeated", "reused"]
 
 
 def judge_use(
-    said: RefreshText, family: Family | None, *, client_id: str, grace_seconds: int, now: datetime
+    said: RefreshText, family: TokenFamily | None, *, client_id: str, grace_seconds: int, now: datetime
 ) -> Use | Refused:
     """Tell which token of its family it is: the last; the last one's parent, shown again soon; or an older one.
 
@@ -36,7 +36,7 @@ def judge_use(
     return "reused"
 
 
-def _find_end(family: Family, client_id: str, now: datetime) -> Refused | None:
+def _find_end(family: TokenFamily, client_id: str, now: datetime) -> Refused | None:
     if family.client_id != client_id:
         return Refused(TokenInvalid, "it was given to another client")
     if family.revoked_at is not None:

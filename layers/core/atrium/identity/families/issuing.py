@@ -6,7 +6,7 @@ from datetime import datetime
 
 from atrium.audit.model import Origin, mask_origin
 from atrium.identity.clients.model import OIDC_SCOPES
-from atrium.identity.families.model import Family, IssuedTokens, end_of_token
+from atrium.identity.families.model import IssuedTokens, TokenFamily, end_of_token
 from atrium.identity.families.refresh_text import SECRET_BYTES, write_refresh_text
 from atrium.identity.scopes import TENANT_SCOPES
 from atrium.identity.tokens import ACCESS_SECONDS, build_claims, sign_access_token
@@ -18,7 +18,7 @@ from atrium.storage.secrets import Pepper, SigningKey
 from atrium.tenants.model import Tenant
 
 
-def make_family(
+def make_token_family(
     user: User,
     tenant: Tenant,
     environment: Environment,
@@ -29,7 +29,7 @@ def make_family(
     scopes: frozenset[str] | None,
     client_id: str,
     family_id: FamilyId | None = None,
-) -> tuple[Family, str]:
+) -> tuple[TokenFamily, str]:
     """Make a login's family and the text of its first refresh token. Nothing is stored."""
     family_id, where = family_id or mint_family_id(now), mask_origin(origin)
     text, said = write_refresh_text(
@@ -40,7 +40,7 @@ def make_family(
         sequence=1,
         secret=secrets.token_bytes(SECRET_BYTES),
     )
-    family = Family(
+    family = TokenFamily(
         id=family_id,
         tenant_id=tenant.id,
         user_id=user.id,
@@ -72,7 +72,7 @@ class AccessSigner:
     clock: Clock
 
     def issue(
-        self, family: Family, refresh_token: str, user: User, tenant: Tenant, scopes: frozenset[str] | None
+        self, family: TokenFamily, refresh_token: str, user: User, tenant: Tenant, scopes: frozenset[str] | None
     ) -> IssuedTokens:
         """Return both tokens; the access token follows its family, with fewer scopes where some are named."""
         own = family.scopes if scopes is None else order_scopes(scopes)

@@ -12,7 +12,7 @@ LOGIN_SECONDS_MAX = 90 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class TokenFamily:
     """A family as it is kept: no token of it. `digest` is the last token's, `before` its parent's.
 
     `salt` is what the last token was derived with, so that its parent, shown again, makes the same. `scopes` None: all
@@ -60,7 +60,7 @@ class IssuedTokens:
     refresh_token: str = field(repr=False)
     user: User
     tenant: Tenant
-    family: Family
+    family: TokenFamily
     scopes: tuple[str, ...] | None = None
 
 

@@ -13,10 +13,10 @@ from atrium.audit.bound import RefusalBound
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
 from atrium.identity.families.decision import check_holder, judge_use
-from atrium.identity.families.issuing import AccessSigner, make_family
-from atrium.identity.families.model import Family, IssuedTokens
+from atrium.identity.families.issuing import AccessSigner, make_token_family
+from atrium.identity.families.model import IssuedTokens, TokenFamily
 from atrium.identity.families.refresh_text import RefreshText, derive_secret, read_refresh_text, write_refresh_text
-from atrium.identity.families.store import FamilyStore
+from atrium.identity.families.store import TokenFamilyStore
 from atrium.identity.signing import choose_signer
 from atrium.identity.users.model import User
 from atrium.identity.users.store import UserStore
@@ -39,7 +39,7 @@ _SALT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class FamilyService:
+class TokenFamilyService:
     """Logins of every tenant: a refresh token says which one it belongs to. `issuer` is who signs."""
 
     table_of: Callable[[TenantId], TenantTable]
@@ -66,7 +66,7 @@ class FamilyService:
         `scopes` None: all that the role has, also after it changes. `TransactionRefused` if `also` is refused.
         """
         pepper = self.secrets.current_pepper()
-        family, text = make_family(
+        family, text = make_token_family(
             user, tenant, self.environment, pepper, self.clock(),
             origin=origin, scopes=scopes, client_id=client_id, family_id=family_id,
         )  # fmt: skip
@@ -116,10 +116,10 @@ class FamilyService:
         said = read_refresh_text(text, self.environment, self.secrets.seek_pepper)
         return said.family_id if said is not None and said.tenant_id == tenant_id else None
 
-    def get(self, tenant_id: TenantId, family_id: FamilyId) -> Family | None:
+    def get(self, tenant_id: TenantId, family_id: FamilyId) -> TokenFamily | None:
         return self._store(tenant_id).get(family_id)
 
-    def peek(self, text: str, tenant: Tenant) -> Family | None:
+    def find_current(self, text: str, tenant: Tenant) -> TokenFamily | None:
         """Return the login of a refresh token that would be taken now, without using it."""
         said = read_refresh_text(text, self.environment, self.secrets.seek_pepper)
         if said is None or said.tenant_id != tenant.id:
@@ -157,7 +157,7 @@ class FamilyService:
             raise TokenInvalid("The refresh token is not valid", internal="refresh token: none of ours")
         return said
 
-    def _next(self, said: RefreshText, family: Family) -> tuple[Family, str]:
+    def _next(self, said: RefreshText, family: TokenFamily) -> tuple[TokenFamily, str]:
         """Return the family as it is after the last token was used, and the text that goes with it."""
         now, pepper = self.clock(), self.secrets.current_pepper()
         draft = replace(
@@ -172,10 +172,10 @@ class FamilyService:
         text, following = self._derive(said, draft, pepper)
         return replace(draft, digest=following.digest), text
 
-    def _successor(self, said: RefreshText, family: Family) -> str:
+    def _successor(self, said: RefreshText, family: TokenFamily) -> str:
         return self._derive(said, family, self.secrets.find_pepper(family.pepper_version))[0]
 
-    def _derive(self, said: RefreshText, family: Family, pepper: Pepper) -> tuple[str, RefreshText]:
+    def _derive(self, said: RefreshText, family: TokenFamily, pepper: Pepper) -> tuple[str, RefreshText]:
         return write_refresh_text(
             self.environment,
             pepper,
@@ -186,7 +186,7 @@ class FamilyService:
         )
 
     def _refuse(
-        self, refused: object, said: RefreshText, family: Family | None, tenant: Tenant | None, origin: Origin
+        self, refused: object, said: RefreshText, family: TokenFamily | None, tenant: Tenant | None, origin: Origin
     ) -> Exception:
         """Record a refusal in the audit of the tenant that the token names, and return it."""
         if not isinstance(refused, Refused):
@@ -197,7 +197,7 @@ class FamilyService:
             audit.record_refusal(details, self.refusals)
         return refused.failure(internal=f"refresh token: {refused.reason}")
 
-    def _punish(self, family: Family, tenant: Tenant | None, origin: Origin) -> None:
+    def _punish(self, family: TokenFamily, tenant: Tenant | None, origin: Origin) -> None:
         """End a family of which a used token was shown, with its record; once is enough."""
         store = self._store(family.tenant_id)
         operations: list[Operation] = [store.revocation(family.id, "reuse", now=self.clock())]
@@ -210,15 +210,15 @@ class FamilyService:
         except TransactionRefused:
             return
 
-    def _audit(self, tenant: Tenant, family: Family | None, origin: Origin) -> AuditService:
+    def _audit(self, tenant: Tenant, family: TokenFamily | None, origin: Origin) -> AuditService:
         principal = f"user:{family.user_id}" if family else ""
         return audit_of(tenant, self.table_of(tenant.id), replace(origin, principal=principal), self.clock)
 
     def _issue(
-        self, family: Family, text: str, user: User, tenant: Tenant, scopes: frozenset[str] | None
+        self, family: TokenFamily, text: str, user: User, tenant: Tenant, scopes: frozenset[str] | None
     ) -> IssuedTokens:
         signer = AccessSigner(self.signing_key(), self.issuer, self.clock)
         return signer.issue(family, text, user, tenant, scopes)
 
-    def _store(self, tenant_id: TenantId) -> FamilyStore:
-        return FamilyStore(self.table_of(tenant_id))
+    def _store(self, tenant_id: TenantId) -> TokenFamilyStore:
+        return TokenFamilyStore(self.table_of(tenant_id))

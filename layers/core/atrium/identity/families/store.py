@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from atrium.identity.families.model import Family
+from atrium.identity.families.model import TokenFamily
 from atrium.kernel.clock import epoch_seconds, format_time, parse_time
 from atrium.kernel.ids import FamilyId, TenantId, UserId
 from atrium.storage import keys
@@ -18,20 +18,20 @@ _KEPT_LONGER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class FamilyStore:
+class TokenFamilyStore:
     """Every access to one tenant's families."""
 
     table: TenantTable
 
-    def creation(self, family: Family) -> Put:
+    def creation(self, family: TokenFamily) -> Put:
         """Return the write that records a login, alone or in a transaction."""
         return Put(keys.family(family.id), _item(family), NEW)
 
-    def get(self, family_id: FamilyId) -> Family | None:
+    def get(self, family_id: FamilyId) -> TokenFamily | None:
         item = self.table.get(keys.family(family_id))
         return read_family(item, self.table.tenant_id) if item else None
 
-    def rotate(self, family: Family, after: Family) -> Family:
+    def rotate(self, family: TokenFamily, after: TokenFamily) -> TokenFamily:
         """Put the next token in the place of the last; `ConditionFailed` if another call was first, or it ended."""
         values: dict[str, Any] = {
             "seen": family.sequence,
@@ -62,10 +62,10 @@ class FamilyStore:
 _RAISE = "SET #token_version = #token_version + :one, #updated_at = :now"
 
 
-def read_family(item: Mapping[str, Any], tenant_id: TenantId) -> Family:
+def read_family(item: Mapping[str, Any], tenant_id: TenantId) -> TokenFamily:
     """Return the family of an item of that tenant's partition."""
     scopes = item.get("scopes")
-    return Family(
+    return TokenFamily(
         id=FamilyId(item["id"]),
         tenant_id=tenant_id,
         user_id=UserId(item["user_id"]),
@@ -87,7 +87,7 @@ def read_family(item: Mapping[str, Any], tenant_id: TenantId) -> Family:
     )
 
 
-def _item(family: Family) -> dict[str, Any]:
+def _item(family: TokenFamily) -> dict[str, Any]:
     return {
         "id": family.id,
         "user_id": family.user_id,

@@ -10,7 +10,7 @@ from atrium.audit.model import Origin
 from atrium.identity.clients.model import GRANT_TYPES, Client
 from atrium.identity.families.decision import check_holder
 from atrium.identity.families.model import IssuedTokens
-from atrium.identity.families.service import FamilyService
+from atrium.identity.families.service import TokenFamilyService
 from atrium.identity.oauth.codes import Code, CodeStore, digest_code, tenant_of_code
 from atrium.identity.oauth.failures import OAuthRefused
 from atrium.identity.oauth.id_token import sign_id_token
@@ -45,7 +45,7 @@ class Granted:
 class GrantService:
     """Grants of every tenant; which one, the client says that has proven itself."""
 
-    families: FamilyService
+    families: TokenFamilyService
     table_of: Callable[[TenantId], TenantTable]
 
     def grant(self, client: Client, tenant: Tenant, parameters: Parameters, origin: Origin) -> Granted:

@@ -8,10 +8,10 @@ from typing import Any
 from atrium.audit.model import Origin
 from atrium.identity.access import decide_access, list_places
 from atrium.identity.clients.model import Client
-from atrium.identity.families.service import FamilyService
+from atrium.identity.families.service import TokenFamilyService
 from atrium.identity.oauth.failures import OAuthRefused
 from atrium.identity.tokens import AccessClaims, read_access_token
-from atrium.identity.verification import Admitted
+from atrium.identity.verification import VerifiedCredential
 from atrium.kernel.clock import epoch_seconds
 from atrium.kernel.errors import Unauthenticated
 from atrium.kernel.ids import FamilyId, TenantId
@@ -28,7 +28,7 @@ _TOKEN_MAX = 8_192
 class TokenService:
     """What a client that has proven itself may do with a token's text."""
 
-    families: FamilyService
+    families: TokenFamilyService
     table_of: Callable[[TenantId], TenantTable]
 
     def revoke(self, client: Client, tenant: Tenant, text: str, origin: Origin) -> None:
@@ -58,8 +58,12 @@ class TokenService:
         if claims is not None:
             found = self.table_of(tenant.id).batch_get(list_places(claims))
             decision = decide_access(claims, found)
-            return _describe(claims, decision, self.families.issuer) if isinstance(decision, Admitted) else _INACTIVE
-        family = self.families.peek(text, tenant)
+            return (
+                _describe(claims, decision, self.families.issuer)
+                if isinstance(decision, VerifiedCredential)
+                else _INACTIVE
+            )
+        family = self.families.find_current(text, tenant)
         if family is None:
             return _INACTIVE
         return {
@@ -110,7 +114,7 @@ def _check_owner(client: Client, client_id: str) -> None:
         raise OAuthRefused("unauthorized_client", "the token was not given to this client")
 
 
-def _describe(claims: AccessClaims, decision: Admitted, issuer: str) -> dict[str, Any]:
+def _describe(claims: AccessClaims, decision: VerifiedCredential, issuer: str) -> dict[str, Any]:
     return {
         "active": True,
         "token_type": "Bearer",

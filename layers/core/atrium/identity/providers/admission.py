@@ -16,16 +16,16 @@ from atrium.audit.service import AuditService
 from atrium.audit.store import AuditStore
 from atrium.identity.principals import principal_of_user
 from atrium.identity.providers.assertion import Assertion, Claimed, prove, read_claimed
+from atrium.identity.providers.external_identities import ExternalIdentities, UnknownSubject
 from atrium.identity.providers.fetching import PASSING
 from atrium.identity.providers.key_finder import KeyFinder, KeysUnreachable, KeyUnknown
 from atrium.identity.providers.key_sets import KeySetStore, read_key_set_item
 from atrium.identity.providers.mapping import map_claims
 from atrium.identity.providers.markers import MarkerCache
 from atrium.identity.providers.model import IdentityProvider, person_digest
-from atrium.identity.providers.people import People, Stranger
 from atrium.identity.providers.store import IssuerRegistry, Place, read_provider
 from atrium.identity.users.model import User
-from atrium.identity.verification import Admitted, Decision, Named, Refused
+from atrium.identity.verification import Decision, Refused, RejectedTenant, VerifiedCredential
 from atrium.kernel.clock import Clock, epoch_seconds
 from atrium.kernel.errors import CountExceeded, Forbidden, TenantInactive, Unauthenticated, Unavailable, UserSuspended
 from atrium.kernel.ids import IdentityProviderId, TenantId, UserId
@@ -137,12 +137,12 @@ class ForeignTokens:
             return Refused(Unauthenticated, error.internal)
         if not trust.tenant.is_active:
             return Refused(TenantInactive, f"tenant is {trust.tenant.status}", provider.id)
-        return self._admit(assertion, trust, People(table, audit, self.clock))
+        return self._admit(assertion, trust, ExternalIdentities(table, audit, self.clock))
 
-    def _admit(self, assertion: Assertion, trust: Trust, people: People) -> Decision:
+    def _admit(self, assertion: Assertion, trust: Trust, external_identities: ExternalIdentities) -> Decision:
         profile = map_claims(assertion.claims, trust.provider)
         try:
-            user = people.recognise(
+            user = external_identities.recognise(
                 trust.provider.entrance, assertion.subject, profile, trust.tenant, trust.link, trust.found,
                 issued_at=int(assertion.claims["iat"]),
             )  # fmt: skip
@@ -150,7 +150,7 @@ class ForeignTokens:
             return Refused(CountExceeded, full.detail, trust.provider.id)
         except TenantInactive:
             return Refused(TenantInactive, "tenant was deleted meanwhile", trust.provider.id)
-        if isinstance(user, Stranger):
+        if isinstance(user, UnknownSubject):
             return Refused(Forbidden, user.reason, trust.provider.id)
         self.subjects[trust.provider.id, person_digest(assertion.issuer, assertion.subject)] = user.id
         if _is_from_before(assertion, trust.tenant, user):
@@ -158,7 +158,7 @@ class ForeignTokens:
         if user.status == "suspended":
             return Refused(UserSuspended, "user is suspended", user.id)
         principal = principal_of_user(user, role=profile.role)
-        return Admitted(principal, trust.tenant, datetime.fromtimestamp(assertion.expires_at, UTC))
+        return VerifiedCredential(principal, trust.tenant, datetime.fromtimestamp(assertion.expires_at, UTC))
 
 
 def _is_from_before(assertion: Assertion, tenant: Tenant, user: User) -> bool:
@@ -167,7 +167,7 @@ def _is_from_before(assertion: Assertion, tenant: Tenant, user: User) -> bool:
     return bool(ends) and int(assertion.claims["iat"]) <= epoch_seconds(max(ends))
 
 
-def _naming(trust: Trust) -> Named:
+def _naming(trust: Trust) -> RejectedTenant:
     provider_id = trust.provider.id
     details = {"by": "identity provider", "provider": provider_id}
-    return Named(trust.tenant.id, trust.tenant, details=details, likes=provider_id)
+    return RejectedTenant(trust.tenant.id, trust.tenant, details=details, likes=provider_id)

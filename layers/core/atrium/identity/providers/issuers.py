@@ -37,12 +37,12 @@ def may_be_issuer(text: str, local_addresses: frozenset[str]) -> bool:
     return True
 
 
-def peek_issuer(token: str) -> str:
+def read_unverified_issuer(token: str) -> str:
     """Return what a token calls its issuer, unproven; empty if that cannot be read."""
-    return peek(token, "iss")
+    return read_unverified_claim(token, "iss")
 
 
-def peek(token: str, claim: str) -> str:
+def read_unverified_claim(token: str, claim: str) -> str:
     """Return what a token says, unproven; empty if that cannot be read, or is no text."""
     parts = token.split(".")
     if len(parts) != 3:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
 from atrium.identity.families.model import IssuedTokens
-from atrium.identity.families.service import FamilyService
+from atrium.identity.families.service import TokenFamilyService
+from atrium.identity.providers.external_identities import ExternalIdentities, UnknownSubject
 from atrium.identity.providers.mapping import Profile
 from atrium.identity.providers.model import Entrance
-from atrium.identity.providers.people import People, Stranger
 from atrium.identity.social.descriptions import Description
 from atrium.identity.social.flow import Flow, Returned
 from atrium.identity.social.model import SocialClient
@@ -42,7 +42,7 @@ type FlowOf = Callable[[TenantId, Description], Flow]
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class BrowserBinding:
     """What the browser shows to be the one that began: PKCE's verifier, or the cookie."""
 
     verifier: str = ""
@@ -58,7 +58,7 @@ class SocialSignIn:
     flow_of: FlowOf
     sealer: StateSealer
     profiles: ProfileReader
-    families: FamilyService
+    families: TokenFamilyService
     clock: Clock
 
     def authorize(self, tenant_id: TenantId, redirect_uri: str | None, *, challenge: str, cookie: str) -> str:
@@ -73,7 +73,7 @@ class SocialSignIn:
         )
         return flow.authorize_url(state)[0]
 
-    def complete(self, text: str, returned: Returned, proof: Proof, origin: Origin) -> IssuedTokens:
+    def complete(self, text: str, returned: Returned, proof: BrowserBinding, origin: Origin) -> IssuedTokens:
         """Return our tokens; the refusals are those of the states, the provider, and of who may come in."""
         state = self.sealer.open(text, purpose="sign_in", provider=self.description.name, now=self.clock())
         table = self.table_of(state.tenant_id)
@@ -105,21 +105,23 @@ class SocialSignIn:
         grant = flow.redeem(table, text, state, returned)
         nonce = self.sealer.id_nonce(state)
         profile = self.profiles.read(self.description, grant, client_id=flow.client_id, nonce=nonce)
-        user = self._find_user(flow.client, profile, People(table, audit, self.clock), tenant)
+        user = self._find_user(flow.client, profile, ExternalIdentities(table, audit, self.clock), tenant)
         origin_of_user = Origin(f"user:{user.id}", origin.ip, origin.user_agent, origin.request_id)
         told = {"by": "social sign-in", "provider": self.description.name, "user": user.id}
         record = audit_of(tenant, table, origin_of_user, self.clock).recording("auth.login", told)
         return self.families.begin(user, tenant, origin=origin, also=[record])
 
-    def _find_user(self, client: SocialClient, profile: SocialProfile, people: People, tenant: Tenant) -> User:
+    def _find_user(
+        self, client: SocialClient, profile: SocialProfile, external_identities: ExternalIdentities, tenant: Tenant
+    ) -> User:
         if not profile.email:
             raise EmailUnverified(internal=f"{self.description.name} has not verified the email")
         domain = profile.email.rpartition("@")[2].lower()
         if client.email_domains and domain not in client.email_domains:
             raise Forbidden("People with an email of this domain do not sign in here")
         entrance = Entrance(self.description.issuer, client.id, client.provision_users, client.default_role)
-        found = people.find(entrance, profile.subject, Profile(profile.email, profile.name, None), tenant)
-        if isinstance(found, Stranger):
+        found = external_identities.find(entrance, profile.subject, Profile(profile.email, profile.name, None), tenant)
+        if isinstance(found, UnknownSubject):
             raise Forbidden("Nobody of this email is a user here; ask an administrator for an invitation")
         if found.status == "suspended":
             raise UserSuspended

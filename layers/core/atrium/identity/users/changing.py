@@ -45,7 +45,7 @@ def change_user(before: User, fields: Mapping[str, Any], *, password_hash: str |
 def with_password(user: User, password_hash: str) -> User:
     """Return the user with a new password: no longer invited, and no ticket is open any more."""
     status = "active" if user.status == "invited" else user.status
-    return replace(user, status=status, suspended_from="active", password_hash=password_hash, ticket=None)
+    return replace(user, status=status, suspended_from="active", password_hash=password_hash, one_time_token=None)
 
 
 def check_password(password: str, email: str, *, field: str = "password") -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from atrium.identity.users.model import LANGUAGE_DEFAULT, PREFERENCES_DEFAULT, TIME_ZONE_DEFAULT, User
-from atrium.identity.users.ticket import Ticket
+from atrium.identity.users.one_time_token import OneTimeToken
 from atrium.kernel.clock import epoch_seconds, format_time, parse_time
 from atrium.kernel.ids import TenantId, UserId
 
@@ -28,13 +28,13 @@ def user_item(user: User) -> dict[str, Any]:
         "preferences": None if user.preferences == PREFERENCES_DEFAULT else dict(user.preferences),
         "limits": dict(user.limits) or None,
         "suspended_from": None if user.suspended_from == "active" else user.suspended_from,
-        "ticket": _ticket_item(user.ticket) if user.ticket else None,
+        "ticket": _one_time_token_item(user.one_time_token) if user.one_time_token else None,
     }
 
 
 def read_user(item: Mapping[str, Any], tenant_id: TenantId) -> User:
     """Return the user of an item of that tenant's partition."""
-    last_login, ticket, ended = item.get("last_login_at"), item.get("ticket"), item.get("logins_ended_at")
+    last_login, one_time_token, ended = item.get("last_login_at"), item.get("ticket"), item.get("logins_ended_at")
     return User(
         id=UserId(item["id"]),
         tenant_id=tenant_id,
@@ -53,20 +53,20 @@ def read_user(item: Mapping[str, Any], tenant_id: TenantId) -> User:
         preferences={**PREFERENCES_DEFAULT, **item.get("preferences", {})},
         limits=item.get("limits", {}),
         suspended_from=item.get("suspended_from", "active"),
-        ticket=_read_ticket(ticket) if ticket else None,
+        one_time_token=_read_one_time_token(one_time_token) if one_time_token else None,
     )
 
 
-def _ticket_item(ticket: Ticket) -> dict[str, Any]:
+def _one_time_token_item(one_time_token: OneTimeToken) -> dict[str, Any]:
     return {
-        "purpose": ticket.purpose,
-        "digest": ticket.digest,
-        "pepper_version": ticket.pepper_version,
-        "expires_at": epoch_seconds(ticket.expires_at),
+        "purpose": one_time_token.purpose,
+        "digest": one_time_token.digest,
+        "pepper_version": one_time_token.pepper_version,
+        "expires_at": epoch_seconds(one_time_token.expires_at),
     }
 
 
-def _read_ticket(item: Mapping[str, Any]) -> Ticket:
-    return Ticket(
+def _read_one_time_token(item: Mapping[str, Any]) -> OneTimeToken:
+    return OneTimeToken(
         item["purpose"], item["digest"], item["pepper_version"], datetime.fromtimestamp(item["expires_at"], UTC)
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from atrium.identity.users.ticket import Ticket
+from atrium.identity.users.one_time_token import OneTimeToken
 from atrium.kernel.errors import named_pattern
 from atrium.kernel.ids import TenantId, UserId
 from atrium.tenants.context import Role
@@ -51,7 +51,7 @@ class User:
     preferences: Mapping[str, str] = field(default_factory=lambda: PREFERENCES_DEFAULT)
     limits: Mapping[str, int] = field(default_factory=dict)
     suspended_from: UserStatus = "active"
-    ticket: Ticket | None = None
+    one_time_token: OneTimeToken | None = None
 
     @property
     def is_active_admin(self) -> bool:

@@ -10,9 +10,9 @@ from atrium.identity.users.changing import Change, change_user, check_password
 from atrium.identity.users.counts import count_admins
 from atrium.identity.users.deletions import marking_deletion
 from atrium.identity.users.model import PREFERENCES_DEFAULT, User
+from atrium.identity.users.one_time_token import Purpose, mint_one_time_token
 from atrium.identity.users.passwords import hash_password
 from atrium.identity.users.store import LastAdmin, UserChanged, UsersFull, UserStore
-from atrium.identity.users.ticket import Purpose, mint_ticket
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import Conflict, NotFound, Unavailable
 from atrium.kernel.ids import UserId, is_id, mint_user_id
@@ -27,7 +27,7 @@ _ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Ticketed:
+class UserWithToken:
     """A user, and the text of a one-time token that was made for him, which exists nowhere else."""
 
     user: User
@@ -52,7 +52,7 @@ class UserService:
     current_pepper: Callable[[], Pepper]
     clock: Clock
 
-    def create(self, fields: Mapping[str, Any], *, maximum: int = UNLIMITED) -> Ticketed:
+    def create(self, fields: Mapping[str, Any], *, maximum: int = UNLIMITED) -> UserWithToken:
         """Record a user, active with a password, else invited; `Conflict` (email), `CountExceeded`."""
         wanted, now = dict(fields), self.clock()
         password = wanted.pop("password", None)
@@ -68,7 +68,7 @@ class UserService:
             created_at=now,
             updated_at=now,
         )
-        made = Ticketed(user) if password is not None else self._invite(user, "invitation")
+        made = UserWithToken(user) if password is not None else self._invite(user, "invitation")
         try:
             self.store.create(made.user, self._record("user.create", made.user), maximum=maximum)
         except UsersFull:
@@ -103,7 +103,7 @@ class UserService:
 
         return self._apply(user, apply, "user.change")
 
-    def reset(self, user_id: str) -> Ticketed:
+    def reset(self, user_id: str) -> UserWithToken:
         """Give a one-time token by which the user sets a password, and end his logins; the one before is void.
 
         For an invited user it is a new invitation.
@@ -117,7 +117,7 @@ class UserService:
             return Change(made.user, (), ends_logins=True)
 
         user = self._apply(self.get(user_id), apply, "user.reset")
-        return Ticketed(user, text[0])
+        return UserWithToken(user, text[0])
 
     def log_out(self, user_id: str) -> None:
         """End all logins of a user."""
@@ -175,8 +175,8 @@ class UserService:
             return replace(change.user, token_version=version)
         raise _met_others()
 
-    def _invite(self, user: User, purpose: Purpose) -> Ticketed:
-        text, ticket = mint_ticket(
+    def _invite(self, user: User, purpose: Purpose) -> UserWithToken:
+        text, one_time_token = mint_one_time_token(
             self.environment,
             self.current_pepper(),
             user_id=user.id,
@@ -184,7 +184,7 @@ class UserService:
             purpose=purpose,
             now=self.clock(),
         )
-        return Ticketed(replace(user, ticket=ticket), text)
+        return UserWithToken(replace(user, one_time_token=one_time_token), text)
 
     def _record(self, action: str, user: User, **details: object) -> Put:
         before = details.pop("before", None)

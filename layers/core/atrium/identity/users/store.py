@@ -169,9 +169,9 @@ def _unchanged(user: User) -> tuple[str, dict[str, Any]]:
     values: dict[str, Any] = {f"was_{name}": item[name] for name in _AS_READ if item[name] is not None}
     parts = [EXISTS, *(f"#{name} = :was_{name}" for name in _AS_READ if item[name] is not None)]
     parts += [f"attribute_not_exists(#{name})" for name in _AS_READ if item[name] is None]
-    if user.ticket is not None:
+    if user.one_time_token is not None:
         parts.append("#ticket.#digest = :was_digest")
-        values["was_digest"] = user.ticket.digest
+        values["was_digest"] = user.one_time_token.digest
     else:
         parts.append("attribute_not_exists(#ticket)")
     return " AND ".join(parts), values

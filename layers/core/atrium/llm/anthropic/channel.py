@@ -22,7 +22,7 @@ ERROR_BYTES_MAX = 65_536
 connection_of_call: ContextVar[CancellableConnection | None] = ContextVar("connection_of_call", default=None)
 
 
-class Client(Protocol):
+class ModelClient(Protocol):
     """What the SDK's clients have in common."""
 
     @property
@@ -34,7 +34,7 @@ class Channel:
     """The client of the moment, and the ids that it knows the models by."""
 
     name: str
-    client: Callable[[], Client]
+    client: Callable[[], ModelClient]
     model_id: Callable[[ModelInfo], str]
     counts_tokens: bool = True
 

@@ -11,7 +11,7 @@ conversation, which the next step or turn continues.
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, assert_never, cast
 
-from atrium.llm.model import Block, Message, ModelRequest, Text, Thinking, ToolResult, ToolSchema, ToolUse
+from atrium.llm.model import Block, ModelMessage, ModelRequest, Text, Thinking, ToolResult, ToolSchema, ToolUse
 
 if TYPE_CHECKING:
     from anthropic.types import (
@@ -72,7 +72,7 @@ def message_params(request: ModelRequest) -> "list[MessageParam]":
     return params
 
 
-def _turn_start(messages: Sequence[Message]) -> int:
+def _turn_start(messages: Sequence[ModelMessage]) -> int:
     """Return where the user spoke last; results of tools are no words."""
     return max(
         (

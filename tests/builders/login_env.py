@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from atrium.audit.model import AuditEvent
-from atrium.identity.doors.throttles import Attempt, LoginTarget, Throttles
+from atrium.identity.login.throttles import Attempt, LoginTarget, Throttles
 from atrium.identity.onboarding import Onboarded
 from atrium.identity.users.model import User
 from atrium.identity.users.passwords import hash_password
@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from functions.identity.app import build
-from tests.builders.authorizing import Door, bearer
+from tests.builders.authorizing import AuthorizerEnv, bearer
 from tests.builders.deployments import PASSWORD, Deployment
 from tests.builders.gateway import call_as
 from tests.builders.logins import audited
@@ -40,7 +40,7 @@ class Placed:
 
 
 @dataclass
-class Street:
+class LoginEnv:
     """A deployment with a tenant, and its doors from outside."""
 
     deployment: Deployment
@@ -68,7 +68,7 @@ class Street:
 
     def client(self, access_token: str | None = None, *, ip: str = HERE) -> TestClient:
         """Return a client, let in by the authorizer where it has a credential."""
-        fields = Door(self.deployment).context(bearer(access_token)) if access_token else None
+        fields = AuthorizerEnv(self.deployment).context(bearer(access_token)) if access_token else None
         app: Any = Placed(self._app, ip)
         return call_as(app, fields)
 

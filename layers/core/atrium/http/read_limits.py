@@ -16,7 +16,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 
 from atrium.bootstrap import Runtime
-from atrium.http.context import read_call, read_request_envelope
+from atrium.http.context import read_call, request_gateway_context
 from atrium.kernel.clock import format_time
 from atrium.kernel.errors import RateLimited
 from atrium.kernel.ids import TenantId
@@ -56,7 +56,7 @@ class Level:
 
 
 @dataclass
-class Ceiling:
+class ReadLimits:
     """The buckets of one container; the tenant that was not seen for longest leaves first."""
 
     _buckets: LRUCache[TenantId, tuple[float, float]] = field(default_factory=lambda: LRUCache(_TENANTS_MAX))
@@ -73,20 +73,20 @@ class Ceiling:
         return Level(maximum, left, passed)
 
 
-async def hold_ceiling(request: Request) -> None:
+async def enforce_read_limit(request: Request) -> None:
     """Refuse a tenant's call beyond its ceiling: `RateLimited`. The platform's own calls and public ones have none."""
     route = request.scope["route"]
     if not isinstance(route, APIRoute) or getattr(route.endpoint, _ADMITTED_MARK, False):
         return
-    if read_request_envelope(request).authorizer is None:
+    if request_gateway_context(request).authorizer is None:
         return
     call = read_call(request)
     if not isinstance(call, TenantContext) or call.principal.type == "platform":
         return
     runtime: Runtime = request.app.state.runtime()
-    ceiling: Ceiling = request.app.state.ceiling
+    read_limits: ReadLimits = request.app.state.read_limits
     now = runtime.clock().timestamp()
-    level = ceiling.take(call.tenant_id, READS_PER_MINUTE[call.plan], now)
+    level = read_limits.take(call.tenant_id, READS_PER_MINUTE[call.plan], now)
     request.scope[HEADERS_KEY] = _headers(level)
     if not level.passed:
         raise _refusal(level, now)

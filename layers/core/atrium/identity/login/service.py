@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
-from atrium.identity.doors.candidates import Candidate, Candidates, Place
-from atrium.identity.doors.throttles import Throttles
 from atrium.identity.families.model import IssuedTokens
-from atrium.identity.families.service import FamilyService
+from atrium.identity.families.service import TokenFamilyService
+from atrium.identity.login.candidates import Candidate, Candidates, Place
+from atrium.identity.login.throttles import Throttles
 from atrium.identity.users.items import read_user
 from atrium.identity.users.model import User
 from atrium.identity.users.passwords import hash_password, must_be_rehashed
@@ -45,7 +45,7 @@ class LoginService:
 
     candidates: Candidates
     throttles: Throttles
-    families: FamilyService
+    families: TokenFamilyService
     clock: Clock
     report: Callable[[str], None]
 

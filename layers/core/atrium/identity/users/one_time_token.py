@@ -31,7 +31,7 @@ _LENGTH = 1 + 2 * _ULID_BYTES + _SECRET_BYTES + _CRC_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class OneTimeToken:
     """What is kept of a one-time token, with the user whose it is."""
 
     purpose: Purpose
@@ -41,7 +41,7 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
-class TicketText:
+class EncodedOneTimeToken:
     """What a one-time token's text says; `digest` needs the whole."""
 
     user_id: UserId
@@ -52,7 +52,7 @@ class TicketText:
         return hmac_sha256(pepper, b"atrium one-time token 1\n" + self.proof)
 
 
-def mint_ticket(
+def mint_one_time_token(
     environment: Environment,
     pepper: Pepper,
     *,
@@ -60,16 +60,16 @@ def mint_ticket(
     tenant_id: TenantId,
     purpose: Purpose,
     now: datetime,
-) -> tuple[str, Ticket]:
+) -> tuple[str, OneTimeToken]:
     """Make a one-time token: its text, to be shown once, and what is kept of it."""
     owner = decode_ulid(own_ulid(user_id)) + decode_ulid(own_ulid(tenant_id))
     proof = bytes([_VERSION]) + owner + secrets.token_bytes(_SECRET_BYTES)
-    said = TicketText(user_id, tenant_id, proof)
-    ticket = Ticket(purpose, said.digest(pepper.value), pepper.version, now + LIFETIME[purpose])
-    return _HEAD + encode_base62(proof + _checksum(environment, proof)), ticket
+    said = EncodedOneTimeToken(user_id, tenant_id, proof)
+    one_time_token = OneTimeToken(purpose, said.digest(pepper.value), pepper.version, now + LIFETIME[purpose])
+    return _HEAD + encode_base62(proof + _checksum(environment, proof)), one_time_token
 
 
-def parse_ticket(text: str, environment: Environment) -> TicketText | None:
+def parse_one_time_token(text: str, environment: Environment) -> EncodedOneTimeToken | None:
     """Read a one-time token's text; None if it is none of this environment, or mistyped."""
     body = text.removeprefix(_HEAD)
     if len(text) - len(body) != len(_HEAD) or len(body) != base62_length(_LENGTH):
@@ -83,7 +83,7 @@ def parse_ticket(text: str, environment: Environment) -> TicketText | None:
         user_id, tenant_id = UserId(f"usr_{encode_ulid(user)}"), TenantId(f"ten_{encode_ulid(tenant)}")
     except ValueError:
         return None
-    return TicketText(user_id, tenant_id, proof)
+    return EncodedOneTimeToken(user_id, tenant_id, proof)
 
 
 def _checksum(environment: Environment, proof: bytes) -> bytes:

@@ -29,21 +29,21 @@ _ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class UnknownSubject:
     """The issuer's word is good, but the subject is none of the tenant's users, and may not become one."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class ExternalIdentities:
     """Every access to what subjects are known as in one tenant."""
 
     table: TenantTable
     audit: AuditService
     clock: Clock
 
-    def find(self, entrance: Entrance, subject: str, profile: Profile, tenant: Tenant) -> User | Stranger:
+    def find(self, entrance: Entrance, subject: str, profile: Profile, tenant: Tenant) -> User | UnknownSubject:
         """Return the user of a subject, as `recognise` does, reading what is known of it first."""
         return self.recognise(entrance, subject, profile, tenant, self._read_link(entrance, subject))
 
@@ -57,7 +57,7 @@ class People:
         found: Mapping[Key, Mapping[str, Any]] = MappingProxyType({}),
         *,
         issued_at: int | None = None,
-    ) -> User | Stranger:
+    ) -> User | UnknownSubject:
         """Return the user: whom the subject is linked to, else who has the email, else a new one where that is wanted.
 
         The second and the third are linked for good, with a record. `CountExceeded` where the tenant is full. `link` is
@@ -72,12 +72,12 @@ class People:
             if user is not None:
                 return user
             if was_deleted_since(self.table, link["user_id"] if link else "", profile.email, issued_at):
-                return Stranger("the token was issued before its user was deleted")
+                return UnknownSubject("the token was issued before its user was deleted")
             user = self._find_by_email(profile.email)
             if user is not None:
                 made = user if user.status == "suspended" else self._link(entrance, subject, user, link)
             elif not profile.email or not entrance.provision_users:
-                return Stranger("no user has the subject's email" if profile.email else NO_EMAIL)
+                return UnknownSubject("no user has the subject's email" if profile.email else NO_EMAIL)
             else:
                 made = self._provision(entrance, subject, profile, tenant, link)
             if made is not None:
@@ -103,7 +103,7 @@ class People:
 
     def _link(self, entrance: Entrance, subject: str, user: User, stale: Mapping[str, Any] | None) -> User | None:
         """Link a subject to a user, who has thereby accepted his invitation; None if another call was first."""
-        after = replace(user, status="active", ticket=None if user.status == "invited" else user.ticket)
+        after = replace(user, status="active", one_time_token=None if user.status == "invited" else user.one_time_token)
         after = replace(after, updated_at=self.clock())
         record = self.audit.recording("auth.login", _told(entrance, user.id, "linked"))
         try:

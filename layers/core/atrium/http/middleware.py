@@ -16,10 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atrium.bootstrap import Runtime, RuntimeSource
 from atrium.http import logs
-from atrium.http.ceiling import HEADERS_KEY
 from atrium.http.cors import allow_origin, allow_preflight, is_preflight
-from atrium.http.envelope import SCOPE_KEY, ContextSource, Envelope, read_envelope
+from atrium.http.gateway_context import SCOPE_KEY, ContextSource, GatewayContext, read_gateway_context
 from atrium.http.problems import render_problem
+from atrium.http.read_limits import HEADERS_KEY
 from atrium.kernel.errors import AtriumError, PayloadTooLarge, UnsupportedMediaType
 
 BODY_BYTES_MAX = 1_048_576
@@ -28,7 +28,7 @@ HEAD_KEY = "atrium.head"
 _FRAMES_MAX = 12
 
 
-class Rim:
+class RequestMiddleware:
     """ASGI middleware round the whole application."""
 
     def __init__(self, app: ASGIApp, *, runtime: RuntimeSource, source: ContextSource) -> None:
@@ -41,28 +41,28 @@ class Rim:
             await self._app(scope, receive, send)
             return
         runtime = self._runtime()
-        envelope = read_envelope(scope, self._source, now_ms=int(runtime.clock().timestamp() * 1000))
-        scope[SCOPE_KEY] = envelope
+        gateway_context = read_gateway_context(scope, self._source, now_ms=int(runtime.clock().timestamp() * 1000))
+        scope[SCOPE_KEY] = gateway_context
         logs.unbind()
-        caller = envelope.authorizer or {}
+        caller = gateway_context.authorizer or {}
         logs.bind(
-            request_id=envelope.request_id,
-            trace_id=envelope.trace_id,
+            request_id=gateway_context.request_id,
+            trace_id=gateway_context.trace_id,
             tenant_id=str(caller.get("tenant_id", "")),
             principal_id=str(caller.get("principal_id", "")),
         )
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET", HEAD_KEY: True}, _without_body(send)
-        await _Exchange(self._app, scope, envelope, runtime).run(receive, send)
+        await _Exchange(self._app, scope, gateway_context, runtime).run(receive, send)
 
 
 class _Exchange:
     """One call and its answer."""
 
-    def __init__(self, app: ASGIApp, scope: Scope, envelope: Envelope, runtime: Runtime) -> None:
+    def __init__(self, app: ASGIApp, scope: Scope, gateway_context: GatewayContext, runtime: Runtime) -> None:
         self._app = app
         self._scope = scope
-        self._envelope = envelope
+        self._gateway_context = gateway_context
         self._settings = runtime.settings
         self._headers = Headers(scope=scope)
         self._status = 0
@@ -104,13 +104,13 @@ class _Exchange:
         return None
 
     def _render(self, error: AtriumError) -> Response:
-        base_url = self._settings.public_url or self._envelope.base_path
-        return render_problem(error, request_id=self._envelope.request_id, public_url=base_url)
+        base_url = self._settings.public_url or self._gateway_context.base_path
+        return render_problem(error, request_id=self._gateway_context.request_id, public_url=base_url)
 
     def _decorate(self, headers: MutableHeaders) -> None:
-        headers["x-request-id"] = self._envelope.request_id
-        if self._envelope.trace_parent:
-            headers["traceparent"] = self._envelope.trace_parent
+        headers["x-request-id"] = self._gateway_context.request_id
+        if self._gateway_context.trace_parent:
+            headers["traceparent"] = self._gateway_context.trace_parent
         headers.setdefault("Cache-Control", "no-store")
         headers["X-Content-Type-Options"] = "nosniff"
         if self._settings.public_url.startswith("https://"):

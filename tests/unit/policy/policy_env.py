@@ -43,7 +43,7 @@ VIEWER = principal_of(ANN, ROLE_SCOPES["viewer"], "viewer")
 
 
 @dataclass
-class PolicyRoom:
+class PolicyEnv:
     physical: PhysicalTable
     clock: TurnedClock = field(default_factory=TurnedClock)
     cache: PolicyCache = field(default_factory=PolicyCache)
@@ -79,7 +79,7 @@ class PolicyRoom:
 
     def create(self, **wishes: Any) -> Policy:
         """Create a policy: an allow of everything to everyone but for the wishes."""
-        self.clock.turn(1)
+        self.clock.advance(1)
         fields = {"name": "p", "effect": "allow", "principals": ("*",), "actions": ("*",), "resources": ("*",)}
         return self.service().create(fields | wishes)
 

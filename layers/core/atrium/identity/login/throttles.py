@@ -20,8 +20,8 @@ from datetime import timedelta
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from atrium.identity.doors.backoff import FREE, Waiting, attempt, forget, read_wait
-from atrium.identity.doors.windows import Full, Taken, Window, give_back, take
+from atrium.identity.login.backoff import FREE, Waiting, attempt, forget, read_wait
+from atrium.identity.login.windows import Full, Taken, Window, give_back, take
 from atrium.kernel.clock import Clock, epoch_seconds, format_time
 from atrium.kernel.errors import RateLimited
 from atrium.kernel.ids import TenantId
@@ -141,7 +141,7 @@ class Throttles:
         item = {"expires_at": until, "ttl": until}
         self.table.write(Put(throttle_keys.known_address(tenant, email, _place(ip_or_place)), item, ANY))
 
-    def enter_ticket(self, ip: str) -> Taken:
+    def enter_one_time_token(self, ip: str) -> Taken:
         """Count an attempt with a one-time token, or raise `RateLimited`."""
         return self._take(Window(throttle_keys.address_failures(_place(ip), "TICKET"), ADDRESS_MAX, ADDRESS_SECONDS))
 

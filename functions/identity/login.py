@@ -10,13 +10,13 @@ from atrium.http.issuing import FamiliesDep, OriginDep
 from atrium.http.metrics import count
 from atrium.http.models import StrictModel
 from atrium.http.responses import problem_responses
-from atrium.identity.doors.candidates import Candidates
-from atrium.identity.doors.login import LoginService, TenantChoice
-from atrium.identity.doors.password import PasswordService
-from atrium.identity.doors.throttles import Throttles
-from atrium.identity.doors.tickets import TicketService
+from atrium.identity.login.candidates import Candidates
+from atrium.identity.login.one_time_tokens import OneTimeTokenService
+from atrium.identity.login.password import PasswordService
+from atrium.identity.login.service import LoginService, TenantChoice
+from atrium.identity.login.throttles import Throttles
+from atrium.identity.users.one_time_token import TEXT_MAX
 from atrium.identity.users.passwords import LENGTH_MAX, LENGTH_MIN
-from atrium.identity.users.ticket import TEXT_MAX
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import JSONResponse
@@ -87,7 +87,7 @@ def log_in(
 @router.post("/v1/auth/invitations/accept", responses=problem_responses(401, 403))
 def accept_invitation(body: AcceptBody, runtime: RuntimeDep, families: FamiliesDep, origin: OriginDep) -> TokenAnswer:
     """Set a password by the one-time token of an invitation or a reset, and log in. All other logins end."""
-    service = TicketService(_throttles(runtime), families)
+    service = OneTimeTokenService(_throttles(runtime), families)
     return render_tokens(service.accept(body.token, body.password, body.name, origin))
 
 

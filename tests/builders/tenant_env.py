@@ -75,7 +75,7 @@ ADMIN = context_of("usr_01k6r5m2x8f3v9q4w7t1y0z5ag", scopes=frozenset({"admin"})
 
 
 @dataclass
-class House:
+class TenantEnv:
     """One tenant's, unless said otherwise. `defects` is what a turn reported beside its answer."""
 
     physical: PhysicalTable
@@ -145,7 +145,7 @@ class House:
         return TurnService(reader, starter, self.defects.append)
 
     def pause(self, seconds: float) -> None:
-        self.clock.turn(seconds)
+        self.clock.advance(seconds)
         self.while_waiting()
 
     def begin(self, message: str = "Hi", *, context: TenantContext | None = None, **wishes: Any) -> Turn:
@@ -156,11 +156,11 @@ class House:
 
     def talk(self, message: str = "Hi", *, context: TenantContext | None = None, **wishes: Any) -> list[RunEvent]:
         """Carry out a whole turn and return its events."""
-        self.clock.turn(1)
+        self.clock.advance(1)
         return list(self.begin(message, context=context, **wishes).events())
 
     def open_session(self, owner: str = OWNER) -> SessionId:
-        self.clock.turn(1)
+        self.clock.advance(1)
         return begin_session(self.session_service(context_of(owner)), self.clock).id
 
     def run_of(self, events: list[RunEvent]) -> Run:
@@ -222,15 +222,15 @@ class House:
 
 
 @contextmanager
-def open_house(physical: PhysicalTable, *, on_moto: bool) -> Iterator[House]:
+def open_tenant_env(physical: PhysicalTable, *, on_moto: bool) -> Iterator[TenantEnv]:
     """Yield a house with two tenants on an empty table."""
     with ExitStack() as stack:
         bucket = stack.enter_context(open_bucket(on_moto))
         stack.enter_context(serialised(physical.client, bucket.client))
-        house = House(physical, bucket)
-        house.add_tenant(TENANT)
-        house.add_tenant(OTHER_TENANT)
-        yield house
+        tenant_env = TenantEnv(physical, bucket)
+        tenant_env.add_tenant(TENANT)
+        tenant_env.add_tenant(OTHER_TENANT)
+        yield tenant_env
 
 
 def run_id_of(events: list[RunEvent]) -> RunId:

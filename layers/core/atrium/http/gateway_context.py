@@ -27,7 +27,7 @@ SCOPE_KEY = "atrium.envelope"
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
+class GatewayContext:
     """A call as the gateway describes it. `authorizer` is None where no authorizer let it in.
 
     `base_path` is what stands before the route's path outside (a stage: `/dev`), empty at a domain's root; `domain`
@@ -49,13 +49,13 @@ class Envelope:
         return self.trace_parent[3:35]
 
 
-def read_envelope(scope: Scope, source: ContextSource, *, now_ms: int) -> Envelope:
+def read_gateway_context(scope: Scope, source: ContextSource, *, now_ms: int) -> GatewayContext:
     """Describe a call; whatever is missing or not well-formed is left empty."""
     headers = Headers(scope=scope)
     context = _event_context(scope) if source == "event" else _single_json(headers, "x-amzn-request-context")
     ends_at_ms = _event_end(scope, now_ms) if source == "event" else _adapter_end(headers)
     trace_parent = headers.get("traceparent", "")
-    return Envelope(
+    return GatewayContext(
         request_id=_request_id(context),
         authorizer=_authorizer(context),
         source_ip=_text(_mapping(context.get("identity")).get("sourceIp")),

@@ -12,15 +12,15 @@ from atrium.storage.table import PhysicalTable, TenantTable
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
 
-from tests.builders.house import OWNER, TENANT, context_of
 from tests.builders.runtimes import TurnedClock
+from tests.builders.tenant_env import OWNER, TENANT, context_of
 
 ANN = "usr_01k6r5m2x8f3v9q4w7t1y0z5aa"
 BOB = "usr_01k6r5m2x8f3v9q4w7t1y0z5ab"
 
 
 @dataclass
-class AuditRoom:
+class AuditEnv:
     physical: PhysicalTable
     clock: TurnedClock = field(default_factory=TurnedClock)
 

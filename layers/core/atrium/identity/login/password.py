@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from atrium.audit.model import Origin
-from atrium.identity.doors.throttles import Throttles
 from atrium.identity.families.model import IssuedTokens
-from atrium.identity.families.service import FamilyService
+from atrium.identity.families.service import TokenFamilyService
+from atrium.identity.login.throttles import Throttles
 from atrium.identity.users.changing import check_password, with_password
 from atrium.identity.users.passwords import hash_password, verify_password
 from atrium.identity.users.store import UserStore
@@ -23,7 +23,7 @@ class PasswordService:
 
     context: TenantContext
     throttles: Throttles
-    families: FamilyService
+    families: TokenFamilyService
 
     def change(self, old: str, new: str, origin: Origin) -> IssuedTokens:
         """Set a new password; `ValidationFailed` if the old one is wrong or the new one invalid, `RateLimited`."""

@@ -33,15 +33,15 @@ import functions.sessions.app
 from infra.local.model_server import ModelServer
 from infra.local.model_server.server import bind, url_of
 from tests.builders.gateway import OTHER_TENANT_ID, Fields, call_as, request_context, tenant_fields
-from tests.builders.house import OTHER_OWNER, TENANT, House, context_of
 from tests.builders.runtimes import TurnedClock, build_runtime
+from tests.builders.tenant_env import OTHER_OWNER, TENANT, TenantEnv, context_of
 
 SCOPES = "chat sessions:read sessions:write"
 OWN = tenant_fields(scopes=SCOPES)
 ADMIN = tenant_fields(principal_id="key_01k6r5m2x8f3v9q4w7t1y0z5ae", scopes="admin")
 OTHER_PRINCIPAL = tenant_fields(principal_type="user", principal_id=OTHER_OWNER, role="user", scopes=SCOPES)
 OTHER_TENANT = tenant_fields(tenant_id=OTHER_TENANT_ID, scopes=SCOPES)
-STRANGERS = {"another owner": OTHER_PRINCIPAL, "another tenant": OTHER_TENANT}
+OUTSIDERS = {"another owner": OTHER_PRINCIPAL, "another tenant": OTHER_TENANT}
 
 
 class TickingClock(TurnedClock):
@@ -98,10 +98,10 @@ class Sent:
 
 
 @dataclass
-class Stage:
+class ApiEnv:
     """The functions, and what stands behind them."""
 
-    house: House
+    tenant_env: TenantEnv
     server: ModelServer
     url: str
     holder: Holder
@@ -111,11 +111,13 @@ class Stage:
     def runtime(self) -> Runtime:
         return self.holder()
 
-    def chat_as(self, fields: Fields | None = OWN, *, stage: str = "", remaining_seconds: float = 900) -> httpx2.Client:
+    def chat_as(
+        self, fields: Fields | None = OWN, *, stage_prefix: str = "", remaining_seconds: float = 900
+    ) -> httpx2.Client:
         """Return a client of the chat function whose calls the authorizer let in with these fields."""
 
         def add_context(request: httpx2.Request) -> None:
-            context = request_context(request.url.path, fields, stage=stage)
+            context = request_context(request.url.path, fields, stage_prefix=stage_prefix)
             deadline = int((self.runtime.clock().timestamp() + remaining_seconds) * 1000)
             request.headers["x-amzn-request-context"] = json.dumps(context)
             request.headers["x-amzn-lambda-context"] = json.dumps({"deadline": deadline})
@@ -138,37 +140,37 @@ class Stage:
 
     def version(self, tenant: TenantId = TENANT) -> int:
         """Return the tenant's `config_version` as it is now."""
-        return int((self.house.table(tenant).get(keys.tenant()) or {})["config_version"])
+        return int((self.tenant_env.table(tenant).get(keys.tenant()) or {})["config_version"])
 
     def events(self, kind: EventType, tenant: TenantId = TENANT) -> list[AuditEvent]:
         """Return the tenant's audit of that type, newest first."""
-        audit = open_audit(context_of(tenant=tenant), self.house.table(tenant), self.house.clock)
-        return audit.list(ask(now=self.house.clock(), type=kind), PageRequest(100)).items
+        audit = open_audit(context_of(tenant=tenant), self.tenant_env.table(tenant), self.tenant_env.clock)
+        return audit.list(ask(now=self.tenant_env.clock(), type=kind), PageRequest(100)).items
 
-    def sessions_as(self, fields: Fields | None = OWN, *, stage: str = "") -> TestClient:
-        return call_as(functions.sessions.app.build(self.holder), fields, stage=stage)
+    def sessions_as(self, fields: Fields | None = OWN, *, stage_prefix: str = "") -> TestClient:
+        return call_as(functions.sessions.app.build(self.holder), fields, stage_prefix=stage_prefix)
 
-    def admin_as(self, fields: Fields | None = ADMIN, *, stage: str = "") -> TestClient:
-        return call_as(functions.admin.app.build(self.holder), fields, stage=stage)
+    def admin_as(self, fields: Fields | None = ADMIN, *, stage_prefix: str = "") -> TestClient:
+        return call_as(functions.admin.app.build(self.holder), fields, stage_prefix=stage_prefix)
 
 
 @contextmanager
-def open_stage(house: House, server: ModelServer, url: str, holder: Holder) -> Iterator[Stage]:
+def open_api_env(tenant_env: TenantEnv, server: ModelServer, url: str, holder: Holder) -> Iterator[ApiEnv]:
     """Yield a stage over a house; no turn and no connection is left behind."""
-    house.clock = TickingClock()
+    tenant_env.clock = TickingClock()
     environment = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "a-key-of-tests"}
-    runtime = build_runtime(environment, table=house.physical, clock=house.clock)()
-    runtime.__dict__["bucket"] = house.bucket
+    runtime = build_runtime(environment, table=tenant_env.physical, clock=tenant_env.clock)()
+    runtime.__dict__["bucket"] = tenant_env.bucket
     holder.runtime = runtime
     server.reset()
-    stage = Stage(house, server, url, holder)
+    api_env = ApiEnv(tenant_env, server, url, holder)
     level = logs.logger().log_level
     logs.logger().setLevel("CRITICAL")  # its lines come from other threads, so no test would capture them
     try:
-        yield stage
+        yield api_env
     finally:
         logs.logger().setLevel(level)
-        for client in stage.clients:
+        for client in api_env.clients:
             client.close()
         wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "turn"])
 

@@ -12,7 +12,7 @@ from atrium.audit.bound import RefusalBound
 from atrium.bootstrap import Runtime
 from atrium.http import logs
 from atrium.http.metrics import count
-from atrium.identity.verification import Named, Refused
+from atrium.identity.verification import Refused, RejectedTenant
 from atrium.kernel.errors import AtriumError
 from atrium.tenants.auditing import audit_of
 
@@ -23,7 +23,7 @@ WAIT_SECONDS_MAX = 0.25
 
 
 @dataclass
-class Telling:
+class AuthFailureReporter:
     """What this container tells, and has told in this minute; `looks` are for tenants that may not exist."""
 
     runtime: Runtime
@@ -45,7 +45,7 @@ class Telling:
         writer.start()
         writer.join(WAIT_SECONDS_MAX)
 
-    def _write(self, credential: Credential, refused: Refused, named: Named) -> None:
+    def _write(self, credential: Credential, refused: Refused, named: RejectedTenant) -> None:
         try:
             tenant = named.tenant or find_tenant(self.runtime.tenant_table(named.tenant_id))
             if tenant is None or not tenant.is_visible:

@@ -26,7 +26,7 @@ def kinds(world: World, caller: Caller, noun: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("route", WITH_IDS, ids=by_name, indirect=True)
-def test_a_strangers_id_does_not_exist(route: Route, world: World) -> None:
+def test_a_outsiders_id_does_not_exist(route: Route, world: World) -> None:
     for caller in world.ours:
         for reference in references_of(route):
             _try(world, route, caller, reference)
@@ -69,6 +69,6 @@ def test_an_administrator_sees_what_a_user_owns(route: Route, world: World) -> N
             continue
         request = fill(world, route, admin, reference, world.thing(reference.noun, world.our("user")))
         with world.passing():
-            world.house.clock.turn(1)
+            world.tenant_env.clock.advance(1)
             answer = ask(world, route, admin, request)
             assert answer.status < 300 or answer.status == 409, f"{route.name}, {reference.field.name}: {answer}"

@@ -16,9 +16,9 @@ from atrium.storage import keys
 from atrium.storage.table import PhysicalTable
 from atrium.storage.writes import EXISTS, Update
 
-from functions.authorizer import telling
+from functions.authorizer import auth_failures
 from tests.builders.attacks import Forger
-from tests.builders.authorizing import ONE_READ, READ_AND_TOLD, Door, bearer, expect_401
+from tests.builders.authorizing import ONE_READ, READ_AND_TOLD, AuthorizerEnv, bearer, expect_401
 from tests.builders.deployments import Deployment, counting
 from tests.builders.refusals import refusing
 
@@ -39,13 +39,15 @@ def make_forger(deployment: Deployment, made: Onboarded) -> Forger:
     return Forger(deployment.make_token(made.admin), deployment.runtime.secrets.signing_keys()[0])
 
 
-def test_every_attack(deployment: Deployment, door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_attack(
+    deployment: Deployment, authorizer_env: AuthorizerEnv, capsys: pytest.CaptureFixture[str]
+) -> None:
     made, other = deployment.onboard(), deployment.onboard("other")
     for attack in make_forger(deployment, made).attacks():
-        deployment.clock.turn(0.01)
+        deployment.clock.advance(0.01)
         before, stored = len(told(deployment, made)), everything(deployment.table)
         with pytest.raises(Exception, match=r"^Unauthorized$"):
-            door.ask(bearer(attack.text) | {"user-agent": f"agent {attack.text}"})
+            authorizer_env.ask(bearer(attack.text) | {"user-agent": f"agent {attack.text}"})
         events = told(deployment, made)[before:]
         assert [event.details["code"] for event in events] == (["UNAUTHENTICATED"] if attack.names_tenant else []), (
             attack.name
@@ -62,15 +64,15 @@ def test_every_attack(deployment: Deployment, door: Door, capsys: pytest.Capture
     assert told(deployment, other) == []
 
 
-def test_keys(deployment: Deployment, door: Door) -> None:
+def test_keys(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, now = deployment.onboard(), deployment.clock()
     revoked, store = deployment.make_key(made.tenant.id), KeyStore(deployment.runtime.tenant_table(made.tenant.id))
     store.revoke(revoked.key.id, at=now, now=now)
     unknown, _ = mint_key("dev", mint_key_id(now), made.tenant.id)
     wrong, _ = mint_key("dev", revoked.key.id, made.tenant.id)
     for text in (revoked.text, unknown, wrong):
-        deployment.clock.turn(0.01)
-        expect_401(door, {"x-api-key": text}, calls=READ_AND_TOLD)
+        deployment.clock.advance(0.01)
+        expect_401(authorizer_env, {"x-api-key": text}, calls=READ_AND_TOLD)
     common = {"by": "key", "code": "UNAUTHENTICATED"}
     assert [event.details for event in told(deployment, made)] == [
         common | {"key": revoked.key.id, "reason": "the key is revoked"},
@@ -80,23 +82,23 @@ def test_keys(deployment: Deployment, door: Door) -> None:
     assert all(text[30:50] not in everything(deployment.table) for text in (revoked.text, unknown, wrong))
 
 
-def test_who_has_proven_himself_is_named(deployment: Deployment, door: Door) -> None:
+def test_who_has_proven_himself_is_named(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.admin
     assert made.key
     token, table = deployment.make_token(made.admin), deployment.runtime.tenant_table(made.tenant.id)
     headers = bearer(made.key.text) | {"x-tenant-id": mint_tenant_id(deployment.clock())}
-    assert door.code(headers) == "TENANT_MISMATCH"
-    deployment.clock.turn(1)
+    assert authorizer_env.code(headers) == "TENANT_MISMATCH"
+    deployment.clock.advance(1)
     table.write(Update(keys.user(made.admin.id), "SET #status = :gone", EXISTS, {"gone": "suspended"}))
-    assert door.code(bearer(token)) == "USER_SUSPENDED"
+    assert authorizer_env.code(bearer(token)) == "USER_SUSPENDED"
     table.write(Update(keys.user(made.admin.id), "SET #token_version = :two", EXISTS, {"two": 2}))
-    deployment.clock.turn(60)
-    expect_401(door, bearer(token), calls=READ_AND_TOLD)
-    deployment.clock.turn(1)
+    deployment.clock.advance(60)
+    expect_401(authorizer_env, bearer(token), calls=READ_AND_TOLD)
+    deployment.clock.advance(1)
     platform = bearer(deployment.make_platform_key()) | {"x-tenant-id": made.tenant.id}
     deployment.tenants.set_status(made.tenant.id, "suspended", "")
-    assert door.code(platform) == "TENANT_INACTIVE"
+    assert authorizer_env.code(platform) == "TENANT_INACTIVE"
     events = told(deployment, made)
     principals = [event.origin.principal.partition(":")[0] for event in events]
     assert principals == ["key", "user", "user", "platform"]
@@ -105,59 +107,61 @@ def test_who_has_proven_himself_is_named(deployment: Deployment, door: Door) -> 
     ]  # fmt: skip
 
 
-def test_once_for_a_credential_reason_and_minute(deployment: Deployment, door: Door) -> None:
+def test_once_for_a_credential_reason_and_minute(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     text, _ = mint_key("dev", mint_key_id(deployment.clock()), made.tenant.id)
-    expect_401(door, bearer(text), calls=READ_AND_TOLD)
+    expect_401(authorizer_env, bearer(text), calls=READ_AND_TOLD)
     for _ in range(5):
-        expect_401(door, bearer(text), calls=ONE_READ)
-    deployment.clock.turn(60)
-    expect_401(door, bearer(text), calls=READ_AND_TOLD)
+        expect_401(authorizer_env, bearer(text), calls=ONE_READ)
+    deployment.clock.advance(60)
+    expect_401(authorizer_env, bearer(text), calls=READ_AND_TOLD)
     assert len(told(deployment, made)) == 2
 
 
 def test_a_flood_ends_at_the_tenants_ceiling_and_says_so(
-    deployment: Deployment, door: Door, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, authorizer_env: AuthorizerEnv, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made, other = deployment.onboard(), deployment.onboard("other")
     with counting(deployment.table) as calls:
         for _ in range(bound.OF_TENANT_MAX + 5):
             text, _said = mint_key("dev", mint_key_id(deployment.clock()), made.tenant.id)
             with pytest.raises(Exception, match=r"^Unauthorized$"):
-                door.ask(bearer(text))
+                authorizer_env.ask(bearer(text))
     assert calls.count("PutItem") == bound.OF_TENANT_MAX
     assert capsys.readouterr().out.count('"RefusalsUntold":') == 5
     text, _ = mint_key("dev", mint_key_id(deployment.clock()), other.tenant.id)
-    expect_401(door, bearer(text), calls=READ_AND_TOLD)
+    expect_401(authorizer_env, bearer(text), calls=READ_AND_TOLD)
 
 
-def test_made_up_tenants_do_not_use_up_what_is_told(deployment: Deployment, door: Door) -> None:
+def test_made_up_tenants_do_not_use_up_what_is_told(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     forger, now = make_forger(deployment, made), deployment.clock()
     for at in range(bound.AT_ALL_MAX + 3):
         text = forger.sign({"tenant_id": mint_tenant_id(now), "exp": 1})
-        expect_401(door, bearer(text), calls=ONE_READ if at < bound.AT_ALL_MAX else [])
+        expect_401(authorizer_env, bearer(text), calls=ONE_READ if at < bound.AT_ALL_MAX else [])
     text, _ = mint_key("dev", mint_key_id(now), made.tenant.id)
-    expect_401(door, bearer(text), calls=READ_AND_TOLD)
+    expect_401(authorizer_env, bearer(text), calls=READ_AND_TOLD)
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
 def test_what_cannot_be_told_changes_no_answer(
-    deployment: Deployment, door: Door, code: str, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, authorizer_env: AuthorizerEnv, code: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = deployment.onboard()
     text, _ = mint_key("dev", mint_key_id(deployment.clock()), made.tenant.id)
     with refusing(deployment.table, "PutItem", code), pytest.raises(Exception, match=r"^Unauthorized$"):
-        door.ask(bearer(text))
+        authorizer_env.ask(bearer(text))
     said = capsys.readouterr().out
     assert "a refusal is not in its tenant's audit" in said
     assert '"RefusalsUntold":' in said
     assert told(deployment, made) == []
 
 
-def test_a_slow_table_is_not_waited_for(deployment: Deployment, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_table_is_not_waited_for(
+    deployment: Deployment, authorizer_env: AuthorizerEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = deployment.onboard()
-    monkeypatch.setattr(telling, "WAIT_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(auth_failures, "WAIT_SECONDS_MAX", 0.01)
 
     def wait(**_: Any) -> None:
         time.sleep(0.3)
@@ -167,7 +171,7 @@ def test_a_slow_table_is_not_waited_for(deployment: Deployment, door: Door, monk
     began = time.monotonic()
     try:
         with pytest.raises(Exception, match=r"^Unauthorized$"):
-            door.ask(bearer(text))
+            authorizer_env.ask(bearer(text))
         assert time.monotonic() - began < 0.28
         time.sleep(0.5)
     finally:
@@ -175,7 +179,7 @@ def test_a_slow_table_is_not_waited_for(deployment: Deployment, door: Door, monk
     assert len(told(deployment, made)) == 1
 
 
-def test_it_costs_no_quota(deployment: Deployment, door: Door) -> None:
+def test_it_costs_no_quota(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
 
     def all_but_the_audit() -> list[str]:
@@ -185,6 +189,6 @@ def test_it_costs_no_quota(deployment: Deployment, door: Door) -> None:
     before = all_but_the_audit()
     for attack in make_forger(deployment, made).attacks():
         with pytest.raises(Exception, match=r"^Unauthorized$"):
-            door.ask(bearer(attack.text))
+            authorizer_env.ask(bearer(attack.text))
     assert all_but_the_audit() == before
     assert told(deployment, made)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from atrium.identity.doors.throttles import LoginTarget
+from atrium.identity.login.throttles import LoginTarget
 from atrium.identity.users.items import read_user
 from atrium.identity.users.model import User, same_address
 from atrium.identity.users.passwords import DECOY_HASH, verify_password

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
-from atrium.identity.doors.throttles import Throttles
 from atrium.identity.families.model import IssuedTokens
-from atrium.identity.families.service import FamilyService
+from atrium.identity.families.service import TokenFamilyService
+from atrium.identity.login.throttles import Throttles
 from atrium.identity.users.changing import check_password, with_password
 from atrium.identity.users.items import read_user
 from atrium.identity.users.model import User, same_address
+from atrium.identity.users.one_time_token import EncodedOneTimeToken, OneTimeToken, parse_one_time_token
 from atrium.identity.users.passwords import hash_password
 from atrium.identity.users.store import UserStore
-from atrium.identity.users.ticket import Ticket, TicketText, parse_ticket
 from atrium.kernel.crypto import same
-from atrium.kernel.errors import TenantInactive, TicketInvalid, UserSuspended
+from atrium.kernel.errors import OneTimeTokenInvalid, TenantInactive, UserSuspended
 from atrium.storage import keys
 from atrium.storage.failures import TransactionRefused
 from atrium.tenants.auditing import audit_of
@@ -29,20 +29,22 @@ _ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class TicketService:
+class OneTimeTokenService:
     """Sets a password and logs in by a one-time token."""
 
     throttles: Throttles
-    families: FamilyService
+    families: TokenFamilyService
 
     def accept(self, text: str, password: str, name: str | None, origin: Origin) -> IssuedTokens:
-        """Set the password and log in: `TicketInvalid`, `RateLimited`, `ValidationFailed` for the password; with a
-        valid token `TenantInactive` or `UserSuspended`, which do not use it up.
+        """Set the password and log in.
+
+        Raises `OneTimeTokenInvalid`, `RateLimited`, `ValidationFailed` for the password, and `TenantInactive` or
+        `UserSuspended`, which do not use the token up.
         """
-        taken = self.throttles.enter_ticket(origin.ip)
-        said = parse_ticket(text, self.families.environment)
+        taken = self.throttles.enter_one_time_token(origin.ip)
+        said = parse_one_time_token(text, self.families.environment)
         if said is None:
-            raise TicketInvalid(internal="malformed one-time token")
+            raise OneTimeTokenInvalid(internal="malformed one-time token")
         password_hash = ""
         for _ in range(_ATTEMPTS):
             user, tenant = self._prove(said, origin)
@@ -57,39 +59,45 @@ class TicketService:
             self.throttles.take_back(taken)
             self.throttles.know(tenant.id, same_address(user.email), origin.ip)
             return issued
-        raise TicketInvalid(internal="the user was changed concurrently in every attempt")
+        raise OneTimeTokenInvalid(internal="the user was changed concurrently in every attempt")
 
-    def _is_open(self, said: TicketText, ticket: Ticket | None) -> bool:
+    def _is_open(self, said: EncodedOneTimeToken, one_time_token: OneTimeToken | None) -> bool:
         """Return whether the token is the stored one and not expired; compares in constant time if there is one."""
-        if ticket is None:
+        if one_time_token is None:
             return False
-        pepper = self.families.secrets.find_pepper(ticket.pepper_version)
-        return same(said.digest(pepper.value), ticket.digest) and self.families.clock() < ticket.expires_at
+        pepper = self.families.secrets.find_pepper(one_time_token.pepper_version)
+        return (
+            same(said.digest(pepper.value), one_time_token.digest) and self.families.clock() < one_time_token.expires_at
+        )
 
-    def _audit(self, tenant: Tenant, said: TicketText, origin: Origin, *, proven: bool = False) -> AuditService:
+    def _audit(
+        self, tenant: Tenant, said: EncodedOneTimeToken, origin: Origin, *, proven: bool = False
+    ) -> AuditService:
         known = replace(origin, principal=f"user:{said.user_id}") if proven else origin
         return audit_of(tenant, self.families.table_of(tenant.id), known, self.families.clock)
 
-    def _prove(self, said: TicketText, origin: Origin) -> tuple[User, Tenant]:
+    def _prove(self, said: EncodedOneTimeToken, origin: Origin) -> tuple[User, Tenant]:
         """Return the user and tenant of a valid one-time token."""
         place = keys.user(said.user_id)
         found = self.families.table_of(said.tenant_id).batch_get([place, keys.tenant()])
         user = read_user(found[place], said.tenant_id) if place in found else None
         tenant = read_tenant(found[keys.tenant()]) if keys.tenant() in found else None
         if tenant is None or not tenant.is_visible:
-            raise TicketInvalid(internal="a one-time token of no tenant")
-        if user is None or not self._is_open(said, user.ticket):
+            raise OneTimeTokenInvalid(internal="a one-time token of no tenant")
+        if user is None or not self._is_open(said, user.one_time_token):
             details = {"by": "one-time token", "resource": said.user_id}
             self._audit(tenant, said, origin).record_refusal(details, self.families.refusals)
-            raise TicketInvalid(internal="a one-time token that is not open")
+            raise OneTimeTokenInvalid(internal="a one-time token that is not open")
         if not tenant.is_active:
             raise TenantInactive
         if user.status == "suspended":
             raise UserSuspended
         return user, tenant
 
-    def _let_in(self, said: TicketText, user: User, accepted: User, tenant: Tenant, origin: Origin) -> IssuedTokens:
-        purpose = user.ticket.purpose if user.ticket else ""
+    def _let_in(
+        self, said: EncodedOneTimeToken, user: User, accepted: User, tenant: Tenant, origin: Origin
+    ) -> IssuedTokens:
+        purpose = user.one_time_token.purpose if user.one_time_token else ""
         audit = self._audit(tenant, said, origin, proven=True)
         change = UserStore(self.families.table_of(tenant.id)).changing(user, accepted, ends_logins=True)
         records = [
