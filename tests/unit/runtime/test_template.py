@@ -59,7 +59,7 @@ def test_resolves(tmp_path: Path, text: str, value: object) -> None:
 
 
 def test_parameters_change_conditions(tmp_path: Path) -> None:
-    assert resolve(tmp_path, "!If [IsOther, 1, 2]", ApiEnv="prod") == 1
+    assert resolve(tmp_path, "!If [IsOther, 1, 2]", Stage="prod") == 1
 
 
 @pytest.mark.parametrize(
