@@ -9,7 +9,7 @@ from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
-from atrium.tenants.model import FEATURES_MAX
+from atrium.tenants.model import FEATURES_MAX, SCREENING_DEFAULT, ScreeningMode
 from atrium.tenants.settings import SettingsService, TenantSettings
 from fastapi import APIRouter
 from pydantic import Field
@@ -24,6 +24,7 @@ class SettingsPatch(StrictModel):
         Field(default_factory=dict)
     )
     audits_all: bool = Field(default_factory=bool)
+    prompt_injection: ScreeningMode = SCREENING_DEFAULT
 
 
 class SettingsAnswer(StrictModel):
@@ -31,6 +32,7 @@ class SettingsAnswer(StrictModel):
 
     features: dict[str, bool]
     audits_all: bool
+    prompt_injection: ScreeningMode
     config_version: int
     updated_at: str
 
@@ -57,6 +59,7 @@ def _render(settings: TenantSettings) -> SettingsAnswer:
     return SettingsAnswer(
         features=dict(settings.features),
         audits_all=settings.audits_all,
+        prompt_injection=settings.prompt_injection,
         config_version=settings.version,
         updated_at=format_time(settings.updated_at),
     )

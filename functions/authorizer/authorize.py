@@ -170,7 +170,14 @@ def _allow(decision: VerifiedCredential) -> Verdict:
         return Verdict(True, decision.principal.id, to_authorizer_context(caller))
     features = frozenset(tenant.features)
     call = TenantContext(
-        tenant.id, tenant.name, tenant.plan, tenant.config_version, caller, features, tenant.audits_all
+        tenant.id,
+        tenant.name,
+        tenant.plan,
+        tenant.config_version,
+        caller,
+        features,
+        tenant.audits_all,
+        tenant.prompt_injection,
     )
     return Verdict(True, decision.principal.id, to_authorizer_context(call))
 

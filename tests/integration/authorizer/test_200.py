@@ -30,6 +30,7 @@ def test_a_tenants_key(deployment: Deployment, authorizer_env: AuthorizerEnv) ->
         "config_version": 1,
         "features": "",
         "audits_all": False,
+        "prompt_injection": "flag",
     }
 
 

@@ -77,7 +77,7 @@ UNFIT: list[object] = [
     {},
     {"message": ""},
     {"message": " \n\t\u2003"},
-    {"message": "x" * 10_001},
+    {"message": "x" * 100_001},
     {"message": 1},
     {"message": None},
     {"message": ["Hi"]},
@@ -118,8 +118,15 @@ def test_422_for_a_provider_that_is_not_here(api_env: ApiEnv) -> None:
     assert_problem(say(api_env.chat_as(), "Hi", provider="openai"), 422, "PROVIDER_UNSUPPORTED")
 
 
-def test_10_000_characters_of_any_script_are_taken() -> None:
-    assert len(ChatBody(message="字" * 10_000).message) == 10_000
+@pytest.mark.parametrize(("plan", "most"), [("free", 10_000), ("starter", 20_000), ("pro", 50_000)])
+def test_422_for_a_message_that_is_too_long_for_the_plan(api_env: ApiEnv, plan: str, most: int) -> None:
+    client = api_env.chat_as({**OWN, "plan": plan})
+    problem = assert_problem(say(client, "字" * (most + 1)), 422, "VALIDATION_FAILED")
+    assert str(most) in problem["detail"]
+
+
+def test_100_000_characters_of_any_script_are_taken() -> None:
+    assert len(ChatBody(message="字" * 100_000).message) == 100_000
 
 
 @pytest.mark.parametrize("path", CHATS)

@@ -17,7 +17,8 @@ def test_settings_are_changed_in_part_and_told(tenant_env: TenantEnv, client: Te
     before = client.get("/v1/settings").json()
     begun = made.config_version
     assert before == {
-        "features": {"beta": False}, "audits_all": False, "config_version": begun, "updated_at": before["updated_at"],
+        "features": {"beta": False}, "audits_all": False, "prompt_injection": "flag", "config_version": begun,
+        "updated_at": before["updated_at"],
     }  # fmt: skip
     changed = client.patch("/v1/settings", json={"features": {"beta": True, "old": False}}).json()
     assert (changed["features"], changed["config_version"]) == ({"beta": True, "old": False}, begun + 1)
@@ -38,6 +39,14 @@ def test_the_wish_reaches_the_routes_with_the_authorizer(tenant_env: TenantEnv, 
     assert fields["audits_all"] is True
 
 
+def test_the_screening_of_messages_reaches_the_routes_with_the_authorizer(
+    tenant_env: TenantEnv, client: TestClient
+) -> None:
+    assert client.patch("/v1/settings", json={"prompt_injection": "refuse"}).json()["prompt_injection"] == "refuse"
+    assert tenant_env.made.key
+    assert tenant_env.authorizer_env.context(bearer(tenant_env.made.key.text))["prompt_injection"] == "refuse"
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -46,6 +55,8 @@ def test_the_wish_reaches_the_routes_with_the_authorizer(tenant_env: TenantEnv, 
         {"features": {"beta": 1}},
         {"features": None},
         {"audits_all": "yes"},
+        {"prompt_injection": "maybe"},
+        {"prompt_injection": None},
         {"features": {f"f{number}": True for number in range(51)}},
     ],
 )

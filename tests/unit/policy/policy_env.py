@@ -21,6 +21,7 @@ from atrium.storage.table import PhysicalTable, TenantTable
 from atrium.storage.writes import ANY, Put
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import Caller, Principal, PrincipalType, Role, TenantContext
+from atrium.tenants.model import ScreeningMode
 
 from tests.builders.gateway import OTHER_TENANT_ID, TENANT_ID
 from tests.builders.runtimes import TurnedClock
@@ -69,8 +70,10 @@ class PolicyEnv:
         tenant: TenantId = TENANT,
         version: int | None = None,
         audits_all: bool = False,
+        prompt_injection: ScreeningMode = "flag",
     ) -> PolicyGuard:
         context = self.context(principal, tenant=tenant, version=version)
+        context = replace(context, prompt_injection=prompt_injection)
         table = self.table(tenant)
         return PolicyGuard(context, table, self.cache, self.clock, open_audit(context, table, self.clock), audits_all)
 

@@ -12,7 +12,7 @@ from atrium.agent.model import AgentConfig
 from atrium.agent.request import TurnRequest
 from atrium.agent.store import AgentStore, read_agent
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import ModelNotAllowed, NotFound, ProviderUnsupported, invalid_field
+from atrium.kernel.errors import MessageRefused, ModelNotAllowed, NotFound, ProviderUnsupported, invalid_field
 from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id, own_ulid
 from atrium.kernel.pagination import PageRequest
 from atrium.llm.catalogue import NANOS_PER_USD, ModelInfo, find_model
@@ -125,12 +125,27 @@ class TurnContextReader:
         if session_id and session is None:
             raise NotFound("Session not found.")
         item = read.found.get(keys.agent(guess)) if guess else None
+        self._check_message(request)
         agent = self._choose(wanted_agent, session, read.tenant, read_agent(item) if item else None)
         if session and not _is_fresh(session, runs):
             runs = self.read_history(session.id)
         model = self._admit_model(agent, request)
         scopes = read.scopes(agent)
         return TurnContext(agent, model, session, runs, scopes, read.items(self.agents.table, scopes))
+
+    def _check_message(self, request: TurnRequest) -> None:
+        """Raise `ValidationFailed` for a message that is too long for the plan, `MessageRefused` for an injection."""
+        maximum = PLANS[self.context.plan].message_characters
+        if len(request.message) > maximum:
+            raise invalid_field("message", f"must have at most {maximum} characters on the plan {self.context.plan}")
+        signals = self.guard.screen(
+            request.message, "message", session_id=request.session_id or "", end_user=request.end_user
+        )
+        if signals:
+            raise MessageRefused(
+                f"The tenant's settings refuse messages that look like a prompt injection ({', '.join(signals)}). "
+                "Reword the message, or ask an administrator about the setting prompt_injection."
+            )
 
     def _session(self, item: Mapping[str, Any] | None) -> Session | None:
         """Return the session, if there is one that the caller may see."""

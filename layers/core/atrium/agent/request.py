@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from atrium.tenants.plans import PLANS
+
 type OnBusy = Literal["reject", "queue", "interrupt"]
 
-MESSAGE_CHARACTERS_MAX = 10_000
+MESSAGE_CHARACTERS_MAX = max(plan.message_characters for plan in PLANS.values())
+"""Of the largest plan; each plan has its own bound."""
 MAX_SECONDS_DEFAULT = 280
 
 

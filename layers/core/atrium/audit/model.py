@@ -6,6 +6,7 @@ policy.deny policy.allow                                decisions: denials (alik
                                                         a tenant asks
 tool.call model.refuse                                  inside a run; a model that the plan does not include
 quota.refuse                                            one for each principal, limit and minute, with a count
+safety.injection                                        a message or tool result that looks like prompt injection
 """
 
 import json
@@ -19,7 +20,7 @@ from atrium.kernel.ids import AuditEventId
 
 type EventType = Literal[
     "auth.login", "auth.refuse", "auth.logout", "auth.token_reuse", "admin.change", "policy.deny", "policy.allow",
-    "tool.call", "model.refuse", "quota.refuse",
+    "tool.call", "model.refuse", "quota.refuse", "safety.injection",
 ]  # fmt: skip
 
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType.__value__)

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 from atrium.kernel.errors import Unauthenticated
 from atrium.kernel.ids import TenantId, is_id
 from atrium.tenants.context import ROLES, Caller, Principal, PrincipalType, TenantContext
+from atrium.tenants.model import SCREENING_DEFAULT, SCREENING_MODES, ScreeningMode
 from atrium.tenants.plans import PLANS
 
 type Flat = dict[str, str | int | bool]
@@ -44,6 +45,7 @@ def to_authorizer_context(call: TenantContext | Caller) -> Flat:
             "config_version": call.config_version,
             "features": " ".join(sorted(call.features)),
             "audits_all": call.audits_all,
+            "prompt_injection": call.prompt_injection,
         }
     return fields
 
@@ -79,7 +81,12 @@ def read_authorizer_context(
         caller=caller,
         features=frozenset(_text(fields, "features").split()),
         audits_all=_text(fields, "audits_all").lower() == "true",
+        prompt_injection=_screening_mode(_text(fields, "prompt_injection")),
     )
+
+
+def _screening_mode(text: str) -> ScreeningMode:
+    return text if text in SCREENING_MODES else SCREENING_DEFAULT
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:

@@ -166,6 +166,11 @@ class ValidationFailed(AtriumError):
     severity, retryable = "low", False
 
 
+class MessageRefused(AtriumError):
+    code, status, title = "MESSAGE_REFUSED", 422, "The message looks like a prompt injection"
+    severity, retryable = "medium", False
+
+
 class IdempotencyKeyReused(AtriumError):
     code, status, title = "IDEMPOTENCY_KEY_REUSED", 422, "This key was used with another body"
     severity, retryable = "low", False

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from atrium.audit.model import EventType
 from atrium.audit.service import AuditService
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, PolicyDenied
 from atrium.policy.cache import PolicyCache
 from atrium.policy.circumstances import Circumstances
 from atrium.policy.engine import PolicySet
+from atrium.policy.injection import find_signals
 from atrium.policy.model import EXECUTE, AccessRequest, Decision
 from atrium.policy.patterns import match
 from atrium.policy.store import PolicyStore
@@ -81,6 +83,20 @@ class PolicyGuard:
         if not decision.allowed:
             raise PolicyDenied(f"the tenant's policies do not allow {action} on {resource}", internal=decision.reason)
 
+    def screen(self, text: str, source: str, *, session_id: str, end_user: str = "") -> tuple[str, ...]:
+        """Return the signals of prompt injection for which a text must not be used.
+
+        Empty if no rule matches, or the tenant's setting `prompt_injection` is not `refuse`. The audit records signals
+        unless the setting is `off`; equal ones once a minute and container. `source` is `message` or `tool:{name}`.
+        """
+        mode = self.context.prompt_injection
+        signals = () if mode == "off" else find_signals(text)
+        if not signals:
+            return ()
+        details = {"source": source, "signals": list(signals), "refused": mode == "refuse"}
+        self._record_once("safety.injection", details, session_id, end_user)
+        return signals if mode == "refuse" else ()
+
     def _request(self, resource: str, action: str, amount: Decimal | None, now: datetime) -> AccessRequest:
         subject = subject_of(self.context.tenant_id, self.context.principal)
         circumstances = Circumstances(now, self.context.caller.source_ip, self.context.plan, amount)
@@ -100,18 +116,18 @@ class PolicyGuard:
         if decision.allowed:
             self.audit.record("policy.allow", details, session_id=session_id)
         else:
-            self._tell_denial(details, session_id)
+            self._record_once("policy.deny", details, session_id)
         return decision
 
-    def _tell_denial(self, details: Mapping[str, object], session_id: str) -> None:
-        """Tell the audit of a denial, unless this container told it of its like in this minute."""
+    def _record_once(self, type: EventType, details: Mapping[str, object], session_id: str, end_user: str = "") -> None:
+        """Record an event, unless this container recorded an equal one in this minute."""
         tenant_id, denials = self.context.tenant_id, self.cache.denials
-        what = f"{self.audit.origin.principal}\n{session_id}\n{sorted(details.items())}"
+        what = f"{type}\n{self.audit.origin.principal}\n{session_id}\n{sorted(details.items())}"
         if not denials.admits(tenant_id, what, self.clock()):
-            _LOG.info("denied again: %s", details["resource"])
+            _LOG.info("%s again: %s", type, details.get("resource") or details.get("source"))
             return
         try:
-            self.audit.record("policy.deny", details, session_id=session_id)
+            self.audit.record(type, details, session_id=session_id, end_user=end_user)
         except AtriumError:
             denials.forget(tenant_id, what)
             raise

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from atrium.kernel.errors import ScopeRequired
 from atrium.kernel.ids import TenantId
+from atrium.tenants.model import SCREENING_DEFAULT, ScreeningMode
 from atrium.tenants.plans import PlanName
 
 type PrincipalType = Literal["user", "key", "client", "platform"]
@@ -81,6 +82,7 @@ class TenantContext:
     caller: Caller
     features: frozenset[str] = field(default_factory=frozenset)
     audits_all: bool = False
+    prompt_injection: ScreeningMode = SCREENING_DEFAULT
 
     @property
     def principal(self) -> Principal:

@@ -5,13 +5,17 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from atrium.kernel.ids import AgentId, TenantId
 from atrium.kernel.texts import is_unseen
 from atrium.tenants.plans import PlanName
 
 type TenantStatus = Literal["active", "suspended", "deleted"]
+type ScreeningMode = Literal["off", "flag", "refuse"]
+
+SCREENING_MODES: tuple[ScreeningMode, ...] = get_args(ScreeningMode.__value__)
+SCREENING_DEFAULT: ScreeningMode = "flag"
 
 _FEATURE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 FEATURES_MAX = 50
@@ -56,6 +60,12 @@ class Tenant:
         return self.settings.get("audits_all") is True
 
     @property
+    def prompt_injection(self) -> ScreeningMode:
+        """What is done with messages and tool results that look like prompt injection (`policy.injection`)."""
+        mode = self.settings.get("prompt_injection")
+        return mode if mode in SCREENING_MODES else SCREENING_DEFAULT
+
+    @property
     def features(self) -> tuple[str, ...]:
         """The feature switches that are on, by name."""
         switches = self.settings.get("features", {})
@@ -75,4 +85,6 @@ def find_settings_fault(settings: Mapping[str, Any]) -> str | None:
         return "features must be an object of true and false by name"
     if len(features) > FEATURES_MAX or not all(_FEATURE.fullmatch(name) for name in features):
         return f"features must be at most {FEATURES_MAX}, named by a-z, 0-9, '_', '.' and '-', up to 64 characters"
+    if settings.get("prompt_injection", SCREENING_DEFAULT) not in SCREENING_MODES:
+        return f"prompt_injection must be one of {', '.join(SCREENING_MODES)}"
     return None

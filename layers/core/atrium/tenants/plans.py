@@ -13,12 +13,14 @@ ANY_MODEL = frozenset[ModelSize]({"small", "medium", "large"})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Limits by their contract names (money in USD), the sizes of model that it includes, audit retention in days."""
+    """Limits by their contract names (money in USD), the sizes of model that it includes, audit retention in days, and
+    the most characters of a message."""
 
     name: PlanName
     limits: dict[str, int | Decimal]
     models: frozenset[ModelSize]
     audit_days: int
+    message_characters: int
 
 
 _NAMES = (
@@ -37,18 +39,21 @@ PLANS: dict[PlanName, Plan] = {
         _limits(50, 20, 100_000, 2, 60, 1_000, 40_000, 60, Decimal(1), 5, 10),
         frozenset({"small"}),
         30,
+        10_000,
     ),
     "starter": Plan(
         "starter",
         _limits(500, 50, 1_000_000, 10, 300, 10_000, 200_000, 120, Decimal(20), 20, 20),
         frozenset({"small", "medium"}),
         90,
+        20_000,
     ),
     "pro": Plan(
         "pro",
         _limits(5_000, 100, 10_000_000, 50, 1_500, 100_000, 1_000_000, 600, Decimal(200), 100, 100),
         ANY_MODEL,
         365,
+        50_000,
     ),
-    "enterprise": Plan("enterprise", _limits(*[UNLIMITED] * len(_NAMES)), ANY_MODEL, 730),
+    "enterprise": Plan("enterprise", _limits(*[UNLIMITED] * len(_NAMES)), ANY_MODEL, 730, 100_000),
 }

@@ -12,7 +12,7 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.errors import Conflict, NotFound, invalid_field
 from atrium.storage.failures import TransactionRefused
 from atrium.storage.table import TenantTable
-from atrium.tenants.model import Tenant, find_settings_fault
+from atrium.tenants.model import ScreeningMode, Tenant, find_settings_fault
 from atrium.tenants.store import TenantStore
 
 _ATTEMPTS = 5
@@ -24,6 +24,7 @@ class TenantSettings:
 
     features: Mapping[str, bool]
     audits_all: bool
+    prompt_injection: ScreeningMode
     version: int
     updated_at: datetime
 
@@ -79,4 +80,6 @@ def _merge(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
 
 def _read(tenant: Tenant) -> TenantSettings:
     features = dict(sorted(tenant.settings.get("features", {}).items()))
-    return TenantSettings(features, tenant.audits_all, tenant.config_version, tenant.updated_at)
+    return TenantSettings(
+        features, tenant.audits_all, tenant.prompt_injection, tenant.config_version, tenant.updated_at
+    )

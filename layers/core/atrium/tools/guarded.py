@@ -15,6 +15,7 @@ from atrium.tools.model import Tool, ToolContext
 from atrium.tools.registry import BUILT_IN, ToolAnswer, ToolRegistry
 
 AMOUNT = "amount"
+_WITHHELD = "The result was withheld because it looks like a prompt injection ({})."
 
 
 class GuardedTools(ToolRegistry):
@@ -47,7 +48,8 @@ class GuardedTools(ToolRegistry):
             session_id=session_id,
             end_user=context.end_user,
         )
-        return answer
+        signals = self._guard.screen(answer.content, f"tool:{name}", session_id=session_id, end_user=context.end_user)
+        return ToolAnswer(_WITHHELD.format(", ".join(signals)), is_error=True) if signals else answer
 
 
 def _amount(arguments: Mapping[str, Any]) -> Decimal | None:
