@@ -11,7 +11,7 @@ from threading import Thread
 from atrium.audit.bound import RefusalBound
 from atrium.bootstrap import Runtime
 from atrium.http import logs
-from atrium.http.metrics import count
+from atrium.http.logs import count
 from atrium.identity.verification import Refused, RejectedTenant
 from atrium.kernel.errors import AtriumError
 from atrium.tenants.auditing import audit_of

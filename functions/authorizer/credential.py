@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atrium.audit.model import Origin
-from atrium.http.gateway_context import read_domain
+from atrium.http.context import read_domain
 from atrium.identity.key_format import looks_like_key
 from atrium.kernel.crypto import sha256_hex
 from atrium.kernel.errors import Unauthenticated

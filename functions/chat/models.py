@@ -3,7 +3,7 @@
 import operator
 from typing import Annotated, Any, Literal
 
-from atrium.agent.request import MAX_SECONDS_DEFAULT, MESSAGE_CHARACTERS_MAX, RunLimits, TurnRequest
+from atrium.agent.model import MAX_SECONDS_DEFAULT, MESSAGE_CHARACTERS_MAX, RunLimits, TurnRequest
 from atrium.agent.wire import answer_id, answer_text, usage_fields
 from atrium.http.fields import EndUser, OrNone
 from atrium.http.models import FreeJson, Money, StrictModel

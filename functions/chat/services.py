@@ -12,8 +12,7 @@ from atrium.agent.store import AgentStore
 from atrium.agent.turn import TurnService
 from atrium.bootstrap import Runtime
 from atrium.http import logs
-from atrium.http.guarding import open_guard
-from atrium.http.refusals import note_refusal
+from atrium.http.guarding import note_refusal, open_guard
 from atrium.kernel.errors import AtriumError, LimitReached
 from atrium.kernel.ids import RunId, TenantId
 from atrium.policy.guard import PolicyGuard
@@ -22,7 +21,7 @@ from atrium.runs.service import RunService
 from atrium.runs.store import RunStore
 from atrium.sessions.store import SessionStore
 from atrium.tenants.context import TenantContext
-from atrium.tools.guarded import GuardedTools
+from atrium.tools.registry import GuardedTools
 from atrium.usage.store import LedgerStore
 
 

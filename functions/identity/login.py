@@ -7,7 +7,7 @@ from atrium.http import logs
 from atrium.http.dependencies import RuntimeDep, TenantDep, require_own_login
 from atrium.http.fields import Name, OrNone
 from atrium.http.issuing import FamiliesDep, OriginDep
-from atrium.http.metrics import count
+from atrium.http.logs import count
 from atrium.http.models import StrictModel
 from atrium.http.responses import problem_responses
 from atrium.identity.login.candidates import Candidates

@@ -6,7 +6,7 @@ from typing import Any
 from atrium.http import logs
 from atrium.http.context import request_gateway_context
 from atrium.http.models import StrictModel
-from atrium.http.strictness import takes_any_query
+from atrium.http.validation import takes_any_query
 from atrium.identity.oauth.failures import OAuthRefused
 from atrium.identity.oauth.parameters import Parameters, read_form
 from atrium.kernel.errors import Unavailable

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from atrium.http.fields import EndUser, OrNone, Title
 from atrium.http.models import FreeJson, StrictModel
 from atrium.kernel.clock import format_time
-from atrium.runs.blocks import encode_blocks
+from atrium.runs.items import encode_blocks
 from atrium.runs.model import Message, MessageRole, Run
 from atrium.sessions.model import Session
 from pydantic import Field

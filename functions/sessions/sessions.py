@@ -5,10 +5,10 @@ from typing import Annotated
 from atrium.agent.store import AgentStore
 from atrium.bootstrap import Runtime
 from atrium.http.dependencies import BaseUrlDep, PageDep, RuntimeDep, TenantDep, require
+from atrium.http.guarding import note_refusal
 from atrium.http.idempotency import IdempotentRoute
 from atrium.http.models import ListOf, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
-from atrium.http.refusals import note_refusal
 from atrium.http.responses import problem_responses
 from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import AgentId, is_id

@@ -23,9 +23,8 @@ from atrium.kernel.ids import KeyId
 from atrium.kernel.pagination import PageRequest
 from atrium.settings import Environment
 from atrium.storage import keys
-from atrium.storage.failures import TransactionRefused
 from atrium.storage.secrets import Pepper, read_peppers
-from atrium.storage.table import PhysicalTable, PlatformTable
+from atrium.storage.table import PhysicalTable, PlatformTable, TransactionRefused
 from atrium.storage.writes import NEW, Put
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat

@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 
 from atrium.identity.scopes import PLATFORM, TENANT_SCOPES
 from atrium.policy.builtin import BUILT_IN
-from atrium.policy.circumstances import Circumstances
 from atrium.policy.engine import PolicySet
-from atrium.policy.model import EXECUTE, AccessRequest
+from atrium.policy.model import EXECUTE, AccessRequest, Circumstances
 
 from infra.checks.contract import METHODS
 from infra.runtime.template import Document

@@ -5,7 +5,7 @@ from typing import Any
 
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId, mint_run_id
 from atrium.llm.model import Usage
-from atrium.storage.items import to_wire
+from atrium.storage.writes import to_wire
 from atrium.usage.model import LedgerEntry
 from atrium.usage.store import encode_entry, ledger_key
 

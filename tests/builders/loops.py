@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from atrium.agent.admission import AllowanceStop, RunBudget, estimate_call
+from atrium.agent.heartbeat import StopSignal
 from atrium.agent.loop import AgentLoop, LoopInput
-from atrium.agent.signals import StopSignal
 from atrium.agent.steps import LoopEvent, TextPiece, ThinkingPiece, ToolAnswered, ToolCalled
 from atrium.kernel.ids import RunId
 from atrium.llm.model import ModelMessage, ModelRequest, Text

@@ -14,10 +14,8 @@ from typing import Any, cast
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import TenantId
 from atrium.kernel.pagination import Page
-from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
-from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
+from atrium.storage.table import PhysicalTable, PlatformTable, Query, TenantTable, TransactionRefused
 from atrium.storage.writes import Delete, Operation, Put, Update, Write
 
 from tests.builders.gateway import TENANT_ID

@@ -34,8 +34,8 @@ from atrium.quotas.model import (
 )
 from atrium.quotas.service import QuotaService
 from atrium.storage import keys
-from atrium.storage.failures import Contended, TransactionRefused
 from atrium.storage.keys import Key
+from atrium.storage.table import Contended, TransactionRefused
 from atrium.storage.writes import NEW, Put
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 from atrium.bootstrap import Runtime, RuntimeSource
 from atrium.kernel.ids import PolicyId, TenantId
 from atrium.kernel.pagination import CursorSigner
-from atrium.policy.cache import PolicyCache
+from atrium.policy.guard import PolicyCache
 from atrium.policy.model import Policy
 from atrium.settings import Settings
 from atrium.storage.table import PhysicalTable

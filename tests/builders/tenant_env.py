@@ -8,9 +8,8 @@ from typing import Any
 from atrium.agent.admission import TurnAdmission
 from atrium.agent.context import TurnContextReader
 from atrium.agent.finalizing import RunFinalizer
-from atrium.agent.model import AgentConfig
+from atrium.agent.model import AgentConfig, TurnRequest
 from atrium.agent.replay import Replay
-from atrium.agent.request import TurnRequest
 from atrium.agent.service import AgentService, default_agent
 from atrium.agent.starting import TurnStarter
 from atrium.agent.store import AgentStore
@@ -19,8 +18,7 @@ from atrium.agent.turn import Turn, TurnService
 from atrium.kernel.errors import LimitReached
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.kernel.pagination import Page, PageRequest
-from atrium.policy.cache import PolicyCache
-from atrium.policy.guard import PolicyGuard
+from atrium.policy.guard import PolicyCache, PolicyGuard
 from atrium.quotas.service import QuotaService
 from atrium.runs.model import Message, Run, RunEvent
 from atrium.runs.service import RunService
@@ -35,8 +33,7 @@ from atrium.storage.writes import ANY, EXISTS, Put, Update
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import Caller, Principal, PrincipalType, TenantContext
 from atrium.tenants.plans import PlanName
-from atrium.tools.guarded import GuardedTools
-from atrium.tools.registry import ToolRegistry
+from atrium.tools.registry import GuardedTools, ToolRegistry
 from atrium.usage.model import LedgerEntry
 from atrium.usage.store import LedgerStore
 from moto import mock_aws

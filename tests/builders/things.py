@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from atrium.bootstrap import RuntimeSource
 from atrium.http.app import create_app
+from atrium.http.context import ContextSource
 from atrium.http.dependencies import (
     BaseUrlDep,
     CallerDep,
@@ -14,7 +15,6 @@ from atrium.http.dependencies import (
     require,
     require_own_tenant,
 )
-from atrium.http.gateway_context import ContextSource
 from atrium.http.idempotency import IdempotentRoute, answers_secret
 from atrium.http.models import FreeJson, ListOf, Money, StrictModel, Timestamp, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page

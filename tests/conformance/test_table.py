@@ -4,10 +4,8 @@ from typing import Any
 
 import pytest
 from atrium.kernel.errors import ConditionFailed
-from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
-from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.table import PhysicalTable, Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, NEW, Check, Put, Update
 
 from tests.conformance import races

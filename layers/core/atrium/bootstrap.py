@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from atrium.egress.client import EgressClient
     from atrium.identity.social.profile import ProfileReader
     from atrium.llm.registry import Providers
-    from atrium.policy.cache import PolicyCache
+    from atrium.policy.guard import PolicyCache
     from atrium.quotas.platform import PlatformLimit
     from atrium.storage.secret_encryption import MasterKey, SecretEncryption
     from atrium.storage.secrets import Secrets
@@ -83,7 +83,7 @@ class Runtime:
 
     @cached_property
     def policies(self) -> PolicyCache:
-        from atrium.policy.cache import PolicyCache
+        from atrium.policy.guard import PolicyCache
 
         return PolicyCache()
 
@@ -109,7 +109,7 @@ class Runtime:
 
     @cached_property
     def providers(self) -> Providers:
-        from atrium.http.metrics import count
+        from atrium.http.logs import count
         from atrium.llm.registry import Providers
 
         return Providers(self.settings, self.secrets, partial(count, "ModelKeyMissing"))

@@ -1,8 +1,7 @@
 """How long a turn may take: `/v1/chat` is silent until its answer, and API Gateway cuts what is silent for 300 s."""
 
 import pytest
-from atrium.llm.anthropic.provider import AnthropicProvider
-from atrium.llm.anthropic.stream import AnthropicStream
+from atrium.llm.anthropic.provider import AnthropicProvider, AnthropicStream
 from atrium.llm.model import ModelRequest
 
 from tests.builders.api_env import ApiEnv, say, stream

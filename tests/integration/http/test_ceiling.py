@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from atrium.http import read_limits
-from atrium.http.read_limits import ReadLimits
+from atrium.http import guarding
+from atrium.http.guarding import ReadLimits
 from atrium.kernel.ids import TenantId
 from starlette.testclient import TestClient
 
@@ -18,7 +18,7 @@ POLICY = '"reads_per_minute";q=30;w=60'
 def low() -> Iterator[None]:
     """A ceiling that a test can reach: 30 in a minute, one every two seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(read_limits, "READS_PER_MINUTE", dict.fromkeys(read_limits.READS_PER_MINUTE, 30))
+        patch.setattr(guarding, "READS_PER_MINUTE", dict.fromkeys(guarding.READS_PER_MINUTE, 30))
         yield
 
 

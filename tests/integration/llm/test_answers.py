@@ -134,7 +134,7 @@ def test_system_tools_and_conversation_are_marked_for_the_cache(
 def test_tokens_are_counted_by_the_provider_and_bounded_from_above(
     provider: AnthropicProvider, server: ModelServer
 ) -> None:
-    from atrium.llm.bounds import bound_tokens
+    from atrium.llm.tokens import bound_tokens
 
     request = ask("Wie viele Token hat dieser Satz? 数一数。", system="Be kind.", tools=(CALCULATOR,))
 

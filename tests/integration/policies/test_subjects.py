@@ -7,7 +7,7 @@ import pytest
 from atrium.identity.context import read_authorizer_context
 from atrium.identity.keys.service import KeyService
 from atrium.identity.keys.store import KeyStore
-from atrium.policy.subjects import find_subject, subject_of
+from atrium.policy.guard import find_subject, subject_of
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import Caller, Principal, TenantContext
 from starlette.testclient import TestClient

@@ -9,8 +9,7 @@ import pytest
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import TenantId
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
-from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.table import PhysicalTable, Query, TenantTable
 from atrium.storage.writes import ANY, Put, Update
 from atrium.usage.model import Arrival, Figures, LedgerEntry, SumKey
 from atrium.usage.rebuild import FrozenSums, SumTally, count_uncounted, read_days

@@ -8,19 +8,26 @@ from typing import Any, cast
 
 import httpx2
 import pytest
-from atrium.agent.history import as_model_messages
+from atrium.agent.context import as_model_messages
 from atrium.agent.loop import AgentLoop
 from atrium.agent.steps import LoopEvent
 from atrium.agent.wire import Sequencer, usage_fields
 from atrium.kernel.errors import ModelFailed
 from atrium.llm.model import Usage
-from atrium.runs.blocks import decode_blocks, encode_blocks
-from atrium.runs.items import read_spend, spend_attribute
+from atrium.runs.items import (
+    decode_blocks,
+    decode_events,
+    encode_blocks,
+    encode_events,
+    encode_message,
+    pack,
+    read_spend,
+    spend_attribute,
+    unpack,
+)
 from atrium.runs.model import Message
-from atrium.runs.payload import decode_events, encode_events, encode_message, pack, unpack
 from atrium.storage import keys
-from atrium.storage.items import from_wire, to_wire
-from atrium.storage.writes import EXISTS, Update
+from atrium.storage.writes import EXISTS, Update, from_wire, to_wire
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

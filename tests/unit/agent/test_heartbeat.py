@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from atrium.agent.heartbeat import LeaseHeartbeat
-from atrium.agent.signals import StopSignal
+from atrium.agent.heartbeat import LeaseHeartbeat, StopSignal
 from atrium.llm.model import Usage
 from atrium.runs.model import LEASE_SECONDS, Run, Spend
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from atrium.agent.history import TOKENS_MAX, as_model_messages, select_history
+from atrium.agent.context import TOKENS_MAX, as_model_messages, select_history
 from atrium.llm.model import Text, Thinking, ToolResult, ToolUse
 from atrium.runs.model import Run
 from hypothesis import given

@@ -1,7 +1,7 @@
 """How the loop ends, and what it leaves: every call answered, every call priced."""
 
 import pytest
-from atrium.agent.history import as_model_messages
+from atrium.agent.context import as_model_messages
 from atrium.agent.loop import REFUSAL, AgentLoop
 from atrium.agent.wire import answer_text
 from atrium.llm.model import StopReason, Text, ToolResult, ToolUse, Usage

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from atrium.agent.finalizing import OPENING_GRACE_SECONDS
-from atrium.agent.request import RunLimits
+from atrium.agent.model import RunLimits
 from atrium.agent.starting import POLL_SECONDS
 from atrium.agent.turn import Turn
 from atrium.kernel.errors import SessionBusy, Unavailable

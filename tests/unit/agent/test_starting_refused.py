@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from atrium.agent.admission import RunAllowance
 from atrium.agent.finalizing import OPENING_GRACE_SECONDS
-from atrium.agent.request import RunLimits, TurnRequest
+from atrium.agent.model import RunLimits, TurnRequest
 from atrium.agent.turn import Turn
 from atrium.kernel.errors import AtriumError, NotFound, SessionBusy, Unavailable
 from atrium.kernel.ids import SessionId, mint_run_id

@@ -1,7 +1,7 @@
 """A sealed answer opens with the same credential and key, for the same call."""
 
 import pytest
-from atrium.http.sealing import seal, unseal
+from atrium.http.saved_answers import seal, unseal
 from atrium.kernel.errors import Conflict
 
 PARTS = {"credential": "atr_dev_abc", "key": "k", "digest": "d"}

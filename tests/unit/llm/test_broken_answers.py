@@ -102,7 +102,7 @@ def test_an_answer_is_bounded(kind: str) -> None:
 
 
 def test_a_stream_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("atrium.llm.anthropic.stream.STREAM_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr("atrium.llm.anthropic.provider.STREAM_BYTES_MAX", 1_000_000)
 
     def endless() -> Any:
         yield b"".join(stream_of([START]).iter_bytes())

@@ -7,11 +7,11 @@ from typing import get_args
 import pytest
 from anthropic.types import Model
 from atrium.kernel.errors import ValidationFailed
-from atrium.llm.bounds import bound_tokens, check_request
 from atrium.llm.catalogue import (
     DEFAULT_MODEL,
     MODELS,
     PRICES,
+    check_request,
     find_model,
     find_price,
     format_cost,
@@ -19,6 +19,7 @@ from atrium.llm.catalogue import (
     to_nanos,
 )
 from atrium.llm.model import ModelMessage, ModelRequest, Text, Thinking, ToolResult, ToolSchema, ToolUse, Usage
+from atrium.llm.tokens import bound_tokens
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

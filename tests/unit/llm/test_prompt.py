@@ -1,6 +1,6 @@
 """A conversation in the API's words."""
 
-from atrium.llm.anthropic.prompt import message_params, system_blocks, tool_params
+from atrium.llm.anthropic.wire import message_params, system_blocks, tool_params
 from atrium.llm.model import Block, ModelMessage, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
 
 MARK = {"type": "ephemeral"}

@@ -13,8 +13,7 @@ import httpx2
 import pytest
 from anthropic.lib.bedrock import AnthropicBedrock
 from atrium.kernel.errors import ModelFailed, ProviderUnsupported, Unavailable, ValidationFailed
-from atrium.llm.anthropic.bedrock import bedrock_channel
-from atrium.llm.anthropic.direct import DirectClient
+from atrium.llm.anthropic.channel import DirectClient, bedrock_channel
 from atrium.llm.anthropic.provider import AnthropicProvider
 from atrium.llm.catalogue import MODELS
 from atrium.llm.model import Completed, ModelProvider, Text, TextDelta, Usage

@@ -6,9 +6,9 @@ from math import inf, nan
 from typing import Any
 
 import pytest
-from atrium.llm.anthropic.prompt import message_params, tool_choice, tool_params
-from atrium.llm.history import NO_RESULT, NOTHING_SAID, UNAVAILABLE_TOOL, repair_messages, repair_request
+from atrium.llm.anthropic.wire import message_params, tool_choice, tool_params
 from atrium.llm.model import Block, ModelMessage, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
+from atrium.llm.normalise import NO_RESULT, NOTHING_SAID, UNAVAILABLE_TOOL, repair_messages, repair_request
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,9 +6,9 @@ from typing import Any
 import httpx2
 import pytest
 from atrium.kernel.errors import ModelFailed
-from atrium.llm.bounds import estimate_prompt_tokens
 from atrium.llm.model import Completed, ModelMessage, ModelRequest, Text, TextDelta, ToolResult, ToolUse, Usage
 from atrium.llm.normalise import BAD_NAME, DEPTH_MAX, NOT_AN_OBJECT, NOT_FINITE, NOT_JSON, TOO_DEEP
+from atrium.llm.tokens import estimate_prompt_tokens
 
 from tests.builders.upstream import (
     HELLO,

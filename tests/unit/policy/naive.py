@@ -3,9 +3,8 @@
 import re
 
 from atrium.policy.builtin import BUILT_IN
-from atrium.policy.circumstances import Circumstances
 from atrium.policy.conditions import Conditions
-from atrium.policy.model import AccessRequest, Policy
+from atrium.policy.model import AccessRequest, Circumstances, Policy
 
 
 def fits(pattern: str, name: str) -> bool:

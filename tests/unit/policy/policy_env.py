@@ -12,8 +12,7 @@ from atrium.identity.users.model import User
 from atrium.identity.users.store import UserStore
 from atrium.kernel.ids import KeyId, TenantId, UserId
 from atrium.kernel.pagination import PageRequest
-from atrium.policy.cache import PolicyCache
-from atrium.policy.guard import PolicyGuard
+from atrium.policy.guard import PolicyCache, PolicyGuard
 from atrium.policy.model import Policy
 from atrium.policy.service import PolicyService
 from atrium.storage import keys

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
-from atrium.http.access import read_access
+from atrium.http.guarding import read_access
 from atrium.identity.scopes import TENANT_SCOPES
 from atrium.policy.builtin import BUILT_IN
-from atrium.policy.circumstances import Circumstances
 from atrium.policy.engine import PolicySet
-from atrium.policy.model import AccessRequest
+from atrium.policy.model import AccessRequest, Circumstances
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 

@@ -5,8 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from atrium.policy.circumstances import Circumstances, compile_conditions, judge
 from atrium.policy.conditions import Conditions
+from atrium.policy.engine import compile_conditions, judge
+from atrium.policy.model import Circumstances
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError

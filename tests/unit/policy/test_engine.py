@@ -5,11 +5,9 @@ from decimal import Decimal
 import pytest
 from atrium.kernel.ids import PolicyId
 from atrium.policy.builtin import BUILT_IN
-from atrium.policy.circumstances import Circumstances
 from atrium.policy.conditions import ALWAYS, Conditions
-from atrium.policy.engine import MATCHES_MAX, PolicySet
-from atrium.policy.model import AccessRequest, Decision, Effect, Policy
-from atrium.policy.patterns import match
+from atrium.policy.engine import MATCHES_MAX, PolicySet, match
+from atrium.policy.model import AccessRequest, Circumstances, Decision, Effect, Policy
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from atrium.kernel.errors import PolicyDenied
 from atrium.kernel.ids import TenantId
-from atrium.policy.cache import KEPT_SECONDS, TENANTS_MAX, PolicyCache
 from atrium.policy.conditions import Conditions
+from atrium.policy.guard import KEPT_SECONDS, TENANTS_MAX, PolicyCache
 from atrium.policy.model import Policy
 from atrium.storage.table import PhysicalTable
 from atrium.tenants.context import Principal

@@ -64,7 +64,7 @@ def test_a_change_and_its_record_are_one(policy_env: PolicyEnv) -> None:
 
 
 def _audit_of(policy_env: PolicyEnv) -> Any:
-    from atrium.storage.queries import Query
+    from atrium.storage.table import Query
 
     return Query(keys.audit_day(policy_env.clock().date()))
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 from atrium.kernel.errors import ConditionFailed
-from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
-from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.table import PhysicalTable, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, NEW, Delete, Operation, Put, Update
 
 from tests.builders.memory_table import TENANT, Evaluator, ExpressionInvalid, MemoryTable

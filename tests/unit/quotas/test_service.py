@@ -23,8 +23,7 @@ from atrium.quotas.model import (
 )
 from atrium.quotas.service import RETRY_AFTER_SECONDS, QuotaService
 from atrium.storage import keys
-from atrium.storage.failures import Contended
-from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.table import Contended, PhysicalTable, TenantTable
 from atrium.storage.writes import NEW, Put
 
 from tests.builders.memory_table import TENANT as TENANT_ID

@@ -5,8 +5,8 @@ import string
 
 import pytest
 from atrium.kernel.errors import Unavailable
-from atrium.runs.events import BATCH_EVENTS_MAX, EventLog, read_stored
 from atrium.runs.model import Run, RunEvent
+from atrium.runs.store import BATCH_EVENTS_MAX, EventLog, read_stored
 
 from tests.builders.records import build_events, build_run
 from tests.builders.tenant_env import TenantEnv

@@ -9,9 +9,19 @@ from typing import Any
 import pytest
 from atrium.llm.model import Block, Text, Thinking, ToolResult, ToolUse
 from atrium.llm.normalise import DEPTH_MAX
-from atrium.runs.blocks import decode_blocks, encode_block, encode_blocks
+from atrium.runs.items import (
+    decode_blocks,
+    decode_events,
+    encode_block,
+    encode_blocks,
+    encode_events,
+    load_payload,
+    pack,
+    references,
+    store_payload,
+    unpack,
+)
 from atrium.runs.model import RunEvent
-from atrium.runs.payload import decode_events, encode_events, load_payload, pack, references, store_payload, unpack
 from atrium.storage.blobs import INLINE_BYTES_MAX, BlobGone, TenantBlobs
 from hypothesis import given
 from hypothesis import strategies as st

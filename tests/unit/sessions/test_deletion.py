@@ -8,7 +8,7 @@ import pytest
 from atrium.kernel.errors import NotFound, Unavailable
 from atrium.kernel.ids import SessionId
 from atrium.kernel.pagination import PageRequest
-from atrium.runs.events import EventLog
+from atrium.runs.store import EventLog
 
 from tests.builders.records import build_events, build_outcome, build_run
 from tests.builders.runtimes import NOON

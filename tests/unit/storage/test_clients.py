@@ -6,7 +6,7 @@ import boto3
 import pytest
 from atrium.storage import clients
 from atrium.storage.clients import USER_AGENT, open_client, open_short_timeout_table
-from atrium.storage.items import from_wire
+from atrium.storage.writes import from_wire
 from botocore.exceptions import ClientError
 from moto import mock_aws
 

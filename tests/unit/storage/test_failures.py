@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.kernel.ids import TenantId
-from atrium.storage.failures import TransactionRefused, translated
 from atrium.storage.keys import Key
-from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.table import PhysicalTable, TenantTable, TransactionRefused, translated
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from atrium.storage.items import from_wire, to_wire, value_to_wire
+from atrium.storage.writes import from_wire, to_wire, value_to_wire
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from hypothesis import given
 from hypothesis import strategies as st

@@ -4,9 +4,8 @@ import pytest
 from atrium.kernel.errors import Forbidden
 from atrium.kernel.ids import TenantId
 from atrium.storage.keys import Key
-from atrium.storage.operator_grants import GRANTS, refuse_operator_grant
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
-from atrium.storage.writes import ANY, Put, Update
+from atrium.storage.writes import ANY, GRANTS, Put, Update, refuse_operator_grant
 from hypothesis import given
 from hypothesis import strategies as st
 

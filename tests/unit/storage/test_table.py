@@ -6,10 +6,8 @@ from typing import Any
 import pytest
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import TenantId
-from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
-from atrium.storage.table import BoundTable, PhysicalTable, TenantTable
+from atrium.storage.table import BoundTable, PhysicalTable, Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, EXISTS, NEW, Check, Delete, Put, Update
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 from atrium.kernel.errors import ConditionFailed, Unavailable
-from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
-from atrium.storage.table import BoundTable, TenantTable
+from atrium.storage.table import BoundTable, Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, EXISTS, NEW, Check, Delete, Operation, Put, Update
 
 from tests.builders.wires import Recorder, Send, intercepted, lose_replies

@@ -7,9 +7,8 @@ from atrium.policy.conditions import Conditions
 from atrium.storage.table import PhysicalTable
 from atrium.tenants.model import ScreeningMode
 from atrium.tools.done import DONE
-from atrium.tools.guarded import GuardedTools
 from atrium.tools.model import Tool, ToolContext
-from atrium.tools.registry import ToolAnswer
+from atrium.tools.registry import GuardedTools, ToolAnswer
 from pydantic import BaseModel
 
 from tests.builders.refusals import refusing

@@ -12,9 +12,9 @@ from atrium.agent.context import TurnContext
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import LimitReached, Unavailable
 from atrium.kernel.ids import RunId
-from atrium.llm.bounds import bound_tokens
 from atrium.llm.catalogue import bound_price, find_model
 from atrium.llm.model import ModelRequest
+from atrium.llm.tokens import bound_tokens
 from atrium.quotas.model import (
     UNLIMITED,
     AdmissionRequest,

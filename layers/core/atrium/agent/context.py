@@ -1,27 +1,28 @@
-"""Reads the context of a turn in parallel: tenant, agent, session, history and admission items."""
+"""The context of a turn: reads tenant, agent, session, history and admission items in parallel, and selects what of the
+history the model gets: whole turns, newest first, within a budget of tokens.
+"""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from atrium.agent.history import RUNS_READ
-from atrium.agent.model import AgentConfig
-from atrium.agent.request import TurnRequest
+from atrium.agent.model import AgentConfig, TurnRequest
 from atrium.agent.store import AgentStore, read_agent
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import MessageRefused, ModelNotAllowed, NotFound, ProviderUnsupported, invalid_field
 from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id, own_ulid
 from atrium.kernel.pagination import PageRequest
+from atrium.llm import model as llm
 from atrium.llm.catalogue import NANOS_PER_USD, ModelInfo, find_model
 from atrium.policy.guard import PolicyGuard
 from atrium.quotas.item import AdmissionItem
-from atrium.quotas.limits import read_limits, tenant_limits
+from atrium.quotas.limits import principal_place, principal_scope, read_limits, tenant_limits
 from atrium.quotas.model import TENANT, ScopeLimits
-from atrium.quotas.status import principal_place, principal_scope
-from atrium.runs.model import Run
+from atrium.runs.items import encode_blocks
+from atrium.runs.model import Message, Run
 from atrium.runs.store import RunStore
 from atrium.sessions.model import Session
 from atrium.sessions.store import SessionStore, read_session
@@ -32,6 +33,10 @@ from atrium.tenants.context import TenantContext
 from atrium.tenants.plans import PLANS
 
 type DefaultAgents = MutableMapping[TenantId, AgentId]
+TOKENS_MAX = 100_000
+RUNS_READ = 50
+_BYTES_PER_TOKEN = 4
+_CUT = "[cut: the beginning is left out]\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,3 +237,57 @@ def check_model(context: TenantContext, provider: str | None, model: str, has_te
     if has_temperature and not entry.accepts_temperature:
         raise invalid_field("temperature", f"the model {entry.id} takes no temperature")
     return entry
+
+
+def select_history(runs_newest_first: Sequence[Run]) -> tuple[Message, ...]:
+    """Return the messages of as many whole turns as fit, oldest first; the newest turn always.
+
+    Turns stay whole, so that every tool call keeps its result. Only the newest turn is shortened, if it alone does not
+    fit. A turn that was cancelled or failed without an answer is left out: the model would answer its question together
+    with the next one, and may fail again. The estimate is four bytes per token.
+    """
+    chosen: list[tuple[Message, ...]] = []
+    tokens = 0
+    for run in runs_newest_first:
+        if not _was_answered(run):
+            continue
+        messages = run.messages if chosen else _fitted(run)
+        tokens += _estimate(messages)
+        if tokens > TOKENS_MAX and chosen:
+            break
+        chosen.append(messages)
+    return tuple(message for messages in reversed(chosen) for message in messages)
+
+
+def _fitted(run: Run) -> tuple[Message, ...]:
+    """Return a turn's messages; if it is too large, its question and the end of the assistant's text."""
+    if _estimate(run.messages) <= TOKENS_MAX:
+        return run.messages
+    last = next(message for message in reversed(run.messages) if message.role == "assistant")
+    said = "\n\n".join(message.text for message in run.messages if message.role == "assistant" and message.text)
+    kept = said.encode(errors="replace")[-TOKENS_MAX * _BYTES_PER_TOKEN // 2 :].decode(errors="ignore")
+    text = kept if len(kept) == len(said) else _CUT + kept
+    return run.question, replace(last, content=(llm.Text(text),))
+
+
+def as_model_messages(
+    messages: Iterable[Message], before: Sequence[llm.ModelMessage] = ()
+) -> tuple[llm.ModelMessage, ...]:
+    """Return messages as a model takes them, after those `before`: tool results are the user's, and neighbours of
+    one role are one message. What a provider does not take back (old thoughts, blank text) is its adapter's care."""
+    merged = list(before)
+    for message in messages:
+        role: llm.Role = "assistant" if message.role == "assistant" else "user"
+        if merged and merged[-1].role == role:
+            merged[-1] = llm.ModelMessage(role, merged[-1].content + message.content)
+        else:
+            merged.append(llm.ModelMessage(role, message.content))
+    return tuple(merged)
+
+
+def _was_answered(run: Run) -> bool:
+    return any(message.role == "assistant" for message in run.messages)
+
+
+def _estimate(messages: Iterable[Message]) -> int:
+    return sum(len(str(encode_blocks(each.content)).encode(errors="replace")) for each in messages) // _BYTES_PER_TOKEN

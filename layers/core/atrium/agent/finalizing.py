@@ -18,9 +18,8 @@ from atrium.kernel.ids import RunId, SessionId, mint_message_id
 from atrium.llm.model import Text, Usage
 from atrium.quotas.model import Used
 from atrium.quotas.service import QuotaService
-from atrium.runs.events import read_stored
 from atrium.runs.model import Message, Outcome, Run, RunError, RunEvent, Spend
-from atrium.runs.store import RunStore
+from atrium.runs.store import RunStore, read_stored
 from atrium.sessions.purge import purge_run
 from atrium.sessions.store import SessionStore
 from atrium.usage.model import LedgerEntry

@@ -1,19 +1,70 @@
-"""The heartbeat of a running turn: a thread that renews its leases, and stops it on cancellation or its deadline."""
+"""Stops a running turn from another thread: the signal, and the heartbeat that sets it.
+
+The heartbeat is a thread that renews the turn's leases, and stops the turn on cancellation, its deadline or a lost
+lease.
+"""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
-from atrium.agent.signals import StopSignal
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import RunId
+from atrium.llm.model import ModelStream
 from atrium.runs.model import CANCEL_POLL_SECONDS, LEASE_SECONDS, RENEW_SECONDS, Spend
 from atrium.runs.store import LeaseLost, RunStore
+
+type StopCause = Literal["cancelled", "max_seconds", "lost"]
+
+
+class StopSignal:
+    """Set once, from any thread; the first cause is kept."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cause: StopCause | None = None
+        self._stream: ModelStream | None = None
+        self._set = threading.Event()
+
+    @property
+    def cause(self) -> StopCause | None:
+        return self._cause
+
+    def stop(self, cause: StopCause) -> None:
+        """Stop the turn, and close the model call that is under way. Later causes change nothing."""
+        with self._lock:
+            if self._cause is not None:
+                return
+            self._cause = cause
+            stream = self._stream
+        self._set.set()
+        if stream is not None:
+            stream.close()
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Wait until the turn is stopped; False after the time."""
+        return self._set.wait(timeout_seconds)
+
+    @contextmanager
+    def closing(self, stream: ModelStream) -> Iterator[ModelStream]:
+        """Register a model call for the block, so that `stop` can close it; it is closed at the end in any case."""
+        with self._lock:
+            self._stream = stream
+            stopped = self._cause is not None
+        if stopped:
+            stream.close()
+        try:
+            yield stream
+        finally:
+            with self._lock:
+                self._stream = None
+            stream.close()
 
 
 @dataclass(slots=True)

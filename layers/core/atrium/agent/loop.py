@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from atrium.agent.admission import Allowance, AllowanceStop
-from atrium.agent.history import as_model_messages
-from atrium.agent.signals import StopCause, StopSignal
+from atrium.agent.context import as_model_messages
+from atrium.agent.heartbeat import StopCause, StopSignal
 from atrium.agent.steps import (
     CUT_OFF,
     STEP_SEPARATOR,
@@ -29,7 +29,7 @@ from atrium.kernel.errors import ModelFailed, ModelTimeout
 from atrium.kernel.ids import mint_message_id
 from atrium.llm import model as llm
 from atrium.llm.catalogue import price
-from atrium.llm.history import repair_request
+from atrium.llm.normalise import repair_request
 from atrium.runs.model import Message, MessageRole, Spend
 from atrium.tools.done import DONE, REMINDER
 from atrium.tools.model import ToolContext

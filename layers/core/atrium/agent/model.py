@@ -1,4 +1,4 @@
-"""An agent's configuration, and the defaults and bounds of its fields (A2)."""
+"""An agent's configuration, and the request of a turn, with the defaults and bounds of their fields."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,12 +7,19 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from atrium.kernel.ids import AgentId
+from atrium.tenants.plans import PLANS
 
 type CompactionProfile = Literal["customer_service", "coding", "data_analysis"]
 
 MAX_TOKENS_DEFAULT = 4_096
 MAX_ITERATIONS_DEFAULT = 20
 MAX_ITERATIONS_MAX = 100
+
+type OnBusy = Literal["reject", "queue", "interrupt"]
+
+MESSAGE_CHARACTERS_MAX = max(plan.message_characters for plan in PLANS.values())
+"""Of the largest plan; each plan has its own bound."""
+MAX_SECONDS_DEFAULT = 280
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +42,28 @@ class AgentConfig:
     compaction_profile: CompactionProfile | None = None
     knowledge: tuple[str, ...] = ()
     limits: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """Bounds that the caller sets on one run; None leaves the agent's or the platform's."""
+
+    max_cost_nanos: int | None = None
+    max_tokens: int | None = None
+    max_iterations: int | None = None
+    max_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """One user message. Without `session_id` a new session is made; `on_busy` is about a turn already running there."""
+
+    message: str
+    session_id: str | None = None
+    agent_id: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    limits: RunLimits = field(default_factory=RunLimits)
+    on_busy: OnBusy = "reject"
+    end_user: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)

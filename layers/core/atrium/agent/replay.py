@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from atrium.agent.wire import closing_events, start_event
 from atrium.kernel.ids import RunId
-from atrium.runs.events import read_stored
 from atrium.runs.model import Outcome, Run, RunEvent
-from atrium.runs.store import RunStore
+from atrium.runs.store import RunStore, read_stored
 
 REPEATED = 1_000_000_000
 """Added to the sequence number of a last event that is sent again; no run has so many events."""

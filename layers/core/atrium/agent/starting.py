@@ -11,12 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from atrium.agent.admission import RunAllowance, RunBudget, TurnAdmission
-from atrium.agent.context import TurnContext, TurnContextReader
+from atrium.agent.context import TurnContext, TurnContextReader, as_model_messages, select_history
 from atrium.agent.finalizing import OPENING_GRACE_SECONDS, RunFinalizer
-from atrium.agent.history import as_model_messages, select_history
 from atrium.agent.loop import LoopInput, build_request
-from atrium.agent.model import AgentConfig
-from atrium.agent.request import MAX_SECONDS_DEFAULT, OnBusy, TurnRequest
+from atrium.agent.model import MAX_SECONDS_DEFAULT, AgentConfig, OnBusy, TurnRequest
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, LimitReached, NotFound, SessionBusy, Unavailable
 from atrium.kernel.ids import RunId, mint_message_id, mint_run_id, own_ulid, read_time

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from atrium.agent.signals import StopSignal
+from atrium.agent.heartbeat import StopSignal
 from atrium.llm.model import ToolResult, ToolUse
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolAnswer, ToolRegistry

@@ -14,9 +14,7 @@ from atrium.kernel.errors import Conflict, NotFound
 from atrium.kernel.ids import AgentId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.storage import keys
-from atrium.storage.failures import TransactionRefused
-from atrium.storage.queries import Query
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
 from atrium.tenants.counts import count_exceeded, counting, discounting
 from atrium.tenants.plans import UNLIMITED

@@ -11,18 +11,17 @@ from dataclasses import dataclass, replace
 
 from atrium.agent.context import TurnContextReader, checked_ids
 from atrium.agent.finalizing import RunFinalizer
-from atrium.agent.heartbeat import LeaseHeartbeat
+from atrium.agent.heartbeat import LeaseHeartbeat, StopSignal
 from atrium.agent.loop import AgentLoop
-from atrium.agent.request import TurnRequest
-from atrium.agent.signals import StopSignal
+from atrium.agent.model import TurnRequest
 from atrium.agent.starting import DryRun, StartedTurn, TurnStarter
 from atrium.agent.steps import ToolAnswered
 from atrium.agent.wire import Sequencer, closing_events, error_event, start_event
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, ModelTimeout, NotFound, RunInterrupted, Unavailable
 from atrium.kernel.ids import RunId, mint_run_id, mint_session_id
-from atrium.runs.events import EventLog
 from atrium.runs.model import Outcome, Run, RunError, RunEvent, RunStatus
+from atrium.runs.store import EventLog
 
 COMMIT_PAUSES_SECONDS = (1.0, 3.0)
 """Pauses before each retry of the commit."""

@@ -17,8 +17,7 @@ from atrium.kernel.ids import AuditEventId
 from atrium.kernel.pagination import Page, PageRequest, Position
 from atrium.storage import keys
 from atrium.storage.keys import Key
-from atrium.storage.queries import Index, Query
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Index, Query, TenantTable
 from atrium.storage.writes import ANY, NEW, Put, Update
 
 READS_MAX = 31

@@ -7,13 +7,12 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime
+from atrium.http.context import ContextSource
 from atrium.http.failures import handle_failures
-from atrium.http.gateway_context import ContextSource
-from atrium.http.guarding import guard_route
+from atrium.http.guarding import ReadLimits, enforce_read_limit, guard_route
 from atrium.http.middleware import RequestMiddleware
 from atrium.http.openapi import build_document, name_operation
-from atrium.http.read_limits import ReadLimits, enforce_read_limit
-from atrium.http.strictness import refuse_unknown_query, require_json_body
+from atrium.http.validation import refuse_unknown_query, require_json_body
 
 VERSION = "0.1.0"
 

@@ -1,13 +1,133 @@
-"""The caller's context: read once per call from the authorizer's flat fields, kept on the request."""
+"""The context of a call: what the gateway says about it, and the caller that the authorizer let in.
 
+Behind Mangum the gateway's context is part of the Lambda event; behind the Lambda Web Adapter it is a header that the
+adapter overwrites. The application, never the request, says which of the two applies: a client's own
+`x-amzn-request-context` has no effect on a function behind Mangum.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import unquote
+
+from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.types import Scope
 
-from atrium.http.gateway_context import SCOPE_KEY, GatewayContext
 from atrium.identity.context import read_authorizer_context
 from atrium.kernel.errors import Unauthenticated
 from atrium.tenants.context import Caller, TenantContext
 
+type ContextSource = Literal["event", "adapter"]
+
+_TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_BASE_PATH = re.compile(r"/[A-Za-z0-9_-]{1,128}")
+_DOMAIN = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?")
+_USER_AGENT_MAX = 256
+SCOPE_KEY = "atrium.envelope"
 _CALL_KEY = "atrium.call"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayContext:
+    """A call as the gateway describes it. `authorizer` is None where no authorizer let it in.
+
+    `base_path` is what stands before the route's path outside (a stage: `/dev`), empty at a domain's root; `domain`
+    the host that was called.
+    `ends_at_ms` is the epoch in milliseconds when the function will be stopped, where that is known.
+    """
+
+    request_id: str
+    authorizer: Mapping[str, Any] | None = None
+    source_ip: str = ""
+    user_agent: str = ""
+    trace_parent: str = ""
+    base_path: str = ""
+    domain: str = ""
+    ends_at_ms: int | None = None
+
+    @property
+    def trace_id(self) -> str:
+        return self.trace_parent[3:35]
+
+
+def read_gateway_context(scope: Scope, source: ContextSource, *, now_ms: int) -> GatewayContext:
+    """Describe a call; whatever is missing or not well-formed is left empty."""
+    headers = Headers(scope=scope)
+    context = _event_context(scope) if source == "event" else _single_json(headers, "x-amzn-request-context")
+    ends_at_ms = _event_end(scope, now_ms) if source == "event" else _adapter_end(headers)
+    trace_parent = headers.get("traceparent", "")
+    return GatewayContext(
+        request_id=_request_id(context),
+        authorizer=_authorizer(context),
+        source_ip=_text(_mapping(context.get("identity")).get("sourceIp")),
+        user_agent=headers.get("user-agent", "")[:_USER_AGENT_MAX],
+        trace_parent=trace_parent if _TRACE_PARENT.fullmatch(trace_parent) else "",
+        base_path=_base_path(context, scope),
+        domain=read_domain(context),
+        ends_at_ms=ends_at_ms,
+    )
+
+
+def _event_context(scope: Scope) -> Mapping[str, Any]:
+    return _mapping(_mapping(scope.get("aws.event")).get("requestContext"))
+
+
+def _event_end(scope: Scope, now_ms: int) -> int | None:
+    remaining = getattr(scope.get("aws.context"), "get_remaining_time_in_millis", None)
+    return now_ms + int(remaining()) if callable(remaining) else None
+
+
+def _adapter_end(headers: Headers) -> int | None:
+    deadline = _single_json(headers, "x-amzn-lambda-context").get("deadline")
+    return deadline if isinstance(deadline, int) else None
+
+
+def _single_json(headers: Headers, name: str) -> Mapping[str, Any]:
+    """Read a JSON object from a header that must occur once: of two, one is the client's."""
+    values = headers.getlist(name)
+    if len(values) != 1:
+        return {}
+    try:
+        return _mapping(json.loads(values[0]))
+    except ValueError:
+        return {}
+
+
+def _authorizer(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the authorizer's flat context; the adapter may hold it one level down, under `lambda`."""
+    found = _mapping(context.get("authorizer"))
+    flat = _mapping(found.get("lambda")) or found
+    return flat if "principal_type" in flat else None
+
+
+def _base_path(context: Mapping[str, Any], scope: Scope) -> str:
+    outside, inside = unquote(_text(context.get("path"))).rstrip("/"), scope["path"].rstrip("/")
+    before = outside.removesuffix(inside) if outside.endswith(inside) else ""
+    return before if _BASE_PATH.fullmatch(before) else ""
+
+
+def read_domain(context: Mapping[str, Any]) -> str:
+    """Return the host that the gateway was called at, which it has checked, with its port where it has one."""
+    domain = _text(context.get("domainName"))
+    return domain if _DOMAIN.fullmatch(domain) else ""
+
+
+def _request_id(context: Mapping[str, Any]) -> str:
+    given = _text(context.get("requestId"))
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def request_gateway_context(request: Request) -> GatewayContext:

@@ -10,8 +10,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BeforeValidator
 
 from atrium.bootstrap import Runtime
-from atrium.http.context import read_call, request_gateway_context
-from atrium.http.gateway_context import GatewayContext
+from atrium.http.context import GatewayContext, read_call, request_gateway_context
 from atrium.http.models import read_decimal_text
 from atrium.identity.scopes import Scope
 from atrium.kernel.errors import Forbidden, TenantMismatch, TenantRequired
@@ -83,7 +82,7 @@ PageDep = Annotated[PageQuery, Depends(read_page)]
 
 
 class RequiredScope:
-    """Refuses a caller without the scope. The guard and the document read it from the route (`access.py`)."""
+    """Refuses a caller without the scope. The guard and the document read it from the route (`read_access`)."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope

@@ -1,28 +1,244 @@
 """`Idempotency-Key` on POSTs: `APIRouter(route_class=IdempotentRoute)`, and `@answers_secret` between the route's
 decorator and an endpoint whose answer shows a secret.
 
-A stream is answered again by its run: its function calls `read_call_key` and `open_store` itself, begins before it
-opens the run, completes with `SavedRun` once the run exists, and abandons when nothing was started.
+The mark is set just before the endpoint runs, after credential, query and body have been accepted: a rejected call
+writes nothing. A stream is answered again from its run: its function calls `read_call_key` and `open_store` itself,
+begins before it opens the run, completes with `SavedRun` once the run exists, and abandons when nothing was started.
 """
 
-from atrium.http.calls import HEADER, open_store, read_call_key, read_deadline_ms, read_key_header
-from atrium.http.idempotent_route import REPLAYED, IdempotentRoute, answers_secret, is_sealed
-from atrium.http.saved_answers import CallKey, IdempotencyStore, Mark, Saved, SavedAnswer, SavedRun
+import inspect
+import json
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from functools import wraps
+from typing import Annotated, Any
 
-__all__ = [
-    "HEADER",
-    "REPLAYED",
-    "CallKey",
-    "IdempotencyStore",
-    "IdempotentRoute",
-    "Mark",
-    "Saved",
-    "SavedAnswer",
-    "SavedRun",
-    "answers_secret",
-    "is_sealed",
-    "open_store",
-    "read_call_key",
-    "read_deadline_ms",
-    "read_key_header",
-]
+from fastapi import Depends, Header, Request
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from atrium.bootstrap import Runtime
+from atrium.http import logs
+from atrium.http.context import read_call, request_gateway_context
+from atrium.http.failures import render_failure
+from atrium.http.problems import ProblemResponse
+from atrium.http.saved_answers import CallKey, IdempotencyStore, Mark, SavedAnswer, SavedRun, seal, unseal
+from atrium.kernel.errors import AtriumError, Unavailable
+from atrium.tenants.context import Caller, TenantContext
+
+HEADER = "Idempotency-Key"
+_DEADLINE_MS_DEFAULT = 30_000
+
+type Endpoint = Callable[..., Any]
+type RouteHandler = Callable[[Request], Awaitable[Response]]
+
+REPLAYED = {"Idempotency-Replayed": "true"}
+_KEPT_HEADERS = ("content-type", "location")
+_NEVER_KEPT = frozenset({401, 403, 422, 429})
+_SEALED_MARK = "__atrium_sealed__"
+
+
+def open_store(runtime: Runtime, call: TenantContext | Caller) -> IdempotencyStore:
+    """Return the calls of the caller's tenant, or of the platform for a credential without one."""
+    table = runtime.tenant_table(call.tenant_id) if isinstance(call, TenantContext) else runtime.platform_table
+    return IdempotencyStore(table, runtime.clock)
+
+
+async def read_call_key(request: Request) -> CallKey | None:
+    """Return what names this call, or None where it has no `Idempotency-Key`."""
+    key = request.headers.get(HEADER)
+    if key is None:
+        return None
+    content = str(request.query_params).encode() + b"\0" + _canonical(await request.body())
+    runtime: Runtime = request.app.state.runtime()
+    return CallKey(
+        principal_id=_principal_id(request),
+        method=request.method,
+        path=request.url.path,
+        key=key,
+        fingerprint=await run_in_threadpool(lambda: runtime.cursors.digest("idempotency", content)),
+    )
+
+
+def read_deadline_ms(request: Request, runtime: Runtime) -> int:
+    """Return when this function ends at the latest (epoch, milliseconds)."""
+    known = request_gateway_context(request).ends_at_ms
+    return known if known is not None else int(runtime.clock().timestamp() * 1000) + _DEADLINE_MS_DEFAULT
+
+
+def _principal_id(request: Request) -> str:
+    call = read_call(request)
+    principal = call.principal
+    return f"{principal.type}:{principal.id}"
+
+
+def _canonical(body: bytes) -> bytes:
+    """Spell JSON one way, so that the order of members or white space make no other call of it."""
+    try:
+        return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
+    except (ValueError, RecursionError):
+        return body
+
+
+async def read_key_header(
+    key: Annotated[
+        str | None,
+        Header(alias=HEADER, min_length=1, max_length=255, description="Makes a repeated call answer as the first did"),
+    ] = None,
+) -> str | None:
+    return key
+
+
+class _Replay(Exception):
+    """Carries a saved answer out of the framework's call of the endpoint."""
+
+    def __init__(self, answer: SavedAnswer) -> None:
+        self.answer = answer
+
+
+def answers_secret[E: Endpoint](endpoint: E) -> E:
+    """Mark an endpoint whose answer shows a secret: the saved answer is sealed."""
+    setattr(endpoint, _SEALED_MARK, True)
+    return endpoint
+
+
+def is_sealed(endpoint: Endpoint) -> bool:
+    """Tell whether the endpoint's saved answers are sealed."""
+    return bool(getattr(endpoint, _SEALED_MARK, False))
+
+
+class _Attempt:
+    """One call with a key: from the moment before its endpoint runs to the answer."""
+
+    def __init__(self, request: Request, key: CallKey, *, sealed: bool) -> None:
+        self._request = request
+        self._key = key
+        self._sealed = sealed
+        self._runtime: Runtime = request.app.state.runtime()
+        self._mark: Mark | None = None
+
+    @property
+    def began(self) -> bool:
+        return self._mark is not None
+
+    def begin(self) -> None:
+        outcome = self._store().begin(self._key, ends_at_ms=read_deadline_ms(self._request, self._runtime))
+        match outcome:
+            case Mark():
+                self._mark = outcome
+            case SavedAnswer():
+                raise _Replay(self._open(outcome))
+            case SavedRun():
+                raise TypeError("a run is replayed by its own function")
+
+    def end(self, response: Response | None) -> None:
+        """Keep the answer of a call that was executed for good; let any other be made again.
+
+        A table that fails now must not take away an answer that exists: the mark then ends by itself.
+        """
+        if self._mark is None:
+            return
+        try:
+            if response is not None and _is_final(response):
+                self._store().complete(self._mark, self._save(response))
+            else:
+                self._store().abandon(self._mark)
+        except Unavailable as error:
+            logs.logger().warning("answer not kept", internal=error.internal)
+
+    def _store(self) -> IdempotencyStore:
+        return open_store(self._runtime, read_call(self._request))
+
+    def _save(self, response: Response) -> SavedAnswer:
+        headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+        body = bytes(response.body)
+        if self._sealed:
+            body = seal(body, credential=self._credential(), key=self._key.key, digest=self._key.digest)
+        return SavedAnswer(response.status_code, headers, body, self._sealed)
+
+    def _open(self, answer: SavedAnswer) -> SavedAnswer:
+        if not answer.sealed:
+            return answer
+        body = unseal(answer.body, credential=self._credential(), key=self._key.key, digest=self._key.digest)
+        return SavedAnswer(answer.status, answer.headers, body)
+
+    def _credential(self) -> str:
+        headers = self._request.headers
+        return headers.get("x-api-key") or headers.get("authorization", "").partition(" ")[2]
+
+
+_attempt: ContextVar[_Attempt | None] = ContextVar("atrium_attempt", default=None)
+
+
+class IdempotentRoute(APIRoute):
+    """A route whose POST honours `Idempotency-Key`; its other methods are as usual."""
+
+    def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
+        if "POST" in (options.get("methods") or ()):
+            options["dependencies"] = [*(options.get("dependencies") or ()), Depends(read_key_header)]
+            endpoint = _begin_first(endpoint)
+        super().__init__(path, endpoint, **options)
+
+    def get_route_handler(self) -> Any:
+        handle = super().get_route_handler()
+        sealed = is_sealed(self.endpoint)
+
+        async def handle_once(request: Request) -> Response:
+            if request.method != "POST" or HEADER not in request.headers:
+                return await handle(request)
+            return await _execute_once(request, handle, sealed=sealed)
+
+        return handle_once
+
+
+async def _execute_once(request: Request, handle: RouteHandler, *, sealed: bool) -> Response:
+    key = await read_call_key(request)
+    if key is None:
+        return await handle(request)
+    attempt = _Attempt(request, key, sealed=sealed)
+    token = _attempt.set(attempt)
+    response: Response | None = None
+    try:
+        response = await handle(request)
+    except _Replay as replay:
+        saved = replay.answer
+        return Response(saved.body, saved.status, {**saved.headers, **REPLAYED})
+    except AtriumError as error:
+        response = render_failure(request, error)
+        raise
+    finally:
+        _attempt.reset(token)
+        if attempt.began:
+            await run_in_threadpool(attempt.end, response)
+    return response
+
+
+def _is_final(response: Response) -> bool:
+    """Tell whether a repeated call must get this answer: not what a retry may better, nor what was refused."""
+    if isinstance(response, ProblemResponse) and response.retryable:
+        return False
+    return response.status_code < 500 and response.status_code not in _NEVER_KEPT
+
+
+def _begin_first(endpoint: Endpoint) -> Endpoint:
+    """Return the endpoint with the mark set before it, in the thread or the loop where it runs."""
+    if inspect.iscoroutinefunction(endpoint):
+
+        @wraps(endpoint)
+        async def begin_and_await(*arguments: Any, **named: Any) -> Any:
+            attempt = _attempt.get()
+            if attempt is not None:
+                await run_in_threadpool(attempt.begin)
+            return await endpoint(*arguments, **named)
+
+        return begin_and_await
+
+    @wraps(endpoint)
+    def begin_and_call(*arguments: Any, **named: Any) -> Any:
+        attempt = _attempt.get()
+        if attempt is not None:
+            attempt.begin()
+        return endpoint(*arguments, **named)
+
+    return begin_and_call

@@ -1,5 +1,7 @@
-"""The log: JSON lines by Powertools. The ids of a call are bound once and stand in every line of it, also in
-those that other modules write with `logging.getLogger(__name__)`. Never bodies, headers or credentials.
+"""The log: JSON lines by Powertools, and metrics in the embedded format of CloudWatch.
+
+The ids of a call are bound once and are part of each of its lines, also of those that other modules write with
+`logging.getLogger(__name__)`. Never bodies, headers or credentials; a tenant is never a metric dimension.
 """
 
 import logging
@@ -69,3 +71,11 @@ def bind(**ids: str) -> None:
 def unbind() -> None:
     """Forget the ids of the last call."""
     logger().thread_safe_clear_keys()
+
+
+def count(name: str) -> None:
+    """Count one of something, named as `LoginsRefused`."""
+    from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+    with single_metric(name=name, unit=MetricUnit.Count, value=1, namespace="Atrium"):
+        return

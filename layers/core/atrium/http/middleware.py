@@ -1,10 +1,12 @@
-"""The outermost ring of an application: names the call, bounds its body, adds the headers that every answer
-has, writes one access line, and is the one place where an unexpected exception ends.
+"""The outermost layer of an application: names the call, bounds its body, adds the headers that every answer has
+(those of CORS too), writes one access line, and handles unexpected exceptions.
+
+On AWS the gateway answers preflights; one that arrives here gets the same answer.
 """
 
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import ResponseValidationError
@@ -16,16 +18,45 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atrium.bootstrap import Runtime, RuntimeSource
 from atrium.http import logs
-from atrium.http.cors import allow_origin, allow_preflight, is_preflight
-from atrium.http.gateway_context import SCOPE_KEY, ContextSource, GatewayContext, read_gateway_context
+from atrium.http.context import SCOPE_KEY, ContextSource, GatewayContext, read_gateway_context
+from atrium.http.guarding import HEADERS_KEY
 from atrium.http.problems import render_problem
-from atrium.http.read_limits import HEADERS_KEY
 from atrium.kernel.errors import AtriumError, PayloadTooLarge, UnsupportedMediaType
 
+ALLOWED_HEADERS = ", ".join([
+    "authorization", "x-api-key", "x-tenant-id", "content-type",
+    "idempotency-key", "last-event-id", "traceparent", "anthropic-version",
+])  # fmt: skip
+ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+EXPOSED_HEADERS = "x-request-id, location, retry-after, ratelimit, ratelimit-policy, idempotency-replayed"
+_MAX_AGE_SECONDS = 7200
 BODY_BYTES_MAX = 1_048_576
 HEAD_KEY = "atrium.head"
 """In the scope of a HEAD, which is answered by the route of GET."""
 _FRAMES_MAX = 12
+
+
+def is_preflight(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return scope["method"] == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
+
+
+def allow_origin(headers: MutableHeaders, origin: str | None, origins: Sequence[str]) -> None:
+    """Add what lets a page of an allowed origin read the answer; credentials are headers, so no cookie is allowed."""
+    if "*" in origins:
+        headers["Access-Control-Allow-Origin"] = "*"
+    else:
+        headers.add_vary_header("Origin")
+        if origin is None or origin not in origins:
+            return
+        headers["Access-Control-Allow-Origin"] = origin
+    headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+
+
+def allow_preflight(headers: MutableHeaders) -> None:
+    headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
+    headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
+    headers["Access-Control-Max-Age"] = str(_MAX_AGE_SECONDS)
 
 
 class RequestMiddleware:

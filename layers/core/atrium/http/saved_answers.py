@@ -1,13 +1,18 @@
-"""Calls that were made once, remembered for a day under their `Idempotency-Key`.
+"""Calls that were made, kept for a day under their `Idempotency-Key`.
 
     nothing ── begin ──> running (mark, ends with the function) ── complete ──> done (answer or run, 24 h)
                             └────────── abandon, or its deadline passes ──────> nothing
 
-Every expiry is in the condition of the write; the table's TTL only sweeps. A mark belongs to the call that set it:
-one that was overtaken after its deadline can neither complete nor abandon. The reply to `begin` may be lost and
-its write repeated by the SDK: it then finds its own mark, and goes on.
+Every expiry is in the condition of the write; the table's TTL is only cleanup. A mark belongs to the call that set it:
+one that was overtaken after its deadline can neither complete nor abandon. If the reply to `begin` was lost and the SDK
+repeats its write, the write finds its own mark and succeeds.
+
+An answer with a secret is encrypted with a key derived from the caller's credential and the idempotency key
+(AES-256-GCM, the call's digest as associated data). Neither is stored, so only who made the call can read the answer
+again; another credential of the same principal cannot.
 """
 
+import os
 import secrets
 import zlib
 from collections.abc import Mapping
@@ -21,12 +26,43 @@ from atrium.storage.keys import Key, idempotency
 from atrium.storage.table import PlatformTable, TenantTable
 from atrium.storage.writes import Delete, Put, Update
 
+_NONCE_BYTES = 12
+_INFO = b"atrium saved answer 1"
+
+type Saved = SavedAnswer | SavedRun
+
 KEPT_SECONDS = 86_400
 DEADLINE_SECONDS_MAX = 900
 ANSWER_BYTES_MAX = 300_000
-
 _FREE = "attribute_not_exists(pk) OR #expires_at <= :now OR (#state = :running AND #ends_at <= :now) OR #mark = :mark"
 _OWN = "#mark = :mark AND #state = :running"
+
+
+def seal(body: bytes, *, credential: str, key: str, digest: str) -> bytes:
+    """Return nonce and ciphertext."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + AESGCM(_derive(credential, key)).encrypt(nonce, body, digest.encode())
+
+
+def unseal(sealed: bytes, *, credential: str, key: str, digest: str) -> bytes:
+    """Return the body; `Conflict` if another credential made the call."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    try:
+        nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        return AESGCM(_derive(credential, key)).decrypt(nonce, ciphertext, digest.encode())
+    except InvalidTag as error:
+        raise Conflict("This call was executed with another credential, which alone can read its answer") from error
+
+
+def _derive(credential: str, key: str) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(SHA256(), length=32, salt=key.encode(), info=_INFO).derive(credential.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +90,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class SavedAnswer:
-    """An answer as it was given. `sealed` says that the body is encrypted (`sealing.py`)."""
+    """An answer as it was given. `sealed` says that the body is encrypted (`seal`)."""
 
     status: int
     headers: Mapping[str, str]
@@ -67,9 +103,6 @@ class SavedRun:
     """The call started this run, whose stored events answer it again."""
 
     run_id: str
-
-
-type Saved = SavedAnswer | SavedRun
 
 
 class IdempotencyStore:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.metering import UsageMeter
 from atrium.llm.model import (
     Block,
     Completed,
@@ -31,6 +30,7 @@ from atrium.llm.model import (
     Usage,
 )
 from atrium.llm.normalise import TextJoiner, clean_arguments, clean_call, clean_text, read_arguments
+from atrium.llm.tokens import UsageMeter
 
 type BlockKind = Literal["text", "thinking", "redacted", "tool_use", "ignored"]
 

@@ -11,7 +11,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from math import ceil
 from typing import Literal
 
-from atrium.llm.model import Usage
+from atrium.kernel.errors import ValidationFailed
+from atrium.llm.model import ModelRequest, Usage
 
 type ModelSize = Literal["small", "medium", "large"]
 
@@ -104,6 +105,18 @@ PRICES: tuple[Price, ...] = (
 def find_model(model_id: str) -> ModelInfo | None:
     """Return the model of that id, or None."""
     return MODELS.get(model_id)
+
+
+def check_request(request: ModelRequest) -> ModelInfo:
+    """Return the request's model; `ValidationFailed` for one that the catalogue lacks or that cannot take it."""
+    model = find_model(request.model)
+    if model is None:
+        raise ValidationFailed("the model is not in the catalogue")
+    if request.temperature is not None and not model.accepts_temperature:
+        raise ValidationFailed(f"the model {model.id} takes no temperature")
+    if not 1 <= request.max_tokens <= model.output_tokens_max:
+        raise ValidationFailed(f"max_tokens of {model.id} is from 1 to {model.output_tokens_max}")
+    return model
 
 
 def find_price(model: str, at: datetime) -> Price:

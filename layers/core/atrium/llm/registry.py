@@ -8,8 +8,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 from atrium.kernel.errors import ProviderUnsupported, Unavailable
-from atrium.llm.anthropic.bedrock import bedrock_channel
-from atrium.llm.anthropic.direct import direct_channel
+from atrium.llm.anthropic.channel import bedrock_channel, direct_channel
 from atrium.llm.anthropic.provider import AnthropicProvider
 from atrium.llm.catalogue import ModelInfo
 from atrium.llm.model import ModelProvider

@@ -1,24 +1,81 @@
-"""The decision, pure: an explicit deny wins, then an allow, then the answer is no.
+"""The decision, pure: an explicit deny wins, then an allow, otherwise the answer is no.
 
-    deny    a policy that denies and holds, of whatever priority, ends it
+    deny    a policy that denies and holds, of whatever priority, decides
     allow   otherwise a policy that allows and holds
     no      otherwise
 
-What a request leaves unsaid counts against it: a deny whose condition cannot be judged holds, an allow does not.
+A condition on something that the request does not state is unknown (None): then a deny holds, and an allow does not.
 
-The built-in policies speak for a kind of resource (route, method, tool, model) until the tenant has an allow of its
-own for that kind; so a single deny takes something away, and nothing else.
+The built-in policies apply to a kind of resource (route, method, tool, model) until the tenant has an allow of its own
+for that kind; so a single deny removes one permission and nothing else.
+
+In patterns `*` matches any characters, also none, `/` and `:`; nothing else is special. They are matched without
+regular expressions, so that no pattern of a tenant can be slow.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from threading import Lock
 
-from atrium.policy.circumstances import Check, compile_conditions, judge
-from atrium.policy.model import AccessRequest, Decision, Policy
-from atrium.policy.patterns import WILDCARD, Patterns
+from atrium.kernel.clock import to_zone
+from atrium.policy.conditions import (
+    AddressCondition,
+    AmountCondition,
+    Conditions,
+    TimeCondition,
+    read_network,
+    read_zone,
+)
+from atrium.policy.model import AccessRequest, Circumstances, Decision, Policy
 
+type Check = Callable[[Circumstances], bool | None]
+
+WILDCARD = "*"
 MATCHES_MAX = 1_000
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_MINUTES = 24 * 60
+
+
+def match(pattern: str, name: str) -> bool:
+    """Tell whether a name fits a pattern; upper and lower case differ."""
+    first, *others = pattern.split(WILDCARD)
+    if not others:
+        return first == name
+    last = others.pop()
+    if len(name) < len(first) + len(last) or not (name.startswith(first) and name.endswith(last)):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for part in others:
+        found = name.find(part, at, end)  # the leftmost place is as good as any: it leaves most for the rest
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    """Several patterns, of which one has to fit."""
+
+    exact: frozenset[str]
+    wild: tuple[Callable[[str], bool], ...]
+
+    @classmethod
+    def of(cls, patterns: Iterable[str]) -> "Patterns":
+        wild = tuple(_matcher(pattern) for pattern in patterns if WILDCARD in pattern)
+        return cls(frozenset(pattern for pattern in patterns if WILDCARD not in pattern), wild)
+
+    def fit(self, name: str) -> bool:
+        return name in self.exact or any(matches(name) for matches in self.wild)
+
+    def fit_any(self, names: frozenset[str]) -> bool:
+        return not self.exact.isdisjoint(names) or any(matches(name) for matches in self.wild for name in names)
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    return lambda name: match(pattern, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +154,87 @@ def _compile(policies: Iterable[Policy]) -> tuple[_Rule, ...]:
         )
         for policy in policies
     )
+
+
+def compile_conditions(conditions: Conditions) -> tuple[Check, ...]:
+    """Return one check for each condition that is named."""
+    checks: list[Check] = []
+    if conditions.time is not None:
+        checks.append(_check_time(conditions.time))
+    if conditions.ip is not None:
+        checks.append(_check_address(conditions.ip))
+    if conditions.plan is not None:
+        plans = frozenset[str](conditions.plan)
+        checks.append(lambda found: found.plan in plans if found.plan else None)
+    if conditions.amount is not None:
+        checks.append(_check_amount(conditions.amount))
+    return tuple(checks)
+
+
+def judge(checks: Iterable[Check], circumstances: Circumstances) -> bool | None:
+    """Return whether all are met; one that is unmet decides, one that is not known leaves it open."""
+    known = True
+    for check in checks:
+        answer = check(circumstances)
+        if answer is False:
+            return False
+        known = known and answer is not None
+    return True if known else None
+
+
+def _check_time(wanted: TimeCondition) -> Check:
+    zone = read_zone(wanted.zone)
+    after, before = wanted.after, wanted.before
+    days = frozenset(_DAYS.index(day) for day in (_DAYS if wanted.days is None else wanted.days))
+    start, end = (_minute(wanted.hours.start), _minute(wanted.hours.end)) if wanted.hours else (0, _MINUTES)
+
+    def check(found: Circumstances) -> bool:
+        if (after is not None and found.at < after) or (before is not None and found.at >= before):
+            return False
+        local = to_zone(found.at, zone)
+        minute = 60 * local.hour + local.minute
+        in_hours = start <= minute < end if start < end else minute >= start or minute < end
+        return in_hours and local.weekday() in days
+
+    return check
+
+
+def _minute(hour: str) -> int:
+    """Return the minute of the day of an hour as `09:30`."""
+    return 60 * int(hour[:2]) + int(hour[3:])
+
+
+def _check_address(wanted: AddressCondition) -> Check:
+    inside = [read_network(text) for text in wanted.any_of or ()]
+    outside = [read_network(text) for text in wanted.none_of or ()]
+
+    def check(found: Circumstances) -> bool | None:
+        address = _read_address(found.ip)
+        if address is None:
+            return None
+        if any(address in network for network in outside):
+            return False
+        return wanted.any_of is None or any(address in network for network in inside)
+
+    return check
+
+
+@lru_cache(1_000)
+def _read_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return an address, None if the text is none; an IPv4 address in IPv6's clothes is taken out of them."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def _check_amount(wanted: AmountCondition) -> Check:
+    low, high = wanted.min, wanted.max
+
+    def check(found: Circumstances) -> bool | None:
+        if found.amount is None:
+            return None
+        return (low is None or low <= found.amount) and (high is None or found.amount <= high)
+
+    return check

@@ -1,32 +1,142 @@
-"""The guard at every route, method, tool and model: asks the tenant's policies, and tells the audit of denials,
-of those that are alike once in a minute (`audit.bound`).
+"""The guard at every route, method, tool and model: asks the tenant's policies, and audits denials, those that are
+alike once a minute (`audit.bound`).
+
+Compiled policies are cached for at most five minutes, and never older than the `config_version` of the call's context.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from threading import Lock
 
+from cachetools import LRUCache
+
+from atrium.audit.bound import RefusalBound
 from atrium.audit.model import EventType
 from atrium.audit.service import AuditService
+from atrium.identity.clients.model import Client
+from atrium.identity.clients.store import ClientStore
+from atrium.identity.keys.store import KeyStore
+from atrium.identity.principals import principal_of_client, principal_of_key, principal_of_user
+from atrium.identity.scopes import list_permissions
+from atrium.identity.users.store import UserStore
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, PolicyDenied
-from atrium.policy.cache import PolicyCache
-from atrium.policy.circumstances import Circumstances
-from atrium.policy.engine import PolicySet
+from atrium.kernel.ids import ClientId, KeyId, TenantId, UserId, is_id
+from atrium.policy.builtin import BUILT_IN
+from atrium.policy.engine import PolicySet, match
 from atrium.policy.injection import find_signals
-from atrium.policy.model import EXECUTE, AccessRequest, Decision
-from atrium.policy.patterns import match
+from atrium.policy.model import EXECUTE, AccessRequest, Circumstances, Decision, Policy
 from atrium.policy.store import PolicyStore
-from atrium.policy.subjects import subject_of
 from atrium.storage.table import TenantTable
-from atrium.tenants.context import TenantContext
+from atrium.tenants.context import Principal, TenantContext
 
 _LOG = logging.getLogger(__name__)
 POLICIES_DOOR = "route:* /v1/policies*"
 _BY_DOOR = Decision(True, "an administrator always reaches the policies")
 _BY_OPERATOR = Decision(True, "the operator is not bound by a tenant's policies")
+
+
+KEPT_SECONDS = 300
+TENANTS_MAX = 200
+
+type Subject = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    version: int
+    read_at: datetime
+    policies: PolicySet
+
+    def serves(self, version: int, now: datetime) -> bool:
+        return self.version >= version and 0 <= (now - self.read_at).total_seconds() < KEPT_SECONDS
+
+
+class PolicyCache:
+    """Safe for threads; two that miss at once both read. `denials` are those that this process told the audit of."""
+
+    def __init__(self) -> None:
+        self.denials = RefusalBound()
+        self._entries: LRUCache[TenantId, _Entry] = LRUCache(TENANTS_MAX)
+        self._lock = Lock()
+
+    def get(
+        self, tenant_id: TenantId, *, version: int, now: datetime, read: Callable[[], Sequence[Policy]]
+    ) -> PolicySet:
+        """Return a tenant's policies, read again if they are older than five minutes or than the version.
+
+        A version behind the kept one drops nothing: it comes from an authorizer that has not heard of the change yet.
+        """
+        policies = self.recall(tenant_id, version=version, now=now)
+        if policies is None:
+            policies = PolicySet(read(), BUILT_IN)
+            with self._lock:
+                self._entries[tenant_id] = _Entry(version, now, policies)
+        return policies
+
+    def recall(self, tenant_id: TenantId, *, version: int, now: datetime) -> PolicySet | None:
+        """Return a tenant's policies if they are kept and still serve."""
+        with self._lock:
+            entry = self._entries.get(tenant_id)
+        return entry.policies if entry is not None and entry.serves(version, now) else None
+
+    def drop(self, tenant_id: TenantId) -> None:
+        """Forget a tenant's policies: this process has changed them, and its next call may not know the new version."""
+        with self._lock:
+            self._entries.pop(tenant_id, None)
+
+
+def subject_of(tenant_id: str, principal: Principal) -> Subject:
+    """Return the names of a caller.
+
+    A rotated key answers to its own id and to that of its line, a user's token also to the client it was given to.
+    """
+    names = {
+        "tenant": tenant_id,
+        principal.type: principal.id,
+        "role": principal.role,
+        "client": principal.client_id or (principal.id if principal.type == "client" else ""),
+    }
+    own = {f"{kind}:{name}" for kind, name in names.items() if name}
+    if principal.credential_id:
+        own.add(f"{principal.type}:{principal.credential_id}")
+    return frozenset(own) | {f"scope:{scope}" for scope in list_permissions(principal)}
+
+
+def find_subject(table: TenantTable, name: str, client_id: str = "") -> Subject:
+    """Return the names of a principal that is named alone (`user:…`, `key:…`, `client:…`), as it would call now.
+
+    `client_id` is the client through which a user calls. A name that nobody has stands for itself: it has no scopes.
+    """
+    kind, _, some_id = name.partition(":")
+    if kind == "tenant":
+        return frozenset({name})
+    principal = _find_principal(table, kind, some_id, client_id)
+    if principal is None:
+        return frozenset({f"tenant:{table.tenant_id}", name})
+    return subject_of(table.tenant_id, principal)
+
+
+def _find_principal(table: TenantTable, kind: str, some_id: str, client_id: str) -> Principal | None:
+    match kind:
+        case "user" if is_id(some_id, "usr"):
+            user = UserStore(table).get(UserId(some_id))
+            return principal_of_user(user, client=_find_client(table, client_id)) if user else None
+        case "key" if is_id(some_id, "key"):
+            key = KeyStore(table).get(KeyId(some_id))
+            return principal_of_key(key) if key else None
+        case "client":
+            client = _find_client(table, some_id)
+            return principal_of_client(client) if client else None
+        case _:
+            return None
+
+
+def _find_client(table: TenantTable, client_id: str) -> Client | None:
+    return ClientStore(table).get(ClientId(client_id)) if is_id(client_id, "cli") else None
 
 
 @dataclass(frozen=True, slots=True)

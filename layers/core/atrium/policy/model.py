@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 from atrium.kernel.ids import PolicyId
-from atrium.policy.circumstances import Circumstances
 from atrium.policy.conditions import ALWAYS, Conditions
 
 type Effect = Literal["allow", "deny"]
@@ -33,6 +33,16 @@ class Policy:
     conditions: Conditions = ALWAYS
     priority: int = 0
     description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """When, from where, under which plan, about how much. Empty and None mean that it is not known."""
+
+    at: datetime
+    ip: str = ""
+    plan: str = ""
+    amount: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from atrium.identity.users.store import UserStore
 from atrium.kernel.errors import invalid_field
 from atrium.kernel.ids import UserId, is_id
 from atrium.kernel.pagination import read_all
-from atrium.policy.patterns import WILDCARD, match
+from atrium.policy.engine import WILDCARD, match
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import ROLES
 

@@ -14,12 +14,10 @@ from atrium.kernel.errors import CountExceeded, NotFound
 from atrium.kernel.ids import PolicyId, is_id, mint_policy_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.policy.builtin import BUILT_IN
-from atrium.policy.circumstances import Circumstances
 from atrium.policy.engine import PolicySet
-from atrium.policy.guard import PolicyGuard, decide
-from atrium.policy.model import EXECUTE, PRINCIPAL_KINDS, RESOURCE_KINDS, AccessRequest, Decision, Policy
+from atrium.policy.guard import PolicyGuard, decide, find_subject
+from atrium.policy.model import EXECUTE, PRINCIPAL_KINDS, RESOURCE_KINDS, AccessRequest, Circumstances, Decision, Policy
 from atrium.policy.store import PolicyStore
-from atrium.policy.subjects import find_subject
 from atrium.policy.validation import check_name, check_policy
 from atrium.storage.writes import Put
 

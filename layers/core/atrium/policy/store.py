@@ -13,9 +13,7 @@ from atrium.kernel.pagination import LIMIT_MAX, Page, PageRequest, Position
 from atrium.policy.conditions import Conditions
 from atrium.policy.model import Policy
 from atrium.storage import keys
-from atrium.storage.failures import TransactionRefused
-from atrium.storage.queries import Query
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
 
 

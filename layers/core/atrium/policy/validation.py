@@ -6,8 +6,8 @@ from dataclasses import replace
 from atrium.kernel.errors import invalid_field
 from atrium.kernel.texts import FAULT, find_fault
 from atrium.policy.conditions import find_empty_conditions
+from atrium.policy.engine import WILDCARD
 from atrium.policy.model import PRINCIPAL_KINDS, RESOURCE_KINDS, Policy
-from atrium.policy.patterns import WILDCARD
 
 NAME_MAX = 100
 DESCRIPTION_MAX = 500

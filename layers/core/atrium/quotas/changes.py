@@ -15,8 +15,7 @@ from atrium.quotas.planning import plan_time
 from atrium.quotas.rebuild.store import RebuildStore
 from atrium.quotas.store import AdmissionStore
 from atrium.storage import keys
-from atrium.storage.failures import Contended, TransactionRefused
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Contended, TenantTable, TransactionRefused
 from atrium.tenants.model import Tenant
 from atrium.tenants.plans import PlanName
 from atrium.tenants.store import TenantStore

@@ -13,7 +13,11 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from atrium.kernel.errors import ValidationFailed
-from atrium.quotas.model import SLOTS_MAX, UNLIMITED, LimitName
+from atrium.kernel.ids import KeyId, UserId
+from atrium.quotas.model import SLOTS_MAX, UNLIMITED, LimitName, ScopeLimits
+from atrium.storage import keys
+from atrium.storage.keys import Key
+from atrium.tenants.context import Principal
 from atrium.tenants.plans import PLANS, PlanName
 
 type Span = Literal["minute", "day", "month", "slots", "session", "count"]
@@ -113,6 +117,28 @@ def read_limits(item: Mapping[str, Any] | None) -> dict[LimitName, int]:
     """Return the limits set on the item of a tenant, user, key or agent; unknown names are left out."""
     own: Mapping[str, int] = (item or {}).get("limits") or {}
     return {_NAMES[name]: figure for name, figure in own.items() if name in _NAMES}
+
+
+def principal_place(principal: Principal) -> Key | None:
+    """Return the key of the item with a caller's own limits; None for callers that cannot have any.
+
+    A rotated key counts under the id of the first key of its chain, but has the limits of its own item.
+    """
+    match principal.type:
+        case "user":
+            return keys.user(UserId(principal.id))
+        case "key":
+            return keys.api_key(KeyId(principal.credential_id or principal.id))
+        case _:
+            return None
+
+
+def principal_scope(principal: Principal, item: Mapping[str, Any] | None) -> ScopeLimits | None:
+    """Return a caller's own limits, read from its item; None if it has none."""
+    own = read_limits(item)
+    if not own or principal.type not in {"user", "key"}:
+        return None
+    return ScopeLimits("user" if principal.type == "user" else "key", own, principal.id)
 
 
 def validate_limits(

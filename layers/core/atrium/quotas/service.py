@@ -34,9 +34,8 @@ from atrium.quotas.planning import NewSlot, Plan
 from atrium.quotas.platform import PlatformLimit
 from atrium.quotas.store import AdmissionStore, sweep_place
 from atrium.storage import keys
-from atrium.storage.failures import Contended, TransactionRefused
 from atrium.storage.keys import Key
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Contended, TenantTable, TransactionRefused
 from atrium.storage.writes import Operation, Put
 
 ATTEMPTS_MAX = 25

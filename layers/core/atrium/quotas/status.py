@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import NotFound
-from atrium.kernel.ids import KeyId, UserId
 from atrium.quotas.decisions import resets_at
 from atrium.quotas.item import AdmissionItem
-from atrium.quotas.limits import DEFINITIONS, LimitDefinition, read_limits, tenant_limits, window_seconds
+from atrium.quotas.limits import (
+    DEFINITIONS,
+    LimitDefinition,
+    principal_place,
+    principal_scope,
+    tenant_limits,
+    window_seconds,
+)
 from atrium.quotas.model import TENANT, UNLIMITED, LimitName, QuotaScope, ScopeLimits
 from atrium.quotas.store import AdmissionStore
 from atrium.storage import keys
@@ -43,28 +48,6 @@ class LimitsStatus:
 
     plan: PlanName
     limits: tuple[LimitStatus, ...]
-
-
-def principal_place(principal: Principal) -> Key | None:
-    """Return the key of the item with a caller's own limits; None for callers that cannot have any.
-
-    A rotated key counts under the id of the first key of its chain, but has the limits of its own item.
-    """
-    match principal.type:
-        case "user":
-            return keys.user(UserId(principal.id))
-        case "key":
-            return keys.api_key(KeyId(principal.credential_id or principal.id))
-        case _:
-            return None
-
-
-def principal_scope(principal: Principal, item: Mapping[str, Any] | None) -> ScopeLimits | None:
-    """Return a caller's own limits, read from its item; None if it has none."""
-    own = read_limits(item)
-    if not own or principal.type not in {"user", "key"}:
-        return None
-    return ScopeLimits("user" if principal.type == "user" else "key", own, principal.id)
 
 
 def read_status(table: TenantTable, clock: Clock, principal: Principal | None = None) -> LimitsStatus:

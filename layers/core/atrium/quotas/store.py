@@ -14,11 +14,9 @@ from atrium.quotas.item import AdmissionItem, ItemUpdate
 from atrium.quotas.limits import moment
 from atrium.quotas.model import TENANT
 from atrium.quotas.planning import plan_time
-from atrium.storage import keys, usage_keys
-from atrium.storage.failures import Contended
+from atrium.storage import keys
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Contended, Query, TenantTable
 from atrium.storage.writes import ANY, Put, Update
 
 _SESSION_MARK_SECONDS = 3 * 86_400
@@ -65,12 +63,12 @@ class AdmissionStore:
     def old_scopes(self) -> set[str]:
         """Return the ids of users, keys and agents that the previous layout counted; a rebuild creates their items."""
         tenant = self.table.get(keys.tenant()) or {}
-        return {*tenant.get("residents", ()), *(str(item["sk"]) for item in self._query(usage_keys.OLD_ADMISSIONS))}
+        return {*tenant.get("residents", ()), *(str(item["sk"]) for item in self._query(keys.OLD_ADMISSIONS))}
 
     def remove_old(self) -> None:
         """Delete the admission items of the previous layout: several per tenant, and a partition for other scopes."""
         old = [Key(keys.admissions(), str(item["sk"])) for item in self._query(keys.admissions())]
-        apart = [Key(usage_keys.OLD_ADMISSIONS, str(item["sk"])) for item in self._query(usage_keys.OLD_ADMISSIONS)]
+        apart = [Key(keys.OLD_ADMISSIONS, str(item["sk"])) for item in self._query(keys.OLD_ADMISSIONS)]
         self.table.delete_all([*(key for key in old if is_old(key.sort)), *apart])
 
     def unmark(self, scope_id: str) -> None:
@@ -90,11 +88,11 @@ class AdmissionStore:
         """
         second = counted.get(TENANT, int(self.now()))
         item = {"c": {name or "tenant": at for name, at in counted.items()}, "ttl": second + _SESSION_MARK_SECONDS}
-        return Put(usage_keys.begun(moment(second).date().isoformat(), session_id), item, ANY)
+        return Put(keys.begun(moment(second).date().isoformat(), session_id), item, ANY)
 
     def read_session_marks(self, day: date) -> Iterator[Mapping[str, int]]:
         """Yield, for each session of a UTC day created without a turn, the second in which each scope counted it."""
-        for item in self._query(usage_keys.begun_day(day.isoformat())):
+        for item in self._query(keys.begun_day(day.isoformat())):
             yield {TENANT if name == "tenant" else name: at for name, at in item["c"].items()}
 
     def now(self) -> float:

@@ -1,17 +1,32 @@
-"""A run as an item, and back. `question` and `outcome` are payloads; the rest is plain attributes."""
+"""A run as an item, and back. `question`, `outcome` and events are payloads; the rest is plain attributes.
 
-from collections.abc import Mapping
+A payload is compressed JSON, inside the item up to 32 kB and in S3 beyond. Compression is not only for size: an answer
+and its events contain the same text, and a write unit is 1 kB. Each kind of content block is read back as what it was.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, assert_never, get_args
 
 from atrium.kernel.clock import epoch_seconds, format_time, parse_time
-from atrium.kernel.ids import AgentId, RunId, TenantId
-from atrium.llm.model import Usage
+from atrium.kernel.crypto import sha256_hex
+from atrium.kernel.ids import AgentId, MessageId, RunId, TenantId
+from atrium.llm.model import Block, Text, Thinking, ToolResult, ToolUse, Usage
+from atrium.llm.normalise import DEPTH_MAX, clean_arguments, clean_json, clean_text
 from atrium.quotas.model import Reservation
-from atrium.runs.model import Outcome, Run, RunError, Spend
-from atrium.runs.payload import decode_events, decode_message, encode_events, encode_message, load_payload
+from atrium.runs.model import Message, MessageRole, Outcome, Run, RunError, RunEvent, Spend
 from atrium.storage import keys
-from atrium.storage.blobs import TenantBlobs
+from atrium.storage.blobs import INLINE_BYTES_MAX, TenantBlobs
+
+_EXCERPT_CHARACTERS = 500
+_ROLES = frozenset(get_args(MessageRole.__value__))
+_HASH_CHARACTERS = 16
+_REFERENCE = "_ref"
+_EVENT_DEPTH_MAX = DEPTH_MAX + 1  # the arguments of a tool call are a field of its event
+_HALF_PAIRS = "replace"  # a model's JSON may hold half of a surrogate pair, which no answer of ours could carry
+UNREADABLE = "[content that this version cannot read]"
 
 
 def opening_attributes(run: Run, tenant_id: TenantId) -> dict[str, Any]:
@@ -144,3 +159,114 @@ def _read_outcome(item: Mapping[str, Any], blobs: TenantBlobs) -> Outcome | None
         swept=bool(item.get("swept")),
         mark=item.get("mark", ""),
     )
+
+
+def pack(content: object) -> bytes:
+    return zlib.compress(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", _HALF_PAIRS))
+
+
+def unpack(raw: bytes) -> Any:
+    """Return the content; a number that is not finite, which JSON does not have, is null."""
+    return json.loads(zlib.decompress(raw), parse_constant=lambda _name: None)
+
+
+def store_payload(blobs: TenantBlobs, name: str, reference: str, content: object) -> dict[str, Any]:
+    """Return the attributes that hold the content under `name`; large content is put to S3 first.
+
+    The reference ends with the content's hash: a retry writes the same blob again, and two who write different
+    content for one item (a worker and the sweeper) never replace each other's.
+    """
+    raw = pack(content)
+    if len(raw) <= INLINE_BYTES_MAX:
+        return {name: raw}
+    reference = f"{reference}-{sha256_hex(raw)[:_HASH_CHARACTERS]}"
+    blobs.put(reference, raw, content_type="application/zlib")
+    return {f"{name}{_REFERENCE}": reference, f"{name}_excerpt": json.dumps(content)[:_EXCERPT_CHARACTERS]}
+
+
+def load_payload(blobs: TenantBlobs, name: str, item: Mapping[str, Any]) -> Any:
+    """Return the content that `store_payload` put away, or None where there is none; `BlobGone` while it is removed."""
+    if name in item:
+        return unpack(item[name])
+    if f"{name}{_REFERENCE}" in item:
+        return unpack(blobs.get(item[f"{name}{_REFERENCE}"]))
+    return None
+
+
+def references(item: Mapping[str, Any]) -> list[str]:
+    """Return the blobs that an item refers to."""
+    return [value for attribute, value in item.items() if attribute.endswith(_REFERENCE)]
+
+
+def encode_message(message: Message) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "role": message.role,
+        "at": format_time(message.created_at),
+        "content": encode_blocks(message.content),
+    }
+
+
+def decode_message(data: dict[str, Any]) -> Message:
+    role: MessageRole = data["role"] if data["role"] in _ROLES else "assistant"
+    return Message(MessageId(data["id"]), role, decode_blocks(data["content"]), parse_time(data["at"]))
+
+
+def encode_events(events: tuple[RunEvent, ...] | list[RunEvent]) -> list[list[Any]]:
+    return [[event.sequence, event.type, dict(event.data)] for event in events]
+
+
+def decode_events(data: list[list[Any]]) -> tuple[RunEvent, ...]:
+    """Read what `encode_events` made; what a model wrote is bounded again, in case it was stored before it was."""
+    return tuple(
+        RunEvent(sequence, kind, clean_json(fields, depth_max=_EVENT_DEPTH_MAX)[0]) for sequence, kind, fields in data
+    )
+
+
+def encode_block(block: Block) -> dict[str, Any]:
+    """Return the block in the form that the API shows, too."""
+    match block:
+        case Text(text):
+            return {"type": "text", "text": text}
+        case Thinking(text, signature, redacted):
+            return {"type": "thinking", "text": text, "signature": signature, "redacted": redacted}
+        case ToolUse(id=call, name=name, input=arguments):
+            return {"type": "tool_call", "tool_call_id": call, "tool": name, "args": dict(arguments)}
+        case ToolResult(tool_use_id=call, content=content, is_error=is_error):
+            return {"type": "tool_result", "tool_call_id": call, "result": content, "is_error": is_error}
+        case _:
+            assert_never(block)
+
+
+def decode_block(data: object) -> Block:
+    """Read what `encode_block` made, whatever became of it: what is stored must never keep a session from being read.
+
+    A block of a kind that this version does not know becomes a text that says so; a field of the wrong type is empty.
+    """
+    fields = data if isinstance(data, dict) else {}
+    match fields.get("type"):
+        case "text":
+            return Text(_text(fields, "text"))
+        case "thinking":
+            return Thinking(_text(fields, "text"), _text(fields, "signature"), fields.get("redacted") is True)
+        case "tool_call":
+            arguments, _ = clean_arguments(fields.get("args"))
+            return ToolUse(_text(fields, "tool_call_id"), _text(fields, "tool"), arguments)
+        case "tool_result":
+            is_error = fields.get("is_error") is not False
+            return ToolResult(_text(fields, "tool_call_id"), _text(fields, "result"), is_error)
+        case _:
+            return Text(UNREADABLE)
+
+
+def _text(fields: Mapping[str, object], name: str) -> str:
+    value = fields.get(name)
+    return clean_text(value) if isinstance(value, str) else ""
+
+
+def encode_blocks(blocks: Sequence[Block]) -> list[dict[str, Any]]:
+    return [encode_block(block) for block in blocks]
+
+
+def decode_blocks(data: object) -> tuple[Block, ...]:
+    return tuple(decode_block(each) for each in data) if isinstance(data, list) else ()

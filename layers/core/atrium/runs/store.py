@@ -1,34 +1,46 @@
-"""Runs in the table. A run is opened by one put, renewed by its worker, and ended by one conditional update."""
+"""Runs in the table, and their events.
 
-from dataclasses import dataclass
+A run is opened by one put, renewed by its worker, and ended by one conditional update. Events are stored in batches, so
+that a client can reconnect. A batch is keyed by its last sequence number: what follows number n is then `sort > n`. The
+first event and the last ones are not stored: they are derived from the run itself, so they cannot contradict it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from atrium.kernel.clock import epoch_seconds, format_time
-from atrium.kernel.errors import ConditionFailed
+from atrium.kernel.clock import Clock, epoch_seconds, format_time
+from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.kernel.ids import RunId, SessionId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.quotas.model import Reservation
 from atrium.runs.items import (
     closing_attributes,
+    decode_events,
+    encode_events,
+    load_payload,
     opening_attributes,
     outcome_content,
     question_content,
     read_run,
+    references,
     spend_attribute,
+    store_payload,
 )
-from atrium.runs.model import LEASE_SECONDS, Outcome, Run, Spend
-from atrium.runs.payload import references, store_payload
+from atrium.runs.model import LEASE_SECONDS, Outcome, Run, RunEvent, Spend
 from atrium.storage import keys
 from atrium.storage.blobs import BlobGone, TenantBlobs
-from atrium.storage.queries import Query
-from atrium.storage.table import TenantTable
-from atrium.storage.writes import EXISTS, NEW, Put, Update
+from atrium.storage.table import Query, TenantTable
+from atrium.storage.writes import ANY, EXISTS, NEW, Put, Update
 
 _OPEN = "#status = :running"
 _WORKERS = _OPEN + " AND attribute_not_exists(#swept_by)"
 _SWEEPERS = _OPEN + " AND attribute_exists(#swept_by)"
 _RUNNING = {"running": "running"}
+FLUSH_SECONDS = 2.0
+KEPT_DAYS = 7
+BATCH_EVENTS_MAX = 400
 
 
 class LeaseLost(Exception):
@@ -166,3 +178,61 @@ class RunStore:
             return read_run(item, self.blobs)
         except BlobGone:
             return None
+
+
+@dataclass(slots=True)
+class EventLog:
+    """The writer's side: collects events, and stores a batch when the last flush is two seconds old."""
+
+    table: TenantTable
+    blobs: TenantBlobs
+    clock: Clock
+    run_id: RunId
+    flushed_at: datetime
+    pending: list[RunEvent] = field(default_factory=list)
+
+    def append(self, event: RunEvent) -> None:
+        """Take one event; it is stored at once, with the pending ones, when a flush is due.
+
+        A table that refuses now does not end the turn: the events stay pending until the next flush, or the end.
+        """
+        self.pending.append(event)
+        now = self.clock()
+        age = (now - self.flushed_at).total_seconds()
+        if age < FLUSH_SECONDS and len(self.pending) % BATCH_EVENTS_MAX:
+            return
+        try:
+            self.flush(now)
+        except Unavailable:
+            self.flushed_at = now
+
+    def flush(self, now: datetime) -> None:
+        """Store what is pending as one batch; one that was stored but not confirmed is stored again within the next."""
+        last = self.pending[-1].sequence
+        item = store_payload(self.blobs, "events", f"runs/{self.run_id}/events/{last}", encode_events(self.pending))
+        item |= {"last": last, "ttl": epoch_seconds(now + timedelta(days=KEPT_DAYS))}
+        self.table.write(Put(keys.events(self.run_id, last), item, ANY))
+        self.pending.clear()
+        self.flushed_at = now
+
+    def take_tail(self) -> tuple[RunEvent, ...]:
+        """Hand over what was not stored, for the run's own item to carry."""
+        tail = tuple(self.pending)
+        self.pending.clear()
+        return tail
+
+
+def read_stored(table: TenantTable, blobs: TenantBlobs, run_id: RunId, *, after: int) -> Iterator[RunEvent]:
+    """Yield the stored events whose sequence is greater than `after`, in order, each once (batches may overlap)."""
+    first = keys.events(run_id, after)
+    position = None
+    while True:
+        page = table.query(Query(first.partition, after=first.sort, limit=50, position=position))
+        for item in page.items:
+            for event in decode_events(load_payload(blobs, "events", item)):
+                if event.sequence > after:
+                    after = event.sequence
+                    yield event
+        position = page.position
+        if position is None:
+            return

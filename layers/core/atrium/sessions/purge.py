@@ -6,11 +6,11 @@ Blobs go before the item that names them, and events before their run, so that w
 from typing import Any
 
 from atrium.kernel.ids import RunId, SessionId
-from atrium.runs.payload import references
+from atrium.runs.items import references
 from atrium.runs.store import RunStore
 from atrium.storage import keys
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
+from atrium.storage.table import Query
 
 _PAGE = 50
 

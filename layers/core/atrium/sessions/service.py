@@ -10,8 +10,8 @@ from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import AgentId, SessionId, is_id, mint_session_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.quotas.model import Recorded, Rejected
+from atrium.runs.items import encode_message
 from atrium.runs.model import Message, Run
-from atrium.runs.payload import encode_message
 from atrium.runs.store import RunStore
 from atrium.sessions.model import Session
 from atrium.sessions.purge import purge_runs

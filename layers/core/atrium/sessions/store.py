@@ -22,8 +22,7 @@ from atrium.quotas.model import UNLIMITED
 from atrium.runs.model import Run
 from atrium.sessions.model import USAGE_DAYS, LiveTurn, Session
 from atrium.storage import keys
-from atrium.storage.queries import Index, Query
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Index, Query, TenantTable
 from atrium.storage.writes import ANY, EXISTS, NEW, Delete, Put, Update, Write
 from atrium.usage.model import FIGURES, Figures, Period
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from atrium.kernel.ids import TenantId, is_id
-from atrium.storage.failures import translated
+from atrium.storage.table import translated
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from atrium.kernel.ids import TenantId, is_id
-from atrium.storage.items import from_wire
 from atrium.storage.keys import Key
+from atrium.storage.writes import from_wire
 
 type ChangeKind = Literal["INSERT", "MODIFY", "REMOVE"]
 

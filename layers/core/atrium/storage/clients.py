@@ -2,8 +2,8 @@
 
 - No parameter validation: requests are built by this package alone, and the service checks them.
 - A fixed user agent: the SDK would build one of eight parts twice a call.
-- DynamoDB's values are not parsed by the SDK, which would try its model of ten types for each value: `items.py` reads
-  them. If a later botocore does not call `_handle_structure`, the SDK parses the values, and `items.py` reads the same.
+- The SDK does not parse values of DynamoDB, which would try its model of ten types for each: `writes.py` reads them. If
+  a later botocore does not call `_handle_structure`, the SDK parses the values, and `writes.py` reads the same.
 
 The authorizer needs short timeouts: Lambda ends it after 5 s, and with it the container and its cached verdicts, so the
 next call would start cold during an outage. It must fail before that, with a 503.

@@ -3,9 +3,8 @@ ids, and is eventually consistent.
 """
 
 from atrium.kernel.ids import TenantId, UserId
-from atrium.storage.failures import translated
 from atrium.storage.keys import login_partition
-from atrium.storage.table import PhysicalTable
+from atrium.storage.table import PhysicalTable, translated
 
 
 def list_logins(table: PhysicalTable, address: str, *, limit: int) -> list[tuple[TenantId, UserId]]:

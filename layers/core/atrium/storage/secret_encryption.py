@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import TenantId, is_id
-from atrium.storage.failures import translated
+from atrium.storage.table import translated
 
 if TYPE_CHECKING:
     from types_boto3_kms import KMSClient

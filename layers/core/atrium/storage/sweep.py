@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from atrium.kernel.ids import RunId, TenantId
-from atrium.storage.failures import translated
 from atrium.storage.keys import ADMISSION_SWEPT, SWEEP_SHARDS, sweep_partition
-from atrium.storage.table import PhysicalTable
+from atrium.storage.table import PhysicalTable, translated
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The table, bound to one tenant or to the platform.
+"""The table, bound to one tenant or to the platform; queries of it, and what its failures mean.
 
 A `TenantTable` prefixes every key that it sends and strips the prefix from what it receives, so another tenant's items
 cannot be addressed. `PlatformTable` does the same for the operator's items. There is no Scan. Reads are strongly
@@ -7,26 +7,148 @@ consistent, except those of indexes. Every write states its condition.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, assert_never
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, assert_never
+
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.kernel.ids import TenantId, is_id
-from atrium.kernel.pagination import Page, Position
-from atrium.storage.failures import TransactionRefused, translated
-from atrium.storage.items import Item, Wire, from_wire, to_wire, value_to_wire
+from atrium.kernel.pagination import LIMIT_DEFAULT, Page, Position
 from atrium.storage.keys import Key
-from atrium.storage.operator_grants import refuse_operator_grant
-from atrium.storage.queries import Query, query_arguments
-from atrium.storage.writes import Check, Delete, Operation, Put, Update, Write, expression_arguments
+from atrium.storage.writes import (
+    Check,
+    Delete,
+    Item,
+    Operation,
+    Put,
+    Update,
+    Wire,
+    Write,
+    expression_arguments,
+    from_wire,
+    refuse_operator_grant,
+    to_wire,
+    value_to_wire,
+)
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
+
+_PASSING = frozenset({
+    "InternalServerError", "InternalError", "LimitExceededException", "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable", "SlowDown", "ThrottlingException",
+})  # fmt: skip
+
+_CONFLICTS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
+_PASSING_REASONS = frozenset({"ProvisionedThroughputExceeded", "ThrottlingError"})
+
+type Index = Literal["gsi1", "gsi2"]
+
 _BATCH_MAX = 100
 _BATCH_DELETES_MAX = 25
 _BATCH_ATTEMPTS = 4
+_ON_FAILURE: Any = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+
+
+class TransactionRefused(Exception):
+    """A transaction was not applied. `failed` are the positions of the operations whose condition failed."""
+
+    def __init__(self, failed: frozenset[int]) -> None:
+        self.failed = failed
+        super().__init__(f"conditions of operations {sorted(failed)} did not hold")
+
+
+class Contended(Unavailable):
+    """Another transaction was writing the item; nothing was written, and a retry may succeed immediately."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Translate SDK errors of the block; others are defects and are not caught."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "ConditionalCheckFailedException":
+            found: Any = error.response.get("Item")
+            raise ConditionFailed(from_wire(found) if found else None) from error
+        if code == "TransactionCanceledException":
+            _raise_transaction(error)
+        if code in _CONFLICTS:
+            raise Contended(internal=f"storage answered {code}", retry_after_seconds=1) from error
+        if code in _PASSING:
+            raise Unavailable(internal=f"storage answered {code}", retry_after_seconds=1) from error
+        raise
+    except ParamValidationError:
+        raise
+    except BotoCoreError as error:
+        raise Unavailable(internal=f"storage: {type(error).__name__}", retry_after_seconds=1) from error
+
+
+def _raise_transaction(error: ClientError) -> None:
+    reasons = [str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])]
+    failed = frozenset(at for at, code in enumerate(reasons) if code == "ConditionalCheckFailed")
+    if failed:
+        raise TransactionRefused(failed) from error
+    if "TransactionConflict" in reasons:
+        raise Contended(internal=f"transaction: {reasons}", retry_after_seconds=1) from error
+    if any(code in _PASSING_REASONS for code in reasons):
+        raise Unavailable(internal=f"transaction: {reasons}", retry_after_seconds=1) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One page of a partition, of the table or of an index.
+
+    Sort keys: `prefix` keeps those that begin with it, `after` those greater (exclusive), `between` those in the range
+    (inclusive). `where` filters after the read: a page may be shorter than `limit` and still have a next one.
+    """
+
+    partition: str
+    index: Index | None = None
+    prefix: str = ""
+    after: str = ""
+    between: tuple[str, str] | None = None
+    newest_first: bool = False
+    limit: int = LIMIT_DEFAULT
+    position: Position | None = None
+    where: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def query_arguments(query: Query, partition: str, start: Wire | None) -> Wire:
+    """Return the arguments of `Query` without the table's name; `partition` is absolute."""
+    hash_name, sort_name = (f"{query.index}pk", f"{query.index}sk") if query.index else ("pk", "sk")
+    condition = f"#{hash_name} = :partition"
+    values: dict[str, Any] = {"partition": partition, **query.values}
+    if query.prefix:
+        condition += f" AND begins_with(#{sort_name}, :prefix)"
+        values["prefix"] = query.prefix
+    elif query.after:
+        condition += f" AND #{sort_name} > :after"
+        values["after"] = query.after
+    elif query.between:
+        condition += f" AND #{sort_name} BETWEEN :low AND :high"
+        values["low"], values["high"] = query.between
+    arguments: Wire = {
+        "KeyConditionExpression": condition,
+        "ScanIndexForward": not query.newest_first,
+        "Limit": query.limit,
+        **expression_arguments(condition, query.where, values=values),
+    }
+    if query.index:
+        arguments["IndexName"] = query.index
+    else:
+        arguments["ConsistentRead"] = True
+    if query.where:
+        arguments["FilterExpression"] = query.where
+    if start is not None:
+        arguments["ExclusiveStartKey"] = start
+    return arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +361,6 @@ class PlatformTable(BoundTable):
 
     def __init__(self, table: PhysicalTable) -> None:
         super().__init__(table, "PLATFORM")
-
-
-_ON_FAILURE: Any = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
 def _conditional(condition: str, values: Item) -> Wire:

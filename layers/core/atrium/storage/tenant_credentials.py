@@ -18,7 +18,7 @@ from cachetools import LRUCache
 
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import TenantId, is_id
-from atrium.storage.failures import translated
+from atrium.storage.table import translated
 
 if TYPE_CHECKING:
     from types_boto3_sts import STSClient

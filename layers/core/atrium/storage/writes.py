@@ -1,22 +1,114 @@
-"""Writes as values: a store creates them, a bound table executes them.
+"""Writes as values, and items as DynamoDB takes and returns them: a store makes writes, a bound table executes them.
 
 In expressions `#name` is the attribute `name`, without a declaration, and `:name` is `values["name"]`; `names` adds
 aliases of attributes whose names are known only at run time.
+
+boto3's own `TypeSerializer` and `TypeDeserializer` take several times the CPU: they try each type in turn and make a
+decimal of each number. Here numbers are integers or decimals, never floats. Binary values are returned as base64 text,
+as in the table's stream (see `clients.py`).
 """
 
 import re
-from collections.abc import Mapping
+from base64 import b64decode
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
-from atrium.storage.items import Item, Wire, value_to_wire
+from atrium.kernel.errors import Forbidden
 from atrium.storage.keys import Key
+
+type Item = Mapping[str, Any]
+type Wire = dict[str, Any]
+
+DIGITS_MAX = 38
+_INTEGER_END = 10**DIGITS_MAX
+
+type Write = Put | Update | Delete
+type Operation = Write | Check
 
 NEW = "attribute_not_exists(pk)"
 EXISTS = "attribute_exists(pk)"
 ANY = ""
-
 _ALIAS = re.compile(r"#(\w+)")
+GRANTS = frozenset({"scopes", "permissions", "role", "roles", "default_role", "role_mapping"})
+"""The attributes that grant permissions, in every kind of item."""
+OPERATOR = "platform"
+# The scopes of a connection are those of an external provider (Google, Slack); they grant nothing here.
+_FOREIGN = "CONNECTION#"
+_CLAUSES = re.compile(r",(?![^()]*\))|\b(?:SET|ADD|REMOVE|DELETE)\b")
+
+
+def to_wire(item: Item) -> Wire:
+    """Marshal an item; attributes that are None are left out, as DynamoDB's sparse indexes want it."""
+    return {name: value_to_wire(value) for name, value in item.items() if value is not None}
+
+
+def value_to_wire(value: object) -> Wire:  # noqa: PLR0911 - a table of types
+    """Marshal a value; `TypeError` if the table has no such type, `ValueError` if a number has too many digits."""
+    match value:
+        case str():
+            return {"S": str(value)}
+        case bool():
+            return {"BOOL": value}
+        case int() | Decimal():
+            return {"N": _number(value)}
+        case None:
+            return {"NULL": True}
+        case dict() | Mapping():
+            return {"M": {name: value_to_wire(inner) for name, inner in value.items()}}
+        case list() | tuple():
+            return {"L": [value_to_wire(inner) for inner in value]}
+        case bytes():
+            return {"B": value}
+        case Set() if value and all(isinstance(each, str) for each in value):
+            return {"SS": sorted(value)}
+        case _:
+            raise TypeError(f"an item cannot hold a {type(value).__name__}")
+
+
+def from_wire(wire: Mapping[str, Any]) -> dict[str, Any]:
+    """Read an item."""
+    return {name: _plain(value) for name, value in wire.items()}
+
+
+def _number(value: int | Decimal) -> str:
+    if isinstance(value, int):
+        if not -_INTEGER_END < value < _INTEGER_END:
+            raise ValueError(f"a number has at most {DIGITS_MAX} digits")
+        return str(value)
+    if not value.is_finite() or len(value.as_tuple().digits) > DIGITS_MAX:
+        raise ValueError(f"a number is finite and has at most {DIGITS_MAX} digits")
+    return str(value)
+
+
+def _plain(wire: Mapping[str, Any]) -> Any:  # noqa: PLR0911 - a table of types
+    ((kind, value),) = wire.items()
+    match kind:
+        case "S" | "BOOL":
+            return value
+        case "N":
+            return _read_number(value)
+        case "M":
+            return {name: _plain(inner) for name, inner in value.items()}
+        case "L":
+            return [_plain(inner) for inner in value]
+        case "NULL":
+            return None
+        case "SS":
+            return set(value)
+        case "B":
+            return b64decode(value) if isinstance(value, str) else value
+        case _:
+            raise TypeError(f"an item holds a {kind}")
+
+
+def _read_number(text: str) -> int | Decimal:
+    try:
+        return int(text)
+    except ValueError:
+        number = Decimal(text)
+        return int(number) if number == number.to_integral_value() else number
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +149,6 @@ class Check:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-type Write = Put | Update | Delete
-type Operation = Write | Check
-
-
 def expression_arguments(*expressions: str, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Wire:
     """Return `ExpressionAttributeNames` and `…Values` for the expressions; empty ones are omitted."""
     aliases = {f"#{name}": name for text in expressions for name in _ALIAS.findall(text)}
@@ -71,3 +159,35 @@ def expression_arguments(*expressions: str, values: Mapping[str, Any], names: Ma
     if values:
         arguments["ExpressionAttributeValues"] = {f":{name}": value_to_wire(value) for name, value in values.items()}
     return arguments
+
+
+def refuse_operator_grant(write: Put | Update) -> None:
+    """Raise `Forbidden` if a write to a tenant's item grants the operator's scope."""
+    if _is_foreign(write.key):
+        return
+    granted = write.item.items() if isinstance(write, Put) else _assigned(write)
+    if any(name in GRANTS and _holds_operator(value) for name, value in granted):
+        raise Forbidden(
+            "The scope platform cannot be granted within a tenant.", internal=f"a write to {write.key.sort}"
+        )
+
+
+def _assigned(update: Update) -> Iterator[tuple[str, Any]]:
+    """Yield each attribute that an expression assigns to, with each value that goes into it."""
+    for clause in _CLAUSES.split(update.expression):
+        target = re.search(r"#(\w+)", clause)
+        if target is not None:
+            name = update.names.get(target[1], target[1])
+            yield from ((name, update.values[value]) for value in re.findall(r":(\w+)", clause))
+
+
+def _holds_operator(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_operator(each) for each in value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(_holds_operator(each) for each in value)
+    return value == OPERATOR
+
+
+def _is_foreign(key: Key) -> bool:
+    return key.sort.startswith(_FOREIGN)

@@ -12,8 +12,7 @@ from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import TenantId
 from atrium.storage import keys
-from atrium.storage.queries import Query
-from atrium.storage.table import PlatformTable
+from atrium.storage.table import PlatformTable, Query
 from atrium.storage.writes import ANY, Delete, Put
 
 OWN_SECONDS = 60

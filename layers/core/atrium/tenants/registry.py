@@ -11,9 +11,7 @@ from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import TenantId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.storage import keys
-from atrium.storage.failures import TransactionRefused
-from atrium.storage.queries import Query
-from atrium.storage.table import PlatformTable
+from atrium.storage.table import PlatformTable, Query, TransactionRefused
 from atrium.storage.writes import ANY, EXISTS, NEW, Delete, Operation, Put, Update
 from atrium.tenants.model import same_name
 

@@ -16,8 +16,7 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, Conflict, NotFound, ValidationFailed
 from atrium.kernel.ids import TenantId, is_id
 from atrium.kernel.pagination import Page, PageRequest, Position
-from atrium.storage.failures import TransactionRefused
-from atrium.storage.table import PlatformTable, TenantTable
+from atrium.storage.table import PlatformTable, TenantTable, TransactionRefused
 from atrium.storage.writes import Operation, Put
 from atrium.tenants.auditing import audit_of
 from atrium.tenants.deletions import Deletions

@@ -10,8 +10,7 @@ from typing import Any
 from atrium.audit.service import AuditService
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import Conflict, NotFound, invalid_field
-from atrium.storage.failures import TransactionRefused
-from atrium.storage.table import TenantTable
+from atrium.storage.table import TenantTable, TransactionRefused
 from atrium.tenants.model import ScreeningMode, Tenant, find_settings_fault
 from atrium.tenants.store import TenantStore
 

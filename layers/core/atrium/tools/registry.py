@@ -1,7 +1,13 @@
-"""Which tools there are, and calling one of them for a model: bounded, and always with an answer."""
+"""Which tools there are, and calling one of them for a model: bounded, and always with an answer.
 
+Under a guard, each call is checked against the tenant's policies before it, and audited after it. A denial is an answer
+to the model like any other, so that it can continue without the tool.
+"""
+
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -9,10 +15,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from atrium.kernel.ids import session_of
 from atrium.llm.model import ToolSchema
 from atrium.llm.normalise import clean_text
+from atrium.policy.guard import PolicyGuard
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
+from atrium.tools.done import DONE
 from atrium.tools.model import Tool, ToolContext, ToolRefusal, ToolRetry
 
 BUILT_IN: tuple[Tool[Any], ...] = (CALCULATOR, CURRENT_TIME)
@@ -20,6 +29,8 @@ RESULT_CHARACTERS_MAX = 50_000
 _CUT = "\n[cut: the result was longer]"
 _NAME_SHOWN = 100
 _SCHEMAS_MAX = 256
+AMOUNT = "amount"
+_WITHHELD = "The result was withheld because it looks like a prompt injection ({})."
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +113,49 @@ def _bounded(content: str) -> str:
     if len(content) <= RESULT_CHARACTERS_MAX:
         return content
     return content[: RESULT_CHARACTERS_MAX - len(_CUT)] + _CUT
+
+
+class GuardedTools(ToolRegistry):
+    """A registry whose calls pass a guard. `done` ends a run and does nothing, so nobody is asked for it.
+
+    An audit that cannot be written fails the call, as it does everywhere.
+    """
+
+    def __init__(self, guard: PolicyGuard, tools: Iterable[Tool[Any]] = BUILT_IN) -> None:
+        super().__init__(tools)
+        self._guard = guard
+
+    def _of(self, tools: Iterable[Tool[Any]]) -> ToolRegistry:
+        return GuardedTools(self._guard, tools)
+
+    def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
+        if name not in self.names or name == DONE.name:
+            return super().call(name, arguments, context)
+        session_id, amount = session_of(context.run_id), _amount(arguments)
+        if not self._guard.check_permission(f"tool:{name}", amount=amount, session_id=session_id):
+            return ToolAnswer(f"A policy of the organisation does not allow the tool {name} here.", is_error=True)
+        began = time.monotonic()
+        answer = super().call(name, arguments, context)
+        self._guard.audit.record_tool_call(
+            name,
+            arguments,
+            result_length=len(answer.content),
+            is_error=answer.is_error,
+            duration_ms=round((time.monotonic() - began) * 1000),
+            session_id=session_id,
+            end_user=context.end_user,
+        )
+        signals = self._guard.screen(answer.content, f"tool:{name}", session_id=session_id, end_user=context.end_user)
+        return ToolAnswer(_WITHHELD.format(", ".join(signals)), is_error=True) if signals else answer
+
+
+def _amount(arguments: Mapping[str, Any]) -> Decimal | None:
+    """Return the amount that a call is about, as the model wrote it; None where it names none that is a number."""
+    said = arguments.get(AMOUNT)
+    if isinstance(said, bool) or not isinstance(said, str | int | float):
+        return None
+    try:
+        amount = Decimal(str(said))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() else None

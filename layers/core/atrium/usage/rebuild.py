@@ -17,11 +17,9 @@ from itertools import batched
 from typing import Any
 
 from atrium.kernel.errors import ConditionFailed
-from atrium.storage import usage_keys
-from atrium.storage.failures import TransactionRefused
+from atrium.storage import keys
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, Check, Delete, Operation, Put, Update
 from atrium.usage.model import GROUPS, Arrival, Figures, LedgerEntry, SumKey
 from atrium.usage.service import UsageCounter
@@ -118,7 +116,7 @@ def read_days(table: TenantTable, days: Iterable[date]) -> dict[SumKey, Figures]
 
 
 def _read_items(table: TenantTable, day: date) -> Iterator[tuple[Key, dict[str, Any]]]:
-    query = Query(usage_keys.usage_day(day.isoformat()), limit=_PAGE)
+    query = Query(keys.usage_day(day.isoformat()), limit=_PAGE)
     while True:
         page = table.query(query)
         yield from ((Key(query.partition, item["sk"]), item) for item in page.items)

@@ -11,10 +11,9 @@ from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId, read_time
 from atrium.llm.model import Usage
-from atrium.storage import keys, usage_keys
+from atrium.storage import keys
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Query, TenantTable
 from atrium.storage.writes import NEW, Put
 from atrium.usage.model import LedgerEntry
 
@@ -51,7 +50,7 @@ class LedgerStore:
         Strongly consistent; what is written meanwhile may be seen or not. One read unit for some eight entries.
         """
         where = "attribute_not_exists(#counted)" if uncounted else ""
-        query = Query(usage_keys.ledger_month(month), limit=_PAGE, where=where)
+        query = Query(keys.ledger_month(month), limit=_PAGE, where=where)
         while True:
             page = self.table.query(query)
             for item in page.items:
@@ -62,13 +61,13 @@ class LedgerStore:
 
     def find(self, own_ulid: str) -> LedgerEntry | None:
         """Return the entry of the run whose own half of the id that is; strongly consistent."""
-        partition = usage_keys.ledger_month(keys.month(read_time(f"run_{own_ulid}")))
+        partition = keys.ledger_month(keys.month(read_time(f"run_{own_ulid}")))
         found = self.table.query(Query(partition, prefix=f"run_{own_ulid}", limit=1)).items
         return decode_entry(self.table.tenant_id, found[0]) if found else None
 
 
 def ledger_key(run_id: RunId) -> Key:
-    return usage_keys.ledger(keys.month(read_time(run_id)), run_id)
+    return keys.ledger(keys.month(read_time(run_id)), run_id)
 
 
 def encode_entry(entry: LedgerEntry) -> dict[str, Any]:

@@ -9,9 +9,7 @@ from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.ids import ClientId, TenantId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.storage import keys
-from atrium.storage.failures import TransactionRefused
-from atrium.storage.queries import Query
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put
 
 _UNCHANGED = f"{EXISTS} AND #updated_at = :seen"

@@ -11,9 +11,7 @@ from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.storage import provider_keys
-from atrium.storage.failures import TransactionRefused
-from atrium.storage.queries import Query
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, EXISTS, Delete, Put, Update
 
 # Longer than the longest call to a provider: when a lease is over, its holder is no longer at it.

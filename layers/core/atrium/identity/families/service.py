@@ -25,9 +25,8 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, NotFound, ScopeRequired, TokenInvalid, Unavailable
 from atrium.kernel.ids import FamilyId, TenantId, UserId
 from atrium.settings import Environment
-from atrium.storage.failures import TransactionRefused
 from atrium.storage.secrets import Pepper, Secrets, SigningKey
-from atrium.storage.table import TenantTable
+from atrium.storage.table import TenantTable, TransactionRefused
 from atrium.storage.writes import Operation, Put
 from atrium.tenants.auditing import audit_of
 from atrium.tenants.model import Tenant

@@ -11,10 +11,8 @@ from atrium.kernel.errors import ConditionFailed, Conflict
 from atrium.kernel.ids import KeyId, TenantId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.storage import keys
-from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
-from atrium.storage.table import BoundTable, PlatformTable, TenantTable
+from atrium.storage.table import BoundTable, PlatformTable, Query, TenantTable, TransactionRefused
 from atrium.storage.writes import EXISTS, NEW, Delete, Put, Update
 
 USE_NOTED_SECONDS = 60

@@ -20,7 +20,7 @@ from atrium.identity.users.store import UserStore
 from atrium.kernel.crypto import same
 from atrium.kernel.errors import OneTimeTokenInvalid, TenantInactive, UserSuspended
 from atrium.storage import keys
-from atrium.storage.failures import TransactionRefused
+from atrium.storage.table import TransactionRefused
 from atrium.tenants.auditing import audit_of
 from atrium.tenants.model import Tenant
 from atrium.tenants.store import read_tenant

@@ -11,7 +11,7 @@ from atrium.identity.users.passwords import hash_password, verify_password
 from atrium.identity.users.store import UserStore
 from atrium.kernel.errors import Forbidden, NotFound, Unavailable, invalid_field
 from atrium.kernel.ids import UserId
-from atrium.storage.failures import TransactionRefused
+from atrium.storage.table import TransactionRefused
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
 from atrium.tenants.store import TenantStore

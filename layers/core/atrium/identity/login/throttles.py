@@ -28,8 +28,7 @@ from atrium.kernel.ids import TenantId
 from atrium.kernel.pagination import LIMIT_MAX, Position
 from atrium.storage import throttle_keys
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
-from atrium.storage.table import PlatformTable
+from atrium.storage.table import PlatformTable, Query
 from atrium.storage.throttle_keys import LoginKind
 from atrium.storage.writes import ANY, Put
 

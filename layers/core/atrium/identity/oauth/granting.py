@@ -22,8 +22,7 @@ from atrium.identity.users.store import UserStore
 from atrium.kernel.crypto import encode_base64url, same
 from atrium.kernel.errors import Forbidden, ScopeRequired, Unauthenticated
 from atrium.kernel.ids import FamilyId, TenantId, mint_family_id
-from atrium.storage.failures import TransactionRefused
-from atrium.storage.table import TenantTable
+from atrium.storage.table import TenantTable, TransactionRefused
 from atrium.tenants.auditing import audit_of
 from atrium.tenants.model import Tenant
 

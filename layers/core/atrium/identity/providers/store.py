@@ -15,9 +15,7 @@ from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed, Conflict, NotFound, TenantInactive
 from atrium.kernel.ids import IdentityProviderId, TenantId
 from atrium.storage import provider_keys
-from atrium.storage.failures import TransactionRefused
-from atrium.storage.queries import Query
-from atrium.storage.table import PlatformTable, TenantTable
+from atrium.storage.table import PlatformTable, Query, TenantTable, TransactionRefused
 from atrium.storage.writes import NEW, Delete, Operation, Put
 from atrium.tenants.registry import TenantRegistry
 from atrium.tenants.store import not_deleted

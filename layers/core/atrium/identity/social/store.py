@@ -14,10 +14,8 @@ from atrium.kernel.errors import Conflict, NotFound
 from atrium.kernel.ids import IdentityProviderId, is_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.storage import provider_keys
-from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import NEW, Delete, Operation, Put
 
 type AnyProvider = IdentityProvider | SocialClient

@@ -14,10 +14,8 @@ from atrium.kernel.errors import Conflict, TenantInactive
 from atrium.kernel.ids import UserId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.storage import keys
-from atrium.storage.failures import TransactionRefused
 from atrium.storage.keys import Key
-from atrium.storage.queries import Query
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
 from atrium.tenants.plans import UNLIMITED
 from atrium.tenants.store import not_deleted

@@ -1,13 +1,22 @@
-"""Channels to Claude, and the translation of their failures. The SDK's retries are off: only `llm.retries` applies."""
+"""Channels to Claude: Anthropic's own API (or a server with the same interface) and Amazon Bedrock, and their failures.
 
+The SDK's retries are off: only `llm.retries` applies. Bedrock signs with the function's own role. Its model ids are
+inference profiles: a geography (`global`, `us`, `eu`, `jp` …, which decides where prompts may be processed) before the
+model's Bedrock id. Bedrock does not count tokens.
+"""
+
+import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Protocol
 
 import anthropic
 import httpx2
+from anthropic import Anthropic
+from anthropic.lib.bedrock import AnthropicBedrock
 from anthropic.resources.messages import Messages
 
 from atrium.llm.answer import AnswerBroken
@@ -110,3 +119,46 @@ def _truncate_error(response: httpx2.Response) -> None:
     """Bound the body of an error response, which the SDK reads completely."""
     if not response.is_success and isinstance(response.stream, httpx2.SyncByteStream):
         response.stream = _Truncated(response.stream, ERROR_BYTES_MAX)
+
+
+class DirectClient:
+    """The client for the key of the moment: a key that was rotated makes another client."""
+
+    def __init__(self, base_url: str, api_key: Callable[[], str]) -> None:
+        self._base_url, self._api_key = base_url, api_key
+        self._lock = threading.Lock()
+        self._http = make_http_client()
+        self._client: Anthropic | None = None
+
+    def __call__(self) -> Anthropic:
+        key = self._api_key()
+        with self._lock:
+            if self._client is None or self._client.api_key != key:
+                self._client = Anthropic(
+                    api_key=key,
+                    base_url=self._base_url,
+                    max_retries=0,
+                    http_client=self._http,
+                    open_telemetry=False,
+                    # The SDK sends the key as a bearer token; servers that imitate the API may know only this one.
+                    default_headers={"x-api-key": key},
+                )
+            return self._client
+
+
+def direct_channel(base_url: str, api_key: Callable[[], str]) -> Channel:
+    """Return the channel to a base URL; `api_key` is asked for each call."""
+    return Channel("anthropic", DirectClient(base_url, api_key), lambda model: model.id)
+
+
+def bedrock_channel(geography: str, *, base_url: str | None = None) -> Channel:
+    """Return the channel through the Region's `bedrock-runtime`; credentials and Region are found as by boto3."""
+
+    @cache
+    def client() -> AnthropicBedrock:
+        return AnthropicBedrock(base_url=base_url, max_retries=0, http_client=make_http_client(), open_telemetry=False)
+
+    def model_id(model: ModelInfo) -> str:
+        return f"{geography}.{model.bedrock_id}"
+
+    return Channel("bedrock", client, model_id, counts_tokens=False)

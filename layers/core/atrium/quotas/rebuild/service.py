@@ -13,8 +13,7 @@ from atrium.quotas.rebuild.model import Difference, Drift, RebuildReport
 from atrium.quotas.rebuild.tally import CounterTally, Look
 from atrium.quotas.store import AdmissionStore
 from atrium.storage import keys
-from atrium.storage.failures import Contended
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Contended, TenantTable
 from atrium.usage.model import month_of
 from atrium.usage.rebuild import FrozenSums, RebuildSuperseded, SumTally, count_uncounted, read_days
 from atrium.usage.store import LedgerStore

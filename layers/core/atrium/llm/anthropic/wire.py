@@ -1,0 +1,222 @@
+"""Anthropic's Messages API: writes requests, and reads events of the stream into an `AnswerBuilder`.
+
+Thinking is sent back only within the turn that it belongs to, from the user's last text on. The provider binds each
+thinking block to everything before it, to the account and to the model; a shortened history, another system prompt or
+another model would make the next call a 400 (ADR 0040). Blank text, which the API rejects, is left out. There are two
+cache marks: the end of tools and system prompt, which all of an agent's sessions share, and the end of the
+conversation, which the next step or turn continues.
+
+Events, blocks and deltas of unknown types are ignored, as the API requires. A field of a wrong type raises
+`AnswerBroken`, except figures, ids, names and arguments, which the builder repairs.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, assert_never, cast
+
+from atrium.llm.answer import AnswerBroken, AnswerBuilder, BlockKind
+from atrium.llm.model import (
+    Block,
+    ModelEvent,
+    ModelMessage,
+    ModelRequest,
+    StopReason,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolSchema,
+    ToolUse,
+)
+
+if TYPE_CHECKING:
+    from anthropic.types import (
+        CacheControlEphemeralParam,
+        MessageParam,
+        RedactedThinkingBlockParam,
+        TextBlockParam,
+        ThinkingBlockParam,
+        ToolChoiceNoneParam,
+        ToolParam,
+        ToolResultBlockParam,
+        ToolUseBlockParam,
+    )
+
+    type Sent = (
+        TextBlockParam | ThinkingBlockParam | RedactedThinkingBlockParam | ToolUseBlockParam | ToolResultBlockParam
+    )
+
+
+_CACHED: "CacheControlEphemeralParam" = {"type": "ephemeral"}
+_REASONS: dict[str, StopReason] = {
+    "end_turn": "end_turn",
+    "max_tokens": "max_tokens",
+    "stop_sequence": "stop_sequence",
+    "tool_use": "tool_use",
+    "pause_turn": "pause_turn",
+    "refusal": "refusal",
+    "model_context_window_exceeded": "context_overflow",
+}
+_FIGURES = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cache_read_input_tokens": "cache_read_tokens",
+    "cache_creation_input_tokens": "cache_write_tokens",
+}
+_DELTAS: dict[str, tuple[BlockKind, str]] = {
+    "text_delta": ("text", "text"),
+    "thinking_delta": ("thinking", "thinking"),
+    "input_json_delta": ("tool_use", "partial_json"),
+}
+
+
+def system_blocks(system: str) -> "list[TextBlockParam]":
+    """Return the system prompt, marked for the cache; empty if there is none."""
+    return [{"type": "text", "text": system, "cache_control": _CACHED}] if system.strip() else []
+
+
+def tool_params(tools: Sequence[ToolSchema], *, marked: bool) -> "list[ToolParam]":
+    """Return the tools; `marked` puts the cache mark on the last one, for want of a system prompt."""
+    params: list[ToolParam] = [
+        {"name": tool.name, "description": tool.description, "input_schema": dict(tool.input_schema)} for tool in tools
+    ]
+    if params and marked:
+        params[-1]["cache_control"] = _CACHED
+    return params
+
+
+def tool_choice(request: ModelRequest) -> "ToolChoiceNoneParam | None":
+    """Return the `tool_choice` of a request whose tools must not be called; None is the API's default."""
+    return {"type": "none"} if request.tool_choice == "none" else None
+
+
+def message_params(request: ModelRequest) -> "list[MessageParam]":
+    """Return the conversation; the cache mark is on its last block."""
+    turn = _turn_start(request.messages)
+    params: list[MessageParam] = []
+    for at, message in enumerate(request.messages):
+        blocks = list(_sent(message.content, with_thinking=at >= turn))
+        if not blocks:
+            continue
+        if at == len(request.messages) - 1:
+            _mark(blocks)
+        if params and params[-1]["role"] == message.role:  # the message between them was left out
+            blocks = [*cast("list[Sent]", params.pop()["content"]), *blocks]
+        if message.role == "user":
+            params.append({"role": "user", "content": blocks})
+        else:
+            params.append({"role": "assistant", "content": blocks})
+    return params
+
+
+def _turn_start(messages: Sequence[ModelMessage]) -> int:
+    """Return where the user spoke last; results of tools are no words."""
+    return max(
+        (
+            at
+            for at, message in enumerate(messages)
+            if message.role == "user" and any(isinstance(block, Text) for block in message.content)
+        ),
+        default=0,
+    )
+
+
+def _sent(blocks: Iterable[Block], *, with_thinking: bool) -> "Iterable[Sent]":
+    for block in blocks:
+        match block:
+            case Text(text):
+                if text.strip():
+                    yield {"type": "text", "text": text}
+            case Thinking(text, signature, redacted):
+                if with_thinking and redacted:
+                    yield {"type": "redacted_thinking", "data": signature}
+                elif with_thinking and signature:
+                    yield {"type": "thinking", "thinking": text, "signature": signature}
+            case ToolUse(call, name, arguments):
+                yield {"type": "tool_use", "id": call, "name": name, "input": dict(arguments)}
+            case ToolResult(call, content, is_error):
+                yield {"type": "tool_result", "tool_use_id": call, "content": content, "is_error": is_error}
+            case _:
+                assert_never(block)
+
+
+def _mark(blocks: "list[Sent]") -> None:
+    last = blocks[-1]
+    if last["type"] == "text" or last["type"] == "tool_result":
+        last["cache_control"] = _CACHED
+
+
+def read_event(event: object, answer: AnswerBuilder) -> Iterator[ModelEvent]:
+    """Read one event; yield the resulting model events. Raises `AnswerBroken`."""
+    fields = _object(event, "an event")
+    match _text(fields, "type", required=True):
+        case "message_start":
+            answer.begin()
+            message = fields.get("message")
+            answer.report(_figures(message.get("usage") if isinstance(message, dict) else None))
+        case "content_block_start":
+            yield from _open(_index(fields), _object(fields.get("content_block"), "content_block"), answer)
+        case "content_block_delta":
+            yield from _extend(_index(fields), _object(fields.get("delta"), "delta"), answer)
+        case "content_block_stop":
+            yield from answer.close(_index(fields))
+        case "message_delta":
+            reason = _text(_object(fields.get("delta"), "delta"), "stop_reason")
+            if reason:
+                answer.stop(_REASONS.get(reason, "end_turn"))
+            answer.report(_figures(fields.get("usage")), final=True)
+        case "message_stop":
+            yield from answer.complete()
+
+
+def _open(index: int, block: Mapping[str, Any], answer: AnswerBuilder) -> Iterator[ModelEvent]:
+    match _text(block, "type", required=True):
+        case "text":
+            answer.open(index, "text")
+            yield from answer.add(index, "text", _text(block, "text"))
+        case "thinking":
+            answer.open(index, "thinking", signature=_text(block, "signature"))
+            yield from answer.add(index, "thinking", _text(block, "thinking"))
+        case "redacted_thinking":
+            answer.open(index, "redacted", signature=_text(block, "data"))
+        case "tool_use":
+            answer.open(
+                index, "tool_use", call_id=block.get("id"), name=block.get("name"), arguments=block.get("input")
+            )
+        case _:
+            answer.open(index, "ignored")
+
+
+def _extend(index: int, delta: Mapping[str, Any], answer: AnswerBuilder) -> Iterator[ModelEvent]:
+    kind = _text(delta, "type", required=True)
+    if kind == "signature_delta":
+        answer.sign(index, _text(delta, "signature"))
+    elif kind in _DELTAS:
+        block, name = _DELTAS[kind]
+        yield from answer.add(index, block, _text(delta, name))
+
+
+def _figures(usage: object) -> dict[str, object]:
+    """Return the figures, named as the fields of `Usage`; `UsageMeter` validates them."""
+    return {ours: usage.get(theirs) for theirs, ours in _FIGURES.items()} if isinstance(usage, dict) else {}
+
+
+def _object(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise AnswerBroken(f"{name} is no object")
+    return value
+
+
+def _index(fields: Mapping[str, Any]) -> int:
+    index = fields.get("index")
+    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+        raise AnswerBroken("the index of a block is not a whole number")
+    return index
+
+
+def _text(fields: Mapping[str, Any], name: str, *, required: bool = False) -> str:
+    """Return a text, "" where it is absent or null and may be."""
+    value = fields.get(name)
+    if value is None and not required:
+        return ""
+    if not isinstance(value, str):
+        raise AnswerBroken(f"{name} is no text")
+    return value
