@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Annotated, Self
 
 from atrium.agent.turn import Turn
-from atrium.agent.wire import read_error
 from atrium.bootstrap import Runtime
 from atrium.http import logs
 from atrium.http.context import read_call
@@ -20,7 +19,7 @@ from atrium.http.saved_answers import CallKey, IdempotencyStore, Mark, SavedRun
 from atrium.kernel.errors import Conflict, IdempotencyInProgress, Unavailable
 from atrium.kernel.ids import RunId
 from atrium.quotas.responses import rate_limit_headers
-from atrium.runs.model import Run
+from atrium.runs.model import Run, read_error
 from atrium.tenants.context import Caller, TenantContext
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse

@@ -4,13 +4,12 @@ import operator
 from typing import Annotated, Any, Literal
 
 from atrium.agent.model import MAX_SECONDS_DEFAULT, MESSAGE_CHARACTERS_MAX, RunLimits, TurnRequest
-from atrium.agent.wire import answer_id, answer_text, usage_fields
 from atrium.http.fields import EndUser, OrNone
 from atrium.http.models import FreeJson, Money, StrictModel
 from atrium.kernel.clock import format_time
 from atrium.kernel.errors import named_pattern
 from atrium.llm.catalogue import to_nanos
-from atrium.runs.model import Run, RunStatus
+from atrium.runs.model import Run, RunStatus, answer_id, answer_text, usage_fields
 from pydantic import Field
 
 _TOKENS_MAX = 10_000_000

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from atrium.agent.wire import read_error
-from atrium.http.dependencies import BaseUrlDep, EnvelopeDep
+from atrium.http.dependencies import BaseUrlDep, GatewayContextDep
 from atrium.http.problems import describe_problem
-from atrium.runs.model import RunEvent
+from atrium.runs.model import RunEvent, read_error
 from fastapi import Depends
 
 MEDIA_TYPE = "text/event-stream"
@@ -39,7 +38,7 @@ class EventWriter:
         return f"id: {event.sequence}\nevent: {event.type}\ndata: {data}\n\n".encode()
 
 
-async def _event_writer(gateway_context: EnvelopeDep, base_url: BaseUrlDep) -> EventWriter:
+async def _event_writer(gateway_context: GatewayContextDep, base_url: BaseUrlDep) -> EventWriter:
     return EventWriter(gateway_context.request_id, base_url)
 
 

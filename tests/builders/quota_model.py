@@ -37,7 +37,7 @@ from atrium.storage import keys
 from atrium.storage.keys import Key
 from atrium.storage.table import Contended, TransactionRefused
 from atrium.storage.writes import NEW, Put
-from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # it has no types
 
 from tests.builders.memory_table import MemoryTable
 

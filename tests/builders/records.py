@@ -5,7 +5,7 @@ from typing import Any
 
 from atrium.kernel.ids import AgentId, SessionId, mint_message_id, mint_run_id, mint_session_id
 from atrium.llm.model import Block, Text, ToolResult, ToolUse, Usage
-from atrium.runs.model import LEASE_SECONDS, Message, MessageRole, Outcome, Run, RunEvent, Spend
+from atrium.runs.model import RUN_LEASE_SECONDS, Message, MessageRole, Outcome, Run, RunEvent, Spend
 
 from tests.builders.gateway import KEY_ID
 from tests.builders.runtimes import NOON
@@ -29,7 +29,7 @@ def build_run(session_id: SessionId | None = None, *, at: datetime = NOON, quest
         "status": "running",
         "question": build_message("user", question, at=at),
         "started_at": at,
-        "lease_until": at + timedelta(seconds=LEASE_SECONDS),
+        "lease_until": at + timedelta(seconds=RUN_LEASE_SECONDS),
     }
     return Run(id=mint_run_id(at, session_id or mint_session_id(at)), **{**fields, **changes})
 

@@ -14,7 +14,7 @@ LIMITS = {"requests_per_minute": 5, "cost_per_month": "0.500000", "tokens_per_mo
 
 
 def stored(tenant_env: TenantEnv, key_id: str) -> Any:
-    item = tenant_env.deployment.runtime.tenant_table(tenant_env.made.tenant.id).get(keys.api_key(key_id))  # type: ignore[arg-type]
+    item = tenant_env.deployment.runtime.tenant_table(tenant_env.made.tenant.id).get(keys.api_key(key_id))  # type: ignore[arg-type]  # an id from JSON
     assert item is not None
     return item.get("limits")
 

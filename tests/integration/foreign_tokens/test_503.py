@@ -51,7 +51,7 @@ def test_an_issuer_that_fails(trusting: Trusting) -> None:
 @pytest.mark.parametrize("script", [hang, drip])
 def test_an_issuer_that_is_slow(trusting: Trusting, script: object) -> None:
     provider = trusting.trust()
-    trusting.issuer.scripts[DISCOVERY] = script  # type: ignore[assignment]
+    trusting.issuer.scripts[DISCOVERY] = script  # type: ignore[assignment]  # any callable is a script
     fail(trusting)
     assert trusting.service().get(provider.id).enabled
 

@@ -123,7 +123,7 @@ def test_the_platform_sees_the_tenant_that_it_names(free: Limited) -> None:
 
 def test_without_a_credential_or_a_tenant(free: Limited) -> None:
     def client(fields: object) -> TestClient:
-        return call_as(build(lambda: free.deployment.runtime), fields)  # type: ignore[arg-type]
+        return call_as(build(lambda: free.deployment.runtime), fields)  # type: ignore[arg-type]  # fields are flat values
 
     assert client(None).get("/v1/limits").status_code == 401
     answer = client(platform_fields()).get("/v1/limits")

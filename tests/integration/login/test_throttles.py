@@ -112,7 +112,7 @@ def test_a_reply_that_was_lost_counts_once_for_the_pair(login_env: LoginEnv) -> 
 
 def test_an_administrator_unlocks(login_env: LoginEnv) -> None:
     user = login_env.add_user()
-    client = call_as(login_env.client().app.app._app, fields_of(login_env))  # type: ignore[attr-defined]
+    client = call_as(login_env.client().app.app._app, fields_of(login_env))  # type: ignore[attr-defined]  # below the middleware
     path = f"/v1/users/{user.id}/unlock"
     for turn in range(5):
         for _ in range(5):
@@ -135,7 +135,7 @@ def test_an_administrator_unlocks(login_env: LoginEnv) -> None:
 def test_who_may_not_unlock(login_env: LoginEnv) -> None:
     user, other = login_env.add_user(), login_env.deployment.onboard("other")
     theirs = login_env.add_user(other)
-    app = login_env.client().app.app._app  # type: ignore[attr-defined]
+    app = login_env.client().app.app._app  # type: ignore[attr-defined]  # below the middleware
     answer = call_as(app, fields_of(login_env, scopes="chat")).post(f"/v1/users/{user.id}/unlock")
     assert (answer.status_code, answer.json()["code"]) == (403, "SCOPE_REQUIRED")
     assert call_as(app, None).post(f"/v1/users/{user.id}/unlock").status_code == 401

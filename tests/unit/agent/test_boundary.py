@@ -11,7 +11,7 @@ import pytest
 from atrium.agent.context import as_model_messages
 from atrium.agent.loop import AgentLoop
 from atrium.agent.steps import LoopEvent
-from atrium.agent.wire import Sequencer, usage_fields
+from atrium.agent.turn import Sequencer
 from atrium.kernel.errors import ModelFailed
 from atrium.llm.model import Usage
 from atrium.runs.items import (
@@ -25,7 +25,7 @@ from atrium.runs.items import (
     spend_attribute,
     unpack,
 )
-from atrium.runs.model import Message
+from atrium.runs.model import Message, usage_fields
 from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update, from_wire, to_wire
 from hypothesis import HealthCheck, given, settings

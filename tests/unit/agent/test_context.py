@@ -167,5 +167,5 @@ def test_a_history_that_was_read_too_early_is_read_again(tenant_env: TenantEnv) 
 
     with tenant_env.intercepted(end_between):
         tenant_env.talk("third", session_id=session_id)
-    shown = [block.text for message in tenant_env.model.requests[-1].messages for block in message.content]  # type: ignore[union-attr]
+    shown = [block.text for message in tenant_env.model.requests[-1].messages for block in message.content]  # type: ignore[union-attr]  # all are texts
     assert shown == ["first", "Hello.", "second", "Hello.", "third"]

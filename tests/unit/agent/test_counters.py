@@ -1,7 +1,7 @@
 """What admission has counted when turns are over, however they ended: what the ledger says, and nothing else."""
 
 from atrium.kernel.errors import ModelFailed
-from atrium.quotas.model import LEASE_SECONDS
+from atrium.quotas.model import SLOT_LEASE_SECONDS
 from atrium.quotas.rebuild.service import Rebuilder
 from atrium.tools.registry import ToolRegistry
 
@@ -31,7 +31,7 @@ def end_in_every_way(tenant_env: TenantEnv) -> int:
 
 def test_tokens_and_money_of_the_month_are_the_ledgers(tenant_env: TenantEnv) -> None:
     count = end_in_every_way(tenant_env)
-    tenant_env.clock.advance(LEASE_SECONDS + 2)
+    tenant_env.clock.advance(SLOT_LEASE_SECONDS + 2)
     tenant_env.sweep()
     entries = [entry for entry, _ in tenant_env.ledger().read_month(f"{tenant_env.clock():%Y-%m}")]
 
@@ -47,7 +47,7 @@ def test_a_comparison_finds_nothing_while_turns_are_open_nor_when_they_are_over(
     end_in_every_way(tenant_env)
     comparing = Rebuilder(tenant_env.table(TENANT), tenant_env.clock)
     assert comparing.compare().counters == ()
-    tenant_env.clock.advance(LEASE_SECONDS + 2)
+    tenant_env.clock.advance(SLOT_LEASE_SECONDS + 2)
     tenant_env.sweep()
     assert comparing.compare().counters == ()
 

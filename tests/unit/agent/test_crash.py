@@ -8,7 +8,7 @@ import pytest
 from atrium.agent.finalizing import OPENING_GRACE_SECONDS
 from atrium.kernel.ids import SessionId
 from atrium.kernel.pagination import PageRequest
-from atrium.quotas.model import LEASE_SECONDS
+from atrium.quotas.model import SLOT_LEASE_SECONDS
 from atrium.runs.model import RunEvent
 
 from tests.builders.scripted import calls
@@ -16,7 +16,7 @@ from tests.builders.tenant_env import TenantEnv, session_id_of
 from tests.builders.wires import Kill, Killed, Recorder
 
 PAGE = PageRequest(100)
-LONG_AFTER = OPENING_GRACE_SECONDS + LEASE_SECONDS + 5
+LONG_AFTER = OPENING_GRACE_SECONDS + SLOT_LEASE_SECONDS + 5
 
 
 def script(tenant_env: TenantEnv) -> None:

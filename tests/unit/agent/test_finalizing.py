@@ -7,8 +7,8 @@ import pytest
 from atrium.agent.finalizing import partial_text
 from atrium.agent.turn import COMMIT_PAUSES_SECONDS, Turn
 from atrium.llm.model import Usage
-from atrium.quotas.model import LEASE_SECONDS as SLOT_LEASE_SECONDS
-from atrium.runs.model import LEASE_SECONDS, RunEvent, Spend
+from atrium.quotas.model import SLOT_LEASE_SECONDS
+from atrium.runs.model import RUN_LEASE_SECONDS, RunEvent, Spend
 from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update
 from atrium.usage.sums import contributions, merge
@@ -163,7 +163,7 @@ def test_a_cancelled_worker_that_died_is_cancelled(tenant_env: TenantEnv) -> Non
 
 def test_a_living_worker_is_left_alone(tenant_env: TenantEnv) -> None:
     turn = tenant_env.begin()
-    tenant_env.clock.advance(LEASE_SECONDS - 1)
+    tenant_env.clock.advance(RUN_LEASE_SECONDS - 1)
     assert tenant_env.sweep().closed == 0
     events = list(turn.events())
     assert events[-1].type == "final"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from atrium.agent.heartbeat import LeaseHeartbeat, StopSignal
 from atrium.llm.model import Usage
-from atrium.runs.model import LEASE_SECONDS, Run, Spend
+from atrium.runs.model import RUN_LEASE_SECONDS, Run, Spend
 
 from tests.builders.records import build_outcome, build_run
 from tests.builders.tenant_env import TenantEnv
@@ -63,7 +63,7 @@ def test_it_renews_the_lease_with_the_spend_of_the_moment(tenant_env: TenantEnv,
     renewed = tenant_env.runs().get(run.id)
     assert renewed is not None
     assert renewed.lease_until is not None
-    assert (renewed.lease_until - tenant_env.clock.now).total_seconds() == LEASE_SECONDS
+    assert (renewed.lease_until - tenant_env.clock.now).total_seconds() == RUN_LEASE_SECONDS
     assert renewed.spend == SPEND
     assert signal.cause is None
 

@@ -4,9 +4,8 @@ import threading
 
 import pytest
 from atrium.agent.loop import AgentLoop
-from atrium.agent.wire import answer_text
 from atrium.llm.model import Text, Thinking, ToolResult, Usage
-from atrium.runs.model import Spend
+from atrium.runs.model import Spend, answer_text
 from atrium.tools.model import ToolRefusal, ToolRetry
 from atrium.tools.registry import ToolRegistry
 

@@ -3,8 +3,8 @@
 import pytest
 from atrium.agent.context import as_model_messages
 from atrium.agent.loop import REFUSAL, AgentLoop
-from atrium.agent.wire import answer_text
 from atrium.llm.model import StopReason, Text, ToolResult, ToolUse, Usage
+from atrium.runs.model import answer_text
 from atrium.tools.done import DONE, REMINDER
 from atrium.tools.registry import ToolRegistry
 

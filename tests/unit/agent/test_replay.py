@@ -7,7 +7,7 @@ import pytest
 from atrium.agent.replay import REPEATED, Replay
 from atrium.kernel.errors import ModelFailed
 from atrium.kernel.ids import mint_run_id, mint_session_id
-from atrium.quotas.model import LEASE_SECONDS
+from atrium.quotas.model import SLOT_LEASE_SECONDS
 from atrium.runs.model import RunEvent
 
 from tests.builders.scripted import calls
@@ -102,7 +102,7 @@ def killed(tenant_env: TenantEnv, *, seen: int) -> list[RunEvent]:
     reader = tenant_env.begin().events()
     events = [next(reader) for _ in range(seen)]
     reader.close()
-    tenant_env.clock.advance(LEASE_SECONDS + 2)
+    tenant_env.clock.advance(SLOT_LEASE_SECONDS + 2)
     assert tenant_env.sweep().closed == 1
     return events
 
@@ -136,7 +136,7 @@ def test_from_the_beginning_a_swept_run_has_no_gap(tenant_env: TenantEnv) -> Non
 
 def test_what_a_slow_worker_stored_after_the_sweep_does_not_hide_the_end(tenant_env: TenantEnv) -> None:
     def sweep() -> None:
-        tenant_env.clock.advance(LEASE_SECONDS + 2)
+        tenant_env.clock.advance(SLOT_LEASE_SECONDS + 2)
         tenant_env.sweep()
 
     tenant_env.model.say(

@@ -10,7 +10,7 @@ from atrium.agent.starting import POLL_SECONDS
 from atrium.agent.turn import Turn
 from atrium.kernel.errors import SessionBusy, Unavailable
 from atrium.kernel.ids import SessionId
-from atrium.runs.model import LEASE_SECONDS, Message
+from atrium.runs.model import RUN_LEASE_SECONDS, Message
 
 from tests.builders.tenant_env import (
     OTHER_OWNER,
@@ -106,7 +106,7 @@ def test_a_turn_in_the_queue_begins_when_the_other_ends_and_sees_its_answer(
     assert len(waits) == 3
     assert tenant_env.clock.now - before == timedelta(seconds=1 + 3 * POLL_SECONDS)
     list(second.events())
-    shown = [block.text for message in tenant_env.model.requests[-1].messages for block in message.content]  # type: ignore[union-attr]
+    shown = [block.text for message in tenant_env.model.requests[-1].messages for block in message.content]  # type: ignore[union-attr]  # all are texts
     assert shown == ["first", "Hello.", "again", "From the first.", "again"]
 
 
@@ -151,7 +151,7 @@ def test_a_dead_turn_is_closed_and_the_session_taken_over(
     tenant_env: TenantEnv, session_id: SessionId, on_busy: Any
 ) -> None:
     dead = begin_dead(tenant_env, session_id)
-    tenant_env.clock.advance(LEASE_SECONDS + 2)
+    tenant_env.clock.advance(RUN_LEASE_SECONDS + 2)
     turn = begin_again(tenant_env, session_id, on_busy=on_busy)
     closed = tenant_env.runs().get(dead.run.id)
     assert closed is not None

@@ -11,7 +11,7 @@ from atrium.agent.model import RunLimits, TurnRequest
 from atrium.agent.turn import Turn
 from atrium.kernel.errors import AtriumError, NotFound, SessionBusy, Unavailable
 from atrium.kernel.ids import SessionId, mint_run_id
-from atrium.runs.model import LEASE_SECONDS, Message, Run
+from atrium.runs.model import RUN_LEASE_SECONDS, Message, Run
 from atrium.tools.registry import ToolRegistry
 
 from tests.builders.counters import counted, held
@@ -131,7 +131,7 @@ def test_an_outage_that_goes_on_leaves_what_the_sweeper_ends(tenant_env: TenantE
         tenant_env.begin("lost", session_id=session_id)
     with pytest.raises(SessionBusy):
         begin_again(tenant_env, session_id)
-    tenant_env.clock.advance(OPENING_GRACE_SECONDS + LEASE_SECONDS)
+    tenant_env.clock.advance(OPENING_GRACE_SECONDS + RUN_LEASE_SECONDS)
     tenant_env.sweep()
     assert types_of(list(begin_again(tenant_env, session_id).events()))[-1] == "final"
     assert texts(tenant_env.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
@@ -196,5 +196,5 @@ def test_a_run_is_recorded_with_its_question_and_lease(tenant_env: TenantEnv) ->
     run: Run | None = tenant_env.runs().get(tenant_env.begin("Hi", metadata={"a": 1}).run.id)
     assert run is not None
     assert (run.status, run.question.text, run.metadata, run.provider) == ("running", "Hi", {"a": 1}, "anthropic")
-    assert run.lease_until == tenant_env.clock.now + timedelta(seconds=LEASE_SECONDS)
+    assert run.lease_until == tenant_env.clock.now + timedelta(seconds=RUN_LEASE_SECONDS)
     assert mint_run_id(tenant_env.clock.now, run.session_id)[:14] == run.id[:14]

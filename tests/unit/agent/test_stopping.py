@@ -7,12 +7,11 @@ import pytest
 from atrium.agent.admission import RunBudget
 from atrium.agent.heartbeat import StopCause, StopSignal
 from atrium.agent.loop import AgentLoop
-from atrium.agent.wire import answer_text
 from atrium.kernel.errors import ModelFailed, ModelTimeout
 from atrium.llm.model import Text, ToolResult, Usage
 from atrium.llm.tokens import bound_tokens
 from atrium.quotas.model import Estimate
-from atrium.runs.model import Spend
+from atrium.runs.model import Spend, answer_text
 from atrium.tools.registry import ToolRegistry
 
 from tests.builders.loops import LoopBench, show, tool

@@ -8,7 +8,7 @@ from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import KeyId, SessionId
 from atrium.llm.model import Usage
 from atrium.quotas.limits import DEFINITIONS
-from atrium.quotas.model import LEASE_SECONDS, LimitName
+from atrium.quotas.model import SLOT_LEASE_SECONDS, LimitName
 from atrium.storage import keys
 from atrium.storage.writes import ANY, Update
 
@@ -17,7 +17,7 @@ from tests.builders.scripted import calls
 from tests.builders.tenant_env import OWNER, TenantEnv, session_id_of
 from tests.builders.wires import Kill, Killed, Send
 
-LONG = LEASE_SECONDS + SLOT_GRACE_SECONDS + 3
+LONG = SLOT_LEASE_SECONDS + SLOT_GRACE_SECONDS + 3
 
 
 def die_after_admission(tenant_env: TenantEnv, session_id: SessionId | None = None) -> None:
@@ -74,7 +74,7 @@ def test_a_slot_without_a_run_comes_back_with_all_that_it_counted(tenant_env: Te
     session_id = session_id_of(tenant_env.talk("first"))
     before = [counted(tenant_env, name) for name in ("requests_per_day", "tokens_per_month", "cost_per_month")]
     die_after_admission(tenant_env, session_id)
-    tenant_env.clock.advance(LEASE_SECONDS)
+    tenant_env.clock.advance(SLOT_LEASE_SECONDS)
     assert (tenant_env.sweep().returned, len(held(tenant_env))) == (0, 1), "its worker may still record its run"
     tenant_env.clock.advance(LONG)
     assert (tenant_env.sweep().returned, held(tenant_env)) == (1, [])
@@ -110,6 +110,18 @@ def test_a_slot_of_an_open_run_is_left_to_it(tenant_env: TenantEnv) -> None:
     assert (tenant_env.sweep().returned, len(held(tenant_env))) == (0, 1)
     list(turn.events())
     assert held(tenant_env) == []
+
+
+def test_a_slot_that_cannot_be_read_does_not_keep_the_others(tenant_env: TenantEnv) -> None:
+    lost = tenant_env.begin().run
+    values = {"text": "no slot"}
+    tenant_env.table().write(Update(keys.admission(""), "SET #slots.#00 = :text, #slots.#zz = :text", ANY, values))
+    tenant_env.clock.advance(LONG)
+    report = tenant_env.sweep()
+    assert (report.looked_at, report.closed, report.failed) == (3, 1, 2)
+    closed = tenant_env.runs().get(lost.id)
+    assert closed is not None
+    assert not closed.is_open
 
 
 def test_an_item_is_marked_while_it_has_slots_and_no_longer(tenant_env: TenantEnv) -> None:

@@ -4,10 +4,9 @@ import random
 from typing import Any
 
 import pytest
-from atrium.agent.wire import usage_fields
 from atrium.kernel.errors import AtriumError, ModelFailed, ModelTimeout, ValidationFailed
 from atrium.llm.model import Text
-from atrium.runs.model import RunEvent
+from atrium.runs.model import RunEvent, usage_fields
 from atrium.tools.registry import ToolRegistry
 
 from tests.builders.loops import tool

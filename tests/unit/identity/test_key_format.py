@@ -58,8 +58,8 @@ def test_two_letters_swapped_are_refused() -> None:
 @pytest.mark.parametrize("environment", ["staging", "prod"])
 def test_another_environment_refuses_it(environment: str) -> None:
     text, _ = mint_key("dev", KEY_ID, TENANT_ID)
-    assert parse_key(text, environment) is None  # type: ignore[arg-type]
-    assert parse_key(text.replace("dev", environment), environment) is None  # type: ignore[arg-type]
+    assert parse_key(text, environment) is None  # type: ignore[arg-type]  # no environment's name
+    assert parse_key(text.replace("dev", environment), environment) is None  # type: ignore[arg-type]  # no environment's name
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def make_request(method: str = "GET", path: str = "/v1/things", **changes: objec
         request_id="6f1cbb1c-3f7e-4f3b-8a56-1f2f3a4b5c6d",
         received_at=1_795_253_937.25,
     )
-    return replace(request, **changes)  # type: ignore[arg-type]
+    return replace(request, **changes)  # type: ignore[arg-type]  # fields by name
 
 
 def make_call(api: Api, request: GatewayRequest, stage_prefix: str = "") -> Call:

@@ -9,7 +9,7 @@ from tests.unit.local.builders import read_clock
 
 def entry(message: str = "done", **changes: object) -> Entry:
     fields: dict[str, object] = {"time": read_clock(), "component": "chat", "level": "INFO", "message": message}
-    return Entry(**(fields | changes))  # type: ignore[arg-type]
+    return Entry(**(fields | changes))  # type: ignore[arg-type]  # fields by name
 
 
 def test_plain_line() -> None:

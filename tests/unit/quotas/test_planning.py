@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from atrium.quotas.item import AHEAD_SECONDS_MAX, MOVED_MAX
 from atrium.quotas.limits import BUCKETS
-from atrium.quotas.model import LEASE_SECONDS, SLOTS_MAX, LeaseExpired, Rejected, Slot, Used
+from atrium.quotas.model import SLOT_LEASE_SECONDS, SLOTS_MAX, LeaseExpired, Rejected, Slot, Used
 from atrium.quotas.planning import plan_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -172,7 +172,7 @@ def test_a_rejection_by_an_item_absurdly_far_ahead_is_true_once_the_item_is_set_
 def test_a_slot_is_taken_with_a_lease_and_a_place_for_the_sweeper() -> None:
     bench = ItemBench()
     name, slot = bench.admit(tokens=9, cost_nanos=8, new_session=True)
-    assert slot == Slot(SECOND, SECOND, 9, 8, SECOND + 1 + LEASE_SECONDS, new_session=True)
+    assert slot == Slot(SECOND, SECOND, 9, 8, SECOND + 1 + SLOT_LEASE_SECONDS, new_session=True)
     assert bench.attributes["slots"] == {name: slot.text}
     assert (bench.attributes["sweep_pk"], bench.attributes["sweep_sk"]) == ("SWEEP#0", "here")
     assert {name: bench.count(name) for name in ("rd20261121", "sd20261121", "tm202611", "cm202611")} == {
@@ -216,7 +216,7 @@ def test_expired_leases_move_exactly_when_the_slots_are_full() -> None:
     bench = ItemBench({"concurrent_turns": 3})
     bench.admit()
     bench.admit()
-    bench.now += LEASE_SECONDS + 10
+    bench.now += SLOT_LEASE_SECONDS + 10
     bench.admit()
     assert (len(bench.attributes["slots"]), len(bench.attributes["late"])) == (3, 0)
     bench.admit()
@@ -260,7 +260,7 @@ def test_slots_that_are_full_of_unsettled_runs_reject() -> None:
     bench = ItemBench({"concurrent_turns": 2})
     for _ in range(2 + SLOTS_MAX):
         bench.admit()
-        bench.now += LEASE_SECONDS + 2
+        bench.now += SLOT_LEASE_SECONDS + 2
     assert (len(bench.attributes["slots"]), len(bench.attributes["late"])) == (2, SLOTS_MAX)
     assert bench.reject().limit == "concurrent_turns"
     name = next(iter(bench.attributes["late"]))
@@ -435,7 +435,7 @@ def test_a_settlement_corrects_to_real_usage_in_every_state(moved: bool, later: 
         assert isinstance(answer, Slot)
     others = 0
     if moved:
-        bench.now += LEASE_SECONDS + 2
+        bench.now += SLOT_LEASE_SECONDS + 2
         bench.admit(tokens=7, cost_nanos=7)
         others = 7
     bench.now = max(bench.now, NOON + later)

@@ -6,7 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from atrium.runs.model import LEASE_SECONDS, Outcome, Spend
+from atrium.runs.model import RUN_LEASE_SECONDS, Outcome, Spend
 from atrium.runs.store import RunStore
 
 from tests.builders.records import build_outcome, build_run
@@ -14,7 +14,7 @@ from tests.builders.runtimes import NOON
 from tests.builders.tenant_env import TenantEnv
 from tests.builders.wires import lose_replies
 
-LAPSED = NOON + timedelta(seconds=LEASE_SECONDS + 1)
+LAPSED = NOON + timedelta(seconds=RUN_LEASE_SECONDS + 1)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_no_run_cannot_be_ended(runs: RunStore) -> None:
 def test_a_living_lease_is_not_taken_over(runs: RunStore) -> None:
     run = build_run()
     runs.open(run)
-    assert runs.take_over(run.id, now=NOON + timedelta(seconds=LEASE_SECONDS)) is None
+    assert runs.take_over(run.id, now=NOON + timedelta(seconds=RUN_LEASE_SECONDS)) is None
     runs.renew(run.id, now=NOON + timedelta(seconds=20), spend=Spend())
     assert runs.take_over(run.id, now=LAPSED) is None
     assert runs.end(run.id, build_outcome("x"), at=LAPSED)

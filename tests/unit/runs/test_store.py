@@ -9,7 +9,7 @@ import pytest
 from atrium.kernel.ids import RunId, mint_session_id
 from atrium.kernel.pagination import PageRequest
 from atrium.llm.model import Thinking, Usage
-from atrium.runs.model import LEASE_SECONDS, Run, Spend
+from atrium.runs.model import RUN_LEASE_SECONDS, Run, Spend
 from atrium.runs.store import LeaseLost, RunStore
 from atrium.storage.sweep import OpenRun, list_swept
 
@@ -96,7 +96,7 @@ def test_renewing_extends_the_lease_and_notes_the_spend(runs: RunStore) -> None:
     spend = Spend(Usage(7, 8), {"calculator": 2}, 9)
     assert runs.renew(run.id, now=NOON + timedelta(seconds=15), spend=spend) is False
     renewed = runs.get(run.id)
-    assert renewed == replace(run, lease_until=NOON + timedelta(seconds=15 + LEASE_SECONDS), spend=spend)
+    assert renewed == replace(run, lease_until=NOON + timedelta(seconds=15 + RUN_LEASE_SECONDS), spend=spend)
 
 
 def test_renewing_twice_for_a_lost_reply(runs: RunStore, tenant_env: TenantEnv) -> None:
@@ -132,7 +132,7 @@ def test_a_worker_that_lost_its_run_is_told(runs: RunStore, how: str) -> None:
     if how == "ended":
         runs.end(run.id, build_outcome("x"), at=NOON)
     if how == "taken over":
-        assert runs.take_over(run.id, now=NOON + timedelta(seconds=LEASE_SECONDS + 1))
+        assert runs.take_over(run.id, now=NOON + timedelta(seconds=RUN_LEASE_SECONDS + 1))
     with pytest.raises(LeaseLost):
         runs.renew(run.id, now=NOON, spend=Spend())
     with pytest.raises(LeaseLost):

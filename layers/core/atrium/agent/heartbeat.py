@@ -17,7 +17,7 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import RunId
 from atrium.llm.model import ModelStream
-from atrium.runs.model import CANCEL_POLL_SECONDS, LEASE_SECONDS, RENEW_SECONDS, Spend
+from atrium.runs.model import CANCEL_POLL_SECONDS, RENEW_SECONDS, RUN_LEASE_SECONDS, Spend
 from atrium.runs.store import LeaseLost, RunStore
 
 type StopCause = Literal["cancelled", "max_seconds", "lost"]
@@ -85,7 +85,7 @@ class LeaseHeartbeat:
     renew_slots: Callable[[], bool] = lambda: True
     poll_seconds: float = CANCEL_POLL_SECONDS
     renew_seconds: float = RENEW_SECONDS
-    lease_seconds: float = LEASE_SECONDS
+    lease_seconds: float = RUN_LEASE_SECONDS
     _renewed: float = field(default_factory=time.monotonic)
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None

@@ -14,7 +14,6 @@ from atrium.agent.context import as_model_messages
 from atrium.agent.heartbeat import StopCause, StopSignal
 from atrium.agent.steps import (
     CUT_OFF,
-    STEP_SEPARATOR,
     STOPPED,
     LoopEvent,
     TextPiece,
@@ -30,7 +29,7 @@ from atrium.kernel.ids import mint_message_id
 from atrium.llm import model as llm
 from atrium.llm.catalogue import price
 from atrium.llm.normalise import repair_request
-from atrium.runs.model import Message, MessageRole, Spend
+from atrium.runs.model import STEP_SEPARATOR, Message, MessageRole, Spend
 from atrium.tools.done import DONE, REMINDER
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolAnswer, ToolRegistry

@@ -4,9 +4,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from atrium.agent.wire import closing_events, start_event
 from atrium.kernel.ids import RunId
-from atrium.runs.model import Outcome, Run, RunEvent
+from atrium.runs.model import Outcome, Run, RunEvent, closing_events, start_event
 from atrium.runs.store import RunStore, read_stored
 
 REPEATED = 1_000_000_000

@@ -22,7 +22,7 @@ from atrium.kernel.texts import clean
 from atrium.llm.catalogue import ModelInfo
 from atrium.llm.model import ModelProvider, Text
 from atrium.quotas.model import Admitted, Rejected
-from atrium.runs.model import LEASE_SECONDS, Message, Run
+from atrium.runs.model import RUN_LEASE_SECONDS, Message, Run
 from atrium.runs.store import RunStore
 from atrium.sessions.model import LiveTurn, Session
 from atrium.sessions.store import SessionStore
@@ -238,7 +238,7 @@ class TurnStarter:
             status="running",
             question=Message(mint_message_id(now), "user", (Text(request.message),), now),
             started_at=now,
-            lease_until=now + timedelta(seconds=LEASE_SECONDS),
+            lease_until=now + timedelta(seconds=RUN_LEASE_SECONDS),
             end_user=request.end_user,
             metadata=request.metadata,
         )

@@ -9,7 +9,6 @@ from atrium.llm.model import ToolResult, ToolUse
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolAnswer, ToolRegistry
 
-STEP_SEPARATOR = "\n\n"
 PARALLEL_MAX = 8
 _LOOK_SECONDS = 0.2
 

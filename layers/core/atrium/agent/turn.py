@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any, assert_never
 
 from atrium.agent.context import TurnContextReader, checked_ids
 from atrium.agent.finalizing import RunFinalizer
@@ -15,16 +16,59 @@ from atrium.agent.heartbeat import LeaseHeartbeat, StopSignal
 from atrium.agent.loop import AgentLoop
 from atrium.agent.model import TurnRequest
 from atrium.agent.starting import DryRun, StartedTurn, TurnStarter
-from atrium.agent.steps import ToolAnswered
-from atrium.agent.wire import Sequencer, closing_events, error_event, start_event
+from atrium.agent.steps import LoopEvent, TextPiece, ThinkingPiece, ToolAnswered, ToolCalled
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, ModelTimeout, NotFound, RunInterrupted, Unavailable
 from atrium.kernel.ids import RunId, mint_run_id, mint_session_id
-from atrium.runs.model import Outcome, Run, RunError, RunEvent, RunStatus
+from atrium.runs.model import (
+    Outcome,
+    Run,
+    RunError,
+    RunEvent,
+    RunStatus,
+    closing_events,
+    error_event,
+    start_event,
+)
 from atrium.runs.store import EventLog
 
 COMMIT_PAUSES_SECONDS = (1.0, 3.0)
 """Pauses before each retry of the commit."""
+
+
+@dataclass(slots=True)
+class Sequencer:
+    """Gives each loop event its number."""
+
+    after: int
+
+    @property
+    def last(self) -> int:
+        return self.after
+
+    def number(self, piece: LoopEvent) -> RunEvent:
+        self.after += 1
+        kind, data = _describe(piece)
+        return RunEvent(self.after, kind, data)
+
+
+def _describe(piece: LoopEvent) -> tuple[str, dict[str, Any]]:
+    match piece:
+        case TextPiece(text):
+            return "text", {"content": text}
+        case ThinkingPiece(text):
+            return "thinking", {"content": text}
+        case ToolCalled(call):
+            return "tool_call", {"tool_call_id": call.id, "tool": call.name, "args": dict(call.input)}
+        case ToolAnswered(call, answer):
+            return "tool_result", {
+                "tool_call_id": call.id,
+                "tool": call.name,
+                "result": answer.content,
+                "is_error": answer.is_error,
+            }
+        case _:
+            assert_never(piece)
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _BASE_PATH = re.compile(r"/[A-Za-z0-9_-]{1,128}")
 _DOMAIN = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?")
 _USER_AGENT_MAX = 256
-SCOPE_KEY = "atrium.envelope"
+SCOPE_KEY = "atrium.gateway_context"
 _CALL_KEY = "atrium.call"
 
 

@@ -28,7 +28,7 @@ async def get_runtime(request: Request) -> Runtime:
     return runtime
 
 
-async def get_envelope(request: Request) -> GatewayContext:
+async def get_gateway_context(request: Request) -> GatewayContext:
     return request_gateway_context(request)
 
 
@@ -75,7 +75,7 @@ async def read_page(
 
 RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
 BaseUrlDep = Annotated[str, Depends(get_base_url)]
-EnvelopeDep = Annotated[GatewayContext, Depends(get_envelope)]
+GatewayContextDep = Annotated[GatewayContext, Depends(get_gateway_context)]
 CallerDep = Annotated[Caller, Depends(get_caller)]
 TenantDep = Annotated[TenantContext, Depends(get_tenant)]
 PageDep = Annotated[PageQuery, Depends(read_page)]

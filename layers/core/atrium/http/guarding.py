@@ -66,7 +66,7 @@ def is_admitted[E: Callable[..., Any]](endpoint: E) -> E:
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class BucketState:
     """A bucket after a call asked for a token: what is left of `maximum`, and whether the call got its own."""
 
     maximum: int
@@ -90,7 +90,7 @@ class ReadLimits:
     _buckets: LRUCache[TenantId, tuple[float, float]] = field(default_factory=lambda: LRUCache(_TENANTS_MAX))
     _lock: Lock = field(default_factory=Lock)
 
-    def take(self, tenant_id: TenantId, maximum: int, now: float) -> Level:
+    def take(self, tenant_id: TenantId, maximum: int, now: float) -> BucketState:
         """Take a token, if there is one; `now` in seconds of the epoch."""
         with self._lock:
             left, seen = self._buckets.get(tenant_id, (float(maximum), now))
@@ -98,7 +98,7 @@ class ReadLimits:
             passed = left >= 1
             left -= passed
             self._buckets[tenant_id] = (left, max(now, seen))
-        return Level(maximum, left, passed)
+        return BucketState(maximum, left, passed)
 
 
 async def enforce_read_limit(request: Request) -> None:
@@ -120,14 +120,14 @@ async def enforce_read_limit(request: Request) -> None:
         raise _refusal(level, now)
 
 
-def _headers(level: Level) -> dict[str, str]:
+def _headers(level: BucketState) -> dict[str, str]:
     return {
         "RateLimit-Policy": f'"{LIMIT}";q={level.maximum};w={WINDOW_SECONDS}',
         "RateLimit": f'"{LIMIT}";r={int(level.left)};t={level.seconds_to_full}',
     }
 
 
-def _refusal(level: Level, now: float) -> RateLimited:
+def _refusal(level: BucketState, now: float) -> RateLimited:
     return RateLimited(
         f"the tenant's limit {LIMIT} allows {level.maximum} in a minute here",
         retry_after_seconds=level.seconds_to_next,

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from atrium.audit.model import Origin
 from atrium.bootstrap import Runtime
 from atrium.http.context import request_gateway_context
-from atrium.http.dependencies import EnvelopeDep
+from atrium.http.dependencies import GatewayContextDep
 from atrium.identity.families.service import TokenFamilyService
 from atrium.identity.tokens import name_issuer
 
@@ -36,7 +36,7 @@ async def get_families(request: Request) -> TokenFamilyService:
     return open_families(request.app.state.runtime(), issuer_of(request))
 
 
-async def get_origin(gateway_context: EnvelopeDep) -> Origin:
+async def get_origin(gateway_context: GatewayContextDep) -> Origin:
     return Origin("", gateway_context.source_ip, gateway_context.user_agent, gateway_context.request_id)
 
 

@@ -17,7 +17,7 @@ type Limits = Mapping[LimitName, int]
 UNLIMITED = -1
 SLOTS_MAX = 128
 """The most concurrent turns of one scope: each is an entry of the scope's admission item."""
-LEASE_SECONDS = 60
+SLOT_LEASE_SECONDS = 60
 OUTPUT_TOKENS_MIN = 16
 """A model call is rejected if its answer would have to be shorter than this."""
 TENANT = ""
@@ -172,7 +172,7 @@ class Reservation:
     def unrecorded(cls, request: AdmissionRequest, now: float) -> Self:
         """Return the reservation of a turn that no item counts. It bounds only what the ledger records."""
         second = int(now)
-        slot = Slot(second, second, request.tokens, request.cost_nanos, second + LEASE_SECONDS)
+        slot = Slot(second, second, request.tokens, request.cost_nanos, lease_end(now))
         return cls(request.run_id, {TENANT: slot}, recorded=False)
 
     @property
@@ -207,7 +207,7 @@ class Reservation:
 
 def lease_end(now: float) -> int:
     """Return when the lease of a slot ends, in epoch seconds. The second that has begun counts in full."""
-    return int(now) + 1 + LEASE_SECONDS
+    return int(now) + 1 + SLOT_LEASE_SECONDS
 
 
 def slot_name(run_id: RunId) -> str:

@@ -1,11 +1,12 @@
-"""What a run is, from its first write to its last, and the messages that it holds.
+"""What a run is, from its first write to its last: its messages, its spend, its outcome, and its events.
 
-A run begins with the user's message and a lease; one conditional write ends it, with everything that it
-produced. Whoever makes that write (the worker, or the sweeper after it) decides; nobody can again.
+A run begins with the user's message and a lease; one conditional write ends it, with everything that it produced. The
+first writer of that (the worker, or the sweeper after it) decides; no later write changes it. The events `start`,
+`usage`, `final` and `error` are made from the run's own record, live and in a replay alike.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from secrets import token_hex
 from typing import Any, Literal
@@ -13,15 +14,18 @@ from typing import Any, Literal
 from atrium.kernel.clock import epoch_seconds
 from atrium.kernel.errors import AtriumError, kind_of
 from atrium.kernel.ids import AgentId, MessageId, RunId, SessionId, session_of
+from atrium.llm.catalogue import format_cost
 from atrium.llm.model import Block, Text, Usage
 from atrium.quotas.model import Reservation
 
 type RunStatus = Literal["queued", "running", "waiting_approval", "succeeded", "failed", "cancelled"]
 type MessageRole = Literal["user", "assistant", "tool"]
 
-LEASE_SECONDS = 45
+RUN_LEASE_SECONDS = 45
 RENEW_SECONDS = 15
 CANCEL_POLL_SECONDS = 4
+STEP_SEPARATOR = "\n\n"
+"""Between the texts of two model calls of one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +163,65 @@ class Run:
     def ended(self, outcome: Outcome, at: datetime) -> "Run":
         """Return this run as the outcome leaves it."""
         return replace(self, status=outcome.status, outcome=outcome, spend=outcome.spend, ended_at=at, lease_until=None)
+
+
+def start_event(run: Run) -> RunEvent:
+    return RunEvent(1, "start", {"session_id": run.session_id, "run_id": run.id, "model": run.model})
+
+
+def error_event(run_id: RunId, sequence: int, error: AtriumError | RunError) -> RunEvent:
+    """Return the event that ends the stream of a run that failed; `read_error` reads it."""
+    told = error if isinstance(error, RunError) else RunError.of(error)
+    fields = {name: value for name, value in asdict(told).items() if value is not None}
+    return RunEvent(sequence, "error", {"run_id": run_id, **fields})
+
+
+def read_error(event: RunEvent) -> AtriumError:
+    """Return the error that an `error` event contains."""
+    fields = dict(event.data)
+    run_id = fields.pop("run_id")
+    return RunError(**fields).to_failure(run_id)
+
+
+def closing_events(run_id: RunId, outcome: Outcome, *, after: int) -> Iterator[RunEvent]:
+    """Yield how an ended run closes its stream: `usage` and `final`, or `error`, numbered from `after` on."""
+    if outcome.error is not None:
+        yield error_event(run_id, after + 1, outcome.error)
+        return
+    yield RunEvent(after + 1, "usage", usage_fields(outcome.spend))
+    yield RunEvent(
+        after + 2,
+        "final",
+        {
+            "message_id": answer_id(outcome.messages),
+            "content": answer_text(outcome.messages),
+            "stop_reason": outcome.stop_reason,
+            "degraded": outcome.degraded,
+        },
+    )
+
+
+def usage_fields(spend: Spend) -> dict[str, Any]:
+    """Return `usage` as the contract has it; money to six decimals, `estimated` only where it is."""
+    tokens = spend.tokens
+    return {
+        "input_tokens": tokens.input_tokens,
+        "output_tokens": tokens.output_tokens,
+        "cache_read_tokens": tokens.cache_read_tokens,
+        "cache_write_tokens": tokens.cache_write_tokens,
+        "tool_calls": spend.tool_call_count,
+        "cost_usd": format_cost(spend.cost_nanos),
+        **({"estimated": True} if tokens.estimated else {}),
+    }
+
+
+def answer_id(messages: Sequence[Message]) -> str | None:
+    """Return the id of the last message of the assistant; None where it said nothing."""
+    answers = [message.id for message in messages if message.role == "assistant"]
+    return answers[-1] if answers else None
+
+
+def answer_text(messages: Sequence[Message]) -> str:
+    """Return the whole text of the answer, as its pieces were streamed: steps are parted by an empty line."""
+    texts = (message.text for message in messages if message.role == "assistant")
+    return STEP_SEPARATOR.join(text for text in texts if text)

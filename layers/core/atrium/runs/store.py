@@ -28,7 +28,7 @@ from atrium.runs.items import (
     spend_attribute,
     store_payload,
 )
-from atrium.runs.model import LEASE_SECONDS, Outcome, Run, RunEvent, Spend
+from atrium.runs.model import RUN_LEASE_SECONDS, Outcome, Run, RunEvent, Spend
 from atrium.storage import keys
 from atrium.storage.blobs import BlobGone, TenantBlobs
 from atrium.storage.table import Query, TenantTable
@@ -75,7 +75,7 @@ class RunStore:
 
         `LeaseLost` when the run has ended otherwise, or is being ended by the sweeper.
         """
-        lease = epoch_seconds(now + timedelta(seconds=LEASE_SECONDS))
+        lease = epoch_seconds(now + timedelta(seconds=RUN_LEASE_SECONDS))
         values = {**_RUNNING, "lease": lease, "spend": spend_attribute(spend)}
         update = Update(keys.run(run_id), "SET #lease = :lease, #spend = :spend", _WORKERS, values)
         try:

@@ -34,7 +34,7 @@ class _ItemParser(JSONParser):
     def _handle_structure(self, shape: Any, value: Any) -> Any:
         if shape.name == "AttributeValue":
             return value
-        return super()._handle_structure(shape, value)  # type: ignore[misc]
+        return super()._handle_structure(shape, value)  # type: ignore[misc]  # the stubs lack it
 
 
 class _ParserFactory(ResponseParserFactory):
