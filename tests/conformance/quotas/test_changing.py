@@ -50,12 +50,12 @@ def work(race: Race) -> Tally:
         admitted = []
         while time.time() < end:
             request, limits = race.request(), scopes()
-            answer = until_answered(lambda request=request, limits=limits: service.admit(request, limits))  # type: ignore[misc]
+            answer = until_answered(lambda request=request, limits=limits: service.admit(request, limits))  # type: ignore[misc]  # defaults bind the variables
             if isinstance(answer, Admitted):
                 admitted.append(answer.reservation)
                 above = [each for each in answer.usages if each.used > each.max]
                 assert not above, above
-                until_answered(lambda answer=answer: service.settle(answer.reservation, Used(50, 50)))  # type: ignore[misc]
+                until_answered(lambda answer=answer: service.settle(answer.reservation, Used(50, 50)))  # type: ignore[misc]  # a default binds the variable
         return admitted
 
     return Tally(tuple(each for own in each_thread(race, run) for each in own))

@@ -39,6 +39,10 @@ def item(now: float = NOON, **attributes: Any) -> AdmissionItem:
     return AdmissionItem({"at": SECOND, "v": 1, "slots": {}, "late": {}, **attributes}, now)
 
 
+def fit_turn(wanted: AdmissionRequest, seen: decisions.Seen) -> AdmissionRequest | Rejected:
+    return decisions.fit(wanted, seen, decisions.turn_charges)
+
+
 # --- Retry-After
 
 HISTORIES = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 30), st.booleans()), min_size=1, max_size=12)
@@ -68,7 +72,7 @@ def test_at_retry_after_the_call_fits_and_two_seconds_earlier_it_does_not(
     for number, (seconds, amount, is_new) in enumerate(history):
         now += seconds
         turn = AdmissionRequest(run_id(number), amount, 0, is_new)
-        if isinstance(decisions.fit_admission(turn, seen(now)), Rejected):
+        if isinstance(fit_turn(turn, seen(now)), Rejected):
             continue
         for read, scope in seen(now):
             key, asked = keys.admission(scope.id), decisions.turn_charges(turn, scope)
@@ -78,16 +82,16 @@ def test_at_retry_after_the_call_fits_and_two_seconds_earlier_it_does_not(
             assert isinstance(plan.answer, Slot)
             table.write(planning.plan_settlement(key, run_name(number), plan.answer, Used(amount, 0), None))
     wanted = AdmissionRequest(run_id(99), tokens, 0, new_session=True)
-    rejected = decisions.fit_admission(wanted, seen(now))
+    rejected = fit_turn(wanted, seen(now))
     assume(isinstance(rejected, Rejected))
     assert isinstance(rejected, Rejected)
     wait = rejected.retry_after_seconds
     if wait is None:
         assert tokens > min(limits.get("tokens_per_month", inf) for limits in (of_key, of_tenant))
         return
-    assert isinstance(decisions.fit_admission(wanted, seen(now + wait)), AdmissionRequest)
+    assert isinstance(fit_turn(wanted, seen(now + wait)), AdmissionRequest)
     if wait > 2:
-        assert isinstance(decisions.fit_admission(wanted, seen(now + wait - 2)), Rejected)
+        assert isinstance(fit_turn(wanted, seen(now + wait - 2)), Rejected)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_of_several_limits_and_scopes_the_one_that_frees_last_is_named() -> None
     assert full.used(DEFINITIONS["requests_per_minute"]) == 5
     key = ScopeLimits("key", {"requests_per_minute": 5, "requests_per_day": 9}, "key_1")
     tenant = ScopeLimits("tenant", {"tokens_per_month": 50})
-    found = decisions.fit_admission(request(10), [(full, key), (full, tenant)])
+    found = fit_turn(request(10), [(full, key), (full, tenant)])
     assert isinstance(found, Rejected)
     assert (found.limit, found.scope) == ("tokens_per_month", "tenant")
     assert [(usage.scope, usage.limit) for usage in found.usages] == [
@@ -148,7 +152,7 @@ def test_of_several_limits_and_scopes_the_one_that_frees_last_is_named() -> None
 def test_never_is_later_than_any_time() -> None:
     key = ScopeLimits("key", {"tokens_per_minute": 5}, "key_1")
     tenant = ScopeLimits("tenant", {"tokens_per_month": 50})
-    found = decisions.fit_admission(request(10), [(item(), key), (item(tm202611=45), tenant)])
+    found = fit_turn(request(10), [(item(), key), (item(tm202611=45), tenant)])
     assert isinstance(found, Rejected)
     assert (found.limit, found.retry_after_seconds) == ("tokens_per_minute", None)
 
@@ -175,7 +179,7 @@ ESTIMATE = Estimate(prompt_tokens=100, prompt_cost_nanos=1_000, output_tokens=40
 )
 def test_an_answer_becomes_as_short_as_it_must_and_no_shorter_than_is_of_use(limits: Any, expected: int | None) -> None:
     asked = request(ESTIMATE.tokens, ESTIMATE.cost_nanos, estimate=ESTIMATE)
-    found = decisions.fit_admission(asked, [(item(), ScopeLimits("tenant", limits))])
+    found = fit_turn(asked, [(item(), ScopeLimits("tenant", limits))])
     if expected is None:
         assert isinstance(found, Rejected)
         assert found.retry_after_seconds is None
@@ -189,16 +193,16 @@ def test_the_tightest_of_all_scopes_bounds_an_answer() -> None:
     key = ScopeLimits("key", {"tokens_per_minute": 1_000}, "key_1")
     tenant = ScopeLimits("tenant", {"tokens_per_month": 1_000})
     used = item(t09=900, tn=900)
-    found = decisions.fit_admission(asked, [(item(tm202611=50), key), (item(tm202611=700), tenant)])
+    found = fit_turn(asked, [(item(tm202611=50), key), (item(tm202611=700), tenant)])
     assert isinstance(found, AdmissionRequest)
     assert found.tokens == 300
-    found = decisions.fit_admission(asked, [(used, key), (item(), tenant)])
+    found = fit_turn(asked, [(used, key), (item(), tenant)])
     assert isinstance(found, Rejected)
     assert (found.scope, found.retry_after_seconds) == ("key", 61)
 
 
 def test_without_an_estimate_nothing_is_lowered() -> None:
-    found = decisions.fit_admission(request(500), [(item(), ScopeLimits("tenant", {"tokens_per_month": 499}))])
+    found = fit_turn(request(500), [(item(), ScopeLimits("tenant", {"tokens_per_month": 499}))])
     assert isinstance(found, Rejected)
 
 
@@ -206,7 +210,7 @@ def test_a_free_model_is_not_bounded_by_money() -> None:
     free = Estimate(100, 0, 400, 0)
     limits = ScopeLimits("tenant", {"cost_per_month": 10})
     asked = request(free.tokens, 0, estimate=free)
-    assert decisions.fit_admission(asked, [(item(cm202611=10), limits)]) == asked
+    assert fit_turn(asked, [(item(cm202611=10), limits)]) == asked
 
 
 def test_a_further_call_has_what_the_last_did_not_use_and_the_runs_own_month() -> None:
@@ -215,11 +219,11 @@ def test_a_further_call_has_what_the_last_did_not_use_and_the_runs_own_month() -
     full = item(DECEMBER + 5, at=DECEMBER + 5, tm202611=700, tm202612=10)
     asked = request(ESTIMATE.tokens, ESTIMATE.cost_nanos, estimate=ESTIMATE)
     free = decisions.without_unused(full, slot, Used(100, 1_000))
-    found = decisions.fit_extension(asked, [(free, limits)])
+    found = decisions.fit(asked, [(free, limits)], decisions.call_charges)
     assert isinstance(found, AdmissionRequest)
     assert found.tokens == 500
     none = decisions.without_unused(full, slot, Used(500, 3_000))
-    assert isinstance(decisions.fit_extension(asked, [(none, limits)]), Rejected)
+    assert isinstance(decisions.fit(asked, [(none, limits)], decisions.call_charges), Rejected)
 
 
 # --- what is shown
@@ -236,4 +240,4 @@ def test_usages_before_and_after() -> None:
 
 def test_only_what_is_charged_is_decided() -> None:
     limits = ScopeLimits("tenant", {"sessions_per_day": 0, "tokens_per_minute": 0, "cost_per_month": 0}, TENANT)
-    assert decisions.fit_admission(request(), [(item(), limits)]) == request()
+    assert fit_turn(request(), [(item(), limits)]) == request()

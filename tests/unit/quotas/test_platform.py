@@ -98,6 +98,28 @@ def test_a_full_platform_is_named_and_remembered_for_a_second(monkeypatch: pytes
     assert platform.ask(90, limit) == 0
 
 
+def test_a_lost_race_for_the_last_slot_is_not_remembered_as_a_full_platform() -> None:
+    platform, empty = Platform(24), Platform(24)
+    platform.fill()
+    other_home = next(number for number in range(100, 200) if empty.ask(number) == 1)
+    free = next(number for number, item in platform.where.items() if item == 0)
+    platform.limit().release(run_id(free), 0)
+    limit = platform.limit()
+
+    def overtake(name: str, send: Callable[[], Any]) -> Any:
+        found = send()
+        if name == "batch_get":
+            platform.table.memory.intercept = None
+            assert platform.ask(200) == 0
+        return found
+
+    platform.table.memory.intercept = overtake
+    assert isinstance(platform.ask(other_home, limit), Rejected)
+    assert limit.rejection() is None
+    platform.limit().release(run_id(200), 0)
+    assert platform.ask(other_home, limit) == 0
+
+
 def test_a_check_reads_and_takes_nothing() -> None:
     platform = Platform(3)
     assert platform.limit().check() is None
@@ -263,3 +285,21 @@ def test_a_platform_that_does_not_answer_undoes_the_admission() -> None:
         QuotaService(table, platform.clock, platform.limit()).admit(AdmissionRequest(run_id(1), 5, 5), SCOPES)
     item = table.items[keys.admission("")]
     assert (item["slots"], item["rn"], item["tm202611"]) == ({}, 0, 0)
+
+
+@pytest.mark.parametrize("maximum", [1, 30])
+def test_a_platform_slot_whose_reply_was_lost_is_released(maximum: int) -> None:
+    platform, table = Platform(maximum), MemoryTable()
+
+    def lose(name: str, send: Callable[[], Any]) -> Any:
+        send()
+        if platform.running():
+            platform.table.memory.intercept = None
+            raise Unavailable(internal=f"no reply to {name}")
+        return send()
+
+    platform.table.memory.intercept = lose
+    service = QuotaService(table, platform.clock, platform.limit())
+    with pytest.raises(Unavailable):
+        service.admit(AdmissionRequest(run_id(1), 5, 5), SCOPES)
+    assert (platform.running(), table.items[keys.admission("")]["slots"]) == (0, {})

@@ -108,7 +108,7 @@ def test_an_admission_is_one_read_and_a_write_for_each_scope(real: tuple[QuotaSe
     assert isinstance(service.admit(AdmissionRequest(run_id(2), 10, 10), BOTH, items), Admitted)
     assert recorder.operations == ["BatchGetItem", "UpdateItem", "UpdateItem"]
     recorder.operations.clear()
-    assert service.admit(AdmissionRequest(run_id(3), 10, 10), BOTH).limit == "concurrent_turns"  # type: ignore[union-attr]
+    assert service.admit(AdmissionRequest(run_id(3), 10, 10), BOTH).limit == "concurrent_turns"  # type: ignore[union-attr]  # it is a rejection
     assert recorder.operations == ["BatchGetItem"]
     recorder.operations.clear()
     assert service.renew_lease(answer.reservation)
@@ -151,7 +151,7 @@ def test_an_outage_at_any_call_raises_and_leaves_nothing_that_no_undoing_could_r
 ) -> None:
     service = QuotaService(TenantTable(physical_table, TENANT_ID), TurnedClock(), pause=lambda _: None)
     for at in range(3):
-        outage = Outage(lambda number, _, at=at: number == at)  # type: ignore[misc]
+        outage = Outage(lambda number, _, at=at: number == at)  # type: ignore[misc]  # a default binds the variable
         with intercepted(physical_table.client, outage), pytest.raises(Unavailable) as failure:
             service.admit(AdmissionRequest(run_id(at), 10, 0), BOTH)
         assert failure.value.retry_after_seconds == RETRY_AFTER_SECONDS
@@ -194,6 +194,21 @@ def test_a_rejection_at_the_write_is_final_where_all_slots_are_old(quotas: Quota
     assert isinstance(quotas.service.admit(AdmissionRequest(run_id(9), 0, 0), BOTH, seen), Rejected)
     assert not waits
     assert not quotas.service.read(BOTH)["key_1"].find(run_id(9)[4:30])
+
+
+def test_a_rejection_at_the_write_shows_the_limits_of_all_scopes(quotas: Quotas) -> None:
+    """The key's last request of this minute is taken after the read; its write rejects, before the tenant's."""
+    quotas.admit()
+    seen = quotas.service.read(BOTH)
+    for _ in range(2):
+        quotas.admit((KEY, ScopeLimits("tenant", {})))
+    quotas.clock.advance(3)
+    rejected = quotas.service.admit(AdmissionRequest(run_id(9), 0, 0), BOTH, seen)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.scope, rejected.limit, rejected.used) == ("key", "requests_per_minute", 3)
+    shown = {(usage.scope, usage.limit): usage.used for usage in rejected.usages}
+    assert next(iter(shown)) == ("tenant", "requests_per_day")
+    assert (shown["tenant", "requests_per_day"], shown["key", "requests_per_minute"]) == (1, 3)
 
 
 def test_an_answer_is_shortened_where_others_took_the_tokens_meanwhile(quotas: Quotas) -> None:
@@ -442,6 +457,16 @@ def test_a_session_is_counted_with_its_record(quotas: Quotas) -> None:
     before = len(quotas.table.calls)
     assert isinstance(record(quotas, 9), Rejected)
     assert quotas.table.calls[before:] == ["batch_get"]
+
+
+def test_a_session_names_the_limit_that_frees_last(quotas: Quotas) -> None:
+    key, put = ScopeLimits("key", {"sessions_per_day": 1}, "key_1"), Put(keys.session(SESSION), {"id": SESSION}, NEW)
+    scopes = (key, ScopeLimits("tenant", {}))
+    assert isinstance(quotas.service.record_session(SESSION, put, scopes, quotas.service.read(scopes)), Recorded)
+    scopes = (key, ScopeLimits("tenant", {"sessions_per_day": 0}))
+    rejected = quotas.service.record_session(SESSION, put, scopes, quotas.service.read(scopes))
+    assert isinstance(rejected, Rejected)
+    assert (rejected.scope, rejected.retry_after_seconds) == ("tenant", None)
 
 
 def test_a_session_whose_reply_was_lost_counts_once(quotas: Quotas) -> None:

@@ -13,7 +13,7 @@ from atrium.agent.finalizing import RunFinalizer
 from atrium.kernel.ids import RunId, TenantId
 from atrium.quotas.model import Slot, Used
 from atrium.storage import keys
-from atrium.storage.sweep import OpenRun, Swept
+from atrium.storage.sweep import BusyAdmission, OpenRun, Swept
 
 SLOT_GRACE_SECONDS = 60
 """How long after its lease a slot without a run is kept: its worker may be slow to record the run."""
@@ -63,11 +63,14 @@ class Sweep:
             store.unmark(swept.scope_id)
         self.counts["looked_at"] += len(slots)
         for name, text in slots.items():
-            slot = Slot.parse(text)
-            if slot.lease_until < item.now:
-                run_id = finalizer.runs.find(name)
-                failing = OpenRun(swept.tenant_id, run_id) if run_id else swept
-                self._try(failing, partial(self._close, finalizer, swept.scope_id, name, slot, run_id))
+            self._try(swept, partial(self._sweep_slot, finalizer, swept, name, text, item.now))
+
+    def _sweep_slot(self, finalizer: RunFinalizer, swept: BusyAdmission, name: str, text: str, now: float) -> None:
+        slot = Slot.parse(text)
+        if slot.lease_until < now:
+            run_id = finalizer.runs.find(name)
+            failing = OpenRun(swept.tenant_id, run_id) if run_id else swept
+            self._try(failing, partial(self._close, finalizer, swept.scope_id, name, slot, run_id))
 
     def _close(self, finalizer: RunFinalizer, scope_id: str, name: str, slot: Slot, run_id: RunId | None) -> None:
         """Close the run of a slot whose lease expired, or settle the slot if its run is not open."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil, inf
 
 from atrium.quotas.item import AdmissionItem, bucket
@@ -23,6 +24,8 @@ SLOT_SECONDS = 1
 
 type Seen = Sequence[tuple[AdmissionItem, ScopeLimits]]
 """The item of each scope of a call, the tenant's last."""
+type Charged = Callable[[ScopeLimits], Sequence[LimitIncrement]]
+"""What a call counts in a scope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +113,30 @@ def resets_at(item: AdmissionItem, definition: LimitDefinition) -> float | None:
     return float((live[0][0] if live else item.at) + BUCKETS)
 
 
-def fit_admission(request: AdmissionRequest, seen: Seen) -> AdmissionRequest | Rejected:
-    """Return the request, with a shorter answer if that is necessary to fit, or the rejection that resets last."""
-    return _fit(request, seen, turn_charges)
+def fit(
+    request: AdmissionRequest, seen: Seen, charged: Callable[[AdmissionRequest, ScopeLimits], Sequence[LimitIncrement]]
+) -> AdmissionRequest | Rejected:
+    """Return the request, with a shorter answer if that is necessary to fit, or the rejection that resets last.
+
+    `charged` is `turn_charges`, or `call_charges` for a further model call of a run, on items `without_unused`.
+    """
+    rejected = reject(seen, partial(charged, request))
+    if rejected is None:
+        return request
+    lowered = request.lowered(_left(seen, "tokens_per_minute", "tokens_per_month"), _left(seen, "cost_per_month"))
+    if lowered == request:
+        return rejected
+    return reject(seen, partial(charged, lowered)) or lowered
 
 
-def fit_extension(request: AdmissionRequest, seen: Seen) -> AdmissionRequest | Rejected:
-    """Do the same for a further model call of a run; the items are `without_unused`."""
-    return _fit(request, seen, call_charges)
-
-
-def reject(amounts: Mapping[LimitName, int], seen: Seen) -> Rejected | None:
-    """Return the rejection of amounts that do not fit the limits of all scopes, the one that resets last; else None."""
-    return _reject(seen, [charges(amounts, scope) for _, scope in seen])
+def reject(seen: Seen, charged: Charged) -> Rejected | None:
+    """Return the rejection whose limit resets last, with the usage of all scopes, the tenant's first, or None."""
+    asked = [(item, charged(scope)) for item, scope in seen]
+    found = [rejected for item, own in asked if (rejected := rejection(item, own)) is not None]
+    if not found:
+        return None
+    last = max(found, key=lambda each: inf if each.resets_at is None else each.resets_at)
+    return replace(last, usages=tuple(usage for item, own in reversed(asked) for usage in usages(item, own)))
 
 
 def only_minutes(scope: ScopeLimits) -> bool:
@@ -132,29 +146,6 @@ def only_minutes(scope: ScopeLimits) -> bool:
         for name, definition in DEFINITIONS.items()
         if definition.place in {"admission", "tool_calls"}
     )
-
-
-def _fit(
-    request: AdmissionRequest, seen: Seen, charged: Callable[[AdmissionRequest, ScopeLimits], Sequence[LimitIncrement]]
-) -> AdmissionRequest | Rejected:
-    rejected = _reject(seen, [charged(request, scope) for _, scope in seen])
-    if rejected is None:
-        return request
-    lowered = request.lowered(_left(seen, "tokens_per_minute", "tokens_per_month"), _left(seen, "cost_per_month"))
-    if lowered == request:
-        return rejected
-    return _reject(seen, [charged(lowered, scope) for _, scope in seen]) or lowered
-
-
-def _reject(seen: Seen, asked: Sequence[Sequence[LimitIncrement]]) -> Rejected | None:
-    """Return the rejection whose limit resets last, with the usage of all scopes, the tenant's first."""
-    items = [item for item, _ in seen]
-    found = [rejected for item, own in zip(items, asked, strict=True) if (rejected := rejection(item, own)) is not None]
-    if not found:
-        return None
-    last = max(found, key=lambda each: inf if each.resets_at is None else each.resets_at)
-    shown = [usage for item, own in zip(items[::-1], asked[::-1], strict=True) for usage in usages(item, own)]
-    return replace(last, usages=tuple(shown))
 
 
 def _left(seen: Seen, *names: LimitName) -> int | None:
@@ -174,20 +165,21 @@ def without_unused(item: AdmissionItem, slot: Slot, used: Used) -> AdmissionItem
     The run counts in the day and month of its admission.
     """
     attributes = dict(item.attributes or {})
-    unused_tokens, unused_cost = unused(slot, used)
-    less = {
-        DEFINITIONS["tokens_per_month"].counter(slot.admitted): unused_tokens,
-        DEFINITIONS["cost_per_month"].counter(slot.admitted): unused_cost,
-    }
-    if item.counts_in_window(slot.second):
-        less[bucket("t", slot.second)] = unused_tokens
-    for name, amount in less.items():
+    for name, amount in unused(item, slot, used).items():
         attributes[name] = int(attributes.get(name, 0)) - amount
     return AdmissionItem(attributes, item.now, slot.admitted)
 
 
-def unused(slot: Slot, used: Used) -> tuple[int, int]:
-    return slot.tokens_in_all - used.tokens, slot.cost_in_all_nanos - used.cost_nanos
+def unused(item: AdmissionItem, slot: Slot, used: Used) -> dict[str, int]:
+    """Return the unused part of a run's reservation, by the attribute that counts it."""
+    tokens, cost = slot.tokens_in_all - used.tokens, slot.cost_in_all_nanos - used.cost_nanos
+    found = {
+        DEFINITIONS["tokens_per_month"].counter(slot.admitted): tokens,
+        DEFINITIONS["cost_per_month"].counter(slot.admitted): cost,
+    }
+    if item.counts_in_window(slot.second) and (item.is_ahead or slot.second > item.at - BUCKETS):
+        found |= {"tn": tokens, bucket("t", item.at if item.is_ahead else slot.second): tokens}
+    return found
 
 
 def _frees_at(item: AdmissionItem, charge: LimitIncrement, used: int) -> float:

@@ -20,6 +20,7 @@ from atrium.storage.writes import Update
 AHEAD_SECONDS_MAX = 120
 MOVED_MAX = 32
 """Most expired slots that one write moves: an expression may have 4 kB."""
+_YOUNG_SECONDS = 1
 _BUCKET = re.compile(r"([rtk])(\d\d)")
 _DATED = re.compile(r"[rstc][dm](\d{8}|\d{6})")
 
@@ -79,6 +80,11 @@ class AdmissionItem:
         leases = sorted((Slot.parse(text).lease_until, name) for name, text in self.slots.items())
         room = min(MOVED_MAX, SLOTS_MAX - len(self.late))
         return [name for lease_until, name in leases if lease_until < self.now][: max(0, room)]
+
+    @property
+    def has_young(self) -> bool:
+        """Whether a slot was taken within the last second: it may be released again at once."""
+        return any(Slot.parse(text).admitted >= self.now - _YOUNG_SECONDS for text in self.slots.values())
 
     def value(self, attribute: str) -> int:
         return 0 if self.attributes is None else int(self.attributes.get(attribute, 0))

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from atrium.kernel.errors import ValidationFailed
 from atrium.kernel.ids import KeyId, UserId
+from atrium.llm.catalogue import NANOS_PER_USD, to_nanos
 from atrium.quotas.model import SLOTS_MAX, UNLIMITED, LimitName, ScopeLimits
 from atrium.storage import keys
 from atrium.storage.keys import Key
@@ -23,11 +24,11 @@ from atrium.tenants.plans import PLANS, PlanName
 type Span = Literal["minute", "day", "month", "slots", "session", "count"]
 type Place = Literal["admission", "tool_calls", "session", "counts"]
 
-NANOS_PER_USD = 1_000_000_000
 WINDOW_SECONDS = 60
 BUCKETS = WINDOW_SECONDS + 1
 """Buckets of a window: a second counts in full until its last moment is 60 s old."""
 DAY_SECONDS = 86_400
+_MONEY = "microdollars"
 _MONEY_TEXT = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?")
 
 
@@ -48,7 +49,7 @@ class LimitDefinition:
 
     @property
     def is_money(self) -> bool:
-        return self.name == "cost_per_month"
+        return self.unit == _MONEY
 
     def counter(self, second: int) -> str:
         """Return the attribute that the limit is compared with at a moment: the sum of a window, a day or a month."""
@@ -70,7 +71,7 @@ DEFINITIONS: Mapping[LimitName, LimitDefinition] = {
         LimitDefinition("requests_per_day", "day", "r", 100_000_000),
         LimitDefinition("sessions_per_day", "day", "s", 100_000_000, default=100),
         LimitDefinition("tokens_per_month", "month", "t", 1_000_000_000_000, default=1_000_000, unit="tokens"),
-        LimitDefinition("cost_per_month", "month", "c", 10_000_000 * NANOS_PER_USD, unit="microdollars"),
+        LimitDefinition("cost_per_month", "month", "c", 10_000_000 * NANOS_PER_USD, unit=_MONEY),
         LimitDefinition("concurrent_turns", "slots", "x", SLOTS_MAX, default=5, unit="concurrent-requests"),
         LimitDefinition("messages_per_session", "session", "", 10_000, "session", default=50, for_subjects=False),
         LimitDefinition("users", "count", "", 1_000_000, "counts", for_subjects=False),
@@ -103,7 +104,7 @@ def window_seconds(span: Span, now: float) -> int | None:
 
 def resolve_limits(plan: PlanName, overrides: Mapping[LimitName, int | None]) -> dict[LimitName, int]:
     """Return a tenant's limits, one for every name of the table. An override of None means the plan's value."""
-    planned = {_NAMES[name]: _internal(name, value) for name, value in PLANS[plan].limits.items()}
+    planned = {_NAMES[name]: _internal(DEFINITIONS[_NAMES[name]], value) for name, value in PLANS[plan].limits.items()}
     own = {name: value for name, value in overrides.items() if value is not None}
     return {name: {**planned, **own}.get(name, each.default) for name, each in DEFINITIONS.items()}
 
@@ -174,7 +175,8 @@ def show_limits(limits: Mapping[str, int]) -> dict[str, int | str]:
 
 def show_limit(name: str, figure: int) -> int | str:
     """Return a figure as clients see it: money as a decimal string in USD; -1 means no limit."""
-    if name != "cost_per_month" or figure == UNLIMITED:
+    known = _NAMES.get(name)
+    if known is None or not DEFINITIONS[known].is_money or figure == UNLIMITED:
         return figure
     return f"{Decimal(figure) / NANOS_PER_USD:.6f}"
 
@@ -195,13 +197,11 @@ def _read_money(value: object) -> int | str:
         return UNLIMITED
     if not isinstance(value, str) or _MONEY_TEXT.fullmatch(value) is None:
         return "must be a decimal string in USD with at most six decimals, or -1 for none"
-    return int(Decimal(value) * NANOS_PER_USD)
+    return to_nanos(Decimal(value))
 
 
-def _internal(name: str, value: int | Decimal) -> int:
-    if value == UNLIMITED:
-        return UNLIMITED
-    return int(value * NANOS_PER_USD) if name == "cost_per_month" else int(value)
+def _internal(definition: LimitDefinition, value: int | Decimal) -> int:
+    return to_nanos(Decimal(value)) if definition.is_money and value != UNLIMITED else int(value)
 
 
 def _error(name: str, message: str, kind: str) -> dict[str, object]:

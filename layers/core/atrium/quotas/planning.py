@@ -88,7 +88,7 @@ def plan_extension(
     rejected = rejection(without_unused(item, slot, used), asked)
     if rejected is not None:
         return Plan(rejected)
-    update = _counting(item, asked, returned=_returned(item, slot, used), dated=slot.admitted)
+    update = _counting(item, asked, returned=unused(item, slot, used), dated=slot.admitted)
     update.require("begins_with({0}, {1})", f"slots.{name}", slot.reservation_text)
     amounts = {charge.definition.name: charge.amount for charge in asked}
     extended = replace(
@@ -277,12 +277,3 @@ def _count(
             update.set(attribute, amount)
         else:
             update.remove(attribute)
-
-
-def _returned(item: AdmissionItem, slot: Slot, used: Used) -> dict[str, int]:
-    """Return the unused part of a run's reservation, by the attribute that counts it."""
-    tokens, cost = unused(slot, used)
-    returned = {_TOKENS_PER_MONTH.counter(slot.admitted): tokens, _COST_PER_MONTH.counter(slot.admitted): cost}
-    if item.counts_in_window(slot.second) and (item.is_ahead or slot.second > item.at - BUCKETS):
-        returned |= {"tn": tokens, bucket("t", item.at if item.is_ahead else slot.second): tokens}
-    return returned

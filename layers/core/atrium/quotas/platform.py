@@ -4,7 +4,7 @@
 
 The limit is split into shares of about 12 slots or more, one for each of N items (N is at most 100). A run takes a slot
 in the item that the hash of its id selects. If that item is full, all items are read and those with room are tried.
-After a rejection the process rejects further turns for a second without a table call. A run's reservation contains the
+If none has room, the process rejects further turns for a second without a table call. A run's reservation contains the
 number of its item, because N changes with the limit. When turns race for the last slots, one may be rejected although
 it would fit a moment later.
 """
@@ -59,10 +59,12 @@ class PlatformLimit:
         home = int.from_bytes(sha256(name.encode()).digest()[:4]) % self.items
         if self._take(home, name):
             return home
-        for item in self._with_room(self._read_all())[:_ITEMS_ASKED]:
+        with_room = self._with_room(self._read_all())
+        for item in with_room[:_ITEMS_ASKED]:
             if self._take(item, name):
                 return item
-        self._full_until = time.monotonic() + _FULL_SECONDS
+        if not with_room:
+            self._full_until = time.monotonic() + _FULL_SECONDS
         return self._reject(self.maximum)
 
     def rejection(self) -> Rejected | None:
@@ -91,6 +93,12 @@ class PlatformLimit:
         update.require("attribute_exists({0})", path)
         update.remove(path)
         self._apply(item, update)
+
+    def undo(self, run_id: RunId) -> None:
+        """Release a slot whose item is unknown, because the reply to its write was lost. Idempotent."""
+        for item, found in enumerate(self._read_all()):
+            if slot_name(run_id) in found.get("slots", {}):
+                self.release(run_id, item)
 
     def _take(self, item: int, name: str) -> bool:
         """Take a slot of an item, in place of slots whose lease expired if it is full; False if it stays full."""

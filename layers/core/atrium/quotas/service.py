@@ -20,7 +20,6 @@ from atrium.quotas.model import (
     Extended,
     Extension,
     LeaseExpired,
-    LimitName,
     LimitUsage,
     Recorded,
     Rejected,
@@ -41,10 +40,9 @@ from atrium.storage.writes import Operation, Put
 ATTEMPTS_MAX = 25
 RETRY_AFTER_SECONDS = 2
 _ROUNDS = 2
-_YOUNG_SECONDS = 1
 _PAUSE_SECONDS_MAX = 0.05
-_SESSION: Mapping[LimitName, int] = {"sessions_per_day": 1}
-_TOOL_CALL: Mapping[LimitName, int] = {"tool_calls_per_minute": 1}
+_SESSION_CHARGES: decisions.Charged = partial(decisions.charges, {"sessions_per_day": 1})
+_TOOL_CHARGES: decisions.Charged = partial(decisions.charges, {"tool_calls_per_minute": 1})
 
 type Items = Mapping[str, AdmissionItem]
 """Admission items by the id of their scope."""
@@ -119,8 +117,7 @@ class QuotaService:
         A request with an estimate that does not fit is tried with a shorter answer. Scopes in which the run has its
         slot already, by a write whose reply was lost, are not checked. `with_platform` also reads the platform limit.
         """
-        held = _held(request.run_id, items)
-        fitted = decisions.fit_admission(request, [(items[each.id], each) for each in scopes if each.id not in held])
+        fitted = decisions.fit(request, _open(request.run_id, scopes, items), decisions.turn_charges)
         if isinstance(fitted, Rejected) or self.platform is None:
             return fitted
         return (self.platform.check() if with_platform else self.platform.rejection()) or fitted
@@ -130,9 +127,10 @@ class QuotaService:
     ) -> tuple[AdmissionDecision, bool]:
         """Take a slot in each scope's item; if one rejects, release those that were taken.
 
-        Returns also whether a rejection may be temporary: other slots were taken within the last second and may be
-        released, or a shorter answer may fit.
+        A rejection is decided over all scopes, as they were read last. Returns also whether it may be temporary: other
+        slots were taken within the last second and may be released, or a shorter answer may fit.
         """
+        latest = dict(items)
         slots: dict[str, Slot] = {}
         shown: list[LimitUsage] = []
         name = slot_name(request.run_id)
@@ -141,12 +139,14 @@ class QuotaService:
             sweep = sweep_place(self.table, scope.id)
             new = NewSlot(name, request.tokens, request.cost_nanos, request.new_session, sweep)
             plan = partial(planning.plan_admission, key, asked=asked, new=new)
-            answer, item = self._carry_out(items[scope.id], plan)
+            answer, latest[scope.id] = self._carry_out(items[scope.id], plan)
             if isinstance(answer, Rejected):
                 self._release(request.run_id, slots)
-                return answer, _has_young(item) or request.estimate is not None
+                seen = _open(request.run_id, scopes, latest)
+                rejected = decisions.reject(seen, partial(decisions.turn_charges, request)) or answer
+                return rejected, latest[scope.id].has_young or request.estimate is not None
             slots[scope.id] = answer
-            own = decisions.usages(item, asked, added=True)
+            own = decisions.usages(latest[scope.id], asked, added=True)
             shown = [*own, *shown] if scope.id == TENANT else [*shown, *own]
         counted_in = self.platform.admit(request.run_id) if self.platform else None
         if isinstance(counted_in, Rejected):
@@ -180,7 +180,7 @@ class QuotaService:
         answer: Extension = LeaseExpired()
         for _ in range(_ROUNDS):
             items = self.read(held)
-            fitted = decisions.fit_extension(request, _without_unused(reservation, used, held, items))
+            fitted = decisions.fit(request, _without_unused(reservation, used, held, items), decisions.call_charges)
             if isinstance(fitted, Rejected):
                 return fitted
             answer = self._extend(reservation, used, fitted, held, items)
@@ -196,12 +196,15 @@ class QuotaService:
         scopes: Sequence[ScopeLimits],
         items: Items,
     ) -> Extension:
-        name, slots = slot_name(reservation.run_id), dict(reservation.slots)
+        name, slots, latest = slot_name(reservation.run_id), dict(reservation.slots), dict(items)
         for scope in scopes:
             key, known, asked = keys.admission(scope.id), slots[scope.id], decisions.call_charges(request, scope)
             plan = partial(planning.plan_extension, key, name=name, known=known, used=used, asked=asked)
-            answer, _ = self._carry_out(items[scope.id], plan)
-            if not isinstance(answer, Slot):
+            answer, latest[scope.id] = self._carry_out(items[scope.id], plan)
+            if isinstance(answer, Rejected):
+                seen = _without_unused(reservation, used, scopes, latest)
+                return decisions.reject(seen, partial(decisions.call_charges, request)) or answer
+            if isinstance(answer, LeaseExpired):
                 return answer
             slots[scope.id] = answer
         return Extended(replace(reservation, slots=slots))
@@ -279,14 +282,14 @@ class QuotaService:
         `record` must have the condition that it is new, so that a repetition after a lost reply counts once. Raises
         `Unavailable` if the table does not answer.
         """
-        asked = {each.id: decisions.charges(_SESSION, each) for each in scopes}
+        asked = {each.id: _SESSION_CHARGES(each) for each in scopes}
         for _ in range(ATTEMPTS_MAX):
             counted: dict[str, int] = {}
             updates: list[Operation] = []
             for scope in scopes:
                 plan = planning.plan_count(keys.admission(scope.id), items[scope.id], asked[scope.id])
                 if isinstance(plan.answer, Rejected):
-                    return plan.answer
+                    return decisions.reject(_seen(scopes, items), _SESSION_CHARGES) or plan.answer
                 counted[scope.id] = plan.answer
                 updates += [plan.update] if plan.update else []
             try:
@@ -310,19 +313,20 @@ class QuotaService:
         counted: list[tuple[Key, Sequence[decisions.LimitIncrement], int]] = []
         shown: list[LimitUsage] = []
         try:
-            items = self.store.read(keys.tool_calls(each.id) for each in limited)
-            rejected = decisions.reject(_TOOL_CALL, [(items[keys.tool_calls(each.id)], each) for each in limited])
+            found = self.store.read(keys.tool_calls(each.id) for each in limited)
+            latest = {each.id: found[keys.tool_calls(each.id)] for each in limited}
+            rejected = decisions.reject(_seen(limited, latest), _TOOL_CHARGES)
             if rejected is not None:
-                self.store.set_back(items)
+                self.store.set_back(found)
                 return rejected
             for scope in limited:
-                key, asked = keys.tool_calls(scope.id), decisions.charges(_TOOL_CALL, scope)
-                answer, item = self._carry_out(items[key], partial(planning.plan_count, key, asked=asked))
+                key, asked = keys.tool_calls(scope.id), _TOOL_CHARGES(scope)
+                answer, latest[scope.id] = self._carry_out(found[key], partial(planning.plan_count, key, asked=asked))
                 if isinstance(answer, Rejected):
                     self._uncount(counted)
-                    return answer
+                    return decisions.reject(_seen(limited, latest), _TOOL_CHARGES) or answer
                 counted.append((key, asked, answer))
-                shown += decisions.usages(item, asked, added=True)
+                shown += decisions.usages(latest[scope.id], asked, added=True)
         except Unavailable:
             self._uncount(counted)
             if not self.minutes_open:
@@ -349,13 +353,13 @@ class QuotaService:
                 self.on_failure(failure)
 
     def _undo(self, run_id: RunId, scopes: Sequence[ScopeLimits]) -> None:
-        """Release slots of writes whose reply was lost. What cannot be released is left to the sweeper."""
+        """Release slots of writes whose reply was lost. What cannot be released is left to the sweeper, or expires."""
         try:
-            items = self.read(scopes)
+            self._release(run_id, _held(run_id, self.read(scopes)))
+            if self.platform is not None:
+                self.platform.undo(run_id)
         except Unavailable as failure:
             self.on_failure(failure)
-            return
-        self._release(run_id, _held(run_id, items))
 
 
 def _held(run_id: RunId, items: Items) -> dict[str, Slot]:
@@ -364,17 +368,21 @@ def _held(run_id: RunId, items: Items) -> dict[str, Slot]:
     return {scope_id: slot for scope_id, slot in found if slot is not None}
 
 
+def _seen(scopes: Sequence[ScopeLimits], items: Items) -> decisions.Seen:
+    return [(items[each.id], each) for each in scopes]
+
+
+def _open(run_id: RunId, scopes: Sequence[ScopeLimits], items: Items) -> decisions.Seen:
+    """Return the scopes in which the run has no slot yet."""
+    return [(item, scope) for item, scope in _seen(scopes, items) if item.find(slot_name(run_id)) is None]
+
+
 def _recorded(
     asked: Mapping[str, Sequence[decisions.LimitIncrement]], scopes: Sequence[ScopeLimits], items: Items
 ) -> Recorded:
     order = sorted(scopes, key=lambda each: each.id != TENANT)
     shown = (decisions.usages(items[each.id], asked[each.id], added=True) for each in order)
     return Recorded(tuple(usage for own in shown for usage in own))
-
-
-def _has_young(item: AdmissionItem) -> bool:
-    """Return whether a slot was taken within the last second: it may be released again at once."""
-    return any(Slot.parse(text).admitted >= item.now - _YOUNG_SECONDS for text in item.slots.values())
 
 
 def _without_unused(
