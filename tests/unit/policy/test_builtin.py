@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
-from atrium.http.guarding import read_access
+from atrium.http.guarding import read_scopes
 from atrium.identity.scopes import TENANT_SCOPES
 from atrium.policy.builtin import BUILT_IN
 from atrium.policy.engine import PolicySet
@@ -19,11 +19,11 @@ FUNCTIONS = ("admin", "chat", "identity", "platform", "sessions", "usage")
 
 def scope_of(root: Dependant) -> str | None:
     """Return the scope that `require` asks for; empty for a route of any credential, None for a public one."""
-    access = read_access(root)
-    if access is None:
+    scopes = read_scopes(root)
+    if scopes is None:
         return None
-    assert len(access.scopes) <= 1
-    return access.scopes[0] if access.scopes else ""
+    assert len(scopes) <= 1
+    return scopes[0] if scopes else ""
 
 
 def routes() -> Iterator[tuple[str, str]]:

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, get_args
+from typing import Literal
 
 from atrium.audit.model import EVENT_TYPES, AuditEvent, EventType
 from atrium.kernel.errors import ValidationFailed, invalid_field
 
 type ExportFormat = Literal["json", "csv", "jsonl"]
 
-EXPORT_FORMATS: tuple[str, ...] = get_args(ExportFormat.__value__)
 DAYS_DEFAULT = 30
 DAYS_MAX = 731
 _KINDS = {"usr": "user", "key": "key", "cli": "client"}

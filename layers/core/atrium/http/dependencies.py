@@ -82,17 +82,17 @@ PageDep = Annotated[PageQuery, Depends(read_page)]
 
 
 class RequiredScope:
-    """Refuses a caller without the scope. The guard and the document read it from the route (`read_access`)."""
+    """Marks a route with a scope that its caller must hold: `guard_route` checks it, and the document shows it."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
-    async def __call__(self, caller: CallerDep) -> None:
-        caller.principal.require(self.scope)
+    async def __call__(self, call: Annotated[object, Depends(get_call)]) -> None:
+        """Do nothing; the parameter makes the route one that needs a credential."""
 
 
 def require(scope: Scope) -> Any:
-    """Return the dependency that refuses a caller without the scope: `dependencies=[require("agents:write")]`."""
+    """Return the dependency that requires a scope of the caller: `dependencies=[require("agents:write")]`."""
     return Depends(RequiredScope(scope))
 
 

@@ -39,18 +39,13 @@ _TENANTS_MAX = 10_000
 _ADMITTED_MARK = "__atrium_admitted__"
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """`scopes` are those that the caller must hold, empty where any credential will do."""
-
-    scopes: tuple[str, ...]
-
-
-def read_access(dependant: Dependant) -> Access | None:
-    """Return what a route asks for, by the dependencies that it has; None for a public one."""
+def read_scopes(dependant: Dependant) -> tuple[str, ...] | None:
+    """Return the scopes that a route requires, by its dependencies: none where any credential is enough, None if the
+    route is public.
+    """
     calls = [found.call for found in _walk(dependant)]
     scopes = tuple(dict.fromkeys(call.scope for call in calls if isinstance(call, RequiredScope)))
-    return Access(scopes) if scopes or get_call in calls else None
+    return scopes if get_call in calls else None
 
 
 def _walk(dependant: Dependant) -> Iterator[Dependant]:
@@ -151,11 +146,11 @@ def open_guard(runtime: Runtime, context: TenantContext) -> PolicyGuard:
 async def guard_route(request: Request) -> None:
     """Let a call pass, or refuse it: `ScopeRequired`, or `PolicyDenied`, which is in the tenant's audit then."""
     route = request.scope["route"]
-    access = read_access(route.dependant) if isinstance(route, APIRoute) else None
-    if access is None:
+    scopes = read_scopes(route.dependant) if isinstance(route, APIRoute) else None
+    if scopes is None:
         return
     call = read_call(request)
-    for scope in access.scopes:
+    for scope in scopes:
         call.principal.require(scope)
     if not isinstance(call, TenantContext):
         return

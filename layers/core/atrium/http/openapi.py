@@ -11,7 +11,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from atrium.http.guarding import read_access
+from atrium.http.guarding import read_scopes
 from atrium.http.problems import MEDIA_TYPE
 from atrium.http.responses import PROBLEM_SCHEMA, REQUEST_ID_HEADER, reference_response, shared_responses
 
@@ -43,11 +43,11 @@ def build_document(app: FastAPI) -> dict[str, Any]:
 def _name_scopes(app: FastAPI, paths: dict[str, Any]) -> None:
     """Say at each operation which scope it needs: `x-required-scope`, null where any credential will do."""
     for route in iter_route_contexts(app.routes):
-        access = read_access(route.dependant) if isinstance(getattr(route, "dependant", None), Dependant) else None
-        for method in (route.methods or ()) if access is not None else ():
+        scopes = read_scopes(route.dependant) if isinstance(getattr(route, "dependant", None), Dependant) else None
+        for method in (route.methods or ()) if scopes is not None else ():
             operation = paths.get(str(route.path), {}).get(method.lower())
-            if access is not None and operation is not None:
-                operation["x-required-scope"] = access.scopes[0] if access.scopes else None
+            if scopes is not None and operation is not None:
+                operation["x-required-scope"] = scopes[0] if scopes else None
 
 
 def _name_lists(document: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Runs as a caller may see them: his own, or with `admin` all of the tenant's."""
 
 from dataclasses import dataclass
-from typing import cast, get_args
 
 from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import RunId, SessionId, is_id
@@ -9,8 +8,6 @@ from atrium.kernel.pagination import Page, PageRequest
 from atrium.runs.model import Run, RunStatus
 from atrium.runs.store import RunStore
 from atrium.tenants.context import TenantContext
-
-STATUSES = cast("tuple[RunStatus, ...]", get_args(RunStatus.__value__))
 
 
 @dataclass(frozen=True, slots=True)
