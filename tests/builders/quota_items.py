@@ -128,3 +128,8 @@ class ItemBench:
             amounts = [amount for _, own, _, amount in item.buckets if own == letter]
             assert sum(amounts) == self.count(f"{letter}n"), self.attributes
             assert or_negative or min(amounts, default=0) >= 0, self.attributes
+
+    def sums(self) -> tuple[int, int]:
+        """Return the requests and tokens of the window, once they are checked."""
+        self.check()
+        return self.count("rn"), self.count("tn")

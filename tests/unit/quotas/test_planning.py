@@ -1,4 +1,4 @@
-"""What each update does to an item: admission, extension, settlement, renewal, and the item's own time."""
+"""What an admission does to an item: windows, clocks, slots, days and months."""
 
 from typing import Any
 
@@ -7,19 +7,12 @@ from atrium.quotas.item import AHEAD_SECONDS_MAX, MOVED_MAX
 from atrium.quotas.limits import BUCKETS
 from atrium.quotas.model import SLOT_LEASE_SECONDS, SLOTS_MAX, LeaseExpired, Rejected, Slot, Used
 from atrium.quotas.planning import plan_time
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.builders.quota_items import KEY, NOON, SECOND, ItemBench, run_name
 
 DAY = 86_400
 MIDNIGHT = SECOND + DAY // 2
 DECEMBER = SECOND + 9 * DAY + DAY // 2  # 2026-12-01
-
-
-def sums(bench: ItemBench) -> tuple[int, int]:
-    bench.check()
-    return bench.count("rn"), bench.count("tn")
 
 
 # --- windows
@@ -32,7 +25,7 @@ def test_a_second_counts_whole_until_all_of_it_is_sixty_seconds_old() -> None:
     assert isinstance(bench.ask(), Rejected)
     bench.now = SECOND + 61
     bench.admit()
-    assert sums(bench) == (1, 0)
+    assert bench.sums() == (1, 0)
 
 
 def test_a_full_window_of_sixty_one_seconds_drops_one_second_a_second() -> None:
@@ -54,7 +47,7 @@ def test_a_gap_empties_the_window(gap: int) -> None:
         bench.admit(tokens=5)
     bench.now = NOON + 19 + gap
     bench.admit(tokens=7)
-    assert sums(bench) == (1, 7)
+    assert bench.sums() == (1, 7)
 
 
 def test_calls_within_a_second_are_added_without_a_version() -> None:
@@ -64,7 +57,7 @@ def test_calls_within_a_second_are_added_without_a_version() -> None:
     seen = bench.item()
     for _ in range(10):
         bench.admit(tokens=1, seen=seen)
-    assert sums(bench) == (11, 11)
+    assert bench.sums() == (11, 11)
 
 
 def test_an_additive_update_does_not_apply_once_the_item_moved_on() -> None:
@@ -74,7 +67,7 @@ def test_an_additive_update_does_not_apply_once_the_item_moved_on() -> None:
     bench.now += 1
     bench.admit()
     assert bench.ask(seen=seen) is None
-    assert sums(bench) == (2, 0)
+    assert bench.sums() == (2, 0)
 
 
 def test_a_rewriting_update_requires_what_was_read() -> None:
@@ -85,7 +78,7 @@ def test_a_rewriting_update_requires_what_was_read() -> None:
     bench.settle(name, slot, 20)
     assert bench.ask(tokens=7, seen=seen) is None
     bench.admit(tokens=7)
-    assert sums(bench) == (1, 7)
+    assert bench.sums() == (1, 7)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +116,7 @@ def test_a_clock_behind_uses_the_items_time() -> None:
     bench.now = NOON - 90
     _, slot = bench.admit()
     assert (slot.admitted, bench.count("at")) == (SECOND, SECOND)
-    assert sums(bench) == (2, 0)
+    assert bench.sums() == (2, 0)
 
 
 def test_a_clock_ahead_moves_the_item_and_others_follow() -> None:
@@ -144,13 +137,13 @@ def test_an_item_absurdly_far_ahead_is_set_back_and_forgets_nothing() -> None:
         bench.admit(tokens=10)
     bench.now = NOON
     _, slot = bench.admit(tokens=10)
-    assert (slot.admitted, bench.count("at"), sums(bench)) == (SECOND, SECOND, (4, 40))
+    assert (slot.admitted, bench.count("at"), bench.sums()) == (SECOND, SECOND, (4, 40))
     assert bench.count(f"r{SECOND % BUCKETS:02}") == 4
     rejected = bench.reject(tokens=10)
     assert (rejected.limit, rejected.resets_at) == ("requests_per_minute", SECOND + BUCKETS)
     bench.now = NOON + BUCKETS
     bench.admit(tokens=10)
-    assert sums(bench) == (1, 10)
+    assert bench.sums() == (1, 10)
 
 
 def test_a_rejection_by_an_item_absurdly_far_ahead_is_true_once_the_item_is_set_back() -> None:
@@ -196,7 +189,7 @@ def test_a_repeated_admission_counts_once(runs_before: int, later: int) -> None:
     assert not bench.apply(first.update)
     again = bench.plan_admission(9, tokens=5)
     assert (again.answer, again.update) == (first.answer, None)
-    assert sums(bench) == (1 + runs_before, 5)
+    assert bench.sums() == (1 + runs_before, 5)
 
 
 @pytest.mark.parametrize("place", ["slots", "late"])
@@ -331,7 +324,7 @@ def test_a_run_counts_wholly_in_the_day_and_month_of_its_admission() -> None:
     assert bench.settle(name, extended, 45, 450)
     assert (bench.count("tm202611"), bench.count("cm202611"), bench.count("tm202612")) == (45, 450, 1)
     assert (bench.count("rd20261130"), bench.count("sd20261130"), bench.count("rd20261201")) == (1, 1, 1)
-    assert sums(bench) == (2, 46)
+    assert bench.sums() == (2, 46)
 
 
 def test_a_run_that_crosses_midnight_is_undone_on_its_own_day() -> None:
@@ -346,7 +339,7 @@ def test_a_run_that_crosses_midnight_is_undone_on_its_own_day() -> None:
         "sd20261121": 0,
         "rd20261122": 1,
     }
-    assert sums(bench) == (1, 1)
+    assert bench.sums() == (1, 1)
 
 
 def test_a_further_call_is_rejected_by_the_month_that_the_run_counts_in() -> None:
@@ -359,202 +352,3 @@ def test_a_further_call_is_rejected_by_the_month_that_the_run_counts_in() -> Non
     assert (rejected.limit, rejected.used) == ("tokens_per_month", 50)
     assert rejected.usages[-1].used == 50
     assert isinstance(bench.extend(name, slot, Used(50, 0), tokens=50), Slot)
-
-
-# --- further calls
-
-
-def test_an_extension_settles_the_last_call_and_reserves_the_next() -> None:
-    bench = ItemBench({"tokens_per_minute": 100})
-    name, slot = bench.admit(tokens=60, cost_nanos=600)
-    bench.now += 30
-    extended = bench.extend(name, slot, Used(20, 200), tokens=80, cost_nanos=800)
-    assert extended == Slot(SECOND, SECOND + 30, 80, 800, SECOND + 91, 2, 20, 200)
-    assert (sums(bench), bench.count("tm202611"), bench.count("cm202611")) == ((1, 100), 100, 1_000)
-    assert (bench.count(f"t{SECOND % 61:02}"), bench.count(f"t{(SECOND + 30) % 61:02}")) == (20, 80)
-    assert bench.count("rd20261121") == 1
-    bench.now += 31  # the first call leaves the window
-    bench.admit(tokens=20)
-    assert sums(bench) == (1, 100)
-
-
-def test_an_extension_after_its_second_left_the_window_takes_nothing_from_it() -> None:
-    bench = ItemBench()
-    name, slot = bench.admit(tokens=60)
-    bench.now += 61
-    assert isinstance(bench.extend(name, slot, Used(20, 0), tokens=5), Slot)
-    assert (sums(bench), bench.count("tm202611")) == ((0, 5), 25)
-
-
-def test_a_repeated_extension_counts_once() -> None:
-    bench = ItemBench()
-    name, slot = bench.admit(tokens=60)
-    seen = bench.item()
-    extended = bench.extend(name, slot, Used(20, 0), tokens=5)
-    assert bench.extend(name, slot, Used(20, 0), tokens=5, seen=seen) is None
-    assert bench.extend(name, slot, Used(20, 0), tokens=5) == extended
-    assert sums(bench) == (1, 25)
-
-
-def test_an_extension_that_does_not_fit_changes_nothing() -> None:
-    bench = ItemBench({"tokens_per_minute": 100})
-    name, slot = bench.admit(tokens=60)
-    before = dict(bench.attributes)
-    rejected = bench.extend(name, slot, Used(30, 0), tokens=71)
-    assert isinstance(rejected, Rejected)
-    assert rejected.used == 30
-    assert bench.attributes == before
-    assert isinstance(bench.extend(name, slot, Used(30, 0), tokens=70), Slot)
-
-
-def test_an_extension_of_a_run_whose_item_is_set_back() -> None:
-    bench = ItemBench()
-    bench.now = NOON + 400
-    name, slot = bench.admit(tokens=60)
-    bench.now = NOON
-    extended = bench.extend(name, slot, Used(20, 0), tokens=30)
-    assert isinstance(extended, Slot)
-    assert (sums(bench), bench.count("at")) == ((1, 50), SECOND)
-    assert bench.item().find(name) == extended
-
-
-# --- settlement in every state
-
-
-@pytest.mark.parametrize("moved", [False, True])
-@pytest.mark.parametrize("later", [0, 30, 60, 61, 62, 500])
-@pytest.mark.parametrize("extended", [False, True])
-@pytest.mark.parametrize("used", [0, 30, 50, 80])
-def test_a_settlement_corrects_to_real_usage_in_every_state(moved: bool, later: int, extended: bool, used: int) -> None:
-    bench = ItemBench({"concurrent_turns": 1})
-    name, slot = bench.admit(tokens=50, cost_nanos=50, new_session=True)
-    past = 0
-    if extended:
-        past = 10
-        answer = bench.extend(name, slot, Used(10, 10), tokens=50, cost_nanos=50)
-        assert isinstance(answer, Slot)
-    others = 0
-    if moved:
-        bench.now += SLOT_LEASE_SECONDS + 2
-        bench.admit(tokens=7, cost_nanos=7)
-        others = 7
-    bench.now = max(bench.now, NOON + later)
-    if later and not moved:
-        bench.limits = {"concurrent_turns": 2}
-        bench.admit(tokens=7, cost_nanos=7)
-        others = 7
-    assert bench.settle(name, slot, past + used, past + used)
-    in_window = bench.count("at") < SECOND + BUCKETS
-    window_of_others = others if others else 0
-    assert sums(bench) == (int(in_window) + bool(others), (past + used) * in_window + window_of_others)
-    assert (bench.count("tm202611"), bench.count("cm202611")) == (past + used + others,) * 2
-    assert (bench.count("rd20261121"), bench.count("sd20261121")) == (1 + bool(others), 1)
-    assert bench.item().find(name) is None
-    before = dict(bench.attributes)
-    assert not bench.settle(name, slot, past + used, past + used)
-    assert bench.attributes == before
-
-
-@pytest.mark.parametrize("later", [0, 60, 61, 400])
-def test_an_undone_run_was_no_request_and_no_session(later: int) -> None:
-    bench = ItemBench()
-    name, slot = bench.admit(tokens=50, cost_nanos=50, new_session=True)
-    bench.now += later
-    bench.admit(number=9, tokens=1)
-    assert bench.settle(name, slot, undone=True)
-    assert sums(bench) == (1, 1)
-    assert (bench.count("rd20261121"), bench.count("sd20261121"), bench.count("cm202611")) == (1, 0, 0)
-
-
-def test_a_run_with_two_calls_that_is_undone_takes_from_a_second_only_what_it_added() -> None:
-    bench = ItemBench()
-    name, slot = bench.admit(tokens=50)
-    bench.now += 5
-    extended = bench.extend(name, slot, Used(40, 0), tokens=10)
-    assert isinstance(extended, Slot)
-    assert bench.settle(name, extended, undone=True)
-    bench.check()
-    assert bench.count("tm202611") == 0
-
-
-def test_a_settlement_knows_a_slot_that_was_extended_or_renewed_since() -> None:
-    bench = ItemBench()
-    name, slot = bench.admit(tokens=50)
-    bench.now += 5
-    extended = bench.extend(name, slot, Used(40, 0), tokens=10)
-    assert isinstance(extended, Slot)
-    assert bench.renew(name, extended)
-    assert bench.settle(name, slot, 45)
-    assert sums(bench) == (1, 45)
-
-
-def test_a_settlement_of_a_run_that_never_was_changes_nothing() -> None:
-    bench = ItemBench()
-    assert not bench.settle(run_name(1), Slot(SECOND, SECOND, 5, 5, SECOND + 60), 5)
-    assert not bench.table.items
-
-
-def test_a_renewal_moves_the_lease_alone() -> None:
-    bench = ItemBench()
-    name, slot = bench.admit(tokens=50)
-    before = dict(bench.attributes)
-    bench.now += 20
-    assert bench.renew(name, slot)
-    found = bench.item().find(name)
-    assert found is not None
-    assert (found.lease_until, found.reservation_text) == (SECOND + 81, slot.reservation_text)
-    after = {**bench.attributes, "slots": 0, "v": 0}
-    assert after == {**before, "slots": 0, "v": 0}
-
-
-def test_moving_the_time_on_drops_seconds_and_keeps_the_rest() -> None:
-    bench = ItemBench()
-    bench.admit(tokens=5)
-    bench.now += 30
-    bench.admit(tokens=6)
-    bench.now += 40
-    assert bench.apply(plan_time(KEY, bench.item(), fence="one"))
-    assert sums(bench) == (1, 6)
-    assert (bench.count("tm202611"), bench.attributes["fence"], len(bench.attributes["slots"])) == (11, "one", 2)
-
-
-# --- walks
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["admit", "admit", "extend", "settle", "undo", "time"]),
-        st.integers(0, 9),
-        st.sampled_from([0, 0, 0, 1, 5, 60, 61, 200, -1, -2, -119, -121, -500]),
-    ),
-    min_size=20,
-    max_size=40,
-)
-
-
-@settings(max_examples=50, derandomize=True, database=None)
-@given(STEPS)
-def test_sums_are_their_seconds_whatever_the_clocks_say(steps: list[tuple[str, int, int]]) -> None:
-    bench = ItemBench()
-    held: dict[str, Slot] = {}
-    was_set_back = False  # then what a run reserved before may be taken from a second that never had it
-    for what, pick, move in steps:
-        bench.now += move
-        was_set_back |= bench.item().is_ahead
-        name = sorted(held)[pick % len(held)] if held else ""
-        if what == "admit":
-            added, slot = bench.admit(tokens=pick)
-            held[added] = slot
-        elif what == "time":
-            bench.apply(plan_time(KEY, bench.item()))
-        elif not held:
-            continue
-        elif what == "extend":
-            answer = bench.extend(name, held[name], Used(held[name].tokens_in_all, 0), tokens=pick)
-            assert isinstance(answer, Slot)
-            held[name] = answer
-        else:
-            slot = held.pop(name)
-            assert bench.settle(name, slot, slot.past_tokens, undone=what == "undo" and slot.call == 1)
-        if bench.table.items:
-            bench.check(or_negative=was_set_back)

@@ -1,7 +1,6 @@
 """The service on a table: what each operation costs, what is retried, and what happens when the table is gone."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from atrium.quotas.model import (
     LeaseExpired,
     Recorded,
     Rejected,
-    Reservation,
     ScopeLimits,
     Used,
 )
@@ -27,64 +25,13 @@ from atrium.storage.table import Contended, PhysicalTable, TenantTable
 from atrium.storage.writes import NEW, Put
 
 from tests.builders.memory_table import TENANT as TENANT_ID
-from tests.builders.memory_table import MemoryTable
+from tests.builders.quota_env import BOTH, KEY, Gone, Quotas
 from tests.builders.quota_items import run_id
 from tests.builders.runtimes import TurnedClock
 from tests.builders.wires import Outage, Recorder, intercepted, lose_replies
 
 SESSION = SessionId("ses_01kakz4kc0f3v9q4w7t1y0z5ah")
-KEY = ScopeLimits("key", {"requests_per_minute": 3, "tool_calls_per_minute": 2}, "key_1")
-OWN = ScopeLimits(
-    "tenant", {"concurrent_turns": 2, "requests_per_day": 5, "sessions_per_day": 2, "tool_calls_per_minute": 3}
-)
-BOTH = (KEY, OWN)
 MINUTES = (ScopeLimits("tenant", {"requests_per_minute": 5, "concurrent_turns": -1}),)
-
-
-@dataclass
-class Quotas:
-    """A service on a table in memory, and what its admission items hold."""
-
-    table: MemoryTable = field(default_factory=MemoryTable)
-    clock: TurnedClock = field(default_factory=TurnedClock)
-    failures: list[Unavailable] = field(default_factory=list)
-    minutes_open: bool = False
-    while_waiting: Callable[[], object] = lambda: None
-    runs: int = 0
-
-    @property
-    def service(self) -> QuotaService:
-        return QuotaService(
-            self.table,
-            self.clock,
-            minutes_open=self.minutes_open,
-            on_failure=self.failures.append,
-            pause=self._wait,
-        )
-
-    def _wait(self, _seconds: float) -> None:
-        self.while_waiting()
-
-    def ask(self, scopes: Sequence[ScopeLimits] = BOTH, *, number: int | None = None, **request: Any) -> Any:
-        self.runs += number is None
-        wanted = AdmissionRequest(run_id(number or self.runs), request.pop("tokens", 0), 0, **request)
-        return self.service.admit(wanted, scopes)
-
-    def admit(self, scopes: Sequence[ScopeLimits] = BOTH, **request: Any) -> Reservation:
-        answer = self.ask(scopes, **request)
-        assert isinstance(answer, Admitted), answer
-        return answer.reservation
-
-    def item(self, scope_id: str = TENANT) -> dict[str, Any]:
-        return self.table.items.get(keys.admission(scope_id), {})
-
-    def items(self) -> list[dict[str, Any]]:
-        return [self.item("key_1"), self.item()]
-
-
-@pytest.fixture
-def quotas() -> Quotas:
-    return Quotas()
 
 
 @pytest.fixture
@@ -259,19 +206,6 @@ def test_an_item_far_ahead_is_set_back_by_a_rejection(quotas: Quotas) -> None:
 # --- degraded
 
 
-class Gone:
-    """A table that answers no call, or none of those from the `first` on."""
-
-    def __init__(self, first: int = 0) -> None:
-        self.first, self.count = first, 0
-
-    def __call__(self, _name: str, send: Callable[[], Any]) -> Any:
-        self.count += 1
-        if self.count > self.first:
-            raise Unavailable(internal="the table is gone")
-        return send()
-
-
 def test_minutes_alone_are_open_where_it_was_decided_so(quotas: Quotas) -> None:
     quotas.table.intercept = Gone()
     with pytest.raises(Unavailable):
@@ -437,127 +371,3 @@ def test_a_contended_item_is_read_and_tried_again(quotas: Quotas) -> None:
     assert quotas.service.renew_lease(reservation)
     assert quotas.service.settle(reservation, Used(1, 1))
     assert [item["rd20261121"] for item in quotas.items()] == [1, 1]
-
-
-# --- sessions
-
-
-def record(quotas: Quotas, number: int, items: Any = None) -> Recorded | Rejected:
-    session_id = SessionId(f"ses_{number:026d}")
-    put = Put(keys.session(session_id), {"id": session_id}, NEW)
-    return quotas.service.record_session(session_id, put, BOTH, items or quotas.service.read(BOTH))
-
-
-def test_a_session_is_counted_with_its_record(quotas: Quotas) -> None:
-    seen = quotas.service.read(BOTH)
-    assert [type(record(quotas, number, seen)) for number in range(3)] == [Recorded, Recorded, Rejected]
-    assert [item["sd20261121"] for item in quotas.items()] == [2, 2]
-    kept = [key for key in quotas.table.items if key.partition.startswith(("SESSION", "BEGUN"))]
-    assert len(kept) == 4
-    before = len(quotas.table.calls)
-    assert isinstance(record(quotas, 9), Rejected)
-    assert quotas.table.calls[before:] == ["batch_get"]
-
-
-def test_a_session_names_the_limit_that_frees_last(quotas: Quotas) -> None:
-    key, put = ScopeLimits("key", {"sessions_per_day": 1}, "key_1"), Put(keys.session(SESSION), {"id": SESSION}, NEW)
-    scopes = (key, ScopeLimits("tenant", {}))
-    assert isinstance(quotas.service.record_session(SESSION, put, scopes, quotas.service.read(scopes)), Recorded)
-    scopes = (key, ScopeLimits("tenant", {"sessions_per_day": 0}))
-    rejected = quotas.service.record_session(SESSION, put, scopes, quotas.service.read(scopes))
-    assert isinstance(rejected, Rejected)
-    assert (rejected.scope, rejected.retry_after_seconds) == ("tenant", None)
-
-
-def test_a_session_whose_reply_was_lost_counts_once(quotas: Quotas) -> None:
-    seen = quotas.service.read(BOTH)
-    assert isinstance(record(quotas, 1, seen), Recorded)
-    for items in (seen, None):
-        answer = record(quotas, 1, items)
-        assert isinstance(answer, Recorded)
-    assert [item["sd20261121"] for item in quotas.items()] == [1, 1]
-
-
-def test_a_session_under_contention_is_counted_once(quotas: Quotas) -> None:
-    attempts = 0
-
-    def disturb(name: str, send: Callable[[], Any]) -> Any:
-        nonlocal attempts
-        if name == "transact":
-            attempts += 1
-            if attempts == 1:
-                raise Contended(internal="another transaction")
-            if attempts == 2:
-                quotas.table.intercept = None
-                quotas.clock.advance(1)
-                quotas.admit()
-                quotas.table.intercept = disturb
-        return send()
-
-    quotas.table.intercept = disturb
-    assert isinstance(record(quotas, 1), Recorded)
-    assert (attempts, [item["sd20261121"] for item in quotas.items()]) == (3, [1, 1])
-
-
-# --- tool calls
-
-
-def kept(quotas: Quotas) -> list[int]:
-    return [quotas.table.items.get(keys.tool_calls(each), {}).get("kn", 0) for each in ("key_1", TENANT)]
-
-
-def test_tool_calls_are_counted_in_each_scope_that_limits_them(quotas: Quotas) -> None:
-    for _ in range(2):
-        assert isinstance(quotas.service.record_tool_call(BOTH), Recorded)
-    before = len(quotas.table.calls)
-    rejected = quotas.service.record_tool_call(BOTH)
-    assert isinstance(rejected, Rejected)
-    assert (rejected.scope, rejected.limit, rejected.retry_after_seconds) == ("key", "tool_calls_per_minute", 61)
-    assert quotas.table.calls[before:] == ["batch_get"]
-    assert isinstance(quotas.service.record_tool_call((OWN,)), Recorded)
-    before = len(quotas.table.calls)
-    other = quotas.service.record_tool_call((ScopeLimits("key", {"tool_calls_per_minute": 9}, "key_1"), OWN))
-    assert isinstance(other, Rejected)
-    assert (other.scope, quotas.table.calls[before:]) == ("tenant", ["batch_get"])
-    assert kept(quotas) == [2, 3]
-
-
-def test_a_tool_call_names_the_limit_that_frees_last(quotas: Quotas) -> None:
-    for scopes in ((KEY,), (KEY,), (OWN,), (OWN,), (OWN,)):
-        quotas.service.record_tool_call(scopes)
-        quotas.clock.advance(5)
-    rejected = quotas.service.record_tool_call(BOTH)
-    assert isinstance(rejected, Rejected)
-    assert (rejected.scope, rejected.retry_after_seconds) == ("tenant", 61 - 15)
-    quotas.clock.advance(61 - 15)
-    assert isinstance(quotas.service.record_tool_call(BOTH), Recorded)
-
-
-def test_a_tool_call_that_loses_a_race_counts_nowhere(quotas: Quotas) -> None:
-    for _ in range(2):
-        quotas.service.record_tool_call((OWN,))
-
-    def overtake(name: str, send: Callable[[], Any]) -> Any:
-        if name == "write":
-            quotas.table.intercept = None
-            quotas.service.record_tool_call((OWN,))
-        return send()
-
-    quotas.table.intercept = overtake
-    rejected = quotas.service.record_tool_call(BOTH)
-    assert isinstance(rejected, Rejected)
-    assert rejected.scope == "tenant"
-    assert kept(quotas) == [0, 3]
-
-
-def test_without_a_limit_a_tool_call_costs_nothing(quotas: Quotas) -> None:
-    assert quotas.service.record_tool_call((ScopeLimits("tenant", {}),)) == Recorded()
-    assert "write" not in quotas.table.calls
-
-
-def test_tool_calls_go_through_where_minutes_are_open(quotas: Quotas) -> None:
-    quotas.table.intercept = Gone()
-    with pytest.raises(Unavailable):
-        quotas.service.record_tool_call(BOTH)
-    quotas.minutes_open = True
-    assert quotas.service.record_tool_call(BOTH) == Recorded(degraded=True)
