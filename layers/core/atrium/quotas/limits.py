@@ -80,6 +80,16 @@ DEFINITIONS: Mapping[LimitName, LimitDefinition] = {
 }
 SUBJECT_LIMITS = frozenset(name for name, each in DEFINITIONS.items() if each.for_subjects)
 _NAMES: Mapping[str, LimitName] = {name: name for name in DEFINITIONS}
+_PLANNED: Mapping[PlanName, Mapping[LimitName, int]] = {
+    plan: {
+        _NAMES[name]: to_nanos(Decimal(value))
+        if DEFINITIONS[_NAMES[name]].is_money and value != UNLIMITED
+        else int(value)
+        for name, value in entry.limits.items()
+    }
+    for plan, entry in PLANS.items()
+}
+"""The limits of each plan; money in nano-dollars."""
 
 
 def moment(second: float) -> datetime:
@@ -104,9 +114,8 @@ def window_seconds(span: Span, now: float) -> int | None:
 
 def resolve_limits(plan: PlanName, overrides: Mapping[LimitName, int | None]) -> dict[LimitName, int]:
     """Return a tenant's limits, one for every name of the table. An override of None means the plan's value."""
-    planned = {_NAMES[name]: _internal(DEFINITIONS[_NAMES[name]], value) for name, value in PLANS[plan].limits.items()}
     own = {name: value for name, value in overrides.items() if value is not None}
-    return {name: {**planned, **own}.get(name, each.default) for name, each in DEFINITIONS.items()}
+    return {name: {**_PLANNED[plan], **own}.get(name, each.default) for name, each in DEFINITIONS.items()}
 
 
 def tenant_limits(tenant: Mapping[str, Any]) -> dict[LimitName, int]:
@@ -198,10 +207,6 @@ def _read_money(value: object) -> int | str:
     if not isinstance(value, str) or _MONEY_TEXT.fullmatch(value) is None:
         return "must be a decimal string in USD with at most six decimals, or -1 for none"
     return to_nanos(Decimal(value))
-
-
-def _internal(definition: LimitDefinition, value: int | Decimal) -> int:
-    return to_nanos(Decimal(value)) if definition.is_money and value != UNLIMITED else int(value)
 
 
 def _error(name: str, message: str, kind: str) -> dict[str, object]:
