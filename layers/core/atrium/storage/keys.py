@@ -39,6 +39,7 @@
     ISSUER#<hash>          MARKER                      issuer and audience -> tenant and provider (authorizer, kept in memory)
     KEYS                   KEY#<key>                   platform keys; FIRST: marker of the one that bootstrap made
     CONCURRENCY#<n>        SLOTS                       the platform limit: slots of some turns
+    CIRCUIT#<model>        STATE                       circuit breaker of a model (chat, once in 10 s and container)
     SIGNING_KEYS           <kid>                       public halves · IDEMPOTENCY <hash>
     THROTTLE#<what>        <window>                    login throttles (`throttle_keys`); MODULES <name>: health
     DRIFT                  ROUND                       how far the day's comparison of counters has come
@@ -235,6 +236,11 @@ def tool_calls(scope_id: str) -> Key:
 def platform_concurrency(item: int) -> Key:
     """Return one of the items of the platform limit."""
     return Key(f"CONCURRENCY#{item}", "SLOTS")
+
+
+def circuit(model_id: str) -> Key:
+    """Return the key of a model's circuit breaker."""
+    return Key(_join("CIRCUIT", model_id), "STATE")
 
 
 def registered_tenant(tenant_id: TenantId) -> Key:
