@@ -15,6 +15,7 @@ from atrium.http.models import ListOf, StrictModel, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
+from atrium.llm.resilience import FALLBACKS_MAX
 from atrium.quotas.limits import show_limits
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
@@ -25,6 +26,8 @@ from functions.admin.counting import limits_changed
 
 router = APIRouter(tags=["agents"], route_class=IdempotentRoute)
 AgentPath = Annotated[str, Path(pattern=id_pattern("agt"))]
+_TEXTS = ("description", "provider", "system_prompt", "fallback_text")
+ModelId = Annotated[str, Field(min_length=1, max_length=128)]
 ToolName = Annotated[str, Field(min_length=1, max_length=64)]
 Profile = Literal["customer_service", "coding", "data_analysis"]
 
@@ -42,13 +45,15 @@ class AgentFields(StrictModel):
     require_done_tool: bool = False
     compaction_profile: Profile | None = None
     limits: SubjectLimits = Field(default_factory=dict)
+    fallback_models: Annotated[list[ModelId], Field(max_length=FALLBACKS_MAX)] = Field(default_factory=list)
+    fallback_text: OrNone[Annotated[str, Field(max_length=2_000)]] = None
 
 
 class AgentBody(AgentFields):
     """A new agent."""
 
     name: UniqueName
-    model: Annotated[str, Field(min_length=1, max_length=128)]
+    model: ModelId
     is_default: bool = False
 
 
@@ -56,7 +61,7 @@ class AgentPatch(AgentFields):
     """Any part of an agent; what is absent stays. `limits` are replaced as a whole."""
 
     name: UniqueName = Field(default_factory=str)
-    model: Annotated[str, Field(min_length=1, max_length=128)] = Field(default_factory=str)
+    model: ModelId = Field(default_factory=str)
     is_default: bool | None = None
 
 
@@ -76,6 +81,8 @@ class AgentAnswer(StrictModel):
     require_done_tool: bool
     compaction_profile: str | None
     limits: ShownLimits
+    fallback_models: list[str]
+    fallback_text: str | None
     is_default: bool
     created_at: str
     updated_at: str
@@ -138,11 +145,17 @@ def delete_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) ->
 def _fields(body: AgentFields) -> dict[str, Any]:
     """Return the fields that were sent, in the domain's types."""
     fields: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set if name != "is_default"}
-    fields |= {name: fields[name] or "" for name in ("description", "provider", "system_prompt") if name in fields}
+    fields |= {
+        name: fields[name] or ""
+        for name in ("description", "provider", "system_prompt", "fallback_text")
+        if name in fields
+    }
     if fields.get("temperature") is not None:
         fields["temperature"] = Decimal(str(fields["temperature"]))
     if "tools" in fields:
         fields["tools"] = tuple(dict.fromkeys(fields["tools"]))
+    if "fallback_models" in fields:
+        fields["fallback_models"] = tuple(fields["fallback_models"])
     if "model" in fields:
         fields.setdefault("provider", "")
     return fields
@@ -164,6 +177,8 @@ def _render(view: AgentView) -> AgentAnswer:
         require_done_tool=agent.require_done_tool,
         compaction_profile=agent.compaction_profile,
         limits=show_limits(agent.limits),
+        fallback_models=list(agent.fallback_models),
+        fallback_text=agent.fallback_text or None,
         is_default=view.is_default,
         created_at=format_time(agent.created_at),
         updated_at=format_time(agent.updated_at),

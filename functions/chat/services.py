@@ -63,7 +63,7 @@ def make_turn_service(
         runs=runs,
         finalizer=RunFinalizer(runs, sessions, LedgerStore(table), quotas, clock),
         clock=clock,
-        provider_for=runtime.providers.find,
+        provider_for=runtime.models.require,
         tools=GuardedTools(guard),
         max_seconds=min(runtime.settings.max_turn_seconds, seconds_max or runtime.settings.max_turn_seconds),
     )

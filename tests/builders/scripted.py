@@ -53,8 +53,8 @@ def reply(*pieces: Piece, stop: StopReason | None = None, used: Usage = USED, co
 class ScriptedStream:
     """An answer as it comes. Its usage is `CUT` until it has completed, none before it has begun."""
 
-    def __init__(self, said: Reply) -> None:
-        self._reply = said
+    def __init__(self, said: Reply, model: str) -> None:
+        self._reply, self.model = said, model
         self._used = Usage()
         self.closed = threading.Event()
 
@@ -112,7 +112,8 @@ class ScriptedModel:
     def open(self, request: ModelRequest, *, deadline_seconds: float) -> ScriptedStream:
         assert_acceptable(request)
         self.requests.append(request)
-        self.streams.append(ScriptedStream(self.replies.pop(0) if self.replies else reply("Hello.")))
+        said = self.replies.pop(0) if self.replies else reply("Hello.")
+        self.streams.append(ScriptedStream(said, request.model))
         return self.streams[-1]
 
     def count_tokens(self, request: ModelRequest) -> int:

@@ -66,6 +66,7 @@ class Script(BaseModel):
     disconnect: Pieces | None = None
     hang: Pieces | None = None
     times: Count | None = None
+    only: str | None = None
     retry_after: Seconds | None = None
     refusal: RefusalCategory | None = None
     stop: StopReason | None = None

@@ -109,7 +109,7 @@ class Application:
         failing = False
         if script.can_fail and isinstance(body, dict):
             attempt = self._log.count_attempt(record, body["messages"])
-            failing = script.times is None or attempt <= script.times
+            failing = (script.times is None or attempt <= script.times) and script.only in {None, request.model}
         player = ResponsePlayer(exchange, script, failing, self._hang_seconds, partial(self._log.report, record))
         await player.refuse()
         answer = compose(request, script, conversation)

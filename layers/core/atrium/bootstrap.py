@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from atrium.egress.client import EgressClient
     from atrium.identity.social.profile import ProfileReader
     from atrium.llm.registry import Providers
+    from atrium.llm.resilience import ResilientProvider
     from atrium.policy.guard import PolicyCache
     from atrium.quotas.platform import PlatformLimit
     from atrium.storage.secret_encryption import MasterKey, SecretEncryption
@@ -113,6 +114,14 @@ class Runtime:
         from atrium.llm.registry import Providers
 
         return Providers(self.settings, self.secrets, partial(count, "ModelKeyMissing"))
+
+    @cached_property
+    def models(self) -> ResilientProvider:
+        """All models, under their circuit breakers."""
+        from atrium.llm.circuit import CircuitBreaker
+        from atrium.llm.resilience import ResilientProvider
+
+        return ResilientProvider(self.providers.find, CircuitBreaker(self.platform_table, self.clock))
 
     @cached_property
     def tenant_credentials(self) -> TenantCredentials | None:

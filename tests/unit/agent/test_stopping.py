@@ -211,7 +211,7 @@ def test_only_the_first_cause_stands() -> None:
 def test_a_call_that_begins_after_the_signal_is_closed_at_once() -> None:
     signal = StopSignal()
     signal.stop("cancelled")
-    stream = ScriptedStream(reply("never"))
+    stream = ScriptedStream(reply("never"), "scripted")
     with signal.closing(stream):
         assert list(stream) == []
     assert stream.closed.is_set()

@@ -124,7 +124,7 @@ def test_trials_whose_containers_died_are_replaced_after_30_seconds(
     assert not is_open(breakers[1])
 
 
-def test_outages_further_apart_than_a_minute_do_not_add_up(
+def test_outages_of_different_minutes_do_not_add_up(
     breakers: tuple[CircuitBreaker, CircuitBreaker], clock: TurnedClock
 ) -> None:
     for _ in range(3 * OUTAGES_MAX):

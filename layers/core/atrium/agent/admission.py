@@ -73,12 +73,18 @@ def estimate_call(request: ModelRequest, now: datetime) -> Estimate:
 
     The prompt is bounded by the model's context window, because a longer one is not charged.
     """
-    model = find_model(request.model)
     prompt = bound_tokens(request)
+    each = [_estimate_model(model, prompt, now) for model in (request.model, *request.fallbacks)]
+    tokens, cost, output = (max(figures) for figures in zip(*each, strict=True))
+    return Estimate(tokens, cost, request.max_tokens, output)
+
+
+def _estimate_model(model_id: str, prompt: int, now: datetime) -> tuple[int, int, int]:
+    """Return upper bounds for one model: prompt tokens, their cost, and the cost of an output token."""
+    model = find_model(model_id)
     if model is not None:
         prompt = min(prompt, model.context_tokens)
-    cost, output = bound_price(request.model, prompt, first=now, last=now + _PRICED_FOR)
-    return Estimate(prompt, cost, request.max_tokens, output)
+    return (prompt, *bound_price(model_id, prompt, first=now, last=now + _PRICED_FOR))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ history the model gets: whole turns, newest first, within a budget of tokens.
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
@@ -12,7 +13,14 @@ from typing import Any
 from atrium.agent.model import AgentConfig, TurnRequest
 from atrium.agent.store import AgentStore, read_agent
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import MessageRefused, ModelNotAllowed, NotFound, ProviderUnsupported, invalid_field
+from atrium.kernel.errors import (
+    MessageRefused,
+    ModelNotAllowed,
+    NotFound,
+    ProviderUnsupported,
+    ValidationFailed,
+    invalid_field,
+)  # fmt: skip
 from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id, own_ulid
 from atrium.kernel.pagination import PageRequest
 from atrium.llm import model as llm
@@ -96,6 +104,7 @@ class TurnContext:
     runs: tuple[Run, ...]
     scopes: tuple[ScopeLimits, ...]
     items: Mapping[str, AdmissionItem]
+    fallbacks: tuple[ModelInfo, ...] = ()
 
     @property
     def limits(self) -> ScopeLimits:
@@ -136,7 +145,8 @@ class TurnContextReader:
             runs = self.read_history(session.id)
         model = self._admit_model(agent, request)
         scopes = read.scopes(agent)
-        return TurnContext(agent, model, session, runs, scopes, read.items(self.agents.table, scopes))
+        items = read.items(self.agents.table, scopes)
+        return TurnContext(agent, model, session, runs, scopes, items, self._fallbacks(agent, model))
 
     def _check_message(self, request: TurnRequest) -> None:
         """Raise `ValidationFailed` for a message that is too long for the plan, `MessageRefused` for an injection."""
@@ -178,6 +188,16 @@ class TurnContextReader:
         amount = None if limit is None else Decimal(limit) / NANOS_PER_USD
         self.guard.require_permission(f"model:{model.id}", amount=amount, session_id=session_id)
         return model
+
+    def _fallbacks(self, agent: AgentConfig, model: ModelInfo) -> tuple[ModelInfo, ...]:
+        """Return the agent's fallback models that plan and policies allow now."""
+        found = []
+        for model_id in agent.fallback_models:
+            with suppress(ModelNotAllowed, ProviderUnsupported, ValidationFailed):
+                fallback = check_model(self.context, None, model_id, agent.temperature is not None)
+                if fallback.id != model.id and self.guard.evaluate(f"model:{fallback.id}").allowed:
+                    found.append(fallback)
+        return tuple(found)
 
     def _choose(
         self, wanted: AgentId | None, session: Session | None, tenant: Mapping[str, Any], read: AgentConfig | None
@@ -225,11 +245,13 @@ def _is_fresh(session: Session, runs: tuple[Run, ...]) -> bool:
     return session.turn is not None or (newest == session.last_run_ulid and not (runs and runs[0].is_open))
 
 
-def check_model(context: TenantContext, provider: str | None, model: str, has_temperature: bool) -> ModelInfo:
+def check_model(
+    context: TenantContext, provider: str | None, model: str, has_temperature: bool, *, field: str = "model"
+) -> ModelInfo:
     """Return a model that the tenant may use; `ModelNotAllowed`, `ProviderUnsupported`, `ValidationFailed`."""
     entry = find_model(model)
     if entry is None:
-        raise invalid_field("model", "is not in the catalogue of models")
+        raise invalid_field(field, "is not in the catalogue of models")
     if provider is not None and provider != entry.vendor:
         raise ProviderUnsupported(f"the model {entry.id} is not served by that provider")
     if entry.size not in PLANS[context.plan].models:

@@ -24,7 +24,7 @@ from atrium.agent.steps import (
     result_of,
 )
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import ModelFailed, ModelTimeout
+from atrium.kernel.errors import AtriumError, CircuitOpen, ModelFailed, ModelTimeout
 from atrium.kernel.ids import mint_message_id
 from atrium.llm import model as llm
 from atrium.llm.catalogue import price
@@ -34,7 +34,7 @@ from atrium.tools.done import DONE, REMINDER
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolAnswer, ToolRegistry
 
-type LoopStop = llm.StopReason | AllowanceStop | StopCause | Literal["done"]
+type LoopStop = llm.StopReason | AllowanceStop | StopCause | Literal["done", "fallback"]
 
 REFUSAL = "I cannot help with that. If you tell me what you want to achieve, I may be able to help in another way."
 _GRACE_SECONDS = 5.0  # so that the turn's own clock, not the provider's, ends a call whose time is over
@@ -42,7 +42,10 @@ _GRACE_SECONDS = 5.0  # so that the turn's own clock, not the provider's, ends a
 
 @dataclass(frozen=True, slots=True)
 class LoopInput:
-    """What a loop starts from. `history` ends with the user's message."""
+    """What a loop starts from. `history` ends with the user's message.
+
+    `fallbacks` are models to ask where `model` fails. `fallback_text` is the answer if all of them do; "" for an error.
+    """
 
     model: str
     system: str
@@ -53,11 +56,16 @@ class LoopInput:
     context: ToolContext
     max_iterations: int
     require_done_tool: bool = False
+    fallbacks: tuple[str, ...] = ()
+    fallback_text: str = ""
 
 
 @dataclass(slots=True)
 class AgentLoop:
-    """One run of the loop; `run` may be iterated once. `deadline` is on the monotonic clock."""
+    """One run of the loop; `run` may be iterated once. `deadline` is on the monotonic clock.
+
+    `degraded`: a fallback model or text answered. `failure` is the error that `fallback_text` replaced.
+    """
 
     loop_input: LoopInput
     allowance: Allowance
@@ -68,6 +76,8 @@ class AgentLoop:
     messages: list[Message] = field(default_factory=list)
     iterations: int = 0
     stop_reason: LoopStop | None = None
+    degraded: bool = False
+    failure: AtriumError | None = None
     _text: list[str] = field(default_factory=list)
     _separator_due: bool = False
     _used: tuple[Spend, llm.ModelStream | None] = field(default_factory=lambda: (Spend(), None))
@@ -81,7 +91,7 @@ class AgentLoop:
     def spend(self) -> Spend:
         """What was used so far, also by the model call that is under way; any thread may ask."""
         settled, stream = self._used
-        return self._priced(settled, stream.usage) if stream else settled
+        return self._priced(settled, stream) if stream else settled
 
     def run(self) -> Generator[LoopEvent]:
         """Yield events until the model is done, a bound is reached, or the signal stops it.
@@ -102,7 +112,14 @@ class AgentLoop:
 
     def _step(self, request: llm.ModelRequest) -> Iterator[LoopEvent]:
         self.iterations += 1
-        completed = yield from self._ask(request)
+        try:
+            completed = yield from self._ask(request)
+        except (ModelFailed, ModelTimeout, CircuitOpen) as error:
+            if self._text or not self.loop_input.fallback_text:
+                raise
+            self.failure, self.degraded, self.stop_reason = error, True, "fallback"
+            yield from self._say(self.loop_input.fallback_text)
+            return
         if completed is None:
             self.stop_reason = self.signal.cause or "cancelled"
             return
@@ -113,7 +130,7 @@ class AgentLoop:
         if calls:
             yield from self._answer(calls, executed=goes_on)
         if completed.stop_reason == "refusal":
-            yield from self._apologise()
+            yield from self._say(REFUSAL)
         if self.signal.cause is not None:
             self.stop_reason = self.signal.cause
         elif goes_on and any(self._can_be_made(call) and call.name == DONE.name for call in calls):
@@ -152,12 +169,21 @@ class AgentLoop:
             if self.signal.cause is None:
                 raise
         finally:
-            self._used = (self._priced(self._used[0], stream.usage), None)
+            self._used = (self._priced(self._used[0], stream), None)
+            self._keep_model(stream.model)
             if completed is None and partial:
                 self._record("assistant", (llm.Text("".join(partial)),))
         if completed is None and self.signal.cause is None:
             raise ModelFailed(internal="the stream ended without completing")
         return completed
+
+    def _keep_model(self, answered: str) -> None:
+        """Ask the model that answered in the following iterations, too."""
+        models = (self.loop_input.model, *self.loop_input.fallbacks)
+        if answered != models[0]:
+            self.degraded = True
+            rest = models[models.index(answered) + 1 :]
+            self.loop_input = replace(self.loop_input, model=answered, fallbacks=rest)
 
     def _piece(self, text: str, partial: list[str]) -> Iterator[LoopEvent]:
         if not text:
@@ -170,12 +196,11 @@ class AgentLoop:
         self._text.append(text)
         yield TextPiece(text)
 
-    def _apologise(self) -> Iterator[LoopEvent]:
-        """Say something kind where the model refused and no more."""
-        said: list[str] = []
+    def _say(self, text: str) -> Iterator[LoopEvent]:
+        """Add a text of the platform to the answer."""
         self._separator_due = True
-        yield from self._piece(REFUSAL, said)
-        self._record("assistant", (llm.Text("".join(said)),))
+        yield from self._piece(text, [])
+        self._record("assistant", (llm.Text(text),))
 
     def _answer(self, calls: list[llm.ToolUse], *, executed: bool) -> Iterator[LoopEvent]:
         """Answer every call. However this ends, each call has its result in `messages`."""
@@ -226,8 +251,9 @@ class AgentLoop:
     def _remaining_seconds(self) -> float:
         return max(0.0, self.deadline - time.monotonic()) + _GRACE_SECONDS
 
-    def _priced(self, spend: Spend, used: llm.Usage) -> Spend:
-        cost = price(self.loop_input.model, used, self.clock())
+    def _priced(self, spend: Spend, stream: llm.ModelStream) -> Spend:
+        used = stream.usage
+        cost = price(stream.model, used, self.clock())
         return Spend(spend.tokens + used, spend.tool_calls, spend.cost_nanos + cost)
 
     def _record(self, role: MessageRole, content: tuple[llm.Block, ...]) -> None:
@@ -245,5 +271,6 @@ def build_request(loop_input: LoopInput, messages: Sequence[Message] = ()) -> ll
             tools=loop_input.tools.schemas(),
             max_tokens=loop_input.max_tokens,
             temperature=loop_input.temperature,
+            fallbacks=loop_input.fallbacks,
         )
     )

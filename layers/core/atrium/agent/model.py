@@ -24,7 +24,10 @@ MAX_SECONDS_DEFAULT = 280
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    """How an agent answers. `tools` names tools of the registry; `temperature` only where the model takes one."""
+    """How an agent answers. `tools` names tools of the registry; `temperature` only where the model takes one.
+
+    `fallback_models` are asked in turn where `model` fails; `fallback_text` is the answer if they fail, too.
+    """
 
     id: AgentId
     name: str
@@ -42,6 +45,8 @@ class AgentConfig:
     compaction_profile: CompactionProfile | None = None
     knowledge: tuple[str, ...] = ()
     limits: Mapping[str, Any] = field(default_factory=dict)
+    fallback_models: tuple[str, ...] = ()
+    fallback_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,9 +80,15 @@ class AgentService:
         self.store.delete(agent, self._record("agent.delete", agent))
 
     def _record(self, action: str, agent: AgentConfig, **more: Any) -> Put:
-        """Return the audit's record of a change. The prompt may be long and private, so it is not told."""
-        told = {"name": agent.name, "model": agent.model, "tools": list(agent.tools), "limits": dict(agent.limits)}
-        return self.audit.recording("admin.change", {"action": action, "resource": agent.id, **told, **more})
+        """Return the audit's record of a change. It has no prompt, which may be long and private."""
+        details = {
+            "name": agent.name,
+            "model": agent.model,
+            "fallback_models": list(agent.fallback_models),
+            "tools": list(agent.tools),
+            "limits": dict(agent.limits),
+        }
+        return self.audit.recording("admin.change", {"action": action, "resource": agent.id, **details, **more})
 
     def _checked(self, agent: AgentConfig) -> AgentConfig:
         entry = check_model(self.context, agent.provider or None, agent.model, agent.temperature is not None)
@@ -91,6 +97,10 @@ class AgentService:
             raise invalid_field("tools", f"there is no tool named {unknown[0]}")
         if agent.max_tokens > entry.output_tokens_max:
             raise invalid_field("max_tokens", f"the model {entry.id} writes at most {entry.output_tokens_max} tokens")
+        for at, model in enumerate(agent.fallback_models):
+            check_model(self.context, None, model, agent.temperature is not None, field=f"fallback_models[{at}]")
+        if len({agent.model, *agent.fallback_models}) <= len(agent.fallback_models):
+            raise invalid_field("fallback_models", "must differ from each other and from model")
         return replace(agent, provider=entry.vendor)
 
 

@@ -45,6 +45,7 @@ class TurnPlan:
     provider: ModelProvider
     budget: RunBudget
     tools: ToolRegistry
+    fallbacks: tuple[ModelInfo, ...] = ()
 
     def loop_input(self, run: Run, runs: tuple[Run, ...], context: ToolContext) -> LoopInput:
         """Return the input of the loop; `runs` are the session's earlier ones, newest first."""
@@ -58,6 +59,8 @@ class TurnPlan:
             context=context,
             max_iterations=self.budget.max_iterations,
             require_done_tool=self.agent.require_done_tool,
+            fallbacks=tuple(model.id for model in self.fallbacks),
+            fallback_text=self.agent.fallback_text,
         )
 
 
@@ -130,7 +133,7 @@ class TurnStarter:
         if read.agent.require_done_tool:
             tools = tools.add(DONE)
         provider = self.provider_for(read.model)
-        return TurnPlan(read.agent, read.model, provider, self._budget(request, read.agent), tools)
+        return TurnPlan(read.agent, read.model, provider, self._budget(request, read.agent), tools, read.fallbacks)
 
     def _in_new_session(self, request: TurnRequest, read: TurnContext, plan: TurnPlan, run_id: RunId) -> StartedTurn:
         """Record the run, then its session: after a crash between the two writes the sweeper deletes the run."""

@@ -134,6 +134,8 @@ def _item(agent: AgentConfig) -> dict[str, Any]:
         "compaction_profile": agent.compaction_profile,
         "knowledge": list(agent.knowledge),
         "limits": dict(agent.limits),
+        "fallback_models": list(agent.fallback_models) or None,
+        "fallback_text": agent.fallback_text or None,
         "created_at": format_time(agent.created_at),
         "updated_at": format_time(agent.updated_at),
     }
@@ -156,6 +158,8 @@ def read_agent(item: Mapping[str, Any]) -> AgentConfig:
         compaction_profile=item.get("compaction_profile"),
         knowledge=tuple(item["knowledge"]),
         limits=item["limits"],
+        fallback_models=tuple(item.get("fallback_models", ())),
+        fallback_text=item.get("fallback_text", ""),
         created_at=parse_time(item["created_at"]),
         updated_at=parse_time(item["updated_at"]),
     )

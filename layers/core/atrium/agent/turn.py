@@ -119,6 +119,8 @@ class Turn:
     def _close(self, last_sequence: int, failure: AtriumError | None) -> tuple[RunEvent, ...]:
         """Commit the run; return its last events."""
         failure = failure or self._cut_short()
+        if self.loop.failure is not None:
+            self.on_defect(self.loop.failure)
         if failure is not None:
             self.on_defect(failure)
         try:
@@ -171,6 +173,7 @@ class Turn:
             tail=self.log.take_tail(),
             last_sequence=last_sequence,
             iterations=loop.iterations,
+            degraded=loop.degraded,
             error=RunError.of(failure) if failure else None,
         )
 

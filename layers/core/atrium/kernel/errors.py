@@ -197,8 +197,11 @@ class ConcurrencyLimited(LimitReached):
 
 
 class ModelFailed(AtriumError):
+    """A model call failed. `is_outage`: the provider itself failed, which counts against its circuit breaker."""
+
     code, status, title = "MODEL_FAILED", 502, "The model provider failed"
     severity = "high"
+    is_outage: bool = False
 
 
 class ProviderFailed(AtriumError):
@@ -223,8 +226,11 @@ class CircuitOpen(Unavailable):
 
 
 class ModelTimeout(AtriumError):
+    """A model call took too long. `is_outage` as in `ModelFailed`."""
+
     code, status, title = "MODEL_TIMEOUT", 504, "The model provider did not answer in time"
     severity = "high"
+    is_outage: bool = False
 
 
 class ConditionFailed(Exception):

@@ -25,6 +25,7 @@ class CancellableConnection:
     """Enter it to start the deadline's timer; `deadline_seconds` count from construction."""
 
     def __init__(self, deadline_seconds: float) -> None:
+        self.seconds = deadline_seconds
         self._ends = time.monotonic() + deadline_seconds
         self._lock = threading.Lock()
         self._cancelled = threading.Event()

@@ -15,12 +15,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from atrium.kernel.errors import AtriumError, ModelFailed, ModelTimeout
+from atrium.kernel.errors import ModelFailed, ModelTimeout
 from atrium.llm.retries import is_retryable
 
 RETRY_AFTER_SECONDS_MAX = 3_600
 """The longest wait that is passed on to a caller."""
 _RETRYABLE_TYPES = frozenset({"api_error", "overloaded_error", "rate_limit_error", "timeout_error"})
+OUTAGE_SILENCE_SECONDS = 60
+"""A provider that sends nothing for so long has failed."""
+_OUTAGE_TYPES = frozenset({"api_error", "overloaded_error", "timeout_error", "connection_error"})
 _ERROR_FROM, _OURS_UNTIL = 400, 500
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
@@ -58,7 +61,14 @@ class ProviderFailure:
     def is_timeout(self) -> bool:
         return self.status in {408, 504} or self.type == "timeout_error"
 
-    def to_error(self) -> AtriumError:
+    @property
+    def is_outage(self) -> bool:
+        """Whether the provider itself failed: no connection, a 5xx, or an error event of that kind in a stream."""
+        if self.status is not None and self.status >= _ERROR_FROM:
+            return self.status >= _OURS_UNTIL
+        return self.type in _OUTAGE_TYPES
+
+    def to_error(self) -> ModelFailed | ModelTimeout:
         """Return the error to raise, with the provider's retry time if it sent one, at most an hour."""
         internal = f"provider: {self.type}, status {self.status}, request {self.request_id or 'unknown'}"
         if self.reason:
@@ -69,7 +79,9 @@ class ProviderFailure:
         if after is not None:
             detail = f"{kind.title}. Try again in {after} seconds."
         retryable = False if self.is_refusal else None
-        return kind(detail, internal=internal, retryable=retryable, retry_after_seconds=after)
+        error = kind(detail, internal=internal, retryable=retryable, retry_after_seconds=after)
+        error.is_outage = self.is_outage
+        return error
 
 
 def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

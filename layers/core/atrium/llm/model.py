@@ -74,6 +74,8 @@ class ToolSchema:
 class ModelRequest:
     """One call of a model. `messages` begin and end with the user's, and every tool use has its result.
 
+    `fallbacks` are models to ask if `model` fails before its answer begins.
+
     `tool_choice` none: tools are declared only because the messages refer to them, and must not be called.
     """
 
@@ -85,6 +87,7 @@ class ModelRequest:
     tool_choice: Literal["auto", "none"] = "auto"
     temperature: float | None = None
     stop_sequences: tuple[str, ...] = ()
+    fallbacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,11 @@ class ModelStream(Protocol):
 
     def close(self) -> None:
         """End the provider's response at once, from any thread; again is no error."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The model that answers, or was asked last."""
         ...
 
     @property

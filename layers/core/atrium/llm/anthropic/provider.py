@@ -21,7 +21,7 @@ from atrium.llm.anthropic.channel import FAILURES, Channel, connection_of_call, 
 from atrium.llm.anthropic.wire import message_params, read_event, system_blocks, tool_choice, tool_params
 from atrium.llm.catalogue import ModelInfo, check_request
 from atrium.llm.connection import CONNECT_SECONDS, CancellableConnection
-from atrium.llm.failures import ProviderFailure
+from atrium.llm.failures import OUTAGE_SILENCE_SECONDS, ProviderFailure
 from atrium.llm.model import Completed, ModelEvent, ModelRequest, Usage
 from atrium.llm.retries import RetryPolicy, pause_before_retry
 from atrium.llm.tokens import BYTES_PER_TOKEN, bound_tokens, read_figure
@@ -77,6 +77,10 @@ class AnthropicStream:
     def __next__(self) -> ModelEvent:
         with self._busy:
             return next(self._events)
+
+    @property
+    def model(self) -> str:
+        return self._model.id
 
     @property
     def usage(self) -> Usage:
@@ -145,7 +149,10 @@ class AnthropicStream:
         There is no retry after the first event: its text may have been sent to the client, and it may be charged.
         """
         if self._connection.is_expired():
-            raise ModelTimeout(internal="the call's deadline has come") from failure.cause
+            error = ModelTimeout(internal="the call's deadline has come")
+            # A shorter silence may be the caller's own time limit, which must not count against the provider.
+            error.is_outage = not self._has_answered and self._connection.seconds >= OUTAGE_SILENCE_SECONDS
+            raise error from failure.cause
         pause = None
         if failure.is_retryable and not self._has_answered:
             pause = pause_before_retry(

@@ -1,0 +1,146 @@
+"""Fallback models and the circuit breaker round a provider: which model is asked, when, and what the caller gets."""
+
+from typing import Any
+
+import pytest
+from atrium.kernel.errors import AtriumError, CircuitOpen, ModelFailed, ModelTimeout
+from atrium.llm.catalogue import ModelInfo
+from atrium.llm.circuit import OUTAGES_MAX, REMEMBERED_SECONDS, CircuitBreaker
+from atrium.llm.failures import ProviderFailure
+from atrium.llm.model import Completed, ModelMessage, ModelRequest, Text, Thinking
+from atrium.llm.resilience import ResilientProvider
+from atrium.storage.table import PhysicalTable, PlatformTable
+
+from tests.builders.runtimes import TurnedClock
+from tests.builders.scripted import USED, ScriptedModel
+
+HAIKU, SONNET, OPUS = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"
+REQUEST = ModelRequest(OPUS, "", (ModelMessage("user", (Text("Hi"),)),), 100_000, fallbacks=(SONNET, HAIKU))
+
+
+def outage() -> AtriumError:
+    return ProviderFailure("overloaded_error", 529).to_error()
+
+
+class Models:
+    """A scripted model for each model id, behind one resilient provider."""
+
+    def __init__(self, physical_table: PhysicalTable) -> None:
+        self.clock, self.table = TurnedClock(), PlatformTable(physical_table)
+        self.scripted = {model: ScriptedModel() for model in (HAIKU, SONNET, OPUS)}
+        self.provider = self.container()
+
+    def container(self) -> ResilientProvider:
+        return ResilientProvider(self.find, CircuitBreaker(self.table, self.clock))
+
+    def find(self, model: ModelInfo) -> ScriptedModel:
+        return self.scripted[model.id]
+
+    def asked(self) -> list[str]:
+        return [model for model in (OPUS, SONNET, HAIKU) for _ in self.scripted[model].requests]
+
+
+@pytest.fixture
+def models(physical_table: PhysicalTable) -> Models:
+    return Models(physical_table)
+
+
+def test_the_first_model_answers_if_it_can(models: Models) -> None:
+    stream = models.provider.open(REQUEST, deadline_seconds=9)
+    assert isinstance(list(stream)[-1], Completed)
+    assert (stream.model, stream.usage, models.asked()) == (OPUS, USED, [OPUS])
+
+
+@pytest.mark.parametrize("failure", [outage(), ModelTimeout(), CircuitOpen(), ProviderFailure("x", 429).to_error()])
+def test_the_next_model_answers_where_the_first_fails_before_its_answer(models: Models, failure: AtriumError) -> None:
+    models.scripted[OPUS].say(failure)
+    models.scripted[SONNET].say(outage())
+    stream = models.provider.open(REQUEST, deadline_seconds=9)
+    assert list(stream)[-1] == Completed((Text("Hello."),), "end_turn", USED)
+    assert (stream.model, models.asked()) == (HAIKU, [OPUS, SONNET, HAIKU])
+
+
+def test_a_failure_after_the_first_event_is_final(models: Models) -> None:
+    models.scripted[OPUS].say("Once ", outage())
+    with pytest.raises(ModelFailed):
+        list(models.provider.open(REQUEST, deadline_seconds=9))
+    assert models.asked() == [OPUS]
+
+
+def test_a_refused_request_is_final(models: Models) -> None:
+    models.scripted[OPUS].say(ProviderFailure("invalid_request_error", 400).to_error())
+    with pytest.raises(ModelFailed):
+        list(models.provider.open(REQUEST, deadline_seconds=9))
+    assert models.asked() == [OPUS]
+
+
+def test_no_model_is_asked_after_the_deadline(models: Models) -> None:
+    models.scripted[OPUS].say(outage())
+    with pytest.raises(ModelFailed):
+        list(models.provider.open(REQUEST, deadline_seconds=0))
+    assert models.asked() == [OPUS]
+
+
+def test_no_model_is_asked_after_the_stream_was_closed(models: Models) -> None:
+    stream = models.provider.open(REQUEST, deadline_seconds=9)
+    models.scripted[OPUS].say(stream.close, outage())
+    with pytest.raises(ModelFailed):
+        list(stream)
+    assert models.asked() == [OPUS]
+
+
+def test_a_fallback_gets_no_thinking_of_another_model_and_its_own_longest_answer(models: Models) -> None:
+    models.scripted[OPUS].say(outage())
+    messages = (
+        *REQUEST.messages,
+        ModelMessage("assistant", (Thinking("hm", "signature of opus"), Text("Hello"))),
+        ModelMessage("user", (Text("Again"),)),
+    )
+    request = ModelRequest(OPUS, "", messages, 1_000_000, fallbacks=(HAIKU,))
+    list(models.provider.open(request, deadline_seconds=9))
+    (sent,) = models.scripted[HAIKU].requests
+    assert sent.messages[1] == ModelMessage("assistant", (Text("Hello"),))
+    assert sent.max_tokens < request.max_tokens
+    assert models.scripted[OPUS].requests == [request]
+
+
+def test_outages_of_one_container_send_another_ones_calls_to_the_fallback(models: Models) -> None:
+    other = models.container()
+    for _ in range(OUTAGES_MAX):
+        models.scripted[OPUS].say(outage())
+        list(models.provider.open(REQUEST, deadline_seconds=9))
+    models.clock.advance(REMEMBERED_SECONDS)
+    stream = other.open(REQUEST, deadline_seconds=9)
+    list(stream)
+    assert stream.model == SONNET
+    assert len(models.scripted[OPUS].requests) == OUTAGES_MAX
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ProviderFailure("rate_limit_error", 429).to_error(),
+        ProviderFailure("invalid_request_error", 400).to_error(),
+        ProviderFailure("broken_answer", 200).to_error(),
+        ModelTimeout(),
+    ],
+)
+def test_failures_that_a_caller_can_cause_never_open_the_circuit(models: Models, failure: Any) -> None:
+    alone = ModelRequest(OPUS, "", REQUEST.messages, 100)
+    for _ in range(2 * OUTAGES_MAX):
+        models.scripted[OPUS].say(failure)
+        with pytest.raises((ModelFailed, ModelTimeout)):
+            list(models.provider.open(alone, deadline_seconds=9))
+    list(models.provider.open(alone, deadline_seconds=9))
+
+
+def test_circuit_open_is_the_error_without_a_fallback(models: Models) -> None:
+    alone = ModelRequest(OPUS, "", REQUEST.messages, 100)
+    for _ in range(OUTAGES_MAX):
+        models.scripted[OPUS].say(outage())
+        with pytest.raises(ModelFailed):
+            list(models.provider.open(alone, deadline_seconds=9))
+    with pytest.raises(CircuitOpen) as refused:
+        list(models.provider.open(alone, deadline_seconds=9))
+    assert refused.value.retry_after_seconds == 30
+    assert len(models.scripted[OPUS].requests) == OUTAGES_MAX
