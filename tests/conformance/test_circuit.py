@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from atrium.kernel.errors import CircuitOpen
-from atrium.llm.circuit import OPEN_SECONDS, OUTAGES_MAX, TRIALS_MAX, CircuitBreaker
+from atrium.llm.resilience import OPEN_SECONDS, OUTAGES_MAX, TRIALS_MAX, CircuitBreaker
 from atrium.storage.table import PhysicalTable, PlatformTable
 
 from tests.builders.runtimes import TurnedClock

@@ -118,8 +118,7 @@ class Runtime:
     @cached_property
     def models(self) -> ResilientProvider:
         """All models, under their circuit breakers."""
-        from atrium.llm.circuit import CircuitBreaker
-        from atrium.llm.resilience import ResilientProvider
+        from atrium.llm.resilience import CircuitBreaker, ResilientProvider
 
         return ResilientProvider(self.providers.find, CircuitBreaker(self.platform_table, self.clock))
 

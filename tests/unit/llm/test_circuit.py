@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from atrium.kernel.errors import CircuitOpen
-from atrium.llm.circuit import (
+from atrium.llm.resilience import (
     OPEN_SECONDS,
     OUTAGES_MAX,
     OUTAGES_SECONDS,

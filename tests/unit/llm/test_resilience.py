@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 from atrium.kernel.errors import AtriumError, CircuitOpen, ModelFailed, ModelTimeout
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.circuit import OUTAGES_MAX, REMEMBERED_SECONDS, CircuitBreaker
 from atrium.llm.failures import ProviderFailure
 from atrium.llm.model import Completed, ModelMessage, ModelRequest, Text, Thinking
-from atrium.llm.resilience import ResilientProvider
+from atrium.llm.resilience import OUTAGES_MAX, REMEMBERED_SECONDS, CircuitBreaker, ResilientProvider
 from atrium.storage.table import PhysicalTable, PlatformTable
 
 from tests.builders.runtimes import TurnedClock
