@@ -1,4 +1,4 @@
-"""Settings become adapters here, once per container and only when first used. Tests build a Runtime of their own."""
+"""Creates the adapters from the settings, once per container and on first use. Tests create their own `Runtime`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LIBRARIES = ("anthropic", "boto3", "botocore", "httpcore", "httpcore2", "httpx",
 
 @dataclass(frozen=True)
 class Runtime:
-    """Everything that a function's code may need from outside; each part is built on first use and kept."""
+    """The clients and services of a function. Each is created on first use and then kept."""
 
     settings: Settings
     clock: Clock = read_clock
@@ -64,12 +64,12 @@ class Runtime:
 
     @cached_property
     def default_agents(self) -> dict[TenantId, AgentId]:
-        """Which agent answers by default, as last read: a guess that every turn checks."""
+        """The default agent of each tenant as last read. It may be outdated; every turn checks it."""
         return {}
 
     @cached_property
     def platform_limit(self) -> PlatformLimit | None:
-        """The limit on the turns of all tenants together; None where the deployment has none."""
+        """The limit on the concurrent turns of all tenants; None if the deployment has no such limit."""
         from atrium.quotas.platform import PlatformLimit
 
         maximum = self.settings.platform_concurrency
@@ -77,7 +77,7 @@ class Runtime:
 
     @cached_property
     def refusals(self) -> RefusalBound:
-        """What this container has recorded of refusals that anybody can cause."""
+        """Counts the refused logins that this container has recorded, to limit them."""
         from atrium.audit.bound import RefusalBound
 
         return RefusalBound()
@@ -90,7 +90,7 @@ class Runtime:
 
     @cached_property
     def egress(self) -> EgressClient:
-        """The door for outbound calls. Only the local stack's environment opens it to this machine."""
+        """The client for outbound calls. Only the settings of the local stack allow local addresses."""
         from atrium.egress.client import EgressClient
         from atrium.egress.destination import Rules
 
@@ -124,7 +124,7 @@ class Runtime:
 
     @cached_property
     def tenant_credentials(self) -> TenantCredentials | None:
-        """What reaches tenants' data where the deployment binds it to sessions of their own; None where it does not."""
+        """Source of credentials bound to one tenant; None if the deployment does not use them."""
         from atrium.storage.tenant_credentials import TenantCredentials
 
         role_arn = self.settings.tenant_role_arn
@@ -152,20 +152,20 @@ type RuntimeSource = Callable[[], Runtime]
 
 
 def quiet_libraries() -> None:
-    """Let libraries log warnings alone: INFO is a line with each call, and DEBUG has bodies and credentials."""
+    """Set the log level of libraries to WARNING. INFO logs a line for each call; DEBUG logs bodies and credentials."""
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @cache
 def runtime() -> Runtime:
-    """Return the one Runtime of this process, made from its environment."""
+    """Return the Runtime of this process, created from its environment."""
     quiet_libraries()
     return Runtime(Settings.read())
 
 
 def _client(service: Any, credentials: CredentialsTypeDef | None = None) -> Any:
-    """Return a client of the function's own role, or of a session."""
+    """Return an AWS client with the role of the function, or with session credentials."""
     from atrium.storage.clients import open_client
 
     session = {

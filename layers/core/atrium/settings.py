@@ -1,4 +1,4 @@
-"""The environment of a function, read once and frozen. Nothing else reads `os.environ`."""
+"""The settings of a function, read from its environment once. No other module reads `os.environ`."""
 
 import os
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ type ModelProvider = Literal["anthropic", "bedrock"]
 
 
 class SettingsInvalid(Exception):
-    """The deployment gave this function a wrong environment; it cannot start."""
+    """The environment of the function is invalid; the function cannot start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the template tells a function. ARNs point to secrets, values are never in the environment."""
+    """The settings that the template passes to a function. Secrets are passed as ARNs, never as values."""
 
     environment: Environment
     version: str
@@ -44,7 +44,7 @@ class Settings:
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
-        """Read the process's environment, or a mapping in its place; `SettingsInvalid` if it makes no sense."""
+        """Read the settings from the environment, or from `source`; raise `SettingsInvalid` if a value is invalid."""
         env = os.environ if source is None else source
         return cls(
             environment=cast("Environment", _choice(env, "ATRIUM_ENVIRONMENT", get_args(Environment.__value__))),
@@ -77,7 +77,7 @@ class Settings:
 def _count(env: Mapping[str, str], name: str, default: int) -> int:
     value = env.get(name) or str(default)
     if value != "-1" and not (value.isdecimal() and int(value) >= 1):
-        raise SettingsInvalid(f"{name} must be a whole number of at least 1, or -1 for none")
+        raise SettingsInvalid(f"{name} must be a whole number of at least 1, or -1 for no limit")
     return int(value)
 
 
@@ -89,13 +89,13 @@ def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
 
 
 def _local_addresses(env: Mapping[str, str]) -> frozenset[str]:
-    """Read the addresses that outbound calls may reach although they are private: the local stack's, never AWS's.
+    """Return the private addresses that outbound calls may reach. Only the local stack sets them.
 
-    In Lambda, 127.0.0.1 is the Runtime API; so no template sets this, and outside dev nothing can.
+    In Lambda, 127.0.0.1 is the Runtime API. So no template sets this variable, and it is rejected outside dev.
     """
     found = frozenset(part for part in env.get("EGRESS_LOCAL_ADDRESSES", "").split(",") if part)
     if found and (env.get("ATRIUM_ENVIRONMENT", "dev") != "dev" or not found <= {"127.0.0.1", "::1"}):
-        raise SettingsInvalid("EGRESS_LOCAL_ADDRESSES is for the local stack alone, and for its own addresses")
+        raise SettingsInvalid("EGRESS_LOCAL_ADDRESSES may only be set in dev, and may only contain 127.0.0.1 and ::1")
     return found
 
 

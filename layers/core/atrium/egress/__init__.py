@@ -1,1 +1,1 @@
-"""Outbound HTTP on a tenant's behalf, all through `EgressClient`, which limits destination, size and time."""
+"""Outbound HTTP calls for tenants. `EgressClient` makes all of them and limits destination, size and time."""

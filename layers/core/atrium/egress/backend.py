@@ -1,7 +1,7 @@
 """The network backend of outbound calls.
 
-A host name is resolved once, all its addresses are checked, and the connection is made to a checked address, so a name
-that resolves differently the next time has no effect (DNS rebinding). TLS and `Host` use the name.
+It resolves a host name once, checks all addresses, and connects to a checked address, which prevents DNS rebinding. TLS
+and the `Host` header use the name.
 """
 
 import socket
@@ -40,7 +40,7 @@ class Deadline:
         self._end = time.monotonic() + seconds
 
     def left(self, failure: type[Exception], most: float | None = None) -> float:
-        """Return the remaining seconds, at most `most`; raise `failure` when none are left."""
+        """Return the remaining seconds, at most `most`; raise `failure` if the deadline has passed."""
         seconds = self._end - time.monotonic()
         if seconds <= 0:
             raise failure("the deadline has passed")
@@ -48,13 +48,13 @@ class Deadline:
 
 
 def resolve_name(host: str, port: int) -> Sequence[str]:
-    """Resolve a name to its numeric addresses; raise `OSError` if it has none."""
+    """Return the numeric addresses of a host name; raise `OSError` if it has none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
 class PinnedAddressBackend(NetworkBackend):
-    """Connects only to checked addresses, and only until a deadline."""
+    """Connects to checked addresses only, until a deadline."""
 
     def __init__(self, rules: Rules, resolve: Resolver, scheme: str, deadline: Deadline) -> None:
         self._rules, self._resolve, self._ports, self._deadline = rules, resolve, rules.ports[scheme], deadline
@@ -68,9 +68,9 @@ class PinnedAddressBackend(NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SOCKET_OPTION] | None = None,
     ) -> NetworkStream:
-        """Connect to the first address that answers; raise `OutboundRefused` if any address is not allowed."""
-        failure: Exception = ConnectError("the name has no address")
-        for address in self._judged(host, port)[:ADDRESSES_MAX]:
+        """Connect to the first address that accepts; raise `OutboundRefused` if any address is not allowed."""
+        failure: Exception = ConnectError("the host name has no address")
+        for address in self._checked_addresses(host, port)[:ADDRESSES_MAX]:
             try:
                 left = self._deadline.left(ConnectTimeout, timeout)
                 stream = self._plain.connect_tcp(address, port, left, local_address, socket_options)
@@ -80,29 +80,31 @@ class PinnedAddressBackend(NetworkBackend):
                 return DeadlineStream(stream, self._deadline)
         raise failure
 
-    def _judged(self, host: str, port: int) -> Sequence[str]:
-        """Return a name's addresses. One address that is not allowed refuses the name, because it is an attack."""
+    def _checked_addresses(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of a host; raise `OutboundRefused` if any of them is not allowed."""
         addresses = self._addresses(host, port)
         for address in addresses:
             if address in self._rules.local_addresses:
                 continue
             if not is_public(address):
-                raise OutboundRefused("address", "the host is not on the public internet")
+                raise OutboundRefused("address", "the host must have only addresses of the public internet")
             if port not in self._ports:
-                raise OutboundRefused("port", f"port {port} is not allowed")
+                raise OutboundRefused(
+                    "port", f"port {port} is not allowed; allowed are {', '.join(map(str, sorted(self._ports)))}"
+                )
         return addresses
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
-        """Resolve in a thread, because the system's resolver has no time-out."""
+        """Resolve a host name in a thread, because the resolver of the system has no timeout."""
         answers: SimpleQueue[Sequence[str] | OSError | UnicodeError] = SimpleQueue()
 
-        def ask() -> None:
+        def resolve() -> None:
             try:
                 answers.put(self._resolve(host, port))
             except (OSError, UnicodeError) as error:
                 answers.put(error)
 
-        threading.Thread(target=ask, name="resolve", daemon=True).start()
+        threading.Thread(target=resolve, name="resolve", daemon=True).start()
         try:
             answer = answers.get(timeout=self._deadline.left(ConnectTimeout))
         except Empty:
@@ -113,7 +115,7 @@ class PinnedAddressBackend(NetworkBackend):
 
 
 class DeadlineStream(NetworkStream):
-    """A stream whose reads and writes all end by the deadline, however slow the other side is."""
+    """A stream whose reads and writes end by the deadline."""
 
     def __init__(self, stream: NetworkStream, deadline: Deadline) -> None:
         self._stream, self._deadline = stream, deadline
@@ -122,7 +124,7 @@ class DeadlineStream(NetworkStream):
         return self._stream.read(max_bytes, timeout=self._deadline.left(ReadTimeout, timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Write all bytes; the remaining time is computed again for each piece."""
+        """Write all bytes. The remaining time is computed again for each chunk."""
         connection: socket.socket = self._stream.get_extra_info("socket")
         view = memoryview(buffer)
         while view:

@@ -1,7 +1,7 @@
-"""The client for outbound calls: one HTTP/1.1 connection per hop, no pooling, proxy, cookies or environment settings.
+"""The client for outbound calls: one HTTP/1.1 connection per hop; no pooling, proxies, cookies or environment settings.
 
-At most three redirects are followed, and each is checked like the first URL. The caller's headers are not sent to
-another origin.
+It follows at most three redirects and checks each like the first URL. It does not send the caller's headers to another
+origin.
 """
 
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ from atrium.egress.exchange import (
 from atrium.egress.failures import OutboundFailed, OutboundRefused
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_ANYWHERE = frozenset({"accept", "accept-language", "user-agent"})
+_CROSS_ORIGIN_HEADERS = frozenset({"accept", "accept-language", "user-agent"})
 
 
 @dataclass(frozen=True, slots=True)
 class EgressClient:
-    """Makes calls on a tenant's behalf. Stateless and thread-safe."""
+    """Makes outbound calls for a tenant. Stateless and thread-safe."""
 
     rules: Rules = field(default_factory=Rules)
     resolve: Resolver = resolve_name
@@ -38,7 +38,7 @@ class EgressClient:
     def send(self, request: OutboundRequest) -> OutboundResponse:
         """Make a call and follow its redirects; raise `OutboundRefused` or `OutboundFailed`.
 
-        With `redirects_max` 0 a redirect is returned like any other response.
+        If `redirects_max` is 0, a redirect is returned like any other response.
         """
         deadline = Deadline(request.seconds_max)
         there = read_url(request.url, self.rules)
@@ -53,9 +53,11 @@ class EgressClient:
                 method, body = ("HEAD" if method == "HEAD" else "GET"), b""
                 headers = {name: value for name, value in headers.items() if name != "content-type"}
             if there.origin != here.origin:
-                headers = {name: value for name, value in headers.items() if name in _ANYWHERE}
+                headers = {name: value for name, value in headers.items() if name in _CROSS_ORIGIN_HEADERS}
                 if body or method not in ("GET", "HEAD"):
-                    raise OutboundRefused("redirect", "the redirect leads to another host, which must not get the body")
+                    raise OutboundRefused(
+                        "redirect", "the redirect leads to another host, to which the request body is not sent"
+                    )
         raise OutboundRefused("redirect", f"the call was redirected more than {request.redirects_max} times")
 
     def _hop(
@@ -102,7 +104,7 @@ def _is_about_tls(error: BaseException | None) -> bool:
 
 @cache
 def _trust() -> SSLContext:
-    """Return the TLS context with the default roots; environment variables for other roots are ignored."""
+    """Return the TLS context with the default root certificates. Environment variables cannot replace them."""
     import httpx2
 
     return httpx2.create_ssl_context(trust_env=False)

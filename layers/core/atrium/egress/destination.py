@@ -1,4 +1,4 @@
-"""Parses a URL once. The parsed destination is both checked and called, so no second parser can disagree."""
+"""Parses and checks URLs of outbound calls. The call uses the parsed result, so no second parser can disagree."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _SAFE_PATH = "/%:@!$&'()*+,;=~-._"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Where calls may go. `ports` are by scheme; `local_addresses` may be called at any port (local stack only)."""
+    """The allowed destinations: ports by scheme, and addresses that may be called at any port (local stack only)."""
 
     ports: Mapping[str, frozenset[int]] = field(
         default_factory=lambda: {"https": frozenset({443}), "http": frozenset({80})}
@@ -30,7 +30,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A checked destination; `host` is an ASCII name or a numeric address without brackets."""
+    """A checked destination. `host` is an ASCII name or a numeric address without brackets."""
 
     scheme: str
     host: str
@@ -43,7 +43,7 @@ class Destination:
 
     @property
     def authority(self) -> str:
-        """The value of the `Host` header."""
+        """Return the value of the `Host` header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -53,7 +53,7 @@ class Destination:
 
 
 def read_url(url: str, rules: Rules) -> Destination:
-    """Parse and check a URL; raise `OutboundRefused` if it must not be called."""
+    """Parse and check a URL; raise `OutboundRefused` if it is invalid or not allowed."""
     if len(url) > URL_MAX or _UNSAFE.search(url):
         raise OutboundRefused("url", f"the URL must have at most {URL_MAX} characters and no spaces or backslashes")
     try:
@@ -62,7 +62,9 @@ def read_url(url: str, rules: Rules) -> Destination:
         path = quote(parts.path, safe=_SAFE_PATH) or "/"
         query = f"?{quote(parts.query, safe=_SAFE_PATH + '?')}" if parts.query else ""
     except (ValueError, idna.IDNAError):
-        raise OutboundRefused("url", "the URL is malformed") from None
+        raise OutboundRefused(
+            "url", "the URL is malformed: it must be an absolute URL with a valid host and port"
+        ) from None
     if parts.scheme not in rules.ports or parts.scheme not in PORTS:
         raise OutboundRefused("scheme", f"the URL's scheme must be {' or '.join(sorted(rules.ports))}")
     if "@" in parts.netloc:
@@ -71,7 +73,7 @@ def read_url(url: str, rules: Rules) -> Destination:
 
 
 def read_redirect(here: Destination, location: str, rules: Rules) -> Destination:
-    """Resolve and check a redirect; a redirect from https to http is refused."""
+    """Resolve and check a redirect target; raise `OutboundRefused` for a redirect from https to http."""
     there = read_url(urljoin(here.url, location), rules)
     if here.scheme == "https" and there.scheme != "https":
         raise OutboundRefused("redirect", "the redirect leads from https to http")
@@ -85,5 +87,5 @@ def _read_host(host: str) -> str:
     name = host.removesuffix(".")
     ascii_name = name.lower() if name.isascii() else idna.encode(name, uts46=True).decode()
     if len(ascii_name) > 253 or not _NAME.fullmatch(ascii_name):
-        raise ValueError("no host")
+        raise ValueError("invalid host")
     return ascii_name

@@ -1,4 +1,4 @@
-"""Requests and responses of outbound calls; headers are validated and bodies are limited."""
+"""Requests and responses of outbound calls. Headers are validated and response bodies are limited."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ USER_AGENT = "Atrium"
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\x21-\x7e\x80-\xff]?(?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
-_OURS = frozenset({
+_RESERVED_HEADERS = frozenset({
     "host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect",
     "accept-encoding", "proxy-authorization", "proxy-connection",
 })  # fmt: skip
@@ -25,7 +25,7 @@ _OURS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class OutboundRequest:
-    """A call. Seconds cover all hops together; `bytes_max` limits the response body."""
+    """A call. `seconds_max` covers all hops together; `bytes_max` limits the response body."""
 
     method: str
     url: str
@@ -38,7 +38,7 @@ class OutboundRequest:
 
 @dataclass(frozen=True, slots=True)
 class OutboundResponse:
-    """A response of any status. Header names are in lower case; repeated headers are joined by commas."""
+    """A response with any status. Header names are lower case; repeated headers are joined by commas."""
 
     status: int
     headers: Mapping[str, str]
@@ -49,20 +49,20 @@ class OutboundResponse:
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return headers with names in lower case; raise `OutboundRefused` for an invalid or reserved header."""
     for name, value in headers.items():
-        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value) or name.lower() in _OURS:
-            raise OutboundRefused("header", "a header is malformed or reserved")
+        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value) or name.lower() in _RESERVED_HEADERS:
+            raise OutboundRefused("header", "a header is malformed, or its name is reserved for the client")
     return {name.lower(): value for name, value in headers.items()}
 
 
 def check_method(method: str) -> str:
     """Return a method in upper case; raise `OutboundRefused` for an invalid one."""
     if not _TOKEN.fullmatch(method) or method.upper() == "CONNECT":
-        raise OutboundRefused("header", "the method is not a valid HTTP method, or is CONNECT")
+        raise OutboundRefused("header", "the method must be a valid HTTP method other than CONNECT")
     return method.upper()
 
 
 def wire_headers(there: Destination, method: str, headers: Mapping[str, str], body: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a hop: the caller's and the client's own."""
+    """Return the headers of one hop: those of the caller and those that the client sets."""
     ours = {"host": there.authority, "user-agent": USER_AGENT, "accept": "*/*", **headers}
     ours |= {"accept-encoding": "identity", "connection": "close"}
     if body or method in ("POST", "PUT", "PATCH"):
@@ -71,13 +71,13 @@ def wire_headers(there: Destination, method: str, headers: Mapping[str, str], bo
 
 
 def read_answer(answer: httpcore2.Response, url: str, bytes_max: int) -> OutboundResponse:
-    """Read a response; raise `OutboundFailed` as soon as it exceeds `bytes_max`."""
+    """Read a response; raise `OutboundFailed` as soon as the body exceeds `bytes_max`."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in answer.headers:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise OutboundFailed("encoding", "the response is compressed although that was not requested")
+        raise OutboundFailed("encoding", "the response is compressed although the request did not allow it")
     body = bytearray()
     for chunk in answer.iter_stream():
         body += chunk

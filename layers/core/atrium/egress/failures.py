@@ -1,7 +1,7 @@
 """The two failures of an outbound call: refused before it was made, or failed afterwards.
 
-Both are internal; the caller translates them (a tool error, an invalid setting, an unavailable issuer). The texts
-contain no addresses, so that they cannot be used to map a network.
+Both are internal; the caller translates them (to a tool error, an invalid setting, an unavailable issuer). The messages
+contain no addresses, so that they cannot be used to scan a network.
 """
 
 from typing import Literal
@@ -11,7 +11,7 @@ type FailureReason = Literal["resolve", "connect", "tls", "timeout", "protocol",
 
 
 class OutboundRefused(Exception):
-    """The call must not be made; retrying does not help. The text may be shown to the tenant."""
+    """The call is not allowed. Retrying does not help. The message may be shown to the tenant."""
 
     def __init__(self, reason: RefusalReason, text: str) -> None:
         self.reason: RefusalReason = reason
@@ -19,7 +19,7 @@ class OutboundRefused(Exception):
 
 
 class OutboundFailed(Exception):
-    """The call was made and failed; retrying may help. The text may be shown to the tenant."""
+    """The call was made and failed. Retrying may help. The message may be shown to the tenant."""
 
     def __init__(self, reason: FailureReason, text: str) -> None:
         self.reason: FailureReason = reason

@@ -1,4 +1,4 @@
-"""Time as a value that is passed in, so that tests can set it."""
+"""The clock type and the RFC 3339 time format. Code gets the clock as an argument, so that tests can set it."""
 
 import re
 from collections.abc import Callable
@@ -13,19 +13,20 @@ _RFC_3339 = re.compile(
 
 
 def read_clock() -> datetime:
-    """Return the current time in UTC; the `Clock` of production."""
+    """Return the current time in UTC. This is the `Clock` used in production."""
     return datetime.now(UTC)
 
 
 def format_time(moment: datetime) -> str:
-    """Format as RFC 3339 in UTC with milliseconds, which sorts as text: `2026-11-21T08:50:47.123Z`."""
+    """Format as RFC 3339 in UTC with milliseconds (`2026-11-21T08:50:47.123Z`). The texts sort by time."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_time(text: str) -> datetime:
-    """Read RFC 3339 as UTC; `ValueError`, with a text that a caller may see, for anything else.
+    """Parse an RFC 3339 time and return it in UTC.
 
-    Years are from 1970 to 9999, both in UTC: what comes before has no audit, no usage and no expiry.
+    Raises `ValueError`, with a message that may be sent to the caller, for an invalid text and for a year outside 1970
+    to 9999.
     """
     try:
         moment = datetime.fromisoformat(text.upper()) if _RFC_3339.fullmatch(text) else None
@@ -33,12 +34,14 @@ def parse_time(text: str) -> datetime:
     except (ValueError, OverflowError):
         utc = None
     if utc is None or utc.year < YEAR_MIN:
-        raise ValueError("must be an RFC 3339 time with a zone, from 1970 to 9999, as `2026-11-21T08:50:47Z`")
+        raise ValueError(
+            "must be an RFC 3339 time with a time zone and a year from 1970 to 9999, such as `2026-11-21T08:50:47Z`"
+        )
     return utc
 
 
 def to_zone(moment: datetime, zone: tzinfo) -> datetime:
-    """Return the local time in a zone; at the end of the year 9999, where that has none, the moment in UTC."""
+    """Return the local time in a zone, or the time in UTC if the local time would be after the year 9999."""
     try:
         return moment.astimezone(zone)
     except OverflowError:

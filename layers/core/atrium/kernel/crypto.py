@@ -1,4 +1,4 @@
-"""Keyed hashes and text encodings on the standard library; stateless."""
+"""Keyed hashes, base64url and base62."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ def hmac_sha256(key: bytes, message: bytes) -> bytes:
 
 
 def same(left: bytes, right: bytes) -> bool:
-    """Compare in constant time."""
+    """Compare two values in constant time."""
     return hmac.compare_digest(left, right)
 
 
@@ -26,7 +26,7 @@ def encode_base64url(raw: bytes) -> str:
 
 
 def decode_base64url(text: str) -> bytes:
-    """Decode unpadded base64url; raise `ValueError` for a non-canonical text."""
+    """Decode unpadded base64url; raise `ValueError` if the text is not canonical."""
     raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     if encode_base64url(raw) != text:
         raise ValueError("not canonical base64url")
@@ -43,7 +43,7 @@ def encode_base62(raw: bytes) -> str:
 
 
 def decode_base62(text: str, length: int) -> bytes:
-    """Decode `length` bytes; raise `ValueError` unless the text is what `encode_base62` returns for them."""
+    """Decode a text to `length` bytes; raise `ValueError` if `encode_base62` would not return this text for them."""
     if len(text) != base62_length(length):
         raise ValueError("wrong length")
     number = 0

@@ -1,7 +1,7 @@
-"""The tree of expected errors.
+"""The expected errors of the platform, as one class tree.
 
-A class is a code of the API: status, title, severity and whether retrying can help (an instance may override that). An
-instance adds a public detail, and an internal one for the logs. `atrium.http.problems` renders them.
+Each class defines an API error code: its status, title, severity and default for `retryable`. An instance adds a public
+detail and an internal detail for the logs. `atrium.http.problems` renders them as problem documents.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ type Extension = str | int | float | bool | Sequence[Mapping[str, object]] | Non
 
 
 class AtriumError(Exception):
-    """Base of all errors that are reported to a caller.
+    """Base class of all errors that are returned to a caller.
 
-    `detail` is public, `internal` is only logged. `retry_after_seconds` becomes `Retry-After`. `extensions` are further
-    members of the problem object, `headers` those of its response.
+    `detail` is public; `internal` is only logged. `retry_after_seconds` sets the `Retry-After` header. `extensions` are
+    additional members of the problem document, `headers` additional headers of the response.
     """
 
     code: ClassVar[str] = "INTERNAL"
@@ -76,7 +76,7 @@ class TokenInvalid(Unauthenticated):
 
 
 class OneTimeTokenInvalid(Unauthenticated):
-    """The token of an invitation or reset is used, replaced, expired or unknown; all get the same answer."""
+    """An invitation or reset token is used, replaced, expired or unknown. All four cases give the same response."""
 
     code, title = "INVITATION_INVALID", "The invitation or reset token is invalid or expired"
 
@@ -107,7 +107,7 @@ class UserSuspended(Forbidden):
 
 
 class ProviderRefused(Forbidden):
-    code, title = "PROVIDER_REFUSED", "The provider refused"
+    code, title = "PROVIDER_REFUSED", "The OAuth provider refused the request"
 
 
 class EmailUnverified(Forbidden):
@@ -119,7 +119,7 @@ class ModelNotAllowed(Forbidden):
 
 
 class CountExceeded(Forbidden):
-    """A limit on a count (users, agents) is reached; waiting does not help."""
+    """The limit on a number of objects (users, agents) is reached. Waiting does not help."""
 
     code, title = "QUOTA_EXCEEDED", "A quota is exhausted"
 
@@ -140,7 +140,7 @@ class Conflict(AtriumError):
 
 
 class ConnectionExpired(Conflict):
-    code, title = "CONNECTION_EXPIRED", "The provider refuses to refresh this connection; connect again"
+    code, title = "CONNECTION_EXPIRED", "The provider does not refresh this connection any more; connect again"
 
 
 class SessionBusy(Conflict):
@@ -148,7 +148,11 @@ class SessionBusy(Conflict):
 
 
 class IdempotencyInProgress(Conflict):
-    code, title, retryable = "IDEMPOTENCY_IN_PROGRESS", "The first call with this key is still running", True
+    code, title, retryable = (
+        "IDEMPOTENCY_IN_PROGRESS",
+        "The first request with this idempotency key is still running",
+        True,
+    )
 
 
 class PayloadTooLarge(AtriumError):
@@ -172,7 +176,7 @@ class MessageRefused(AtriumError):
 
 
 class IdempotencyKeyReused(AtriumError):
-    code, status, title = "IDEMPOTENCY_KEY_REUSED", 422, "This key was used with another body"
+    code, status, title = "IDEMPOTENCY_KEY_REUSED", 422, "This idempotency key was used with another request body"
     severity, retryable = "low", False
 
 
@@ -182,7 +186,7 @@ class ProviderUnsupported(AtriumError):
 
 
 class LimitReached(AtriumError):
-    """A limit rejected the call; `extensions` are `limit`, `used`, `max`, `resets_at`."""
+    """A limit rejected the call. The extensions are `limit`, `used`, `max` and `resets_at`."""
 
     code, status, title = "QUOTA_EXCEEDED", 429, "A quota is exhausted"
     severity, retryable = "low", True
@@ -205,12 +209,12 @@ class ModelFailed(AtriumError):
 
 
 class ProviderFailed(AtriumError):
-    code, status, title = "PROVIDER_FAILED", 502, "The provider failed"
+    code, status, title = "PROVIDER_FAILED", 502, "The OAuth provider failed"
     severity = "medium"
 
 
 class RunInterrupted(AtriumError):
-    """The function that executed a run died; the output it had streamed is saved in the session."""
+    """The function that executed a run ended unexpectedly. The output streamed so far is saved in the session."""
 
     code, title = "RUN_INTERRUPTED", "The run was interrupted; its output so far is saved"
     severity = "high"
@@ -234,15 +238,15 @@ class ModelTimeout(AtriumError):
 
 
 class ConditionFailed(Exception):
-    """A conditional write failed; `item` is the existing item. Internal, never rendered."""
+    """The condition of a conditional write was false. `item` is the existing item. Internal; never sent to a caller."""
 
     def __init__(self, item: Mapping[str, object] | None = None) -> None:
         self.item = item
-        super().__init__("the condition of a write did not hold")
+        super().__init__("the condition of the write was false")
 
 
 def catalogue() -> list[type[AtriumError]]:
-    """Return every class of the tree with a code of its own, sorted by status and code."""
+    """Return all classes of the tree, sorted by status and code."""
     found: list[type[AtriumError]] = [AtriumError]
     for kind in found:  # the list grows during the loop
         found.extend(kind.__subclasses__())
@@ -250,7 +254,7 @@ def catalogue() -> list[type[AtriumError]]:
 
 
 def _describe_first(extensions: Mapping[str, Any] | None) -> str:
-    """Return what the first of an error's `errors` says: which field, and what is valid. Empty without any."""
+    """Return the first entry of `errors` as one sentence (field and message), or an empty text if there is none."""
     errors: Sequence[Mapping[str, Any]] = (extensions or {}).get("errors") or ()
     if not errors:
         return ""
@@ -263,20 +267,20 @@ def _describe_first(extensions: Mapping[str, Any] | None) -> str:
 
 
 PATTERN_TEXTS: dict[str, str] = {}
-"""The error text of each named pattern."""
+"""The error message of each named pattern."""
 
 
 def named_pattern(pattern: str, text: str) -> str:
-    """Return `pattern` and register the text that a value which does not match is rejected with."""
+    """Return `pattern` after registering `text` as the error message for values that do not match it."""
     PATTERN_TEXTS[pattern] = text
     return pattern
 
 
 def invalid_field(name: str, message: str, *, place: Literal["body", "query"] = "body") -> ValidationFailed:
-    """Return the refusal of one field of a body or query, in the form in which the schema refuses."""
+    """Return the error for one invalid field of a body or query, in the same form as a schema error."""
     return ValidationFailed(extensions={"errors": [{"loc": [place, name], "msg": message, "type": "value_error"}]})
 
 
 def kind_of(code: str) -> type[AtriumError]:
-    """Return the class of a failure that was recorded by its code; an unknown one is internal."""
+    """Return the error class with this code; `AtriumError` for an unknown code."""
     return next((kind for kind in catalogue() if kind.code == code), AtriumError)

@@ -1,11 +1,11 @@
-"""JSON documents of other parties: discovery documents, key sets, claims, token answers."""
+"""Parsing of JSON documents from other systems: discovery documents, key sets, claims, token responses."""
 
 import json
 from typing import Any
 
 
 def read_foreign_json(text: bytes | str) -> Any:
-    """Return the value of a JSON text without members that are null; `ValueError` for what is no JSON.
+    """Parse a JSON text and remove object members that are null; raise `ValueError` for invalid JSON.
 
     Many issuers send null for a member that they should omit (OpenID Connect Core §5.3.2).
     """

@@ -1,6 +1,6 @@
-"""Typed ids: a prefix and a ULID in lower-case Crockford base32, so that ids sort by time.
+"""Typed ids: a prefix and a ULID in lower-case Crockford base32. Ids sort by creation time.
 
-Ids are minted only here. An id from outside must be parsed: a valid id cannot contain `#`.
+All ids are created in this module. Ids from outside must be parsed; a valid id cannot contain `#`.
 """
 
 import re
@@ -77,7 +77,7 @@ def mint_message_id(now: datetime) -> MessageId:
 
 
 def mint_run_id(now: datetime, session_id: SessionId) -> RunId:
-    """Return a run's id: its own ULID, then its session's, so that a run is found without an index."""
+    """Return a new run id: its own ULID, then the session's ULID, so that a run is found without an index."""
     return RunId(_mint("run", now) + session_id.partition("_")[2])
 
 
@@ -94,12 +94,15 @@ def mint_identity_provider_id(now: datetime) -> IdentityProviderId:
 
 
 def mint_client_id(now: datetime, tenant_id: TenantId) -> ClientId:
-    """Return a client's id: its own ULID, then its tenant's, because a token request names only the client."""
+    """Return a new client id: its own ULID, then the tenant's.
+
+    A token request contains only the client id, so the tenant must follow from it.
+    """
     return ClientId(_mint("cli", now) + own_ulid(tenant_id))
 
 
 def tenant_of_client(client_id: ClientId) -> TenantId:
-    """Return the tenant of a client from the client's id."""
+    """Return the tenant id that a client id contains."""
     return TenantId(f"ten_{client_id[-ULID_LENGTH:]}")
 
 
@@ -108,13 +111,13 @@ def mint_family_id(now: datetime) -> FamilyId:
 
 
 def derive_audit_event_id(at: datetime, seed: bytes) -> AuditEventId:
-    """Return the id of an event that occurs once per seed; the same arguments give the same id."""
+    """Return the id of an audit event that exists once per time and seed. Equal arguments give equal ids."""
     milliseconds = (at - _EPOCH) // _MILLISECOND
     return AuditEventId(f"evt_{encode_ulid(milliseconds.to_bytes(6) + seed[:10])}")
 
 
 def session_of(run_id: RunId) -> SessionId:
-    """Return the session of a run from the run's id."""
+    """Return the session id that a run id contains."""
     return SessionId(f"ses_{run_id[-ULID_LENGTH:]}")
 
 
@@ -130,12 +133,12 @@ def is_id(text: str, prefix: str) -> bool:
 
 
 def own_ulid(typed_id: str) -> str:
-    """Return the 26 characters that sort by time."""
+    """Return the first ULID of an id, the one that sorts by time."""
     return typed_id.partition("_")[2][:ULID_LENGTH]
 
 
 def read_time(typed_id: str) -> datetime:
-    """Return when an id was minted, in milliseconds; raise `ValueError` if it is invalid."""
+    """Return the creation time of an id, in milliseconds; raise `ValueError` if the id is invalid."""
     raw = decode_ulid(own_ulid(typed_id))
     try:
         return _EPOCH + int.from_bytes(raw[:6]) * _MILLISECOND

@@ -1,10 +1,13 @@
-"""Media types in headers (RFC 9110 §8.3.1 and §12.5.1): letter case and unknown parameters do not change the type."""
+"""Parsing of media types in headers (RFC 9110 §8.3.1, §12.5.1). Letter case and unknown parameters are ignored."""
 
 from email.message import Message
 
 
 def read_media_type(header: str) -> tuple[str, str]:
-    """Return the type of a `Content-Type` in lower case without its parameters, and its charset; both may be empty."""
+    """Return the media type of a `Content-Type` and its charset, in lower case, without other parameters.
+
+    Both may be empty.
+    """
     message = Message()
     message["content-type"] = header
     charset = message.get_param("charset", "")
@@ -13,7 +16,7 @@ def read_media_type(header: str) -> tuple[str, str]:
 
 
 def read_quality(accept: str, media_type: str) -> float:
-    """Return how much an `Accept` header wants a type, from 0 to 1; the most specific range decides."""
+    """Return the quality (0 to 1) of a media type in an `Accept` header. The most specific range applies."""
     kind = media_type.partition("/")[0]
     ranges = dict(map(_read_range, accept.split(",")))
     return next((ranges[each] for each in (media_type, f"{kind}/*", "*/*") if each in ranges), 0.0)

@@ -1,7 +1,7 @@
-"""Pages of lists: some items and an encrypted cursor to the next page.
+"""Pages of lists and their encrypted cursors.
 
-A cursor contains the position and is bound to the tenant and the list, so that an invented cursor, or one of another
-tenant or list, is refused. Its content is not readable outside.
+A cursor contains the position of the next page and is bound to the tenant and the list. A forged cursor, or one of
+another tenant or list, is rejected.
 """
 
 import json
@@ -21,7 +21,7 @@ type Position = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Page[Item]:
-    """Items in order, and the position of the next page (None at the end)."""
+    """Items in order, and the position of the next page (None on the last page)."""
 
     items: list[Item]
     position: Position | None
@@ -32,28 +32,28 @@ class Page[Item]:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """The maximum number of items, and the position after which they begin."""
+    """The maximum number of items, and the position to continue from."""
 
     limit: int = LIMIT_DEFAULT
     position: Position | None = None
 
 
 class CursorSigner:
-    """Encodes positions as cursors and decodes them, with one key."""
+    """Encrypts positions to cursors and decrypts them, with one key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def sign(self, position: Position | None, *, scope: str) -> str | None:
-        """Return the cursor for a position in the list `scope` (tenant, list and filters)."""
+        """Return the cursor for a position in the list named by `scope` (tenant, list and filters)."""
         if position is None:
             return None
         body = json.dumps(dict(position), separators=(",", ":"), sort_keys=True).encode()
         mac = self._mac(body, scope)
-        return encode_base64url(mac + self._veil(body, mac))
+        return encode_base64url(mac + self._xor_keystream(body, mac))
 
     def open(self, cursor: str | None, *, scope: str) -> Position | None:
-        """Return the position in a cursor; raise `InvalidCursor` unless it was made for this scope."""
+        """Return the position in a cursor; raise `InvalidCursor` unless it was created for this scope."""
         if cursor is None:
             return None
         try:
@@ -61,18 +61,18 @@ class CursorSigner:
         except ValueError as error:
             raise InvalidCursor from error
         mac = raw[:_MAC_BYTES]
-        body = self._veil(raw[_MAC_BYTES:], mac)
+        body = self._xor_keystream(raw[_MAC_BYTES:], mac)
         if not same(mac, self._mac(body, scope)):
             raise InvalidCursor
         position: dict[str, str] = json.loads(body)
         return position
 
     def digest(self, purpose: str, content: bytes) -> str:
-        """Return a keyed digest, for values that are compared later and must not be guessed from storage."""
+        """Return a keyed digest of a value, for a later comparison. The value cannot be guessed from the digest."""
         return hmac_sha256(self._key, purpose.encode() + b"\0" + content).hex()
 
-    def _veil(self, body: bytes, mac: bytes) -> bytes:
-        """Encrypt or decrypt with the body's MAC as IV (synthetic IV): a position always has the same cursor."""
+    def _xor_keystream(self, body: bytes, mac: bytes) -> bytes:
+        """Encrypt or decrypt with the MAC of the body as synthetic IV. Equal positions give equal cursors."""
         blocks = range(-(-len(body) // _BLOCK_BYTES))
         stream = b"".join(hmac_sha256(self._key, b"veil" + mac + block.to_bytes(4)) for block in blocks)
         return bytes(left ^ right for left, right in zip(body, stream, strict=False))
@@ -82,7 +82,7 @@ class CursorSigner:
 
 
 def read_all[Item](lister: Callable[[PageRequest], Page[Item]]) -> Iterator[Item]:
-    """Yield every item of a list, a page at a time."""
+    """Yield all items of a list, one page at a time."""
     position: Position | None = None
     while True:
         page = lister(PageRequest(LIMIT_MAX, position))

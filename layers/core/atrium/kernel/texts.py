@@ -1,19 +1,19 @@
-"""Names and titles: one line of characters that can be seen.
+"""Validation and cleaning of names and titles: one line of visible characters.
 
-What cannot be seen, or turns the line round, lets one name pass for another: it is refused in what our callers send
-(`find_fault`) and removed from what others do (`clean`). Kept are the joiners U+200C and U+200D between two visible
-characters, which Persian, Hindi and emoji are written with, and one variation selector after a visible character.
+Invisible characters and direction marks can make one name look like another. `find_fault` rejects them in the input of
+our callers; `clean` removes them from the data of other systems. Allowed are the joiners U+200C and U+200D between two
+visible characters (needed for Persian, Hindi and emoji), and one variation selector after a visible character.
 """
 
 import unicodedata
 from collections.abc import Iterator
 
-FAULT = "must be one line of visible characters that does not begin or end with a space"
+FAULT = "must be one line of visible characters without a space at its beginning or end"
 _SPACES = frozenset(" \u00a0\u3000")
 _JOINER = "\u200d"
 _JOINERS = frozenset("\u200c\u200d")
 _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp"})
-# Letters, marks and symbols without a shape, and code points that are no characters or are kept for unseen ones.
+# Letters, marks and symbols without a glyph, noncharacters, and code points reserved for invisible characters.
 _UNSEEN = (
     *((0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2065, 0x2065), (0x2800, 0x2800)),
     *((0x3164, 0x3164), (0xFDD0, 0xFDEF), (0xFE00, 0xFE0D), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0xE0000, 0xE0FFF)),
@@ -23,20 +23,20 @@ _VIRAMA = 9  # the canonical combining class of the signs that join two consonan
 
 
 def find_fault(text: str) -> str | None:
-    """Return why a text is no name or title, or None."""
-    fits = text == text.strip() and all(_judge(text))
+    """Return why a text is not a valid name or title, or None if it is valid."""
+    fits = text == text.strip() and all(_check_positions(text))
     return None if fits else FAULT
 
 
 def clean(text: str, most: int) -> str:
-    """Return a text of another party on one line, without what cannot be seen, at most so many characters."""
+    """Return a text from another system as one line of visible characters, cut to at most `most` characters."""
     spaced = " ".join(text.split())
-    seen = "".join(char for char in spaced if char in _SPACES or is_unseen(char) or _shows(char))
-    return cut("".join(char for char, fits in zip(seen, _judge(seen), strict=True) if fits).strip(), most)
+    seen = "".join(char for char in spaced if char in _SPACES or is_unseen(char) or _is_visible(char))
+    return cut("".join(char for char, fits in zip(seen, _check_positions(seen), strict=True) if fits).strip(), most)
 
 
 def cut(text: str, most: int) -> str:
-    """Return the beginning of a text, never a part of what is read as one character (UAX #29, approximately)."""
+    """Return the first `most` characters of a text, without splitting a grapheme cluster (UAX #29, approximately)."""
     if len(text) <= most:
         return text
     end = most
@@ -46,25 +46,25 @@ def cut(text: str, most: int) -> str:
 
 
 def is_unseen(char: str) -> bool:
-    """Tell whether a character of a name cannot be seen by itself: a joiner or a variation selector."""
+    """Return whether a character is allowed in names but invisible: a joiner or a variation selector."""
     return char in _JOINERS or _is_selector(char)
 
 
-def _judge(text: str) -> Iterator[bool]:
-    """Yield for each character whether it may stand where it does."""
+def _check_positions(text: str) -> Iterator[bool]:
+    """Yield for each character whether it is allowed at its position."""
     for at, char in enumerate(text):
         before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
         if char in _JOINERS:
-            joined = _shows(after) or (before != "" and unicodedata.combining(before) == _VIRAMA)
-            yield joined and (_shows(before) or _is_selector(before))
+            joined = _is_visible(after) or (before != "" and unicodedata.combining(before) == _VIRAMA)
+            yield joined and (_is_visible(before) or _is_selector(before))
         elif _is_selector(char):
-            yield _shows(before)
+            yield _is_visible(before)
         else:
-            yield char in _SPACES or _shows(char)
+            yield char in _SPACES or _is_visible(char)
 
 
-def _shows(char: str) -> bool:
-    """Tell whether a character can be seen by itself."""
+def _is_visible(char: str) -> bool:
+    """Return whether a character is visible without its neighbours."""
     if not char or _is_selector(char) or unicodedata.category(char) in _UNSEEN_CATEGORIES:
         return False
     code = ord(char)
@@ -76,7 +76,7 @@ def _is_selector(char: str) -> bool:
 
 
 def _continues(text: str, at: int) -> bool:
-    """Tell whether the character there belongs to the one before it."""
+    """Return whether the character at this index belongs to the grapheme cluster of the one before it."""
     before, char = text[at - 1], text[at]
     if unicodedata.category(char).startswith("M") or char in _JOINERS or before == _JOINER:
         return True
