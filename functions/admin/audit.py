@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from atrium.audit.export import export_piece
 from atrium.audit.model import AuditEvent
-from atrium.audit.query import ask
+from atrium.audit.query import make_query
 from atrium.audit.service import render_event
 from atrium.bootstrap import Runtime
 from atrium.http.dependencies import BaseUrlDep, PageDep, RuntimeDep, TenantDep, require
@@ -58,7 +58,7 @@ def read_audit(
     format: Annotated[Literal["json", "csv", "jsonl"], Query(description="A list, or a file")] = "json",
 ) -> ListOf[AuditAnswer] | Response:
     """List events, newest first. A file comes in pieces as large as an answer may be; `limit` is for lists alone."""
-    query = ask(
+    query = make_query(
         now=runtime.clock(), since=first, until=last, type=type, user_id=user_id, session_id=session_id, tool=tool
     )
     asked = {name: value for name, value in request.query_params.items() if name not in ("cursor", "limit")}

@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import uvicorn
 from atrium.audit.model import AuditEvent, EventType
-from atrium.audit.query import ask
+from atrium.audit.query import make_query
 from atrium.bootstrap import Runtime
 from atrium.http import logs
 from atrium.kernel.ids import TenantId
@@ -145,7 +145,7 @@ class ApiEnv:
     def events(self, kind: EventType, tenant: TenantId = TENANT) -> list[AuditEvent]:
         """Return the tenant's audit of that type, newest first."""
         audit = open_audit(context_of(tenant=tenant), self.tenant_env.table(tenant), self.tenant_env.clock)
-        return audit.list(ask(now=self.tenant_env.clock(), type=kind), PageRequest(100)).items
+        return audit.list(make_query(now=self.tenant_env.clock(), type=kind), PageRequest(100)).items
 
     def sessions_as(self, fields: Fields | None = OWN, *, stage_prefix: str = "") -> TestClient:
         return call_as(functions.sessions.app.build(self.holder), fields, stage_prefix=stage_prefix)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from atrium.audit.model import AuditEvent, Origin
-from atrium.audit.query import ask
+from atrium.audit.query import make_query
 from atrium.audit.store import AuditStore
 from atrium.http.issuing import open_families
 from atrium.identity.families.model import IssuedTokens
@@ -62,5 +62,5 @@ def audited(deployment: Deployment, tenant_id: TenantId, type: str = "") -> list
     """Return what the tenant's audit holds, newest first."""
     now = deployment.clock()
     store = AuditStore(deployment.runtime.tenant_table(tenant_id))
-    found = store.list(ask(now=now), PageRequest(100, None), now=now)
+    found = store.list(make_query(now=now), PageRequest(100, None), now=now)
     return [event for event in found.items if not type or event.type == type]

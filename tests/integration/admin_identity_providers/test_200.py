@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from atrium.audit.query import ask
+from atrium.audit.query import make_query
 from atrium.audit.store import AuditStore
 from starlette.testclient import TestClient
 
@@ -35,7 +35,7 @@ FULL: dict[str, Any] = {
 def told(tenant_env: TenantEnv) -> list[dict[str, Any]]:
     store = AuditStore(tenant_env.deployment.runtime.tenant_table(tenant_env.made.tenant.id))
     now = tenant_env.deployment.clock()
-    found = store.list_all(ask(now=now, type="admin.change"), now=now)
+    found = store.list_all(make_query(now=now, type="admin.change"), now=now)
     return [dict(event.details) for event in found if str(event.details["action"]).startswith("identity_provider")]
 
 

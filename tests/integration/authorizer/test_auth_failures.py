@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from atrium.audit import bound
 from atrium.audit.model import AuditEvent
-from atrium.audit.query import ask
+from atrium.audit.query import make_query
 from atrium.audit.store import AuditStore
 from atrium.identity.key_format import mint_key
 from atrium.identity.keys.store import KeyStore
@@ -27,7 +27,7 @@ def told(deployment: Deployment, made: Onboarded) -> list[AuditEvent]:
     """Return what the tenant's audit has of refused credentials, oldest first."""
     now = deployment.clock()
     store = AuditStore(deployment.runtime.tenant_table(made.tenant.id))
-    return [each for each in store.list_all(ask(now=now), now=now) if each.type == "auth.refuse"][::-1]
+    return [each for each in store.list_all(make_query(now=now), now=now) if each.type == "auth.refuse"][::-1]
 
 
 def everything(table: PhysicalTable) -> str:

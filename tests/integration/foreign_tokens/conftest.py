@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from atrium.audit.query import ask
+from atrium.audit.query import make_query
 from atrium.audit.store import AuditStore
 from atrium.identity.onboarding import Onboarded
 from atrium.identity.providers.model import IdentityProvider
@@ -55,7 +55,7 @@ class Trusting:
         """Return the tenant's audit of doors, oldest first."""
         store = AuditStore(self.deployment.runtime.tenant_table(self.made.tenant.id))
         now = self.deployment.clock()
-        events = store.list_all(ask(now=now), now=now)
+        events = store.list_all(make_query(now=now), now=now)
         return [(str(event.type), dict(event.details)) for event in events if event.type.startswith("auth.")][::-1]
 
 

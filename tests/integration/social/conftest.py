@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
-from atrium.audit.query import ask
+from atrium.audit.query import make_query
 from atrium.audit.store import AuditStore
 from atrium.bootstrap import Runtime
 from atrium.identity.onboarding import Onboarded
@@ -70,7 +70,7 @@ class ApiEnv:
     def told(self, kind: str) -> list[dict[str, Any]]:
         """Return the details of the tenant's events of a type, newest first."""
         store, now = AuditStore(self.runtime.tenant_table(self.tenant.tenant.id)), self.clock()
-        return [dict(event.details) for event in store.list_all(ask(now=now, type=kind), now=now)]
+        return [dict(event.details) for event in store.list_all(make_query(now=now, type=kind), now=now)]
 
     def raw_items(self) -> str:
         """Return the whole table as text."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from atrium.audit.model import AuditEvent
-from atrium.audit.query import AuditQuery, ask
+from atrium.audit.query import AuditQuery, make_query
 from atrium.audit.service import AuditService
 from atrium.kernel.ids import TenantId
 from atrium.kernel.pagination import PageRequest
@@ -32,7 +32,7 @@ class AuditEnv:
         return open_audit(caller, self.table(caller.tenant_id), self.clock)
 
     def ask(self, **wishes: str) -> AuditQuery:
-        return ask(now=self.clock(), **wishes)  # type: ignore[arg-type] # texts only
+        return make_query(now=self.clock(), **wishes)  # type: ignore[arg-type] # texts only
 
     def pages(self, query: AuditQuery, limit: int) -> Iterator[list[AuditEvent]]:
         """Yield page after page, as a client would that follows the cursors."""

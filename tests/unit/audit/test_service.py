@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from atrium.audit.model import DETAILS_BYTES_MAX
-from atrium.audit.query import ask
+from atrium.audit.query import make_query
 from atrium.kernel.errors import ValidationFailed
 from atrium.kernel.pagination import PageRequest
 from atrium.storage.table import PhysicalTable
@@ -134,7 +134,7 @@ def test_an_export_of_nothing_names_the_columns(audit_env: AuditEnv) -> None:
 )
 def test_questions_that_make_no_sense(name: str, wishes: dict[str, object]) -> None:
     with pytest.raises(ValidationFailed) as refused:
-        ask(now=NOON, **wishes)  # type: ignore[arg-type] # the point
+        make_query(now=NOON, **wishes)  # type: ignore[arg-type] # the point
     errors = refused.value.extensions["errors"]
     assert isinstance(errors, list)
     assert errors[0]["loc"] == ["query", name]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from atrium.audit.model import AuditEvent, EventType
-from atrium.audit.query import ask
+from atrium.audit.query import make_query
 from atrium.identity.keys.model import ApiKey
 from atrium.identity.keys.store import KeyStore
 from atrium.identity.scopes import ROLE_SCOPES
@@ -92,7 +92,7 @@ class PolicyEnv:
 
     def events(self, kind: EventType) -> list[AuditEvent]:
         audit = open_audit(self.context(), self.table(), self.clock)
-        return audit.list(ask(now=self.clock(), type=kind), PageRequest()).items
+        return audit.list(make_query(now=self.clock(), type=kind), PageRequest()).items
 
     def add_user(self, user_id: UserId, role: Role) -> None:
         now = self.clock()

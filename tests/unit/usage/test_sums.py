@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from atrium.usage.model import Arrival, Figures, Period, SumKey, principal_group
-from atrium.usage.shared import NAMES_MAX, place, read_item, write_shared
+from atrium.usage.shared import NAMES_MAX, divide_sums, read_item, write_shared
 from atrium.usage.sums import OPERATIONS_MAX, OTHER_TOOLS, TOOLS_MAX, contributions, merge, split, sum_key  # fmt: skip
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,7 +94,7 @@ def test_a_shared_item_is_read_as_it_was_written(names: dict[SumKey, Figures], t
 
 
 def test_what_an_entry_adds_is_one_shared_item_and_the_principals() -> None:
-    shared, own = place(contributions(build_entry(tool_calls={"calculator": 2, "now": 1})))
+    shared, own = divide_sums(contributions(build_entry(tool_calls={"calculator": 2, "now": 1})))
     assert {key.group for key in shared[DAY]} == {"TOTAL", "MODEL", "AGENT", "TOOL"}
     assert own == {SumKey(DAY, "KEY", KEY_ID): WHOLE}
 
@@ -102,10 +102,10 @@ def test_what_an_entry_adds_is_one_shared_item_and_the_principals() -> None:
 def test_the_most_used_names_share_an_item_and_the_others_have_their_own() -> None:
     sums = {SumKey(DAY, "MODEL", f"m{number:02}"): Figures(number + 1) for number in range(NAMES_MAX + 5)}
     sums = {**sums, SumKey(DAY, "TOTAL"): sum(sums.values(), Figures())}
-    shared, own = place(sums)
+    shared, own = divide_sums(sums)
     assert len(shared[DAY]) == NAMES_MAX + 1
     assert sorted(key.value for key in own) == ["m00", "m01", "m02", "m03", "m04"]
-    assert place(sums, apart={DAY})[0] == {DAY: {SumKey(DAY, "TOTAL"): sums[SumKey(DAY, "TOTAL")]}}
+    assert divide_sums(sums, unshared_days={DAY})[0] == {DAY: {SumKey(DAY, "TOTAL"): sums[SumKey(DAY, "TOTAL")]}}
 
 
 def test_a_shared_item_of_all_its_names_stays_small() -> None:

@@ -1,1 +1,1 @@
-"""What happened in a tenant, kept as it was, without what must not be kept."""
+"""The audit of a tenant: append-only events, with secrets and personal data masked before they are stored."""

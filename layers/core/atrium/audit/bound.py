@@ -1,5 +1,7 @@
-"""How many refusals a container tells of. Anyone can cause refusals, so they must not fill a tenant's audit or cost it
-money: one of a kind in each minute, so many of a tenant, and so many at all. The log has every one.
+"""Limits how many refused calls a container records in the audit.
+
+Anyone can cause refusals, so they must not fill a tenant's audit or cost it money. Per minute, a container records one
+refusal of each kind, `OF_TENANT_MAX` per tenant and `AT_ALL_MAX` in total. All refusals are logged.
 """
 
 from collections import Counter
@@ -15,30 +17,33 @@ AT_ALL_MAX = 240
 
 @dataclass
 class RefusalBound:
-    """What this container has told of in the running minute."""
+    """The refusals that this container has recorded in the current minute. Thread-safe."""
 
     _minute: datetime | None = None
-    _told: set[tuple[TenantId, str]] = field(default_factory=set)
+    _recorded: set[tuple[TenantId, str]] = field(default_factory=set)
     _of_tenant: Counter[TenantId] = field(default_factory=Counter)
     _lock: Lock = field(default_factory=Lock)
 
     def admits(self, tenant_id: TenantId, what: str, now: datetime) -> bool:
-        """Tell whether this refusal is to be told of; asking counts as telling. `what` says which are alike."""
+        """Return whether to record this refusal, and count it as recorded if so.
+
+        Equal values of `what` are one kind.
+        """
         minute = now.replace(second=0, microsecond=0)
         with self._lock:
             if self._minute != minute:
                 self._minute = minute
-                self._told.clear()
+                self._recorded.clear()
                 self._of_tenant.clear()
-            is_like_another = (tenant_id, what) in self._told
-            is_full = len(self._told) >= AT_ALL_MAX or self._of_tenant[tenant_id] >= OF_TENANT_MAX
-            if is_like_another or is_full:
+            is_repeated = (tenant_id, what) in self._recorded
+            is_full = len(self._recorded) >= AT_ALL_MAX or self._of_tenant[tenant_id] >= OF_TENANT_MAX
+            if is_repeated or is_full:
                 return False
-            self._told.add((tenant_id, what))
+            self._recorded.add((tenant_id, what))
             self._of_tenant[tenant_id] += 1
             return True
 
     def forget(self, tenant_id: TenantId, what: str) -> None:
-        """Take back what was to be told and could not be, so that the next of its kind is told."""
+        """Remove a refusal that could not be recorded, so that the next one of its kind is recorded."""
         with self._lock:
-            self._told.discard((tenant_id, what))
+            self._recorded.discard((tenant_id, what))

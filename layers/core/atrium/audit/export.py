@@ -1,4 +1,4 @@
-"""The audit as a file, piece by piece: a buffered answer is bounded, so a piece ends before its bytes do."""
+"""The audit as a file, exported in parts. Each part stays below the size limit of a Lambda response."""
 
 import json
 from dataclasses import dataclass
@@ -16,29 +16,31 @@ READS_MAX = 40
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Whole lines, and where the next piece begins (None: this was the last)."""
+    """Complete lines, and the position of the next part (None after the last)."""
 
     text: str
     position: Position | None
 
 
-def _write_line(event: AuditEvent, form: Literal["csv", "jsonl"]) -> str:
-    return write_csv_event(event) if form == "csv" else json.dumps(render_event(event), ensure_ascii=False) + "\n"
+def _write_line(event: AuditEvent, file_format: Literal["csv", "jsonl"]) -> str:
+    return (
+        write_csv_event(event) if file_format == "csv" else json.dumps(render_event(event), ensure_ascii=False) + "\n"
+    )
 
 
 def export_piece(
-    audit: AuditService, query: AuditQuery, form: Literal["csv", "jsonl"], position: Position | None
+    audit: AuditService, query: AuditQuery, file_format: Literal["csv", "jsonl"], position: Position | None
 ) -> Piece:
-    """Return the lines from a position on, newest event first; the first piece of CSV names the columns.
+    """Return the next lines after a position, newest event first. A CSV file begins with the column names.
 
-    A piece ends after a read that brings it over 2.5 MB as JSON text, which is how Lambda hands it on: 50 events are
-    2 MB at most, so it stays below the 6 MB that an answer may have.
+    A part ends after the read that brings it over 2.5 MB of JSON text. 50 events are at most 2 MB, so a part stays
+    below the 6 MB limit of a Lambda response.
     """
-    lines = [write_csv_line(list(COLUMNS))] if form == "csv" and position is None else []
+    lines = [write_csv_line(list(COLUMNS))] if file_format == "csv" and position is None else []
     size = 0
     for _ in range(READS_MAX):
         page = audit.list(query, PageRequest(EVENTS_A_READ, position))
-        found = [_write_line(event, form) for event in page.items]
+        found = [_write_line(event, file_format) for event in page.items]
         size += sum(len(json.dumps(line)) for line in found)
         lines += found
         position = page.position

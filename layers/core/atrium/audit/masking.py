@@ -1,12 +1,12 @@
-"""What must never reach logs, audit or error texts, replaced by labels.
+"""Masking of secrets and personal data in logs, audit and error texts. Each match is replaced by a label.
 
-    [API_KEY]      keys and tokens: atr_…, sk-…, JWTs, bearer tokens, and whatever stands under a name of a secret
-    [EMAIL]        addresses
+    [API_KEY]      keys and tokens: atr_…, sk-…, JWTs, bearer tokens, and the values of `SECRET_NAMES`
+    [EMAIL]        email addresses
     [ID_CARD]      Chinese identity numbers with their check character, US social security numbers
-    [CARD_NUMBER]  13 to 19 digits that pass Luhn, and four groups of four whether they pass or not
-    [PHONE]        Chinese mobile numbers, international numbers with +, numbers grouped as in North America
+    [CARD_NUMBER]  13 to 19 digits that pass the Luhn check, and any four groups of four digits
+    [PHONE]        Chinese mobile numbers, international numbers with +, and North American numbers in groups
 
-Linear in the length of the text: each pattern takes whole runs and never gives any back.
+The time is linear in the length of the text, because all quantifiers of the patterns are possessive.
 """
 
 import re
@@ -42,9 +42,9 @@ _MAIL = re.compile(r"[\w.%+'-]++(?:@[\w-]++(?:\.[\w-]++)++)?+")
 
 
 def mask_text(text: str) -> str:
-    """Return the text with labels in place of what must not be seen. Masking twice is masking once.
+    """Return the text with secrets and personal data replaced by labels. Idempotent.
 
-    Half a surrogate pair, which no UTF-8 can carry, becomes a question mark.
+    Unpaired surrogates, which UTF-8 cannot encode, become question marks.
     """
     text = text.encode("utf-8", "replace").decode()
     text = _KEY.sub(API_KEY, text)
@@ -55,10 +55,10 @@ def mask_text(text: str) -> str:
 
 
 def mask(value: object, *, depth: int = DEPTH_MAX) -> Json:
-    """Return a JSON value with every text, name and whole number in it masked.
+    """Return a JSON value with every text, member name and integer in it masked.
 
-    A text under the name of a secret (`SECRET_NAMES`) goes whole; what lies deeper than `depth` levels goes too, and
-    what is not JSON is masked as its text.
+    A text under a secret's name (`SECRET_NAMES`) is replaced completely. Values below `depth` levels become
+    `[TOO_DEEP]`. Values that are not JSON are masked as text.
     """
     if value is None or isinstance(value, bool) or (isinstance(value, float) and isfinite(value)):
         return value

@@ -1,11 +1,11 @@
-"""An event of the audit: what happened, to or by whom, from where. What it tells is masked before it becomes one.
+"""An audit event: what happened, who did it, and from where. Its details are masked before it is created.
 
-auth.login auth.refuse auth.logout auth.token_reuse     doors
+auth.login auth.refuse auth.logout auth.token_reuse     logins and tokens
 admin.change                                            keys, users, agents, policies, settings: action and resource
-policy.deny policy.allow                                decisions: denials (alike ones once a minute), the others where
-                                                        a tenant asks
-tool.call model.refuse                                  inside a run; a model that the plan does not include
-quota.refuse                                            one for each principal, limit and minute, with a count
+policy.deny policy.allow                                decisions: denials (equal ones once per minute); allowed calls
+                                                        if the tenant enabled it
+tool.call model.refuse                                  during a run; a model that the plan does not include
+quota.refuse                                            one per principal, limit and minute, with a count
 safety.injection                                        a message or tool result that looks like prompt injection
 """
 
@@ -31,7 +31,10 @@ _BEGINNING = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an event comes from. `principal` is `user:…`, `key:…` or `client:…`; empty if nobody has proven himself."""
+    """The source of an event.
+
+    `principal` is `user:…`, `key:…` or `client:…`; empty if the caller is not authenticated.
+    """
 
     principal: str = ""
     ip: str = ""
@@ -41,7 +44,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One event; `count` is above 1 only where like events of a minute are one."""
+    """One event. `count` is above 1 only if equal events of one minute are stored as one."""
 
     id: AuditEventId
     at: datetime
@@ -54,15 +57,16 @@ class AuditEvent:
 
 
 def mask_origin(origin: Origin) -> Origin:
-    """Return the origin as it may be kept. A user agent is the caller's own text: half a secret is not known as one, so
-    it is masked before it is cut.
+    """Return the origin with the user agent masked and cut.
+
+    The user agent is masked before it is cut, because a secret that is cut in half is not recognised.
     """
     agent = mask_text(origin.user_agent)[:USER_AGENT_MAX]
     return Origin(origin.principal, origin.ip, agent, origin.request_id)
 
 
 def mask_details(details: Mapping[str, object]) -> dict[str, Json]:
-    """Return details as they may be kept: masked, and with their beginning alone where they are too long."""
+    """Return the details masked; if they are too long, only their first 4,000 characters as `beginning`."""
     masked = mask(details)
     text = json.dumps(masked, ensure_ascii=False)
     if len(text.encode()) > DETAILS_BYTES_MAX or not isinstance(masked, dict):

@@ -1,5 +1,7 @@
-"""Numbers that name a person or a card, found in runs of digits. A run is digits with single separators; it is cut
-into its groups, and windows of neighbouring groups are judged, the longest first, from left to right.
+"""Masking of card, identity and phone numbers in a text.
+
+A run of digits with single separators is divided into groups. Each sequence of adjacent groups is checked, the longest
+first, from left to right.
 """
 
 import re
@@ -18,19 +20,19 @@ _MOBILE = re.compile(r"(?:0{0,2}86)?1[3-9]\d{9}")
 
 
 def mask_numbers(text: str) -> str:
-    """Return the text with labels in place of numbers of cards, persons and phones."""
+    """Return the text with card, identity and phone numbers replaced by labels."""
     parts: list[str] = []
     done = 0
     for run in _RUN.finditer(text):
         if run.end() - run.start() < _DIGITS_MIN:
-            continue  # no number of ours is so short
+            continue  # shorter than any number that is masked
         parts += (text[done : run.start()], _mask_run(text, run.start(), run.end()))
         done = run.end()
     return "".join(parts) + text[done:] if done else text
 
 
 def _mask_run(text: str, start: int, end: int) -> str:
-    """Return the run with the windows replaced that are numbers of ours."""
+    """Return the run with every recognised number replaced by its label."""
     groups = [(found.start(), found.end()) for found in _GROUP.finditer(text, start, end)]
     parts: list[str] = []
     done, at = start, 0
@@ -48,7 +50,7 @@ def _mask_run(text: str, start: int, end: int) -> str:
 
 
 def _find_window(text: str, groups: list[tuple[int, int]], at: int) -> tuple[str, int, int] | None:
-    """Return label, last group and end of the longest window from a group on that must be masked."""
+    """Return the label, the last group and the end of the longest number that begins at this group, or None."""
     lengths = 0
     widest = at
     while widest < len(groups) and widest - at < _GROUPS_MAX:
@@ -60,14 +62,14 @@ def _find_window(text: str, groups: list[tuple[int, int]], at: int) -> tuple[str
         window, until = groups[at : last + 1], groups[last][1]
         if text[until : until + 1] in ("X", "x") and _is_identity(_digits(text, window) + "X"):
             return ID_CARD, last, until + 1
-        label = _judge(text, window)
+        label = _classify(text, window)
         if label:
             return label, last, until
     return None
 
 
 def _touches_letters(text: str, start: int, end: int) -> bool:
-    """Tell whether letters adjoin: then several groups are parts of an id, as in a UUID, and no number."""
+    """Return whether a letter is adjacent. Several groups next to a letter are parts of an id, such as a UUID."""
     return bool(_LETTER.search(text[max(start - 1, 0) : start] + text[end : end + 1]))
 
 
@@ -75,15 +77,17 @@ def _digits(text: str, groups: list[tuple[int, int]]) -> str:
     return "".join(str(int(digit)) for start, end in groups for digit in text[start:end])
 
 
-def _judge(text: str, groups: list[tuple[int, int]]) -> str:
-    """Return the label of the number that these groups make together; empty if they make none."""
+def _classify(text: str, groups: list[tuple[int, int]]) -> str:
+    """Return the label of the number that these groups form together; empty if they form none."""
     sizes = [end - start for start, end in groups]
     if sizes == [4, 4, 4, 4]:
         return CARD_NUMBER
     if sum(sizes) < _DIGITS_MIN or (len(groups) > 1 and _touches_letters(text, groups[0][0], groups[-1][1])):
         return ""
     number, before = _digits(text, groups), text[max(groups[0][0] - 1, 0) : groups[0][0]]
-    has_points = "." in text[groups[0][0] : groups[-1][1]]  # a phone's, or a fraction's, never a card's
+    has_points = (
+        "." in text[groups[0][0] : groups[-1][1]]
+    )  # used in phone numbers and decimal fractions, not in card numbers
     if not has_points and (_is_identity(number) or sizes == [3, 2, 4]):
         return ID_CARD
     if not has_points and _is_card(number):
@@ -101,7 +105,7 @@ def _is_identity(number: str) -> bool:
 
 
 def _is_card(number: str) -> bool:
-    """Tell whether digits are a card's. Those that begin as times in milliseconds or finer do are none."""
+    """Return whether the digits are a card number. Numbers that look like timestamps in milliseconds are excluded."""
     length = len(number)
     begins = {13: "4", 15: "123456789"}.get(length, "23456789")
     if not 13 <= length <= _DIGITS_MAX or number[0] not in begins:

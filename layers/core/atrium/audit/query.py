@@ -1,4 +1,4 @@
-"""A question to the audit, as a value: what a caller may ask, and its refusals."""
+"""A query of the audit, built from the parameters of a request."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ _KINDS = {"usr": "user", "key": "key", "cli": "client"}
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """Events from `since` (inclusive) to `until` (exclusive), of a type, principal, session or tool where named."""
+    """Events from `since` (inclusive) to `until` (exclusive), filtered by type, principal, session and tool if set."""
 
     since: datetime
     until: datetime
@@ -25,8 +25,8 @@ class AuditQuery:
     session_id: str = ""
     tool: str = ""
 
-    def keeps(self, event: AuditEvent) -> bool:
-        """Tell whether an event that was read answers the question; its time does already."""
+    def matches(self, event: AuditEvent) -> bool:
+        """Return whether an event matches the filters. The time is not checked; the read limits it."""
         return (
             self.type in ("", event.type)
             and self.principal in ("", event.origin.principal)
@@ -35,7 +35,7 @@ class AuditQuery:
         )
 
 
-def ask(
+def make_query(
     *,
     now: datetime,
     since: datetime | None = None,
@@ -45,13 +45,16 @@ def ask(
     session_id: str | None = None,
     tool: str | None = None,
 ) -> AuditQuery:
-    """Return the question of a request: the last 30 days where no time is named; `ValidationFailed`."""
+    """Return the query for a request; raise `ValidationFailed` for invalid parameters.
+
+    The default is the last 30 days.
+    """
     end = now + timedelta(milliseconds=1) if until is None else until
     begin = end - timedelta(days=DAYS_DEFAULT) if since is None else since
     if begin > end:
         raise _refuse("from", "`from` must not be later than `to`")
     if end - begin > timedelta(days=DAYS_MAX):
-        raise _refuse("from", f"at most {DAYS_MAX} days can be asked for at once")
+        raise _refuse("from", f"`from` and `to` must be at most {DAYS_MAX} days apart")
     known = [known for known in EVENT_TYPES if known == type]
     if type is not None and not known:
         raise _refuse("type", f"must be one of {', '.join(EVENT_TYPES)}")
@@ -59,12 +62,12 @@ def ask(
 
 
 def _principal(some_id: str | None) -> str:
-    """Return the principal of a user's, key's or client's id."""
+    """Return the principal for the id of a user, key or client."""
     if some_id is None:
         return ""
     kind = _KINDS.get(some_id.partition("_")[0])
     if kind is None or not some_id.replace("_", "").isalnum() or not some_id.isascii():
-        raise _refuse("user_id", "must be the id of a user, a key or a client")
+        raise _refuse("user_id", "must be the id of a user (`usr_…`), a key (`key_…`) or a client (`cli_…`)")
     return f"{kind}:{some_id}"
 
 

@@ -1,6 +1,6 @@
-"""The audit of one tenant: record, list, export. Whatever is recorded is masked here, nowhere else.
+"""The audit of one tenant: record, list, export. Every event is masked here before it is stored.
 
-A record that cannot be written is a failure of the call: an audit that leaves something out is none.
+If an event cannot be written, the call fails, so that the audit is complete.
 """
 
 import csv
@@ -30,7 +30,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, slots=True)
 class AuditService:
-    """Writes and reads one tenant's audit. `keep_days` is what the tenant's plan says now."""
+    """Writes and reads the audit of one tenant. `keep_days` is the retention of the tenant's current plan."""
 
     store: AuditStore
     origin: Origin
@@ -45,19 +45,19 @@ class AuditService:
         session_id: str = "",
         end_user: str = "",
     ) -> None:
-        """Append an event that happened now."""
+        """Append an event with the current time."""
         event = self._event(type, details, session_id, end_user)
         self.store.put(event, keep_days=self.keep_days)
 
     def record_refusal(self, details: Mapping[str, object], bound: RefusalBound, *, like: str = "") -> None:
-        """Append an `auth.refuse` that anybody can cause, as often as the bound of this container admits.
+        """Append an `auth.refuse` event, unless the bound of this container is reached. The log contains all refusals.
 
-        Refusals from one address with the same details and the same `like` (what is not kept, as an email) are one a
-        minute. The log has all of them.
+        Refusals with equal IP address, details and `like` (a value that is not stored, such as an email) count as one
+        kind.
         """
         tenant_id, what = self.store.table.tenant_id, f"{self.origin.ip}\n{like}\n{sorted(details.items())}"
         if not bound.admits(tenant_id, what, self.clock()):
-            _LOG.info("refusal not recorded: the bound of a minute is reached")
+            _LOG.info("refusal not recorded: the limit per minute is reached")
             return
         try:
             self.record("auth.refuse", details)
@@ -66,7 +66,7 @@ class AuditService:
             raise
 
     def recording(self, type: EventType, details: Mapping[str, object]) -> Put:
-        """Return the write that appends an event, so that a change and its record are one transaction."""
+        """Return the write that appends an event, for the transaction that makes the change."""
         return self.store.appending(self._event(type, details, "", ""), keep_days=self.keep_days)
 
     def _event(self, type: EventType, details: Mapping[str, object], session_id: str, end_user: str) -> AuditEvent:
@@ -87,7 +87,7 @@ class AuditService:
         session_id: str,
         end_user: str = "",
     ) -> None:
-        """Append a tool's call: what it was asked, and how long its answer was; never the answer."""
+        """Append a tool call with its arguments and the length of its result. The result itself is not recorded."""
         details = {
             "tool": tool,
             "arguments": arguments,
@@ -98,7 +98,10 @@ class AuditService:
         self.record("tool.call", details, session_id=session_id, end_user=end_user)
 
     def count_refusal(self, limit: str, details: Mapping[str, object]) -> None:
-        """Append a quota's refusal, or count it: one event for each principal, limit and minute, as the first was."""
+        """Append a quota refusal, or increment its count.
+
+        There is one event per principal, limit and minute, with the details of the first refusal.
+        """
         minute = self.clock().replace(second=0, microsecond=0)
         seed = sha256(f"{self.origin.principal}\n{limit}".encode()).digest()
         event = AuditEvent(
@@ -114,16 +117,16 @@ class AuditService:
         """Return a page of events, newest first."""
         return self.store.list(query, page, now=self.clock())
 
-    def export(self, query: AuditQuery, form: Literal["csv", "jsonl"]) -> Iterator[str]:
-        """Yield the lines of a file, each with its end, newest event first; the first line of CSV names the columns."""
+    def export(self, query: AuditQuery, file_format: Literal["csv", "jsonl"]) -> Iterator[str]:
+        """Yield the lines of a file, newest event first. The first line of a CSV file contains the column names."""
         events = self.store.list_all(query, now=self.clock())
-        if form == "jsonl":
+        if file_format == "jsonl":
             return (json.dumps(render_event(event), ensure_ascii=False) + "\n" for event in events)
         return _csv_lines(events)
 
 
 def render_event(event: AuditEvent) -> dict[str, object]:
-    """Return an event as the contract shows it."""
+    """Return an event as the API shows it."""
     values = (
         format_time(event.at), event.type, event.origin.principal or None, event.session_id or None,
         dict(event.details), event.origin.ip or None, event.origin.user_agent or None, event.count,
@@ -138,20 +141,20 @@ def _csv_lines(events: Iterator[AuditEvent]) -> Iterator[str]:
 
 
 def write_csv_event(event: AuditEvent) -> str:
-    """Return the line of an event."""
+    """Return an event as a line of CSV."""
     rendered = render_event(event)
     rendered["details"] = json.dumps(rendered["details"], ensure_ascii=False)
     return write_csv_line([_cell(value) for value in rendered.values()])
 
 
 def _cell(value: object) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
+    """Return the text of a cell, with a quote before texts that a spreadsheet would evaluate as a formula."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def write_csv_line(cells: list[str]) -> str:
-    """Return a line of CSV with its end."""
+    """Return the cells as a line of CSV with its line end."""
     line = io.StringIO()
     csv.writer(line).writerow(cells)
     return line.getvalue()

@@ -1,6 +1,6 @@
-"""The audit in the table: append-only, a partition for each day, kept for the days that the plan says.
+"""The audit items in the table: append-only, one partition per day, kept for the number of days of the plan.
 
-Read by time, by type (gsi1) or by principal (gsi2), newest first. The other filters are applied after the read.
+They are read by time, by type (gsi1) or by principal (gsi2), newest first. The other filters apply after the read.
 """
 
 import json
@@ -25,23 +25,23 @@ READS_MAX = 31
 
 @dataclass(frozen=True, slots=True)
 class AuditStore:
-    """Every access to one tenant's audit."""
+    """Reads and writes the audit of one tenant."""
 
     table: TenantTable
 
     def appending(self, event: AuditEvent, *, keep_days: int) -> Put:
-        """Return the write that appends an event, for a transaction with what it tells of."""
+        """Return the write that appends an event, for a transaction."""
         return Put(_key(event), _item(event, keep_days), NEW)
 
     def put(self, event: AuditEvent, *, keep_days: int) -> None:
-        """Append an event; the same again, as when a reply was lost, is no error."""
+        """Append an event. Idempotent."""
         try:
             self.table.write(self.appending(event, keep_days=keep_days))
         except ConditionFailed:
-            return  # ids are minted once: what stands there is this event
+            return  # ids are unique, so the existing item is this event
 
     def count(self, event: AuditEvent, *, keep_days: int) -> None:
-        """Append an event, or count it once more if it stands there. A reply that was lost may count twice."""
+        """Append an event, or increment its count if it exists. A retry after a lost response may count twice."""
         item = {name: value for name, value in _item(event, keep_days).items() if value is not None}
         del item["count"]
         assignments = ", ".join(f"#{name} = if_not_exists(#{name}, :{name})" for name in item)
@@ -49,19 +49,19 @@ class AuditStore:
         self.table.write(Update(_key(event), expression, ANY, {**item, "one": 1}))
 
     def list(self, query: AuditQuery, page: PageRequest, *, now: datetime) -> Page[AuditEvent]:
-        """Return a page, newest first. It may be shorter than asked for, even empty, and still have a next one."""
+        """Return a page, newest first. A page may be shorter than its limit, even empty, and still have a next page."""
         found: list[AuditEvent] = []
         position = page.position
         for _ in range(READS_MAX):
             items, position = self._read(query, page.limit - len(found), position)
             alive = (item for item in items if item["ttl"] > epoch_seconds(now))
-            found += [event for event in map(read_event, alive) if query.keeps(event)]
+            found += [event for event in map(read_event, alive) if query.matches(event)]
             if position is None or len(found) >= page.limit:
                 break
         return Page(found, position)
 
     def list_all(self, query: AuditQuery, *, now: datetime) -> Iterator[AuditEvent]:
-        """Yield every event of a query, newest first, a page at a time."""
+        """Yield all events of a query, newest first, one page at a time."""
         position: Position | None = None
         while True:
             page = self.list(query, PageRequest(100, position), now=now)
@@ -74,20 +74,20 @@ class AuditStore:
         self, query: AuditQuery, limit: int, position: Position | None
     ) -> tuple[Sequence[Mapping[str, Any]], Position | None]:
         between = (format_time(query.since), format_time(query.until))
-        asked = Query("", newest_first=True, limit=limit, between=between)
+        base = Query("", newest_first=True, limit=limit, between=between)
         if query.principal or query.type:
             by_principal = bool(query.principal)
             partition = keys.audit_of_principal(query.principal) if by_principal else keys.audit_of_type(query.type)
             index: Index = "gsi2" if by_principal else "gsi1"
-            page = self.table.fetch(replace(asked, partition=partition, index=index, position=position))
+            page = self.table.fetch(replace(base, partition=partition, index=index, position=position))
             return page.items, page.position
         day, inside = _resume(query, position)
-        page = self.table.query(replace(asked, partition=keys.audit_day(day), position=inside))
+        page = self.table.query(replace(base, partition=keys.audit_day(day), position=inside))
         return page.items, page.position or _day_before(query, day)
 
 
 def _resume(query: AuditQuery, position: Position | None) -> tuple[date, Position | None]:
-    """Return the day to read, and where in it; a position is one in a day, or the next day alone."""
+    """Return the day to read and the position in it. A position is a position within a day, or only the next day."""
     if position is None:
         return query.until.astimezone(UTC).date(), None
     if "day" in position:
@@ -107,12 +107,12 @@ def _key(event: AuditEvent) -> Key:
 
 def _item(event: AuditEvent, keep_days: int) -> dict[str, Any]:
     moment = keys.audit_moment(format_time(event.at), event.id)
-    by_whom = event.origin.principal
+    principal = event.origin.principal
     return {
         "id": event.id,
         "at": format_time(event.at),
         "type": event.type,
-        "principal": by_whom or None,
+        "principal": principal or None,
         "ip": event.origin.ip or None,
         "user_agent": event.origin.user_agent or None,
         "request_id": event.origin.request_id or None,
@@ -123,8 +123,8 @@ def _item(event: AuditEvent, keep_days: int) -> dict[str, Any]:
         "ttl": epoch_seconds(event.at + timedelta(days=keep_days)),
         "gsi1pk": keys.audit_of_type(event.type),
         "gsi1sk": moment,
-        "gsi2pk": keys.audit_of_principal(by_whom) if by_whom else None,
-        "gsi2sk": moment if by_whom else None,
+        "gsi2pk": keys.audit_of_principal(principal) if principal else None,
+        "gsi2sk": moment if principal else None,
     }
 
 

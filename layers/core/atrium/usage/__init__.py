@@ -1,1 +1,1 @@
-"""What was used and what it cost: one ledger entry per settled call, and the sums that are made from them."""
+"""Usage and cost: one ledger entry per settled call, and the sums derived from the ledger."""

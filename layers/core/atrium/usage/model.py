@@ -1,6 +1,6 @@
-"""A ledger entry, and figures that add up. Money is nano-dollars.
+"""Ledger entries, and figures that can be added. Money is in nano-dollars.
 
-A ledger entry is written once per settled call and never changed; sums are made from it, by day and group.
+A ledger entry is written once per settled call and never changed. Sums by day and group are derived from the entries.
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ _PRINCIPAL_GROUPS: Mapping[str, Group] = {"usr": "USER", "key": "KEY", "cli": "C
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One settled call. `at` is when it was settled: it decides the day that it counts in.
+    """One settled call. `at` is the time of settlement and decides the day of the sums.
 
-    `principal_id` is the user, key or client that called; `tool_calls` counts calls by tool. `admitted` says in which
-    second each admission item counted the run, by the id of its scope (empty for the tenant's); it is empty for a run
-    that was admitted without being counted. What is `estimated` was reserved for a model call whose end nobody saw:
-    the upper bound of what it used.
+    `principal_id` is the user, key or client that called. `tool_calls` counts calls by tool. `admitted` contains the
+    second in which each admission item counted the run, by scope id (empty for the tenant's scope); it is empty if no
+    item counted the run. If `estimated` is set, the end of a model call was not observed, and the entry contains its
+    reservation: the upper bound of its usage.
     """
 
     run_id: RunId
@@ -47,13 +47,16 @@ class LedgerEntry:
 
     @property
     def total_tokens(self) -> int:
-        """Tokens as limits count them."""
+        """Return the tokens as limits count them."""
         return self.tokens.prompt_tokens + self.tokens.output_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An entry that the table's stream has brought; `sequence` is the record's number, kept as the mark."""
+    """A ledger entry delivered by the table's stream.
+
+    `sequence` is the sequence number of the record, stored as the mark.
+    """
 
     entry: LedgerEntry
     sequence: str
@@ -61,7 +64,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is summed. `requests` counts settled calls."""
+    """The amounts that are summed. `requests` counts settled calls."""
 
     requests: int = 0
     input_tokens: int = 0
@@ -92,7 +95,7 @@ FIGURES = tuple(each.name for each in fields(Figures))
 
 @dataclass(frozen=True, slots=True)
 class SumKey:
-    """Which sum: a UTC day, a group, and a value of it (empty for TOTAL)."""
+    """The key of a sum: a UTC day, a group, and a value of the group (empty for TOTAL)."""
 
     day: date
     group: Group
@@ -101,7 +104,7 @@ class SumKey:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """UTC days, both included."""
+    """A range of UTC days, both ends included."""
 
     first: date
     last: date
@@ -111,11 +114,11 @@ class Period:
 
 
 def month_of(day: date) -> Period:
-    """Return the days of a day's month."""
+    """Return the month that contains a day."""
     following = (day.replace(day=1) + timedelta(days=31)).replace(day=1)
     return Period(day.replace(day=1), following - timedelta(days=1))
 
 
 def principal_group(principal_id: str) -> Group | None:
-    """Return the group in which a principal's own usage is summed; None for what is no user, key or client."""
+    """Return the group of a principal's sums; None if the id is not of a user, key or client."""
     return _PRINCIPAL_GROUPS.get(principal_id.partition("_")[0])

@@ -1,13 +1,13 @@
-"""Rebuilding the sums of a period from the ledger, while calls are settled and the stream goes on counting (ADR 0073).
+"""Rebuilds the sums of a period from the ledger, while calls are settled and the stream is counted (ADR 0073).
 
-    freeze      each day's shared item gets a token: the stream leaves that day's entries unmarked from then on
-    read        sums, then the ledger: what is marked is what the sums should be made of, and neither changes
-    correct     items that differ are written anew, on the condition that the token is there; others are deleted
-    thaw        the shared item last, without the token
-    count       what is unmarked, as the stream would have
+    freeze      set a token in the shared item of each day; the stream then leaves entries of that day unmarked
+    read        read the sums, then the marked entries, of which the sums should consist; both are now constant
+    correct     write the items that differ and delete the superfluous ones, on the condition of the token
+    thaw        write the shared item without the token
+    count       count the unmarked entries
 
-A second rebuild that freezes takes over: the first can write nothing more. One that dies leaves days frozen, their
-entries in the ledger; the next rebuild ends that.
+A second rebuild that freezes the days takes over, and the first can write nothing more. A rebuild that fails leaves the
+days frozen and their new entries unmarked; the next rebuild completes them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, Check, Delete, Operation, Put, Update
 from atrium.usage.model import GROUPS, Arrival, Figures, LedgerEntry, SumKey
 from atrium.usage.service import UsageCounter
-from atrium.usage.shared import place, read_figures, read_item, write_shared
+from atrium.usage.shared import divide_sums, read_figures, read_item, write_shared
 from atrium.usage.store import LedgerStore
 from atrium.usage.sums import OPERATIONS_MAX, contributions, merge, sum_key
 
@@ -33,12 +33,12 @@ _HELD = "#frozen = :token"
 
 
 class RebuildSuperseded(Exception):
-    """Another rebuild of the same tenant has taken over; this one writes nothing more."""
+    """Another rebuild of the same tenant has taken over. This one has stopped writing."""
 
 
 @dataclass(slots=True)
 class SumTally:
-    """What the sums of some days should be, added up entry by entry."""
+    """The expected sums of some days, computed entry by entry."""
 
     days: frozenset[date]
     figures: dict[SumKey, Figures] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class SumTally:
                 self.figures[key] = self.figures[key] + figures if key in self.figures else figures
 
     def differing(self, stored: dict[SumKey, Figures]) -> dict[SumKey, Figures]:
-        """Return the sums that are not as they should be, as they should be."""
+        """Return the expected value of each sum whose stored value differs."""
         nothing = Figures()
         return {
             key: wanted
@@ -61,24 +61,25 @@ class SumTally:
 
 @dataclass(frozen=True, slots=True)
 class FrozenSums:
-    """The sums of some days of one tenant, held by a token."""
+    """The sums of some days of one tenant, frozen with a token."""
 
     table: TenantTable
     token: str
     days: tuple[date, ...]
 
     def freeze(self) -> None:
-        """Stop the counting of these days, whoever froze them before."""
+        """Stop the counting of these days. Replaces the token of an earlier rebuild."""
         for day in self.days:
             self.table.write(Update(_total(day), "SET #frozen = :token REMOVE #thawed", ANY, {"token": self.token}))
 
     def correct(self, tally: SumTally, stored: dict[SumKey, Figures]) -> int:
-        """Write what differs and thaw; returns how many sums differed. `RebuildSuperseded` if the token is gone.
+        """Write the sums that differ, thaw the days, and return how many sums differed.
 
-        Each day is left as the stream would write it now: names in the shared item, no item that is not wanted.
+        Raises `RebuildSuperseded` if the token was replaced. Afterwards the items of each day are those that the stream
+        would write: names in the shared item, and no superfluous items.
         """
         for day in self.days:
-            placed, own = place({key: figures for key, figures in tally.figures.items() if key.day == day})
+            shared, own = divide_sums({key: figures for key, figures in tally.figures.items() if key.day == day})
             wanted = {sum_key(key): figures for key, figures in own.items()}
             found = {key: read_figures(item) for key, item in _read_items(self.table, day) if key != _total(day)}
             operations: list[Operation] = [Delete(key, ANY) for key in found.keys() - wanted.keys()]
@@ -87,7 +88,7 @@ class FrozenSums:
             ]
             for some in batched(operations, OPERATIONS_MAX - 1, strict=False):
                 self._write(day, some)
-            self._thaw(day, write_shared(placed.get(day, {})))
+            self._thaw(day, write_shared(shared.get(day, {})))
         return len(tally.differing(stored))
 
     def _write(self, day: date, operations: Iterable[Operation]) -> None:
@@ -97,7 +98,7 @@ class FrozenSums:
             raise RebuildSuperseded from refused
 
     def _thaw(self, day: date, shared: dict[str, Any]) -> None:
-        """Write a day's shared item without the token. A day without usage is not left with one."""
+        """Write the shared item of a day without the token, or delete it if the day has no usage."""
         key, held = _total(day), {"token": self.token}
         item = {**shared, "thawed": self.token}
         try:
@@ -106,11 +107,11 @@ class FrozenSums:
             found = refused.item or {}
             if "frozen" in found or found.get("thawed", self.token) != self.token:
                 raise RebuildSuperseded from refused
-            # else it was this very write, whose reply was lost
+            # otherwise this write succeeded before and its response was lost
 
 
 def read_days(table: TenantTable, days: Iterable[date]) -> dict[SumKey, Figures]:
-    """Read every sum of some days, strongly consistent. Items of groups that are not kept any more are left out."""
+    """Read all sums of some days, strongly consistent. Items of groups that no longer exist are skipped."""
     items = (each for day in days for each in _read_items(table, day))
     return merge(read_item(key, item) for key, item in items if key.sort.partition("#")[0] in GROUPS)
 
@@ -126,7 +127,7 @@ def _read_items(table: TenantTable, day: date) -> Iterator[tuple[Key, dict[str, 
 
 
 def count_uncounted(table: TenantTable, months: Iterable[str], token: str) -> tuple[int, int]:
-    """Count the entries that bear no mark; returns how many were counted, and how many could not be this time."""
+    """Count the unmarked entries of some months; return how many were counted and how many failed."""
     ledger = LedgerStore(table)
     counter = UsageCounter(lambda _: table)
     done = failed = 0

@@ -1,4 +1,4 @@
-"""Usage as a caller may see it, and the counting of what the table's stream brings."""
+"""Usage as a caller may see it, and the counting of ledger entries from the table's stream."""
 
 import random
 import time
@@ -23,13 +23,13 @@ _READERS_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class UsageService:
-    """What one caller may see: the tenant's usage with `admin`, otherwise the caller's own."""
+    """The usage that one caller may see: the whole tenant's with `admin`, otherwise the caller's own."""
 
     context: TenantContext
     sums: SumStore
 
     def by_day(self, period: Period) -> dict[date, Figures]:
-        """Return the figures of each day of a period that has any, oldest first."""
+        """Return the figures of each day with usage in a period, oldest first."""
         principal = self.context.principal
         if principal.sees_all:
             wanted = [SumKey(day, "TOTAL") for day in period.days()]
@@ -40,16 +40,18 @@ class UsageService:
         return {key.day: found[key] for key in wanted if key in found}
 
     def check(self, group: str) -> None:
-        """Reject a division of usage that this caller may not see: `ScopeRequired`."""
+        """Raise `ScopeRequired` if the caller may not see usage by this group."""
         principal = self.context.principal
         if not principal.sees_all and principal_group(principal.id) != group:
-            raise ScopeRequired(f"without the scope admin, usage is your own, and not divided by {group.lower()}")
+            raise ScopeRequired(
+                f"usage by {group.lower()} requires the scope admin; without it you can read only your own usage"
+            )
 
     def by_group(self, days: Mapping[date, Figures], group: Group, *, after: str, limit: int) -> dict[str, Figures]:
-        """Return the first values of a group after one, by value, each with its figures over all of some days.
+        """Return the first `limit` values of a group after `after`, with the sum of their figures over the given days.
 
-        `days` are those of `by_day`: no other has any. Costs a query for each, or half a read unit for models, agents
-        and tools.
+        `days` is the result of `by_day`; other days have no usage. Costs one query per day, or half a read unit per day
+        for models, agents and tools.
         """
         self.check(group)
         principal = self.context.principal
@@ -66,13 +68,13 @@ class UsageService:
 
 @dataclass(frozen=True, slots=True)
 class UsageCounter:
-    """Counts arrivals of any tenants. Two that count for one tenant at once may delay each other, no more."""
+    """Counts arrivals of any tenants. Concurrent counts for one tenant can only delay each other."""
 
     table_for: Callable[[TenantId], TenantTable]
     sleep: Callable[[float], None] = time.sleep
 
     def count(self, arrivals: Iterable[Arrival]) -> dict[str, AtriumError]:
-        """Count what can be counted; returns the failures by sequence number, to be brought again."""
+        """Count the arrivals; return the failures by sequence number, for the stream to deliver again."""
         failures: dict[str, AtriumError] = {}
         ordered = sorted(arrivals, key=lambda arrival: arrival.entry.tenant_id)
         for tenant_id, group in groupby(ordered, key=lambda arrival: arrival.entry.tenant_id):
@@ -91,5 +93,5 @@ class UsageCounter:
             except Unavailable:
                 if attempt == _ATTEMPTS:
                     raise
-            self.sleep(random.uniform(0, _PAUSE_SECONDS_MAX))  # noqa: S311 - jitter, no secret
+            self.sleep(random.uniform(0, _PAUSE_SECONDS_MAX))  # noqa: S311 - jitter, not a secret
         return None

@@ -1,6 +1,6 @@
-"""The ledger's items: one per run, in the month of the run's id, so that a second settling meets the first.
+"""The ledger items: one per run, in the month of the run's id, so that a run can be settled only once.
 
-`counted` is the stream's mark that an entry is in the sums (see `atrium.usage.sums`); it is no part of the entry.
+`counted` marks an entry that is in the sums (see `atrium.usage.sums`). It is not part of the entry.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,19 +18,19 @@ from atrium.storage.writes import NEW, Put
 from atrium.usage.model import LedgerEntry
 
 _PAGE = 1_000
-_TENANT = "tenant"  # a map's entry must have a name
+_TENANT = "tenant"  # the name of a map entry must not be empty
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerStore:
-    """One tenant's ledger."""
+    """Reads and writes the ledger of one tenant."""
 
     table: TenantTable
 
     def put(self, entry: LedgerEntry) -> bool:
-        """Record a settled call, once. True if the ledger holds this very entry afterwards.
+        """Write the entry of a settled call. Return True if the ledger contains exactly this entry afterwards.
 
-        False if another entry stands for the run: the first one counts, and nothing is written.
+        Returns False, without a write, if the run already has a different entry.
         """
         item = encode_entry(entry)
         try:
@@ -45,9 +45,10 @@ class LedgerStore:
         return decode_entry(self.table.tenant_id, item) if item else None
 
     def read_month(self, month: str, *, uncounted: bool = False) -> Iterator[tuple[LedgerEntry, bool]]:
-        """Yield the entries of runs that began in a month (`2026-11`), each with whether it is in the sums.
+        """Yield the entries of runs that started in a month (`2026-11`), each with whether it is in the sums.
 
-        Strongly consistent; what is written meanwhile may be seen or not. One read unit for some eight entries.
+        Strongly consistent; entries written during the read may be missing. Costs one read unit for about eight
+        entries.
         """
         where = "attribute_not_exists(#counted)" if uncounted else ""
         query = Query(keys.ledger_month(month), limit=_PAGE, where=where)
@@ -60,7 +61,7 @@ class LedgerStore:
             query = replace(query, position=page.position)
 
     def find(self, own_ulid: str) -> LedgerEntry | None:
-        """Return the entry of the run whose own half of the id that is; strongly consistent."""
+        """Return the entry of the run with this own ULID, or None. Strongly consistent."""
         partition = keys.ledger_month(keys.month(read_time(f"run_{own_ulid}")))
         found = self.table.query(Query(partition, prefix=f"run_{own_ulid}", limit=1)).items
         return decode_entry(self.table.tenant_id, found[0]) if found else None
@@ -71,7 +72,7 @@ def ledger_key(run_id: RunId) -> Key:
 
 
 def encode_entry(entry: LedgerEntry) -> dict[str, Any]:
-    """Return the item's attributes but its key; numbers stay numbers, so that exports can add them."""
+    """Return the attributes of the item without its key. Numbers stay numbers, so that exports can sum them."""
     return {
         "at": format_time(entry.at),
         "agent_id": entry.agent_id,
@@ -94,7 +95,7 @@ def encode_entry(entry: LedgerEntry) -> dict[str, Any]:
 
 
 def decode_entry(tenant_id: TenantId, item: Mapping[str, Any]) -> LedgerEntry:
-    """Read an item of the ledger; `KeyError` or `ValueError` if it is none."""
+    """Return the entry of a ledger item; raise `KeyError` or `ValueError` if the item is invalid."""
     return LedgerEntry(
         run_id=RunId(item["sk"]),
         tenant_id=tenant_id,

@@ -1,11 +1,11 @@
-"""Usage aggregates: sums by UTC day and group, made from ledger entries so that each counts exactly once (ADR 0041).
+"""Usage aggregates: sums by UTC day and group, derived from ledger entries; each entry counts exactly once (ADR 0041).
 
-    USAGE#2026-11-21   TOTAL                               the day's shared item: all calls, and by model, agent, tool
-                       USER#… KEY#… CLIENT#… END_USER#…    one item for each value
-                       MODEL#… AGENT#… TOOL#…              names that the shared item had no room for
+    USAGE#2026-11-21   TOTAL                               shared item of the day: all calls, and by model, agent, tool
+                       USER#… KEY#… CLIENT#… END_USER#…    one item per value
+                       MODEL#… AGENT#… TOOL#…              names that do not fit into the shared item
 
-Whatever is delivered twice, late, in another order, or by two workers at a time: an entry is marked in the same
-transaction that adds it, on the condition that it has no mark. One transaction takes as many entries as fit.
+An entry is marked in the transaction that adds it, on the condition that it has no mark. So it is counted once even if
+it is delivered twice, late, in another order, or by two workers. One transaction contains as many entries as fit.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,16 @@ from atrium.storage.keys import Key
 from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, Operation, Update
 from atrium.usage.model import Arrival, Figures, Group, LedgerEntry, SumKey, principal_group
-from atrium.usage.shared import NAMES_MAX, SHARED, day_of_place, names_of, place, read_figures, read_item, write_shared
+from atrium.usage.shared import (
+    NAMES_MAX,
+    SHARED,
+    day_of_key,
+    divide_sums,
+    names_of,
+    read_figures,
+    read_item,
+    write_shared,
+)
 from atrium.usage.store import ledger_key
 
 OPERATIONS_MAX = 100
@@ -34,21 +43,21 @@ _THAWED = "attribute_not_exists(#frozen)"
 
 @dataclass(frozen=True, slots=True)
 class SumStore:
-    """One tenant's sums."""
+    """Reads and writes the sums of one tenant."""
 
     table: TenantTable
 
     def count(self, arrivals: Sequence[Arrival]) -> None:
-        """Add entries to the sums. Those that are counted already change nothing, whoever counted them.
+        """Add entries to the sums. Entries that are already counted are skipped.
 
-        An entry of a day that is frozen stays unmarked: whoever rebuilds that day counts it afterwards.
-        At most 100 operations, see `split`. Costs two write units for each entry, each day and each item of a group's
-        value: six for one entry of a key. `Unavailable` leaves nothing changed, or all.
+        Entries of a frozen day stay unmarked; the rebuild of that day counts them afterwards. At most 100 operations,
+        see `split`. Costs two write units per entry, per day, and per item of a group value: six for one entry of a
+        key. If it raises `Unavailable`, either all or none of the entries of the transaction were counted.
         """
         pending = list(arrivals)
-        apart: set[date] = set()
+        unshared: set[date] = set()
         while pending:
-            shared, own = place(merge(contributions(arrival.entry) for arrival in pending), apart)
+            shared, own = divide_sums(merge(contributions(arrival.entry) for arrival in pending), unshared)
             operations: list[Operation] = [_mark(arrival) for arrival in pending]
             operations += [_add_shared(day, sums) for day, sums in shared.items()]
             operations += [_add(sum_key(key), asdict(figures), ANY) for key, figures in own.items()]
@@ -56,22 +65,23 @@ class SumStore:
                 return self.table.transact(operations)
             except TransactionRefused as refused:
                 days = {day for at, day in enumerate(shared, len(pending)) if at in refused.failed}
-                frozen = days & apart  # refused without a new name, too
+                frozen = days & unshared  # the condition failed although no name was added
                 left = [
                     arrival for at, arrival in enumerate(pending)
                     if at not in refused.failed and day_of(arrival.entry) not in frozen
                 ]  # fmt: skip
                 if len(left) == len(pending) and not days:
-                    raise Unavailable(internal="sums were refused that have no condition") from refused
-                pending, apart = left, apart | days
+                    raise Unavailable(internal="unconditional writes of sums were refused") from refused
+                pending, unshared = left, unshared | days
         return None
 
     def first(
         self, day: date, group: Group, *, after: str, limit: int, shared: Mapping[SumKey, Figures]
     ) -> dict[str, Figures]:
-        """Return a day's first `limit` sums of a group, by value, of those whose value comes after one.
+        """Return the first `limit` sums of a group on a day, ordered by value, whose value is after `after`.
 
-        `shared` are the sums of the day's shared item. Costs a query, unless they are all that there is.
+        `shared` contains the sums of the day's shared item. Costs a query, unless the shared item contains the whole
+        group.
         """
         inside = {key.value: figures for key, figures in shared.items() if key.group == group}
         measure = "tool_calls" if group == "TOOL" else "requests"
@@ -93,17 +103,17 @@ class SumStore:
                 return found
 
     def read(self, wanted: Iterable[SumKey]) -> dict[SumKey, Figures]:
-        """Return the sums that exist; half a read unit for an item."""
+        """Return the sums that exist. Costs half a read unit per item."""
         keys = set(wanted)
         totals = {SumKey(key.day, "TOTAL") for key in keys if key.group in SHARED}
         found = self._read_items({sum_key(key) for key in keys | totals})
-        sums = merge(read_item(place, item) for place, item in found.items())
+        sums = merge(read_item(key, item) for key, item in found.items())
         return {key: figures for key, figures in sums.items() if key in keys}
 
     def read_shared(self, days: Iterable[date]) -> dict[date, dict[SumKey, Figures]]:
-        """Return what the shared items of some days have."""
+        """Return the sums of the shared items of some days."""
         found = self._read_items({sum_key(SumKey(day, "TOTAL")) for day in days})
-        return {day_of_place(key): read_item(key, item) for key, item in found.items()}
+        return {day_of_key(key): read_item(key, item) for key, item in found.items()}
 
     def _read_items(self, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
         found: dict[Key, dict[str, Any]] = {}
@@ -113,12 +123,12 @@ class SumStore:
 
 
 def day_of(entry: LedgerEntry) -> date:
-    """Return the UTC day that an entry counts in."""
+    """Return the UTC day whose sums include an entry."""
     return entry.at.astimezone(UTC).date()
 
 
 def contributions(entry: LedgerEntry) -> dict[SumKey, Figures]:
-    """Return what an entry adds to which sums. Calls of tools are summed by tool; tokens and money are not."""
+    """Return the figures that an entry adds, by sum. Sums by tool contain tool calls, but no tokens and no money."""
     day = day_of(entry)
     whole = Figures.of_call(entry.tokens, sum(entry.tool_calls.values()), entry.cost_nanos)
     values: dict[Group | None, str] = {
@@ -137,7 +147,7 @@ def contributions(entry: LedgerEntry) -> dict[SumKey, Figures]:
 
 
 def merge[K](parts: Iterable[Mapping[K, Figures]]) -> dict[K, Figures]:
-    """Add figures up, key by key."""
+    """Add figures key by key."""
     merged: dict[K, Figures] = {}
     for part in parts:
         for key, figures in part.items():
@@ -146,17 +156,18 @@ def merge[K](parts: Iterable[Mapping[K, Figures]]) -> dict[K, Figures]:
 
 
 def first_of(parts: Iterable[Mapping[str, Figures]], limit: int) -> dict[str, Figures]:
-    """Return the first `limit` values of some parts together, in order, added up.
+    """Return the first `limit` keys of all parts, in order, with their figures added.
 
-    Whole as long as each part has its own first `limit`: a value among the first of all is among the first of its part.
+    The result is correct if each part contains its own first `limit` keys, because a key among the first of all parts
+    is among the first of its own part.
     """
     return dict(sorted(merge(parts).items())[:limit])
 
 
 def split(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
-    """Cut one tenant's arrivals into lists that `SumStore.count` takes; an entry that arrives twice is taken once.
+    """Divide the arrivals of one tenant into lists that `SumStore.count` accepts. Repeated entries are removed.
 
-    A list fits a transaction even if every sum needs an item of its own.
+    A list fits into one transaction even if each sum needs an item.
     """
     chunk: list[Arrival] = []
     touched: set[SumKey] = set()
@@ -176,7 +187,10 @@ def sum_key(key: SumKey) -> Key:
 
 
 def _tools(calls: Mapping[str, int]) -> dict[str, int]:
-    """Return the calls by tool; tools beyond the first 64 are one, so that an entry always fits a transaction."""
+    """Return the calls by tool.
+
+    Tools after the first 64 are combined, so that an entry always fits into a transaction.
+    """
     names = sorted(calls)
     kept = {name: calls[name] for name in names[:TOOLS_MAX]}
     rest = sum(calls[name] for name in names[TOOLS_MAX:])
@@ -190,7 +204,10 @@ def _mark(arrival: Arrival) -> Update:
 
 
 def _add_shared(day: date, sums: Mapping[SumKey, Figures]) -> Update:
-    """Add to a day's shared item, unless it is frozen, or has no room for a name that is new."""
+    """Return the update of a day's shared item.
+
+    Its condition fails if the item is frozen, or has no room for a new name.
+    """
     names = {f"n{at}": name for at, name in enumerate(names_of(sums))}
     if not names:
         return _add(sum_key(SumKey(day, "TOTAL")), write_shared(sums), _THAWED)
