@@ -59,7 +59,7 @@ def _users_max(runtime: Runtime, tenant: TenantContext) -> int:
     """Return how many users the tenant may have, as it stands now."""
     found = TenantStore(runtime.tenant_table(tenant.tenant_id)).get()
     if found is None:
-        raise NotFound("there is no such tenant")
+        raise NotFound("tenant not found")
     return found.limits.get("users", resolve_limits(found.plan, {})["users"])
 
 

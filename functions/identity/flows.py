@@ -26,7 +26,7 @@ Ignored = Annotated[str, Query(max_length=2_048, description="Sent by some provi
 async def get_description(provider: Provider, runtime: RuntimeDep) -> Description:
     found = describe(provider, runtime.settings.oauth_provider_url)
     if found is None:
-        raise NotFound("there is no such provider")
+        raise NotFound("provider not found")
     return found
 
 

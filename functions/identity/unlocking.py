@@ -23,7 +23,7 @@ def unlock_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> No
     table = runtime.tenant_table(tenant.tenant_id)
     user = UserStore(table).get(UserId(user_id))
     if user is None:
-        raise NotFound("there is no such user")
+        raise NotFound("user not found")
     Throttles(runtime.platform_table, runtime.clock).unlock(same_address(user.email), tenant.tenant_id)
     details = {"action": "user.unlock", "resource": user.id}
     open_audit(tenant, table, runtime.clock).record("admin.change", details)

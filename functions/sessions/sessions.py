@@ -48,7 +48,7 @@ def _known_agent(runtime: Runtime, tenant: TenantContext, agent_id: str | None) 
     store = AgentStore(runtime.tenant_table(tenant.tenant_id))
     agent = store.get(AgentId(agent_id)) if is_id(agent_id, "agt") else None
     if agent is None:
-        raise NotFound("there is no such agent")
+        raise NotFound("agent not found")
     return agent.id
 
 

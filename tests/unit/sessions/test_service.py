@@ -48,7 +48,7 @@ def test_to_anyone_else_there_is_no_such_session(tenant_env: TenantEnv, context:
         lambda: service.delete(session_id),
         lambda: service.list_messages(session_id, PageRequest()),
     ):
-        with pytest.raises(NotFound, match="there is no such session"):
+        with pytest.raises(NotFound, match="session not found"):
             ask()
     assert service.list(PageRequest()).items == []
     assert tenant_env.items() == before

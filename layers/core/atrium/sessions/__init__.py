@@ -1,1 +1,1 @@
-"""Sessions: conversations of one owner. The head item knows the live turn; messages are read from runs."""
+"""Sessions: conversations of one owner. The head item contains the active turn; messages are stored in runs."""

@@ -1,4 +1,4 @@
-"""A session and what may be said of it."""
+"""The session model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from atrium.kernel.ids import AgentId, RunId, SessionId
 from atrium.usage.model import Figures
 
 USAGE_DAYS = 92
-"""For how long a session keeps its usage, by day."""
+"""How many days of usage a session keeps."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveTurn:
-    """The run that holds the session. Whether it lives is told by the run's own lease."""
+    """The run that occupies the session. The lease of the run says whether it is still executing."""
 
     run_id: RunId
     opened_at: datetime
@@ -22,11 +22,11 @@ class LiveTurn:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A conversation. `owner` is the principal that made it; `turn_count` counts user messages.
+    """A conversation. `owner` is the principal that created it; `turn_count` counts user messages.
 
-    One that `is_deleted` is there only until all that belongs to it is removed; nobody is shown it. `usage` sums its
-    turns by the UTC day on which they ended. `listed_at` is its position in the lists, less than five minutes before
-    `last_active_at`; None if it was not read from the table.
+    A session with `is_deleted` exists only until its runs are removed; no caller can see it. `usage` sums its turns by
+    the UTC day on which they ended. `listed_at` is its position in the lists, at most five minutes before
+    `last_active_at`; None if the session was not read from the table.
     """
 
     id: SessionId
@@ -48,5 +48,5 @@ class Session:
 
     @property
     def user_id(self) -> str | None:
-        """The user who owns it, None when a key or client does."""
+        """Return the user who owns the session; None if a key or client owns it."""
         return self.owner if self.owner.startswith("usr_") else None

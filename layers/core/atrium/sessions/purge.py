@@ -1,6 +1,7 @@
-"""Removing what belongs to a session: runs, their events, their blobs. Safe to repeat from the start.
+"""Removes what belongs to a session: runs, their events and their blobs. Can be repeated after a crash.
 
-Blobs go before the item that names them, and events before their run, so that what a crash leaves is still found.
+Blobs are deleted before the item that names them, and events before their run, so that a repeated call finds what is
+left.
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ _PAGE = 50
 
 
 def purge_runs(runs: RunStore, session_id: SessionId) -> None:
-    """Delete a session's runs with all that belongs to them."""
+    """Delete all runs of a session with their events and blobs."""
     partition = keys.session(session_id).partition
     while found := runs.table.query(Query(partition, prefix="RUN#", limit=_PAGE)).items:
         for item in found:
@@ -25,7 +26,7 @@ def purge_runs(runs: RunStore, session_id: SessionId) -> None:
 
 
 def purge_run(runs: RunStore, run_id: RunId) -> None:
-    """Delete one run with all that belongs to it; no error where there is none."""
+    """Delete one run with its events and blobs. Does nothing if the run does not exist."""
     _purge_events(runs, run_id)
     key = keys.run(run_id)
     item = runs.table.get(key)

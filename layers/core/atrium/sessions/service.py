@@ -1,4 +1,4 @@
-"""Sessions as a caller may see them: their own, or with `admin` all of the tenant's. Any other is not found."""
+"""Sessions as a caller may see them: their own, or with `admin` all of the tenant. Others raise `NotFound`."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,13 +21,13 @@ from atrium.storage.writes import Put
 from atrium.tenants.context import TenantContext
 
 PAGE_BYTES_MAX = 2_000_000
-"""Of messages as JSON: an answer of Lambda carries 6 MB, and may have to escape what is escaped already."""
-_NO_SESSION = "there is no such session"
+"""Size of a page of messages as JSON. A Lambda response has at most 6 MB, and escaping can double the size."""
+_NO_SESSION = "session not found"
 
 
 @dataclass(frozen=True, slots=True)
 class SessionService:
-    """What one caller can do with sessions."""
+    """The operations of one caller on sessions."""
 
     context: TenantContext
     sessions: SessionStore
@@ -43,7 +43,7 @@ class SessionService:
         metadata: Mapping[str, Any],
         end_user: str = "",
     ) -> tuple[Session, Recorded | Rejected]:
-        """Create an empty session of the caller's with the write that counts it; there is none if that rejects."""
+        """Create an empty session with the write that counts it. If that write is rejected, no session is created."""
         now = self.clock()
         session = Session(
             id=mint_session_id(now),
@@ -61,7 +61,7 @@ class SessionService:
         return session, record(session.id, record_of(session))
 
     def get(self, session_id: str) -> Session:
-        """Return a session that the caller may see; `NotFound` for any other."""
+        """Return a session that the caller may see; raise `NotFound` for any other."""
         return self._find(session_id)
 
     def _find(self, session_id: str, *, with_deleted: bool = False) -> Session:
@@ -81,7 +81,7 @@ class SessionService:
         return self.sessions.list_by_owner(self.context.owner, page)
 
     def change(self, session_id: str, changes: Mapping[str, Any]) -> Session:
-        """Change title, agent or metadata; None clears one."""
+        """Change the title, agent or metadata; None removes a value."""
         session = self.get(session_id)
         stored = {**changes, "metadata": json.dumps(changes["metadata"] or {})} if "metadata" in changes else changes
         changed = self.sessions.change(session.id, stored, now=self.clock()) if changes else session
@@ -90,8 +90,11 @@ class SessionService:
         return changed
 
     def delete(self, session_id: str) -> None:
-        """Delete a session with its runs, events and blobs. It is gone for everyone at once; a turn that runs
-        in it ends without a trace but its ledger entry. Repeating after a crash finishes the work."""
+        """Delete a session with its runs, events and blobs.
+
+        It is invisible to all callers at once. A running turn ends and leaves only its ledger entry. The call can be
+        repeated after a crash.
+        """
         session = self._find(session_id, with_deleted=True)
         if session.turn is not None:
             self.runs.request_cancel(session.turn.run_id)
@@ -101,7 +104,7 @@ class SessionService:
         self.sessions.remove(session.id)
 
     def list_messages(self, session_id: str, page: PageRequest) -> Page[tuple[Run, Message]]:
-        """List a session's messages, oldest first; those of a turn that runs end with its question."""
+        """List the messages of a session, oldest first. A running turn has only the user's message."""
         session = self.get(session_id)
         position = dict(page.position) if page.position else None
         skip = int(position.pop("skip")) if position else 0
@@ -110,9 +113,10 @@ class SessionService:
 
 
 def _cut(runs: Page[Run], skip: int, limit: int, start: Mapping[str, str] | None) -> Page[tuple[Run, Message]]:
-    """Take messages up to the limit, and up to what one answer can carry, but at least one.
+    """Return messages up to the limit and up to the size of one response, but at least one.
 
-    A position is the last run that was given whole, and how many messages of the next one were given too.
+    A position contains the last run that was returned completely, and the number of messages of the next run that were
+    returned.
     """
     taken: list[tuple[Run, Message]] = []
     whole, size = start, 0

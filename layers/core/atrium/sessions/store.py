@@ -1,10 +1,14 @@
-"""Sessions in the table. One turn at a time: the turn is an attribute of the head, taken and given back by
-conditional writes. Metadata is kept as JSON text, because an item has no floats. A session that is being
-deleted is marked first, so it is gone for everyone at once.
+"""Sessions in the table.
 
-The write that gives a session back adds the turn's usage to the session's sums of that day, so each turn counts exactly
-once: attributes `u<yymmdd>_<position of the figure>`, some 50 bytes a day. Those older than `USAGE_DAYS` are removed
-by the next turn. A position in the lists moves at most every five minutes: it is half of what opening a turn costs.
+A session has one turn at a time: an attribute of the head, set and removed by conditional writes.
+
+Metadata is stored as JSON text, because an item has no floats. A session is marked before it is deleted, so it is
+invisible to all callers at once.
+
+The write that ends a turn adds its usage to the session's sums of that day, so each turn counts once. The sums are
+attributes `u<yymmdd>_<index of the figure>`, about 50 bytes per day; the next turn removes those older than
+`USAGE_DAYS`. The position in the lists changes at most every five minutes, because it is half of the cost of opening a
+turn.
 """
 
 import json
@@ -29,33 +33,35 @@ from atrium.usage.model import FIGURES, Figures, Period
 _ALIVE = EXISTS + " AND attribute_not_exists(#deleted)"
 _HELD = "#turn.#run = :run"
 _LISTED_INTERVAL = timedelta(minutes=5)
-_LAG_MAX = timedelta(days=1)  # from a session's position to the end of its last turn, which may be the sweeper's
+_LAG_MAX = timedelta(
+    days=1
+)  # from a session's list position to the end of its last turn, which the sweeper may have ended
 _FETCHES_MAX = 10
-_REMOVED_DAYS_MAX = 7  # a turn removes no more, so that its expression stays small
+_REMOVED_DAYS_MAX = 7  # removed per turn, to limit the size of the expression
 _USED = re.compile(r"u(\d{6})_(\d)")
 
 
 @dataclass(frozen=True, slots=True)
 class SessionStore:
-    """Every access to one tenant's sessions."""
+    """Reads and writes the sessions of one tenant."""
 
     table: TenantTable
 
     def create(self, session: Session) -> None:
-        """Record a new session, with its first turn where it has one; the same again is no error."""
+        """Write a new session, with its first turn if it has one. Idempotent."""
         record = record_of(session)
         condition = f"{NEW} OR (#id = :id AND #created_at = :created)"
         values = {"id": session.id, "created": record.item["created_at"]}
         self.table.write(Put(record.key, record.item, condition, values))
 
     def get(self, session_id: SessionId, *, with_deleted: bool = False) -> Session | None:
-        """Return a session; one whose deletion is under way only if asked for."""
+        """Return a session, or None. `with_deleted` includes one that is being deleted."""
         item = self.table.get(keys.session(session_id))
         session = read_session(item) if item else None
         return session if session and (with_deleted or not session.is_deleted) else None
 
     def change(self, session_id: SessionId, changes: Mapping[str, Any], *, now: datetime) -> Session | None:
-        """Set attributes (None removes one); None if there is no such session."""
+        """Set attributes (None removes one) and return the session; None if it does not exist."""
         present = {name: value for name, value in changes.items() if value is not None}
         present["updated_at"] = format_time(now)
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in present)
@@ -68,11 +74,13 @@ class SessionStore:
             return None
 
     def open_turn(self, read: Session, run_id: RunId, *, now: datetime, messages_max: int = UNLIMITED) -> Session:
-        """Take a session, as it was last read, for a run and return the head as it is then.
+        """Set the session's turn to this run and return the new head.
 
-        `ConditionFailed` carries the head when another run holds it, when its last run is not older than
-        this one (another clock is ahead), when it has `messages_max` user messages already, or when it is deleted; no
-        head when there is none. Repeating is safe.
+        `read` is the session as last read. Idempotent.
+
+        Raises `ConditionFailed` with the head if the session has another turn, if its last run is not older than this
+        one (clock difference), if it has `messages_max` user messages, or if it is deleted; without the head if it does
+        not exist.
         """
         turn = _turn_attribute(LiveTurn(run_id, now))
         expression = "SET #turn = :turn, #last_run = :ulid, #last_active_at = :now, #turn_count = #turn_count + :one"
@@ -93,18 +101,18 @@ class SessionStore:
         except ConditionFailed as error:
             held = (error.item or {}).get("turn")
             if error.item and held == turn and "deleted" not in error.item:
-                return read_session(error.item)  # our own write, whose reply was lost
+                return read_session(error.item)  # this write succeeded before and its response was lost
             raise
 
     def close_turn(self, ended: Run) -> bool:
-        """Give the session back, count the turn's messages and add its usage; False if the run does not hold it."""
+        """End a turn: count its messages and add its usage. Returns False if the session has another turn."""
         used = _used(ended)
         expression = "SET #message_count = #message_count + :change REMOVE #turn ADD "
         expression += ", ".join(f"#{name} :{name}" for name in used)
         return self._release(ended.session_id, ended.id, expression, {"change": len(ended.messages), **used})
 
     def drop_turn(self, session_id: SessionId, run_id: RunId) -> bool:
-        """Give the session back from a turn that was never opened; False if the run does not hold it any more."""
+        """Remove a turn that never started, and its count; False if the session has another turn."""
         return self._release(session_id, run_id, "SET #turn_count = #turn_count + :change REMOVE #turn", {"change": -1})
 
     def _release(self, session_id: SessionId, run_id: RunId, expression: str, values: Mapping[str, Any]) -> bool:
@@ -118,18 +126,18 @@ class SessionStore:
         return True
 
     def list_by_owner(self, owner: str, page: PageRequest) -> Page[Session]:
-        """List an owner's sessions by last activity, newest first."""
+        """List the sessions of an owner by last activity, newest first."""
         return self._list(keys.sessions_of(owner), "gsi1", page)
 
     def list_all(self, page: PageRequest) -> Page[Session]:
-        """List the tenant's sessions by last activity, newest first."""
+        """List the sessions of the tenant by last activity, newest first."""
         return self._list(keys.all_sessions(), "gsi2", page)
 
     def list_used(self, period: Period, page: PageRequest) -> Page[tuple[str, Figures]]:
-        """List sessions that were used in a period, with their figures of it, by last activity, oldest first.
+        """List the sessions used in a period, with their figures for it, by last activity, oldest first.
 
-        Reads the heads of all sessions that were active since the period began, at most `_FETCHES_MAX` times a page: so
-        a page may be short and still have a next one.
+        Reads the heads of all sessions active since the start of the period, with at most `_FETCHES_MAX` reads per
+        page. So a page may be short and still have a next one.
         """
         since = datetime.combine(period.first, time.min, UTC) - _LAG_MAX
         query = Query(keys.all_sessions(), index="gsi2", after=format_time(since), position=page.position)
@@ -147,7 +155,7 @@ class SessionStore:
         return Page(found, query.position)
 
     def mark_deleted(self, session_id: SessionId, *, now: datetime) -> bool:
-        """Take the session out of every view; what belongs to it is removed afterwards. False if it is gone."""
+        """Make the session invisible to all callers; False if it does not exist. Its runs are removed afterwards."""
         expression = "SET #deleted = :now REMOVE #gsi1pk, #gsi2pk, #turn"
         return self._applies(Update(keys.session(session_id), expression, EXISTS, {"now": format_time(now)}))
 
@@ -155,7 +163,7 @@ class SessionStore:
         self.table.write(Delete(keys.session(session_id), ANY))
 
     def remove_new(self, session_id: SessionId, run_id: RunId) -> bool:
-        """Remove a session whose first turn never came to be; False if the run does not hold it."""
+        """Delete a session whose first turn never started; False if the session has another turn."""
         return self._applies(Delete(keys.session(session_id), _HELD, {"run": run_id}))
 
     def _list(self, partition: str, index: Index, page: PageRequest) -> Page[Session]:
@@ -166,7 +174,7 @@ class SessionStore:
 
 
 def record_of(session: Session) -> Put:
-    """Return the write that records a new session."""
+    """Return the write that creates a session."""
     turn = session.turn
     item = {
         "id": session.id,
@@ -223,7 +231,7 @@ def _activity(session_id: SessionId, at: datetime) -> dict[str, str]:
 
 
 def _used(ended: Run) -> dict[str, int]:
-    """Return what a turn adds to its session's sums, by attribute."""
+    """Return the amounts that a turn adds to the sums of its session, by attribute."""
     spend = ended.spend
     figures = asdict(Figures.of_call(spend.tokens, spend.tool_call_count, spend.cost_nanos)).values()
     day = (ended.ended_at or ended.started_at).astimezone(UTC)
@@ -239,7 +247,7 @@ def _read_usage(item: Mapping[str, Any]) -> dict[date, Figures]:
 
 
 def _outdated(session: Session, now: datetime) -> list[str]:
-    """Return attributes of days that are not kept any more."""
+    """Return the attributes of days that are older than `USAGE_DAYS`, limited to `_REMOVED_DAYS_MAX` days."""
     first = now.astimezone(UTC).date() - timedelta(days=USAGE_DAYS)
     days = sorted(day for day in session.usage if day < first)[:_REMOVED_DAYS_MAX]
     return [f"u{day:%y%m%d}_{position}" for day in days for position in range(len(FIGURES))]

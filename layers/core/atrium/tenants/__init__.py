@@ -1,1 +1,1 @@
-"""Tenants: who they are, what their plan gives them, and the context that a call carries."""
+"""Tenants, their plans and settings, and the context that a call carries."""

@@ -1,4 +1,4 @@
-"""A call's audit: who calls and for how long it is kept, from the call's own context."""
+"""Creates the audit service of a call, with the caller as origin and the retention of the plan."""
 
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
@@ -11,7 +11,7 @@ from atrium.tenants.plans import PLANS
 
 
 def origin_of(caller: Caller) -> Origin:
-    """Return where a call's events come from."""
+    """Return the origin of a call's audit events."""
     principal = f"{caller.principal.type}:{caller.principal.id}"
     return Origin(principal, caller.source_ip, caller.user_agent, caller.request_id)
 
@@ -22,5 +22,5 @@ def open_audit(context: TenantContext, table: TenantTable, clock: Clock) -> Audi
 
 
 def audit_of(tenant: Tenant, table: TenantTable, origin: Origin, clock: Clock) -> AuditService:
-    """Return the audit of a tenant for a call that is not inside it: a login, or one of the operator's."""
+    """Return the audit of a tenant for a call outside a tenant context: a login, or a call by the operator."""
     return AuditService(AuditStore(table), origin, PLANS[tenant.plan].audit_days, clock)

@@ -1,7 +1,7 @@
-"""Who calls, built once from the verified credential and carried through every hop.
+"""The verified caller and tenant of a call.
 
-No module decodes a token again: the authorizer's flat context becomes these values at the rim
-(`atrium.http.context`), and everything below takes them as arguments.
+`atrium.http.context` builds these values once from the authorizer's context. All other modules take them as arguments
+and never decode a token.
 """
 
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ ROLES: tuple[Role, ...] = get_args(Role.__value__)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A verified caller. `id` is a `usr_`, `key_` or `cli_` id; `role` only for users.
+    """A verified caller. `id` is a `usr_`, `key_` or `cli_` id; only users have a `role`.
 
-    A key that came by rotation acts under the first of its line: `credential_id` is then its own. `client_id` is the
-    OAuth client that a user's token was given to, empty for their own login. What no credential of a tenant can have is
-    dropped here, whatever its record or token says: the scope `platform`, and an unknown role.
+    A rotated key acts under the id of the first key of its line; `credential_id` is then its own id. `client_id` is the
+    OAuth client to which a user's token was issued; it is empty for a login without a client. The scope `platform` of a
+    tenant's credential and an unknown role are removed.
     """
 
     type: PrincipalType
@@ -42,7 +42,10 @@ class Principal:
             object.__setattr__(self, "role", None)
 
     def has(self, scope: str) -> bool:
-        """Tell whether a scope is held; `admin` includes a tenant's others, `platform` includes all."""
+        """Return whether the principal has a scope.
+
+        `admin` includes all other scopes of a tenant, `platform` all scopes.
+        """
         if scope in self.scopes or "platform" in self.scopes:
             return True
         return scope != "platform" and "admin" in self.scopes
@@ -53,13 +56,13 @@ class Principal:
 
     @property
     def sees_all(self) -> bool:
-        """Whether sessions and runs of other principals of the tenant are visible."""
+        """Return whether the principal may see sessions and runs of other principals of the tenant."""
         return self.has("admin")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A call: who makes it, from where, and under which request id. `login_id` names the login of a user's token."""
+    """A call: the principal, its network origin and the request id. `login_id` names the login of a user's token."""
 
     principal: Principal
     request_id: str
@@ -71,8 +74,9 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class TenantContext:
-    """A call inside a tenant. `config_version` drops whatever was cached under another one; `audits_all` is the
-    tenant's wish that what its policies allow is in the audit, too.
+    """A call inside a tenant.
+
+    A new `config_version` invalidates cached data. `audits_all` also audits allowed policy decisions.
     """
 
     tenant_id: TenantId
@@ -90,7 +94,7 @@ class TenantContext:
 
     @property
     def owner(self) -> str:
-        """The id under which sessions and runs of this caller are filed."""
+        """Return the id that owns the sessions and runs of this caller."""
         return self.caller.principal.id
 
     def has_feature(self, name: str) -> bool:

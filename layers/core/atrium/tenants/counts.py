@@ -1,6 +1,7 @@
-"""How many users and agents a tenant has: numbers of one item, moved in the transaction that makes or removes one.
+"""The numbers of users and agents of a tenant, in one item.
 
-So a limit on them holds exactly however many calls race, and nothing is ever listed to be counted.
+The transaction that creates or removes an object changes the number, so a limit holds exactly under concurrency, and
+counting needs no list.
 """
 
 from collections.abc import Mapping
@@ -18,14 +19,14 @@ type Counted = Literal["users", "agents"]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a tenant has now."""
+    """The current numbers of a tenant."""
 
     users: int = 0
     agents: int = 0
 
 
 def counting(name: Counted, maximum: int = UNLIMITED) -> Update:
-    """Return the write that counts one more, if there are fewer than `maximum`; for the transaction that makes it."""
+    """Return the write that increments a count if it is below `maximum`, for a transaction."""
     if maximum == UNLIMITED:
         return Update(keys.counts(), f"ADD #{name} :one", ANY, {"one": 1})
     fewer = f"#{name} < :maximum" if maximum < 1 else f"attribute_not_exists(#{name}) OR #{name} < :maximum"
@@ -33,7 +34,7 @@ def counting(name: Counted, maximum: int = UNLIMITED) -> Update:
 
 
 def discounting(name: Counted) -> Update:
-    """Return the write that counts one less; for the transaction that removes it, whose condition says it was there."""
+    """Return the write that decrements a count, for the transaction that removes the object."""
     return Update(keys.counts(), f"ADD #{name} :less", ANY, {"less": -1})
 
 
@@ -43,9 +44,9 @@ def read_counts(item: Mapping[str, Any] | None) -> Counts:
 
 
 def count_exceeded(table: TenantTable, name: Counted, maximum: int) -> CountExceeded:
-    """Return the refusal of a count that is full, with how many there are now."""
+    """Return the error for a count at its maximum, with the current number. Reads the item."""
     used = getattr(read_counts(table.get(keys.counts())), name)
     return CountExceeded(
-        f"the tenant's limit {name} allows {maximum}",
+        f"the tenant may have at most {maximum} {name}; delete some, or ask the operator for a higher limit",
         extensions={"limit": name, "scope": "tenant", "used": used, "max": maximum, "resets_at": None},
     )

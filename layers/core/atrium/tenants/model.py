@@ -1,4 +1,4 @@
-"""A tenant, as the platform keeps it, and what its settings switch on."""
+"""The tenant model and the validation of its settings."""
 
 import re
 import unicodedata
@@ -23,10 +23,10 @@ FEATURES_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant. `opening` is the mark of a creation that has not ended: nobody sees the tenant before it has.
+    """A tenant. `opening` marks a creation that is not complete; such a tenant is invisible.
 
-    `logins_ended_at` is when `token_version` was raised, which ended all logins. `limits` are its own, over the plan's,
-    as `atrium.quotas.limits` reads them.
+    `logins_ended_at` is the time of the last increment of `token_version`, which ended all logins. `limits` override
+    those of the plan; `atrium.quotas.limits` reads them.
     """
 
     id: TenantId
@@ -56,35 +56,37 @@ class Tenant:
 
     @property
     def audits_all(self) -> bool:
-        """Whether decisions that allow are in the audit, too."""
+        """Return whether allowed policy decisions are audited, too."""
         return self.settings.get("audits_all") is True
 
     @property
     def prompt_injection(self) -> ScreeningMode:
-        """What is done with messages and tool results that look like prompt injection (`policy.injection`)."""
+        """Return how suspected prompt injection in messages and tool results is handled (`policy.injection`)."""
         mode = self.settings.get("prompt_injection")
         return mode if mode in SCREENING_MODES else SCREENING_DEFAULT
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The feature switches that are on, by name."""
+        """Return the names of the enabled features."""
         switches = self.settings.get("features", {})
         return tuple(sorted(name for name, on in switches.items() if on is True))
 
 
 def same_name(name: str) -> str:
-    """Return the form in which names are compared: case, Unicode's spellings and joiners make no difference."""
+    """Return the form in which names are compared: without case, Unicode variants and joiners."""
     seen = "".join(char for char in name if not is_unseen(char))
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
 
 
 def find_settings_fault(settings: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the settings that the platform itself reads, or None. The rest is free."""
+    """Return what is wrong with the settings that the platform reads, or None. Other settings are not checked."""
     features = settings.get("features", {})
     if not isinstance(features, dict) or not all(isinstance(on, bool) for on in features.values()):
-        return "features must be an object of true and false by name"
+        return "features must be an object whose values are true or false"
     if len(features) > FEATURES_MAX or not all(_FEATURE.fullmatch(name) for name in features):
-        return f"features must be at most {FEATURES_MAX}, named by a-z, 0-9, '_', '.' and '-', up to 64 characters"
+        return (
+            f"features must be at most {FEATURES_MAX}, with names of a-z, 0-9, '_', '.' and '-' of up to 64 characters"
+        )
     if settings.get("prompt_injection", SCREENING_DEFAULT) not in SCREENING_MODES:
         return f"prompt_injection must be one of {', '.join(SCREENING_MODES)}"
     return None

@@ -1,12 +1,14 @@
-"""Who holds a name. A marker decides, but a marker can outlive its reason: a creation or a renaming that broke off,
-a deletion that did not come to its end. Such a one is taken over, by steps that no late writer can undo:
+"""Unique tenant names. A marker item reserves a name.
 
-    no marker                                     claimed
-    its tenant was never finished                 a creation goes on with that id; the item's own condition lets one win
-    its tenant is deleted                         claimed for the newcomer
-    its tenant is called otherwise                its `config_version` is raised first, so that a renaming that
-                                                  is under way fails at its end, then claimed
-    its tenant is called so                       `Conflict`
+A marker can be stale: after an interrupted creation, renaming or deletion. A stale marker is taken over in steps that a
+late writer cannot undo:
+
+    no marker                                     the name is claimed
+    its tenant's creation is incomplete           a creation continues with that id; the item's condition admits one
+    its tenant is deleted                         the name is claimed for the new tenant
+    its tenant has another name                   its `config_version` is incremented, so that a concurrent renaming
+                                                  fails; then the name is claimed
+    its tenant has this name                      `Conflict`
 """
 
 from collections.abc import Callable
@@ -31,7 +33,7 @@ class Names:
     clock: Clock
 
     def claim_new(self, name: str) -> TenantId:
-        """Claim a name for a tenant to be created and return the id that it shall have; `Conflict` if it is taken."""
+        """Claim a name for a new tenant and return the tenant's id; raise `Conflict` if the name is taken."""
         for _ in range(_ATTEMPTS):
             marker = self.registry.find(name)
             if marker is not None:
@@ -43,26 +45,26 @@ class Names:
             tenant_id = mint_tenant_id(now)
             if self.registry.claim(name, tenant_id, replacing=marker, registered_at=now):
                 return tenant_id
-        raise Conflict("another call claims this name at the same time; try again")
+        raise Conflict("another call is claiming this name; try again")
 
     def claim_for(self, tenant: Tenant, name: str) -> None:
-        """Claim a name for a tenant that changes its own; `Conflict` if it is taken."""
+        """Claim a new name for an existing tenant; raise `Conflict` if the name is taken."""
         for _ in range(_ATTEMPTS):
             marker = self.registry.find(name)
             if marker is not None and marker.tenant_id != tenant.id:
                 holder = self.store_of(marker.tenant_id).get()
                 if holder is None or holder.opening:
-                    raise Conflict("a tenant of this name is being created")
+                    raise Conflict("a tenant with this name is being created; choose another name")
                 self._make_free(marker, holder, name)
             if self.registry.claim(name, tenant.id, replacing=marker):
                 return
-        raise Conflict("another call claims this name at the same time; try again")
+        raise Conflict("another call is claiming this name; try again")
 
     def _make_free(self, marker: NameMarker, holder: Tenant, name: str) -> None:
-        """Make sure that the holder of a marker does not and will not bear the name; `Conflict` if it does."""
+        """Ensure that the marker's tenant does not have and cannot take this name; raise `Conflict` if it has it."""
         if holder.status == "deleted":
             return
         if same_name(holder.name) == same_name(name) or not self.store_of(marker.tenant_id).fence(
             holder.config_version
         ):
-            raise Conflict("another tenant has this name")
+            raise Conflict("another tenant has this name; choose another name")

@@ -1,4 +1,4 @@
-"""The plans as data. -1 is unlimited; a tenant's own limits override its plan's, the base default fills the rest."""
+"""The plans as data. -1 means unlimited. A tenant's own limits override those of its plan."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,8 +13,10 @@ ANY_MODEL = frozenset[ModelSize]({"small", "medium", "large"})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Limits by their contract names (money in USD), the sizes of model that it includes, audit retention in days, and
-    the most characters of a message."""
+    """The limits of a plan by their API names (money in USD), and what else the plan includes.
+
+    These are the allowed model sizes, the audit retention in days, and the maximum number of characters of a message.
+    """
 
     name: PlanName
     limits: dict[str, int | Decimal]

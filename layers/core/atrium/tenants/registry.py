@@ -1,5 +1,6 @@
-"""The operator's list of tenants, and the markers that keep their names unique. Both are platform items: they say
-that a tenant may exist and what it is called; what it is, only its own item says.
+"""The operator's list of tenants, and the markers that keep tenant names unique. Both are platform items.
+
+They only say that a tenant may exist and which name it has; the tenant's own item is authoritative.
 """
 
 import secrets
@@ -18,7 +19,7 @@ from atrium.tenants.model import same_name
 
 @dataclass(frozen=True, slots=True)
 class NameMarker:
-    """Which tenant claims a name. `claim` is new with each claim."""
+    """The tenant that claims a name. `claim` is different for each claim."""
 
     tenant_id: TenantId
     claim: str
@@ -26,7 +27,7 @@ class NameMarker:
 
 @dataclass(frozen=True, slots=True)
 class TenantRegistry:
-    """Every access to the list and the markers."""
+    """Reads and writes the list and the markers."""
 
     table: PlatformTable
 
@@ -37,9 +38,9 @@ class TenantRegistry:
     def claim(
         self, name: str, tenant_id: TenantId, *, replacing: NameMarker | None, registered_at: datetime | None = None
     ) -> bool:
-        """Mark a name as a tenant's; False if another marker than the one to replace stands there.
+        """Reserve a name for a tenant; False if the marker is not the one to replace.
 
-        `registered_at` enters a new tenant into the list in the same transaction.
+        With `registered_at`, the same transaction adds the new tenant to the list.
         """
         marker = {"tenant_id": tenant_id, "claim": secrets.token_hex(8), "name": name}
         condition, values = (NEW, {}) if replacing is None else ("#claim = :claim", {"claim": replacing.claim})
@@ -54,7 +55,7 @@ class TenantRegistry:
         return True
 
     def release(self, name: str, marker: NameMarker | None) -> None:
-        """Free a name, if this very claim still stands: a later one, by the same tenant too, stays."""
+        """Release a name if this claim is still the current one."""
         if marker is None:
             return
         values = {"tenant": marker.tenant_id, "claim": marker.claim}
@@ -66,16 +67,16 @@ class TenantRegistry:
             return
 
     def mark_deleted(self, tenant_id: TenantId, *, now: datetime) -> None:
-        """Keep the entry for what has to be removed later; it leaves the list."""
+        """Remove a tenant from the list. The entry is kept for the later removal of its data."""
         expression = "SET #deleted_at = if_not_exists(#deleted_at, :now)"
         self.table.write(Update(keys.registered_tenant(tenant_id), expression, EXISTS, {"now": format_time(now)}))
 
     def is_deleted(self, tenant_id: TenantId) -> bool:
-        """Tell whether a tenant is deleted, which it then is for ever."""
+        """Return whether a tenant is deleted. Deletion is final."""
         entry = self.table.get(keys.registered_tenant(tenant_id))
         return entry is not None and "deleted_at" in entry
 
     def list(self, page: PageRequest) -> Page[TenantId]:
-        """List the ids of tenants that were registered and not deleted, oldest first."""
+        """List the ids of the tenants that are registered and not deleted, oldest first."""
         query = Query("TENANTS", limit=page.limit, position=page.position, where="attribute_not_exists(#deleted_at)")
         return self.table.query(query).map(lambda item: TenantId(item["id"]))

@@ -1,8 +1,8 @@
-"""Tenants, as the operator handles them (T1).
+"""The operator's management of tenants.
 
-Creation is `open`, then whatever belongs into the tenant's partition, then `close`: one transaction that makes the
-tenant and what is needed to enter it visible at once. A creation that broke off is invisible, and the next one of
-the same name goes on with its id.
+Creation is `open`, then the other items of the tenant's partition, then `close`: one transaction that makes the tenant
+and its first credentials visible. An interrupted creation is invisible, and a new creation with the same name continues
+it.
 """
 
 import secrets
@@ -32,7 +32,7 @@ _ROUNDS_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class TenantFields:
-    """What a new tenant is to be."""
+    """The fields of a new tenant."""
 
     name: str
     plan: PlanName
@@ -42,9 +42,9 @@ class TenantFields:
 
 
 class TenantService:
-    """What the operator can do with tenants. The scope is checked by the routes.
+    """The operations on tenants. The routes check the scope.
 
-    With an `origin`, what is changed is in the tenant's audit; an installation that makes its first tenants has none.
+    Changes are audited if there is an `origin`. The installation creates its first tenants without one.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class TenantService:
         self._names = Names(self._registry, self._store, clock)
 
     def open(self, fields: TenantFields) -> Tenant:
-        """Begin a tenant, or go on with one whose creation broke off; `Conflict` if its name is taken.
+        """Start or resume the creation of a tenant, which is invisible until `close`.
 
-        Nobody sees it before `close`. `ValidationFailed` for settings that the platform could not read.
+        Raises `Conflict` if the name is taken, and `ValidationFailed` for invalid settings.
         """
         _check_settings(fields.settings or {})
         tenant_id = self._names.claim_new(fields.name)
@@ -84,26 +84,26 @@ class TenantService:
         try:
             return self._store(tenant_id).open(wanted)
         except ConditionFailed as error:
-            raise Conflict("another tenant has this name") from error
+            raise Conflict("another tenant has this name; choose another name") from error
 
     def close(self, tenant: Tenant, operations: Sequence[Operation]) -> Tenant:
-        """End a creation together with further writes in the tenant's partition: all, or nothing and `Conflict`."""
+        """Complete a creation, with other writes of the partition, in one transaction; raise `Conflict` on failure."""
         store = self._store(tenant.id)
         try:
             store.table.transact([store.closing(tenant.opening), *operations, *self._records(tenant, "create")])
         except TransactionRefused as error:
-            raise Conflict("another call creates this tenant at the same time") from error
+            raise Conflict("another call is creating this tenant; try again") from error
         return self.get(tenant.id)
 
     def get(self, tenant_id: str) -> Tenant:
-        """Return a tenant; `NotFound` if there is none, or it is deleted."""
+        """Return a tenant; raise `NotFound` if it does not exist or is deleted."""
         tenant = self._store(_known(tenant_id)).get()
         if tenant is None or not tenant.is_visible:
-            raise NotFound("there is no such tenant")
+            raise NotFound("tenant not found")
         return tenant
 
     def list(self, page: PageRequest) -> Page[Tenant]:
-        """List tenants, oldest first. Each is read from its own partition: one read unit or more a tenant."""
+        """List the tenants, oldest first. Costs at least one read unit per tenant."""
         found: list[Tenant] = []
         position: Position | None = page.position
         for _ in range(_ROUNDS_MAX):
@@ -117,7 +117,7 @@ class TenantService:
         return Page(found, position)
 
     def change(self, tenant_id: str, changes: Mapping[str, Any]) -> Tenant:
-        """Change name, display_name, plan, settings or metadata; `NotFound`, or `Conflict` if a name is taken."""
+        """Change name, display_name, plan, settings or metadata; raise `NotFound`, or `Conflict` for a taken name."""
         _check_settings(changes.get("settings", {}))
         tenant = self.get(tenant_id)
         if not changes:
@@ -126,21 +126,24 @@ class TenantService:
         if same_name(name) != same_name(tenant.name):
             return self._rename(tenant, changes)
         if name != tenant.name:
-            return self._spell(tenant, changes)
+            return self._change_unmodified(tenant, changes)
         records = self._records(tenant, "change", **changes)
-        # The name that it has is not written: meanwhile it may have lost that one to another.
+        # An unchanged name is not written, because the tenant may have lost it to another one meanwhile.
         changes = {what: value for what, value in changes.items() if what != "name"}
         return self._written(lambda: self._store(tenant.id).change(changes, *records, now=self._clock()))
 
     def set_status(self, tenant_id: str, status: Literal["active", "suspended"], reason: str) -> Tenant:
-        """Suspend or activate: effective with the next request, at most the authorizer's cache later. Idempotent."""
+        """Suspend or activate a tenant. Idempotent. The authorizer's cache delays the effect by at most its TTL."""
         tenant = self.get(tenant_id)
         records = self._records(tenant, "suspend" if status == "suspended" else "activate", reason=reason)
         store = self._store(tenant.id)
         return self._written(lambda: store.set_status(status, reason, *records, now=self._clock()))
 
     def log_out(self, tenant_id: str, origin: Origin) -> None:
-        """End all access and refresh tokens of a tenant, with the record of it; its API keys stay. `NotFound`."""
+        """End all access and refresh tokens of a tenant, with an audit event.
+
+        API keys stay valid. Raises `NotFound`.
+        """
         tenant, now = self.get(tenant_id), self._clock()
         store = self._store(tenant.id)
         audit = audit_of(tenant, store.table, origin, self._clock)
@@ -148,28 +151,28 @@ class TenantService:
             recording = audit.recording("auth.logout", {"tenant": True})
             store.table.transact([store.ending_tokens(now=now), recording])
         except TransactionRefused as refused:
-            raise NotFound("there is no such tenant") from refused
+            raise NotFound("tenant not found") from refused
 
     def delete(self, tenant_id: str, release: Callable[[TenantId], object] = lambda _: None) -> None:
-        """Delete a tenant: its credentials end at once, and its name is free. `NotFound` if it is deleted already.
+        """Delete a tenant: end its credentials and release its name. Raises `NotFound` if it is already deleted.
 
-        `release` is called when it can claim nothing any more, to begin with what it claims elsewhere; a repeated call
-        goes on where one died, and so does the sweeper. What lies in its partition is removed by a job of its own.
+        `release` is then called to release what the tenant claims elsewhere. A repeated call or the sweeper continues
+        an interrupted deletion. A separate job removes the data of the partition.
         """
         now = self._clock()
         tenant = self._store(_known(tenant_id)).get()
         if tenant is None or tenant.opening:
-            raise NotFound("there is no such tenant")
+            raise NotFound("tenant not found")
         self._deletions.begin(tenant.id, now=now)
         if tenant.status != "deleted":
             self._store(tenant.id).mark_deleted(*self._records(tenant, "delete"), now=now)
         self.finish_deletion(tenant.id)
         release(tenant.id)
         if tenant.status == "deleted":
-            raise NotFound("there is no such tenant")
+            raise NotFound("tenant not found")
 
     def finish_deletion(self, tenant_id: TenantId) -> bool:
-        """Free a deleted tenant's name and take it from the list; False, and nothing, if it is not deleted."""
+        """Release the name of a deleted tenant and remove it from the list; False if the tenant is not deleted."""
         tenant = self._store(tenant_id).get()
         if tenant is None or tenant.status != "deleted":
             return False
@@ -182,26 +185,26 @@ class TenantService:
     def _rename(self, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
         old = self._registry.find(tenant.name)
         self._names.claim_for(tenant, changes["name"])
-        renamed = self._spell(tenant, changes)
+        renamed = self._change_unmodified(tenant, changes)
         if old is not None and old.tenant_id == tenant.id:
             self._registry.release(tenant.name, old)
         return renamed
 
-    def _spell(self, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
-        """Change a tenant, its name's letters too, unless something of it was changed since it was read."""
+    def _change_unmodified(self, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
+        """Change a tenant, including its name; raise `Conflict` if it was modified since it was read."""
         records = self._records(tenant, "change", **changes)
         try:
             return self._store(tenant.id).rename(changes, *records, now=self._clock(), version=tenant.config_version)
         except ConditionFailed as error:
-            raise Conflict("the tenant was changed by another call at the same time; try again") from error
+            raise Conflict("the tenant was modified by another call; try again") from error
 
-    def _records(self, tenant: Tenant, action: str, **told: Any) -> tuple[Put, ...]:
-        """Return the audit's record of a change, for its transaction; none where nobody calls."""
+    def _records(self, tenant: Tenant, action: str, **details: Any) -> tuple[Put, ...]:
+        """Return the audit event of a change, for its transaction; empty if there is no origin."""
         if self._origin is None:
             return ()
-        details = {"action": f"tenant.{action}", "resource": tenant.id, "name": tenant.name, "plan": tenant.plan}
+        base = {"action": f"tenant.{action}", "resource": tenant.id, "name": tenant.name, "plan": tenant.plan}
         audit = audit_of(tenant, self._table_of(tenant.id), self._origin, self._clock)
-        return (audit.recording("admin.change", {**details, **told}),)
+        return (audit.recording("admin.change", {**base, **details}),)
 
     def _store(self, tenant_id: TenantId) -> TenantStore:
         return TenantStore(self._table_of(tenant_id))
@@ -211,12 +214,12 @@ class TenantService:
         try:
             return write()
         except ConditionFailed as error:
-            raise NotFound("there is no such tenant") from error
+            raise NotFound("tenant not found") from error
 
 
 def _known(tenant_id: str) -> TenantId:
     if not is_id(tenant_id, "ten"):
-        raise NotFound("there is no such tenant")
+        raise NotFound("tenant not found")
     return TenantId(tenant_id)
 
 

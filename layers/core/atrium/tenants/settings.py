@@ -1,5 +1,7 @@
-"""A tenant's own settings, as its administrators change them: a change, the new `config_version` and the audit's record
-are one transaction. What the operator keeps beside them in the tenant's item is neither shown nor touched.
+"""The settings that a tenant's administrators can change.
+
+One transaction writes the change, the new `config_version` and the audit event. Fields of the tenant's item that belong
+to the operator are neither returned nor changed.
 """
 
 from collections.abc import Mapping
@@ -19,7 +21,7 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class TenantSettings:
-    """What there is to set. `version` is the tenant's `config_version`."""
+    """The settings. `version` is the tenant's `config_version`."""
 
     features: Mapping[str, bool]
     audits_all: bool
@@ -30,7 +32,7 @@ class TenantSettings:
 
 @dataclass(frozen=True, slots=True)
 class SettingsService:
-    """The settings of one tenant. The scope is checked by the routes."""
+    """The settings of one tenant. The routes check the scope."""
 
     table: TenantTable
     audit: AuditService
@@ -40,9 +42,9 @@ class SettingsService:
         return _read(self._tenant())
 
     def change(self, changes: Mapping[str, Any]) -> TenantSettings:
-        """Change settings; a feature that is not named stays as it is, null removes its switch.
+        """Change settings. Features that are not named stay as they are; null removes a feature.
 
-        `ValidationFailed`, or `Conflict` if the tenant changes all the time.
+        Raises `ValidationFailed`, or `Conflict` if other calls keep modifying the tenant.
         """
         for _ in range(_ATTEMPTS):
             tenant = self._tenant()
@@ -57,12 +59,12 @@ class SettingsService:
             except TransactionRefused:
                 continue
             return _read(self._tenant())
-        raise Conflict("the tenant was changed by other calls at the same time; try again")
+        raise Conflict("the tenant was modified by other calls; try again")
 
     def _tenant(self) -> Tenant:
         tenant = TenantStore(self.table).get()
         if tenant is None or not tenant.is_visible:
-            raise NotFound("there is no such tenant")
+            raise NotFound("tenant not found")
         return tenant
 
 

@@ -1,7 +1,7 @@
-"""The tenant's own item, in its own partition: the truth about it. Settings and metadata are kept as JSON text,
-because an item has no floats. Every change raises `config_version`, which drops what was cached under another one.
+"""The tenant's own item, in its own partition. It is authoritative.
 
-A deleted tenant's item stays as a tombstone, so that its id is never used again.
+Settings and metadata are stored as JSON text, because an item has no floats. Each change increments `config_version`,
+which invalidates caches. The item of a deleted tenant stays, so that its id is never reused.
 """
 
 import json
@@ -25,19 +25,19 @@ _JSON = frozenset({"settings", "metadata"})
 
 @dataclass(frozen=True, slots=True)
 class TenantStore:
-    """Every access to one tenant's item."""
+    """Reads and writes the item of one tenant."""
 
     table: TenantTable
 
     def get(self) -> Tenant | None:
-        """Return the tenant in whatever state, also one that is deleted or being created."""
+        """Return the tenant in any state, including deleted and incomplete."""
         item = self.table.get(keys.tenant())
         return read_tenant(item) if item else None
 
     def open(self, tenant: Tenant) -> Tenant:
-        """Begin or take over the creation of a tenant under the mark `opening`, and return it as it is now.
+        """Start or take over the creation of a tenant with the mark `opening`, and return the tenant.
 
-        `ConditionFailed` if it exists already. Whoever opened it before can no longer close it.
+        Raises `ConditionFailed` if the tenant is complete. A creation that was opened before can no longer be closed.
         """
         values: dict[str, Any] = {
             **_attributes(tenant),
@@ -52,31 +52,31 @@ class TenantStore:
         )
 
     def closing(self, opening: str) -> Update:
-        """Return the write that ends a creation, for the transaction that makes the tenant usable."""
+        """Return the write that completes a creation, for its transaction."""
         return Update(keys.tenant(), "REMOVE #opening", "#opening = :opening", {"opening": opening})
 
     def change(self, changes: Mapping[str, Any], *records: Put, now: datetime) -> Tenant:
-        """Set attributes; `ConditionFailed` if there is no such tenant."""
+        """Set attributes; raise `ConditionFailed` if the tenant does not exist."""
         return read_tenant(self.table.write_audited(_change(changes, now, _VISIBLE, {}), records))
 
     def changing(self, changes: Mapping[str, Any], *, now: datetime, version: int) -> Update:
-        """Return the write that sets attributes if `config_version` is this one; for a transaction."""
+        """Return the write that sets attributes if `config_version` equals `version`, for a transaction."""
         return _change(changes, now, f"{_VISIBLE} AND #config_version = :version", {"version": version})
 
     def rename(self, changes: Mapping[str, Any], *records: Put, now: datetime, version: int) -> Tenant:
-        """Set attributes, the name among them; `ConditionFailed` if `config_version` is another one by now."""
+        """Set attributes including the name; raise `ConditionFailed` if `config_version` is not `version`."""
         try:
             return read_tenant(self.table.write_audited(self.changing(changes, now=now, version=version), records))
         except ConditionFailed as error:
             found = read_tenant(error.item) if error.item else None
             if found and found.is_visible and (found.name, found.config_version) == (changes["name"], version + 1):
-                return found  # our own write, whose reply was lost: the name is claimed for nobody else
+                return found  # this write succeeded before and its response was lost; no other tenant claims the name
             raise
 
     def set_status(self, status: TenantStatus, reason: str, *records: Put, now: datetime) -> Tenant:
-        """Set the status; the same again is no error, and without a reason keeps the one that was given.
+        """Set the status. Idempotent. An empty reason keeps the previous reason of a suspension.
 
-        `ConditionFailed` if there is no such tenant.
+        Raises `ConditionFailed` if the tenant does not exist.
         """
         kept = status == "suspended" and not reason
         changes = {"status": status} if kept else {"status": status, "status_reason": reason}
@@ -87,13 +87,16 @@ class TenantStore:
         return _change({"logins_ended_at": format_time(now)}, now, _VISIBLE, {}, raised="token_version")
 
     def mark_deleted(self, *records: Put, now: datetime) -> None:
-        """End the tenant for everyone; the same again is no error."""
+        """Set the status to deleted. Idempotent."""
         changes = {"status": "deleted", "status_reason": ""}
         write = _change(changes, now, f"{EXISTS} AND attribute_not_exists(#opening)", {})
         self.table.write_audited(write, records)
 
     def fence(self, version: int) -> bool:
-        """Raise `config_version` if it is this one: a change that was decided on what was read before fails then."""
+        """Increment `config_version` if it equals `version`, so that changes based on earlier reads fail.
+
+        Returns False if it differs.
+        """
         try:
             values = {"one": 1, "version": version}
             self.table.write(Update(keys.tenant(), f"SET {_RAISE}", "#config_version = :version", values))
@@ -103,7 +106,7 @@ class TenantStore:
 
 
 def not_deleted() -> Check:
-    """Return the assertion that the tenant is not deleted, for a transaction that claims what deletion releases."""
+    """Return the check that the tenant is not deleted, for a transaction that claims what a deletion releases."""
     return Check(keys.tenant(), "NOT #status = :deleted", {"deleted": "deleted"})
 
 
