@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, assert_never
 from atrium.bootstrap import Runtime
 from atrium.http import logs
 from atrium.identity.context import to_authorizer_context
-from atrium.identity.key_format import KeyText, parse_key
+from atrium.identity.key_format import EncodedKey, parse_key
 from atrium.identity.keys.model import ApiKey
 from atrium.identity.keys.store import USE_NOTED_SECONDS, KeyStore, read_key
 from atrium.identity.verification import (
@@ -87,7 +87,7 @@ class Authorizer:
             return self._decide_platform_key(said, credential.tenant, now)
         return choose_tenant(self._decide_key(said, said.tenant_id, now), credential.tenant)
 
-    def _decide_key(self, said: KeyText, tenant_id: TenantId, now: datetime) -> Decision:
+    def _decide_key(self, said: EncodedKey, tenant_id: TenantId, now: datetime) -> Decision:
         table = self.runtime.tenant_table(tenant_id)
         place = keys.api_key(said.key_id)
         found = table.batch_get([place, keys.tenant()])
@@ -99,7 +99,7 @@ class Authorizer:
         _note_use(table, key, now)
         return decision
 
-    def _decide_platform_key(self, said: KeyText, wanted: str, now: datetime) -> Decision:
+    def _decide_platform_key(self, said: EncodedKey, wanted: str, now: datetime) -> Decision:
         table = self.runtime.platform_table
         place = keys.platform_key(said.key_id)
         found = table.batch_get([place])
@@ -116,7 +116,7 @@ class Authorizer:
         return decision if isinstance(entered, Refused) and not wanted else entered
 
     def _decide_token(self, credential: Credential, now: datetime) -> Decision:
-        from atrium.identity.access import decide_access, list_places
+        from atrium.identity.access import decide_access, list_item_keys
         from atrium.identity.providers.issuers import may_be_issuer, read_unverified_claim, read_unverified_issuer
         from atrium.identity.tokens import name_issuer, read_access_token
 
@@ -131,7 +131,7 @@ class Authorizer:
             tenant_id = read_unverified_claim(credential.text, "tenant_id")
             named = RejectedTenant(TenantId(tenant_id), None) if is_id(tenant_id, "ten") else None
             return Refused(Unauthenticated, error.internal, named=named)
-        found = self.runtime.tenant_table(claims.tenant_id).batch_get(list_places(claims))
+        found = self.runtime.tenant_table(claims.tenant_id).batch_get(list_item_keys(claims))
         decision = decide_access(claims, found)
         if isinstance(decision, Refused):
             tenant = tenant_in(found)

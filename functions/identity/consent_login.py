@@ -26,7 +26,7 @@ def verify_login(server: OAuthServer, tenant: Tenant, email: str, password: str)
     throttles = Throttles(runtime.platform_table, runtime.clock)
     service = LoginService(candidates, throttles, server.families, runtime.clock, report_refusal)
     try:
-        return service.prove(email, password, tenant, server.origin)
+        return service.authenticate(email, password, tenant, server.origin)
     except RateLimited:
         return TOO_MANY
     except (UserSuspended, TenantInactive):

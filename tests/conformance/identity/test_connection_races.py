@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from atrium.identity.providers.external_identities import ExternalIdentities, UnknownSubject
 from atrium.identity.providers.mapping import Profile
-from atrium.identity.providers.model import Entrance
+from atrium.identity.providers.model import SubjectSource
 from atrium.identity.users.model import User
 from atrium.identity.users.store import UserStore
 from atrium.kernel.errors import CountExceeded, Unavailable
@@ -23,7 +23,7 @@ from tests.integration.social.test_connections import calls, connect, service
 
 pytestmark = pytest.mark.timeout(180)
 THREADS = 8
-ENTRANCE = Entrance("https://login.example", IdentityProviderId("idp_1"), True, "user")
+ENTRANCE = SubjectSource("https://login.example", IdentityProviderId("idp_1"), True, "user")
 
 
 @pytest.fixture

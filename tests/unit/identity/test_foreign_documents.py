@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from atrium.egress.exchange import OutboundResponse
-from atrium.identity.providers.assertion import prove, read_claimed
+from atrium.identity.providers.assertion import read_claimed, verify_token
 from atrium.identity.providers.jwks import find_key, read_key_set
 from atrium.identity.providers.mapping import map_claims
 from atrium.identity.providers.model import IdentityProvider
@@ -48,7 +48,7 @@ def verify(claims: Mapping[str, Any], header: Mapping[str, Any], jwk: Mapping[st
     keys = read_key_set(json.dumps({"keys": [jwk]}).encode())
     key = find_key(keys, claimed.kid, claimed.algorithm)
     assert key is not None
-    assertion = prove(text, claimed, key, PROVIDER, now=epoch_seconds(NOON))
+    assertion = verify_token(text, claimed, key, PROVIDER, now=epoch_seconds(NOON))
     return assertion.subject, map_claims(assertion.claims, PROVIDER)
 
 

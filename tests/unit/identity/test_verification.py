@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from atrium.identity.key_format import KeyText, parse_key
+from atrium.identity.key_format import EncodedKey, parse_key
 from atrium.identity.keys.issue import issue_key
 from atrium.identity.keys.model import ApiKey
 from atrium.identity.tokens import AccessClaims, build_claims
@@ -38,14 +38,14 @@ def find_pepper(version: int) -> Pepper:
     return {1: PEPPER, 2: OTHER_PEPPER}[version]
 
 
-def make(tenant_id: TenantId | None = TENANT.id, **changes: Any) -> tuple[KeyText, ApiKey]:
+def make(tenant_id: TenantId | None = TENANT.id, **changes: Any) -> tuple[EncodedKey, ApiKey]:
     issued = issue_key("dev", PEPPER, tenant_id=tenant_id, name="n", scopes=["chat"], now=NOON)
     said = parse_key(issued.text, "dev")
     assert said is not None
     return said, replace(issued.key, **changes)
 
 
-def decide(said: KeyText, key: ApiKey | None, tenant: Tenant | None = TENANT) -> Decision:
+def decide(said: EncodedKey, key: ApiKey | None, tenant: Tenant | None = TENANT) -> Decision:
     return decide_key(said, key, tenant, find_pepper=find_pepper, now=NOON)
 
 

@@ -1,1 +1,1 @@
-"""Who calls: keys, tokens, users, scopes, and the decisions that admit them."""
+"""Authentication: API keys, tokens, users, scopes, and the decision whether to accept a credential."""

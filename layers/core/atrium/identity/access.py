@@ -1,7 +1,7 @@
-"""An access token against the table: which items it needs (one batch), and the decision about them.
+"""Checks an access token against the table: the items that the decision needs (one batch), and the decision.
 
-of a user                user, tenant, login, and the client that it was given to
-of a client for itself   client, tenant, and the mark of its revocation
+of a user                user, tenant, login, and the client to which it was issued
+of a client for itself   client, tenant, and the mark of a revocation
 """
 
 from collections.abc import Mapping
@@ -26,8 +26,8 @@ from atrium.tenants.store import read_tenant
 type Found = Mapping[Key, Mapping[str, Any]]
 
 
-def list_places(claims: AccessClaims) -> list[Key]:
-    """Return the items that the decision needs."""
+def list_item_keys(claims: AccessClaims) -> list[Key]:
+    """Return the keys of the items that the decision needs."""
     if claims.is_client:
         return [keys.tenant(), keys.client(ClientId(claims.subject)), keys.oauth("REVOKED", claims.token_id)]
     places = [keys.tenant(), keys.user(UserId(claims.subject))]
@@ -39,7 +39,7 @@ def list_places(claims: AccessClaims) -> list[Key]:
 
 
 def decide_access(claims: AccessClaims, found: Found) -> Decision:
-    """Decide about a token whose signature and times are good, from those items that there are."""
+    """Return the decision about a token whose signature and times are valid. `found` contains the items that exist."""
     return _decide_client(claims, found) if claims.is_client else _decide_user(claims, found)
 
 
@@ -50,8 +50,8 @@ def _decide_user(claims: AccessClaims, found: Found) -> Decision:
     if claims.client_id:
         client_item = found.get(keys.client(ClientId(claims.client_id)))
         if client_item is None:
-            return Refused(Unauthenticated, "the token's client is gone")
-        # What was taken from the client holds for tokens that it was given before.
+            return Refused(Unauthenticated, "the token's client does not exist")
+        # Scopes that were removed from the client are removed from its earlier tokens, too.
         client = read_client(client_item, claims.tenant_id)
     return decide_token(
         claims,
@@ -65,10 +65,10 @@ def _decide_user(claims: AccessClaims, found: Found) -> Decision:
 def _decide_client(claims: AccessClaims, found: Found) -> Decision:
     client_item, tenant_item = found.get(keys.client(ClientId(claims.subject))), found.get(keys.tenant())
     if client_item is None or tenant_item is None:
-        return Refused(Unauthenticated, "the token's client or tenant is gone")
+        return Refused(Unauthenticated, "the token's client or tenant does not exist")
     client, tenant = read_client(client_item, claims.tenant_id), read_tenant(tenant_item)
     if keys.oauth("REVOKED", claims.token_id) in found or claims.tenant_token_version != tenant.token_version:
-        return Refused(Unauthenticated, "the token was revoked, or ended by a logout", client.id)
+        return Refused(Unauthenticated, "the token was revoked or ended by a logout", client.id)
     if not tenant.is_active:
         return Refused(TenantInactive, f"tenant is {tenant.status}", client.id)
     holder = principal_of_client(client)

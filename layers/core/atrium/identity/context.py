@@ -1,7 +1,7 @@
-"""The caller's context as flat fields and back: what the authorizer writes, and what a function reads.
+"""Converts the caller's context to the flat fields of the authorizer, and back.
 
-API Gateway carries strings, numbers and booleans only, and hands all of them on as text. Names are percent-encoded,
-because behind the Lambda Web Adapter the fields travel in a header. No credential is among them.
+API Gateway supports strings, numbers and booleans only and passes all on as text. Names are percent-encoded, because
+the Lambda Web Adapter passes the fields in a header. The fields contain no credential.
 """
 
 from collections.abc import Mapping
@@ -53,10 +53,10 @@ def to_authorizer_context(call: TenantContext | Caller) -> Flat:
 def read_authorizer_context(
     fields: Mapping[str, object], *, request_id: str, source_ip: str = "", user_agent: str = "", trace_parent: str = ""
 ) -> TenantContext | Caller:
-    """Return who calls: inside a tenant, or for the platform alone. `Unauthenticated` if the fields are not ours."""
+    """Return a tenant context, or a caller for platform calls; raise `Unauthenticated` if the fields are invalid."""
     kind, role = _text(fields, "principal_type"), _text(fields, "role")
     if kind not in _KINDS or (role and role not in ROLES):
-        raise Unauthenticated(internal="the authorizer's context names no principal")
+        raise Unauthenticated(internal="the authorizer's context has no valid principal")
     principal = Principal(
         type=cast("PrincipalType", kind),
         id=_text(fields, "principal_id"),
@@ -72,7 +72,7 @@ def read_authorizer_context(
         return caller
     plan, version = _text(fields, "plan"), _text(fields, "config_version")
     if not is_id(tenant_id, "ten") or plan not in PLANS or not version.isdecimal():
-        raise Unauthenticated(internal="the authorizer's context names no sound tenant")
+        raise Unauthenticated(internal="the authorizer's context has no valid tenant")
     return TenantContext(
         tenant_id=TenantId(tenant_id),
         tenant_name=unquote(_text(fields, "tenant_name")),

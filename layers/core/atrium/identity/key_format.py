@@ -1,10 +1,10 @@
-"""The text of an API key: `atr_<environment>_<base62>`, 82 characters of base62 for 61 bytes.
+"""The encoding of an API key: `atr_<environment>_<base62>`, 82 characters of base62 for 61 bytes.
 
-    version 1 | key's ULID 16 | tenant's ULID 16 (zeros: a platform key) | secret 24 | CRC32 4
+    version 1 | key ULID 16 | tenant ULID 16 (zeros for a platform key) | secret 24 | CRC32 4
 
-The CRC covers `atr_<environment>_` too, so that a typo or another environment's key is refused with no look at the
-table. It is no proof: the HMAC of all before the CRC, under a pepper, is (`digest`). The key's ULID stands first
-because it differs between a tenant's keys, so the prefix that is shown tells them apart.
+The CRC includes `atr_<environment>_`, so that a typo or a key of another environment is refused without a table read.
+Authentication uses the HMAC, under a pepper, of everything before the CRC (`digest`). The key ULID is first because it
+differs between the keys of a tenant, so the displayed prefix identifies the key.
 """
 
 import secrets
@@ -26,28 +26,28 @@ _NO_TENANT = bytes(_ULID_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
-class KeyText:
-    """What a key's text says. `tenant_id` is None for a platform key; `digest` needs the whole."""
+class EncodedKey:
+    """The content of an API key. `tenant_id` is None for a platform key."""
 
     key_id: KeyId
     tenant_id: TenantId | None
     proof: bytes = field(repr=False)
 
     def digest(self, pepper: bytes) -> bytes:
-        """Return what is kept of the key: nothing that the table alone could turn back."""
+        """Return the digest to store. The key cannot be computed from it."""
         return hmac_sha256(pepper, self.proof)
 
 
-def mint_key(environment: Environment, key_id: KeyId, tenant_id: TenantId | None) -> tuple[str, KeyText]:
-    """Make a key's text, to be shown once, and what it says."""
+def mint_key(environment: Environment, key_id: KeyId, tenant_id: TenantId | None) -> tuple[str, EncodedKey]:
+    """Return the text of a new key, which is shown once, and its content."""
     tenant = decode_ulid(own_ulid(tenant_id)) if tenant_id else _NO_TENANT
     proof = bytes([_VERSION]) + decode_ulid(own_ulid(key_id)) + tenant + secrets.token_bytes(_SECRET_BYTES)
     text = _head(environment) + encode_base62(proof + _checksum(environment, proof))
-    return text, KeyText(key_id, tenant_id, proof)
+    return text, EncodedKey(key_id, tenant_id, proof)
 
 
-def parse_key(text: str, environment: Environment) -> KeyText | None:
-    """Read a key's text; None if it is none of this environment, or mistyped."""
+def parse_key(text: str, environment: Environment) -> EncodedKey | None:
+    """Return the content of a key; None if it is malformed or of another environment."""
     head = _head(environment)
     body = text.removeprefix(head)
     if len(text) - len(body) != len(head) or len(body) != base62_length(_LENGTH):
@@ -62,16 +62,16 @@ def parse_key(text: str, environment: Environment) -> KeyText | None:
         tenant_id = None if tenant == _NO_TENANT else TenantId(f"ten_{encode_ulid(tenant)}")
     except ValueError:
         return None
-    return KeyText(key_id, tenant_id, proof)
+    return EncodedKey(key_id, tenant_id, proof)
 
 
 def looks_like_key(text: str) -> bool:
-    """Tell whether a credential means to be an API key, of whatever environment."""
+    """Return whether a credential has the form of an API key of any environment."""
     return text.startswith(f"{SCHEME}_")
 
 
 def show_prefix(text: str) -> str:
-    """Return the beginning by which a person tells keys apart; it holds nothing of the secret."""
+    """Return the beginning of a key that identifies it in lists. It contains no part of the secret."""
     return text[: text.rindex("_") + 1 + PREFIX_CHARACTERS]
 
 

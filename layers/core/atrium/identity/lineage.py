@@ -1,6 +1,6 @@
-"""The credentials that descend from a user: API keys and OAuth clients that they made, that those made, and so on.
+"""The credentials that descend from a user: API keys and OAuth clients that they created, directly or indirectly.
 
-A key that came by rotation descends from the key it replaced and from whoever rotated it, who has seen its text.
+A rotated key descends from the key that it replaced, and from the principal that rotated it and saw its text.
 """
 
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Every access to the credentials that descend from one user or credential of a tenant."""
+    """Finds and ends the credentials that descend from one user or credential of a tenant."""
 
     table: TenantTable
     audit: AuditService
     clock: Clock
 
     def find(self, creator_id: str) -> list[Credential]:
-        """Return the credentials that still work, or will for a while; parents that have ended are followed, too."""
+        """Return the descendants that are still valid. Descendants of ended credentials are included."""
         listed: list[Credential] = [*read_all(KeyStore(self.table).list), *read_all(ClientStore(self.table).list)]
         left = {each.id: each for each in listed}
         descendants: dict[str, Credential] = {}
@@ -46,7 +46,7 @@ class Lineage:
                     creators[name] = min(creators.get(name, each.created_at), each.created_at)
 
     def end(self, creator_id: str) -> list[str]:
-        """End them all, each with its record, and return their ids; repeated until none is left or was added."""
+        """End all descendants, each with an audit event, and return their ids. Repeats until none is left."""
         ended: list[str] = []
         while True:
             left = self.find(creator_id)
@@ -75,7 +75,10 @@ def _names(credential: Credential) -> set[str]:
 
 
 def _descends(credential: Credential, descendants: Mapping[str, Credential], creators: Mapping[str, datetime]) -> bool:
-    """Tell whether a creator of the line made it, since then, or it continues a key of the line by rotation."""
+    """Return whether a credential was created by the line, or continues a key of the line by rotation.
+
+    Only credentials created after their creator joined the line count.
+    """
     since = creators.get(credential.created_by)
     if since is not None and since <= credential.created_at:
         return True

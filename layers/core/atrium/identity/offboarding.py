@@ -1,12 +1,12 @@
-"""A tenant's end, as far as others feel it: what it claims on the whole platform is released.
+"""Deletes tenants, and releases what a deleted tenant claims on the whole platform:
 
-    its name                        for a tenant that is to be called so             `atrium.tenants.names`
-    issuers with audiences          for a tenant that is to register them            20 at the most
-    its users' emails               in the index that every login asks               in portions: there may be many
+    its name                        can be claimed by other tenants                  `atrium.tenants.names`
+    its issuers and audiences       can be registered by other tenants               at most 20
+    its users' emails               are removed from the login index                 in batches of `ADDRESSES_MAX`
 
-A claim is made in a transaction that asserts that the tenant is not deleted, or, where it is the platform's own item,
-is taken back when that transaction is refused. So what is listed once the tenant is deleted is all there will be. What
-a call left that died is found by the sweeper, or taken over by whoever wants it (`IssuerRegistry`).
+A claim is made in a transaction that checks that the tenant is not deleted. A claim in a platform item is released if
+that transaction is refused. So a deleted tenant makes no new claims. Claims of an interrupted call are released by the
+sweeper, or taken over by the next tenant (`IssuerRegistry`).
 """
 
 from collections.abc import Callable
@@ -22,12 +22,12 @@ from atrium.tenants.deletions import Deletion, Deletions
 from atrium.tenants.service import TenantService
 
 ADDRESSES_MAX = 1_000
-"""Users' emails that are released in one portion, which a call to delete a tenant does one of: forty batches."""
+"""Emails released in one batch. A call to delete a tenant releases one batch: 40 batch writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinishReport:
-    """How many deletions the sweeper ended, left for the next minute, and could not deal with."""
+    """How many deletions the sweeper finished, left for the next run, and failed to process."""
 
     finished: int
     left: int
@@ -36,7 +36,7 @@ class FinishReport:
 
 @dataclass(frozen=True, slots=True)
 class Offboarding:
-    """Deletes tenants, and finishes deletions."""
+    """Deletes tenants and finishes interrupted deletions."""
 
     tenants: TenantService
     platform: PlatformTable
@@ -44,11 +44,11 @@ class Offboarding:
     clock: Clock
 
     def delete(self, tenant_id: str) -> None:
-        """Delete a tenant; `NotFound` if it is deleted already, whose deletion is gone on with all the same."""
+        """Delete a tenant. Raises `NotFound` if it is already deleted, after continuing its deletion."""
         self.tenants.delete(tenant_id, self.release)
 
     def release(self, tenant_id: TenantId) -> bool:
-        """Release what a deleted tenant claims, `ADDRESSES_MAX` emails at the most; whether nothing is left."""
+        """Release what a deleted tenant claims, with at most `ADDRESSES_MAX` emails; return whether nothing is left."""
         pairs = IdentityProviderStore(self.table_of(tenant_id)).list_pairs()
         IssuerRegistry(self.platform).release_all(tenant_id, pairs)
         return self._release_addresses(tenant_id)
@@ -56,7 +56,7 @@ class Offboarding:
     def finish_all(
         self, has_time: Callable[[], bool], on_failure: Callable[[TenantId, AtriumError], None]
     ) -> FinishReport:
-        """Finish the deletions that no call is at; what fails is met again by the next call of this, a minute later."""
+        """Finish the deletions that no call is processing. Failed ones are retried by the next run."""
         deletions = Deletions(self.platform)
         finished = left = failed = 0
         for deletion in deletions.list_left(now=self.clock()):
@@ -76,7 +76,7 @@ class Offboarding:
         if not has_time():
             return False
         if not self.tenants.finish_deletion(deletion.tenant_id):
-            return True  # its call died before anything was done
+            return True  # the call was interrupted before it changed anything
         is_over = self.release(deletion.tenant_id)
         while not is_over and has_time():
             is_over = self._release_addresses(deletion.tenant_id)

@@ -1,12 +1,12 @@
-"""A tenant that works, in one call (T9): tenant, whatever else it starts with, first admin, first key.
+"""Creates a usable tenant in one call: the tenant, its initial items, its first administrator and its first key.
 
-    1  the name's marker and the list's entry      platform items, one transaction
-    2  the tenant's item, marked as opening        invisible to everyone
-    3  `prepare`: what else it starts with         in the tenant's partition, repeatable
-    4  mark removed, admin, email marker, key      one transaction: now it exists, with all that is needed to enter it
+    1  name marker and list entry                  platform items, one transaction
+    2  tenant item, marked as opening              invisible
+    3  `prepare`: initial items                    in the tenant's partition, idempotent
+    4  mark removed, admin, email marker, key      one transaction; the tenant becomes visible with its credentials
 
-Broken off after any step, there is nothing that anybody could see or use, and the same call made again goes on with
-the id of step 1. Two calls at once: the later opening wins, the other is `Conflict`.
+If it is interrupted after any step, nothing is visible, and a repeated call continues with the id of step 1. Of two
+concurrent calls, the later opening succeeds and the other raises `Conflict`.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ FIRST_KEY_NAME = "first key"
 
 @dataclass(frozen=True, slots=True)
 class FirstAdmin:
-    """Who is to administer the new tenant."""
+    """The credentials of the new tenant's first administrator."""
 
     email: str
     password: str
@@ -42,7 +42,7 @@ class FirstAdmin:
 
 @dataclass(frozen=True, slots=True)
 class Onboarded:
-    """A tenant, and with an admin asked for, that user and a key with all of a tenant's scopes."""
+    """A new tenant, and if requested its administrator and a key with all scopes of a tenant."""
 
     tenant: Tenant
     admin: User | None = None
@@ -51,7 +51,7 @@ class Onboarded:
 
 @dataclass(frozen=True, slots=True)
 class Onboarding:
-    """Makes tenants. `prepare` is called for each before it becomes visible, and again if its creation is resumed."""
+    """Creates tenants. `prepare` is called for each before it becomes visible, and again if its creation is resumed."""
 
     tenants: TenantService
     table_of: Callable[[TenantId], TenantTable]
@@ -61,7 +61,9 @@ class Onboarding:
     clock: Clock
 
     def create(self, fields: TenantFields, admin: FirstAdmin | None, *, created_by: str) -> Onboarded:
-        """Make a tenant; `Conflict` if its name is taken, `ValidationFailed` for settings or a password."""
+        """Create a tenant; raise `Conflict` if its name is taken, `ValidationFailed` for an invalid setting or
+        password.
+        """
         if admin is not None:
             _check_password(admin)
         tenant = self.tenants.open(fields)

@@ -1,4 +1,4 @@
-"""The principal that a credential of each kind acts as: built here for the authorizer and for trials of policies."""
+"""Builds the principal of each kind of credential, for the authorizer and for policy dry runs."""
 
 from atrium.identity.clients.model import Client
 from atrium.identity.keys.model import ApiKey
@@ -17,7 +17,10 @@ def principal_of_client(client: Client) -> Principal:
 
 
 def principal_of_user(user: User, *, role: Role | None = None, client: Client | None = None) -> Principal:
-    """Return what a user may do, in the role of their login if that is another one, and through a client if any."""
+    """Return the principal of a user, with the role of the login if given.
+
+    The scopes are restricted to those of the client, if given.
+    """
     held = scopes_of_role(role or user.role)
     if client is not None:
         holder = principal_of_client(client)

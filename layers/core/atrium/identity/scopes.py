@@ -1,8 +1,8 @@
-"""What each role may do: the one table that credentials, routes and documentation are made from.
+"""The scopes of each role. Credentials, routes and documentation use this table.
 
 viewer   every `:read`
 user     also chat, sessions:write, jobs:write
-admin    all of a tenant's
+admin    all scopes of a tenant
 """
 
 from collections.abc import Iterable
@@ -29,21 +29,21 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
 
 
 def scopes_of_role(role: Role) -> frozenset[str]:
-    """Return what a role may do; nothing for a text that is no role, as a record may have."""
+    """Return the scopes of a role; empty for an unknown role in a stored record."""
     return ROLE_SCOPES.get(role, frozenset())
 
 
 def sort_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
-    """Return scopes once each, in the order of the table."""
+    """Return the scopes without duplicates, in table order."""
     wanted = set(scopes)
     return tuple(scope for scope in SCOPES if scope in wanted)
 
 
 def list_permissions(principal: Principal) -> tuple[str, ...]:
-    """Return every scope that the principal's own include."""
+    """Return all scopes that a principal's scopes include."""
     return tuple(scope for scope in SCOPES if principal.has(scope))
 
 
 def find_excess(wanted: Iterable[str], grantor: Principal) -> tuple[str, ...]:
-    """Return the scopes that the grantor cannot give, because it does not hold them itself."""
+    """Return the scopes that the grantor cannot grant, because they do not have them."""
     return tuple(scope for scope in sort_scopes(wanted) if not grantor.has(scope))

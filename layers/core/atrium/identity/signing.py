@@ -1,9 +1,9 @@
-"""Which key signs, which verify, and how one follows another without an outage (ADR 0087).
+"""The signing key, the verifying keys, and key rotation without an outage (ADR 0087).
 
     rotate ── 15 min ──> the new key signs ── 20 min ──> the old one is dropped
-      published at once: every container knows it after 5, every stranger after 10 minutes
+      published at once: containers have it after 5 minutes, other verifiers after 10 minutes
 
-Time alone decides, in each container by itself; nothing has to run at those moments.
+Each container applies these times by its own clock, without a scheduled job.
 """
 
 import secrets
@@ -24,15 +24,15 @@ _LEFT_OVER_SECONDS = 300
 
 
 def choose_signer(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
-    """Return the key that signs: the youngest whose time has come, of several without a time the first."""
+    """Return the signing key: the newest whose start time has passed, or the first of several without a start time."""
     ready = [key for key in keys if key.signs_from <= epoch_seconds(now)]
     if not ready:
-        raise Unavailable(internal="the signing secret has no key whose time has come")
+        raise Unavailable(internal="the signing secret has no key whose start time has passed")
     return max(ready, key=lambda key: key.signs_from)
 
 
 def list_verifying(keys: Sequence[SigningKey], now: datetime) -> tuple[SigningKey, ...]:
-    """Return the keys that verify, and are published: all but those that are over."""
+    """Return the keys that verify tokens and are published: all that have not ended."""
     return tuple(key for key in keys if not key.is_over(epoch_seconds(now)))
 
 
@@ -43,13 +43,14 @@ def make_signing_key() -> SigningKey:
 
 
 def follow(keys: Sequence[SigningKey], new: SigningKey, now: datetime) -> tuple[SigningKey, ...]:
-    """Return the keys with one more, which signs when everyone can know it; `Conflict` while one is on its way.
+    """Return the keys with a new one, which signs after every verifier can know it.
 
-    Those before it verify until the last token of theirs has ended; those that are over are left out.
+    Earlier keys verify until their last token has expired; ended keys are removed. Raises `Conflict` if a previous new
+    key does not sign yet.
     """
     moment = epoch_seconds(now)
     if any(key.signs_from > moment for key in keys):
-        raise Conflict("a new key is on its way already; it must sign before the next one can follow")
+        raise Conflict("the previous rotation is not complete; try again after its key has started to sign")
     starts_at = moment + PUBLISHED_SECONDS
     ends_at = starts_at + ACCESS_SECONDS + _LEFT_OVER_SECONDS
     old = [key if key.ends_at is not None else replace(key, ends_at=ends_at) for key in list_verifying(keys, now)]

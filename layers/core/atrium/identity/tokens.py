@@ -1,7 +1,7 @@
-"""Access tokens: JWTs signed with ES256 (RFC 9068). What a token says is believed only after its signature, by a
-key of ours that its `kid` names; nothing that a header points to is ever fetched.
+"""Access tokens: JWTs signed with ES256 (RFC 9068).
 
-Which user and tenant that is today (status, role, `token_version`) is not in the token: see `verification.py`.
+Claims are used only after the signature was verified with the platform's key named by `kid`. URLs in a header are
+ignored. The current status, role and `token_version` of user and tenant are not in the token: see `verification.py`.
 """
 
 import json
@@ -35,10 +35,11 @@ type FindKey = Callable[[str], SigningKey | None]
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
-    """What an access token says. `scopes` None: all that the user's role has. The versions are compared with
-    those of user and tenant, so that raising one ends every token before it; `family_id` names the login, which
-    the token does not outlive. `client_id` is whom it was given to (empty: our own login), and the subject itself
-    where a client acts for nobody else.
+    """The claims of an access token. `scopes` None means all scopes of the user's role.
+
+    The versions are compared with those of user and tenant, so that incrementing one ends all earlier tokens.
+    `family_id` names the login; the token is valid only while the login is. `client_id` is the client to which the
+    token was issued (empty for a login without a client), and equals the subject if a client acts for itself.
     """
 
     subject: UserId | ClientId
@@ -58,7 +59,7 @@ class AccessClaims:
 
 
 def name_issuer(settings: Settings, *, domain: str = "", base_path: str = "") -> str:
-    """Return `iss` and `aud`: the public address, else that of the stage that was called, else a name."""
+    """Return `iss` and `aud`: the public URL, otherwise the URL of the called API stage, otherwise a URN."""
     if settings.public_url or not domain:
         return settings.public_url or f"urn:atrium:{settings.environment}"
     scheme = "http" if domain.partition(":")[0] in _LOOPBACK else "https"
@@ -77,7 +78,7 @@ def build_claims(
     family_id: FamilyId | None = None,
     client_id: str = "",
 ) -> AccessClaims:
-    """Return the claims of a token that is good for 15 minutes from now."""
+    """Return the claims of a token that is valid for 15 minutes from now."""
     return AccessClaims(
         subject=subject,
         tenant_id=tenant_id,
@@ -93,7 +94,7 @@ def build_claims(
 
 
 def sign_access_token(claims: AccessClaims, key: SigningKey, *, issuer: str) -> str:
-    """Return the token's text."""
+    """Return the signed token."""
     payload: dict[str, Any] = {
         "iss": issuer,
         "aud": issuer,
@@ -116,12 +117,12 @@ def sign_access_token(claims: AccessClaims, key: SigningKey, *, issuer: str) -> 
 
 
 def sign_payload(payload: bytes, key: SigningKey, *, kind: str) -> str:
-    """Return a JWS of that `typ`, which keeps one kind of token from being taken for another."""
+    """Return a JWS with this `typ`, which prevents that one kind of token is accepted as another."""
     return _JWS.encode(payload, load_private_key(key), ALGORITHM, {"kid": key.kid, "typ": kind})
 
 
 def read_access_token(text: str, *, issuer: str, find_key: FindKey, now: datetime) -> AccessClaims:
-    """Verify a token and return what it says; `TokenInvalid`, or `TokenExpired` when nothing but time is wrong."""
+    """Verify a token and return its claims; raise `TokenInvalid`, or `TokenExpired` if only its time is wrong."""
     if text.count(".") != 2:
         raise TokenInvalid(internal="not three parts")
     try:
@@ -138,7 +139,7 @@ def read_access_token(text: str, *, issuer: str, find_key: FindKey, now: datetim
 
 
 def publish_keys(keys: Sequence[SigningKey]) -> dict[str, list[dict[str, str]]]:
-    """Return the JWK Set (RFC 7517) of the public halves."""
+    """Return the JWK Set (RFC 7517) of the public keys."""
     published = []
     for key in keys:
         public = ECAlgorithm.to_jwk(load_private_key(key).public_key(), as_dict=True)
@@ -148,11 +149,11 @@ def publish_keys(keys: Sequence[SigningKey]) -> dict[str, list[dict[str, str]]]:
 
 
 def load_private_key(key: SigningKey) -> ec.EllipticCurvePrivateKey:
-    """Return the key of a PEM; `Unavailable` if the secret holds no P-256 key."""
+    """Return the key of a PEM; raise `Unavailable` if it is not a P-256 key."""
     try:
         return _parse_pem(key.private_pem)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise Unavailable(internal=f"the signing key {key.kid} is no P-256 key in PEM") from None
+        raise Unavailable(internal=f"the signing key {key.kid} is not a P-256 key in PEM") from None
 
 
 @lru_cache(maxsize=16)
@@ -164,7 +165,7 @@ def _parse_pem(pem: str) -> ec.EllipticCurvePrivateKey:
 
 
 def _choose_key(header: Mapping[str, Any], find_key: FindKey, now: int) -> SigningKey:
-    """Return the key that a header names, once type and algorithm are ours; `alg: none` ends here."""
+    """Return the key that a header names. Headers with another type or algorithm, such as `none`, are refused."""
     kind, algorithm, kid = header.get("typ"), header.get("alg"), header.get("kid")
     if not isinstance(kind, str) or kind.lower() not in _TYPES or algorithm != ALGORITHM or "crit" in header:
         raise TokenInvalid(internal="token: type or algorithm")

@@ -1,7 +1,7 @@
-"""The decision that lets a credential in: what it says, against what the table says now. No I/O but the pepper's.
+"""Decides whether to accept a credential, given its content and the stored items. No I/O except for the pepper.
 
-What a caller may learn is only the code. A credential that does not prove itself is `UNAUTHENTICATED` whatever its
-tenant's state is; only a proven one hears that its tenant or its user is suspended.
+The caller only learns the error code. An invalid credential gets `UNAUTHENTICATED` whatever the tenant's status; only a
+valid one learns that its tenant or user is suspended.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from atrium.identity.key_format import KeyText
+from atrium.identity.key_format import EncodedKey
 from atrium.identity.keys.model import ApiKey
 from atrium.identity.principals import principal_of_key, principal_of_user
 from atrium.identity.scopes import PLATFORM
@@ -26,14 +26,14 @@ from atrium.tenants.model import Tenant
 if TYPE_CHECKING:
     from atrium.identity.clients.model import Client
     from atrium.identity.families.model import TokenFamily
-    from atrium.identity.tokens import AccessClaims  # its library costs 70 ms, and most calls bring a key
+    from atrium.identity.tokens import AccessClaims  # importing its library takes 70 ms, and most calls use a key
 
 type FindPepper = Callable[[int], Pepper]
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedCredential:
-    """Who it is, in which tenant (None: the platform's own calls), and until when the credential itself holds.
+    """The principal and tenant of a valid credential (tenant None for the platform's own calls), and when it expires.
 
     `login_id` is the family of an access token, empty for keys.
     """
@@ -46,10 +46,10 @@ class VerifiedCredential:
 
 @dataclass(frozen=True, slots=True)
 class RejectedTenant:
-    """The tenant that a refused credential names, which hears of it; `tenant` is there if it was read.
+    """The tenant of a refused credential, whose audit records the refusal. `tenant` is set if it was read.
 
-    `principal` is empty unless the credential has proven itself; `details` tell more of it. `likes` says which refusals
-    for the same reason are one; empty: those of the same credential.
+    `principal` is empty unless the credential was valid; `details` are for the audit. Refusals with equal reason and
+    `likes` count as one; if it is empty, refusals of the same credential do.
     """
 
     tenant_id: TenantId
@@ -61,7 +61,7 @@ class RejectedTenant:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why not. `principal_id` is empty unless the credential has proven itself; `reason` is for log and audit."""
+    """A refusal. `principal_id` is empty unless the credential was valid; `reason` is for the log and the audit."""
 
     failure: type[AtriumError]
     reason: str
@@ -73,22 +73,22 @@ type Decision = VerifiedCredential | Refused
 
 
 def decide_key(
-    said: KeyText, key: ApiKey | None, tenant: Tenant | None, *, find_pepper: FindPepper, now: datetime
+    encoded: EncodedKey, key: ApiKey | None, tenant: Tenant | None, *, find_pepper: FindPepper, now: datetime
 ) -> Decision:
-    """Decide about a tenant's key; `find_pepper` may raise `Unavailable`."""
-    refused = _disprove(said, key, find_pepper, now)
+    """Return the decision about a tenant's key. `find_pepper` may raise `Unavailable`."""
+    refused = _find_key_fault(encoded, key, find_pepper, now)
     if refused is not None or key is None:
         return refused or Refused(Unauthenticated, "unknown key")
     if tenant is None:
-        return Refused(Unauthenticated, "the key's tenant is gone")
+        return Refused(Unauthenticated, "the key's tenant does not exist")
     if not tenant.is_active:
         return Refused(TenantInactive, f"tenant is {tenant.status}", key.id)
     return VerifiedCredential(principal_of_key(key), tenant, key.ends_at)
 
 
-def decide_platform_key(said: KeyText, key: ApiKey | None, *, find_pepper: FindPepper, now: datetime) -> Decision:
-    """Decide about one of the platform's own keys, before any tenant that it names."""
-    refused = _disprove(said, key, find_pepper, now)
+def decide_platform_key(encoded: EncodedKey, key: ApiKey | None, *, find_pepper: FindPepper, now: datetime) -> Decision:
+    """Return the decision about a platform key, before the tenant that it names is checked."""
+    refused = _find_key_fault(encoded, key, find_pepper, now)
     if refused is not None or key is None:
         return refused or Refused(Unauthenticated, "unknown platform key")
     return VerifiedCredential(Principal("platform", key.id, key.name, frozenset({PLATFORM})), None, key.ends_at)
@@ -101,12 +101,12 @@ def decide_token(
     login: TokenFamily | None,
     client: Client | None = None,
 ) -> Decision:
-    """Decide about a token whose signature and times are good.
+    """Return the decision about a token whose signature and times are valid.
 
-    `login` is the family that it names, if any, `client` the OAuth client that it was given to, if any.
+    `login` is the family that the token names, if any; `client` the OAuth client to which it was issued, if any.
     """
     if user is None or tenant is None:
-        return Refused(Unauthenticated, "the token's user or tenant is gone")
+        return Refused(Unauthenticated, "the token's user or tenant does not exist")
     ended = _find_logout(claims, user, tenant, login)
     if ended:
         return Refused(Unauthenticated, ended, user.id)
@@ -121,9 +121,9 @@ def decide_token(
 
 
 def _find_logout(claims: AccessClaims, user: User, tenant: Tenant, login: TokenFamily | None) -> str:
-    """Return how the login of a token came to its end, or nothing."""
+    """Return how the login of a token ended, or an empty text."""
     if claims.family_id is not None and (login is None or login.user_id != user.id):
-        return "the token's login is gone"
+        return "the token's login does not exist"
     if login is not None and login.revoked_at is not None:
         return "the token's login was ended"
     if claims.token_version != user.token_version or claims.tenant_token_version != tenant.token_version:
@@ -132,31 +132,31 @@ def _find_logout(claims: AccessClaims, user: User, tenant: Tenant, login: TokenF
 
 
 def choose_tenant(decision: Decision, wanted: str) -> Decision:
-    """Refuse a tenant's credential that names another tenant in `X-Tenant-ID`."""
+    """Refuse a credential of a tenant if `X-Tenant-ID` names another tenant."""
     if isinstance(decision, VerifiedCredential) and wanted and decision.tenant and wanted != decision.tenant.id:
-        named = RejectedTenant(decision.tenant.id, decision.tenant, _say(decision.principal))
+        named = RejectedTenant(decision.tenant.id, decision.tenant, _format_principal(decision.principal))
         return Refused(TenantMismatch, "X-Tenant-ID is not the credential's tenant", decision.principal.id, named)
     return decision
 
 
 def enter_tenant(decision: VerifiedCredential, tenant: Tenant | None) -> Decision:
-    """Put a platform credential into the tenant that it names; one that does not exist is as good as inactive."""
+    """Apply a platform credential to the tenant that it names. A missing tenant is treated like an inactive one."""
     if tenant is None or not tenant.is_active:
-        named = None if tenant is None else RejectedTenant(tenant.id, tenant, _say(decision.principal))
-        return Refused(TenantInactive, "the tenant named is not there or not active", decision.principal.id, named)
+        named = None if tenant is None else RejectedTenant(tenant.id, tenant, _format_principal(decision.principal))
+        return Refused(TenantInactive, "the named tenant does not exist or is not active", decision.principal.id, named)
     return VerifiedCredential(decision.principal, tenant, decision.ends_at)
 
 
-def _say(principal: Principal) -> str:
+def _format_principal(principal: Principal) -> str:
     return f"{principal.type}:{principal.id}"
 
 
-def _disprove(said: KeyText, key: ApiKey | None, find_pepper: FindPepper, now: datetime) -> Refused | None:
-    """Return why a key's text is not the key that is kept, or None."""
+def _find_key_fault(encoded: EncodedKey, key: ApiKey | None, find_pepper: FindPepper, now: datetime) -> Refused | None:
+    """Return why a key does not match its record or is not active, or None."""
     if key is None:
         return Refused(Unauthenticated, "unknown key")
-    if not same(said.digest(find_pepper(key.pepper_version).value), key.digest):
-        return Refused(Unauthenticated, "the key does not fit its record")
+    if not same(encoded.digest(find_pepper(key.pepper_version).value), key.digest):
+        return Refused(Unauthenticated, "the key does not match its record")
     if key.status(now) != "active":
         return Refused(Unauthenticated, f"the key is {key.status(now)}")
     return None

@@ -1,4 +1,7 @@
-"""An OAuth client as it is kept: everything but its secret. Its id says which tenant it belongs to."""
+"""The stored OAuth client, without its secret, and the validation of redirect URIs.
+
+A client id contains the tenant id.
+"""
 
 import re
 from collections.abc import Iterable
@@ -22,12 +25,12 @@ _LOOPBACK_PORT = re.compile(r"^(http://(?:127\.0\.0\.1|\[::1\])):[0-9]{1,5}(?=[/
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[::1\])(?::[0-9]{1,5})?")
 _URI = re.compile(r"[\x21\x23-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a\x7e]+")
 _PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+")
-_WHERE = "must be https, http on a loopback address, or a scheme of your own with a dot in it"
+_WHERE = "must use https, http on a loopback address, or a private-use scheme that contains a dot"
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client. `old_digest` works beside the present secret until `old_ends_at`."""
+    """A client. `old_digest` stays valid beside the current secret until `old_ends_at`."""
 
     id: ClientId
     tenant_id: TenantId
@@ -51,22 +54,22 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class IssuedClient:
-    """A client with its new secret (empty for a public one), which exists nowhere else."""
+    """A client with its new secret (empty for a public client). The secret is not stored."""
 
     client: Client
     secret: str = field(repr=False)
 
 
 def find_redirect_fault(uri: str) -> str | None:
-    """Return what is wrong with a redirect address, or None.
+    """Return what is wrong with a redirect URI, or None.
 
-    Https; http to this very machine, for a program on it; or a scheme of the program's own with a dot in it (RFC 8252).
+    Allowed are https, http to a loopback address, and a private-use scheme that contains a dot (RFC 8252).
     """
     parts = _split(uri)
     if parts is None:
-        return "must be an absolute address without a fragment"
+        return f"must be an absolute URI without a fragment, of at most {REDIRECT_URI_MAX} characters"
     if "@" in parts.netloc:
-        return "must hold no credential"
+        return "must not contain a user name or password"
     host = parts.hostname or ""
     to_host = bool(_HOST.fullmatch(parts.netloc)) and (
         parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
@@ -76,10 +79,10 @@ def find_redirect_fault(uri: str) -> str | None:
 
 
 def is_registered(uri: str, registered: Iterable[str]) -> bool:
-    """Tell whether a client may be answered at an address: one it has registered, letter by letter.
+    """Return whether a redirect URI is registered. Comparison is by exact text.
 
-    On a loopback IP the port may be any, because a program on the user's machine gets it from the system
-    (RFC 8252 §7.3); `localhost` is a name, and its port is part of what was registered.
+    On a loopback IP address any port is accepted, because the operating system assigns it (RFC 8252 §7.3). `localhost`
+    is a name, so its port must match.
     """
     known = set(registered)
     if uri in known:
@@ -92,7 +95,7 @@ def _without_port(uri: str) -> str:
 
 
 def _split(uri: str) -> SplitResult | None:
-    """Return the parts of an absolute address, or None."""
+    """Return the parts of an absolute URI, or None if it is invalid."""
     if len(uri) > REDIRECT_URI_MAX or not _URI.fullmatch(uri) or "#" in uri:
         return None
     try:
@@ -106,15 +109,15 @@ def _split(uri: str) -> SplitResult | None:
 def find_client_fault(
     type: ClientType, grant_types: tuple[str, ...], redirect_uris: tuple[str, ...]
 ) -> tuple[str, str] | None:
-    """Return the field that does not fit the others and why, or None."""
+    """Return the field that conflicts with the others and the reason, or None."""
     for uri in redirect_uris:
         fault = find_redirect_fault(uri)
         if fault is not None:
             return "redirect_uris", fault
     if "client_credentials" in grant_types and type == "public":
-        return "grant_types", "a public client has no secret and so no client_credentials"
+        return "grant_types", "a public client has no secret, so it cannot use client_credentials"
     if "authorization_code" in grant_types and not redirect_uris:
-        return "redirect_uris", "authorization_code needs at least one"
+        return "redirect_uris", "the grant type authorization_code needs at least one redirect URI"
     if "refresh_token" in grant_types and "authorization_code" not in grant_types:
-        return "grant_types", "refresh_token comes with authorization_code"
+        return "grant_types", "refresh_token needs authorization_code"
     return None

@@ -1,5 +1,7 @@
-"""A client's secret: `atr_cs_<base62>` for 32 random bytes. At rest there is an HMAC under the pepper, over the
-client's id and the secret, so that a record copied to another client fits nothing.
+"""Client secrets: `atr_cs_<base62>` for 32 random bytes.
+
+The table stores an HMAC, under the pepper, of the client's id and the secret, so that a record copied to another client
+matches no secret.
 """
 
 import secrets
@@ -24,7 +26,7 @@ def digest_secret(pepper: Pepper, client_id: ClientId, secret: str) -> bytes:
 
 
 def fits(client: Client, secret: str, secrets: Secrets, *, now: datetime) -> bool:
-    """Tell whether a secret is the client's present one, or its last one within the grace."""
+    """Return whether a secret is the client's current one, or the previous one before the end of its grace period."""
     if not client.digest or not secret.startswith(HEAD) or len(secret) > _LENGTH_MAX or not secret.isascii():
         return False
     if same(digest_secret(secrets.find_pepper(client.pepper_version), client.id, secret), client.digest):

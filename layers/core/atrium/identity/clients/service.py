@@ -1,4 +1,4 @@
-"""OAuth clients, as their administrators handle them. No client is given more than its maker holds."""
+"""Administration of OAuth clients. A client cannot get scopes that its creator does not have."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from atrium.tenants.context import TenantContext
 
 @dataclass(frozen=True, slots=True)
 class ClientService:
-    """What one caller can do with the clients of the tenant. The scope `admin` is checked by the routes."""
+    """The operations of one caller on the tenant's clients. The routes check the scope `admin`."""
 
     context: TenantContext
     store: ClientStore
@@ -38,7 +38,7 @@ class ClientService:
         redirect_uris: Iterable[str],
         scopes: Iterable[str],
     ) -> IssuedClient:
-        """Make a client; `ScopeRequired` for scopes that the caller lacks, `ValidationFailed` for what does not fit."""
+        """Create a client; raise `ScopeRequired` for scopes that the caller lacks, or `ValidationFailed`."""
         now = self.clock()
         client = Client(
             id=mint_client_id(now, self.context.tenant_id),
@@ -63,11 +63,11 @@ class ClientService:
     def get(self, client_id: str) -> Client:
         found = self.store.get(self._known(client_id))
         if found is None:
-            raise NotFound("there is no such client")
+            raise NotFound("client not found")
         return found
 
     def change(self, client_id: str, changes: Mapping[str, Any]) -> Client:
-        """Change name, redirect_uris, grant_types or scopes; refuses as `create` does."""
+        """Change name, redirect_uris, grant_types or scopes. Raises the same errors as `create`."""
         before = self.get(client_id)
         if not changes:
             return before
@@ -82,10 +82,13 @@ class ClientService:
         return after
 
     def rotate(self, client_id: str, grace_seconds: int) -> IssuedClient:
-        """Give a new secret; the last one ends when the grace is over. `Conflict` for a public client."""
+        """Issue a new secret; the previous one stays valid for the grace period.
+
+        Raises `Conflict` for a public client.
+        """
         before, now = self.get(client_id), self.clock()
         if before.type == "public":
-            raise Conflict("a public client has no secret")
+            raise Conflict("a public client has no secret to rotate")
         old = replace(
             before,
             updated_at=now,
@@ -99,11 +102,11 @@ class ClientService:
         return issued
 
     def delete(self, client_id: str) -> None:
-        """Remove a client: its tokens, and those of users who agreed to it, end within 30 seconds."""
+        """Delete a client. Its tokens, including those of users who consented, become invalid within 30 seconds."""
         known = self._known(client_id)
         details = {"action": "delete", "resource": f"client:{known}"}
         if not self.store.delete(known, [self.audit.recording("admin.change", details)]):
-            raise NotFound("there is no such client")
+            raise NotFound("client not found")
 
     def _with_secret(self, client: Client) -> IssuedClient:
         secret, pepper = mint_secret(), self.secrets.current_pepper()
@@ -112,7 +115,7 @@ class ClientService:
 
     def _write(self, before: Client, after: Client, action: str) -> None:
         if not self.store.replace(before, after, [self._record(action, after)]):
-            raise Conflict("the client was changed by another call at the same time; try again")
+            raise Conflict("the client was modified by another call; try again")
 
     def _record(self, action: str, client: Client) -> Put:
         details = {
@@ -128,14 +131,14 @@ class ClientService:
     def _check(self, client: Client, scopes: Iterable[str]) -> None:
         excess = find_excess(scopes, self.context.principal)
         if excess:
-            raise ScopeRequired(f"a client cannot have the scope {excess[0]}, which its maker lacks")
+            raise ScopeRequired(f"you cannot grant the scope {excess[0]}, because you do not have it")
         if PLATFORM in scopes:
-            raise invalid_field("scopes", "a tenant's client cannot have the scope platform")
+            raise invalid_field("scopes", "must not contain platform: that scope is not available to a tenant")
         fault = find_client_fault(client.type, client.grant_types, client.redirect_uris)
         if fault is not None:
             raise invalid_field(*fault)
 
     def _known(self, client_id: str) -> ClientId:
         if not is_id(client_id, "cli") or tenant_of_client(ClientId(client_id)) != self.context.tenant_id:
-            raise NotFound("there is no such client")
+            raise NotFound("client not found")
         return ClientId(client_id)

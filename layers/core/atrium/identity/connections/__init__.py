@@ -1,1 +1,1 @@
-"""Accounts at providers that tools may use on a user's behalf (I7)."""
+"""Connections: accounts at OAuth providers that tools may use for a user."""

@@ -1,4 +1,7 @@
-"""A connection: a principal's account at a provider, one for each provider. Tokens are sealed in the tenant's vault."""
+"""A connection: a principal's account at a provider, one per provider.
+
+Its tokens are encrypted with the tenant's key.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,9 +16,9 @@ EARLY = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection. `expired`: the provider refused to go on, and the user has to connect again.
+    """A connection. `expired` means that the provider refused to refresh it, and the user must connect again.
 
-    `version` counts the tokens that it had; `lease` names who refreshes them now, until `leased_until`.
+    `version` counts the tokens that it has had. `lease` names the call that refreshes them now, until `leased_until`.
     """
 
     owner: str
@@ -32,11 +35,11 @@ class Connection:
     leased_until: datetime | None = None
 
     def is_due(self, now: datetime) -> bool:
-        """Tell whether the access token has ended, or ends within a minute."""
+        """Return whether the access token has expired or expires within a minute."""
         return self.expires_at is not None and now >= self.expires_at - EARLY
 
     def purpose(self, what: Literal["access", "refresh"]) -> str:
-        """Return what a token is sealed for: one of another connection does not open as this one's."""
+        """Return the encryption context of a token. A token of another connection has a different one."""
         return connection_purpose(self.owner, self.provider, what)
 
 

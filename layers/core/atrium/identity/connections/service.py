@@ -1,7 +1,7 @@
-"""Connections, as their owners handle them, and the token that a tool is given in an owner's name.
+"""The owner's operations on connections, and the access token for tools.
 
-A refresh token may be good once. So a refresh is leased: of two calls at once one asks the provider, and the other
-waits for what it brings. Tokens never leave through a route.
+A provider may accept a refresh token only once. So a refresh needs a lease: of two concurrent calls one refreshes, and
+the other waits for the result. No route returns a token.
 """
 
 import time
@@ -26,12 +26,12 @@ from atrium.tenants.context import TenantContext
 _WAITS = 12
 _KEEPS = 4
 _WAIT_SECONDS = 0.5
-_GONE = "there is no connection to this provider"
+_GONE = "connection not found: connect to this provider first"
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionService:
-    """What one caller can do with his own connections."""
+    """The operations of one caller on their own connections."""
 
     context: TenantContext
     store: ConnectionStore
@@ -42,7 +42,7 @@ class ConnectionService:
     pause: Callable[[float], None] = time.sleep
 
     def begin(self, flow: Flow, redirect_uri: str | None) -> tuple[str, datetime]:
-        """Return where the user's browser goes, and until when it may come back. Nothing is written."""
+        """Return the URL for the user's browser, and when the flow expires. Writes nothing."""
         address, now = check_redirect(flow.client, redirect_uri), self.clock()
         state = begin_state(
             "connect", flow.description.name, self.context.tenant_id, address, now, user=self.context.owner
@@ -50,11 +50,14 @@ class ConnectionService:
         return flow.authorize_url(state)[0], now + timedelta(seconds=state.ends_at - int(now.timestamp()))
 
     def complete(self, flow: Flow, text: str, returned: Returned) -> Connection:
-        """Keep the tokens for a code; `StateInvalid` for a flow that somebody else began, `ProviderRefused`."""
+        """Exchange the code for tokens and store them.
+
+        Raises `StateInvalid` for a flow that another user started, and `ProviderRefused` or `ProviderFailed`.
+        """
         now, name = self.clock(), flow.description.name
         state = self.sealer.open(text, purpose="connect", provider=name, now=now)
         if state.tenant_id != self.context.tenant_id or state.user != self.context.owner:
-            raise StateInvalid(internal="state: begun by somebody else")
+            raise StateInvalid(internal="state: started by another user")
         try:
             grant = flow.redeem(self.store.table, text, state, returned)
         except (ProviderRefused, ProviderFailed) as failure:
@@ -75,16 +78,16 @@ class ConnectionService:
         return found
 
     def delete(self, provider: str) -> None:
-        """Forget a connection and its tokens."""
+        """Delete a connection and its tokens."""
         found = self.get(provider)
         record = self.audit.recording("admin.change", {"action": "connection.delete", "resource": provider})
         if not self.store.delete(found, record):
             raise NotFound(_GONE)
 
     def access_token(self, provider: str, calls: ProviderCalls) -> str:
-        """Return a token that is good for a minute at least, refreshed if it must be.
+        """Return an access token that is valid for at least a minute. Refreshes it if necessary.
 
-        `NotFound`, `ConnectionExpired` where the user has to connect again, `ProviderFailed`, `Unavailable`.
+        Raises `NotFound`, `ConnectionExpired` (the user must connect again), `ProviderFailed` or `Unavailable`.
         """
         found = self.get(provider)
         for _ in range(_WAITS):
@@ -99,12 +102,12 @@ class ConnectionService:
                 return self._refresh(held, calls)
             self.pause(_WAIT_SECONDS)
             found = self.get(provider)
-        raise Unavailable(internal="a connection's refresh is under way for too long", retry_after_seconds=5)
+        raise Unavailable(internal="the refresh of a connection takes too long", retry_after_seconds=5)
 
     def _refresh(self, held: Connection, calls: ProviderCalls) -> str:
-        """Ask for the next tokens and keep them; a lease whose holder dies ends by itself."""
+        """Refresh the tokens and store them. If the process dies, the lease expires."""
         refresh_token = self.encryption.decrypt(held.purpose("refresh"), held.sealed_refresh)
-        key = self.encryption.new_data_key()  # first: without a key the new tokens would be lost
+        key = self.encryption.new_data_key()  # before the call, because new tokens that cannot be encrypted are lost
         try:
             grant = calls.refresh(refresh_token)
         except ProviderRefused as refused:
@@ -117,13 +120,13 @@ class ConnectionService:
         access = key.encrypt(held.purpose("access"), grant.access_token)
         following = key.encrypt(held.purpose("refresh"), grant.refresh_token or refresh_token)
         if self._keep(held, access, following, _end(grant, now)) is None:
-            raise Unavailable(internal="a connection changed while it was refreshed", retry_after_seconds=1)
+            raise Unavailable(internal="the connection was modified during its refresh", retry_after_seconds=1)
         return grant.access_token
 
     def _keep(
         self, held: Connection, access: bytes, following: bytes, expires_at: datetime | None
     ) -> Connection | None:
-        """Write what a refresh brought, trying again while the table does not answer: nobody else has it."""
+        """Store the new tokens. Retries while the table is unavailable, because the provider does not repeat them."""
         for _ in range(_KEEPS - 1):
             try:
                 return self.store.rotate(held, access, following, expires_at, now=self.clock())

@@ -1,4 +1,4 @@
-"""Connections in the table. A refresh is begun by a lease, and only its holder may write what it brought."""
+"""Connections in the table. A refresh takes a lease, and only its holder can write the new tokens."""
 
 import secrets
 from collections.abc import Mapping
@@ -14,41 +14,41 @@ from atrium.storage import provider_keys
 from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, EXISTS, Delete, Put, Update
 
-# Longer than the longest call to a provider: when a lease is over, its holder is no longer at it.
+# Longer than the longest call to a provider, so that an expired lease has no active holder.
 LEASE_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStore:
-    """Every access to one tenant's connections."""
+    """Reads and writes the connections of one tenant."""
 
     table: TenantTable
 
     def put(self, connection: Connection, record: Put) -> None:
-        """Record a connection; it takes the place of an earlier one, whose refresh under way counts for nothing."""
-        place = provider_keys.connection(connection.owner, connection.provider)
-        self.table.transact([Put(place, _item(connection), ANY), record])
+        """Write a connection. Replaces an existing one, whose running refresh can then no longer be stored."""
+        key = provider_keys.connection(connection.owner, connection.provider)
+        self.table.transact([Put(key, _item(connection), ANY), record])
 
     def get(self, owner: str, provider: str) -> Connection | None:
         item = self.table.get(provider_keys.connection(owner, provider))
         return read_connection(item) if item else None
 
     def list(self, owner: str, page: PageRequest) -> Page[Connection]:
-        """List the connections of one principal, by provider."""
+        """List the connections of a principal, by provider."""
         prefix = provider_keys.connections_of(owner)
         return self.table.query(Query("", prefix=prefix, limit=page.limit, position=page.position)).map(read_connection)
 
     def delete(self, connection: Connection, record: Put) -> bool:
-        """Remove a connection; False if it is gone."""
-        place = provider_keys.connection(connection.owner, connection.provider)
+        """Delete a connection; False if it does not exist."""
+        key = provider_keys.connection(connection.owner, connection.provider)
         try:
-            self.table.transact([Delete(place, EXISTS), record])
+            self.table.transact([Delete(key, EXISTS), record])
         except TransactionRefused:
             return False
         return True
 
     def lease(self, connection: Connection, *, now: datetime) -> Connection | None:
-        """Begin a refresh of the tokens as they were read; None if another is under way, or was first."""
+        """Start a refresh of the tokens as last read; None if another refresh is running or has finished."""
         values = {
             "lease": secrets.token_hex(8),
             "until": format_time(now + timedelta(seconds=LEASE_SECONDS)),
@@ -64,7 +64,7 @@ class ConnectionStore:
     def rotate(
         self, held: Connection, access: bytes, refresh: bytes, expires_at: datetime | None, *, now: datetime
     ) -> Connection | None:
-        """Write the next tokens; None if the lease is another's by now, or the connection is another one."""
+        """Write the new tokens; None if the lease has another holder or the connection was replaced."""
         values: dict[str, Any] = {
             "access": access,
             "refresh": refresh,
@@ -81,31 +81,31 @@ class ConnectionStore:
             expression += ", #expires_at = :ends"
         else:
             removed += ", #expires_at"
-        place = provider_keys.connection(held.owner, held.provider)
+        key = provider_keys.connection(held.owner, held.provider)
         try:
-            write = Update(place, f"{expression} REMOVE {removed}", "#lease = :lease", values)
+            write = Update(key, f"{expression} REMOVE {removed}", "#lease = :lease", values)
             return read_connection(self.table.write(write))
         except ConditionFailed as failed:
             found = read_connection(failed.item) if failed.item else None
-            # Our own write, whose reply was lost: what was sealed once is nobody else's.
+            # This write succeeded before and its response was lost: a ciphertext is unique.
             return found if found is not None and found.sealed_access == access else None
 
     def expire(self, held: Connection, *, now: datetime) -> None:
-        """Keep that the provider refused to go on; the tokens are removed, being good for nothing."""
+        """Mark the connection as expired and delete its refresh token."""
         values = {"expired": "expired", "lease": held.lease, "now": format_time(now)}
         expression = "SET #status = :expired, #updated_at = :now REMOVE #lease, #leased_until, #sealed_refresh"
         self._update(held, expression, "#lease = :lease", values)
 
     def release(self, held: Connection) -> None:
-        """Give a lease back: the provider was not reached, or did not take the refresh token."""
+        """Release the lease after a call that did not use the refresh token."""
         self._update(held, "REMOVE #lease, #leased_until", "#lease = :lease", {"lease": held.lease})
 
     def _update(
         self, connection: Connection, expression: str, condition: str, values: Mapping[str, Any]
     ) -> Connection | None:
-        place = provider_keys.connection(connection.owner, connection.provider)
+        key = provider_keys.connection(connection.owner, connection.provider)
         try:
-            return read_connection(self.table.write(Update(place, expression, condition, values)))
+            return read_connection(self.table.write(Update(key, expression, condition, values)))
         except ConditionFailed:
             return None
 

@@ -1,1 +1,1 @@
-"""Refresh-token families: what a login goes on with when its access token ends."""
+"""Refresh-token families: the refresh tokens of one login."""

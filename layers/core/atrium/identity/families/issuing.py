@@ -1,4 +1,4 @@
-"""A new family and its first token; and the tokens that a family gives."""
+"""Creates token families, and signs the access tokens of a family."""
 
 import secrets
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import datetime
 from atrium.audit.model import Origin, mask_origin
 from atrium.identity.clients.model import OIDC_SCOPES
 from atrium.identity.families.model import IssuedTokens, TokenFamily, end_of_token
-from atrium.identity.families.refresh_text import SECRET_BYTES, write_refresh_text
+from atrium.identity.families.refresh_text import SECRET_BYTES, encode_refresh_token
 from atrium.identity.scopes import TENANT_SCOPES
 from atrium.identity.tokens import ACCESS_SECONDS, build_claims, sign_access_token
 from atrium.identity.users.model import User
@@ -30,9 +30,9 @@ def make_token_family(
     client_id: str,
     family_id: FamilyId | None = None,
 ) -> tuple[TokenFamily, str]:
-    """Make a login's family and the text of its first refresh token. Nothing is stored."""
+    """Return a new family and its first refresh token. Stores nothing."""
     family_id, where = family_id or mint_family_id(now), mask_origin(origin)
-    text, said = write_refresh_text(
+    text, token = encode_refresh_token(
         environment,
         pepper,
         family_id=family_id,
@@ -44,7 +44,7 @@ def make_token_family(
         id=family_id,
         tenant_id=tenant.id,
         user_id=user.id,
-        digest=said.digest,
+        digest=token.digest,
         pepper_version=pepper.version,
         token_version=user.token_version,
         tenant_token_version=tenant.token_version,
@@ -59,13 +59,13 @@ def make_token_family(
 
 
 def order_scopes(scopes: frozenset[str]) -> tuple[str, ...]:
-    """Return a tenant's scopes in the order of the table, then those of OpenID Connect; others are dropped."""
+    """Return the scopes in table order, tenant scopes before those of OpenID Connect. Unknown scopes are dropped."""
     return tuple(name for name in (*TENANT_SCOPES, *OIDC_SCOPES) if name in scopes)
 
 
 @dataclass(frozen=True, slots=True)
 class AccessSigner:
-    """Signs the access tokens of families."""
+    """Signs access tokens of token families."""
 
     key: SigningKey
     issuer: str
@@ -74,7 +74,7 @@ class AccessSigner:
     def issue(
         self, family: TokenFamily, refresh_token: str, user: User, tenant: Tenant, scopes: frozenset[str] | None
     ) -> IssuedTokens:
-        """Return both tokens; the access token follows its family, with fewer scopes where some are named."""
+        """Return an access token and the refresh token. `scopes` restricts the access token to fewer scopes."""
         own = family.scopes if scopes is None else order_scopes(scopes)
         claims = build_claims(
             family.user_id,

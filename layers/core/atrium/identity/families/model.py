@@ -1,4 +1,4 @@
-"""A login's family: all the refresh tokens that descend from one login, of which the last alone is good (I4)."""
+"""A token family: all refresh tokens that descend from one login. Only the last one is valid."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,11 +13,11 @@ LOGIN_SECONDS_MAX = 90 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class TokenFamily:
-    """A family as it is kept: no token of it. `digest` is the last token's, `before` its parent's.
+    """A stored family, without its tokens. `digest` belongs to the last token, `before` to its predecessor.
 
-    `salt` is what the last token was derived with, so that its parent, shown again, makes the same. `scopes` None: all
-    that the user's role has. The versions are those of user and tenant when the login was made. `client_id` is empty
-    for our own login.
+    `salt` derives the last token from its predecessor, so that a repeated predecessor gives the same token. `scopes`
+    None means all scopes of the user's role. The versions are those of user and tenant at the login. `client_id` is
+    empty for a login without a client.
     """
 
     id: FamilyId
@@ -40,20 +40,20 @@ class TokenFamily:
     user_agent: str = ""
 
     def allows(self, scopes: frozenset[str]) -> bool:
-        """Tell whether a token of the login may have these scopes: those that were granted.
+        """Return whether an access token of this login may have these scopes.
 
-        Our own login, which has no scopes of its own, may have all of the role.
+        Without granted scopes, a login without a client may have any scope of the role.
         """
         return scopes <= set(self.scopes) if self.scopes is not None else not self.client_id
 
     def next_end(self, now: datetime) -> datetime:
-        """Return until when a token given out now holds: seven days, and ninety after the login at most."""
+        """Return when a token issued now expires: in seven days, but at most 90 days after the login."""
         return end_of_token(self.created_at, now)
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedTokens:
-    """What a login or a refresh gives. The texts exist nowhere else; `scopes` are the access token's."""
+    """The result of a login or a refresh. The tokens are not stored; `scopes` are those of the access token."""
 
     access_token: str = field(repr=False)
     expires_in: int

@@ -1,9 +1,9 @@
-"""The text of a refresh token: `atr_rt_<base62>` for 79 bytes.
+"""The encoding of a refresh token: `atr_rt_<base62>` for 79 bytes.
 
-    form 1 | pepper's version 2 | family's ULID 16 | tenant's ULID 16 | sequence 4 | secret 24 | proof 16
+    format 1 | pepper version 2 | family ULID 16 | tenant ULID 16 | sequence 4 | secret 24 | MAC 16
 
-The proof is an HMAC of all before it under the pepper, so a token that we never gave out is refused with no look at
-the table, and one that we did give out is known again long after its hash is gone. At rest there is another HMAC.
+The MAC is an HMAC under the pepper of everything before it. So forged tokens are refused without a table read, and
+issued ones are recognised after their hash was deleted. The table stores a different HMAC.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,8 @@ type SeekPepper = Callable[[int], Pepper | None]
 
 
 @dataclass(frozen=True, slots=True)
-class RefreshText:
-    """What a token of ours says; it was proven when it was read."""
+class EncodedRefreshToken:
+    """The content of a refresh token whose MAC was verified."""
 
     family_id: FamilyId
     tenant_id: TenantId
@@ -36,10 +36,10 @@ class RefreshText:
     body: bytes = field(repr=False)
 
 
-def write_refresh_text(
+def encode_refresh_token(
     environment: Environment, pepper: Pepper, *, family_id: FamilyId, tenant_id: TenantId, sequence: int, secret: bytes
-) -> tuple[str, RefreshText]:
-    """Make a token's text, to be shown once, and what it says."""
+) -> tuple[str, EncodedRefreshToken]:
+    """Return the text of a token, which is shown once, and its content."""
     body = b"".join([
         bytes([_FORM]),
         pepper.version.to_bytes(2),
@@ -52,8 +52,11 @@ def write_refresh_text(
     return text, _read(body, pepper)
 
 
-def read_refresh_text(text: str, environment: Environment, seek_pepper: SeekPepper) -> RefreshText | None:
-    """Read a token's text; None if we never gave it out in this environment. `Unavailable` without the pepper."""
+def decode_refresh_token(text: str, environment: Environment, seek_pepper: SeekPepper) -> EncodedRefreshToken | None:
+    """Return the content of a token; None if it was not issued in this environment.
+
+    Raises `Unavailable` without the pepper.
+    """
     encoded = text.removeprefix(HEAD)
     if len(text) - len(encoded) != len(HEAD) or len(encoded) != _CHARACTERS:
         return None
@@ -68,13 +71,16 @@ def read_refresh_text(text: str, environment: Environment, seek_pepper: SeekPepp
     return _read(body, pepper)
 
 
-def derive_secret(pepper: Pepper, salt: bytes, parent: RefreshText) -> bytes:
-    """Return the secret of a token's successor: the same for the same salt, so that a repeat makes no second one."""
+def derive_secret(pepper: Pepper, salt: bytes, parent: EncodedRefreshToken) -> bytes:
+    """Return the secret of a token's successor.
+
+    Equal salts give equal secrets, so a repeated use gives the same token.
+    """
     return hmac_sha256(pepper.value, b"atrium refresh successor 1\n" + salt + parent.body)[:SECRET_BYTES]
 
 
-def _read(body: bytes, pepper: Pepper) -> RefreshText:
-    return RefreshText(
+def _read(body: bytes, pepper: Pepper) -> EncodedRefreshToken:
+    return EncodedRefreshToken(
         family_id=FamilyId(f"fam_{encode_ulid(body[3:19])}"),
         tenant_id=TenantId(f"ten_{encode_ulid(body[19:35])}"),
         sequence=int.from_bytes(body[35:39]),

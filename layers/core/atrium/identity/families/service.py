@@ -1,8 +1,8 @@
-"""Giving out tokens (I4): the one door for login, OAuth and social sign-in.
+"""Issues and refreshes tokens for login, OAuth and social sign-in.
 
-Each use of a refresh token ends it and gives the next. One that was used before ends its family, which its access
-tokens follow within the authorizer's memory. A client whose reply was lost is not punished: the last token's parent,
-shown again within the grace and before the last one was used, gives the same answer again.
+Each refresh token can be used once and gives the next one. Reuse of an older token ends the family; its access tokens
+end when the authorizer's cache expires. A client that lost a response may repeat the predecessor of the last token
+within the grace period and gets the same response, unless the last token was used.
 """
 
 import secrets as random
@@ -12,10 +12,15 @@ from dataclasses import dataclass, replace
 from atrium.audit.bound import RefusalBound
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
-from atrium.identity.families.decision import check_holder, judge_use
+from atrium.identity.families.decision import check_holder, classify_use
 from atrium.identity.families.issuing import AccessSigner, make_token_family
 from atrium.identity.families.model import IssuedTokens, TokenFamily
-from atrium.identity.families.refresh_text import RefreshText, derive_secret, read_refresh_text, write_refresh_text
+from atrium.identity.families.refresh_text import (
+    EncodedRefreshToken,
+    decode_refresh_token,
+    derive_secret,
+    encode_refresh_token,
+)
 from atrium.identity.families.store import TokenFamilyStore
 from atrium.identity.signing import choose_signer
 from atrium.identity.users.model import User
@@ -39,7 +44,7 @@ _SALT_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class TokenFamilyService:
-    """Logins of every tenant: a refresh token says which one it belongs to. `issuer` is who signs."""
+    """The logins of all tenants; a refresh token contains its tenant. `issuer` is the issuer of the access tokens."""
 
     table_of: Callable[[TenantId], TenantTable]
     secrets: Secrets
@@ -60,9 +65,10 @@ class TokenFamilyService:
         family_id: FamilyId | None = None,
         also: Sequence[Operation] = (),
     ) -> IssuedTokens:
-        """Give a user who has proven himself his first tokens; `also` is written in the same transaction.
+        """Create a login for an authenticated user and return its first tokens.
 
-        `scopes` None: all that the role has, also after it changes. `TransactionRefused` if `also` is refused.
+        `also` is written in the same transaction; `TransactionRefused` if it is refused. `scopes` None means all scopes
+        of the role, including later changes.
         """
         pepper = self.secrets.current_pepper()
         family, text = make_token_family(
@@ -76,65 +82,68 @@ class TokenFamilyService:
     def refresh(
         self, text: str, *, origin: Origin, client_id: str = "", scopes: frozenset[str] | None = None
     ) -> IssuedTokens:
-        """Give the next tokens for a refresh token; `scopes` are fewer for this access token (else `ScopeRequired`).
+        """Return new tokens for a refresh token.
 
-        `TokenInvalid`, `TokenExpired`, `TenantInactive` or `UserSuspended`; a used one ends its family (audited).
+        `scopes` restricts the access token (`ScopeRequired` if not granted).
+
+        Raises `TokenInvalid`, `TokenExpired`, `TenantInactive` or `UserSuspended`. Reuse of an older token ends the
+        family and is audited.
         """
-        said = self._read(text)
-        store = self._store(said.tenant_id)
-        family = store.get(said.family_id)
+        token = self._read(text)
+        store = self._store(token.tenant_id)
+        family = store.get(token.family_id)
         tenant = TenantStore(store.table).get()
         grace = self.grace_seconds
         for _ in range(_ATTEMPTS):
             now = self.clock()
-            use = judge_use(said, family, client_id=client_id, grace_seconds=grace, now=now)
+            use = classify_use(token, family, client_id=client_id, grace_seconds=grace, now=now)
             if isinstance(use, Refused) or family is None:
-                raise self._refuse(use, said, family, tenant, origin)
+                raise self._refuse(use, token, family, tenant, origin)
             if use == "reused":
-                self._punish(family, tenant, origin)
-                raise TokenInvalid("The refresh token was used before; its login has been ended")
+                self._end_reused_family(family, tenant, origin)
+                raise TokenInvalid("The refresh token was already used, so its login was ended; log in again")
             user = UserStore(store.table).get(family.user_id)
             unfit = check_holder(family, user, tenant)
             if unfit is not None or user is None or tenant is None:
-                raise self._refuse(unfit, said, family, tenant, origin)
+                raise self._refuse(unfit, token, family, tenant, origin)
             if scopes is not None and not family.allows(scopes):
                 raise ScopeRequired
             if use == "repeated":
-                return self._issue(family, self._successor(said, family), user, tenant, scopes)
-            after, following = self._next(said, family)
+                return self._issue(family, self._successor(token, family), user, tenant, scopes)
+            after, following = self._next(token, family)
             try:
                 return self._issue(store.rotate(family, after), following, user, tenant, scopes)
             except ConditionFailed:
-                # It was the last one when this call came: another of the same moment went first, or our own write.
+                # It was the last token when it was read: a concurrent call used it, or this write's response was lost.
                 grace = max(grace, AT_ONCE_SECONDS)
-                family = store.get(said.family_id)
-        raise Unavailable(internal="a refresh met others too often", retry_after_seconds=1)
+                family = store.get(token.family_id)
+        raise Unavailable(internal="a refresh was in conflict with others too often", retry_after_seconds=1)
 
     def login_of(self, text: str, tenant_id: TenantId) -> FamilyId | None:
-        """Return the login of a refresh token that was given out in this tenant, whatever has become of it, or None."""
-        said = read_refresh_text(text, self.environment, self.secrets.seek_pepper)
-        return said.family_id if said is not None and said.tenant_id == tenant_id else None
+        """Return the login of a refresh token issued in this tenant, even if it has ended, or None."""
+        token = decode_refresh_token(text, self.environment, self.secrets.seek_pepper)
+        return token.family_id if token is not None and token.tenant_id == tenant_id else None
 
     def get(self, tenant_id: TenantId, family_id: FamilyId) -> TokenFamily | None:
         return self._store(tenant_id).get(family_id)
 
     def find_current(self, text: str, tenant: Tenant) -> TokenFamily | None:
-        """Return the login of a refresh token that would be taken now, without using it."""
-        said = read_refresh_text(text, self.environment, self.secrets.seek_pepper)
-        if said is None or said.tenant_id != tenant.id:
+        """Return the login of a refresh token that is currently valid, or None. Does not use the token."""
+        token = decode_refresh_token(text, self.environment, self.secrets.seek_pepper)
+        if token is None or token.tenant_id != tenant.id:
             return None
-        family = self.get(tenant.id, said.family_id)
+        family = self.get(tenant.id, token.family_id)
         client_id = family.client_id if family else ""
-        use = judge_use(said, family, client_id=client_id, grace_seconds=0, now=self.clock())
+        use = classify_use(token, family, client_id=client_id, grace_seconds=0, now=self.clock())
         user = UserStore(self.table_of(tenant.id)).get(family.user_id) if family else None
         return family if use == "current" and family and check_holder(family, user, tenant) is None else None
 
     def signing_key(self) -> SigningKey:
-        """Return the key that signs now."""
+        """Return the current signing key."""
         return choose_signer(self.secrets.signing_keys(), self.clock())
 
     def end(self, tenant_id: TenantId, family_id: FamilyId, reason: str, *, recording: Put) -> bool:
-        """End one login, with its record; False if it had ended before."""
+        """End one login, with an audit event; False if it has already ended."""
         store = self._store(tenant_id)
         try:
             store.table.transact([store.revocation(family_id, reason, now=self.clock()), recording])
@@ -143,21 +152,23 @@ class TokenFamilyService:
         return True
 
     def revoke_all(self, tenant_id: TenantId, user_id: UserId, *, recording: Put) -> None:
-        """End all logins of a user, with their record; `NotFound` if there is no such user."""
+        """End all logins of a user, with an audit event; raise `NotFound` if the user does not exist."""
         store = self._store(tenant_id)
         try:
             store.table.transact([store.ending_of_user(user_id, now=self.clock()), recording])
         except TransactionRefused as refused:
-            raise NotFound("there is no such user") from refused
+            raise NotFound("user not found") from refused
 
-    def _read(self, text: str) -> RefreshText:
-        said = read_refresh_text(text, self.environment, self.secrets.seek_pepper)
-        if said is None:
-            raise TokenInvalid("The refresh token is not valid", internal="refresh token: none of ours")
-        return said
+    def _read(self, text: str) -> EncodedRefreshToken:
+        token = decode_refresh_token(text, self.environment, self.secrets.seek_pepper)
+        if token is None:
+            raise TokenInvalid(
+                "The refresh token is not valid; log in again", internal="refresh token: not issued here"
+            )
+        return token
 
-    def _next(self, said: RefreshText, family: TokenFamily) -> tuple[TokenFamily, str]:
-        """Return the family as it is after the last token was used, and the text that goes with it."""
+    def _next(self, token: EncodedRefreshToken, family: TokenFamily) -> tuple[TokenFamily, str]:
+        """Return the family after the use of its last token, and the text of its next token."""
         now, pepper = self.clock(), self.secrets.current_pepper()
         draft = replace(
             family,
@@ -168,36 +179,43 @@ class TokenFamilyService:
             rotated_at=now,
             expires_at=family.next_end(now),
         )
-        text, following = self._derive(said, draft, pepper)
+        text, following = self._derive(token, draft, pepper)
         return replace(draft, digest=following.digest), text
 
-    def _successor(self, said: RefreshText, family: TokenFamily) -> str:
-        return self._derive(said, family, self.secrets.find_pepper(family.pepper_version))[0]
+    def _successor(self, token: EncodedRefreshToken, family: TokenFamily) -> str:
+        return self._derive(token, family, self.secrets.find_pepper(family.pepper_version))[0]
 
-    def _derive(self, said: RefreshText, family: TokenFamily, pepper: Pepper) -> tuple[str, RefreshText]:
-        return write_refresh_text(
+    def _derive(
+        self, token: EncodedRefreshToken, family: TokenFamily, pepper: Pepper
+    ) -> tuple[str, EncodedRefreshToken]:
+        return encode_refresh_token(
             self.environment,
             pepper,
             family_id=family.id,
             tenant_id=family.tenant_id,
             sequence=family.sequence,
-            secret=derive_secret(pepper, family.salt, said),
+            secret=derive_secret(pepper, family.salt, token),
         )
 
     def _refuse(
-        self, refused: object, said: RefreshText, family: TokenFamily | None, tenant: Tenant | None, origin: Origin
+        self,
+        refused: object,
+        token: EncodedRefreshToken,
+        family: TokenFamily | None,
+        tenant: Tenant | None,
+        origin: Origin,
     ) -> Exception:
-        """Record a refusal in the audit of the tenant that the token names, and return it."""
+        """Record the refusal in the audit of the token's tenant, and return the error."""
         if not isinstance(refused, Refused):
-            return TokenInvalid("The refresh token is not valid")
+            return TokenInvalid("The refresh token is not valid; log in again")
         if tenant is not None and tenant.is_visible:
             audit = self._audit(tenant, family, origin)
-            details = {"by": "refresh token", "login": said.family_id, "reason": refused.reason}
+            details = {"by": "refresh token", "login": token.family_id, "reason": refused.reason}
             audit.record_refusal(details, self.refusals)
         return refused.failure(internal=f"refresh token: {refused.reason}")
 
-    def _punish(self, family: TokenFamily, tenant: Tenant | None, origin: Origin) -> None:
-        """End a family of which a used token was shown, with its record; once is enough."""
+    def _end_reused_family(self, family: TokenFamily, tenant: Tenant | None, origin: Origin) -> None:
+        """End a family after the reuse of a token, with an audit event. Idempotent."""
         store = self._store(family.tenant_id)
         operations: list[Operation] = [store.revocation(family.id, "reuse", now=self.clock())]
         if tenant is not None:

@@ -1,4 +1,4 @@
-"""Families in the table, each one item. What has expired is refused by its time; the table's TTL only sweeps."""
+"""Token families in the table, one item each. Expiry is checked by time; the TTL only deletes old items."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from atrium.storage.table import TenantTable
 from atrium.storage.writes import EXISTS, NEW, Put, Update
 
 _LIVE = f"{EXISTS} AND attribute_not_exists(#revoked_at)"
-# Access tokens name their family, so it is kept until the last of them has ended.
+# Access tokens refer to their family, so it is kept until the last of them has expired.
 _KEPT_LONGER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenFamilyStore:
-    """Every access to one tenant's families."""
+    """Reads and writes the families of one tenant."""
 
     table: TenantTable
 
     def creation(self, family: TokenFamily) -> Put:
-        """Return the write that records a login, alone or in a transaction."""
+        """Return the write that creates a family."""
         return Put(keys.family(family.id), _item(family), NEW)
 
     def get(self, family_id: FamilyId) -> TokenFamily | None:
@@ -32,7 +32,7 @@ class TokenFamilyStore:
         return read_family(item, self.table.tenant_id) if item else None
 
     def rotate(self, family: TokenFamily, after: TokenFamily) -> TokenFamily:
-        """Put the next token in the place of the last; `ConditionFailed` if another call was first, or it ended."""
+        """Replace the last token by the next; raise `ConditionFailed` if it was replaced or the family has ended."""
         values: dict[str, Any] = {
             "seen": family.sequence,
             "sequence": after.sequence,
@@ -50,12 +50,12 @@ class TokenFamilyStore:
         return read_family(written, self.table.tenant_id)
 
     def revocation(self, family_id: FamilyId, reason: str, *, now: datetime) -> Update:
-        """Return the write that ends a family; its condition fails for one that has ended or is gone."""
+        """Return the write that ends a family. Its condition fails if the family has ended or does not exist."""
         values = {"now": format_time(now), "reason": reason}
         return Update(keys.family(family_id), "SET #revoked_at = :now, #revoked_for = :reason", _LIVE, values)
 
     def ending_of_user(self, user_id: UserId, *, now: datetime) -> Update:
-        """Return the write that ends all tokens of a user; its condition fails for one that is gone."""
+        """Return the write that ends all tokens of a user. Its condition fails if the user does not exist."""
         return Update(keys.user(user_id), _RAISE, EXISTS, {"one": 1, "now": format_time(now)})
 
 
@@ -63,7 +63,7 @@ _RAISE = "SET #token_version = #token_version + :one, #updated_at = :now"
 
 
 def read_family(item: Mapping[str, Any], tenant_id: TenantId) -> TokenFamily:
-    """Return the family of an item of that tenant's partition."""
+    """Return the family of an item of the tenant's partition."""
     scopes = item.get("scopes")
     return TokenFamily(
         id=FamilyId(item["id"]),

@@ -1,1 +1,1 @@
-"""API keys: made, shown once, kept as an HMAC, rotated, revoked."""
+"""API keys: created, shown once, stored as an HMAC, rotated, revoked."""

@@ -1,4 +1,4 @@
-"""Making a key: the one place where a record and its text come into being together."""
+"""Creates an API key together with its record."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -23,16 +23,16 @@ def issue_key(
     expires_at: datetime | None = None,
     limits: Mapping[str, int] | None = None,
 ) -> IssuedKey:
-    """Make a key, of a tenant or (None) of the platform. Nothing is stored."""
+    """Return a new key of a tenant, or of the platform if `tenant_id` is None. Stores nothing."""
     key_id = mint_key_id(now)
-    text, said = mint_key(environment, key_id, tenant_id)
+    text, encoded = mint_key(environment, key_id, tenant_id)
     key = ApiKey(
         id=key_id,
         tenant_id=tenant_id,
         name=name,
         scopes=sort_scopes(scopes),
         prefix=show_prefix(text),
-        digest=said.digest(pepper.value),
+        digest=encoded.digest(pepper.value),
         pepper_version=pepper.version,
         created_at=now,
         updated_at=now,

@@ -1,4 +1,4 @@
-"""An API key as it is kept: everything but the key itself."""
+"""The stored API key, without its secret."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,10 +15,12 @@ GRACE_SECONDS_MAX = 604_800
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key. `tenant_id` is None for the platform's own. `revoked_at` may lie ahead: the end of a grace.
+    """An API key.
 
-    `first_id` is the key that this one descends from by rotation: what that key made belongs to this one, too.
-    `limits` come on top of the tenant's, as `atrium.quotas.limits` reads and counts them.
+    `tenant_id` is None for a platform key. `revoked_at` may be in the future, at the end of a grace period.
+
+    `first_id` is the first key of a line of rotated keys; all keys of the line own the same objects. `limits` apply in
+    addition to the tenant's (`atrium.quotas.limits`).
     """
 
     id: KeyId
@@ -39,12 +41,12 @@ class ApiKey:
 
     @property
     def principal_id(self) -> KeyId:
-        """Under which id the key acts: that of the first of its line."""
+        """Return the id under which the key acts: that of the first key of its line."""
         return self.first_id or self.id
 
     @property
     def ends_at(self) -> datetime | None:
-        """When the key stops working, if it does."""
+        """Return when the key becomes invalid, or None."""
         ends = [moment for moment in (self.expires_at, self.revoked_at) if moment is not None]
         return min(ends, default=None)
 
@@ -58,7 +60,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A new key with its text, which exists nowhere else."""
+    """A new key with its text. The text is not stored."""
 
     key: ApiKey
     text: str = field(repr=False)

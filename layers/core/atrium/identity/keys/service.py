@@ -1,4 +1,4 @@
-"""API keys, as their administrators handle them (I2). No key is given more than its maker holds."""
+"""Administration of API keys. A key cannot get scopes that its creator does not have."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from atrium.tenants.context import TenantContext
 
 @dataclass(frozen=True, slots=True)
 class KeyService:
-    """What one caller can do with the keys of the tenant. The scope `admin` is checked by the routes."""
+    """The operations of one caller on the tenant's keys. The routes check the scope `admin`."""
 
     context: TenantContext
     store: KeyStore
@@ -34,7 +34,7 @@ class KeyService:
     def create(
         self, name: str, scopes: Iterable[str], expires_at: datetime | None, limits: Mapping[str, int] | None = None
     ) -> IssuedKey:
-        """Make a key; `ScopeRequired` for scopes that the caller lacks, `ValidationFailed` for an end that is past."""
+        """Create a key; raise `ScopeRequired` for scopes that the caller lacks, or `ValidationFailed`."""
         self._check(scopes, expires_at)
         issued = self._issue(name, scopes, expires_at, limits or {})
         self.store.create(issued.key, self._record("key.create", issued.key))
@@ -47,7 +47,7 @@ class KeyService:
         return _found(self.store.get(_known(key_id)))
 
     def change(self, key_id: str, changes: Mapping[str, Any]) -> ApiKey:
-        """Change name, scopes, limits or expires_at (None: no end); refuses as `create` does."""
+        """Change name, scopes, limits or expires_at (None removes the expiry). Raises the same errors as `create`."""
         current = self.get(key_id)
         wanted = dict(changes)
         self._check(wanted.get("scopes", ()), wanted.get("expires_at"))
@@ -63,14 +63,14 @@ class KeyService:
         return _found(self.store.change(current.id, wanted, record, now=self.clock()))
 
     def rotate(self, key_id: str, grace_seconds: int) -> IssuedKey:
-        """Make a key like this one, which ends when the grace is over; `Conflict` if it has ended already.
+        """Create a successor of a key, which ends after the grace period; raise `Conflict` if it has already ended.
 
-        The new key keeps name, scopes, expiry, limits, what is counted against them, and all that the old one made,
-        so the caller must hold those scopes.
+        The new key has the same name, scopes, expiry, limits, counters and objects, so the caller must have those
+        scopes.
         """
         old, now = self.get(key_id), self.clock()
         if old.status(now) != "active" or old.revoked_at is not None:
-            raise Conflict("the key has ended or is about to; make a new one instead")
+            raise Conflict("the key is revoked or expired, or will be; create a new key instead")
         self._check(old.scopes, None)
         issued = self._issue(old.name, old.scopes, old.expires_at, old.limits)
         issued = replace(issued, key=replace(issued.key, first_id=old.principal_id))
@@ -79,16 +79,16 @@ class KeyService:
         return issued
 
     def revoke(self, key_id: str, grace_seconds: int) -> ApiKey:
-        """End a key when the grace is over; never later than it was to end before. Idempotent."""
+        """End a key after the grace period, or earlier if it was to end earlier. Idempotent."""
         key, now = self.get(key_id), self.clock()
         record = self._record("key.revoke", key, grace_seconds=grace_seconds)
         return _found(self.store.revoke(key.id, record, at=now + timedelta(seconds=grace_seconds), now=now))
 
     def delete(self, key_id: str) -> None:
-        """Remove a key, which thereby ends at once."""
+        """Delete a key. It becomes invalid at once."""
         key = self.get(key_id)
         if not self.store.delete(key.id, self._record("key.delete", key)):
-            raise NotFound("there is no such key")
+            raise NotFound("key not found")
 
     def _issue(
         self, name: str, scopes: Iterable[str], expires_at: datetime | None, limits: Mapping[str, int]
@@ -106,7 +106,7 @@ class KeyService:
         )
 
     def _record(self, action: str, key: ApiKey, **more: Any) -> Put:
-        """Return the audit's record of a change; never the key's text or digest."""
+        """Return the audit event of a change, without the key's text and digest."""
         expires_at = format_time(key.expires_at) if key.expires_at else None
         details = {"action": action, "resource": key.id, "name": key.name, "scopes": list(key.scopes)}
         times = {name: format_time(each) if isinstance(each, datetime) else each for name, each in more.items()}
@@ -116,20 +116,20 @@ class KeyService:
         wanted = set(scopes)
         excess = find_excess(wanted, self.context.principal)
         if excess:
-            raise ScopeRequired(f"a key cannot have the scope {excess[0]}, which its maker lacks")
+            raise ScopeRequired(f"you cannot grant the scope {excess[0]}, because you do not have it")
         if PLATFORM in wanted:
-            raise invalid_field("scopes", "a tenant's key cannot have the scope platform")
+            raise invalid_field("scopes", "must not contain platform: that scope is not available to a tenant")
         if expires_at is not None and expires_at <= self.clock():
             raise invalid_field("expires_at", "must be in the future")
 
 
 def _known(key_id: str) -> KeyId:
     if not is_id(key_id, "key"):
-        raise NotFound("there is no such key")
+        raise NotFound("key not found")
     return KeyId(key_id)
 
 
 def _found(key: ApiKey | None) -> ApiKey:
     if key is None:
-        raise NotFound("there is no such key")
+        raise NotFound("key not found")
     return key

@@ -1,4 +1,4 @@
-"""API keys in the table: a tenant's in its partition, the platform's in its own."""
+"""API keys in the table: those of a tenant in its partition, platform keys in their own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ USE_NOTED_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class KeyStore:
-    """Every access to the keys of one tenant, or of the platform."""
+    """Reads and writes the keys of one tenant, or of the platform."""
 
     table: TenantTable | PlatformTable
 
     def creation(self, key: ApiKey) -> Put:
-        """Return the write that records a new key, alone or in a transaction."""
+        """Return the write that creates a key."""
         return Put(self._place(key.id), _item(key), NEW)
 
     def create(self, key: ApiKey, *records: Put) -> None:
-        """Record a new key; the same again, as when a reply was lost, is no error."""
+        """Write a new key. Idempotent."""
         try:
             self.table.write_audited(self.creation(key), records)
         except ConditionFailed as failed:
@@ -46,7 +46,7 @@ class KeyStore:
         return self.table.query(query).map(self._read)
 
     def change(self, key_id: KeyId, changes: Mapping[str, Any], *records: Put, now: datetime) -> ApiKey | None:
-        """Set attributes (None removes one); None if there is no such key."""
+        """Set attributes (None removes one) and return the key; None if it does not exist."""
         present = {name: value for name, value in changes.items() if value is not None}
         present["updated_at"] = format_time(now)
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in present)
@@ -60,21 +60,21 @@ class KeyStore:
             return None
 
     def revoke(self, key_id: KeyId, *records: Put, at: datetime, now: datetime) -> ApiKey | None:
-        """Let a key end at a time; an end that comes earlier stays. None if there is no such key."""
+        """Set when a key ends. An earlier end stays. Returns None if the key does not exist."""
         try:
             return self._read(self.table.write_audited(self._revocation(key_id, at, now), records))
         except ConditionFailed as failed:
             return self._read(failed.item) if failed.item else None
 
     def rotate(self, old: ApiKey, new: ApiKey, *records: Put, at: datetime, now: datetime) -> None:
-        """Record the new key and let the old one end at a time: both or neither; `Conflict` if it ended meanwhile."""
+        """Write the new key and the end of the old one in one transaction; raise `Conflict` if the old one ended."""
         try:
             self.table.transact([self._revocation(old.id, at, now), self.creation(new), *records])
         except TransactionRefused as refused:
-            raise Conflict("the key was revoked or deleted meanwhile") from refused
+            raise Conflict("the key was revoked or deleted by another call") from refused
 
     def delete(self, key_id: KeyId, *records: Put) -> bool:
-        """Remove a key; False if there is none."""
+        """Delete a key; False if it does not exist."""
         try:
             self.table.write_audited(Delete(self._place(key_id), EXISTS), records)
         except ConditionFailed:
@@ -82,7 +82,7 @@ class KeyStore:
         return True
 
     def note_use(self, key_id: KeyId, *, now: datetime) -> None:
-        """Remember the use, unless the last one noted is younger than a minute."""
+        """Store the time of use, at most once a minute."""
         before = format_time(now - timedelta(seconds=USE_NOTED_SECONDS))
         condition = f"{EXISTS} AND (attribute_not_exists(#last_used_at) OR #last_used_at <= :before)"
         values = {"now": format_time(now), "before": before}
@@ -109,12 +109,12 @@ class KeyStore:
 
 
 def place_key(table: BoundTable, key_id: KeyId) -> Key:
-    """Return where a key lies: in the tenant's partition, or among the platform's."""
+    """Return the table key of an API key."""
     return keys.api_key(key_id) if isinstance(table, TenantTable) else keys.platform_key(key_id)
 
 
 def read_key(item: Mapping[str, Any], tenant_id: TenantId | None) -> ApiKey:
-    """Return the key of an item of that tenant's partition."""
+    """Return the key of an item of the tenant's partition."""
     return ApiKey(
         id=KeyId(item["id"]),
         tenant_id=tenant_id,

@@ -1,1 +1,1 @@
-"""How people come in: login, invitations and resets, password changes, and what slows those down who guess."""
+"""Login with a password, invitations, password resets and changes, and the limits on password guessing."""

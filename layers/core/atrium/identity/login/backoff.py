@@ -1,6 +1,6 @@
-"""Back-off after failed logins: five attempts at once, then a wait of 1, 2, 4, 8 and at most 15 minutes between two.
+"""Back-off after failed logins: five free attempts, then a delay of 1, 2, 4, 8 and at most 15 minutes between attempts.
 
-A success or a day without an attempt clears it. Kept for each tenant, email and address, so it delays nobody else.
+A successful login or a day without an attempt resets it. It applies to one tenant, email and IP address.
 """
 
 import secrets
@@ -31,12 +31,12 @@ class Waiting:
 
 
 def delay_seconds(failures: int) -> int:
-    """Return how long to wait after so many failures in a row."""
+    """Return the delay after this number of consecutive failures."""
     return 0 if failures < FREE else min(DELAY_SECONDS * 2 ** min(failures - FREE, 30), DELAY_SECONDS_MAX)
 
 
 def read_wait(found: Mapping[str, Any] | None, *, now: datetime) -> Waiting | None:
-    """Return the wait that a kept item asks for, if it still does."""
+    """Return the delay of a stored item, or None if it is over."""
     moment = _milliseconds(now)
     if found is None or found["expires_at"] <= moment or found["not_before"] <= moment:
         return None
@@ -44,14 +44,14 @@ def read_wait(found: Mapping[str, Any] | None, *, now: datetime) -> Waiting | No
 
 
 def attempt(table: PlatformTable, key: Key, found: Mapping[str, Any] | None, *, now: datetime) -> Waiting | None:
-    """Count an attempt as failed before it is made, so that many at once are no more than one after the other.
+    """Count an attempt as failed before it is made, so that concurrent attempts count like sequential ones.
 
-    `found` is the item as it was read. None lets the attempt through; `forget` when it succeeds.
+    `found` is the item as read. Returns None if the attempt is allowed; call `forget` if it succeeds.
     """
     moment, mark = _milliseconds(now), secrets.token_hex(8)
     for _ in range(_ATTEMPTS):
         if found and found["mark"] == mark:
-            return None  # our own write, whose reply was lost
+            return None  # this write succeeded before and its response was lost
         waiting = read_wait(found, now=now)
         if waiting is not None:
             return waiting
@@ -72,11 +72,11 @@ def attempt(table: PlatformTable, key: Key, found: Mapping[str, Any] | None, *, 
             found = failed.item or table.get(key)
             continue
         return None
-    raise Unavailable(internal="a login's back-off met others too often", retry_after_seconds=1)
+    raise Unavailable(internal="a login back-off was in conflict with others too often", retry_after_seconds=1)
 
 
 def forget(table: PlatformTable, key: Key) -> None:
-    """Begin anew: the attempt succeeded."""
+    """Reset the back-off after a successful attempt."""
     table.write(Delete(key, ANY))
 
 

@@ -27,21 +27,24 @@ _NO_USER = UserId("usr_" + "0" * 26)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A tenant's user of the address; None where there is none. The tenant may be known although the user is not."""
+    """A user with the email in one tenant, or None if there is none.
+
+    The tenant may be known although the user is not.
+    """
 
     target: LoginTarget
     user: User | None
     tenant: Tenant | None
 
-    def fits(self, password: str) -> bool:
-        """Verify a password: one hash, whatever the candidate is."""
+    def matches(self, password: str) -> bool:
+        """Verify a password. Computes one hash, whether the user exists or not."""
         kept = self.user.password_hash if self.user else ""
         return verify_password(password, kept or DECOY_HASH) and bool(kept) and self.tenant is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a candidate is read. `user_id` None: the user is found by the email."""
+    """Where to read a candidate. `user_id` None means that the user is found by the email."""
 
     tenant_id: TenantId
     target: LoginTarget
@@ -57,9 +60,9 @@ class Candidates:
     table_of: Callable[[TenantId], TenantTable]
 
     def locate(self, email: str, tenant: str | None) -> list[Place]:
-        """Return where to look: in the tenant that is named by id or name, else in three tenants.
+        """Return the places to read: the tenant with this id or name, otherwise three tenants.
 
-        If the email is in more tenants, all three are decoys: the login must name its tenant then.
+        If more than three tenants have the email, all places are decoys, and the login must name its tenant.
         """
         address = same_address(email)
         if tenant is not None:
@@ -76,7 +79,7 @@ class Candidates:
         ]
 
     def read(self, place: Place) -> Candidate:
-        """Return the candidate of a place: one read, or two where the user is found by the email."""
+        """Return the candidate of a place. One read, or two if the user is found by the email."""
         table, address = self.table_of(place.tenant_id), place.target.email
         second = keys.email(address) if place.user_id is None else keys.user(place.user_id)
         found = table.batch_get([keys.tenant(), second])
@@ -102,5 +105,5 @@ def _candidate(place: Place, tenant_item: dict[str, Any] | None, user_item: dict
     user = read_user(user_item, place.tenant_id) if user_item else None
     if tenant is None or not tenant.is_visible:
         return Candidate(place.target, None, None)
-    # The index lags behind, and a user may have another address by now.
+    # The index is eventually consistent, so the user may have another address now.
     return Candidate(place.target, user if user and same_address(user.email) == place.target.email else None, tenant)

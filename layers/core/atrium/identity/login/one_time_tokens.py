@@ -1,7 +1,7 @@
-"""Accepts an invitation or a password reset: a one-time token and a new password set the password and log the user in.
+"""Accepts an invitation or a password reset: a one-time token sets a new password and logs the user in.
 
 The write that sets the password removes the one-time token, on the condition that it still exists, so only one of
-several concurrent calls succeeds. Every invalid token gets the same answer, without a password hash being computed.
+several concurrent calls succeeds. All invalid tokens give the same response, and no password hash is computed for them.
 """
 
 from dataclasses import dataclass, replace
@@ -38,22 +38,22 @@ class OneTimeTokenService:
     def accept(self, text: str, password: str, name: str | None, origin: Origin) -> IssuedTokens:
         """Set the password and log in.
 
-        Raises `OneTimeTokenInvalid`, `RateLimited`, `ValidationFailed` for the password, and `TenantInactive` or
-        `UserSuspended`, which do not use the token up.
+        Raises `OneTimeTokenInvalid`, `RateLimited`, or `ValidationFailed` for the password. `TenantInactive` and
+        `UserSuspended` do not use up the token.
         """
         taken = self.throttles.enter_one_time_token(origin.ip)
-        said = parse_one_time_token(text, self.families.environment)
-        if said is None:
-            raise OneTimeTokenInvalid(internal="malformed one-time token")
+        token = parse_one_time_token(text, self.families.environment)
+        if token is None:
+            raise OneTimeTokenInvalid(internal="one-time token: malformed")
         password_hash = ""
         for _ in range(_ATTEMPTS):
-            user, tenant = self._prove(said, origin)
+            user, tenant = self._verify(token, origin)
             check_password(password, user.email)
             password_hash = password_hash or hash_password(password)
             accepted = replace(with_password(user, password_hash), updated_at=self.families.clock())
             accepted = replace(accepted, name=name or user.name, last_login_at=accepted.updated_at)
             try:
-                issued = self._let_in(said, user, accepted, tenant, origin)
+                issued = self._log_in(token, user, accepted, tenant, origin)
             except TransactionRefused:
                 continue  # used by another call, or the user was changed: read again
             self.throttles.take_back(taken)
@@ -61,44 +61,45 @@ class OneTimeTokenService:
             return issued
         raise OneTimeTokenInvalid(internal="the user was changed concurrently in every attempt")
 
-    def _is_open(self, said: EncodedOneTimeToken, one_time_token: OneTimeToken | None) -> bool:
-        """Return whether the token is the stored one and not expired; compares in constant time if there is one."""
+    def _is_open(self, token: EncodedOneTimeToken, one_time_token: OneTimeToken | None) -> bool:
+        """Return whether this is the stored token and not expired. Compares in constant time."""
         if one_time_token is None:
             return False
         pepper = self.families.secrets.find_pepper(one_time_token.pepper_version)
         return (
-            same(said.digest(pepper.value), one_time_token.digest) and self.families.clock() < one_time_token.expires_at
+            same(token.digest(pepper.value), one_time_token.digest)
+            and self.families.clock() < one_time_token.expires_at
         )
 
     def _audit(
-        self, tenant: Tenant, said: EncodedOneTimeToken, origin: Origin, *, proven: bool = False
+        self, tenant: Tenant, token: EncodedOneTimeToken, origin: Origin, *, proven: bool = False
     ) -> AuditService:
-        known = replace(origin, principal=f"user:{said.user_id}") if proven else origin
+        known = replace(origin, principal=f"user:{token.user_id}") if proven else origin
         return audit_of(tenant, self.families.table_of(tenant.id), known, self.families.clock)
 
-    def _prove(self, said: EncodedOneTimeToken, origin: Origin) -> tuple[User, Tenant]:
+    def _verify(self, token: EncodedOneTimeToken, origin: Origin) -> tuple[User, Tenant]:
         """Return the user and tenant of a valid one-time token."""
-        place = keys.user(said.user_id)
-        found = self.families.table_of(said.tenant_id).batch_get([place, keys.tenant()])
-        user = read_user(found[place], said.tenant_id) if place in found else None
+        key = keys.user(token.user_id)
+        found = self.families.table_of(token.tenant_id).batch_get([key, keys.tenant()])
+        user = read_user(found[key], token.tenant_id) if key in found else None
         tenant = read_tenant(found[keys.tenant()]) if keys.tenant() in found else None
         if tenant is None or not tenant.is_visible:
-            raise OneTimeTokenInvalid(internal="a one-time token of no tenant")
-        if user is None or not self._is_open(said, user.one_time_token):
-            details = {"by": "one-time token", "resource": said.user_id}
-            self._audit(tenant, said, origin).record_refusal(details, self.families.refusals)
-            raise OneTimeTokenInvalid(internal="a one-time token that is not open")
+            raise OneTimeTokenInvalid(internal="one-time token: the tenant does not exist")
+        if user is None or not self._is_open(token, user.one_time_token):
+            details = {"by": "one-time token", "resource": token.user_id}
+            self._audit(tenant, token, origin).record_refusal(details, self.families.refusals)
+            raise OneTimeTokenInvalid(internal="one-time token: used, replaced or expired")
         if not tenant.is_active:
             raise TenantInactive
         if user.status == "suspended":
             raise UserSuspended
         return user, tenant
 
-    def _let_in(
-        self, said: EncodedOneTimeToken, user: User, accepted: User, tenant: Tenant, origin: Origin
+    def _log_in(
+        self, token: EncodedOneTimeToken, user: User, accepted: User, tenant: Tenant, origin: Origin
     ) -> IssuedTokens:
         purpose = user.one_time_token.purpose if user.one_time_token else ""
-        audit = self._audit(tenant, said, origin, proven=True)
+        audit = self._audit(tenant, token, origin, proven=True)
         change = UserStore(self.families.table_of(tenant.id)).changing(user, accepted, ends_logins=True)
         records = [
             audit.recording("admin.change", {"action": f"user.{purpose}_accept", "resource": user.id}),

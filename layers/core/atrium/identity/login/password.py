@@ -26,17 +26,20 @@ class PasswordService:
     families: TokenFamilyService
 
     def change(self, old: str, new: str, origin: Origin) -> IssuedTokens:
-        """Set a new password; `ValidationFailed` if the old one is wrong or the new one invalid, `RateLimited`."""
+        """Set a new password and return new tokens.
+
+        Raises `ValidationFailed` if the old password is wrong or the new one invalid, and `RateLimited`.
+        """
         if self.context.principal.type != "user":
-            raise Forbidden("Only a user has a password")
+            raise Forbidden("Only users have a password; this credential is not a user's token")
         table = self.families.table_of(self.context.tenant_id)
         store, tenant = UserStore(table), TenantStore(table).get()
         user = store.get(UserId(self.context.principal.id))
         if user is None or tenant is None:
-            raise NotFound("there is no such user")
+            raise NotFound("user not found")
         taken = self.throttles.enter_password(user.id)
         if not user.password_hash or not verify_password(old, user.password_hash):
-            raise invalid_field("old_password", "is not the user's password")
+            raise invalid_field("old_password", "is not the user's current password")
         self.throttles.take_back(taken)
         check_password(new, user.email, field="new_password")
         changed = replace(with_password(user, hash_password(new)), updated_at=self.families.clock())

@@ -1,5 +1,6 @@
-"""Login by email and password, with or without naming a tenant. All refusals before the password is verified have the
-same text and cost the same work.
+"""Login by email and password, with or without a tenant.
+
+All refusals before the password is verified have the same text and the same cost.
 """
 
 from collections.abc import Callable
@@ -41,7 +42,7 @@ class TenantChoice:
 
 @dataclass(frozen=True, slots=True)
 class LoginService:
-    """Logs users in. `report` is called with the reason of each refusal that no tenant's audit records."""
+    """Logs users in. `report` receives the reason of each refusal that is not recorded in a tenant's audit."""
 
     candidates: Candidates
     throttles: Throttles
@@ -55,38 +56,41 @@ class LoginService:
         Raises `Unauthenticated` (always the same text) or `RateLimited`; with the correct password also
         `TenantInactive` or `UserSuspended`.
         """
-        usable = self._prove(email, password, tenant, origin)
+        usable = self._authenticate(email, password, tenant, origin)
         if len(usable) > 1:
             return TenantChoice(tuple(each.tenant for each in usable if each.tenant))
-        return self._let_in(usable[0], password, origin)
+        return self._log_in(usable[0], password, origin)
 
-    def prove(self, email: str, password: str, tenant: Tenant, origin: Origin) -> User:
-        """Return the user of a tenant who proves himself, without giving tokens; refuses as `log_in` does."""
-        (candidate,) = self._prove(email, password, tenant.id, origin)
+    def authenticate(self, email: str, password: str, tenant: Tenant, origin: Origin) -> User:
+        """Return the user of a tenant with this email and password, without tokens.
+
+        Raises the same errors as `log_in`.
+        """
+        (candidate,) = self._authenticate(email, password, tenant.id, origin)
         if candidate.user is None:
             raise Unauthenticated(WRONG)
         return self._note_login(candidate.user, password)
 
-    def _prove(self, email: str, password: str, tenant: str | None, origin: Origin) -> list[Candidate]:
-        """Return the candidates whom the password fits and who may come in: one at least."""
+    def _authenticate(self, email: str, password: str, tenant: str | None, origin: Origin) -> list[Candidate]:
+        """Return the candidates with this password that may log in, at least one."""
         places = self.candidates.locate(email, tenant)
         named = places[0] if tenant is not None else None
         try:
             attempt = self.throttles.enter_login([place.target for place in places], origin.ip)
         except RateLimited as refusal:
-            self._tell_throttled(named, refusal, origin)
+            self._record_throttled(named, refusal, origin)
             raise
-        judged = [self.candidates.read(place) for place in places if place.target in attempt.admitted]
-        fitting = [candidate for candidate in judged if candidate.fits(password)]
+        candidates = [self.candidates.read(place) for place in places if place.target in attempt.admitted]
+        fitting = [candidate for candidate in candidates if candidate.matches(password)]
         if not fitting:
-            raise attempt.refusal or self._refuse(judged[0] if named is not None else None, origin)
+            raise attempt.refusal or self._refuse(candidates[0] if named is not None else None, origin)
         self.throttles.succeed(attempt, [candidate.target for candidate in fitting])
-        usable = [candidate for candidate in fitting if _find_bar(candidate) is None]
+        usable = [candidate for candidate in fitting if _find_denial(candidate) is None]
         if not usable:
-            raise self._bar(fitting[0], origin)
+            raise self._refuse_inactive(fitting[0], origin)
         return usable
 
-    def _let_in(self, candidate: Candidate, password: str, origin: Origin) -> IssuedTokens:
+    def _log_in(self, candidate: Candidate, password: str, origin: Origin) -> IssuedTokens:
         user, tenant = candidate.user, candidate.tenant
         if user is None or tenant is None:
             raise Unauthenticated(WRONG)
@@ -96,7 +100,10 @@ class LoginService:
         return self.families.begin(user, tenant, origin=origin, also=[record])
 
     def _note_login(self, user: User, password: str) -> User:
-        """Write the moment down, with the password's new hash where parameters rose, unless the user changed."""
+        """Store the time of the login, and a new hash if the parameters changed.
+
+        Raises `Unavailable` if the user changed.
+        """
         kept = hash_password(password) if must_be_rehashed(user.password_hash) else user.password_hash
         values = {
             "now": format_time(self.clock()),
@@ -110,10 +117,10 @@ class LoginService:
         try:
             return read_user(self.candidates.table_of(user.tenant_id).write(write), user.tenant_id)
         except ConditionFailed as failed:
-            raise Unavailable(internal="the user changed during the login", retry_after_seconds=1) from failed
+            raise Unavailable(internal="the user was changed during the login", retry_after_seconds=1) from failed
 
     def _refuse(self, named: Candidate | None, origin: Origin) -> Unauthenticated:
-        """Return the refusal of an email or password; it is in the audit of the tenant that was named."""
+        """Return the error for a wrong email or password, recorded in the audit of the named tenant."""
         if named is not None and named.tenant is not None:
             details = {"by": "password", "reason": "wrong"}
             self._audit(named.tenant, None, origin).record_refusal(
@@ -123,8 +130,8 @@ class LoginService:
             self.report("wrong email, password or tenant")
         return Unauthenticated(WRONG)
 
-    def _tell_throttled(self, place: Place | None, refusal: RateLimited, origin: Origin) -> None:
-        """Count a refusal in the audit of the tenant that was named: at most one record a minute."""
+    def _record_throttled(self, place: Place | None, refusal: RateLimited, origin: Origin) -> None:
+        """Count a throttled login in the audit of the named tenant, at most one event per minute."""
         named = self.candidates.find_tenant(place) if place is not None else None
         if named is None:
             self.report("throttled")
@@ -132,20 +139,20 @@ class LoginService:
         details = {"by": "password", "used": refusal.extensions["used"], "max": refusal.extensions["max"]}
         self._audit(named, None, origin).count_refusal("attempts", details)
 
-    def _bar(self, candidate: Candidate, origin: Origin) -> AtriumError:
-        bar = _find_bar(candidate) or Unauthenticated(WRONG)
+    def _refuse_inactive(self, candidate: Candidate, origin: Origin) -> AtriumError:
+        denial = _find_denial(candidate) or Unauthenticated(WRONG)
         if candidate.tenant is not None:
             audit = self._audit(candidate.tenant, candidate.user, origin)
-            details = {"by": "password", "reason": bar.code}
+            details = {"by": "password", "reason": denial.code}
             audit.record_refusal(details, self.families.refusals, like=candidate.target.email)
-        return bar
+        return denial
 
     def _audit(self, tenant: Tenant, user: User | None, origin: Origin) -> AuditService:
         known = replace(origin, principal=f"user:{user.id}") if user else origin
         return audit_of(tenant, self.candidates.table_of(tenant.id), known, self.clock)
 
 
-def _find_bar(candidate: Candidate) -> AtriumError | None:
+def _find_denial(candidate: Candidate) -> AtriumError | None:
     """Return why a user with the correct password may not log in, or None."""
     if candidate.tenant is None or not candidate.tenant.is_active:
         return TenantInactive()

@@ -1,16 +1,16 @@
-"""Login throttles: they bound password guessing, and cannot be used to lock a user out permanently (ADR 0081).
+"""Login throttles: they limit password guessing, and cannot be used to lock a user out permanently (ADR 0081).
 
-    address                 30 failures a minute, over all emails
-    tenant, email           20 failures in 15 minutes from addresses that are not known; an address from which the
-                            right password came within 30 days passes
-    tenant, email, address  five failures at once, then a wait that doubles from one to 15 minutes
+    address                 30 failures per minute, over all emails
+    tenant, email           20 failures in 15 minutes, from addresses without a successful login of this user within
+                            30 days
+    tenant, email, address  five free failures, then a delay that doubles from one to 15 minutes
 
-Every counter but the first belongs to one tenant: a success in one tenant clears nothing of another. Logins that name
-their tenant and logins that do not are counted apart, so a refusal of one kind says nothing about whether the other
-found a user. Together they let at most ten guesses a minute through from one address.
+All counters except the first belong to one tenant, so a success in one tenant resets nothing in another. Logins with a
+tenant and logins without have separate counters, so a refusal of one kind does not reveal whether the other kind found
+a user. Together they allow at most ten guesses per minute from one address.
 
-Counters are keyed by the text that was sent, whether such a user exists or not. A successful login does not count. An
-IPv6 address counts by its /64, the usual prefix of one household.
+Counters are keyed by the email as sent, whether the user exists or not. A successful login does not count. IPv6
+addresses are counted by their /64, the usual prefix of one household.
 """
 
 import math
@@ -41,10 +41,10 @@ KNOWN = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class LoginTarget:
-    """Whose password a login guesses: the user of an email in one tenant.
+    """The user whose password a login tries: an email in one tenant.
 
-    `tenant` is its id, or the name that was sent where no tenant has it. `is_decoy` is True where a login without a
-    tenant has fewer than three candidates: it is counted like a tenant, so the answers do not tell how many there are.
+    `tenant` is the tenant's id, or the name as sent if no tenant has it. `is_decoy` pads a login without a tenant to
+    three targets, which are counted like tenants, so that the response does not reveal how many tenants have the email.
     """
 
     tenant: str
@@ -55,9 +55,9 @@ class LoginTarget:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A login that was admitted for some of its targets, and what to uncount when it succeeds.
+    """A login that was admitted for some of its targets, with the counts to remove if it succeeds.
 
-    `refusal` is the error to raise if the password fits none of the admitted targets and others have to wait.
+    `refusal` is the error to raise if the password matches no admitted target and other targets are throttled.
     """
 
     targets: tuple[LoginTarget, ...]
@@ -70,15 +70,15 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Throttles:
-    """The counters of every way to log in."""
+    """The counters of all ways to log in."""
 
     table: PlatformTable
     clock: Clock
 
     def enter_login(self, targets: Sequence[LoginTarget], ip: str) -> Attempt:
-        """Count a login as failed for each target that does not have to wait.
+        """Count a login as failed for each target that is not throttled.
 
-        `RateLimited` with the true time to wait if the address or all targets have to.
+        Raises `RateLimited`, with the remaining delay, if the address or all targets are throttled.
         """
         place = _place(ip)
         address = self._take(Window(throttle_keys.address_failures(place, "LOGIN"), ADDRESS_MAX, ADDRESS_SECONDS))
@@ -101,7 +101,7 @@ class Throttles:
         found: Mapping[Key, Mapping[str, Any]],
         windows: dict[LoginTarget, Taken],
     ) -> Waiting | Full | None:
-        """Count an attempt at one target, or return what it has to wait for."""
+        """Count an attempt at one target, or return what it must wait for."""
         now, pair = self.clock(), found.get(_pair(target, place))
         waiting = read_wait(pair, now=now)
         if waiting is not None:
@@ -119,9 +119,9 @@ class Throttles:
         return waiting
 
     def succeed(self, attempt: Attempt, proven: Sequence[LoginTarget]) -> None:
-        """Uncount the attempt for the targets whose password was correct, and remember its address as known there.
+        """Remove the counts of the targets whose password was correct, and store the address as known for them.
 
-        Decoys are uncounted only if the password was correct in every tenant of the email, so a wrong guess stays
+        Decoys are removed only if the password was correct in all tenants of the email, so that a wrong guess stays
         counted.
         """
         others = [target for target in attempt.targets if target not in proven]
@@ -135,7 +135,7 @@ class Throttles:
             self.know(target.tenant, target.email, attempt.place)
 
     def know(self, tenant: str, email: str, ip_or_place: str) -> None:
-        """Remember an address from which the user of this email in this tenant has logged in."""
+        """Store an address from which the user of this email in this tenant has logged in."""
         until = epoch_seconds(self.clock() + KNOWN)
         item = {"expires_at": until, "ttl": until}
         self.table.write(Put(throttle_keys.known_address(tenant, email, _place(ip_or_place)), item, ANY))
@@ -145,14 +145,14 @@ class Throttles:
         return self._take(Window(throttle_keys.address_failures(_place(ip), "TICKET"), ADDRESS_MAX, ADDRESS_SECONDS))
 
     def enter_password(self, user_id: str) -> Taken:
-        """Count an attempt at a user's old password, or raise `RateLimited`."""
+        """Count an attempt at the user's old password, or raise `RateLimited`."""
         return self._take(Window(throttle_keys.password_attempts(user_id), PASSWORD_MAX, PASSWORD_SECONDS))
 
     def take_back(self, taken: Taken) -> None:
         give_back(self.table, taken)
 
     def unlock(self, email: str, tenant_id: TenantId) -> None:
-        """Forget the failures of an email in a tenant, five times a day: each time frees guesses at its password."""
+        """Delete the failures of an email in a tenant. Limited to five times a day, because it allows new guesses."""
         self._take(Window(throttle_keys.unlocks(email, tenant_id), UNLOCKS_MAX, UNLOCKS_SECONDS))
         partition = throttle_keys.login_partition(tenant_id, email)
         position: Position | None = None
@@ -174,7 +174,7 @@ class Throttles:
         used, maximum = (wait.failures, FREE) if isinstance(wait, Waiting) else (wait.maximum, wait.maximum)
         seconds = max(1, math.ceil((wait.until - self.clock()).total_seconds()))
         return RateLimited(
-            "Too many attempts; wait, or ask an administrator of your tenant",
+            "Too many attempts; wait, or ask an administrator of your tenant to unlock the login",
             retry_after_seconds=seconds,
             extensions={"limit": "attempts", "used": used, "max": maximum, "resets_at": format_time(wait.until)},
         )

@@ -1,7 +1,7 @@
-"""Counters that end by themselves: at most so many in a window that begins with the first of them. Exact under any
-concurrency: each is counted before it is done, and given back where it turns out not to count.
+"""Fixed-window counters. A window begins with its first count, and expires by itself.
 
-A reply that was lost makes the SDK count once more: too many are counted then, never too few.
+They are exact under concurrency: an attempt is counted before it is made, and the count is removed if it does not
+apply. If a response is lost, the retry of the SDK counts a second time, so a count may be too high, never too low.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _OVER = "attribute_not_exists(pk) OR #ends_at <= :now"
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which counter, how many it lets through, and for how long."""
+    """A counter, its maximum, and the length of its window."""
 
     key: Key
     maximum: int
@@ -27,7 +27,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One was counted, in the window that ends then (epoch, milliseconds)."""
+    """One count in the window that ends at `ends_at` (epoch milliseconds)."""
 
     key: Key
     ends_at: int
@@ -35,14 +35,14 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """The window is full until then."""
+    """The window is full until `until`."""
 
     maximum: int
     until: datetime
 
 
 def take(table: PlatformTable, window: Window, *, now: datetime) -> Taken | Full:
-    """Count one, or say until when none is let through."""
+    """Increment the counter, or return when the window ends if it is full."""
     moment = _milliseconds(now)
     ends_at = moment + window.seconds * 1000
     values = {"one": 1, "max": window.maximum, "now": moment}
@@ -61,11 +61,11 @@ def take(table: PlatformTable, window: Window, *, now: datetime) -> Taken | Full
         except ConditionFailed:
             continue
         return Taken(window.key, ends_at)
-    raise Unavailable(internal="a throttle's counter met others too often", retry_after_seconds=1)
+    raise Unavailable(internal="a throttle counter was in conflict with others too often", retry_after_seconds=1)
 
 
 def give_back(table: PlatformTable, taken: Taken) -> None:
-    """Count one less, in the very window in which it was counted."""
+    """Decrement the counter, if its window is still the same."""
     values = {"less": -1, "none": 0, "ends_at": taken.ends_at}
     try:
         table.write(Update(taken.key, "ADD #n :less", "#n > :none AND #ends_at = :ends_at", values))

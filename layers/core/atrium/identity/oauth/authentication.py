@@ -1,4 +1,4 @@
-"""Which client calls, and its proof: a secret in the header or the form (RFC 6749 §2.3.1), or none if it is public."""
+"""Client authentication: a secret in the header or the form (RFC 6749 §2.3.1), or none for a public client."""
 
 import base64
 import binascii
@@ -28,7 +28,7 @@ HEADER_MAX = 2_048
 
 @dataclass(frozen=True, slots=True)
 class ClientProof:
-    """What a client says of itself. `method` none: it showed no secret."""
+    """The client id and secret of a request. `method` "none" means that no secret was sent."""
 
     client_id: str
     secret: str = field(repr=False)
@@ -37,7 +37,7 @@ class ClientProof:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Clients of every tenant: a client's id says which one it belongs to."""
+    """The clients of all tenants; a client id contains its tenant."""
 
     table_of: Callable[[TenantId], TenantTable]
     secrets: Secrets
@@ -45,7 +45,10 @@ class Clients:
     refusals: RefusalBound
 
     def find(self, client_id: str) -> tuple[Client, Tenant] | None:
-        """Return a client and its tenant, if there are both and the tenant is active. One batch read."""
+        """Return a client and its tenant, or None if either does not exist or the tenant is not active.
+
+        One batch read.
+        """
         if not is_id(client_id, "cli"):
             return None
         known = ClientId(client_id)
@@ -57,32 +60,38 @@ class Clients:
         return (read_client(found[keys.client(known)], tenant_id), tenant) if tenant.is_active else None
 
     def authenticate(self, proof: ClientProof, origin: Origin) -> tuple[Client, Tenant]:
-        """Return the client that proves itself; `OAuthRefused` (`invalid_client`), in the audit where one is named."""
+        """Return the authenticated client; raise `OAuthRefused` (`invalid_client`).
+
+        Failures of known clients are audited.
+        """
         found = self.find(proof.client_id)
         if found is None:
             raise _refuse("unknown client")
         client, tenant = found
         if client.type == "confidential":
-            good = proof.method != "none" and fits(client, proof.secret, self.secrets, now=self.clock())
+            is_valid = proof.method != "none" and fits(client, proof.secret, self.secrets, now=self.clock())
         else:
-            good = proof.method == "none"
-        if not good:
+            is_valid = proof.method == "none"
+        if not is_valid:
             audit = audit_of(tenant, self.table_of(tenant.id), origin, self.clock)
             details = {"by": "client", "client_id": client.id, "reason": "wrong or missing secret"}
             audit.record_refusal(details, self.refusals)
-            raise _refuse("the secret does not fit")
+            raise _refuse("wrong secret")
         return client, tenant
 
 
 def read_proof(authorization: list[str], parameters: Parameters) -> ClientProof:
-    """Return the one proof of a call; `OAuthRefused` for two of them."""
+    """Return the client credentials of a request; raise `OAuthRefused` if it contains two."""
     if len(authorization) > 1:
-        raise OAuthRefused("invalid_request", "Authorization was sent twice")
+        raise OAuthRefused("invalid_request", "the header Authorization must be sent once")
     sent = parameters.get("client_secret")
     if authorization:
         named = _read_basic(authorization[0])
         if sent or parameters.get("client_id") not in {"", named.client_id}:
-            raise OAuthRefused("invalid_request", "a client proves itself in one way, as one client")
+            raise OAuthRefused(
+                "invalid_request",
+                "send the client credentials either in the header Authorization or in the form, for one client_id",
+            )
         return named
     return ClientProof(parameters.need("client_id"), sent, "post" if sent else "none")
 
@@ -90,14 +99,14 @@ def read_proof(authorization: list[str], parameters: Parameters) -> ClientProof:
 def _read_basic(value: str) -> ClientProof:
     scheme, _, encoded = value.partition(" ")
     if scheme.lower() != "basic" or len(value) > HEADER_MAX:
-        raise _refuse("Authorization is not Basic")
+        raise _refuse("the header Authorization is not Basic")
     try:
         text = base64.b64decode(encoded.strip(), validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
-        raise _refuse("Authorization cannot be read") from None
+        raise _refuse("the header Authorization is malformed") from None
     client_id, _, secret = text.partition(":")
     return ClientProof(unquote_plus(client_id), unquote_plus(secret), "basic")
 
 
 def _refuse(reason: str) -> OAuthRefused:
-    return OAuthRefused("invalid_client", "the client is not known, or did not prove itself", internal=reason)
+    return OAuthRefused("invalid_client", "the client is unknown, or its secret is wrong or missing", internal=reason)

@@ -1,8 +1,8 @@
-"""Authorization codes: good once, for five minutes, for the client, the address and the verifier that they are for.
+"""Authorization codes: valid once, for five minutes, for one client, redirect URI and PKCE verifier.
 
-    atr_ac_<base62>   tenant's ULID 16 | secret 24, proven (`proven_text`); at rest its SHA-256 names the item
+    atr_ac_<base62>   tenant ULID 16 | secret 24, with a MAC (`proven_text`); the item's key is the SHA-256
 
-A code that was used stays for a day, so that a second use is known for what it is, and ends what the first gave.
+A used code is kept for a day, so that a second use is detected and ends the login of the first.
 """
 
 import secrets
@@ -30,7 +30,7 @@ _LENGTH = 16 + _SECRET_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What a code was given for. `family_id` is the login that its use began."""
+    """What a code was issued for. `family_id` is the login that its use started."""
 
     digest: str
     client_id: str
@@ -53,7 +53,7 @@ def mint_code(environment: Environment, pepper: Pepper, tenant_id: TenantId) -> 
 
 
 def tenant_of_code(text: str, environment: Environment, seek_pepper: SeekPepper) -> TenantId | None:
-    """Return the tenant of a code that we gave out, or None."""
+    """Return the tenant of a code that was issued here, or None."""
     found = read_proven(text, HEAD, _label(environment), _LENGTH, seek_pepper)
     return TenantId(f"ten_{encode_ulid(found[0][:16])}") if found else None
 
@@ -64,7 +64,7 @@ def digest_code(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CodeStore:
-    """Every access to one tenant's codes."""
+    """Reads and writes the codes of one tenant."""
 
     table: TenantTable
 
@@ -76,7 +76,7 @@ class CodeStore:
         return _read(item) if item else None
 
     def using(self, code: Code, family_id: FamilyId) -> Update:
-        """Return the write that uses a code up, for the transaction that begins the login it gives."""
+        """Return the write that marks a code as used, for the transaction that creates the login."""
         condition = f"{EXISTS} AND attribute_not_exists(#family_id)"
         return Update(keys.oauth("CODE", code.digest), "SET #family_id = :family", condition, {"family": family_id})
 

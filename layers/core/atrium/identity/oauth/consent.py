@@ -1,4 +1,4 @@
-"""A user's agreement, as a code for the client."""
+"""Turns a user's consent into an authorization code."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from atrium.tenants.model import Tenant
 
 @dataclass(frozen=True, slots=True)
 class ConsentService:
-    """Turns agreements into codes."""
+    """Issues authorization codes."""
 
     table_of: Callable[[TenantId], TenantTable]
     secrets: Secrets
@@ -30,14 +30,14 @@ class ConsentService:
     clock: Clock
 
     def approve(self, request: AuthorizationRequest, user: User, tenant: Tenant, origin: Origin) -> str:
-        """Return the code for a user who has just proven himself and agreed, with the record of it.
+        """Return the code for a user who has authenticated and consented, with an audit event.
 
-        They can grant no more than their role has; `OAuthRefused` if that is none of what was asked for.
+        Users can grant only scopes of their role. Raises `OAuthRefused` if none of the requested scopes is among them.
         """
         own = scopes_of_role(user.role) | set(OIDC_SCOPES)
         scopes = tuple(scope for scope in request.scopes if scope in own)
         if not scopes:
-            raise OAuthRefused("access_denied", "the user's role has none of the scopes asked for")
+            raise OAuthRefused("access_denied", "the user's role has none of the requested scopes")
         now = self.clock()
         text = mint_code(self.environment, self.secrets.current_pepper(), tenant.id)
         code = Code(

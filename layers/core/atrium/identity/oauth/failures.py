@@ -1,4 +1,4 @@
-"""A refusal as OAuth spells it (RFC 6749 §5.2 and §4.1.2.1): its codes are the RFCs', not those of our catalogue."""
+"""OAuth errors (RFC 6749 §5.2 and §4.1.2.1). Their codes are those of the RFCs, not of the platform's catalogue."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ type OAuthError = Literal[
 
 
 class OAuthRefused(Exception):
-    """A client is refused. `description` is for its developer; `internal` for the log."""
+    """An OAuth request is refused. `description` is for the client's developer; `internal` is only logged."""
 
     def __init__(self, error: OAuthError, description: str, *, internal: str = "") -> None:
         self.error: OAuthError = error

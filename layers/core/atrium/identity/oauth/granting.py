@@ -1,4 +1,4 @@
-"""The token endpoint: what a client that has proven itself is given (RFC 6749 §4, OAuth 2.1)."""
+"""The token endpoint for authenticated clients (RFC 6749 §4, OAuth 2.1)."""
 
 import hashlib
 import re
@@ -31,7 +31,7 @@ _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A successful answer (§5.1); texts that are empty are left out of it."""
+    """A successful token response (§5.1). Empty texts are omitted."""
 
     access_token: str = field(repr=False)
     expires_in: int
@@ -42,16 +42,16 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class GrantService:
-    """Grants of every tenant; which one, the client says that has proven itself."""
+    """Token grants for all tenants."""
 
     families: TokenFamilyService
     table_of: Callable[[TenantId], TenantTable]
 
     def grant(self, client: Client, tenant: Tenant, parameters: Parameters, origin: Origin) -> Granted:
-        """Return tokens; `OAuthRefused` for anything that is not a client's to have."""
+        """Return tokens; raise `OAuthRefused` if the request is invalid or not allowed."""
         kind = parameters.need("grant_type")
         if kind not in GRANT_TYPES:
-            raise OAuthRefused("unsupported_grant_type", "grant_type is none of those that the metadata names")
+            raise OAuthRefused("unsupported_grant_type", f"grant_type must be one of {', '.join(GRANT_TYPES)}")
         if not client.may(kind):
             raise OAuthRefused("unauthorized_client", f"this client may not use {kind}")
         check_resources(parameters.resources, self.families.issuer)
@@ -84,7 +84,7 @@ class GrantService:
         try:
             issued = self.families.refresh(text, origin=origin, client_id=client.id, scopes=wanted)
         except ScopeRequired:
-            raise OAuthRefused("invalid_scope", "a scope is not one that the user agreed to") from None
+            raise OAuthRefused("invalid_scope", "scope contains a scope that the user has not granted") from None
         except (Unauthenticated, Forbidden) as error:
             raise OAuthRefused("invalid_grant", "the refresh token is not valid", internal=error.internal) from None
         return self._answer(client, issued)
@@ -95,15 +95,17 @@ class GrantService:
         named = tenant_of_code(text, families.environment, families.secrets.seek_pepper)
         code = store.get(digest_code(text)) if named == tenant.id else None
         if code is None or code.client_id != client.id:
-            raise _refuse("unknown code, or another client's", client, tenant, self, origin, is_named=named is not None)
+            raise _refuse(
+                "unknown code, or code of another client", client, tenant, self, origin, is_named=named is not None
+            )
         if code.family_id is not None:
-            self._punish(code.family_id, client, tenant, origin)
+            self._refuse_reuse(code.family_id, client, tenant, origin)
         fault = self._find_fault(code, parameters)
         if fault:
             raise _refuse(fault, client, tenant, self, origin)
         user = UserStore(store.table).get(code.user_id)
         if user is None or check_holder(code, user, tenant) is not None:
-            raise _refuse("its user may not log in any more", client, tenant, self, origin)
+            raise _refuse("the user may not log in any more", client, tenant, self, origin)
         family_id = mint_family_id(families.clock())
         try:
             issued = families.begin(
@@ -112,26 +114,30 @@ class GrantService:
             )  # fmt: skip
         except TransactionRefused:
             used = store.get(code.digest)
-            raise self._punish(used.family_id if used else None, client, tenant, origin) from None
+            raise self._refuse_reuse(used.family_id if used else None, client, tenant, origin) from None
         return self._answer(client, issued, self._identify(code, user))
 
     def _find_fault(self, code: Code, parameters: Parameters) -> str:
-        """Return why a code does not hold for this call, or nothing."""
+        """Return why a code is not valid for this request, or an empty text."""
         if self.families.clock() >= code.expires_at:
             return "the code has expired"
         if not code.scopes:
             return "the user granted no scope"
         redirect = parameters.get("redirect_uri")
         if redirect != code.redirect_uri and (redirect or code.redirect_sent):
-            return "redirect_uri is not the one that the code was sent to"
+            return "redirect_uri must equal the one of the authorization request"
         verifier = parameters.get("code_verifier")
         if not _VERIFIER.fullmatch(verifier):
-            return "code_verifier is missing or malformed"
+            return "code_verifier is missing or malformed: it must have 43 to 128 unreserved characters"
         challenge = encode_base64url(hashlib.sha256(verifier.encode()).digest())
-        return "" if same(challenge.encode(), code.code_challenge.encode()) else "code_verifier does not fit"
+        return (
+            ""
+            if same(challenge.encode(), code.code_challenge.encode())
+            else "code_verifier does not match the code_challenge"
+        )
 
-    def _punish(self, family_id: FamilyId | None, client: Client, tenant: Tenant, origin: Origin) -> OAuthRefused:
-        """End what the first use of a code gave, with its record, and refuse the second."""
+    def _refuse_reuse(self, family_id: FamilyId | None, client: Client, tenant: Tenant, origin: Origin) -> OAuthRefused:
+        """End the login of a code's first use, with an audit event, and raise the error for the second use."""
         audit = audit_of(tenant, self.table_of(tenant.id), origin, self.families.clock)
         if family_id is not None:
             details = {"by": "code", "client_id": client.id, "login": family_id}
@@ -153,7 +159,7 @@ class GrantService:
 def _refuse(
     reason: str, client: Client, tenant: Tenant, service: GrantService, origin: Origin, *, is_named: bool = True
 ) -> OAuthRefused:
-    """Return the refusal of a code, recorded in the tenant's audit where the code was ever one of ours."""
+    """Return the error for a code. It is audited if the code was issued by this tenant."""
     if is_named:
         audit = audit_of(tenant, service.table_of(tenant.id), origin, service.families.clock)
         audit.record_refusal({"by": "code", "client_id": client.id, "reason": reason}, service.families.refusals)

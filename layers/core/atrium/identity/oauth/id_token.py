@@ -1,4 +1,4 @@
-"""Identity tokens (OpenID Connect): who logged in, for the client alone. Their `typ` keeps them out of our API."""
+"""Identity tokens (OpenID Connect) for clients. Their `typ` prevents their use as access tokens."""
 
 import json
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ ID_TOKEN_SECONDS = 900
 
 
 def sign_id_token(code: Code, user: User, key: SigningKey, *, issuer: str, now: datetime) -> str:
-    """Return the identity token of a login. Address and name are in it where the user agreed to that."""
+    """Return the identity token of a login. It contains the email and the name if the user granted those scopes."""
     payload: dict[str, Any] = {
         "iss": issuer,
         "sub": user.id,

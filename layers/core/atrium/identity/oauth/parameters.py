@@ -1,4 +1,7 @@
-"""Parameters of an OAuth call, from a query or a form: each once (RFC 6749 §3.1), unknown ones ignored."""
+"""Parameters of an OAuth request, from a query or a form.
+
+Each may occur once (RFC 6749 §3.1); unknown ones are ignored.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ _SEVERAL = frozenset({"resource"})
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What was sent; an empty value is as good as none."""
+    """The parameters of a request. An empty value counts as missing."""
 
     single: Mapping[str, str]
     resources: tuple[str, ...] = ()
@@ -21,7 +24,7 @@ class Parameters:
         return self.single.get(name, "")
 
     def need(self, name: str) -> str:
-        """Return a parameter; `OAuthRefused` if it is missing."""
+        """Return a parameter; raise `OAuthRefused` if it is missing."""
         value = self.get(name)
         if not value:
             raise OAuthRefused("invalid_request", f"{name} is missing")
@@ -29,29 +32,31 @@ class Parameters:
 
 
 def read_form(body: bytes) -> Parameters:
-    """Read `application/x-www-form-urlencoded`; `OAuthRefused` if it is none or says something twice."""
+    """Parse `application/x-www-form-urlencoded`; raise `OAuthRefused` if it is malformed or repeats a parameter."""
     try:
         return read_pairs(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS_MAX, errors="strict"))
     except ValueError as error:
-        raise OAuthRefused("invalid_request", "the form cannot be read") from error
+        raise OAuthRefused(
+            "invalid_request", f"the body must be a form in UTF-8 with at most {_FIELDS_MAX} fields"
+        ) from error
 
 
 def read_pairs(pairs: Iterable[tuple[str, str]]) -> Parameters:
-    """Sort pairs by name; `OAuthRefused` if one stands twice."""
+    """Return the parameters by name; raise `OAuthRefused` if one is repeated."""
     single: dict[str, str] = {}
     resources: list[str] = []
     for name, value in pairs:
         if name in _SEVERAL:
             resources.append(value)
         elif name in single:
-            raise OAuthRefused("invalid_request", f"{name[:64]} was sent twice")
+            raise OAuthRefused("invalid_request", f"{name[:64]} must be sent once")
         elif value:
             single[name] = value
     return Parameters(single, tuple(resources))
 
 
 def check_resources(resources: Iterable[str], issuer: str) -> None:
-    """Refuse a `resource` (RFC 8707) that is not this platform's API, the one that our tokens are for."""
+    """Raise `OAuthRefused` for a `resource` (RFC 8707) other than this platform's API."""
     for resource in resources:
         if resource.rstrip("/") != issuer:
-            raise OAuthRefused("invalid_target", f"the only resource here is {issuer}")
+            raise OAuthRefused("invalid_target", f"resource must be {issuer}")

@@ -1,7 +1,7 @@
-"""What a client asks a user for, at `/oauth/authorize`.
+"""The authorization request at `/oauth/authorize`.
 
-What is wrong with a request is shown to the user and never sent to the client: a client could register an address of
-its own choice, and use this page to forward people there without a login (RFC 9700 §4.11.2).
+Errors are shown to the user and never redirected to the client. Otherwise a client could register any address and use
+this page to redirect users there without a login (RFC 9700 §4.11.2).
 """
 
 import re
@@ -16,7 +16,7 @@ PARAMETERS = frozenset(
     {"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt", "resource",
      "code_challenge", "code_challenge_method", "request", "request_uri"}
 )  # fmt: skip
-"""What a request may say; anything else is ignored (RFC 6749 §3.1)."""
+"""The known parameters; others are ignored (RFC 6749 §3.1)."""
 STATE_MAX = 2_048
 NONCE_MAX = 512
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -24,7 +24,7 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """A request that is sound. `redirect_sent`: the client named the address, so it must name it again."""
+    """A valid request. If `redirect_sent`, the token request must repeat the redirect URI."""
 
     client_id: str
     redirect_uri: str
@@ -36,28 +36,30 @@ class AuthorizationRequest:
 
 
 def choose_redirect(parameters: Parameters, client: Client) -> str:
-    """Return where the answer goes: an address that the client has registered, or the only one."""
+    """Return the requested redirect URI, or the only registered one; raise `OAuthRefused` if it is not registered."""
     wanted = parameters.get("redirect_uri")
     if not wanted and len(client.redirect_uris) == 1:
         return client.redirect_uris[0]
     if not is_registered(wanted, client.redirect_uris):
-        raise OAuthRefused("invalid_request", "redirect_uri is not one that this client has registered")
+        raise OAuthRefused("invalid_request", "redirect_uri must be one that is registered for this client")
     return wanted
 
 
 def read_request(parameters: Parameters, client: Client, redirect_uri: str, *, issuer: str) -> AuthorizationRequest:
-    """Return what is asked for; `OAuthRefused` says what is wrong."""
+    """Return the validated request; raise `OAuthRefused` with the reason."""
     _check_form(parameters, client)
     if len(parameters.get("state")) > STATE_MAX or len(parameters.get("nonce")) > NONCE_MAX:
-        raise OAuthRefused("invalid_request", "state or nonce is too long")
+        raise OAuthRefused(
+            "invalid_request", f"state may have at most {STATE_MAX} characters, nonce at most {NONCE_MAX}"
+        )
     if parameters.need("code_challenge_method") != "S256":
         raise OAuthRefused("invalid_request", "code_challenge_method must be S256")
     challenge = parameters.need("code_challenge")
     if not _CHALLENGE.fullmatch(challenge):
-        raise OAuthRefused("invalid_request", "code_challenge is not a base64url SHA-256")
+        raise OAuthRefused("invalid_request", "code_challenge must be a SHA-256 in base64url, 43 characters")
     check_resources(parameters.resources, issuer)
     if "none" in parameters.get("prompt").split():
-        raise OAuthRefused("login_required", "the user logs in each time")
+        raise OAuthRefused("login_required", "prompt must not be none: the user logs in for each request")
     return AuthorizationRequest(
         client_id=client.id,
         redirect_uri=redirect_uri,
@@ -70,9 +72,9 @@ def read_request(parameters: Parameters, client: Client, redirect_uri: str, *, i
 
 
 def choose_scopes(wanted: str, client: Client, *, oidc: bool = False) -> tuple[str, ...]:
-    """Return the scopes asked for, in our order, or all of the client's where `scope` was not sent.
+    """Return the requested scopes in table order, or all scopes of the client if `scope` was not sent.
 
-    `OAuthRefused` for a scope that the client lacks, or if no scope is left.
+    Raises `OAuthRefused` for a scope that the client lacks, or if no scope is left.
     """
     if not wanted:
         names = tuple(scope for scope in client.scopes if scope in TENANT_SCOPES)
@@ -83,27 +85,34 @@ def choose_scopes(wanted: str, client: Client, *, oidc: bool = False) -> tuple[s
     if excess:
         raise OAuthRefused("invalid_scope", f"this client does not have the scope {excess[0]}")
     if not names:
-        raise OAuthRefused("invalid_scope", "this client has no scope that it could be granted")
+        raise OAuthRefused("invalid_scope", "this client has no scopes that can be granted")
     return names
 
 
 def read_scopes(wanted: str, *, oidc: bool) -> tuple[str, ...]:
-    """Return those of the scopes asked for that a tenant can grant, in our order; others are ignored (RFC 6749 §3.3).
+    """Return the requested scopes that a tenant can grant, in table order. Others are ignored (RFC 6749 §3.3).
 
-    The answer names what was granted. `OAuthRefused` if nothing is left.
+    The response contains the granted scopes. Raises `OAuthRefused` if none is left.
     """
-    asked = set(wanted.split(" "))
-    names = tuple(scope for scope in (*TENANT_SCOPES, *(OIDC_SCOPES if oidc else ())) if scope in asked)
+    requested = set(wanted.split(" "))
+    names = tuple(scope for scope in (*TENANT_SCOPES, *(OIDC_SCOPES if oidc else ())) if scope in requested)
     if not names:
-        raise OAuthRefused("invalid_scope", "none of the scopes is known here")
+        raise OAuthRefused(
+            "invalid_scope",
+            f"scope must contain at least one of {', '.join((*TENANT_SCOPES, *(OIDC_SCOPES if oidc else ())))}",
+        )
     return names
 
 
 def _check_form(parameters: Parameters, client: Client) -> None:
     if parameters.get("request"):
-        raise OAuthRefused("request_not_supported", "send the parameters themselves")
+        raise OAuthRefused(
+            "request_not_supported", "the parameter request is not supported; send the parameters in the query"
+        )
     if parameters.get("request_uri"):
-        raise OAuthRefused("request_uri_not_supported", "send the parameters themselves")
+        raise OAuthRefused(
+            "request_uri_not_supported", "the parameter request_uri is not supported; send the parameters in the query"
+        )
     if parameters.need("response_type") != "code":
         raise OAuthRefused("unsupported_response_type", "response_type must be code")
     if parameters.get("response_mode") not in {"", "query"}:

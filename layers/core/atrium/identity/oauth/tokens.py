@@ -1,4 +1,4 @@
-"""Revocation (RFC 7009) and introspection (RFC 7662) of tokens that clients hold."""
+"""Token revocation (RFC 7009) and introspection (RFC 7662)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from atrium.audit.model import Origin
-from atrium.identity.access import decide_access, list_places
+from atrium.identity.access import decide_access, list_item_keys
 from atrium.identity.clients.model import Client
 from atrium.identity.families.service import TokenFamilyService
 from atrium.identity.oauth.failures import OAuthRefused
@@ -26,15 +26,15 @@ _TOKEN_MAX = 8_192
 
 @dataclass(frozen=True, slots=True)
 class TokenService:
-    """What a client that has proven itself may do with a token's text."""
+    """Revocation and introspection for authenticated clients."""
 
     families: TokenFamilyService
     table_of: Callable[[TenantId], TenantTable]
 
     def revoke(self, client: Client, tenant: Tenant, text: str, origin: Origin) -> None:
-        """End a token of the client's own, and with it the login that it is part of. One that is none is no error.
+        """Revoke a token of the client, together with its login. An invalid token is not an error.
 
-        `OAuthRefused` for a token of another client: nothing is ended.
+        Raises `OAuthRefused` for a token of another client and revokes nothing.
         """
         family_id = self.families.login_of(text, tenant.id)
         if family_id is not None:
@@ -53,10 +53,10 @@ class TokenService:
             self._mark(client, tenant, claims, origin)
 
     def introspect(self, tenant: Tenant, text: str) -> dict[str, Any]:
-        """Tell about a live token of the tenant; of any other text only that it is not active."""
+        """Return the description of a valid token of the tenant. Any other token is only described as not active."""
         claims = self._read(text, tenant)
         if claims is not None:
-            found = self.table_of(tenant.id).batch_get(list_places(claims))
+            found = self.table_of(tenant.id).batch_get(list_item_keys(claims))
             decision = decide_access(claims, found)
             return (
                 _describe(claims, decision, self.families.issuer)
@@ -95,7 +95,7 @@ class TokenService:
         )
 
     def _mark(self, client: Client, tenant: Tenant, claims: AccessClaims, origin: Origin) -> None:
-        """Put a client's own token on the list of those that the authorizer no longer takes."""
+        """Mark a client's own token as revoked, for the authorizer."""
         ends_at = datetime.fromtimestamp(claims.expires_at, UTC)
         mark = Put(keys.oauth("REVOKED", claims.token_id), {"ttl": epoch_seconds(ends_at) + 3_600}, ANY)
         operations: list[Operation] = [mark, self._record(client, tenant, {"token": claims.token_id}, origin)]
@@ -111,7 +111,7 @@ _INACTIVE: dict[str, Any] = {"active": False}
 
 def _check_owner(client: Client, client_id: str) -> None:
     if client_id != client.id:
-        raise OAuthRefused("unauthorized_client", "the token was not given to this client")
+        raise OAuthRefused("unauthorized_client", "the token was issued to another client")
 
 
 def _describe(claims: AccessClaims, decision: VerifiedCredential, issuer: str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""A tenant's own identity providers (I6): which issuers it trusts, and who their subjects are here."""
+"""A tenant's own identity providers: the trusted issuers, and the users that belong to their subjects."""

@@ -1,7 +1,7 @@
-"""Lets in who brings a token of a tenant's own identity provider: whose provider, whose key, who is it.
+"""Decides about tokens of a tenant's own identity provider: finds the provider, the key and the user.
 
-One batch in the tenant's partition. Two things cost a read of their own, and are remembered: which tenant an issuer and
-audience belong to, and the first time that this container sees somebody, who he is.
+Costs one batch read in the tenant's partition. Two more reads are cached: the tenant of an issuer and audience, and the
+user of a subject.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
 from atrium.audit.store import AuditStore
 from atrium.identity.principals import principal_of_user
-from atrium.identity.providers.assertion import Assertion, Claimed, prove, read_claimed
+from atrium.identity.providers.assertion import Assertion, Claimed, read_claimed, verify_token
 from atrium.identity.providers.external_identities import ExternalIdentities, UnknownSubject
 from atrium.identity.providers.fetching import PASSING
 from atrium.identity.providers.key_finder import KeyFinder, KeysUnreachable, KeyUnknown
@@ -39,14 +39,14 @@ from atrium.tenants.store import read_tenant
 SUBJECTS_MAX = 5_000
 
 type SubjectCache = LRUCache[tuple[IdentityProviderId, str], UserId]
-"""The user that a subject's digest was linked to when last seen. It only lets one batch read the user as well; the
-link, which the same batch reads, decides.
+"""The last known user of a subject's digest. With it, the user is read in the same batch as the link, which is
+authoritative.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """A tenant, the provider that a token names there, and what the same read told of its subject and keys."""
+    """The tenant and provider of a token, with the link of its subject and the other items of the same read."""
 
     tenant: Tenant
     provider: IdentityProvider
@@ -56,7 +56,7 @@ class Trust:
 
 @dataclass
 class ForeignTokens:
-    """The decisions of one container about tokens that are not ours."""
+    """Decides about tokens of other issuers, with the caches of one container."""
 
     registry: IssuerRegistry
     table_of: Callable[[TenantId], TenantTable]
@@ -69,9 +69,9 @@ class ForeignTokens:
         self.markers = MarkerCache(self.clock)
 
     def decide(self, text: str, wanted: str, origin: Origin) -> Decision:
-        """Return the decision; `Unavailable` where the issuer's keys cannot be had and that may pass.
+        """Return the decision about a token. `wanted` is the tenant that the caller names, or empty.
 
-        `wanted` is the tenant that the caller names, perhaps empty.
+        Raises `Unavailable` if the keys of the issuer cannot be fetched at the moment.
         """
         now = self.clock()
         try:
@@ -83,8 +83,8 @@ class ForeignTokens:
             return trust
         table = self.table_of(trust.tenant.id)
         audit = AuditService(AuditStore(table), origin, PLANS[trust.tenant.plan].audit_days, self.clock)
-        decision = self._prove(text, claimed, trust, table, audit, now)
-        return replace(decision, named=_naming(trust)) if isinstance(decision, Refused) else decision
+        decision = self._verify(text, claimed, trust, table, audit, now)
+        return replace(decision, named=_rejected_tenant(trust)) if isinstance(decision, Refused) else decision
 
     def _find_trust(self, claimed: Claimed, wanted: str) -> Trust | Refused:
         places = self.markers.find(claimed.issuer, claimed.audiences, self.registry)
@@ -95,7 +95,7 @@ class ForeignTokens:
         trust = self._read_trust(claimed, places[0])
         if trust is None:
             self.markers.drop(claimed.issuer, claimed.audiences)
-        return trust or Refused(Unauthenticated, "the identity provider is gone or not enabled")
+        return trust or Refused(Unauthenticated, "the identity provider does not exist or is not enabled")
 
     def _read_trust(self, claimed: Claimed, place: Place) -> Trust | None:
         digest = person_digest(claimed.issuer, claimed.subject)
@@ -109,30 +109,30 @@ class ForeignTokens:
         if wanted[0] not in found or wanted[1] not in found:
             return None
         tenant, provider = read_tenant(found[wanted[0]]), read_provider(found[wanted[1]])
-        meant = provider.issuer == claimed.issuer and provider.audience in claimed.audiences
-        if not (meant and provider.enabled and tenant.is_visible):
+        matches = provider.issuer == claimed.issuer and provider.audience in claimed.audiences
+        if not (matches and provider.enabled and tenant.is_visible):
             return None
         return Trust(tenant, provider, found.get(person), found)
 
-    def _prove(
+    def _verify(
         self, text: str, claimed: Claimed, trust: Trust, table: TenantTable, audit: AuditService, now: datetime
     ) -> Decision:
         provider = trust.provider
         if claimed.algorithm not in provider.algorithms:
-            return Refused(Unauthenticated, "the provider does not allow the token's algorithm")
+            return Refused(Unauthenticated, "the token's algorithm is not allowed for the provider")
         known = self.finder.recall(provider.id, claimed.kid) or read_key_set_item(
             trust.found.get(provider_keys.key_set(provider.id)), provider
         )
         key = self.finder.find(provider, claimed.kid, claimed.algorithm, known, KeySetStore(table))
         if isinstance(key, KeysUnreachable):
-            reason = f"the issuer's keys cannot be had: {key.fault}"
+            reason = f"the issuer's keys cannot be fetched: {key.fault}"
             if key.fault in PASSING:
                 raise Unavailable(internal=reason, retry_after_seconds=1)
             return Refused(Unauthenticated, reason)
         if isinstance(key, KeyUnknown):
-            return Refused(Unauthenticated, "the issuer has no such key")
+            return Refused(Unauthenticated, "the issuer has no key with this kid")
         try:
-            assertion = prove(text, claimed, key, provider, now=epoch_seconds(now))
+            assertion = verify_token(text, claimed, key, provider, now=epoch_seconds(now))
         except Unauthenticated as error:
             return Refused(Unauthenticated, error.internal)
         if not trust.tenant.is_active:
@@ -143,17 +143,17 @@ class ForeignTokens:
         profile = map_claims(assertion.claims, trust.provider)
         try:
             user = external_identities.recognise(
-                trust.provider.entrance, assertion.subject, profile, trust.tenant, trust.link, trust.found,
+                trust.provider.subject_source, assertion.subject, profile, trust.tenant, trust.link, trust.found,
                 issued_at=int(assertion.claims["iat"]),
             )  # fmt: skip
         except CountExceeded as full:
             return Refused(CountExceeded, full.detail, trust.provider.id)
         except TenantInactive:
-            return Refused(TenantInactive, "tenant was deleted meanwhile", trust.provider.id)
+            return Refused(TenantInactive, "the tenant was deleted", trust.provider.id)
         if isinstance(user, UnknownSubject):
             return Refused(Forbidden, user.reason, trust.provider.id)
         self.subjects[trust.provider.id, person_digest(assertion.issuer, assertion.subject)] = user.id
-        if _is_from_before(assertion, trust.tenant, user):
+        if _is_older_than_logout(assertion, trust.tenant, user):
             return Refused(Unauthenticated, "the token was issued before a logout", user.id)
         if user.status == "suspended":
             return Refused(UserSuspended, "user is suspended", user.id)
@@ -161,13 +161,13 @@ class ForeignTokens:
         return VerifiedCredential(principal, trust.tenant, datetime.fromtimestamp(assertion.expires_at, UTC))
 
 
-def _is_from_before(assertion: Assertion, tenant: Tenant, user: User) -> bool:
-    """Tell whether a token is from before the last logout of its user or tenant. One of the same second is."""
+def _is_older_than_logout(assertion: Assertion, tenant: Tenant, user: User) -> bool:
+    """Return whether a token was issued before, or in the same second as, the last logout of its user or tenant."""
     ends = [ended for ended in (tenant.logins_ended_at, user.logins_ended_at) if ended is not None]
     return bool(ends) and int(assertion.claims["iat"]) <= epoch_seconds(max(ends))
 
 
-def _naming(trust: Trust) -> RejectedTenant:
+def _rejected_tenant(trust: Trust) -> RejectedTenant:
     provider_id = trust.provider.id
     details = {"by": "identity provider", "provider": provider_id}
     return RejectedTenant(trust.tenant.id, trust.tenant, details=details, likes=provider_id)

@@ -1,7 +1,7 @@
-"""A token of a foreign issuer: what it claims before anything is proven, and what holds once its key is known.
+"""Tokens of other issuers: unverified claims for the lookup of the key, and the verified assertion.
 
-`none`, symmetric algorithms, other types of token and critical headers are refused, and nothing that a header points
-to (`jku`, `x5u`, `jwk`) is ever read. Clocks may differ by a minute; a token lives a day at most.
+`none`, symmetric algorithms, other token types and critical headers are rejected. URLs and keys in a header (`jku`,
+`x5u`, `jwk`) are ignored. Clocks may differ by a minute; the lifetime of a token is at most a day.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _JWS = jwt.PyJWS(algorithms=list(ALGORITHMS))
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a token says of itself: to look up who could prove it, and for nothing else."""
+    """The unverified claims of a token, used only to find its provider and key."""
 
     issuer: str
     audiences: tuple[str, ...]
@@ -36,7 +36,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """What an issuer asserts, proven: `claims` is the whole payload."""
+    """The verified assertion of an issuer. `claims` is the whole payload."""
 
     issuer: str
     subject: str
@@ -45,7 +45,7 @@ class Assertion:
 
 
 def read_claimed(text: str) -> Claimed:
-    """Read a token without believing it; `TokenInvalid` if no issuer could make it good."""
+    """Return the unverified claims of a token; raise `TokenInvalid` if it can never be valid."""
     if text.count(".") != 2:
         raise TokenInvalid(internal="not three parts")
     try:
@@ -67,10 +67,12 @@ def read_claimed(text: str) -> Claimed:
     )
 
 
-def prove(text: str, claimed: Claimed, key: VerificationKey, provider: IdentityProvider, *, now: int) -> Assertion:
-    """Verify a token by the issuer's key; `TokenInvalid`, or `TokenExpired` when nothing but time is wrong."""
+def verify_token(
+    text: str, claimed: Claimed, key: VerificationKey, provider: IdentityProvider, *, now: int
+) -> Assertion:
+    """Verify a token with the issuer's key; raise `TokenInvalid`, or `TokenExpired` if only its time is wrong."""
     if claimed.algorithm not in provider.algorithms:
-        raise TokenInvalid(internal="token: an algorithm that the provider does not allow")
+        raise TokenInvalid(internal="token: algorithm not allowed for the provider")
     try:
         payload = read_foreign_json(_JWS.decode(text, key, [claimed.algorithm]))
     except jwt.InvalidTokenError as error:
@@ -111,7 +113,10 @@ def _audiences(payload: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _check_times(payload: Mapping[str, Any], now: int) -> int:
-    """Return when a token ends; `iat` and `exp` are needed, `nbf` is not."""
+    """Return when a token expires; raise `TokenInvalid` or `TokenExpired`.
+
+    `iat` and `exp` are required, `nbf` is not.
+    """
     times = [payload.get(name) for name in ("iat", "exp")] + [payload.get("nbf", payload.get("iat"))]
     if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in times):
         raise TokenInvalid(internal="token: times")

@@ -1,5 +1,7 @@
-"""Who an issuer's subject is among the tenant's users. Once known, the subject decides, never again the email: whoever
-is given another's address at the issuer does not become him here.
+"""Maps an issuer's subject to a user of the tenant.
+
+After the first login the subject identifies the user, not the email. So a person who gets another person's email
+address at the issuer does not get their account.
 """
 
 from collections.abc import Mapping
@@ -9,7 +11,7 @@ from typing import Any
 
 from atrium.audit.service import AuditService
 from atrium.identity.providers.mapping import Profile
-from atrium.identity.providers.model import Entrance, person_digest
+from atrium.identity.providers.model import SubjectSource, person_digest
 from atrium.identity.users.deletions import was_deleted_since
 from atrium.identity.users.model import User, same_address
 from atrium.identity.users.store import UserChanged, UsersFull, UserStore, read_user
@@ -30,26 +32,26 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class UnknownSubject:
-    """The issuer's word is good, but the subject is none of the tenant's users, and may not become one."""
+    """The assertion is valid, but the subject belongs to no user of the tenant, and no user may be created for it."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalIdentities:
-    """Every access to what subjects are known as in one tenant."""
+    """Reads and writes the links between subjects and users of one tenant."""
 
     table: TenantTable
     audit: AuditService
     clock: Clock
 
-    def find(self, entrance: Entrance, subject: str, profile: Profile, tenant: Tenant) -> User | UnknownSubject:
-        """Return the user of a subject, as `recognise` does, reading what is known of it first."""
-        return self.recognise(entrance, subject, profile, tenant, self._read_link(entrance, subject))
+    def find(self, source: SubjectSource, subject: str, profile: Profile, tenant: Tenant) -> User | UnknownSubject:
+        """Return the user of a subject as `recognise` does, after reading its link."""
+        return self.recognise(source, subject, profile, tenant, self._read_link(source, subject))
 
     def recognise(
         self,
-        entrance: Entrance,
+        source: SubjectSource,
         subject: str,
         profile: Profile,
         tenant: Tenant,
@@ -58,11 +60,12 @@ class ExternalIdentities:
         *,
         issued_at: int | None = None,
     ) -> User | UnknownSubject:
-        """Return the user: whom the subject is linked to, else who has the email, else a new one where that is wanted.
+        """Return the linked user of a subject, or the user with its email, or a new user if provisioning is on.
 
-        The second and the third are linked for good, with a record. `CountExceeded` where the tenant is full. `link` is
-        what the table has on the subject; a user whom the same read brought is not read again. `issued_at` is when the
-        token was issued, None where the issuer was asked just now; one from before its user's deletion finds nobody.
+        In the second and third case the subject is linked to the user, with an audit event. `link` is the stored link
+        of the subject; a linked user in `found` is not read again. `issued_at` is the time of the token, or None for a
+        new sign-in; a token from before the deletion of its user has no user. Raises `CountExceeded` if the tenant has
+        its maximum of users.
         """
         known = found.get(keys.user(UserId(link["user_id"]))) if link else None
         if known is not None:
@@ -72,69 +75,69 @@ class ExternalIdentities:
             if user is not None:
                 return user
             if was_deleted_since(self.table, link["user_id"] if link else "", profile.email, issued_at):
-                return UnknownSubject("the token was issued before its user was deleted")
+                return UnknownSubject("the user was deleted after the token was issued")
             user = self._find_by_email(profile.email)
             if user is not None:
-                made = user if user.status == "suspended" else self._link(entrance, subject, user, link)
-            elif not profile.email or not entrance.provision_users:
+                made = user if user.status == "suspended" else self._link(source, subject, user, link)
+            elif not profile.email or not source.provision_users:
                 return UnknownSubject("no user has the subject's email" if profile.email else NO_EMAIL)
             else:
-                made = self._provision(entrance, subject, profile, tenant, link)
+                made = self._provision(source, subject, profile, tenant, link)
             if made is not None:
                 return made
-            link = self._read_link(entrance, subject)
-        raise Unavailable(internal="a subject was linked by others at the same time", retry_after_seconds=1)
+            link = self._read_link(source, subject)
+        raise Unavailable(internal="a subject was linked concurrently", retry_after_seconds=1)
 
-    def _read_link(self, entrance: Entrance, subject: str) -> Mapping[str, Any] | None:
-        place = provider_keys.external_identity(person_digest(entrance.issuer, subject))
-        return self.table.batch_get([place]).get(place)
+    def _read_link(self, source: SubjectSource, subject: str) -> Mapping[str, Any] | None:
+        key = provider_keys.external_identity(person_digest(source.issuer, subject))
+        return self.table.batch_get([key]).get(key)
 
     def _find_by_email(self, email: str) -> User | None:
         if not email:
             return None
-        place = keys.email(same_address(email))
-        marker = self.table.batch_get([place]).get(place)
+        key = keys.email(same_address(email))
+        marker = self.table.batch_get([key]).get(key)
         return self._read_user(UserId(marker["user_id"])) if marker else None
 
     def _read_user(self, user_id: UserId) -> User | None:
-        place = keys.user(user_id)
-        found = self.table.batch_get([place]).get(place)
+        key = keys.user(user_id)
+        found = self.table.batch_get([key]).get(key)
         return read_user(found, self.table.tenant_id) if found else None
 
-    def _link(self, entrance: Entrance, subject: str, user: User, stale: Mapping[str, Any] | None) -> User | None:
-        """Link a subject to a user, who has thereby accepted his invitation; None if another call was first."""
+    def _link(self, source: SubjectSource, subject: str, user: User, stale: Mapping[str, Any] | None) -> User | None:
+        """Link a subject to a user and accept an open invitation; None if a concurrent call linked it."""
         after = replace(user, status="active", one_time_token=None if user.status == "invited" else user.one_time_token)
         after = replace(after, updated_at=self.clock())
-        record = self.audit.recording("auth.login", _told(entrance, user.id, "linked"))
+        record = self.audit.recording("auth.login", _login_details(source, user.id, "linked"))
         try:
-            UserStore(self.table).change(user, after, _linking(entrance, subject, user.id, stale), record)
+            UserStore(self.table).change(user, after, _linking(source, subject, user.id, stale), record)
         except (UserChanged, Conflict):
             return None
         return after
 
     def _provision(
         self,
-        entrance: Entrance,
+        source: SubjectSource,
         subject: str,
         profile: Profile,
         tenant: Tenant,
         stale: Mapping[str, Any] | None,
     ) -> User | None:
-        """Make a user of a newcomer, if the tenant may have one more; None if another call was first."""
+        """Create a user for a new subject within the tenant's limit; None if a concurrent call did."""
         now = self.clock()
         user = User(
             id=mint_user_id(now),
             tenant_id=tenant.id,
             email=profile.email,
-            role=profile.role or entrance.default_role,
+            role=profile.role or source.default_role,
             status="active",
             created_at=now,
             updated_at=now,
             name=profile.name,
         )
         maximum = int(tenant.limits.get("users", PLANS[tenant.plan].limits["users"]))
-        record = self.audit.recording("auth.login", _told(entrance, user.id, "provisioned"))
-        linking = _linking(entrance, subject, user.id, stale)
+        record = self.audit.recording("auth.login", _login_details(source, user.id, "provisioned"))
+        linking = _linking(source, subject, user.id, stale)
         try:
             UserStore(self.table).create(user, linking, record, maximum=maximum)
         except UsersFull:
@@ -144,14 +147,14 @@ class ExternalIdentities:
         return user
 
 
-def _linking(entrance: Entrance, subject: str, user_id: UserId, stale: Mapping[str, Any] | None) -> Put:
-    """Return the write that says who a subject is; only a link to a user who is gone is written over."""
-    place = provider_keys.external_identity(person_digest(entrance.issuer, subject))
-    item = {"user_id": user_id, "provider_id": entrance.provider_id}
+def _linking(source: SubjectSource, subject: str, user_id: UserId, stale: Mapping[str, Any] | None) -> Put:
+    """Return the write that links a subject to a user. It only replaces a link to a deleted user."""
+    key = provider_keys.external_identity(person_digest(source.issuer, subject))
+    item = {"user_id": user_id, "provider_id": source.provider_id}
     if stale is None:
-        return Put(place, item, NEW)
-    return Put(place, item, "#user_id = :gone", {"gone": stale["user_id"]})
+        return Put(key, item, NEW)
+    return Put(key, item, "#user_id = :gone", {"gone": stale["user_id"]})
 
 
-def _told(entrance: Entrance, user_id: UserId, how: str) -> dict[str, object]:
-    return {"by": "identity provider", "provider": entrance.provider_id, "user": user_id, "how": how}
+def _login_details(source: SubjectSource, user_id: UserId, how: str) -> dict[str, object]:
+    return {"by": "identity provider", "provider": source.provider_id, "user": user_id, "how": how}

@@ -1,5 +1,8 @@
-"""Which addresses an issuer and its keys may have, as far as their text says; what a name leads to is judged with
-each call (`atrium.egress`). `http` and private addresses are for the local stack alone, which says so itself.
+"""Validates the URLs of issuers and their keys by text.
+
+Resolved addresses are checked at each call (`atrium.egress`).
+
+`http` and private addresses are allowed only for the local addresses of the local stack.
 """
 
 import json
@@ -16,20 +19,20 @@ _LOCAL_NAMES = frozenset({"localhost"})
 
 
 def check_issuer(issuer: str, local_addresses: frozenset[str]) -> None:
-    """Refuse an issuer that could not be asked for its keys."""
+    """Raise `ValidationFailed` if an issuer's URL is not valid."""
     if "?" in issuer or "#" in issuer:
-        raise invalid_field("issuer", "must be a URL without query and fragment")
+        raise invalid_field("issuer", "must be a URL without a query and a fragment")
     _check("issuer", issuer, local_addresses)
 
 
 def check_keys_address(address: str, local_addresses: frozenset[str]) -> None:
-    """Refuse an address of keys that could not be called; an empty one is found by discovery."""
+    """Raise `ValidationFailed` if the URL of a key set is not valid. Empty is valid and means discovery."""
     if address:
         _check("jwks_uri", address, local_addresses)
 
 
 def may_be_issuer(text: str, local_addresses: frozenset[str]) -> bool:
-    """Tell whether a token's `iss` can be that of a registered provider, before anything is looked up."""
+    """Return whether a token's `iss` can be that of a registered provider. Reads nothing."""
     try:
         check_issuer(text, local_addresses)
     except ValidationFailed:
@@ -38,12 +41,12 @@ def may_be_issuer(text: str, local_addresses: frozenset[str]) -> bool:
 
 
 def read_unverified_issuer(token: str) -> str:
-    """Return what a token calls its issuer, unproven; empty if that cannot be read."""
+    """Return the unverified issuer of a token; empty if it cannot be read."""
     return read_unverified_claim(token, "iss")
 
 
 def read_unverified_claim(token: str, claim: str) -> str:
-    """Return what a token says, unproven; empty if that cannot be read, or is no text."""
+    """Return an unverified claim of a token; empty if it cannot be read or is not a text."""
     parts = token.split(".")
     if len(parts) != 3:
         return ""
@@ -65,9 +68,9 @@ def _check(field: str, url: str, local_addresses: frozenset[str]) -> None:
     if urlsplit(url).scheme != "https":
         raise invalid_field(field, "must be an https URL")
     if there.port != 443:
-        raise invalid_field(field, "must be on port 443")
+        raise invalid_field(field, "must use port 443")
     if there.host in _LOCAL_NAMES or (_is_numeric(there.host) and not is_public(there.host)):
-        raise invalid_field(field, "must be on the open internet")
+        raise invalid_field(field, "must have a host on the public internet")
 
 
 def _is_numeric(host: str) -> bool:

@@ -1,6 +1,6 @@
-"""A JWK Set (RFC 7517) of somebody else, cut down to what can verify: public signature keys of sufficient strength.
+"""Reads a JWK Set (RFC 7517) of another issuer and keeps the usable keys: public signature keys of sufficient strength.
 
-What is symmetric, private, too weak, too large or meant for encryption is left out, so no such key can be chosen.
+Symmetric, private, weak, oversized and encryption keys are dropped, so that none of them can be chosen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ type VerificationKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed
 
 
 def read_key_set(body: bytes) -> tuple[PublicJwk, ...]:
-    """Return the usable keys of a JWK Set's text; `ValueError` if it is none, or has no usable key."""
+    """Return the usable keys of a JWK Set; raise `ValueError` if it is malformed or has no usable key."""
     document = read_foreign_json(body)
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
-        raise ValueError("not a JWK Set")  # noqa: TRY004 - one failure for all that is no set
+        raise ValueError("not a JWK Set")  # noqa: TRY004 - one error for all malformed sets
     kept = [_public_part(key) for key in document["keys"][:100] if _may_verify(key)]
     usable = tuple(key for key in kept if _loads(key))[:KEYS_MAX]
     if not usable:
@@ -34,14 +34,14 @@ def read_key_set(body: bytes) -> tuple[PublicJwk, ...]:
 
 
 def find_key(keys: Sequence[PublicJwk], kid: str, algorithm: str) -> VerificationKey | None:
-    """Return the key that a token's header names, for its algorithm; without `kid` the only one that fits."""
+    """Return the key with this `kid` for an algorithm; without a `kid` the only suitable key. None if there is none."""
     named = [key for key in keys if not kid or key.get("kid") == kid]
     fitting = [found for key in named if (found := load_key(key, algorithm)) is not None]
     return fitting[0] if len(fitting) == 1 or (fitting and kid) else None
 
 
 def load_key(key: PublicJwk, algorithm: str) -> VerificationKey | None:
-    """Return the key if it can verify that algorithm, else None."""
+    """Return the key if it can verify the algorithm, otherwise None."""
     if key.get("alg", algorithm) != algorithm:
         return None
     try:

@@ -1,7 +1,7 @@
-"""An issuer's keys as they were last fetched, shared by all containers through the table.
+"""The last fetched keys of an issuer, shared by all containers through the table.
 
-Who wants to ask the issuer claims the attempt by a conditional write. So the issuer hears from the platform at most
-once in 30 seconds whatever tokens are shown, and less often while it fails (up to 5 minutes between attempts).
+A container claims an attempt to fetch by a conditional write. So the platform calls an issuer at most once in 30
+seconds, whatever tokens it receives, and less often while the issuer fails (up to 5 minutes between attempts).
 """
 
 import json
@@ -30,7 +30,7 @@ _USABLE = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """Keys, and how the last attempts went. `claim` names the attempt that was begun last."""
+    """The keys of an issuer and the state of the last attempts. `claim` identifies the latest attempt."""
 
     source: str
     keys: Sequence[PublicJwk]
@@ -43,29 +43,29 @@ class KeySet:
     underway: bool
 
     def is_usable(self, now: datetime) -> bool:
-        """Tell whether the keys may still be relied on; an issuer that is down may stay so for a day."""
+        """Return whether the keys may still be used. They are used for a day if the issuer is unreachable."""
         return self.fetched_at is not None and now - self.fetched_at < _USABLE
 
     def is_fresh(self, now: datetime) -> bool:
         return self.fetched_at is not None and now - self.fetched_at < _FRESH
 
     def is_underway(self, now: datetime) -> bool:
-        """Tell whether some container asks the issuer right now."""
+        """Return whether a container is fetching the keys now."""
         return self.underway and now - self.tried_at < _FETCH_UNDERWAY
 
 
 @dataclass(frozen=True, slots=True)
 class KeySetStore:
-    """Every access to the keys of one tenant's issuers."""
+    """Reads and writes the key sets of one tenant's issuers."""
 
     table: TenantTable
 
     def get(self, provider: IdentityProvider) -> KeySet | None:
-        place = provider_keys.key_set(provider.id)
-        return read_key_set_item(self.table.batch_get([place]).get(place), provider)
+        key = provider_keys.key_set(provider.id)
+        return read_key_set_item(self.table.batch_get([key]).get(key), provider)
 
     def claim(self, provider: IdentityProvider, *, now: datetime) -> KeySet | None:
-        """Begin an attempt; None if another was begun too short a time ago."""
+        """Claim an attempt to fetch; None if the last attempt was too recent."""
         values = {
             "claim": secrets.token_hex(8),
             "now": format_time(now),
@@ -86,7 +86,7 @@ class KeySetStore:
     def record_keys(
         self, provider: IdentityProvider, attempt: KeySet, found: Sequence[PublicJwk], *, now: datetime
     ) -> None:
-        """Keep what an attempt brought, unless a later one was begun."""
+        """Store the fetched keys, unless a later attempt has started."""
         values = {
             "keys": json.dumps([dict(key) for key in found]),
             "source": provider.source,
@@ -100,7 +100,7 @@ class KeySetStore:
         self._finish(provider.id, expression, values)
 
     def record_fault(self, provider: IdentityProvider, attempt: KeySet, fault: FetchFault, *, now: datetime) -> None:
-        """Keep how an attempt failed; the next one may come the later, the more have failed."""
+        """Store the failure of an attempt. The delay before the next attempt doubles with each failure."""
         failures = attempt.failures + 1
         pause = min(ATTEMPT_SECONDS_MIN * 2 ** min(failures - 1, 10), _BACKOFF_SECONDS_MAX)
         values = {
@@ -120,7 +120,10 @@ class KeySetStore:
 
 
 def read_key_set_item(item: Mapping[str, Any] | None, provider: IdentityProvider) -> KeySet | None:
-    """Return the keys of an item, if it is of what the provider is now; keys of an earlier issuer are left out."""
+    """Return the key set of an item, or None if it belongs to a different source.
+
+    Keys of an earlier source are left out.
+    """
     if item is None or item.get("asked_for") != provider.source:
         return None
     own = item.get("source") == provider.source

@@ -1,4 +1,4 @@
-"""What a provider's claims make of somebody here: email, name and role. Pure; claims are proven before."""
+"""Maps the verified claims of a provider to the email, name and role of a user. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _ROLES_WIDEST_FIRST: tuple[Role, ...] = ("admin", "user", "viewer")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Who an issuer says somebody is. `email` is empty where it is missing or not proven; `role` None: as kept here."""
+    """The user's data at the issuer. `email` is empty if missing or not verified; `role` None keeps the stored role."""
 
     email: str
     name: str
@@ -23,27 +23,28 @@ class Profile:
 
 
 def map_claims(claims: Mapping[str, Any], provider: IdentityProvider) -> Profile:
-    """Return the profile of claims. An email that the issuer does not call verified is none.
+    """Return the profile of claims. An email counts only if the issuer declares it verified.
 
-    A provider may be registered as one that verifies emails without saying so; then only its `false` counts.
+    If the provider is registered with `assume_email_verified`, an email counts unless the issuer declares it
+    unverified.
     """
     mapping = provider.claim_mapping
-    believed = says_yes(claims.get("email_verified", provider.assume_email_verified))
+    is_verified = is_true_claim(claims.get("email_verified", provider.assume_email_verified))
     name = read_claim(claims, mapping.name)
     return Profile(
-        email=read_email(read_claim(claims, mapping.email)) if believed else "",
+        email=read_email(read_claim(claims, mapping.email)) if is_verified else "",
         name=clean(name, NAME_MAX) if isinstance(name, str) else "",
         role=_map_role(read_claim(claims, mapping.role), provider) if mapping.role else None,
     )
 
 
-def says_yes(claim: object) -> bool:
-    """Tell whether a claim is true: JSON's `true`, or the text that some issuers send; a 1 is neither."""
+def is_true_claim(claim: object) -> bool:
+    """Return whether a claim is JSON `true` or the text "true", which some issuers send. The number 1 is not true."""
     return claim is True or claim == "true"
 
 
 def read_claim(claims: Mapping[str, Any], name: str) -> Any:
-    """Return a claim by its name, or by its way through members: `realm_access.roles`; None if there is none."""
+    """Return a claim by name or by path (`realm_access.roles`); None if it does not exist."""
     if name in claims:
         return claims[name]
     found: Any = claims
@@ -53,7 +54,7 @@ def read_claim(claims: Mapping[str, Any], name: str) -> Any:
 
 
 def _map_role(value: Any, provider: IdentityProvider) -> Role:
-    """Return the widest role that a claim's values are mapped to, else the provider's default."""
+    """Return the highest role that the claim's values map to, otherwise the provider's default role."""
     values = value if isinstance(value, list) else [value]
     mapped = {provider.role_mapping.get(each) for each in values if isinstance(each, str)}
     return next((role for role in _ROLES_WIDEST_FIRST if role in mapped), provider.default_role)

@@ -19,7 +19,10 @@ type Pair = tuple[str, str]
 
 
 class MarkerCache:
-    """Known and unknown pairs of issuer and audience, in separate caches: guesses cannot evict known pairs."""
+    """A cache of known and unknown pairs of issuer and audience.
+
+    They are separate, so that guesses cannot evict known pairs.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._known: TTLCache[Pair, Place, datetime] = TTLCache(
@@ -30,12 +33,12 @@ class MarkerCache:
         )
 
     def find(self, issuer: str, audiences: Sequence[str], registry: IssuerRegistry) -> list[Place]:
-        """Return the places of a token's audiences, each once; reads uncached ones in one batch."""
+        """Return the places of a token's audiences without duplicates. Reads uncached ones in one batch."""
         places = {audience: self._known.get((issuer, audience)) for audience in audiences}
-        asked = [name for name, place in places.items() if place is None and (issuer, name) not in self._unknown]
-        if asked:
-            found = registry.find(issuer, asked)
-            for audience in asked:
+        uncached = [name for name, place in places.items() if place is None and (issuer, name) not in self._unknown]
+        if uncached:
+            found = registry.find(issuer, uncached)
+            for audience in uncached:
                 place = places[audience] = found.get(audience)
                 if place is None:
                     self._unknown[issuer, audience] = None

@@ -1,6 +1,6 @@
-"""An identity provider of a tenant: an issuer whose tokens it trusts, for one audience.
+"""An identity provider of a tenant: a trusted issuer, for one audience.
 
-An audience that holds a tenant's id can be registered by that tenant alone, so nobody can take it first.
+An audience that contains a tenant's id can only be registered by that tenant.
 """
 
 import re
@@ -28,9 +28,9 @@ _TENANT_ID = re.compile(rf"ten_{ULID_PATTERN}")
 
 @dataclass(frozen=True, slots=True)
 class ClaimMapping:
-    """Which claims say who somebody is; `role` empty: every user has the role that is kept for him here.
+    """The names of the claims for email, name and role. An empty `role` means that each user has the stored role.
 
-    A name is that of a member, or leads through members by dots: `realm_access.roles`.
+    A name may be a path with dots: `realm_access.roles`.
     """
 
     email: str = "email"
@@ -39,8 +39,8 @@ class ClaimMapping:
 
 
 @dataclass(frozen=True, slots=True)
-class Entrance:
-    """Through what somebody comes: the issuer, and what the tenant's registration of it says of newcomers."""
+class SubjectSource:
+    """The issuer of a subject, and the registration's rules for subjects without a user."""
 
     issuer: str
     provider_id: IdentityProviderId
@@ -50,7 +50,7 @@ class Entrance:
 
 @dataclass(frozen=True, slots=True)
 class IdentityProvider:
-    """What a tenant registered. `jwks_uri` empty: the issuer's discovery document names it."""
+    """A registered identity provider. If `jwks_uri` is empty, the discovery document of the issuer contains it."""
 
     id: IdentityProviderId
     name: str
@@ -68,25 +68,25 @@ class IdentityProvider:
     assume_email_verified: bool = False
 
     @property
-    def entrance(self) -> Entrance:
-        return Entrance(self.issuer, self.id, self.provision_users, self.default_role)
+    def subject_source(self) -> SubjectSource:
+        return SubjectSource(self.issuer, self.id, self.provision_users, self.default_role)
 
     @property
     def source(self) -> str:
-        """What its keys depend on: keys that were fetched for another source are not its keys."""
+        """Return a digest of the source of the keys. Keys fetched from another source are not used."""
         return sha256(f"{self.issuer}\n{self.jwks_uri}".encode()).hexdigest()
 
 
 def pair_digest(issuer: str, audience: str) -> str:
-    """Return what an issuer's audience is known by in the table."""
+    """Return the digest that identifies an issuer and audience in the table."""
     return sha256(f"{issuer}\n{audience}".encode()).hexdigest()
 
 
 def person_digest(issuer: str, subject: str) -> str:
-    """Return what an issuer's subject is known by in a tenant."""
+    """Return the digest that identifies a subject of an issuer in a tenant."""
     return sha256(f"{issuer}\n{subject}".encode()).hexdigest()
 
 
 def find_tenant_ids(audience: str) -> frozenset[TenantId]:
-    """Return the tenants' ids that an audience holds."""
+    """Return the tenant ids that an audience contains."""
     return frozenset(TenantId(found) for found in _TENANT_ID.findall(audience))

@@ -1,4 +1,4 @@
-"""A tenant's identity providers, as its administrators handle them (I6). Every change is in the audit with it."""
+"""Administration of a tenant's identity providers. Each change is one transaction with its audit event."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -13,12 +13,12 @@ from atrium.kernel.errors import Conflict, NotFound, TenantInactive, invalid_fie
 from atrium.kernel.ids import IdentityProviderId, is_id, mint_identity_provider_id
 from atrium.tenants.context import TenantContext
 
-_GONE = "there is no such identity provider"
+_GONE = "identity provider not found"
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityProviderService:
-    """What one caller can do with the tenant's providers. The scope `admin` is checked by the routes."""
+    """The operations of one caller on the tenant's providers. The routes check the scope `admin`."""
 
     context: TenantContext
     store: IdentityProviderStore
@@ -28,22 +28,22 @@ class IdentityProviderService:
     clock: Clock
 
     def create(self, wanted: Mapping[str, Any]) -> IdentityProvider:
-        """Register a provider; `Conflict` if issuer and audience are taken, here or by another tenant."""
+        """Register a provider; raise `Conflict` if a provider of any tenant has the issuer and audience."""
         now = self.clock()
         provider = IdentityProvider(
             **{"id": mint_identity_provider_id(now), "created_at": now, "updated_at": now, **wanted}
         )
         self._check(provider)
         self.store.require_room()
-        there = self.store.find(provider.issuer, provider.audience)
-        if there is not None:
-            self._claim(there)  # completes a registration that broke off
+        existing = self.store.find(provider.issuer, provider.audience)
+        if existing is not None:
+            self._claim(existing)  # completes an interrupted registration
             raise Conflict("another identity provider of this tenant has this issuer and audience")
         self._claim(provider)
         try:
             self.store.create(provider, self._record("create", provider))
         except (Conflict, TenantInactive):
-            self._give_back(provider)
+            self._restore_marker(provider)
             raise
         return provider
 
@@ -56,7 +56,7 @@ class IdentityProviderService:
         return found
 
     def change(self, provider_id: str, changes: Mapping[str, Any]) -> IdentityProvider:
-        """Change any part; refuses as `create` does, and for a change that came between."""
+        """Change any field. Raises the same errors as `create`, and `Conflict` for a concurrent change."""
         before = self.get(provider_id)
         if not changes:
             return before
@@ -68,14 +68,14 @@ class IdentityProviderService:
         try:
             self.store.replace(provider, before, self._record("change", provider, changed=changed))
         except (Conflict, NotFound, TenantInactive):
-            self._give_back(provider)
+            self._restore_marker(provider)
             raise
         if _pair(provider) != _pair(before):
             self.registry.release(before.issuer, before.audience, self._place(before))
         return provider
 
     def delete(self, provider_id: str) -> None:
-        """Remove a provider: its tokens open nothing from the next call on, 30 seconds later at the most."""
+        """Delete a provider. Its tokens are refused after at most 30 seconds."""
         provider = self.get(provider_id)
         self.registry.release(provider.issuer, provider.audience, self._place(provider))
         self.store.delete(provider, self._record("delete", provider))
@@ -84,27 +84,27 @@ class IdentityProviderService:
         check_issuer(provider.issuer, self.local_addresses)
         check_keys_address(provider.jwks_uri, self.local_addresses)
         if find_tenant_ids(provider.audience) - {self.context.tenant_id}:
-            raise invalid_field("audience", "must not hold another tenant's id")
+            raise invalid_field("audience", "must not contain the id of another tenant")
         if provider.role_mapping and not provider.claim_mapping.role:
-            raise invalid_field("role_mapping", "needs claim_mapping.role, the claim that it reads")
+            raise invalid_field("role_mapping", "needs claim_mapping.role, the name of the claim with the roles")
 
     def _claim(self, provider: IdentityProvider) -> None:
         self.registry.claim(provider.issuer, provider.audience, self._place(provider))
 
-    def _give_back(self, provider: IdentityProvider) -> None:
-        """Let the marker lead to whichever provider of the tenant has the pair now, or to none."""
-        there = self.store.find(provider.issuer, provider.audience)
-        if there is None:
+    def _restore_marker(self, provider: IdentityProvider) -> None:
+        """Point the marker of the pair to the tenant's current provider for it, or delete the marker."""
+        existing = self.store.find(provider.issuer, provider.audience)
+        if existing is None:
             self.registry.release(provider.issuer, provider.audience, self._place(provider))
         else:
-            self._claim(there)
+            self._claim(existing)
 
     def _place(self, provider: IdentityProvider) -> Place:
         return Place(self.context.tenant_id, provider.id)
 
     def _record(self, action: str, provider: IdentityProvider, **details: object) -> Any:
-        told = {"action": f"identity_provider.{action}", "resource": provider.id, "issuer": provider.issuer}
-        return self.audit.recording("admin.change", {**told, "audience": provider.audience, **details})
+        base = {"action": f"identity_provider.{action}", "resource": provider.id, "issuer": provider.issuer}
+        return self.audit.recording("admin.change", {**base, "audience": provider.audience, **details})
 
 
 def _pair(provider: IdentityProvider) -> str:

@@ -1,9 +1,9 @@
 """Identity providers in the table.
 
-A provider is true when its item in the tenant's partition says so; the platform's marker only leads to it, and no
-transaction holds both. The marker is claimed before the item says so and given back before it goes: broken off
-between the two, nobody gets in, and the same call made again completes it. A deleted tenant's markers are released;
-one that a call left that died meanwhile is taken over by the next tenant that wants it.
+The provider's item in the tenant's partition is authoritative; the platform's marker only locates it. No transaction
+contains both. The marker is claimed before the item is written and released before it is deleted. So after an
+interruption no token is accepted, and a repeated call completes the operation. The markers of a deleted tenant are
+released; a left-over marker is taken over by the next tenant that claims it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,17 +22,17 @@ from atrium.tenants.store import not_deleted
 
 _DUPLICATE = "another identity provider of this tenant has this issuer and audience"
 
-_TAKEN = "this issuer and audience are registered already; choose another audience"
+_TAKEN = "this issuer and audience are already registered; choose another audience"
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityProviderStore:
-    """Every access to one tenant's identity providers."""
+    """Reads and writes the identity providers of one tenant."""
 
     table: TenantTable
 
     def create(self, provider: IdentityProvider, record: Put) -> None:
-        """Record a provider; `Conflict` if the tenant has one for this issuer and audience, or `TenantInactive`."""
+        """Write a new provider; raise `Conflict` if the tenant has one for this pair, or `TenantInactive`."""
         marker = provider_keys.provider_issuer(pair_digest(provider.issuer, provider.audience))
         operations: list[Operation] = [
             not_deleted(),
@@ -46,9 +46,9 @@ class IdentityProviderStore:
             raise TenantInactive if 0 in refused.failed else Conflict(_DUPLICATE) from refused
 
     def replace(self, provider: IdentityProvider, before: IdentityProvider, record: Put) -> None:
-        """Write a provider that was changed from what it was `before`; its keys go where its source changed.
+        """Write a changed provider, and delete its keys if their source changed.
 
-        `Conflict` if another change came between, or its issuer and audience are another provider's; or
+        Raises `Conflict` for a concurrent change, or if another provider has the issuer and audience, and
         `TenantInactive`.
         """
         unchanged = {"before": format_time(before.updated_at), "source": before.source}
@@ -74,7 +74,7 @@ class IdentityProviderStore:
             raise Conflict(_DUPLICATE) from refused
 
     def delete(self, provider: IdentityProvider, record: Put) -> None:
-        """Remove a provider with its keys; `Conflict` if it was changed at the same time."""
+        """Delete a provider and its keys; raise `Conflict` if it was changed concurrently."""
         pair = provider_keys.provider_issuer(pair_digest(provider.issuer, provider.audience))
         operations: list[Operation] = [
             Delete(
@@ -96,33 +96,33 @@ class IdentityProviderStore:
         return read_provider(item) if item else None
 
     def find(self, issuer: str, audience: str) -> IdentityProvider | None:
-        """Return the tenant's provider for an issuer and audience. Two reads."""
+        """Return the tenant's provider for an issuer and audience, or None. Two reads."""
         marker = self.table.get(provider_keys.provider_issuer(pair_digest(issuer, audience)))
         return self.get(IdentityProviderId(marker["provider_id"])) if marker else None
 
     def list_pairs(self) -> list[str]:
-        """Return the digests of the pairs of issuer and audience that the tenant's providers have."""
+        """Return the digests of the issuers and audiences of the tenant's providers."""
         found = self.table.query(Query("", prefix=provider_keys.provider_issuer("").sort, limit=100)).items
         return [str(item["sk"]).partition("#")[2] for item in found]
 
     def require_room(self) -> None:
-        """Do nothing if the tenant may have one more; `Conflict` if not."""
+        """Raise `Conflict` if the tenant has the maximum number of providers."""
         if self.count(PROVIDERS_MAX) >= PROVIDERS_MAX:
-            raise Conflict(f"a tenant has at most {PROVIDERS_MAX} identity providers")
+            raise Conflict(f"a tenant may have at most {PROVIDERS_MAX} identity providers; delete one first")
 
     def count(self, most: int) -> int:
-        """Return how many the tenant has, `most` at most: issuers of its own, and its clients at Google and others."""
+        """Return the number of providers, including social clients, up to `most`."""
         return len(self.table.query(Query("", prefix="IDP#", limit=most)).items)
 
     def _refuse_change(self, provider_id: IdentityProviderId, refused: TransactionRefused) -> None:
         if self.get(provider_id) is None:
-            raise NotFound("there is no such identity provider") from refused
-        raise Conflict("the identity provider was changed at the same time; read it again") from refused
+            raise NotFound("identity provider not found") from refused
+        raise Conflict("the identity provider was modified by another call; read it and try again") from refused
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a provider is."""
+    """The tenant and id of a provider."""
 
     tenant_id: TenantId
     provider_id: IdentityProviderId
@@ -130,12 +130,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class IssuerRegistry:
-    """Which provider of which tenant takes an issuer's tokens for an audience: the platform's markers."""
+    """The platform's markers: the provider that accepts an issuer's tokens for an audience."""
 
     table: PlatformTable
 
     def claim(self, issuer: str, audience: str, place: Place) -> None:
-        """Claim a pair for a tenant, as often as it likes; `Conflict` if another tenant has it, and is there."""
+        """Claim an issuer and audience for a tenant.
+
+        Idempotent. Raises `Conflict` if another active tenant has claimed it.
+        """
         item = {"tenant_id": place.tenant_id, "provider_id": place.provider_id}
         condition = f"{NEW} OR #tenant_id = :tenant"
         marker = provider_keys.issuer(pair_digest(issuer, audience))
@@ -154,7 +157,7 @@ class IssuerRegistry:
             raise Conflict(_TAKEN) from failed
 
     def release(self, issuer: str, audience: str, place: Place) -> None:
-        """Give a pair back; one that is another provider's stays."""
+        """Release an issuer and audience, if this provider has claimed it."""
         values = {"tenant": place.tenant_id, "provider": place.provider_id}
         condition = "#tenant_id = :tenant AND #provider_id = :provider"
         try:
@@ -163,7 +166,7 @@ class IssuerRegistry:
             return
 
     def release_all(self, tenant_id: TenantId, digests: Iterable[str]) -> None:
-        """Give pairs back that are a deleted tenant's; what is another's stays."""
+        """Release all pairs that a deleted tenant has claimed."""
         for digest in digests:
             try:
                 self.table.write(Delete(provider_keys.issuer(digest), "#tenant_id = :tenant", {"tenant": tenant_id}))
@@ -171,7 +174,7 @@ class IssuerRegistry:
                 continue
 
     def find(self, issuer: str, audiences: Sequence[str]) -> dict[str, Place]:
-        """Return the providers for each of the audiences that has one. One batch read."""
+        """Return the place of the provider for each audience that has one. One batch read."""
         wanted = {provider_keys.issuer(pair_digest(issuer, audience)): audience for audience in audiences}
         found = self.table.batch_get(wanted)
         return {wanted[key]: _place(item) for key, item in found.items()}

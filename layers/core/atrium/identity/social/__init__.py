@@ -1,1 +1,1 @@
-"""Signing in at Google, GitHub or Slack, and the one mechanism behind it that connections use, too (I7)."""
+"""Sign-in with Google, GitHub or Slack, and the OAuth flow that connections use, too."""

@@ -1,6 +1,6 @@
-"""The providers, as data. What one does differently from the others is a field here, never a branch elsewhere.
+"""The OAuth providers as data. Their differences are fields here, not branches in the code.
 
-`at` moves all addresses of a provider under another base: the local stack's, which plays each of them.
+`at` moves all URLs of a provider to another base: that of the fake providers in the local stack.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ PROVIDER_NAMES: tuple[ProviderName, ...] = get_args(ProviderName.__value__)
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where codes come from and tokens are given. `scopes` are asked for unless others are.
+    """The authorization and token endpoints. `scopes` are the default scopes.
 
-    `tokens_in` names the member of the answer that holds a user's own tokens, where it is not the answer itself.
+    `tokens_in` names the member of the response that contains the user's tokens, if they are not at the top level.
     """
 
     authorize: str
@@ -32,7 +32,7 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A provider. `keys` empty: it gives no id token, and `user_info` alone says who somebody is, with `emails`."""
+    """A provider. Without `keys` it has no id tokens, and `user_info` and `emails` identify the user."""
 
     name: ProviderName
     title: str
@@ -48,7 +48,7 @@ class Description:
         return self.sign_in if purpose == "sign_in" else self.connect
 
     def at(self, base: str) -> "Description":
-        """Return the provider with its addresses under a base, by its name; empty changes nothing."""
+        """Return the provider with its URLs under a base and its name; unchanged if the base is empty."""
         if not base:
             return self
 
@@ -85,7 +85,7 @@ DESCRIPTIONS: Mapping[ProviderName, Description] = {
         "Google",
         "https://accounts.google.com",
         _GOOGLE,
-        # Only so does Google give a refresh token, and give it again when somebody connects a second time.
+        # Google returns a refresh token only with these, and only with consent on a repeated connection.
         replace(_GOOGLE, parameters={"access_type": "offline", "prompt": "consent"}),
         keys="https://www.googleapis.com/oauth2/v3/certs",
     ),
@@ -123,6 +123,6 @@ DESCRIPTIONS: Mapping[ProviderName, Description] = {
 
 
 def describe(name: str, base: str) -> Description | None:
-    """Return a provider by its name, moved under a base; None if there is no such provider."""
+    """Return a provider by name, with its URLs under a base; None if the name is unknown."""
     known = next((each for each in PROVIDER_NAMES if each == name), None)
     return DESCRIPTIONS[known].at(base) if known else None

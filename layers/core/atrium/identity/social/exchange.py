@@ -1,7 +1,7 @@
-"""Calls to a provider: a code or a refresh token for tokens, and a token for what it tells about somebody.
+"""Calls to an OAuth provider: exchange a code or refresh token for tokens, and read protected resources.
 
-Providers say no in different ways: by a status, by `error` in an answer of 200 (GitHub), by `ok: false` (Slack).
-Each is one of two failures here: it refused, or it failed and may do better later.
+Providers report errors by status, by `error` in a response with status 200 (GitHub), or by `ok: false` (Slack). All are
+translated to `ProviderRefused`, or to `ProviderFailed` if a retry may help.
 """
 
 import re
@@ -28,7 +28,7 @@ _CODE = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Tokens that a provider gave; none is shown by `repr`. `expires_in` None: it does not say, or never."""
+    """Tokens from a provider, not shown by `repr`. `expires_in` None means unknown or never."""
 
     access_token: str = field(repr=False)
     refresh_token: str = field(default="", repr=False)
@@ -39,32 +39,32 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class ProviderCalls:
-    """The calls to one provider, as one client of it."""
+    """The calls of one client to one provider."""
 
     egress: EgressClient
     endpoints: Endpoints
     client: ClientCredentials
 
     def exchange_code(self, code: str, *, redirect_uri: str, verifier: str) -> Grant:
-        """Return the tokens for a code; `ProviderRefused` for one that is wrong, old or used, `ProviderFailed`."""
+        """Return the tokens for a code; raise `ProviderRefused` for an invalid code, or `ProviderFailed`."""
         fields = {"code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
-        return self._ask({"grant_type": "authorization_code", **fields})
+        return self._request_tokens({"grant_type": "authorization_code", **fields})
 
     def refresh(self, refresh_token: str) -> Grant:
-        """Return the next tokens; `ProviderRefused` if the access was withdrawn, `ProviderFailed`."""
-        return self._ask({"grant_type": "refresh_token", "refresh_token": refresh_token})
+        """Return new tokens; raise `ProviderRefused` if access was revoked, or `ProviderFailed`."""
+        return self._request_tokens({"grant_type": "refresh_token", "refresh_token": refresh_token})
 
-    def _ask(self, fields: Mapping[str, str]) -> Grant:
+    def _request_tokens(self, fields: Mapping[str, str]) -> Grant:
         own = {"client_id": self.client.client_id, "client_secret": self.client.client_secret}
         headers = {"accept": "application/json", "content-type": _FORM_TYPE}
         answer = call(self.egress, "POST", self.endpoints.token, headers, urlencode({**fields, **own}).encode())
         found = read_answer(answer)
-        inner = found.get(self.endpoints.tokens_in)  # absent from the answer to a refresh, and where nothing is set
+        inner = found.get(self.endpoints.tokens_in)  # missing in the response to a refresh, and if not configured
         return _read_grant(inner if isinstance(inner, Mapping) else found, self.endpoints)
 
 
 def read_protected(egress: EgressClient, url: str, access_token: str) -> Any:
-    """Return what an address tells the holder of a token: an object, or a list."""
+    """Return the JSON object or list of a protected resource."""
     headers = {"accept": "application/json", "authorization": f"Bearer {access_token}"}
     answer = call(egress, "GET", url, headers)
     if answer.body.lstrip()[:1] == b"[" and answer.status == 200:
@@ -75,7 +75,7 @@ def read_protected(egress: EgressClient, url: str, access_token: str) -> Any:
 def call(
     egress: EgressClient, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
 ) -> OutboundResponse:
-    """Make a call; `ProviderFailed` where no answer came, or one that is the provider's own failure."""
+    """Make a call; raise `ProviderFailed` if it fails or the response is a failure of the provider."""
     request = OutboundRequest(
         method, url, headers, body, seconds_max=CALL_SECONDS_MAX, bytes_max=CALL_BYTES_MAX, redirects_max=0
     )
@@ -89,7 +89,7 @@ def call(
 
 
 def read_answer(answer: OutboundResponse) -> Mapping[str, Any]:
-    """Return the object of an answer; `ProviderRefused` with the provider's own code where it says no."""
+    """Return the object of a response; raise `ProviderRefused` with the provider's error code."""
     found = _parse(answer)
     if not isinstance(found, Mapping):
         raise ProviderFailed(internal="provider: not an object")
@@ -100,18 +100,23 @@ def read_answer(answer: OutboundResponse) -> Mapping[str, Any]:
 
 
 def refused_by(code: str) -> ProviderRefused:
-    """Return the refusal with the provider's code, if it is one: what it says besides is not passed on."""
+    """Return the error with the provider's code if it has a valid form.
+
+    Other texts of the provider are not passed on.
+    """
     known = code if _CODE.fullmatch(code) else ""
-    return ProviderRefused(f"The provider refused: {known}" if known else None, internal=f"provider: {known}")
+    return ProviderRefused(
+        f"The OAuth provider refused the request: {known}" if known else None, internal=f"provider: {known}"
+    )
 
 
 def _parse(answer: OutboundResponse) -> Any:
-    """Read JSON, or a form, which is how GitHub answers whom it does not take for a client of JSON."""
+    """Parse JSON or a form. GitHub responds with a form to clients that it does not take for JSON clients."""
     if read_media_type(answer.headers.get("content-type", ""))[0] == _FORM_TYPE:
         try:
             return dict(parse_qsl(answer.body.decode(), max_num_fields=50))
         except ValueError as error:
-            raise ProviderFailed(internal="provider: no form") from error
+            raise ProviderFailed(internal="provider: malformed form") from error
     try:
         return read_foreign_json(answer.body)
     except ValueError as error:

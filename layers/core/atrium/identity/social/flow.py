@@ -1,4 +1,4 @@
-"""The two steps that every flow has: out to the provider with a sealed state, and back with a code."""
+"""The two steps of an OAuth flow at a provider: redirect with a sealed state, and return with a code."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CODE_MAX = 2_048
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """What the provider's redirect carries back: a code, or an error in its place."""
+    """The parameters of the provider's redirect: a code or an error."""
 
     code: str = ""
     error: str = ""
@@ -35,7 +35,7 @@ class Flow:
     egress: EgressClient
 
     def authorize_url(self, state: FlowState) -> tuple[str, str]:
-        """Return where the browser goes, and the state that comes back with it."""
+        """Return the URL for the browser, and the sealed state that it contains."""
         sealed = self.sealer.seal(state)
         endpoints = self.description.endpoints(state.purpose)
         connecting = state.purpose == "connect"
@@ -55,9 +55,9 @@ class Flow:
         return f"{endpoints.authorize}?{urlencode(query)}", sealed
 
     def redeem(self, table: TenantTable, text: str, state: FlowState, returned: Returned) -> Grant:
-        """Take the state, once, and return the tokens for the code; `ProviderRefused` for an error or a bad code."""
+        """Use up the state and return the tokens for the code; raise `ProviderRefused` for an error or a bad code."""
         if not returned.error and not returned.code:
-            raise Malformed("The redirect carries neither a code nor an error")
+            raise Malformed("The redirect must have the parameter code or error")
         calls = self.calls(state.purpose)
         use_state(table, text, state)
         if returned.error:
@@ -65,5 +65,5 @@ class Flow:
         return calls.exchange_code(returned.code, redirect_uri=state.redirect_uri, verifier=self.sealer.verifier(state))
 
     def calls(self, purpose: Purpose) -> ProviderCalls:
-        """Return the calls to the provider for a purpose; opens the client's secret."""
+        """Return the calls to the provider for a purpose. Decrypts the client's secret."""
         return ProviderCalls(self.egress, self.description.endpoints(purpose), self.open_credentials())

@@ -1,4 +1,4 @@
-"""A tenant's client at a provider: its own, or the platform's where it names none."""
+"""A tenant's OAuth client at a provider: its own, or the platform's if it has none."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +16,10 @@ SCOPES_MAX = 30
 
 @dataclass(frozen=True, slots=True)
 class SocialClient:
-    """What a tenant registered. `sealed_secret` opens in its vault; empty with an empty `client_id`: the platform's."""
+    """A registered client.
+
+    `sealed_secret` is encrypted with the tenant's key. An empty `client_id` uses the platform's client.
+    """
 
     id: IdentityProviderId
     provider: ProviderName
@@ -34,13 +37,13 @@ class SocialClient:
 
     @property
     def purpose(self) -> str:
-        """What its secret is sealed for: a secret of another client does not open here."""
+        """Return the encryption context of the secret. A secret of another client cannot be decrypted with it."""
         return f"client_secret:{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """A client as the provider knows it; the secret is never shown by `repr`."""
+    """The client's id and secret at the provider. `repr` does not show the secret."""
 
     client_id: str
     client_secret: str = field(repr=False)

@@ -1,6 +1,6 @@
-"""Who somebody is at a provider: from its id token, verified like any, from its user info, or both, which must agree.
+"""Reads the user's profile at a provider from its id token, its user info, or both, which must agree.
 
-Only an email that the provider itself has verified counts as one.
+An email counts only if the provider has verified it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from atrium.egress.client import EgressClient
-from atrium.identity.providers.assertion import prove, read_claimed
+from atrium.identity.providers.assertion import read_claimed, verify_token
 from atrium.identity.providers.jwks import PublicJwk, find_key, read_key_set
-from atrium.identity.providers.mapping import NAME_MAX, says_yes
+from atrium.identity.providers.mapping import NAME_MAX, is_true_claim
 from atrium.identity.providers.model import IdentityProvider
 from atrium.identity.social.descriptions import Description
 from atrium.identity.social.exchange import Grant, call, read_protected
@@ -26,7 +26,7 @@ _KEYS_KEPT = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class SocialProfile:
-    """Somebody at a provider. `email` is empty unless the provider has verified it."""
+    """A user at a provider. `email` is empty unless the provider has verified it."""
 
     subject: str
     email: str
@@ -35,22 +35,22 @@ class SocialProfile:
 
 @dataclass
 class ProfileReader:
-    """Reads profiles; keeps the keys of the providers, which are few and the platform's choice, for an hour."""
+    """Reads profiles. Caches the keys of the providers, which are few, for an hour."""
 
     egress: EgressClient
     clock: Clock
     _keys: dict[str, tuple[datetime, Sequence[PublicJwk]]] = field(default_factory=dict)
 
     def read(self, description: Description, grant: Grant, *, client_id: str, nonce: str) -> SocialProfile:
-        """Return who the tokens are for; `ProviderFailed` where what the provider says does not hold together."""
+        """Return the profile of the tokens' user; raise `ProviderFailed` for invalid or contradictory data."""
         claims: dict[str, Any] = {}
         if description.keys:
             claims |= self._read_id_token(description, grant.id_token, client_id, nonce)
         if description.user_info:
-            told = read_protected(self.egress, description.user_info, grant.access_token)
-            if claims and told.get("sub") != claims["sub"]:
+            user_info = read_protected(self.egress, description.user_info, grant.access_token)
+            if claims and user_info.get("sub") != claims["sub"]:
                 raise ProviderFailed(internal="provider: user info of another subject")
-            claims = {**told, **claims}
+            claims = {**user_info, **claims}
         if description.emails:
             claims |= _choose_email(read_protected(self.egress, description.emails, grant.access_token))
         return _profile(claims, description.subject)
@@ -63,7 +63,7 @@ class ProfileReader:
         try:
             claimed = read_claimed(token)
             key = self._find_key(description.keys, claimed.kid, claimed.algorithm, now)
-            proven = prove(token, claimed, key, wanted, now=epoch_seconds(now))
+            proven = verify_token(token, claimed, key, wanted, now=epoch_seconds(now))
         except Unauthenticated as error:
             raise ProviderFailed(internal=f"provider: id token: {error.internal}") from error
         if proven.claims.get("nonce") != nonce or proven.claims.get("azp", client_id) != client_id:
@@ -86,7 +86,7 @@ class ProfileReader:
 
 
 def _choose_email(found: Any) -> dict[str, Any]:
-    """Return the primary address of a list, if it is verified."""
+    """Return the primary email of a list and whether it is verified."""
     several = found if isinstance(found, list) else []
     primary = [each for each in several if isinstance(each, Mapping) and each.get("primary") is True]
     if not primary:
@@ -99,7 +99,7 @@ def _profile(claims: Mapping[str, Any], subject_name: str) -> SocialProfile:
     if isinstance(subject, bool) or not isinstance(subject, str | int) or not 0 < len(str(subject)) <= 255:
         raise ProviderFailed(internal="provider: no subject")
     name = claims.get("name") or claims.get("login")
-    verified = says_yes(claims.get("email_verified"))
+    verified = is_true_claim(claims.get("email_verified"))
     return SocialProfile(
         subject=str(subject),
         email=read_email(claims.get("email")) if verified else "",

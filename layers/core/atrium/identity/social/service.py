@@ -1,4 +1,4 @@
-"""A tenant's clients at providers, as its administrators handle them. A secret goes in and never comes out."""
+"""Administration of a tenant's OAuth clients at providers. Secrets can be written, but not read."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -19,7 +19,7 @@ type PlatformClients = Callable[[str], tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class SocialClientService:
-    """What one caller can do with the tenant's clients. The scope `admin` is checked by the routes."""
+    """The operations of one caller on the tenant's clients. The routes check the scope `admin`."""
 
     store: SocialClientStore
     audit: AuditService
@@ -27,7 +27,7 @@ class SocialClientService:
     clock: Clock
 
     def create(self, wanted: Mapping[str, Any]) -> SocialClient:
-        """Register a client; `Conflict` if the tenant has one at this provider."""
+        """Register a client; raise `Conflict` if the tenant has one at this provider."""
         now, given = self.clock(), dict(wanted)
         secret = given.pop("client_secret", "")
         new_id = mint_identity_provider_id(now)
@@ -39,7 +39,7 @@ class SocialClientService:
         return client
 
     def change(self, before: SocialClient, changes: Mapping[str, Any]) -> SocialClient:
-        """Change any part. Another `client_id` needs its own secret."""
+        """Change any field. A new `client_id` needs a new secret."""
         if not changes:
             return before
         given = dict(changes)
@@ -61,52 +61,53 @@ class SocialClientService:
         return replace(client, sealed_secret=self.encryption.encrypt(client.purpose, secret)) if secret else client
 
     def _record(self, action: str, client: SocialClient, **details: object) -> Any:
-        told = {"action": f"identity_provider.{action}", "resource": client.id, "provider": client.provider}
-        return self.audit.recording("admin.change", {**told, **details})
+        base = {"action": f"identity_provider.{action}", "resource": client.id, "provider": client.provider}
+        return self.audit.recording("admin.change", {**base, **details})
 
 
 @dataclass(frozen=True, slots=True)
 class ClientKeeper:
-    """The client that a flow of a tenant runs with, and its credentials."""
+    """Finds the client of a tenant for a flow, and its credentials."""
 
     store: SocialClientStore
     encryption: SecretEncryption
     platform_client: PlatformClients
 
     def find(self, provider: str) -> SocialClient:
-        """Return the enabled client of a provider; `NotFound` if there is none."""
-        client = self.store.find(provider)  # type: ignore[arg-type] # an unknown name finds nothing
+        """Return the enabled client of a provider; raise `NotFound` if there is none."""
+        client = self.store.find(provider)  # type: ignore[arg-type] # an unknown name has no client
         if client is None or not client.enabled:
-            raise NotFound("this provider is not set up here")
+            raise NotFound("this provider is not configured for the tenant")
         return client
 
     def client_id(self, client: SocialClient) -> str:
-        """Return what the provider knows the client by; `NotFound` where it is the platform's and there is none."""
+        """Return the client id at the provider; raise `NotFound` if the platform has none."""
         found = client.client_id or self.platform_client(client.provider)[0]
         if not found:
-            raise NotFound("this provider is not set up here")
+            raise NotFound("this provider is not configured for the tenant")
         return found
 
     def credentials(self, client: SocialClient) -> ClientCredentials:
-        """Return the client's credentials; a secret of the tenant's own costs one call to KMS."""
+        """Return the client's credentials. A tenant's own secret costs one KMS call."""
         if client.client_id:
             return ClientCredentials(client.client_id, self.encryption.decrypt(client.purpose, client.sealed_secret))
         return ClientCredentials(*self.platform_client(client.provider))
 
 
 def check_redirect(client: SocialClient, redirect_uri: str | None) -> str:
-    """Return the address that a flow comes back to: exactly one of those that are registered."""
+    """Return the redirect URI of a flow: the requested one if it is registered, or the first registered one."""
     if redirect_uri is None and client.redirect_uris:
         return client.redirect_uris[0]
     if redirect_uri not in client.redirect_uris or redirect_uri is None:
-        raise NotFound("this redirect_uri is not registered for the provider")
+        raise NotFound("redirect_uri is not registered for this provider")
     return redirect_uri
 
 
 def _check(client: SocialClient) -> None:
     if bool(client.client_id) != bool(client.sealed_secret):
         raise invalid_field(
-            "client_secret", "client_id and client_secret go together; without both it is the platform's"
+            "client_secret",
+            "client_id and client_secret must be set together; without both, the platform's client is used",
         )
     for uri in client.redirect_uris:
         _check_redirect_uri(uri)
@@ -117,8 +118,8 @@ def _check_redirect_uri(uri: str) -> None:
         parts = urlsplit(uri)
         local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
     except ValueError:
-        raise invalid_field("redirect_uris", "must be URLs") from None
+        raise invalid_field("redirect_uris", "must be valid URLs") from None
     if parts.fragment or "#" in uri or not parts.netloc or "@" in parts.netloc:
-        raise invalid_field("redirect_uris", "must be absolute URLs without fragment")
+        raise invalid_field("redirect_uris", "must be absolute URLs without a user name, password or fragment")
     if parts.scheme != "https" and not (parts.scheme == "http" and local):
-        raise invalid_field("redirect_uris", "must be https, or http on the developer's own machine")
+        raise invalid_field("redirect_uris", "must be https, or http on localhost, 127.0.0.1 or ::1")

@@ -1,9 +1,9 @@
-"""Signing in at a provider: out, back, who is it, and our own tokens for him.
+"""Sign-in with an OAuth provider.
 
-    authorize   nothing is written and nothing asked: the state holds all
-    callback    the state is taken, the code exchanged, the profile read, the user found or made, a login begun
+    authorize   writes nothing; the state contains everything
+    callback    uses up the state, exchanges the code, reads the profile, finds or creates the user, creates a login
 
-Everything that is refused after the state is proven is in the audit of its tenant.
+Refusals after the state was verified are audited in its tenant.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from atrium.identity.families.model import IssuedTokens
 from atrium.identity.families.service import TokenFamilyService
 from atrium.identity.providers.external_identities import ExternalIdentities, UnknownSubject
 from atrium.identity.providers.mapping import Profile
-from atrium.identity.providers.model import Entrance
+from atrium.identity.providers.model import SubjectSource
 from atrium.identity.social.descriptions import Description
 from atrium.identity.social.flow import Flow, Returned
 from atrium.identity.social.model import SocialClient
@@ -43,7 +43,7 @@ type FlowOf = Callable[[TenantId, Description], Flow]
 
 @dataclass(frozen=True, slots=True)
 class BrowserBinding:
-    """What the browser shows to be the one that began: PKCE's verifier, or the cookie."""
+    """What identifies the browser that started the flow: the PKCE verifier, or the cookie."""
 
     verifier: str = ""
     cookie: str = ""
@@ -51,7 +51,7 @@ class BrowserBinding:
 
 @dataclass(frozen=True, slots=True)
 class SocialSignIn:
-    """Sign-in at one provider, for all tenants."""
+    """Sign-in with one provider, for all tenants."""
 
     description: Description
     table_of: Callable[[TenantId], TenantTable]
@@ -62,10 +62,13 @@ class SocialSignIn:
     clock: Clock
 
     def authorize(self, tenant_id: TenantId, redirect_uri: str | None, *, challenge: str, cookie: str) -> str:
-        """Return where the browser goes; `NotFound` where tenant, provider or address are not set up, all alike."""
+        """Return the URL for the browser; raise `NotFound` if tenant, provider or redirect URI are not configured.
+
+        The error is the same in the three cases.
+        """
         tenant = TenantStore(self.table_of(tenant_id)).get()
         if tenant is None or not tenant.is_active:
-            raise NotFound("this provider is not set up here")
+            raise NotFound("this provider is not configured for the tenant")
         flow = self.flow_of(tenant_id, self.description)
         address = check_redirect(flow.client, redirect_uri)
         state = begin_state(
@@ -74,12 +77,15 @@ class SocialSignIn:
         return flow.authorize_url(state)[0]
 
     def complete(self, text: str, returned: Returned, proof: BrowserBinding, origin: Origin) -> IssuedTokens:
-        """Return our tokens; the refusals are those of the states, the provider, and of who may come in."""
+        """Return the tokens of a new login.
+
+        Raises the errors of the state and the provider, and those for users without access.
+        """
         state = self.sealer.open(text, purpose="sign_in", provider=self.description.name, now=self.clock())
         table = self.table_of(state.tenant_id)
         tenant = TenantStore(table).get()
         if tenant is None or not tenant.is_visible:
-            raise NotFound("this provider is not set up here")
+            raise NotFound("this provider is not configured for the tenant")
         audit = audit_of(tenant, table, origin, self.clock)
         try:
             check_browser(state, verifier=proof.verifier, cookie=proof.cookie)
@@ -107,8 +113,8 @@ class SocialSignIn:
         profile = self.profiles.read(self.description, grant, client_id=flow.client_id, nonce=nonce)
         user = self._find_user(flow.client, profile, ExternalIdentities(table, audit, self.clock), tenant)
         origin_of_user = Origin(f"user:{user.id}", origin.ip, origin.user_agent, origin.request_id)
-        told = {"by": "social sign-in", "provider": self.description.name, "user": user.id}
-        record = audit_of(tenant, table, origin_of_user, self.clock).recording("auth.login", told)
+        details = {"by": "social sign-in", "provider": self.description.name, "user": user.id}
+        record = audit_of(tenant, table, origin_of_user, self.clock).recording("auth.login", details)
         return self.families.begin(user, tenant, origin=origin, also=[record])
 
     def _find_user(
@@ -118,11 +124,11 @@ class SocialSignIn:
             raise EmailUnverified(internal=f"{self.description.name} has not verified the email")
         domain = profile.email.rpartition("@")[2].lower()
         if client.email_domains and domain not in client.email_domains:
-            raise Forbidden("People with an email of this domain do not sign in here")
-        entrance = Entrance(self.description.issuer, client.id, client.provision_users, client.default_role)
-        found = external_identities.find(entrance, profile.subject, Profile(profile.email, profile.name, None), tenant)
+            raise Forbidden("Emails of this domain may not sign in to the tenant")
+        source = SubjectSource(self.description.issuer, client.id, client.provision_users, client.default_role)
+        found = external_identities.find(source, profile.subject, Profile(profile.email, profile.name, None), tenant)
         if isinstance(found, UnknownSubject):
-            raise Forbidden("Nobody of this email is a user here; ask an administrator for an invitation")
+            raise Forbidden("No user with this email in the tenant; ask an administrator for an invitation")
         if found.status == "suspended":
             raise UserSuspended
         return found

@@ -1,7 +1,7 @@
-"""The state of a flow: all that must be known when its browser comes back, sealed under a key of ours, so that nothing
-is kept meanwhile. It holds for ten minutes and once, for one provider, tenant and redirect address.
+"""The state of an OAuth flow, encrypted with a platform key, so that nothing is stored during the flow.
 
-What the provider must prove to us (PKCE's verifier, the id token's nonce) is derived from it and never sent out.
+It is valid once and for ten minutes, for one provider, tenant and redirect URI. The PKCE verifier and the nonce of the
+id token are derived from it and not part of the URL.
 """
 
 import secrets
@@ -26,8 +26,9 @@ _SCOPE = "oauth-state"
 
 @dataclass(frozen=True, slots=True)
 class FlowState:
-    """One flow. It is bound to a `user`, or to a browser by what only that one can show: the verifier of
-    `challenge`, or the cookie of which `binding` is the hash.
+    """One flow. It is bound to a `user`, or to the browser that started it.
+
+    The browser is identified by the verifier of `challenge`, or by the cookie whose hash is `binding`.
     """
 
     purpose: Purpose
@@ -43,7 +44,7 @@ class FlowState:
 
 @dataclass(frozen=True, slots=True)
 class StateSealer:
-    """Makes states and reads them back."""
+    """Encrypts and decrypts states."""
 
     signer: CursorSigner
 
@@ -52,11 +53,11 @@ class StateSealer:
         return str(self.signer.sign({name: value for name, value in position.items() if value}, scope=_SCOPE))
 
     def open(self, text: str, *, purpose: Purpose, provider: str, now: datetime) -> FlowState:
-        """Return what was sealed; `StateInvalid` unless it is ours, for this purpose and provider, and not over."""
+        """Return the state of a text; raise `StateInvalid` if it is forged, expired, or for another flow."""
         try:
             found = self.signer.open(text, scope=_SCOPE) if len(text) <= STATE_MAX else None
         except InvalidCursor as error:
-            raise StateInvalid(internal="state: not ours") from error
+            raise StateInvalid(internal="state: not issued here") from error
         if found is None or found.get("purpose") != purpose or found.get("provider") != provider:
             raise StateInvalid(internal="state: of another flow")
         state = _read(found, purpose)
@@ -65,11 +66,11 @@ class StateSealer:
         return state
 
     def verifier(self, state: FlowState) -> str:
-        """Return the PKCE verifier that we show the provider."""
+        """Return the PKCE verifier for the provider."""
         return self.signer.digest("oauth-pkce", state.nonce.encode())
 
     def id_nonce(self, state: FlowState) -> str:
-        """Return the nonce that the id token must repeat."""
+        """Return the nonce that the id token must contain."""
         return self.signer.digest("oauth-nonce", state.nonce.encode())[:32]
 
 
@@ -92,10 +93,10 @@ def begin_state(
 
 
 def check_browser(state: FlowState, *, verifier: str, cookie: str) -> None:
-    """Refuse a browser that did not begin the flow: it must show the verifier, or the cookie, that the state names."""
+    """Raise `StateInvalid` unless the browser has the verifier or the cookie of the flow."""
     if state.challenge:
         if not same(challenge_of(verifier).encode(), state.challenge.encode()):
-            raise StateInvalid(internal="state: the verifier does not fit")
+            raise StateInvalid(internal="state: wrong verifier")
     elif not state.binding or not same(sha256_hex(cookie.encode()).encode(), state.binding.encode()):
         raise StateInvalid(internal="state: another browser")
 
@@ -106,7 +107,7 @@ def challenge_of(verifier: str) -> str:
 
 
 def use_state(table: TenantTable, text: str, state: FlowState) -> None:
-    """Take a state, once; `StateInvalid` the second time. The mark is swept when the state is over in any case."""
+    """Mark a state as used; raise `StateInvalid` if it was used before. The mark expires after the state."""
     mark = Put(provider_keys.used_state(sha256_hex(text.encode())), {"ttl": state.ends_at + STATE_SECONDS}, NEW)
     try:
         table.write(mark)

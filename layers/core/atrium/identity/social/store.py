@@ -1,4 +1,4 @@
-"""A tenant's clients at providers in the table, one for each provider, among its identity providers."""
+"""A tenant's OAuth clients in the table, one per provider, stored with its identity providers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,38 +23,38 @@ type AnyProvider = IdentityProvider | SocialClient
 
 @dataclass(frozen=True, slots=True)
 class ProviderDirectory:
-    """All that a tenant lets people come in through: issuers of its own, and clients at the platform's providers."""
+    """Lists all identity providers of a tenant: its own issuers and its clients at OAuth providers."""
 
     table: TenantTable
 
     def get(self, provider_id: str) -> AnyProvider:
-        place = provider_keys.identity_provider(IdentityProviderId(provider_id))
-        item = self.table.get(place) if is_id(provider_id, "idp") else None
+        key = provider_keys.identity_provider(IdentityProviderId(provider_id))
+        item = self.table.get(key) if is_id(provider_id, "idp") else None
         if item is None:
-            raise NotFound("there is no such identity provider")
+            raise NotFound("identity provider not found")
         return _read(item)
 
     def list(self, page: PageRequest) -> Page[AnyProvider]:
-        """List them, oldest first."""
+        """List the providers, oldest first."""
         query = Query("", prefix="IDP#", limit=page.limit, position=page.position)
         return self.table.query(query).map(_read)
 
 
 @dataclass(frozen=True, slots=True)
 class SocialClientStore:
-    """Every access to one tenant's clients."""
+    """Reads and writes the OAuth clients of one tenant."""
 
     table: TenantTable
 
     def find(self, provider: ProviderName) -> SocialClient | None:
-        """Return the tenant's client at a provider. Two reads."""
+        """Return the tenant's client at a provider, or None. Two reads."""
         marker = self.table.get(_marker(provider))
-        place = provider_keys.identity_provider(IdentityProviderId(marker["provider_id"])) if marker else None
-        item = self.table.get(place) if place else None
+        key = provider_keys.identity_provider(IdentityProviderId(marker["provider_id"])) if marker else None
+        item = self.table.get(key) if key else None
         return read_client(item) if item else None
 
     def create(self, client: SocialClient, record: Put) -> None:
-        """Record a client; `Conflict` if the tenant has one at this provider."""
+        """Write a new client; raise `Conflict` if the tenant has one at this provider."""
         operations: list[Operation] = [
             Put(_marker(client.provider), {"provider_id": client.id}, NEW),
             Put(provider_keys.identity_provider(client.id), _item(client), NEW),
@@ -63,10 +63,10 @@ class SocialClientStore:
         try:
             self.table.transact(operations)
         except TransactionRefused as refused:
-            raise Conflict(f"the tenant has a client at {client.provider} already") from refused
+            raise Conflict(f"the tenant already has a client at {client.provider}; change that one") from refused
 
     def replace(self, client: SocialClient, before: SocialClient, record: Put) -> None:
-        """Write a client that was changed; `Conflict` if another change came between."""
+        """Write a changed client; raise `Conflict` for a concurrent change."""
         values = {"before": format_time(before.updated_at)}
         write = Put(provider_keys.identity_provider(client.id), _item(client), "#updated_at = :before", values)
         self._transact([write, record])
@@ -83,7 +83,7 @@ class SocialClientStore:
         try:
             self.table.transact(operations)
         except TransactionRefused as refused:
-            raise Conflict("the identity provider was changed at the same time; read it again") from refused
+            raise Conflict("the identity provider was modified by another call; read it and try again") from refused
 
 
 def _read(item: Mapping[str, Any]) -> AnyProvider:

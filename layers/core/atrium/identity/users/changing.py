@@ -1,4 +1,4 @@
-"""What becomes of a user when an administrator changes him. No I/O."""
+"""Computes the changes that an administrator makes to a user. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from atrium.kernel.errors import Conflict, invalid_field
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A user as he shall be, the fields that were named, and whether his logins end."""
+    """A changed user, the names of the fields, and whether the user's logins end."""
 
     user: User
     fields: tuple[str, ...]
@@ -20,10 +20,10 @@ class Change:
 
 
 def change_user(before: User, fields: Mapping[str, Any], *, password_hash: str | None, now: datetime) -> Change:
-    """Apply fields of a user's form; `password_hash` is that of a new password, if there is one.
+    """Return the user after a change of fields. `password_hash` is that of a new password, if any.
 
-    `preferences` are merged, all else is replaced. A password makes an invited user active. Suspension remembers what
-    the user was, and `active` brings that back; `Conflict` for an invited one, who must accept first.
+    `preferences` are merged; other fields are replaced. A password makes an invited user active. `active` restores the
+    status before the suspension; `Conflict` for an invited user, who must accept the invitation first.
     """
     simple = {name: value for name, value in fields.items() if name not in {"status", "password", "preferences"}}
     user = replace(before, **simple, updated_at=now)
@@ -37,19 +37,19 @@ def change_user(before: User, fields: Mapping[str, Any], *, password_hash: str |
     elif wanted == "active" and user.status == "suspended":
         user = replace(user, status=user.suspended_from, suspended_from="active")
     elif wanted == "active" and user.status == "invited":
-        raise Conflict("the user has not accepted the invitation; give a new one (reset) or set a password")
+        raise Conflict("the user has not accepted the invitation; send a new one (reset) or set a password")
     ends = password_hash is not None or (user.status == "suspended" != before.status)
     return Change(user, tuple(sorted(fields)), ends)
 
 
 def with_password(user: User, password_hash: str) -> User:
-    """Return the user with a new password: no longer invited, and no ticket is open any more."""
+    """Return the user with a new password, no longer invited and without an open one-time token."""
     status = "active" if user.status == "invited" else user.status
     return replace(user, status=status, suspended_from="active", password_hash=password_hash, one_time_token=None)
 
 
 def check_password(password: str, email: str, *, field: str = "password") -> None:
-    """Refuse what cannot be a password of this address (`ValidationFailed`)."""
+    """Raise `ValidationFailed` if a password is not allowed for this email."""
     fault = find_password_fault(password, email=email)
     if fault is not None:
         raise invalid_field(field, fault)

@@ -1,5 +1,6 @@
-"""How many users a tenant has, and how many of them can administer it now: two numbers of the item `COUNTS`, moved in
-the transaction that makes, changes or removes a user. So neither bound can be passed, however many calls race.
+"""The numbers of users and of active administrators of a tenant, in one item.
+
+The transaction that creates, changes or removes a user changes the numbers, so both limits hold under concurrency.
 """
 
 from typing import Any
@@ -12,9 +13,10 @@ from atrium.tenants.plans import UNLIMITED
 
 
 def counting_user(before: User | None, after: User | None, maximum: int = UNLIMITED) -> Update | None:
-    """Return the write that counts a user's coming, change or going (None: not there), or None if no number moves.
+    """Return the write that counts the creation, change or removal of a user; None if no number changes.
 
-    Its condition fails where the tenant has `maximum` users, or where its last active admin would go.
+    A user that does not exist is None. The condition fails if the tenant has `maximum` users, or for the last active
+    administrator.
     """
     users = (after is not None) - (before is not None)
     admins = (after is not None and after.is_active_admin) - (before is not None and before.is_active_admin)
@@ -33,6 +35,6 @@ def counting_user(before: User | None, after: User | None, maximum: int = UNLIMI
 
 
 def count_admins(table: TenantTable) -> int:
-    """Return how many users can administer the tenant now."""
+    """Return the number of active administrators of the tenant."""
     found = table.get(keys.counts()) or {}
     return int(found.get("admins", 0))

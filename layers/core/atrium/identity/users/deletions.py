@@ -1,7 +1,7 @@
-"""Remembers deleted users while a token of a tenant's own issuer, issued before, could bring them back.
+"""Marks deleted users, so that earlier tokens of the tenant's own issuer do not create them again.
 
-Such a token lives a day at most, and carries no version of ours. A mark is kept by the user's id, for a subject that
-was linked to them, and by their email, for one that was not.
+Such a token is valid for at most a day and contains no token version. There is a mark for the user's id, for linked
+subjects, and one for the email, for subjects without a link.
 """
 
 from datetime import datetime, timedelta
@@ -18,13 +18,16 @@ KEPT = timedelta(days=2)
 
 
 def marking_deletion(user: User, now: datetime) -> list[Put]:
-    """Return the writes that remember a deletion, for its transaction."""
+    """Return the writes that mark a user as deleted, for the transaction of the deletion."""
     item = {"deleted_at": epoch_seconds(now), "ttl": epoch_seconds(now + KEPT)}
     return [Put(_mark(name), item, ANY) for name in (user.id, same_address(user.email))]
 
 
 def was_deleted_since(table: TenantTable, user_id: str, email: str, moment: int | None) -> bool:
-    """Tell whether the user of an id or an email was deleted at that second or later; never since None. One read."""
+    """Return whether a user with this id or email was deleted at `moment` or later; False if `moment` is None.
+
+    One read.
+    """
     if moment is None:
         return False
     places = [_mark(name) for name in (user_id, same_address(email)) if name]

@@ -1,4 +1,4 @@
-"""A user of a tenant (T5)."""
+"""The user model and the comparison of email addresses."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ EMAIL_MAX = 255
 EMAIL_PATTERN = named_pattern(
     r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
-    "must be an email address, as ann@example.com",
+    "must be an email address, such as ann@example.com",
 )
 TIME_ZONE_DEFAULT = "UTC"
 LANGUAGE_DEFAULT = "en"
@@ -27,11 +27,11 @@ _EMAIL = re.compile(EMAIL_PATTERN)
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user. Raising `token_version` ends all tokens that were given out before; `logins_ended_at` is when it was
-    raised, for tokens of a tenant's own issuer, which carry no version of ours.
+    """A user. Incrementing `token_version` ends all earlier tokens.
 
-    `limits` come on top of the tenant's, as `atrium.quotas.limits` reads and counts them. `suspended_from` is the
-    status that a suspended user goes back to. `ticket` is the invitation or the reset that is open.
+    `logins_ended_at` is the time of that increment, for tokens of a tenant's own issuer, which contain no version.
+    `limits` apply in addition to the tenant's (`atrium.quotas.limits`). `suspended_from` is the status before a
+    suspension. `one_time_token` is the open invitation or reset.
     """
 
     id: UserId
@@ -55,16 +55,16 @@ class User:
 
     @property
     def is_active_admin(self) -> bool:
-        """Whether the user can administer the tenant now; a tenant keeps one who can."""
+        """Return whether the user can administer the tenant now. A tenant always has at least one."""
         return self.role == "admin" and self.status == "active"
 
 
 def same_address(email: str) -> str:
-    """Return the form in which addresses are compared: blanks around them and letters' case make no difference."""
+    """Return the form in which emails are compared: without surrounding spaces, in lower case."""
     return email.strip().lower()
 
 
 def read_email(value: object) -> str:
-    """Return the address that another party says, without blanks around it; empty if it is none."""
+    """Return an email from another system without surrounding spaces; empty if it is invalid."""
     address = value.strip() if isinstance(value, str) else ""
     return address if len(address) <= EMAIL_MAX and _EMAIL.fullmatch(address) is not None else ""

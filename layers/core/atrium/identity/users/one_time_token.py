@@ -1,10 +1,10 @@
-"""One-time tokens: an invitation, or a reset, by which somebody without a password sets one.
+"""One-time tokens: an invitation or a password reset, with which a user sets a password.
 
-    atr_once_<base62>       version 1 | user's ULID 16 | tenant's ULID 16 | secret 24 | CRC32 4
+    atr_once_<base62>       version 1 | user ULID 16 | tenant ULID 16 | secret 24 | CRC32 4
 
-The text says whose it is, so that it is found in one read. The CRC, which covers the environment too, refuses a typo
-with no look at the table; it is no proof. At rest there is an HMAC under a pepper. A user has one ticket at most: a
-new one takes the place of the old, and the write that uses it removes it.
+The text contains the user and tenant, so that it is found with one read. The CRC, which includes the environment,
+refuses typos without a table read; it does not authenticate. The table stores an HMAC under the pepper. A user has at
+most one token: a new one replaces it, and the write that uses it removes it.
 """
 
 import secrets
@@ -32,7 +32,7 @@ _LENGTH = 1 + 2 * _ULID_BYTES + _SECRET_BYTES + _CRC_BYTES
 
 @dataclass(frozen=True, slots=True)
 class OneTimeToken:
-    """What is kept of a one-time token, with the user whose it is."""
+    """The stored one-time token of a user."""
 
     purpose: Purpose
     digest: bytes = field(repr=False)
@@ -42,7 +42,7 @@ class OneTimeToken:
 
 @dataclass(frozen=True, slots=True)
 class EncodedOneTimeToken:
-    """What a one-time token's text says; `digest` needs the whole."""
+    """The content of a one-time token. `proof` is everything before the CRC."""
 
     user_id: UserId
     tenant_id: TenantId
@@ -61,16 +61,16 @@ def mint_one_time_token(
     purpose: Purpose,
     now: datetime,
 ) -> tuple[str, OneTimeToken]:
-    """Make a one-time token: its text, to be shown once, and what is kept of it."""
+    """Return the text of a new one-time token, which is shown once, and the record to store."""
     owner = decode_ulid(own_ulid(user_id)) + decode_ulid(own_ulid(tenant_id))
     proof = bytes([_VERSION]) + owner + secrets.token_bytes(_SECRET_BYTES)
-    said = EncodedOneTimeToken(user_id, tenant_id, proof)
-    one_time_token = OneTimeToken(purpose, said.digest(pepper.value), pepper.version, now + LIFETIME[purpose])
+    encoded = EncodedOneTimeToken(user_id, tenant_id, proof)
+    one_time_token = OneTimeToken(purpose, encoded.digest(pepper.value), pepper.version, now + LIFETIME[purpose])
     return _HEAD + encode_base62(proof + _checksum(environment, proof)), one_time_token
 
 
 def parse_one_time_token(text: str, environment: Environment) -> EncodedOneTimeToken | None:
-    """Read a one-time token's text; None if it is none of this environment, or mistyped."""
+    """Return the content of a one-time token; None if it is malformed or of another environment."""
     body = text.removeprefix(_HEAD)
     if len(text) - len(body) != len(_HEAD) or len(body) != base62_length(_LENGTH):
         return None

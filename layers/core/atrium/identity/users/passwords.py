@@ -1,6 +1,6 @@
-"""Passwords: what is accepted, and their argon2id hashes with the parameters in each hash, so that they can be raised.
+"""Password rules and argon2id hashes. Each hash contains its parameters, so that they can be raised later.
 
-46 MiB, one pass, one lane: OWASP's first choice, as strong as RFC 9106's with 64 MiB, and half the memory and time.
+46 MiB, one pass, one lane: the first choice of OWASP, as strong as the 64 MiB of RFC 9106, with less memory and time.
 """
 
 import unicodedata
@@ -12,12 +12,12 @@ LENGTH_MIN = 8
 LENGTH_MAX = 128
 
 _HASHER = PasswordHasher(time_cost=1, memory_cost=47_104, parallelism=1)
-# Fits no password, and takes as long to find out as a real one.
+# Matches no password, and takes as long to verify as a real hash.
 DECOY_HASH = "$argon2id$v=19$m=47104,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 
 def find_password_fault(password: str, *, email: str) -> str | None:
-    """Return what is wrong with a password, or None. Length is what counts; no rule asks for kinds of characters."""
+    """Return what is wrong with a password, or None. Only its length and equality with the email are checked."""
     text = _normal(password)
     if not LENGTH_MIN <= len(text) <= LENGTH_MAX:
         return f"must have {LENGTH_MIN} to {LENGTH_MAX} characters"
@@ -27,12 +27,12 @@ def find_password_fault(password: str, *, email: str) -> str | None:
 
 
 def hash_password(password: str) -> str:
-    """Return the hash to keep; about 50 ms and 46 MiB."""
+    """Return the hash to store. Takes about 50 ms and 46 MiB."""
     return _HASHER.hash(_normal(password))
 
 
 def verify_password(password: str, password_hash: str) -> bool:
-    """Tell whether a password fits a hash; the time does not depend on the answer."""
+    """Return whether a password matches a hash. The time does not depend on the result."""
     try:
         return _HASHER.verify(password_hash, _normal(password))
     except (VerificationError, InvalidHashError):
@@ -40,10 +40,10 @@ def verify_password(password: str, password_hash: str) -> bool:
 
 
 def must_be_rehashed(password_hash: str) -> bool:
-    """Tell whether a hash was made with other parameters than new ones are."""
+    """Return whether a hash has other parameters than new hashes."""
     return _HASHER.check_needs_rehash(password_hash)
 
 
 def _normal(password: str) -> str:
-    """Spell what looks alike alike, so that another keyboard's accents fit (RFC 8265)."""
+    """Return the NFC form, so that different keyboards give the same password (RFC 8265)."""
     return unicodedata.normalize("NFC", password)

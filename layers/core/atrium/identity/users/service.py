@@ -1,4 +1,4 @@
-"""Users, as a tenant's administrators handle them (T5). Each change and its record in the audit are one write."""
+"""Administration of a tenant's users. Each change is one transaction with its audit event."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ _ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True)
 class UserWithToken:
-    """A user, and the text of a one-time token that was made for him, which exists nowhere else."""
+    """A user, and the text of their new one-time token. The text is not stored."""
 
     user: User
     text: str | None = None
@@ -36,7 +36,7 @@ class UserWithToken:
 
 @dataclass(frozen=True, slots=True)
 class Offboarded:
-    """What became of the credentials that descend from a user who was deleted, suspended or demoted: their ids."""
+    """The credentials that descend from a deleted, suspended or demoted user: revoked and remaining ids."""
 
     revoked: tuple[str, ...]
     remaining: tuple[str, ...]
@@ -44,7 +44,7 @@ class Offboarded:
 
 @dataclass(frozen=True, slots=True)
 class UserService:
-    """What an administrator can do with the tenant's users. The scope `admin` is checked by the routes."""
+    """The operations of an administrator on the tenant's users. The routes check the scope `admin`."""
 
     store: UserStore
     audit: AuditService
@@ -53,7 +53,10 @@ class UserService:
     clock: Clock
 
     def create(self, fields: Mapping[str, Any], *, maximum: int = UNLIMITED) -> UserWithToken:
-        """Record a user, active with a password, else invited; `Conflict` (email), `CountExceeded`."""
+        """Create a user: active with a password, otherwise invited.
+
+        Raises `Conflict` for the email, or `CountExceeded`.
+        """
         wanted, now = dict(fields), self.clock()
         password = wanted.pop("password", None)
         if password is not None:
@@ -78,18 +81,18 @@ class UserService:
     def get(self, user_id: str) -> User:
         user = self.store.get(UserId(user_id)) if is_id(user_id, "usr") else None
         if user is None:
-            raise NotFound("there is no such user")
+            raise NotFound("user not found")
         return user
 
     def list(self, page: PageRequest, *, email: str | None = None) -> Page[User]:
-        """List the users, oldest first; or the one of an address."""
+        """List the users, oldest first, or only the user with this email."""
         if email is None:
             return self.store.list(page)
         found = self.store.find(email)
         return Page([found] if found else [], None)
 
     def change(self, user_id: str, fields: Mapping[str, Any]) -> User:
-        """Change fields; `NotFound`, `Conflict` (email, last admin), `ValidationFailed` (password)."""
+        """Change fields; raise `NotFound`, `Conflict` (email, last administrator) or `ValidationFailed` (password)."""
         user = self.get(user_id)
         if not fields:
             return user
@@ -104,7 +107,7 @@ class UserService:
         return self._apply(user, apply, "user.change")
 
     def reset(self, user_id: str) -> UserWithToken:
-        """Give a one-time token by which the user sets a password, and end his logins; the one before is void.
+        """Issue a one-time token for a new password and end the user's logins. An earlier token becomes invalid.
 
         For an invited user it is a new invitation.
         """
@@ -128,16 +131,16 @@ class UserService:
         self._apply(self.get(user_id), apply, "user.logout")
 
     def delete(self, user_id: str, *, revoke_keys: bool) -> Offboarded:
-        """Remove a user; `Conflict` for the last active admin.
+        """Delete a user; raise `Conflict` for the last active administrator.
 
-        The keys and clients that descend from them go on, unless they shall end. They end before the user goes, so
-        that a call that broke off can be repeated, and again after it, for those that were made meanwhile.
+        Keys and clients that descend from the user stay valid unless `revoke_keys` is set. They are revoked before the
+        user is deleted, so that an interrupted call can be repeated, and again afterwards, for those created meanwhile.
         """
         revoked: list[str] = []
         for _ in range(_ATTEMPTS):
             user = self.get(user_id)
             if revoke_keys and user.is_active_admin and count_admins(self.store.table) < 2:
-                raise _last_admin()  # before any key is; the write's condition is what decides
+                raise _last_admin()  # before keys are revoked; the condition of the write is authoritative
             revoked += self._lineage.end(user.id) if revoke_keys else []
             remaining = [each.id for each in self._lineage.find(user.id)]
             record = self._record("user.delete", user, keys_revoked=revoked, credentials_remaining=remaining)
@@ -148,10 +151,10 @@ class UserService:
             except LastAdmin:
                 raise _last_admin() from None
             return self.offboard(user.id, revoke_keys=revoke_keys, revoked=revoked)
-        raise _met_others()
+        raise _concurrent_change()
 
     def offboard(self, user_id: str, *, revoke_keys: bool, revoked: Sequence[str] = ()) -> Offboarded:
-        """End the credentials that descend from a user, if asked to, and return what goes on."""
+        """Revoke the credentials that descend from a user, if requested; return the revoked and remaining ones."""
         ended = [*revoked, *(self._lineage.end(user_id) if revoke_keys else [])]
         return Offboarded(tuple(ended), tuple(each.id for each in self._lineage.find(user_id)))
 
@@ -160,7 +163,7 @@ class UserService:
         return Lineage(self.store.table, self.audit, self.clock)
 
     def _apply(self, user: User, apply: Callable[[User], Change], action: str) -> User:
-        """Write a change of the user as he is; read him again and decide anew if another call was first."""
+        """Write a change of a user. Reads the user and computes the change again after a concurrent change."""
         for _ in range(_ATTEMPTS):
             change = apply(user)
             record = self._record(action, change.user, before=user, changed=change.fields)
@@ -173,7 +176,7 @@ class UserService:
                 raise _last_admin() from None
             version = user.token_version + int(change.ends_logins)
             return replace(change.user, token_version=version)
-        raise _met_others()
+        raise _concurrent_change()
 
     def _invite(self, user: User, purpose: Purpose) -> UserWithToken:
         text, one_time_token = mint_one_time_token(
@@ -199,8 +202,8 @@ def _is_invited(user: User) -> bool:
 
 
 def _last_admin() -> Conflict:
-    return Conflict("the tenant would be left without an active administrator; make another one first")
+    return Conflict("the tenant must keep an active administrator; appoint another one first")
 
 
-def _met_others() -> Unavailable:
-    return Unavailable(internal="a user was changed by others at the same time", retry_after_seconds=1)
+def _concurrent_change() -> Unavailable:
+    return Unavailable(internal="a user was modified concurrently too often", retry_after_seconds=1)

@@ -1,7 +1,7 @@
 """Users in the table, each with a marker that keeps the email unique in the tenant.
 
-The marker is also what the login index holds: by it, and by it alone, an email is found across tenants. A change and
-the audit's record of it are one transaction.
+The marker is also the entry of the login index, which finds an email across tenants. A change and its audit event are
+one transaction.
 """
 
 from dataclasses import dataclass
@@ -27,33 +27,33 @@ _AS_READ = ("role", "status", "email", "suspended_from", "token_version")
 
 
 class UserChanged(Exception):
-    """Another call changed or removed the user since it was read: read it again."""
+    """Another call changed or deleted the user since it was read."""
 
 
 class UsersFull(Exception):
-    """The tenant has as many users as it may."""
+    """The tenant has its maximum number of users."""
 
 
 class LastAdmin(Exception):
-    """The tenant would be left without an active admin."""
+    """The tenant would have no active administrator."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserStore:
-    """Every access to one tenant's users."""
+    """Reads and writes the users of one tenant."""
 
     table: TenantTable
 
     def creation(self, user: User, maximum: int = UNLIMITED) -> list[Operation]:
-        """Return the writes that record and count a new user, for a transaction.
+        """Return the writes that create and count a user, for a transaction.
 
-        The first fails where the email is taken, the last where the tenant has `maximum` users.
+        The first fails if the email is taken, the last if the tenant has `maximum` users.
         """
         counted = counting_user(None, user, maximum)
         return [self._marking(user), Put(keys.user(user.id), user_item(user), NEW), *([counted] if counted else [])]
 
     def create(self, user: User, *also: Operation, maximum: int = UNLIMITED) -> None:
-        """Record a new user; `Conflict` if the email is taken in this tenant, `UsersFull` or `TenantInactive`."""
+        """Write a new user; raise `Conflict` if the email is taken, `UsersFull` or `TenantInactive`."""
         operations = [*self.creation(user, maximum), *also, not_deleted()]
         try:
             self.table.transact(operations)
@@ -69,7 +69,7 @@ class UserStore:
         return read_user(item, self.table.tenant_id) if item else None
 
     def find(self, email: str) -> User | None:
-        """Return the tenant's user of an address. Two reads."""
+        """Return the tenant's user with this email, or None. Two reads."""
         marker = self.table.get(keys.email(same_address(email)))
         return self.get(UserId(marker["user_id"])) if marker else None
 
@@ -79,14 +79,14 @@ class UserStore:
         return self.table.query(query).map(lambda item: read_user(item, self.table.tenant_id))
 
     def changing(self, before: User, after: User, *, ends_logins: bool = False) -> tuple[Operation, ...]:
-        """Return the writes of a change, for a transaction; the first fails where `before` is no longer true."""
+        """Return the writes of a change, for a transaction. The first fails if the user was changed since `before`."""
         return tuple(self._changing(before, after, ends_logins).values())
 
     def change(self, before: User, after: User, *also: Operation, ends_logins: bool = False) -> None:
-        """Write what differs, and end all logins if asked to.
+        """Write the differences, and end all logins if `ends_logins`.
 
-        `UserChanged` if role, status, email, logins or ticket are no longer as in `before`, `LastAdmin`, `Conflict` if
-        the new email is taken, or `TenantInactive`, which for a new email is asked.
+        Raises `UserChanged` if role, status, email, logins or one-time token changed since `before`, `LastAdmin`,
+        `Conflict` if the new email is taken, or, for a new email, `TenantInactive`.
         """
         self._transact(self._changing(before, after, ends_logins), also)
 
@@ -102,7 +102,7 @@ class UserStore:
         return operations
 
     def delete(self, user: User, *also: Operation) -> None:
-        """Remove a user; `UserChanged` if he is not as he was read, or `LastAdmin`."""
+        """Delete a user; raise `UserChanged` if it was changed since it was read, or `LastAdmin`."""
         condition, values = _unchanged(user)
         operations: dict[str, Operation] = {
             "user": Delete(keys.user(user.id), condition, values),
@@ -114,7 +114,7 @@ class UserStore:
         self._transact(operations, also)
 
     def release_addresses(self, *, most: int) -> bool:
-        """Take emails of a deleted tenant's users from the login index; whether none is left."""
+        """Remove emails of a deleted tenant's users from the login index; return whether none is left."""
         page = self.table.query(Query("", prefix="EMAIL#", limit=most))
         self.table.delete_all([Key("", item["sk"]) for item in page.items])
         return page.position is None
@@ -162,7 +162,7 @@ class UserStore:
 
 
 def _unchanged(user: User) -> tuple[str, dict[str, Any]]:
-    """Return the condition that a user is, in what decisions hang on, as he was read."""
+    """Return the condition that the fields on which decisions depend have not changed since the user was read."""
     item = user_item(user)
     values: dict[str, Any] = {f"was_{name}": item[name] for name in _AS_READ if item[name] is not None}
     parts = [EXISTS, *(f"#{name} = :was_{name}" for name in _AS_READ if item[name] is not None)]
