@@ -102,5 +102,5 @@ def _find_tenant(runtime: Runtime, named: str) -> TenantId:
         return TenantId(named)
     marker = TenantRegistry(runtime.platform_table).find(named)
     if marker is None:
-        raise NotFound("this provider is not set up here")
+        raise NotFound("this provider is not configured for the tenant")
     return marker.tenant_id

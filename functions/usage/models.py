@@ -15,7 +15,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 def _read_day(value: object) -> object:
     if isinstance(value, str):
         if not _DAY.fullmatch(value):
-            raise ValueError("must be a day as 2026-11-21")
+            raise ValueError("must be a date such as `2026-11-21`")
         return date.fromisoformat(value)
     return value
 

@@ -48,7 +48,7 @@ def read_usage(
         Query(ge=1, le=DAYS_MAX, description="How many rows at most; by default every day, or 100 of another group"),
         BeforeValidator(read_decimal_text),
     ] = None,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page")] = None,
 ) -> UsageReport:
     """Return what was used and what it cost: your own, or with `admin` all of the tenant's.
 

@@ -77,7 +77,7 @@ def test_keys(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     assert [event.details for event in told(deployment, made)] == [
         common | {"key": revoked.key.id, "reason": "the key is revoked"},
         common | {"reason": "unknown key"},
-        common | {"key": revoked.key.id, "reason": "the key does not fit its record"},
+        common | {"key": revoked.key.id, "reason": "the key does not match its record"},
     ]
     assert all(text[30:50] not in everything(deployment.table) for text in (revoked.text, unknown, wrong))
 

@@ -29,7 +29,7 @@ def test_key_sets_without_a_usable_key(trusting: Trusting) -> None:
     trusting.trust()
     for published in KEY_SETS:
         trusting.issuer.scripts[KEYS] = say(200, {"keys": published})
-        assert set(refuse(trusting, trusting.token())) == {"the issuer's keys cannot be had: no_keys"}
+        assert set(refuse(trusting, trusting.token())) == {"the issuer's keys cannot be fetched: no_keys"}
         trusting.deployment.clock.advance(300)
     assert trusting.issuer.asked.count(KEYS) == len(KEY_SETS)
 
@@ -54,7 +54,7 @@ def test_an_issuer_that_answers_wrongly(trusting: Trusting) -> None:
     provider = trusting.trust()
     for path, script, fault in ANSWERS:
         trusting.issuer.scripts = {path: script}
-        assert refuse(trusting, trusting.token())[-1] == f"the issuer's keys cannot be had: {fault}"
+        assert refuse(trusting, trusting.token())[-1] == f"the issuer's keys cannot be fetched: {fault}"
         asked = len(trusting.issuer.asked)
         refuse(trusting, trusting.token())
         assert len(trusting.issuer.asked) == asked  # not again within 30 seconds
@@ -67,7 +67,7 @@ def test_keys_at_a_private_address(trusting: Trusting) -> None:
     for address in ("http://169.254.169.254/keys", "https://10.0.0.1/keys", "http://login.example/keys", 7):
         trusting.issuer.scripts[DISCOVERY] = say(200, {"issuer": trusting.issuer.url, "jwks_uri": address})
         reasons = refuse(trusting, trusting.token())
-        assert "the issuer's keys cannot be had: refused" in reasons
+        assert "the issuer's keys cannot be fetched: refused" in reasons
         trusting.deployment.clock.advance(300)
 
 

@@ -88,7 +88,7 @@ def test_an_expired_token(logins: Logins) -> None:
     logins.deployment.clock.advance(REFRESH_SECONDS)
     assert refresh(logins.client(), text) == (401, "TOKEN_EXPIRED")
     (event,) = logins.audited("auth.refuse")
-    assert event.details["reason"] == "its family has expired"
+    assert event.details["reason"] == "the token family has expired"
 
 
 def test_one_that_the_table_has_swept(logins: Logins) -> None:

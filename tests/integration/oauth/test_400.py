@@ -77,7 +77,7 @@ def test_a_refresh_token_of_another_client(logins: Logins, browser: Browser) -> 
     given = browser.exchange(browser.agree()).json()
     other = Browser(logins, make_client(logins))
     assert error(other.token(grant_type="refresh_token", refresh_token=given["refresh_token"])) == "invalid_grant"
-    assert logins.audited("auth.refuse")[0].details["reason"] == "it was given to another client"
+    assert logins.audited("auth.refuse")[0].details["reason"] == "the token was issued to another client"
     answer = browser.client.post("/v1/auth/refresh", json={"refresh_token": given["refresh_token"]})
     assert answer.status_code == 401
     assert browser.token(grant_type="refresh_token", refresh_token=given["refresh_token"]).status_code == 200

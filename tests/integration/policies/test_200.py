@@ -124,7 +124,7 @@ def test_a_denied_tool_is_told_to_the_model_and_the_turn_goes_on(api_env: ApiEnv
     events = stream(api_env.chat_as(versioned(api_env.version())), message)
     [result] = [event.data for event in events if event.event == "tool_result"]
     assert result["is_error"] is True
-    assert result["result"] == "A policy of the organisation does not allow the tool calculator here."
+    assert result["result"] == "A policy of the tenant does not allow the tool calculator."
     assert events[-1].event == "final"
     [event] = api_env.events("policy.deny")
     assert event.details["resource"] == "tool:calculator"

@@ -95,7 +95,7 @@ def test_a_provider_that_says_no(api_env: ApiEnv, name: str) -> None:
     refuse(api_env, complete(api_env, {**back, "code": "wrong"}, name), 403, "PROVIDER_REFUSED")
     api_env.provider.error = "access_denied"
     denied = complete(api_env, come_back(api_env, name), name)
-    assert denied.json()["detail"] == "The provider refused: access_denied"
+    assert denied.json()["detail"] == "The OAuth provider refused the request: access_denied"
     refuse(api_env, denied, 403, "PROVIDER_REFUSED")
     api_env.provider.error = "<script>alert(1)</script>"
     odd = complete(api_env, come_back(api_env, name), name)
@@ -105,7 +105,7 @@ def test_a_provider_that_says_no(api_env: ApiEnv, name: str) -> None:
     changed = {"client_secret": "wrong"}
     assert api_env.admin().patch(f"/v1/identity-providers/{made['id']}", json=changed).status_code == 200
     answer = complete(api_env, come_back(api_env, name), name)
-    assert answer.json()["detail"] == "The provider refused: invalid_client"
+    assert answer.json()["detail"] == "The OAuth provider refused the request: invalid_client"
     refuse(api_env, answer, 403, "PROVIDER_REFUSED")
 
 

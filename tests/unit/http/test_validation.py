@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from atrium.http import validation
-from atrium.http.validation import SENTENCES, from_validation, say
+from atrium.http.validation import SENTENCES, describe_error, from_validation
 from atrium.kernel.errors import PATTERN_TEXTS, ValidationFailed, invalid_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,7 +80,7 @@ def test_no_word_of_the_library_is_sent(field: RequestField, data: st.DataObject
         field.validator(field.schema).validate_python(body)
     except ValidationError as refused:
         for error in refused.errors():
-            sentence = say({**error, "loc": ("body", *error["loc"])})
+            sentence = describe_error({**error, "loc": ("body", *error["loc"])})
             assert sentence != validation._OTHERWISE, error
             assert error["msg"] not in sentence or error["type"] not in SENTENCES, error
             assert "Input" not in sentence

@@ -106,13 +106,13 @@ def test_division_by_zero(expression: str) -> None:
 
 @pytest.mark.parametrize("expression", ["(10**1000)**1000", "0**0", "(-8)**0.5", "9e9999*10", "10**1000*1e9999"])
 def test_what_has_no_value_here(expression: str) -> None:
-    with pytest.raises(ToolRetry, match="not defined, or out of range"):
+    with pytest.raises(ToolRetry, match="undefined or out of range"):
         answer(expression)
 
 
 @pytest.mark.parametrize("expression", ["2**1001", "2**-1001", "9**9**9", "1.0000001**99999999"])
 def test_exponents_are_bounded(expression: str) -> None:
-    with pytest.raises(ToolRetry, match="exponents go up to"):
+    with pytest.raises(ToolRetry, match="an exponent must be at most"):
         answer(expression)
 
 
@@ -147,7 +147,7 @@ def test_exponents_are_bounded(expression: str) -> None:
     ],
 )
 def test_nothing_but_arithmetic_is_understood(expression: str) -> None:
-    with pytest.raises(ToolRetry, match=r"are understood|not an arithmetic expression"):
+    with pytest.raises(ToolRetry, match=r"may contain only|not valid arithmetic"):
         answer(expression)
 
 

@@ -63,7 +63,7 @@ def test_a_call_that_fails_is_in_the_audit_too(policy_env: PolicyEnv) -> None:
 def test_a_denied_tool_is_not_called_and_the_model_is_told_why(policy_env: PolicyEnv) -> None:
     made = policy_env.create(effect="deny", resources=("tool:calc*",))
     answer = call(policy_env, "calculator", expression="1")
-    assert answer == ToolAnswer("A policy of the organisation does not allow the tool calculator here.", is_error=True)
+    assert answer == ToolAnswer("A policy of the tenant does not allow the tool calculator.", is_error=True)
     assert policy_env.events("tool.call") == []
     [event] = policy_env.events("policy.deny")
     assert (event.session_id, event.details["resource"]) == (SESSION, "tool:calculator")

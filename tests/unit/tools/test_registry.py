@@ -58,7 +58,7 @@ def test_an_unknown_tool_is_answered_and_its_name_bounded() -> None:
 def test_wrong_arguments_are_explained(arguments: dict[str, object]) -> None:
     answer = ToolRegistry([tool(lambda: "never")]).call("probe", arguments, CONTEXT)
     assert answer.is_error
-    assert answer.content.startswith("The arguments do not fit: ")
+    assert answer.content.startswith("The arguments are not valid: ")
     assert next(iter(arguments)) in answer.content
     assert answer.defect is None
 
@@ -87,7 +87,7 @@ def test_a_tool_that_hangs_is_answered_for() -> None:
     hanging = replace(tool(lambda: str(release.wait(10))), timeout_seconds=0)
     answer = ToolRegistry([hanging]).call("probe", {}, CONTEXT)
     release.set()
-    assert (answer.content, answer.is_error) == ("The tool did not answer within 0 s.", True)
+    assert (answer.content, answer.is_error) == ("The tool timed out after 0 s.", True)
 
 
 def test_a_result_is_bounded_and_says_so() -> None:

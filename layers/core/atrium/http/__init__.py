@@ -1,1 +1,1 @@
-"""The HTTP edge that every function shares: the application, the caller's context, problems, pages, idempotency."""
+"""The HTTP layer of all functions: application, caller context, problem documents, pages, idempotency."""

@@ -1,4 +1,4 @@
-"""The FastAPI application of a function: routers in, the conventions of the contract round them."""
+"""Creates the FastAPI application of a function from its routers, with the conventions of the API."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ VERSION = "0.1.0"
 
 
 class Application(FastAPI):
-    """FastAPI whose document is complete (`build_document`)."""
+    """FastAPI with a complete OpenAPI document (`build_document`)."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -33,10 +33,10 @@ def create_app(
     runtime: RuntimeSource = process_runtime,
     context_source: ContextSource = "event",
 ) -> FastAPI:
-    """Return an application. Nothing is read from the environment before the first call.
+    """Return an application. The environment is read at the first request.
 
-    `context_source` says where the authorizer's word is found: in the Lambda event (behind Mangum), or in the
-    header that the Lambda Web Adapter writes. Only that place is trusted.
+    `context_source` says where the authorizer's context is: in the Lambda event (behind Mangum), or in the header of
+    the Lambda Web Adapter. Only this source is trusted.
     """
     app = Application(
         title=title,

@@ -1,7 +1,7 @@
-"""The context of a call: what the gateway says about it, and the caller that the authorizer let in.
+"""The context of a call: the gateway's request context and the verified caller.
 
 Behind Mangum the gateway's context is part of the Lambda event; behind the Lambda Web Adapter it is a header that the
-adapter overwrites. The application, never the request, says which of the two applies: a client's own
+adapter overwrites. The application, not the request, says which of the two applies: a client's own
 `x-amzn-request-context` has no effect on a function behind Mangum.
 """
 
@@ -34,11 +34,11 @@ _CALL_KEY = "atrium.call"
 
 @dataclass(frozen=True, slots=True)
 class GatewayContext:
-    """A call as the gateway describes it. `authorizer` is None where no authorizer let it in.
+    """The gateway's description of a call. `authorizer` is None for routes without an authorizer.
 
-    `base_path` is what stands before the route's path outside (a stage: `/dev`), empty at a domain's root; `domain`
-    the host that was called.
-    `ends_at_ms` is the epoch in milliseconds when the function will be stopped, where that is known.
+    `base_path` is the part of the external path before the route's path (a stage: `/dev`), empty at the root of a
+    domain. `domain` is the called host. `ends_at_ms` is when the function will be stopped (epoch milliseconds), if
+    known.
     """
 
     request_id: str
@@ -56,7 +56,7 @@ class GatewayContext:
 
 
 def read_gateway_context(scope: Scope, source: ContextSource, *, now_ms: int) -> GatewayContext:
-    """Describe a call; whatever is missing or not well-formed is left empty."""
+    """Return the context of a call. Missing and malformed values are empty."""
     headers = Headers(scope=scope)
     context = _event_context(scope) if source == "event" else _single_json(headers, "x-amzn-request-context")
     ends_at_ms = _event_end(scope, now_ms) if source == "event" else _adapter_end(headers)
@@ -88,7 +88,7 @@ def _adapter_end(headers: Headers) -> int | None:
 
 
 def _single_json(headers: Headers, name: str) -> Mapping[str, Any]:
-    """Read a JSON object from a header that must occur once: of two, one is the client's."""
+    """Return the JSON object of a header that must occur once. If it occurs twice, one value is from the client."""
     values = headers.getlist(name)
     if len(values) != 1:
         return {}
@@ -99,7 +99,7 @@ def _single_json(headers: Headers, name: str) -> Mapping[str, Any]:
 
 
 def _authorizer(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the authorizer's flat context; the adapter may hold it one level down, under `lambda`."""
+    """Return the authorizer's flat context. The adapter may nest it under `lambda`."""
     found = _mapping(context.get("authorizer"))
     flat = _mapping(found.get("lambda")) or found
     return flat if "principal_type" in flat else None
@@ -112,7 +112,7 @@ def _base_path(context: Mapping[str, Any], scope: Scope) -> str:
 
 
 def read_domain(context: Mapping[str, Any]) -> str:
-    """Return the host that the gateway was called at, which it has checked, with its port where it has one."""
+    """Return the called host, verified by the gateway, with its port if it has one."""
     domain = _text(context.get("domainName"))
     return domain if _DOMAIN.fullmatch(domain) else ""
 
@@ -136,9 +136,9 @@ def request_gateway_context(request: Request) -> GatewayContext:
 
 
 def read_call(request: Request) -> TenantContext | Caller:
-    """Return who calls: a tenant's context, or a bare caller for the platform's own calls.
+    """Return the tenant context of a call, or the caller for calls by the platform.
 
-    `Unauthenticated` where no authorizer let the call in.
+    Raises `Unauthenticated` if the route has no authorizer.
     """
     known: TenantContext | Caller | None = request.scope.get(_CALL_KEY)
     if known is not None:

@@ -1,5 +1,6 @@
-"""What a route may ask for: the runtime, the caller, the tenant, a page, a scope. All are awaited in the
-event loop, because a plain function would cost a thread.
+"""The dependencies of routes: runtime, caller, tenant, page, scope.
+
+All are coroutines, because FastAPI runs plain functions in threads.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ async def get_gateway_context(request: Request) -> GatewayContext:
 
 
 async def get_base_url(request: Request) -> str:
-    """Return what stands before a route's path in a link: `PublicUrl`, else the stage's prefix (perhaps empty)."""
+    """Return the prefix of a route's path in links: `PublicUrl`, or the prefix of the stage, which may be empty."""
     runtime: Runtime = request.app.state.runtime()
     return runtime.settings.public_url or request_gateway_context(request).base_path
 
@@ -41,7 +42,7 @@ async def get_base_url(request: Request) -> str:
 async def get_call(
     request: Request, _bearer: Annotated[object, Security(_BEARER)], _key: Annotated[object, Security(_API_KEY)]
 ) -> TenantContext | Caller:
-    """Return the authorizer's word. The two schemes are named for the document alone: nothing is verified twice."""
+    """Return the verified call. The two security schemes only document it."""
     return read_call(request)
 
 
@@ -50,15 +51,15 @@ async def get_caller(call: Annotated[TenantContext | Caller, Depends(get_call)])
 
 
 async def get_tenant(call: Annotated[TenantContext | Caller, Depends(get_call)]) -> TenantContext:
-    """Return the tenant's context; `TenantRequired` for a platform credential that named none."""
+    """Return the tenant context; raise `TenantRequired` for a platform credential without a tenant."""
     if isinstance(call, TenantContext):
         return call
-    raise TenantRequired("Name a tenant in X-Tenant-ID")
+    raise TenantRequired("This call needs a tenant: send its id in the header X-Tenant-ID")
 
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """The page that a list was asked for, its cursor still sealed."""
+    """The page parameters of a list request; the cursor is still encoded."""
 
     limit: int
     cursor: str | None
@@ -66,9 +67,9 @@ class PageQuery:
 
 async def read_page(
     limit: Annotated[
-        int, Query(ge=1, le=LIMIT_MAX, description="How many items at most"), BeforeValidator(read_decimal_text)
+        int, Query(ge=1, le=LIMIT_MAX, description="The maximum number of items"), BeforeValidator(read_decimal_text)
     ] = LIMIT_DEFAULT,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page")] = None,
 ) -> PageQuery:
     return PageQuery(limit, cursor)
 
@@ -98,15 +99,15 @@ def require(scope: Scope) -> Any:
 
 async def _refuse_token_of_client(caller: CallerDep) -> None:
     if caller.principal.client_id:
-        raise Forbidden("This call needs the user's own login; the token of an OAuth client cannot make it")
+        raise Forbidden("This call needs a token of the user's own login; tokens of OAuth clients are not accepted")
 
 
 def require_own_login() -> Any:
-    """Return the dependency that refuses a user's token that was given to an OAuth client, whatever its scopes."""
+    """Return the dependency that rejects tokens issued to an OAuth client, whatever their scopes."""
     return Depends(_refuse_token_of_client)
 
 
 def require_own_tenant(context: TenantContext, tenant_id: str | None) -> None:
-    """Refuse a tenant named in a body or a query that is not the credential's own."""
+    """Raise `TenantMismatch` if a body or query names another tenant than the credential's."""
     if tenant_id is not None and tenant_id != context.tenant_id:
         raise TenantMismatch

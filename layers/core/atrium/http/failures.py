@@ -1,5 +1,8 @@
-"""The exception handlers of an application: each expected failure becomes its problem, and what only we may read
-is logged. What is not expected passes on to the rim.
+"""The exception handlers of an application.
+
+Expected errors become problem documents; internal details are only logged.
+
+Unexpected exceptions are handled by the request middleware.
 """
 
 from collections.abc import Mapping
@@ -18,14 +21,14 @@ from atrium.kernel.errors import AtriumError
 
 
 def handle_failures(app: FastAPI) -> None:
-    """Register the handlers."""
+    """Register the exception handlers."""
     app.add_exception_handler(AtriumError, _answer_failure)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_framework)
 
 
 def render_failure(request: Request, error: AtriumError, headers: Mapping[str, str] | None = None) -> ProblemResponse:
-    """Return the problem for a failure of this call."""
+    """Return the problem response for an error of this call."""
     gateway_context = request_gateway_context(request)
     base_url = request.app.state.runtime().settings.public_url or gateway_context.base_path
     return render_problem(error, request_id=gateway_context.request_id, public_url=base_url, headers=headers)
@@ -53,7 +56,10 @@ async def _answer_framework(request: Request, error: Exception) -> Response:
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Return all methods of the path, HEAD with GET; the framework names only those of the first route that matches."""
+    """Return all methods of the path, and HEAD if GET is one.
+
+    The framework only returns those of the first matching route.
+    """
     found: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
         pattern = getattr(route, "path_regex", None)

@@ -1,6 +1,6 @@
-"""Fields that several bodies have: names, titles, addresses.
+"""Field types of several request bodies: names, titles, email addresses.
 
-A text that may be left out may also be null or empty: all three mean that there is none, and answers show null.
+An optional text may be missing, null or empty; the three mean the same, and responses contain null.
 """
 
 from typing import Annotated, TypeVar
@@ -29,12 +29,12 @@ def _check_line(text: str) -> str:
 
 def _check_without_hash(text: str) -> str:
     if "#" in text:
-        raise ValueError("must not have `#`")
+        raise ValueError("must not contain `#`")
     return text
 
 
 def _read_empty(value: object) -> object:
-    """Take an empty text as none."""
+    """Return None for an empty text."""
     return None if value == "" else value
 
 
@@ -43,10 +43,10 @@ def _strip(value: object) -> object:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, description=_LINE), AfterValidator(_check_line)]
-"""What something is called."""
+"""The name of an object."""
 
 UniqueName = Annotated[Name, AfterValidator(_check_without_hash)]
-"""A name that stands for an id elsewhere."""
+"""A name that can be used instead of an id."""
 
 DisplayName = Annotated[
     str, Field(min_length=1, max_length=DISPLAY_NAME_MAX, description=_LINE), AfterValidator(_check_line)
@@ -55,7 +55,7 @@ Title = Annotated[str, Field(max_length=TITLE_MAX, description=_LINE), AfterVali
 EndUser = Annotated[str, Field(max_length=END_USER_MAX, description=_LINE), AfterValidator(_check_line)]
 
 Email = Annotated[str, Field(max_length=EMAIL_MAX, pattern=EMAIL_PATTERN), BeforeValidator(_strip)]
-"""An address that a user is to have; blanks around it are dropped."""
+"""The email address of a user. Surrounding spaces are removed."""
 
 OrNone = Annotated[_Text | None, BeforeValidator(_read_empty)]
-"""A text that may be left out."""
+"""An optional text."""

@@ -1,9 +1,9 @@
-"""What a call passes before its route: the limit on reads, the scopes that the route requires, the tenant's policies.
+"""The checks before a route: the read limit, the required scopes, and the tenant's policies.
 
-The read limit applies to what does not pass admission, reads and administration, so that one tenant cannot use all of a
-container's time. It is a token bucket in memory for each tenant and container: approximate, because each container has
-its own, and a full bucket admits a minute's calls at once. While a tenant's policies are cached, the guard costs
-neither a table call nor a thread.
+The read limit applies to reads and administration, which do not pass admission, so that one tenant cannot use all the
+capacity of a container. It is a token bucket in memory per tenant and container: approximate, because each container
+has its own, and a full bucket admits the calls of a minute at once. While a tenant's policies are cached, the checks
+need no table call and no thread.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -55,7 +55,7 @@ def _walk(dependant: Dependant) -> Iterator[Dependant]:
 
 
 def is_admitted[E: Callable[..., Any]](endpoint: E) -> E:
-    """Mark an endpoint whose calls pass admission: it counts them, and answers with its own headers."""
+    """Mark an endpoint whose calls pass admission. The read limit does not apply to it."""
     setattr(endpoint, _ADMITTED_MARK, True)
     return endpoint
 
@@ -70,7 +70,7 @@ class BucketState:
 
     @property
     def seconds_to_next(self) -> int:
-        """When there is a token again, rounded up."""
+        """Return the seconds until the next token, rounded up."""
         return max(1, ceil((1 - self.left) * WINDOW_SECONDS / self.maximum))
 
     @property
@@ -80,7 +80,7 @@ class BucketState:
 
 @dataclass
 class ReadLimits:
-    """The buckets of one container; the tenant that was not seen for longest leaves first."""
+    """The buckets of one container. The least recently used ones are evicted."""
 
     _buckets: LRUCache[TenantId, tuple[float, float]] = field(default_factory=lambda: LRUCache(_TENANTS_MAX))
     _lock: Lock = field(default_factory=Lock)
@@ -97,7 +97,7 @@ class ReadLimits:
 
 
 async def enforce_read_limit(request: Request) -> None:
-    """Refuse a tenant's call beyond its ceiling: `RateLimited`. The platform's own calls and public ones have none."""
+    """Raise `RateLimited` if the tenant's read limit is reached. Platform calls and public routes have no limit."""
     route = request.scope["route"]
     if not isinstance(route, APIRoute) or getattr(route.endpoint, _ADMITTED_MARK, False):
         return
@@ -109,42 +109,42 @@ async def enforce_read_limit(request: Request) -> None:
     runtime: Runtime = request.app.state.runtime()
     read_limits: ReadLimits = request.app.state.read_limits
     now = runtime.clock().timestamp()
-    level = read_limits.take(call.tenant_id, READS_PER_MINUTE[call.plan], now)
-    request.scope[HEADERS_KEY] = _headers(level)
-    if not level.passed:
-        raise _refusal(level, now)
+    state = read_limits.take(call.tenant_id, READS_PER_MINUTE[call.plan], now)
+    request.scope[HEADERS_KEY] = _headers(state)
+    if not state.passed:
+        raise _refusal(state, now)
 
 
 def _headers(level: BucketState) -> dict[str, str]:
     return {
-        "RateLimit-Policy": f'"{LIMIT}";q={level.maximum};w={WINDOW_SECONDS}',
-        "RateLimit": f'"{LIMIT}";r={int(level.left)};t={level.seconds_to_full}',
+        "RateLimit-Policy": f'"{LIMIT}";q={state.maximum};w={WINDOW_SECONDS}',
+        "RateLimit": f'"{LIMIT}";r={int(state.left)};t={state.seconds_to_full}',
     }
 
 
 def _refusal(level: BucketState, now: float) -> RateLimited:
     return RateLimited(
-        f"the tenant's limit {LIMIT} allows {level.maximum} in a minute here",
-        retry_after_seconds=level.seconds_to_next,
+        f"the tenant may make at most {state.maximum} of these calls per minute ({LIMIT}); wait and try again",
+        retry_after_seconds=state.seconds_to_next,
         extensions={
             "limit": LIMIT,
             "scope": "tenant",
-            "used": level.maximum,
-            "max": level.maximum,
-            "resets_at": format_time(moment(now + level.seconds_to_next)),
+            "used": state.maximum,
+            "max": state.maximum,
+            "resets_at": format_time(moment(now + state.seconds_to_next)),
         },
     )
 
 
 def open_guard(runtime: Runtime, context: TenantContext) -> PolicyGuard:
-    """Return the guard of a call inside a tenant."""
+    """Return the policy guard of a call inside a tenant."""
     table = runtime.tenant_table(context.tenant_id)
     audit = open_audit(context, table, runtime.clock)
     return PolicyGuard(context, table, runtime.policies, runtime.clock, audit, context.audits_all)
 
 
 async def guard_route(request: Request) -> None:
-    """Let a call pass, or refuse it: `ScopeRequired`, or `PolicyDenied`, which is in the tenant's audit then."""
+    """Check the scopes and policies of a route; raise `ScopeRequired`, or `PolicyDenied`, which is audited."""
     route = request.scope["route"]
     scopes = read_scopes(route.dependant) if isinstance(route, APIRoute) else None
     if scopes is None:
@@ -161,9 +161,9 @@ async def guard_route(request: Request) -> None:
 
 
 def note_refusal(audit: AuditService, refusal: LimitReached) -> None:
-    """Count a refusal in the tenant's audit. A refusal stands, also where that fails."""
+    """Count a limit's refusal in the tenant's audit. If that fails, the failure is only logged."""
     details = {name: refusal.extensions[name] for name in ("scope", "used", "max", "resets_at")}
     try:
         audit.count_refusal(str(refusal.extensions["limit"]), {"code": refusal.code, **details})
     except Unavailable as error:
-        logs.logger().warning("refusal not in the audit", internal=error.internal)
+        logs.logger().warning("refusal could not be audited", internal=error.internal)

@@ -1,4 +1,4 @@
-"""The Lambda handler of an application behind API Gateway, buffered."""
+"""The Lambda handler of an application behind API Gateway, without streaming."""
 
 import asyncio
 from functools import cache
@@ -14,7 +14,7 @@ _TEXT_TYPES = [
 
 
 class Handler(Mangum):
-    """Mangum, on one event loop that nobody else can take away or close."""
+    """Mangum with one event loop for the life of the process."""
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         asyncio.set_event_loop(_loop())
@@ -22,7 +22,10 @@ class Handler(Mangum):
 
 
 def make_handler(app: FastAPI) -> Handler:
-    """Return the handler. Mangum would send what it does not know to be text as base64, problems too."""
+    """Return the handler.
+
+    Mangum encodes content types that are not in its list as base64, so problem documents are added.
+    """
     asyncio.set_event_loop(_loop())
     return Handler(app, lifespan="off", text_mime_types=_TEXT_TYPES)
 

@@ -1,9 +1,9 @@
-"""`Idempotency-Key` on POSTs: `APIRouter(route_class=IdempotentRoute)`, and `@answers_secret` between the route's
-decorator and an endpoint whose answer shows a secret.
+"""`Idempotency-Key` on POST routes: `APIRouter(route_class=IdempotentRoute)`.
 
-The mark is set just before the endpoint runs, after credential, query and body have been accepted: a rejected call
-writes nothing. A stream is answered again from its run: its function calls `read_call_key` and `open_store` itself,
-begins before it opens the run, completes with `SavedRun` once the run exists, and abandons when nothing was started.
+`@answers_secret`, between the route's decorator and the endpoint, marks responses that contain a secret. The mark is
+written just before the endpoint runs, after credential, query and body were validated, so a rejected call writes
+nothing. A stream is replayed from its run: its function calls `read_call_key` and `open_store` itself, begins before it
+opens the run, completes with `SavedRun` once the run exists, and abandons if nothing was started.
 """
 
 import inspect
@@ -40,13 +40,13 @@ _SEALED_MARK = "__atrium_sealed__"
 
 
 def open_store(runtime: Runtime, call: TenantContext | Caller) -> IdempotencyStore:
-    """Return the calls of the caller's tenant, or of the platform for a credential without one."""
+    """Return the store of the caller's tenant, or of the platform for a credential without a tenant."""
     table = runtime.tenant_table(call.tenant_id) if isinstance(call, TenantContext) else runtime.platform_table
     return IdempotencyStore(table, runtime.clock)
 
 
 async def read_call_key(request: Request) -> CallKey | None:
-    """Return what names this call, or None where it has no `Idempotency-Key`."""
+    """Return the key of this call, or None if it has no `Idempotency-Key`."""
     key = request.headers.get(HEADER)
     if key is None:
         return None
@@ -62,7 +62,7 @@ async def read_call_key(request: Request) -> CallKey | None:
 
 
 def read_deadline_ms(request: Request, runtime: Runtime) -> int:
-    """Return when this function ends at the latest (epoch, milliseconds)."""
+    """Return the latest end of this function (epoch milliseconds)."""
     known = request_gateway_context(request).ends_at_ms
     return known if known is not None else int(runtime.clock().timestamp() * 1000) + _DEADLINE_MS_DEFAULT
 
@@ -74,7 +74,7 @@ def _principal_id(request: Request) -> str:
 
 
 def _canonical(body: bytes) -> bytes:
-    """Spell JSON one way, so that the order of members or white space make no other call of it."""
+    """Return JSON in canonical form, so that member order and white space do not matter."""
     try:
         return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
@@ -84,32 +84,37 @@ def _canonical(body: bytes) -> bytes:
 async def read_key_header(
     key: Annotated[
         str | None,
-        Header(alias=HEADER, min_length=1, max_length=255, description="Makes a repeated call answer as the first did"),
+        Header(
+            alias=HEADER,
+            min_length=1,
+            max_length=255,
+            description="A repeated call with the same key returns the response of the first one",
+        ),
     ] = None,
 ) -> str | None:
     return key
 
 
 class _Replay(Exception):
-    """Carries a saved answer out of the framework's call of the endpoint."""
+    """Carries a saved response through the framework's call of the endpoint."""
 
     def __init__(self, answer: SavedAnswer) -> None:
         self.answer = answer
 
 
 def answers_secret[E: Endpoint](endpoint: E) -> E:
-    """Mark an endpoint whose answer shows a secret: the saved answer is sealed."""
+    """Mark an endpoint whose response contains a secret. Its saved response is encrypted."""
     setattr(endpoint, _SEALED_MARK, True)
     return endpoint
 
 
 def is_sealed(endpoint: Endpoint) -> bool:
-    """Tell whether the endpoint's saved answers are sealed."""
+    """Return whether the saved responses of an endpoint are encrypted."""
     return bool(getattr(endpoint, _SEALED_MARK, False))
 
 
 class _Attempt:
-    """One call with a key: from the moment before its endpoint runs to the answer."""
+    """One call with a key, from just before its endpoint to its response."""
 
     def __init__(self, request: Request, key: CallKey, *, sealed: bool) -> None:
         self._request = request
@@ -133,9 +138,9 @@ class _Attempt:
                 raise TypeError("a run is replayed by its own function")
 
     def end(self, response: Response | None) -> None:
-        """Keep the answer of a call that was executed for good; let any other be made again.
+        """Save the response of a call that was executed; release the key of any other call.
 
-        A table that fails now must not take away an answer that exists: the mark then ends by itself.
+        If the table is unavailable, the response is still returned, and the mark expires.
         """
         if self._mark is None:
             return
@@ -145,7 +150,7 @@ class _Attempt:
             else:
                 self._store().abandon(self._mark)
         except Unavailable as error:
-            logs.logger().warning("answer not kept", internal=error.internal)
+            logs.logger().warning("response not saved", internal=error.internal)
 
     def _store(self) -> IdempotencyStore:
         return open_store(self._runtime, read_call(self._request))
@@ -172,7 +177,7 @@ _attempt: ContextVar[_Attempt | None] = ContextVar("atrium_attempt", default=Non
 
 
 class IdempotentRoute(APIRoute):
-    """A route whose POST honours `Idempotency-Key`; its other methods are as usual."""
+    """A route whose POST supports `Idempotency-Key`."""
 
     def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
         if "POST" in (options.get("methods") or ()):
@@ -215,14 +220,14 @@ async def _execute_once(request: Request, handle: RouteHandler, *, sealed: bool)
 
 
 def _is_final(response: Response) -> bool:
-    """Tell whether a repeated call must get this answer: not what a retry may better, nor what was refused."""
+    """Return whether a repeated call must get this response. Retryable errors and refusals are not final."""
     if isinstance(response, ProblemResponse) and response.retryable:
         return False
     return response.status_code < 500 and response.status_code not in _NEVER_KEPT
 
 
 def _begin_first(endpoint: Endpoint) -> Endpoint:
-    """Return the endpoint with the mark set before it, in the thread or the loop where it runs."""
+    """Return the endpoint with the mark written before it, in the same thread or event loop."""
     if inspect.iscoroutinefunction(endpoint):
 
         @wraps(endpoint)

@@ -1,4 +1,4 @@
-"""Who gives out tokens in this call, and where the call comes from before anybody has proven himself."""
+"""Dependencies of the login routes: the token service, the issuer, and the origin of an unauthenticated call."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from atrium.identity.tokens import name_issuer
 
 
 def open_families(runtime: Runtime, issuer: str) -> TokenFamilyService:
-    """Return the logins of all tenants, with tokens signed as the issuer."""
+    """Return the token service for all tenants with this issuer."""
     return TokenFamilyService(
         runtime.tenant_table,
         runtime.secrets,
@@ -26,7 +26,7 @@ def open_families(runtime: Runtime, issuer: str) -> TokenFamilyService:
 
 
 def issuer_of(request: Request) -> str:
-    """Return who signs for this call: the public address, or where the call itself came to."""
+    """Return the issuer for this call: the public URL, or the URL that was called."""
     runtime: Runtime = request.app.state.runtime()
     gateway_context = request_gateway_context(request)
     return name_issuer(runtime.settings, domain=gateway_context.domain, base_path=gateway_context.base_path)

@@ -1,4 +1,4 @@
-"""The answer of every call that shows how limits stand."""
+"""The response model for the status of limits."""
 
 from typing import Literal
 
@@ -11,10 +11,10 @@ from atrium.tenants.plans import PlanName
 
 
 class LimitStanding(StrictModel):
-    """One limit as it stands now; money in USD, as decimal text.
+    """The current status of one limit. Money is USD as decimal text.
 
-    No limit: `max` is -1, `remaining` is null, and nothing is counted, so `used` is null, too. `window_seconds` and
-    `resets_at` are null for what no passing of time frees. `messages_per_session` is shown as a new session has it.
+    Without a limit, `max` is -1, and `remaining` and `used` are null, because nothing is counted. `window_seconds` and
+    `resets_at` are null for limits without a time window. `messages_per_session` is shown for a new session.
     """
 
     name: LimitName
@@ -27,7 +27,7 @@ class LimitStanding(StrictModel):
 
 
 class LimitsAnswer(StrictModel):
-    """The plan, and every limit of the tenant and of the caller."""
+    """The plan, and all limits of the tenant and of the caller."""
 
     plan: PlanName
     limits: list[LimitStanding]

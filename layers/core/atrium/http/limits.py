@@ -1,6 +1,6 @@
-"""Limits in bodies: numbers by limit name, money as decimal text; `atrium.quotas.limits` says what is valid.
+"""Limits in request and response bodies: numbers by limit name, money as decimal text (`atrium.quotas.limits`).
 
-Inside, what was null is left out, and money is nano-dollars.
+Internally, null limits are omitted, and money is in nano-dollars.
 """
 
 from functools import partial
@@ -25,7 +25,7 @@ def _read(known: frozenset[LimitName], value: object) -> dict[str, int]:
 
 
 def _located(failure: ValidationFailed) -> ValidationError:
-    """Return the refusal of each limit under its own name, wherever in a body the limits stand."""
+    """Return the errors with the limit's name as location, at any position in a body."""
     errors: Any = failure.extensions["errors"]
     lines = [
         InitErrorDetails(
@@ -67,16 +67,16 @@ _ALL = frozenset(DEFINITIONS)
 TenantLimits = Annotated[
     dict[str, int],
     BeforeValidator(partial(_read, _ALL)),
-    _describe(_ALL, "A tenant's own limits. -1 is none; null, or what is absent, is the plan's."),
+    _describe(_ALL, "A tenant's own limits. -1 means no limit; null or a missing limit means the plan's."),
 ]
 """A tenant's own limits in a request."""
 
 SubjectLimits = Annotated[
     dict[str, int],
     BeforeValidator(partial(_read, SUBJECT_LIMITS)),
-    _describe(SUBJECT_LIMITS, "Limits of its own, on top of the tenant's. -1, null and what is absent are none."),
+    _describe(SUBJECT_LIMITS, "Limits in addition to the tenant's. -1, null and a missing limit mean no limit."),
 ]
 """Limits of a user, key or agent in a request."""
 
 ShownLimits = dict[str, int | str]
-"""Limits in an answer."""
+"""Limits in a response."""

@@ -1,7 +1,7 @@
-"""The log: JSON lines by Powertools, and metrics in the embedded format of CloudWatch.
+"""Logs as JSON lines (Powertools), and metrics in the embedded metric format of CloudWatch.
 
-The ids of a call are bound once and are part of each of its lines, also of those that other modules write with
-`logging.getLogger(__name__)`. Never bodies, headers or credentials; a tenant is never a metric dimension.
+The ids of a call are bound once and added to each of its lines, including those written with
+`logging.getLogger(__name__)`. Bodies, headers and credentials are never logged; a tenant is never a metric dimension.
 """
 
 import logging
@@ -17,7 +17,7 @@ _ORDER = ["level", "timestamp", "message", "request_id", "tenant_id", "session_i
 
 
 class _StandardOutput(logging.StreamHandler[TextIO]):
-    """Writes to what `sys.stdout` is at that moment, so that a logger outlives a redirection."""
+    """Writes to the current `sys.stdout`, so that a logger works after a redirection."""
 
     @property
     def stream(self) -> TextIO:
@@ -28,16 +28,16 @@ class _StandardOutput(logging.StreamHandler[TextIO]):
         """Take no notice: there is nothing to keep."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line without the event loop's name for its task."""
+        """Write the line without the name of the asyncio task."""
         record.taskName = None
         super().emit(record)
 
 
 def make_logger(service: str | None = None, **options: Any) -> Logger:
-    """Return a logger at the level of `LOG_LEVEL`.
+    """Return a logger with the level of `LOG_LEVEL`.
 
-    Powertools prefers the level of Lambda itself, which is never above INFO: Lambda drops what is below it, and takes
-    the lines of metrics, which have no level, for INFO.
+    Powertools prefers the log level of Lambda, which is at most INFO: Lambda drops lines below it, and treats metric
+    lines, which have no level, as INFO.
     """
     made = Logger(service=service, **options)
     logging.getLogger(made.name).setLevel(os.environ.get("LOG_LEVEL", "INFO"))
@@ -46,7 +46,7 @@ def make_logger(service: str | None = None, **options: Any) -> Logger:
 
 @cache
 def logger() -> Logger:
-    """Return the logger of this process, named and levelled by its environment (Powertools' variables)."""
+    """Return the logger of this process, configured by the environment variables of Powertools."""
     made = make_logger(
         logger_handler=_StandardOutput(),
         log_record_order=_ORDER,
@@ -64,17 +64,17 @@ def logger() -> Logger:
 
 
 def bind(**ids: str) -> None:
-    """Add ids to every further line of this call; empty ones are left out."""
+    """Add ids to all further lines of this call. Empty ids are skipped."""
     logger().thread_safe_append_keys(**{name: value for name, value in ids.items() if value})
 
 
 def unbind() -> None:
-    """Forget the ids of the last call."""
+    """Remove the ids of the previous call."""
     logger().thread_safe_clear_keys()
 
 
 def count(name: str) -> None:
-    """Count one of something, named as `LoginsRefused`."""
+    """Increment a CloudWatch metric, such as `LoginsRefused`."""
     from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
     with single_metric(name=name, unit=MetricUnit.Count, value=1, namespace="Atrium"):

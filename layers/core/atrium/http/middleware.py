@@ -1,7 +1,6 @@
-"""The outermost layer of an application: names the call, bounds its body, adds the headers that every answer has
-(those of CORS too), writes one access line, and handles unexpected exceptions.
+"""The outermost middleware: request id, body limit, common headers, CORS, access log, and unexpected exceptions.
 
-On AWS the gateway answers preflights; one that arrives here gets the same answer.
+On AWS the gateway answers preflight requests; a preflight that reaches the function gets the same response.
 """
 
 import time
@@ -32,7 +31,7 @@ EXPOSED_HEADERS = "x-request-id, location, retry-after, ratelimit, ratelimit-pol
 _MAX_AGE_SECONDS = 7200
 BODY_BYTES_MAX = 1_048_576
 HEAD_KEY = "atrium.head"
-"""In the scope of a HEAD, which is answered by the route of GET."""
+"""Set in the scope of a HEAD request, which the GET route answers."""
 _FRAMES_MAX = 12
 
 
@@ -42,7 +41,7 @@ def is_preflight(scope: Scope) -> bool:
 
 
 def allow_origin(headers: MutableHeaders, origin: str | None, origins: Sequence[str]) -> None:
-    """Add what lets a page of an allowed origin read the answer; credentials are headers, so no cookie is allowed."""
+    """Add the CORS headers for an allowed origin. Cookies are not allowed, because credentials are sent in headers."""
     if "*" in origins:
         headers["Access-Control-Allow-Origin"] = "*"
     else:
@@ -60,7 +59,7 @@ def allow_preflight(headers: MutableHeaders) -> None:
 
 
 class RequestMiddleware:
-    """ASGI middleware round the whole application."""
+    """ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp, *, runtime: RuntimeSource, source: ContextSource) -> None:
         self._app = app
@@ -88,7 +87,7 @@ class RequestMiddleware:
 
 
 class _Exchange:
-    """One call and its answer."""
+    """One request and its response."""
 
     def __init__(self, app: ASGIApp, scope: Scope, gateway_context: GatewayContext, runtime: Runtime) -> None:
         self._app = app
@@ -122,7 +121,7 @@ class _Exchange:
             self._log_access()
 
     def _answer_early(self) -> Response | None:
-        """Answer what needs no route: a preflight, and a body that says of itself that it is too large."""
+        """Return the response to a preflight, or to a body that is too large or compressed; otherwise None."""
         if is_preflight(self._scope):
             response = Response(status_code=204)
             allow_preflight(response.headers)
@@ -131,7 +130,9 @@ class _Exchange:
         if length.isdecimal() and int(length) > BODY_BYTES_MAX:
             return self._render(PayloadTooLarge())
         if self._headers.get("content-encoding", "identity").lower() != "identity":
-            return self._render(UnsupportedMediaType("A body must not be compressed"))
+            return self._render(
+                UnsupportedMediaType("The body must not be compressed: remove the header Content-Encoding")
+            )
         return None
 
     def _render(self, error: AtriumError) -> Response:
@@ -162,7 +163,7 @@ class _Exchange:
 
 
 def _without_body(send: Send) -> Send:
-    """Send the head of an answer alone (RFC 9110 §9.3.2); `Content-Length` stays what GET would have."""
+    """Send only the headers of a response (RFC 9110 §9.3.2). `Content-Length` is that of GET."""
 
     async def send_head(message: Message) -> None:
         await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
@@ -171,7 +172,7 @@ def _without_body(send: Send) -> Send:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """Count the bytes of a body as they come; the framework renders the refusal."""
+    """Count the bytes of a body while it is received; raise an HTTP exception above the maximum."""
     total = 0
 
     async def receive_bounded() -> Message:
@@ -190,7 +191,7 @@ def _route_path(scope: Scope) -> str | None:
 
 
 def _log_failure(error: Exception) -> None:
-    """Log a defect once. The text of a validation error repeats what it validated, so it is left out."""
+    """Log an unexpected exception. The text of a validation error contains the input, so it is not logged."""
     quotes_input = isinstance(error, ValidationError | ResponseValidationError)
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_MAX:]
     fields: Mapping[str, Any] = {

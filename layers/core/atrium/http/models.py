@@ -1,6 +1,6 @@
-"""The shapes of bodies. Strict: nothing is coerced, unknown fields are refused, values are frozen.
+"""Base models of request and response bodies: strict types, no unknown fields, frozen.
 
-JSON has no times and no decimals, so `Timestamp` and `Money` read their text forms, and only those.
+JSON has no times and no decimals, so `Timestamp` and `Money` parse text, and nothing else.
 """
 
 import json
@@ -20,13 +20,13 @@ _JSON_BYTES_MAX = 32_000
 
 
 class StrictModel(BaseModel):
-    """Base of every request and answer."""
+    """Base class of all requests and responses."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class ListOf[Item](StrictModel):
-    """A page of a list; `next_cursor` is null on the last."""
+    """A page of a list. `next_cursor` is null on the last page."""
 
     data: list[Item]
     next_cursor: str | None
@@ -37,16 +37,16 @@ class ListOf[Item](StrictModel):
 
 
 def read_decimal_text(value: object) -> object:
-    """Turn a query's digits into an integer and nothing else: not ` 1`, `+1`, `1.0` or `1_0`."""
+    """Convert decimal digits of a query to an integer. Other forms (` 1`, `+1`, `1.0`, `1_0`) are rejected."""
     if isinstance(value, str):
         if not (value.isascii() and value.isdecimal() and len(value) <= 18):
-            raise ValueError("must be a whole number in decimal digits")
+            raise ValueError("must be a whole number of at most 18 decimal digits")
         return int(value)
     return value
 
 
 def read_flag_text(value: object) -> object:
-    """Turn a query's `true` or `false` into a boolean and nothing else: not `1`, `yes` or `True`."""
+    """Convert `true` or `false` of a query to a boolean. Other forms (`1`, `yes`, `True`) are rejected."""
     if isinstance(value, str):
         if value not in {"true", "false"}:
             raise ValueError("must be true or false")
@@ -56,13 +56,13 @@ def read_flag_text(value: object) -> object:
 
 def _read_time(value: object) -> object:
     if not isinstance(value, str):
-        raise ValueError("must be an RFC 3339 time as text")  # noqa: TRY004 - pydantic reports ValueError
+        raise ValueError("must be an RFC 3339 time as a string, such as `2026-11-21T08:50:47Z`")  # noqa: TRY004 - pydantic reports ValueError
     return parse_time(value)
 
 
 def _read_money(value: object) -> object:
     if not isinstance(value, str) or not _MONEY.fullmatch(value):
-        raise ValueError("must be a decimal number as text with six decimals at most, as `12.50`")
+        raise ValueError("must be a decimal number as a string with at most six decimals, such as `12.50`")
     return Decimal(value)
 
 
@@ -75,7 +75,7 @@ def _check_free_json(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _depth(value: object) -> int:
-    """Return how deep a JSON value is nested; the parser has bounded it before."""
+    """Return the nesting depth of a JSON value, which the parser limits."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + max(map(_depth, inner), default=0) if isinstance(value, dict | list) else 0
 
@@ -86,7 +86,7 @@ Timestamp = Annotated[
     PlainSerializer(format_time, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-"""A time in a request: RFC 3339 with a zone."""
+"""A time in a request: RFC 3339 with a time zone."""
 
 Money = Annotated[
     Decimal,
@@ -97,9 +97,9 @@ Money = Annotated[
 """USD as decimal text, in a request."""
 
 FreeJson = Annotated[dict[str, JsonValue], AfterValidator(_check_free_json)]
-"""A caller's own JSON object (settings, metadata): bounded in depth and size; stores keep it as JSON text."""
+"""A JSON object of the caller (settings, metadata), limited in depth and size. It is stored as JSON text."""
 
 
 def id_pattern(prefix: str) -> str:
-    """Return the pattern of ids with that prefix, for path parameters: what does not match is 404."""
+    """Return the pattern of ids with this prefix, for path parameters. A path that does not match is a 404."""
     return f"^{prefix}_{ULID_PATTERN}{ULID_PATTERN if prefix in TWICE else ''}$"

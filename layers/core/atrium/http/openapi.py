@@ -1,5 +1,6 @@
-"""The OpenAPI 3.1 document of one application: what the framework derives, with every refusal that follows
-from a route's shape, among them those that the gateway makes before a function is asked.
+"""Creates the OpenAPI 3.1 document of an application.
+
+It is the framework's document, completed with the error responses of each route, including those of the gateway.
 """
 
 import json
@@ -20,13 +21,13 @@ _FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
 
 def name_operation(route: APIRoute) -> str:
-    """Return the operation's id: `create_session` is `createSession`."""
+    """Return the operation id of a route: `createSession` for `create_session`."""
     head, *tail = route.name.split("_")
     return head + "".join(part.capitalize() for part in tail)
 
 
 def build_document(app: FastAPI) -> dict[str, Any]:
-    """Return the document of an application as plain JSON values."""
+    """Return the OpenAPI document of an application as JSON values."""
     document = get_openapi(title=app.title, version=app.version, routes=app.routes)
     for path, item in document["paths"].items():
         for operation in item.values():
@@ -41,7 +42,7 @@ def build_document(app: FastAPI) -> dict[str, Any]:
 
 
 def _name_scopes(app: FastAPI, paths: dict[str, Any]) -> None:
-    """Say at each operation which scope it needs: `x-required-scope`, null where any credential will do."""
+    """Add the required scope to each operation: `x-required-scope`, null if any credential is sufficient."""
     for route in iter_route_contexts(app.routes):
         scopes = read_scopes(route.dependant) if isinstance(getattr(route, "dependant", None), Dependant) else None
         for method in (route.methods or ()) if scopes is not None else ():
@@ -51,7 +52,7 @@ def _name_scopes(app: FastAPI, paths: dict[str, Any]) -> None:
 
 
 def _name_lists(document: dict[str, Any]) -> dict[str, Any]:
-    """Call a page of sessions `SessionList`, where the framework says `ListOf_Session_`."""
+    """Rename page schemas: `SessionList` instead of the framework's `ListOf_Session_`."""
     text = re.sub(r'(["/])ListOf_(\w+)_"', r'\1\2List"', json.dumps(document))
     named: dict[str, Any] = json.loads(text)
     return named
@@ -63,7 +64,7 @@ def _complete_operation(path: str, operation: dict[str, Any]) -> None:
         response.setdefault("headers", {}).update(REQUEST_ID_HEADER)
     if "201" in responses:
         responses["201"]["headers"]["Location"] = {
-            "description": "Where the new object is",
+            "description": "The URL of the new object",
             "schema": {"type": "string", "format": "uri-reference"},
         }
     if "application/json" in responses.get("422", {}).get("content", {}):
@@ -77,7 +78,7 @@ def _complete_operation(path: str, operation: dict[str, Any]) -> None:
 
 
 def _refusals(path: str, operation: dict[str, Any]) -> set[int]:
-    """Return the statuses that every route of this shape can answer. Any route can be sent an unknown query: 422."""
+    """Return the error statuses of a route. Every route can return 422 for unknown query parameters."""
     found = {*_ALWAYS, 422}
     if "security" in operation:
         found |= {400, 401, 403}

@@ -1,4 +1,4 @@
-"""Lists over HTTP: a query becomes a `PageRequest`, a `Page` becomes `{"data": [...], "next_cursor": …}`."""
+"""Lists over HTTP: converts a query to a `PageRequest`, and a `Page` to `{"data": [...], "next_cursor": …}`."""
 
 from atrium.http.dependencies import PageQuery
 from atrium.http.models import ListOf
@@ -7,9 +7,11 @@ from atrium.tenants.context import TenantContext
 
 
 def list_scope(context: TenantContext, name: str, /, **filters: str | None) -> str:
-    """Name a list as one caller sees it: tenant, whose items, filters. A cursor is good for that list alone.
+    """Return the scope of a list's cursors: tenant, list, visible items and filters.
 
-    Callers who see all items of the tenant share a view; anyone else has their own.
+    A cursor is valid for one scope.
+
+    Callers who see all items of the tenant share a scope; other callers have their own.
     """
     view = "*" if context.principal.sees_all else context.owner
     parts = [f"{key}={value}" for key, value in sorted(filters.items()) if value is not None]
@@ -17,10 +19,10 @@ def list_scope(context: TenantContext, name: str, /, **filters: str | None) -> s
 
 
 def page_request(page: PageQuery, cursors: CursorSigner, *, scope: str) -> PageRequest:
-    """Open the cursor; `InvalidCursor` unless the list named by `scope` gave it out."""
+    """Return the page request with the decoded cursor; raise `InvalidCursor` if it belongs to another scope."""
     return PageRequest(limit=page.limit, position=cursors.open(page.cursor, scope=scope))
 
 
 def render_page[Item](page: Page[Item], cursors: CursorSigner, *, scope: str) -> ListOf[Item]:
-    """Return the answer of a list; map the page to answers' models first (`Page.map`)."""
+    """Return the response of a list. Map the page to response models first (`Page.map`)."""
     return ListOf(data=page.items, next_cursor=cursors.sign(page.position, scope=scope))

@@ -1,4 +1,4 @@
-"""Failures as `application/problem+json` (RFC 9457): every refusal of every function is made here, once."""
+"""Renders errors as `application/problem+json` (RFC 9457), for all functions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,11 +17,11 @@ from atrium.kernel.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 _UNAVAILABLE, _UNAVAILABLE_SECONDS = 503, 1
-"""Whoever knows no better time: as long as the gateway says when its authorizer fails."""
+"""The default `Retry-After` of a 503, equal to that of the gateway when its authorizer fails."""
 
 
 class ProblemResponse(JSONResponse):
-    """A problem; `retryable` tells whether the same call may succeed later."""
+    """A problem response. `retryable` says whether the same call may succeed later."""
 
     media_type = MEDIA_TYPE
 
@@ -31,9 +31,9 @@ class ProblemResponse(JSONResponse):
 
 
 def describe_problem(error: AtriumError, *, request_id: str, public_url: str) -> dict[str, Any]:
-    """Return the problem object, as it is sent in a body or in a stream's `error` event.
+    """Return the problem document, for a body or for a stream's `error` event.
 
-    `type` is a page under `public_url`, which may be the stage's prefix where there is no public URL.
+    `type` is a page under `public_url`, which may be the prefix of the stage if there is no public URL.
     """
     return {
         "type": f"{public_url}/docs/errors/{error.code}",
@@ -50,7 +50,7 @@ def describe_problem(error: AtriumError, *, request_id: str, public_url: str) ->
 def render_problem(
     error: AtriumError, *, request_id: str, public_url: str, headers: Mapping[str, str] | None = None
 ) -> ProblemResponse:
-    """Return the answer for a failure, with a `Retry-After` where one is known, and with each 503."""
+    """Return the response for an error, with `Retry-After` if it is known and for each 503."""
     extra = {**error.headers, **(headers or {})}
     wait = error.retry_after_seconds
     if wait is None and error.status == _UNAVAILABLE:
@@ -62,7 +62,7 @@ def render_problem(
 
 
 def from_http_exception(error: HTTPException) -> AtriumError:
-    """Return our failure for one of the framework's; its own text is not passed on."""
+    """Return the platform's error for an HTTP exception of the framework, without the framework's text."""
     known: dict[int, type[AtriumError]] = {
         400: Malformed,
         404: NotFound,

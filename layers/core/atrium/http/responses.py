@@ -1,5 +1,6 @@
-"""Problem answers as the OpenAPI document shows them. A route names only what is its own:
-`responses=problem_responses(409, 502)`; what follows from its shape (`openapi.py`) is added for it.
+"""Problem responses in the OpenAPI document.
+
+A route lists only its specific errors, `responses=problem_responses(409, 502)`; `openapi.py` adds the general ones.
 """
 
 from typing import Any
@@ -9,19 +10,19 @@ from atrium.http.problems import MEDIA_TYPE
 PROBLEM_REFERENCE = {"$ref": "#/components/schemas/Problem"}
 
 _DESCRIPTIONS = {
-    400: "The request is malformed, lacks a tenant, or has a cursor that is not of this list",
-    401: "No credential, or not a valid one",
-    403: "The credential is known, but may not do this",
+    400: "The request is malformed, has no tenant, or has a cursor of another list",
+    401: "The credential is missing or not valid",
+    403: "The credential does not permit this operation",
     404: "The resource was not found",
-    409: "It conflicts with what exists, or the same call still runs",
+    409: "The request conflicts with the current state, or the same call is still running",
     413: "The body is larger than 1 MiB",
     415: "The body is not application/json",
-    422: "The request does not fit the schema",
+    422: "The request does not match the schema",
     429: "A limit is reached",
     500: "Internal error",
     502: "The model provider failed",
     503: "A part of the platform is temporarily unavailable",
-    504: "It took too long",
+    504: "The model provider did not answer in time",
 }
 _RETRY_AFTER = {
     "Retry-After": {
@@ -30,7 +31,7 @@ _RETRY_AFTER = {
     }
 }
 REQUEST_ID_HEADER = {
-    "x-request-id": {"description": "The id of this call, to name it in a question", "schema": {"type": "string"}}
+    "x-request-id": {"description": "The id of this call, for support requests", "schema": {"type": "string"}}
 }
 
 PROBLEM_SCHEMA: dict[str, Any] = {
@@ -62,8 +63,11 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "used": {"type": ["number", "string"]},
         "max": {"type": ["number", "string"]},
         "resets_at": {"type": ["string", "null"], "format": "date-time"},
-        "run_id": {"type": "string", "description": "The run that failed, where one had begun"},
-        "retry_after_seconds": {"type": "integer", "description": "As Retry-After, of a run that failed"},
+        "run_id": {"type": "string", "description": "The id of the failed run, if one was started"},
+        "retry_after_seconds": {
+            "type": "integer",
+            "description": "The same value as the header Retry-After, for a failed run",
+        },
     },
 }
 
@@ -73,12 +77,12 @@ def reference_response(status: int) -> dict[str, Any]:
 
 
 def shared_responses() -> dict[str, dict[str, Any]]:
-    """Return every problem response as a component, so that routes refer to it."""
+    """Return all problem responses as components, which routes refer to."""
     return {f"Problem{status}": describe_response(status) for status in _DESCRIPTIONS}
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of these refusals, for a route's `responses`."""
+    """Return the documentation of these errors, for the `responses` of a route."""
     return {status: describe_response(status) for status in statuses}
 
 

@@ -1,15 +1,14 @@
-"""Calls that were made, kept for a day under their `Idempotency-Key`.
+"""Stores calls and their responses for a day under their `Idempotency-Key`.
 
-    nothing ── begin ──> running (mark, ends with the function) ── complete ──> done (answer or run, 24 h)
+    nothing ── begin ──> running (mark, ends with the function) ── complete ──> done (response or run, 24 h)
                             └────────── abandon, or its deadline passes ──────> nothing
 
-Every expiry is in the condition of the write; the table's TTL is only cleanup. A mark belongs to the call that set it:
-one that was overtaken after its deadline can neither complete nor abandon. If the reply to `begin` was lost and the SDK
-repeats its write, the write finds its own mark and succeeds.
+The conditions of the writes check expiry; the table's TTL is only cleanup. A mark belongs to the call that set it.
+After its deadline another call can replace it, and the first can then neither complete nor abandon. If the response to
+`begin` is lost and the SDK repeats the write, it finds its own mark and succeeds.
 
-An answer with a secret is encrypted with a key derived from the caller's credential and the idempotency key
-(AES-256-GCM, the call's digest as associated data). Neither is stored, so only who made the call can read the answer
-again; another credential of the same principal cannot.
+A response with a secret is encrypted with a key derived from the caller's credential and the idempotency key
+(AES-256-GCM, the call's digest as associated data). Neither is stored, so only the same credential can read it again.
 """
 
 import os
@@ -39,7 +38,7 @@ _OWN = "#mark = :mark AND #state = :running"
 
 
 def seal(body: bytes, *, credential: str, key: str, digest: str) -> bytes:
-    """Return nonce and ciphertext."""
+    """Encrypt a body; return nonce and ciphertext."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     nonce = os.urandom(_NONCE_BYTES)
@@ -47,7 +46,7 @@ def seal(body: bytes, *, credential: str, key: str, digest: str) -> bytes:
 
 
 def unseal(sealed: bytes, *, credential: str, key: str, digest: str) -> bytes:
-    """Return the body; `Conflict` if another credential made the call."""
+    """Decrypt a body; raise `Conflict` if the call was made with another credential."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -55,7 +54,9 @@ def unseal(sealed: bytes, *, credential: str, key: str, digest: str) -> bytes:
         nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         return AESGCM(_derive(credential, key)).decrypt(nonce, ciphertext, digest.encode())
     except InvalidTag as error:
-        raise Conflict("This call was executed with another credential, which alone can read its answer") from error
+        raise Conflict(
+            "This call was executed with another credential; repeat it with that credential to read its response"
+        ) from error
 
 
 def _derive(credential: str, key: str) -> bytes:
@@ -67,7 +68,7 @@ def _derive(credential: str, key: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class CallKey:
-    """Which call: `scope` (principal, method, path) and key find it, `fingerprint` (query, body) must be the same."""
+    """Identifies a call: principal, method, path and key find it; the `fingerprint` of query and body must be equal."""
 
     principal_id: str
     method: str
@@ -82,7 +83,7 @@ class CallKey:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The right to execute a call; hand it to `complete` or `abandon`."""
+    """The right to execute a call. Pass it to `complete` or `abandon`."""
 
     digest: str
     token: str
@@ -90,7 +91,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class SavedAnswer:
-    """An answer as it was given. `sealed` says that the body is encrypted (`seal`)."""
+    """A saved response. If `sealed`, the body is encrypted (`seal`)."""
 
     status: int
     headers: Mapping[str, str]
@@ -100,24 +101,25 @@ class SavedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SavedRun:
-    """The call started this run, whose stored events answer it again."""
+    """The call started this run. Its stored events replay the response."""
 
     run_id: str
 
 
 class IdempotencyStore:
-    """The calls of one tenant, or of the platform."""
+    """The stored calls of one tenant, or of the platform."""
 
     def __init__(self, table: TenantTable | PlatformTable, clock: Clock) -> None:
         self._table = table
         self._clock = clock
 
     def begin(self, call: CallKey, *, ends_at_ms: int, instead_of: SavedRun | None = None) -> Mark | Saved:
-        """Take the right to execute, or return what was saved; `ends_at_ms` is the function's own deadline.
+        """Take the right to execute a call, or return its saved response.
 
-        `instead_of` is a saved run that a new one may replace, because it failed in a way that a retry may better.
+        `ends_at_ms` is the function's own deadline.
 
-        Raises `IdempotencyKeyReused` (another query or body) and `IdempotencyInProgress`. One write.
+        `instead_of` is a saved run that this call may replace, because its failure is retryable. Raises
+        `IdempotencyKeyReused` (different query or body) and `IdempotencyInProgress`. One write.
         """
         now = self._now_ms()
         mark = Mark(call.digest, secrets.token_hex(16))
@@ -141,7 +143,7 @@ class IdempotencyStore:
         return mark
 
     def complete(self, mark: Mark, saved: Saved) -> bool:
-        """Keep the outcome for 24 hours from now; False if another call has taken over after the deadline."""
+        """Save the response for 24 hours; False if another call has taken over after the deadline."""
         expires_at = self._now_ms() + KEPT_SECONDS * 1000
         values = {
             "mark": mark.token,
@@ -155,7 +157,7 @@ class IdempotencyStore:
         return self._settle(Update(idempotency(mark.digest), change, _OWN, values))
 
     def abandon(self, mark: Mark) -> bool:
-        """Forget the call, so that its key may be used again; False if another call has taken over."""
+        """Delete the call, so that its key can be used again; False if another call has taken over."""
         key: Key = idempotency(mark.digest)
         return self._settle(Delete(key, _OWN, {"mark": mark.token, "running": "running"}))
 
@@ -190,5 +192,7 @@ def _unpack(saved: Mapping[str, Any]) -> Saved:
     if "run_id" in saved:
         return SavedRun(saved["run_id"])
     if "body" not in saved:
-        raise Conflict("This call was executed; its answer was too large to be kept")
+        raise Conflict(
+            "This call was executed, but its response was too large to be saved; read the result with another call"
+        )
     return SavedAnswer(saved["status"], saved["headers"], zlib.decompress(saved["body"]), saved["sealed"])

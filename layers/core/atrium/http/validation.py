@@ -1,8 +1,8 @@
-"""What a request must be before its route gets it, and the messages of what is not valid.
+"""Validates requests beyond the framework, and translates validation errors to the platform's messages.
 
-The framework alone would parse UTF-16, accept NaN, keep lone surrogates that no store can write, and ignore query
-parameters that no route reads. Each kind of error that the schema library reports has a sentence of ours that
-continues the field's name: "`limit`: must be at most 100". The library's own texts are never sent.
+The framework alone accepts UTF-16, NaN, unpaired surrogates (which cannot be stored) and unknown query parameters. Each
+error type of the schema library has a message that continues the field's name: "`limit`: must be at most 100". The
+library's own messages are never sent.
 """
 
 import json
@@ -21,20 +21,20 @@ from atrium.kernel.media_types import read_media_type
 
 _ERRORS_MAX = 20
 _PART_MAX = 100
-UNKNOWN_PARAMETER = "is not a parameter of this route"
-_UNNAMED_PATTERN = "does not have the form that this field needs"
+UNKNOWN_PARAMETER = "is not a query parameter of this route"
+_UNNAMED_PATTERN = "does not match the format of this field"
 _OTHERWISE = "is not valid"
 
 SENTENCES: Mapping[str, str] = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
-    "date_from_datetime_inexact": "must be a day as 2026-11-21",
-    "date_from_datetime_parsing": "must be a day as 2026-11-21",
-    "date_type": "must be a day as 2026-11-21",
-    "datetime_type": "must be an RFC 3339 time, as `2026-11-21T08:50:47Z`",
+    "date_from_datetime_inexact": "must be a date such as `2026-11-21`",
+    "date_from_datetime_parsing": "must be a date such as `2026-11-21`",
+    "date_type": "must be a date such as `2026-11-21`",
+    "datetime_type": "must be an RFC 3339 time, such as `2026-11-21T08:50:47Z`",
     "decimal_max_places": "must have at most {decimal_places} decimals",
-    "decimal_parsing": "must be a decimal number as text",
-    "decimal_type": "must be a decimal number as text",
+    "decimal_parsing": "must be a decimal number as a string",
+    "decimal_type": "must be a decimal number as a string",
     "dict_type": "must be an object",
     "extra_forbidden": "is not a field of this request",
     "finite_number": "must be a finite number",
@@ -45,7 +45,7 @@ SENTENCES: Mapping[str, str] = {
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a whole number of at most 18 digits",
     "int_type": "must be a whole number",
-    "is_instance_of": "must be a value of JSON",
+    "is_instance_of": "must be a JSON value",
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "list_type": "must be a list",
@@ -53,7 +53,7 @@ SENTENCES: Mapping[str, str] = {
     "missing": "is required",
     "model_attributes_type": "must be an object",
     "model_type": "must be an object",
-    "recursion_loop": "is nested too deep",
+    "recursion_loop": "is nested too deeply",
     "string_too_long": "must have at most {max_length} characters",
     "string_too_short": "must have at least {min_length} characters",
     "string_type": "must be a string",
@@ -61,15 +61,15 @@ SENTENCES: Mapping[str, str] = {
     "too_long": "must have at most {max_length} entries",
     "too_short": "must have at least {min_length} entries",
 }
-# API Gateway hands a text body on as JSON, so bytes that are not UTF-8 have become this by then (ADR 0031).
+# API Gateway passes a text body on as JSON, with bytes that are not UTF-8 replaced by this character (ADR 0031).
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _ANY_QUERY_MARK = "__atrium_any_query__"
 
 
 def from_validation(errors: Sequence[Mapping[str, Any]]) -> AtriumError:
-    """Return the failure for what the schema refused. The input itself is not repeated.
+    """Return the error for schema violations. It does not contain the input.
 
-    JSON that does not parse is `Malformed`; a path that cannot be an id names nothing, so it is `NotFound`.
+    Invalid JSON becomes `Malformed`. An invalid path parameter becomes `NotFound`, because no object has such an id.
     """
     if any(error["type"] == "json_invalid" for error in errors):
         return Malformed("The body is not valid JSON")
@@ -78,11 +78,11 @@ def from_validation(errors: Sequence[Mapping[str, Any]]) -> AtriumError:
     return ValidationFailed(extensions={"errors": [_describe(error) for error in errors[:_ERRORS_MAX]]})
 
 
-def say(error: Mapping[str, Any]) -> str:
-    """Return the sentence for an error of the schema library."""
+def describe_error(error: Mapping[str, Any]) -> str:
+    """Return the message for an error of the schema library."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
-        return str(context.get("error", _OTHERWISE))  # raised by our own validators
+        return str(context.get("error", _OTHERWISE))  # raised by the platform's validators
     if "reason" in context:
         return str(context["reason"])
     if kind == "string_pattern_mismatch":
@@ -94,7 +94,7 @@ def say(error: Mapping[str, Any]) -> str:
 
 
 def _describe(error: Mapping[str, Any]) -> dict[str, Any]:
-    return {"loc": [_shorten(part) for part in error["loc"]], "msg": say(error), "type": error["type"]}
+    return {"loc": [_shorten(part) for part in error["loc"]], "msg": describe_error(error), "type": error["type"]}
 
 
 def _shorten(part: object) -> int | str:
@@ -102,13 +102,13 @@ def _shorten(part: object) -> int | str:
 
 
 def takes_any_query[E: Callable[..., Any]](endpoint: E) -> E:
-    """Mark an endpoint whose protocol says that unknown parameters are ignored."""
+    """Mark an endpoint whose protocol requires that unknown query parameters are ignored."""
     setattr(endpoint, _ANY_QUERY_MARK, True)
     return endpoint
 
 
 async def require_json_body(request: Request) -> None:
-    """Refuse a body of another type (415), or one that is not strictly JSON in UTF-8 (400)."""
+    """Raise an error for a body of another type (415), or one that is not valid JSON in UTF-8 (400)."""
     route = request.scope["route"]
     if not isinstance(route, APIRoute) or route.body_field is None or isinstance(route.body_field.field_info, Form):
         return
@@ -121,7 +121,7 @@ async def require_json_body(request: Request) -> None:
 
 
 async def refuse_unknown_query(request: Request) -> None:
-    """Refuse query parameters that the route does not declare, as bodies refuse unknown fields."""
+    """Raise `ValidationFailed` for query parameters that the route does not declare."""
     route = request.scope["route"]
     if not request.query_params or not isinstance(route, APIRoute) or hasattr(route.endpoint, _ANY_QUERY_MARK):
         return
@@ -146,9 +146,9 @@ def _check_json(body: bytes) -> None:
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
-        raise Malformed("The body is not UTF-8") from error
+        raise Malformed("The body must be UTF-8") from error
     if _REPLACEMENT in text:
-        raise Malformed("The body is not UTF-8, or holds U+FFFD, which JSON can spell \\ufffd")
+        raise Malformed("The body is not UTF-8, or contains U+FFFD; write that character as \\ufffd")
     try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_read_finite)
         if "\\u" in text:

@@ -1,1 +1,1 @@
-"""Who may do what in a tenant, as its own policies say."""
+"""The policies of a tenant: which principals may perform which actions on which resources."""

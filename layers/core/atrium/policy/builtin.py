@@ -1,6 +1,6 @@
-"""The policies that every tenant has until it writes its own: what the scopes of a credential let it do.
+"""The built-in policies: what the scopes of a credential allow until the tenant writes its own policies.
 
-Roles are made of scopes (`identity.scopes`), so these are the built-in policies of the roles, too.
+Roles consist of scopes (`identity.scopes`), so these policies apply to roles, too.
 """
 
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""When a policy holds, as JSON. All conditions that are named must be met.
+"""The conditions of a policy, as JSON. A policy applies if all its conditions are met.
 
     {"time": {"after": "2026-01-01T00:00:00Z", "before": …, "days": ["mon"], "hours": {"from": "09:00", "to": "17:30"},
               "zone": "Europe/Berlin"},
@@ -6,7 +6,8 @@
      "plan": ["pro", "enterprise"],
      "amount": {"min": "0", "max": "99.50"}}
 
-From is inclusive, to exclusive; hours whose end comes first go over midnight; amounts are inclusive on both sides.
+`from` is inclusive, `to` exclusive. Hours whose end is before their start continue after midnight. Both limits of an
+amount are inclusive.
 """
 
 from datetime import datetime
@@ -28,7 +29,7 @@ NETWORKS_MAX = 100
 NETWORK_MAX = 64
 ZONE_MAX = 64
 _DIGITS_MAX = 18
-_HOUR = named_pattern(r"^([01][0-9]|2[0-3]):[0-5][0-9]$", "must be an hour from 00:00 to 23:59, as `09:30`")
+_HOUR = named_pattern(r"^([01][0-9]|2[0-3]):[0-5][0-9]$", "must be a time from 00:00 to 23:59, such as `09:30`")
 
 
 def _read_time(value: object) -> object:
@@ -36,13 +37,13 @@ def _read_time(value: object) -> object:
 
 
 def _read_amount(value: object) -> Decimal:
-    """Return what text or a whole number says; a float has no exact amount."""
+    """Return the amount of a text or an integer. Floats are rejected, because they are not exact."""
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        raise ValueError("must be a decimal number as text, as `99.50`")  # noqa: TRY004 - pydantic reports ValueError
+        raise ValueError("must be a decimal number as a string, such as `99.50`")  # noqa: TRY004 - pydantic reports ValueError
     try:
         amount = Decimal(value)
     except InvalidOperation:
-        raise ValueError("must be a decimal number as text, as `99.50`") from None
+        raise ValueError("must be a decimal number as a string, such as `99.50`") from None
     if not amount.is_finite() or amount.adjusted() > _DIGITS_MAX or _decimals(amount) > _DIGITS_MAX:
         raise ValueError(f"must be a finite number of at most {_DIGITS_MAX} digits before and after the point")
     return amount
@@ -62,7 +63,7 @@ def _check_zone(value: str) -> str:
     try:
         read_zone(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("must be a time zone's name, as `Europe/Berlin`") from None
+        raise ValueError("must be the name of a time zone, such as `Europe/Berlin`") from None
     return value
 
 
@@ -72,11 +73,11 @@ def read_zone(name: str) -> ZoneInfo:
 
 
 def read_network(text: str) -> IPv4Network | IPv6Network:
-    """Return the network of an address or a CIDR block; `ValueError` with a text that a caller may see."""
+    """Return the network of an address or a CIDR block; raise `ValueError` with a public message."""
     try:
         return ip_network(text)
     except ValueError:
-        raise ValueError("must be an address or a network, as `203.0.113.0/24`") from None
+        raise ValueError("must be an IP address or a network, such as `203.0.113.0/24`") from None
 
 
 Moment = Annotated[datetime, BeforeValidator(_read_time), PlainSerializer(format_time, return_type=str)]
@@ -89,19 +90,19 @@ class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     @model_validator(mode="after")
-    def _says_something(self) -> "_Shape":
+    def _check_not_empty(self) -> "_Shape":
         if type(self) is not Conditions and not self.model_fields_set:
-            raise ValueError("a condition that says nothing is none")
+            raise ValueError("must not be empty: set at least one member, or leave the condition out")
         return self
 
     @property
     def restricts(self) -> bool:
-        """Whether any of the members says something; a time zone alone does not."""
+        """Return whether any member is set. A time zone alone does not restrict."""
         return any(getattr(self, name) is not None for name in type(self).model_fields if name != "zone")
 
 
 class Hours(_Shape):
-    """Hours of the day, as `09:00`."""
+    """A range of hours of the day, such as 09:00 to 17:30."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
@@ -109,7 +110,7 @@ class Hours(_Shape):
     end: str = Field(alias="to", pattern=_HOUR)
 
     @model_validator(mode="after")
-    def _are_some(self) -> "Hours":
+    def _check_range(self) -> "Hours":
         if self.start == self.end:
             raise ValueError("`from` and `to` must differ")
         return self
@@ -134,7 +135,7 @@ class AmountCondition(_Shape):
 
 
 class Conditions(_Shape):
-    """What must be so for a policy to hold; nothing named means always."""
+    """The conditions under which a policy applies. Without conditions it always applies."""
 
     time: TimeCondition | None = None
     ip: AddressCondition | None = None
@@ -146,6 +147,6 @@ ALWAYS = Conditions()
 
 
 def find_empty_conditions(conditions: Conditions) -> list[str]:
-    """Return the conditions that are named but restrict nothing, as `{"ip": {"any_of": null}}`."""
+    """Return the names of conditions that restrict nothing, such as `{"ip": {"any_of": null}}`."""
     parts = {name: getattr(conditions, name) for name in Conditions.model_fields}
     return [name for name, part in parts.items() if isinstance(part, _Shape) and not part.restricts]

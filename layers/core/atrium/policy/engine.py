@@ -1,15 +1,15 @@
-"""The decision, pure: an explicit deny wins, then an allow, otherwise the answer is no.
+"""Decides about access requests from policies. No I/O. A deny takes precedence over an allow; the default is no access.
 
-    deny    a policy that denies and holds, of whatever priority, decides
-    allow   otherwise a policy that allows and holds
-    no      otherwise
+    deny    if a policy with the effect deny applies, whatever its priority
+    allow   otherwise, if a policy with the effect allow applies
+    deny    otherwise
 
-A condition on something that the request does not state is unknown (None): then a deny holds, and an allow does not.
+A condition on a value that the request does not contain is unknown (None): then a deny applies, and an allow does not.
 
 The built-in policies apply to a kind of resource (route, method, tool, model) until the tenant has an allow of its own
 for that kind; so a single deny removes one permission and nothing else.
 
-In patterns `*` matches any characters, also none, `/` and `:`; nothing else is special. They are matched without
+In patterns `*` matches any number of any characters, including `/` and `:`. They are matched without
 regular expressions, so that no pattern of a tenant can be slow.
 """
 
@@ -39,7 +39,7 @@ _MINUTES = 24 * 60
 
 
 def match(pattern: str, name: str) -> bool:
-    """Tell whether a name fits a pattern; upper and lower case differ."""
+    """Return whether a name matches a pattern. Case-sensitive."""
     first, *others = pattern.split(WILDCARD)
     if not others:
         return first == name
@@ -48,7 +48,7 @@ def match(pattern: str, name: str) -> bool:
         return False
     at, end = len(first), len(name) - len(last)
     for part in others:
-        found = name.find(part, at, end)  # the leftmost place is as good as any: it leaves most for the rest
+        found = name.find(part, at, end)  # the leftmost match leaves most for the other parts
         if found < 0:
             return False
         at = found + len(part)
@@ -57,7 +57,7 @@ def match(pattern: str, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """Several patterns, of which one has to fit."""
+    """Several patterns, of which one must match."""
 
     exact: frozenset[str]
     wild: tuple[Callable[[str], bool], ...]
@@ -67,11 +67,11 @@ class Patterns:
         wild = tuple(_matcher(pattern) for pattern in patterns if WILDCARD in pattern)
         return cls(frozenset(pattern for pattern in patterns if WILDCARD not in pattern), wild)
 
-    def fit(self, name: str) -> bool:
-        return name in self.exact or any(matches(name) for matches in self.wild)
+    def matches(self, name: str) -> bool:
+        return name in self.exact or any(matcher(name) for matcher in self.wild)
 
-    def fit_any(self, names: frozenset[str]) -> bool:
-        return not self.exact.isdisjoint(names) or any(matches(name) for matches in self.wild for name in names)
+    def matches_any(self, names: frozenset[str]) -> bool:
+        return not self.exact.isdisjoint(names) or any(matcher(name) for matcher in self.wild for name in names)
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
@@ -87,11 +87,11 @@ class _Rule:
     checks: tuple[Check, ...]
 
     def concerns(self, request: AccessRequest) -> bool:
-        """Tell whether the rule speaks of this request at all, whatever its circumstances."""
+        """Return whether principal, action and resource match. Conditions are not checked."""
         return (
-            self.resources.fit(request.resource)
-            and self.actions.fit(request.action)
-            and self.principals.fit_any(request.subject)
+            self.resources.matches(request.resource)
+            and self.actions.matches(request.action)
+            and self.principals.matches_any(request.subject)
         )
 
     def holds(self, request: AccessRequest) -> bool:
@@ -100,8 +100,9 @@ class _Rule:
 
 
 class PolicySet:
-    """A tenant's policies, compiled. Remembers which of them concern a subject, action and resource; times, addresses
-    and amounts are judged anew each time, so what is remembered is never wrong. Safe for threads.
+    """The compiled policies of a tenant. Thread-safe.
+
+    It caches which policies concern a subject, action and resource. Conditions are evaluated at each decision.
     """
 
     def __init__(self, own: Iterable[Policy], built_in: Iterable[Policy]) -> None:
@@ -114,7 +115,7 @@ class PolicySet:
         self._lock = Lock()
 
     def decide(self, request: AccessRequest) -> Decision:
-        """Return the decision; an explicit deny wins whatever the priorities."""
+        """Return the decision on a request."""
         key = (request.subject, request.action, request.resource)
         rules = self._matches.get(key)
         if rules is None:
@@ -124,7 +125,7 @@ class PolicySet:
             return Decision(False, f"no policy allows {request.action} on {request.resource}")
         first = holding[0]
         allowed = first.effect == "allow"
-        reason = f"the policy “{first.name}” {'allows' if allowed else 'denies'} it"
+        reason = f"the policy “{first.name}” {'allows' if allowed else 'denies'} {request.action} on {request.resource}"
         return Decision(allowed, reason, tuple(policy.id for policy in holding))
 
     def _remember(self, key: tuple[frozenset[str], str, str], request: AccessRequest) -> tuple[_Rule, ...]:
@@ -139,7 +140,7 @@ class PolicySet:
 
 
 def _rank(rule: _Rule) -> tuple[bool, int, str]:
-    """Denies first, then the higher priority, then the older policy."""
+    """Return the sort key of a rule: denies first, then higher priority, then older policies."""
     return rule.policy.effect == "allow", -rule.policy.priority, rule.policy.id
 
 
@@ -157,7 +158,7 @@ def _compile(policies: Iterable[Policy]) -> tuple[_Rule, ...]:
 
 
 def compile_conditions(conditions: Conditions) -> tuple[Check, ...]:
-    """Return one check for each condition that is named."""
+    """Return one check for each condition."""
     checks: list[Check] = []
     if conditions.time is not None:
         checks.append(_check_time(conditions.time))
@@ -172,7 +173,7 @@ def compile_conditions(conditions: Conditions) -> tuple[Check, ...]:
 
 
 def judge(checks: Iterable[Check], circumstances: Circumstances) -> bool | None:
-    """Return whether all are met; one that is unmet decides, one that is not known leaves it open."""
+    """Return whether all conditions are met: False if one is not met, None if one is unknown, otherwise True."""
     known = True
     for check in checks:
         answer = check(circumstances)
@@ -200,7 +201,7 @@ def _check_time(wanted: TimeCondition) -> Check:
 
 
 def _minute(hour: str) -> int:
-    """Return the minute of the day of an hour as `09:30`."""
+    """Return the minute of the day of a time such as `09:30`."""
     return 60 * int(hour[:2]) + int(hour[3:])
 
 
@@ -221,7 +222,7 @@ def _check_address(wanted: AddressCondition) -> Check:
 
 @lru_cache(1_000)
 def _read_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Return an address, None if the text is none; an IPv4 address in IPv6's clothes is taken out of them."""
+    """Return the IP address, or None if it is invalid. IPv4-mapped IPv6 addresses are returned as IPv4."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The guard at every route, method, tool and model: asks the tenant's policies, and audits denials, those that are
-alike once a minute (`audit.bound`).
+"""Checks each route, method, tool and model against the tenant's policies, and audits denials.
 
-Compiled policies are cached for at most five minutes, and never older than the `config_version` of the call's context.
+Equal denials are audited once per minute (`audit.bound`). Compiled policies are cached for at most five minutes, and
+never longer than the `config_version` of the call's context.
 """
 
 import logging
@@ -34,9 +34,9 @@ from atrium.storage.table import TenantTable
 from atrium.tenants.context import Principal, TenantContext
 
 _LOG = logging.getLogger(__name__)
-POLICIES_DOOR = "route:* /v1/policies*"
-_BY_DOOR = Decision(True, "an administrator always reaches the policies")
-_BY_OPERATOR = Decision(True, "the operator is not bound by a tenant's policies")
+POLICY_ROUTES = "route:* /v1/policies*"
+_FOR_ADMIN = Decision(True, "an administrator may always call the policy routes")
+_FOR_OPERATOR = Decision(True, "a tenant's policies do not apply to the operator")
 
 
 KEPT_SECONDS = 300
@@ -56,7 +56,7 @@ class _Entry:
 
 
 class PolicyCache:
-    """Safe for threads; two that miss at once both read. `denials` are those that this process told the audit of."""
+    """The compiled policies of tenants, and the recorded denials. Thread-safe; concurrent misses both read."""
 
     def __init__(self) -> None:
         self.denials = RefusalBound()
@@ -66,9 +66,9 @@ class PolicyCache:
     def get(
         self, tenant_id: TenantId, *, version: int, now: datetime, read: Callable[[], Sequence[Policy]]
     ) -> PolicySet:
-        """Return a tenant's policies, read again if they are older than five minutes or than the version.
+        """Return a tenant's policies; read them if the cached ones are older than five minutes or than the version.
 
-        A version behind the kept one drops nothing: it comes from an authorizer that has not heard of the change yet.
+        A version below the cached one does not invalidate: its authorizer has a cached context.
         """
         policies = self.recall(tenant_id, version=version, now=now)
         if policies is None:
@@ -78,21 +78,21 @@ class PolicyCache:
         return policies
 
     def recall(self, tenant_id: TenantId, *, version: int, now: datetime) -> PolicySet | None:
-        """Return a tenant's policies if they are kept and still serve."""
+        """Return a tenant's cached policies if they are still valid, otherwise None."""
         with self._lock:
             entry = self._entries.get(tenant_id)
         return entry.policies if entry is not None and entry.serves(version, now) else None
 
     def drop(self, tenant_id: TenantId) -> None:
-        """Forget a tenant's policies: this process has changed them, and its next call may not know the new version."""
+        """Delete a tenant's cached policies after a change by this process."""
         with self._lock:
             self._entries.pop(tenant_id, None)
 
 
 def subject_of(tenant_id: str, principal: Principal) -> Subject:
-    """Return the names of a caller.
+    """Return the names of a caller, such as `user:…` and `role:…`.
 
-    A rotated key answers to its own id and to that of its line, a user's token also to the client it was given to.
+    A rotated key has its own id and that of its line. A user's token also has the client to which it was issued.
     """
     names = {
         "tenant": tenant_id,
@@ -107,9 +107,9 @@ def subject_of(tenant_id: str, principal: Principal) -> Subject:
 
 
 def find_subject(table: TenantTable, name: str, client_id: str = "") -> Subject:
-    """Return the names of a principal that is named alone (`user:…`, `key:…`, `client:…`), as it would call now.
+    """Return the names of a principal (`user:…`, `key:…`, `client:…`) with its current role and scopes.
 
-    `client_id` is the client through which a user calls. A name that nobody has stands for itself: it has no scopes.
+    `client_id` is the client through which a user calls. A name that does not exist has no scopes.
     """
     kind, _, some_id = name.partition(":")
     if kind == "tenant":
@@ -141,7 +141,7 @@ def _find_client(table: TenantTable, client_id: str) -> Client | None:
 
 @dataclass(frozen=True, slots=True)
 class PolicyGuard:
-    """The guard of one call. `audits_all` tells the audit of what is allowed, too.
+    """The policy checks of one call. `audits_all` also audits what is allowed.
 
     Resources are `route:{METHOD} {path template}`, `method:{name}`, `tool:{name}`, `model:{id}`.
     """
@@ -154,9 +154,9 @@ class PolicyGuard:
     audits_all: bool = False
 
     def evaluate(self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None) -> Decision:
-        """Return the decision on the caller's own request, and tell nobody."""
+        """Return the decision on a request of the caller. Does not audit."""
         if self.context.principal.type == "platform":
-            return _BY_OPERATOR
+            return _FOR_OPERATOR
         now = self.clock()
         policies = self.cache.get(
             self.context.tenant_id,
@@ -167,9 +167,9 @@ class PolicyGuard:
         return decide(policies, self._request(resource, action, amount, now))
 
     def passes(self, resource: str, action: str = EXECUTE) -> bool:
-        """Tell whether the caller may, by what is remembered alone, and nobody has to be told of it.
+        """Return True if cached policies allow the request and nothing has to be audited.
 
-        False means no more than that it is not known yet: ask `require_permission`.
+        False means that it is not known: call `require_permission`.
         """
         if self.audits_all:
             return False
@@ -182,16 +182,19 @@ class PolicyGuard:
     def check_permission(
         self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None, session_id: str = ""
     ) -> bool:
-        """Tell whether the caller may; a denial is in the audit afterwards."""
-        return self._decide_and_tell(resource, action, amount, session_id).allowed
+        """Return whether the request is allowed. A denial is audited."""
+        return self._decide_and_record(resource, action, amount, session_id).allowed
 
     def require_permission(
         self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None, session_id: str = ""
     ) -> None:
-        """Do nothing if the caller may; `PolicyDenied`, in the audit, if not."""
-        decision = self._decide_and_tell(resource, action, amount, session_id)
+        """Raise `PolicyDenied` if the request is not allowed. A denial is audited."""
+        decision = self._decide_and_record(resource, action, amount, session_id)
         if not decision.allowed:
-            raise PolicyDenied(f"the tenant's policies do not allow {action} on {resource}", internal=decision.reason)
+            raise PolicyDenied(
+                f"the tenant's policies do not allow {action} on {resource}; ask an administrator of the tenant",
+                internal=decision.reason,
+            )
 
     def screen(self, text: str, source: str, *, session_id: str, end_user: str = "") -> tuple[str, ...]:
         """Return the signals of prompt injection for which a text must not be used.
@@ -212,7 +215,7 @@ class PolicyGuard:
         circumstances = Circumstances(now, self.context.caller.source_ip, self.context.plan, amount)
         return AccessRequest(subject, action, resource, circumstances)
 
-    def _decide_and_tell(self, resource: str, action: str, amount: Decimal | None, session_id: str) -> Decision:
+    def _decide_and_record(self, resource: str, action: str, amount: Decimal | None, session_id: str) -> Decision:
         decision = self.evaluate(resource, action, amount=amount)
         if decision.allowed and not self.audits_all:
             return decision
@@ -234,7 +237,9 @@ class PolicyGuard:
         tenant_id, denials = self.context.tenant_id, self.cache.denials
         what = f"{type}\n{self.audit.origin.principal}\n{session_id}\n{sorted(details.items())}"
         if not denials.admits(tenant_id, what, self.clock()):
-            _LOG.info("%s again: %s", type, details.get("resource") or details.get("source"))
+            _LOG.info(
+                "%s not recorded again in this minute: %s", type, details.get("resource") or details.get("source")
+            )
             return
         try:
             self.audit.record(type, details, session_id=session_id, end_user=end_user)
@@ -244,7 +249,10 @@ class PolicyGuard:
 
 
 def decide(policies: PolicySet, request: AccessRequest) -> Decision:
-    """Return the decision on a request; no policy can shut the door through which an administrator mends policies."""
-    if "scope:admin" in request.subject and match(POLICIES_DOOR, request.resource):
-        return _BY_DOOR
+    """Return the decision on a request.
+
+    Administrators can always call the policy routes, so they can correct any policy.
+    """
+    if "scope:admin" in request.subject and match(POLICY_ROUTES, request.resource):
+        return _FOR_ADMIN
     return policies.decide(request)

@@ -1,4 +1,4 @@
-"""A policy, a request for access, and the decision on it."""
+"""A policy, an access request, and the decision."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,9 +17,9 @@ RESOURCE_KINDS = ("route", "method", "tool", "model")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Who (any of `principals`) may, or may not, do what (any of `actions`) to what (any of `resources`), and when.
+    """A policy: its principals, actions and resources (one of each must match), conditions, and effect.
 
-    `priority` orders policies of one effect: the highest is named as the reason. It never lets an allow pass a deny.
+    `priority` only orders policies of the same effect for the reason of a decision. An allow never overrides a deny.
     """
 
     id: PolicyId
@@ -37,7 +37,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """When, from where, under which plan, about how much. Empty and None mean that it is not known."""
+    """The time, address, plan and amount of a request. Empty and None mean unknown."""
 
     at: datetime
     ip: str = ""
@@ -47,7 +47,7 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """A question to the engine. `subject` is every name that the caller answers to: `user:…`, `tenant:…`, `role:…`."""
+    """A request to decide. `subject` contains all names of the caller: `user:…`, `tenant:…`, `role:…`."""
 
     subject: frozenset[str]
     action: str
@@ -57,7 +57,7 @@ class AccessRequest:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer; `matched` has the policies that hold, those that decided first, of the highest priority first."""
+    """A decision. `matched` contains the policies that apply, the deciding ones first, by descending priority."""
 
     allowed: bool
     reason: str

@@ -1,5 +1,7 @@
-"""Whether what a policy names exists. An exact name that does not exist is refused, because such a policy would do
-nothing; a pattern that matches nothing now may match later, and is answered with a warning.
+"""Checks that the names in a policy exist.
+
+An exact name that does not exist is rejected, because the policy would have no effect. A pattern without a match gives
+a warning, because it may match later.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +24,10 @@ _SHOWN_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class PolicyNames:
-    """The names that a tenant's policies can be about. `routes` are those with a guard, as `GET /v1/sessions`."""
+    """The names that a tenant's policies can use.
+
+    `routes` are the routes with a policy check, such as `GET /v1/sessions`.
+    """
 
     table: TenantTable
     routes: Sequence[str]
@@ -30,9 +35,10 @@ class PolicyNames:
     models: Sequence[str]
 
     def check(self, fields: Mapping[str, Iterable[str]]) -> list[str]:
-        """Return a warning for each pattern that matches nothing; `ValidationFailed` for a name that does not exist.
+        """Return a warning for each pattern without a match; raise `ValidationFailed` for a name that does not exist.
 
-        `fields` has the patterns of a new policy, or those that a change adds. Names of an unknown kind are left alone.
+        `fields` contains the patterns of a new policy, or those that a change adds. Names of unknown kinds are not
+        checked.
         """
         warnings: list[str] = []
         for field in NAMED:
@@ -46,12 +52,12 @@ class PolicyNames:
                     continue
                 if WILDCARD not in rest:
                     raise invalid_field(field, f"`{name}` does not exist{_show(kind, known)}")
-                warnings.append(f"`{name}` in `{field}` matches nothing at present")
+                warnings.append(f"`{name}` in `{field}` matches nothing at the moment")
         return warnings
 
     @property
     def _listers(self) -> Mapping[str, Callable[[str], Iterable[str]]]:
-        """Return what lists the names of each kind among which one that is wanted would be."""
+        """Return, by kind, the functions that list the existing names."""
         return {
             "tenant": lambda _: [self.table.tenant_id],
             "role": lambda _: ROLES,
@@ -72,7 +78,7 @@ class PolicyNames:
             yield wanted
 
     def _list_keys(self, _: str) -> Iterator[str]:
-        """Yield each key under its own id and that of its line, whose first key may be deleted."""
+        """Yield the own id of each key and that of its line, whose first key may be deleted."""
         for key in read_all(KeyStore(self.table).list):
             yield from (key.id, key.principal_id)
 
@@ -81,6 +87,6 @@ class PolicyNames:
 
 
 def _show(kind: str, known: Sequence[str]) -> str:
-    """Return the valid names as the end of a message, where they are few and nobody's secret."""
+    """Return the valid names as the end of a message, if they are few and not confidential."""
     listed = kind in {"role", "scope", "tool", "model"} and len(known) <= _SHOWN_MAX
-    return f"; there are {', '.join(known)}" if listed else ""
+    return f"; valid are {', '.join(known)}" if listed else ""

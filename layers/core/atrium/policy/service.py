@@ -1,6 +1,6 @@
-"""A tenant's policies: created, changed, listed, deleted, and tried out. Every change is in the audit.
+"""Administration and dry runs of a tenant's policies. Every change is audited.
 
-A change holds here at once and everywhere within a minute: the authorizer hears of the new `config_version`.
+A change applies to this container at once and to all within a minute, when the authorizer has the new `config_version`.
 """
 
 from collections.abc import Mapping
@@ -26,47 +26,47 @@ POLICIES_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class PolicyService:
-    """What an administrator can do with policies. Scopes are checked by the routes."""
+    """The operations of an administrator on policies. The routes check the scopes."""
 
     guard: PolicyGuard
     clock: Clock
 
     def create(self, fields: Mapping[str, Any]) -> Policy:
-        """Record a policy; `ValidationFailed`, `CountExceeded`."""
+        """Create a policy; raise `ValidationFailed` or `CountExceeded`."""
         now = self.clock()
         policy = check_policy(Policy(**{"id": mint_policy_id(now), "created_at": now, "updated_at": now, **fields}))
         used = len(self._store.read_all())
         if used >= POLICIES_MAX:
             raise CountExceeded(
-                f"a tenant has at most {POLICIES_MAX} policies",
+                f"a tenant may have at most {POLICIES_MAX} policies; delete one first",
                 extensions={"limit": "policies", "used": used, "max": POLICIES_MAX, "resets_at": None},
             )
         self._store.create(policy, self._record("policy.create", policy))
-        self._forget()
+        self._invalidate()
         return policy
 
     def get(self, policy_id: str) -> Policy:
         policy = self._store.get(PolicyId(policy_id)) if is_id(policy_id, "pol") else None
         if policy is None:
-            raise NotFound("there is no such policy")
+            raise NotFound("policy not found")
         return policy
 
     def list(self, page: PageRequest) -> Page[Policy]:
-        """List the tenant's own policies, oldest first; the built-in ones are not among them."""
+        """List the tenant's own policies, oldest first, without the built-in ones."""
         return self._store.list(page)
 
     def change(self, policy_id: str, fields: Mapping[str, Any]) -> Policy:
-        """Change fields; `NotFound`, `ValidationFailed`, `Conflict` if another change came between."""
+        """Change fields; raise `NotFound`, `ValidationFailed`, or `Conflict` for a concurrent change."""
         before = self.get(policy_id)
         policy = check_policy(replace(before, **fields, updated_at=self.clock()))
         self._store.replace(policy, self._record("policy.change", policy), before=before)
-        self._forget()
+        self._invalidate()
         return policy
 
     def delete(self, policy_id: str) -> None:
         policy = self.get(policy_id)
         self._store.delete(policy.id, self._record("policy.delete", policy))
-        self._forget()
+        self._invalidate()
 
     def evaluate(
         self,
@@ -80,11 +80,10 @@ class PolicyService:
         client: str | None = None,
         amount: Decimal | None = None,
     ) -> Decision:
-        """Return what would be decided by the policies as they stand now, and tell nobody.
+        """Return the decision that the current policies would give. Does not audit.
 
-        Where nothing else is said: at this moment, in the tenant's plan, from an address that is not known. A user, key
-        or client of the tenant has its role and scopes; any other name stands for itself. `client` is the OAuth client
-        through which a user calls.
+        Defaults: the current time, the tenant's plan, an unknown address. A user, key or client of the tenant has its
+        role and scopes; any other name has only itself. `client` is the OAuth client through which a user calls.
         """
         check_name("principal", principal, PRINCIPAL_KINDS)
         check_name("resource", resource, RESOURCE_KINDS)
@@ -98,7 +97,7 @@ class PolicyService:
     def _store(self) -> PolicyStore:
         return PolicyStore(self.guard.table)
 
-    def _forget(self) -> None:
+    def _invalidate(self) -> None:
         self.guard.cache.drop(self.guard.context.tenant_id)
 
     def _record(self, action: str, policy: Policy) -> Put:

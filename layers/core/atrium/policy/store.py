@@ -1,6 +1,4 @@
-"""A tenant's policies in the table. Every change, the new `config_version` of the tenant and the audit's
-record of it are one transaction.
-"""
+"""A tenant's policies in the table. A change, the new `config_version` and the audit event are one transaction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
 
 @dataclass(frozen=True, slots=True)
 class PolicyStore:
-    """Every access to one tenant's policies."""
+    """Reads and writes the policies of one tenant."""
 
     table: TenantTable
 
@@ -27,14 +25,16 @@ class PolicyStore:
         self._transact(Put(keys.policy(policy.id), _item(policy), NEW), record, Conflict())
 
     def replace(self, policy: Policy, record: Put, *, before: Policy) -> None:
-        """Write a policy that was changed from what it was `before`; `Conflict` if another change came between."""
+        """Write a changed policy; raise `Conflict` if it was changed or deleted since `before` was read."""
         values = {"before": format_time(before.updated_at)}
         put = Put(keys.policy(policy.id), _item(policy), "#updated_at = :before", values)
-        self._transact(put, record, Conflict("the policy was changed or deleted at the same time; read it again"))
+        self._transact(
+            put, record, Conflict("the policy was modified or deleted by another call; read it and try again")
+        )
 
     def delete(self, policy_id: PolicyId, record: Put) -> None:
-        """Remove a policy; `NotFound` if there is none."""
-        self._transact(Delete(keys.policy(policy_id), EXISTS), record, NotFound("there is no such policy"))
+        """Delete a policy; raise `NotFound` if it does not exist."""
+        self._transact(Delete(keys.policy(policy_id), EXISTS), record, NotFound("policy not found"))
 
     def get(self, policy_id: PolicyId) -> Policy | None:
         item = self.table.get(keys.policy(policy_id))
@@ -46,7 +46,7 @@ class PolicyStore:
         return self.table.query(query).map(read_policy)
 
     def read_all(self) -> Sequence[Policy]:
-        """Return every policy, at least as new as any `config_version` that was read before."""
+        """Return all policies, at least as new as any `config_version` read before."""
         found: list[Policy] = []
         position: Position | None = None
         while True:
@@ -61,7 +61,7 @@ class PolicyStore:
         try:
             self.table.transact([operation, version, record])
         except TransactionRefused as error:
-            raise (refusal if 0 in error.failed else NotFound("there is no such tenant")) from error
+            raise (refusal if 0 in error.failed else NotFound("tenant not found")) from error
 
 
 def _item(policy: Policy) -> dict[str, Any]:

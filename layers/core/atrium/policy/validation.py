@@ -1,4 +1,4 @@
-"""What a policy may say. A pattern that could never match is refused: a deny that does nothing is worse than none."""
+"""Validation of policies. Patterns that can never match are rejected, because a deny without effect is dangerous."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,9 +17,9 @@ PRIORITY_MAX = 1_000
 
 
 def check_policy(policy: Policy) -> Policy:
-    """Return the policy with each pattern once; `ValidationFailed` names the field that makes no sense."""
+    """Return the policy without duplicate patterns; raise `ValidationFailed` for the first invalid field."""
     if not 0 < len(policy.name) <= NAME_MAX or find_fault(policy.name) is not None:
-        raise invalid_field("name", f"{FAULT}, at most {NAME_MAX} characters")
+        raise invalid_field("name", f"{FAULT}, with at most {NAME_MAX} characters")
     if policy.description:
         check_text("description", policy.description, DESCRIPTION_MAX)
     if isinstance(policy.priority, bool) or not -PRIORITY_MAX <= policy.priority <= PRIORITY_MAX:
@@ -35,18 +35,18 @@ def check_policy(policy: Policy) -> Policy:
 
 
 def check_text(field: str, text: str, longest: int) -> str:
-    """Return a text that is neither empty, nor too long, nor has characters that cannot be seen."""
+    """Return the text; raise `ValidationFailed` if it is empty, too long, or has unprintable characters."""
     if not text.strip() or len(text) > longest or not text.isprintable():
         raise invalid_field(field, f"must have 1 to {longest} printable characters")
     return text
 
 
 def check_name(field: str, name: str, kinds: Sequence[str], *, wild: bool = False) -> str:
-    """Return a name of a principal or resource: `kind:rest`; with `wild`, `*` alone or in the rest, too."""
+    """Return the name of a principal or resource, `kind:rest`; with `wild`, `*` is allowed alone and in the rest."""
     check_text(field, name, PATTERN_MAX)
     kind, _, rest = name.partition(":")
     if not wild and WILDCARD in name:
-        raise invalid_field(field, "must be one name, without `*`")
+        raise invalid_field(field, "must be an exact name without `*`")
     if kinds and not (kind in kinds and rest) and not (wild and name == WILDCARD):
         raise invalid_field(field, f"`{name}` must begin with one of {', '.join(f'{kind}:' for kind in kinds)}")
     return name

@@ -1,1 +1,1 @@
-"""Runs: one turn of an agent, recorded. A run is one item; a session's messages are read from its runs."""
+"""Runs: the records of turns. A run is one item; the messages of a session are read from its runs."""

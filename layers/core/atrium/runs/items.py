@@ -1,7 +1,7 @@
-"""A run as an item, and back. `question`, `outcome` and events are payloads; the rest is plain attributes.
+"""Converts runs to items and back. `question`, `outcome` and events are payloads; the rest are plain attributes.
 
-A payload is compressed JSON, inside the item up to 32 kB and in S3 beyond. Compression is not only for size: an answer
-and its events contain the same text, and a write unit is 1 kB. Each kind of content block is read back as what it was.
+A payload is compressed JSON, in the item up to 32 kB and in S3 above. Compression also saves write units (1 kB each),
+because an answer and its events contain the same text.
 """
 
 import json
@@ -25,14 +25,14 @@ _ROLES = frozenset(get_args(MessageRole.__value__))
 _HASH_CHARACTERS = 16
 _REFERENCE = "_ref"
 _EVENT_DEPTH_MAX = DEPTH_MAX + 1  # the arguments of a tool call are a field of its event
-_HALF_PAIRS = "replace"  # a model's JSON may hold half of a surrogate pair, which no answer of ours could carry
+_HALF_PAIRS = "replace"  # a model's JSON may contain unpaired surrogates, which UTF-8 cannot encode
 UNREADABLE = "[content that this version cannot read]"
 
 
 def opening_attributes(run: Run, tenant_id: TenantId) -> dict[str, Any]:
-    """Return the item of an open run but its question, with its places in the indexes.
+    """Return the attributes of an open run without its question, including the index keys.
 
-    The sweeper finds an open run through its slot; one without a slot is in the sweeper's index itself.
+    The sweeper finds an open run by its concurrency slot. A run without a slot is in the sweeper's index.
     """
     has_slot = run.reservation is not None and run.reservation.recorded
     return {
@@ -67,7 +67,7 @@ def outcome_content(outcome: Outcome) -> dict[str, Any]:
 
 
 def closing_attributes(outcome: Outcome, at: datetime) -> dict[str, Any]:
-    """Return what an ended run's item says of its end, but the outcome's content."""
+    """Return the attributes that a run gets when it ends, without the content of the outcome."""
     error = outcome.error
     return {
         "status": outcome.status,
@@ -107,7 +107,7 @@ def read_spend(data: Mapping[str, Any] | None) -> Spend:
 
 
 def read_run(item: Mapping[str, Any], blobs: TenantBlobs) -> Run:
-    """Return the run of an item, its payloads loaded."""
+    """Return the run of an item with its payloads loaded."""
     question = load_payload(blobs, "question", item)
     return Run(
         id=RunId(item["id"]),
@@ -166,15 +166,15 @@ def pack(content: object) -> bytes:
 
 
 def unpack(raw: bytes) -> Any:
-    """Return the content; a number that is not finite, which JSON does not have, is null."""
+    """Return the content. Numbers that are not finite, which JSON does not have, become null."""
     return json.loads(zlib.decompress(raw), parse_constant=lambda _name: None)
 
 
 def store_payload(blobs: TenantBlobs, name: str, reference: str, content: object) -> dict[str, Any]:
-    """Return the attributes that hold the content under `name`; large content is put to S3 first.
+    """Return the attributes for a content under `name`. Large content is first written to S3.
 
-    The reference ends with the content's hash: a retry writes the same blob again, and two who write different
-    content for one item (a worker and the sweeper) never replace each other's.
+    The reference ends with the hash of the content. So a retry writes the same blob, and a worker and the sweeper that
+    write different content for one item do not overwrite each other.
     """
     raw = pack(content)
     if len(raw) <= INLINE_BYTES_MAX:
@@ -185,7 +185,7 @@ def store_payload(blobs: TenantBlobs, name: str, reference: str, content: object
 
 
 def load_payload(blobs: TenantBlobs, name: str, item: Mapping[str, Any]) -> Any:
-    """Return the content that `store_payload` put away, or None where there is none; `BlobGone` while it is removed."""
+    """Return the content of `store_payload`, or None if there is none; raise `BlobGone` if its blob was deleted."""
     if name in item:
         return unpack(item[name])
     if f"{name}{_REFERENCE}" in item:
@@ -194,7 +194,7 @@ def load_payload(blobs: TenantBlobs, name: str, item: Mapping[str, Any]) -> Any:
 
 
 def references(item: Mapping[str, Any]) -> list[str]:
-    """Return the blobs that an item refers to."""
+    """Return the blob references of an item."""
     return [value for attribute, value in item.items() if attribute.endswith(_REFERENCE)]
 
 
@@ -217,14 +217,17 @@ def encode_events(events: tuple[RunEvent, ...] | list[RunEvent]) -> list[list[An
 
 
 def decode_events(data: list[list[Any]]) -> tuple[RunEvent, ...]:
-    """Read what `encode_events` made; what a model wrote is bounded again, in case it was stored before it was."""
+    """Return the events of `encode_events`.
+
+    Content written by a model is limited again, for events stored before the limit.
+    """
     return tuple(
         RunEvent(sequence, kind, clean_json(fields, depth_max=_EVENT_DEPTH_MAX)[0]) for sequence, kind, fields in data
     )
 
 
 def encode_block(block: Block) -> dict[str, Any]:
-    """Return the block in the form that the API shows, too."""
+    """Return the block in the form that the API also shows."""
     match block:
         case Text(text):
             return {"type": "text", "text": text}
@@ -239,9 +242,9 @@ def encode_block(block: Block) -> dict[str, Any]:
 
 
 def decode_block(data: object) -> Block:
-    """Read what `encode_block` made, whatever became of it: what is stored must never keep a session from being read.
+    """Return the block of stored data, which may be invalid, so that a session can always be read.
 
-    A block of a kind that this version does not know becomes a text that says so; a field of the wrong type is empty.
+    A block of an unknown kind becomes a text that says so; a field of the wrong type is empty.
     """
     fields = data if isinstance(data, dict) else {}
     match fields.get("type"):

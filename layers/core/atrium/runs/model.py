@@ -30,7 +30,7 @@ STEP_SEPARATOR = "\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a session. Role `tool` carries the results of the assistant's tool calls before it."""
+    """A message of a session. The role `tool` contains the results of the assistant's preceding tool calls."""
 
     id: MessageId
     role: MessageRole
@@ -44,7 +44,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What a run used so far: tokens, tool calls by tool, and money in nano-dollars."""
+    """The usage of a run so far: tokens, tool calls by tool, and money in nano-dollars."""
 
     tokens: Usage = field(default_factory=Usage)
     tool_calls: Mapping[str, int] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Spend:
 
     @property
     def total_tokens(self) -> int:
-        """Tokens as limits count them: of the prompts, cached or not, and of the answers."""
+        """Return the tokens as limits count them: those of the prompts, cached or not, and those of the outputs."""
         return self.tokens.prompt_tokens + self.tokens.output_tokens
 
     @property
@@ -62,9 +62,9 @@ class Spend:
 
 @dataclass(frozen=True, slots=True)
 class RunError:
-    """Why a run failed, in public words: a code of the catalogue and its detail.
+    """Why a run failed: the public code and detail.
 
-    `retryable` is None where it is as for the code. `retry_after_seconds` counts from the end of the run.
+    `retryable` None means the default of the code. `retry_after_seconds` counts from the end of the run.
     """
 
     code: str
@@ -74,12 +74,12 @@ class RunError:
 
     @classmethod
     def of(cls, failure: AtriumError) -> "RunError":
-        as_usual = failure.retryable == type(failure).retryable
-        retryable = None if as_usual else failure.retryable
+        is_default = failure.retryable == type(failure).retryable
+        retryable = None if is_default else failure.retryable
         return cls(failure.code, failure.detail, retryable, failure.retry_after_seconds)
 
     def to_failure(self, run_id: str) -> AtriumError:
-        """Return the failure as it is told to a caller; its problem names the run."""
+        """Return the error for the caller, with the run's id."""
         wait = {} if self.retry_after_seconds is None else {"retry_after_seconds": self.retry_after_seconds}
         return kind_of(self.code)(
             self.detail,
@@ -91,7 +91,7 @@ class RunError:
 
 @dataclass(frozen=True, slots=True)
 class RunEvent:
-    """An event of a run as clients see it; `sequence` begins at 1 and has no gap."""
+    """An event of a run as clients see it. `sequence` starts at 1 without gaps."""
 
     sequence: int
     type: str
@@ -100,10 +100,10 @@ class RunEvent:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. `tail` holds the events that were not yet stored in batches of their own.
+    """How a run ended. `tail` contains the events that are not stored in a batch.
 
-    `swept` outcomes are made for a worker that died: its client may have seen more than was stored. `mark` tells
-    one outcome from another, so that a commit that is repeated recognises itself.
+    `swept` outcomes are written for a worker that died; its client may have seen events that were not stored. `mark`
+    identifies an outcome, so that a repeated commit recognises itself.
     """
 
     status: RunStatus
@@ -121,9 +121,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A recorded turn. `owner` is the principal that made it; `outcome` is None while it is open.
+    """The record of a turn. `owner` is the principal that started it; `outcome` is None while it is open.
 
-    `reservation` is the one of its admission; its slots may say more by now.
+    `reservation` is that of its admission; its slots may have newer data.
     """
 
     id: RunId
@@ -153,15 +153,15 @@ class Run:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The question and what came of it, oldest first."""
+        """Return the question and the messages of the outcome, oldest first."""
         return (self.question, *(self.outcome.messages if self.outcome else ()))
 
     def lease_is_over(self, now: datetime) -> bool:
-        """Tell whether the worker has not been heard of in time; leases count in whole seconds, as stored."""
+        """Return whether the lease has expired, in whole seconds as stored."""
         return self.lease_until is not None and epoch_seconds(self.lease_until) < epoch_seconds(now)
 
     def ended(self, outcome: Outcome, at: datetime) -> "Run":
-        """Return this run as the outcome leaves it."""
+        """Return this run with an outcome."""
         return replace(self, status=outcome.status, outcome=outcome, spend=outcome.spend, ended_at=at, lease_until=None)
 
 

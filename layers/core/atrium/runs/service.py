@@ -1,4 +1,4 @@
-"""Runs as a caller may see them: his own, or with `admin` all of the tenant's."""
+"""Runs as a caller may see them: their own, or with `admin` all of the tenant."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,20 @@ from atrium.tenants.context import TenantContext
 
 @dataclass(frozen=True, slots=True)
 class RunService:
-    """What one caller can do with recorded runs."""
+    """The operations of one caller on runs."""
 
     context: TenantContext
     runs: RunStore
 
     def get(self, run_id: str) -> Run:
-        """Return a run that the caller may see; `NotFound` for any other."""
+        """Return a run that the caller may see; raise `NotFound` for any other."""
         run = self.runs.get(RunId(run_id)) if is_id(run_id, "run") else None
         if run is None or not self._may_see(run):
-            raise NotFound("there is no such run")
+            raise NotFound("run not found")
         return run
 
     def cancel(self, run_id: str) -> Run:
-        """Ask a run to stop; its worker sees it within seconds. An ended run stays as it is."""
+        """Request the cancellation of a run. Its worker stops within seconds. An ended run does not change."""
         run = self.get(run_id)
         if not run.is_open:
             return run

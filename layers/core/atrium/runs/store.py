@@ -44,18 +44,18 @@ BATCH_EVENTS_MAX = 400
 
 
 class LeaseLost(Exception):
-    """The run is no longer this worker's: it was ended by the sweeper or by somebody's deletion."""
+    """The run no longer belongs to this worker: the sweeper or a deletion ended it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunStore:
-    """Every access to one tenant's runs."""
+    """Reads and writes the runs of one tenant."""
 
     table: TenantTable
     blobs: TenantBlobs
 
     def open(self, run: Run) -> None:
-        """Record a new run; the same one again (a reply was lost) is no error."""
+        """Write a new run. Idempotent."""
         item = opening_attributes(run, self.table.tenant_id)
         item |= store_payload(self.blobs, "question", f"runs/{run.id}/question", question_content(run))
         self.table.write(Put(keys.run(run.id), item, NEW + " OR #id = :id", {"id": run.id}))
@@ -65,15 +65,15 @@ class RunStore:
         return self._read(item) if item else None
 
     def find(self, own_ulid: str) -> RunId | None:
-        """Return the run with that own half of its id; by an index, so a moment late."""
+        """Return the id of the run with this own ULID, or None. Reads an index, so it is eventually consistent."""
         query = Query(keys.all_runs(), index="gsi2", prefix=f"run_{own_ulid}", limit=1)
         found = self.table.query(query).items
         return RunId(found[0]["gsi2sk"]) if found else None
 
     def renew(self, run_id: RunId, *, now: datetime, spend: Spend) -> bool:
-        """Extend the lease, note what was used so far, and tell whether cancellation was asked for.
+        """Extend the lease, store the usage so far, and return whether cancellation was requested.
 
-        `LeaseLost` when the run has ended otherwise, or is being ended by the sweeper.
+        Raises `LeaseLost` if the run has ended, or the sweeper is ending it.
         """
         lease = epoch_seconds(now + timedelta(seconds=RUN_LEASE_SECONDS))
         values = {**_RUNNING, "lease": lease, "spend": spend_attribute(spend)}
@@ -85,9 +85,9 @@ class RunStore:
         return bool(item.get("cancel"))
 
     def note_reservation(self, reservation: Reservation, *, spend: Spend) -> bool:
-        """Keep the reservation of a run's next model call with the run, where no admission item records it.
+        """Store the reservation of a run's next model call in the run, if no admission item records it.
 
-        False when the run is not this worker's any more.
+        Returns False if the run no longer belongs to this worker.
         """
         values = {**_RUNNING, "reservation": reservation.to_item(), "spend": spend_attribute(spend)}
         expression = "SET #reservation = :reservation, #spend = :spend"
@@ -98,14 +98,17 @@ class RunStore:
         return True
 
     def is_cancelled(self, run_id: RunId) -> bool:
-        """Tell whether cancellation was asked for, by one read; `LeaseLost` as in `renew`."""
+        """Return whether cancellation was requested. One read. Raises `LeaseLost` like `renew`."""
         item = self.table.get(keys.run(run_id))
         if item is None or item["status"] != "running" or "swept_by" in item:
             raise LeaseLost
         return bool(item.get("cancel"))
 
     def request_cancel(self, run_id: RunId) -> Run | None:
-        """Mark an open run for its worker to stop; an ended one stays as it is. Returns the run, None if unknown."""
+        """Request the cancellation of an open run; an ended one does not change.
+
+        Returns the run, or None if it does not exist.
+        """
         update = Update(keys.run(run_id), "SET #cancel = :yes", EXISTS + " AND attribute_exists(#lease)", {"yes": True})
         try:
             return self._read(self.table.write(update))
@@ -113,9 +116,9 @@ class RunStore:
             return self.get(run_id)
 
     def take_over(self, run_id: RunId, *, now: datetime) -> Run | None:
-        """Take a run from a worker whose lease is over, so that it can neither renew nor end it any more.
+        """Take a run from a worker whose lease has expired, which can then neither renew nor end it. Idempotent.
 
-        Returns the run as it is then, None if its worker lives or it has ended. Repeating is safe, also by another.
+        Returns the run, or None if its lease is valid or it has ended.
         """
         values = {**_RUNNING, "now": epoch_seconds(now), "at": format_time(now)}
         condition = f"{_OPEN} AND #lease < :now"
@@ -125,9 +128,9 @@ class RunStore:
             return None
 
     def end(self, run_id: RunId, outcome: Outcome, *, at: datetime) -> bool:
-        """Commit how a run ended, once. False when another has ended it, or has the right to.
+        """Write the outcome of a run, once. Returns False if it has ended or another process has taken it over.
 
-        The worker's outcome needs a run that nobody took over; a swept outcome one that was.
+        The outcome of a worker requires that the run was not taken over; a swept outcome requires that it was.
         """
         content = store_payload(self.blobs, "outcome", f"runs/{run_id}/outcome", outcome_content(outcome))
         attributes = closing_attributes(outcome, at) | content
@@ -139,22 +142,22 @@ class RunStore:
             self.table.write(Update(keys.run(run_id), expression, condition, {**present, **_RUNNING}))
         except ConditionFailed as error:
             if error.item and error.item.get("mark") == outcome.mark:
-                return True  # our own write, whose reply was lost
+                return True  # this write succeeded before and its response was lost
             for reference in references(content):
                 self.blobs.delete(reference)
             return False
         return True
 
     def list_by_owner(self, owner: str, page: PageRequest) -> Page[Run]:
-        """List an owner's runs, newest first."""
+        """List the runs of an owner, newest first."""
         return self._list(Query(keys.runs_of(owner), index="gsi1", newest_first=True), page)
 
     def list_all(self, page: PageRequest) -> Page[Run]:
-        """List the tenant's runs, newest first."""
+        """List the runs of the tenant, newest first."""
         return self._list(Query(keys.all_runs(), index="gsi2", newest_first=True), page)
 
     def list_by_session(self, session_id: SessionId, page: PageRequest, *, newest_first: bool) -> Page[Run]:
-        """List a session's runs, strongly consistent."""
+        """List the runs of a session. Strongly consistent."""
         query = Query(
             keys.session(session_id).partition,
             prefix="RUN#",
@@ -173,7 +176,7 @@ class RunStore:
         return Page([run for run in runs if run is not None], page.position)
 
     def _read(self, item: dict[str, Any]) -> Run | None:
-        """Return the run, None where its blobs are gone already because its session is being deleted."""
+        """Return the run, or None if its blobs were deleted because its session is being deleted."""
         try:
             return read_run(item, self.blobs)
         except BlobGone:
@@ -182,7 +185,7 @@ class RunStore:
 
 @dataclass(slots=True)
 class EventLog:
-    """The writer's side: collects events, and stores a batch when the last flush is two seconds old."""
+    """Collects the events of a run, and stores them in a batch two seconds after the last flush."""
 
     table: TenantTable
     blobs: TenantBlobs
@@ -192,9 +195,9 @@ class EventLog:
     pending: list[RunEvent] = field(default_factory=list)
 
     def append(self, event: RunEvent) -> None:
-        """Take one event; it is stored at once, with the pending ones, when a flush is due.
+        """Add an event, and store the pending events if a flush is due.
 
-        A table that refuses now does not end the turn: the events stay pending until the next flush, or the end.
+        If the table is unavailable, the events stay pending until the next flush or the end of the run.
         """
         self.pending.append(event)
         now = self.clock()
@@ -207,7 +210,7 @@ class EventLog:
             self.flushed_at = now
 
     def flush(self, now: datetime) -> None:
-        """Store what is pending as one batch; one that was stored but not confirmed is stored again within the next."""
+        """Store the pending events as one batch. A batch without a confirmed write is repeated within the next one."""
         last = self.pending[-1].sequence
         item = store_payload(self.blobs, "events", f"runs/{self.run_id}/events/{last}", encode_events(self.pending))
         item |= {"last": last, "ttl": epoch_seconds(now + timedelta(days=KEPT_DAYS))}
@@ -216,14 +219,14 @@ class EventLog:
         self.flushed_at = now
 
     def take_tail(self) -> tuple[RunEvent, ...]:
-        """Hand over what was not stored, for the run's own item to carry."""
+        """Return the events that were not stored, for the item of the run."""
         tail = tuple(self.pending)
         self.pending.clear()
         return tail
 
 
 def read_stored(table: TenantTable, blobs: TenantBlobs, run_id: RunId, *, after: int) -> Iterator[RunEvent]:
-    """Yield the stored events whose sequence is greater than `after`, in order, each once (batches may overlap)."""
+    """Yield the stored events with a sequence above `after`, in order and without duplicates."""
     first = keys.events(run_id, after)
     position = None
     while True:

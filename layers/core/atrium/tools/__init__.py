@@ -1,1 +1,1 @@
-"""Tools that agents may call: a registry, validated arguments, and the built-in ones."""
+"""Tools that agents may call: the registry, the validation of arguments, and the built-in tools."""

@@ -1,4 +1,4 @@
-"""Arithmetic for models that cannot count: decimal, to 50 digits, bounded, and never evaluated as code.
+"""The tool for arithmetic: decimal numbers with 50 digits, limited in size. Expressions are not evaluated as code.
 
 sum     = product (("+" | "-") product)*
 product = sign (("*" | "/" | "//" | "%") sign)*
@@ -24,7 +24,7 @@ _TOKEN = re.compile(
 
 
 class CalculatorArguments(BaseModel):
-    """What to compute."""
+    """The expression to compute."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,12 +39,12 @@ class CalculatorArguments(BaseModel):
 
 
 def evaluate(expression: str) -> tuple[Decimal, bool]:
-    """Return the value and whether it is exact; `ToolRetry` says what is wrong with the expression."""
+    """Return the value and whether it is exact; raise `ToolRetry` with the reason if the expression is invalid."""
     context = Context(prec=DIGITS, Emax=9_999, Emin=-9_999, traps=[InvalidOperation, Overflow])
     try:
         value = _Reader(_tokens(expression), context).read()
     except DecimalException as error:
-        raise ToolRetry("the result is not defined, or out of range") from error
+        raise ToolRetry("the result is undefined or out of range") from error
     return value, not context.flags[Inexact]
 
 
@@ -54,14 +54,14 @@ def _tokens(expression: str) -> list[str]:
     while at < len(text):
         found = _TOKEN.match(text, at)
         if found is None:
-            raise ToolRetry("only numbers, + - * / // % ** and parentheses are understood")
+            raise ToolRetry("the expression may contain only numbers, + - * / // % ** and parentheses")
         tokens.append(found["number"] or found["sign"].replace("^", "**"))
         at = found.end()
     return tokens
 
 
 class _Reader:
-    """Reads an expression from left to right and computes on the way."""
+    """Parses an expression from left to right and computes its value."""
 
     def __init__(self, tokens: list[str], context: Context) -> None:
         self._tokens, self._context = [*tokens, ""], context
@@ -70,14 +70,14 @@ class _Reader:
     def read(self) -> Decimal:
         value = self._sum()
         if self._next():
-            raise ToolRetry("that is not an arithmetic expression")
+            raise ToolRetry("the expression is not valid arithmetic, such as (2 + 3) * 4.5")
         return value
 
     def _next(self) -> str:
         return self._tokens[self._at]
 
     def _take(self, *tokens: str) -> str:
-        """Return the next token if it is one of these, and go on; otherwise nothing."""
+        """Return the next token and advance if it is one of these, otherwise an empty text."""
         found = self._next()
         if found not in tokens:
             return ""
@@ -111,7 +111,7 @@ class _Reader:
     def _sign(self) -> Decimal:
         self._depth += 1
         if self._depth > _NESTING_MAX:
-            raise ToolRetry(f"nested deeper than {_NESTING_MAX} levels")
+            raise ToolRetry(f"the expression must not be nested deeper than {_NESTING_MAX} levels")
         if self._take("-"):
             value = self._context.minus(self._sign())
         elif self._take("+"):
@@ -127,7 +127,7 @@ class _Reader:
             return base
         exponent = self._sign()
         if abs(exponent) > _EXPONENT_MAX:
-            raise ToolRetry(f"exponents go up to {_EXPONENT_MAX}")
+            raise ToolRetry(f"an exponent must be at most {_EXPONENT_MAX}")
         if not base and exponent < 0:
             raise ToolRetry("division by zero")
         return self._context.power(base, exponent)
@@ -140,12 +140,12 @@ class _Reader:
                 raise ToolRetry("a parenthesis is not closed")
             return value
         if not token or not (token[0].isdigit() or token[0] == "."):
-            raise ToolRetry("that is not an arithmetic expression")
+            raise ToolRetry("the expression is not valid arithmetic, such as (2 + 3) * 4.5")
         self._at += 1
         return self._context.create_decimal(token)
 
     def _floor(self, left: Decimal, right: Decimal) -> Decimal:
-        """Divide and round down, as `//` does in Python: the remainder has the divisor's sign."""
+        """Divide and round down like `//` in Python: the remainder has the sign of the divisor."""
         quotient = self._context.divide_int(left, right)
         crosses = self._context.remainder(left, right) and left.is_signed() != right.is_signed()
         return self._context.subtract(quotient, Decimal(1)) if crosses else quotient
@@ -156,7 +156,7 @@ class _Reader:
 
 
 def render(value: Decimal) -> str:
-    """Return the number as people write it: whole numbers and short fractions without an exponent."""
+    """Return the number as text, without an exponent for whole numbers and short fractions."""
     if not value:
         return "0"
     plain = value.normalize(Context(prec=DIGITS))
@@ -170,7 +170,7 @@ def _run(arguments: CalculatorArguments, _: ToolContext) -> str:
 
 CALCULATOR = Tool(
     name="calculator",
-    description=f"Compute an arithmetic expression exactly, or to {DIGITS} digits where that is not possible.",
+    description=f"Compute an arithmetic expression exactly, or to {DIGITS} digits if that is not possible.",
     category="math",
     arguments=CalculatorArguments,
     run=_run,

@@ -1,4 +1,4 @@
-"""The current time, in any zone."""
+"""The tool for the current time in a time zone."""
 
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -9,7 +9,7 @@ from atrium.tools.model import Tool, ToolContext, ToolRetry
 
 
 class CurrentTimeArguments(BaseModel):
-    """Where to read the clock."""
+    """The time zone."""
 
     model_config = ConfigDict(extra="forbid")
 

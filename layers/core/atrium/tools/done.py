@@ -1,4 +1,4 @@
-"""The tool by which an agent that must say so says that it is done (`require_done_tool`)."""
+"""The tool with which an agent reports that its task is complete (`require_done_tool`)."""
 
 from typing import Annotated
 
@@ -6,11 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from atrium.tools.model import Tool, ToolContext
 
-REMINDER = "You have not called the tool `done`. Go on with the task, and call `done` when it is complete."
+REMINDER = "You have not called the tool `done`. Continue with the task, and call `done` when it is complete."
 
 
 class DoneArguments(BaseModel):
-    """What came of the task."""
+    """The result of the task."""
 
     model_config = ConfigDict(extra="forbid")
 

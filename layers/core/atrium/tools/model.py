@@ -1,7 +1,7 @@
-"""A tool: what the model sees of it, what may run it, and how it fails.
+"""The tool model: description, arguments, function, and failures.
 
-A tool fails in two ways, by what the model should do: `ToolRetry` (the arguments were wrong, try again) and
-`ToolRefusal` (accept it). Anything else that it raises is a defect: logged, and told to the model as such.
+A tool fails with `ToolRetry` (wrong arguments; the model should retry) or `ToolRefusal` (the model should accept it).
+Any other exception is a defect: it is logged, and the model is told that the tool failed.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,16 +18,16 @@ type ToolPermission = Literal["read", "write", "execute", "admin"]
 
 
 class ToolRetry(Exception):
-    """The call can succeed with other arguments; the text is for the model."""
+    """The call can succeed with other arguments. The text is for the model."""
 
 
 class ToolRefusal(Exception):
-    """The call cannot succeed; the text is for the model."""
+    """The call cannot succeed. The text is for the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a tool may know of the call that it serves."""
+    """The data of the call that a tool may use."""
 
     tenant_id: TenantId
     run_id: RunId
@@ -37,7 +37,7 @@ class ToolContext:
 
 @dataclass(frozen=True, slots=True)
 class Tool[Arguments: BaseModel]:
-    """A tool of the registry. `timeout_seconds` bounds one call; `calls_per_minute` is its rate."""
+    """A tool of the registry. `timeout_seconds` limits one call; `calls_per_minute` is its rate."""
 
     name: str
     description: str
@@ -51,11 +51,11 @@ class Tool[Arguments: BaseModel]:
     calls_per_minute: int = 100
 
     def input_schema(self) -> dict[str, Any]:
-        """Return the JSON schema of the arguments, from their model."""
+        """Return the JSON schema of the arguments."""
         schema = self.arguments.model_json_schema()
         schema.pop("title", None)
         return schema
 
     def call(self, arguments: Mapping[str, Any], context: ToolContext) -> str:
-        """Validate the arguments and run; raises `pydantic.ValidationError` and what the tool raises."""
+        """Validate the arguments and run the tool; raise `pydantic.ValidationError` or an error of the tool."""
         return self.run(self.arguments.model_validate(dict(arguments)), context)

@@ -1,7 +1,7 @@
-"""Which tools there are, and calling one of them for a model: bounded, and always with an answer.
+"""The registry of tools, and the execution of tool calls within limits. A call always returns an answer.
 
-Under a guard, each call is checked against the tenant's policies before it, and audited after it. A denial is an answer
-to the model like any other, so that it can continue without the tool.
+With a guard, each call is checked against the tenant's policies and audited. A denial is an answer to the model, so
+that it can continue without the tool.
 """
 
 import time
@@ -35,7 +35,7 @@ _WITHHELD = "The result was withheld because it looks like a prompt injection ({
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswer:
-    """What a call gave: always something that can be told to the model."""
+    """The result of a call, as the model gets it."""
 
     content: str
     is_error: bool
@@ -57,7 +57,7 @@ class ToolRegistry:
         return frozenset(self._tools)
 
     def choose(self, names: Iterable[str]) -> "ToolRegistry":
-        """Return the registry of those tools; a name that does not exist any more is left out."""
+        """Return a registry with these tools. Names that do not exist are skipped."""
         return self._of(self._tools[name] for name in names if name in self._tools)
 
     def add(self, tool: Tool[Any]) -> "ToolRegistry":
@@ -68,13 +68,13 @@ class ToolRegistry:
         return ToolRegistry(tools)
 
     def schemas(self) -> tuple[ToolSchema, ...]:
-        """Return the tools as a model is shown them; each is made once a process, because it costs a millisecond."""
+        """Return the tool schemas for a model. Each is cached, because creating it takes a millisecond."""
         return tuple(map(_schema, self._tools.values()))
 
     def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
-        """Run one call within the tool's time; whatever happens becomes an answer.
+        """Run one call within the tool's timeout. Every failure becomes an answer.
 
-        A tool that does not end is no longer waited for, but cannot be stopped: its thread lives on.
+        A thread cannot be stopped, so a call that timed out continues in the background.
         """
         tool = self._tools.get(name)
         if tool is None:
@@ -87,7 +87,7 @@ class ToolRegistry:
         try:
             return answers.get(timeout=tool.timeout_seconds)
         except Empty:
-            return ToolAnswer(f"The tool did not answer within {tool.timeout_seconds} s.", is_error=True)
+            return ToolAnswer(f"The tool timed out after {tool.timeout_seconds} s.", is_error=True)
 
 
 @lru_cache(maxsize=_SCHEMAS_MAX)
@@ -100,7 +100,7 @@ def _answer(tool: Tool[Any], arguments: Mapping[str, Any], context: ToolContext)
         content = tool.call(arguments, context)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        return ToolAnswer(_bounded(f"The arguments do not fit: {problems}"), is_error=True)
+        return ToolAnswer(_bounded(f"The arguments are not valid: {problems}"), is_error=True)
     except (ToolRetry, ToolRefusal) as error:
         return ToolAnswer(_bounded(str(error)), is_error=True)
     except Exception as error:  # noqa: BLE001 - a defect of one tool must not lose the turn
@@ -116,9 +116,9 @@ def _bounded(content: str) -> str:
 
 
 class GuardedTools(ToolRegistry):
-    """A registry whose calls pass a guard. `done` ends a run and does nothing, so nobody is asked for it.
+    """A registry whose calls are checked against policies, except for `done`, which only ends the run.
 
-    An audit that cannot be written fails the call, as it does everywhere.
+    If the audit event cannot be written, the call fails.
     """
 
     def __init__(self, guard: PolicyGuard, tools: Iterable[Tool[Any]] = BUILT_IN) -> None:
@@ -133,7 +133,7 @@ class GuardedTools(ToolRegistry):
             return super().call(name, arguments, context)
         session_id, amount = session_of(context.run_id), _amount(arguments)
         if not self._guard.check_permission(f"tool:{name}", amount=amount, session_id=session_id):
-            return ToolAnswer(f"A policy of the organisation does not allow the tool {name} here.", is_error=True)
+            return ToolAnswer(f"A policy of the tenant does not allow the tool {name}.", is_error=True)
         began = time.monotonic()
         answer = super().call(name, arguments, context)
         self._guard.audit.record_tool_call(
@@ -150,12 +150,12 @@ class GuardedTools(ToolRegistry):
 
 
 def _amount(arguments: Mapping[str, Any]) -> Decimal | None:
-    """Return the amount that a call is about, as the model wrote it; None where it names none that is a number."""
-    said = arguments.get(AMOUNT)
-    if isinstance(said, bool) or not isinstance(said, str | int | float):
+    """Return the amount in the arguments of a call, or None if it has none or it is not a number."""
+    value = arguments.get(AMOUNT)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
-        amount = Decimal(str(said))
+        amount = Decimal(str(value))
     except InvalidOperation:
         return None
     return amount if amount.is_finite() else None
