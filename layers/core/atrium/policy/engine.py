@@ -125,7 +125,7 @@ class PolicySet:
             return Decision(False, f"no policy allows {request.action} on {request.resource}")
         first = holding[0]
         allowed = first.effect == "allow"
-        reason = f"the policy “{first.name}” {'allows' if allowed else 'denies'} {request.action} on {request.resource}"
+        reason = f"the policy “{first.name}” {'allows' if allowed else 'denies'} it"
         return Decision(allowed, reason, tuple(policy.id for policy in holding))
 
     def _remember(self, key: tuple[frozenset[str], str, str], request: AccessRequest) -> tuple[_Rule, ...]:
