@@ -109,7 +109,7 @@ def test_schemas_are_what_a_model_needs() -> None:
     schemas = {schema.name: schema for schema in ToolRegistry([CALCULATOR, CURRENT_TIME, DONE]).schemas()}
     assert schemas["calculator"].input_schema == {
         "type": "object",
-        "description": "What to compute.",
+        "description": "The expression to compute.",
         "additionalProperties": False,
         "required": ["expression"],
         "properties": {
