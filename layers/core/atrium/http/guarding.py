@@ -40,9 +40,7 @@ _ADMITTED_MARK = "__atrium_admitted__"
 
 
 def read_scopes(dependant: Dependant) -> tuple[str, ...] | None:
-    """Return the scopes that a route requires, by its dependencies: none where any credential is enough, None if the
-    route is public.
-    """
+    """Return the scopes that a route requires: empty if any credential is sufficient, None for a public route."""
     calls = [found.call for found in _walk(dependant)]
     scopes = tuple(dict.fromkeys(call.scope for call in calls if isinstance(call, RequiredScope)))
     return scopes if get_call in calls else None
@@ -115,14 +113,14 @@ async def enforce_read_limit(request: Request) -> None:
         raise _refusal(state, now)
 
 
-def _headers(level: BucketState) -> dict[str, str]:
+def _headers(state: BucketState) -> dict[str, str]:
     return {
         "RateLimit-Policy": f'"{LIMIT}";q={state.maximum};w={WINDOW_SECONDS}',
         "RateLimit": f'"{LIMIT}";r={int(state.left)};t={state.seconds_to_full}',
     }
 
 
-def _refusal(level: BucketState, now: float) -> RateLimited:
+def _refusal(state: BucketState, now: float) -> RateLimited:
     return RateLimited(
         f"the tenant may make at most {state.maximum} of these calls per minute ({LIMIT}); wait and try again",
         retry_after_seconds=state.seconds_to_next,

@@ -1,8 +1,8 @@
-"""What a run is, from its first write to its last: its messages, its spend, its outcome, and its events.
+"""The run model: messages, spend, outcome and events.
 
-A run begins with the user's message and a lease; one conditional write ends it, with everything that it produced. The
-first writer of that (the worker, or the sweeper after it) decides; no later write changes it. The events `start`,
-`usage`, `final` and `error` are made from the run's own record, live and in a replay alike.
+A run starts with the user's message and a lease. One conditional write, by the worker or by the sweeper, ends it with
+everything that it produced; no later write can change the outcome. The events `start`, `usage`, `final` and `error` are
+made from the run's own record, live and in a replay.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -171,8 +171,8 @@ def start_event(run: Run) -> RunEvent:
 
 def error_event(run_id: RunId, sequence: int, error: AtriumError | RunError) -> RunEvent:
     """Return the event that ends the stream of a run that failed; `read_error` reads it."""
-    told = error if isinstance(error, RunError) else RunError.of(error)
-    fields = {name: value for name, value in asdict(told).items() if value is not None}
+    shown = error if isinstance(error, RunError) else RunError.of(error)
+    fields = {name: value for name, value in asdict(shown).items() if value is not None}
     return RunEvent(sequence, "error", {"run_id": run_id, **fields})
 
 
@@ -184,7 +184,7 @@ def read_error(event: RunEvent) -> AtriumError:
 
 
 def closing_events(run_id: RunId, outcome: Outcome, *, after: int) -> Iterator[RunEvent]:
-    """Yield how an ended run closes its stream: `usage` and `final`, or `error`, numbered from `after` on."""
+    """Yield the last events of an ended run: `usage` and `final`, or `error`, numbered from `after` + 1."""
     if outcome.error is not None:
         yield error_event(run_id, after + 1, outcome.error)
         return
