@@ -71,11 +71,18 @@ class Refused:
 
 type Decision = VerifiedCredential | Refused
 
+_DELETED = Refused(TenantInactive, "tenant is deleted")
+
 
 def decide_key(
     said: KeyText, key: ApiKey | None, tenant: Tenant | None, *, find_pepper: FindPepper, now: datetime
 ) -> Decision:
-    """Decide about a tenant's key; `find_pepper` may raise `Unavailable`."""
+    """Decide about a tenant's key; `find_pepper` may raise `Unavailable`.
+
+    Of a deleted tenant no key is left to compare with: every text that names it is refused as its keys were.
+    """
+    if key is None and tenant is not None and tenant.status == "deleted":
+        return _DELETED
     refused = _disprove(said, key, find_pepper, now)
     if refused is not None or key is None:
         return refused or Refused(Unauthenticated, "unknown key")
@@ -105,6 +112,8 @@ def decide_token(
 
     `login` is the family that it names, if any, `client` the OAuth client that it was given to, if any.
     """
+    if user is None and tenant is not None and tenant.status == "deleted":
+        return _DELETED
     if user is None or tenant is None:
         return Refused(Unauthenticated, "the token's user or tenant is gone")
     ended = _find_logout(claims, user, tenant, login)

@@ -25,6 +25,9 @@ FEATURES_MAX = 50
 class Tenant:
     """A tenant. `opening` is the mark of a creation that has not ended: nobody sees the tenant before it has.
 
+    Of a deleted tenant an erasure leaves id, plan, `deleted_at` and `deleted_by` (`platform:key_…`), and adds
+    `erased_at`.
+
     `logins_ended_at` is when `token_version` was raised, which ended all logins. `limits` are its own, over the plan's,
     as `atrium.quotas.limits` reads them.
     """
@@ -45,6 +48,9 @@ class Tenant:
     default_agent_id: AgentId | None = None
     opening: str = ""
     limits: Mapping[str, int] = field(default_factory=dict)
+    deleted_at: datetime | None = None
+    deleted_by: str = ""
+    erased_at: datetime | None = None
 
     @property
     def is_active(self) -> bool:

@@ -3,17 +3,21 @@ that a tenant may exist and what it is called; what it is, only its own item say
 """
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from atrium.kernel.clock import format_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import TenantId
-from atrium.kernel.pagination import Page, PageRequest
+from atrium.kernel.pagination import Page, PageRequest, Position
 from atrium.storage import keys
+from atrium.storage.keys import Key
 from atrium.storage.table import PlatformTable, Query, TransactionRefused
 from atrium.storage.writes import ANY, EXISTS, NEW, Delete, Operation, Put, Update
 from atrium.tenants.model import same_name
+
+_NAMES_READ = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,25 @@ class TenantRegistry:
         except ConditionFailed:
             return
 
-    def mark_deleted(self, tenant_id: TenantId, *, now: datetime) -> None:
-        """Keep the entry for what has to be removed later; it leaves the list."""
-        expression = "SET #deleted_at = if_not_exists(#deleted_at, :now)"
-        self.table.write(Update(keys.registered_tenant(tenant_id), expression, EXISTS, {"now": format_time(now)}))
+    def mark_deleted(self, tenant_id: TenantId, record: Put, *, now: datetime) -> None:
+        """Take a tenant from the list, and its name from the entry, with the platform's record of it; once."""
+        place, alive = keys.registered_tenant(tenant_id), f"{EXISTS} AND attribute_not_exists(#deleted_at)"
+        try:
+            marking = Update(place, "SET #deleted_at = :now REMOVE #name", alive, {"now": format_time(now)})
+            self.table.transact([marking, record])
+        except TransactionRefused:
+            with suppress(ConditionFailed):
+                self.table.write(Update(place, "REMOVE #name", EXISTS))  # an entry of an older version has it
+
+    def list_names(self, tenant_id: TenantId, position: Position | None) -> Page[Key]:
+        """Return the markers of names that a tenant claims, among the next thousand of all tenants.
+
+        A renaming that broke off leaves a marker that nothing else refers to.
+        """
+        query = Query(
+            "TENANT_NAME", limit=_NAMES_READ, position=position, where="#tenant_id = :id", values={"id": tenant_id}
+        )
+        return self.table.query_keys(query)
 
     def is_deleted(self, tenant_id: TenantId) -> bool:
         """Tell whether a tenant is deleted, which it then is for ever."""

@@ -136,7 +136,12 @@ class IssuerRegistry:
 
     def claim(self, issuer: str, audience: str, place: Place) -> None:
         """Claim a pair for a tenant, as often as it likes; `Conflict` if another tenant has it, and is there."""
-        item = {"tenant_id": place.tenant_id, "provider_id": place.provider_id}
+        item = {
+            "tenant_id": place.tenant_id,
+            "provider_id": place.provider_id,
+            "gsi2pk": provider_keys.issuers_of(place.tenant_id),
+            "gsi2sk": place.provider_id,
+        }
         condition = f"{NEW} OR #tenant_id = :tenant"
         marker = provider_keys.issuer(pair_digest(issuer, audience))
         try:
