@@ -15,7 +15,7 @@ from typing import Any
 from atrium.erasure.model import Step, Target, erase_whole
 from atrium.kernel.ids import RunId, is_id, read_time
 from atrium.kernel.pagination import LIMIT_MAX, Position
-from atrium.runs.events import KEPT_DAYS
+from atrium.runs.store import KEPT_DAYS
 from atrium.storage import keys
 from atrium.storage.table import TransactionRefused
 from atrium.storage.keys import Key
