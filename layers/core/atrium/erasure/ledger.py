@@ -17,10 +17,8 @@ from atrium.kernel.ids import RunId, is_id, read_time
 from atrium.kernel.pagination import LIMIT_MAX, Position
 from atrium.runs.store import KEPT_DAYS
 from atrium.storage import keys
-from atrium.storage.table import TransactionRefused
 from atrium.storage.keys import Key
-from atrium.storage.table import Query
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, EXISTS, Delete, Operation, Update
 from atrium.usage.model import FIGURES, Figures
 

@@ -6,8 +6,7 @@ from datetime import datetime
 
 from atrium.kernel.pagination import LIMIT_MAX, Position
 from atrium.storage.blobs import TenantBlobs
-from atrium.storage.table import Query
-from atrium.storage.table import BoundTable, PlatformTable, TenantTable
+from atrium.storage.table import BoundTable, PlatformTable, Query, TenantTable
 from atrium.tenants.model import Tenant
 
 PAGE = LIMIT_MAX

@@ -15,8 +15,7 @@ from atrium.kernel.ids import UserId
 from atrium.kernel.pagination import LIMIT_MAX
 from atrium.storage import keys, provider_keys
 from atrium.storage.keys import Key
-from atrium.storage.table import Query
-from atrium.storage.table import TenantTable
+from atrium.storage.table import Query, TenantTable
 
 
 def erase_traces(table: TenantTable, throttles: Throttles, user_id: UserId, email: str = "") -> None:
