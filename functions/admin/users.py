@@ -8,10 +8,13 @@ from atrium.http.idempotency import IdempotentRoute, answers_secret
 from atrium.http.models import ListOf, id_pattern, read_flag_text
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
+from atrium.identity.login.throttles import Throttles
 from atrium.identity.users.model import EMAIL_MAX
 from atrium.identity.users.service import UserService
 from atrium.identity.users.store import UserStore
+from atrium.identity.users.traces import erase_traces
 from atrium.kernel.errors import NotFound, invalid_field
+from atrium.kernel.ids import UserId
 from atrium.quotas.limits import resolve_limits
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
@@ -116,7 +119,15 @@ def delete_user(
 
     `x-remaining-credentials` says how many API keys and OAuth clients that descend from the user still work.
     """
-    left = _service(runtime, tenant).delete(user_id, revoke_keys=revoke_keys)
+    service, table = _service(runtime, tenant), runtime.tenant_table(tenant.tenant_id)
+    throttles = Throttles(runtime.platform_table, runtime.clock)
+    try:
+        email = service.get(user_id).email
+    except NotFound:
+        erase_traces(table, throttles, UserId(user_id))  # of a call that broke off
+        raise
+    left = service.delete(user_id, revoke_keys=revoke_keys)
+    erase_traces(table, throttles, UserId(user_id), email)
     response.headers["x-remaining-credentials"] = str(len(left.remaining))
 
 

@@ -1,11 +1,11 @@
-"""Deletions of tenants that are not at their end, gone on with every minute (`atrium.identity.offboarding`)."""
+"""Erases deleted tenants, every minute in the time that the sweep of runs leaves (`atrium.erasure`)."""
 
 from collections.abc import Callable
 from dataclasses import asdict
 
 from atrium.bootstrap import Runtime
+from atrium.erasure.service import Erasure
 from atrium.http.logs import make_logger
-from atrium.identity.offboarding import Offboarding
 from atrium.kernel.errors import AtriumError
 from atrium.kernel.ids import TenantId
 from atrium.tenants.service import TenantService
@@ -13,18 +13,18 @@ from atrium.tenants.service import TenantService
 logger = make_logger("sweep")
 
 RESERVE_MS = 15_000
-"""No portion is begun with less time than this; a slow one takes five seconds."""
+"""No step is begun with less time than this; a slow one takes five seconds."""
 
 
 def finish_deletions(source: Runtime, remaining_ms: Callable[[], int]) -> dict[str, int]:
-    """Go on with them over a runtime; the answer counts."""
+    """Carry all deletions on, over a runtime; the answer counts."""
     tenants = TenantService(source.platform_table, source.tenant_table, source.clock)
-    offboarding = Offboarding(tenants, source.platform_table, source.tenant_table, source.clock)
-    counts = asdict(offboarding.finish_all(lambda: remaining_ms() > RESERVE_MS, _log_failure))
+    erasure = Erasure(tenants, source.platform_table, source.tenant_table, source.tenant_blobs, source.clock)
+    counts = asdict(erasure.run(lambda: remaining_ms() > RESERVE_MS, _log_failure))
     if any(counts.values()):
-        logger.info("deletions gone on with", **counts)
+        logger.info("deletions carried on", **counts)
     return {f"deletions_{name}": count for name, count in counts.items()}
 
 
 def _log_failure(tenant_id: TenantId, error: AtriumError) -> None:
-    logger.error("a deletion could not be finished", tenant_id=tenant_id, error=error.code, internal=error.internal)
+    logger.error("a deletion could not be carried on", tenant_id=tenant_id, error=error.code, internal=error.internal)

@@ -1,6 +1,6 @@
 """The sweeper: every minute it closes the runs whose function died, and returns slots (`atrium.agent.sweeping`).
 
-Then it goes on with deletions of tenants (`functions.events.deletions`), in the time that is left.
+Then it erases deleted tenants (`functions.events.deletions`), in the time that is left.
 """
 
 from dataclasses import asdict

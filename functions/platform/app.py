@@ -6,12 +6,12 @@ from atrium.http.app import create_app
 from atrium.http.handler import make_handler
 from fastapi import FastAPI
 
-from functions.platform import limits, rebuild, signing_keys, tenants
+from functions.platform import deletion, limits, rebuild, signing_keys, tenants
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
     """Return the application; tests give it a runtime of their own."""
-    routers = [tenants.router, limits.router, rebuild.router, signing_keys.router]
+    routers = [tenants.router, deletion.router, limits.router, rebuild.router, signing_keys.router]
     return create_app(title="Atrium platform", routers=routers, runtime=runtime)
 
 

@@ -1,10 +1,12 @@
 """What a deleted tenant had claimed on the whole platform is released: issuers with audiences, and emails of logins."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from atrium.erasure.service import QUIET_SECONDS
 from atrium.identity import offboarding
 from atrium.identity.onboarding import Onboarded
 from atrium.identity.providers.model import pair_digest
@@ -14,18 +16,21 @@ from atrium.kernel.errors import TenantInactive
 from atrium.kernel.ids import TenantId, mint_user_id
 from atrium.storage import keys, provider_keys
 from atrium.storage.login import list_logins
+from atrium.storage.table import Query
 from atrium.tenants.deletions import OWN_SECONDS
 from starlette.testclient import TestClient
 
 from functions.admin.app import build as build_admin
 from functions.events.deletions import finish_deletions
 from tests.builders.deployments import Deployment, breaking
-from tests.builders.gateway import call_as, tenant_fields
+from tests.builders.gateway import KEY_ID, call_as, tenant_fields
 from tests.builders.refusals import refusing
+from tests.builders.tenant_env import open_bucket
 
 ISSUER = {"issuer": "https://login.acme.example/", "audience": "https://atrium.example/acme"}
 OTHER = {**ISSUER, "audience": "https://atrium.example/other"}
 SHARED = "ann@shared.example"
+PLATFORM_KEY = f"platform:{KEY_ID}"
 PLENTY: Callable[[], int] = lambda: 60_000  # noqa: E731
 
 
@@ -72,10 +77,22 @@ class Leaving:
     def is_listed(self) -> bool:
         return self.deployment.runtime.platform_table.get(keys.deletion(self.tenant_id)) is not None
 
-    def sweep(self, remaining_ms: Callable[[], int] = PLENTY) -> dict[str, int]:
+    def sweep(self, remaining_ms: Callable[[], int] = PLENTY, *, seconds: float = OWN_SECONDS) -> dict[str, int]:
         """Let the sweeper pass by when no call has the deletion to itself any more."""
-        self.deployment.clock.advance(OWN_SECONDS)
-        return finish_deletions(self.deployment.runtime, remaining_ms)
+        self.deployment.clock.advance(seconds)
+        counts = finish_deletions(self.deployment.runtime, remaining_ms)
+        return {name.removeprefix("deletions_"): count for name, count in counts.items() if count}
+
+    def last_sweep(self) -> dict[str, int]:
+        """Let the sweeper pass by when nothing can write any more that began before the deletion."""
+        return self.sweep(seconds=QUIET_SECONDS)
+
+
+@pytest.fixture(autouse=True)
+def bucket(request: pytest.FixtureRequest, deployment: Deployment) -> Iterator[None]:
+    with open_bucket(on_moto=request.config.getoption("--dynamodb") == "moto") as made:
+        deployment.runtime.__dict__["bucket"] = made
+        yield
 
 
 @pytest.fixture
@@ -108,12 +125,14 @@ def test_what_others_claim_stays(leaving: Leaving, client: TestClient) -> None:
     assert other.claims() == before != []
 
 
-def test_the_sweeper_looks_once_more(leaving: Leaving, client: TestClient) -> None:
+def test_the_sweeper_erases_in_two_passes(leaving: Leaving, client: TestClient) -> None:
     client.delete(f"/v1/tenants/{leaving.tenant_id}")
-    assert finish_deletions(leaving.deployment.runtime, PLENTY)["deletions_finished"] == 0  # its call may be at it
-    assert leaving.sweep() == {"deletions_finished": 1, "deletions_left": 0, "deletions_failed": 0}
+    assert leaving.sweep(seconds=0) == {}  # its call may be at it
+    assert leaving.sweep() == {"waiting": 1}
+    assert leaving.sweep() == {"waiting": 1}
+    assert leaving.last_sweep() == {"finished": 1}
     assert not leaving.is_listed()
-    assert leaving.sweep() == {"deletions_finished": 0, "deletions_left": 0, "deletions_failed": 0}
+    assert leaving.sweep() == {}
 
 
 @pytest.mark.parametrize("write", range(2, 6))
@@ -128,7 +147,7 @@ def test_a_deletion_that_died_is_finished_by_the_same_call(leaving: Leaving, cli
 def test_a_deletion_that_died_is_finished_by_the_sweeper(leaving: Leaving, client: TestClient, write: int) -> None:
     with breaking(leaving.deployment.table, write):
         assert client.delete(f"/v1/tenants/{leaving.tenant_id}").status_code == 500
-    assert leaving.sweep()["deletions_finished"] == 1
+    assert leaving.sweep() == {"waiting": 1}
     assert leaving.claims() == []
     assert client.post("/v1/tenants", json={"name": "acme", "plan": "pro"}).status_code == 201
 
@@ -137,13 +156,13 @@ def test_a_deletion_that_died_is_finished_by_the_sweeper(leaving: Leaving, clien
 def test_a_deletion_that_died_before_it_held_is_forgotten(leaving: Leaving, client: TestClient, write: int) -> None:
     with breaking(leaving.deployment.table, write):
         assert client.delete(f"/v1/tenants/{leaving.tenant_id}").status_code == 500
-    assert leaving.sweep()["deletions_finished"] == write
+    assert leaving.sweep() == ({"finished": 1} if write else {})
     assert not leaving.is_listed()
     assert len(leaving.claims()) == 3
     assert client.get(f"/v1/tenants/{leaving.tenant_id}").status_code == 200
 
 
-def test_many_users_take_several_portions(
+def test_emails_beyond_a_portion_are_released_by_the_sweeper(
     leaving: Leaving, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(offboarding, "ADDRESSES_MAX", 4)
@@ -156,17 +175,14 @@ def test_many_users_take_several_portions(
 
     assert client.delete(f"/v1/tenants/{leaving.tenant_id}").status_code == 204
     assert left() in {8, 9, 10}
-    time = iter([60_000, 0])
-    assert leaving.sweep(lambda: next(time)) == {"deletions_finished": 0, "deletions_left": 1, "deletions_failed": 0}
-    assert 0 < left() < 8
-    assert leaving.sweep()["deletions_finished"] == 1
+    assert leaving.sweep() == {"waiting": 1}
     assert left() == 0
     assert leaving.claims() == []
 
 
 def test_no_deletion_is_begun_without_time(leaving: Leaving, client: TestClient) -> None:
     client.delete(f"/v1/tenants/{leaving.tenant_id}")
-    assert leaving.sweep(lambda: 1_000)["deletions_left"] == 1
+    assert leaving.sweep(lambda: 1_000) == {"left": 1}
     assert leaving.is_listed()
 
 
@@ -177,18 +193,18 @@ def test_one_that_fails_does_not_keep_the_others(
     for each in (leaving, other):
         client.delete(f"/v1/tenants/{each.tenant_id}")
     with refusing(leaving.deployment.table, "GetItem", "ThrottlingException", about=leaving.tenant_id):
-        assert leaving.sweep() == {"deletions_finished": 1, "deletions_left": 0, "deletions_failed": 1}
+        assert leaving.sweep() == {"waiting": 1, "failed": 1}
     (told,) = [record.__dict__ for record in caplog.records if record.levelname == "ERROR"]
     assert (told["tenant_id"], told["error"]) == (leaving.tenant_id, "UNAVAILABLE")
-    assert leaving.sweep()["deletions_finished"] == 1
+    assert leaving.last_sweep() == {"finished": 2}
 
 
 def test_a_deletion_that_begins_anew_is_its_own_calls_again(leaving: Leaving, client: TestClient) -> None:
     client.delete(f"/v1/tenants/{leaving.tenant_id}")
     leaving.deployment.clock.advance(OWN_SECONDS)
     client.delete(f"/v1/tenants/{leaving.tenant_id}")
-    assert finish_deletions(leaving.deployment.runtime, PLENTY)["deletions_finished"] == 0
-    assert leaving.sweep()["deletions_finished"] == 1
+    assert leaving.sweep(seconds=0) == {}
+    assert leaving.sweep() == {"waiting": 1}
 
 
 def test_nobody_is_made_in_a_deleted_tenant(leaving: Leaving, client: TestClient) -> None:
@@ -207,6 +223,37 @@ def test_nobody_is_made_in_a_deleted_tenant(leaving: Leaving, client: TestClient
         assert (answer.status_code, answer.json()["code"]) == (403, "TENANT_INACTIVE"), path
     leaving.sweep()
     assert leaving.claims() == []
+
+
+def test_progress_and_what_stays_can_be_read(leaving: Leaving, client: TestClient) -> None:
+    path = f"/v1/tenants/{leaving.tenant_id}/deletion"
+    assert client.get(path).json()["status"] == "none"
+    client.delete(f"/v1/tenants/{leaving.tenant_id}")
+    begun = client.get(path).json()
+    assert (begun["status"], begun["deleted_by"], begun["items_erased"]) == ("deleting", PLATFORM_KEY, 0)
+    time = iter([60_000] * 3 + [0] * 9)
+    assert leaving.sweep(lambda: next(time)) == {"left": 1}
+    under_way = client.get(path).json()
+    assert (under_way["status"], under_way["phase"]) == ("deleting", "idempotency")
+    assert under_way["items_erased"] > 4
+    leaving.sweep()
+    assert client.get(path).json()["phase"] is None
+    assert leaving.last_sweep() == {"finished": 1}
+    done = client.get(path).json()
+    assert (done["status"], done["plan"], done["deleted_at"]) == ("deleted", "pro", begun["deleted_at"])
+    assert (done["phase"], done["items_erased"], done["erased_at"] > done["deleted_at"]) == (None, None, True)
+    assert client.get(f"/v1/tenants/{leaving.tenant_id}").status_code == 404
+    assert client.get(f"/v1/tenants/ten_{'0' * 26}/deletion").status_code == 404
+
+
+def test_the_platforms_audit_says_once_who_deleted_it(leaving: Leaving, client: TestClient) -> None:
+    for _ in range(2):
+        client.delete(f"/v1/tenants/{leaving.tenant_id}")
+        leaving.sweep()
+    day = leaving.deployment.clock().date()
+    (record,) = leaving.deployment.runtime.platform_table.query(Query(keys.audit_day(day))).items
+    assert record["principal"] == PLATFORM_KEY
+    assert json.loads(record["details"]) == {"action": "tenant.delete", "resource": leaving.tenant_id, "plan": "pro"}
 
 
 def test_an_email_that_is_changed_at_the_last_moment_is_not_claimed(leaving: Leaving, client: TestClient) -> None:

@@ -86,7 +86,7 @@ def test_a_plan_that_is_lowered_lets_no_more_begin_and_every_run_end(tenant: Cha
 
 
 def test_a_tenant_that_is_gone(tenant: ChangedTenant) -> None:
-    TenantStore(tenant.table).mark_deleted(now=tenant.clock())
+    TenantStore(tenant.table).mark_deleted(by="", now=tenant.clock())
     with pytest.raises(NotFound):
         tenant.changes.replace({})
     with pytest.raises(NotFound):

@@ -80,13 +80,13 @@ class LimitedRead:
 def read_limited(
     context: TenantContext, table: TenantTable, clock: Clock, agent_id: AgentId | None, *more: Key
 ) -> LimitedRead:
-    """Read the limits of a turn or new session, and `more`, in one batch; `NotFound` if the tenant does not exist."""
+    """Read the limits of a turn or new session, and `more`, in one batch; `NotFound` if the tenant is not there."""
     wanted = [keys.tenant(), keys.admission(TENANT), *more]
     place = principal_place(context.principal)
     wanted += [place, keys.admission(context.principal.id)] if place else []
     wanted += [keys.agent(agent_id), keys.admission(agent_id)] if agent_id else []
     found = table.batch_get(wanted)
-    if keys.tenant() not in found:
+    if found.get(keys.tenant(), {"status": "deleted"}).get("status") == "deleted":
         raise NotFound("Tenant not found.")
     return LimitedRead(context, clock, frozenset(wanted), found)
 

@@ -31,7 +31,7 @@ class AuditStore:
 
     def appending(self, event: AuditEvent, *, keep_days: int) -> Put:
         """Return the write that appends an event, for a transaction."""
-        return Put(_key(event), _item(event, keep_days), NEW)
+        return appending(event, keep_days=keep_days)
 
     def put(self, event: AuditEvent, *, keep_days: int) -> None:
         """Append an event. Idempotent."""
@@ -84,6 +84,11 @@ class AuditStore:
         day, inside = _resume(query, position)
         page = self.table.query(replace(base, partition=keys.audit_day(day), position=inside))
         return page.items, page.position or _day_before(query, day)
+
+
+def appending(event: AuditEvent, *, keep_days: int) -> Put:
+    """Return the write that appends an event to the audit of the table's owner."""
+    return Put(_key(event), _item(event, keep_days), NEW)
 
 
 def _resume(query: AuditQuery, position: Position | None) -> tuple[date, Position | None]:

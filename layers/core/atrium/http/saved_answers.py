@@ -128,6 +128,7 @@ class IdempotencyStore:
             "state": "running",
             "mark": mark.token,
             "fingerprint": call.fingerprint,
+            "path": call.path,
             "ends_at": min(ends_at_ms, now + DEADLINE_SECONDS_MAX * 1000),
             "expires_at": expires_at,
             "ttl": expires_at // 1000,

@@ -156,8 +156,9 @@ class SessionStore:
 
     def mark_deleted(self, session_id: SessionId, *, now: datetime) -> bool:
         """Make the session invisible to all callers; False if it does not exist. Its runs are removed afterwards."""
-        expression = "SET #deleted = :now REMOVE #gsi1pk, #gsi2pk, #turn"
-        return self._applies(Update(keys.session(session_id), expression, EXISTS, {"now": format_time(now)}))
+        expression = "SET #deleted = :now, #gsi2pk = :gsi2pk REMOVE #gsi1pk, #turn"
+        values = {"now": format_time(now), "gsi2pk": keys.deleted_sessions()}
+        return self._applies(Update(keys.session(session_id), expression, EXISTS, values))
 
     def remove(self, session_id: SessionId) -> None:
         self.table.write(Delete(keys.session(session_id), ANY))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import TenantId, is_id
 from atrium.storage.table import translated
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 INLINE_BYTES_MAX = 32_000
+ERASED_MAX = 1_000
 
 
 class BlobGone(Exception):
@@ -64,6 +66,24 @@ class TenantBlobs:
         """Delete content; idempotent."""
         with translated():
             self._bucket.client.delete_object(Bucket=self._bucket.name, Key=self._path(reference))
+
+    def erase_some(self) -> tuple[int, bool]:
+        """Delete up to `ERASED_MAX` versions and delete markers; returns how many, and whether none is left.
+
+        Two calls. `Unavailable` if S3 could not delete one; those that it could are gone.
+        """
+        client, name = self._bucket.client, self._bucket.name
+        with translated():
+            page = client.list_object_versions(Bucket=name, Prefix=self._prefix, MaxKeys=ERASED_MAX)
+            found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            if not found:
+                return 0, True
+            objects: Any = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
+            answer = client.delete_objects(Bucket=name, Delete={"Objects": objects, "Quiet": True})
+        if errors := answer.get("Errors", []):
+            codes = sorted({str(each.get("Code")) for each in errors})
+            raise Unavailable(internal=f"{len(errors)} blobs could not be deleted: {codes}", retry_after_seconds=1)
+        return len(found), not page.get("IsTruncated", False)
 
     def _path(self, reference: str) -> str:
         if ".." in reference or reference.startswith("/"):

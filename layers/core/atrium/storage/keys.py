@@ -16,11 +16,13 @@
     ·                      DELETED#<hash>              a user of this id, or email, was deleted: older foreign tokens end
     ·                      POLICY#<pol>                a policy
     ·                      REBUILD DRIFT               counters rebuilt from the ledger; compared with it (operator)
+    ·                      MONTH_TOTAL#<yyyy-mm>       what an erased ledger summed up to; stays beside the tombstone
     ADMISSION              TENANT|<scope>              limits, windows, slots of a scope: one conditional write (atrium.quotas)
                                                        sweep: those with slots, until the sweeper finds none
     TOOL_CALLS             TENANT|<scope>              tool calls of a minute
     SESSION#<ses>          HEAD                        session, its live turn, its usage by day
-                                                       gsi1 own, gsi2 all: by activity, moved every five minutes
+                                                       gsi1 own, gsi2 all: by activity, moved every five minutes;
+                                                       gsi2 deleted: while its runs are removed
     SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids carry the session)
                                                        gsi1 own, gsi2 all: newest first · sweep: open runs without a slot
     RUN#<run>              EVENTS#<first seq>          a batch of events
@@ -33,17 +35,20 @@
     AUDIT#<yyyy-mm-dd>     <time>#<evt>                audit, by time; gsi1 by type, gsi2 by user
     FAMILY#<id>            TOKEN                       login and its last refresh token (authorizer: one batch)
     CODE#<hash>            CODE                        OAuth code; REVOKED#<jti> REVOKED: a client's token (authorizer)
+                                                       gsi1 issued: families, codes and these marks, by user or client
     PLATFORM, of the operator
     TENANTS                <ten>                       registry: list of tenants
     TENANT_NAME            <name>                      marker: unique name -> tenant
     ISSUER#<hash>          MARKER                      issuer and audience -> tenant and provider (authorizer, kept in memory)
+                                                       gsi2 by tenant
     KEYS                   KEY#<key>                   platform keys; FIRST: marker of the one that bootstrap made
     CONCURRENCY#<n>        SLOTS                       the platform limit: slots of some turns
     CIRCUIT#<model>        STATE                       circuit breaker of a model (chat, once in 10 s and container)
     SIGNING_KEYS           <kid>                       public halves · IDEMPOTENCY <hash>
     THROTTLE#<what>        <window>                    login throttles (`throttle_keys`); MODULES <name>: health
     DRIFT                  ROUND                       how far the day's comparison of counters has come
-    DELETIONS              <ten>                       a deletion that has begun (sweeper, every minute)
+    DELETIONS              <ten>                       a deletion that has begun, and how far (sweeper, every minute)
+    AUDIT#<yyyy-mm-dd>     <time>#<evt>                the platform's own audit: deletions of tenants
 
 Indexes: gsi1, gsi2 (tenant's views, KEYS_ONLY), sweep (`SWEEP#<shard>`: items with slots, open runs without one; KEYS_ONLY) and
 login (`EMAIL#<email>`, KEYS_ONLY). The last two cross tenants, under roles of their own (ADR 0003).
@@ -63,6 +68,11 @@ ADMISSION_SWEPT = "admission"
 DELETIONS = "DELETIONS"
 OLD_ADMISSIONS = "ADMISSION_OF"
 """The partition of the previous layout's admission items of users, keys and agents; a rebuild deletes them."""
+IDEMPOTENCY = "IDEMPOTENCY"
+OAUTH_STATES = "OAUTH_STATES"
+TOOL_CALLS = "TOOL_CALLS"
+MONTH_TOTALS = "MONTH_TOTAL#"
+"""The prefix of the sort keys of monthly totals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +146,11 @@ def all_sessions() -> str:
     return "SESSIONS"
 
 
+def deleted_sessions() -> str:
+    """Return the gsi2 partition of a tenant's sessions whose deletion has begun."""
+    return "DELETED_SESSIONS"
+
+
 def activity(moment_text: str, session_id: SessionId) -> str:
     """Return the sort key of a session by last activity."""
     return _join(moment_text, session_id)
@@ -182,7 +197,7 @@ def admission_sweep_sort(tenant_id: TenantId, place: str) -> str:
 
 
 def idempotency(digest: str) -> Key:
-    return Key("IDEMPOTENCY", digest)
+    return Key(IDEMPOTENCY, digest)
 
 
 def audit_day(day: date) -> str:
@@ -218,6 +233,16 @@ def oauth(kind: str, text: str) -> Key:
     return Key(_join(kind, sha256(text.encode()).hexdigest()), kind)
 
 
+def issued() -> str:
+    """Return the gsi1 partition of what was issued to users and clients: families, codes, marks of revoked tokens."""
+    return "ISSUED"
+
+
+def issued_to(subject: str, name: str) -> str:
+    """Return the sort key of something issued to a user or client; an empty name gives the prefix of all of it."""
+    return f"{_join(subject)}#{name}"
+
+
 def admissions() -> str:
     """Return the partition of a tenant's admission items."""
     return "ADMISSION"
@@ -230,7 +255,7 @@ def admission(scope_id: str) -> Key:
 
 def tool_calls(scope_id: str) -> Key:
     """Return the item that counts a scope's tool calls per minute."""
-    return Key("TOOL_CALLS", scope_id or "TENANT")
+    return Key(TOOL_CALLS, scope_id or "TENANT")
 
 
 def platform_concurrency(item: int) -> Key:
@@ -275,6 +300,11 @@ def ledger_month(month_text: str) -> str:
 
 def ledger(month_text: str, run_id: RunId) -> Key:
     return Key(ledger_month(month_text), run_id)
+
+
+def month_total(month_text: str) -> Key:
+    """Return the item with the sums of a month whose ledger was erased with its tenant."""
+    return Key("", f"{MONTH_TOTALS}{month_text}")
 
 
 def usage_day(day: str) -> str:

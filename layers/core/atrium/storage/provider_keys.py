@@ -1,7 +1,7 @@
 """Keys of identity providers, sign-ins and connections; `keys.py` has the overview."""
 
-from atrium.kernel.ids import IdentityProviderId
-from atrium.storage.keys import Key
+from atrium.kernel.ids import IdentityProviderId, TenantId
+from atrium.storage.keys import OAUTH_STATES, Key
 
 
 def identity_provider(provider_id: IdentityProviderId) -> Key:
@@ -33,9 +33,14 @@ def issuer(digest: str) -> Key:
     return Key(f"ISSUER#{digest}", "MARKER")
 
 
+def issuers_of(tenant_id: TenantId) -> str:
+    """Return the platform's gsi2 partition of the markers of a tenant's issuers."""
+    return f"ISSUERS_OF#{tenant_id}"
+
+
 def used_state(digest: str) -> Key:
     """Return the marker of a used OAuth state."""
-    return Key("OAUTH_STATES", digest)
+    return Key(OAUTH_STATES, digest)
 
 
 def connection(owner: str, provider: str) -> Key:

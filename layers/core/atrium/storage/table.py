@@ -199,6 +199,11 @@ class BoundTable:
         items = [self._open(wire) for wire in answer["Items"]]
         return Page(items, self._position(answer.get("LastEvaluatedKey")))
 
+    def query_keys(self, query: Query) -> Page[Key]:
+        """Read the keys of one page, of a partition or of an index."""
+        page = self.query(query)
+        return Page([Key(self._strip(item["pk"]), item["sk"]) for item in page.items], page.position)
+
     def fetch(self, query: Query) -> Page[dict[str, Any]]:
         """Read one page of an index with the whole items; items deleted meanwhile are left out."""
         arguments = query_arguments(query, self._partition(query.partition), self._start(query))

@@ -47,8 +47,13 @@ def password_attempts(user_id: str) -> Key:
     return Key(f"THROTTLE#USER#{user_id}", "PASSWORD")
 
 
+def unlocks_of(tenant_id: TenantId) -> str:
+    """Return the partition of the unlocked emails of a tenant."""
+    return f"THROTTLE#UNLOCKS#{tenant_id}"
+
+
 def unlocks(email: str, tenant_id: TenantId) -> Key:
-    return Key(f"THROTTLE#UNLOCKS#{tenant_id}", _hashed(email))
+    return Key(unlocks_of(tenant_id), _hashed(email))
 
 
 def _hashed(text: str) -> str:

@@ -1,31 +1,51 @@
 """Which tenants' deletions have begun and may have work left: platform items, which the sweeper reads every minute.
 
 An entry is written before anything of a deletion is, so that one that broke off anywhere is known. Its own call has
-it to itself for a minute; then the sweeper ends what is left, looks once more for what came in at the last moment,
-and removes the entry.
+it to itself for a minute; then the sweeper erases the tenant's data in steps, notes after each where the next one
+begins, and removes the entry when nothing is left.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import TenantId
+from atrium.kernel.pagination import LIMIT_MAX, Position
 from atrium.storage import keys
 from atrium.storage.table import PlatformTable, Query
-from atrium.storage.writes import ANY, Delete, Put
+from atrium.storage.writes import ANY, Delete, Update
 
 OWN_SECONDS = 60
 """Longer than any call lasts, of the deletion and of what was under way beside it."""
-_LISTED_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where an erasure is: `phase` and `position` are where its next step begins, an empty phase is between passes.
+
+    `is_last`: this pass began when nothing could write any more. `waits`: the pass left what was in use. `items` and
+    `blobs` were removed so far; a step that died before it was noted is missing in them.
+    """
+
+    phase: str = ""
+    position: Position | None = None
+    passes: int = 0
+    is_last: bool = False
+    waits: bool = False
+    items: int = 0
+    blobs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A deletion that has begun; a repeated one begins anew."""
+    """A deletion that has begun. A repeated call begins it anew, and its erasure goes on where it was."""
 
     tenant_id: TenantId
     begun_at: datetime
+    progress: Progress = Progress()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +55,35 @@ class Deletions:
     table: PlatformTable
 
     def begin(self, tenant_id: TenantId, *, now: datetime) -> None:
-        item = {"id": tenant_id, "begun_at": format_time(now)}
-        self.table.write(Put(keys.deletion(tenant_id), item, ANY))
+        values = {"id": tenant_id, "now": format_time(now)}
+        self.table.write(Update(keys.deletion(tenant_id), "SET #id = :id, #begun_at = :now", ANY, values))
+
+    def find(self, tenant_id: TenantId) -> Deletion | None:
+        item = self.table.get(keys.deletion(tenant_id))
+        return _read(item) if item else None
 
     def list_left(self, *, now: datetime) -> list[Deletion]:
-        """Return up to a hundred that no call has to itself any more. One query."""
-        found = self.table.query(Query(keys.DELETIONS, limit=_LISTED_MAX)).items
-        deletions = [Deletion(TenantId(item["id"]), parse_time(item["begun_at"])) for item in found]
-        return [each for each in deletions if each.begun_at <= now - timedelta(seconds=OWN_SECONDS)]
+        """Return those that no call has to itself any more. One query for a hundred."""
+        found: list[Deletion] = []
+        position: Position | None = None
+        while True:
+            page = self.table.query(Query(keys.DELETIONS, limit=LIMIT_MAX, position=position))
+            found += map(_read, page.items)
+            position = page.position
+            if position is None:
+                return [each for each in found if each.begun_at <= now - timedelta(seconds=OWN_SECONDS)]
+
+    def note(self, deletion: Deletion, progress: Progress) -> None:
+        """Note how far an erasure is; nothing if another call has ended it."""
+        values = {name: value for name, value in asdict(progress).items() if name not in _COUNTED}
+        counts = {name: getattr(progress, name) - getattr(deletion.progress, name) for name in _COUNTED}
+        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
+        expression += " ADD " + ", ".join(f"#{name} :{name}" for name in counts)
+        try:
+            update = Update(keys.deletion(deletion.tenant_id), expression, "attribute_exists(pk)", {**values, **counts})
+            self.table.write(update)
+        except ConditionFailed:
+            return
 
     def end(self, deletion: Deletion) -> None:
         """Remove an entry, unless the deletion has begun anew."""
@@ -51,3 +92,12 @@ class Deletions:
             self.table.write(Delete(keys.deletion(deletion.tenant_id), "#begun_at = :begun", values))
         except ConditionFailed:
             return
+
+
+_COUNTED = ("items", "blobs")
+
+
+def _read(item: Mapping[str, Any]) -> Deletion:
+    default = asdict(Progress())
+    progress = Progress(**{name: item.get(name, default[name]) for name in default})
+    return Deletion(TenantId(item["id"]), parse_time(item["begun_at"]), progress)

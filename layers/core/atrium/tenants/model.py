@@ -25,6 +25,9 @@ FEATURES_MAX = 50
 class Tenant:
     """A tenant. `opening` marks a creation that is not complete; such a tenant is invisible.
 
+    An erasure keeps the id, the plan, `deleted_at` and `deleted_by` (`platform:key_…`) of a deleted tenant, and sets
+    `erased_at`.
+
     `logins_ended_at` is the time of the last increment of `token_version`, which ended all logins. `limits` override
     those of the plan; `atrium.quotas.limits` reads them.
     """
@@ -45,6 +48,9 @@ class Tenant:
     default_agent_id: AgentId | None = None
     opening: str = ""
     limits: Mapping[str, int] = field(default_factory=dict)
+    deleted_at: datetime | None = None
+    deleted_by: str = ""
+    erased_at: datetime | None = None
 
     @property
     def is_active(self) -> bool:

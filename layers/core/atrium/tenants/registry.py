@@ -4,17 +4,21 @@ They only say that a tenant may exist and which name it has; the tenant's own it
 """
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from atrium.kernel.clock import format_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import TenantId
-from atrium.kernel.pagination import Page, PageRequest
+from atrium.kernel.pagination import Page, PageRequest, Position
 from atrium.storage import keys
+from atrium.storage.keys import Key
 from atrium.storage.table import PlatformTable, Query, TransactionRefused
 from atrium.storage.writes import ANY, EXISTS, NEW, Delete, Operation, Put, Update
 from atrium.tenants.model import same_name
+
+_NAMES_READ = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,25 @@ class TenantRegistry:
         except ConditionFailed:
             return
 
-    def mark_deleted(self, tenant_id: TenantId, *, now: datetime) -> None:
-        """Remove a tenant from the list. The entry is kept for the later removal of its data."""
-        expression = "SET #deleted_at = if_not_exists(#deleted_at, :now)"
-        self.table.write(Update(keys.registered_tenant(tenant_id), expression, EXISTS, {"now": format_time(now)}))
+    def mark_deleted(self, tenant_id: TenantId, record: Put, *, now: datetime) -> None:
+        """Remove a tenant from the list and its name from the entry, with the platform's audit record. Idempotent."""
+        place, alive = keys.registered_tenant(tenant_id), f"{EXISTS} AND attribute_not_exists(#deleted_at)"
+        try:
+            marking = Update(place, "SET #deleted_at = :now REMOVE #name", alive, {"now": format_time(now)})
+            self.table.transact([marking, record])
+        except TransactionRefused:
+            with suppress(ConditionFailed):
+                self.table.write(Update(place, "REMOVE #name", EXISTS))  # an entry of an older version has it
+
+    def list_names(self, tenant_id: TenantId, position: Position | None) -> Page[Key]:
+        """Return the name markers of a tenant among the next thousand markers of all tenants.
+
+        An interrupted renaming leaves a marker to which no other item refers.
+        """
+        query = Query(
+            "TENANT_NAME", limit=_NAMES_READ, position=position, where="#tenant_id = :id", values={"id": tenant_id}
+        )
+        return self.table.query_keys(query)
 
     def is_deleted(self, tenant_id: TenantId) -> bool:
         """Return whether a tenant is deleted. Deletion is final."""

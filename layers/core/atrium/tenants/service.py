@@ -18,7 +18,7 @@ from atrium.kernel.ids import TenantId, is_id
 from atrium.kernel.pagination import Page, PageRequest, Position
 from atrium.storage.table import PlatformTable, TenantTable, TransactionRefused
 from atrium.storage.writes import Operation, Put
-from atrium.tenants.auditing import audit_of
+from atrium.tenants.auditing import audit_of, platform_record
 from atrium.tenants.deletions import Deletions
 from atrium.tenants.model import Tenant, find_settings_fault, same_name
 from atrium.tenants.names import Names
@@ -157,7 +157,7 @@ class TenantService:
         """Delete a tenant: end its credentials and release its name. Raises `NotFound` if it is already deleted.
 
         `release` is then called to release what the tenant claims elsewhere. A repeated call or the sweeper continues
-        an interrupted deletion. A separate job removes the data of the partition.
+        an interrupted deletion. The sweeper erases the tenant's data (`atrium.erasure`).
         """
         now = self._clock()
         tenant = self._store(_known(tenant_id)).get()
@@ -165,7 +165,8 @@ class TenantService:
             raise NotFound("tenant not found")
         self._deletions.begin(tenant.id, now=now)
         if tenant.status != "deleted":
-            self._store(tenant.id).mark_deleted(*self._records(tenant, "delete"), now=now)
+            by = self._origin.principal if self._origin else ""
+            self._store(tenant.id).mark_deleted(by=by, now=now)
         self.finish_deletion(tenant.id)
         release(tenant.id)
         if tenant.status == "deleted":
@@ -176,11 +177,20 @@ class TenantService:
         tenant = self._store(tenant_id).get()
         if tenant is None or tenant.status != "deleted":
             return False
-        marker = self._registry.find(tenant.name)
+        marker = self._registry.find(tenant.name) if tenant.name else None
         if marker is not None and marker.tenant_id == tenant.id:
             self._registry.release(tenant.name, marker)
-        self._registry.mark_deleted(tenant.id, now=self._clock())
+        origin = self._origin or Origin(tenant.deleted_by)
+        record = platform_record("delete", tenant, origin, self._clock)
+        self._registry.mark_deleted(tenant.id, record, now=self._clock())
         return True
+
+    def get_with_deleted(self, tenant_id: str) -> Tenant:
+        """Return a tenant, also one that is deleted; `NotFound` if there never was one."""
+        tenant = self._store(_known(tenant_id)).get()
+        if tenant is None or tenant.opening:
+            raise NotFound("there is no such tenant")
+        return tenant
 
     def _rename(self, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
         old = self._registry.find(tenant.name)

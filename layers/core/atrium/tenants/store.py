@@ -1,7 +1,8 @@
 """The tenant's own item, in its own partition. It is authoritative.
 
 Settings and metadata are stored as JSON text, because an item has no floats. Each change increments `config_version`,
-which invalidates caches. The item of a deleted tenant stays, so that its id is never reused.
+which invalidates caches. A deleted tenant's item stays as a tombstone, so that its id is never reused; a tombstone has
+no name, settings or metadata.
 """
 
 import json
@@ -86,11 +87,25 @@ class TenantStore:
         """Return the write that ends all access and refresh tokens of the tenant, for a transaction."""
         return _change({"logins_ended_at": format_time(now)}, now, _VISIBLE, {}, raised="token_version")
 
-    def mark_deleted(self, *records: Put, now: datetime) -> None:
+    def mark_deleted(self, *, by: str, now: datetime) -> None:
         """Set the status to deleted. Idempotent."""
-        changes = {"status": "deleted", "status_reason": ""}
-        write = _change(changes, now, f"{EXISTS} AND attribute_not_exists(#opening)", {})
-        self.table.write_audited(write, records)
+        changes = {"status": "deleted", "status_reason": "", "deleted_at": format_time(now), "deleted_by": by}
+        self.table.write(_change(changes, now, f"{EXISTS} AND attribute_not_exists(#opening)", {}))
+
+    def leave_tombstone(self, tenant: Tenant, *, erased_at: datetime | None = None) -> None:
+        """Reduce a deleted tenant's item to its tombstone. Idempotent."""
+        item = {
+            "id": tenant.id,
+            "plan": tenant.plan,
+            "status": "deleted",
+            "created_at": format_time(tenant.created_at),
+            "deleted_at": format_time(tenant.deleted_at or tenant.updated_at),
+            "deleted_by": tenant.deleted_by or None,
+            "erased_at": format_time(erased_at) if erased_at else None,
+            "config_version": tenant.config_version + 1,
+            "token_version": tenant.token_version,
+        }
+        self.table.write(Put(keys.tenant(), item, "#status = :deleted", {"deleted": "deleted"}))
 
     def fence(self, version: int) -> bool:
         """Increment `config_version` if it equals `version`, so that changes based on earlier reads fail.
@@ -140,22 +155,29 @@ def _attributes(tenant: Tenant) -> dict[str, Any]:
 
 def read_tenant(item: Mapping[str, Any]) -> Tenant:
     """Return the tenant of an item."""
-    default_agent_id, ended = item.get("default_agent_id"), item.get("logins_ended_at")
+    default_agent_id = item.get("default_agent_id")
     return Tenant(
         id=TenantId(item["id"]),
-        name=item["name"],
-        display_name=item["display_name"],
+        name=item.get("name", ""),
+        display_name=item.get("display_name", ""),
         plan=item["plan"],
         status=item["status"],
         status_reason=item.get("status_reason", ""),
-        settings=json.loads(item["settings"]),
-        metadata=json.loads(item["metadata"]),
+        settings=json.loads(item.get("settings", "{}")),
+        metadata=json.loads(item.get("metadata", "{}")),
         config_version=item["config_version"],
         token_version=item["token_version"],
-        logins_ended_at=parse_time(ended) if ended else None,
+        logins_ended_at=_time(item, "logins_ended_at"),
         created_at=parse_time(item["created_at"]),
-        updated_at=parse_time(item["updated_at"]),
+        updated_at=parse_time(item.get("updated_at") or item["deleted_at"]),
         default_agent_id=AgentId(default_agent_id) if default_agent_id else None,
         opening=item.get("opening", ""),
         limits=item.get("limits", {}),
+        deleted_at=_time(item, "deleted_at"),
+        deleted_by=item.get("deleted_by", ""),
+        erased_at=_time(item, "erased_at"),
     )
+
+
+def _time(item: Mapping[str, Any], name: str) -> datetime | None:
+    return parse_time(item[name]) if item.get(name) else None

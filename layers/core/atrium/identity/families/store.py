@@ -103,6 +103,8 @@ def _item(family: TokenFamily) -> dict[str, Any]:
         "client_id": family.client_id or None,
         "ip": family.ip or None,
         "user_agent": family.user_agent or None,
+        "gsi1pk": keys.issued(),
+        "gsi1sk": keys.issued_to(family.user_id, family.id),
     }
 
 

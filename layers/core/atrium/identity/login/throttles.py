@@ -15,7 +15,7 @@ addresses are counted by their /64, the usual prefix of one household.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address
 from typing import Any
@@ -25,7 +25,7 @@ from atrium.identity.login.windows import Full, Taken, Window, give_back, take
 from atrium.kernel.clock import Clock, epoch_seconds, format_time
 from atrium.kernel.errors import RateLimited
 from atrium.kernel.ids import TenantId
-from atrium.kernel.pagination import LIMIT_MAX, Position
+from atrium.kernel.pagination import LIMIT_MAX
 from atrium.storage import throttle_keys
 from atrium.storage.keys import Key
 from atrium.storage.table import PlatformTable, Query
@@ -154,15 +154,21 @@ class Throttles:
     def unlock(self, email: str, tenant_id: TenantId) -> None:
         """Delete the failures of an email in a tenant. Limited to five times a day, because it allows new guesses."""
         self._take(Window(throttle_keys.unlocks(email, tenant_id), UNLOCKS_MAX, UNLOCKS_SECONDS))
-        partition = throttle_keys.login_partition(tenant_id, email)
-        position: Position | None = None
+        self._remove(email, tenant_id, keeping=throttle_keys.KNOWN)
+
+    def forget(self, email: str, user_id: str, tenant_id: TenantId) -> None:
+        """Remove what is kept for a user who is deleted: failures, unlocks, and addresses they logged in from."""
+        self._remove(email, tenant_id)
+        self.table.delete_all([throttle_keys.password_attempts(user_id), throttle_keys.unlocks(email, tenant_id)])
+
+    def _remove(self, email: str, tenant_id: TenantId, *, keeping: str = "") -> None:
+        query = Query(throttle_keys.login_partition(tenant_id, email), limit=LIMIT_MAX)
         while True:
-            page = self.table.query(Query(partition, limit=LIMIT_MAX, position=position))
-            places = [Key(partition, str(item["sk"])) for item in page.items]
-            self.table.delete_all([place for place in places if not place.sort.startswith(throttle_keys.KNOWN)])
-            position = page.position
-            if position is None:
+            page = self.table.query_keys(query)
+            self.table.delete_all([each for each in page.items if not (keeping and each.sort.startswith(keeping))])
+            if page.position is None:
                 return
+            query = replace(query, position=page.position)
 
     def _take(self, window: Window) -> Taken:
         found = take(self.table, window, now=self.clock())

@@ -96,6 +96,8 @@ def _item(code: Code) -> dict[str, Any]:
         "expires_at": format_time(code.expires_at),
         "digest": code.digest,
         "ttl": epoch_seconds(code.expires_at + _KEPT),
+        "gsi1pk": keys.issued(),
+        "gsi1sk": keys.issued_to(code.user_id, code.digest),
     }
 
 

@@ -97,7 +97,12 @@ class TokenService:
     def _mark(self, client: Client, tenant: Tenant, claims: AccessClaims, origin: Origin) -> None:
         """Mark a client's own token as revoked, for the authorizer."""
         ends_at = datetime.fromtimestamp(claims.expires_at, UTC)
-        mark = Put(keys.oauth("REVOKED", claims.token_id), {"ttl": epoch_seconds(ends_at) + 3_600}, ANY)
+        item = {
+            "ttl": epoch_seconds(ends_at) + 3_600,
+            "gsi1pk": keys.issued(),
+            "gsi1sk": keys.issued_to(claims.subject, claims.token_id),
+        }
+        mark = Put(keys.oauth("REVOKED", claims.token_id), item, ANY)
         operations: list[Operation] = [mark, self._record(client, tenant, {"token": claims.token_id}, origin)]
         self.table_of(tenant.id).transact(operations)
 

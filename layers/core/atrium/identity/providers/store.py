@@ -139,7 +139,12 @@ class IssuerRegistry:
 
         Idempotent. Raises `Conflict` if another active tenant has claimed it.
         """
-        item = {"tenant_id": place.tenant_id, "provider_id": place.provider_id}
+        item = {
+            "tenant_id": place.tenant_id,
+            "provider_id": place.provider_id,
+            "gsi2pk": provider_keys.issuers_of(place.tenant_id),
+            "gsi2sk": place.provider_id,
+        }
         condition = f"{NEW} OR #tenant_id = :tenant"
         marker = provider_keys.issuer(pair_digest(issuer, audience))
         try:

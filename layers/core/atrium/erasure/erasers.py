@@ -1,0 +1,126 @@
+"""Erasers of a tenant's own partitions and blobs. `SHAPES` of the test suite has every key that they must remove."""
+
+from datetime import UTC, date, timedelta
+from typing import Any
+
+from atrium.erasure.model import PAGE, Eraser, Step, Target, erase_page, erase_whole
+from atrium.identity.login.throttles import Throttles
+from atrium.identity.providers.store import IssuerRegistry
+from atrium.identity.users.model import same_address
+from atrium.kernel.ids import RunId, SessionId
+from atrium.kernel.pagination import Position
+from atrium.runs.store import RunStore
+from atrium.storage import keys, provider_keys
+from atrium.storage.keys import Key
+from atrium.storage.table import Index, Query
+
+_SESSIONS = 20
+_DAYS = 30
+_MARGIN = timedelta(days=1)
+"""Clocks differ: days begin that much before the tenant was created."""
+_HEAD = keys.session(SessionId("-")).sort
+_USER, _ISSUER = "USER#", provider_keys.provider_issuer("").sort
+
+
+def erase_root(target: Target, position: Position | None) -> Step:
+    """Erase the tenant's bare partition but for tombstone and totals, with the platform's items that it leads to."""
+    page = target.table.query(Query("", limit=PAGE, position=position))
+    found = [item for item in page.items if not _stays(item["sk"])]
+    pairs = [item["sk"].removeprefix(_ISSUER) for item in found if item["sk"].startswith(_ISSUER)]
+    IssuerRegistry(target.platform).release_all(target.tenant.id, pairs)
+    throttles = Throttles(target.platform, lambda: target.now)
+    for user in found:
+        if user["sk"].startswith(_USER):
+            throttles.forget(same_address(user["email"]), user["id"], target.tenant.id)
+    target.table.delete_all([Key("", item["sk"]) for item in found])
+    return Step(len(found), position=page.position, is_done=page.position is None)
+
+
+def _stays(sort: str) -> bool:
+    return sort == keys.tenant().sort or sort.startswith(keys.MONTH_TOTALS)
+
+
+def erase_admissions(target: Target, _position: Position | None) -> Step:
+    """Erase limits and slots; the first pass leaves them while there is a slot, by which the sweeper finds its run."""
+    page = target.table.query(Query(keys.admissions(), limit=PAGE))
+    if not target.may_take_all and any(item.get("slots") or item.get("late") for item in page.items):
+        return Step(waits=True)
+    target.table.delete_all([Key(keys.admissions(), item["sk"]) for item in page.items])
+    return Step(len(page.items), is_done=page.position is None)
+
+
+def erase_issued(target: Target, position: Position | None) -> Step:
+    """Erase logins, codes and marks of revoked tokens, by the list of what was issued."""
+    page = target.table.query_keys(Query(keys.issued(), index="gsi1", limit=PAGE, position=position))
+    target.table.delete_all(page.items)
+    return Step(len(page.items), position=page.position, is_done=page.position is None)
+
+
+def eraser_of_sessions(listed: str, index: Index = "gsi2") -> Eraser:
+    """Return an eraser of the sessions that a list names by their own item or by one of their runs."""
+
+    def erase(target: Target, position: Position | None) -> Step:
+        query = Query(listed, index=index, limit=_SESSIONS, position=position)
+        page = target.table.query_keys(query)
+        items, waits = 0, False
+        for partition in dict.fromkeys(key.partition for key in page.items):
+            removed, is_over, in_use = _erase_session(target, partition)
+            items, waits = items + removed, waits or in_use
+            if not is_over:
+                return Step(items, position=position, is_done=False, waits=waits)
+        return Step(items, position=page.position, is_done=page.position is None, waits=waits)
+
+    return erase
+
+
+def _erase_session(target: Target, partition: str) -> tuple[int, bool, bool]:
+    """Erase the first runs of a session with their events; returns how many items, if it is over, if one is open.
+
+    The session's own item goes last, and stays with a run that is open.
+    """
+    runs = RunStore(target.table, target.blobs)
+    page = target.table.query(Query(partition, prefix="RUN#", limit=PAGE))
+    items, ended = 0, []
+    for item in page.items:
+        if not target.may_take_all and _is_open(item):
+            runs.request_cancel(RunId(item["id"]))
+            continue
+        items += erase_whole(target.table, keys.events(RunId(item["id"]), 0).partition)
+        ended.append(Key(partition, item["sk"]))
+    target.table.delete_all(ended)
+    items += len(ended)
+    if page.position is not None and ended:
+        return items, False, False
+    if len(ended) < len(page.items):
+        return items, True, True
+    target.table.delete_all([Key(partition, _HEAD)])
+    return items + 1, True, False
+
+
+def _is_open(item: dict[str, Any]) -> bool:
+    return "ended_at" not in item
+
+
+def erase_days(target: Target, position: Position | None) -> Step:
+    """Erase sums, marks of sessions and the audit, day by day."""
+    day = date.fromisoformat(position["day"]) if position else target.tenant.created_at.astimezone(UTC).date() - _MARGIN
+    items, last = 0, target.now.astimezone(UTC).date() + _MARGIN
+    for _ in range(_DAYS):
+        if day > last:
+            return Step(items)
+        text = day.isoformat()
+        for partition in (keys.usage_day(text), keys.begun_day(text), keys.audit_day(day)):
+            removed, is_over = erase_page(target.table, partition)
+            items += removed
+            if not is_over:
+                return Step(items, position={"day": text}, is_done=False)
+        day += _MARGIN
+    return Step(items, position={"day": day.isoformat()}, is_done=False)
+
+
+def erase_blobs(target: Target, _position: Position | None) -> Step:
+    """Erase the blobs with all their versions; the first pass leaves them while a run is open that may need them."""
+    if target.waits and not target.may_take_all:
+        return Step()
+    blobs, is_done = target.blobs.erase_some()
+    return Step(blobs=blobs, is_done=is_done)

@@ -1,0 +1,91 @@
+"""Erases the ledger, and keeps what the platform's bills need: how much in each month, without whose it was.
+
+    TENANT#<id>   MONTH_TOTAL#2026-11   requests, tokens, tool calls and cost of the calls settled in that month
+
+Entries are deleted in the transaction that adds them to the total, on the condition that they exist: whatever is
+killed or repeated, each counts once. An entry that is written later is added by the next pass.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any
+
+from atrium.erasure.model import Step, Target, erase_whole
+from atrium.kernel.ids import RunId, is_id, read_time
+from atrium.kernel.pagination import LIMIT_MAX, Position
+from atrium.runs.store import KEPT_DAYS
+from atrium.storage import keys
+from atrium.storage.keys import Key
+from atrium.storage.table import Query, TenantTable, TransactionRefused
+from atrium.storage.writes import ANY, EXISTS, Delete, Operation, Update
+from atrium.usage.model import FIGURES, Figures
+
+_ENTRIES = 50
+_EVENTS_KEPT = timedelta(days=KEPT_DAYS + 3)
+"""Events expire; DynamoDB may take two days more to remove them."""
+
+
+def erase_ledger(target: Target, position: Position | None) -> Step:
+    """Move up to fifty entries of a month to its total. A query and a transaction."""
+    first = target.tenant.created_at.date().replace(day=1) - timedelta(days=1)
+    month = date.fromisoformat(position["month"]) if position else first.replace(day=1)
+    partition = keys.ledger_month(keys.month(month))
+    page = target.table.query(Query(partition, limit=_ENTRIES))
+    for item in page.items:
+        _erase_events(target, item["sk"])
+    removed = _move(target.table, partition, page.items)
+    following = (month + timedelta(days=31)).replace(day=1)
+    if page.items:
+        following = month  # until it is seen to be empty
+    is_done = following > target.now.date() + timedelta(days=31)
+    return Step(removed, position={"month": following.isoformat()}, is_done=is_done)
+
+
+def read_totals(table: TenantTable) -> dict[str, Figures]:
+    """Return the totals of an erased ledger by month, oldest first."""
+    found: dict[str, Figures] = {}
+    position: Position | None = None
+    while True:
+        page = table.query(Query("", prefix=keys.MONTH_TOTALS, limit=LIMIT_MAX, position=position))
+        for item in page.items:
+            figures = Figures(**{name: int(item.get(name, 0)) for name in FIGURES})
+            found[item["sk"].removeprefix(keys.MONTH_TOTALS)] = figures
+        position = page.position
+        if position is None:
+            return found
+
+
+def _move(table: TenantTable, partition: str, items: list[dict[str, Any]]) -> int:
+    if not items:
+        return 0
+    totals: defaultdict[str, Figures] = defaultdict(Figures)
+    for item in items:
+        totals[str(item.get("at", partition.partition("#")[2]))[:7]] += _figures(item)
+    operations: list[Operation] = [Delete(Key(partition, item["sk"]), EXISTS) for item in items]
+    operations += [_adding(month, figures) for month, figures in totals.items()]
+    try:
+        table.transact(operations)
+    except TransactionRefused:
+        return 0  # another erasure was first with one of them: the next step reads again
+    return len(items)
+
+
+def _adding(month: str, figures: Figures) -> Update:
+    values = {name: value for name, value in asdict(figures).items() if value}
+    expression = "ADD " + ", ".join(f"#{name} :{name}" for name in values)
+    return Update(keys.month_total(month), expression, ANY, values)
+
+
+def _figures(item: Mapping[str, Any]) -> Figures:
+    """Return what an entry counts; what it lacks is nothing, so that a damaged one does not stop an erasure."""
+    tools = item.get("tool_calls", {})
+    named = {name: int(item.get(name, 0)) for name in FIGURES if name not in {"requests", "tool_calls"}}
+    return Figures(requests=1, tool_calls=sum(tools.values()), **named)
+
+
+def _erase_events(target: Target, name: str) -> None:
+    """Erase the events of a run that is not recorded any more, as of a session that was deleted while it ran."""
+    if is_id(name, "run") and target.now - read_time(name) < _EVENTS_KEPT:
+        erase_whole(target.table, keys.events(RunId(name), 0).partition)

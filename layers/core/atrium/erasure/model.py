@@ -1,0 +1,70 @@
+"""What an eraser gets, and what it answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from atrium.kernel.pagination import LIMIT_MAX, Position
+from atrium.storage.blobs import TenantBlobs
+from atrium.storage.table import BoundTable, PlatformTable, Query, TenantTable
+from atrium.tenants.model import Tenant
+
+PAGE = LIMIT_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The tenant to erase. `may_take_all` is true when nothing of it can be in use any more; `waits` says that this
+    pass has left something that is.
+    """
+
+    tenant: Tenant
+    table: TenantTable
+    platform: PlatformTable
+    blobs: TenantBlobs
+    now: datetime
+    may_take_all: bool
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step removed, and where the next one begins unless the eraser `is_done`.
+
+    `waits`: something was left that is in use.
+    """
+
+    items: int = 0
+    blobs: int = 0
+    position: Position | None = None
+    is_done: bool = True
+    waits: bool = False
+
+
+type Eraser = Callable[[Target, Position | None], Step]
+
+
+def erase_page(table: BoundTable, partition: str) -> tuple[int, bool]:
+    """Delete the first items of a partition; returns how many, and whether none is left."""
+    page = table.query_keys(Query(partition, limit=PAGE))
+    table.delete_all(page.items)
+    return len(page.items), page.position is None
+
+
+def erase_whole(table: BoundTable, partition: str) -> int:
+    """Delete a partition that is known to be small."""
+    items, is_done = erase_page(table, partition)
+    while not is_done:
+        more, is_done = erase_page(table, partition)
+        items += more
+    return items
+
+
+def eraser_of(partition: str) -> Eraser:
+    """Return an eraser of one partition of the tenant."""
+
+    def erase(target: Target, _position: Position | None) -> Step:
+        items, is_done = erase_page(target.table, partition)
+        return Step(items, is_done=is_done)
+
+    return erase

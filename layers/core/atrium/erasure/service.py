@@ -1,0 +1,137 @@
+"""Carries erasures on, step by step, in the time that there is. The package's docstring has the idea."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from atrium.erasure import erasers, ledger, platform
+from atrium.erasure.model import Eraser, Step, Target, eraser_of
+from atrium.kernel.clock import Clock
+from atrium.kernel.errors import AtriumError
+from atrium.kernel.ids import TenantId
+from atrium.storage import keys
+from atrium.storage.blobs import TenantBlobs
+from atrium.storage.table import PlatformTable, TenantTable
+from atrium.tenants.deletions import Deletion, Deletions, Progress
+from atrium.tenants.model import Tenant
+from atrium.tenants.service import TenantService
+from atrium.tenants.store import TenantStore
+
+QUIET_SECONDS = 1_200
+"""After a deletion, longer than anything can write that began before: Lambda's 15 minutes, and five to spare for what
+the authorizer remembers, a lease that ends, and indexes and streams that lag."""
+
+ERASERS: dict[str, Eraser] = {
+    "root": erasers.erase_root,
+    "issued": erasers.erase_issued,
+    "idempotency": eraser_of(keys.IDEMPOTENCY),
+    "oauth_states": eraser_of(keys.OAUTH_STATES),
+    "sessions": erasers.eraser_of_sessions(keys.all_sessions()),
+    "deleted_sessions": erasers.eraser_of_sessions(keys.deleted_sessions()),
+    "runs": erasers.eraser_of_sessions(keys.all_runs()),
+    "admissions": erasers.erase_admissions,
+    "old_admissions": eraser_of(keys.OLD_ADMISSIONS),
+    "tool_calls": eraser_of(keys.TOOL_CALLS),
+    "ledger": ledger.erase_ledger,  # before the sums: the stream adds entries to them while they exist
+    "days": erasers.erase_days,
+    "blobs": erasers.erase_blobs,
+    "names": platform.erase_names,
+    "issuers": platform.erase_issuers,
+    "unlocks": platform.erase_unlocks,
+    "answers": platform.erase_answers,
+}
+"""In the order of a pass."""
+_ORDER = list(ERASERS)
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureReport:
+    """How many erasures came to their end, are left for the next minute, wait for their last pass, and failed."""
+
+    finished: int = 0
+    left: int = 0
+    waiting: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Erases deleted tenants."""
+
+    tenants: TenantService
+    platform: PlatformTable
+    table_of: Callable[[TenantId], TenantTable]
+    blobs_of: Callable[[TenantId], TenantBlobs]
+    clock: Clock
+
+    def run(self, has_time: Callable[[], bool], on_failure: Callable[[TenantId, AtriumError], None]) -> ErasureReport:
+        """Carry all erasures on, a step of each in turn, while there is time; what fails is tried again next minute."""
+        deletions = Deletions(self.platform)
+        pending = deque(deletions.list_left(now=self.clock()))
+        finished = waiting = failed = 0
+        while pending and has_time():
+            deletion = pending.popleft()
+            try:
+                after = self._advance(deletions, deletion)
+            except AtriumError as error:
+                failed += 1
+                on_failure(deletion.tenant_id, error)
+                continue
+            if after is None:
+                finished += 1
+            elif after.progress.phase:
+                pending.append(after)
+            else:
+                waiting += 1
+        return ErasureReport(finished, len(pending), waiting, failed)
+
+    def _advance(self, deletions: Deletions, deletion: Deletion) -> Deletion | None:
+        """Do one step; None if nothing is left to do."""
+        tenant, progress = TenantStore(self.table_of(deletion.tenant_id)).get(), deletion.progress
+        if tenant is None or tenant.status != "deleted":
+            deletions.end(deletion)  # its call died before the deletion held
+            return None
+        if progress.phase not in ERASERS:
+            began = self._begin_pass(tenant, progress)
+            if began is None:
+                return deletion
+            deletions.note(deletion, began)
+            return replace(deletion, progress=began)
+        step = ERASERS[progress.phase](self._target(tenant, progress), progress.position)
+        after = _follow(progress, step)
+        if not after.phase and after.is_last:
+            TenantStore(self.table_of(tenant.id)).leave_tombstone(tenant, erased_at=self.clock())
+            deletions.end(deletion)
+            return None
+        deletions.note(deletion, after)
+        return replace(deletion, progress=after)
+
+    def _begin_pass(self, tenant: Tenant, progress: Progress) -> Progress | None:
+        """Return the beginning of the next pass, or None while it is too early for the last one."""
+        deleted_at = tenant.deleted_at or tenant.updated_at
+        is_quiet = self.clock() >= deleted_at + timedelta(seconds=QUIET_SECONDS)
+        if progress.passes and not is_quiet:
+            return None
+        self.tenants.finish_deletion(tenant.id)
+        TenantStore(self.table_of(tenant.id)).leave_tombstone(tenant)
+        return replace(progress, phase=_ORDER[0], position=None, is_last=is_quiet, waits=False)
+
+    def _target(self, tenant: Tenant, progress: Progress) -> Target:
+        table, blobs = self.table_of(tenant.id), self.blobs_of(tenant.id)
+        return Target(tenant, table, self.platform, blobs, self.clock(), progress.is_last, progress.waits)
+
+
+def _follow(progress: Progress, step: Step) -> Progress:
+    """Return where an erasure is after a step."""
+    following = _ORDER.index(progress.phase) + step.is_done
+    is_over = following == len(_ORDER)
+    return replace(
+        progress,
+        phase="" if is_over else _ORDER[following],
+        position=None if step.is_done else step.position,
+        passes=progress.passes + is_over,
+        waits=progress.waits or step.waits,
+        items=progress.items + step.items,
+        blobs=progress.blobs + step.blobs,
+    )

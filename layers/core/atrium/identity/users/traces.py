@@ -1,0 +1,44 @@
+"""Erases what names a deleted user beside their own item; sessions, usage and audit stay, under their id.
+
+    CONNECTION#<usr>#…   FAMILY#… CODE#…   PERSON#…   ADMISSION and TOOL_CALLS <usr>   the platform's login throttles
+
+It follows the transaction that deletes the user, and can be repeated: a call that broke off is finished by the same
+call made again, but for the throttles, which only the email finds and which expire after 30 days.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from atrium.identity.login.throttles import Throttles
+from atrium.identity.users.model import same_address
+from atrium.kernel.ids import UserId
+from atrium.kernel.pagination import LIMIT_MAX
+from atrium.storage import keys, provider_keys
+from atrium.storage.keys import Key
+from atrium.storage.table import Query, TenantTable
+
+
+def erase_traces(table: TenantTable, throttles: Throttles, user_id: UserId, email: str = "") -> None:
+    """Erase a deleted user's traces. Three queries, one of them over all links to external identities."""
+    places = [keys.admission(user_id), keys.tool_calls(user_id)]
+    for query in _queries(user_id):
+        places += _list(table, query)
+    table.delete_all(places)
+    if email:
+        throttles.forget(same_address(email), user_id, table.tenant_id)
+
+
+def _queries(user_id: UserId) -> Iterator[Query]:
+    yield Query("", prefix=provider_keys.connections_of(user_id), limit=LIMIT_MAX)
+    yield Query(keys.issued(), index="gsi1", prefix=keys.issued_to(user_id, ""), limit=LIMIT_MAX)
+    links, values = provider_keys.external_identity("").sort, {"user": user_id}
+    yield Query("", prefix=links, limit=LIMIT_MAX, where="#user_id = :user", values=values)
+
+
+def _list(table: TenantTable, query: Query) -> Iterator[Key]:
+    while True:
+        page = table.query_keys(query)
+        yield from page.items
+        if page.position is None:
+            return
+        query = replace(query, position=page.position)

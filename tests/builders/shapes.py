@@ -1,0 +1,125 @@
+"""Every shape of key that there is, with items as the stores write them, by the function that makes the key."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
+
+from atrium.kernel.ids import (
+    AgentId,
+    ClientId,
+    FamilyId,
+    IdentityProviderId,
+    KeyId,
+    PolicyId,
+    RunId,
+    SessionId,
+    TenantId,
+    UserId,
+)  # fmt: skip
+from atrium.storage import keys, provider_keys, throttle_keys
+from atrium.storage.keys import Key
+from atrium.storage.table import BoundTable, PhysicalTable, PlatformTable, TenantTable
+from atrium.storage.writes import ANY, Put
+
+ULID = "01k6r5m2x8f3v9q4w7t1y0z5aa"
+USER, SESSION, KEY = UserId(f"usr_{ULID}"), SessionId(f"ses_{ULID}"), KeyId(f"key_{ULID}")
+RUN = RunId(f"run_{ULID}{ULID}")
+DAY = datetime(2026, 11, 20, tzinfo=UTC)
+EMAIL = "ann@acme.example"
+
+type Item = tuple[Key, dict[str, Any]]
+type Sample = Callable[[TenantId], Iterable[Item]]
+
+
+def one(key: Key, **attributes: Any) -> Sample:
+    return lambda _: [(key, attributes)]
+
+
+def listed(*, gsi1: str = "", gsi2: str = "", at: str = "x") -> dict[str, Any]:
+    first = {"gsi1pk": gsi1, "gsi1sk": at} if gsi1 else {}
+    return first | ({"gsi2pk": gsi2, "gsi2sk": at} if gsi2 else {})
+
+
+# What a tenant has: the function that makes a key -> items of that shape, as the stores write them.
+TENANTS: dict[str, Sample] = {
+    "keys.counts": one(keys.counts(), users=1),
+    "keys.api_key": one(keys.api_key(KEY)),
+    "keys.user": one(keys.user(USER), id=USER, email=EMAIL),
+    "keys.email": one(keys.email(EMAIL), user_id=USER),
+    "keys.agent": one(keys.agent(AgentId(f"agt_{ULID}"))),
+    "keys.agent_name": one(keys.agent_name("default")),
+    "keys.policy": one(keys.policy(PolicyId(f"pol_{ULID}"))),
+    "keys.client": one(keys.client(ClientId(f"cli_{ULID}"))),
+    "keys.session": one(keys.session(SESSION), **listed(gsi1=keys.sessions_of(USER), gsi2=keys.all_sessions())),
+    "keys.deleted_sessions": one(keys.session(SessionId(f"ses_{ULID[::-1]}")), **listed(gsi2=keys.deleted_sessions())),
+    "keys.run": one(keys.run(RUN), id=RUN, ended_at="x", **listed(gsi2=keys.all_runs(), at=RUN)),
+    "keys.events": one(keys.events(RUN, 2), batch="x"),
+    "keys.idempotency": one(keys.idempotency("hash")),
+    "keys.audit_day": one(Key(keys.audit_day(DAY.date()), "2026-11-20T00:00:00Z#evt_1")),
+    "keys.family": one(keys.family(FamilyId(f"fam_{ULID}")), **listed(gsi1=keys.issued())),
+    "keys.oauth": lambda _: [
+        (keys.oauth(kind, "text"), listed(gsi1=keys.issued(), at=kind)) for kind in ("CODE", "REVOKED")
+    ],
+    "keys.admission": lambda _: [(keys.admission(scope), {"v": 2}) for scope in ("", USER)],
+    "keys.tool_calls": one(keys.tool_calls("")),
+    "keys.ledger": one(keys.ledger("2026-11", RUN), at="2026-11-20T00:00:00Z", cost_nanos=7),
+    "keys.usage": one(keys.usage("2026-11-20", "USER", USER)),
+    "keys.begun": one(keys.begun("2026-11-20", SESSION)),
+    "keys.rebuild": one(keys.rebuild()),
+    "keys.drift": one(keys.drift()),
+    "keys.OLD_ADMISSIONS": one(Key(keys.OLD_ADMISSIONS, USER)),
+    "provider_keys.identity_provider": one(provider_keys.identity_provider(IdentityProviderId(f"idp_{ULID}"))),
+    "provider_keys.provider_issuer": one(provider_keys.provider_issuer("digest")),
+    "provider_keys.key_set": one(provider_keys.key_set(IdentityProviderId(f"idp_{ULID}"))),
+    "provider_keys.external_identity": one(provider_keys.external_identity("digest"), user_id=USER),
+    "provider_keys.deletion": one(provider_keys.deletion("digest")),
+    "provider_keys.used_state": one(provider_keys.used_state("digest")),
+    "provider_keys.connection": one(provider_keys.connection(USER, "google")),
+}
+# What the platform keeps about a tenant.
+PLATFORMS: dict[str, Sample] = {
+    "keys.tenant_name": lambda tenant: [(keys.tenant_name(f"name of {tenant}"), {"tenant_id": tenant, "claim": "x"})],
+    "keys.idempotency": lambda tenant: [
+        (keys.idempotency(f"path {tenant}"), {"path": f"/v1/tenants/{tenant}/suspend", "saved": {"run_id": "x"}}),
+        (
+            keys.idempotency(f"made {tenant}"),
+            {"path": "/v1/tenants", "saved": {"headers": {"location": f"https://a/v1/tenants/{tenant}"}}},
+        ),
+    ],
+    "provider_keys.issuer": lambda tenant: [
+        (provider_keys.issuer(f"of {tenant}"), {"tenant_id": tenant, **listed(gsi2=provider_keys.issuers_of(tenant))}),
+    ],
+    "throttle_keys.email_failures": lambda tenant: [(throttle_keys.email_failures(tenant, EMAIL, "ANY"), {"n": 1})],
+    "throttle_keys.pair_failures": lambda tenant: [(throttle_keys.pair_failures(tenant, EMAIL, "ANY", "::1"), {})],
+    "throttle_keys.known_address": lambda tenant: [(throttle_keys.known_address(tenant, EMAIL, "::1"), {})],
+    "throttle_keys.unlocks": lambda tenant: [(throttle_keys.unlocks("gone@acme.example", tenant), {})],
+}
+STAYS = {"keys.tenant", "keys.registered_tenant", "keys.month_total"}
+WHILE_IT_LASTS = {"keys.deletion"}
+# Of one user, whose id no two tenants share.
+OF_A_USER = {"throttle_keys.password_attempts"}
+UNRELATED = {
+    "keys.platform_concurrency", "keys.platform_key", "keys.first_platform_key", "keys.module",
+    "keys.drift_round", "throttle_keys.address_failures",
+}  # fmt: skip
+# Parts of the shapes above: partitions, sort keys, places in an index.
+PARTS = {
+    "keys.login_partition", "keys.login_sort", "keys.sessions_of", "keys.all_sessions", "keys.activity", "keys.month",
+    "keys.all_runs", "keys.runs_of", "keys.sweep_partition", "keys.sweep_shard", "keys.sweep_sort",
+    "keys.admission_sweep_sort", "keys.audit_moment", "keys.audit_of_type", "keys.audit_of_principal", "keys.issued",
+    "keys.issued_to", "keys.admissions", "keys.ledger_month", "keys.usage_day", "keys.usage_values",
+    "keys.begun_day", "provider_keys.issuers_of", "provider_keys.connections_of", "throttle_keys.login_partition",
+    "throttle_keys.unlocks_of",
+}  # fmt: skip
+
+
+def put_shapes(physical: PhysicalTable, tenant: TenantId) -> None:
+    """Write an item of every shape that a tenant has, and that the platform has about it."""
+    _put_all(TenantTable(physical, tenant), tenant, TENANTS)
+    _put_all(PlatformTable(physical), tenant, PLATFORMS)
+
+
+def _put_all(table: BoundTable, tenant: TenantId, samples: dict[str, Sample]) -> None:
+    for key, attributes in chain.from_iterable(sample(tenant) for sample in samples.values()):
+        table.write(Put(key, attributes, ANY))
