@@ -61,6 +61,6 @@ def open_flow(runtime: Runtime, tenant_id: TenantId, description: Description) -
         client,
         keeper.client_id(client),
         lambda: keeper.credentials(client),
-        StateSealer(runtime.cursors),
+        StateSealer(runtime.secrets),
         runtime.egress,
     )

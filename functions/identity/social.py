@@ -39,7 +39,7 @@ def _service(runtime: Runtime, description: DescriptionDep, families: FamiliesDe
         description,
         runtime.tenant_table,
         lambda tenant_id, named: open_flow(runtime, tenant_id, named),
-        StateSealer(runtime.cursors),
+        StateSealer(runtime.secrets),
         runtime.social_profiles,
         families,
         runtime.clock,
