@@ -35,7 +35,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> KeyService:
         tenant,
         KeyStore(table),
         runtime.settings.environment,
-        runtime.secrets.current_pepper,
+        runtime.secrets.peppers("api_key").current,
         runtime.clock,
         open_audit(tenant, table, runtime.clock),
     )

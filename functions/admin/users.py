@@ -53,7 +53,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> UserService:
         UserStore(table),
         open_audit(tenant, table, runtime.clock),
         runtime.settings.environment,
-        runtime.secrets.current_pepper,
+        runtime.secrets.peppers("one_time_token").current,
         runtime.clock,
     )
 

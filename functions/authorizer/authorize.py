@@ -93,7 +93,7 @@ class Authorizer:
         found = table.batch_get([place, keys.tenant()])
         key = read_key(found[place], tenant_id) if place in found else None
         tenant = tenant_in(found)
-        decision = decide_key(said, key, tenant, find_pepper=self.runtime.secrets.find_pepper, now=now)
+        decision = decide_key(said, key, tenant, find_pepper=self.runtime.secrets.peppers("api_key").find, now=now)
         if isinstance(decision, Refused):
             return _naming(decision, "key", tenant, {"key": key.id} if key else {})
         _note_use(table, key, now)
@@ -104,7 +104,7 @@ class Authorizer:
         place = keys.platform_key(said.key_id)
         found = table.batch_get([place])
         key = read_key(found[place], None) if place in found else None
-        decision = decide_platform_key(said, key, find_pepper=self.runtime.secrets.find_pepper, now=now)
+        decision = decide_platform_key(said, key, find_pepper=self.runtime.secrets.peppers("api_key").find, now=now)
         if isinstance(decision, Refused):
             return decision
         _note_use(table, key, now)

@@ -1,9 +1,10 @@
 """`/v1/runs`: recorded turns, their events for a client that comes back, and cancelling."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Literal
 
+import anyio
 from atrium.agent.replay import Replay
 from atrium.http.dependencies import PageDep, RuntimeDep, TenantDep, require
 from atrium.http.idempotency import IdempotentRoute
@@ -12,6 +13,7 @@ from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.ids import ULID_PATTERN
 from atrium.kernel.media_types import read_quality
+from atrium.runs.followers import Follower, FollowerLimit
 from atrium.runs.model import RunEvent, RunStatus
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -20,11 +22,11 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from functions.chat import sse
 from functions.chat.models import RunAnswer, render_run
-from functions.chat.services import replay, run_service
+from functions.chat.services import follower_limit, replay, run_service
 from functions.chat.sse import EventWriter, EventWriterDep
 
 router = APIRouter(tags=["runs"], route_class=IdempotentRoute)
-FOLLOW_SECONDS_MAX = 840.0
+FOLLOW_SECONDS_MAX = 120.0
 WAIT_SECONDS_MAX = 20
 
 RunPath = Annotated[str, Path(pattern=f"^run_{ULID_PATTERN}{ULID_PATTERN}$")]
@@ -77,7 +79,7 @@ def cancel_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAn
     "/v1/runs/{run_id}/events",
     dependencies=[require("sessions:read")],
     response_model=EventsAnswer,
-    responses={**sse.DOCUMENTATION, 204: {"description": "As SSE: nothing is left"}, **problem_responses(404)},
+    responses={**sse.DOCUMENTATION, 204: {"description": "As SSE: nothing is left"}, **problem_responses(404, 429)},
 )
 async def read_events(
     run_id: RunPath,
@@ -91,16 +93,21 @@ async def read_events(
 ) -> Response:
     """Replay a run's events after a number and go on with those that come, as SSE or as a long poll (JSON).
 
-    A run that has ended and has no event after the number is 204, so that an EventSource does not reconnect.
+    A run that has ended and has no event after the number is 204, so that an EventSource does not reconnect. While a
+    run is open, a stream and a poll with `wait` count as a follower: 429 `CONCURRENCY_LIMITED` with the limit
+    `event_followers` when the tenant has as many as its plan allows (twice its turns at once, at most 32). A stream
+    ends after two minutes at the latest; an EventSource reconnects with `Last-Event-ID` and misses nothing.
     """
     run = await run_in_threadpool(run_service(runtime, tenant).get, run_id)
     start = last_event_id if last_event_id is not None else after
     events = replay(runtime, tenant.tenant_id, run.id, after=start)
     if _wants(request) == "json":
-        answer = await run_in_threadpool(_long_poll, events, wait, writer)
+        limit = follower_limit(runtime, tenant) if wait and run.is_open else None
+        answer = await run_in_threadpool(_long_poll, events, wait, writer, limit)
         return Response(answer.model_dump_json(), media_type="application/json")
     if run.is_open:
-        return StreamingResponse(_follow(events, writer), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+        follower = await run_in_threadpool(follower_limit(runtime, tenant).take)
+        return StreamingResponse(_follow(events, writer, follower), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
     stored = await run_in_threadpool(lambda: [writer.encode(event) for event in events.read()])
     if not stored:
         return Response(status_code=204)
@@ -112,21 +119,38 @@ def _wants(request: Request) -> Literal["json", "sse"]:
     return "json" if read_quality(accept, "application/json") > read_quality(accept, sse.MEDIA_TYPE) else "sse"
 
 
-def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter) -> EventsAnswer:
-    """Return what is there, or what comes first within the time."""
+def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter, limit: FollowerLimit | None) -> EventsAnswer:
+    """Return what is there, or what comes first within the time; as a follower where there is a limit."""
     found: list[RunEvent] = []
-    for event in replay.follow(wait_seconds):
-        if event is not None:
-            found.append(event)
-        elif found:
-            break
+    follower = limit.take() if limit else None
+    try:
+        for event in replay.follow(wait_seconds):
+            if event is not None:
+                found.append(event)
+            elif found:
+                break
+    finally:
+        if follower:
+            follower.release()
     shown = [EventAnswer(id=event.sequence, event=event.type, data=dict(writer.data(event))) for event in found]
     return EventsAnswer(data=shown, ended=replay.ended)
 
 
-async def _follow(replay: Replay, writer: EventWriter) -> AsyncIterator[bytes]:
+async def _follow(replay: Replay, writer: EventWriter, follower: Follower) -> AsyncIterator[bytes]:
     spoken = time.monotonic()
-    async for event in iterate_in_threadpool(replay.follow(FOLLOW_SECONDS_MAX)):
-        if event is not None or time.monotonic() - spoken >= sse.KEEP_ALIVE_SECONDS:
-            yield writer.encode(event)
-            spoken = time.monotonic()
+    try:
+        async for event in iterate_in_threadpool(_held(replay, follower)):
+            if event is not None or time.monotonic() - spoken >= sse.KEEP_ALIVE_SECONDS:
+                yield writer.encode(event)
+                spoken = time.monotonic()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await run_in_threadpool(follower.release)
+
+
+def _held(replay: Replay, follower: Follower) -> Iterator[RunEvent | None]:
+    """Yield what the replay does, while the follower keeps its place."""
+    for event in replay.follow(FOLLOW_SECONDS_MAX):
+        yield event
+        if event is None and not follower.hold():
+            return

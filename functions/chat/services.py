@@ -17,6 +17,7 @@ from atrium.kernel.errors import AtriumError, LimitReached
 from atrium.kernel.ids import RunId, TenantId
 from atrium.policy.guard import PolicyGuard
 from atrium.quotas.service import QuotaService
+from atrium.runs.followers import FollowerLimit, followers_max
 from atrium.runs.service import RunService
 from atrium.runs.store import RunStore
 from atrium.sessions.store import SessionStore
@@ -31,6 +32,10 @@ def run_store(runtime: Runtime, tenant_id: TenantId) -> RunStore:
 
 def run_service(runtime: Runtime, context: TenantContext) -> RunService:
     return RunService(context, run_store(runtime, context.tenant_id))
+
+
+def follower_limit(runtime: Runtime, context: TenantContext) -> FollowerLimit:
+    return FollowerLimit(runtime.tenant_table(context.tenant_id), followers_max(context.plan), runtime.clock)
 
 
 def replay(runtime: Runtime, tenant_id: TenantId, run_id: RunId, *, after: int) -> Replay:

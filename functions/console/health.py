@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import anyio
@@ -81,12 +82,13 @@ async def read_readiness(runtime: RuntimeDep, response: Response) -> Readiness:
 
 
 def _checks(runtime: Runtime) -> dict[str, Check]:
-    """Return what this function can ask; secrets only where the deployment names them."""
+    """Return what this function can ask; of secrets, whether those that the deployment names have values."""
     checks: dict[str, Check] = {"table": lambda: runtime.platform_table.get(module("console"))}
-    if runtime.settings.cursor_secret_arn:
-        checks["secrets"] = runtime.secrets.cursor_key
-    if runtime.settings.model_secret_arn:
-        checks["model_key"] = runtime.secrets.require_model_key
+    named = set(runtime.settings.secret_arns)
+    if named - {"model"}:
+        checks["secrets"] = partial(runtime.secrets.require_values, *sorted(named - {"model"}))
+    if "model" in named:
+        checks["model_key"] = partial(runtime.secrets.require_values, "model")
     return checks
 
 

@@ -47,7 +47,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> ConnectionService:
         ConnectionStore(table),
         runtime.secret_encryption(tenant.tenant_id),
         open_audit(tenant, table, runtime.clock),
-        StateSealer(runtime.cursors),
+        StateSealer(runtime.secrets),
         runtime.clock,
     )
 

@@ -26,12 +26,14 @@ def prove_form(runtime: Runtime, nonce: str, pairs: Pairs) -> str:
     """Return the form's token for the browser that holds the nonce."""
     ends_at = epoch_seconds(runtime.clock()) + HOLDS_SECONDS
     payload = ends_at.to_bytes(_TIME_BYTES) + _digest(pairs)
-    return write_proven("", _label(nonce), runtime.secrets.current_pepper(), payload)
+    return write_proven("", _label(nonce), runtime.secrets.peppers("consent_form").current(), payload)
 
 
 def is_proven(runtime: Runtime, nonce: str, token: str, pairs: Pairs) -> bool:
     """Tell whether the form was shown in this browser for these parameters, not long ago."""
-    found = read_proven(token, "", _label(nonce), _TIME_BYTES + _DIGEST_BYTES, runtime.secrets.seek_pepper)
+    found = read_proven(
+        token, "", _label(nonce), _TIME_BYTES + _DIGEST_BYTES, runtime.secrets.peppers("consent_form").find
+    )
     if found is None or not nonce:
         return False
     ends_at, digest = int.from_bytes(found[0][:_TIME_BYTES]), found[0][_TIME_BYTES:]

@@ -23,6 +23,11 @@ ErrorCode = Annotated[str, Query(max_length=256, description="What the provider 
 Ignored = Annotated[str, Query(max_length=2_048, description="Sent by some provider, and not read")]
 
 
+def cookie_name(name: str, issuer: str) -> str:
+    """Return the name of a cookie that binds a browser. On https it has `__Host-`, so that no other host can set it."""
+    return name if issuer.startswith("http://") else f"__Host-{name}"
+
+
 async def get_description(provider: Provider, runtime: RuntimeDep) -> Description:
     found = describe(provider, runtime.settings.oauth_provider_url)
     if found is None:
@@ -61,6 +66,6 @@ def open_flow(runtime: Runtime, tenant_id: TenantId, description: Description) -
         client,
         keeper.client_id(client),
         lambda: keeper.credentials(client),
-        StateSealer(runtime.cursors),
+        StateSealer(runtime.secrets),
         runtime.egress,
     )

@@ -19,6 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from functions.identity.consent_login import verify_login
 from functions.identity.consent_page import render_consent, render_fault
 from functions.identity.consent_proof import COOKIE, HOLDS_SECONDS, is_proven, mint_nonce, prove_form
+from functions.identity.flows import cookie_name
 from functions.identity.oauth_answers import FORM_BYTES_MAX, is_form, oauth_endpoint
 from functions.identity.oauth_services import OAuthServer, open_server
 
@@ -50,7 +51,8 @@ async def decide_consent(request: Request, base: BaseUrlDep) -> Response:
     except ValueError:
         return render_fault("The form cannot be read.")
     own = {name: value for name, value in fields if name in _OWN}
-    server, nonce = open_server(request), request.cookies.get(COOKIE, "")
+    server = open_server(request)
+    nonce = request.cookies.get(cookie_name(COOKIE, server.issuer), "")
     return await run_in_threadpool(lambda: _Exchange(server, base, _known(fields)).decide(nonce, own))
 
 
@@ -92,8 +94,9 @@ class _Exchange:
             email=email,
             fault=fault,
         )
-        secure = self.server.issuer.startswith("https://")
-        response.set_cookie(COOKIE, nonce, max_age=HOLDS_SECONDS, httponly=True, samesite="strict", secure=secure)
+        secure = not self.server.issuer.startswith("http://")
+        name = cookie_name(COOKIE, self.server.issuer)
+        response.set_cookie(name, nonce, max_age=HOLDS_SECONDS, httponly=True, samesite="strict", secure=secure)
         return response
 
     def decide(self, nonce: str, own: dict[str, str]) -> Response:
@@ -141,7 +144,8 @@ class _Exchange:
         separator = "&" if "?" in redirect_uri else "?"
         headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
         response = RedirectResponse(redirect_uri + separator + urlencode(wanted), 303, headers)
-        response.delete_cookie(COOKIE)
+        issuer = self.server.issuer
+        response.delete_cookie(cookie_name(COOKIE, issuer), secure=not issuer.startswith("http://"))
         return response
 
 

@@ -13,16 +13,15 @@ from atrium.identity.social.state import STATE_SECONDS, StateSealer
 from atrium.kernel.errors import MethodNotAllowed, NotFound, named_pattern
 from atrium.kernel.ids import TenantId, is_id
 from atrium.tenants.registry import TenantRegistry
-from fastapi import APIRouter, Cookie, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse
 
-from functions.identity.flows import DescriptionDep, RedirectUri, ReturnedDep, StateText, open_flow
+from functions.identity.flows import DescriptionDep, RedirectUri, ReturnedDep, StateText, cookie_name, open_flow
 from functions.identity.token_models import TokenAnswer, render_tokens
 
 router = APIRouter(tags=["identity"])
 
-COOKIE = "__Host-atrium-sign-in"
-LOCAL_COOKIE = "atrium-sign-in"
+COOKIE = "atrium-sign-in"
 Challenge = Annotated[
     str,
     Query(
@@ -39,7 +38,7 @@ def _service(runtime: Runtime, description: DescriptionDep, families: FamiliesDe
         description,
         runtime.tenant_table,
         lambda tenant_id, named: open_flow(runtime, tenant_id, named),
-        StateSealer(runtime.cursors),
+        StateSealer(runtime.secrets),
         runtime.social_profiles,
         families,
         runtime.clock,
@@ -69,11 +68,11 @@ def authorize_sign_in(
     url = service.authorize(_find_tenant(runtime, tenant), redirect_uri, challenge=code_challenge or "", cookie=cookie)
     answer = RedirectResponse(url, status_code=302)
     if cookie:
-        local = issuer_of(request).startswith("http://")
-        name = LOCAL_COOKIE if local else COOKIE
+        issuer = issuer_of(request)
         answer.set_cookie(
-            name, cookie, max_age=STATE_SECONDS, path="/", secure=not local, httponly=True, samesite="lax"
-        )
+            cookie_name(COOKIE, issuer), cookie, max_age=STATE_SECONDS, path="/",
+            secure=not issuer.startswith("http://"), httponly=True, samesite="lax",
+        )  # fmt: skip
     return answer
 
 
@@ -87,13 +86,11 @@ def complete_sign_in(
     state: StateText,
     request: Request,
     code_verifier: Verifier = "",
-    cookie: Annotated[str, Cookie(alias=COOKIE, include_in_schema=False)] = "",
-    local_cookie: Annotated[str, Cookie(alias=LOCAL_COOKIE, include_in_schema=False)] = "",
 ) -> TokenAnswer:
     """Give tokens to whom the provider names, if they are a user of the tenant, or may become one."""
     if HEAD_KEY in request.scope:  # it would use the state up, and give the tokens to nobody
         raise MethodNotAllowed(headers={"Allow": "GET"})
-    proof = BrowserBinding(code_verifier, cookie or local_cookie)
+    proof = BrowserBinding(code_verifier, request.cookies.get(cookie_name(COOKIE, issuer_of(request)), ""))
     return render_tokens(_service(runtime, description, families).complete(state, returned, proof, origin))
 
 

@@ -56,7 +56,7 @@ def create_tenant(
         tenants=_service(runtime, caller),
         table_of=runtime.tenant_table,
         environment=runtime.settings.environment,
-        current_pepper=runtime.secrets.current_pepper,
+        current_pepper=runtime.secrets.peppers("api_key").current,
         prepare=lambda tenant: _give_default_agent(runtime, tenant),
         clock=runtime.clock,
     )

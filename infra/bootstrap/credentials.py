@@ -10,7 +10,7 @@ import json
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -42,21 +42,30 @@ class BootstrapFailed(Exception):
 
 @dataclass(frozen=True)
 class SecretArns:
-    """The secrets of a stack; an empty ARN is skipped."""
+    """The secrets of a stack that have a value after `make bootstrap`; an empty ARN is skipped."""
 
     signing: str
     pepper: str
+    credential: str
+    login: str
     cursor: str
+    idempotency: str
     model: str = ""
 
     @classmethod
     def from_outputs(cls, outputs: Mapping[str, str]) -> SecretArns:
         """Read the outputs of the template."""
         try:
-            named = [outputs[f"{name}SecretArn"] for name in ("Signing", "Pepper", "Cursor", "Model")]
+            return cls(*[outputs[f"{name.title()}SecretArn"] for name in SECRETS])
         except KeyError as error:
             raise BootstrapFailed(f"the stack has no output {error}: is it one of this template?") from None
-        return cls(*named)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which a function with all secrets knows them."""
+        return {f"{name.upper()}_SECRET_ARN": getattr(self, name) for name in SECRETS}
+
+
+SECRETS = tuple(field.name for field in fields(SecretArns))
 
 
 def fill_secrets(client: SecretsManagerClient, arns: SecretArns, *, anthropic_api_key: str = "") -> tuple[str, ...]:
@@ -67,7 +76,10 @@ def fill_secrets(client: SecretsManagerClient, arns: SecretArns, *, anthropic_ap
     wanted: dict[str, tuple[str, Callable[[], Mapping[str, object]]]] = {
         "signing": (arns.signing, _make_signing_keys),
         "pepper": (arns.pepper, _make_peppers),
-        "cursor": (arns.cursor, _make_cursor_key),
+        "credential": (arns.credential, _make_peppers),
+        "login": (arns.login, _make_peppers),
+        "cursor": (arns.cursor, _make_key),
+        "idempotency": (arns.idempotency, _make_key),
         "model": (arns.model if anthropic_api_key else "", lambda: {"anthropic_api_key": anthropic_api_key}),
     }
     return tuple(name for name, (arn, make) in wanted.items() if arn and _fill(client, name, arn, make))
@@ -153,5 +165,5 @@ def _make_peppers() -> dict[str, object]:
     return {"current": 1, "peppers": {"1": encode_base64url(secrets.token_bytes(_KEY_BYTES))}}
 
 
-def _make_cursor_key() -> dict[str, object]:
+def _make_key() -> dict[str, object]:
     return {"key": encode_base64url(secrets.token_bytes(_KEY_BYTES))}

@@ -1,4 +1,4 @@
-"""The calls to table and bucket that a run of the tests makes, as IAM sees them: who, what, where, with which keys.
+"""The calls to table, bucket and secrets that a run of the tests makes, as IAM sees them: who, what, where, which keys.
 
 A tenant's id becomes a number, and of a partition only its first parts are kept: thousands of calls are some hundred.
 """
@@ -22,6 +22,7 @@ OF_TRANSACTION = {
     "Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem",
 }  # fmt: skip
 _ITEMS = frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem"})
+_OF_SECRETS = frozenset({"GetSecretValue", "PutSecretValue", "DescribeSecret"})
 _OBJECTS = frozenset({"GetObject", "PutObject", "DeleteObject"})
 _TENANT = re.compile(r"ten_[0-9a-z]{26}")
 _FUNCTION = re.compile(r"/functions/([a-z_]+)/")
@@ -45,7 +46,9 @@ class RecordedCall:
     @property
     def is_tenants(self) -> bool:
         """Whether all that is named is some tenant's."""
-        return all(key.startswith(("TENANT#{", "tenants/{")) for key in self.keys)
+        return not self.place.startswith("secret/") and all(
+            key.startswith(("TENANT#{", "tenants/{")) for key in self.keys
+        )
 
 
 class Recorder:
@@ -59,7 +62,7 @@ class Recorder:
 
         def noting(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
             service = client.meta.service_model.service_name
-            if service in {"dynamodb", "s3"}:
+            if service in {"dynamodb", "s3", "secretsmanager"}:
                 function = _acting()
                 self.calls |= {RecordedCall(function, *what) for what in describe(service, operation, arguments)}
             return made(client, operation, arguments)
@@ -84,6 +87,11 @@ def describe(service: str, operation: str, arguments: dict[str, Any]) -> Iterato
     if service == "s3":
         if operation in _OBJECTS:
             yield f"s3:{operation}", "blobs", _shapes([str(arguments["Key"])])
+        return
+    if service == "secretsmanager":
+        if operation in _OF_SECRETS:
+            name = str(arguments["SecretId"]).rpartition(":")[2].rpartition("-")[0]
+            yield f"secretsmanager:{operation}", f"secret/{name.rpartition('/')[2]}", ()
         return
     place = f"index/{arguments['IndexName']}" if "IndexName" in arguments else "table"
     if operation in _ITEMS:

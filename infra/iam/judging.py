@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infra.iam.calls import RecordedCall
-from infra.iam.policies import BUCKET, TABLE, TENANT_ROLE
+from infra.iam.policies import BUCKET, SECRET, TABLE, TENANT_ROLE
 from infra.runtime.template import Document
 
 OWN, OTHER = "ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"
@@ -98,6 +98,8 @@ def _question(
     context: dict[str, Any] = {"aws:PrincipalTag/TenantId": tenant} if tenant else {}
     if call.place == "blobs":
         return Question(call, what, policy, context, allowed, f"{BUCKET}/{named[0]}/object")
+    if call.place.startswith("secret/"):
+        return Question(call, what, policy, context, allowed, f"{SECRET}/{call.place.removeprefix('secret/')}-000000")
     if named:
         context["dynamodb:LeadingKeys"] = named
     return Question(call, what, policy, context, allowed, TABLE if call.place == "table" else f"{TABLE}/{call.place}")

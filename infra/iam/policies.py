@@ -1,7 +1,9 @@
 """The policies of template.yaml as documents that an evaluator reads, with `TenantSessions` on or off."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
+
+from atrium.settings import SecretName
 
 from infra.checks.policies import as_list
 from infra.checks.routes import functions_of
@@ -11,11 +13,16 @@ TABLE = f"arn:aws:dynamodb:{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}:ta
 BUCKET = "arn:aws:s3:::atrium-blobs"
 TENANT_ROLE = "TenantRole"
 
-_ATTRIBUTES = {"Table": {"Arn": TABLE}, "BlobsBucket": {"Arn": BUCKET}}
+SECRET = f"arn:aws:secretsmanager:{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}:secret:atrium"
+
+_SECRETS = {f"{'OAuth' if name == 'oauth' else name.title()}Secret": name for name in get_args(SecretName.__value__)}
+_ATTRIBUTES = {"Table": {"Arn": TABLE}, "BlobsBucket": {"Arn": BUCKET}} | {
+    logical_id: {"Ref": f"{SECRET}/{name}-000000"} for logical_id, name in _SECRETS.items()
+}
 
 
 def read_policies(*, sessions: bool) -> dict[str, Document]:
-    """Return what the role of each function, by its folder, and that of tenants' sessions say of table and bucket."""
+    """Return what the role of each function, by its folder, and that of tenants' sessions say of data and secrets."""
     template = read_template()
     resolver = Resolver(template, {"TenantSessions": "on" if sessions else "off"}, _ATTRIBUTES)
     roles = {
@@ -41,6 +48,8 @@ def granted(policy: Document) -> Iterator[tuple[str, str]]:
 def place_of(resource: str) -> str:
     if resource.startswith(BUCKET):
         return "blobs" if "/" in resource else "bucket"
+    if resource.startswith(SECRET):
+        return f"secret/{resource.removeprefix(SECRET).strip('/').rpartition('-')[0]}"
     return resource.removeprefix(TABLE).removeprefix("/") or "table"
 
 
@@ -51,5 +60,9 @@ def _role_of(resolver: Resolver, properties: Document) -> str:
 def _statements(resolver: Resolver, role: str) -> Iterator[Any]:
     for policy in resolver.resolve(resolver.template["Resources"][role]["Properties"]["Policies"]):
         for statement in policy["PolicyDocument"]["Statement"]:
-            if {str(action).split(":")[0] for action in as_list(statement["Action"])} <= {"dynamodb", "s3"}:
+            if {str(action).split(":")[0] for action in as_list(statement["Action"])} <= {
+                "dynamodb",
+                "s3",
+                "secretsmanager",
+            }:
                 yield statement

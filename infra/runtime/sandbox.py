@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from atrium.storage.table import PhysicalTable
 
-from infra.bootstrap.credentials import SecretArns, fill_secrets, read_pepper
+from infra.bootstrap.credentials import SECRETS, SecretArns, fill_secrets, read_pepper
 from infra.local import model_server
 from infra.runtime.aws import running_aws
 from infra.runtime.environment import STATE, Overrides, override, read_overrides
@@ -68,8 +68,7 @@ def stack_sandbox(template: Document) -> Sandbox | None:
 
 def _fill_and_seed(endpoint: Endpoint, ids: Mapping[str, str]) -> None:
     """Fill empty secrets and add the tenants that the events name; existing values are kept."""
-    names = ("SigningSecret", "PepperSecret", "CursorSecret", "ModelSecret")
-    arns = SecretArns(*(ids[name] for name in names))
+    arns = SecretArns(*(ids[f"{name.title()}Secret"] for name in SECRETS))
     client = endpoint.client("secretsmanager")
     fill_secrets(client, arns, anthropic_api_key="for the model server")
     seed(PhysicalTable(endpoint.client("dynamodb"), ids["Table"]), read_pepper(client, arns))

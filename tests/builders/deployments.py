@@ -25,7 +25,7 @@ from atrium.storage.table import PhysicalTable
 from atrium.tenants.plans import PlanName
 from atrium.tenants.service import TenantFields, TenantService
 
-from infra.bootstrap.credentials import SecretArns, fill_secrets, make_platform_key
+from infra.bootstrap.credentials import SECRETS, SecretArns, fill_secrets, make_platform_key
 from infra.runtime.resources import local_session
 from tests.builders.remembered import create_filled, put_back
 from tests.builders.runtimes import TurnedClock
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
 
 PASSWORD = "correct horse battery"
-_SECRETS = ("signing", "pepper", "cursor", "model")
 
 
 @dataclass
@@ -55,10 +54,7 @@ class Deployment:
         """Return the runtime of another container, whose environment may differ."""
         variables = {
             "CORS_ORIGINS": "*",
-            "SIGNING_SECRET_ARN": self.arns.signing,
-            "PEPPER_SECRET_ARN": self.arns.pepper,
-            "CURSOR_SECRET_ARN": self.arns.cursor,
-            "MODEL_SECRET_ARN": self.arns.model,
+            **self.arns.environment(),
             **self.environment,
             **environment,
         }
@@ -73,7 +69,7 @@ class Deployment:
 
     def onboard(self, name: str = "acme", plan: PlanName = "pro") -> Onboarded:
         """Make a tenant with an admin and a key that has all of a tenant's scopes, but no agent."""
-        pepper, environment = self.runtime.secrets.current_pepper(), self.runtime.settings.environment
+        pepper, environment = self.runtime.secrets.peppers("api_key").current(), self.runtime.settings.environment
         what = (name, plan, self.clock(), pepper.value, environment)
         if what in self._onboarded:
             return self._onboard(name, plan)
@@ -98,11 +94,11 @@ class Deployment:
         return issued
 
     def _issue(self, tenant_id: TenantId, **options: Any) -> IssuedKey:
-        pepper = self.runtime.secrets.current_pepper()
+        pepper = self.runtime.secrets.peppers("api_key").current()
         return issue_key(self.runtime.settings.environment, pepper, tenant_id=tenant_id, **options)
 
     def make_platform_key(self) -> str:
-        pepper = self.runtime.secrets.current_pepper()
+        pepper = self.runtime.secrets.peppers("api_key").current()
         return make_platform_key(self.table, pepper, self.runtime.settings.environment, now=self.clock())
 
     def make_token(self, user: User, **changes: Any) -> str:
@@ -125,21 +121,20 @@ class Deployment:
 def create_secrets() -> tuple[SecretsManagerClient, SecretArns]:
     """Create the secrets of a stack, still empty."""
     client: SecretsManagerClient = local_session().client("secretsmanager")
-    return client, SecretArns(*[client.create_secret(Name=f"atrium/{name}")["ARN"] for name in _SECRETS])
+    return client, SecretArns(*[client.create_secret(Name=f"atrium/{name}")["ARN"] for name in SECRETS])
 
 
 def deploy(table: PhysicalTable) -> Deployment:
     """Return a deployment with filled secrets on an empty table."""
     client: SecretsManagerClient = local_session().client("secretsmanager")
-    return Deployment(table, client, SecretArns(*create_filled(client, lambda: _fill_once(client), _SECRETS)))
+    return Deployment(table, client, SecretArns(*create_filled(client, lambda: _fill_once(client), SECRETS)))
 
 
 def _fill_once(client: SecretsManagerClient) -> dict[str, str]:
     """Return the values that bootstrap gives to empty secrets, which it leaves behind under names of their own."""
-    arns = SecretArns(*[client.create_secret(Name=f"once/{name}")["ARN"] for name in _SECRETS])
-    named = {"signing": arns.signing, "pepper": arns.pepper, "cursor": arns.cursor}
-    fill_secrets(client, arns)
-    return {name: client.get_secret_value(SecretId=arn)["SecretString"] for name, arn in named.items()}
+    arns = SecretArns(*[client.create_secret(Name=f"once/{name}")["ARN"] for name in SECRETS])
+    filled = fill_secrets(client, arns)
+    return {name: client.get_secret_value(SecretId=getattr(arns, name))["SecretString"] for name in filled}
 
 
 @cache

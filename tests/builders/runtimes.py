@@ -45,7 +45,8 @@ def build_runtime(
 ) -> RuntimeSource:
     """Return a source of one Runtime. `environment` is what the function would read: `{"PUBLIC_URL": "https://…"}`."""
     made = Runtime(Settings.read({"CORS_ORIGINS": "*", **(environment or {})}), clock or TurnedClock())
-    made.__dict__["cursors"] = CursorSigner(b"cursor key of the tests, 32 byte")
+    made.__dict__["cursors"] = CursorSigner(lambda: b"cursor key of the tests, 32 byte")
+    made.__dict__["idempotency_key"] = lambda: b"idempotency key of the tests, 32"
     made.__dict__["table"] = table or PhysicalTable(cast("Any", None), "no table")
     if table is None:
         made.__dict__["policies"] = _remember_an_allow(made.clock())

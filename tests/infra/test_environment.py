@@ -60,19 +60,3 @@ def test_every_setting_reaches_a_function(template: Document) -> None:
 def test_the_environment_of_the_deployment_is_the_functions(template: Document) -> None:
     for function in read_functions(Resolver(template, {"Environment": "staging"})).values():
         assert Settings.read(function.environment).environment == "staging"
-
-
-def test_secrets_reach_only_the_functions_that_need_them(template: Document) -> None:
-    functions = read_functions(Resolver(template))
-
-    holders = {
-        secret: {name for name, function in functions.items() if secret in function.environment}
-        for secret in ("SIGNING_SECRET_ARN", "PEPPER_SECRET_ARN", "MODEL_SECRET_ARN")
-    }
-
-    assert holders == {
-        "SIGNING_SECRET_ARN": {"AuthorizerFunction", "IdentityFunction", "PlatformFunction"},
-        "PEPPER_SECRET_ARN": {"AuthorizerFunction", "AdminFunction", "IdentityFunction", "PlatformFunction"},
-        # The console's role may only ask whether it has a value.
-        "MODEL_SECRET_ARN": {"ChatFunction", "ConsoleFunction"},
-    }

@@ -56,7 +56,12 @@ class Runtime:
 
     @cached_property
     def cursors(self) -> CursorSigner:
-        return CursorSigner(self.secrets.cursor_key())
+        return CursorSigner(partial(self.secrets.key, "cursor"))
+
+    @cached_property
+    def idempotency_key(self) -> Callable[[], bytes]:
+        """What reads the key of calls' fingerprints."""
+        return partial(self.secrets.key, "idempotency")
 
     @cached_property
     def platform_table(self) -> PlatformTable:

@@ -7,6 +7,7 @@ from typing import Literal, Self, cast, get_args
 
 type Environment = Literal["dev", "staging", "prod"]
 type ModelProvider = Literal["anthropic", "bedrock"]
+type SecretName = Literal["signing", "pepper", "credential", "login", "cursor", "idempotency", "model", "oauth"]
 
 
 class SettingsInvalid(Exception):
@@ -24,10 +25,7 @@ class Settings:
     public_url: str
     cors_origins: tuple[str, ...]
     default_tenant: str
-    signing_secret_arn: str
-    pepper_secret_arn: str
-    cursor_secret_arn: str
-    model_secret_arn: str
+    secret_arns: Mapping[SecretName, str]
     model_provider: ModelProvider
     anthropic_base_url: str
     anthropic_api_key: str
@@ -37,7 +35,6 @@ class Settings:
     egress_local_addresses: frozenset[str] = frozenset()
     refresh_grace_seconds: int = 10
     tenant_secrets_key_id: str = ""
-    oauth_secret_arn: str = ""
     oauth_provider_url: str = ""
     minutes_open: bool = False
     tenant_role_arn: str = ""
@@ -54,10 +51,7 @@ class Settings:
             public_url=env.get("PUBLIC_URL", "").rstrip("/"),
             cors_origins=tuple(part.strip() for part in env.get("CORS_ORIGINS", "").split(",") if part.strip()),
             default_tenant=env.get("DEFAULT_TENANT", ""),
-            signing_secret_arn=env.get("SIGNING_SECRET_ARN", ""),
-            pepper_secret_arn=env.get("PEPPER_SECRET_ARN", ""),
-            cursor_secret_arn=env.get("CURSOR_SECRET_ARN", ""),
-            model_secret_arn=env.get("MODEL_SECRET_ARN", ""),
+            secret_arns=_secret_arns(env),
             model_provider=cast("ModelProvider", _choice(env, "MODEL_PROVIDER", get_args(ModelProvider.__value__))),
             anthropic_base_url=env.get("ANTHROPIC_BASE_URL", ""),
             anthropic_api_key=env.get("ANTHROPIC_API_KEY", ""),
@@ -67,11 +61,17 @@ class Settings:
             egress_local_addresses=_local_addresses(env),
             refresh_grace_seconds=_seconds(env, "REFRESH_GRACE_SECONDS", 10, least=0, most=60),
             tenant_secrets_key_id=env.get("TENANT_SECRETS_KEY_ID", ""),
-            oauth_secret_arn=env.get("OAUTH_SECRET_ARN", ""),
             oauth_provider_url=env.get("OAUTH_PROVIDER_URL", "") if _local_addresses(env) else "",
             minutes_open=_choice(env, "MINUTES_OPEN", ("false", "true")) == "true",
             tenant_role_arn=env.get("TENANT_ROLE_ARN", ""),
         )
+
+
+def _secret_arns(env: Mapping[str, str]) -> dict[SecretName, str]:
+    """Return the ARNs of the secrets that this function was given, from `<NAME>_SECRET_ARN`."""
+    names: tuple[SecretName, ...] = get_args(SecretName.__value__)
+    found = {name: env.get(f"{name.upper()}_SECRET_ARN", "") for name in names}
+    return {name: arn for name, arn in found.items() if arn}
 
 
 def _count(env: Mapping[str, str], name: str, default: int) -> int:

@@ -30,7 +30,9 @@ def login_env(dynamodb_table: PhysicalTable, deployment: Deployment) -> LoginEnv
 def service(login_env: LoginEnv) -> UserService:
     deployment, tenant = login_env.deployment, login_env.made.tenant
     audit = audit_of(tenant, deployment.runtime.tenant_table(tenant.id), ORIGIN, deployment.clock)
-    return UserService(login_env.users(), audit, "dev", deployment.runtime.secrets.current_pepper, deployment.clock)
+    return UserService(
+        login_env.users(), audit, "dev", deployment.runtime.secrets.peppers("one_time_token").current, deployment.clock
+    )
 
 
 def race(call: Callable[[int], object], times: int) -> list[bool]:

@@ -82,14 +82,6 @@ def test_a_secret_without_a_usable_value(deployment: Deployment, name: str, valu
     expect_503(authorizer_env, bearer(text))
 
 
-def test_a_pepper_that_is_gone(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
-    made = deployment.onboard()
-    assert made.key
-    write = Update(keys.api_key(made.key.key.id), "SET #pepper_version = :nine", EXISTS, {"nine": 9})
-    deployment.runtime.tenant_table(made.tenant.id).write(write)
-    expect_503(authorizer_env, bearer(made.key.text))
-
-
 def test_a_pepper_that_came_after_this_container(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key

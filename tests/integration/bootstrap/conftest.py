@@ -12,7 +12,7 @@ from atrium.storage.secrets import Secrets
 from atrium.storage.table import PhysicalTable
 
 from infra.bootstrap.__main__ import main
-from infra.bootstrap.credentials import SecretArns
+from infra.bootstrap.credentials import SECRETS, SecretArns
 from infra.runtime.resources import REGION
 from tests.builders.deployments import create_secrets
 
@@ -34,13 +34,7 @@ class Stack:
         return status, said.out.strip()
 
     def secrets(self) -> Secrets:
-        environment = {
-            "SIGNING_SECRET_ARN": self.arns.signing,
-            "PEPPER_SECRET_ARN": self.arns.pepper,
-            "CURSOR_SECRET_ARN": self.arns.cursor,
-            "MODEL_SECRET_ARN": self.arns.model,
-        }
-        return Secrets(Settings.read(environment))
+        return Secrets(Settings.read(self.arns.environment()))
 
 
 type Outputs = Mapping[str, str]
@@ -78,10 +72,7 @@ def stack(
     outputs = {
         "EnvironmentName": "dev",
         "TableName": physical_table.name,
-        "SigningSecretArn": arns.signing,
-        "PepperSecretArn": arns.pepper,
-        "CursorSecretArn": arns.cursor,
-        "ModelSecretArn": arns.model,
+        **{f"{name.title()}SecretArn": getattr(arns, name) for name in SECRETS},
     }
     deploy_stack("atrium-dev", outputs)
     return Stack(arns, physical_table, capsys)

@@ -9,6 +9,7 @@ from atrium.identity.key_format import parse_key
 from atrium.identity.keys.store import KeyStore
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.pagination import PageRequest
+from atrium.storage.secrets import PURPOSES, Secrets
 from atrium.storage.table import PlatformTable
 
 from infra.bootstrap.__main__ import main
@@ -25,6 +26,11 @@ from tests.builders.runtimes import NOON
 from tests.integration.bootstrap.conftest import Deploy, Stack
 
 
+def read_values(secrets: Secrets) -> dict[str, bytes]:
+    versioned: dict[str, bytes] = {name: secrets.read_versions(name)[0].value for name in PURPOSES}
+    return {**versioned, "cursor": secrets.key("cursor"), "idempotency": secrets.key("idempotency")}
+
+
 def platform_keys(stack: Stack) -> list[str]:
     return [key.id for key in KeyStore(PlatformTable(stack.table)).list(PageRequest()).items]
 
@@ -36,9 +42,10 @@ def test_the_first_run_fills_the_secrets_and_prints_a_key(stack: Stack) -> None:
     assert said
     assert said.tenant_id is None
     assert platform_keys(stack) == [said.key_id]
-    assert stack.lines[0] == "filled: signing, pepper, cursor"
+    assert stack.lines[0] == "filled: signing, pepper, credential, login, cursor, idempotency"
     secrets = stack.secrets()
-    assert len(secrets.cursor_key()) == len(secrets.current_pepper().value) == 32
+    assert all(len(value) == 32 for value in read_values(secrets).values())
+    assert len(set(read_values(secrets).values())) == 5
     assert len(secrets.signing_keys()) == 1
     with pytest.raises(Unavailable):
         secrets.anthropic_api_key()
@@ -47,13 +54,13 @@ def test_the_first_run_fills_the_secrets_and_prints_a_key(stack: Stack) -> None:
 def test_the_second_run_changes_nothing_and_says_how_to_make_another(stack: Stack) -> None:
     stack.run()
     before = stack.secrets()
-    values = (before.cursor_key(), before.current_pepper(), before.signing_keys())
+    values = (read_values(before), before.signing_keys())
     status, printed = stack.run()
     assert (status, printed) == (0, "")
     assert stack.lines[0] == "the secrets have their values already"
     assert "--new-platform-key" in stack.lines[1]
     after = stack.secrets()
-    assert (after.cursor_key(), after.current_pepper(), after.signing_keys()) == values
+    assert (read_values(after), after.signing_keys()) == values
     assert len(platform_keys(stack)) == 1
 
 
@@ -148,7 +155,7 @@ def test_two_runs_at_once_agree(stack: Stack) -> None:
 
     client.meta.events.register("before-call.secrets-manager.PutSecretValue", overtake)
     late = fill_secrets(client, arns)
-    assert seen == [("signing", "pepper", "cursor")]
+    assert seen == [("signing", "pepper", "credential", "login", "cursor", "idempotency")]
     assert late == ()
     pepper = read_pepper(client, arns)
     keys = [make_first_platform_key(stack.table, pepper, "dev", now=NOON) for _ in range(2)]
@@ -157,7 +164,7 @@ def test_two_runs_at_once_agree(stack: Stack) -> None:
 
 def test_a_secret_that_does_not_exist(stack: Stack) -> None:
     client = boto3.client("secretsmanager", region_name=REGION)
-    gone = SecretArns("arn:aws:secretsmanager:eu-central-1:123456789012:secret:gone", "", "")
+    gone = SecretArns("arn:aws:secretsmanager:eu-central-1:123456789012:secret:gone", "", "", "", "", "")
     with pytest.raises(BootstrapFailed, match=r"the signing secret .* does not exist"):
         fill_secrets(client, gone)
 

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from functions.console import health
 from functions.console.app import build
+from infra.bootstrap.credentials import fill_secrets
 from tests.builders.deployments import create_secrets
 from tests.builders.gateway import call_as
 from tests.builders.runtimes import build_runtime
@@ -68,6 +69,25 @@ def test_a_missing_model_key_is_told_and_its_value_is_never_read(physical_table:
     assert (empty.status_code, read_statuses(empty)["model_key"]) == (503, "unhealthy")
     assert [(answer.status_code, read_statuses(answer)["model_key"]) for answer in filled] == [(200, "healthy")] * 2
     assert called == ["DescribeSecret", "DescribeSecret"]
+
+
+@pytest.mark.usefixtures("aws_secrets")
+def test_a_secret_that_bootstrap_has_not_filled_is_told_and_none_is_read(physical_table: PhysicalTable) -> None:
+    client, arns = create_secrets()
+    called: list[str] = []
+    source = build_runtime({**arns.environment(), "MODEL_SECRET_ARN": ""}, table=physical_table)
+    source().secrets._provider.client.meta.events.register(
+        "before-call.secrets-manager", lambda model, **_: called.append(model.name)
+    )
+    console = call_as(build(source), None)
+
+    empty = console.get("/v1/health/ready")
+    fill_secrets(client, arns)
+    filled = console.get("/v1/health/ready")
+
+    assert (empty.status_code, read_statuses(empty)["secrets"]) == (503, "unhealthy")
+    assert (filled.status_code, read_statuses(filled)["secrets"]) == (200, "healthy")
+    assert set(called) == {"DescribeSecret"}
 
 
 def test_a_deployment_without_a_model_key_of_its_own_is_not_asked_for_one(client: TestClient) -> None:

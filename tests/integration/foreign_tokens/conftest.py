@@ -59,6 +59,13 @@ class Trusting:
         return [(str(event.type), dict(event.details)) for event in events if event.type.startswith("auth.")][::-1]
 
 
+def open_authorizer(deployment: Deployment, wait_seconds: float = 5) -> AuthorizerEnv:
+    """Return another container. It waits longer than the real one, so that a busy machine makes no issuer slow."""
+    opened = AuthorizerEnv(deployment, **LOCAL)
+    opened.authorizer._foreign.finder.wait_seconds = wait_seconds
+    return opened
+
+
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
     with open_issuer() as opened:
@@ -67,4 +74,4 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture
 def trusting(deployment: Deployment, issuer: Issuer) -> Trusting:
-    return Trusting(deployment, deployment.onboard(), issuer, AuthorizerEnv(deployment, **LOCAL))
+    return Trusting(deployment, deployment.onboard(), issuer, open_authorizer(deployment))

@@ -16,7 +16,7 @@ from functions.authorizer import verdict
 from tests.builders.authorizing import ONE_READ, bearer
 from tests.builders.deployments import counting
 from tests.builders.issuers import AUDIENCE, DISCOVERY, KEYS, ec_key, public_jwk, sign
-from tests.integration.foreign_tokens.conftest import Trusting
+from tests.integration.foreign_tokens.conftest import Trusting, open_authorizer
 
 pytestmark = pytest.mark.loopback
 
@@ -64,7 +64,7 @@ def test_the_issuer_is_asked_once_and_the_table_little(trusting: Trusting) -> No
 def test_a_container_reads_thrice_to_get_to_know_somebody_and_once_then(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
-    trusting.authorizer_env = type(trusting.authorizer_env)(trusting.deployment, EGRESS_LOCAL_ADDRESSES="127.0.0.1")
+    trusting.authorizer_env = open_authorizer(trusting.deployment)
     for reads in (3, 1, 1):
         with counting(trusting.deployment.table) as calls:
             trusting.context()
@@ -86,7 +86,7 @@ def test_a_guess_that_is_wrong_decides_nothing(trusting: Trusting) -> None:
 def test_another_container_takes_the_keys_from_the_table(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
-    trusting.authorizer_env = type(trusting.authorizer_env)(trusting.deployment, EGRESS_LOCAL_ADDRESSES="127.0.0.1")
+    trusting.authorizer_env = open_authorizer(trusting.deployment)
     trusting.context()
     assert trusting.issuer.asked == [DISCOVERY, KEYS]
 

@@ -3,14 +3,19 @@
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 import pytest
+from atrium.identity.providers import fetching
+from atrium.identity.providers.key_finder import WAIT_SECONDS_MAX
 
 from functions.authorizer.app import AuthorizerFailed
-from tests.builders.authorizing import bearer
-from tests.builders.issuers import DISCOVERY, KEYS, say
-from tests.integration.foreign_tokens.conftest import Trusting
+from tests.builders.authorizing import AuthorizerEnv, bearer
+from tests.builders.issuers import DISCOVERY, KEYS, Script, open_issuer, say
+from tests.integration.foreign_tokens.conftest import Trusting, open_authorizer
 
 pytestmark = pytest.mark.loopback
 
@@ -91,7 +96,7 @@ def test_while_another_container_asks_this_one_waits(trusting: Trusting) -> None
     thread = threading.Thread(target=lambda: first.append(trusting.authorizer_env.ask(bearer(token))))
     thread.start()
     assert asked.wait(5)
-    other = type(trusting.authorizer_env)(trusting.deployment, EGRESS_LOCAL_ADDRESSES="127.0.0.1")
+    other = open_authorizer(trusting.deployment)
     pauses: list[float] = []
 
     def pause(seconds: float) -> None:
@@ -104,3 +109,145 @@ def test_while_another_container_asks_this_one_waits(trusting: Trusting) -> None
     assert len(pauses) == 1
     assert first
     assert trusting.issuer.asked == [DISCOVERY, KEYS]
+
+
+def silent_server() -> socket.socket:
+    """Return a server that lets connections wait and accepts none."""
+    return socket.create_server(("127.0.0.1", 0), backlog=1)
+
+
+def hang_after_headers(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("content-length", "100")
+    handler.end_headers()
+    hang(handler)
+
+
+def redirect_slowly(handler: BaseHTTPRequestHandler) -> None:
+    time.sleep(0.6)
+    say(302, b"", location=DISCOVERY)(handler)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long each call could wait for a fetch that had not ended; 0 is not at all. Fetches end after a second."""
+    monkeypatch.setattr(fetching, "FETCH_SECONDS_MAX", 1.0)
+    noted: list[float] = []
+    result = Future.result
+
+    def note(future: Future[Any], timeout: float | None = None) -> Any:
+        if not future.done() and timeout is not None:
+            noted.append(timeout)
+        return result(future, timeout)
+
+    monkeypatch.setattr(Future, "result", note)
+    return noted
+
+
+@pytest.fixture
+def authorizer_env(trusting: Trusting) -> Iterator[AuthorizerEnv]:
+    """A container that waits as a real one does."""
+    opened = open_authorizer(trusting.deployment, WAIT_SECONDS_MAX)
+    yield opened
+    opened.authorizer._foreign.finder._threads.shutdown()
+
+
+@pytest.mark.parametrize("script", [hang, drip, hang_after_headers, redirect_slowly])
+def test_a_request_waits_at_most_300_ms_and_the_next_ones_not_at_all(
+    trusting: Trusting, authorizer_env: AuthorizerEnv, waits: list[float], script: Script
+) -> None:
+    trusting.trust()
+    trusting.issuer.scripts[DISCOVERY] = script
+    began = time.monotonic()
+    for _ in range(5):
+        with pytest.raises(AuthorizerFailed, match=r"^UNAVAILABLE$"):
+            authorizer_env.ask(bearer(trusting.token()))
+    took = time.monotonic() - began
+    assert waits == [0.3, 0, 0, 0, 0]
+    assert took < 2, "five calls together, of which the first may wait 300 ms"
+    assert trusting.issuer.asked == [DISCOVERY]
+
+
+def test_an_issuer_that_never_accepts(trusting: Trusting, authorizer_env: AuthorizerEnv, waits: list[float]) -> None:
+    with silent_server() as listener:
+        first = socket.create_connection(listener.getsockname())  # with these its queue is full
+        second = socket.create_connection(listener.getsockname())
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        trusting.trust(issuer=url, audience="silent")
+        for _ in range(3):
+            with pytest.raises(AuthorizerFailed, match=r"^UNAVAILABLE$"):
+                authorizer_env.ask(bearer(trusting.token(iss=url, aud="silent")))
+        first.close()
+        second.close()
+    assert waits == [0.3, 0, 0]
+
+
+def test_keys_that_come_too_late_for_one_call_are_there_for_the_next(
+    trusting: Trusting, authorizer_env: AuthorizerEnv
+) -> None:
+    trusting.trust()
+    may_answer = threading.Event()
+
+    def later(handler: BaseHTTPRequestHandler) -> None:
+        may_answer.wait(5)
+        say(200, {"issuer": trusting.issuer.url, "jwks_uri": f"{trusting.issuer.url}{KEYS}"})(handler)
+
+    trusting.issuer.scripts[DISCOVERY] = later
+    authorizer_env.authorizer._foreign.finder.wait_seconds = 0.01
+    token = bearer(trusting.token())
+    with pytest.raises(AuthorizerFailed):
+        authorizer_env.ask(token)
+    fetch = next(iter(authorizer_env.authorizer._foreign.finder._fetches.values()))
+    may_answer.set()
+    fetch.result(5)
+    assert authorizer_env.context(token)
+    assert trusting.issuer.asked == [DISCOVERY, KEYS]
+
+
+def test_another_containers_slow_fetch_is_waited_for_once(
+    trusting: Trusting, authorizer_env: AuthorizerEnv, waits: list[float]
+) -> None:
+    trusting.trust()
+    trusting.issuer.scripts[DISCOVERY] = hang
+    token = bearer(trusting.token())
+    with pytest.raises(AuthorizerFailed):
+        authorizer_env.ask(token)
+    other, pauses, counts = open_authorizer(trusting.deployment, WAIT_SECONDS_MAX), list[float](), list[int]()
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        time.sleep(seconds)
+
+    other.authorizer._foreign.finder.pause = pause
+    for _ in range(3):
+        with pytest.raises(AuthorizerFailed, match=r"^UNAVAILABLE$"):
+            other.ask(token)
+        counts.append(len(pauses))
+    assert sum(pauses) <= WAIT_SECONDS_MAX
+    assert counts == [len(pauses)] * 3, "later calls do not wait"
+    assert waits == [0.3]
+
+
+def test_known_keys_are_used_while_the_issuer_is_slow_and_other_tenants_do_not_wait(
+    trusting: Trusting, authorizer_env: AuthorizerEnv, waits: list[float]
+) -> None:
+    trusting.trust()
+    assert trusting.context()
+    other = trusting.deployment.onboard("other")
+    with open_issuer() as second:
+        trusting.service(other).create({"name": "login", "issuer": second.url, "audience": "two"})
+        trusting.issuer.scripts[DISCOVERY] = hang
+        trusting.deployment.clock.advance(3_700)
+        waits.clear()
+        assert authorizer_env.context(bearer(trusting.token()))
+        assert authorizer_env.context(bearer(trusting.token(exp=int(trusting.deployment.clock().timestamp()) + 60)))
+        assert waits == [0.3, 0]
+        authorizer_env.authorizer._foreign.finder.wait_seconds = 5
+        foreign = second.token(trusting.deployment.clock(), aud="two", email="admin@other.example")
+        assert authorizer_env.context(bearer(foreign))
+        assert waits in ([0.3, 0], [0.3, 0, 5])
+        assert second.asked == [DISCOVERY, KEYS]
+
+
+def test_the_waits_of_a_request_and_of_a_fetch_are_bounded() -> None:
+    assert (WAIT_SECONDS_MAX, fetching.FETCH_SECONDS_MAX) == (0.3, 2.5)

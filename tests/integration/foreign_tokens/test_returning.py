@@ -17,7 +17,9 @@ def users(trusting: Trusting) -> UserService:
     deployment, tenant = trusting.deployment, trusting.made.tenant
     table, runtime = deployment.runtime.tenant_table(tenant.id), deployment.runtime
     audit = audit_of(tenant, table, ORIGIN, deployment.clock)
-    return UserService(UserStore(table), audit, "dev", runtime.secrets.current_pepper, deployment.clock)
+    return UserService(
+        UserStore(table), audit, "dev", runtime.secrets.peppers("one_time_token").current, deployment.clock
+    )
 
 
 @pytest.mark.parametrize("verified", NOT_VERIFIED)

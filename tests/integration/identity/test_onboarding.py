@@ -38,7 +38,7 @@ def onboarding_of(deployment: Deployment, prepare: Callable[[Tenant], None] | No
         deployment.tenants,
         runtime.tenant_table,
         runtime.settings.environment,
-        runtime.secrets.current_pepper,
+        runtime.secrets.peppers("api_key").current,
         prepare or give_agent(deployment),
         deployment.clock,
     )

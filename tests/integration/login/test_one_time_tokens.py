@@ -23,7 +23,9 @@ def service(login_env: LoginEnv) -> UserService:
     deployment, tenant = login_env.deployment, login_env.made.tenant
     table = deployment.runtime.tenant_table(tenant.id)
     audit = audit_of(tenant, table, ORIGIN, deployment.clock)
-    return UserService(login_env.users(), audit, "dev", deployment.runtime.secrets.current_pepper, deployment.clock)
+    return UserService(
+        login_env.users(), audit, "dev", deployment.runtime.secrets.peppers("one_time_token").current, deployment.clock
+    )
 
 
 def invite(login_env: LoginEnv, **fields: Any) -> tuple[str, str]:
@@ -108,7 +110,9 @@ def test_what_is_none_of_ours_has_one_answer_and_no_hash(login_env: LoginEnv) ->
 
     def made_up(environment: Any = "dev", tenant_id: Any = login_env.made.tenant.id, user_id: Any = None) -> str:
         owner = {"user_id": user_id or mint_user_id(now), "tenant_id": tenant_id}
-        return mint_one_time_token(environment, secrets.current_pepper(), purpose="invitation", now=now, **owner)[0]
+        return mint_one_time_token(
+            environment, secrets.peppers("one_time_token").current(), purpose="invitation", now=now, **owner
+        )[0]
 
     user_id = login_env.users().find("ann@b.example")
     assert user_id

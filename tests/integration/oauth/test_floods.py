@@ -50,7 +50,7 @@ def with_refresh_token_that_ended(login_env: LoginEnv, logins: Logins) -> Try:
 
 
 def with_invented_one_time_token(login_env: LoginEnv, logins: Logins) -> Try:
-    pepper, tenant_id = login_env.deployment.runtime.secrets.current_pepper(), logins.made.tenant.id
+    pepper, tenant_id = login_env.deployment.runtime.secrets.peppers("one_time_token").current(), logins.made.tenant.id
     now, client = login_env.deployment.clock(), login_env.client
 
     def attempt(number: int) -> object:

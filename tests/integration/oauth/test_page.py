@@ -211,3 +211,16 @@ def test_a_client_without_the_grant(logins: Logins) -> None:
 def test_a_form_that_cannot_be_read(browser: Browser, body: bytes) -> None:
     headers = {"content-type": "application/json" if body == b"{}" else "application/x-www-form-urlencoded"}
     assert browser.client.post("/oauth/authorize", content=body, headers=headers).status_code == 400
+
+
+def test_on_https_only_a_cookie_that_no_other_host_can_set_proves_a_form(browser: Browser) -> None:
+    page = browser.open()
+    name, _, value = page.headers["set-cookie"].partition(";")[0].partition("=")
+    assert name == "__Host-atrium_consent"
+    assert all(part in page.headers["set-cookie"] for part in ("Secure", "Path=/", "HttpOnly", "SameSite=strict"))
+    assert "Domain" not in page.headers["set-cookie"]
+    browser.client.cookies.clear()
+    browser.client.cookies.set("atrium_consent", value)
+    assert browser.decide(page).status_code == 401
+    page = browser.open()
+    assert browser.decide(page).status_code == 303

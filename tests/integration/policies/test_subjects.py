@@ -46,7 +46,7 @@ def of_rotated_key(logins: Logins) -> Made:
     rotator = Principal("user", logins.admin.id, "admin", frozenset({"admin"}), "admin")
     context = TenantContext(tenant.id, tenant.name, tenant.plan, 1, Caller(rotator, "request-1"))
     table, runtime = deployment.runtime.tenant_table(tenant.id), deployment.runtime
-    pepper, audit = runtime.secrets.current_pepper, open_audit(context, table, runtime.clock)
+    pepper, audit = runtime.secrets.peppers("api_key").current, open_audit(context, table, runtime.clock)
     service = KeyService(context, KeyStore(table), runtime.settings.environment, pepper, runtime.clock, audit)
     issued = service.rotate(service.rotate(made.key.id, 0).key.id, 0)
     return issued.text, f"key:{issued.key.id}", ""

@@ -41,7 +41,7 @@ def service(api_env: ApiEnv, owner: str = OWNER) -> ConnectionService:
     context = TenantContext(tenant.id, tenant.name, tenant.plan, 1, caller)
     table = api_env.runtime.tenant_table(tenant.id)
     encryption, audit = api_env.runtime.secret_encryption(tenant.id), open_audit(context, table, api_env.clock)
-    sealer = StateSealer(api_env.runtime.cursors)
+    sealer = StateSealer(api_env.runtime.secrets)
     return ConnectionService(context, ConnectionStore(table), encryption, audit, sealer, api_env.clock, lambda _: None)
 
 

@@ -65,7 +65,9 @@ def test_the_platforms_own_client(api_env: ApiEnv) -> None:
     secret = api_env.deployment.secrets_client.create_secret(
         Name="oauth", SecretString='{"google": {"client_id": "local-client", "client_secret": "local-secret"}}'
     )
-    api_env.runtime.secrets.settings = replace(api_env.runtime.settings, oauth_secret_arn=secret["ARN"])
+    api_env.runtime.secrets.settings = replace(
+        api_env.runtime.settings, secret_arns={**api_env.runtime.settings.secret_arns, "oauth": secret["ARN"]}
+    )
     assert complete(api_env, come_back(api_env)).status_code == 200
 
 

@@ -198,3 +198,16 @@ def test_a_state_that_is_shown_again_and_again_is_recorded_once(api_env: ApiEnv)
     answers = [complete(api_env, back) for _ in range(20)]
     assert {answer.status_code for answer in answers[1:]} == {400}
     assert len([told for told in api_env.told("auth.refuse") if "used before" in str(told)]) == 1
+
+
+@pytest.mark.parametrize("name", ["atrium-sign-in", "__Secure-atrium-sign-in", "__Host-atrium-sign-in"])
+def test_on_https_only_a_cookie_that_no_other_host_can_set_binds_a_browser(api_env: ApiEnv, name: str) -> None:
+    api_env.set_up(provision_users=True)
+    browser = api_env.anyone()
+    answer = begin(api_env, browser=browser)
+    value = answer.headers["set-cookie"].partition(";")[0].partition("=")[2]
+    back = api_env.consent(answer.headers["location"])
+    planted = api_env.anyone()
+    planted.cookies.set(name, value)
+    status = planted.get("/v1/auth/google/callback", params=back).status_code
+    assert status == (200 if name.startswith("__Host-") else 400)

@@ -9,7 +9,7 @@ from atrium.kernel.pagination import CursorSigner, Page
 from hypothesis import given
 from hypothesis import strategies as st
 
-SIGNER = CursorSigner(b"k" * 32)
+SIGNER = CursorSigner(lambda: b"k" * 32)
 POSITION = {"pk": "SESSION#ses_1", "sk": "RUN#2"}
 SCOPE = "ten_1\nsessions\n*"
 
@@ -38,7 +38,7 @@ def test_another_tenants_lists_or_views_cursor_is_refused(scope: str) -> None:
 
 def test_another_keys_cursor_is_refused() -> None:
     with pytest.raises(InvalidCursor):
-        CursorSigner(b"l" * 32).open(sealed(), scope=SCOPE)
+        CursorSigner(lambda: b"l" * 32).open(sealed(), scope=SCOPE)
 
 
 @given(st.integers(min_value=0), st.integers(min_value=1, max_value=255))

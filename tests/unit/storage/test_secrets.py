@@ -9,7 +9,7 @@ import pytest
 from atrium.kernel.crypto import encode_base64url
 from atrium.kernel.errors import Unavailable
 from atrium.settings import Settings
-from atrium.storage.secrets import Secrets
+from atrium.storage.secrets import PURPOSES, Pepper, Secrets
 
 from tests.builders.deployments import create_secrets
 
@@ -36,13 +36,7 @@ class SecretStore:
         self.secrets = self.open()
 
     def open(self, **environment: str) -> Secrets:
-        names = {
-            "SIGNING_SECRET_ARN": self.arns.signing,
-            "PEPPER_SECRET_ARN": self.arns.pepper,
-            "CURSOR_SECRET_ARN": self.arns.cursor,
-            "MODEL_SECRET_ARN": self.arns.model,
-        }
-        return Secrets(Settings.read({**names, **environment}), self.ticks, self.client)
+        return Secrets(Settings.read({**self.arns.environment(), **environment}), self.ticks, self.client)
 
     def put(self, arn: str, value: object) -> None:
         text = value if isinstance(value, str) else json.dumps(value)
@@ -72,9 +66,9 @@ def test_values_come_back(store: SecretStore) -> None:
     store.put(store.arns.signing, {"keys": [{"kid": "a", "private_key": "A"}, {"kid": "b", "private_key": "B"}]})
     store.put(store.arns.model, {"anthropic_api_key": "sk-model"})
     secrets = store.secrets
-    assert secrets.cursor_key() == b"k" * 32
-    assert (secrets.current_pepper().version, secrets.current_pepper().value) == (2, b"n" * 32)
-    assert secrets.find_pepper(1).value == b"k" * 32
+    assert secrets.key("cursor") == b"k" * 32
+    assert (secrets.peppers("api_key").current().version, secrets.peppers("api_key").current().value) == (2, b"n" * 32)
+    assert secrets.peppers("api_key").find(1) == Pepper(1, b"k" * 32)
     assert [key.kid for key in secrets.signing_keys()] == ["a", "b"]
     assert secrets.find_signing_key("b") == secrets.signing_keys()[1]
     assert secrets.anthropic_api_key() == "sk-model"
@@ -89,23 +83,22 @@ def test_a_value_is_read_once(store: SecretStore) -> None:
     store.put(store.arns.cursor, {"key": GOOD_KEY})
     with store.counting() as calls:
         for _ in range(5):
-            store.secrets.cursor_key()
+            store.secrets.key("cursor")
     assert calls == ["GetSecretValue"]
 
 
 def test_an_unknown_pepper_version_is_looked_for_at_once_and_then_every_thirty_seconds(store: SecretStore) -> None:
     store.put(store.arns.pepper, {"current": 1, "peppers": {"1": GOOD_KEY}})
-    store.secrets.current_pepper()
+    store.secrets.peppers("api_key").current()
     store.put(store.arns.pepper, {"current": 2, "peppers": {"1": GOOD_KEY, "2": GOOD_KEY}})
     with store.counting() as calls:
-        assert store.secrets.find_pepper(2).version == 2
-        for _ in range(5):
-            with pytest.raises(Unavailable, match="no version 3"):
-                store.secrets.find_pepper(3)
+        found = store.secrets.peppers("api_key").find(2)
+        assert found
+        assert found.version == 2
+        assert [store.secrets.peppers("api_key").find(3) for _ in range(5)] == [None] * 5
         assert len(calls) == 1
         store.ticks.now += 30
-        with pytest.raises(Unavailable):
-            store.secrets.find_pepper(3)
+        assert store.secrets.peppers("api_key").find(3) is None
         assert len(calls) == 2
 
 
@@ -119,14 +112,14 @@ def test_made_up_kids_cost_one_read_in_thirty_seconds(store: SecretStore) -> Non
 
 def test_a_secret_without_a_value_says_what_to_run(store: SecretStore) -> None:
     with pytest.raises(Unavailable) as caught:
-        store.secrets.current_pepper()
+        store.secrets.peppers("api_key").current()
     assert caught.value.internal == "the pepper secret has no value: run `make bootstrap`"
     assert "pepper" not in caught.value.detail
 
 
 def test_a_function_that_is_given_no_secret(store: SecretStore) -> None:
     with pytest.raises(Unavailable, match="has no pepper secret"):
-        store.open(PEPPER_SECRET_ARN="").current_pepper()
+        store.open(PEPPER_SECRET_ARN="").peppers("api_key").current()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +141,7 @@ def test_a_function_that_is_given_no_secret(store: SecretStore) -> None:
 def test_a_value_of_another_form_is_never_repeated(store: SecretStore, value: object) -> None:
     store.put(store.arns.pepper, value)
     with pytest.raises(Unavailable) as caught:
-        store.secrets.current_pepper()
+        store.secrets.peppers("api_key").current()
     assert "run `make bootstrap`" in caught.value.internal
     assert "hush" not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -162,7 +155,7 @@ def test_a_secrets_manager_that_refuses(store: SecretStore) -> None:
 
     store.secrets._provider.client.meta.events.register("before-call.secrets-manager", refuse)
     with pytest.raises(Unavailable) as caught:
-        store.secrets.cursor_key()
+        store.secrets.key("cursor")
     assert caught.value.internal == "the cursor secret cannot be read: ConnectionError"
     assert caught.value.retry_after_seconds == 1
 
@@ -171,4 +164,33 @@ def test_nothing_shows_a_value(store: SecretStore) -> None:
     store.put(store.arns.signing, {"keys": [{"kid": "a", "private_key": "hush"}]})
     store.put(store.arns.pepper, {"current": 1, "peppers": {"1": GOOD_KEY}})
     assert "hush" not in repr(store.secrets.signing_keys())
-    assert "kkk" not in repr(store.secrets.current_pepper())
+    assert "kkk" not in repr(store.secrets.peppers("api_key").current())
+
+
+def test_no_two_purposes_have_the_same_key_and_a_derived_one_does_not_show_its_secret(store: SecretStore) -> None:
+    for name in PURPOSES:
+        store.put(getattr(store.arns, name), {"current": 1, "peppers": {"1": encode_base64url(name[0].encode() * 32)}})
+    purposes = [purpose for each in PURPOSES.values() for purpose in each]
+    values = {purpose: store.secrets.peppers(purpose).current().value for purpose in purposes}
+    assert len(set(values.values())) == len(purposes)
+    assert values.pop("api_key") == b"p" * 32
+    assert not set(values.values()) & {name[0].encode() * 32 for name in PURPOSES}
+    assert {len(value) for value in values.values()} == {32}
+
+
+def test_a_version_that_was_removed_is_not_found_once_the_cache_is_over(store: SecretStore) -> None:
+    store.put(store.arns.login, {"current": 2, "peppers": {"1": GOOD_KEY, "2": encode_base64url(b"n" * 32)}})
+    assert store.secrets.peppers("refresh_token").find(1)
+    store.put(store.arns.login, {"current": 2, "peppers": {"2": encode_base64url(b"n" * 32)}})
+    assert store.open().peppers("refresh_token").find(1) is None
+
+
+def test_secrets_without_values_are_named_without_reading_any(store: SecretStore) -> None:
+    store.put(store.arns.cursor, {"key": GOOD_KEY})
+    with store.counting() as calls:
+        store.secrets.require_values("cursor")
+        store.secrets.require_values("cursor")
+        with pytest.raises(Unavailable) as caught:
+            store.secrets.require_values("cursor", "login")
+    assert caught.value.internal == "the login secret has no value: run `make bootstrap`"
+    assert calls == ["DescribeSecret", "DescribeSecret"]

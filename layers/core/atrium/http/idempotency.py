@@ -24,6 +24,7 @@ from atrium.http.context import read_call, request_gateway_context
 from atrium.http.failures import render_failure
 from atrium.http.problems import ProblemResponse
 from atrium.http.saved_answers import CallKey, IdempotencyStore, Mark, SavedAnswer, SavedRun, seal, unseal
+from atrium.kernel.crypto import hmac_sha256
 from atrium.kernel.errors import AtriumError, Unavailable
 from atrium.tenants.context import Caller, TenantContext
 
@@ -57,7 +58,7 @@ async def read_call_key(request: Request) -> CallKey | None:
         method=request.method,
         path=request.url.path,
         key=key,
-        fingerprint=await run_in_threadpool(lambda: runtime.cursors.digest("idempotency", content)),
+        fingerprint=(await run_in_threadpool(lambda: hmac_sha256(runtime.idempotency_key(), content))).hex(),
     )
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from atrium.identity.families.model import TokenFamily
     from atrium.identity.tokens import AccessClaims  # importing its library takes 70 ms, and most calls use a key
 
-type FindPepper = Callable[[int], Pepper]
+type FindPepper = Callable[[int], Pepper | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,10 @@ def _find_key_fault(encoded: EncodedKey, key: ApiKey | None, find_pepper: FindPe
     """Return why a key does not match its record or is not active, or None."""
     if key is None:
         return Refused(Unauthenticated, "unknown key")
-    if not same(encoded.digest(find_pepper(key.pepper_version).value), key.digest):
+    pepper = find_pepper(key.pepper_version)
+    if pepper is None:
+        return Refused(Unauthenticated, f"the key's pepper, version {key.pepper_version}, was removed")
+    if not same(encoded.digest(pepper.value), key.digest):
         return Refused(Unauthenticated, "the key does not match its record")
     if key.status(now) != "active":
         return Refused(Unauthenticated, f"the key is {key.status(now)}")

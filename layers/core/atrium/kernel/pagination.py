@@ -39,18 +39,19 @@ class PageRequest:
 
 
 class CursorSigner:
-    """Encrypts positions to cursors and decrypts them, with one key."""
+    """Encrypts positions to cursors and decrypts them. Calls `read_key` at each use, so that it uses a new key."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self, read_key: Callable[[], bytes]) -> None:
+        self._read_key = read_key
 
     def sign(self, position: Position | None, *, scope: str) -> str | None:
         """Return the cursor for a position in the list named by `scope` (tenant, list and filters)."""
         if position is None:
             return None
         body = json.dumps(dict(position), separators=(",", ":"), sort_keys=True).encode()
-        mac = self._mac(body, scope)
-        return encode_base64url(mac + self._xor_keystream(body, mac))
+        key = self._read_key()
+        mac = _mac(key, body, scope)
+        return encode_base64url(mac + _xor_keystream(key, body, mac))
 
     def open(self, cursor: str | None, *, scope: str) -> Position | None:
         """Return the position in a cursor; raise `InvalidCursor` unless it was created for this scope."""
@@ -60,25 +61,23 @@ class CursorSigner:
             raw = decode_base64url(cursor)
         except ValueError as error:
             raise InvalidCursor from error
-        mac = raw[:_MAC_BYTES]
-        body = self._xor_keystream(raw[_MAC_BYTES:], mac)
-        if not same(mac, self._mac(body, scope)):
+        key, mac = self._read_key(), raw[:_MAC_BYTES]
+        body = _xor_keystream(key, raw[_MAC_BYTES:], mac)
+        if not same(mac, _mac(key, body, scope)):
             raise InvalidCursor
         position: dict[str, str] = json.loads(body)
         return position
 
-    def digest(self, purpose: str, content: bytes) -> str:
-        """Return a keyed digest of a value, for a later comparison. The value cannot be guessed from the digest."""
-        return hmac_sha256(self._key, purpose.encode() + b"\0" + content).hex()
 
-    def _xor_keystream(self, body: bytes, mac: bytes) -> bytes:
-        """Encrypt or decrypt with the MAC of the body as synthetic IV. Equal positions give equal cursors."""
-        blocks = range(-(-len(body) // _BLOCK_BYTES))
-        stream = b"".join(hmac_sha256(self._key, b"veil" + mac + block.to_bytes(4)) for block in blocks)
-        return bytes(left ^ right for left, right in zip(body, stream, strict=False))
+def _xor_keystream(key: bytes, body: bytes, mac: bytes) -> bytes:
+    """Encrypt or decrypt with the MAC of the body as synthetic IV. Equal positions give equal cursors."""
+    blocks = range(-(-len(body) // _BLOCK_BYTES))
+    stream = b"".join(hmac_sha256(key, b"veil" + mac + block.to_bytes(4)) for block in blocks)
+    return bytes(left ^ right for left, right in zip(body, stream, strict=False))
 
-    def _mac(self, body: bytes, scope: str) -> bytes:
-        return hmac_sha256(self._key, b"mac" + scope.encode() + b"\0" + body)[:_MAC_BYTES]
+
+def _mac(key: bytes, body: bytes, scope: str) -> bytes:
+    return hmac_sha256(key, b"mac" + scope.encode() + b"\0" + body)[:_MAC_BYTES]
 
 
 def read_all[Item](lister: Callable[[PageRequest], Page[Item]]) -> Iterator[Item]:

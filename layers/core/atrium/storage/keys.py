@@ -26,6 +26,7 @@
     SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids carry the session)
                                                        gsi1 own, gsi2 all: newest first · sweep: open runs without a slot
     RUN#<run>              EVENTS#<first seq>          a batch of events
+    FOLLOWERS              FOLLOWERS                   who follows events of runs now: follower -> end of its lease
     OAUTH_STATES           <hash>                      mark: a flow out to a provider has come back
     IDEMPOTENCY            <hash>                      a saved answer, 24 h
     LEDGER#<yyyy-mm>       <run>                       one settled call; rebuild, statements
@@ -177,6 +178,10 @@ def runs_of(owner: str) -> str:
 
 def events(run_id: RunId, first_sequence: int) -> Key:
     return Key(_join("RUN", run_id), f"EVENTS#{first_sequence:0{SEQUENCE_DIGITS}}")
+
+
+def followers() -> Key:
+    return Key("FOLLOWERS", "FOLLOWERS")
 
 
 def sweep_partition(shard: int) -> str:

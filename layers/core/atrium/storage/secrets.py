@@ -1,12 +1,18 @@
 """The secrets of a deployment: JSON objects in Secrets Manager, read through Powertools and cached for five minutes.
 
-    signing   {"keys": [{"kid", "private_key", …}]}          ES256 in PEM, with times: `identity.signing`
-    pepper    {"current": 1, "peppers": {"1": base64url}}    HMAC keys of stored API keys, by version
-    cursor    {"key": base64url}                             encrypts the cursors of lists
-    model     {"anthropic_api_key"}                          the platform's own, optional on Bedrock
-    oauth     {"google": {"client_id", "client_secret"}, …}  the platform's clients at providers, may be empty
+    signing      {"keys": [{"kid", "private_key", …}]}          ES256 in PEM, with times: `identity.signing`
+    pepper       {"current": 1, "peppers": {"1": base64url}}    HMAC keys of API keys, by version
+    credential   as pepper                                      of one-time tokens and client secrets
+    login        as pepper                                      of what only the identity function makes and reads
+    cursor       {"key": base64url}                             encrypts the cursors of lists
+    idempotency  {"key": base64url}                             fingerprints of calls with an `Idempotency-Key`
+    model        {"anthropic_api_key"}                          the platform's own, optional on Bedrock
+    oauth        {"google": {"client_id", "client_secret"}, …}  the platform's clients at providers, may be empty
 
-A missing, empty or invalid secret is `Unavailable`; `python -m infra.bootstrap` fills the first three.
+Each purpose has a key of its own. Purposes that the same functions need share a secret, from which their keys are
+derived (`PURPOSES`); purposes of different functions never do, because who reads a secret can derive all its keys.
+A missing, empty or invalid secret is `Unavailable`; `python -m infra.bootstrap` fills the first six. A version that a
+secret does not have is None: the caller refuses the value that names it as it refuses an invalid one.
 """
 
 from __future__ import annotations
@@ -17,18 +23,38 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from atrium.kernel.crypto import decode_base64url
+from atrium.kernel.crypto import decode_base64url, hmac_sha256
 from atrium.kernel.errors import Conflict, Unavailable
-from atrium.settings import Settings
+from atrium.settings import SecretName, Settings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
     from types_boto3_secretsmanager import SecretsManagerClient
 
 KEPT_SECONDS = 300
+_BOOTSTRAP = "run `make bootstrap`"
+_REMEDIES: Mapping[SecretName, str] = {"model": 'put {"anthropic_api_key"} into it'}
 REFRESH_SECONDS_MIN = 30.0
+
+type Purpose = Literal[
+    "api_key", "one_time_token", "client_secret", "refresh_token", "authorization_code", "consent_form",
+    "sign_in_state", "pkce_verifier", "id_token_nonce",
+]  # fmt: skip
+type VersionedSecret = Literal["pepper", "credential", "login"]
+
+PURPOSES: Mapping[VersionedSecret, tuple[Purpose, ...]] = {
+    "pepper": ("api_key",),
+    "credential": ("one_time_token", "client_secret"),
+    "login": (
+        "refresh_token", "authorization_code", "consent_form", "sign_in_state", "pkce_verifier", "id_token_nonce",
+    ),
+}  # fmt: skip
+"""The purposes of each versioned secret. The key of a secret's only purpose is the secret's; others are derived."""
+_SECRET_OF: Mapping[Purpose, VersionedSecret] = {
+    purpose: name for name, purposes in PURPOSES.items() for purpose in purposes
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +73,37 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class Pepper:
-    """The HMAC key of one version, hidden from `repr`."""
+    """The HMAC key of one purpose and version, hidden from `repr`."""
 
     version: int
     value: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Peppers:
+    """The versions of one purpose's HMAC key."""
+
+    secrets: Secrets
+    purpose: Purpose
+
+    def current(self) -> Pepper:
+        """Return the version with which new values are made."""
+        return self._read()[0]
+
+    def find(self, version: int) -> Pepper | None:
+        """Return a version, or None if the secret does not have it."""
+        found = {pepper.version: pepper for pepper in self._read()}
+        if version not in found and self.secrets.may_refresh(_SECRET_OF[self.purpose]):
+            found = {pepper.version: pepper for pepper in self._read(fresh=True)}
+        return found.get(version)
+
+    def _read(self, *, fresh: bool = False) -> tuple[Pepper, ...]:
+        name = _SECRET_OF[self.purpose]
+        found = self.secrets.read_versions(name, fresh=fresh)
+        if len(PURPOSES[name]) == 1:
+            return found
+        label = f"atrium {self.purpose} 1".encode()
+        return tuple(Pepper(each.version, hmac_sha256(each.value, label)) for each in found)
 
 
 @dataclass
@@ -64,16 +117,16 @@ class Secrets:
     ticks: Callable[[], float] = time.monotonic
     client: SecretsManagerClient | None = None
     _refreshed: dict[str, float] = field(default_factory=dict, init=False)
-    _model_key_until: float = field(default=float("-inf"), init=False)
+    _filled_until: dict[str, float] = field(default_factory=dict, init=False)
 
     def signing_keys(self, *, fresh: bool = False) -> tuple[SigningKey, ...]:
         """Return the signing keys; `identity.signing` decides which one signs and which ones verify."""
-        return self._read("signing", self.settings.signing_secret_arn, _signing_keys, fresh=fresh)
+        return self._read("signing", _signing_keys, fresh=fresh)
 
     def find_signing_key(self, kid: str) -> SigningKey | None:
         """Return the key with that id, or None."""
         found = {key.kid: key for key in self.signing_keys()}
-        if kid not in found and self._may_refresh("signing"):
+        if kid not in found and self.may_refresh("signing"):
             found = {key.kid: key for key in self.signing_keys(fresh=True)}
         return found.get(kid)
 
@@ -84,7 +137,7 @@ class Secrets:
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
-        client, arn = self._provider.client, self.settings.signing_secret_arn
+        client, arn = self._provider.client, self._arn("signing")
         try:
             found = client.get_secret_value(SecretId=arn)
             keys = change(_signing_keys(json.loads(found["SecretString"])))
@@ -97,57 +150,51 @@ class Secrets:
             raise Unavailable(internal=_explain("signing", error), retry_after_seconds=1) from None
         self.signing_keys(fresh=True)
 
-    def current_pepper(self) -> Pepper:
-        """Return the pepper for new keys."""
-        return self._peppers()[0]
+    def peppers(self, purpose: Purpose) -> Peppers:
+        return Peppers(self, purpose)
 
-    def find_pepper(self, version: int) -> Pepper:
-        """Return the pepper of a stored key's version; raise `Unavailable` if it does not exist."""
-        found = self.seek_pepper(version)
-        if found is None:
-            raise Unavailable(internal=f"the pepper secret has no version {version}, which a stored key needs")
-        return found
+    def read_versions(self, name: VersionedSecret, *, fresh: bool = False) -> tuple[Pepper, ...]:
+        """Return the versions of a secret, the current one first; callers want `peppers`."""
+        return self._read(name, read_peppers, fresh=fresh)
 
-    def seek_pepper(self, version: int) -> Pepper | None:
-        """Return the pepper of a version that a caller named, or None."""
-        found = {pepper.version: pepper for pepper in self._peppers()}
-        if version not in found and self._may_refresh("pepper"):
-            found = {pepper.version: pepper for pepper in self._peppers(fresh=True)}
-        return found.get(version)
-
-    def cursor_key(self) -> bytes:
-        return self._read("cursor", self.settings.cursor_secret_arn, lambda secret: _key(secret["key"]))
+    def key(self, name: Literal["cursor", "idempotency"]) -> bytes:
+        """Return the key of a secret that has only one."""
+        return self._read(name, lambda secret: _key(secret["key"]))
 
     def anthropic_api_key(self) -> str:
         """Return the platform's model key; the environment variable takes precedence, as in the SDK."""
         if self.settings.anthropic_api_key:
             return self.settings.anthropic_api_key
-        return self._read("model", self.settings.model_secret_arn, lambda secret: _text(secret["anthropic_api_key"]))
+        return self._read("model", lambda secret: _text(secret["anthropic_api_key"]))
 
-    def require_model_key(self) -> None:
-        """Raise `Unavailable` if the model secret has no value. Does not read the value. Success is cached."""
+    def require_values(self, *names: SecretName) -> None:
+        """Raise `Unavailable` for a secret without a value. Does not read values. Success is cached."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        if self.ticks() < self._model_key_until:
-            return
-        try:
-            found = self._provider.client.describe_secret(SecretId=self.settings.model_secret_arn)
-        except (ClientError, BotoCoreError) as error:
-            raise Unavailable(internal=_explain("model", error)) from None
-        if not any("AWSCURRENT" in stages for stages in found.get("VersionIdsToStages", {}).values()):
-            raise Unavailable(internal='the model secret has no value: put {"anthropic_api_key"} into it')
-        self._model_key_until = self.ticks() + KEPT_SECONDS
+        for name in names:
+            if self.ticks() < self._filled_until.get(name, float("-inf")):
+                continue
+            try:
+                found = self._provider.client.describe_secret(SecretId=self._arn(name))
+            except (ClientError, BotoCoreError) as error:
+                raise Unavailable(internal=_explain(name, error)) from None
+            if not any("AWSCURRENT" in stages for stages in found.get("VersionIdsToStages", {}).values()):
+                raise Unavailable(internal=f"the {name} secret has no value: {_REMEDIES.get(name, _BOOTSTRAP)}")
+            self._filled_until[name] = self.ticks() + KEPT_SECONDS
 
     def platform_client(self, provider: str) -> tuple[str, str]:
         """Return id and secret of the platform's client at a provider; empty if it has none."""
-        if not self.settings.oauth_secret_arn:
+        if "oauth" not in self.settings.secret_arns:
             return "", ""
         none: dict[str, tuple[str, str]] = {}
-        clients = self._read("oauth", self.settings.oauth_secret_arn, _oauth_clients, absent=none)
+        clients = self._read("oauth", _oauth_clients, absent=none)
         return clients.get(provider, ("", ""))
 
-    def _peppers(self, *, fresh: bool = False) -> tuple[Pepper, ...]:
-        return self._read("pepper", self.settings.pepper_secret_arn, read_peppers, fresh=fresh)
+    def _arn(self, name: SecretName) -> str:
+        try:
+            return self.settings.secret_arns[name]
+        except KeyError:
+            raise Unavailable(internal=f"this function's environment has no {name} secret") from None
 
     @cached_property
     def _provider(self) -> SecretsProvider:
@@ -160,8 +207,7 @@ class Secrets:
 
     def _read[Value](
         self,
-        name: str,
-        arn: str,
+        name: SecretName,
         parse: Callable[[Mapping[str, Any]], Value],
         *,
         fresh: bool = False,
@@ -169,8 +215,7 @@ class Secrets:
     ) -> Value:
         from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError, TransformParameterError
 
-        if not arn:
-            raise Unavailable(internal=f"this function's environment has no {name} secret")
+        arn = self._arn(name)
         try:
             found: Any = self._provider.get(arn, max_age=KEPT_SECONDS, transform="json", force_fetch=fresh)
             return parse(found)
@@ -181,9 +226,10 @@ class Secrets:
         except (TransformParameterError, KeyError, TypeError, ValueError, AttributeError) as error:
             # These errors' texts may contain the secret.
             kind = type(error).__name__
-            raise Unavailable(internal=f"the {name} secret is invalid ({kind}): run `make bootstrap`") from None
+            raise Unavailable(internal=f"the {name} secret is invalid ({kind}): {_BOOTSTRAP}") from None
 
-    def _may_refresh(self, name: str) -> bool:
+    def may_refresh(self, name: SecretName) -> bool:
+        """Tell whether an unknown version or `kid` may cause a read now; the answer yes holds once."""
         now = self.ticks()
         if now - self._refreshed.get(name, float("-inf")) < REFRESH_SECONDS_MIN:
             return False
@@ -199,7 +245,7 @@ def _code(cause: BaseException | None) -> str:
 def _explain(name: str, cause: BaseException | None) -> str:
     code = _code(cause)
     if code == "ResourceNotFoundException":
-        return f"the {name} secret has no value: run `make bootstrap`"
+        return f"the {name} secret has no value: {_BOOTSTRAP}"
     return f"the {name} secret cannot be read: {code}"
 
 

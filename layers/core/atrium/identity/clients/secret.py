@@ -1,6 +1,6 @@
 """Client secrets: `atr_cs_<base62>` for 32 random bytes.
 
-The table stores an HMAC, under the pepper, of the client's id and the secret, so that a record copied to another client
+The table stores an HMAC, under a pepper, of the client's id and the secret, so that a record copied to another client
 matches no secret.
 """
 
@@ -29,8 +29,13 @@ def fits(client: Client, secret: str, secrets: Secrets, *, now: datetime) -> boo
     """Return whether a secret is the client's current one, or the previous one before the end of its grace period."""
     if not client.digest or not secret.startswith(HEAD) or len(secret) > _LENGTH_MAX or not secret.isascii():
         return False
-    if same(digest_secret(secrets.find_pepper(client.pepper_version), client.id, secret), client.digest):
+    peppers = secrets.peppers("client_secret")
+    if _fits(peppers.find(client.pepper_version), client.id, secret, client.digest):
         return True
     if client.old_ends_at is None or now >= client.old_ends_at or not client.old_digest:
         return False
-    return same(digest_secret(secrets.find_pepper(client.old_pepper_version), client.id, secret), client.old_digest)
+    return _fits(peppers.find(client.old_pepper_version), client.id, secret, client.old_digest)
+
+
+def _fits(pepper: Pepper | None, client_id: ClientId, secret: str, digest: bytes) -> bool:
+    return pepper is not None and same(digest_secret(pepper, client_id, secret), digest)

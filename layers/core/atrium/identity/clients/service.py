@@ -109,7 +109,7 @@ class ClientService:
             raise NotFound("client not found")
 
     def _with_secret(self, client: Client) -> IssuedClient:
-        secret, pepper = mint_secret(), self.secrets.current_pepper()
+        secret, pepper = mint_secret(), self.secrets.peppers("client_secret").current()
         kept = replace(client, digest=digest_secret(pepper, client.id, secret), pepper_version=pepper.version)
         return IssuedClient(kept, secret)
 

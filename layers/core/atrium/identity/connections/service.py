@@ -16,7 +16,7 @@ from atrium.identity.social.descriptions import Description
 from atrium.identity.social.exchange import Grant, ProviderCalls
 from atrium.identity.social.flow import Flow, Returned
 from atrium.identity.social.service import check_redirect
-from atrium.identity.social.state import StateSealer, begin_state
+from atrium.identity.social.state import StateSealer
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConnectionExpired, NotFound, ProviderFailed, ProviderRefused, StateInvalid, Unavailable
 from atrium.kernel.pagination import Page, PageRequest
@@ -44,7 +44,7 @@ class ConnectionService:
     def begin(self, flow: Flow, redirect_uri: str | None) -> tuple[str, datetime]:
         """Return the URL for the user's browser, and when the flow expires. Writes nothing."""
         address, now = check_redirect(flow.client, redirect_uri), self.clock()
-        state = begin_state(
+        state = self.sealer.begin(
             "connect", flow.description.name, self.context.tenant_id, address, now, user=self.context.owner
         )
         return flow.authorize_url(state)[0], now + timedelta(seconds=state.ends_at - int(now.timestamp()))

@@ -30,7 +30,7 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, NotFound, ScopeRequired, TokenInvalid, Unavailable
 from atrium.kernel.ids import FamilyId, TenantId, UserId
 from atrium.settings import Environment
-from atrium.storage.secrets import Pepper, Secrets, SigningKey
+from atrium.storage.secrets import Pepper, Peppers, Secrets, SigningKey
 from atrium.storage.table import TenantTable, TransactionRefused
 from atrium.storage.writes import Operation, Put
 from atrium.tenants.auditing import audit_of
@@ -70,7 +70,7 @@ class TokenFamilyService:
         `also` is written in the same transaction; `TransactionRefused` if it is refused. `scopes` None means all scopes
         of the role, including later changes.
         """
-        pepper = self.secrets.current_pepper()
+        pepper = self._peppers.current()
         family, text = make_token_family(
             user, tenant, self.environment, pepper, self.clock(),
             origin=origin, scopes=scopes, client_id=client_id, family_id=family_id,
@@ -121,7 +121,7 @@ class TokenFamilyService:
 
     def login_of(self, text: str, tenant_id: TenantId) -> FamilyId | None:
         """Return the login of a refresh token issued in this tenant, even if it has ended, or None."""
-        token = decode_refresh_token(text, self.environment, self.secrets.seek_pepper)
+        token = decode_refresh_token(text, self.environment, self._peppers.find)
         return token.family_id if token is not None and token.tenant_id == tenant_id else None
 
     def get(self, tenant_id: TenantId, family_id: FamilyId) -> TokenFamily | None:
@@ -129,7 +129,7 @@ class TokenFamilyService:
 
     def find_current(self, text: str, tenant: Tenant) -> TokenFamily | None:
         """Return the login of a refresh token that is currently valid, or None. Does not use the token."""
-        token = decode_refresh_token(text, self.environment, self.secrets.seek_pepper)
+        token = decode_refresh_token(text, self.environment, self._peppers.find)
         if token is None or token.tenant_id != tenant.id:
             return None
         family = self.get(tenant.id, token.family_id)
@@ -159,8 +159,12 @@ class TokenFamilyService:
         except TransactionRefused as refused:
             raise NotFound("user not found") from refused
 
+    @property
+    def _peppers(self) -> Peppers:
+        return self.secrets.peppers("refresh_token")
+
     def _read(self, text: str) -> EncodedRefreshToken:
-        token = decode_refresh_token(text, self.environment, self.secrets.seek_pepper)
+        token = decode_refresh_token(text, self.environment, self._peppers.find)
         if token is None:
             raise TokenInvalid(
                 "The refresh token is not valid; log in again", internal="refresh token: not issued here"
@@ -169,7 +173,7 @@ class TokenFamilyService:
 
     def _next(self, token: EncodedRefreshToken, family: TokenFamily) -> tuple[TokenFamily, str]:
         """Return the family after the use of its last token, and the text of its next token."""
-        now, pepper = self.clock(), self.secrets.current_pepper()
+        now, pepper = self.clock(), self._peppers.current()
         draft = replace(
             family,
             sequence=family.sequence + 1,
@@ -183,7 +187,12 @@ class TokenFamilyService:
         return replace(draft, digest=following.digest), text
 
     def _successor(self, token: EncodedRefreshToken, family: TokenFamily) -> str:
-        return self._derive(token, family, self.secrets.find_pepper(family.pepper_version))[0]
+        pepper = self._peppers.find(family.pepper_version)
+        if pepper is None:
+            raise TokenInvalid(
+                "The refresh token is not valid; log in again", internal="refresh token: its pepper was removed"
+            )
+        return self._derive(token, family, pepper)[0]
 
     def _derive(
         self, token: EncodedRefreshToken, family: TokenFamily, pepper: Pepper

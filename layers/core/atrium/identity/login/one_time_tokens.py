@@ -65,11 +65,10 @@ class OneTimeTokenService:
         """Return whether this is the stored token and not expired. Compares in constant time."""
         if one_time_token is None:
             return False
-        pepper = self.families.secrets.find_pepper(one_time_token.pepper_version)
-        return (
-            same(token.digest(pepper.value), one_time_token.digest)
-            and self.families.clock() < one_time_token.expires_at
-        )
+        pepper = self.families.secrets.peppers("one_time_token").find(one_time_token.pepper_version)
+        if pepper is None or not same(token.digest(pepper.value), one_time_token.digest):
+            return False
+        return self.families.clock() < one_time_token.expires_at
 
     def _audit(
         self, tenant: Tenant, token: EncodedOneTimeToken, origin: Origin, *, proven: bool = False

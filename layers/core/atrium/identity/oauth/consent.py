@@ -39,7 +39,7 @@ class ConsentService:
         if not scopes:
             raise OAuthRefused("access_denied", "the user's role has none of the requested scopes")
         now = self.clock()
-        text = mint_code(self.environment, self.secrets.current_pepper(), tenant.id)
+        text = mint_code(self.environment, self.secrets.peppers("authorization_code").current(), tenant.id)
         code = Code(
             digest=digest_code(text),
             client_id=request.client_id,

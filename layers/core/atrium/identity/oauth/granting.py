@@ -92,7 +92,7 @@ class GrantService:
     def _exchange(self, client: Client, tenant: Tenant, parameters: Parameters, origin: Origin) -> Granted:
         store, text = CodeStore(self.table_of(tenant.id)), parameters.need("code")
         families = self.families
-        named = tenant_of_code(text, families.environment, families.secrets.seek_pepper)
+        named = tenant_of_code(text, families.environment, families.secrets.peppers("authorization_code").find)
         code = store.get(digest_code(text)) if named == tenant.id else None
         if code is None or code.client_id != client.id:
             raise _refuse(

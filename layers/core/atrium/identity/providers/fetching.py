@@ -52,7 +52,7 @@ class _Fault(Exception):
 def fetch_keys(
     egress: EgressClient, provider: IdentityProvider, local_addresses: frozenset[str]
 ) -> Sequence[PublicJwk] | FetchFailed:
-    """Return the issuer's usable keys; two calls at most, 2.5 seconds together."""
+    """Return the issuer's usable keys; two calls at most, 2.5 seconds together, names and redirects included."""
     deadline = time.monotonic() + FETCH_SECONDS_MAX
     try:
         address = provider.jwks_uri or _discover(egress, provider, local_addresses, deadline)

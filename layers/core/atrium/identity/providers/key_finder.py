@@ -1,11 +1,17 @@
 """Finds the key that a token names: in this process, in the table, at the issuer, in that order.
 
 The issuer is asked when its keys are older than an hour or do not have the `kid`, never more often than
-`key_sets.py` allows. While another container asks, this one waits for its answer for two seconds.
+`key_sets.py` allows. A request waits for an issuer 300 ms at most, whatever the issuer does and whether this container
+asks or another one. After a wait in vain, calls do not wait for this issuer for three seconds.
+
+A fetch runs in a thread of its own, for 2.5 s at most. When its request has given up, it goes on while this container
+answers further requests (Lambda stops a container between them), and the next call that needs the keys takes its
+result. So an issuer that needs longer than one request may wait still becomes known.
 """
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -21,8 +27,11 @@ from atrium.kernel.ids import IdentityProviderId
 
 KEPT_SECONDS = 60
 ENTRIES_MAX = 200
-_WAITS = 8
-_WAIT_SECONDS = 0.25
+WAIT_SECONDS_MAX = 0.3
+SLOW_SECONDS = 3
+# More than one tenant can have issuers (20).
+FETCHES_MAX = 32
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +51,22 @@ type KeyAnswer = VerificationKey | KeyUnknown | KeysUnreachable
 
 @dataclass
 class KeyFinder:
-    """Finds keys, and caches the key sets of one container for a minute."""
+    """Finds keys, and caches the key sets of one container for a minute. One call at a time."""
 
     egress: EgressClient
     local_addresses: frozenset[str]
     clock: Clock
     pause: Callable[[float], None] = time.sleep
+    wait_seconds: float = WAIT_SECONDS_MAX
     _kept: TTLCache[IdentityProviderId, KeySet, datetime] = field(init=False)
+    _slow: TTLCache[IdentityProviderId, bool, datetime] = field(init=False)
+    _threads: ThreadPoolExecutor = field(init=False)
+    _fetches: dict[IdentityProviderId, Future[KeySet]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._kept = TTLCache(ENTRIES_MAX, timedelta(seconds=KEPT_SECONDS), timer=self.clock)
+        self._threads = ThreadPoolExecutor(FETCHES_MAX, thread_name_prefix="issuer-keys")
+        self._slow = TTLCache(ENTRIES_MAX, timedelta(seconds=SLOW_SECONDS), timer=self.clock)
 
     def recall(self, provider_id: IdentityProviderId, kid: str) -> KeySet | None:
         """Return the cached key set if it has the key, so that the table need not be read."""
@@ -72,33 +87,70 @@ class KeyFinder:
             if key is not None and known.is_fresh(now):
                 return key
         current = self._refresh(provider, known, store) or known
+        waits = current is None or (current.is_underway(now) and not current.is_usable(now))
+        if waits and provider.id in self._slow:
+            return KeysUnreachable("slow")
         return _look(current, kid, algorithm, now)
 
     def _refresh(self, provider: IdentityProvider, known: KeySet | None, store: KeySetStore) -> KeySet | None:
-        """Ask the issuer if it may be asked, else wait for who does; None if neither."""
+        """Ask the issuer if it may be asked, else wait for who does; None if neither, or nothing came in time."""
+        self._collect()
         now = self.clock()
+        if provider.id in self._fetches:
+            return self._await_own(provider)
         if known is not None and now < known.next_try_at:
-            return self._wait(provider, store) if known.is_underway(now) else None
+            return self._await_other(provider, store) if known.is_underway(now) else None
+        if len(self._fetches) >= FETCHES_MAX:
+            self._slow[provider.id] = True
+            return None
         attempt = store.claim(provider, now=now)
         if attempt is None:
-            return self._wait(provider, store)
+            return self._await_other(provider, store)
+        self._fetches[provider.id] = self._threads.submit(self._fetch, provider, attempt, store, now)
+        return self._await_own(provider)
+
+    def _fetch(self, provider: IdentityProvider, attempt: KeySet, store: KeySetStore, now: datetime) -> KeySet:
+        """Ask the issuer, and record how that ended."""
         found = fetch_keys(self.egress, provider, self.local_addresses)
         if isinstance(found, FetchFailed):
             store.record_fault(provider, attempt, found.fault, now=now)
         else:
             store.record_keys(provider, attempt, found, now=now)
-        result = _after(attempt, found, now)
-        if not isinstance(found, FetchFailed):
-            self._kept[provider.id] = result
+        return _after(attempt, found, now)
+
+    def _await_own(self, provider: IdentityProvider) -> KeySet | None:
+        """Return what this container's fetch brings in time."""
+        fetch = self._fetches[provider.id]
+        try:
+            result = fetch.result(0 if provider.id in self._slow else self.wait_seconds)
+        except TimeoutError:
+            self._slow[provider.id] = True
+            return None
+        self._collect()
         return result
 
-    def _wait(self, provider: IdentityProvider, store: KeySetStore) -> KeySet | None:
-        for _ in range(_WAITS):
+    def _await_other(self, provider: IdentityProvider, store: KeySetStore) -> KeySet | None:
+        """Return what another container's fetch brings in time."""
+        ends_at = time.monotonic() + self.wait_seconds
+        while provider.id not in self._slow:
             current = store.get(provider)
             if current is None or not current.is_underway(self.clock()):
                 return current
-            self.pause(_WAIT_SECONDS)
+            if time.monotonic() + _POLL_SECONDS > ends_at:
+                self._slow[provider.id] = True
+                break
+            self.pause(_POLL_SECONDS)
         return None
+
+    def _collect(self) -> None:
+        """Keep the results of fetches that have ended, also of those whose request did not wait for it."""
+        for provider_id, fetch in [*self._fetches.items()]:
+            if not fetch.done():
+                continue
+            del self._fetches[provider_id]
+            self._slow.pop(provider_id, None)
+            if fetch.exception() is None and fetch.result().fault is None:
+                self._kept[provider_id] = fetch.result()
 
 
 def _look(current: KeySet | None, kid: str, algorithm: str, now: datetime) -> KeyAnswer:

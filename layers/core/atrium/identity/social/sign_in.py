@@ -21,7 +21,7 @@ from atrium.identity.social.flow import Flow, Returned
 from atrium.identity.social.model import SocialClient
 from atrium.identity.social.profile import ProfileReader, SocialProfile
 from atrium.identity.social.service import check_redirect
-from atrium.identity.social.state import FlowState, StateSealer, begin_state, check_browser
+from atrium.identity.social.state import FlowState, StateSealer, check_browser
 from atrium.identity.users.model import User
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import (
@@ -71,7 +71,7 @@ class SocialSignIn:
             raise NotFound("this provider is not configured for the tenant")
         flow = self.flow_of(tenant_id, self.description)
         address = check_redirect(flow.client, redirect_uri)
-        state = begin_state(
+        state = self.sealer.begin(
             "sign_in", self.description.name, tenant_id, address, self.clock(), challenge=challenge, cookie=cookie
         )
         return flow.authorize_url(state)[0]
