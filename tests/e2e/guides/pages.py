@@ -5,10 +5,12 @@ another reason (it does not end, or takes minutes). A comment of the block must 
 `# 409`.
 """
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "infra" / "docs").glob("*.md")))
 RUN, LANGUAGES = "sh", frozenset({"sh", "sh aws", "sh manual", "json", "toml", "python", "text", "http"})
-PAGE_SECONDS = 240
+PAGE_SECONDS = 400  # a few seconds on an idle machine
 _FENCE = re.compile(r"^```(?P<info>.*)\n(?P<code>(?:.*\n)*?)^```$", re.MULTILINE)
 _ANNOUNCED = re.compile(r"#[^\n]*?\b([45]\d\d)\b")
 _CURL = """#!/bin/sh
@@ -59,18 +61,8 @@ def run_page(page: Path, scratch: Path, environment: Mapping[str, str]) -> list[
     script = ["set -euo pipefail"]
     for line, block in blocks.items():
         script += [f"export GUIDE_BLOCK={line}", "echo guide-block $GUIDE_BLOCK", block.code]
-    done = subprocess.run(
-        ["bash", "-c", "\n".join(script)],
-        cwd=ROOT,
-        env={**os.environ, **environment, "PATH": f"{_wrap_curl(scratch)}:{os.environ['PATH']}"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PAGE_SECONDS,
-        check=False,
-    )
-    (scratch / "output").write_text(done.stdout + done.stderr)
-    statuses = [(int(line), int(status), url) for line, status, url in _STATUS.findall(done.stderr)]
+    status, output, errors = _run_script("\n".join(script), scratch, environment)
+    statuses = [(int(line), int(status), url) for line, status, url in _STATUS.findall(errors)]
     found = [
         f"{page.name}:{line}: {url} answered {status}, which the block does not announce (# {status})"
         for line, status, url in statuses
@@ -83,11 +75,32 @@ def run_page(page: Path, scratch: Path, environment: Mapping[str, str]) -> list[
         for status in sorted(block.announced)
         if (line, status) not in seen
     ]
-    if done.returncode:
-        last = done.stdout.rpartition("guide-block ")[2]
-        errors = [line for line in done.stderr.splitlines() if not line.startswith("guide-status")]
-        found.append(f"{page.name}: exit status {done.returncode} in the block at line {last[:2000]}{errors[-5:]}")
+    if status:
+        last = output.rpartition("guide-block ")[2]
+        told = [line for line in errors.splitlines() if not line.startswith("guide-status")]
+        found.append(f"{page.name}: exit status {status} in the block at line {last[:2000]}{told[-5:]}")
     return found
+
+
+def _run_script(script: str, scratch: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
+    """Run a script in a process group that ends with it; return exit status, output and errors."""
+    output, errors = scratch / "output", scratch / "errors"
+    with output.open("w") as to_output, errors.open("w") as to_errors:
+        process = subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=ROOT,
+            env={**os.environ, **environment, "PATH": f"{_wrap_curl(scratch)}:{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            stdout=to_output,
+            stderr=to_errors,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait(PAGE_SECONDS)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return status, output.read_text(), errors.read_text()
 
 
 def _wrap_curl(scratch: Path) -> Path:

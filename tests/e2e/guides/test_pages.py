@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,16 @@ from tests.e2e.guides.pages import LANGUAGES, PAGES, ROOT, RUN, read_blocks, run
 
 LINE_MAX = 100
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+# A file or folder of the repository; those with a placeholder (`functions/<name>/`) do not match.
+_FILE = re.compile(r"`((?:atrium|functions|infra|layers|tests)/[\w./-]+)`")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 # Generated from the OpenAPI document.
 GENERATED = {"permissions.md"}
-SHORT = "README.md"
+TOUR = ROOT / "README.md"
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
 @pytest.fixture
@@ -52,10 +59,10 @@ def _make(target: str, variables: dict[str, str], *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, id=page.name, marks=[] if page.name == SHORT else pytest.mark.slow) for page in PAGES],
+    [pytest.param(page, id=_name(page), marks=[] if page == TOUR else pytest.mark.slow) for page in PAGES],
 )
 def test_every_command_of_a_page_runs(page: Path, shell: dict[str, str], tmp_path: Path) -> None:
     if not any(block.info == RUN for block in read_blocks(page)):
@@ -65,7 +72,7 @@ def test_every_command_of_a_page_runs(page: Path, shell: dict[str, str], tmp_pat
     assert run_page(page, tmp_path, shell) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_fences_say_how_they_are_run_and_lines_are_short(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert {block.info for block in read_blocks(page)} <= LANGUAGES
@@ -74,7 +81,7 @@ def test_fences_say_how_they_are_run_and_lines_are_short(page: Path) -> None:
     assert page.name in GENERATED or long == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_lead_to_files_and_headings(page: Path) -> None:
     for link in _LINK.findall(page.read_text(encoding="utf-8")):
         if link.startswith(("http:", "https:", "$")):
@@ -84,6 +91,19 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
         assert target.exists(), link
         if heading:
             assert heading in _anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_named_files_exist(page: Path) -> None:
+    for name in _FILE.findall(page.read_text(encoding="utf-8")):
+        path = f"layers/core/{name}" if name.startswith("atrium/") else name
+        assert (ROOT / path).exists(), name
+
+
+def test_every_error_code_is_in_the_guide() -> None:
+    codes = tomllib.loads((ROOT / "functions" / "console" / "errors.toml").read_text(encoding="utf-8")).keys()
+    guide = (ROOT / "infra" / "docs" / "errors.md").read_text(encoding="utf-8")
+    assert [code for code in codes if f"`{code}`" not in guide] == []
 
 
 def test_every_guide_is_in_the_index() -> None:
