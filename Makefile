@@ -23,17 +23,21 @@ help: ## Show what can be made
 
 # --- environments: the product's own, and one each for the emulator and SAM CLI, whose pins fight with it
 
+# $(call phase,text,command): print what is done before, and how long it took after.
+phase = printf '%s ... ' "$(1)" >&2; begun=$$SECONDS; \
+	$(2) || { echo failed >&2; exit 1; }; echo "$$((SECONDS - begun)) s" >&2
+
 .venv/.ready: infra/requirements/uv.txt infra/requirements/dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.13 is missing: install it, or a pyenv version of it" >&2; exit 1; }
-	@test -x $(PY) || "$(PYTHON)" -m venv .venv
-	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r infra/requirements/uv.txt
-	@.venv/bin/uv pip install -q --compile-bytecode --python $(PY) --require-hashes -r infra/requirements/dev.txt
-	@.venv/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .
+	@test -x $(PY) || { $(call phase,creating .venv with $(PYTHON),"$(PYTHON)" -m venv .venv); }
+	@$(call phase,installing uv,$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r infra/requirements/uv.txt)
+	@$(call phase,installing Python packages into .venv,.venv/bin/uv pip install -q --compile-bytecode --python $(PY) --require-hashes -r infra/requirements/dev.txt)
+	@$(call phase,installing Atrium into .venv,.venv/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .)
 	@touch $@
 
 .local/%/.ready: infra/requirements/%.txt .venv/.ready
 	@test -x .local/$*/bin/python || .venv/bin/uv venv -q --python $(PY) .local/$*
-	@.venv/bin/uv pip install -q --compile-bytecode --python .local/$*/bin/python --require-hashes -r $<
+	@$(call phase,installing the packages of .local/$*,.venv/bin/uv pip install -q --compile-bytecode --python .local/$*/bin/python --require-hashes -r $<)
 	@touch $@
 
 .PHONY: setup
@@ -41,15 +45,18 @@ setup: .venv/.ready ## Install what development needs
 
 # --- run
 
-.PHONY: dev stop logs
+.PHONY: dev stop logs env
 dev: .venv/.ready .local/emulator/.ready ## Run the whole product on this machine (PORT=8080, DETACH=1)
 	@exec $(PY) -m infra.local.dev up
 
 stop: .venv/.ready ## End what `make dev DETACH=1` started
 	@$(PY) -m infra.local.dev down
 
-logs: .venv/.ready ## Follow the logs of the local stack
+logs: .venv/.ready ## Follow the logs of the local stack (LOG_LEVEL=DEBUG shows all parts)
 	@exec $(PY) -m infra.local.dev logs
+
+env: .venv/.ready ## Print the variables of the guides, for a shell: eval "$$(make env)"
+	@$(PY) -m infra.local.dev env
 
 .PHONY: invoke
 invoke: .venv/.ready ## Run one built function on an event: FUNCTION=chat EVENT=tests/events/chat/answer.json

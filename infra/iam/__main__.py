@@ -23,7 +23,7 @@ SECONDS_MAX = 900
 CALLS_MIN = 200
 # No message that HTTP takes is large enough for the bucket: these calls are seen where tests use stores themselves.
 BLOBS_OF = {"s3:GetObject": ("chat", "sessions"), "s3:PutObject": ("chat",), "s3:DeleteObject": ("chat", "sessions")}
-_GONE = "nobody calls it: with it S3 answers 404, not 403, for an object that is gone"
+_GONE = "not called: with it S3 answers 404, not 403, for an object that is gone"
 # What no test calls through a function, and why a role has it all the same.
 UNUSED = {
     ("chat", "s3:ListBucket", "bucket"): _GONE,
@@ -38,6 +38,10 @@ def main(arguments: Sequence[str]) -> int:
 
     `--recorded` takes what the last run recorded.
     """
+    missing = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
+    if missing:
+        print(f"iam: {' and '.join(missing)} not found on PATH: install Node.js 20 or newer", file=sys.stderr)
+        return 2
     if "--recorded" not in arguments:
         _record()
     calls = [*_owned(read_calls(RECORDINGS))]

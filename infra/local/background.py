@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 from infra.local import StartFailed
@@ -26,30 +27,43 @@ def start_in_background() -> str:
         )
     os.close(writing)
     try:
-        with os.fdopen(reading) as reports:
-            content = reports.read()
+        report = _follow_reports(reading)
     except KeyboardInterrupt:
         process.terminate()
         process.wait()
         raise
-    report = json.loads(content) if content else {"failed": _read_last_error()}
     if "failed" in report:
-        raise StartFailed(str(report["failed"]))
-    return str(report["ready"])
+        raise StartFailed(report["failed"])
+    return report["ready"]
+
+
+def _follow_reports(descriptor: int) -> dict[str, str]:
+    """Print progress until the stack reports that it is ready or has failed; return that report."""
+    with os.fdopen(descriptor) as reports:
+        for line in reports:
+            report: dict[str, str] = json.loads(line)
+            if "progress" not in report:
+                return report
+            print(f"  {report['progress']}", file=sys.stderr, flush=True)
+    return {"failed": _read_last_error()}
 
 
 @contextlib.contextmanager
-def reporting(descriptor: int) -> Iterator[Callable[[str], None]]:
-    """Yield a function that reports readiness to the starting process, once. StartFailed is reported, too."""
-    reports = os.fdopen(descriptor, "w")
+def reporting(descriptor: int) -> Iterator[Callable[[str, str], None]]:
+    """Yield a function that sends the starting process a report: `progress` or `ready`, and a text.
+
+    `ready`, and `failed` for StartFailed, are the last report.
+    """
+    reports = os.fdopen(descriptor, "w", buffering=1)
 
     def report(key: str, text: str) -> None:
-        if not reports.closed:
-            with contextlib.suppress(BrokenPipeError), reports:
-                json.dump({key: text}, reports)
+        with contextlib.suppress(BrokenPipeError, ValueError):  # the starting process has ended, or needs no more
+            print(json.dumps({key: text}), file=reports)
+            if key != "progress":
+                reports.close()
 
     try:
-        yield lambda text: report("ready", text)
+        yield report
     except StartFailed as error:
         report("failed", str(error))
         raise

@@ -13,6 +13,8 @@ from infra.local.paths import EMULATOR_PYTHON, TEMPLATE
 
 _STAGE_PREFIX = re.compile(r"/[A-Za-z0-9_-]{1,64}")
 _PACKAGES = ("awslambdaric", "boto3", "httpx", "uvicorn", "watchfiles")
+# The value of OAUTH_PROVIDER_URL that selects the real Google, GitHub and Slack.
+REAL_PROVIDERS = "real"
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -27,6 +29,7 @@ class Configuration:
     colours: bool = True
     anthropic_base_url: str = ""
     anthropic_api_key: str = ""
+    oauth_provider_url: str = ""
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
@@ -46,6 +49,7 @@ class Configuration:
             colours=not env.get("NO_COLOR"),
             anthropic_base_url=env.get("ANTHROPIC_BASE_URL", "").rstrip("/"),
             anthropic_api_key=env.get("ANTHROPIC_API_KEY", ""),
+            oauth_provider_url=env.get("OAUTH_PROVIDER_URL", "").rstrip("/"),
         )
 
     @property

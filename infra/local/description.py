@@ -2,9 +2,11 @@
 
 import json
 import os
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from infra.local import StartFailed
 from infra.local.seed import SeededTenant
 
 
@@ -16,6 +18,7 @@ class Description:
     base_url: str
     platform_api_key: str
     model_url: str
+    oauth_provider_url: str
     table: str
     endpoint_url: str
     tenants: tuple[SeededTenant, ...]
@@ -27,6 +30,7 @@ class Description:
             "console_url": f"{self.base_url}/",
             "platform_api_key": self.platform_api_key,
             "model_url": self.model_url,
+            "oauth_provider_url": self.oauth_provider_url,
             "table": self.table,
             "endpoint_url": self.endpoint_url,
             "tenants": [asdict(tenant) for tenant in self.tenants],
@@ -47,10 +51,43 @@ class Description:
                 f"  docs     {self.base_url}/docs",
                 f"  console  {self.base_url}/",
                 f"  model    {self.model_url}",
+                f"  sign-in  {self.oauth_provider_url or 'the real Google, GitHub and Slack'}",
                 f"  AWS      {self.endpoint_url}",
-                f"  tenants  {tenants}; their keys are in .local/dev.json",
+                f'  tenants  {tenants}; their keys are in .local/dev.json; for a shell: eval "$(make env)"',
                 "  logs     make logs, or .local/dev.log",
                 "",
                 f"ready: {self.host_url}",
             )
         )
+
+
+# Reads one field of a JSON answer on standard input, as `jq -r .a.b` does: field a.b
+_FIELD = """field() {
+  python3 -c 'import functools, json, sys
+found = functools.reduce(lambda part, key: part[int(key) if isinstance(part, list) else key],
+                         sys.argv[1].split("."), json.load(sys.stdin))
+print(found if isinstance(found, str) else json.dumps(found))' "$1"
+}"""
+
+
+def render_variables(path: Path) -> str:
+    """Return a shell script that sets the variables of the guides; raise StartFailed where no stack runs."""
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise StartFailed("no stack runs in this folder; start it with `make dev DETACH=1`") from error
+    first, second = content["tenants"]
+    variables = {
+        "ATRIUM": content["base_url"],
+        "KEY": first["api_key"],
+        "TENANT": first["id"],
+        "AGENT": first["agent_id"],
+        "ADMIN_EMAIL": first["admin"]["email"],
+        "ADMIN_PASSWORD": first["admin"]["password"],
+        "FREE_KEY": second["api_key"],
+        "PLATFORM_KEY": content["platform_api_key"],
+        "MODEL_SERVER": content["model_url"],
+        "PROVIDERS": content["oauth_provider_url"],
+        "AWS_EMULATOR": content["endpoint_url"],
+    }
+    return "\n".join([*(f"export {name}={shlex.quote(value)}" for name, value in variables.items()), _FIELD])

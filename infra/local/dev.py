@@ -1,4 +1,4 @@
-"""`make dev`, `make stop`, `make logs`: python -m infra.local.dev up | down | logs.
+"""`make dev`, `make stop`, `make logs`, `make env`: python -m infra.local.dev up | down | logs | env.
 
 A failure is one line on standard error and exit status 1; details are in .local/dev.log.
 """
@@ -10,16 +10,17 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import TextIO
 
 from infra.local import StartFailed
 from infra.local.background import reporting, start_in_background
 from infra.local.configuration import Configuration, check_tools
-from infra.local.description import Description
+from infra.local.description import Description, render_variables
 from infra.local.down import stop_stack
 from infra.local.logs.follow import follow
 from infra.local.logs.stack_log import StackLog
-from infra.local.paths import LOG, PID_FILE
+from infra.local.paths import DESCRIPTION, LOG, PID_FILE
 from infra.local.pidfile import claim, refuse_while_running, release
 from infra.local.ports import HOST, claim_port, port_of
 from infra.local.stack_run import StackRun
@@ -28,7 +29,7 @@ from infra.local.stack_run import StackRun
 def main() -> int:
     """Run the command and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m infra.local.dev", description=__doc__)
-    parser.add_argument("command", choices=("up", "down", "logs"))
+    parser.add_argument("command", choices=("up", "down", "logs", "env"))
     parser.add_argument("--report-to", type=int, default=None, metavar="FD", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     try:
@@ -39,7 +40,10 @@ def main() -> int:
             case "down":
                 print(stop_stack(PID_FILE))
             case "logs":
-                follow(LOG, colours=configuration.colours and sys.stdout.isatty())
+                colours = configuration.colours and sys.stdout.isatty()
+                follow(LOG, level=configuration.log_level, colours=colours)
+            case "env":
+                print(render_variables(DESCRIPTION))
     except StartFailed as error:
         print(f"make dev: {error}", file=sys.stderr)
         return 1
@@ -58,10 +62,10 @@ def _bring_up(configuration: Configuration, report_to: int | None) -> None:
     if configuration.detached:
         print(start_in_background(), flush=True)
     else:
-        _run(configuration, screen=sys.stdout, report=None)
+        _run(configuration, screen=sys.stdout, report=_ignore)
 
 
-def _run(configuration: Configuration, *, screen: TextIO | None, report: Callable[[str], None] | None) -> None:
+def _run(configuration: Configuration, *, screen: TextIO | None, report: Callable[[str, str], None]) -> None:
     """Run the stack in this process until it is stopped."""
     front_socket = claim_port(configuration.port)
     try:
@@ -76,15 +80,14 @@ def _run(configuration: Configuration, *, screen: TextIO | None, report: Callabl
 
 
 def _run_session(
-    configuration: Configuration, front_socket: socket.socket, log: StackLog, report: Callable[[str], None] | None
+    configuration: Configuration, front_socket: socket.socket, log: StackLog, report: Callable[[str, str], None]
 ) -> None:
     def note_ready(description: Description) -> None:
         log.write_text(description.announce())
-        if report is not None:
-            report(description.announce())
+        report("ready", description.announce())
 
     async def run() -> None:
-        await StackRun(configuration, front_socket, log).run(note_ready)
+        await StackRun(configuration, front_socket, log, partial(report, "progress")).run(note_ready)
 
     try:
         asyncio.run(run())
@@ -94,6 +97,10 @@ def _run_session(
     except Exception as error:
         log.write_text(traceback.format_exc())
         raise StartFailed(f"unexpected {type(error).__name__}; see .local/dev.log") from error
+
+
+def _ignore(key: str, text: str) -> None:
+    """Ignore a report: in the foreground the log is on the screen."""
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import time
 from collections.abc import Callable, Coroutine
 
 from infra.local import StartFailed
@@ -13,6 +14,7 @@ from infra.local.description import Description
 from infra.local.emulator import start_emulator
 from infra.local.gateway.api import read_api
 from infra.local.gateway.front import Front
+from infra.local.helper_servers import start_oauth_provider
 from infra.local.lambdas.invoke_proxy import InvokeProxy
 from infra.local.lambdas.service import LambdaService
 from infra.local.logs.stack_log import StackLog
@@ -30,10 +32,34 @@ from infra.local.stack.functions import read_functions, route_invocations
 COMPONENT = "stack"
 
 
+class Progress:
+    """Notes each phase of a start with its duration, in the log and to `report`."""
+
+    def __init__(self, log: StackLog, report: Callable[[str], None]) -> None:
+        self._log = log
+        self._report = report
+        self._began = time.monotonic()
+
+    def note(self, done: str) -> None:
+        """Note what was done since the last call."""
+        now = time.monotonic()
+        text = f"{done} ({now - self._began:.1f} s)"
+        self._began = now
+        self._log.note(COMPONENT, text)
+        self._report(text)
+
+
 class StackRun:
     """A run of the stack in the current process."""
 
-    def __init__(self, configuration: Configuration, front_socket: socket.socket, log: StackLog) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        front_socket: socket.socket,
+        log: StackLog,
+        report: Callable[[str], None],
+    ) -> None:
+        self._progress = Progress(log, report)
         self._configuration = configuration
         self._front_socket = front_socket
         self._log = log
@@ -68,23 +94,26 @@ class StackRun:
 
     async def _work(self, on_ready: Callable[[Description], None]) -> None:
         source = read_source()
-        endpoint, model = await asyncio.gather(
+        endpoint, model, providers_url = await asyncio.gather(
             start_emulator(self._children, self._note_loss),
             start_model(self._configuration, self._children, self._note_loss),
+            start_oauth_provider(self._configuration, self._children, self._note_loss),
         )
-        self._log.note(COMPONENT, "emulator started; deploying template.yaml")
+        self._progress.note("started the AWS emulator, the model server and the sign-in providers")
         stack = await asyncio.to_thread(deploy, source, self._parameters(model), endpoint)
         await asyncio.to_thread(correct, stack)
-        service = await self._serve(stack)
+        self._progress.note("deployed template.yaml")
+        service = await self._serve(stack, providers_url)
         platform_key = await asyncio.to_thread(issue_credentials, stack, model)
         base_url = f"{self.host_url}{self._configuration.stage_prefix}"
-        self._log.note(COMPONENT, "template.yaml deployed; creating the first tenants")
         tenants = await seed_tenants(base_url, platform_key)
+        self._progress.note("created the first tenants")
         description = Description(
             host_url=self.host_url,
             base_url=base_url,
             platform_api_key=platform_key,
             model_url=model.url,
+            oauth_provider_url=providers_url,
             table=stack.outputs["TableName"],
             endpoint_url=endpoint.url,
             tenants=tenants,
@@ -94,10 +123,11 @@ class StackRun:
         service.warm(service.applications)
         await asyncio.gather(service.reap(), watch_source(service, self._log))
 
-    async def _serve(self, stack: Stack) -> LambdaService:
+    async def _serve(self, stack: Stack, providers_url: str) -> LambdaService:
         """Start the functions' service, the invoke proxy and the front server."""
         functions = await asyncio.to_thread(read_functions, stack)
-        service = LambdaService(functions, self._children, self._log, endpoint_url=stack.endpoint.url)
+        addresses = {"AWS_ENDPOINT_URL": stack.endpoint.url, "OAUTH_PROVIDER_URL": providers_url}
+        service = LambdaService(functions, self._children, self._log, addresses=addresses)
         self._endings.append(service.close)
         proxy_socket = claim_port(0)
         proxy = LocalServer(InvokeProxy(service), proxy_socket)

@@ -14,10 +14,10 @@ from infra.conformance.adapter import built_adapter
 from infra.runtime.artifact import Artifact, ArtifactMissing, running_artifact
 from infra.runtime.build import BuildFailed, build_functions
 from infra.runtime.environment import Overrides, read_overrides
-from infra.runtime.functions import find_function
+from infra.runtime.functions import find_function, read_functions, short_name
 from infra.runtime.results import Invocation
 from infra.runtime.sandbox import ENV_FILE, Sandbox, own_sandbox, stack_sandbox
-from infra.runtime.template import Document, TemplateInvalid, read_template
+from infra.runtime.template import Document, Resolver, TemplateInvalid, read_template
 
 
 class EventInvalid(Exception):
@@ -27,9 +27,13 @@ class EventInvalid(Exception):
 def main(arguments: Sequence[str]) -> int:
     """Run one invocation; return the exit status."""
     options = _parse(arguments)
+    if not options.function or not options.event:
+        print(_usage(), file=sys.stderr)
+        return 2
     try:
-        event = _read_event(options.event)
+        event = _read_event(Path(options.event))
         template = read_template()
+        find_function(read_functions(Resolver(template)), options.function)  # before anything is created or seeded
         with _sandbox(template, alone=options.alone) as (sandbox, overrides):
             given = read_overrides(options.env_vars) if options.env_vars else overrides
             function = find_function(sandbox.functions, options.function)
@@ -85,10 +89,23 @@ def _report(result: Invocation) -> int:
     return 0
 
 
+def _usage() -> str:
+    """Return how the command is called, the functions, and where events are."""
+    names = sorted(short_name(function) for function in read_functions(Resolver(read_template())).values())
+    return "\n".join(
+        (
+            "usage: make invoke FUNCTION=<name> EVENT=<file>",
+            "       make invoke FUNCTION=chat EVENT=tests/events/chat/answer.json",
+            f"functions: {' '.join(names)}",
+            "events: tests/events/<function>/*.json",
+        )
+    )
+
+
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m infra.runtime.invoke", description=__doc__)
-    parser.add_argument("--function", required=True, help="chat, sessions, usage_stream … or a logical id")
-    parser.add_argument("--event", required=True, type=Path, help="file with the event")
+    parser.add_argument("--function", default="", help="chat, sessions, usage_stream … or a logical id")
+    parser.add_argument("--event", default="", help="file with the event")
     parser.add_argument("--env-vars", type=Path, help="env file as `sam local invoke` takes it")
     parser.add_argument("--alone", action="store_true", help="never use the local stack, even where it runs")
     return parser.parse_args(arguments)

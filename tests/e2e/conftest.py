@@ -17,8 +17,6 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.local.oauth_provider import OAuthProvider, running
-
 ROOT = Path(__file__).parents[2]
 STARTED_SECONDS = 240
 
@@ -66,14 +64,7 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def oauth_provider() -> Iterator[OAuthProvider]:
-    """Local substitutes of Google, GitHub and Slack, for the stack that these tests start."""
-    with running() as served:
-        yield served
-
-
-@pytest.fixture(scope="session")
-def stack(request: pytest.FixtureRequest, oauth_provider: OAuthProvider) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """Start the stack, or use the running one."""
     if request.config.getoption("--stack"):
         yield from _connect()
@@ -85,7 +76,6 @@ def stack(request: pytest.FixtureRequest, oauth_provider: OAuthProvider) -> Iter
     environment |= {
         "PORT": str(port),
         "DETACH": "1",
-        "OAUTH_PROVIDER_URL": oauth_provider.url,
         "STAGE_PREFIX": request.config.getoption("--stage-prefix"),
         "PYTHON": sys.executable,
     }

@@ -4,7 +4,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from infra.local.oauth_provider import OAuthProvider
 from tests.e2e.conftest import Stack
 
 BACK = "https://app.acme.example/back"
@@ -24,14 +23,14 @@ def consent(url: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(sent_back).query).items()}
 
 
-def test_signing_in_and_connecting(stack: Stack, oauth_provider: OAuthProvider) -> None:
+def test_signing_in_and_connecting(stack: Stack) -> None:
     register(stack, "google")
     register(stack, "github")
     with httpx.Client(base_url=stack.base_url, timeout=60, trust_env=False) as browser:
         tenant = stack.tenants["pro"].id
         out = browser.get("/v1/auth/google/authorize", params={"tenant": tenant}, follow_redirects=False)
         assert out.status_code == 302, out.text
-        assert out.headers["location"].startswith(oauth_provider.url)
+        assert out.headers["location"].startswith(stack.description["oauth_provider_url"])
         back = consent(out.headers["location"])
         answer = browser.get("/v1/auth/google/callback", params=back)
         assert answer.status_code == 200, answer.text

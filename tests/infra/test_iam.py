@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from infra.iam.__main__ import main
 from infra.iam.calls import RecordedCall, describe
 from infra.iam.judging import BOUND, OTHER, OWN, ask_all
 from infra.iam.policies import TENANT_ROLE, granted, read_policies
@@ -118,3 +119,11 @@ def test_with_sessions_no_bound_function_has_a_statement_without_a_condition() -
             crosses = "index/login" in str(statement["Resource"])
             assert crosses or "dynamodb:LeadingKeys" in str(statement["Condition"]), (name, statement)
     assert not any("Scan" in action for policy in policies.values() for action, _ in granted(policy))
+
+
+def test_missing_node_is_reported_before_the_tests_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert main([]) == 2
+    assert capsys.readouterr().err == "iam: node and npm not found on PATH: install Node.js 20 or newer\n"

@@ -4,7 +4,7 @@ The client polls a Runtime API for events; its first poll means that the handler
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class HandlerEnvironment:
         """Whether the process runs and can take an event."""
         return self._child is not None and self._child.alive and not self._child.stopping
 
-    async def start(self, children: Children, endpoint_url: str) -> None:
+    async def start(self, children: Children, addresses: Mapping[str, str]) -> None:
         """Start the process and wait until the handler is imported; raise InitFailed."""
         self._server.start()
         command = [str(PYTHON), "-m", "awslambdaric", self._item.function.handler]
@@ -65,7 +65,7 @@ class HandlerEnvironment:
             self._item.component,
             command,
             folder=self._root,
-            environment=process_environment(self._item, self._root, f"{HOST}:{self._server.port}", endpoint_url),
+            environment=process_environment(self._item, self._root, f"{HOST}:{self._server.port}", addresses),
         )
         self._child.ended.add_done_callback(self._note_end)
         try:

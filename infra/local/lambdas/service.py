@@ -37,14 +37,14 @@ class LambdaService:
         children: Children,
         log: StackLog,
         *,
-        endpoint_url: str,
+        addresses: Mapping[str, str],
         root: Path = ROOT,
     ) -> None:
         self.functions = functions
         self._root = root
         self._children = children
         self._log = log
-        self._endpoint_url = endpoint_url
+        self._addresses = addresses
         # Each running invocation occupies a thread.
         self._executor = ThreadPoolExecutor(max_workers=256, thread_name_prefix="invocation")
         self._client = httpx.AsyncClient(timeout=None, trust_env=False, limits=_LIMITS)
@@ -139,7 +139,7 @@ class LambdaService:
         self, item: StackFunction, environment: E
     ) -> E:
         try:
-            await environment.start(self._children, self._endpoint_url)
+            await environment.start(self._children, self._addresses)
         except InitFailed as error:
             self._log.note(item.component, f"failed to start: {error.kind}: {error}", level="ERROR")
             raise

@@ -4,6 +4,7 @@ It does not inherit the shell's environment, so that the developer's credentials
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from infra.local.paths import PYTHON
@@ -11,12 +12,10 @@ from infra.local.ports import HOST
 from infra.local.stack.functions import StackFunction
 from infra.runtime.environment import lambda_environment
 
-# Variables of this machine that are passed on: what a process needs, the route to a real model, and the address of
-# the local OAuth provider (infra/local/oauth_provider).
+# Variables of this machine that are passed on: what a process needs, and the route to a real model or provider.
 _PASSED_ON = (
     "HOME",
     "TMPDIR",
-    "OAUTH_PROVIDER_URL",
     "HTTPS_PROXY",
     "https_proxy",
     "SSL_CERT_FILE",
@@ -25,8 +24,10 @@ _PASSED_ON = (
 )
 
 
-def process_environment(item: StackFunction, root: Path, runtime_api: str, endpoint_url: str) -> dict[str, str]:
-    """Return the variables for a process of a function whose source is below `root`."""
+def process_environment(
+    item: StackFunction, root: Path, runtime_api: str, addresses: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the variables for a process of a function; `root` holds its source, `addresses` are those of the stack."""
     machine = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {
         **machine,
@@ -34,7 +35,7 @@ def process_environment(item: StackFunction, root: Path, runtime_api: str, endpo
         "AWS_LAMBDA_LOG_FORMAT": item.log_format,
         "AWS_LAMBDA_LOG_LEVEL": item.log_level,
         **item.function.environment,
-        "AWS_ENDPOINT_URL": endpoint_url,
+        **addresses,
         # Issuers and providers on this machine are allowed; on AWS private addresses never are.
         "EGRESS_LOCAL_ADDRESSES": HOST,
         "NO_PROXY": "127.0.0.1,localhost",

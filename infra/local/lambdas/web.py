@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -37,10 +38,10 @@ class WebEnvironment:
         """Whether the process runs and is not being stopped."""
         return self._child is not None and self._child.alive and not self._child.stopping
 
-    async def start(self, children: Children, endpoint_url: str) -> None:
+    async def start(self, children: Children, addresses: Mapping[str, str]) -> None:
         """Start the process and wait until its readiness path answers below 500; raise InitFailed."""
         function = self.item.function
-        environment = process_environment(self.item, self._root, "", endpoint_url)
+        environment = process_environment(self.item, self._root, "", addresses)
         environment |= {"PORT": str(self._port), "AWS_LWA_PORT": str(self._port)}
         path = function.environment.get("AWS_LWA_READINESS_CHECK_PATH", "/")
         try:

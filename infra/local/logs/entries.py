@@ -23,6 +23,8 @@ _ADVICE = "LAMBDA_WARNING: "
 _LIBRARIES = ("botocore", "boto3", "httpx", "mangum", "urllib3")
 # The message with which an authorizer makes API Gateway answer 401; not a failure.
 _UNAUTHORIZED = "Unauthorized"
+# The line of a function for each call; the gateway has one, too.
+_ACCESS = "access"
 _CONTINUED = re.compile(r"\s|Traceback \(most recent call last\)|During handling of|The above exception")
 _REQUEST_ID_KEYS = ("request_id", "correlation_id", "function_request_id", "requestId")
 _KNOWN = frozenset(
@@ -82,6 +84,8 @@ def _structured(component: str, fields: dict[str, Any], time: datetime) -> Entry
     message = _short(fields.get("message", ""))
     level = "DEBUG" if message.startswith(_ADVICE) else _level(fields.get("level", fields.get("log_level", "INFO")))
     if level == "INFO" and str(fields.get("logger", "")).startswith(_LIBRARIES):
+        level = "DEBUG"
+    if message == _ACCESS:
         level = "DEBUG"
     if fields.get("errorMessage") == _UNAUTHORIZED:
         return Entry(time, component, "DEBUG", "refused as unauthorized", request_id)

@@ -3,22 +3,35 @@
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from infra.local import StartFailed
-from infra.local.logs.render import recolour
+from infra.local.logs.entries import LEVELS
+from infra.local.logs.render import level_of, recolour
 
 LINES_BEFORE = 200
 POLL_SECONDS = 0.2
+_CONTINUATION = " " * 18  # instead of a time and a level
 
 
-def follow(path: Path, *, colours: bool) -> None:
-    """Print the log and follow it; raise StartFailed when there is none."""
+def follow(path: Path, *, level: str = "DEBUG", colours: bool) -> None:
+    """Print the entries of a level and above, and follow the log; raise StartFailed when there is none."""
     if not path.exists():
         raise StartFailed("there is no log; start the stack with `make dev`")
-    for line in read_growing(path):
+    for line in at_least(level, read_growing(path)):
         print(recolour(line) if colours else line, flush=True)
+
+
+def at_least(level: str, lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of entries of a level and above; a line without a level belongs to the entry before it."""
+    shown = True
+    for line in lines:
+        found = level_of(line)
+        if found is not None:
+            shown = LEVELS.index(found) >= LEVELS.index(level)
+        if shown or (found is None and not line.startswith(_CONTINUATION)):
+            yield line
 
 
 def read_growing(path: Path) -> Iterator[str]:

@@ -29,6 +29,12 @@ def recolour(line: str) -> str:
     return f"{_DIM}{time}{_RESET} {_paint_level(name, level)} {_paint_component(component)} {rest}"
 
 
+def level_of(line: str) -> str | None:
+    """Return the level of a line that begins an entry, None for another line."""
+    matched = _PLAIN.match(line)
+    return None if matched is None else _FULL_LEVELS.get(matched[2].strip(), matched[2].strip())
+
+
 def _lines(entry: Entry, *, colours: bool) -> Iterator[str]:
     time = f"{entry.time:%H:%M:%S}.{entry.time.microsecond // 1000:03d}"
     level = f"{_SHOWN_LEVELS.get(entry.level, entry.level):5}"

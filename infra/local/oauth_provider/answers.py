@@ -60,6 +60,21 @@ class Answers:
         public = RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
         return json_answer(200, {"keys": [{**public, "kid": "local-1", "use": "sig", "alg": "RS256"}]})
 
+    def discovery(self, issuer: str) -> Answer:
+        """Return the discovery document of the issuer that a tenant may register as its own."""
+        return json_answer(200, {"issuer": issuer, "jwks_uri": f"{issuer}/keys", "token_endpoint": f"{issuer}/token"})
+
+    def issue_token(self, issuer: str, fields: dict[str, str]) -> Answer:
+        """Return a token of that issuer for the given `audience`; other fields replace claims of the account."""
+        audience = fields.pop("audience", "")
+        if not audience:
+            return json_answer(
+                400, {"error": "invalid_request", "error_description": "The field `audience` is missing"}
+            )
+        issued = Issued("oidc", Account(), audience)
+        claims = self._claims(issuer, issued) | fields
+        return json_answer(200, {"access_token": self._sign(claims), "token_type": "Bearer", "expires_in": 3_600})
+
     def user_info(self, provider: str, issued: Issued | None, *, emails: bool) -> Answer:
         if provider == "slack":
             return json_answer(
@@ -94,19 +109,23 @@ class Answers:
         return {"ok": True, "app_id": "A1", "team": {"id": "T1"}, "authed_user": user}
 
     def _id_token(self, provider: str, issued: Issued) -> str:
+        claims = self._claims(ISSUERS[provider], issued)
+        return self._sign({**claims, "azp": issued.client_id, "nonce": issued.nonce})
+
+    def _claims(self, issuer: str, issued: Issued) -> dict[str, Any]:
         at, account = int(self.now()), issued.account
-        claims = {
-            "iss": ISSUERS[provider],
+        return {
+            "iss": issuer,
             "aud": issued.client_id,
-            "azp": issued.client_id,
             "sub": account.subject,
             "email": account.email,
             "email_verified": account.email_verified,
             "name": account.name,
             "iat": at,
             "exp": at + 3_600,
-            "nonce": issued.nonce,
         }
+
+    def _sign(self, claims: dict[str, Any]) -> str:
         return jwt.encode(claims, self.key, "RS256", {"kid": "local-1"})
 
     def _refuse(self, provider: str, code: str, accept: str) -> Answer:

@@ -54,11 +54,12 @@ class OAuthProvider:
         handler.wfile.write(answer.body)
 
     def _answer(self, handler: BaseHTTPRequestHandler, provider: str, path: str, query: dict[str, str]) -> Answer:
+        if provider == "oidc":
+            return self._issue(handler, path)
         if path in AUTHORIZE.get(provider, ()):
             return self._consent(provider, query)
         if path in TOKEN.get(provider, ()) and handler.command == "POST":
-            length = int(handler.headers.get("content-length", "0"))
-            fields = dict(parse_qsl(handler.rfile.read(length).decode()))
+            fields = _read_form(handler)
             connecting = path == "/api/oauth.v2.access" or provider != "slack"
             return self.answers.token(provider, fields, connecting=connecting, accept=handler.headers.get("accept", ""))
         if path == KEYS.get(provider):
@@ -68,6 +69,18 @@ class OAuthProvider:
             issued = self.answers.token_store.access.get(token)
             return self.answers.user_info(provider, issued, emails=path.endswith("/emails"))
         return Answer(404)
+
+    def _issue(self, handler: BaseHTTPRequestHandler, path: str) -> Answer:
+        issuer = f"{self.url}/oidc"
+        match handler.command, path:
+            case "GET", "/.well-known/openid-configuration":
+                return self.answers.discovery(issuer)
+            case "GET", "/keys":
+                return self.answers.certificates()
+            case "POST", "/token":
+                return self.answers.issue_token(issuer, _read_form(handler))
+            case _:
+                return Answer(404)
 
     def _consent(self, provider: str, query: dict[str, str]) -> Answer:
         known = query.get("client_id") in self.answers.token_store.clients and query.get("response_type") == "code"
@@ -86,6 +99,11 @@ class OAuthProvider:
             if provider == "google":
                 back |= {"scope": scopes, "authuser": "0", "prompt": "consent"}
         return Answer(302, b"", {"location": f"{query['redirect_uri']}?{urlencode(back)}"})
+
+
+def _read_form(handler: BaseHTTPRequestHandler) -> dict[str, str]:
+    length = int(handler.headers.get("content-length", "0"))
+    return dict(parse_qsl(handler.rfile.read(length).decode()))
 
 
 @contextmanager

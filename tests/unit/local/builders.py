@@ -65,7 +65,7 @@ async def running(root: Path, *functions: StackFunction) -> AsyncIterator[Lambda
     with contextlib.closing(StackLog(root / "dev.log", None)) as log:
         children = Children(log)
         named = {item.function.name: item for item in functions}
-        service = LambdaService(named, children, log, endpoint_url=ENDPOINT_URL, root=root)
+        service = LambdaService(named, children, log, addresses={"AWS_ENDPOINT_URL": ENDPOINT_URL}, root=root)
         try:
             yield service
         finally:

@@ -24,9 +24,10 @@ def test_everything_chosen() -> None:
             "NO_COLOR": "1",
             "ANTHROPIC_BASE_URL": "http://127.0.0.1:9/",
             "ANTHROPIC_API_KEY": "k",
+            "OAUTH_PROVIDER_URL": "real",
         }
     )
-    assert chosen == Configuration(9000, "/dev", True, "DEBUG", False, "http://127.0.0.1:9", "k")
+    assert chosen == Configuration(9000, "/dev", True, "DEBUG", False, "http://127.0.0.1:9", "k", "real")
     assert chosen.has_own_model
 
 

@@ -105,3 +105,8 @@ def test_others(line: str, level: str, message: str) -> None:
 @pytest.mark.parametrize("line", ["  File x", "\tat y", "Traceback (most recent call last):"])
 def test_continuation(line: str) -> None:
     assert read(line).continued
+
+
+def test_access_line_of_a_function_is_debug_because_the_gateway_has_one() -> None:
+    line = '{"level":"INFO","message":"access","path":"/v1/chat","status":200}'
+    assert read(line).level == "DEBUG"

@@ -58,3 +58,18 @@ def test_following_shows_the_end_and_what_comes(
 def test_nothing_to_follow(tmp_path: Path) -> None:
     with pytest.raises(StartFailed, match="there is no log"):
         follow.follow(tmp_path / "dev.log", colours=False)
+
+
+def test_following_at_a_level_leaves_out_other_entries_with_their_continuations() -> None:
+    lines = [
+        "10:04:03.114 DEBUG emulator     started",
+        "                   emulator      banner",
+        "10:04:03.115 INFO  gateway      POST /v1/chat 200 ms=91",
+        "10:04:03.116 WARN  chat         run failed",
+        "                   chat         Traceback",
+        "",
+        "ready: http://127.0.0.1:8080",
+    ]
+    assert list(follow.at_least("INFO", lines)) == lines[2:]
+    assert list(follow.at_least("WARNING", lines)) == lines[3:]
+    assert list(follow.at_least("DEBUG", lines)) == lines

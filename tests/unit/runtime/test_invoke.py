@@ -9,6 +9,7 @@ from infra.runtime import invoke
 from infra.runtime.environment import read_overrides
 from infra.runtime.results import Chunk, Invocation, Prelude
 from infra.runtime.sandbox import ENV_FILE
+from infra.runtime.template import ROOT
 
 
 def finished(payload: bytes, prelude: Prelude | None = None) -> Invocation:
@@ -44,3 +45,18 @@ def test_env_file_has_the_names_of_the_sandbox() -> None:
     names = read_overrides(ENV_FILE)["Parameters"]
     assert names["TABLE_NAME"] == "atrium-local-table"
     assert json.loads(ENV_FILE.read_text()).keys() == {"Parameters"}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--function", "chat"], ["--event", "tests/events/chat/answer.json"]])
+def test_missing_argument_prints_the_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert invoke.main(arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "usage: make invoke FUNCTION=<name> EVENT=<file>"
+    assert "usage_stream" in lines[2]
+
+
+def test_unknown_function_is_refused_before_a_sandbox_is_prepared(capsys: pytest.CaptureFixture[str]) -> None:
+    # Preparing a sandbox opens a port, which tests of this folder may not do.
+    event = ROOT / "tests" / "events" / "chat" / "answer.json"
+    assert invoke.main(["--function", "chatt", "--event", str(event)]) == 2
+    assert "function chatt not found; known functions: admin, " in capsys.readouterr().err
