@@ -1,4 +1,4 @@
-"""Deletions of tenants that are not at their end, gone on with every minute (`atrium.identity.offboarding`)."""
+"""Continues unfinished deletions of tenants, every minute (`atrium.identity.offboarding`)."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,16 +13,16 @@ from atrium.tenants.service import TenantService
 logger = make_logger("sweep")
 
 RESERVE_MS = 15_000
-"""No portion is begun with less time than this; a slow one takes five seconds."""
+"""Remaining time below which no further batch is started; a slow batch takes five seconds."""
 
 
 def finish_deletions(source: Runtime, remaining_ms: Callable[[], int]) -> dict[str, int]:
-    """Go on with them over a runtime; the answer counts."""
+    """Continue all unfinished deletions while time remains; return the counts."""
     tenants = TenantService(source.platform_table, source.tenant_table, source.clock)
     offboarding = Offboarding(tenants, source.platform_table, source.tenant_table, source.clock)
     counts = asdict(offboarding.finish_all(lambda: remaining_ms() > RESERVE_MS, _log_failure))
     if any(counts.values()):
-        logger.info("deletions gone on with", **counts)
+        logger.info("deletions continued", **counts)
     return {f"deletions_{name}": count for name, count in counts.items()}
 
 

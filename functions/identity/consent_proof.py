@@ -1,5 +1,6 @@
-"""That a consent form was filled in where it was shown: a token in the form that fits a cookie of the same browser,
-for this very request, for ten minutes. Another site can have neither.
+"""CSRF protection of the consent form: a token in the form that matches a cookie of the same browser.
+
+It is valid for one authorization request and for ten minutes.
 """
 
 import hashlib
@@ -23,14 +24,14 @@ def mint_nonce() -> str:
 
 
 def prove_form(runtime: Runtime, nonce: str, pairs: Pairs) -> str:
-    """Return the form's token for the browser that holds the nonce."""
+    """Return the form's token for the browser whose cookie holds the nonce."""
     ends_at = epoch_seconds(runtime.clock()) + HOLDS_SECONDS
     payload = ends_at.to_bytes(_TIME_BYTES) + _digest(pairs)
     return write_proven("", _label(nonce), runtime.secrets.current_pepper(), payload)
 
 
 def is_proven(runtime: Runtime, nonce: str, token: str, pairs: Pairs) -> bool:
-    """Tell whether the form was shown in this browser for these parameters, not long ago."""
+    """Return whether this browser was shown the form for these parameters, at most ten minutes ago."""
     found = read_proven(token, "", _label(nonce), _TIME_BYTES + _DIGEST_BYTES, runtime.secrets.seek_pepper)
     if found is None or not nonce:
         return False
