@@ -1,4 +1,4 @@
-"""The policies of template.yaml as documents that an evaluator reads, with `TenantSessions` on or off."""
+"""The policies of template.yaml as documents for an evaluator, with `TenantSessions` on or off."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ _ATTRIBUTES = {"Table": {"Arn": TABLE}, "BlobsBucket": {"Arn": BUCKET}}
 
 
 def read_policies(*, sessions: bool) -> dict[str, Document]:
-    """Return what the role of each function, by its folder, and that of tenants' sessions say of table and bucket."""
+    """Return the table and bucket statements of each function's role, by folder, and of the tenant session's role."""
     template = read_template()
     resolver = Resolver(template, {"TenantSessions": "on" if sessions else "off"}, _ATTRIBUTES)
     roles = {
@@ -30,7 +30,7 @@ def read_policies(*, sessions: bool) -> dict[str, Document]:
 
 
 def granted(policy: Document) -> Iterator[tuple[str, str]]:
-    """Yield action and place of what a policy allows."""
+    """Yield action and resource of each permission in a policy."""
     for statement in policy["Statement"]:
         if statement["Effect"] == "Allow":
             for action in as_list(statement["Action"]):

@@ -1,4 +1,4 @@
-"""A session's own usage: by day, added once by the write that gives the session back; and its list."""
+"""A session's own usage by day, added once by the write that releases the session."""
 
 from datetime import date, datetime, timedelta
 
@@ -39,7 +39,7 @@ def run_of(session: Session, seconds: int = 1) -> RunId:
 
 
 def take(sessions: SessionStore, session: Session, seconds: int, *, at: datetime, spend: Spend = SPEND) -> Run:
-    """Let a session have a turn that begins and ends at a moment."""
+    """Run a turn of a session from one time to another."""
     read = sessions.get(session.id)
     assert read is not None
     run_id = run_of(session, seconds)
@@ -49,7 +49,9 @@ def take(sessions: SessionStore, session: Session, seconds: int, *, at: datetime
     return run
 
 
-def test_closing_a_turn_adds_its_usage_once(sessions: SessionStore, session: Session, tenant_env: TenantEnv) -> None:
+def test_releasing_the_session_adds_the_turns_usage_once(
+    sessions: SessionStore, session: Session, tenant_env: TenantEnv
+) -> None:
     run_id = run_of(session)
     sessions.open_turn(session, run_id, now=NOON)
     with tenant_env.intercepted(lose_replies):
@@ -60,7 +62,7 @@ def test_closing_a_turn_adds_its_usage_once(sessions: SessionStore, session: Ses
     assert given.usage == {NOON.date(): TURN}
 
 
-def test_usage_is_by_the_utc_day_on_which_the_turn_ended(sessions: SessionStore, session: Session) -> None:
+def test_usage_counts_on_the_utc_day_of_the_turns_end(sessions: SessionStore, session: Session) -> None:
     midnight = datetime.combine(NOON.date() + timedelta(days=1), datetime.min.time(), NOON.tzinfo)
     take(sessions, session, 1, at=NOON)
     take(sessions, session, 2, at=midnight - SECOND)
@@ -78,9 +80,7 @@ def test_a_dropped_turn_adds_no_usage(sessions: SessionStore, session: Session) 
     assert given.usage == {}
 
 
-def test_usage_is_kept_for_its_days_and_then_removed(
-    sessions: SessionStore, session: Session, tenant_env: TenantEnv
-) -> None:
+def test_removes_usage_after_its_retention(sessions: SessionStore, session: Session, tenant_env: TenantEnv) -> None:
     for days in range(3):
         take(sessions, session, days + 1, at=NOON + timedelta(days=days))
     take(sessions, session, 9, at=NOON + timedelta(days=USAGE_DAYS + 2))
@@ -91,7 +91,7 @@ def test_usage_is_kept_for_its_days_and_then_removed(
     assert sum(name.startswith(("u26", "u27")) for name in names) == 2 * 6
 
 
-def test_a_session_that_slept_with_many_days_is_opened(sessions: SessionStore) -> None:
+def test_opens_a_session_with_many_old_days(sessions: SessionStore) -> None:
     days = {NOON.date() - timedelta(days=each): TURN for each in range(1, USAGE_DAYS + 1)}
     made = build_session()
     sessions.create(made)
@@ -100,7 +100,7 @@ def test_a_session_that_slept_with_many_days_is_opened(sessions: SessionStore) -
     assert sessions.open_turn(read, run_of(made), now=later).last_active_at == later
 
 
-def test_sessions_with_usage_in_a_period(sessions: SessionStore) -> None:
+def test_lists_sessions_with_usage_in_a_period(sessions: SessionStore) -> None:
     days = [NOON - timedelta(days=each) for each in range(4)]
     made = [build_session(number=number) for number in range(5)]
     for each in made:
@@ -122,7 +122,7 @@ def test_sessions_with_usage_in_a_period(sessions: SessionStore) -> None:
     assert found == [made[0].id, made[1].id, made[2].id]
 
 
-def test_a_page_of_sessions_reads_a_bounded_number_of_heads(sessions: SessionStore) -> None:
+def test_a_page_reads_a_bounded_number_of_sessions(sessions: SessionStore) -> None:
     for number in range(12):
         sessions.create(build_session(number=number))
     page = sessions.list_used(Period(NOON.date(), NOON.date()), PageRequest(1))
