@@ -1,4 +1,4 @@
-"""Each bad request gets its status, its code, and a problem that says nothing of our insides."""
+"""Each invalid request gets its status, its code, and a problem without internal details."""
 
 import gzip
 import json
@@ -130,7 +130,7 @@ def test_413_by_its_length(client: TestClient) -> None:
 
 
 def test_413_by_what_comes(client: TestClient) -> None:
-    """A body in chunks names no length, so it is counted."""
+    """A chunked body has no length, so its bytes are counted."""
 
     def send() -> Iterator[bytes]:
         for _ in range(11):
@@ -140,7 +140,7 @@ def test_413_by_what_comes(client: TestClient) -> None:
     assert (response.status_code, response.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
-def test_a_mib_exactly_is_taken(client: TestClient) -> None:
+def test_accepts_exactly_one_mib(client: TestClient) -> None:
     frame = len(json.dumps({"name": ""}))
     sent = client.post("/v1/things", content=json.dumps({"name": "x" * (MIB - frame)}).encode(), headers=JSON)
     assert sent.status_code == 201

@@ -1,4 +1,4 @@
-"""Rebuilding a tenant's counters: asked for over HTTP, run by the function behind the table's stream."""
+"""Rebuilding a tenant's counters: requested over HTTP, run by the function on the table's stream."""
 
 from dataclasses import replace
 from typing import Any
@@ -28,7 +28,7 @@ def tenant(client: TestClient) -> TenantId:
 
 
 def settle(deployment: Deployment, tenant: TenantId) -> TenantTable:
-    """Leave one settled call that neither the stream nor admission has counted."""
+    """Create a settled call that neither the stream nor admission has counted."""
     table = deployment.runtime.tenant_table(tenant)
     now = deployment.clock()
     entry = build_entry(at=now, started_at=now, tenant_id=tenant, tokens=Usage(70, 7), cost_nanos=5_000)
