@@ -1,4 +1,6 @@
-"""A deployment in one process: table, filled secrets, a clock, and tenants, keys and tokens made by our own code."""
+"""A deployment in one process: table, filled secrets and clock; tenants, keys and tokens are
+created by our own code.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ _SECRETS = ("signing", "pepper", "cursor", "model")
 
 @dataclass
 class Deployment:
-    """What a stack is after `make bootstrap`."""
+    """A stack after `make bootstrap`."""
 
     table: PhysicalTable
     secrets_client: SecretsManagerClient
@@ -52,7 +54,7 @@ class Deployment:
         self.runtime = self.make_runtime()
 
     def make_runtime(self, **environment: str) -> Runtime:
-        """Return the runtime of another container, whose environment may differ."""
+        """Return the runtime of another container, optionally with another environment."""
         variables = {
             "CORS_ORIGINS": "*",
             "SIGNING_SECRET_ARN": self.arns.signing,
@@ -72,7 +74,7 @@ class Deployment:
         return TenantService(self.runtime.platform_table, self.runtime.tenant_table, self.clock)
 
     def onboard(self, name: str = "acme", plan: PlanName = "pro") -> Onboarded:
-        """Make a tenant with an admin and a key that has all of a tenant's scopes, but no agent."""
+        """Create a tenant with an admin and a key with all of a tenant's scopes, but without agent."""
         pepper, environment = self.runtime.secrets.current_pepper(), self.runtime.settings.environment
         what = (name, plan, self.clock(), pepper.value, environment)
         if what in self._onboarded:
@@ -92,7 +94,7 @@ class Deployment:
         return Onboarded(self.tenants.close(opened, operations), user, issued)
 
     def make_key(self, tenant_id: TenantId, scopes: Iterable[str] = KEY_SCOPES_DEFAULT, **options: Any) -> IssuedKey:
-        """Make and store a key of a tenant."""
+        """Create and store a key of a tenant."""
         issued = self._issue(tenant_id, **{"name": "a key", "scopes": scopes, "now": self.clock(), **options})
         KeyStore(self.runtime.tenant_table(tenant_id)).create(issued.key)
         return issued
@@ -106,7 +108,7 @@ class Deployment:
         return make_platform_key(self.table, pepper, self.runtime.settings.environment, now=self.clock())
 
     def make_token(self, user: User, **changes: Any) -> str:
-        """Return an access token as login would give it."""
+        """Return an access token as a login issues it."""
         claims = build_claims(
             user.id,
             user.tenant_id,
@@ -135,7 +137,7 @@ def deploy(table: PhysicalTable) -> Deployment:
 
 
 def _fill_once(client: SecretsManagerClient) -> dict[str, str]:
-    """Return the values that bootstrap gives to empty secrets, which it leaves behind under names of their own."""
+    """Return the values that bootstrap writes into empty secrets, and delete the secrets it used for that."""
     arns = SecretArns(*[client.create_secret(Name=f"once/{name}")["ARN"] for name in _SECRETS])
     named = {"signing": arns.signing, "pepper": arns.pepper, "cursor": arns.cursor}
     fill_secrets(client, arns)
@@ -144,13 +146,13 @@ def _fill_once(client: SecretsManagerClient) -> dict[str, str]:
 
 @cache
 def _hash_once(password: str) -> str:
-    """A hash takes 50 ms on purpose; tests that are not about it share one."""
+    """Hashing takes 50 ms by design, so tests that do not test it share one hash."""
     return hash_password(password)
 
 
 @contextmanager
 def counting(table: PhysicalTable) -> Iterator[list[str]]:
-    """Note each call to the table, by operation."""
+    """Record each call to the table by operation."""
     calls: list[str] = []
 
     def note(model: Any, **_: object) -> None:
@@ -169,7 +171,7 @@ class Broken(Exception):
 
 @contextmanager
 def breaking(table: PhysicalTable, write: int) -> Iterator[None]:
-    """Let the process end in place of the n-th write (0: the first)."""
+    """End the process instead of the n-th write (0: the first)."""
     left = [write]
 
     def end(model: Any, **_: object) -> None:

@@ -1,4 +1,4 @@
-"""Functions get the variables that the settings read, and no others."""
+"""Functions get exactly the variables that the settings read."""
 
 from collections.abc import Iterator, Mapping
 
@@ -16,12 +16,12 @@ EVERY_OPTION = {
 }
 # Read by Powertools, the web adapter and the SDKs themselves.
 OTHERS = ("AWS_", "POWERTOOLS_", "LOG_LEVEL")
-# Honoured where it is set by hand; on AWS the key is in a secret.
+# Used if set manually; on AWS the key is in a secret.
 BY_HAND = {"ANTHROPIC_API_KEY", "EGRESS_LOCAL_ADDRESSES"}
 
 
 class Reading(Mapping[str, str]):
-    """An environment that records which variables were read."""
+    """An environment that records which variables are read."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
@@ -73,6 +73,6 @@ def test_secrets_reach_only_the_functions_that_need_them(template: Document) -> 
     assert holders == {
         "SIGNING_SECRET_ARN": {"AuthorizerFunction", "IdentityFunction", "PlatformFunction"},
         "PEPPER_SECRET_ARN": {"AuthorizerFunction", "AdminFunction", "IdentityFunction", "PlatformFunction"},
-        # The console's role may only ask whether it has a value.
+        # The console's role may only check whether it has a value.
         "MODEL_SECRET_ARN": {"ChatFunction", "ConsoleFunction"},
     }
