@@ -76,16 +76,16 @@ class Forger:
         for kid in ("../../dev/null", "' OR '1'='1", "kid\0", "", "other-tenants-kid", "k" * 300):
             yield Attack(f"kid {kid[:20]!r}", self.sign({}, {"kid": kid}, by=outsider))
         for pointer in ({"jku": EVIL}, {"x5u": EVIL}, {"jwk": {"kty": "EC"}}, {"x5c": ["MIIB"]}):
-            yield Attack(f"{next(iter(pointer))} of a stranger", self.sign({}, {"kid": "evil", **pointer}, by=outsider))
+            yield Attack(f"other {next(iter(pointer))}", self.sign({}, {"kid": "evil", **pointer}, by=outsider))
         for kind in ("JWT", "id+jwt", "refresh"):
             yield Attack(f"typ {kind}", self.sign({}, {"typ": kind}))
         yield Attack("crit", self.sign({}, {"crit": ["exp"]}))
 
     def _claims(self) -> Iterator[Attack]:
         now, day = int(self.claims()["iat"]), 86_400
-        yield Attack("iss of nobody", self.sign({"iss": "urn:evil"}))
+        yield Attack("iss of no one", self.sign({"iss": "urn:evil"}))
         # Another issuer's `tenant_id` means nothing here.
-        yield Attack("iss of a stranger", self.sign({"iss": "https://evil.example"}), names_tenant=False)
+        yield Attack("iss of an outsider", self.sign({"iss": "https://evil.example"}), names_tenant=False)
         yield Attack("aud of another", self.sign({"aud": "https://api.other.example"}))
         yield Attack("no aud", self.sign({"aud": DROP}))
         yield Attack("expired", self.sign({"iat": now - day, "nbf": now - day, "exp": now - day + 900}))

@@ -9,6 +9,7 @@ attribute; here, as on AWS, `size(x) < n` is false.
 import copy
 import sys
 from collections import defaultdict
+from functools import cache
 from typing import Any
 
 from moto.core.model import StructureShape
@@ -17,6 +18,7 @@ from moto.dynamodb.comparisons import FuncSize
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.parsing.tokens import ExpressionTokenizer, Token
 
 type Items = defaultdict[DynamoType, dict[DynamoType, Item]]
 
@@ -34,7 +36,18 @@ def quicken() -> None:
     setattr(Table, "__deepcopy__", _copy_table)  # noqa: B010
     setattr(JSONSerializer, "_serialize_type_structure", _serialize_structure)  # noqa: B010
     setattr(FuncSize, "expr", _size_or_none)  # noqa: B010
+    setattr(ExpressionTokenizer, "make_list", staticmethod(_tokens_of))  # noqa: B010
     sys.setrecursionlimit(max(sys.getrecursionlimit(), _FRAMES))
+
+
+@cache
+def _read_tokens(expression: str) -> tuple[Token, ...]:
+    return tuple(ExpressionTokenizer(expression)._make_list())
+
+
+def _tokens_of(expression: str) -> list[Token]:
+    """Return the tokens of an update expression, which are the same for each use of it."""
+    return list(_read_tokens(expression))
 
 
 def copy_items(table: Table) -> Items:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from atrium.kernel.clock import Clock
-from atrium.kernel.ids import AgentId, RunId, mint_message_id, mint_session_id
+from atrium.kernel.ids import AgentId, RunId, mint_message_id, mint_run_id, mint_session_id
 from atrium.llm.model import Text
 from atrium.quotas.model import ScopeLimits
 from atrium.quotas.service import QuotaService
@@ -42,6 +42,11 @@ def build_session(*, number: int = 0, at: datetime | None = None, **changes: Any
         "last_active_at": moment,
     }
     return Session(**{**fields, **changes})
+
+
+def run_of(session: Session, seconds: int = 1) -> RunId:
+    """Return the id of a run of the session that starts that many seconds after noon."""
+    return mint_run_id(NOON + timedelta(seconds=seconds), session.id)
 
 
 def ended_run(run_id: RunId, *, messages: int = 2, at: datetime = NOON, spend: Spend | None = None) -> Run:

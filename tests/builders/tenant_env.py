@@ -234,6 +234,23 @@ def run_id_of(events: list[RunEvent]) -> RunId:
     return RunId(str(events[0].data["run_id"]))
 
 
+def begin_again(tenant_env: TenantEnv, session_id: SessionId, **wishes: Any) -> Turn:
+    """Start another turn of a session, one second later."""
+    tenant_env.clock.advance(1)
+    return tenant_env.begin("again", session_id=session_id, **wishes)
+
+
+def head_of(tenant_env: TenantEnv, session_id: SessionId) -> Any:
+    """Return a session that exists."""
+    head = tenant_env.sessions().get(session_id)
+    assert head is not None
+    return head
+
+
+def texts(messages: list[Message]) -> list[str]:
+    return [message.text for message in messages]
+
+
 def session_id_of(events: list[RunEvent]) -> SessionId:
     return SessionId(str(events[0].data["session_id"]))
 

@@ -81,7 +81,7 @@ class Things:
         return render_page(found, runtime.cursors, scope=scope)
 
     def read_thing(self, thing_id: ThingId, tenant: TenantDep) -> Thing:
-        raise RuntimeError(f"a text that nobody may see: {thing_id} {tenant.tenant_id}")
+        raise RuntimeError(f"an internal text: {thing_id} {tenant.tenant_id}")
 
     def delete_thing(self, thing_id: ThingId, tenant: TenantDep) -> None:
         """Delete a thing."""

@@ -81,7 +81,7 @@ def open_tenant(deployment: Deployment, name: str, operator_key: str) -> list[Ca
         Caller("client", bearer(client_token), client_id, client_scopes, tenant),
         Caller("operator inside", {**operator, "x-tenant-id": tenant.id}, "operator", platform, tenant),
         Caller("operator", operator, "operator", platform, tenant, inside=False),
-        Caller("nobody", {}, "", frozenset(), tenant),
+        Caller("anonymous", {}, "", frozenset(), tenant),
     ]
 
 

@@ -49,7 +49,7 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/settings": {"features": {"beta-{n}": True}},
     "PATCH /v1/sessions/{session_id}": {"title": "renamed {n}"},
     "POST /v1/sessions": {"title": "session {n}"},
-    "POST /v1/auth/login": {"email": "nobody@example.org", "password": "correct horse battery"},
+    "POST /v1/auth/login": {"email": "unknown@example.org", "password": "correct horse battery"},
     "POST /v1/auth/invitations/accept": {"token": "made-up", "password": "correct horse battery"},
     "POST /v1/auth/password": {"old_password": PASSWORD, "new_password": "a longer horse battery {n}"},
     "POST /v1/auth/refresh": {"refresh_token": "atr_refresh_that_is_not"},

@@ -19,7 +19,7 @@ def test_rejects_users_of_another_tenant(world: World) -> None:
         logins = open_logins(world.deployment, "consenting")
         browser = Browser(logins, make_client(logins))
         before, said = world.state(), {}
-        for email in ("admin@ours.example", "nobody@ours.example"):
+        for email in ("admin@ours.example", "unknown@ours.example"):
             answer = browser.decide(browser.open(), email=email, password=PASSWORD)
             said[email] = (answer.status_code, _NONCE.sub("", answer.text).replace(email, "EMAIL"))
             assert "location" not in answer.headers

@@ -64,9 +64,9 @@ def test_only_permitted_callers_may_call_a_route(route: Route, world: World) -> 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.name in PUBLIC], ids=by_name, indirect=True)
 def test_a_public_route_shows_no_data_of_tenants(route: Route, world: World) -> None:
-    nobody = world.our("nobody")
+    anonymous = world.our("anonymous")
     before = world.state()
-    answer = ask(world, route, nobody, fill(world, route, nobody))
+    answer = ask(world, route, anonymous, fill(world, route, anonymous))
     assert answer.status < 500 or route.name == "GET /v1/health/ready", answer
     assert not route.is_read or answer.status not in (401, 403), answer
     world.assert_nothing_written(before, route.name)
@@ -76,7 +76,7 @@ def test_a_public_route_shows_no_data_of_tenants(route: Route, world: World) -> 
 def test_routes_tested_elsewhere_require_credentials(route: Route, world: World) -> None:
     before = world.state()
     path = route.path.replace("{provider}", "google")
-    answer = world.send(world.our("nobody"), route.method, path, function=route.function)
+    answer = world.send(world.our("anonymous"), route.method, path, function=route.function)
     has_credential_inside = route.path.startswith(("/v1/auth/", "/oauth/"))
     assert answer.status in ((400, 401, 404, 415, 422) if has_credential_inside else (401,)), answer
     world.assert_nothing_written(before, route.name)

@@ -31,7 +31,7 @@ class World:
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
-        self.gateway = self._open_door()
+        self.gateway = self._open_gateway()
         operator_key = self.deployment.make_platform_key()
         self.ours = open_tenant(self.deployment, "ours", operator_key)
         self.theirs = open_tenant(self.deployment, "theirs", operator_key)
@@ -41,12 +41,12 @@ class World:
 
     def administrator(self, caller: Caller) -> Caller:
         """Return the key with all scopes in the caller's tenant."""
-        return self._house_of(caller)[0]
+        return self._callers_with(caller)[0]
 
     def neighbour(self, caller: Caller) -> Caller:
         """Return another principal of the caller's tenant."""
         name = "admin" if caller.name == "user" else "user"
-        return next(each for each in self._house_of(caller) if each.name == name)
+        return next(each for each in self._callers_with(caller) if each.name == name)
 
     def context(self, caller: Caller) -> TenantContext:
         """Return the context in which the domain's services act for a caller."""
@@ -141,7 +141,7 @@ class World:
     @contextmanager
     def as_new(self) -> Iterator[None]:
         """Start with empty caches, and undo all writes afterwards."""
-        now, self.gateway = self.deployment.clock.now, self._open_door()
+        now, self.gateway = self.deployment.clock.now, self._open_gateway()
         with self.passing():
             yield
         self.deployment.clock.now = now
@@ -157,14 +157,14 @@ class World:
         touched = [name for name in before.changed(self.state()) if theirs in name]
         assert not touched, f"{where}: touches {touched}"
 
-    def _open_door(self) -> IsolationGateway:
+    def _open_gateway(self) -> IsolationGateway:
         runtime = self.deployment.make_runtime()
         runtime.__dict__["bucket"] = self.tenant_env.bucket
         runtime.__dict__["providers"] = SimpleNamespace(find=lambda _: self.tenant_env.model)
         self.deployment.runtime = runtime
         return IsolationGateway(runtime)
 
-    def _house_of(self, caller: Caller) -> list[Caller]:
+    def _callers_with(self, caller: Caller) -> list[Caller]:
         return self.ours if caller.tenant.id == self.ours[0].tenant.id else self.theirs
 
     @staticmethod

@@ -66,7 +66,7 @@ def test_slots_of_killed_workers_are_released(dynamodb_table: PhysicalTable, tmp
             worker.wait()
     assert peak(notes) == limit
     held = {name: item.slots for name, item in race.items().items()}
-    assert all(1 <= len(slots) <= limit for slots in held.values()), "nobody died with a slot: the test shows nothing"
+    assert all(1 <= len(slots) <= limit for slots in held.values()), "no worker died with a slot"
     assert len(fill(race).granted) == limit - max(map(len, held.values()))
     later = moved(race, FREE_SECONDS_MAX)
     assert len(fill(later).granted) == limit

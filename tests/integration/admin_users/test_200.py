@@ -72,7 +72,7 @@ def test_a_list_has_all_users_oldest_first(tenant_env: TenantEnv, client: TestCl
     assert [user["id"] for user in second["data"]] == [made["id"]]
     found = client.get("/v1/users", params={"email": "ANN@acme.example"}).json()
     assert ([user["id"] for user in found["data"]], found["next_cursor"]) == ([made["id"]], None)
-    assert client.get("/v1/users", params={"email": "nobody@acme.example"}).json()["data"] == []
+    assert client.get("/v1/users", params={"email": "unknown@acme.example"}).json()["data"] == []
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_resetting_an_invited_user_sends_a_new_invitation(tenant_env: TenantEnv,
 def test_deletes_a_user_with_or_without_their_keys(tenant_env: TenantEnv, client: TestClient, revoke: str) -> None:
     made = create(client, role="admin", password=PASSWORD)
     theirs = tenant_env.call_as(principal_type="user", principal_id=made["id"], role="admin")
-    key = theirs.post("/v1/keys", json={"name": "his"}).json()
+    key = theirs.post("/v1/keys", json={"name": "theirs"}).json()
     mine = client.post("/v1/keys", json={"name": "mine"}).json()
     login = token(tenant_env, made["id"])
     answer = client.delete(f"/v1/users/{made['id']}{revoke}")

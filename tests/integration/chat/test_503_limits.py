@@ -107,7 +107,7 @@ def test_admits_and_logs_minute_limits_if_configured(api_env: ApiEnv, limits: di
     assert (answer.status_code, answer.headers["x-atrium-degraded"]) == (200, "limits")
     assert (response.status_code, response.headers["x-atrium-degraded"]) == (200, "limits")
     assert (answer.json()["response"], events[-1].event) == ("Hi", "final")
-    assert "ratelimit" not in answer.headers, "nobody knows how the limits stand"
+    assert "ratelimit" not in answer.headers, "the state of the limits is unknown"
     assert len(api_env.tenant_env.items("LEDGER#")) == 2, "what was used is paid for"
     assert (held(api_env.tenant_env), counted(api_env.tenant_env, "requests_per_minute")) == ([], 0)
     counting = say(client, "Hi")

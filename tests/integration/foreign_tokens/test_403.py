@@ -76,7 +76,7 @@ def test_denies_an_invalid_email(trusting: Trusting) -> None:
 
 def test_denies_an_unknown_user(trusting: Trusting) -> None:
     trusting.trust(provision_users=False)
-    assert code(trusting, email="stranger@else.example", sub="s5") == "FORBIDDEN"
+    assert code(trusting, email="unknown@else.example", sub="s5") == "FORBIDDEN"
     assert trusting.told()[-1][1]["reason"] == "no user has the subject's email"
 
 

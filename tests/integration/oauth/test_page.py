@@ -152,7 +152,7 @@ def test_a_wrong_password_shows_the_page_again(logins: Logins, browser: Browser)
     assert page.status_code == 401
     assert "Email or password is wrong" in page.text
     assert "wrong horse" not in page.text
-    unknown = browser.decide(page, email="nobody@acme.example")
+    unknown = browser.decide(page, email="unknown@acme.example")
     assert unknown.status_code == 401
     assert "code" in read_answer(browser.decide(unknown))
     assert len(logins.audited("auth.refuse")) == 2

@@ -121,8 +121,8 @@ def test_no_tenants_credential_may(deployment: Deployment, tenant: TenantId, met
     own = call_as(build(lambda: deployment.runtime), tenant_fields(tenant_id=tenant, scopes="admin chat"))
     answer = own.request(method, path(tenant))
     assert (answer.status_code, answer.json()["code"]) == (403, "SCOPE_REQUIRED")
-    nobody = call_as(build(lambda: deployment.runtime), None).request(method, path(tenant))
-    assert nobody.status_code == 401
+    anonymous = call_as(build(lambda: deployment.runtime), None).request(method, path(tenant))
+    assert anonymous.status_code == 401
 
 
 def test_the_daily_round_meets_each_tenant_once_and_keeps_what_it_found(

@@ -109,7 +109,7 @@ def test_422_says_where_in_a_creation_and_in_a_change(
 @pytest.mark.parametrize(
     ("change", "location"),
     [
-        ({"principal": "nobody"}, ["body", "principal"]),
+        ({"principal": "unknown"}, ["body", "principal"]),
         ({"principal": "user:*"}, ["body", "principal"]),
         ({"resource": "*"}, ["body", "resource"]),
         ({"action": ""}, ["body", "action"]),

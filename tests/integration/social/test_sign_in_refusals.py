@@ -28,7 +28,7 @@ def test_what_is_not_set_up_is_not_found(api_env: ApiEnv) -> None:
         ("github", {}),
         ("facebook", {}),
         ("google", {"tenant": other.tenant.id}),
-        ("google", {"tenant": "nobody"}),
+        ("google", {"tenant": "unknown"}),
         ("google", {"tenant": "ten_01k6r5m2x8f3v9q4w7t1y0z5ab"}),
         ("google", {"redirect_uri": "https://app.acme.example/back/"}),
         ("google", {"redirect_uri": "https://evil.example/back"}),

@@ -45,10 +45,10 @@ def heartbeat_of(tenant_env: TenantEnv, run: Run, **changes: Any) -> LeaseHeartb
 
 
 @contextmanager
-def beating(heart: LeaseHeartbeat) -> Iterator[StopSignal]:
-    with heart:
-        yield heart.signal
-    assert not [thread for thread in threading.enumerate() if thread.name == "heart"]
+def beating(heartbeat: LeaseHeartbeat) -> Iterator[StopSignal]:
+    with heartbeat:
+        yield heartbeat.signal
+    assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -97,8 +97,8 @@ def test_loses_a_run_that_was_ended_elsewhere(tenant_env: TenantEnv, run: Run, r
 def test_continues_after_stopping_the_turn_at_its_time_limit(tenant_env: TenantEnv, run: Run) -> None:
     """The lease is needed until the turn is recorded."""
     recorder = Recorder()
-    heart = heartbeat_of(tenant_env, run, deadline=time.monotonic() + 0.05, renew_seconds=0.0)
-    with tenant_env.intercepted(recorder), beating(heart) as signal:
+    heartbeat = heartbeat_of(tenant_env, run, deadline=time.monotonic() + 0.05, renew_seconds=0.0)
+    with tenant_env.intercepted(recorder), beating(heartbeat) as signal:
         assert signal.wait(5)
         made = len(recorder.operations)
         until(lambda: len(recorder.operations) > made + 2)
@@ -116,8 +116,8 @@ def test_survives_a_short_outage(tenant_env: TenantEnv, run: Run) -> None:
 def test_loses_the_turn_after_an_outage_longer_than_the_lease(
     tenant_env: TenantEnv, run: Run, renew_seconds: float
 ) -> None:
-    heart = heartbeat_of(tenant_env, run, renew_seconds=renew_seconds, lease_seconds=0.05)
-    with tenant_env.intercepted(Outage(lambda _number, _: True)), beating(heart) as signal:
+    heartbeat = heartbeat_of(tenant_env, run, renew_seconds=renew_seconds, lease_seconds=0.05)
+    with tenant_env.intercepted(Outage(lambda _number, _: True)), beating(heartbeat) as signal:
         assert signal.wait(5)
     assert signal.cause == "lost"
 

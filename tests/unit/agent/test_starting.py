@@ -15,36 +15,19 @@ from atrium.runs.model import RUN_LEASE_SECONDS, Message
 from tests.builders.tenant_env import (
     OTHER_OWNER,
     TenantEnv,
+    begin_again,
     context_of,
+    head_of,
     session_id_of,
+    texts,
     types_of,
 )
 from tests.builders.wires import Kill, Killed, Outage, Recorder, Send
 
 
-@pytest.fixture
-def session_id(tenant_env: TenantEnv) -> SessionId:
-    return session_id_of(tenant_env.talk("first"))
-
-
-def begin_again(tenant_env: TenantEnv, session_id: SessionId, **wishes: Any) -> Turn:
-    tenant_env.clock.advance(1)
-    return tenant_env.begin("again", session_id=session_id, **wishes)
-
-
 def begin_dead(tenant_env: TenantEnv, session_id: SessionId) -> Turn:
     """A turn whose worker has died."""
     return begin_again(tenant_env, session_id)
-
-
-def head_of(tenant_env: TenantEnv, session_id: SessionId) -> Any:
-    head = tenant_env.sessions().get(session_id)
-    assert head is not None
-    return head
-
-
-def texts(messages: list[Message]) -> list[str]:
-    return [message.text for message in messages]
 
 
 def test_a_new_session_belongs_to_the_caller_and_has_a_title(tenant_env: TenantEnv) -> None:

@@ -21,32 +21,14 @@ from tests.builders.tenant_env import (
     OTHER_TENANT,
     OWNER,
     TenantEnv,
+    begin_again,
     context_of,
+    head_of,
     session_id_of,
+    texts,
     types_of,
 )
 from tests.builders.wires import WRITES, Outage, Send
-
-
-@pytest.fixture
-def session_id(tenant_env: TenantEnv) -> SessionId:
-    return session_id_of(tenant_env.talk("first"))
-
-
-def begin_again(tenant_env: TenantEnv, session_id: SessionId, **wishes: Any) -> Turn:
-    tenant_env.clock.advance(1)
-    return tenant_env.begin("again", session_id=session_id, **wishes)
-
-
-def head_of(tenant_env: TenantEnv, session_id: SessionId) -> Any:
-    head = tenant_env.sessions().get(session_id)
-    assert head is not None
-    return head
-
-
-def texts(messages: list[Message]) -> list[str]:
-    return [message.text for message in messages]
-
 
 OUTSIDERS = {"another owner": context_of(OTHER_OWNER), "another tenant": context_of(OWNER, tenant=OTHER_TENANT)}
 

@@ -66,7 +66,7 @@ def test_changes_and_removals_of_entries_count_nothing(physical_table: PhysicalT
         (f"TENANT#{TENANT_ID}#LEDGER#2026-09", RUN_ID),
         (f"TENANT#{TENANT_ID}#LEDGER#2026-11", "run_nonsense"),
         (f"TENANT#{TENANT_ID}#JOBS#2026-11", RUN_ID),
-        ("TENANT#nobody#LEDGER#2026-11", RUN_ID),
+        ("TENANT#unknown#LEDGER#2026-11", RUN_ID),
         ("PLATFORM#TENANTS", TENANT_ID),
         ("PLATFORM", "KEY#x"),
     ],

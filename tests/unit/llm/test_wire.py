@@ -113,7 +113,7 @@ def test_a_broken_answer_fails(events: tuple[Event | str, ...]) -> None:
     "first",
     [
         httpx2.RemoteProtocolError("gone"),
-        httpx2.ConnectError("nobody"),
+        httpx2.ConnectError("refused"),
         stream_of(['event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"x"}}\n\n']),
         stream_of([]),
     ],

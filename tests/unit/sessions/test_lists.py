@@ -14,27 +14,11 @@ from atrium.sessions.model import Session
 from atrium.sessions.store import SessionStore
 
 from tests.builders.runtimes import NOON
-from tests.builders.sessions import build_session
+from tests.builders.sessions import build_session, run_of
 from tests.builders.tenant_env import OTHER_OWNER, OWNER, TenantEnv
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def sessions(tenant_env: TenantEnv) -> SessionStore:
-    return tenant_env.sessions()
-
-
-@pytest.fixture
-def session(sessions: SessionStore) -> Session:
-    made = build_session()
-    sessions.create(made)
-    return made
-
-
-def run_of(session: Session, seconds: int = 1) -> RunId:
-    return mint_run_id(NOON + seconds * SECOND, session.id)
 
 
 def ids(found: list[Session]) -> list[SessionId]:

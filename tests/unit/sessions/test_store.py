@@ -4,33 +4,17 @@ from datetime import timedelta
 
 import pytest
 from atrium.kernel.errors import ConditionFailed
-from atrium.kernel.ids import RunId, mint_run_id, mint_session_id, own_ulid
+from atrium.kernel.ids import mint_session_id, own_ulid
 from atrium.kernel.pagination import PageRequest
 from atrium.sessions.model import LiveTurn, Session
 from atrium.sessions.store import SessionStore, read_session
 
 from tests.builders.runtimes import NOON
-from tests.builders.sessions import build_session, ended_run
+from tests.builders.sessions import build_session, ended_run, run_of
 from tests.builders.tenant_env import OTHER_TENANT, OWNER, TenantEnv
 from tests.builders.wires import lose_replies
 
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture
-def sessions(tenant_env: TenantEnv) -> SessionStore:
-    return tenant_env.sessions()
-
-
-@pytest.fixture
-def session(sessions: SessionStore) -> Session:
-    made = build_session()
-    sessions.create(made)
-    return made
-
-
-def run_of(session: Session, seconds: int = 1) -> RunId:
-    return mint_run_id(NOON + seconds * SECOND, session.id)
 
 
 def test_reads_back_a_session(sessions: SessionStore, session: Session) -> None:

@@ -2,8 +2,6 @@
 
 from datetime import date, datetime, timedelta
 
-import pytest
-from atrium.kernel.ids import RunId, mint_run_id
 from atrium.kernel.pagination import PageRequest
 from atrium.llm.model import Usage
 from atrium.runs.model import Run, Spend
@@ -13,29 +11,13 @@ from atrium.storage import keys
 from atrium.usage.model import Figures, Period
 
 from tests.builders.runtimes import NOON
-from tests.builders.sessions import build_session, ended_run
+from tests.builders.sessions import build_session, ended_run, run_of
 from tests.builders.tenant_env import TenantEnv
 from tests.builders.wires import lose_replies
 
 SECOND = timedelta(seconds=1)
 SPEND = Spend(Usage(100, 20, 0, 4), {"calculator": 2}, 12_345)
 TURN = Figures(1, 100, 20, 0, 4, 2, 12_345)
-
-
-@pytest.fixture
-def sessions(tenant_env: TenantEnv) -> SessionStore:
-    return tenant_env.sessions()
-
-
-@pytest.fixture
-def session(sessions: SessionStore) -> Session:
-    made = build_session()
-    sessions.create(made)
-    return made
-
-
-def run_of(session: Session, seconds: int = 1) -> RunId:
-    return mint_run_id(NOON + seconds * SECOND, session.id)
 
 
 def take(sessions: SessionStore, session: Session, seconds: int, *, at: datetime, spend: Spend = SPEND) -> Run:

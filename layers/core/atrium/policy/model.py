@@ -34,6 +34,18 @@ class Policy:
     priority: int = 0
     description: str = ""
 
+    def rule(self) -> dict[str, Any]:
+        """Return name and rule as JSON values, as answers and audit events show them."""
+        return {
+            "name": self.name,
+            "effect": self.effect,
+            "principals": list(self.principals),
+            "actions": list(self.actions),
+            "resources": list(self.resources),
+            "conditions": self.conditions.model_dump(mode="json", exclude_unset=True),
+            "priority": self.priority,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
