@@ -150,7 +150,7 @@ def assert_kept(loop: AgentLoop, seen: list[LoopEvent]) -> None:
         render_message((run, message)).model_dump_json().encode()
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(answers())
 def test_any_answer_leaves_the_session_usable(events: list[Any]) -> None:
     bench, upstream = LoopBench(), Upstream()

@@ -117,9 +117,9 @@ def test_masking_is_idempotent(text: str) -> None:
     "piece",
     ["1", "1 ", "12-", "a@", "a.a", "4111 ", "eyJaaaa.", "(1", "sk-", "+1)", "atr_a", "bearer ", "123456789x ", ") ("],
 )
-def test_masks_half_a_megabyte_of_near_matches_in_time(piece: str) -> None:
+def test_masks_long_near_matches_in_time(piece: str) -> None:
     """A pattern with backtracking would exceed the time limit of the test by far."""
-    text = piece * (500_000 // len(piece))
+    text = piece * (300_000 // len(piece))
     assert mask_text(text + "!").endswith("!")
 
 
