@@ -119,13 +119,13 @@ def test_422_for_a_provider_that_is_not_configured(api_env: ApiEnv) -> None:
 
 
 @pytest.mark.parametrize(("plan", "most"), [("free", 10_000), ("starter", 20_000), ("pro", 50_000)])
-def test_422_for_a_message_that_is_too_long_for_the_plan(api_env: ApiEnv, plan: str, most: int) -> None:
+def test_422_for_a_message_longer_than_the_plan_allows(api_env: ApiEnv, plan: str, most: int) -> None:
     client = api_env.chat_as({**OWN, "plan": plan})
     problem = assert_problem(say(client, "字" * (most + 1)), 422, "VALIDATION_FAILED")
     assert str(most) in problem["detail"]
 
 
-def test_100_000_characters_of_any_script_are_taken() -> None:
+def test_accepts_100_000_characters_of_any_script() -> None:
     assert len(ChatBody(message="字" * 100_000).message) == 100_000
 
 

@@ -41,7 +41,7 @@ def path(tenant: str) -> str:
 
 
 def stream(deployment: Deployment, tenant: TenantId) -> dict[str, int]:
-    """Bring the change to the function as the table's stream does."""
+    """Deliver the change to the function as the table's stream does."""
     item = deployment.runtime.tenant_table(tenant).get(keys.rebuild())
     assert item is not None
     record = table_record(f"TENANT#{tenant}", "REBUILD", 1, image=to_wire({**item, "pk": "x", "sk": "x"}))

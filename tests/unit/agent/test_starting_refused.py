@@ -8,7 +8,6 @@ import pytest
 from atrium.agent.admission import RunAllowance
 from atrium.agent.finalizing import OPENING_GRACE_SECONDS
 from atrium.agent.model import RunLimits, TurnRequest
-from atrium.agent.turn import Turn
 from atrium.kernel.errors import AtriumError, NotFound, SessionBusy, Unavailable
 from atrium.kernel.ids import SessionId, mint_run_id
 from atrium.runs.model import RUN_LEASE_SECONDS, Message, Run

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from atrium.kernel.ids import PolicyId
 from atrium.policy.conditions import ALWAYS, Conditions
