@@ -10,7 +10,7 @@ from atrium.agent.starting import POLL_SECONDS
 from atrium.agent.turn import Turn
 from atrium.kernel.errors import SessionBusy, Unavailable
 from atrium.kernel.ids import SessionId
-from atrium.runs.model import RUN_LEASE_SECONDS, Message
+from atrium.runs.model import RUN_LEASE_SECONDS
 
 from tests.builders.tenant_env import (
     OTHER_OWNER,

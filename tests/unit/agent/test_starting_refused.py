@@ -10,7 +10,7 @@ from atrium.agent.finalizing import OPENING_GRACE_SECONDS
 from atrium.agent.model import RunLimits, TurnRequest
 from atrium.kernel.errors import AtriumError, NotFound, SessionBusy, Unavailable
 from atrium.kernel.ids import SessionId, mint_run_id
-from atrium.runs.model import RUN_LEASE_SECONDS, Message, Run
+from atrium.runs.model import RUN_LEASE_SECONDS, Run
 from atrium.tools.registry import ToolRegistry
 
 from tests.builders.counters import counted, held

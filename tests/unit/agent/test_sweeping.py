@@ -124,7 +124,7 @@ def test_a_slot_that_cannot_be_read_does_not_keep_the_others(tenant_env: TenantE
     assert not closed.is_open
 
 
-def test_an_item_is_marked_while_it_has_slots_and_no_longer(tenant_env: TenantEnv) -> None:
+def test_an_item_is_in_the_sweep_index_while_it_has_slots(tenant_env: TenantEnv) -> None:
     turn = tenant_env.begin()
     assert len(marks(tenant_env)) == 1
     tenant_env.sweep()

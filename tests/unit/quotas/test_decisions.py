@@ -201,7 +201,7 @@ def test_the_tightest_scope_limits_an_answer() -> None:
     assert (found.scope, found.retry_after_seconds) == ("key", 61)
 
 
-def test_without_an_estimate_nothing_is_lowered() -> None:
+def test_shortens_nothing_without_an_estimate() -> None:
     found = fit_turn(request(500), [(item(), ScopeLimits("tenant", {"tokens_per_month": 499}))])
     assert isinstance(found, Rejected)
 

@@ -1,4 +1,4 @@
-"""What an admission does to an item: windows, clocks, slots, days and months."""
+"""What each update does to an item: admission, extension, settlement, renewal, and the item's own time."""
 
 from typing import Any
 

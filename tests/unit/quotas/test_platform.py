@@ -120,7 +120,7 @@ def test_a_lost_race_for_the_last_slot_is_not_remembered_as_a_full_platform() ->
     assert platform.ask(other_home, limit) == 0
 
 
-def test_a_check_reads_and_takes_nothing() -> None:
+def test_a_dry_run_takes_no_slot() -> None:
     platform = Platform(3)
     assert platform.limit().check() is None
     assert not platform.table.memory.items

@@ -158,7 +158,7 @@ def test_a_rejection_at_the_write_shows_the_limits_of_all_scopes(quotas: Quotas)
     assert (shown["tenant", "requests_per_day"], shown["key", "requests_per_minute"]) == (1, 3)
 
 
-def test_an_answer_is_shortened_where_others_took_the_tokens_meanwhile(quotas: Quotas) -> None:
+def test_shortens_an_answer_if_others_took_tokens(quotas: Quotas) -> None:
     scopes = (ScopeLimits("tenant", {"tokens_per_month": 500}),)
     estimate = Estimate(100, 0, 400, 0)
     seen = quotas.service.read(scopes)
@@ -206,7 +206,7 @@ def test_a_rejection_sets_back_an_item_far_ahead(quotas: Quotas) -> None:
 # --- degraded
 
 
-def test_minutes_alone_are_open_where_it_was_decided_so(quotas: Quotas) -> None:
+def test_admits_minute_limits_during_an_outage_if_configured(quotas: Quotas) -> None:
     quotas.table.intercept = Gone()
     with pytest.raises(Unavailable):
         quotas.ask(MINUTES)

@@ -105,7 +105,7 @@ def test_division_by_zero(expression: str) -> None:
 
 
 @pytest.mark.parametrize("expression", ["(10**1000)**1000", "0**0", "(-8)**0.5", "9e9999*10", "10**1000*1e9999"])
-def test_what_has_no_value_here(expression: str) -> None:
+def test_rejects_undefined_values(expression: str) -> None:
     with pytest.raises(ToolRetry, match="undefined or out of range"):
         answer(expression)
 
@@ -146,13 +146,13 @@ def test_exponents_are_bounded(expression: str) -> None:
         "1e99999",
     ],
 )
-def test_nothing_but_arithmetic_is_understood(expression: str) -> None:
+def test_rejects_anything_but_arithmetic(expression: str) -> None:
     with pytest.raises(ToolRetry, match=r"may contain only|not valid arithmetic"):
         answer(expression)
 
 
 @pytest.mark.parametrize("expression", [" ", "+", "1+", "*1", "1 2", "1..2", "()", "1)", "(1", "(1+2", "1 ** ", "//2"])
-def test_what_is_no_expression(expression: str) -> None:
+def test_rejects_invalid_expressions(expression: str) -> None:
     with pytest.raises(ToolRetry, match=r"not valid arithmetic|not closed"):
         answer(expression)
 

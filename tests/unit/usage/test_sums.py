@@ -93,7 +93,7 @@ def test_reads_back_a_shared_item(names: dict[SumKey, Figures], total: Figures) 
     assert read_item(sum_key(SumKey(DAY, "TOTAL")), write_shared(sums)) == sums
 
 
-def test_what_an_entry_adds_is_one_shared_item_and_the_principals() -> None:
+def test_an_entry_updates_one_shared_item_and_the_principals() -> None:
     shared, own = divide_sums(contributions(build_entry(tool_calls={"calculator": 2, "now": 1})))
     assert {key.group for key in shared[DAY]} == {"TOTAL", "MODEL", "AGENT", "TOOL"}
     assert own == {SumKey(DAY, "KEY", KEY_ID): WHOLE}
