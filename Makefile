@@ -1,27 +1,27 @@
 # Atrium. `make dev` runs the product, `make test` passes the tests; both install what they need below this folder.
 SHELL := /bin/bash
-# What a command prints is its own: `make invoke` in another make's recipe says no more than by itself.
+# Without the lines "Entering directory", which would be part of the output of `make invoke`.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
-# The first Python 3.13 that really starts: on PATH, or in pyenv (whose shims may be on PATH and refuse to run).
+# The first Python 3.13 that starts, on PATH or in pyenv. A shim of pyenv may be on PATH and fail.
 PYTHON ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13*/bin/python3.13 /usr/local/bin/python3.13 \
 	/opt/homebrew/bin/python3.13 python3; do "$$p" -c 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
 	&& command -v "$$p" && break; done)
 ENV ?= dev
 PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# Nothing on this machine waits for an instance's metadata, but what goes to AWS may find its credentials there.
+# The instance metadata service is disabled (it delays local commands), except for commands that call AWS.
 ON_AWS := AWS_EC2_METADATA_DISABLED=$(AWS_EC2_METADATA_DISABLED)
 export AWS_EC2_METADATA_DISABLED := true
-# Every process of a test run or of the local stack imports the same modules: they are compiled once, wherever a shell says otherwise.
+# Write bytecode even if the shell disables it: many processes import the same modules.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
-help: ## Show what can be made
+help: ## List the targets
 	@grep -hE '^[a-z][a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
-# --- environments: the product's own, and one each for the emulator and SAM CLI, whose pins fight with it
+# --- environments: emulator and SAM CLI have their own, because their dependencies conflict with the product's
 
 # $(call phase,text,command): print what is done before, and how long it took after.
 phase = printf '%s ... ' "$(1)" >&2; begun=$$SECONDS; \
@@ -49,7 +49,7 @@ setup: .venv/.ready ## Install what development needs
 dev: .venv/.ready .local/emulator/.ready ## Run the whole product on this machine (PORT=8080, DETACH=1)
 	@exec $(PY) -m infra.local.dev up
 
-stop: .venv/.ready ## End what `make dev DETACH=1` started
+stop: .venv/.ready ## Stop the stack that `make dev DETACH=1` started
 	@$(PY) -m infra.local.dev down
 
 logs: .venv/.ready ## Follow the logs of the local stack (LOG_LEVEL=DEBUG shows all parts)
@@ -62,10 +62,10 @@ env: .venv/.ready ## Print the variables of the guides, for a shell: eval "$$(ma
 invoke: .venv/.ready ## Run one built function on an event: FUNCTION=chat EVENT=tests/events/chat/answer.json
 	@$(PY) -m infra.runtime.invoke --function "$(FUNCTION)" --event "$(EVENT)"
 
-# --- prove
+# --- test
 
 .PHONY: test
-test: .venv/.ready .local/emulator/.ready ## Pass the tests (no network, no Java)
+test: .venv/.ready .local/emulator/.ready ## Run the tests (no network, no Java)
 	@$(PY) -m pytest -n 3 --dist loadfile tests
 	@$(PY) -m pytest -p no:cacheprovider -m "not slow" tests/e2e
 
@@ -83,7 +83,7 @@ check: .venv/.ready .local/sam/.ready ## Format, lint, types, import contracts, 
 	@$(PY) -m infra.checks.artifacts
 
 .PHONY: format
-format: .venv/.ready ## Format and mend what can be mended
+format: .venv/.ready ## Format the code and apply automatic fixes
 	@ruff format .
 	@ruff check --fix .
 
@@ -96,15 +96,15 @@ bench: .venv/.ready .local/emulator/.ready ## Measure admission and turns: a tab
 	@$(PY) -m tests.bench
 
 .PHONY: trace
-trace: .venv/.ready ## List our files and functions that a warm `POST /v1/chat` runs through
+trace: .venv/.ready ## List our files and functions that a warm `POST /v1/chat` executes
 	@$(PY) -m tests.bench.trace
 
 .PHONY: iam
-iam: .venv/.ready ## Evaluate the roles for every call that the tests make through functions (Node 20)
+iam: .venv/.ready ## Evaluate the IAM roles for every AWS call of the functions in the tests (Node 20)
 	@$(PY) -m infra.iam
 
 .PHONY: mutants
-mutants: .venv/.ready ## Remove each check that keeps tenants apart, and see the tests miss it (some minutes)
+mutants: .venv/.ready ## Mutation-test tenant isolation: remove each check and expect a failing test (some minutes)
 	@$(PY) -m infra.mutants
 
 .PHONY: openapi
@@ -128,9 +128,9 @@ restore: .venv/.ready ## Restore a stack's table to a new one: ENV=prod (AT=2026
 	@$(ON_AWS) $(PY) -m infra.deploy.restore --env "$(ENV)" $(if $(AT),--at "$(AT)") $(if $(NAME),--name "$(NAME)")
 
 .PHONY: rebuild-counters
-rebuild-counters: .venv/.ready ## Make a tenant's counters anew from its ledger: TENANT=ten_… (MONTH=, CHECK=1, ENV=)
+rebuild-counters: .venv/.ready ## Rebuild a tenant's counters from its ledger: TENANT=ten_… (MONTH=, CHECK=1, ENV=)
 	@$(ON_AWS) $(PY) -m infra.rebuild --tenant "$(TENANT)" --env $(if $(filter file,$(origin ENV)),local,$(ENV)) --month "$(MONTH)" $(if $(filter-out 0,$(CHECK)),--check)
 
 .PHONY: clean
-clean: ## Remove what was built and installed below this folder
+clean: ## Delete everything built and installed below this folder
 	@rm -rf .venv .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis

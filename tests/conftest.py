@@ -10,11 +10,13 @@ import gc
 import os
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from atrium.storage.table import PhysicalTable
+from httpx2._transports import default as default_transports
 from hypothesis import settings
 from moto import mock_aws
 
@@ -40,11 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("atrium", deadline=None)  # speed is measured in make bench, never asserted
     settings.load_profile("atrium")
     quicken()
+    # Each client would read the machine's certificates again (20 ms), although tests only call loopback.
+    create = default_transports.create_ssl_context  # type: ignore[attr-defined]  # imported there, not exported
+    setattr(default_transports, "create_ssl_context", cache(create))  # noqa: B010
     config.addinivalue_line("markers", "table: uses the table, so it also runs on DynamoDB Local (set by itself)")
 
 
 def pytest_collection_finish() -> None:
-    """Freeze imported objects for the garbage collector, which otherwise takes a tenth of the run's time."""
+    """Exclude imported objects from garbage collection, which otherwise takes a tenth of the run's time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)

@@ -134,13 +134,7 @@ def render_checked(policy: Policy, warnings: list[str]) -> CheckedPolicy:
 def _fields(policy: Policy) -> dict[str, Any]:
     return {
         "id": policy.id,
-        "name": policy.name,
-        "effect": policy.effect,
-        "principals": list(policy.principals),
-        "actions": list(policy.actions),
-        "resources": list(policy.resources),
-        "conditions": policy.conditions.model_dump(mode="json", exclude_unset=True),
-        "priority": policy.priority,
+        **policy.rule(),
         "description": policy.description or None,
         "created_at": format_time(policy.created_at),
         "updated_at": format_time(policy.updated_at),

@@ -1,7 +1,7 @@
-"""The REQUEST authorizer of every route that is not public.
+"""The REQUEST authorizer of all routes that need a credential.
 
-It has three answers and two ways to fail: allow or deny with a context; `Unauthorized`, which API Gateway turns into
-a 401; and any other failure, which a gateway response turns into a 503. It never opens because it could not look.
+It returns a policy (allow or deny, with a context) or raises: `Unauthorized`, which API Gateway turns into 401, or any
+other error, which a gateway response turns into 503. It never allows a request that it could not check.
 """
 
 from collections.abc import Mapping
@@ -15,42 +15,42 @@ from atrium.settings import Settings
 from atrium.storage.clients import open_short_timeout_table
 from atrium.storage.table import PhysicalTable
 
-from functions.authorizer.auth_failures import tell_nobody
+from functions.authorizer.auth_failures import log_refusal
 from functions.authorizer.authorize import Authorizer
 from functions.authorizer.credential import read_credential
 from functions.authorizer.verdict import PolicyAnswer
 
 
 class AuthorizerFailed(Exception):
-    """The credential could not be looked at; what exactly failed is in the log alone."""
+    """The credential could not be checked; the reason is only in the log."""
 
 
 def handler(event: Mapping[str, Any], context: object) -> PolicyAnswer:
-    """Answer API Gateway."""
+    """Answer API Gateway's event."""
     del context
     return answer(event, _authorizer())
 
 
 def answer(event: Mapping[str, Any], authorizer: Authorizer) -> PolicyAnswer:
-    """Return the policy for a request; the text of what is raised is all that API Gateway looks at."""
+    """Return the policy for a request. API Gateway reads only the text of the exception."""
     logs.unbind()
     logs.bind(request_id=str((event.get("requestContext") or {}).get("requestId", "")))
     try:
         return authorizer.judge(read_credential(event)).render(event["methodArn"])
     except Unauthenticated as error:
         if error.internal:
-            tell_nobody(error.code, error.internal)
+            log_refusal(error.code, error.internal)
         raise Exception("Unauthorized") from None  # noqa: TRY002 - the one text that API Gateway knows
     except AtriumError as error:
         logs.logger().error("cannot decide", code=error.code, internal=error.internal)
         raise AuthorizerFailed(error.code) from None
-    except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the door stays shut
+    except Exception as error:  # noqa: BLE001 - the Lambda's edge: any failure denies access
         logs.logger().error("cannot decide", exception_name=type(error).__name__)
         raise AuthorizerFailed(type(error).__name__) from None
 
 
 class AuthorizerRuntime(Runtime):
-    """A Runtime whose table is given up in time: this function has five seconds, and others have half a minute."""
+    """A Runtime whose table client has short timeouts, because this function must answer within five seconds."""
 
     @cached_property
     def table(self) -> PhysicalTable:

@@ -1,7 +1,7 @@
-"""Tells of refusals: a line in the log and a figure for each, and the audit of the tenant that the credential names.
+"""Reports refused credentials: a log line and a metric for each, and an audit event of the tenant that it names.
 
-The answer neither fails by that nor waits long for it. Whose credential proved nothing may still name a tenant: then
-it is looked whether that tenant is there, which is all that the tenant pays for, and bounded as the events are.
+Reporting never fails the answer and delays it by at most WAIT_SECONDS_MAX. An unverified credential may name a tenant
+that does not exist, so the tenant is read first; these reads are bounded in the same way as the events.
 """
 
 from dataclasses import dataclass, field, replace
@@ -24,24 +24,24 @@ WAIT_SECONDS_MAX = 0.25
 
 @dataclass
 class AuthFailureReporter:
-    """What this container tells, and has told in this minute; `looks` are for tenants that may not exist."""
+    """Reports refusals. `reported` bounds the events of known tenants, `lookups` the reads of unverified tenant ids."""
 
     runtime: Runtime
-    told: RefusalBound = field(default_factory=RefusalBound)
-    looks: RefusalBound = field(default_factory=RefusalBound)
+    reported: RefusalBound = field(default_factory=RefusalBound)
+    lookups: RefusalBound = field(default_factory=RefusalBound)
 
-    def tell(self, credential: Credential, refused: Refused, now: datetime) -> None:
-        """Tell of a refused credential whom it concerns."""
-        tell_nobody(refused.failure.code, refused.reason)
+    def report(self, credential: Credential, refused: Refused, now: datetime) -> None:
+        """Log and count a refusal, and record it in the audit of the tenant that the credential names."""
+        log_refusal(refused.failure.code, refused.reason)
         named = refused.named
         if named is None:
             return
         what = f"{named.likes or credential.fingerprint}\n{refused.reason}"
-        bound = self.told if named.tenant else self.looks
+        bound = self.reported if named.tenant else self.lookups
         if not bound.admits(named.tenant_id, what, now):
             count("RefusalsUntold")
             return
-        writer = Thread(target=self._write, args=(credential, refused, named), name="tell", daemon=True)
+        writer = Thread(target=self._write, args=(credential, refused, named), name="report-refusal", daemon=True)
         writer.start()
         writer.join(WAIT_SECONDS_MAX)
 
@@ -57,12 +57,12 @@ class AuthFailureReporter:
             audit_of(tenant, table, origin, self.runtime.clock).record("auth.refuse", details)
         except AtriumError as error:
             _fail(error.internal)
-        except Exception as error:  # noqa: BLE001 - what cannot be told must not stop an answer
+        except Exception as error:  # noqa: BLE001 - a failed report must not fail the answer
             _fail(type(error).__name__)
 
 
-def tell_nobody(code: str, reason: str) -> None:
-    """Write the line and the figure that every refusal has."""
+def log_refusal(code: str, reason: str) -> None:
+    """Write the log line and count the metric of a refusal."""
     logs.logger().info("refused", code=code, reason=reason)
     count("CredentialsRefused")
 

@@ -1,6 +1,6 @@
-"""Who is it, and may it come in: one batch read decides, and none while this container remembers.
+"""Decides whether a credential is admitted, with one batch read, or none while the decision is cached.
 
-A platform key that names a tenant costs a second read, because platform and tenant items are never in one batch.
+A platform key that names a tenant costs a second read, because one batch never mixes platform and tenant items.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ NOTE_SECONDS_MAX = 0.25
 
 @dataclass
 class Authorizer:
-    """The decisions of one container."""
+    """The decisions of one container, with their cache."""
 
     runtime: Runtime
     cache: VerdictCache = field(init=False)
@@ -57,7 +57,7 @@ class Authorizer:
         self.cache = new_verdict_cache(self.runtime.clock)
 
     def judge(self, credential: Credential) -> Verdict:
-        """Return the verdict; `Unauthenticated`, or `Unavailable` when it cannot be known."""
+        """Return the verdict. Raises `Unauthenticated`, or `Unavailable` if the credential cannot be checked."""
         now = self.runtime.clock()
         known = self.cache.get(credential.fingerprint)
         if known is not None:
@@ -68,7 +68,7 @@ class Authorizer:
                 verdict = _allow(decision)
                 self.cache[credential.fingerprint] = CachedVerdict(verdict, decision.ends_at)
             case Refused():
-                self._failure_reporter.tell(credential, decision, now)
+                self._failure_reporter.report(credential, decision, now)
                 if issubclass(decision.failure, Unauthenticated):
                     raise Unauthenticated
                 verdict = Verdict(False, decision.principal_id, {"code": decision.failure.code})
@@ -82,7 +82,7 @@ class Authorizer:
             return choose_tenant(self._decide_token(credential, now), credential.tenant)
         said = parse_key(credential.text, self.runtime.settings.environment)
         if said is None:
-            return Refused(Unauthenticated, "mistyped, or a key of another environment")
+            return Refused(Unauthenticated, "the checksum is wrong, or the key is of another environment")
         if said.tenant_id is None:
             return self._decide_platform_key(said, credential.tenant, now)
         return choose_tenant(self._decide_key(said, said.tenant_id, now), credential.tenant)
@@ -112,7 +112,7 @@ class Authorizer:
         if not named:
             return decision
         entered = enter_tenant(decision, self._read_tenant(named))
-        # A default tenant that does not exist yet must not stand before the call that creates it.
+        # A default tenant that does not exist yet must not block the call that creates it.
         return decision if isinstance(entered, Refused) and not wanted else entered
 
     def _decide_token(self, credential: Credential, now: datetime) -> Decision:
@@ -144,7 +144,7 @@ class Authorizer:
 
     @cached_property
     def _foreign(self) -> ForeignTokens:
-        """The door for tokens of the tenants' own identity providers; built when the first of them comes."""
+        """Verify tokens of the tenants' own identity providers; created on first use."""
         from atrium.identity.providers.admission import ForeignTokens
         from atrium.identity.providers.key_finder import KeyFinder
         from atrium.identity.providers.store import IssuerRegistry
@@ -183,7 +183,7 @@ def _allow(decision: VerifiedCredential) -> Verdict:
 
 
 def _naming(refused: Refused, kind: str, tenant: Tenant | None, details: Mapping[str, str]) -> Refused:
-    """Return a refusal with the tenant that hears of it, if there is one."""
+    """Return the refusal with the tenant to report it to, if the tenant exists."""
     if tenant is None:
         return refused
     principal = f"{kind}:{refused.principal_id}" if refused.principal_id else ""
@@ -191,7 +191,7 @@ def _naming(refused: Refused, kind: str, tenant: Tenant | None, details: Mapping
 
 
 def _note_use(table: TenantTable | PlatformTable, key: ApiKey | None, now: datetime) -> None:
-    """Write down that a key is in use, at most once a minute. The call neither fails by it nor waits long for it."""
+    """Record the last use of a key, at most once a minute. It never fails the call and delays it only briefly."""
     if key is None or (key.last_used_at and now - key.last_used_at < timedelta(seconds=USE_NOTED_SECONDS)):
         return
     writer = Thread(target=_write_use, args=(KeyStore(table), key.id, now), name="note-use", daemon=True)
@@ -203,6 +203,6 @@ def _write_use(store: KeyStore, key_id: KeyId, now: datetime) -> None:
     try:
         store.note_use(key_id, now=now)
     except AtriumError as error:
-        logs.logger().warning("use of a key not noted", internal=error.internal)
-    except Exception as error:  # noqa: BLE001 - a figure that nobody waits for must not stop a call
-        logs.logger().warning("use of a key not noted", exception_name=type(error).__name__)
+        logs.logger().warning("the last use of a key was not recorded", internal=error.internal)
+    except Exception as error:  # noqa: BLE001 - recording the last use must not fail the call
+        logs.logger().warning("the last use of a key was not recorded", exception_name=type(error).__name__)

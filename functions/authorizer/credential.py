@@ -1,4 +1,4 @@
-"""The credential of a request, from its headers, before anything is looked up. Header names have no case."""
+"""Reads the credential of a request from its headers, without a call to the table."""
 
 import re
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the caller brings, the tenant that it names in `X-Tenant-ID` (perhaps empty), where it comes from, and
-    which address it called.
+    """The credential, the tenant named in `X-Tenant-ID` (may be empty), the origin of the request and the address it
+    called.
     """
 
     text: str = field(repr=False)
@@ -33,22 +33,22 @@ class Credential:
 
     @property
     def fingerprint(self) -> str:
-        """By this a decision is remembered: the credential itself is kept nowhere."""
+        """The cache key of a decision: a hash, so that the credential itself is not stored."""
         return sha256_hex(f"{self.text}\0{self.tenant}\0{self.domain}{self.base_path}".encode())
 
 
 def read_credential(event: Mapping[str, Any]) -> Credential:
-    """Return the one credential of a request; `Unauthenticated` if there is none, or two that differ.
+    """Return the credential of a request. Raises `Unauthenticated` if there is none, or two that differ.
 
-    A header that was sent twice is refused: which of the two another hop would believe is unknown.
+    A repeated header is refused, because different servers read different values of it.
     """
     headers = _read_headers(event)
     bearer = _read_bearer(_single(headers, "authorization"))
     api_key = _single(headers, "x-api-key")
     if api_key is not None and not (_is_plain(api_key) and looks_like_key(api_key)):
-        raise Unauthenticated(internal="x-api-key is no API key")
+        raise Unauthenticated(internal="x-api-key is not an API key")
     if bearer is not None and api_key is not None and bearer != api_key:
-        raise Unauthenticated(internal="two credentials that differ")
+        raise Unauthenticated(internal="the two credential headers differ")
     text = bearer if bearer is not None else api_key
     if text is None:
         raise Unauthenticated(internal="no credential")
@@ -63,6 +63,7 @@ def _read_base_path(context: Mapping[str, Any]) -> str:
 
 
 def _read_headers(event: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return all values by lower-case header name."""
     found: dict[str, list[str]] = {}
     several = event.get("multiValueHeaders")
     if isinstance(several, Mapping):
@@ -98,7 +99,7 @@ def _read_bearer(value: str | None) -> str | None:
     scheme, _, text = value.partition(" ")
     text = text.strip(" ")
     if scheme.lower() != "bearer" or not _is_plain(text):
-        raise Unauthenticated(internal="Authorization is no bearer credential")
+        raise Unauthenticated(internal="Authorization is not a bearer credential")
     return text
 
 

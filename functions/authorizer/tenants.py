@@ -1,4 +1,4 @@
-"""The tenant of a credential, read in the one kind of read that this function makes: a batch."""
+"""Reads the tenant of a credential by BatchGetItem, the only read action that the authorizer's role needs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from atrium.tenants.store import read_tenant
 
 
 def tenant_in(found: Mapping[Key, Mapping[str, Any]]) -> Tenant | None:
-    """Return the tenant that a batch brought, if it did."""
+    """Return the tenant among the items of a batch, or None."""
     item = found.get(keys.tenant())
     return read_tenant(item) if item else None
 
 
 def find_tenant(table: TenantTable) -> Tenant | None:
-    """Return a table's tenant, in whatever state, read by itself."""
+    """Return the tenant of a table whatever its status, or None."""
     return tenant_in(table.batch_get([keys.tenant()]))

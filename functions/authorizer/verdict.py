@@ -1,6 +1,6 @@
 """The authorizer's verdicts and their cache: at most 30 seconds, and never longer than the credential is valid.
 
-The refusal of an unauthenticated credential is not cached, because anyone could fill the cache with those.
+Refusals of unauthenticated credentials are not cached, because anyone could fill the cache with them.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,16 @@ type PolicyAnswer = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Allow with the context of the call, or deny with its code."""
+    """Allow with the context of the call, or deny with an error code."""
 
     allowed: bool
     principal_id: str
     context: Mapping[str, str | int | bool]
 
     def render(self, method_arn: str) -> PolicyAnswer:
-        """Return the authorizer's answer. Its policy is for every route of the stage: scopes are the routes' matter."""
+        """Return the authorizer's answer. Its policy covers every route of the stage; scopes are
+        checked by the routes.
+        """
         return {
             "principalId": self.principal_id,
             "policyDocument": {

@@ -1,6 +1,6 @@
-"""Every hour: compares counters and sums with the ledger, each tenant once a day (`atrium.quotas.rebuild`).
+"""Compares counters and usage sums with the ledger: runs every hour, each tenant once a day (`atrium.quotas.rebuild`).
 
-What is wrong is a metric that an alarm watches, a line of the log with the tenant, and kept for the operator.
+A difference is counted in a metric with an alarm, logged with the tenant's id, and stored for the operator.
 """
 
 from collections.abc import Callable
@@ -20,16 +20,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 logger = make_logger("drift")
 
 RESERVE_MS = 180_000
-"""No tenant is begun with less time than this; one alone reads half a million entries in it."""
+"""Remaining time below which no further tenant is started; enough to read half a million ledger entries."""
 
 
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Go on with the day's round; the answer counts."""
+    """Continue the comparison of the current day; return the counts."""
     return compare_counters(runtime(), context.get_remaining_time_in_millis)
 
 
 def compare_counters(source: Runtime, remaining_ms: Callable[[], int]) -> dict[str, int]:
-    """Go on with the round over a runtime."""
+    """Continue the comparison with the services of a runtime; return the counts."""
     counts = {"tenants": 0, "faults": 0, "uncounted": 0, "failed": 0}
 
     def note(tenant_id: TenantId, drift: Drift) -> None:
@@ -59,7 +59,7 @@ def compare_counters(source: Runtime, remaining_ms: Callable[[], int]) -> dict[s
 
 
 def _publish(counts: dict[str, int]) -> None:
-    """Publish figures of all tenants together: a tenant is no dimension."""
+    """Publish the totals of all tenants as metrics; a tenant is never a metric dimension."""
     metrics = Metrics(namespace="Atrium", service="drift")
     metrics.add_metric("CounterFaults", MetricUnit.Count, counts["faults"])
     metrics.add_metric("UncountedEntries", MetricUnit.Count, counts["uncounted"])

@@ -1,7 +1,7 @@
-"""Rebuilds of counters that were asked for, as the table's stream tells them (`atrium.quotas.rebuild`).
+"""Runs requested rebuilds of counters; the table's stream delivers the requests (`atrium.quotas.rebuild`).
 
-Delivery may repeat: one that is done is not done again, one under way is taken over. What fails for the moment is
-brought again by Lambda, and lies in the dead-letter queue at last.
+Idempotent: a completed rebuild is skipped, and an interrupted one is taken over. Lambda retries a failed batch and
+finally sends it to the dead-letter queue.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ logger = make_logger("rebuild")
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, int]:
-    """Run each rebuild that the batch tells of; the answer counts those that were done here."""
+    """Run each rebuild requested in the batch; return how many this invocation completed."""
     return run_rebuilds(runtime(), event)
 
 
 def run_rebuilds(source: Runtime, event: Mapping[str, Any]) -> dict[str, int]:
-    """Run rebuilds over a runtime."""
+    """Run the requested rebuilds with the services of a runtime."""
     done = 0
     for record in event["Records"]:
         change = read_change(record)
@@ -35,7 +35,7 @@ def run_rebuilds(source: Runtime, event: Mapping[str, Any]) -> dict[str, int]:
         done += rebuilt is not None
         report = rebuilt.report if rebuilt else None
         logger.info(
-            "counters rebuilt" if report else "a rebuild is somebody else's",
+            "counters rebuilt" if report else "the rebuild is run by another invocation",
             tenant_id=change.tenant_id,
             rebuild_id=item["id"],
             entries=report.entries if report else None,

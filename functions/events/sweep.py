@@ -1,4 +1,4 @@
-"""The sweeper: every minute it closes the runs whose function died, and returns slots (`atrium.agent.sweeping`).
+"""The sweeper: every minute it closes runs whose worker died and releases their slots (`atrium.agent.sweeping`).
 
 Then it erases deleted tenants (`functions.events.deletions`), in the time that is left.
 """
@@ -25,13 +25,13 @@ logger = make_logger("sweep")
 
 
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Close what lapsed; the answer counts. A tenant that could not be dealt with is met again next minute."""
+    """Close runs and release slots whose lease expired; return the counts. Failures are retried in the next minute."""
     source = runtime()
     return sweep_runs(source) | finish_deletions(source, context.get_remaining_time_in_millis)
 
 
 def sweep_runs(source: Runtime) -> dict[str, int]:
-    """Sweep once over a runtime."""
+    """Sweep once with the services of a runtime."""
 
     def finalizer_for(tenant_id: TenantId) -> RunFinalizer:
         table = source.tenant_table(tenant_id)
@@ -45,6 +45,8 @@ def sweep_runs(source: Runtime) -> dict[str, int]:
 
 
 def _log_failure(swept: Swept, error: Exception) -> None:
-    """Log what stays open and why; the text of a defect may quote what it could not read, so it is left out."""
+    """Log what could not be closed. The text of an unexpected error may quote stored data and is left out."""
     internal = error.internal if isinstance(error, AtriumError) else ""
-    logger.error("what died could not be closed", **asdict(swept), error=type(error).__name__, internal=internal)
+    logger.error(
+        "an expired run or slot could not be closed", **asdict(swept), error=type(error).__name__, internal=internal
+    )

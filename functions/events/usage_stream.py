@@ -1,7 +1,7 @@
-"""The table's stream: each new ledger entry is added to the sums of its day (`atrium.usage.sums`).
+"""Adds each new ledger entry on the table's stream to the sums of its day (`atrium.usage.sums`).
 
-Delivery may repeat, reorder or split a batch; none of it counts an entry twice. What could not be counted is
-reported, so that Lambda brings it again; an entry that cannot be read would be brought in vain, and is logged.
+Lambda may repeat, reorder or split batches; each entry is counted once. Entries that could not be counted are reported,
+so that Lambda retries them. An unreadable entry is logged and skipped, because a retry cannot help.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,12 +22,12 @@ logger = make_logger("usage-stream")
 
 
 def handler(event: dict[str, Any], _context: object) -> PartialItemFailureResponse:
-    """Count a batch; the answer names what to bring again."""
+    """Count a batch; return the records that Lambda must retry."""
     return count_changes(runtime(), event)
 
 
 def count_changes(source: Runtime, event: dict[str, Any]) -> PartialItemFailureResponse:
-    """Count a batch over a runtime."""
+    """Count a batch with the services of a runtime."""
     failures = UsageCounter(source.tenant_table).count(read_arrivals(event))
 
     def settle(record: DynamoDBRecord) -> None:
@@ -42,7 +42,7 @@ def count_changes(source: Runtime, event: dict[str, Any]) -> PartialItemFailureR
 
 
 def read_arrivals(event: Mapping[str, Any]) -> Iterator[Arrival]:
-    """Yield the ledger entries among a batch's changes."""
+    """Yield the new ledger entries of a batch."""
     for record in event["Records"]:
         change = read_change(record)
         if change is None or change.kind != "INSERT" or not _is_ledger(change):

@@ -1,4 +1,6 @@
-"""The identity function: logins, the OAuth server, who am I, and the keys that verify access tokens."""
+"""The identity function: logins, sign-in, connections, the OAuth server, the caller's identity, and public signing
+keys.
+"""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime
@@ -21,7 +23,7 @@ from functions.identity import (
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
-    """Return the application; tests give it a runtime of their own."""
+    """Return the application for a runtime."""
     routers = [
         *(login.router, logins.router, social.router, me.router),
         *(connections.router, signing_keys.router, unlocking.router),

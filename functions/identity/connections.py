@@ -1,4 +1,4 @@
-"""`/v1/connections`: the caller's own accounts at providers, for tools to use in his name."""
+"""`/v1/connections`: the caller's accounts at providers, which tools use on their behalf."""
 
 from typing import Literal
 
@@ -22,7 +22,7 @@ router = APIRouter(tags=["connections"], dependencies=[require_own_login()])
 
 
 class ConnectionAnswer(StrictModel):
-    """A connection; its tokens are never shown. `expired`: the user has to connect again."""
+    """A connection; its tokens are never shown. `expired` means that the user must connect again."""
 
     id: str
     provider: str
@@ -34,7 +34,7 @@ class ConnectionAnswer(StrictModel):
 
 
 class AuthorizationAnswer(StrictModel):
-    """Where the user's browser goes, and until when it may come back."""
+    """The URL to send the user's browser to, and the time until which the flow can be completed."""
 
     authorization_url: str
     expires_at: str
@@ -68,7 +68,7 @@ def get_connection(provider: Provider, tenant: TenantDep, runtime: RuntimeDep) -
 
 @router.delete("/v1/connections/{provider}", status_code=204)
 def delete_connection(provider: Provider, tenant: TenantDep, runtime: RuntimeDep) -> None:
-    """Forget a connection and its tokens. What the user granted is withdrawn at the provider itself."""
+    """Delete a connection and its tokens. The consent itself is revoked at the provider by the user."""
     _service(runtime, tenant).delete(provider)
 
 
@@ -76,7 +76,9 @@ def delete_connection(provider: Provider, tenant: TenantDep, runtime: RuntimeDep
 def authorize_connection(
     description: DescriptionDep, tenant: TenantDep, runtime: RuntimeDep, redirect_uri: RedirectUri = None
 ) -> AuthorizationAnswer:
-    """Tell where to send the caller's browser; it comes back to `redirect_uri` with `code` and `state`."""
+    """Return the URL to send the caller's browser to. The provider returns it to `redirect_uri` with `code` and
+    `state`.
+    """
     flow = open_flow(runtime, tenant.tenant_id, description)
     url, ends_at = _service(runtime, tenant).begin(flow, redirect_uri)
     return AuthorizationAnswer(authorization_url=url, expires_at=format_time(ends_at))
@@ -86,7 +88,7 @@ def authorize_connection(
 def complete_connection(
     description: DescriptionDep, tenant: TenantDep, runtime: RuntimeDep, returned: ReturnedDep, state: StateText
 ) -> ConnectionAnswer:
-    """Complete a connection with what came back; only with the credential that began it."""
+    """Complete a connection with the returned `code` and `state`. Requires the credential that began it."""
     flow = open_flow(runtime, tenant.tenant_id, description)
     return _render(_service(runtime, tenant).complete(flow, state, returned))
 

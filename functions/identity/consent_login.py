@@ -1,4 +1,4 @@
-"""The one place where the consent page asks who somebody is: the same throttled door as login's."""
+"""Logs users in on the consent page, with the same service and throttles as `POST /v1/auth/login`."""
 
 from atrium.identity.login.candidates import Candidates
 from atrium.identity.login.service import LoginService
@@ -18,7 +18,7 @@ _PASSWORD_MAX = 1_024
 
 
 def verify_login(server: OAuthServer, tenant: Tenant, email: str, password: str) -> User | str:
-    """Return the user, or what to tell them."""
+    """Return the user, or the message to show on the page."""
     if not 0 < len(email) <= _EMAIL_MAX or not 0 < len(password) <= _PASSWORD_MAX:
         return WRONG
     runtime = server.runtime

@@ -1,5 +1,6 @@
-"""The page on which a user logs in and agrees: plain HTML without scripts, everything escaped, a policy that lets
-the form go to us and from there to the client's address, and nowhere else.
+"""The consent page on which a user logs in and agrees: plain HTML without scripts, with all values escaped.
+
+Its content security policy allows the form to be sent to this server only, and from there to the client's address.
 """
 
 import base64
@@ -47,7 +48,7 @@ def render_consent(
     email: str = "",
     fault: str = "",
 ) -> HTMLResponse:
-    """Return the page; `fault` says why it is shown again."""
+    """Return the page; `fault` is the message shown when the form is repeated."""
     wishes = "".join(f"<li>{escape(MEANINGS.get(scope, scope))}</li>" for scope in scopes)
     fields = "".join(f'<input type="hidden" name="{escape(name)}" value="{escape(text)}">' for name, text in hidden)
     warning = f'<p class="fault" role="alert">{escape(fault)}</p>' if fault else ""
@@ -67,7 +68,7 @@ def render_consent(
 
 
 def render_fault(message: str) -> HTMLResponse:
-    """Return the page for a request that nobody can be sent back with."""
+    """Return the error page for a request without a valid redirect URI."""
     content = f"""<h1>This link does not work</h1>
 <p class="fault" role="alert">{escape(message)}</p>
 <p>Tell the makers of the program that sent you here; you can close this page.</p>"""
@@ -92,9 +93,9 @@ def _page(title: str, content: str, status: int, target: str) -> HTMLResponse:
 
 
 def _form_target(redirect_uri: str) -> str:
-    """Return the policy's source for where the answer goes on to: browsers apply it to the redirect, too.
+    """Return the CSP source of the redirect's target, because browsers apply `form-action` to the redirect, too.
 
-    CSP has no form for an IPv6 address, so such a program is named by its port alone.
+    CSP has no syntax for IPv6 addresses, so such a program is named by its port alone.
     """
     parts = urlsplit(redirect_uri)
     if parts.scheme not in {"http", "https"}:

@@ -1,5 +1,6 @@
-"""That a consent form was filled in where it was shown: a token in the form that fits a cookie of the same browser,
-for this very request, for ten minutes. Another site can have neither.
+"""CSRF protection of the consent form: a token in the form that matches a cookie of the same browser.
+
+It is valid for one authorization request and for ten minutes.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ def mint_nonce() -> str:
 
 
 def prove_form(runtime: Runtime, nonce: str, pairs: Pairs) -> str:
-    """Return the form's token for the browser that holds the nonce."""
+    """Return the form's token for the browser whose cookie holds the nonce."""
     ends_at = epoch_seconds(runtime.clock()) + HOLDS_SECONDS
     payload = ends_at.to_bytes(_TIME_BYTES) + _digest(pairs)
     return write_proven("", _label(nonce), runtime.secrets.peppers("consent_form").current(), payload)

@@ -1,4 +1,4 @@
-"""What the routes of sign-in and connections are made of, from this call's runtime."""
+"""Shared parts of the routes for sign-in and connections."""
 
 from typing import Annotated
 
@@ -19,8 +19,8 @@ RedirectUri = Annotated[
 ]
 StateText = Annotated[str, Query(min_length=1, max_length=STATE_MAX)]
 Code = Annotated[str, Query(max_length=CODE_MAX)]
-ErrorCode = Annotated[str, Query(max_length=256, description="What the provider sends in place of a code")]
-Ignored = Annotated[str, Query(max_length=2_048, description="Sent by some provider, and not read")]
+ErrorCode = Annotated[str, Query(max_length=256, description="Sent by the provider instead of a code")]
+Ignored = Annotated[str, Query(max_length=2_048, description="Sent by some providers; ignored")]
 
 
 def cookie_name(name: str, issuer: str) -> str:
@@ -47,7 +47,7 @@ async def read_returned(
     iss: Ignored = "",
     session_state: Ignored = "",
 ) -> Returned:
-    """Read what a provider's redirect carries; what it carries besides is taken, and not read."""
+    """Read the parameters of a provider's redirect; unknown parameters are accepted and ignored."""
     del error_description, error_uri, scope, authuser, prompt, hd, iss, session_state
     return Returned(code, error)
 
@@ -57,7 +57,7 @@ ReturnedDep = Annotated[Returned, Depends(read_returned)]
 
 
 def open_flow(runtime: Runtime, tenant_id: TenantId, description: Description) -> Flow:
-    """Return a flow of the tenant's client; `NotFound` where it has none that is enabled."""
+    """Return a flow with the tenant's client at the provider. Raises `NotFound` if it has no enabled client."""
     store = SocialClientStore(runtime.tenant_table(tenant_id))
     keeper = ClientKeeper(store, runtime.secret_encryption(tenant_id), runtime.secrets.platform_client)
     client = keeper.find(description.name)

@@ -1,4 +1,4 @@
-"""`POST /v1/auth/login`, `/invitations/accept` and `/password`: how people come in. None heeds `Idempotency-Key`."""
+"""`POST /v1/auth/login`, `/invitations/accept` and `/password`. These routes ignore `Idempotency-Key`."""
 
 from typing import Annotated
 
@@ -29,7 +29,7 @@ NewPassword = Annotated[str, Field(min_length=LENGTH_MIN, max_length=LENGTH_MAX)
 
 
 class LoginBody(StrictModel):
-    """Who wants in; `tenant` is an id or a name, needed where the email is in more than three tenants."""
+    """Email and password; `tenant` is an id or a name, required if the email is in more than three tenants."""
 
     email: Annotated[str, Field(min_length=1, max_length=255)]
     password: Tried
@@ -37,13 +37,13 @@ class LoginBody(StrictModel):
 
 
 class TenantChoiceAnswer(StrictModel):
-    """The tenants in which the password fits: call again and name one."""
+    """The tenants in which the password is valid: call again and name one."""
 
     tenants: list[LoginTenant]
 
 
 class AcceptBody(StrictModel):
-    """The token of an invitation or a reset, and the password to be."""
+    """The one-time token of an invitation or a reset, and the new password."""
 
     token: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
     password: NewPassword
@@ -51,7 +51,7 @@ class AcceptBody(StrictModel):
 
 
 class PasswordBody(StrictModel):
-    """The caller's password as it is and as it shall be."""
+    """The caller's current password and the new one."""
 
     old_password: Tried
     new_password: NewPassword
@@ -74,7 +74,7 @@ def report_refusal(reason: str) -> None:
 def log_in(
     body: LoginBody, runtime: RuntimeDep, families: FamiliesDep, origin: OriginDep
 ) -> TokenAnswer | JSONResponse:
-    """Log in by email and password. Where the password fits in several tenants, the answer is 202 and their list."""
+    """Log in by email and password. If the password is valid in several tenants, the answer is 202 with their list."""
     candidates = Candidates(runtime.table, runtime.platform_table, runtime.tenant_table)
     service = LoginService(candidates, _throttles(runtime), families, runtime.clock, report_refusal)
     found = service.log_in(body.email, body.password, body.tenant, origin)
@@ -86,7 +86,7 @@ def log_in(
 
 @router.post("/v1/auth/invitations/accept", responses=problem_responses(401, 403))
 def accept_invitation(body: AcceptBody, runtime: RuntimeDep, families: FamiliesDep, origin: OriginDep) -> TokenAnswer:
-    """Set a password by the one-time token of an invitation or a reset, and log in. All other logins end."""
+    """Set a password with the one-time token of an invitation or a reset, and log in. All other logins end."""
     service = OneTimeTokenService(_throttles(runtime), families)
     return render_tokens(service.accept(body.token, body.password, body.name, origin))
 

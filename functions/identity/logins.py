@@ -1,4 +1,4 @@
-"""`POST /v1/auth/refresh` and `/logout`: how a login goes on, and how it ends."""
+"""`POST /v1/auth/refresh` and `/logout`."""
 
 from typing import Annotated
 
@@ -22,13 +22,13 @@ RefreshToken = Annotated[str, Field(min_length=1, max_length=4_096)]
 
 
 class RefreshBody(StrictModel):
-    """The refresh token of the last answer."""
+    """The most recent refresh token."""
 
     refresh_token: RefreshToken
 
 
 class LogoutBody(StrictModel):
-    """Which login to end: that of a refresh token, else the caller's own; or `all` of the caller's."""
+    """The login to end: that of the refresh token, by default the caller's own, or `all` of the caller's."""
 
     refresh_token: RefreshToken | None = None
     all: bool = False
@@ -36,15 +36,15 @@ class LogoutBody(StrictModel):
 
 @router.post("/v1/auth/refresh", responses=problem_responses(401, 403))
 def refresh_tokens(body: RefreshBody, families: FamiliesDep, origin: OriginDep) -> TokenAnswer:
-    """Give the next tokens for a refresh token, which ends. One that was used before ends its whole login."""
+    """Exchange a refresh token for new tokens. A refresh token that was used before ends its whole login."""
     return render_tokens(families.refresh(body.refresh_token, origin=origin))
 
 
 @router.post("/v1/auth/logout", status_code=204, dependencies=[require_own_login()])
 def log_out(tenant: TenantDep, runtime: RuntimeDep, families: FamiliesDep, body: LogoutBody | None = None) -> None:
-    """End a login, or all of the caller's: refresh tokens at once, access tokens within 30 seconds.
+    """End one login, or all of the caller's: refresh tokens at once, access tokens within 30 seconds.
 
-    A refresh token that is not of this tenant, or has ended, is no error.
+    A refresh token of another tenant, or one that has ended, is not an error.
     """
     wanted = body or LogoutBody()
     audit = open_audit(tenant, runtime.tenant_table(tenant.tenant_id), runtime.clock)
@@ -60,7 +60,7 @@ def log_out(tenant: TenantDep, runtime: RuntimeDep, families: FamiliesDep, body:
 
 def _user_of(tenant: TenantContext) -> UserId:
     if tenant.principal.type != "user":
-        raise Forbidden("Only a user has logins; an API key ends by its revocation")
+        raise Forbidden("Only users have logins. Revoke an API key to end it.")
     return UserId(tenant.principal.id)
 
 

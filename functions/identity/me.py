@@ -1,4 +1,4 @@
-"""`GET /v1/auth/me`: what the authorizer knows about the caller."""
+"""`GET /v1/auth/me`: the caller's identity as the authorizer determined it."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ router = APIRouter(tags=["identity"])
 
 
 class PrincipalAnswer(StrictModel):
-    """Who calls."""
+    """The calling principal."""
 
     type: Literal["user", "key", "client", "platform"]
     id: str
@@ -21,14 +21,16 @@ class PrincipalAnswer(StrictModel):
 
 
 class TenantReference(StrictModel):
-    """In which tenant."""
+    """The tenant of the call."""
 
     id: str
     name: str
 
 
 class MeAnswer(StrictModel):
-    """The caller. `scopes` are its own, `permissions` all that they include; no tenant: a platform key's own calls."""
+    """The caller. `scopes` are its own, `permissions` include the implied ones; without tenant for a platform key's own
+    calls.
+    """
 
     tenant: TenantReference | None
     principal: PrincipalAnswer
@@ -41,7 +43,7 @@ class MeAnswer(StrictModel):
 
 @router.get("/v1/auth/me")
 async def get_me(call: Annotated[TenantContext | Caller, Depends(get_call)]) -> MeAnswer:
-    """Tell who calls, in which tenant, and what it may do."""
+    """Return the caller, its tenant and its permissions."""
     principal = call.principal
     inside = call if isinstance(call, TenantContext) else None
     return MeAnswer(

@@ -1,4 +1,4 @@
-"""How `/oauth/*` answers: JSON that is never stored, and refusals as RFC 6749 §5.2 has them."""
+"""Responses of `/oauth/*`: JSON that must not be stored, and errors in the format of RFC 6749 §5.2."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,20 +21,20 @@ NEVER_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 class OAuthProblem(StrictModel):
-    """A refusal of an OAuth endpoint (RFC 6749 §5.2)."""
+    """An error of an OAuth endpoint (RFC 6749 §5.2)."""
 
     error: str
     error_description: str
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": OAuthProblem, "description": "Refused, as RFC 6749 §5.2 says"},
-    401: {"model": OAuthProblem, "description": "The client did not prove itself in its Authorization header"},
+    400: {"model": OAuthProblem, "description": "Error response of RFC 6749 §5.2"},
+    401: {"model": OAuthProblem, "description": "Client authentication in the Authorization header failed"},
 }
 
 
 async def read_oauth_form(request: Request) -> Parameters:
-    """Return the form of a call; `OAuthRefused` if the body is none."""
+    """Return the form of a call. Raises `OAuthRefused` if the body is not a form."""
     body = await request.body()
     if not is_form(request) or len(body) > FORM_BYTES_MAX:
         raise OAuthRefused("invalid_request", f"the body must be {FORM_TYPE}, and not larger than 64 KiB")
@@ -42,12 +42,12 @@ async def read_oauth_form(request: Request) -> Parameters:
 
 
 def is_form(request: Request) -> bool:
-    """Tell whether the body says that it is a form."""
+    """Return whether the request's media type is a form."""
     return read_media_type(request.headers.get("content-type", ""))[0] == FORM_TYPE
 
 
 def describe_form(required: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    """Return the documentation of a form: the field that it must have, and what each field is."""
+    """Return the OpenAPI description of a form: its required field, and the description of each field."""
     properties = {name: {"type": "string", "description": text} for name, text in fields.items()}
     schema = {"type": "object", "required": [required], "properties": properties}
     return {"requestBody": {"required": True, "content": {FORM_TYPE: {"schema": schema}}}}
@@ -58,7 +58,7 @@ def answer_json(content: object) -> JSONResponse:
 
 
 def answer_refusal(refused: OAuthRefused, *, basic: bool = False) -> JSONResponse:
-    """Return a refusal: 400, or 401 where a client's proof in the header failed."""
+    """Return an error response: 400, or 401 if client authentication by header failed."""
     logs.logger().info("refused", code=refused.error, reason=refused.internal or refused.description)
     failed = basic and refused.error == "invalid_client"
     headers = NEVER_STORED | ({"WWW-Authenticate": 'Basic realm="atrium"'} if failed else {})
@@ -67,12 +67,12 @@ def answer_refusal(refused: OAuthRefused, *, basic: bool = False) -> JSONRespons
 
 
 def oauth_endpoint(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark an endpoint as one of OAuth's, where an unknown parameter is ignored."""
+    """Mark an endpoint as one of the OAuth server's, which ignores unknown parameters."""
     return takes_any_query(endpoint)
 
 
 async def answer_oauth(request: Request, work: Callable[[Parameters], Response]) -> Response:
-    """Read the form, do the work in a thread, and answer whatever comes of it."""
+    """Read the form, run the work in a thread, and return its result or error."""
     try:
         parameters = await read_oauth_form(request)
         return await run_in_threadpool(work, parameters)

@@ -1,4 +1,4 @@
-"""`/oauth/authorize`: a person logs in and agrees, and the client gets a code (RFC 6749 §4.1, RFC 9207)."""
+"""`/oauth/authorize`: a user logs in and agrees, and the client gets a code (RFC 6749 §4.1, RFC 9207)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ async def show_consent(request: Request, base: BaseUrlDep) -> Response:
 @router.post("/oauth/authorize")
 @oauth_endpoint
 async def decide_consent(request: Request, base: BaseUrlDep) -> Response:
-    """Take the user's decision, and send them back to the client."""
+    """Process the user's decision and redirect them to the client."""
     body = await request.body()
     if not is_form(request) or len(body) > FORM_BYTES_MAX:
         return render_fault("The form cannot be read.")
@@ -57,13 +57,13 @@ async def decide_consent(request: Request, base: BaseUrlDep) -> Response:
 
 
 def _known(pairs: Pairs) -> Pairs:
-    """Keep the request's own parameters: no other is put into the form, where it could pass for one of its fields."""
+    """Keep OAuth's own parameters only: any other could be mistaken for a field of the form."""
     return [(name, value) for name, value in pairs if name in PARAMETERS]
 
 
 @dataclass(frozen=True, slots=True)
-class _Sound:
-    """A request that may be answered: who asks, in which tenant, for what."""
+class _ValidRequest:
+    """A valid request: its client, tenant and parameters."""
 
     client: Client
     tenant: Tenant
@@ -72,24 +72,24 @@ class _Sound:
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """One call of the page, with the client's own parameters as it sent them."""
+    """One call of the page, with the client's parameters as it sent them."""
 
     server: OAuthServer
     base: str
     pairs: Pairs
 
     def show(self, nonce: str, *, email: str = "", fault: str = "") -> Response:
-        sound = self._read()
-        if isinstance(sound, Response):
-            return sound
+        valid = self._read()
+        if isinstance(valid, Response):
+            return valid
         hidden = [*self.pairs, ("csrf", prove_form(self.server.runtime, nonce, self.pairs))]
         action = f"{self.base}/oauth/authorize"
         response = render_consent(
             action=action,
-            client_name=sound.client.name,
-            tenant_name=sound.tenant.display_name,
-            redirect_uri=sound.wishes.redirect_uri,
-            scopes=sound.wishes.scopes,
+            client_name=valid.client.name,
+            tenant_name=valid.tenant.display_name,
+            redirect_uri=valid.wishes.redirect_uri,
+            scopes=valid.wishes.scopes,
             hidden=hidden,
             email=email,
             fault=fault,
@@ -100,45 +100,45 @@ class _Exchange:
         return response
 
     def decide(self, nonce: str, own: dict[str, str]) -> Response:
-        sound = self._read()
-        if isinstance(sound, Response):
-            return sound
+        valid = self._read()
+        if isinstance(valid, Response):
+            return valid
         if not is_proven(self.server.runtime, nonce, own.get("csrf", ""), self.pairs):
             return self.show(mint_nonce(), fault="The form was open for too long. Please try again.")
         if own.get("decision") != "allow":
-            return self._refuse(sound.wishes.redirect_uri, OAuthRefused("access_denied", "the user did not agree"))
+            return self._refuse(valid.wishes.redirect_uri, OAuthRefused("access_denied", "the user did not agree"))
         email = own.get("email", "")
-        user = verify_login(self.server, sound.tenant, email, own.get("password", ""))
+        user = verify_login(self.server, valid.tenant, email, own.get("password", ""))
         if isinstance(user, str):
             return self.show(mint_nonce(), email=email, fault=user)
         try:
-            code = self.server.consents.approve(sound.wishes, user, sound.tenant, self.server.origin)
+            code = self.server.consents.approve(valid.wishes, user, valid.tenant, self.server.origin)
         except OAuthRefused as refused:
-            return self._refuse(sound.wishes.redirect_uri, refused)
-        return self._send(sound.wishes.redirect_uri, {"code": code})
+            return self._refuse(valid.wishes.redirect_uri, refused)
+        return self._send(valid.wishes.redirect_uri, {"code": code})
 
-    def _read(self) -> _Sound | Response:
-        """Return the request, or the page that says what is wrong with it."""
+    def _read(self) -> _ValidRequest | Response:
+        """Return the valid request, or the page that says why it is invalid."""
         try:
             parameters = read_pairs(self.pairs)
             found = self.server.clients.find(parameters.need("client_id"))
             if found is None:
-                return render_fault("The program that sent you here is not known.")
+                return render_fault("The program that sent you here is not registered.")
             client, tenant = found
             redirect_uri = choose_redirect(parameters, client)
             wishes = read_request(parameters, client, redirect_uri, issuer=self.server.issuer)
         except OAuthRefused as refused:
             _log(refused)
             return render_fault(f"The request is not valid: {refused.description} ({refused.error}).")
-        return _Sound(client, tenant, wishes)
+        return _ValidRequest(client, tenant, wishes)
 
     def _refuse(self, redirect_uri: str, refused: OAuthRefused) -> Response:
-        """Send the user back with an error, after they have logged in or declined."""
+        """Redirect the user to the client with an error, after they logged in or declined."""
         _log(refused)
         return self._send(redirect_uri, {"error": refused.error, "error_description": refused.description})
 
     def _send(self, redirect_uri: str, answer: dict[str, Any]) -> Response:
-        """Send the user back, with the client's `state` and our name (RFC 9207)."""
+        """Redirect the user to the client, with the client's `state` and our issuer name (RFC 9207)."""
         state = _first(self.pairs, "state")
         wanted = {**answer, **({"state": state} if state else {}), "iss": self.server.issuer}
         separator = "&" if "?" in redirect_uri else "?"

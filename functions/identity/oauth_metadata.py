@@ -1,4 +1,4 @@
-"""What clients find out by themselves: RFC 8414, OpenID Connect discovery, and RFC 9728. All of it is true here."""
+"""Metadata documents for clients: RFC 8414, OpenID Connect Discovery, and RFC 9728."""
 
 from atrium.http.issuing import issuer_of
 from atrium.http.models import StrictModel
@@ -53,22 +53,22 @@ class ResourceMetadata(StrictModel):
 
 @router.get("/.well-known/oauth-authorization-server")
 async def get_server_metadata(request: Request, response: Response) -> ServerMetadata:
-    """Return what the authorization server can do."""
+    """Return the metadata of the authorization server."""
     return _describe_server(request, response)
 
 
 @router.get("/.well-known/openid-configuration")
 async def get_openid_configuration(request: Request, response: Response) -> ServerMetadata:
-    """Return the same for clients of OpenID Connect."""
+    """Return the same metadata at the address that OpenID Connect clients use."""
     return _describe_server(request, response)
 
 
 @router.get("/.well-known/oauth-protected-resource")
 async def get_resource_metadata(request: Request, response: Response) -> ResourceMetadata:
-    """Return who gives out tokens for this API.
+    """Return the metadata of this API as a protected resource, with its authorization server.
 
-    Programs ask for all that this document lists (as the MCP authorization specification tells them to), so it lists
-    what everyday use needs; the authorization server's own document has every scope.
+    Clients request every scope that this document lists (as the MCP authorization specification says), so it lists only
+    those of everyday use. The authorization server's metadata lists all scopes.
     """
     issuer = issuer_of(request)
     response.headers["Cache-Control"] = f"public, max-age={KEPT_SECONDS}"

@@ -1,4 +1,4 @@
-"""The OAuth server of a call, from its runtime and the address that it came to."""
+"""The OAuth server's services for one call."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from fastapi import Request
 
 @dataclass(frozen=True, slots=True)
 class OAuthServer:
-    """What the endpoints use."""
+    """The services that the endpoints use; `authorization` holds the values of the Authorization header."""
 
     runtime: Runtime
     issuer: str
@@ -52,7 +52,7 @@ class OAuthServer:
         return self.clients.authenticate(read_proof(self.authorization, parameters), self.origin)
 
     def origin_as(self, client: Client) -> Origin:
-        """Return where the call comes from, once the client has proven itself."""
+        """Return the origin of the call with the authenticated client as its principal."""
         return Origin(f"client:{client.id}", self.origin.ip, self.origin.user_agent, self.origin.request_id)
 
 

@@ -1,4 +1,4 @@
-"""`POST /oauth/token`, `/oauth/revoke` and `/oauth/introspect`: forms in, JSON out, for clients."""
+"""`POST /oauth/token`, `/oauth/revoke` and `/oauth/introspect`: form bodies, JSON responses."""
 
 from typing import Literal
 
@@ -21,17 +21,17 @@ from functions.identity.oauth_services import open_server
 
 router = APIRouter(tags=["oauth"])
 _CLIENT = {
-    "client_id": "Unless it stands in Authorization: Basic",
-    "client_secret": "Likewise; none of a public client",
+    "client_id": "Unless it is in Authorization: Basic",
+    "client_secret": "Likewise; a public client has none",
 }
 
 _GRANT_FORM = {
     "grant_type": "client_credentials, authorization_code or refresh_token",
     "code": "With authorization_code",
-    "redirect_uri": "With authorization_code: where the code was sent",
-    "code_verifier": "With authorization_code: what code_challenge was made of",
-    "refresh_token": "With refresh_token: the last one",
-    "scope": "Fewer than were granted, by spaces",
+    "redirect_uri": "With authorization_code: the redirect URI that received the code",
+    "code_verifier": "With authorization_code: the verifier of code_challenge (PKCE)",
+    "refresh_token": "With refresh_token: the most recent refresh token",
+    "scope": "A subset of the granted scopes, separated by spaces",
     "resource": "This platform's address (RFC 8707)",
     **_CLIENT,
 }
@@ -39,7 +39,7 @@ _TOKEN_FORM = {"token": "An access or a refresh token", "token_type_hint": "Igno
 
 
 class OAuthTokens(StrictModel):
-    """A successful answer (RFC 6749 §5.1)."""
+    """A successful token response (RFC 6749 §5.1)."""
 
     access_token: str
     token_type: Literal["Bearer"]
@@ -50,7 +50,7 @@ class OAuthTokens(StrictModel):
 
 
 class Introspection(StrictModel):
-    """What a token is (RFC 7662): of one that is not live, only that."""
+    """The state of a token (RFC 7662). For an inactive token only `active` is set."""
 
     active: bool
     token_type: str | None = None
@@ -75,7 +75,7 @@ class Introspection(StrictModel):
 )
 @oauth_endpoint
 async def issue_oauth_tokens(request: Request) -> Response:
-    """Give a client tokens: for itself, for a code, or for a refresh token."""
+    """Issue tokens for client credentials, an authorization code, or a refresh token."""
     server = open_server(request)
 
     def work(parameters: Parameters) -> Response:
@@ -94,7 +94,7 @@ async def issue_oauth_tokens(request: Request) -> Response:
 )
 @oauth_endpoint
 async def revoke_oauth_token(request: Request) -> Response:
-    """End a token and the login that it is part of. One that is unknown, or has ended, is no error."""
+    """Revoke a token and its login. An unknown or ended token is not an error."""
     server = open_server(request)
 
     def work(parameters: Parameters) -> Response:
@@ -113,7 +113,7 @@ async def revoke_oauth_token(request: Request) -> Response:
 )
 @oauth_endpoint
 async def introspect_oauth_token(request: Request) -> Response:
-    """Tell a confidential client of the tenant whether a token of the tenant is live, and what it may do."""
+    """Tell a confidential client of the tenant whether a token of the tenant is active, and its scopes."""
     server = open_server(request)
 
     def work(parameters: Parameters) -> Response:

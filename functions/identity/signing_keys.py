@@ -1,4 +1,4 @@
-"""`GET /.well-known/jwks.json`: the public halves of the keys that sign access tokens."""
+"""`GET /.well-known/jwks.json`: the public keys that verify access tokens."""
 
 from atrium.http.dependencies import RuntimeDep
 from atrium.http.models import StrictModel
@@ -11,7 +11,7 @@ KEPT_SECONDS = 300
 
 
 class PublicKey(StrictModel):
-    """A key as RFC 7517 has it."""
+    """A public key (RFC 7517)."""
 
     kty: str
     crv: str
@@ -30,7 +30,7 @@ class KeySet(StrictModel):
 
 @router.get("/.well-known/jwks.json")
 def get_signing_keys(runtime: RuntimeDep, response: Response) -> KeySet:
-    """Return the keys that verify our access tokens. They may be kept for five minutes."""
+    """Return the keys that verify our access tokens. Clients may cache them for five minutes."""
     response.headers["Cache-Control"] = f"public, max-age={KEPT_SECONDS}"
     published = publish_keys(list_verifying(runtime.secrets.signing_keys(), runtime.clock()))
     return KeySet(keys=[PublicKey(**key) for key in published["keys"]])

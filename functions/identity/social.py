@@ -1,4 +1,4 @@
-"""`GET /v1/auth/{provider}/authorize` and `/callback`: signing in at Google, GitHub or Slack. Public."""
+"""`GET /v1/auth/{provider}/authorize` and `/callback`: sign-in with Google, GitHub or Slack. Public routes."""
 
 import secrets
 from typing import Annotated, Literal
@@ -26,7 +26,7 @@ Challenge = Annotated[
     str,
     Query(
         pattern=named_pattern(r"^[A-Za-z0-9_-]{43}$", "must be a base64url SHA-256, 43 characters"),
-        description="PKCE, S256: who completes the sign-in shows its verifier; without it a cookie binds the browser",
+        description="PKCE, S256: the callback must have its verifier; without it a cookie binds the browser",
     ),
 ]
 Verifier = Annotated[str, Query(max_length=128, description="The verifier of `code_challenge`")]
@@ -61,7 +61,7 @@ def authorize_sign_in(
     code_challenge: Challenge | None = None,
     code_challenge_method: Literal["S256"] | None = None,
 ) -> RedirectResponse:
-    """Send the browser to the provider, which sends it back to `redirect_uri` with `code` and `state`."""
+    """Redirect the browser to the provider, which returns it to `redirect_uri` with `code` and `state`."""
     del code_challenge_method
     cookie = "" if code_challenge else secrets.token_urlsafe(32)
     service = _service(runtime, description, families)
@@ -87,8 +87,8 @@ def complete_sign_in(
     request: Request,
     code_verifier: Verifier = "",
 ) -> TokenAnswer:
-    """Give tokens to whom the provider names, if they are a user of the tenant, or may become one."""
-    if HEAD_KEY in request.scope:  # it would use the state up, and give the tokens to nobody
+    """Issue tokens to the provider's user, if they are a user of the tenant or may become one."""
+    if HEAD_KEY in request.scope:  # it would use up the state without delivering the tokens
         raise MethodNotAllowed(headers={"Allow": "GET"})
     proof = BrowserBinding(code_verifier, request.cookies.get(cookie_name(COOKIE, issuer_of(request)), ""))
     return render_tokens(_service(runtime, description, families).complete(state, returned, proof, origin))

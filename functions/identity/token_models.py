@@ -1,4 +1,4 @@
-"""What a login answers, and a refresh after it."""
+"""Responses of a login and of a refresh."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from atrium.kernel.clock import format_time
 
 
 class LoginTenant(StrictModel):
-    """The tenant that was logged in to."""
+    """The tenant of the login."""
 
     id: str
     name: str
@@ -16,7 +16,7 @@ class LoginTenant(StrictModel):
 
 
 class LoginUser(StrictModel):
-    """Who logged in."""
+    """The user of the login."""
 
     id: str
     email: str
@@ -29,7 +29,7 @@ class LoginUser(StrictModel):
 
 
 class TokenAnswer(StrictModel):
-    """Tokens. The access token goes into `Authorization: Bearer`; the refresh token is good once, for seven days."""
+    """Tokens. Send the access token as `Authorization: Bearer`; the refresh token is valid once, for seven days."""
 
     access_token: str
     token_type: Literal["Bearer"]

@@ -1,4 +1,4 @@
-"""`POST /v1/users/{user_id}/unlock`: here, because the throttles of the doors are this function's."""
+"""`POST /v1/users/{user_id}/unlock`: in the identity function, because it owns the login throttles."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ UserPath = Annotated[str, Path(pattern=id_pattern("usr"))]
 
 @router.post("/v1/users/{user_id}/unlock", status_code=204)
 def unlock_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
-    """Forget the failed logins of a user's email, so that the next attempt is let through. Five times a day."""
+    """Reset the failed logins of a user's email, so that the next attempt is allowed. At most five times a day."""
     table = runtime.tenant_table(tenant.tenant_id)
     user = UserStore(table).get(UserId(user_id))
     if user is None:

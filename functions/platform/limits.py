@@ -1,4 +1,4 @@
-"""`PUT /v1/tenants/{tenant_id}/limits`, for the operator."""
+"""`PUT /v1/tenants/{tenant_id}/limits`, for the platform operator."""
 
 from typing import Annotated
 
@@ -27,9 +27,9 @@ TenantPath = Annotated[str, Path(pattern=id_pattern("ten"))]
 def replace_tenant_limits(
     tenant_id: TenantPath, body: Annotated[TenantLimits, Body()], caller: CallerDep, runtime: RuntimeDep
 ) -> LimitsAnswer:
-    """Give a tenant these limits of its own, in place of those it had; they hold from the next admission on.
+    """Replace a tenant's own limits; they apply from the next admission.
 
-    What is absent or null is the plan's, -1 is no limit. Answers how all its limits stand now.
+    A limit that is absent or null has the plan's value; -1 means no limit. Returns the current state of all limits.
     """
     tenant = TenantService(runtime.platform_table, runtime.tenant_table, runtime.clock).get(tenant_id)
     open_changes(runtime, caller, tenant).replace(body)
@@ -37,7 +37,7 @@ def replace_tenant_limits(
 
 
 def open_changes(runtime: Runtime, caller: Caller, tenant: Tenant) -> LimitChanges:
-    """Return what changes a tenant's limits and plan, in its audit as the operator's."""
+    """Return the service that changes a tenant's limits and plan, and audits it as an operation of the operator."""
     table = runtime.tenant_table(tenant.id)
     audit = AuditService(AuditStore(table), origin_of(caller), PLANS[tenant.plan].audit_days, runtime.clock)
     return LimitChanges(table, audit, runtime.clock)

@@ -1,4 +1,4 @@
-"""Bodies of tenants."""
+"""Request and response bodies of the tenant routes."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -18,7 +18,7 @@ JSON_BYTES_MAX = 16_384
 
 
 def _refuse_ids(name: str) -> str:
-    """A tenant is named by id or name where people sign in: the two must not be taken for each other."""
+    """Refuse a name that looks like a tenant id, because a login accepts either."""
     if name.startswith("ten_"):
         raise ValueError("must not begin with ten_")
     return name
@@ -28,7 +28,7 @@ TenantName = Annotated[UniqueName, AfterValidator(_refuse_ids)]
 
 
 def _check_size(value: dict[str, Any]) -> dict[str, Any]:
-    """Bound what lies in the tenant's item, because every call reads it."""
+    """Limit the size of what is stored in the tenant's item, because every call reads it."""
     if len(json.dumps(value).encode()) > JSON_BYTES_MAX:
         raise ValueError(f"must not be larger than {JSON_BYTES_MAX} bytes")
     return value
@@ -45,7 +45,7 @@ class AdminBody(StrictModel):
 
 
 class TenantBody(StrictModel):
-    """A new tenant; with `admin`, its first user and a key with all of a tenant's scopes are made too."""
+    """A new tenant; with `admin`, its first user and a key with all of a tenant's scopes are created, too."""
 
     name: TenantName
     display_name: OrNone[DisplayName] = None
@@ -56,9 +56,9 @@ class TenantBody(StrictModel):
 
 
 class TenantPatch(StrictModel):
-    """Any part of a tenant; what is absent stays. Settings and metadata are replaced as a whole."""
+    """The fields to change; absent fields keep their values. Settings and metadata are replaced as a whole."""
 
-    # Factories, because a default would stand in the document, and nothing that is absent is ever read.
+    # Factories, because a plain default would appear in the OpenAPI document; absent fields are never read.
 
     name: TenantName = Field(default_factory=str)
     display_name: DisplayName = Field(default_factory=str)
@@ -68,13 +68,13 @@ class TenantPatch(StrictModel):
 
 
 class StatusBody(StrictModel):
-    """Why; kept with the tenant."""
+    """The reason, which is stored with the tenant."""
 
     reason: OrNone[Annotated[str, Field(max_length=500)]] = None
 
 
 class TenantAnswer(StrictModel):
-    """A tenant as it is now."""
+    """A tenant."""
 
     id: str
     name: str
@@ -86,13 +86,13 @@ class TenantAnswer(StrictModel):
     metadata: dict[str, Any]
     config_version: int
     default_agent_id: str | None
-    limits: Annotated[ShownLimits, Field(description="Its own limits; the plan has the others")]
+    limits: Annotated[ShownLimits, Field(description="The tenant's own limits; all others come from the plan")]
     created_at: str
     updated_at: str
 
 
 class AdminAnswer(StrictModel):
-    """The first user."""
+    """The tenant's first user."""
 
     id: str
     email: str
@@ -105,7 +105,7 @@ class AdminAnswer(StrictModel):
 
 
 class CreatedTenant(TenantAnswer):
-    """A new tenant. `api_key` is shown this once; it and `admin` are there if an admin was asked for."""
+    """A new tenant. `api_key` is shown only once; it and `admin` are present if an admin was requested."""
 
     admin: AdminAnswer | None
     api_key: str | None

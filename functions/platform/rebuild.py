@@ -1,4 +1,4 @@
-"""`/v1/tenants/{tenant_id}/rebuild-counters`, for the operator. Another function does the work, as long as it takes."""
+"""`/v1/tenants/{tenant_id}/rebuild-counters`, for the platform operator. Another function runs the rebuild."""
 
 import re
 from datetime import UTC, date
@@ -34,13 +34,13 @@ def _check_month(value: str) -> str:
 
 
 class RebuildBody(StrictModel):
-    """Which month; the running one by default."""
+    """The month to rebuild; by default the current one."""
 
     month: Annotated[str, Field(json_schema_extra={"pattern": _MONTH.pattern}), AfterValidator(_check_month)] = ""
 
 
 class DifferenceAnswer(StrictModel):
-    """A counter that was, or is, not what the ledger says.
+    """A counter that differs, or differed, from the ledger.
 
     `scope` is `tenant`, or the id of a user, key or agent.
     """
@@ -63,7 +63,7 @@ class DifferenceAnswer(StrictModel):
 
 
 class ReportAnswer(StrictModel):
-    """What was read and made right. `uncounted` entries could not be counted this time."""
+    """What was read and corrected. `uncounted` entries could not be counted in this run."""
 
     entries: int
     counters: list[DifferenceAnswer]
@@ -84,7 +84,7 @@ class ReportAnswer(StrictModel):
 
 
 class RebuildAnswer(StrictModel):
-    """A rebuild. `failed` is one that has said nothing for twenty minutes: ask for another."""
+    """A rebuild. `failed` means no progress for twenty minutes: request another one."""
 
     id: str
     month: str
@@ -95,7 +95,7 @@ class RebuildAnswer(StrictModel):
 
 
 class DriftAnswer(StrictModel):
-    """What the last daily comparison has found. `faults` counts what is wrong and not explained."""
+    """The result of the latest daily comparison. `faults` counts differences without an explanation."""
 
     checked_at: str
     entries: int
@@ -106,7 +106,7 @@ class DriftAnswer(StrictModel):
 
 
 class CountersAnswer(StrictModel):
-    """The last rebuild and the last comparison of a tenant; null where there was none."""
+    """The latest rebuild and the latest comparison of a tenant; null if there was none."""
 
     rebuild: RebuildAnswer | None
     drift: DriftAnswer | None
@@ -121,9 +121,9 @@ def rebuild_counters(
     response: Response,
     body: RebuildBody | None = None,
 ) -> RebuildAnswer:
-    """Make a tenant's counters and usage sums anew from its ledger, while its calls go on; one rebuild at a time.
+    """Request a rebuild of a tenant's counters and usage sums from its ledger, without interrupting its calls.
 
-    The answer is the rebuild that waits or runs; `GET` the same address for what has become of it.
+    Only one rebuild is queued or running at a time; the answer describes it. `GET` the same address for its result.
     """
     now = runtime.clock().astimezone(UTC)
     month = date.fromisoformat(f"{body.month}-01") if body and body.month else now.date().replace(day=1)
@@ -140,7 +140,7 @@ def rebuild_counters(
 
 @router.get("/v1/tenants/{tenant_id}/rebuild-counters")
 def read_counters(tenant_id: TenantPath, runtime: RuntimeDep) -> CountersAnswer:
-    """Return a tenant's last rebuild, and what the last comparison of its counters with its ledger has found."""
+    """Return a tenant's latest rebuild and the result of the latest comparison of its counters with its ledger."""
     store = RebuildStore(runtime.tenant_table(_tenant(runtime, tenant_id).id))
     rebuild, drift = store.get(), store.get_drift()
     return CountersAnswer(

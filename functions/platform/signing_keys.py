@@ -1,4 +1,4 @@
-"""`/v1/signing-keys`, for the operator: the keys that sign access tokens. Never a private half."""
+"""`/v1/signing-keys`, for the platform operator: the keys that sign access tokens. Private keys are never shown."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ router = APIRouter(tags=["signing keys"], route_class=IdempotentRoute, dependenc
 
 
 class SigningKeyAnswer(StrictModel):
-    """A key. `next` is published and does not sign yet; `retiring` verifies what it has signed."""
+    """A key. `next` is published but does not sign yet; `retiring` only verifies tokens that it signed."""
 
     kid: str
     status: Literal["next", "signing", "retiring"]
@@ -26,20 +26,20 @@ class SigningKeyAnswer(StrictModel):
 
 
 class SigningKeys(StrictModel):
-    """The keys that verify, oldest first."""
+    """The keys that verify access tokens, oldest first."""
 
     data: list[SigningKeyAnswer]
 
 
 @router.get("/v1/signing-keys")
 def list_signing_keys(runtime: RuntimeDep) -> SigningKeys:
-    """List the keys that verify access tokens, and say which one signs."""
+    """List the keys that verify access tokens, with the status of each."""
     return _describe(runtime)
 
 
 @router.post("/v1/signing-keys/rotate", responses=problem_responses(409))
 def rotate_signing_keys(runtime: RuntimeDep, caller: CallerDep) -> SigningKeys:
-    """Let a new key follow: it signs in 15 minutes, when everyone can know it. No token is refused by that."""
+    """Create the next signing key. It signs in 15 minutes, after all caches have it; no valid token is refused."""
     from atrium.identity.signing import follow, make_signing_key
 
     now, new = runtime.clock(), make_signing_key()

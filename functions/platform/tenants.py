@@ -1,4 +1,4 @@
-"""`/v1/tenants`, for the operator."""
+"""`/v1/tenants`, for the platform operator."""
 
 from typing import Annotated
 
@@ -51,7 +51,7 @@ def list_tenants(runtime: RuntimeDep, caller: CallerDep, page: PageDep) -> ListO
 def create_tenant(
     body: TenantBody, runtime: RuntimeDep, caller: CallerDep, base_url: BaseUrlDep, response: Response
 ) -> CreatedTenant:
-    """Create a tenant with its default agent, and if asked for, its first admin and an API key."""
+    """Create a tenant with its default agent and, if requested, its first admin and an API key."""
     onboarding = Onboarding(
         tenants=_service(runtime, caller),
         table_of=runtime.tenant_table,
@@ -75,9 +75,9 @@ def get_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) ->
 
 @router.patch("/v1/tenants/{tenant_id}", responses=problem_responses(409))
 def update_tenant(tenant_id: TenantPath, body: TenantPatch, runtime: RuntimeDep, caller: CallerDep) -> TenantAnswer:
-    """Change any part of a tenant; effective with the next call that the authorizer does not remember.
+    """Change fields of a tenant. Authorizer caches may delay the effect by 30 seconds.
 
-    The limits of another plan hold from the next admission on; what was used stays used.
+    The limits of a new plan apply from the next admission; recorded usage is kept.
     """
     changes = {name: getattr(body, name) for name in body.model_fields_set - {"plan"}}
     tenant = _service(runtime, caller).change(tenant_id, changes)
@@ -111,23 +111,23 @@ def suspend_tenant(
 def activate_tenant(
     tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep, body: StatusBody | None = None
 ) -> TenantAnswer:
-    """Accept a suspended tenant's credentials again."""
+    """Accept the credentials of a suspended tenant again."""
     reason = (body.reason if body else None) or ""
     return render_tenant(_service(runtime, caller).set_status(tenant_id, "active", reason))
 
 
 @router.post("/v1/tenants/{tenant_id}/logout", status_code=204)
 def log_out_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) -> None:
-    """End every login of a tenant, within 30 seconds. API keys go on; suspend the tenant to stop those."""
+    """End all logins of a tenant within 30 seconds. API keys stay valid; suspend the tenant to stop them, too."""
     _service(runtime, caller).log_out(tenant_id, origin_of(caller))
 
 
 def _give_default_agent(runtime: Runtime, tenant: Tenant) -> None:
-    """Make the agent that answers by default, unless an earlier attempt to create the tenant has."""
+    """Create the default agent, unless an earlier attempt to create the tenant already did."""
     if tenant.default_agent_id is not None:
         return
     store = AgentStore(runtime.tenant_table(tenant.id))
     try:
         store.create(default_agent(runtime.clock), make_default=True)
     except Conflict:
-        return  # another call creates the same tenant and was first; which of the two wins, its end decides
+        return  # another call is creating the same tenant; only one of the two can complete

@@ -1,4 +1,4 @@
-"""The usage function."""
+"""The usage function: `GET /v1/usage` and `GET /v1/limits`."""
 
 from atrium.bootstrap import RuntimeSource, runtime
 from atrium.http.app import create_app
@@ -9,7 +9,7 @@ from functions.usage import limits, usage
 
 
 def build(source: RuntimeSource = runtime) -> FastAPI:
-    """Return the application over a runtime."""
+    """Return the application for a runtime."""
     return create_app(title="Usage", routers=[usage.router, limits.router], runtime=source)
 
 

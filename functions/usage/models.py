@@ -1,4 +1,4 @@
-"""Bodies of usage."""
+"""Responses of the usage routes."""
 
 import re
 from datetime import date
@@ -29,7 +29,7 @@ Day = Annotated[
 
 
 class UsageFigures(StrictModel):
-    """What was used and what it cost. `requests` counts settled calls; `cost_usd` has six decimals."""
+    """Usage and its cost. `requests` counts settled calls; `cost_usd` has six decimals."""
 
     requests: int
     input_tokens: int
@@ -41,55 +41,55 @@ class UsageFigures(StrictModel):
 
 
 class UsageOfDay(UsageFigures):
-    """The figures of one UTC day."""
+    """The usage of one UTC day."""
 
     day: date
 
 
 class UsageOfModel(UsageFigures):
-    """The figures of one model."""
+    """The usage of one model."""
 
     model: str
 
 
 class UsageOfAgent(UsageFigures):
-    """The figures of one agent."""
+    """The usage of one agent."""
 
     agent: str
 
 
 class UsageOfUser(UsageFigures):
-    """The figures of the calls that one user made as such, not through a key."""
+    """The usage of one user's own calls, without those of API keys."""
 
     user: str
 
 
 class UsageOfKey(UsageFigures):
-    """The figures of one API key."""
+    """The usage of one API key."""
 
     key: str
 
 
 class UsageOfClient(UsageFigures):
-    """The figures of one OAuth client that calls for itself."""
+    """The usage of one OAuth client with client credentials."""
 
     client: str
 
 
 class UsageOfEndUser(UsageFigures):
-    """The figures of one person that calls have named in `end_user`."""
+    """The usage of one end user, as named by the calls in `end_user`."""
 
     end_user: str
 
 
 class UsageOfSession(UsageFigures):
-    """The figures of one session."""
+    """The usage of one session."""
 
     session: str
 
 
 class UsageOfTool(UsageFigures):
-    """One tool: in how many calls, and how often. Tokens and money belong to the whole call."""
+    """One tool: the calls that used it, and how often. Tokens and cost belong to the whole call."""
 
     tool: str
 
@@ -121,7 +121,7 @@ _ROWS: dict[Grouping, type[Row]] = {
 
 
 class UsageReport(StrictModel):
-    """Usage of a period of UTC days, both included. `data` has the rows that were asked for, by their value."""
+    """Usage of a period of UTC days, both included. `data` has the requested rows."""
 
     first: date = Field(serialization_alias="from")
     last: date = Field(serialization_alias="to")
@@ -135,7 +135,7 @@ def render_figures(figures: Figures) -> UsageFigures:
 
 
 def render_row(group: Grouping, value: str, figures: Figures) -> Row:
-    """Return the row of a group's value."""
+    """Return the row of one group value."""
     shown = date.fromisoformat(value) if group == "day" else value
     return _ROWS[group].model_validate({group: shown, **_fields(figures)})
 

@@ -50,9 +50,10 @@ def read_usage(
     ] = None,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page")] = None,
 ) -> UsageReport:
-    """Return what was used and what it cost: your own, or with `admin` all of the tenant's.
+    """Return usage and its cost: the caller's own, or with `admin` the whole tenant's.
 
-    A call counts on the day on which it ended, some seconds later. Without `admin` the rows are days, or yourself.
+    A call counts on the day on which it ended, with a delay of some seconds. Without `admin`, rows are days or the
+    caller.
     """
     scope = list_scope(tenant, "usage", first=str(first or ""), last=str(last or ""), group=group_by)
     position = runtime.cursors.open(cursor, scope=scope)
@@ -89,14 +90,14 @@ def _read_values(
 
 
 def _read_sessions(usage: UsageService, period: Period, page: PageRequest) -> Page[tuple[str, Figures]]:
-    """Sessions keep their usage themselves, and are in the order of their last activity."""
+    """Return the sessions of the period by their last activity; their usage is stored in the sessions themselves."""
     usage.check("SESSION")
     sessions = SessionStore(usage.sums.table)
     return sessions.list_used(period, PageRequest(min(page.limit, LIMIT_MAX), page.position))
 
 
 def _position(period: Period, after: Position | None) -> Position | None:
-    """Return where the next page begins. It carries the period: the default one may have ended by then."""
+    """Return the start of the next page. It includes the period, because the default period moves with the date."""
     return {"first": period.first.isoformat(), "last": period.last.isoformat(), **after} if after else None
 
 
@@ -107,7 +108,7 @@ def _reopen(position: Position | None) -> Period | None:
 
 
 def choose_period(first: date | None, last: date | None, *, today: date, group_by: Grouping | None = None) -> Period:
-    """Return the days that were asked for, or the running month's; `ValidationFailed` if they are none or too many."""
+    """Return the requested days, by default the current month's. Raises `ValidationFailed` for none or too many."""
     end = last or max(today, first or today)
     begin = first or end.replace(day=1)
     if begin > end:

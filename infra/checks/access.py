@@ -9,7 +9,7 @@ from infra.runtime.template import Document
 
 SECRET_TYPE = "AWS::SecretsManager::Secret"
 BUCKET_TYPE = "AWS::S3::Bucket"
-# The second only tells whether there is a value.
+# DescribeSecret only shows whether the secret has a value.
 OPEN_SECRET = frozenset({"secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"})
 
 

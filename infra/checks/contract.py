@@ -9,7 +9,7 @@ from infra.runtime.template import ROOT, Document
 
 CONTRACT = ROOT / "functions" / "console" / "openapi.json"
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
-# Pages for people, not operations of the API.
+# HTML pages, which are not operations of the API.
 PAGES = frozenset(
     {
         ("GET", "/"),

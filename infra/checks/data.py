@@ -1,11 +1,11 @@
-"""Data stores are encrypted and retained outside dev, and no secret is in the template."""
+"""Data stores are encrypted and, outside dev, retained; no secret value is in the template."""
 
 from collections.abc import Iterator
 
 from infra.runtime.template import Document, Resolver
 
 KEPT = {"Fn::If": ["KeepsData", "Retain", "Delete"]}
-# CloudFormation takes a new DeletionPolicy only where something else of the resource changes, too.
+# CloudFormation applies a new DeletionPolicy only together with another change of the resource.
 MARK = {"Kept": {"Fn::If": ["KeepsData", "yes", "no"]}}
 HOLD_DATA = frozenset(
     {
@@ -19,7 +19,7 @@ HOLD_DATA = frozenset(
 
 
 def check_retention(template: Document) -> Iterator[str]:
-    """Outside dev a deleted stack, or a replaced resource, leaves its data, once the first create has succeeded."""
+    """Outside dev, data outlives a deleted stack or a replaced resource, once the first create has succeeded."""
     for logical_id, resource in template["Resources"].items():
         if resource.get("Type") in HOLD_DATA:
             for policy in ("DeletionPolicy", "UpdateReplacePolicy"):

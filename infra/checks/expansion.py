@@ -1,6 +1,6 @@
 """Checks the template as SAM expands it: `python -m infra.checks.expansion`, with the translator of .local/sam.
 
-The checks of the template rely on SAM's properties; these look at what reaches API Gateway and CloudFormation.
+The other checks read the template's SAM properties; these check what API Gateway and CloudFormation receive.
 """
 
 import copy
@@ -81,7 +81,7 @@ def check_expansion(expanded: Document) -> Iterator[str]:
 
 
 def check_release(before: Document, after: Document) -> Iterator[str]:
-    """Check that another release has other versions of all functions, and moves their aliases."""
+    """Check that another release publishes new versions of all functions and moves their aliases."""
     published = {name for name, item in before["Resources"].items() if item["Type"] == "AWS::Lambda::Version"}
     for name, item in after["Resources"].items():
         if item["Type"] == "AWS::Lambda::Function":

@@ -21,7 +21,7 @@ from infra.runtime.template import ROOT
 LIST = Path(__file__).with_suffix(".toml")
 _PENDING = "\n[pending]\n"
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# Between the words of a phrase: white space, and what breaks a string or a comment over lines.
+# Matches between the words of a phrase: white space, quotes and comment signs, so that a phrase may span lines.
 _GAP = r"[\s\"'#]+"
 
 
@@ -69,7 +69,7 @@ class Glossary:
             yield Use(path, text.count("\n", 0, found.start()) + 1, phrase, " ".join(found[0].split()))
 
     def repeated_classes(self, trees: Mapping[str, ast.Module]) -> Iterator[Use]:
-        """Yield the classes of the domain that must have a name of their own, and have not."""
+        """Yield the classes of layers/ that share a name which only one class may have."""
         defined: dict[str, list[Use]] = defaultdict(list)
         for path, tree in trees.items():
             for node in tree.body:

@@ -10,7 +10,7 @@ from infra.runtime.template import Document
 
 # X-Ray actions support no resources.
 ANYWHERE = frozenset({"xray:PutTraceSegments", "xray:PutTelemetryRecords"})
-# Wildcards within a resource of this stack, and models that Bedrock routes between regions.
+# Allowed wildcards: parts of this stack's resources, and models that Bedrock routes between regions.
 PARTS = frozenset(
     {
         "${BlobsBucket.Arn}/tenants/*",
@@ -19,7 +19,7 @@ PARTS = frozenset(
         "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:inference-profile/${BedrockGeography}.anthropic.*",
     }
 )
-# The two indexes that cross tenants (ADR 0003).
+# The two indexes that contain items of all tenants (ADR 0003).
 ACROSS_TENANTS = {"${Table}/index/login": "IdentityRole", "${Table}/index/sweep": "SweepRole"}
 NEVER = ("dynamodb:Scan", "dynamodb:PartiQL", "dynamodb:ExecuteStatement")
 
@@ -40,7 +40,7 @@ def check_logs(template: Document) -> Iterator[str]:
 
 
 def check_roles(template: Document) -> Iterator[str]:
-    """Each function has its own role, without managed policies and wildcards."""
+    """Each function has its own role, without managed policies and undeclared wildcards."""
     roles: Counter[str] = Counter()
     for function, properties in functions_of(template).items():
         role = referred(properties.get("Role"))
@@ -75,7 +75,7 @@ def _faults(statement: Document) -> Iterator[str]:
     for resource in as_list(statement.get("Resource")):
         text = _text(resource)
         if text == "*" and not set(actions) <= ANYWHERE:
-            yield f"grants every resource for {', '.join(actions)}"
+            yield f"grants all resources for {', '.join(actions)}"
         elif text != "*" and "*" in text and text not in PARTS:
             yield f"{text} is a wildcard that is not declared in infra/checks/policies.py"
 

@@ -1,4 +1,4 @@
-"""The gateway's own error responses have the contract's form: problem+json with a code of the error catalogue.
+"""The gateway's own error responses have the contract's format: problem+json with a code of the error catalogue.
 
 Gateway responses support `$context` values only, no VTL, so every body must be JSON before they are replaced.
 """
@@ -30,12 +30,12 @@ EXTRA = {"UNAUTHORIZED": {"WWW-Authenticate": "'Bearer'"}} | {
     name: {"Retry-After": "'1'"} for name in ("AUTHORIZER_FAILURE", "AUTHORIZER_CONFIGURATION_ERROR", "THROTTLED")
 }
 SITE = "https://atrium.example"
-# The authorizer puts the reason into its context.
+# The authorizer's context has the error code.
 DENIED = "$context.authorizer.code"
 
 
 def check_refusals(template: Document) -> Iterator[str]:
-    """Every type of gateway response is defined in the contract's form."""
+    """Every gateway response type is defined in the contract's format."""
     api = template["Resources"].get("Api", {}).get("Properties", {})
     defined = Resolver(template, {"PublicUrl": SITE}).resolve(api.get("GatewayResponses", {}))
     yield from (f"{name} has no gateway response" for name in sorted(TYPES - defined.keys()))

@@ -1,6 +1,6 @@
-"""The routes of the template: which function answers, with or without authorizer, buffered or streamed.
+"""The routes of the template: their functions, their authorizers, and whether they are buffered or streamed.
 
-A buffered integration on the chat function is a 502 on AWS, and the default time-out would end a turn after 29 s.
+On AWS a buffered integration with the chat function answers 502, and the default time-out would end a turn after 29 s.
 """
 
 from collections import Counter

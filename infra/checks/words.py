@@ -30,7 +30,7 @@ _RULES = ((MACHINE_PATH, "a path of one machine"), (REGISTRY_HOST, "the host of 
 
 
 def check_text(name: str, text: str) -> Iterator[str]:
-    """Yield a finding for each line that breaks a rule."""
+    """Yield a finding for each line that contains a forbidden path or host."""
     for number, line in enumerate(text.splitlines(), start=1):
         for pattern, meaning in _RULES:
             found = pattern.search(line)

@@ -1,1 +1,3 @@
-"""`make conformance`: the stores on DynamoDB Local, the streaming function under the real Lambda Web Adapter."""
+"""`make conformance`: runs the store tests on DynamoDB Local, and the streaming function with the real Lambda Web
+Adapter.
+"""

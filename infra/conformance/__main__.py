@@ -1,4 +1,4 @@
-"""`python -m infra.conformance [pytest arguments]`: check the tools, start what the tests need, run them."""
+"""`python -m infra.conformance [pytest arguments]`: checks the tools, starts the servers and runs the tests."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from infra.conformance.dynamodb import running_dynamodb
 from infra.conformance.tools import PrerequisiteMissing, check_tools
 from infra.runtime.template import ROOT
 
-# The tests that depend on the table's behaviour; the others would show nothing more on DynamoDB Local.
+# Tests that depend on the table's behaviour; the others give the same result on moto.
 STORES = ("tests/unit", "tests/integration/chat", "tests/integration/sessions")
 TESTS_SECONDS = 2_400
 NO_TESTS = 5
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
             statuses.append(_pytest("stores", options, arguments))
         with (
             running_dynamodb() as dynamodb
-        ):  # a new one for each run, because thousands of leftover tables slow it down
+        ):  # a new server for each run, because thousands of leftover tables slow it down
             backend = f"--dynamodb={dynamodb.url}"
             statuses.append(_pytest("conformance", ["tests/conformance", backend, f"--adapter={adapter}"], arguments))
     except PrerequisiteMissing as missing:

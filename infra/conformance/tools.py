@@ -1,4 +1,4 @@
-"""The tools that conformance needs besides Python, and how they are run."""
+"""The tools that conformance needs besides Python, and a function to run them."""
 
 import re
 import shutil

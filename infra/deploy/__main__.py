@@ -1,4 +1,7 @@
-"""`python -m infra.deploy --env dev`: `make deploy`. `--check` only reports. Status 1: a problem; else SAM CLI's."""
+"""`python -m infra.deploy --env dev`, used by `make deploy`. `--check` only reports.
+
+The exit status is 1 for a problem, otherwise that of SAM CLI.
+"""
 
 import argparse
 import os
@@ -18,7 +21,7 @@ from infra.runtime.template import ROOT, TemplateInvalid, read_template
 
 @dataclass(frozen=True)
 class Target:
-    """What is deployed where; `creates` if the stack is not there yet."""
+    """What is deployed where; `creates` if the stack does not exist yet."""
 
     configuration: Configuration
     account: Account
@@ -26,7 +29,7 @@ class Target:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
     parser.add_argument("--env", required=True, help="an environment of samconfig.toml")
     parser.add_argument("--check", action="store_true", help="report problems, deploy nothing")
@@ -42,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _examine(environment: str, findings: list[Finding]) -> Target | None:
-    """Add what is found, parameters before the account; None where something is missing to go on."""
+    """Collect all findings; return None if something required for a deployment is missing."""
     try:
         template = read_template()
         configuration = read_configuration(environment, template)
@@ -57,7 +60,7 @@ def _examine(environment: str, findings: list[Finding]) -> Target | None:
 
 
 def _deploy(target: Target) -> int:
-    """Build, deploy, and protect what a create made."""
+    """Build, deploy, and turn on data protection after a create."""
     if status := subprocess.run(["make", "-s", "build"], cwd=ROOT, check=False).returncode:
         return status
     release = release_digest(target.configuration.parameters)
@@ -65,9 +68,9 @@ def _deploy(target: Target) -> int:
     if status := _run_sam(target, release, creates=target.creates, interactive=interactive):
         return status
     if target.creates:
-        _say("created; protecting what holds data")
+        _say("created; turning on data protection")
         if status := _run_sam(target, release, creates=False, interactive=False):
-            _say("the stack works, but a deletion would take its data: run make deploy again")
+            _say("the stack works, but its data is not protected from deletion: run make deploy again")
             return status
         _say(f"next: make bootstrap ENV={target.configuration.environment}, then infra/docs/deploy.md")
     return 0

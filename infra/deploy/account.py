@@ -1,4 +1,4 @@
-"""Region and credentials, found wherever the AWS CLI finds them."""
+"""Finds region and credentials in the same places as the AWS CLI."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _CLI_SECONDS = 60
 
 
 class AccountUnreachable(Exception):
-    """No region, no credentials, or credentials that AWS refuses; the message is one line."""
+    """No region, no credentials, or credentials that AWS rejects; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Where to deploy. `environment` is what SAM CLI needs besides the environment of this process."""
+    """The account and region of a deployment. `environment` has variables that SAM CLI needs in addition."""
 
     id: str
     region: str
@@ -30,18 +30,20 @@ class Account:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
-        """Return a client of that service in the account's region."""
+        """Return a client for a service in the account's region."""
         return self.session.client(service)
 
 
 def find_region(configured: str | None = None, profile: str | None = None) -> str | None:
-    """Return the region: `AWS_REGION`, which boto3 does not read, then what boto3 reads; None where none is set."""
+    """Return the region from `AWS_REGION`, which boto3 does not read, or from boto3's sources;
+    None if there is none.
+    """
     named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or configured
     return named or boto3.Session(profile_name=profile).region_name
 
 
 def open_account(configured_region: str | None = None, profile: str | None = None) -> Account:
-    """Find region and credentials and ask AWS whose they are. Raises AccountUnreachable."""
+    """Find region and credentials and ask AWS for the account id. Raises AccountUnreachable."""
     try:
         region = find_region(configured_region, profile)
         if not region:
@@ -56,7 +58,7 @@ def open_account(configured_region: str | None = None, profile: str | None = Non
 
 
 def _open_session(region: str, profile: str | None) -> tuple[boto3.Session, dict[str, str]]:
-    """Return a session, with the credentials of the AWS CLI where boto3 has no way to them (`aws login`)."""
+    """Return a session. Uses the AWS CLI's credentials if boto3 cannot read them (`aws login`)."""
     session = boto3.Session(region_name=region, profile_name=profile)
     try:
         if session.get_credentials() is not None:

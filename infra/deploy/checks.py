@@ -1,6 +1,6 @@
-"""What would make a deployment fail, or fail its users, asked of AWS before anything is built.
+"""Finds problems of a deployment by asking AWS before anything is built.
 
-A finding that blocks is a problem; others are printed and do not stop the deployment.
+A finding that blocks stops the deployment; the others are only printed.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from infra.deploy.account import Account
 from infra.deploy.configuration import Configuration
 
-# AWS keeps this much of an account's concurrency for functions without a reservation.
+# Concurrency that AWS keeps unreserved in each account.
 UNRESERVED_MIN = 100
 SMALL_ACCOUNT = 50
 RESERVING = {
@@ -27,14 +27,14 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOpera
 
 @dataclass(frozen=True)
 class Finding:
-    """One line for a person."""
+    """One line of output."""
 
     text: str
     blocks: bool = True
 
 
 def find_status(account: Account, stack_name: str) -> str | None:
-    """Return the status of a stack; None where there is none, or only a change set of its create."""
+    """Return the status of a stack; None if it does not exist or only has the change set of its creation."""
     try:
         stacks = account.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
     except ClientError as error:
@@ -46,7 +46,7 @@ def find_status(account: Account, stack_name: str) -> str | None:
 
 
 def check_account(account: Account, configuration: Configuration, status: str | None) -> Iterator[Finding]:
-    """Yield what AWS would refuse, or what the account is too small for."""
+    """Yield the problems of the account and of the stack's status."""
     yield from check_stack(configuration.stack_name, status)
     for check in (check_concurrency, check_log_role):
         try:
@@ -62,7 +62,7 @@ def check_account(account: Account, configuration: Configuration, status: str | 
 
 
 def check_stack(stack_name: str, status: str | None) -> Iterator[Finding]:
-    """Yield why a stack in that status cannot be updated."""
+    """Yield the reason why a stack with this status cannot be updated."""
     if status in _FAILED_CREATES:
         yield Finding(
             f"{stack_name} is {status}: delete it (aws cloudformation delete-stack --stack-name {stack_name})"
@@ -76,13 +76,13 @@ def check_stack(stack_name: str, status: str | None) -> Iterator[Finding]:
 
 
 def check_concurrency(account: Account, configuration: Configuration, *, exists: bool) -> Iterator[Finding]:
-    """Compare what the parameters reserve with what the account lets be reserved."""
+    """Compare the concurrency that the parameters reserve with what the account can reserve."""
     client = account.client("lambda")
     limits = client.get_account_settings()["AccountLimit"]
     limit = int(limits["ConcurrentExecutions"])
     wanted = sum(max(configuration.count(name), 0) for name in RESERVING)
     if wanted:
-        held = _held(account, configuration.stack_name) if exists else 0
+        held = _reserved_now(account, configuration.stack_name) if exists else 0
         possible = max(int(limits["UnreservedConcurrentExecutions"]) + held - UNRESERVED_MIN, 0)
         if wanted > possible:
             yield Finding(
@@ -99,7 +99,7 @@ def check_concurrency(account: Account, configuration: Configuration, *, exists:
 
 
 def check_log_role(account: Account, configuration: Configuration, *, exists: bool) -> Iterator[Finding]:
-    """Compare `GatewayLogRole` with the role that API Gateway's logs have in this account and region."""
+    """Compare `GatewayLogRole` with the role that API Gateway uses for logs in this account and region."""
     role_arn = str(account.client("apigateway").get_account().get("cloudwatchRoleArn") or "")
     name = role_arn.rpartition("/")[2]
     found = bool(name) and _role_exists(account, name)
@@ -110,8 +110,8 @@ def check_log_role(account: Account, configuration: Configuration, *, exists: bo
         yield Finding(f"API Gateway logs through {role_arn} here, which other stacks use: set GatewayLogRole=existing")
 
 
-def _held(account: Account, stack_name: str) -> int:
-    """Return the executions that the stack's functions have reserved now."""
+def _reserved_now(account: Account, stack_name: str) -> int:
+    """Return the concurrency that the stack's functions have reserved now."""
     client = account.client("lambda")
     names = [_physical_id(account, stack_name, logical_id) for logical_id in RESERVING.values()]
     found = [client.get_function_concurrency(FunctionName=name) for name in names if name]
@@ -119,7 +119,7 @@ def _held(account: Account, stack_name: str) -> int:
 
 
 def _physical_id(account: Account, stack_name: str, logical_id: str) -> str:
-    """Return a resource's physical id; empty where the stack has no such resource."""
+    """Return a resource's physical id; empty if the stack has no such resource."""
     try:
         found: Any = account.client("cloudformation").describe_stack_resource(
             StackName=stack_name, LogicalResourceId=logical_id
@@ -132,7 +132,7 @@ def _physical_id(account: Account, stack_name: str, logical_id: str) -> str:
 
 
 def _role_exists(account: Account, name: str) -> bool:
-    """Tell whether a role is there. API Gateway keeps the ARN of one that was deleted."""
+    """Return whether a role exists, because API Gateway may name a deleted role."""
     client = account.client("iam")
     try:
         client.get_role(RoleName=name)

@@ -1,4 +1,4 @@
-"""What samconfig.toml and template.yaml say about one environment."""
+"""The configuration of one environment from samconfig.toml and template.yaml."""
 
 import re
 import tomllib
@@ -15,12 +15,12 @@ OWN_PARAMETERS = frozenset({"ProtectData", "Release"})
 
 
 class ConfigurationInvalid(Exception):
-    """samconfig.toml has no such environment, or cannot be read; the message is one line."""
+    """samconfig.toml is invalid or lacks the environment; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """One environment. `overrides` are its own parameters, `parameters` all of the template's."""
+    """One environment. `overrides` are its own parameters, `parameters` all parameters of the template."""
 
     environment: str
     stack_name: str
@@ -30,15 +30,16 @@ class Configuration:
     profile: str | None = None
 
     def count(self, parameter: str) -> int:
-        """Return a parameter that is a number; 0 if it is not one."""
+        """Return a parameter as a number; 0 if it is not one."""
         value = self.parameters.get(parameter, "")
         return int(value) if re.fullmatch(r"-?\d+", value) else 0
 
 
 def read_configuration(environment: str, template: Document, path: Path = SAMCONFIG) -> Configuration:
-    """Read an environment; every parameter without an override has the template's default.
+    """Read an environment; a parameter without an override has the template's default.
 
-    SAM would keep a stack's earlier value for a parameter that is no longer overridden. Raises ConfigurationInvalid.
+    All parameters are passed, because SAM keeps a stack's earlier value of a parameter that is not. Raises
+    ConfigurationInvalid.
     """
     try:
         content = tomllib.loads(path.read_text())
@@ -61,7 +62,7 @@ def read_configuration(environment: str, template: Document, path: Path = SAMCON
 
 
 def check_parameters(configuration: Configuration, template: Document) -> Iterator[str]:
-    """Check that the overrides are parameters of the template and have allowed values."""
+    """Check that the overrides are parameters of the template with allowed values."""
     for name, value in configuration.overrides.items():
         parameter = template["Parameters"].get(name)
         if parameter is None or name in OWN_PARAMETERS:

@@ -1,8 +1,8 @@
-"""`python -m infra.deploy.restore --env prod --at 2026-11-28T12:00:00Z`: `make restore`.
+"""`python -m infra.deploy.restore --env prod --at 2026-11-28T12:00:00Z`, used by `make restore`.
 
-Restores the stack's table to a new one and gives it what a restore leaves out: stream, TTL, recovery and protection.
-Prints the parameters with which a deployment uses it. The stack itself is not changed. May be repeated: a restore that
-is under way is waited for.
+Restores the stack's table to a new table and adds the settings that a restore omits: stream, TTL, recovery and
+protection. Prints the parameters with which a deployment uses the new table. The stack is not changed. May be repeated:
+a running restore is waited for.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _POLLS = 1_080
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 1 with one line on stderr if it cannot be done."""
+    """Run the command; return 1, with one line on stderr, if it fails."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy.restore", description="Restore a stack's table.")
     parser.add_argument("--env", required=True, choices=get_args(Environment.__value__), help="which deployment")
     parser.add_argument("--at", type=_read_time, default=None, help="point in time, UTC; by default the latest")
-    parser.add_argument("--name", help="name of the new table; by default made of the old one's and the time")
+    parser.add_argument("--name", help="name of the new table; by default the old name and the time")
     options = parser.parse_args(arguments)
     try:
         table = DeployedStack(f"atrium-{options.env}", options.env).table
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime | None) -> dict[str, str]:
-    """Restore a table to a new one and make its settings the source's; returns the parameters of the template."""
+    """Restore a table to a new one with the source's settings; return the parameters for the template."""
     described = client.describe_table(TableName=source)["Table"]
     key = described.get("SSEDescription", {}).get("KMSMasterKeyArn")
     encryption: Any = {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key} if key else None
@@ -67,7 +67,7 @@ def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime
 
 
 def _complete(client: DynamoDBClient, source: str, target: str, *, protected: bool) -> None:
-    """Set what a restore leaves out, each step only where it is still missing."""
+    """Add the settings that a restore omits, if they are missing."""
     if not client.describe_table(TableName=target)["Table"].get("StreamSpecification", {}).get("StreamEnabled"):
         stream: Any = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
         client.update_table(TableName=target, StreamSpecification=stream)

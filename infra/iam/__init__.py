@@ -1,1 +1,1 @@
-"""What the template's policies let each function do, evaluated for every call that the tests make (ADR 0100)."""
+"""Evaluates the template's IAM policies for every AWS call that the tests make through functions (ADR 0100)."""

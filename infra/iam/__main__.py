@@ -1,4 +1,4 @@
-"""`python -m infra.iam`: run the tests that call through functions, and hold each of their calls to the policies."""
+"""`python -m infra.iam`: runs the tests that call functions, and evaluates the policies for each recorded call."""
 
 import json
 import shutil
@@ -21,22 +21,22 @@ TESTS = ("tests/isolation", "tests/integration", "tests/unit/runs", "tests/unit/
 INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 SECONDS_MAX = 900
 CALLS_MIN = 200
-# No message that HTTP takes is large enough for the bucket: these calls are seen where tests use stores themselves.
+# No HTTP test sends a message that is large enough for the bucket, so calls of store tests count for these functions.
 BLOBS_OF = {"s3:GetObject": ("chat", "sessions"), "s3:PutObject": ("chat",), "s3:DeleteObject": ("chat", "sessions")}
 _GONE = "not called: with it S3 answers 404, not 403, for an object that is gone"
 # What no test calls through a function, and why a role has it all the same.
 UNUSED = {
     ("chat", "s3:ListBucket", "bucket"): _GONE,
     ("sessions", "s3:ListBucket", "bucket"): _GONE,
-    ("chat", "dynamodb:BatchWriteItem", "table"): "the end of a run whose session was deleted meanwhile",
-    ("usage", "dynamodb:PutItem", "table"): "the guard tells the audit of a denial at its routes",
+    ("chat", "dynamodb:BatchWriteItem", "table"): "ends a run whose session was deleted during the run",
+    ("usage", "dynamodb:PutItem", "table"): "the guard of its routes audits denials",
 }
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Record, evaluate, report; 1 when a policy is too narrow, too wide, or grants what nobody needs.
+    """Record, evaluate and report; return 1 if a policy is too narrow or grants what no call needs.
 
-    `--recorded` takes what the last run recorded.
+    `--recorded` uses the calls of the previous run.
     """
     missing = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
     if missing:
@@ -76,11 +76,11 @@ def _owned(calls: Sequence[RecordedCall]) -> Iterator[RecordedCall]:
 
 
 def _mixed(calls: Sequence[RecordedCall]) -> Iterator[str]:
-    """No call of a bound function names two tenants, or a tenant and the platform."""
+    """Yield calls of tenant-bound functions that name two tenants, or a tenant and the platform."""
     for call in calls:
         of_tenant = [key for key in call.keys if "{" in key]
         if call.function in BOUND and (len(call.tenants) > 1 or 0 < len(of_tenant) < len(call.keys)):
-            yield f"{call.function}: {call.action} names {', '.join(call.keys)} at once"
+            yield f"{call.function}: {call.action} names {', '.join(call.keys)} in one call"
 
 
 def _wrong(questions: Sequence[Question]) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _evaluate(questions: Sequence[Question]) -> list[str]:
 
 
 def _idle(calls: Sequence[RecordedCall], bound: dict[str, Document], unbound: dict[str, Document]) -> Iterator[str]:
-    """No role may do what no recorded call of its function needs."""
+    """Yield permissions that no recorded call of the function needs."""
     used = {
         "without sessions": {(call.function, call.action, call.place) for call in calls},
         "with sessions": {
@@ -126,8 +126,8 @@ def _idle(calls: Sequence[RecordedCall], bound: dict[str, Document], unbound: di
                 if (role, action, place) not in used[when]:
                     idle.add((role, action, place))
                     if (role, action, place) not in UNUSED:
-                        yield f"{role}, {when}: {action} on {place} is granted, and no call needs it"
-    yield from (f"{' '.join(what)}: is needed, or not granted: take it from UNUSED" for what in UNUSED.keys() - idle)
+                        yield f"{role}, {when}: {action} on {place} is granted but no call needs it"
+    yield from (f"{' '.join(what)}: is needed, or not granted: remove it from UNUSED" for what in UNUSED.keys() - idle)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The calls to table, bucket and secrets that a run of the tests makes, as IAM sees them: who, what, where, which keys.
 
-A tenant's id becomes a number, and of a partition only its first parts are kept: thousands of calls are some hundred.
+Tenant ids become numbers and keys are shortened, so that thousands of calls become some hundred kinds.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from botocore.client import BaseClient
 
-# The function whose application serves the request of this context; what it does in threads of its own the stack tells.
+# The function that serves the current request. For calls in its own threads the call stack is searched instead.
 acting: ContextVar[str] = ContextVar("acting", default="")
 
 OF_TRANSACTION = {
@@ -31,7 +31,9 @@ _EQUALS = re.compile(r"=\s*(:\w+)")
 
 @dataclass(frozen=True, order=True, slots=True)
 class RecordedCall:
-    """One kind of call. `function` is empty where a test used a store itself; `keys` are leading keys, or prefixes."""
+    """One kind of call. `function` is empty if a test used a store itself; `keys` are leading keys, or prefixes of
+    them.
+    """
 
     function: str
     action: str
@@ -40,7 +42,7 @@ class RecordedCall:
 
     @property
     def tenants(self) -> frozenset[str]:
-        """The tenants whose data is named, `{1}` and on."""
+        """The numbered tenants whose data the call names: `{1}`, `{2}`."""
         return frozenset(re.findall(r"\{\d+\}", " ".join(self.keys)))
 
     @property
@@ -52,13 +54,13 @@ class RecordedCall:
 
 
 class Recorder:
-    """Notes what every client of this process asks, from `start` on."""
+    """Records the calls of all boto3 clients of this process after `start`."""
 
     def __init__(self) -> None:
         self.calls: set[RecordedCall] = set()
 
     def start(self) -> Self:
-        made = BaseClient._make_api_call  # type: ignore[attr-defined]  # the one place that each call goes through
+        made = BaseClient._make_api_call  # type: ignore[attr-defined]  # every call goes through this method
 
         def noting(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
             service = client.meta.service_model.service_name
@@ -67,7 +69,7 @@ class Recorder:
                 self.calls |= {RecordedCall(function, *what) for what in describe(service, operation, arguments)}
             return made(client, operation, arguments)
 
-        BaseClient._make_api_call = noting  # type: ignore[attr-defined]  # as above: the stubs leave it out
+        BaseClient._make_api_call = noting  # type: ignore[attr-defined]  # missing in the stubs, as above
         return self
 
     def write(self, path: Path) -> None:
@@ -77,13 +79,13 @@ class Recorder:
 
 
 def read_calls(folder: Path) -> list[RecordedCall]:
-    """Return what all processes of a run recorded."""
+    """Return the calls that all processes of a run recorded."""
     rows = [row for path in folder.glob("*.json") for row in json.loads(path.read_text())]
     return sorted({RecordedCall(function, action, place, tuple(keys)) for function, action, place, keys in rows})
 
 
 def describe(service: str, operation: str, arguments: dict[str, Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield action, place and keys of what IAM is asked for a call; nothing for what no function does."""
+    """Yield action, resource and keys of a call; nothing for operations that no function uses."""
     if service == "s3":
         if operation in _OBJECTS:
             yield f"s3:{operation}", "blobs", _shapes([str(arguments["Key"])])
@@ -111,7 +113,7 @@ def describe(service: str, operation: str, arguments: dict[str, Any]) -> Iterato
 
 
 def _key(item: dict[str, Any]) -> str:
-    """Return the partition of a key, an item, or of what holds one."""
+    """Return the partition key of a key, an item, or an operation on one."""
     return _text(item.get("Key", item.get("Item", item))["pk"])
 
 
@@ -120,7 +122,7 @@ def _text(value: Any) -> str:
 
 
 def _shapes(keys: list[str]) -> tuple[str, ...]:
-    """Name the tenants by number, in the order in which they come, and keep of each key how it begins."""
+    """Replace tenant ids by numbers, in order of appearance, and shorten each key to its first parts."""
     known: dict[str, str] = {}
 
     def number(found: re.Match[str]) -> str:
@@ -136,7 +138,7 @@ def _shapes(keys: list[str]) -> tuple[str, ...]:
 
 
 def _acting() -> str:
-    """Return the function whose code asks, from the stack or the request; empty where a test itself does."""
+    """Return the function that makes the call, from the call stack or the request; empty if a test makes it."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         found = _FUNCTION.search(frame.f_code.co_filename)

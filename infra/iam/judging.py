@@ -1,4 +1,4 @@
-"""What IAM must answer: for each recorded call a request as it was made, and the same as an attacker would have it."""
+"""The IAM requests to evaluate: each recorded call as it was made, and variants that an attacker would make."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,14 +9,14 @@ from infra.iam.policies import BUCKET, SECRET, TABLE, TENANT_ROLE
 from infra.runtime.template import Document
 
 OWN, OTHER = "ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"
-# These reach tenants' data through sessions; the others work for many tenants at once, with roles of their own.
+# BOUND functions access tenants' data through sessions; the others work for many tenants at once with their own roles.
 NEVER = ("Scan", "PartiQLSelect", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete")
 BOUND = frozenset({"identity", "chat", "sessions", "admin", "platform", "usage"})
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request, the policy that it is held to, and whether it must be allowed."""
+    """A request, the policy to evaluate, and whether it must be allowed."""
 
     call: RecordedCall
     what: str
@@ -27,7 +27,7 @@ class Question:
     explicitly: bool = False
 
     def suits(self, answer: str) -> bool:
-        """Tell whether an answer is the one that must be given."""
+        """Return whether an answer is the expected one."""
         if self.explicitly:
             return answer == "ExplicitlyDenied"
         return not answer.startswith("error") and (answer == "Allowed") == self.allowed
@@ -44,7 +44,7 @@ class Question:
 def ask_all(
     calls: Sequence[RecordedCall], bound: dict[str, Document], unbound: dict[str, Document]
 ) -> Iterator[Question]:
-    """Yield every question: `bound` are the policies with `TenantSessions`, `unbound` those without."""
+    """Yield all requests. `bound` are the policies with `TenantSessions`, `unbound` those without."""
     yield from _never(bound[TENANT_ROLE])
     for call in calls:
         if call.function in unbound:
@@ -59,7 +59,7 @@ def ask_all(
 
 
 def _never(policy: Document) -> Iterator[Question]:
-    """What reaches items without naming them is denied to a session, with its own tenant's keys, too."""
+    """Yield actions without leading keys, which a session is denied even for its own tenant."""
     for action in NEVER:
         for place in ("table", "index/gsi1"):
             call = RecordedCall(TENANT_ROLE, f"dynamodb:{action}", place, ("TENANT#{1}",))
@@ -70,8 +70,8 @@ def _under_a_session(call: RecordedCall, policy: Document) -> Iterator[Question]
     tags = {
         "the tenant's session": (OWN, True),
         "another tenant's session": (OTHER, False),
-        "a session of a tenant whose id begins this one's": (OWN[:-1], False),
-        "a session of a tenant whose id this one's begins": (f"{OWN}0", False),
+        "a session of a tenant whose id is a prefix of this one's": (OWN[:-1], False),
+        "a session of a tenant whose id has this one's as a prefix": (f"{OWN}0", False),
         "a session whose tag is a wildcard": ("ten_*", False),
     }
     for what, (tenant, allowed) in tags.items():

@@ -1,4 +1,4 @@
-"""The policies of template.yaml as documents that an evaluator reads, with `TenantSessions` on or off."""
+"""The policies of template.yaml as documents for an evaluator, with `TenantSessions` on or off."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -37,7 +37,7 @@ def read_policies(*, sessions: bool) -> dict[str, Document]:
 
 
 def granted(policy: Document) -> Iterator[tuple[str, str]]:
-    """Yield action and place of what a policy allows."""
+    """Yield action and resource of each permission in a policy."""
     for statement in policy["Statement"]:
         if statement["Effect"] == "Allow":
             for action in as_list(statement["Action"]):

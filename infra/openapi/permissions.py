@@ -38,7 +38,7 @@ def render_permissions(document: dict[str, Any]) -> str:
 
 
 def render_routes(document: dict[str, Any]) -> str:
-    """Return the routes that policies can be about, one a line: those with a guard."""
+    """Return the routes that policies can name, one per line: those with a guard."""
     guarded = [
         f"{method.upper()} {path}\n"
         for path, item in document["paths"].items()

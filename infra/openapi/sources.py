@@ -1,4 +1,4 @@
-"""The functions that serve HTTP, and the document of each."""
+"""The functions that serve HTTP, with their OpenAPI documents."""
 
 from collections.abc import Iterator
 from importlib import import_module

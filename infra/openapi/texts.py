@@ -1,4 +1,4 @@
-"""The texts of the OpenAPI document that belong to no function: title, description, tags in reading order."""
+"""Texts of the OpenAPI document that belong to no function: title, description, and tags in display order."""
 
 from atrium.http.app import VERSION
 

@@ -97,11 +97,11 @@ def _rebuild(table: TenantTable, month: date) -> str:
     asked = store.request(month, by="operator", now=read_clock())
     report = _wait(store, asked).report
     if report is None:
-        raise RebuildFailed("the rebuild left no report")
+        raise RebuildFailed("the rebuild has no report")
     lines = [f"{asked.month:%Y-%m}: {report.entries} ledger entries read; {len(report.counters)} counters were wrong"]
     lines += [_line(each) for each in report.counters]
     lines.append(
-        f"usage sums made right: {report.sums}; entries counted late: {report.counted}, left: {report.uncounted}"
+        f"usage sums corrected: {report.sums}; entries counted late: {report.counted}, left: {report.uncounted}"
     )
     return "\n".join(lines)
 

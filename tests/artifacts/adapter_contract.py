@@ -1,5 +1,6 @@
-"""The behaviour that a streaming function expects of its adapter, checked on the real Lambda Web Adapter (conformance)
-and on the fake adapter (unit tests).
+"""The behaviour that a streaming function expects of its adapter.
+
+It is checked on the real Lambda Web Adapter (conformance) and on the fake adapter (unit tests).
 """
 
 import itertools
@@ -63,7 +64,7 @@ def check_forged_context_is_replaced(api: RuntimeApi) -> None:
 
 
 def check_tenant_header_of_the_client_passes(api: RuntimeApi) -> None:
-    """The adapter passes it on, so the function must never read it."""
+    """The adapter passes on the client's header, so the function must never read it."""
     seen: Any = succeed(api, rest_event("/v1/echo", x_amz_tenant_id="ten_forged")).json()
     assert ["x-amz-tenant-id", "ten_forged"] in [[name.lower(), value] for name, value in seen["headers"]]
 

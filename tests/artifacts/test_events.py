@@ -1,4 +1,4 @@
-"""Every event of tests/events on the built function, with only its artifact and layers."""
+"""Runs every event of tests/events on the built function with only its artifact and layers."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from tests.artifacts.running import Fleet, list_events, read_event, running_flee
 
 pytestmark = [pytest.mark.loopback, pytest.mark.timeout(300)]
 
-# Status of the HTTP answer, and members of its body.
+# Status of the HTTP response, and fields of its body.
 HTTP: dict[str, tuple[int, dict[str, object]]] = {
     "identity/me": (200, {"plan": "pro", "role": None}),
     "identity/jwks": (200, {}),
@@ -150,14 +150,14 @@ def test_sweeper_counts_what_it_found(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("name", ["usage_stream/settled", "usage_stream/other_items"])
-def test_stream_batch_is_taken_whole(fleet: Fleet, name: str) -> None:
+def test_stream_batch_is_counted(fleet: Fleet, name: str) -> None:
     assert succeed(fleet, name).json() == {"batchItemFailures": []}
 
 
-def test_drift_goes_on_with_the_days_round(fleet: Fleet) -> None:
+def test_drift_continues_the_days_comparison(fleet: Fleet) -> None:
     answer: Any = succeed(fleet, "drift/hour").json()
     assert answer["failed"] == 0
 
 
-def test_a_rebuild_that_is_no_longer_asked_for_is_left(fleet: Fleet) -> None:
+def test_a_cancelled_rebuild_is_skipped(fleet: Fleet) -> None:
     assert succeed(fleet, "rebuild/asked_before").json() == {"rebuilt": 0}

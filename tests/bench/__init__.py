@@ -1,1 +1,1 @@
-"""`make bench`: what an admission, a settlement and a turn cost, measured and never asserted (infra/docs/bench.md)."""
+"""`make bench`: measures the cost of admission, settlement and turns; asserts nothing (infra/docs/bench.md)."""

@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: tables on the terminal, the same figures in .local/bench.json. Five minutes at most."""
+"""`python -m tests.bench`: prints tables and writes .local/bench.json, in five minutes at most."""
 
 import json
 import platform
@@ -41,11 +41,11 @@ type Figures = Mapping[str, Any]
 
 
 class TimeIsOver(BaseException):
-    """The bench has taken as long as it may."""
+    """The time limit of the bench was reached."""
 
 
 def main() -> int:
-    """Measure everything; 2 when a prerequisite is missing, 1 when something could not be measured."""
+    """Measure everything; return 2 if a prerequisite is missing, 1 if something could not be measured."""
     signal.signal(signal.SIGALRM, _stop)
     signal.alarm(SECONDS_MAX)
     found: dict[str, Any] = {"measured_at": format_time(read_clock())}
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def _measure_table(found: dict[str, Any]) -> None:
-    """Measure what needs DynamoDB Local only. `found` keeps what was measured when the time is over."""
+    """Measure what needs only DynamoDB Local. `found` keeps the results when the time limit is reached."""
     with empty_table() as (url, physical):
         baseline = measure_baseline(physical)
         found["admission"] = measure_admission(physical, baseline)
@@ -81,14 +81,14 @@ def _measure_table(found: dict[str, Any]) -> None:
         found["scattered"] = measure_scattered(physical)
         found["slots"] = measure_slots(physical, url, baseline)
         found["policy"] = measure_policy(physical)
-    with empty_table() as (_, physical):  # another: thousands of transactions slow it for what follows
+    with empty_table() as (_, physical):  # another server, because thousands of transactions slow it down
         found["aggregates"] = measure_aggregates(physical)
     found["authorizer"] = measure_import()
 
 
 @contextmanager
 def empty_table() -> Iterator[tuple[str, PhysicalTable]]:
-    """Run a DynamoDB Local with an empty table; yields its URL, and the table over a function's client."""
+    """Run a DynamoDB Local with an empty table; yield its URL, and the table with a function's client."""
     with running_dynamodb() as dynamodb:
         create_table(dynamodb.client("dynamodb"), table_definition(Resolver(read_template())), "bench")
         yield dynamodb.url, production_table(dynamodb.url, "bench")

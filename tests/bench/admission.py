@@ -1,6 +1,6 @@
-"""Admission, extension, renewal, settlement and rejection on DynamoDB Local, one call after the other, by scopes.
+"""Admission, extension, renewal, settlement and rejection on DynamoDB Local, sequentially, by number of scopes.
 
-The baseline is one conditional UpdateItem of a small item over the same client.
+The baseline is one conditional UpdateItem of a small item with the same client.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def measure_baseline(physical: PhysicalTable) -> Series:
 
 
 def measure_admission(physical: PhysicalTable, baseline: Series) -> dict[str, Figures]:
-    """Return the figures of each kind of call, by scopes. The admission items are read before, as a turn does."""
+    """Return the figures of each kind of call, by scopes. The admission items are read first, as in a turn."""
     found = {baseline.name: baseline.figures()}
     platform = PlatformLimit(PlatformTable(physical), 100, read_clock)
     for name, scopes, limit in (

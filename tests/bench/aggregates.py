@@ -1,4 +1,4 @@
-"""What the usage aggregates cost: the table's stream of settled runs of one tenant, and of a thousand."""
+"""The cost of usage aggregates: the stream of settled runs of one tenant, and of a thousand tenants."""
 
 from atrium.bootstrap import Runtime
 from atrium.kernel.clock import read_clock
@@ -13,11 +13,11 @@ from tests.builders.ledger import build_entry, stream_record
 
 ENTRIES = 1_000
 BATCH = 100
-"""Records that the stream hands over at once, as in the template."""
+"""Records in one batch of the stream, as in the template."""
 
 
 def measure_aggregates(physical: PhysicalTable) -> dict[str, Figures]:
-    """Return the figures by the number of tenants that send."""
+    """Return the figures by number of tenants."""
     return {f"{tenants} tenants": _measure(physical, tenants) for tenants in (1, ENTRIES)}
 
 

@@ -1,4 +1,4 @@
-"""The goals of the design (`quotas`, cost of a turn), each with where its figure stands."""
+"""The performance goals of the design, each with the place of its figure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ GOALS: tuple[tuple[str, tuple[str, str, str], float], ...] = (
 
 
 def check_goals(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return each goal with what was measured, and whether it is met."""
+    """Return each goal with the measured value, and whether it is met."""
     goals = []
     for name, path, most in GOALS:
         measured: Any = found

@@ -1,4 +1,4 @@
-"""Figures of repeated calls: percentiles of time, CPU of this process, and what the table says that it consumed."""
+"""Figures of repeated calls: percentiles of time, CPU time of this process, and consumed capacity of the table."""
 
 import os
 import time
@@ -21,7 +21,7 @@ type Figures = dict[str, float]
 
 
 def production_table(url: str, name: str) -> PhysicalTable:
-    """Return a table on DynamoDB Local over the very client that a function has."""
+    """Return a table on DynamoDB Local with the same client configuration as a function."""
     os.environ |= {
         "AWS_ENDPOINT_URL_DYNAMODB": url,
         "AWS_DEFAULT_REGION": REGION,
@@ -32,14 +32,14 @@ def production_table(url: str, name: str) -> PhysicalTable:
 
 
 def percentile(values: list[float], part: float) -> float:
-    """Return the value below which a part of them lies; the nearest that was seen."""
+    """Return the percentile of the values, by the nearest-rank method."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 
 
 @dataclass
 class Consumed:
-    """What calls to the table have consumed; they may come from several threads."""
+    """Capacity consumed by calls to the table; thread-safe."""
 
     noted: list[tuple[str, float]] = field(default_factory=list)
 
@@ -54,10 +54,10 @@ class Consumed:
 
 @contextmanager
 def consuming(table: PhysicalTable) -> Iterator[Consumed]:
-    """Ask for the capacity of every call to the table, which tells none for a write whose condition failed.
+    """Request the consumed capacity of every call; DynamoDB reports none for a failed conditional write.
 
-    Of a transaction DynamoDB Local tells one operation's alone; here each counts two units, as on AWS where its item
-    has at most 1 kB and no index.
+    DynamoDB Local reports only one operation of a transaction. Here each operation counts two units, as on AWS for an
+    item of at most 1 kB without index.
     """
     consumed = Consumed()
 
@@ -83,7 +83,7 @@ def consuming(table: PhysicalTable) -> Iterator[Consumed]:
 
 @dataclass
 class Series:
-    """One kind of call, many times. `cpu` is that of this whole process, so measure one series at a time."""
+    """Results of one repeated call. `cpu` is that of the whole process, so measure one series at a time."""
 
     name: str
     times: list[float] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Series:
     def measure[**P, Answer](
         self, table: PhysicalTable, act: Callable[P, Answer], *arguments: P.args, **named: P.kwargs
     ) -> Answer:
-        """Do it once, with its time and consumption."""
+        """Run the call once; add its time and consumption."""
         with consuming(table) as consumed:
             began, cpu = time.perf_counter(), time.process_time()
             answer = act(*arguments, **named)
@@ -107,7 +107,7 @@ class Series:
         return answer
 
     def figures(self, baseline: "Series | None" = None) -> Figures:
-        """Return means and percentiles; `ratio_p50` is to the baseline's, measured in the same run."""
+        """Return means and percentiles; `ratio_p50` is relative to the baseline of the same run."""
         count = len(self.times)
         base = baseline or self
         return {

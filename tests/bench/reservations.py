@@ -1,7 +1,7 @@
-"""How much more than it uses a run reserves: mixed turns over HTTP on the local stack.
+"""The ratio of reserved to used amounts of runs: mixed turns over HTTP on the local stack.
 
-A reservation is an upper bound: bytes of the prompt as tokens, the longest answer, the highest price. The ratio says
-how much of a limit a running turn keeps from others.
+A reservation is an upper bound: prompt bytes as tokens, the longest answer, the highest price. The ratio shows how much
+of a limit a running turn blocks for others.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ MESSAGES = (
 
 
 def measure_reservations(stack: dict[str, Any], runs: Sequence[str]) -> dict[str, float]:
-    """Return what runs that have ended had reserved ÷ what they used, in tokens and in money."""
+    """Return reserved ÷ used of ended runs, in tokens and in money."""
     tenant = TenantId(stack["tenants"][0]["id"])
     endpoint = Endpoint(stack["endpoint_url"])
     table = TenantTable(PhysicalTable(endpoint.client("dynamodb"), stack["table"]), tenant)

@@ -1,7 +1,7 @@
-"""Turns of many tenants under a platform limit, for simulated minutes: how often one is rejected while there is room.
+"""Simulates turns of many tenants under a platform limit: how often one is rejected although slots are free.
 
-Time is simulated, the table is real: all that happens within a tenth of a second happens at once, from eight threads.
-So arrivals race more than they do on AWS, where a call takes some milliseconds.
+Time is simulated, the table is real. All events within a tenth of a second happen at once, in eight threads, so calls
+race more than on AWS, where a call takes some milliseconds.
 """
 
 import random
@@ -57,7 +57,7 @@ def measure_scattered(physical: PhysicalTable) -> dict[str, Figures]:
 
 @dataclass
 class Load:
-    """A simulation. `rejected` counts turns that were rejected while fewer than the limit ran."""
+    """A simulation. `rejected` counts turns that were rejected while fewer than the limit were running."""
 
     table: PlatformTable
     maximum: int

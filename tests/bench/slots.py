@@ -1,6 +1,6 @@
-"""Admission and settlement while an item has 1, 10, 50 and 128 slots taken, and the turns per second it carries.
+"""Admission and settlement with 1, 10, 50 and 128 taken slots, and the turns per second of one item.
 
-The peer is the same number of callers that make two bare conditional writes of one small item for each turn.
+The comparison is the same number of callers with two plain conditional writes of a small item per turn.
 """
 
 import time
@@ -34,7 +34,7 @@ USED = Used(700, 400_000)
 
 @dataclass(frozen=True)
 class Load:
-    """What a process of the load runs: `callers` of all processes together."""
+    """The load of one process: `callers` of all processes together."""
 
     url: str
     table_name: str
@@ -46,7 +46,7 @@ class Load:
 
 
 def measure_slots(physical: PhysicalTable, url: str, baseline: Series) -> dict[str, Figures]:
-    """Return the figures by the number of slots that are taken."""
+    """Return the figures by number of taken slots."""
     found: dict[str, Figures] = {}
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as processes:
         list(processes.map(time.sleep, [1.0] * PROCESSES))
@@ -79,13 +79,13 @@ def _tenant_with(physical: PhysicalTable, slots: int) -> tuple[TenantId, QuotaSe
     service = QuotaService(TenantTable(physical, tenant), read_clock)
     taken = 0
     while taken < slots:
-        with suppress(Unavailable):  # on a machine that does much else
+        with suppress(Unavailable):  # on a busy machine
             taken += isinstance(service.admit(new_request(), SCOPES), Admitted)
     return tenant, service
 
 
 def _measure_calls(physical: PhysicalTable, taken: int) -> tuple[Series, Series]:
-    """Measure the admission that takes the last slot of `taken`, and its settlement."""
+    """Measure the admission that takes the last of `taken` slots, and its settlement."""
     _, service = _tenant_with(physical, taken - 1)
     admit, settle = Series("admit"), Series("settle")
     for _ in range(CALLS):
@@ -97,7 +97,7 @@ def _measure_calls(physical: PhysicalTable, taken: int) -> tuple[Series, Series]
 
 
 def _run(processes: ProcessPoolExecutor, load: Load) -> tuple[int, int]:
-    """Return how many turns all callers carried out, and how often the table was given up on."""
+    """Return the number of completed turns, and of failures of the table."""
     at = time.time() + 0.5
     found = list(processes.map(call, [replace(load, number=number, start_at=at) for number in range(PROCESSES)]))
     return sum(done for done, _ in found), sum(failed for _, failed in found)

@@ -1,8 +1,8 @@
-"""`python -m tests.bench.trace`: our files and functions that a warm `POST /v1/chat` runs through, on moto.
+"""`python -m tests.bench.trace`: lists our files and functions that a warm `POST /v1/chat` executes, on moto.
 
-The turn continues a session, answers without tools, and its model is the local model server, over the adapter that
-production has. Admission is what the files of `atrium.quotas` run, and what those call. Module bodies, class bodies
-and generator expressions are left out.
+The turn continues a session and answers without tools; its model is the local model server, with production's adapter.
+Admission is everything in `atrium.quotas` and what it calls. Module bodies, class bodies and generator expressions are
+omitted.
 """
 
 import sys
@@ -32,7 +32,7 @@ _monitoring = sys.monitoring
 
 @dataclass(slots=True)
 class Trace:
-    """Functions by file, of everything and of admission."""
+    """The executed functions by file, in total and for admission."""
 
     all: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     admission: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -49,7 +49,7 @@ class Trace:
 
 
 def main() -> None:
-    """Print the trace, and how many files there should be at most."""
+    """Print the trace, and the maximum number of files."""
     with _api_env() as api_env:
         client = api_env.chat_as()
         session = client.post("/v1/chat", json={"message": "Hi"}).json()["session_id"]
@@ -76,7 +76,7 @@ def _api_env() -> Iterator[ApiEnv]:
 
 @contextmanager
 def _traced() -> Iterator[Trace]:
-    """Note each function of ours that begins, in any thread."""
+    """Record each of our functions that starts, in any thread."""
     trace, tool = Trace(), _monitoring.PROFILER_ID
     _monitoring.use_tool_id(tool, "trace")
     _monitoring.register_callback(tool, _monitoring.events.PY_START, lambda code, _: trace.note(code, sys._getframe(1)))
@@ -89,7 +89,7 @@ def _traced() -> Iterator[Trace]:
 
 
 def _place(filename: str) -> str | None:
-    """Return a file's place among ours; None if it is none of ours."""
+    """Return a file's path relative to our code; None for other code."""
     for prefix, shown in _OURS.items():
         if filename.startswith(prefix):
             return shown + filename[len(prefix) :]

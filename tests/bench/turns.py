@@ -1,6 +1,6 @@
-"""A whole turn over HTTP on the local stack, beside the same message sent to the model server itself, in turns.
+"""Whole turns over HTTP on the local stack, compared with the same message sent directly to the model server.
 
-The difference is what the platform adds; the ratio holds better than the milliseconds of this machine.
+The difference is the platform's overhead; the ratio depends less on the machine than the milliseconds.
 """
 
 import http.client
@@ -32,7 +32,7 @@ class StackFailed(Exception):
 
 @contextmanager
 def running_stack() -> Iterator[dict[str, Any]]:
-    """Run a local stack of this folder on a free port; refused where one runs already."""
+    """Run a local stack of this folder on a free port; raise StackFailed if one is running already."""
     environment = {**os.environ, "PORT": str(free_port())}
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "DETACH"):
         environment.pop(name, None)
@@ -67,9 +67,9 @@ def _wait(process: subprocess.Popen[str], port: str) -> dict[str, Any]:
 
 
 def measure_turns(stack: dict[str, Any]) -> dict[str, float]:
-    """Return the times of turns and of the model server's own answers, and the platform's CPU per turn."""
+    """Return the times of turns and of direct model answers, and the platform's CPU time per turn."""
     tenant = stack["tenants"][0]
-    platform, model = Line(stack["base_url"]), Line(stack["model_url"])
+    platform, model = Connection(stack["base_url"]), Connection(stack["model_url"])
     key = {"authorization": f"Bearer {tenant['api_key']}"}
     own = {"x-api-key": "bench", "anthropic-version": "2023-06-01"}
     turns: list[float] = []
@@ -96,8 +96,8 @@ def measure_turns(stack: dict[str, Any]) -> dict[str, float]:
 
 
 def run_mixed(stack: dict[str, Any], messages: Sequence[str], rounds: int) -> list[str]:
-    """Carry out each of some turns a number of times; returns their runs."""
-    platform, key = Line(stack["base_url"]), {"authorization": f"Bearer {stack['tenants'][0]['api_key']}"}
+    """Run each of some turns a number of times; return their runs."""
+    platform, key = Connection(stack["base_url"]), {"authorization": f"Bearer {stack['tenants'][0]['api_key']}"}
     runs = []
     for number in range(rounds):
         for message in messages:
@@ -106,8 +106,8 @@ def run_mixed(stack: dict[str, Any], messages: Sequence[str], rounds: int) -> li
     return runs
 
 
-class Line:
-    """One kept connection, and the content of its last answer."""
+class Connection:
+    """One persistent connection, and the content of its last answer."""
 
     def __init__(self, url: str) -> None:
         self.content = b""
@@ -124,7 +124,7 @@ class Line:
 
 
 def _platform_cpu(stack: int) -> float:
-    """Return the CPU seconds of the stack's processes that run the functions: not the emulator, not the model."""
+    """Return the CPU seconds of the stack's function processes, without emulator and model server."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

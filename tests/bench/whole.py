@@ -1,4 +1,4 @@
-"""A whole turn in a known session on DynamoDB Local, with a scripted model: everything but HTTP and the model."""
+"""A whole turn in an existing session on DynamoDB Local, with a scripted model and without HTTP."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,7 +20,7 @@ VARIANTS = (("platform limit off", None, 1), ("platform limit on", 100, 1), ("of
 
 @dataclass
 class Bench(TenantEnv):
-    """A tenant's services, with the platform limit where there is one. Short content needs no bucket."""
+    """A tenant's services, optionally with a platform limit. Short content needs no bucket."""
 
     platform: PlatformLimit | None = None
 
@@ -29,7 +29,7 @@ class Bench(TenantEnv):
 
 
 def measure_turn(physical: PhysicalTable, baseline: Series) -> dict[str, Figures]:
-    """Return the figures of a turn, with the platform limit off and on, and where many turns run beside it."""
+    """Return the figures of a turn with the platform limit off, on, and with many concurrent turns."""
     bench = Bench(physical, Bucket(cast("Any", None), "none"))
     for tenant in (TENANT, OTHER_TENANT):
         bench.add_tenant(tenant)

@@ -1,7 +1,7 @@
-"""The applications of chat, sessions and agents over one house, with the model server behind the real SDK.
+"""The applications of chat, sessions and agents over one tenant_env, with the model server behind the real SDK.
 
-Chat is served on loopback as `run.sh` serves it, because only there an answer comes piece by piece; its callers'
-context comes in the header that the Lambda Web Adapter writes.
+Chat is served on loopback as `run.sh` serves it, because only there answers arrive piece by piece; the callers' context
+is in the header that the Lambda Web Adapter writes.
 """
 
 import json
@@ -45,7 +45,7 @@ OUTSIDERS = {"another owner": OTHER_PRINCIPAL, "another tenant": OTHER_TENANT}
 
 
 class TickingClock(TurnedClock):
-    """A clock that goes on by itself, and may be turned besides."""
+    """A clock that runs, and can be advanced in addition."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class TickingClock(TurnedClock):
 
 @dataclass
 class Holder:
-    """Which runtime the served application has: each test puts its own."""
+    """The runtime of the served application; each test sets its own."""
 
     runtime: Runtime | None = None
 
@@ -89,7 +89,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Sent:
-    """One server-sent event as its bytes said it, and when it came, in seconds since the call."""
+    """One server-sent event as received, and the seconds since the call."""
 
     id: int
     event: str
@@ -99,7 +99,7 @@ class Sent:
 
 @dataclass
 class ApiEnv:
-    """The functions, and what stands behind them."""
+    """The functions and the services behind them."""
 
     tenant_env: TenantEnv
     server: ModelServer
@@ -114,7 +114,7 @@ class ApiEnv:
     def chat_as(
         self, fields: Fields | None = OWN, *, stage_prefix: str = "", remaining_seconds: float = 900
     ) -> httpx2.Client:
-        """Return a client of the chat function whose calls the authorizer let in with these fields."""
+        """Return a client of the chat function with these fields of the authorizer's context."""
 
         def add_context(request: httpx2.Request) -> None:
             context = request_context(request.url.path, fields, stage_prefix=stage_prefix)
@@ -127,11 +127,11 @@ class ApiEnv:
         return client
 
     def sent_bodies(self) -> list[dict[str, Any]]:
-        """Return what the model server was asked, oldest first."""
+        """Return the requests that the model server received, oldest first."""
         return [record.body for record in self.server.requests() if isinstance(record.body, dict)]
 
     def reported_usage(self) -> list[Usage]:
-        """Return what the model server said each of its answers used."""
+        """Return the usage that the model server reported for each answer."""
         told = [record.usage for record in self.server.requests() if record.usage]
         return [
             Usage(each.input_tokens, each.output_tokens, each.cache_read_input_tokens, each.cache_creation_input_tokens)
@@ -139,7 +139,7 @@ class ApiEnv:
         ]
 
     def version(self, tenant: TenantId = TENANT) -> int:
-        """Return the tenant's `config_version` as it is now."""
+        """Return the tenant's current `config_version`."""
         return int((self.tenant_env.table(tenant).get(keys.tenant()) or {})["config_version"])
 
     def events(self, kind: EventType, tenant: TenantId = TENANT) -> list[AuditEvent]:
@@ -156,7 +156,7 @@ class ApiEnv:
 
 @contextmanager
 def open_api_env(tenant_env: TenantEnv, server: ModelServer, url: str, holder: Holder) -> Iterator[ApiEnv]:
-    """Yield a stage over a house; no turn and no connection is left behind."""
+    """Yield the applications over a tenant_env; afterwards wait until no turn and no connection is left."""
     tenant_env.clock = TickingClock()
     environment = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "a-key-of-tests"}
     runtime = build_runtime(environment, table=tenant_env.physical, clock=tenant_env.clock)()
@@ -183,7 +183,7 @@ def wait_until(holds: Any, seconds: float = 15) -> None:
 
 
 def read_events(response: httpx2.Response) -> Iterator[Sent | None]:
-    """Yield the events of a stream as they come, None for a comment; its format is held to the letter."""
+    """Yield the events of a stream as they arrive, None for a comment; validate the format strictly."""
     began = time.monotonic()
     buffer = ""
     for text in response.iter_text():
@@ -217,7 +217,7 @@ def say(client: httpx2.Client, message: str, headers: Mapping[str, str] | None =
 
 
 def assert_problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
-    """Hold a refusal to the contract, and return its body."""
+    """Assert that an error follows the contract, and return its body."""
     body: dict[str, Any] = response.json()
     assert (response.status_code, body["code"], body["status"]) == (status, code, status), response.text
     assert response.headers["content-type"] == "application/problem+json"

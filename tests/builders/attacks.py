@@ -1,4 +1,4 @@
-"""Credentials that others would make of a good token, with the key that signs, its public half, or neither."""
+"""Credentials that attackers could make from a valid token: with the signing key, its public half, or neither."""
 
 import hmac
 import json
@@ -22,7 +22,7 @@ DROP = object()
 
 @dataclass(frozen=True)
 class Attack:
-    """What is sent as a bearer token, and whether it names the tenant of the token that it was made of."""
+    """The text of a bearer token, and whether it names the tenant of the token it was made from."""
 
     name: str
     text: str
@@ -31,7 +31,7 @@ class Attack:
 
 @dataclass(frozen=True)
 class Forger:
-    """Makes attacks of a good token; `key` is the one that signed it."""
+    """Makes attacks from a valid token; `key` is the one that signed it."""
 
     token: str
     key: SigningKey
@@ -56,7 +56,7 @@ class Forger:
         return found
 
     def sign(self, claims: dict[str, Any], headers: dict[str, Any] | None = None, *, by: object = None) -> str:
-        """Return a token with other claims or headers, which our key signed, or another."""
+        """Return a token with other claims or headers, signed by our key or another."""
         payload = {name: value for name, value in (self.claims() | claims).items() if value is not DROP}
         head = {"typ": "at+jwt", "kid": self.key.kid, **(headers or {})}
         return jwt.PyJWS().encode(json.dumps(payload).encode(), by or load_private_key(self.key), "ES256", head)  # type: ignore[arg-type] # a key of either kind
@@ -76,16 +76,16 @@ class Forger:
         for kid in ("../../dev/null", "' OR '1'='1", "kid\0", "", "other-tenants-kid", "k" * 300):
             yield Attack(f"kid {kid[:20]!r}", self.sign({}, {"kid": kid}, by=outsider))
         for pointer in ({"jku": EVIL}, {"x5u": EVIL}, {"jwk": {"kty": "EC"}}, {"x5c": ["MIIB"]}):
-            yield Attack(f"{next(iter(pointer))} of a stranger", self.sign({}, {"kid": "evil", **pointer}, by=outsider))
+            yield Attack(f"other {next(iter(pointer))}", self.sign({}, {"kid": "evil", **pointer}, by=outsider))
         for kind in ("JWT", "id+jwt", "refresh"):
             yield Attack(f"typ {kind}", self.sign({}, {"typ": kind}))
         yield Attack("crit", self.sign({}, {"crit": ["exp"]}))
 
     def _claims(self) -> Iterator[Attack]:
         now, day = int(self.claims()["iat"]), 86_400
-        yield Attack("iss of nobody", self.sign({"iss": "urn:evil"}))
+        yield Attack("iss of no one", self.sign({"iss": "urn:evil"}))
         # Another issuer's `tenant_id` means nothing here.
-        yield Attack("iss of a stranger", self.sign({"iss": "https://evil.example"}), names_tenant=False)
+        yield Attack("iss of an outsider", self.sign({"iss": "https://evil.example"}), names_tenant=False)
         yield Attack("aud of another", self.sign({"aud": "https://api.other.example"}))
         yield Attack("no aud", self.sign({"aud": DROP}))
         yield Attack("expired", self.sign({"iat": now - day, "nbf": now - day, "exp": now - day + 900}))

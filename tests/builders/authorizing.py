@@ -13,14 +13,14 @@ METHOD_ARN = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/dev/POST/
 EVERY_ROUTE = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/dev/*/*"
 
 ONE_READ = ["BatchGetItem"]
-TOLD = ["PutItem"]  # in the audit of the tenant that the credential names
+TOLD = ["PutItem"]  # recorded in the audit of the named tenant
 READ_AND_TOLD = [*ONE_READ, *TOLD]
 
 type Headers = Mapping[str, str | list[str]]
 
 
 def authorizer_event(headers: Headers) -> dict[str, Any]:
-    """The event for a request with these headers; a list is a header that was sent more than once."""
+    """The event of a request with these headers; a list is a repeated header."""
     several = {name: [value] if isinstance(value, str) else value for name, value in headers.items()}
     return {
         "type": "REQUEST",
@@ -35,25 +35,25 @@ def authorizer_event(headers: Headers) -> dict[str, Any]:
 
 
 class AuthorizerEnv:
-    """An authorizer in a container of its own."""
+    """An authorizer in its own container."""
 
     def __init__(self, deployment: Deployment, **environment: str) -> None:
         self.deployment = deployment
         self.authorizer = Authorizer(deployment.make_runtime(**environment))
 
     def ask(self, headers: Headers) -> dict[str, Any]:
-        """Return the policy; raises as the function does."""
+        """Return the policy; raises what the function raises."""
         return answer(authorizer_event(headers), self.authorizer)
 
     def context(self, headers: Headers) -> dict[str, Any]:
-        """Return the context of a request that is let in everywhere."""
+        """Return the context of an admitted request; assert that all routes are allowed."""
         policy = self.ask(headers)
         assert effect(policy) == ("Allow", EVERY_ROUTE)
         context: dict[str, Any] = policy["context"]
         return context
 
     def code(self, headers: Headers) -> str:
-        """Return the code of a request that is refused."""
+        """Return the error code of a denied request."""
         policy = self.ask(headers)
         assert effect(policy) == ("Deny", EVERY_ROUTE)
         assert set(policy["context"]) == {"code"}
@@ -61,7 +61,7 @@ class AuthorizerEnv:
 
 
 def expect_401(authorizer_env: AuthorizerEnv, headers: Headers, *, calls: list[str] | None = None) -> None:
-    """Expect the one text that API Gateway turns into a 401, after these calls to the table."""
+    """Expect the text that API Gateway turns into 401, after these calls to the table."""
     with counting(authorizer_env.deployment.table) as made, pytest.raises(Exception) as caught:  # noqa: PT011 - no other type fits
         authorizer_env.ask(headers)
     assert (type(caught.value), str(caught.value)) == (Exception, "Unauthorized")
@@ -74,7 +74,7 @@ def bearer(text: str) -> dict[str, str]:
 
 
 def effect(policy: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what the policy's one statement says, and of what."""
+    """Return effect and resource of the policy's only statement."""
     document = policy["policyDocument"]
     (statement,) = document["Statement"]
     assert (document["Version"], statement["Action"]) == ("2012-10-17", "execute-api:Invoke")

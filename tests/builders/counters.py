@@ -1,4 +1,4 @@
-"""What a tenant's admission items say."""
+"""Reads a tenant's admission items."""
 
 from atrium.kernel.ids import TenantId
 from atrium.quotas.item import AdmissionItem
@@ -10,18 +10,18 @@ from tests.builders.tenant_env import TENANT, TenantEnv
 
 
 def admission_item(tenant_env: TenantEnv, tenant: TenantId = TENANT, scope_id: str = "") -> AdmissionItem:
-    """Return a scope's admission item as it stands."""
+    """Return a scope's current admission item."""
     return AdmissionItem(tenant_env.table(tenant).get(keys.admission(scope_id)), tenant_env.clock().timestamp())
 
 
 def held(tenant_env: TenantEnv, tenant: TenantId = TENANT) -> list[str]:
-    """Return the runs, by their own half of the id, that have a slot, or one whose lease is over."""
+    """Return the runs that have a slot, with a valid or expired lease, by their own half of the id."""
     item = admission_item(tenant_env, tenant)
     return [*item.slots, *item.late]
 
 
 def counted(tenant_env: TenantEnv, limit: LimitName, tenant: TenantId = TENANT) -> int:
-    """Return what is counted against a limit of a tenant now."""
+    """Return the current count of a tenant's limit."""
     definition = DEFINITIONS[limit]
     key = keys.tool_calls("") if definition.place == "tool_calls" else keys.admission("")
     return AdmissionItem(tenant_env.table(tenant).get(key), tenant_env.clock().timestamp()).used(definition)

@@ -1,4 +1,6 @@
-"""A deployment in one process: table, filled secrets, a clock, and tenants, keys and tokens made by our own code."""
+"""A deployment in one process: table, filled secrets and clock; tenants, keys and tokens are
+created by our own code.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ PASSWORD = "correct horse battery"
 
 @dataclass
 class Deployment:
-    """What a stack is after `make bootstrap`."""
+    """A stack after `make bootstrap`."""
 
     table: PhysicalTable
     secrets_client: SecretsManagerClient
@@ -51,7 +53,7 @@ class Deployment:
         self.runtime = self.make_runtime()
 
     def make_runtime(self, **environment: str) -> Runtime:
-        """Return the runtime of another container, whose environment may differ."""
+        """Return the runtime of another container, optionally with another environment."""
         variables = {
             "CORS_ORIGINS": "*",
             **self.arns.environment(),
@@ -88,7 +90,7 @@ class Deployment:
         return Onboarded(self.tenants.close(opened, operations), user, issued)
 
     def make_key(self, tenant_id: TenantId, scopes: Iterable[str] = KEY_SCOPES_DEFAULT, **options: Any) -> IssuedKey:
-        """Make and store a key of a tenant."""
+        """Create and store a key of a tenant."""
         issued = self._issue(tenant_id, **{"name": "a key", "scopes": scopes, "now": self.clock(), **options})
         KeyStore(self.runtime.tenant_table(tenant_id)).create(issued.key)
         return issued
@@ -102,7 +104,7 @@ class Deployment:
         return make_platform_key(self.table, pepper, self.runtime.settings.environment, now=self.clock())
 
     def make_token(self, user: User, **changes: Any) -> str:
-        """Return an access token as login would give it."""
+        """Return an access token as a login issues it."""
         claims = build_claims(
             user.id,
             user.tenant_id,
@@ -139,13 +141,13 @@ def _fill_once(client: SecretsManagerClient) -> dict[str, str]:
 
 @cache
 def _hash_once(password: str) -> str:
-    """A hash takes 50 ms on purpose; tests that are not about it share one."""
+    """Hashing takes 50 ms by design, so tests that do not test it share one hash."""
     return hash_password(password)
 
 
 @contextmanager
 def counting(table: PhysicalTable) -> Iterator[list[str]]:
-    """Note each call to the table, by operation."""
+    """Record each call to the table by operation."""
     calls: list[str] = []
 
     def note(model: Any, **_: object) -> None:
@@ -164,7 +166,7 @@ class Broken(Exception):
 
 @contextmanager
 def breaking(table: PhysicalTable, write: int) -> Iterator[None]:
-    """Let the process end in place of the n-th write (0: the first)."""
+    """End the process instead of the n-th write (0: the first)."""
     left = [write]
 
     def end(model: Any, **_: object) -> None:

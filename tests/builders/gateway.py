@@ -1,4 +1,6 @@
-"""Calls as API Gateway hands them on: REST proxy events, and a client that puts one round an application."""
+"""Calls as API Gateway passes them on: REST proxy events, and a test client that adds them
+to an application's scope.
+"""
 
 import base64
 import json
@@ -36,7 +38,7 @@ def platform_fields(**changes: str | int | bool) -> Fields:
 
 
 def request_context(path: str, fields: Fields | None, *, stage_prefix: str = "") -> dict[str, Any]:
-    """The `requestContext` of an event; `stage_prefix` is the prefix that the default endpoint shows (`/dev`)."""
+    """The `requestContext` of an event; `stage_prefix` is that of the default endpoint (`/dev`)."""
     context: dict[str, Any] = {
         "requestId": REQUEST_ID,
         "path": stage_prefix + path,
@@ -58,7 +60,7 @@ def rest_event(
     query: Mapping[str, str] | None = None,
     stage_prefix: str = "",
 ) -> dict[str, Any]:
-    """A REST proxy event. A `bytes` body goes as base64, any other as JSON."""
+    """A REST proxy event. A `bytes` body is sent as base64, any other as JSON."""
     sent = {"Host": "example.org", "X-Forwarded-Proto": "https", **(headers or {})}
     if body is not None:
         sent.setdefault("Content-Type", "application/json")
@@ -81,7 +83,7 @@ def rest_event(
 
 
 class LambdaContext:
-    """What Lambda tells a handler about its invocation."""
+    """The context object that Lambda passes to a handler."""
 
     function_name = "tested"
     memory_limit_in_mb = 512
@@ -96,7 +98,7 @@ class LambdaContext:
 
 
 class Gateway:
-    """An application behind the gateway: puts the event of a call into its scope, as Mangum does."""
+    """An application behind the gateway: adds the event of a call to its scope, as Mangum does."""
 
     def __init__(
         self, app: FastAPI, fields: Fields | None, *, stage_prefix: str = "", remaining_ms: int = 25_000
@@ -117,6 +119,6 @@ class Gateway:
 
 
 def call_as(app: FastAPI, fields: Fields | None, *, stage_prefix: str = "", remaining_ms: int = 25_000) -> TestClient:
-    """Return a client whose calls the authorizer let in with these fields (None: a route without authorizer)."""
+    """Return a client with these fields of the authorizer's context (None: a route without authorizer)."""
     gateway = Gateway(app, fields, stage_prefix=stage_prefix, remaining_ms=remaining_ms)
     return TestClient(gateway, base_url="https://example.org", headers={"authorization": "Bearer atr_dev_tested"})

@@ -1,4 +1,4 @@
-"""An OIDC issuer on 127.0.0.1: discovery, a JWK Set, tokens of its keys, and whatever answer a test wants instead."""
+"""An OIDC issuer on 127.0.0.1: discovery, a JWK Set, signed tokens, and scripted responses."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ type Script = Callable[[BaseHTTPRequestHandler], None]
 
 @cache
 def rsa_key(name: str, bits: int = 2048) -> rsa.RSAPrivateKey:
-    """Make a key once for all tests of a process; the name tells keys apart."""
+    """Create a key once per process and name."""
     del name
     return rsa.generate_private_key(65_537, bits)
 
@@ -35,7 +35,7 @@ def ec_key(name: str) -> ec.EllipticCurvePrivateKey:
 
 
 def public_jwk(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, kid: str, **members: Any) -> dict[str, Any]:
-    """Return the public half as an issuer publishes it."""
+    """Return the public key as an issuer publishes it."""
     if isinstance(key, rsa.RSAPrivateKey):
         found = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
         return {**found, "kid": kid, "use": "sig", "alg": "RS256", **members}
@@ -58,7 +58,7 @@ def say(status: int, body: object = b"", **headers: str) -> Script:
 
 @dataclass
 class Issuer:
-    """An issuer. `published` are its keys by `kid`; `scripts` stand in for its answers by path."""
+    """An issuer. `published` are its keys by `kid`; `scripts` replace its responses by path."""
 
     url: str = ""
     published: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Issuer:
         self.published[kid] = public_jwk(rsa_key(kid), kid)
 
     def claims(self, now: datetime, **changes: Any) -> dict[str, Any]:
-        """Return what a good token says; a change to None leaves a claim out."""
+        """Return the claims of a valid token; a change to None omits a claim."""
         at = int(now.timestamp())
         good = {
             "iss": self.url,
@@ -94,7 +94,7 @@ class Issuer:
         return {name: value for name, value in {**good, **changes}.items() if value is not None}
 
     def token(self, now: datetime, kid: str = "one", headers: Mapping[str, Any] | None = None, **changes: Any) -> str:
-        """Return a token that is signed with the key of that name, published or not."""
+        """Return a token signed with the key of that name, published or not."""
         return sign(self.claims(now, **changes), rsa_key(kid), {"kid": kid, **(headers or {})})
 
 
@@ -113,7 +113,7 @@ def open_issuer() -> Iterator[Issuer]:
             issuer.answer(self)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

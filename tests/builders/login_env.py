@@ -1,4 +1,4 @@
-"""The identity function as somebody sees it who has no credential yet, from an address of his choice."""
+"""The identity function, called without a credential from any IP address."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ HERE, THERE = "203.0.113.7", "198.51.100.9"
 
 
 class Placed:
-    """An application whose callers come from one address."""
+    """An application whose callers come from one IP address."""
 
     def __init__(self, app: ASGIApp, ip: str) -> None:
         self._app = app
@@ -41,7 +41,7 @@ class Placed:
 
 @dataclass
 class LoginEnv:
-    """A deployment with a tenant, and its doors from outside."""
+    """A deployment with a tenant, called from outside."""
 
     deployment: Deployment
     made: Onboarded
@@ -60,14 +60,14 @@ class LoginEnv:
         return Throttles(self.deployment.runtime.platform_table, self.deployment.clock)
 
     def enter(self, email: str, ip: str = HERE, tenant: str | None = None) -> Attempt:
-        """Let a login that names a tenant (the first, unless another is given) through the throttles."""
+        """Pass the throttles with a login that names a tenant (by default the first)."""
         return self.throttles.enter_login([LoginTarget(tenant or self.made.tenant.id, email, "NAMED")], ip)
 
     def succeed(self, attempt: Attempt) -> None:
         self.throttles.succeed(attempt, attempt.targets)
 
     def client(self, access_token: str | None = None, *, ip: str = HERE) -> TestClient:
-        """Return a client, let in by the authorizer where it has a credential."""
+        """Return a client; with a credential it is admitted by the authorizer first."""
         fields = AuthorizerEnv(self.deployment).context(bearer(access_token)) if access_token else None
         app: Any = Placed(self._app, ip)
         return call_as(app, fields)
@@ -77,7 +77,7 @@ class LoginEnv:
         return self.client(ip=ip).post("/v1/auth/login", json=content)
 
     def add_user(self, made: Onboarded | None = None, email: str = "ann@b.example", **fields: Any) -> User:
-        """Record a user of a tenant (the first, unless another is given), active and with the tests' password."""
+        """Create an active user of a tenant (by default the first) with the tests' password."""
         now, tenant_id = self.deployment.clock(), (made or self.made).tenant.id
         wanted = {"role": "user", "status": "active", "password_hash": _hash_once(PASSWORD), **fields}
         user = User(id=mint_user_id(now), tenant_id=tenant_id, email=email, created_at=now, updated_at=now, **wanted)
@@ -93,7 +93,7 @@ class LoginEnv:
 
 @dataclass
 class Hashes:
-    """How often a password was verified, and how often a new hash was made."""
+    """The number of verified passwords and of new hashes."""
 
     verified: int = 0
     made: int = 0
@@ -101,7 +101,7 @@ class Hashes:
 
 @contextmanager
 def counting_hashes() -> Iterator[Hashes]:
-    """Count the hashes that are computed, at the library's own door to argon2."""
+    """Count the hashes at the argon2 library's own functions."""
     hashing: Any = import_module("argon2._password_hasher")
     count, verify, make = Hashes(), hashing.verify_secret, hashing.hash_secret
 

@@ -1,4 +1,4 @@
-"""Logins of a deployment: tokens as a login gives them, and the identity function in front of them."""
+"""Logins of a deployment: tokens as a login issues them, and the identity function."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ ORIGIN = Origin("", "203.0.113.7", "a browser", "request-1")
 
 @dataclass
 class Logins:
-    """One tenant's logins, seen from outside."""
+    """One tenant's logins."""
 
     deployment: Deployment
     made: Onboarded
@@ -46,11 +46,12 @@ class Logins:
         return self.families.begin(user or self.admin, tenant, origin=ORIGIN, **options)
 
     def client(self, access_token: str | None = None) -> TestClient:
-        """Return a client of the identity function, let in by the authorizer where it has a credential."""
+        """Return a client of the identity function; with a credential it is admitted by the authorizer first."""
         fields = AuthorizerEnv(self.deployment).context(bearer(access_token)) if access_token else None
         return call_as(build(lambda: self.deployment.runtime), fields)
 
     def audited(self, type: str = "") -> list[AuditEvent]:
+        """Return the tenant's audit, newest first."""
         return audited(self.deployment, self.made.tenant.id, type)
 
 

@@ -1,4 +1,4 @@
-"""An agent loop by itself: scripted model, tools of the test, a signal to stop it with."""
+"""An agent loop without a turn: scripted model, test tools, and a stop signal."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ MODEL = "claude-haiku-5-5"
 
 
 class NoArguments(BaseModel):
-    """Nothing."""
+    """A tool without arguments."""
 
 
 def tool(name: str, run: Callable[[], str], *, timeout_seconds: int = 30) -> Tool[NoArguments]:
@@ -33,7 +33,7 @@ def tool(name: str, run: Callable[[], str], *, timeout_seconds: int = 30) -> Too
 
 @dataclass
 class BudgetAllowance:
-    """What a run's own bounds allow, without limits of a tenant."""
+    """The allowance of a run's own limits, without limits of a tenant."""
 
     budget: RunBudget
     clock: TurnedClock
@@ -48,7 +48,7 @@ class BudgetAllowance:
 
 @dataclass
 class LoopBench:
-    """Everything that one loop works with."""
+    """Everything that one loop needs."""
 
     model: ScriptedModel = field(default_factory=ScriptedModel)
     tools: ToolRegistry = field(default_factory=lambda: ToolRegistry(BUILT_IN))
@@ -80,7 +80,7 @@ class LoopBench:
 
 
 def show(event: LoopEvent) -> str:
-    """Write an event in one word."""
+    """Return an event as one word."""
     match event:
         case TextPiece(text):
             return text

@@ -1,8 +1,8 @@
 """A tenant's table in memory, on plain Python values, for models of thousands of steps.
 
-It evaluates the expressions that `ItemUpdate` and the stores build, and no others: what it does not know is an
-`ExpressionInvalid`, as are paths that overlap, values that nothing uses and expressions over 4 kB. A test compares it
-with moto. `intercept` stands between the caller and each call, as `tests.builders.wires` does for a client.
+It evaluates exactly the expressions that `ItemUpdate` and the stores build; anything else is an `ExpressionInvalid`, as
+are overlapping paths, unused values and expressions above 4 kB. A test compares it with moto. `intercept` is called for
+each call, as `tests.builders.wires` does for a client.
 """
 
 import re
@@ -37,7 +37,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 class ExpressionInvalid(Exception):
-    """DynamoDB would reject the expression, or this table does not know it."""
+    """DynamoDB would reject the expression, or this table does not support it."""
 
 
 class _Absent:
@@ -239,7 +239,7 @@ def _write(item: Item, path: tuple[str, ...], value: Any) -> None:
 
 
 class MemoryTable(TenantTable):
-    """One tenant's items. A write replaces the item and each map that it changes, so what was read stays as it was."""
+    """One tenant's items. A write replaces the item and each map that it changes, so earlier reads do not change."""
 
     def __init__(self, tenant_id: TenantId = TENANT) -> None:
         super().__init__(PhysicalTable(cast("Any", None), "memory"), tenant_id)
@@ -305,7 +305,7 @@ class MemoryTable(TenantTable):
             self.items[key] = item
 
     def _evaluate(self, operation: Operation) -> Item | _Absent | None:
-        """Return the item after an operation: None where there is none, `ABSENT` where the condition fails."""
+        """Return the item after an operation: None if there is none, `ABSENT` if the condition fails."""
         before = self.items.get(operation.key)
         names = operation.names if isinstance(operation, Update) else {}
         keyed = (

@@ -1,4 +1,4 @@
-"""Mixed calls of a tenant, as chat makes them: admitted, settled, still open; the ledger before the settlement."""
+"""Mixed calls of a tenant as chat makes them: admitted, settled or open; the ledger is written before settlement."""
 
 import random
 from collections import Counter
@@ -24,7 +24,7 @@ type Clock = Callable[[], datetime]
 
 @dataclass
 class Mixer:
-    """Calls of one tenant from one thread, all of one user and agent. `scopes` are theirs and the tenant's, last."""
+    """Calls of one tenant from one thread, of one user and agent. `scopes` are theirs, the tenant's last."""
 
     table: TenantTable
     scopes: tuple[ScopeLimits, ...]
@@ -50,7 +50,7 @@ class Mixer:
             self.sessions.update(each.id for each in self.scopes if is_new)
 
     def extend(self) -> None:
-        """Make a further model call of an open run, if there is one."""
+        """Make another model call of an open run, if there is one."""
         if not self.open:
             return
         at = self.chance.randrange(len(self.open))
@@ -62,7 +62,7 @@ class Mixer:
             self.open[at] = answer.reservation
 
     def begin_session(self) -> None:
-        """Begin a session without a turn, as `POST /v1/sessions` does; its record is any item that is new."""
+        """Create a session without a turn, as `POST /v1/sessions` does; any new item serves as its record."""
         session_id = mint_session_id(self.clock())
         record = Put(keys.session(session_id), {"id": session_id}, NEW)
         service = self.service
@@ -71,7 +71,7 @@ class Mixer:
             self.sessions.update(each.id for each in self.scopes)
 
     def write_ledger(self, reservation: Reservation) -> LedgerEntry:
-        """Write the entry of a run that has ended; it is to be settled to what the entry says."""
+        """Write the entry of an ended run, to which it will be settled."""
         entry = build_entry(
             at=self.clock(),
             run_id=reservation.run_id,
@@ -103,11 +103,11 @@ class Mixer:
             self.settle(reservation, self.write_ledger(reservation))
 
     def deliver(self) -> None:
-        """Let the stream bring what it has not brought."""
+        """Let the stream deliver what it has not delivered yet."""
         arrivals = [Arrival(each, str(each.run_id)) for each in self.settled[self.delivered :]]
         self.delivered = len(self.settled)
         counter = UsageCounter(lambda _: self.table)
-        while arrivals:  # who counts at the same time may be rejected, and is brought again
+        while arrivals:  # concurrent counting may be rejected and is delivered again
             failures = counter.count(arrivals)
             arrivals = [each for each in arrivals if each.sequence in failures]
 

@@ -1,4 +1,4 @@
-"""OAuth clients of a deployment, and a browser that goes through the consent page as a person does."""
+"""OAuth clients of a deployment, and a browser that uses the consent page."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ _HIDDEN = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
 
 
 def make_client(logins: Logins, **fields: Any) -> IssuedClient:
-    """Make a client as the tenant's admin would."""
+    """Create a client as the tenant's admin."""
     runtime, tenant = logins.deployment.runtime, logins.made.tenant
     principal = Principal("user", logins.admin.id, "admin", frozenset({"admin"}), "admin")
     context = TenantContext(tenant.id, tenant.name, tenant.plan, 1, Caller(principal, "request-1"))
@@ -51,7 +51,7 @@ def basic(issued: IssuedClient, secret: str | None = None) -> dict[str, str]:
 
 @dataclass
 class Browser:
-    """A person at the consent page. `client` is its own session, with its cookies."""
+    """A user at the consent page. `client` is the browser's session with its cookies."""
 
     logins: Logins
     issued: IssuedClient
@@ -63,7 +63,7 @@ class Browser:
         self.client.follow_redirects = False
 
     def request(self, **changes: str | None) -> dict[str, str]:
-        """Return a sound request; None leaves a parameter out."""
+        """Return a valid request; None omits a parameter."""
         wanted: dict[str, str | None] = {
             "response_type": "code",
             "client_id": self.issued.client.id,
@@ -80,13 +80,13 @@ class Browser:
         return self.client.get("/oauth/authorize", params=self.request(**changes))
 
     def decide(self, page: Any, **changes: str) -> Any:
-        """Fill in a page that was shown, and send it."""
+        """Fill in and send a page that was shown."""
         hidden = {unescape(name): unescape(value) for name, value in _HIDDEN.findall(page.text)}
         own = {"email": self.logins.admin.email, "password": PASSWORD, "decision": "allow"}
         return self.client.post("/oauth/authorize", content=urlencode({**hidden, **own, **changes}), headers=FORM)
 
     def agree(self, **changes: str | None) -> str:
-        """Log in, agree, and return the code that the client gets."""
+        """Log in, agree, and return the code for the client."""
         answer = read_answer(self.decide(self.open(**changes)))
         return answer["code"]
 
@@ -100,6 +100,6 @@ class Browser:
 
 
 def read_answer(response: Any) -> dict[str, str]:
-    """Return what a redirect tells the client."""
+    """Return the parameters of a redirect to the client."""
     assert response.status_code == 303, response.text
     return {name: values[0] for name, values in parse_qs(urlsplit(response.headers["location"]).query).items()}

@@ -1,15 +1,15 @@
-"""moto's table, made quick, and right where it fails: the size of what is not there compares as false, as in DynamoDB.
+"""A faster and more exact moto table.
 
-Theirs copies the whole table before each transaction, because an update changes an item in place. Here an update
-changes a copy that it puts in the item's place, so that who holds the old ones has the old table. And theirs looks for
-each of the ten members that an attribute's value may have, under all names that each may have; here the one is taken.
-And theirs raises an error for the size of an attribute that an item does not have; here, as on AWS, `size(x) < n`
-does not hold then.
+moto copies the whole table before each transaction, because an update changes an item in place. Here an update changes
+a copy and replaces the item, so copying the list of items is enough. moto looks for each of ten members of an attribute
+value under all its names; here the one member is read directly. moto raises an error for the size of a missing
+attribute; here, as on AWS, `size(x) < n` is false.
 """
 
 import copy
 import sys
 from collections import defaultdict
+from functools import cache
 from typing import Any
 
 from moto.core.model import StructureShape
@@ -18,6 +18,7 @@ from moto.dynamodb.comparisons import FuncSize
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.parsing.tokens import ExpressionTokenizer, Token
 
 type Items = defaultdict[DynamoType, dict[DynamoType, Item]]
 
@@ -25,21 +26,32 @@ _update = DynamoDBBackend.update_item
 _size = FuncSize.expr
 _serialize = JSONSerializer._serialize_type_structure
 _FRAMES = 4_000
-"""moto parses a condition by recursion: one of twenty-five parts needs more than Python's thousand frames."""
+"""moto parses conditions recursively; one of twenty-five parts needs more than Python's default of 1000 frames."""
 _AS_THEY_ARE = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})
 
 
 def quicken() -> None:
-    """From now on a call costs what it reads and writes, however large its table is. Idempotent."""
+    """Make the cost of a call independent of the size of its table. Idempotent."""
     setattr(DynamoDBBackend, "update_item", _update_a_copy)  # noqa: B010 - theirs, replaced
     setattr(Table, "__deepcopy__", _copy_table)  # noqa: B010
     setattr(JSONSerializer, "_serialize_type_structure", _serialize_structure)  # noqa: B010
     setattr(FuncSize, "expr", _size_or_none)  # noqa: B010
+    setattr(ExpressionTokenizer, "make_list", staticmethod(_tokens_of))  # noqa: B010
     sys.setrecursionlimit(max(sys.getrecursionlimit(), _FRAMES))
 
 
+@cache
+def _read_tokens(expression: str) -> tuple[Token, ...]:
+    return tuple(ExpressionTokenizer(expression)._make_list())
+
+
+def _tokens_of(expression: str) -> list[Token]:
+    """Return the tokens of an update expression, which are the same for each use of it."""
+    return list(_read_tokens(expression))
+
+
 def copy_items(table: Table) -> Items:
-    """Return a table's items as they are now: later writes do not change them."""
+    """Return a table's current items; later writes do not change them."""
     items: Items = defaultdict(dict)
     items.update((first, dict(held)) for first, held in table.items.items())
     return items
@@ -70,14 +82,14 @@ def _serialize_structure(
     if shape.name == "AttributeValue" and key:
         try:
             serialized[key] = _as_text(value)
-        except (TypeError, ValueError):  # bytes, or another form: theirs knows it
+        except (TypeError, ValueError):  # bytes, or another format that moto handles
             _serialize(serializer, serialized, value, shape, key)
     else:
         _serialize(serializer, serialized, value, shape, key)
 
 
 def _as_text(value: Any) -> dict[str, Any]:
-    """Return what an attribute's value is on the wire."""
+    """Return an attribute's value as text."""
     if isinstance(value, DynamoType):
         value = {value.type: value.value}
     ((kind, held),) = value.items()

@@ -1,9 +1,9 @@
-"""A model of everything that may happen to a tenant's admission items, beside the real `QuotaService`.
+"""A model of everything that can happen to a tenant's admission items, compared with the real `QuotaService`.
 
-Workers run the service's own calls on a table in memory, each with a clock of its own. A worker stops before every call
-of the table, so that steps of several workers interleave in any order; a call may get lost, be applied and its reply
-lost, be repeated, or be a worker's last. `Ledger` keeps the model's own book from the slots that appear, change and
-disappear, and after each write compares every counter of the item with it, and limits with what they bound.
+Workers run the service's own calls on a table in memory, each with its own clock. A worker stops before every call, so
+that steps of workers interleave in any order; a call may be lost, applied without reply, repeated, or the worker's
+last. `Ledger` keeps separate books from the slots that appear, change and disappear, and after each write compares them
+with every counter and limit of the item.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -69,9 +69,9 @@ IN_FLIGHT_MAX = 4
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that happens. `pick` chooses among runs or workers, `amount` is tokens or an index, `fate` of a call.
+    """One step. `pick` chooses a run or worker, `amount` is tokens or an index, `fate` that of a call.
 
-    A `whole` operation runs to its end at once; the others stop before their first call.
+    A `whole` operation runs to its end at once; others stop before their first call.
     """
 
     kind: Kind
@@ -83,12 +83,12 @@ class Step:
 
 
 class Killed(BaseException):
-    """The worker's process is gone."""
+    """The worker's process was killed."""
 
 
 @dataclass
 class Turn:
-    """One run as its worker and the sweeper know it. `entry` is what the ledger has: the first entry stands."""
+    """One run as its worker and the sweeper know it. `entry` is the first ledger entry, which is kept."""
 
     run_id: RunId
     request: AdmissionRequest
@@ -108,7 +108,7 @@ class Turn:
 
 @dataclass
 class Worker:
-    """One operation under way. `used` is what it settles to; None for who undoes an admission."""
+    """One operation in progress. `used` is the settled usage; None when an admission is undone."""
 
     what: str
     now: Callable[[], float]
@@ -123,7 +123,7 @@ class Worker:
 
 @dataclass
 class Stay:
-    """A run in one item, from its slot's appearing: model calls with the second and tokens that each counts."""
+    """A run in one item, from the appearance of its slot: model calls with the second and tokens that each counts."""
 
     slot: Slot
     calls: list[tuple[int, int]]
@@ -141,7 +141,7 @@ class Stay:
 
 @dataclass
 class Ledger:
-    """One item's book."""
+    """The books of one item."""
 
     open: dict[str, Stay] = field(default_factory=dict)
     stays: list[Stay] = field(default_factory=list)
@@ -149,7 +149,7 @@ class Ledger:
     sessions: list[int] = field(default_factory=list)
 
     def note(self, scope_id: str, before: Mapping[str, Any], after: Mapping[str, Any], worker: Worker) -> None:
-        """Note what a write changed, and compare."""
+        """Record the change of a write, and compare."""
         was, now = slots_of(before), slots_of(after)
         assert not after["slots"].keys() & after["late"].keys()
         assert not after["slots"].keys() & before.get("late", {}).keys(), "a late slot came back"
@@ -199,7 +199,7 @@ class Ledger:
         stay.calls.append((now.second, now.tokens))
 
     def check(self, item: Mapping[str, Any]) -> None:
-        """Assert that each counter is what the book says."""
+        """Assert that each counter equals the books."""
         seen = AdmissionItem(item, float(item["at"]))
         first = item["at"] - BUCKETS
         requests = sum(stay.state != "undone" for stay in self.stays if stay.slot.admitted > first)
@@ -244,7 +244,7 @@ def used_of(item: Mapping[str, Any], name: LimitName, second: int) -> int:
 
 
 def check_limits(item: Mapping[str, Any], scope: ScopeLimits, slot: Slot) -> None:
-    """Assert that no limit is passed that the slot's admission or extension counts against."""
+    """Assert that the slot's admission or extension exceeded no limit."""
     amounts: dict[LimitName, int] = {
         "tokens_per_minute": slot.tokens,
         "tokens_per_month": slot.tokens,
@@ -259,7 +259,7 @@ def check_limits(item: Mapping[str, Any], scope: ScopeLimits, slot: Slot) -> Non
 
 
 class World:
-    """The table, the time, the limits in force, and who is at work."""
+    """The table, the time, the current limits, and the workers."""
 
     def __init__(self, start: datetime = datetime(2026, 11, 21, 12, tzinfo=UTC)) -> None:
         self.table = MemoryTable()
@@ -275,7 +275,7 @@ class World:
     # --- the table's side
 
     def _stop(self, name: str, send: Callable[[], Any]) -> Any:
-        """Hold a worker before a call, and let the call have the fate that is decided then."""
+        """Stop a worker before a call, then apply the fate of the call."""
         worker = self.at_work
         assert worker is not None
         fate: Fate = getcurrent().parent.switch() if worker.thread is getcurrent() else "go"
@@ -311,7 +311,7 @@ class World:
     def start(
         self, what: str, act: Callable[[QuotaService], Any], step: Step, scopes: Sequence[ScopeLimits] = (), **more: Any
     ) -> Worker:
-        """Begin an operation; it stops before its first call, unless it is to be whole."""
+        """Start an operation; unless it is whole, it stops before its first call."""
         skew = SKEWS[step.skew % len(SKEWS)]
         service = self._service(skew)
         worker = Worker(what, lambda: self.now.timestamp() + skew, {each.id: each for each in scopes}, **more)
@@ -333,7 +333,7 @@ class World:
             worker.answer = end
 
     def advance(self, worker: Worker, fate: Fate | None) -> None:
-        """Let a worker make the call that it stopped before."""
+        """Let a worker make the call before which it stopped."""
         before, self.at_work = self.at_work, worker
         try:
             worker.thread.switch() if fate is None else worker.thread.switch(fate)
@@ -370,7 +370,7 @@ class World:
                 self._act(step)
 
     def _act(self, step: Step) -> None:
-        """Do something with one of the turns that are in a state for it."""
+        """Act on one of the turns whose state allows it."""
         wanted = {"admit again": "asking"}.get(step.kind, "open")
         turns = [turn for turn in self.turns if turn.state == wanted and not turn.ending and not turn.asking]
         if not turns:
@@ -423,7 +423,7 @@ class World:
         )
         before = dict(self.table.items)
         held = any(turn.name in slots_of(item) for item in before.values() if "slots" in item)
-        is_alone = not self.flying and not held  # what an earlier attempt left is given back
+        is_alone = not self.flying and not held  # what an earlier attempt left is released
         worker = self.start("admit", lambda service: self._asked(service, turn), step, turn.scopes)
         if isinstance(worker.answer, Rejected) and is_alone and step.whole:
             assert self.table.items == before, "a rejection wrote something"
@@ -448,7 +448,7 @@ class World:
         return answer
 
     def check_rejection(self, worker: Worker, turn: Turn) -> None:
-        """Assert that something was really full, by the model's own book."""
+        """Assert by the model's own books that a limit was really reached."""
         least = turn.request.lowered(-1, -1)
         for scope in turn.scopes:
             item = self.table.items.get(keys.admission(scope.id), {"at": int(worker.now()), "slots": {}, "late": {}})
@@ -498,7 +498,7 @@ class World:
             try:
                 answer = service.extend(reservation, used, request, turn.scopes)
             except Unavailable:
-                answer = service.extend(reservation, used, request, turn.scopes)  # what was lost is repeated
+                answer = service.extend(reservation, used, request, turn.scopes)  # repeat what was lost
             finally:
                 turn.asking -= 1
             if isinstance(answer, Extended):
@@ -510,13 +510,13 @@ class World:
         self.start("extend", act, step, turn.scopes, used=used)
 
     def settle(self, turn: Turn, step: Step) -> None:
-        """End a run: the ledger's first entry stands, and is what its slots are settled to."""
+        """End a run: its first ledger entry is kept, and its slots are settled to it."""
         reservation = turn.reservation
         assert reservation is not None
         turn.ending = True
         if turn.entry is None:
             own = reservation.own
-            part = step.amount % 7  # six sevenths at most are used as reserved, now and then more
+            part = step.amount % 7  # usage is mostly at most six sevenths of the reservation, sometimes more
             turn.entry = Used(
                 max(turn.used.tokens, own.past_tokens + own.tokens * part // 5),
                 max(turn.used.cost_nanos, own.past_cost_nanos + own.cost_nanos * part // 5),
@@ -545,7 +545,7 @@ class World:
         self.start("session", act, step, scopes=scopes)
 
     def _sweep(self, step: Step) -> None:
-        """Do what the sweeper does: settle slots whose lease is over, to the ledger, to their bound or to nothing."""
+        """Sweep: settle expired slots to the ledger, to their reservation, or to nothing."""
 
         def find(name: str) -> Turn:
             return next(turn for turn in self.turns if turn.name == name)
@@ -571,7 +571,7 @@ class World:
         self.start("sweep", act, step, used_of=lambda name: find(name).entry)
 
     def end(self) -> None:
-        """Let everybody finish, and check that nothing is left but what was used."""
+        """Let all workers finish, and check that only the used amounts are left."""
         whole = Step("settle", amount=3)
         while self.flying:
             self.finish(self.flying[0])
@@ -592,7 +592,7 @@ class World:
 
 
 def run(steps: Sequence[Step], start: datetime = datetime(2026, 11, 21, 12, tzinfo=UTC)) -> World:
-    """Let steps happen, and check the end."""
+    """Run the steps, and check the end."""
     world = World(start)
     for step in steps:
         world.take(step)

@@ -1,4 +1,4 @@
-"""A table in trouble: refusals in the place of DynamoDB's answers, and replies that get lost, at the SDK's door."""
+"""A failing table: errors instead of DynamoDB's answers, and lost replies, injected into the SDK."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ type Answer = tuple[SimpleNamespace, dict[str, Any]]
 
 @contextmanager
 def refusing(table: PhysicalTable, operation: str, code: str, *, about: str = "") -> Iterator[list[str]]:
-    """Refuse calls of an operation (`TransactWriteItems`) whose body mentions `about`; yields the refused bodies."""
+    """Fail calls of an operation (`TransactWriteItems`) whose body contains `about`; yield the failed bodies."""
     refused: list[str] = []
     answer = {"Error": {"Code": code, "Message": "refused by the test"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
 
@@ -26,7 +26,7 @@ def refusing(table: PhysicalTable, operation: str, code: str, *, about: str = ""
         return SimpleNamespace(status_code=400), answer
 
     event = f"before-call.dynamodb.{operation}"
-    hook: Any = refuse  # the SDK takes the answer of this hook for DynamoDB's, which its types do not say
+    hook: Any = refuse  # the SDK uses the hook's result as DynamoDB's answer, which its type stubs do not allow
     table.client.meta.events.register(event, hook)
     try:
         yield refused
@@ -36,7 +36,7 @@ def refusing(table: PhysicalTable, operation: str, code: str, *, about: str = ""
 
 @contextmanager
 def losing_reply(table: PhysicalTable, operation: str) -> Iterator[list[str]]:
-    """Lose the first reply of an operation, which has been done; yields what was lost."""
+    """Lose the first reply of an operation, which was applied; yield what was lost."""
     lost: list[str] = []
 
     def lose(**_: object) -> None:

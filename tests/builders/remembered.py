@@ -1,5 +1,6 @@
-"""What a process of tests makes once by our own code and then puts back in each test, because moto makes it slowly:
-the filled secrets of a deployment (60 ms), and a new tenant's items (90 ms).
+"""Values that a test process creates once by our own code and restores in each test, because moto creates them slowly.
+
+These are the filled secrets of a deployment (60 ms) and a new tenant's items (90 ms).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _made: dict[Hashable, _Made] = {}
 def create_filled(
     client: SecretsManagerClient, fill: Callable[[], dict[str, str]], names: tuple[str, ...]
 ) -> list[str]:
-    """Create secrets with the values that `fill` makes once for the process; returns their ARNs."""
+    """Create secrets with the values that `fill` creates once per process; return their ARNs."""
     if not _texts:
         _texts.update(fill())
     values: list[Any] = [{"SecretString": _texts[name]} if name in _texts else {} for name in names]
@@ -37,7 +38,7 @@ def create_filled(
 
 
 def put_back[Value](table: PhysicalTable, what: Hashable, make: Callable[[], Value]) -> Value:
-    """Return what `make` returned at first for the same `what`, with the items that it wrote then."""
+    """Return the first result of `make` for the same `what`, and restore the items that it wrote."""
     known = _made.get(what)
     if known is None:
         made, written = _watch(table, make)
@@ -50,7 +51,7 @@ def put_back[Value](table: PhysicalTable, what: Hashable, make: Callable[[], Val
 
 
 def _watch[Value](table: PhysicalTable, make: Callable[[], Value]) -> tuple[Value, tuple[dict[str, Any], ...]]:
-    """Return what was made, and the items that were written meanwhile as they are now."""
+    """Return the result, and the items that were written, as they are now."""
     places: dict[tuple[str, str], dict[str, Any]] = {}
 
     def note(params: dict[str, Any], **_: object) -> None:

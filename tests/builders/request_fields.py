@@ -1,4 +1,4 @@
-"""Every value that a request can carry, read from the routes of all functions: where it is, and its pydantic schema."""
+"""All values that a request can contain, from the routes of all functions: their place and pydantic schema."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _WRAPPERS = (
 
 @dataclass(frozen=True)
 class RequestField:
-    """One place of one route: `POST /v1/users body.limits`."""
+    """One field of one route: `POST /v1/users body.limits`."""
 
     name: str
     schema: Schema
@@ -49,7 +49,7 @@ def request_fields() -> tuple[RequestField, ...]:
 
 
 def nodes(field: RequestField, above: tuple[Schema, ...] = ()) -> Iterator[tuple[RequestField, tuple[Schema, ...]]]:
-    """Yield each schema below a field, with the schemas that wrap it, the outermost first."""
+    """Yield each schema below a field, with the schemas around it, outermost first."""
     schema = field.schema
     if schema["type"] == "definition-ref":
         target = field.definitions[schema["schema_ref"]]

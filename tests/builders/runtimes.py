@@ -1,4 +1,4 @@
-"""A Runtime for tests: settings from a mapping, a clock that is turned by hand, and a table where one is given."""
+"""A Runtime for tests: settings from a mapping, a manual clock, and optionally a table."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 class TurnedClock:
-    """A clock that stands still until it is turned."""
+    """A manual clock."""
 
     def __init__(self, now: datetime = NOON) -> None:
         self.now = now
@@ -29,7 +29,7 @@ class TurnedClock:
 
 
 def _remember_an_allow(now: datetime) -> PolicyCache:
-    """Return a cache as it is after a first call in each of the tests' tenants, whose one policy allows everything."""
+    """Return a cache as after a first call in each test tenant, whose one policy allows everything."""
     cache, all_of_it = PolicyCache(), ("*",)
     policy = Policy(PolicyId("pol_1"), "all", "allow", all_of_it, all_of_it, all_of_it, now, now)
     for tenant in ("ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"):
@@ -43,7 +43,7 @@ def build_runtime(
     table: PhysicalTable | None = None,
     clock: TurnedClock | None = None,
 ) -> RuntimeSource:
-    """Return a source of one Runtime. `environment` is what the function would read: `{"PUBLIC_URL": "https://…"}`."""
+    """Return a source of one Runtime. `environment` has the function's variables: `{"PUBLIC_URL": "https://…"}`."""
     made = Runtime(Settings.read({"CORS_ORIGINS": "*", **(environment or {})}), clock or TurnedClock())
     made.__dict__["cursors"] = CursorSigner(lambda: b"cursor key of the tests, 32 byte")
     made.__dict__["idempotency_key"] = lambda: b"idempotency key of the tests, 32"

@@ -1,6 +1,6 @@
-"""A model that does what the test says: one list of pieces for each call that is made of it.
+"""A scripted model: one list of pieces per model call.
 
-A piece is text, a thought, a tool call, a failure to raise, or something to do at that point of the answer.
+A piece is text, thinking, a tool call, an error to raise, or an action at that point of the answer.
 """
 
 import threading
@@ -34,7 +34,7 @@ def calls(tool: str, call_id: str = "call_1", **arguments: object) -> ToolUse:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer of the model. Without `stop` it is `tool_use` if it calls tools, else `end_turn`."""
+    """One answer. Without `stop` the stop reason is `tool_use` if it calls tools, else `end_turn`."""
 
     pieces: Sequence[Piece]
     stop: StopReason | None = None
@@ -51,7 +51,7 @@ def reply(*pieces: Piece, stop: StopReason | None = None, used: Usage = USED, co
 
 
 class ScriptedStream:
-    """An answer as it comes. Its usage is `CUT` until it has completed, none before it has begun."""
+    """A streaming answer. Its usage is `CUT` until it has completed, and none before it has begun."""
 
     def __init__(self, said: Reply, model: str) -> None:
         self._reply, self.model = said, model
@@ -99,7 +99,7 @@ def _append(content: list[Block], piece: str | Thinking | ToolUse) -> None:
 
 @dataclass
 class ScriptedModel:
-    """A provider that gives its replies in turn, and says hello when none is left. `requests` is what it was asked."""
+    """A provider that gives its replies in order, then "Hello.". `requests` has the received requests."""
 
     replies: list[Reply] = field(default_factory=list)
     requests: list[ModelRequest] = field(default_factory=list)
@@ -121,7 +121,7 @@ class ScriptedModel:
 
 
 def assert_acceptable(request: ModelRequest) -> None:
-    """Hold a request to what every provider demands of a history; a broken one fails the test."""
+    """Assert that a request's history is valid for every provider."""
     roles = [message.role for message in request.messages]
     assert roles[0] == roles[-1] == "user", roles
     assert all(left != right for left, right in pairwise(roles)), roles

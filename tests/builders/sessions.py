@@ -1,10 +1,10 @@
-"""Sessions that begin without a turn, where nothing limits them; sessions and ended runs as values."""
+"""Sessions without a turn and without limits; sessions and ended runs as values."""
 
 from datetime import datetime, timedelta
 from typing import Any
 
 from atrium.kernel.clock import Clock
-from atrium.kernel.ids import AgentId, RunId, mint_message_id, mint_session_id
+from atrium.kernel.ids import AgentId, RunId, mint_message_id, mint_run_id, mint_session_id
 from atrium.llm.model import Text
 from atrium.quotas.model import ScopeLimits
 from atrium.quotas.service import QuotaService
@@ -26,7 +26,7 @@ def begin_session(service: SessionService, clock: Clock, **fields: Any) -> Sessi
 
 
 def build_session(*, number: int = 0, at: datetime | None = None, **changes: Any) -> Session:
-    """Return a session without a turn that was created at a moment, or so many seconds after noon."""
+    """Return a session without a turn that was created at a time, or that many seconds after noon."""
     moment = at or NOON + timedelta(seconds=number)
     fields: dict[str, Any] = {
         "id": mint_session_id(moment),
@@ -44,8 +44,13 @@ def build_session(*, number: int = 0, at: datetime | None = None, **changes: Any
     return Session(**{**fields, **changes})
 
 
+def run_of(session: Session, seconds: int = 1) -> RunId:
+    """Return the id of a run of the session that starts that many seconds after noon."""
+    return mint_run_id(NOON + timedelta(seconds=seconds), session.id)
+
+
 def ended_run(run_id: RunId, *, messages: int = 2, at: datetime = NOON, spend: Spend | None = None) -> Run:
-    """Return a run as it ended, with so many messages."""
+    """Return an ended run with that many messages."""
     message = Message(mint_message_id(at), "user", (Text("x"),), at)
     run = Run(run_id, KEY_ID, AGENT, "anthropic", "m", "running", message, at)
     return run.ended(Outcome("succeeded", "end_turn", spend or Spend(), (message,) * (messages - 1)), at)

@@ -1,4 +1,4 @@
-"""A tenant's house from inside: stores, services and turns over a table and a bucket, with a model that is scripted."""
+"""One tenant's stores, services and turns over a table and a bucket, with a scripted model."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -54,7 +54,7 @@ SCOPES = frozenset({"chat", "sessions:read", "sessions:write"})
 
 @contextmanager
 def open_bucket(on_moto: bool) -> Iterator[Bucket]:
-    """Make an empty bucket on moto, whatever the table is on."""
+    """Create an empty bucket on moto, with any table backend."""
     with mock_aws(config=None if on_moto else {"core": {"passthrough": {"services": ["dynamodb"]}}}):
         client = local_session().client("s3")
         client.create_bucket(Bucket="blobs", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
@@ -73,7 +73,7 @@ ADMIN = context_of("usr_01k6r5m2x8f3v9q4w7t1y0z5ag", scopes=frozenset({"admin"})
 
 @dataclass
 class TenantEnv:
-    """One tenant's, unless said otherwise. `defects` is what a turn reported beside its answer."""
+    """The environment of a tenant, by default the first. `defects` are errors that a turn reported."""
 
     physical: PhysicalTable
     bucket: Bucket
@@ -146,13 +146,13 @@ class TenantEnv:
         self.while_waiting()
 
     def begin(self, message: str = "Hi", *, context: TenantContext | None = None, **wishes: Any) -> Turn:
-        """Open a turn; `wishes` are fields of the request."""
+        """Start a turn; `wishes` are fields of the request."""
         turn = self.turns(context).begin(TurnRequest(message=message, **wishes))
         turn.pause = self.pause
         return turn
 
     def talk(self, message: str = "Hi", *, context: TenantContext | None = None, **wishes: Any) -> list[RunEvent]:
-        """Carry out a whole turn and return its events."""
+        """Run a whole turn and return its events."""
         self.clock.advance(1)
         return list(self.begin(message, context=context, **wishes).events())
 
@@ -161,7 +161,7 @@ class TenantEnv:
         return begin_session(self.session_service(context_of(owner)), self.clock).id
 
     def run_of(self, events: list[RunEvent]) -> Run:
-        """Return the recorded run of a turn's events."""
+        """Return the stored run of a turn's events."""
         run = self.runs().get(run_id_of(events))
         assert run is not None
         return run
@@ -172,7 +172,7 @@ class TenantEnv:
         return entry
 
     def messages_of(self, session_id: SessionId, *, limit: int = 100) -> list[Message]:
-        """Return all of a session's messages, page by page."""
+        """Return all messages of a session, page by page."""
         found: list[Message] = []
         page: Page[tuple[Run, Message]] | None = None
         while page is None or page.position is not None:
@@ -183,14 +183,14 @@ class TenantEnv:
         return found
 
     def replay(self, run_id: RunId, *, after: int = 0) -> list[RunEvent]:
-        """Return what a client that comes back is given at once."""
+        """Return the events that a reconnecting client gets at once."""
         return list(Replay(self.runs(), run_id, after).read())
 
     def sweep(self) -> SweepReport:
         return Sweep(self.finalizer, lambda _swept, error: self.defects.append(error)).run(list_swept(self.physical))
 
     def items(self, partition: str = "") -> list[dict[str, Any]]:
-        """Return the raw items of the table but for the audit's, those of partitions that hold the text."""
+        """Return the table's raw items without audit events, from partitions whose key contains the text."""
         found = self.physical.client.scan(TableName=self.physical.name, ConsistentRead=True)["Items"]
         kept = (item for item in found if "#AUDIT#" not in str(item["pk"]["S"]))
         return [dict(item) for item in kept if partition in str(item["pk"]["S"])]
@@ -199,7 +199,7 @@ class TenantEnv:
         return [str(each["Key"]) for each in self.bucket.client.list_objects_v2(Bucket="blobs").get("Contents", [])]
 
     def add_tenant(self, tenant: TenantId, plan: PlanName = "pro") -> AgentConfig:
-        """Record a tenant with its default agent, as the platform does."""
+        """Create a tenant with its default agent, as the platform does."""
         item = {"id": tenant, "plan": plan, "config_version": 1, "settings": "{}"}
         self.table(tenant).write(Put(keys.tenant(), item, ANY))
         agent = default_agent(self.clock)
@@ -213,14 +213,14 @@ class TenantEnv:
 
     @contextmanager
     def intercepted(self, intercept: Intercept) -> Iterator[None]:
-        """Stand between the house and both of its services."""
+        """Intercept the calls to table and bucket."""
         with intercepted(self.physical.client, intercept), intercepted(self.bucket.client, intercept):
             yield
 
 
 @contextmanager
 def open_tenant_env(physical: PhysicalTable, *, on_moto: bool) -> Iterator[TenantEnv]:
-    """Yield a house with two tenants on an empty table."""
+    """Yield an environment with two tenants on an empty table."""
     with ExitStack() as stack:
         bucket = stack.enter_context(open_bucket(on_moto))
         stack.enter_context(serialised(physical.client, bucket.client))
@@ -232,6 +232,23 @@ def open_tenant_env(physical: PhysicalTable, *, on_moto: bool) -> Iterator[Tenan
 
 def run_id_of(events: list[RunEvent]) -> RunId:
     return RunId(str(events[0].data["run_id"]))
+
+
+def begin_again(tenant_env: TenantEnv, session_id: SessionId, **wishes: Any) -> Turn:
+    """Start another turn of a session, one second later."""
+    tenant_env.clock.advance(1)
+    return tenant_env.begin("again", session_id=session_id, **wishes)
+
+
+def head_of(tenant_env: TenantEnv, session_id: SessionId) -> Any:
+    """Return a session that exists."""
+    head = tenant_env.sessions().get(session_id)
+    assert head is not None
+    return head
+
+
+def texts(messages: list[Message]) -> list[str]:
+    return [message.text for message in messages]
 
 
 def session_id_of(events: list[RunEvent]) -> SessionId:

@@ -1,4 +1,4 @@
-"""A small application with every kind of route, to see the conventions on."""
+"""A small application with every kind of route, for tests of HTTP conventions."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -26,7 +26,7 @@ ThingId = Annotated[str, Path(pattern=id_pattern("thg"))]
 
 
 class ThingRequest(StrictModel):
-    """What a caller may say of a thing."""
+    """The fields of a thing."""
 
     name: str
     size: int = 1
@@ -47,7 +47,7 @@ class Secret(StrictModel):
 
 
 class Things:
-    """The routes, and how often an endpoint was really executed. `meddle` runs inside `create_thing`."""
+    """The routes, and how often an endpoint was executed. `meddle` runs inside `create_thing`."""
 
     def __init__(self) -> None:
         self.executed = 0
@@ -72,7 +72,7 @@ class Things:
     def list_things(
         self, page: PageDep, tenant: TenantDep, runtime: RuntimeDep, name: str | None = None
     ) -> ListOf[Thing]:
-        """Count upwards for ever."""
+        """Count upwards without end."""
         scope = list_scope(tenant, "things", name=name)
         asked = page_request(page, runtime.cursors, scope=scope)
         start = int(asked.position["number"]) if asked.position else 0
@@ -81,10 +81,10 @@ class Things:
         return render_page(found, runtime.cursors, scope=scope)
 
     def read_thing(self, thing_id: ThingId, tenant: TenantDep) -> Thing:
-        raise RuntimeError(f"a text that nobody may see: {thing_id} {tenant.tenant_id}")
+        raise RuntimeError(f"an internal text: {thing_id} {tenant.tenant_id}")
 
     def delete_thing(self, thing_id: ThingId, tenant: TenantDep) -> None:
-        """Forget a thing."""
+        """Delete a thing."""
 
     @answers_secret
     def create_key(self, thing_id: ThingId, tenant: TenantDep) -> Secret:
@@ -104,7 +104,7 @@ class Things:
         return Thing(name=caller.principal.type, number=self.executed)
 
     def fail_with(self, error: Exception) -> None:
-        """Let `create_thing` fail from now on."""
+        """Make `create_thing` fail from now on."""
 
         def fail() -> None:
             raise error

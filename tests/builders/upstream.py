@@ -1,4 +1,4 @@
-"""A Messages API in memory: the real SDK and our adapter over bytes that the test writes."""
+"""A Messages API in memory: the real SDK and our adapter, over bytes that the test chooses."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +38,7 @@ STOP: Event = {"type": "message_stop"}
 
 
 def provider_over(handler: Handler, *, retries: int = 3) -> AnthropicProvider:
-    """Return a provider whose requests go to the handler; it does not pause between retries."""
+    """Return a provider whose requests go to the handler; without pauses between retries."""
     http = make_http_client(httpx2.MockTransport(handler))
     client = Anthropic(api_key="key", base_url="http://model.test", max_retries=0, http_client=http)
     channel = Channel("anthropic", lambda: client, lambda model: model.id)
@@ -46,7 +46,7 @@ def provider_over(handler: Handler, *, retries: int = 3) -> AnthropicProvider:
 
 
 def provider_of(*events: Event | str) -> AnthropicProvider:
-    """Return a provider that answers each call with these events (text stands as it is)."""
+    """Return a provider that answers each call with these events (text is sent unchanged)."""
     return provider_over(lambda _request: stream_of(events), retries=0)
 
 
@@ -97,9 +97,9 @@ def called(
 
 @dataclass
 class Upstream:
-    """A handler that answers in turn, then with "Hello."; a request that the API would refuse gets its 400.
+    """A handler with scripted answers, then "Hello."; an invalid request gets the API's 400.
 
-    `requests` are the bodies that were sent. Messages with tool calls need declared tools, as other servers demand.
+    `requests` are the received bodies. Messages with tool calls require declared tools, as on other servers.
     """
 
     answers: list[httpx2.Response] = field(default_factory=list)
@@ -128,14 +128,14 @@ def _require_tools(body: dict[str, Any]) -> None:
 
 
 def answer(*events: Event | str, request: ModelRequest = HELLO) -> tuple[list[ModelEvent], Completed]:
-    """Return what becomes of an answer: its deltas, and its end."""
+    """Return the result of an answer: its deltas, and its end."""
     *deltas, end = provider_of(*events).open(request, deadline_seconds=5)
     assert isinstance(end, Completed)
     return deltas, end
 
 
 def broken(*events: Event | str) -> str:
-    """Return what the log says of a broken answer; it is asked for once."""
+    """Return the logged reason of a broken answer; assert that it was requested once."""
     upstream = Upstream()
     upstream.say(*events)
     with pytest.raises(ModelFailed) as caught:
@@ -147,5 +147,5 @@ def broken(*events: Event | str) -> str:
 
 
 def texts(*pieces: str) -> list[Event]:
-    """Return the beginning of an answer and a block of text in pieces."""
+    """Return the start of an answer and a block of text in pieces."""
     return [START, opened(0, type="text", text=""), *(piece(0, "text_delta", text=each) for each in pieces), closed(0)]

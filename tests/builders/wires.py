@@ -1,6 +1,6 @@
-"""The line between a boto3 client and its service, for tests that count calls, lose replies, or die between two.
+"""Intercepts the calls of a boto3 client: to count them, lose replies, or kill the process between two.
 
-Nothing here knows the backend: what is applied is applied by it.
+Independent of the backend, which applies all calls.
 """
 
 import threading
@@ -21,7 +21,7 @@ WRITES = frozenset({
 
 @contextmanager
 def intercepted(client: Any, intercept: Intercept) -> Iterator[None]:
-    """Let `intercept(operation, arguments, send)` stand in for every call of the client while the block lasts."""
+    """Call `intercept(operation, arguments, send)` instead of every call of the client, within the block."""
     before = client._make_api_call
 
     def call(operation: str, arguments: dict[str, Any]) -> Any:
@@ -36,7 +36,7 @@ def intercepted(client: Any, intercept: Intercept) -> Iterator[None]:
 
 @contextmanager
 def serialised(*clients: Any) -> Iterator[None]:
-    """Make one call at a time: moto has no lock, so its conditions hold between threads only so."""
+    """Serialize the calls: moto has no lock, so its conditions are exact between threads only this way."""
     lock = threading.RLock()
 
     def one_by_one(_operation: str, _arguments: dict[str, Any], send: Send) -> Any:
@@ -51,7 +51,7 @@ def serialised(*clients: Any) -> Iterator[None]:
 
 @dataclass
 class Recorder:
-    """Notes the operations that were made."""
+    """Records the operations."""
 
     operations: list[str] = field(default_factory=list)
     arguments: list[dict[str, Any]] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Recorder:
 
 
 def lose_replies(operation: str, _arguments: dict[str, Any], send: Send) -> Any:
-    """Send each write twice, as the SDK does when the first reply is lost: the second one's reply counts."""
+    """Send each write twice, as the SDK does if the first reply is lost; the second reply is returned."""
     if operation in WRITES:
         try:
             send()
@@ -78,9 +78,9 @@ class Killed(BaseException):
 
 @dataclass
 class Kill:
-    """Dies at call number `at` (from 0): before it is sent, or when it was applied and its reply not yet read.
+    """Kills the process at call number `at` (from 0): before it is sent, or after it was applied.
 
-    After that the dead make no calls: each one dies again.
+    Further calls of the killed process fail, too.
     """
 
     at: int
@@ -102,7 +102,7 @@ class Kill:
 
 @dataclass
 class Outage:
-    """Lets calls fail as when the service cannot be reached: those for which `when(number, operation)` holds."""
+    """Fails calls as if the service was unreachable, if `when(number, operation)` is true."""
 
     when: Callable[[int, str], bool]
     count: int = 0

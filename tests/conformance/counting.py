@@ -1,4 +1,4 @@
-"""What the processes of a counting race run: each takes batches of the same arrivals, as shards that collide would."""
+"""Code of the processes in a counting race: each delivers batches of the same entries, as colliding shards would."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ THREADS = 4
 
 @dataclass(frozen=True)
 class Deliveries:
-    """Where the table is, what is delivered, and the chance that orders it; it can be sent to a process."""
+    """The table, the entries, and the seed of their order; can be pickled."""
 
     url: str
     table_name: str
@@ -24,7 +24,9 @@ class Deliveries:
 
 
 def deliver(given: Deliveries) -> int:
-    """Deliver everything in pieces from several threads, in another order, until all is counted; return the pieces."""
+    """Deliver all entries in batches from several threads, in random order, until all are
+    counted; return the batches.
+    """
     table = PhysicalTable(Endpoint(given.url).client("dynamodb"), given.table_name)
     counter = UsageCounter(lambda tenant_id: TenantTable(table, tenant_id))
     chance = random.Random(given.seed)

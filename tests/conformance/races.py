@@ -1,4 +1,4 @@
-"""What the processes of a race run: each has its own client and threads, and reports what it was granted."""
+"""Code of the processes in a race: each has its own client and threads, and reports its successes."""
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -22,7 +22,7 @@ COUNTER = Key("RACE", "COUNTER")
 
 @dataclass(frozen=True)
 class Race:
-    """Where a race takes place; it can be sent to a process."""
+    """The parameters of a race; can be pickled."""
 
     url: str
     table_name: str
@@ -30,18 +30,18 @@ class Race:
     maximum: int
 
     def table(self) -> TenantTable:
-        """Return the table over a client of this process's own."""
+        """Return the table with this process's own client."""
         return TenantTable(PhysicalTable(Endpoint(self.url).client("dynamodb"), self.table_name), TENANT)
 
 
 def count(granted: Callable[[Race], int], race: Race) -> int:
-    """Let all processes and threads loose; return how often they were granted what they asked for."""
+    """Start all processes and threads; return the number of successes."""
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
         return sum(pool.map(granted, [race] * PROCESSES))
 
 
 def take_while_below(race: Race) -> int:
-    """Count one up while the counter is below the maximum, from every thread; return the successes."""
+    """Increment a counter while it is below the maximum, from every thread; return the successes."""
     table = race.table()
     values: dict[str, Any] = {"one": 1, "max": race.maximum}
 
@@ -57,7 +57,7 @@ def take_while_below(race: Race) -> int:
 
 
 def add_in_transactions(race: Race) -> int:
-    """Count one up in transactions that collide, trying again as a caller would; return the successes."""
+    """Increment a counter in colliding transactions, with retries like a caller's; return the successes."""
     table = race.table()
     other = Key("RACE", "OTHER")
 

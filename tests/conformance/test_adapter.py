@@ -1,4 +1,4 @@
-"""The real Lambda Web Adapter before a web server, under our Runtime API."""
+"""The real Lambda Web Adapter in front of a web server, under our Runtime API."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,8 +23,8 @@ def test_adapter(api: RuntimeApi, check: Callable[[RuntimeApi], None]) -> None:
     check(api)
 
 
-def test_stream_that_breaks_off_is_whole_to_the_adapter(api: RuntimeApi) -> None:
-    """The crate writes the error's trailers into the body: clients must know the end by its last event."""
+def test_adapter_does_not_report_an_interrupted_stream(api: RuntimeApi) -> None:
+    """The crate writes the error's trailers into the body, so clients must detect the end by its last event."""
     result = api.invoke(rest_event("/v1/drop"), 20)
     assert result.status == "succeeded"
     assert result.payload.startswith(b"id: 1\n\nid: 2\n\nLambda-Runtime-Function-Error-Type: Runtime.StreamError\r\n")

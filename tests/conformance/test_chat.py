@@ -1,4 +1,4 @@
-"""The built chat function as its `run.sh` starts it, under the real Lambda Web Adapter, with the model server."""
+"""The built chat function started by its `run.sh`, under the real Lambda Web Adapter, with the model server."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ def fleet(adapter_binary: Path) -> Iterator[Fleet]:
 
 
 def call(fleet: Fleet, name: str, *, body: object = None, **headers: str) -> Invocation:
-    """Send an event of tests/events, with another body or further headers (`_` for `-`)."""
+    """Send an event of tests/events, optionally with another body or more headers (`_` for `-`)."""
     event = read_event(f"chat/{name}")
     for header, value in headers.items():
         event["headers"][header.replace("_", "-")] = value
@@ -53,7 +53,7 @@ def test_answer_is_whole(fleet: Fleet) -> None:
 
 
 def test_pieces_come_as_the_model_sends_them(fleet: Fleet) -> None:
-    call(fleet, "answer")  # imports are paid here
+    call(fleet, "answer")  # imports happen here
     message = "[[delay=1]] [[pieces=4]] [[slow=0.4]] Tell me a story."
     chunks = call(fleet, "stream", body={"message": message}).chunks
     start = first_with(chunks, b"event: start")
@@ -84,14 +84,14 @@ def test_comments_and_events_are_numbered_from_one(fleet: Fleet) -> None:
 )
 def test_refusal_keeps_its_status(fleet: Fleet, name: str, body: object, status: int, code: str) -> None:
     result = call(fleet, name, body=body)
-    if status == 200:  # the call was admitted: what the model does wrong is an event
+    if status == 200:  # the call was admitted, so an error of the model is an event
         assert b"event: error" in result.payload
         return
     assert refusal(result) == (status, "application/problem+json", code)
 
 
 def test_forged_context_does_not_open_the_other_tenants_session(fleet: Fleet) -> None:
-    """The event's client sends the other tenant's context; the adapter puts the gateway's own over it."""
+    """The client sends the other tenant's context; the adapter overwrites it with the gateway's."""
     assert refusal(call(fleet, "forged_context")) == (404, "application/problem+json", "NOT_FOUND")
 
 

@@ -1,4 +1,4 @@
-"""Agents made and removed by many calls at once, on DynamoDB Local: never above the limit, and the count is true."""
+"""Agents created and deleted by concurrent calls, on DynamoDB Local: never above the limit, with a correct count."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -35,21 +35,21 @@ def create(agents: AgentService, name: str) -> str:
     while True:
         try:
             agents.create({"name": name, "model": "claude-haiku-5-5"}, is_default=False)
-        except Unavailable:  # two transactions met
+        except Unavailable:  # two transactions conflicted
             continue
         except CountExceeded:
             return "full"
         return "made"
 
 
-def test_as_many_are_made_as_the_limit_says(agents: AgentService) -> None:
+def test_creates_exactly_the_limit(agents: AgentService) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         told = list(pool.map(lambda number: create(agents, f"n{number}"), range(THREADS * 3)))
     assert (told.count("made"), told.count("full")) == (LIMIT, THREADS * 3 - LIMIT)
     assert len(agents.list(PageRequest(limit=100)).items) == LIMIT
 
 
-def test_what_is_removed_once_frees_one(agents: AgentService) -> None:
+def test_a_concurrent_deletion_frees_one(agents: AgentService) -> None:
     def act(seed: int) -> int:
         chance, most = random.Random(seed), 0
         for turn in range(6):

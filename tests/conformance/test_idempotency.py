@@ -1,4 +1,4 @@
-"""Of many calls with one key, exactly one is executed."""
+"""Of many concurrent calls with one key, exactly one is executed."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier

@@ -1,4 +1,6 @@
-"""What moto cannot show: writes that are exact between processes, transactions that lose nothing, true capacity."""
+"""Behaviour that moto does not have: exact writes between processes, transactions without
+lost updates, real capacity.
+"""
 
 from typing import Any
 
@@ -45,7 +47,7 @@ def test_transaction_repeated_with_its_token_applies_once(table: TenantTable) ->
     assert item["n"] == 1
 
 
-def test_failed_condition_brings_the_item_back(table: TenantTable) -> None:
+def test_failed_condition_returns_the_item(table: TenantTable) -> None:
     table.write(Put(Key("A", "B"), {"name": "first"}, NEW))
     with pytest.raises(ConditionFailed) as refused:
         table.write(Put(Key("A", "B"), {"name": "second"}, NEW))
@@ -53,7 +55,7 @@ def test_failed_condition_brings_the_item_back(table: TenantTable) -> None:
     assert refused.value.item["name"] == "first"
 
 
-def test_refused_transaction_names_the_condition_and_writes_nothing(table: TenantTable) -> None:
+def test_failed_transaction_names_the_condition_and_writes_nothing(table: TenantTable) -> None:
     table.write(Put(Key("A", "1"), {}, NEW))
     with pytest.raises(TransactionRefused) as refused:
         table.transact([Put(Key("A", "2"), {}, NEW), Check(Key("A", "1"), "attribute_not_exists(pk)")])
@@ -61,7 +63,7 @@ def test_refused_transaction_names_the_condition_and_writes_nothing(table: Tenan
     assert table.get(Key("A", "2")) is None
 
 
-def test_pages_end_at_a_megabyte_and_go_on(table: TenantTable) -> None:
+def test_pages_end_at_one_megabyte_and_continue(table: TenantTable) -> None:
     for number in range(8):
         table.write(Put(Key("BIG", f"{number}"), {"text": "x" * 300_000}, ANY))
     first = table.query(Query("BIG", limit=100))
@@ -73,7 +75,7 @@ def test_pages_end_at_a_megabyte_and_go_on(table: TenantTable) -> None:
     assert len(seen) == 8
 
 
-def test_capacity_is_what_aws_charges(dynamodb_table: PhysicalTable) -> None:
+def test_capacity_equals_that_of_aws(dynamodb_table: PhysicalTable) -> None:
     item: Any = {"pk": {"S": "CAPACITY"}, "sk": {"S": "1"}, "text": {"S": "x" * 2_900}}
     used = dynamodb_table.client.put_item(TableName=dynamodb_table.name, Item=item, ReturnConsumedCapacity="TOTAL")[
         "ConsumedCapacity"

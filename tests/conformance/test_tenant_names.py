@@ -1,4 +1,4 @@
-"""Many operators at once, on DynamoDB Local: of all who want a name, one has it."""
+"""Concurrent operators, on DynamoDB Local: each name belongs to one tenant."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ def test_one_of_many_creations_wins(dynamodb_table: PhysicalTable) -> None:
     def create(_: int) -> bool:
         try:
             service.close(service.open(TenantFields("acme", "pro")), [])
-        except (Conflict, Unavailable):  # Unavailable: two transactions met
+        except (Conflict, Unavailable):  # Unavailable: two transactions conflicted
             return False
         return True
 
@@ -42,7 +42,7 @@ def test_one_of_many_creations_wins(dynamodb_table: PhysicalTable) -> None:
     assert [tenant.name for tenant in list_all(service)] == ["acme"]
 
 
-def test_creations_renamings_and_deletions_leave_each_name_to_one(dynamodb_table: PhysicalTable) -> None:
+def test_concurrent_changes_leave_each_name_to_one_tenant(dynamodb_table: PhysicalTable) -> None:
     service = open_service(dynamodb_table)
     for number in range(3):
         service.close(service.open(TenantFields(f"tenant-{number}", "pro")), [])

@@ -1,4 +1,4 @@
-"""Counting on a table that is exact: processes that deliver the same entries at once, and what counting costs."""
+"""Counting on an exact table: processes that deliver the same entries at once, and the cost of counting."""
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -33,7 +33,7 @@ def settle(table: PhysicalTable, count: int) -> tuple[Arrival, ...]:
 
 @contextmanager
 def measured_units(table: PhysicalTable) -> Iterator[list[float]]:
-    """Ask for the capacity of each transaction; yields the write units."""
+    """Request the capacity of each transaction; yield the write units."""
     units: list[float] = []
 
     def ask(params: dict[str, Any], **_: object) -> None:
@@ -50,7 +50,7 @@ def measured_units(table: PhysicalTable) -> Iterator[list[float]]:
     events.unregister("after-call.dynamodb.TransactWriteItems", note)
 
 
-def test_processes_that_deliver_the_same_entries_count_each_once(dynamodb_table: PhysicalTable) -> None:
+def test_counts_entries_delivered_by_several_processes_once(dynamodb_table: PhysicalTable) -> None:
     arrivals = settle(dynamodb_table, 60)
     url = dynamodb_table.client.meta.endpoint_url
     given = [Deliveries(url, dynamodb_table.name, arrivals, seed) for seed in range(PROCESSES)]
@@ -63,7 +63,7 @@ def test_processes_that_deliver_the_same_entries_count_each_once(dynamodb_table:
 
 
 @pytest.mark.parametrize(("count", "units_max"), [(1, 6), (50, 106)])
-def test_what_counting_costs(dynamodb_table: PhysicalTable, count: int, units_max: int) -> None:
+def test_cost_of_counting(dynamodb_table: PhysicalTable, count: int, units_max: int) -> None:
     arrivals = settle(dynamodb_table, count)
     with measured_units(dynamodb_table) as units:
         UsageCounter(lambda tenant_id: TenantTable(dynamodb_table, tenant_id)).count(arrivals)

@@ -41,7 +41,7 @@ def page() -> Iterator[Page]:
         yield opened
 
 
-def test_another_origin_calls_and_streams(stack: Stack, pro: Tenant, page: Page) -> None:
+def test_another_origin_can_call_and_stream(stack: Stack, pro: Tenant, page: Page) -> None:
     seen = page.evaluate(_SCRIPT, [stack.base_url, pro.api_key, "[[slow=0.4]] [[pieces=6]] Hello, browser."])
     assert seen["list"] == 200
     assert seen["requestId"]

@@ -24,13 +24,13 @@ def seconds_to(moment: str) -> float:
 
 
 def own_usage(key: Limited, name: str) -> int:
-    """Return what a key has used of a limit of its own."""
+    """Return the usage of a key's own limit."""
     limits = key.http.get("/v1/limits").json()["limits"]
     return next(int(each["used"]) for each in limits if (each["name"], each["scope"]) == (name, "key"))
 
 
 def wait_for(read: Callable[[], int], wanted: int, seconds: float = 30) -> int:
-    """Return what is read once it is what is wanted, or after the time."""
+    """Read repeatedly until the wanted value or the time limit; return the last value."""
     end = time.monotonic() + seconds
     while (found := read()) != wanted and time.monotonic() < end:
         time.sleep(0.2)
@@ -38,7 +38,7 @@ def wait_for(read: Callable[[], int], wanted: int, seconds: float = 30) -> int:
 
 
 def assert_midnight(answer: httpx.Response) -> None:
-    """Assert that a day's limit resets at midnight UTC, and that `Retry-After` says so."""
+    """Assert that a day limit resets at midnight UTC, as `Retry-After` says."""
     resets_at = datetime.fromisoformat(answer.json()["resets_at"])
     assert (resets_at.hour, resets_at.minute, resets_at.second) == (0, 0, 0)
     assert abs(int(answer.headers["retry-after"]) - seconds_to(answer.json()["resets_at"])) <= 10
@@ -75,7 +75,7 @@ def test_tokens_and_money(tenant: Limited) -> None:
 
 
 @pytest.mark.slow
-def test_nine_refused_for_slots_then_one_and_the_request_limit_has_counted_one(tenant: Limited) -> None:
+def test_calls_rejected_for_slots_are_not_counted_as_requests(tenant: Limited) -> None:
     tenant.put(concurrent_turns=1)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(tenant.say, "[[slow=0.4]] [[pieces=20]] Hi")
@@ -94,7 +94,7 @@ def test_nine_refused_for_slots_then_one_and_the_request_limit_has_counted_one(t
     assert tenant.standing("requests_per_day")["used"] == 2
 
 
-def test_tool_calls_beyond_the_minutes_are_told_to_the_model(tenant: Limited) -> None:
+def test_reports_rejected_tool_calls_to_the_model(tenant: Limited) -> None:
     tenant.put(tool_calls_per_minute=1)
     answer = tenant.say("[[tools_forever]] Go on.", limits={"max_iterations": 3})
     assert answer.status_code == 200, answer.text
@@ -138,7 +138,7 @@ def test_a_key_has_limits_of_its_own(stack: Stack, tenant: Limited) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(150)
-def test_coming_two_seconds_early_is_refused_and_at_the_time_it_succeeds(tenant: Limited) -> None:
+def test_retry_after_is_exact(tenant: Limited) -> None:
     tenant.put(requests_per_minute=1)
     assert tenant.say().status_code == 200
     wait = int(tenant.refused("requests_per_minute", "RATE_LIMITED").headers["retry-after"])

@@ -1,4 +1,4 @@
-"""Users on the running stack: the seeded admin logs in, chats and invites a user, who joins and chats, too."""
+"""Users on the running stack: the seeded admin logs in, chats and invites a user, who also logs in and chats."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def test_a_seeded_admin_logs_in_and_chats(stack: Stack) -> None:
     assert refreshed.status_code == 200, refreshed.text
 
 
-def test_somebody_is_invited_comes_in_and_chats(stack: Stack) -> None:
+def test_an_invited_user_logs_in_and_chats(stack: Stack) -> None:
     admin = _log_in(stack)["access_token"]
     body = {"email": "invited@acme.example", "role": "user"}
     made = _call(stack, "POST", "/v1/users", admin, json=body)

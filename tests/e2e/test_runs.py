@@ -1,4 +1,4 @@
-"""Runs do not depend on their clients: disconnected, followed, cancelled, two at once."""
+"""Runs do not depend on their clients: disconnecting, following, cancelling, and two turns at once."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ def _ended(tenant: Tenant, run_id: str) -> dict[str, object] | None:
     return run if run["status"] in {"succeeded", "failed", "cancelled"} else None
 
 
-def test_the_client_leaves_and_the_run_ends_by_itself(pro: Tenant) -> None:
+def test_a_run_completes_after_its_client_disconnects(pro: Tenant) -> None:
     requests_before = int(pro.http.get("/v1/usage").json()["totals"]["requests"])
     seen = start_and_leave(pro.http, "[[slow=0.4]] [[pieces=10]] Go on without me.", after=3)
     run_id, session_id = seen[0].data["run_id"], seen[0].data["session_id"]

@@ -33,7 +33,7 @@ def assert_while_it_runs(tenant: Limited) -> None:
     assert float(tenant.used("cost_per_month")) > 0
 
 
-def test_a_stream_that_its_client_has_left(tenant: Limited) -> None:
+def test_settles_a_stream_without_client(tenant: Limited) -> None:
     seen = start_and_leave(tenant.http, "[[slow=0.3]] [[pieces=12]] Go on without me.", after=3)
     assert_while_it_runs(tenant)
     run = ended(tenant, seen[0].data["run_id"])
@@ -44,7 +44,7 @@ def test_a_stream_that_its_client_has_left(tenant: Limited) -> None:
     assert run["usage"]["input_tokens"] == entry.tokens.input_tokens > 0
 
 
-def test_one_that_is_cancelled(tenant: Limited) -> None:
+def test_settles_a_cancelled_turn(tenant: Limited) -> None:
     seen = start_and_leave(tenant.http, "[[slow=0.5]] [[pieces=100]] Cancel me.", after=4)
     assert_while_it_runs(tenant)
     run_id = seen[0].data["run_id"]
@@ -56,7 +56,7 @@ def test_one_that_is_cancelled(tenant: Limited) -> None:
 
 
 @pytest.mark.parametrize("directive", ["[[overload_midstream]]", "[[disconnect]]"])
-def test_a_model_that_fails_in_the_middle(tenant: Limited, directive: str) -> None:
+def test_settles_a_turn_whose_model_fails(tenant: Limited, directive: str) -> None:
     events = stream_chat(tenant.http, f"{directive} One two three four five six seven eight.")
     assert events[-1].type == "error"
     assert ended(tenant, events[0].data["run_id"])["status"] == "failed"
@@ -67,7 +67,7 @@ def test_a_model_that_fails_in_the_middle(tenant: Limited, directive: str) -> No
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_function_that_was_killed(stack: Stack, tenant: Limited) -> None:
+def test_settles_a_turn_whose_function_was_killed(stack: Stack, tenant: Limited) -> None:
     tenant.put(concurrent_turns=1)
     seen = start_and_leave(tenant.http, "[[slow=1]] [[pieces=100]] I will be killed.", after=6)
     run_id = seen[0].data["run_id"]

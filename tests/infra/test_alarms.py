@@ -1,4 +1,6 @@
-"""Whatever can fail has an alarm, an alarm watches a figure that exists, reaches somebody, and has a runbook."""
+"""Everything that can fail has an alarm; each alarm watches an existing metric, notifies the
+topic, and has a runbook.
+"""
 
 import re
 from collections.abc import Iterator
@@ -12,9 +14,9 @@ from infra.runtime.template import ROOT, Document, Resolver, read_template
 
 RUNBOOK = ROOT / "infra" / "docs" / "alarms.md"
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:on-call"
-# Every 401 is an error of the authorizer; where it fails, the gateway answers 503.
+# Every 401 is an error of the authorizer; if it really fails, the gateway answers 503.
 WITHOUT_ERRORS_ALARM = {"AuthorizerFunction"}
-# The metric is counted where the runtime makes the provider.
+# The metric is counted where the runtime creates the provider.
 SHARED = ROOT / "layers" / "core" / "atrium" / "bootstrap.py"
 
 
@@ -77,7 +79,7 @@ def test_every_scheduled_function_has_an_alarm_when_it_does_not_run(template: Do
 
 
 def test_the_api_has_an_alarm_on_server_errors(template: Document) -> None:
-    """The API's metrics have the name of the API; SAM would name it otherwise."""
+    """The API's metrics have the name of the API, which SAM would otherwise generate."""
     alarm = Resolver(template).resolve(ALARMS["ServerErrorsAlarm"])
     api = Resolver(template).resolve(template["Resources"]["Api"]["Properties"])
 

@@ -1,4 +1,4 @@
-"""The contract and the template are compared both ways."""
+"""The contract and the template are compared in both directions."""
 
 from infra.checks.contract import PAGES, check_contract
 from infra.checks.routes import read_routes
@@ -6,7 +6,7 @@ from infra.runtime.template import Document
 
 
 def _contract(template: Document) -> Document:
-    """A document that names exactly what is deployed."""
+    """A document with exactly the deployed routes."""
     paths: Document = {}
     for route in read_routes(template):
         if (route.method, route.path) not in PAGES and route.method != "HEAD":
@@ -37,7 +37,7 @@ def test_a_route_that_is_only_documented_is_found(template: Document) -> None:
     assert list(check_contract(template, contract)) == ["GET /v1/teapots is in openapi.json but not deployed"]
 
 
-def test_another_opinion_on_credentials_is_found(template: Document) -> None:
+def test_a_different_credential_requirement_is_found(template: Document) -> None:
     contract = _contract(template)
     contract["paths"]["/v1/usage"]["get"]["security"] = []
 

@@ -1,4 +1,4 @@
-"""Region, credentials and parameters are found, or their lack is one line."""
+"""Region, credentials and parameters are found, or one line says what is missing."""
 
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def test_credentials_that_only_the_aws_cli_has_are_used(tmp_path: Path, monkeypa
         ({"AWS_REGION": REGION, "AWS_PROFILE": "gone"}, "The config profile (gone) could not be found"),
     ],
 )
-def test_what_is_missing_is_said_in_one_line(
+def test_reports_what_is_missing_in_one_line(
     environment: dict[str, str], text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment.items():
@@ -107,7 +107,7 @@ def write_samconfig(tmp_path: Path, overrides: str) -> Path:
     "overrides", ['["Environment=dev", "LogLevel=DEBUG"]', '{Environment="dev", LogLevel="DEBUG"}']
 )
 def test_every_parameter_is_given_and_overrides_win(template: Document, overrides: str, tmp_path: Path) -> None:
-    """SAM keeps the stack's earlier value of a parameter that is not given: a removed override would stay."""
+    """SAM keeps the stack's earlier value of an omitted parameter, so a removed override would stay."""
     found = read_configuration("dev", template, write_samconfig(tmp_path, overrides))
 
     assert found.stack_name == "mine"
@@ -116,13 +116,13 @@ def test_every_parameter_is_given_and_overrides_win(template: Document, override
     assert found.parameters["ChatMemory"] == str(template["Parameters"]["ChatMemory"]["Default"])
 
 
-def test_an_unknown_environment_is_said(template: Document, tmp_path: Path) -> None:
+def test_reports_an_unknown_environment(template: Document, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationInvalid, match=r"^ENV=test is unknown: samconfig\.toml has dev$"):
         read_configuration("test", template, write_samconfig(tmp_path, "[]"))
 
 
 @pytest.mark.parametrize("overrides", ['"Environment=dev"', "[1]", '["Environment"]'])
-def test_overrides_of_another_form_are_said(template: Document, overrides: str, tmp_path: Path) -> None:
+def test_reports_overrides_in_another_format(template: Document, overrides: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationInvalid, match="parameter_overrides must be a table or a list"):
         read_configuration("dev", template, write_samconfig(tmp_path, overrides))
 
@@ -136,12 +136,12 @@ def test_overrides_of_another_form_are_said(template: Document, overrides: str, 
         ("ProtectData", "false", "ProtectData is set by make deploy"),
     ],
 )
-def test_a_wrong_parameter_is_said(template: Document, name: str, value: str, text: str) -> None:
+def test_reports_an_invalid_parameter(template: Document, name: str, value: str, text: str) -> None:
     (line,) = check_parameters(Configuration("dev", "atrium-dev", {name: value}, {}), template)
 
     assert line.startswith(text)
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
-def test_the_environments_of_the_repository_have_no_wrong_parameter(template: Document, environment: str) -> None:
+def test_parameters_of_the_repository_are_valid(template: Document, environment: str) -> None:
     assert list(check_parameters(read_configuration(environment, template), template)) == []

@@ -1,4 +1,4 @@
-"""`make deploy` finds what AWS would refuse before it builds, one line for each problem."""
+"""`make deploy` finds what AWS would reject before it builds, one line per problem."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ STACK_ROLE = "arn:aws:iam::123456789012:role/atrium-prod-GatewayAccountRole-1"
 
 @dataclass
 class Aws:
-    """An account: IAM and STS are moto's, what moto does not have is answered as said here."""
+    """An account: IAM and STS of moto, and scripted answers for what moto lacks."""
 
     limit: int = 1_000
     unreserved: int = 1_000
@@ -118,7 +118,7 @@ FUNCTIONS = {"AuthorizerFunction": 100, "IdentityFunction": 20, "ChatFunction": 
     ],
     ids=["new", "large", "small", "just enough", "its own", "existing", "own role", "deleted role", "review", "rolled"],
 )
-def test_nothing_is_found_where_a_deployment_succeeds(template: Document, aws: Aws, overrides: dict[str, str]) -> None:
+def test_finds_nothing_if_a_deployment_would_succeed(template: Document, aws: Aws, overrides: dict[str, str]) -> None:
     assert check(aws, configure(template, **overrides)) == []
 
 
@@ -171,6 +171,6 @@ def test_a_note_does_not_stop_the_deployment(
     assert text in found.text
 
 
-def test_only_dev_may_have_alarms_that_notify_nobody(template: Document) -> None:
+def test_only_dev_may_have_alarms_without_a_receiver(template: Document) -> None:
     with mock_aws():
         assert check(Aws(), configure(template, "dev", AlarmEmail="")) == []

@@ -1,4 +1,4 @@
-"""`make deploy`: what SAM CLI is called with, in which order, and when nothing is."""
+"""`make deploy`: the calls to SAM CLI, their order, and when there are none."""
 
 import subprocess
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from infra.runtime.template import Document
 
 @dataclass
 class Calls:
-    """What was run; `statuses` are the exit statuses of SAM CLI in turn."""
+    """The executed commands; `statuses` are the exit statuses of SAM CLI in order."""
 
     statuses: list[int] = field(default_factory=list)
     sam: list[list[str]] = field(default_factory=list)
@@ -46,7 +46,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 @pytest.fixture
 def deploy(monkeypatch: pytest.MonkeyPatch) -> Deploy:
-    """Run the command in an account in which a stack has that status."""
+    """Run the command in an account whose stack has that status."""
 
     def run(*arguments: str, status: str | None, findings: tuple[Finding, ...] = ()) -> int:
         account = Account("123456789012", "eu-west-1", boto3.Session(region_name="eu-west-1"))
@@ -70,7 +70,7 @@ def test_a_first_deployment_creates_without_protection_and_then_protects(deploy:
 
 
 def test_both_steps_are_one_release(deploy: Deploy, calls: Calls) -> None:
-    """Otherwise the second would publish every function again."""
+    """Otherwise the second step would publish every function again."""
     deploy(status=None)
 
     create, protect = ({item for item in each if item.startswith("Release=")} for each in calls.sam)
@@ -84,7 +84,7 @@ def test_a_create_that_fails_is_not_protected(deploy: Deploy, calls: Calls) -> N
     assert len(calls.sam) == 1
 
 
-def test_a_protection_that_fails_is_told(deploy: Deploy, calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reports_a_failed_protection(deploy: Deploy, calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
     calls.statuses = [0, 4]
 
     assert deploy(status=None) == 4
@@ -92,7 +92,7 @@ def test_a_protection_that_fails_is_told(deploy: Deploy, calls: Calls, capsys: p
 
 
 def test_a_later_deployment_is_one_update_that_protects(deploy: Deploy, calls: Calls) -> None:
-    """Also where the first one broke off between its two steps."""
+    """Also if the first deployment was interrupted between its two steps."""
     assert deploy(status="CREATE_COMPLETE") == 0
 
     (update,) = calls.sam
@@ -117,10 +117,10 @@ def test_check_deploys_nothing(deploy: Deploy, calls: Calls) -> None:
 
 @pytest.mark.parametrize("terminal", [True, False])
 @pytest.mark.parametrize("ci", ["", "true"])
-def test_nothing_is_asked_without_a_person(
+def test_asks_nothing_without_a_terminal(
     deploy: Deploy, calls: Calls, monkeypatch: pytest.MonkeyPatch, terminal: bool, ci: str
 ) -> None:
-    """Samconfig.toml has SAM ask before it changes prod."""
+    """samconfig.toml makes SAM ask before it changes prod."""
     monkeypatch.setenv("CI", ci)
     monkeypatch.setattr("sys.stdin.isatty", lambda: terminal, raising=False)
 
@@ -146,7 +146,7 @@ def test_every_parameter_reaches_sam_as_one_argument(template: Document) -> None
     assert {'DomainName=""', "Environment=prod", "Release=abc"} <= set(given)
 
 
-def test_a_release_is_told_by_code_and_parameters_but_not_by_protection(tmp_path: Path) -> None:
+def test_the_release_digest_depends_on_code_and_parameters(tmp_path: Path) -> None:
     (tmp_path / "Chat").mkdir()
     (tmp_path / "Chat" / "app.py").write_text("one")
     first = release_digest({"LogLevel": "INFO", "ProtectData": "false"}, tmp_path)

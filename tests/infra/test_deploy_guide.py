@@ -1,4 +1,4 @@
-"""The guide lists every parameter with the default that the template has."""
+"""The deployment guide lists every parameter with the template's default."""
 
 import re
 
@@ -7,8 +7,8 @@ from infra.runtime.template import ROOT, Document
 ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?:`(?P<default>[^`]*)` )?\|", re.MULTILINE)
 
 
-def test_what_is_paid_while_idle_is_counted(template: Document) -> None:
-    """The table of idle cost has a row for each kind of resource that is paid by the piece."""
+def test_idle_cost_is_complete(template: Document) -> None:
+    """The table of idle cost has a row for each kind of resource with a fixed price."""
     guide = (ROOT / "infra" / "docs" / "deploy.md").read_text()
     kinds = [resource["Type"] for resource in template["Resources"].values()]
     prices = {"AWS::KMS::Key": 1.0, "AWS::SecretsManager::Secret": 0.4, "AWS::CloudWatch::Alarm": 0.1}

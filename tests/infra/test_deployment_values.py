@@ -1,4 +1,4 @@
-"""What parameters make of a deployment: what is kept, bound, logged, published and restored."""
+"""The effect of parameters on a deployment: retention, sessions, logs, releases and restore."""
 
 import json
 import re
@@ -27,7 +27,9 @@ def test_data_outlives_the_stack_outside_dev(template: Document, environment: st
 
 
 def test_a_failed_create_leaves_nothing(template: Document) -> None:
-    """`make deploy` creates with ProtectData=false: a DeletionPolicy of Retain survives the rollback of a create."""
+    """`make deploy` creates with ProtectData=false, because DeletionPolicy Retain applies to the
+    rollback of a create.
+    """
     resolver = Resolver(template, {"Environment": "prod", "ProtectData": "false"})
 
     kept = {
@@ -40,8 +42,8 @@ def test_a_failed_create_leaves_nothing(template: Document) -> None:
     assert kept == {}
 
 
-def test_whatever_is_retained_later_changes_with_it(template: Document) -> None:
-    """CloudFormation takes a new DeletionPolicy of a resource only where something else of it changes."""
+def test_resources_change_together_with_their_retention(template: Document) -> None:
+    """CloudFormation applies a new DeletionPolicy only together with another change of the resource."""
     before = Resolver(template, {"Environment": "prod", "ProtectData": "false"})
     after = Resolver(template, {"Environment": "prod"})
 
@@ -89,7 +91,7 @@ def test_the_platform_limit_follows_the_reserved_concurrency(
     ("level", "of_lambda"), [("DEBUG", "DEBUG"), ("INFO", "INFO"), ("WARN", "INFO"), ("ERROR", "INFO")]
 )
 def test_no_log_level_drops_metrics(template: Document, level: str, of_lambda: str) -> None:
-    """Lambda takes the lines of metrics, which have no level, for INFO, and drops what is below its own level."""
+    """Lambda treats metrics as INFO and drops lines below its own level."""
     for properties in functions_of(template).values():
         resolved = Resolver(template, {"LogLevel": level}).resolve(properties["LoggingConfig"])
         assert resolved["ApplicationLogLevel"] == of_lambda
@@ -123,7 +125,7 @@ def test_a_web_acl_is_associated_with_the_stage(template: Document) -> None:
 
 
 def test_no_arn_names_a_partition() -> None:
-    """Patterns of parameters take the ARN of any partition, and are none."""
+    """Except patterns of parameters, which accept the ARN of any partition."""
     lines = [line for line in TEMPLATE.read_text().splitlines() if "arn:" in line and "AllowedPattern" not in line]
 
     assert lines
@@ -169,7 +171,7 @@ def test_every_output_that_a_document_names_exists(template: Document) -> None:
 
 @pytest.mark.parametrize("canary", ["true", "false"])
 def test_every_function_is_released_by_its_alias(template: Document, canary: str) -> None:
-    """A release that changes parameters alone publishes new versions: SAM itself looks at CodeUri only."""
+    """A release that changes only parameters publishes new versions, although SAM only compares CodeUri."""
     shared = template["Globals"]["Function"]
     preference = Resolver(template, {"Canary": canary}).resolve(shared["DeploymentPreference"])
 
@@ -181,13 +183,13 @@ def test_every_function_is_released_by_its_alias(template: Document, canary: str
 
 
 def test_a_background_function_rolls_back_on_its_own_errors(template: Document) -> None:
-    """Nothing of them is in the API's 5xx."""
+    """Its errors are not in the API's 5xx metric."""
     own = {
         name: properties.get("DeploymentPreference", {}).get("Alarms")
         for name, properties in functions_of(template).items()
         if not any(event["Type"] == "Api" for event in properties.get("Events", {}).values())
     }
-    del own["AuthorizerFunction"]  # the gateway answers 503 for it
+    del own["AuthorizerFunction"]  # the gateway answers 503 if it fails
 
     assert own == {name: [{"Ref": name.replace("Function", "ErrorsAlarm")}] for name in own}
 

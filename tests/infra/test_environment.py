@@ -1,4 +1,4 @@
-"""Functions get the variables that the settings read, and no others."""
+"""Functions get exactly the variables that the settings read."""
 
 from collections.abc import Iterator, Mapping
 
@@ -16,12 +16,12 @@ EVERY_OPTION = {
 }
 # Read by Powertools, the web adapter and the SDKs themselves.
 OTHERS = ("AWS_", "POWERTOOLS_", "LOG_LEVEL")
-# Honoured where it is set by hand; on AWS the key is in a secret.
+# Used if set manually; on AWS the key is in a secret.
 BY_HAND = {"ANTHROPIC_API_KEY", "EGRESS_LOCAL_ADDRESSES"}
 
 
 class Reading(Mapping[str, str]):
-    """An environment that records which variables were read."""
+    """An environment that records which variables are read."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values

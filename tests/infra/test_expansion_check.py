@@ -1,4 +1,4 @@
-"""What SAM makes of the template is checked where it reaches API Gateway. SAM itself runs in `make check`."""
+"""Checks of the expanded template, with given expansions. SAM itself runs in `make check`."""
 
 from collections.abc import Callable
 
@@ -51,7 +51,7 @@ def _add_resources(expanded: Document, number: int, kind: str) -> None:
         expanded["Resources"][f"More{index}"] = {"Type": kind, "Properties": properties}
 
 
-def test_a_sound_expansion_passes() -> None:
+def test_a_valid_expansion_passes() -> None:
     assert list(check_expansion(_expanded())) == []
 
 
@@ -87,7 +87,7 @@ def test_a_sound_expansion_passes() -> None:
         (lambda e: e.update(Description="x" * 1_000_000), "over 1000000 bytes"),
     ],
 )
-def test_what_would_fail_on_aws_is_found(change: Callable[[Document], object], finding: str) -> None:
+def test_finds_what_would_fail_on_aws(change: Callable[[Document], object], finding: str) -> None:
     expanded = _expanded()
     change(expanded)
 
@@ -97,7 +97,7 @@ def test_what_would_fail_on_aws_is_found(change: Callable[[Document], object], f
     assert finding in findings[0]
 
 
-def test_without_sam_the_check_says_so(template: Document) -> None:
+def test_reports_a_missing_sam(template: Document) -> None:
     with pytest.raises(TemplateInvalid, match="SAM CLI is not installed"):
         expand(template, ROOT / "no-such-python")
 

@@ -1,4 +1,4 @@
-"""Replaced names and phrases are refused where they are used, and so are permissions without a use."""
+"""The check refuses replaced names and phrases, and permissions without a use."""
 
 import ast
 import subprocess

@@ -1,4 +1,4 @@
-"""How a call is described to the policy evaluation, and what must be allowed or denied."""
+"""How a call is described for the policy evaluation, and which requests must be allowed or denied."""
 
 from typing import Any
 
@@ -55,11 +55,11 @@ def key(partition: str) -> dict[str, Any]:
         ("Scan", {}, []),
     ],
 )
-def test_a_call_to_the_table(operation: str, arguments: dict[str, Any], expected: list[Any]) -> None:
+def test_describes_a_call_to_the_table(operation: str, arguments: dict[str, Any], expected: list[Any]) -> None:
     assert sorted(describe("dynamodb", operation, arguments)) == expected
 
 
-def test_a_call_to_the_bucket() -> None:
+def test_describes_a_call_to_the_bucket() -> None:
     put = {"Bucket": "atrium", "Key": f"tenants/{A}/runs/1"}
     assert list(describe("s3", "PutObject", put)) == [("s3:PutObject", "blobs", ("tenants/{1}/runs",))]
     assert list(describe("s3", "ListObjectsV2", {"Bucket": "atrium"})) == []
@@ -98,13 +98,13 @@ def test_a_tenants_call_is_tried_as_its_own_and_as_everybody_elses() -> None:
     assert "dynamodb:LeadingKeys" not in without.context
 
 
-def test_the_platforms_items_are_the_functions_own() -> None:
+def test_platform_items_use_the_functions_role() -> None:
     call = RecordedCall("identity", "dynamodb:PutItem", "table", ("PLATFORM#THROTTLE",))
     asked = list(ask_all([call], read_policies(sessions=True), read_policies(sessions=False)))
     assert [question.allowed for question in asked if question.call == call] == [True, True]
 
 
-def test_what_names_no_items_is_asked_about_though_nobody_calls_it() -> None:
+def test_evaluates_actions_without_keys() -> None:
     asked = list(ask_all([], read_policies(sessions=True), read_policies(sessions=False)))
     assert {question.call.action for question in asked} > {"dynamodb:Scan", "dynamodb:PartiQLSelect"}
     assert not any(question.allowed for question in asked)

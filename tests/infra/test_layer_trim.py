@@ -1,4 +1,4 @@
-"""The dependency layer keeps what Lambda needs, licences included, and loses the rest."""
+"""The dependency layer keeps what Lambda needs, including licences, and nothing else."""
 
 import re
 import runpy
@@ -50,7 +50,7 @@ def _files(site: Path) -> set[str]:
     return {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
 
 
-def test_what_is_needed_stays_and_the_rest_goes(site: Path) -> None:
+def test_keeps_only_what_is_needed(site: Path) -> None:
     assert _trim(site).returncode == 0
 
     left = _files(site)

@@ -44,7 +44,7 @@ def test_functions_is_a_namespace_package() -> None:
     assert not (ROOT / "functions" / "__init__.py").exists()
 
 
-def test_a_handler_lies_in_its_own_artifact(template: Document) -> None:
+def test_a_handler_is_in_its_artifact(template: Document) -> None:
     for logical_id, properties in functions_of(template).items():
         assert str(properties["Handler"]).replace(".", "/").startswith(f"{FUNCTIONS[logical_id]}/")
 
@@ -60,8 +60,8 @@ def test_the_core_layer_holds_atrium_with_bytecode(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("disabled", [None, "true"])
-def test_only_what_goes_to_aws_may_ask_an_instance_for_credentials(disabled: str | None) -> None:
-    """The Makefile disables it for everything else; who disabled it themselves is heard."""
+def test_only_aws_commands_use_the_metadata_service(disabled: str | None) -> None:
+    """The Makefile disables the metadata service for other commands, unless the user set the variable."""
     environment = {name: value for name, value in os.environ.items() if name != "AWS_EC2_METADATA_DISABLED"}
     if disabled:
         environment["AWS_EC2_METADATA_DISABLED"] = disabled

@@ -1,4 +1,4 @@
-"""A table is restored from its backup, and a deployment uses it: as far as moto has it."""
+"""A table is restored from its backup, and a deployment uses it, as far as moto supports it."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ PROFILE = keys.tenant()
 
 @pytest.fixture
 def client(template: Document, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """DynamoDB with the stack's table, as prod has it, and one item."""
+    """DynamoDB with the stack's table as in prod, and one item."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     resolver = Resolver(template, {"Environment": "prod"})
@@ -79,7 +79,7 @@ def test_a_deployment_with_the_printed_parameters_reads_the_restored_table(templ
         assert item["name"] == "acme", function.logical_id
 
 
-def test_a_restore_that_was_interrupted_goes_on(client: Any) -> None:
+def test_an_interrupted_restore_continues(client: Any) -> None:
     first = restore_table(client, "atrium-prod-Table", "restored", None)
 
     assert restore_table(client, "atrium-prod-Table", "restored", None) == first

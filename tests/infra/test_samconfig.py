@@ -49,7 +49,7 @@ def test_no_environment_reserves_more_than_a_new_account_has() -> None:
     assert [environment for environment in ENVIRONMENTS if reserving & _overrides(environment).keys()] == []
 
 
-def test_prod_rolls_back_by_itself_and_starts_from_snapshots() -> None:
+def test_prod_rolls_back_automatically_and_uses_snapshots() -> None:
     assert {name: _overrides("prod")[name] for name in ("Canary", "SnapStart")} == {
         "Canary": "true",
         "SnapStart": "true",

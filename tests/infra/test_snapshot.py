@@ -1,4 +1,6 @@
-"""What SnapStart copies into every environment: chat and authorizer after init, with nothing unique or connected."""
+"""The state that SnapStart copies to every environment: chat and authorizer after init,
+without unique or open things.
+"""
 
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from functions.chat.app import app
 assert TestClient(app).get("/v1/health").status_code == 200
 """
 AUTHORIZER = "import functions.authorizer.app\n"
-# The state of `random` is copied: what is drawn from it repeats. Clients of the model SDK and of AWS hold credentials.
+# A copied state of `random` repeats its numbers. Clients of the model SDK and of AWS hold credentials.
 LOOK = """
 import gc, os, random, socket, sys, threading
 random.seed(1)

@@ -1,4 +1,4 @@
-"""The stream's filters pass ledger items and requested rebuilds."""
+"""The stream's filters accept ledger items and requested rebuilds."""
 
 import json
 from datetime import UTC, datetime

@@ -16,7 +16,7 @@ def test_the_template_passes_every_check(template: Document) -> None:
 
 @dataclass(frozen=True)
 class Break:
-    """A change to the template, and a part of the finding that it must cause."""
+    """A change of the template, and a part of the finding that it must cause."""
 
     finding: str
     change: Callable[[Document], object]

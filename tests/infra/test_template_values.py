@@ -89,7 +89,7 @@ def test_an_empty_base_url_is_not_given_to_the_model_sdk(template: Document) -> 
     assert given["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
 
 
-def test_who_reads_blobs_hears_that_one_is_gone(template: Document) -> None:
+def test_readers_of_blobs_may_list_the_bucket(template: Document) -> None:
     """Without s3:ListBucket S3 answers 403 for a missing blob, and code must not treat 403 as missing.
 
     A tenant's credentials may not list; their bucket has `may_list=False`, because there 403 has no other cause.

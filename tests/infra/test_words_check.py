@@ -1,4 +1,4 @@
-"""Paths of one machine and hosts of registries are found. The samples are in pieces, or this file would be one."""
+"""Paths of one machine and hosts of registries are found. The samples are split so that this file passes the check."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The stage: chat and the model server, served once for a file of tests; a house of its own for each test."""
+"""Fixtures of the HTTP tests: chat and the model server run once per file, each test has its own tenants."""
 
 from collections.abc import Iterator
 

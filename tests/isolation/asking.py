@@ -1,4 +1,4 @@
-"""Requests of a route, filled with whose ids one likes, and what an answer to them must not show."""
+"""Requests of a route with given ids, and the values that their responses must not show."""
 
 import re
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from tests.isolation.document import Route
 from tests.isolation.knowledge import FOR_THE_PLATFORM, FOR_USERS, QUERIES, Reference, references_of, scope_of
 from tests.isolation.world import World
 
-# What is left of a limit goes down with every call, whatever it asks for.
+# Header values that change with every call, whatever it requests.
 _VARYING = {"x-request-id", "date", "ratelimit"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """A route's path, query and body with ids in their places."""
+    """A route's path, query and body with the ids filled in."""
 
     path: str
     query: dict[str, str]
@@ -26,7 +26,7 @@ class Request:
 
 
 def fill(world: World, route: Route, caller: Caller, reference: Reference | None = None, value: str = "") -> Request:
-    """Return a good request of the caller's, but with `value` where the reference goes."""
+    """Return a valid request of the caller, with `value` at the reference."""
     path = route.path
     for each in references_of(route):
         if each.field.place == "path":
@@ -41,7 +41,7 @@ def fill(world: World, route: Route, caller: Caller, reference: Reference | None
 
 
 def ask(world: World, route: Route, caller: Caller, request: Request, **headers: str) -> Answer:
-    """Make the call, and hold its answer to what the caller may read."""
+    """Make the call, and assert that its response shows only what the caller may read."""
     answer = world.send(
         caller, route.method, request.path, query=request.query, body=request.body, function=route.function,
         headers={name.replace("_", "-"): value for name, value in headers.items()},
@@ -54,7 +54,7 @@ def ask(world: World, route: Route, caller: Caller, request: Request, **headers:
 
 
 def forbidden(world: World, caller: Caller, route: Route) -> set[str]:
-    """Return what must not be in any answer to this caller."""
+    """Return the values that no response to this caller may contain."""
     if route.path.startswith("/v1/tenants") and caller.may("platform"):
         return set()
     marks = world.marks_of_them()
@@ -62,7 +62,7 @@ def forbidden(world: World, caller: Caller, route: Route) -> set[str]:
 
 
 def absent(known: str) -> str:
-    """Return an id of the same form that nobody has."""
+    """Return an id of the same format that does not exist."""
     prefix, _, tail = known.partition("_")
     if not tail or len(tail) % ULID_LENGTH:
         return known + "-that-is-not"
@@ -74,7 +74,7 @@ def absent(known: str) -> str:
 
 
 def refusal(route: Route, caller: Caller) -> tuple[int, set[str]] | None:
-    """Return how every call of this route is refused for this caller, or None if it is for him."""
+    """Return the error of every call of this route by this caller, or None if the caller may call it."""
     if not caller.principal_id:
         return 401, set()
     if not caller.may(scope_of(route)):
@@ -93,7 +93,7 @@ def assert_refused(answer: Answer, expected: tuple[int, set[str]], where: str) -
 
 
 def assert_alike(one: Answer, other: Answer, ids: tuple[str, str], where: str) -> None:
-    """No status, word, header or call tells the two ids apart."""
+    """Assert that status, text, headers and AWS calls do not distinguish the two ids."""
     first, second = ids
     assert one.status == other.status, f"{where}: {one} / {other}"
     assert one.text.replace(first, "ID") == other.text.replace(second, "ID"), f"{where}: {one} / {other}"

@@ -1,4 +1,4 @@
-"""The credentials of a tenant, one of every kind, and what each of them may do."""
+"""The credentials of a tenant, one of every kind, and their permissions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from atrium.tenants.model import Tenant
 from tests.builders.authorizing import bearer
 from tests.builders.deployments import Deployment
 
-# What the contract promises of each role, written out here so that the code's own table is held to it.
+# The scopes of each role in the contract, repeated here to check the code's own table.
 ROLES: dict[Role, frozenset[str]] = {
     "viewer": frozenset({"sessions:read", "jobs:read", "agents:read", "usage:read"}),
     "user": frozenset(
@@ -29,7 +29,9 @@ ROLES: dict[Role, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Caller:
-    """A credential. `headers` carry it; nobody has no `principal_id`. `inside`: a tenant stands behind it."""
+    """A credential. `headers` contain it; an anonymous caller has no `principal_id`. `inside`:
+    it belongs to a tenant.
+    """
 
     name: str
     headers: Mapping[str, str]
@@ -44,7 +46,7 @@ class Caller:
 
     @property
     def secret(self) -> str:
-        """What this caller says in every conversation."""
+        """The text of this caller's messages."""
         return f"swordfish of {self.tenant.name} {self.principal_id}"
 
     def may(self, scope: str) -> bool:
@@ -54,7 +56,7 @@ class Caller:
 
 
 def open_tenant(deployment: Deployment, name: str, operator_key: str) -> list[Caller]:
-    """Make a tenant with an agent and return its callers; the first may do all that a tenant can."""
+    """Create a tenant with an agent and return its callers; the first has all scopes of a tenant."""
     made = deployment.onboard(name)
     assert made.admin is not None
     assert made.key is not None
@@ -79,7 +81,7 @@ def open_tenant(deployment: Deployment, name: str, operator_key: str) -> list[Ca
         Caller("client", bearer(client_token), client_id, client_scopes, tenant),
         Caller("operator inside", {**operator, "x-tenant-id": tenant.id}, "operator", platform, tenant),
         Caller("operator", operator, "operator", platform, tenant, inside=False),
-        Caller("nobody", {}, "", frozenset(), tenant),
+        Caller("anonymous", {}, "", frozenset(), tenant),
     ]
 
 
@@ -92,7 +94,7 @@ def _make_user(deployment: Deployment, tenant: Tenant, role: Role, password_hash
 
 
 def _make_client(deployment: Deployment, tenant: Tenant, scopes: frozenset[str]) -> tuple[ClientId, str]:
-    """Return an OAuth client that acts for itself, and its access token."""
+    """Return an OAuth client with client credentials, and its access token."""
     now, wanted = deployment.clock(), tuple(sorted(scopes))
     client_id = mint_client_id(now, tenant.id)
     client = Client(client_id, tenant.id, "program", "confidential", (), ("client_credentials",), wanted, now, now)

@@ -1,4 +1,4 @@
-"""The way of a call: event, authorizer, application, as API Gateway goes it; and what the answer cost."""
+"""Sends a call through event, authorizer and application like API Gateway, and records its AWS calls."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ type Fields = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """One request. `function` is the one that has the route."""
+    """One request. `function` is the function with the route."""
 
     function: str
     method: str
@@ -35,7 +35,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, and the calls to table and bucket that it took."""
+    """The response, and its calls to table and bucket."""
 
     status: int
     text: str
@@ -55,14 +55,14 @@ class Answer:
 
 
 class IsolationGateway:
-    """The gateway of one deployment, with the real authorizer in it."""
+    """The gateway of one deployment, with the real authorizer."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._authorizer = Authorizer(runtime)
 
     def call(self, call: Call) -> Answer:
-        """Answer a request; without a credential no authorizer lets it in, so that the function itself refuses."""
+        """Answer a request; without a credential no authorizer is called, and the function itself rejects it."""
         fields: Fields | None = None
         if {"authorization", "x-api-key"} & {name.lower() for name in call.headers}:
             try:
@@ -92,7 +92,7 @@ class IsolationGateway:
 
 @cache
 def _application(function: str) -> tuple[Holder, Gateway, TestClient]:
-    """Return a function's application, whose runtime and whose gateway's word each call sets."""
+    """Return a function's application; each call sets its runtime and context."""
     holder = Holder()
     gateway = Gateway(import_module(f"functions.{function}.app").build(holder), None)
     client = TestClient(gateway, base_url="https://example.org", raise_server_exceptions=False)

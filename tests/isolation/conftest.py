@@ -1,5 +1,5 @@
-"""The two tenants, made once for a file of tests and as new for each of them. They live on moto, whose table can be
-read and put back at once.
+"""The two tenants, created once per file and restored for each test. They are on moto, whose table can be read and
+restored directly.
 """
 
 from collections.abc import Iterator
@@ -21,13 +21,13 @@ from tests.isolation.world import World
 
 @pytest.fixture(scope="module")
 def made_world(definition_of_table: Document) -> Iterator[World]:
-    """Our tenant and theirs, with one of everything for whoever owns things."""
+    """Our tenant and theirs, with one resource of every kind for each kind of owner."""
     level = logs.logger().log_level
     logs.logger().setLevel("CRITICAL")
     with pytest.MonkeyPatch.context() as environment, mock_aws(), open_bucket(on_moto=True) as bucket:
         environment.setenv("AWS_DEFAULT_REGION", REGION)
         client = local_session().client("dynamodb")
-        # Without its stream: moto copies all of it at each transaction.
+        # Without stream, because moto copies the whole stream at each transaction.
         create_table(client, {**definition_of_table, "StreamSpecification": {"StreamEnabled": False}}, "atrium")
         with serialised(client, bucket.client):
             deployment = deploy(PhysicalTable(client, "atrium"))
@@ -47,7 +47,7 @@ def world(made_world: World) -> Iterator[World]:
 
 @pytest.fixture
 def route(request: pytest.FixtureRequest) -> Route:
-    """The route of the parameter; one that the suite was not told enough about fails here."""
+    """The route of the parameter; fails if the suite lacks information about it."""
     route: Route = request.param
     gaps = find_gaps(route)
     assert not gaps, f"{route.name}: " + "; ".join(gaps)

@@ -1,4 +1,4 @@
-"""Every route that the functions' own OpenAPI documents have, and where each of them takes an id."""
+"""Every route in the functions' own OpenAPI documents, with the places of its ids."""
 
 import re
 from collections.abc import Iterator

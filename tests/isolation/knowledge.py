@@ -1,12 +1,12 @@
-"""What the suite must be told, a line each, because the document does not say it.
+"""What the suite must know about routes because the OpenAPI document does not contain it.
 
-NOUNS       an id's name in paths, queries and bodies -> how one is made, and who sees it
-ACCESS      the beginning of a path -> the scope of its reads and of its writes
+NOUNS       name of an id in paths, queries and bodies -> how a resource is created, and who may see it
+ACCESS      prefix of a path -> the scopes of its reads and of its writes
 PUBLIC      the routes without a credential
-BODIES      a route that needs a body -> a good one; `{n}` is a number that is never the same,
-            `{agent_id}` the caller's own thing of that name
-REFERENCES  fields that name a thing of ours without ending in `_id`: route -> field -> noun
-NOT_IDS     fields that end in `_id` and name nothing of ours
+BODIES      a route with a body -> a valid one; `{n}` is a unique number,
+            `{agent_id}` the caller's own resource of that name
+REFERENCES  fields that name a resource without ending in `_id`: route -> field -> noun
+NOT_IDS     fields that end in `_id` and name no resource
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from tests.isolation.making import Make, create, make_run, make_session, make_te
 
 @dataclass(frozen=True)
 class Noun:
-    """A kind of thing that has an id. `owned`: of those without `admin`, only who made it may see it."""
+    """A kind of resource with an id. `owned`: without `admin`, only its creator may see it."""
 
     make: Make
     owned: bool = False
@@ -28,7 +28,7 @@ class Noun:
 
 @dataclass(frozen=True)
 class Reference:
-    """A place of a route where an id goes."""
+    """A place of an id in a route."""
 
     field: Field
     noun: str
@@ -49,13 +49,13 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/settings": {"features": {"beta-{n}": True}},
     "PATCH /v1/sessions/{session_id}": {"title": "renamed {n}"},
     "POST /v1/sessions": {"title": "session {n}"},
-    "POST /v1/auth/login": {"email": "nobody@example.org", "password": "correct horse battery"},
+    "POST /v1/auth/login": {"email": "unknown@example.org", "password": "correct horse battery"},
     "POST /v1/auth/invitations/accept": {"token": "made-up", "password": "correct horse battery"},
     "POST /v1/auth/password": {"old_password": PASSWORD, "new_password": "a longer horse battery {n}"},
     "POST /v1/auth/refresh": {"refresh_token": "atr_refresh_that_is_not"},
     "POST /v1/chat": {"message": "Hi"},
     "POST /v1/chat/stream": {"message": "Hi"},
-    # One that lets everything pass, because the first of a tenant's own ends the built-in ones.
+    # A policy that allows everything, because a tenant's first own policy replaces the built-in ones.
     "POST /v1/policies": {
         "name": "all {n}", "effect": "allow", "principals": ["tenant:*"], "actions": ["*"], "resources": ["*"],
     },
@@ -103,10 +103,10 @@ ACCESS: dict[str, tuple[str, str]] = {
     "/v1/usage": (ANYONE, ANYONE),
 }
 
-# Answered without a tenant, too.
+# These also work without a tenant.
 FOR_THE_PLATFORM = ("/v1/tenants", "/v1/signing-keys", "/v1/auth/me")
 
-# Only a user has logins.
+# Only users have logins.
 FOR_USERS = {"POST /v1/auth/logout", "POST /v1/auth/password"}
 
 PUBLIC = {
@@ -125,7 +125,7 @@ PUBLIC = {
 QUERIES: dict[str, dict[str, str]] = {
     "GET /v1/usage": {"group_by": "day"},
 }
-# The id that an identity provider knows us by.
+# Our id at an identity provider.
 REFERENCES: dict[str, dict[str, str]] = {
     "POST /v1/identity-providers": {"client_id": ""},
     "PATCH /v1/identity-providers/{provider_id}": {"client_id": ""},
@@ -146,20 +146,20 @@ ELSEWHERE = {
 
 
 def scope_of(route: Route) -> str:
-    """Return the scope that the route asks for, by the longest line of ACCESS that fits."""
+    """Return the scope that the route requires, by the longest matching entry of ACCESS."""
     lines = [prefix for prefix in ACCESS if route.path == prefix or route.path.startswith(prefix + "/")]
     return ACCESS[max(lines, key=len)][0 if route.is_read else 1]
 
 
 def references_of(route: Route) -> list[Reference]:
-    """Return every place of a route that takes an id of a known noun."""
+    """Return all places of a route that take an id of a known noun."""
     own = REFERENCES.get(route.name, {})
     names = [(field, own.get(field.name, field.last.removesuffix("s"))) for field in route.fields]
     return [Reference(field, noun) for field, noun in names if noun in NOUNS]
 
 
 def find_gaps(route: Route) -> list[str]:
-    """Return what the suite would have to be told about a route, each as a line for a person."""
+    """Return the missing information about a route, one line each."""
     where = "tests/isolation/knowledge.py"
     gaps: list[str] = []
     if route.name in ELSEWHERE:

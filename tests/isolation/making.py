@@ -1,4 +1,4 @@
-"""How the things of a tenant are made: by the routes where they can be, else by the domain's services."""
+"""Creates the resources of a tenant, by routes if possible, otherwise by the domain's services."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ type Make = Callable[[World, Caller], str]
 
 
 def create(path: str, field: str = "id") -> Make:
-    """Return a maker that posts the body which the suite knows of that route, as an administrator."""
+    """Return a function that posts the route's valid body as an administrator."""
 
     def make(world: World, caller: Caller) -> str:
         answer = world.send(world.administrator(caller), "POST", path, body=world.body_for(f"POST {path}", caller))
@@ -37,7 +37,7 @@ def make_tenant(world: World, caller: Caller) -> str:
 
 
 def make_session(world: World, caller: Caller) -> str:
-    """Let the caller have a conversation that says the caller's secret, and usage on two days."""
+    """Create a session that contains the caller's secret, with usage on two days."""
     session_id = session_id_of(world.tenant_env.talk(caller.secret, context=world.context(caller)))
     table = world.tenant_env.table(caller.tenant.id)
     for days in (0, 1):
@@ -51,6 +51,6 @@ def make_session(world: World, caller: Caller) -> str:
 
 
 def make_run(world: World, caller: Caller) -> str:
-    """Leave a turn of the caller's open, in a session of its own: there is something to stop."""
+    """Leave an open turn of the caller in its own session, so that there is a run to cancel."""
     world.tenant_env.clock.advance(1)
     return world.tenant_env.begin(caller.secret, context=world.context(caller)).run.id

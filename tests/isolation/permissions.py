@@ -1,6 +1,6 @@
-"""What the template's roles let each function do with table and bucket, held against what it does.
+"""Compares the calls of each function with the table and bucket permissions of its role.
 
-moto lets everything pass, so that a permission that is missing would first be missed on AWS.
+moto allows everything, so a missing permission would otherwise be noticed only on AWS.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,11 +10,11 @@ from typing import Any
 from infra.iam import policies
 from infra.iam.calls import OF_TRANSACTION
 
-type Permission = tuple[str, str]  # an action, and the end of the resource: `table`, `index/gsi1`, `blobs`, `bucket`
+type Permission = tuple[str, str]  # an action and a resource: `table`, `index/gsi1`, `blobs`, `bucket`
 
 
 def needed(service: str, operation: str, arguments: Mapping[str, Any]) -> Iterator[Permission]:
-    """Yield what IAM asks of a call."""
+    """Yield the permissions that a call needs."""
     if service == "s3":
         yield ("s3:ListBucket", "bucket") if operation == "ListObjectsV2" else (f"s3:{operation}", "blobs")
     elif operation == "TransactWriteItems":
@@ -27,5 +27,5 @@ def needed(service: str, operation: str, arguments: Mapping[str, Any]) -> Iterat
 
 @cache
 def granted(function: str) -> frozenset[Permission]:
-    """Return what the role of the function of that folder may do, where tenants have no sessions of their own."""
+    """Return the permissions of a function's role, by its folder, without tenant sessions."""
     return frozenset(policies.granted(policies.read_policies(sessions=False)[function]))

@@ -1,4 +1,4 @@
-"""The calls that an answer costs, noted at the SDK's door: their number tells what a clock would."""
+"""Records the AWS calls of a response, because their number and order determine its duration."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from tests.isolation.permissions import Permission, needed
 
 @dataclass
 class Recording:
-    """The operations that were made, in the order in which they went out, and the permissions that they need."""
+    """The operations in order, and the permissions that they need."""
 
     operations: list[str] = field(default_factory=list)
     needed: set[Permission] = field(default_factory=set)
@@ -18,7 +18,7 @@ class Recording:
 
 @contextmanager
 def recording(*clients: Any) -> Iterator[Recording]:
-    """Note the operations of these clients while the block lasts."""
+    """Record the operations of these clients within the block."""
     noted = Recording()
 
     def note(params: dict[str, Any], model: Any, **_: object) -> None:

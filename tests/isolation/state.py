@@ -1,6 +1,6 @@
-"""All that a deployment keeps: every item of the table and every object of the bucket, compared and put back.
+"""The whole state of a deployment: every item and every object, compared and restored.
 
-It is read where moto keeps it: a Scan of hundreds of items before and after each call would be most of the time.
+It is read from moto's memory, because a Scan before and after each call would take most of the time.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ from tests.builders.quick_moto import Items, copy_items
 
 @dataclass(frozen=True)
 class State:
-    """Items by partition and sort key; objects by name; and what puts the items back."""
+    """Items by partition and sort key, objects by name, and a way to restore the items."""
 
     items: dict[tuple[str, str], Item]
     objects: dict[str, bytes]
     kept: Items = field(repr=False)
 
     def changed(self, after: "State") -> list[str]:
-        """Return the partitions and objects that are not as they were."""
+        """Return the partitions and objects that differ."""
         items = _changed(self.items, after.items, _differ)
         return sorted({partition for partition, _ in items} | _changed(self.objects, after.objects))
 
@@ -44,7 +44,7 @@ def read_state(table: PhysicalTable, bucket: Bucket) -> State:
 
 
 def restore(table: PhysicalTable, bucket: Bucket, wanted: State) -> None:
-    """Put everything back as it was."""
+    """Restore the state."""
     held = _kept(table)
     held.items = wanted.kept
     held.items = copy_items(held)
@@ -60,7 +60,7 @@ def _kept(table: PhysicalTable) -> Table:
 
 
 def _differ(before: Item | None, after: Item | None) -> bool:
-    """Whether an item is another, or none: an item that nobody wrote is the very same object."""
+    """Return whether an item changed or is missing; an unchanged item is the same object."""
     return before is not after and (before is None or after is None or before.to_json() != after.to_json())
 
 

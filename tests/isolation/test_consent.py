@@ -1,5 +1,6 @@
-"""The consent page is not in the OpenAPI document, and open to anyone: it shows a client's name and its tenant's, lets
-in only that tenant's users, and does not tell who is a user of another.
+"""The consent page, which is public and not in the OpenAPI document.
+
+It shows the names of a client and its tenant, admits only that tenant's users, and does not reveal users of others.
 """
 
 import re
@@ -13,12 +14,12 @@ from tests.isolation.world import World
 _NONCE = re.compile(r'name="csrf" value="[^"]*"')
 
 
-def test_another_tenants_users_are_nobody_there(world: World) -> None:
+def test_rejects_users_of_another_tenant(world: World) -> None:
     with world.passing():
         logins = open_logins(world.deployment, "consenting")
         browser = Browser(logins, make_client(logins))
         before, said = world.state(), {}
-        for email in ("admin@ours.example", "nobody@ours.example"):
+        for email in ("admin@ours.example", "unknown@ours.example"):
             answer = browser.decide(browser.open(), email=email, password=PASSWORD)
             said[email] = (answer.status_code, _NONCE.sub("", answer.text).replace(email, "EMAIL"))
             assert "location" not in answer.headers
@@ -28,7 +29,7 @@ def test_another_tenants_users_are_nobody_there(world: World) -> None:
         assert not touched
 
 
-def test_the_page_shows_nothing_of_anybody(world: World) -> None:
+def test_the_page_shows_no_data_of_users(world: World) -> None:
     with world.passing():
         logins = open_logins(world.deployment, "consenting")
         browser = Browser(logins, make_client(logins))
@@ -40,7 +41,7 @@ def test_the_page_shows_nothing_of_anybody(world: World) -> None:
 
 
 def test_a_credential_of_another_tenant_changes_nothing(world: World) -> None:
-    """Whoever sends one is still asked who he is."""
+    """The user must log in even if the request has a credential."""
     with world.passing():
         logins = open_logins(world.deployment, "consenting")
         browser = Browser(logins, make_client(logins))

@@ -1,5 +1,6 @@
-"""Lists show one's own, with `admin` all of the tenant's, and never another tenant's; nor does a cursor lead there.
-A saved answer is for the credential that it was given to.
+"""Lists show the caller's own items, with `admin` all of the tenant's, and never another tenant's.
+
+The same holds for cursors and stored answers.
 """
 
 import pytest
@@ -15,7 +16,7 @@ POSTS = [route for route in GUARDED if route.has_key and scope_of(route) != "pla
 
 
 def listed_by(route: Route) -> Reference | None:
-    """Return the noun that a list lists: the one of the path that goes on with its id."""
+    """Return the noun that a list contains: that of the path with the same prefix and an id."""
     for other in GUARDED:
         head, _, last = other.path.rpartition("/")
         if head == route.path and last.startswith("{"):
@@ -27,7 +28,7 @@ LISTS = [(route, noun) for route in GUARDED if route.is_read and (noun := listed
 
 
 @pytest.mark.parametrize(("route", "listed"), LISTS, ids=[route.name for route, _ in LISTS], indirect=["route"])
-def test_a_list_has_what_is_ones_own(route: Route, listed: Reference, world: World) -> None:
+def test_a_list_has_the_callers_items(route: Route, listed: Reference, world: World) -> None:
     noun = listed.noun
     for caller in world.ours:
         if refusal(route, caller) is not None:
@@ -41,11 +42,11 @@ def test_a_list_has_what_is_ones_own(route: Route, listed: Reference, world: Wor
 
 
 @pytest.mark.parametrize("route", PAGED, ids=by_name, indirect=True)
-def test_a_cursor_is_good_for_its_own_list_alone(route: Route, world: World) -> None:
-    """Another tenant's cursor, and another user's, are as good as made up."""
+def test_a_cursor_is_valid_for_its_own_list_only(route: Route, world: World) -> None:
+    """Cursors of another tenant or user are invalid."""
     mine = world.theirs[0]
     if mine.may("platform") or refusal(route, mine) is not None:
-        return  # the operator's lists have no other tenant
+        return  # the operator's lists belong to no tenant
     cursor = world.cursor_of(route, mine)
     for caller in world.ours:
         if refusal(route, caller) is not None:
@@ -60,7 +61,7 @@ def test_a_cursor_is_good_for_its_own_list_alone(route: Route, world: World) -> 
 
 @pytest.mark.parametrize("route", POSTS, ids=by_name, indirect=True)
 def test_a_saved_answer_is_for_its_own_caller(route: Route, world: World) -> None:
-    """The same `Idempotency-Key` and body from another tenant, or from another credential, is another call."""
+    """The same `Idempotency-Key` and body from another tenant or credential is another call."""
     with world.passing():
         first = fill(world, route, world.ours[0])
         world.tenant_env.clock.advance(1)
@@ -80,8 +81,8 @@ def test_a_saved_answer_is_for_its_own_caller(route: Route, world: World) -> Non
                 assert answer.status < 300 or answer.status == 409, f"{route.name}, {caller.name}: {answer}"
 
 
-def test_a_tenant_in_a_header_is_the_credentials_own(world: World) -> None:
-    """Only the operator chooses; anyone else names his own tenant or is refused, on every route."""
+def test_the_tenant_header_must_name_the_credentials_tenant(world: World) -> None:
+    """Only the operator may choose a tenant; any other caller may only name its own."""
     for caller in world.ours:
         if not caller.principal_id or caller.may("platform"):
             continue

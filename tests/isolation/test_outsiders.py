@@ -1,5 +1,5 @@
-"""Every place of every route where an id goes, with another tenant's id and with another user's: nobody can tell it
-from an id that does not exist, and nothing is written.
+"""Every id in every route: ids of another tenant or user get the same response as unknown
+ids, and nothing is written.
 """
 
 import pytest
@@ -16,7 +16,7 @@ WITH_IDS = [route for route in GUARDED if references_of(route)]
 
 
 def kinds(world: World, caller: Caller, noun: str) -> dict[str, str]:
-    """Return the ids that a caller must not tell from one that does not exist."""
+    """Return the ids that a caller must not be able to distinguish from an unknown id."""
     found = {}
     if not NOUNS[noun].of_platform:
         found["another tenant's"] = world.thing(noun, world.theirs[0])
@@ -26,7 +26,7 @@ def kinds(world: World, caller: Caller, noun: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("route", WITH_IDS, ids=by_name, indirect=True)
-def test_a_outsiders_id_does_not_exist(route: Route, world: World) -> None:
+def test_an_outsiders_id_is_not_found(route: Route, world: World) -> None:
     for caller in world.ours:
         for reference in references_of(route):
             _try(world, route, caller, reference)
@@ -62,7 +62,7 @@ def _assert_not_found(answer: Answer, route: Route, caller: Caller, reference: R
 
 @pytest.mark.parametrize("route", WITH_IDS, ids=by_name, indirect=True)
 def test_an_administrator_sees_what_a_user_owns(route: Route, world: World) -> None:
-    """So the 404 of another user's id is about who asks: the thing is there."""
+    """Shows that the resource exists, so that the 404 depends on the caller."""
     admin = world.our("admin key")
     for reference in references_of(route):
         if not NOUNS[reference.noun].owned or refusal(route, admin) is not None:

@@ -1,6 +1,4 @@
-"""Every route with every kind of credential: who may call it, with what is his own; nothing of another tenant's is
-touched or shown.
-"""
+"""Every route with every kind of credential: who may call it; no data of another tenant is changed or shown."""
 
 import pytest
 
@@ -26,12 +24,12 @@ def by_name(route: Route) -> str:
     return route.name
 
 
-def test_the_suite_is_told_about_every_route() -> None:
+def test_the_suite_knows_every_route() -> None:
     gaps = [f"{route.name}: {gap}" for route in ROUTES for gap in find_gaps(route)]
     assert not gaps, "\n" + "\n".join(gaps)
 
 
-def test_the_suite_knows_of_no_route_that_is_gone() -> None:
+def test_the_suite_knows_no_deleted_route() -> None:
     names = {route.name for route in ROUTES}
     assert set(BODIES) | set(QUERIES) | PUBLIC | set(REFERENCES) | set(ELSEWHERE) <= names
     assert not [tests for tests in ELSEWHERE.values() if not list((ROOT / tests).glob("test_*.py"))]
@@ -42,8 +40,8 @@ def test_the_suite_knows_of_no_route_that_is_gone() -> None:
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=by_name, indirect=True)
-def test_a_route_is_for_whom_it_is(route: Route, world: World) -> None:
-    """Own ids: refused to who may not, carried out for who may, and nothing of theirs is changed by it."""
+def test_only_permitted_callers_may_call_a_route(route: Route, world: World) -> None:
+    """With own ids: rejected or executed as permitted, without a change in the other tenant."""
     carried_out = 0
     for caller in world.ours:
         where = f"{route.name}, {caller.name}"
@@ -65,20 +63,20 @@ def test_a_route_is_for_whom_it_is(route: Route, world: World) -> None:
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.name in PUBLIC], ids=by_name, indirect=True)
-def test_a_public_route_shows_nothing_of_anybody(route: Route, world: World) -> None:
-    nobody = world.our("nobody")
+def test_a_public_route_shows_no_data_of_tenants(route: Route, world: World) -> None:
+    anonymous = world.our("anonymous")
     before = world.state()
-    answer = ask(world, route, nobody, fill(world, route, nobody))
+    answer = ask(world, route, anonymous, fill(world, route, anonymous))
     assert answer.status < 500 or route.name == "GET /v1/health/ready", answer
     assert not route.is_read or answer.status not in (401, 403), answer
     world.assert_nothing_written(before, route.name)
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.name in ELSEWHERE], ids=by_name)
-def test_a_route_that_is_tried_elsewhere_is_not_open_either(route: Route, world: World) -> None:
+def test_routes_tested_elsewhere_require_credentials(route: Route, world: World) -> None:
     before = world.state()
     path = route.path.replace("{provider}", "google")
-    answer = world.send(world.our("nobody"), route.method, path, function=route.function)
+    answer = world.send(world.our("anonymous"), route.method, path, function=route.function)
     has_credential_inside = route.path.startswith(("/v1/auth/", "/oauth/"))
     assert answer.status in ((400, 401, 404, 415, 422) if has_credential_inside else (401,)), answer
     world.assert_nothing_written(before, route.name)

@@ -1,4 +1,4 @@
-"""Two tenants in one deployment, ours and theirs, with one of everything in each."""
+"""Two tenants in one deployment, ours and theirs, with one resource of every kind in each."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ _TURN = frozenset({"chat", "sessions:read", "sessions:write"})
 
 @dataclass
 class World:
-    """A deployment with our tenant and theirs. `made` has the ids by noun, tenant and (where owned) owner."""
+    """A deployment with our tenant and theirs. `made` has the ids by noun, tenant and (if owned) owner."""
 
     deployment: Deployment
     tenant_env: TenantEnv
@@ -31,7 +31,7 @@ class World:
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
-        self.gateway = self._open_door()
+        self.gateway = self._open_gateway()
         operator_key = self.deployment.make_platform_key()
         self.ours = open_tenant(self.deployment, "ours", operator_key)
         self.theirs = open_tenant(self.deployment, "theirs", operator_key)
@@ -40,13 +40,13 @@ class World:
         return next(caller for caller in self.ours if caller.name == name)
 
     def administrator(self, caller: Caller) -> Caller:
-        """Return the key of the caller's tenant that may do all that a tenant can."""
-        return self._house_of(caller)[0]
+        """Return the key with all scopes in the caller's tenant."""
+        return self._callers_with(caller)[0]
 
     def neighbour(self, caller: Caller) -> Caller:
         """Return another principal of the caller's tenant."""
         name = "admin" if caller.name == "user" else "user"
-        return next(each for each in self._house_of(caller) if each.name == name)
+        return next(each for each in self._callers_with(caller) if each.name == name)
 
     def context(self, caller: Caller) -> TenantContext:
         """Return the context in which the domain's services act for a caller."""
@@ -54,7 +54,7 @@ class World:
         return context_of(caller.principal_id, tenant=tenant.id, plan=tenant.plan, scopes=caller.scopes | _TURN)
 
     def thing(self, noun: str, owner: Caller) -> str:
-        """Return the id of a thing of the owner's (nobody's are the administrator's); made when first asked for."""
+        """Return the id of the owner's resource (of the administrator by default); created on first use."""
         owner = owner if owner.principal_id else self.administrator(owner)
         place = (noun, owner.tenant.id, owner.principal_id if NOUNS[noun].owned else "")
         if place not in self.made:
@@ -62,24 +62,24 @@ class World:
         return self.made[place]
 
     def fill(self, owner: Caller) -> None:
-        """Make one of everything."""
+        """Create one resource of every kind."""
         for noun in NOUNS:
             self.thing(noun, owner)
 
     def marks_of_them(self) -> set[str]:
-        """Return what nobody of ours may read: their ids and their secrets."""
+        """Return the other tenant's ids and secrets, which none of our callers may read."""
         tenant = self.theirs[0].tenant.id
         return {tenant, *(made for (_, of, _), made in self.made.items() if of == tenant), *self._secrets(self.theirs)}
 
     def marks_beside(self, caller: Caller) -> set[str]:
-        """Return what of the caller's own tenant only others may read."""
+        """Return values of the caller's own tenant that only others may read."""
         tenant, own = caller.tenant.id, caller.principal_id
         others = [each for each in self.ours if each.principal_id not in ("", own)]
         made = {each for (_, of, owner), each in self.made.items() if of == tenant and owner not in ("", own)}
         return made | self._secrets(others)
 
     def body_for(self, route: str, caller: Caller) -> Any:
-        """Return the good body that the suite knows of a route, with the caller's own things in it."""
+        """Return the valid body of a route with the caller's own resources."""
         if route not in BODIES:
             return None
         text = json.dumps(BODIES[route]).replace("{n}", str(next(self.numbers)))
@@ -99,13 +99,13 @@ class World:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Make a call with the caller's credential; `function` may be left out for a path without ids."""
+        """Make a call with the caller's credential; `function` may be omitted for a path without ids."""
         name = function or next(each.function for each in ROUTES if each.name == f"{method} {path}")
         sent = {"accept": "application/json", **caller.headers, **(headers or {})}
         return self.gateway.call(Call(name, method, path, sent, query or {}, body))
 
     def greet(self, caller: Caller) -> None:
-        """Let what a credential's first call writes be written."""
+        """Make each credential's first call, which may write."""
         self.send(caller, "GET", "/v1/auth/me")
 
     def cursor_of(self, route: Route, caller: Caller) -> str:
@@ -129,7 +129,7 @@ class World:
 
     @contextmanager
     def passing(self) -> Iterator[None]:
-        """Undo afterwards whatever is written meanwhile."""
+        """Undo all writes afterwards."""
         before, made = self.state(), dict(self.made)
         try:
             yield
@@ -140,14 +140,14 @@ class World:
 
     @contextmanager
     def as_new(self) -> Iterator[None]:
-        """Begin with containers that remember nothing, and undo afterwards."""
-        now, self.gateway = self.deployment.clock.now, self._open_door()
+        """Start with empty caches, and undo all writes afterwards."""
+        now, self.gateway = self.deployment.clock.now, self._open_gateway()
         with self.passing():
             yield
         self.deployment.clock.now = now
 
     def assert_nothing_written(self, before: State, where: str) -> None:
-        """A call that is refused writes nothing, but what our own audit and the doors' throttles say of it."""
+        """Assert that a rejected call wrote nothing except audit events and throttles."""
         kept = (f"TENANT#{self.ours[0].tenant.id}#AUDIT#", "PLATFORM#THROTTLE#")
         written = [name for name in before.changed(self.state()) if not name.startswith(kept)]
         assert not written, f"{where}: writes {written}"
@@ -157,14 +157,14 @@ class World:
         touched = [name for name in before.changed(self.state()) if theirs in name]
         assert not touched, f"{where}: touches {touched}"
 
-    def _open_door(self) -> IsolationGateway:
+    def _open_gateway(self) -> IsolationGateway:
         runtime = self.deployment.make_runtime()
         runtime.__dict__["bucket"] = self.tenant_env.bucket
         runtime.__dict__["providers"] = SimpleNamespace(find=lambda _: self.tenant_env.model)
         self.deployment.runtime = runtime
         return IsolationGateway(runtime)
 
-    def _house_of(self, caller: Caller) -> list[Caller]:
+    def _callers_with(self, caller: Caller) -> list[Caller]:
         return self.ours if caller.tenant.id == self.ours[0].tenant.id else self.theirs
 
     @staticmethod

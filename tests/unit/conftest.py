@@ -1,4 +1,4 @@
-"""A house for every test of a store or a service: two tenants with their agents, on an empty table."""
+"""`tenant_env` for all unit tests: two tenants with their agents, on an empty table."""
 
 from collections.abc import Iterator
 

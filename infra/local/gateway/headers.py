@@ -1,4 +1,4 @@
-"""What a REST API does to the headers of an answer: it renames some and drops those of the connection."""
+"""Response headers of a REST API: some are renamed, and those of the connection are dropped."""
 
 from collections.abc import Iterable
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
-# Answering before the whole body is read would look like a broken connection to some clients.
+# Some clients report a broken connection if the answer arrives before the whole body was read.
 _READ_BYTES_MAX = 8 * BODY_BYTES_MAX
 # Set by the gateway or the adapter; never accepted from a client.
 _FORGEABLE_PREFIX = "x-amzn-"

@@ -1,8 +1,8 @@
-"""What a conversation asks this server to do: directives in the user's text, and simple questions.
+"""Reads from a conversation what the server should do: directives in the user's text, and simple questions.
 
-A directive is `[[name]]` or `[[name=value]]` (list: infra/docs/model-server.md). `[[word]]` that is not a directive
-is text; an unknown `[[word=…]]` is a 400. Directives are read from the turn's text: the last user message without
-tool results.
+A directive is `[[name]]` or `[[name=value]]` (list: infra/docs/model-server.md). `[[word]]` that is not a directive is
+text; an unknown `[[word=…]]` is a 400. Directives are read from the turn's text: the last user message without tool
+results.
 """
 
 import json

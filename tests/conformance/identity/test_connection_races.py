@@ -1,4 +1,4 @@
-"""Connections and newcomers under many calls at once, on DynamoDB Local: one refresh, one user, never one too many."""
+"""Connections and new users under concurrent calls, on DynamoDB Local: one refresh, one user, no limit exceeded."""
 
 import time
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def api_env(dynamodb_table: PhysicalTable, deployment: Deployment) -> Iterator[A
         yield open_api_env(deployment, provider)
 
 
-def test_many_that_need_a_token_at_once_use_each_refresh_token_once(api_env: ApiEnv) -> None:
+def test_concurrent_callers_use_each_refresh_token_once(api_env: ApiEnv) -> None:
     api_env.set_up()
     connect(api_env)
 
@@ -50,12 +50,12 @@ def test_many_that_need_a_token_at_once_use_each_refresh_token_once(api_env: Api
         given |= tokens
         assert len(given) == round_number
         assert api_env.provider.asked.count("/google/token") == 1 + round_number
-        assert len(api_env.provider.answers.token_store.refresh) == 1  # the one that is kept here
+        assert len(api_env.provider.answers.token_store.refresh) == 1  # the refresh token that is stored
     assert api_env.user().get("/v1/connections/google").json()["status"] == "active"
 
 
 def come(api_env: ApiEnv, subject: str, email: str) -> User | UnknownSubject | None:
-    """Come as somebody new; None where the tenant is full."""
+    """Sign in as a new user; return None if the tenant is full."""
     tenant_id = api_env.tenant.tenant.id
     table = api_env.runtime.tenant_table(tenant_id)
     tenant = TenantStore(table).get()
@@ -71,14 +71,14 @@ def come(api_env: ApiEnv, subject: str, email: str) -> User | UnknownSubject | N
     raise AssertionError("met others too often")
 
 
-def test_a_newcomer_who_comes_many_times_at_once_is_one_user(api_env: ApiEnv) -> None:
+def test_concurrent_sign_ins_of_a_new_user_create_one_user(api_env: ApiEnv) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         found = list(pool.map(lambda _: come(api_env, "s1", "new@acme.example"), range(THREADS)))
     assert len({each.id for each in found if isinstance(each, User)}) == 1
     assert all(isinstance(each, User) for each in found)
 
 
-def test_many_newcomers_at_once_never_pass_the_limit(api_env: ApiEnv) -> None:
+def test_concurrent_new_users_never_exceed_the_limit(api_env: ApiEnv) -> None:
     api_env.tenant = api_env.deployment.onboard("small", "free")
     with ThreadPoolExecutor(THREADS) as pool:
         found = list(pool.map(lambda at: come(api_env, f"s{at}", f"u{at}@small.example"), range(12)))

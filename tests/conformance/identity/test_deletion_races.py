@@ -1,4 +1,4 @@
-"""A tenant is deleted while users and providers are made, on DynamoDB Local: nothing is left claimed."""
+"""A tenant is deleted while users and providers are created, on DynamoDB Local: no claim is left."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ ACTS = 48
 
 
 def until_told(act: Callable[[], object]) -> bool:
-    """Act, again while it meets others; whether it was not refused."""
+    """Repeat the call while it conflicts with others; return whether it was accepted."""
     for _ in range(60):
         try:
             act()
@@ -71,7 +71,7 @@ def offboarding(deployment: Deployment) -> Offboarding:
 
 
 @pytest.mark.parametrize("turn", range(5))
-def test_nothing_is_claimed_after_a_deletion(dynamodb_table: PhysicalTable, deployment: Deployment, turn: int) -> None:
+def test_no_claim_is_left_after_a_deletion(dynamodb_table: PhysicalTable, deployment: Deployment, turn: int) -> None:
     tenant_id = deployment.onboard().tenant.id
     store, service = UserStore(deployment.runtime.tenant_table(tenant_id)), providers(deployment, tenant_id)
     changing = users_of(deployment, tenant_id, "old", ACTS // 4)
@@ -88,7 +88,7 @@ def test_nothing_is_claimed_after_a_deletion(dynamodb_table: PhysicalTable, depl
     spread = acts[::3] + acts[1::3] + acts[2::3]
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(until_told, spread))
-    assert 0 < sum(done) < len(done)  # some came before the deletion, and some after it
+    assert 0 < sum(done) < len(done)  # some calls came before the deletion, and some after it
 
     def claimed() -> list[object]:
         numbers = [*range(12), *range(100, 104), *range(200, 204)]

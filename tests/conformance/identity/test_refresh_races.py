@@ -1,4 +1,4 @@
-"""One refresh token, many calls at once, on DynamoDB Local: one successor for all, and a reuse ends a login once."""
+"""Concurrent calls with one refresh token, on DynamoDB Local: one successor for all, and reuse ends a login once."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -40,7 +40,7 @@ def test_calls_at_once_get_one_successor(logins: Logins) -> None:
     assert logins.audited("auth.token_reuse") == []
 
 
-def test_a_reuse_by_many_at_once_ends_the_login_once(logins: Logins) -> None:
+def test_concurrent_reuse_ends_the_login_once(logins: Logins) -> None:
     first = logins.begin()
     second = logins.families.refresh(first.refresh_token, origin=ORIGIN)
     third = logins.families.refresh(second.refresh_token, origin=ORIGIN)

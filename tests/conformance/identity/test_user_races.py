@@ -1,4 +1,4 @@
-"""Users, invitations and throttles under calls that race, on DynamoDB Local."""
+"""Users, invitations and throttles under concurrent calls, on DynamoDB Local."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ def service(login_env: LoginEnv) -> UserService:
 
 
 def race(call: Callable[[int], object], times: int) -> list[bool]:
-    """Make calls at once, each again while it meets others; return which were not refused."""
+    """Make concurrent calls, repeated while they conflict; return which were accepted."""
 
     def until_told(number: int) -> bool:
         for _ in range(60):
@@ -54,7 +54,7 @@ def race(call: Callable[[int], object], times: int) -> list[bool]:
 
 
 def counts(login_env: LoginEnv) -> tuple[int, int, int]:
-    """Return users and active admins as they are counted, and the users that there are."""
+    """Return the counters of users and active admins, and the existing users."""
     item: Any = login_env.deployment.runtime.tenant_table(login_env.made.tenant.id).get(keys.counts())
     found = login_env.users().list(PageRequest(100)).items
     assert item["admins"] == sum(user.is_active_admin for user in found)
@@ -62,16 +62,16 @@ def counts(login_env: LoginEnv) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("turn", range(3))
-def test_as_many_users_as_the_limit_says(login_env: LoginEnv, turn: int) -> None:
+def test_creates_exactly_the_limit_of_users(login_env: LoginEnv, turn: int) -> None:
     def create(number: int) -> None:
         service(login_env).create({"email": f"u{number}@b.example", "role": "user"}, maximum=8)
 
     won = race(create, 32)
-    assert sum(won) == 7  # the first admin is there already
+    assert sum(won) == 7  # the first admin exists already
     assert counts(login_env) == (8, 1, 8)
 
 
-def test_one_email_is_one_user(login_env: LoginEnv) -> None:
+def test_an_email_creates_one_user(login_env: LoginEnv) -> None:
     won = race(lambda _: service(login_env).create({"email": "ann@b.example", "role": "user"}), 32)
     assert sum(won) == 1
     assert counts(login_env) == (2, 1, 2)
@@ -79,7 +79,7 @@ def test_one_email_is_one_user(login_env: LoginEnv) -> None:
 
 @pytest.mark.parametrize("turn", range(3))
 @pytest.mark.parametrize("how", ["demote", "suspend", "delete"])
-def test_one_admin_stays(login_env: LoginEnv, how: str, turn: int) -> None:
+def test_keeps_one_admin(login_env: LoginEnv, how: str, turn: int) -> None:
     admins = [login_env.admin, *(login_env.add_user(email=f"a{number}@b.example", role="admin") for number in range(7))]
     users = service(login_env)
 
@@ -109,7 +109,7 @@ def test_an_invitation_is_accepted_once(login_env: LoginEnv) -> None:
         assert counts(login_env)[1] == number + 2
 
 
-def test_a_throttle_lets_through_as_many_as_it_says(login_env: LoginEnv) -> None:
+def test_a_throttle_admits_exactly_its_limit(login_env: LoginEnv) -> None:
     assert sum(race(lambda number: login_env.enter(f"{number}@b.example", HERE), 64)) == 30
     login_env.deployment.clock.advance(60)
     assert sum(race(lambda number: login_env.enter("ann@b.example", f"192.0.2.{number}"), 64)) == 20

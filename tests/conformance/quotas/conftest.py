@@ -1,4 +1,4 @@
-"""Eight processes, started once for all races, and a DynamoDB Local for each file: one that has served long is slow."""
+"""Eight processes for all races, and a DynamoDB Local per file, because one that ran for long is slow."""
 
 import time
 import uuid

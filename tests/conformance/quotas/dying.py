@@ -1,4 +1,4 @@
-"""A worker whose threads admit and settle turns until it is killed."""
+"""A worker process whose threads admit and settle turns until it is killed."""
 
 import sys
 import time
@@ -20,13 +20,13 @@ TURN_SECONDS = 0.15
 
 
 def build_race(race: Race) -> Race:
-    """Return the race with the limits that are at stake: slots of a key and of its tenant, and of the platform."""
+    """Return the race with the tested limits: slots of a key, of its tenant, and of the platform."""
     scopes = (limits_of("key", concurrent_turns=SLOTS), limits_of("tenant", concurrent_turns=SLOTS))
     return replace(race, scopes=scopes, platform_max=SLOTS)
 
 
 def work(race: Race, notes: Path) -> None:
-    """Run turns for ever, and note each one's beginning and end."""
+    """Run turns until killed; log the start and end of each."""
     service = race.service()
     with notes.open("a", buffering=1) as book:
 

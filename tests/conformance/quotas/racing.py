@@ -1,4 +1,4 @@
-"""What the processes of a race run: each has a client of its own, eight threads, and replies that may be lost."""
+"""Code of the processes in a race: each has its own client, eight threads, and optionally lost replies."""
 
 import random
 import time
@@ -46,7 +46,7 @@ IDS: dict[QuotaScope, str] = {"tenant": "", "user": "usr_a", "key": "key_a", "ag
 
 @dataclass(frozen=True)
 class Clock:
-    """The real clock, moved: all processes of a race have the same offset, so a race never meets midnight."""
+    """The real clock with an offset, the same for all processes, so that a race never crosses midnight."""
 
     offset: float
 
@@ -56,7 +56,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Race:
-    """Where, whose, under which limits; it can be sent to a process. `lost`: the share of replies that are lost."""
+    """Table, tenants and limits of a race; can be pickled. `lost` is the share of lost replies."""
 
     url: str
     table_name: str
@@ -77,7 +77,7 @@ class Race:
         return PhysicalTable(open_client(self.url, self.lost, self.seed if self.lost else 0), self.table_name)
 
     def services(self) -> list[QuotaService]:
-        """Return the service of each tenant, over one client and one container's view of the platform limit."""
+        """Return the service of each tenant, over one client and one container's cache of the platform limit."""
         physical, clock = self.physical(), self.clock
         platform = None
         if self.platform_max is not None:
@@ -88,7 +88,7 @@ class Race:
         return self.services()[0]
 
     def items(self) -> dict[str, AdmissionItem]:
-        """Return the admission item of each scope of the first tenant, checked."""
+        """Return the checked admission item of each scope of the first tenant."""
         found = replace(self, lost=0.0).service().store.list()
         for item in found.values():
             check_item(item)
@@ -101,7 +101,7 @@ class Race:
 
 @cache
 def open_client(url: str, lost: float, seed: int) -> Any:
-    """Return this process's client; one that loses replies is another than one that loses none."""
+    """Return this process's client; clients with and without lost replies are separate."""
     client = Endpoint(url).client("dynamodb")
     for operation in ("UpdateItem", "PutItem", "TransactWriteItems") if lost else ():
         client.meta.events.register(f"before-send.dynamodb.{operation}", ReplyLoss(lost, seed))
@@ -110,7 +110,7 @@ def open_client(url: str, lost: float, seed: int) -> Any:
 
 @dataclass
 class ReplyLoss:
-    """A botocore hook: the request reaches the table, and its reply does not come back."""
+    """A botocore hook: the request is applied, but its reply is lost."""
 
     share: float
     seed: int
@@ -127,7 +127,7 @@ class ReplyLoss:
 
 @dataclass(frozen=True)
 class Tally:
-    """What one process was granted, and which limits rejected it, as `scope.limit`."""
+    """The admissions of one process, and the limits that rejected it, as `scope.limit`."""
 
     granted: tuple[Reservation, ...] = ()
     rejected: Counter[str] = field(default_factory=Counter)
@@ -145,21 +145,21 @@ def limits_of(scope: QuotaScope, **limits: int) -> ScopeLimits:
 
 
 def start[Answer](processes: ProcessPoolExecutor, run: Callable[[Race], Answer], race: Race) -> list[Answer]:
-    """Let all processes run at once, each with chances of its own."""
+    """Run all processes at once, each with its own random seed."""
     at = time.time() + 0.2
     races = [replace(race, start_at=at, seed=race.seed * PROCESSES + number) for number in range(PROCESSES)]
     return list(processes.map(run, races))
 
 
 def each_thread[Answer](race: Race, act: Callable[[int], Answer], count: int = THREADS) -> list[Answer]:
-    """Act from every thread of this process at the race's start."""
+    """Run `act` in every thread of this process when the race starts."""
     with ThreadPoolExecutor(count) as threads:
         time.sleep(max(0.0, race.start_at - time.time()))
         return list(threads.map(act, range(count)))
 
 
 def until_answered[Answer](ask: Callable[[], Answer]) -> Answer:
-    """Ask again for the same run while the table does not answer, as a client does."""
+    """Repeat the request for the same run while the table does not answer, as a client does."""
     for _ in range(19):
         try:
             return ask()
@@ -169,7 +169,7 @@ def until_answered[Answer](ask: Callable[[], Answer]) -> Answer:
 
 
 def admit(race: Race) -> Tally:
-    """Ask for one turn from every thread at once; nothing is settled."""
+    """Request one turn from every thread at once; nothing is settled."""
     services = race.services()
 
     def ask(number: int) -> Reservation | str:
@@ -180,7 +180,7 @@ def admit(race: Race) -> Tally:
 
 
 def fill(race: Race) -> Tally:
-    """Come again until a limit rejects, one caller alone, as at `Retry-After`."""
+    """Repeat until a limit rejects, from one caller, as after `Retry-After`."""
     service, answers = replace(race, lost=0.0).service(), list[Reservation | str]()
     while not answers or isinstance(answers[-1], Reservation):
         answers.append(granted(service.admit(race.request(), race.scopes)))
@@ -204,7 +204,7 @@ def merge(tallies: Iterable[Tally]) -> Tally:
 
 
 def settle(given: tuple[Race, Sequence[Reservation], Used]) -> int:
-    """Settle every reservation from all threads, each twice; returns how often it was this process that did."""
+    """Settle every reservation from all threads, each twice; return how often this process settled it."""
     race, reservations, used = given
     service = race.service()
 
@@ -216,7 +216,7 @@ def settle(given: tuple[Race, Sequence[Reservation], Used]) -> int:
 
 
 def extend(given: tuple[Race, Sequence[Reservation], Used]) -> list[Reservation]:
-    """Ask for the next model call of each run; returns the reservations of those that may make it."""
+    """Request the next model call of each run; return the reservations of the admitted ones."""
     race, reservations, used = given
     service = race.service()
 
@@ -230,7 +230,7 @@ def extend(given: tuple[Race, Sequence[Reservation], Used]) -> list[Reservation]
 
 
 def create_sessions(race: Race) -> Tally:
-    """Create a session without a turn from every thread at once, and begin one with a turn from each, too."""
+    """Create a session without a turn from every thread at once, and another with a turn."""
     service = race.service()
 
     def create(_: int) -> str:
@@ -269,12 +269,12 @@ def run_ids(reservations: Iterable[Reservation]) -> set[RunId]:
 
 
 def counter(item: AdmissionItem, limit: LimitName) -> int:
-    """Return what an item counts against a limit now."""
+    """Return the current count of a limit in an item."""
     return item.used(DEFINITIONS[limit])
 
 
 def check_item(item: AdmissionItem) -> None:
-    """Check what holds of every admission item at any time: sums are those of their seconds, no run has two slots."""
+    """Check an admission item: sums equal their seconds, and no run has two slots."""
     found = item.attributes or {}
     for letter in "rt":
         seconds = [amount for _, own, _, amount in item.buckets if own == letter]
@@ -284,5 +284,5 @@ def check_item(item: AdmissionItem) -> None:
 
 
 def moved(race: Race, seconds: float) -> Race:
-    """Return the race with its clock moved on."""
+    """Return the race with a later clock."""
     return replace(race, offset=race.offset + seconds)

@@ -1,4 +1,4 @@
-"""Limits that are lowered, raised, set and lifted while turns are admitted: each admission keeps the one it read."""
+"""Limits are lowered, raised, set and removed during admissions: each admission respects the limit that it read."""
 
 import time
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ CHANGES: Sequence[dict[LimitName, int]] = (
 
 
 def work(race: Race) -> Tally:
-    """Admit and settle turns of one key until the time is over, each under the limits as they stand."""
+    """Admit and settle turns of one key until the time is over, each with the current limits."""
     service, end = race.service(), race.start_at + SECONDS
 
     def scopes() -> tuple[ScopeLimits, ...]:
@@ -61,7 +61,7 @@ def work(race: Race) -> Tally:
     return Tally(tuple(each for own in each_thread(race, run) for each in own))
 
 
-def test_each_admission_keeps_the_limit_that_stands(
+def test_each_admission_respects_the_current_limit(
     processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable
 ) -> None:
     race = race_on(dynamodb_table, lost=0.05)

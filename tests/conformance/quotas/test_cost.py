@@ -1,4 +1,4 @@
-"""What one write of an admission item costs, and that its expressions are within DynamoDB's limits at their largest."""
+"""The cost of one write of an admission item, and its largest expressions are within DynamoDB's limits."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -43,7 +43,7 @@ USED = Used(3_211, 17_654_321)
 
 
 class Tenant:
-    """One tenant's calls at a clock that the test moves; `units` of each write, and its largest expression."""
+    """One tenant's calls with a manual clock; `units` of each write, and the largest expression."""
 
     def __init__(self, table: PhysicalTable) -> None:
         self.clock = SharedClock(NOON)
@@ -112,7 +112,7 @@ def test_write_units_with_a_full_minute_and_slots_taken(tenant: Tenant) -> None:
         assert max(tenant.units) <= most, slots
 
 
-def test_a_minute_that_is_over_and_leases_that_expired_are_dealt_with_in_one_write(tenant: Tenant) -> None:
+def test_cleans_up_an_old_minute_and_expired_leases_in_one_write(tenant: Tenant) -> None:
     fill_minute(tenant)
     taken = [tenant.admit() for _ in range(SLOTS_MAX)]
     assert isinstance(tenant.ask(), Rejected)
@@ -131,7 +131,7 @@ def test_a_minute_that_is_over_and_leases_that_expired_are_dealt_with_in_one_wri
     assert (len(item.slots), len(item.late)) == (0, 0)
 
 
-def test_a_clock_far_ahead_is_set_back_in_one_write(tenant: Tenant) -> None:
+def test_sets_back_a_clock_far_ahead_in_one_write(tenant: Tenant) -> None:
     fill_minute(tenant)
     tenant.clock.now -= 1_000
     tenant.service.settle(tenant.admit(), USED)

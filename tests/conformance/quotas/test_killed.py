@@ -1,6 +1,6 @@
-"""Workers killed at random: never more turns at once than the limit, and full use again within 90 seconds.
+"""Workers are killed at random: never more turns than the limit, and all slots are usable again within 90 seconds.
 
-The kill is real; the time after it passes on a moved clock.
+The kill is real; the time after it is simulated by the clock.
 """
 
 import random
@@ -28,7 +28,7 @@ def start(race: Race, notes: Path) -> subprocess.Popen[bytes]:
 
 
 def peak(notes: list[Path]) -> int:
-    """Return how many turns ran at once at most; one that never ended as long as any."""
+    """Return the maximum number of concurrent turns; a turn without an end counts as running."""
     steps: list[tuple[float, int]] = []
     for path in notes:
         begun: dict[str, float] = {}
@@ -46,7 +46,7 @@ def peak(notes: list[Path]) -> int:
 
 
 @pytest.mark.timeout(240)
-def test_killed_workers_give_their_slots_back(dynamodb_table: PhysicalTable, tmp_path: Path) -> None:
+def test_slots_of_killed_workers_are_released(dynamodb_table: PhysicalTable, tmp_path: Path) -> None:
     race = build_race(race_on(dynamodb_table))
     limit = race.scopes[-1].maximum("concurrent_turns")
     notes = [tmp_path / f"{number}.txt" for number in range(WORKERS)]
@@ -66,7 +66,7 @@ def test_killed_workers_give_their_slots_back(dynamodb_table: PhysicalTable, tmp
             worker.wait()
     assert peak(notes) == limit
     held = {name: item.slots for name, item in race.items().items()}
-    assert all(1 <= len(slots) <= limit for slots in held.values()), "nobody died with a slot: the test shows nothing"
+    assert all(1 <= len(slots) <= limit for slots in held.values()), "no worker died with a slot"
     assert len(fill(race).granted) == limit - max(map(len, held.values()))
     later = moved(race, FREE_SECONDS_MAX)
     assert len(fill(later).granted) == limit

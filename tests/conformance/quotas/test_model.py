@@ -1,4 +1,4 @@
-"""The model of admission over long walks: many times what the unit tests take."""
+"""The model of admission with many more steps than in the unit tests."""
 
 from datetime import datetime
 
@@ -14,11 +14,11 @@ LONG = settings(SETTINGS, max_examples=300, derandomize=False, print_blob=True)
 
 @LONG
 @given(walks(STEPS, 150), STARTS)
-def test_one_after_the_other(steps: list[Step], start: datetime) -> None:
+def test_sequential_operations(steps: list[Step], start: datetime) -> None:
     run(steps, start)
 
 
 @LONG
 @given(walks(STEPS | OPEN_STEPS | CALLS | CALLS | CALLS, 150), STARTS)
-def test_between_any_two_calls_with_calls_lost_and_workers_killed(steps: list[Step], start: datetime) -> None:
+def test_interleaved_calls_with_lost_calls_and_killed_workers(steps: list[Step], start: datetime) -> None:
     run(steps, start)

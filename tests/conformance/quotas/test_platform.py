@@ -1,4 +1,4 @@
-"""The platform limit: turns of several tenants at once, never more than it says, and full when they come again."""
+"""The platform limit with turns of several tenants: never exceeded, and fully used after retries."""
 
 import random
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -26,7 +26,7 @@ ROUNDS = 3
 
 
 def fill(race: Race, tries: int) -> list[Reservation]:
-    """Come again as callers do after the second of `Retry-After`: each time another container."""
+    """Retry as callers do after a `Retry-After` of one second, each time from another container."""
     quiet = replace(race, lost=0.0)
     answers = (quiet.service().admit(race.request(), race.scopes) for _ in range(tries))
     return [each.reservation for each in answers if isinstance(each, Admitted)]
@@ -45,7 +45,7 @@ def counted(race: Race) -> list[set[str]]:
 
 
 @pytest.mark.parametrize(("maximum", "lost"), [(5, 0.0), (30, 0.0), (50, 0.0), (50, 0.2)])
-def test_never_above_the_limit_and_full_afterwards(
+def test_never_exceeds_the_limit_and_fills_it(
     processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable, maximum: int, lost: float
 ) -> None:
     race = race_on(dynamodb_table, LOOSE, tenants=4, platform_max=maximum, lost=lost)

@@ -1,4 +1,4 @@
-"""Eight processes of eight threads against every limit and scope: never above it, and full when they come again."""
+"""Eight processes with eight threads against every limit and scope: never exceeded, and fully used after retries."""
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -27,7 +27,9 @@ from tests.conformance.quotas.racing import (
 
 pytestmark = pytest.mark.timeout(240)
 
-LIMITS: dict[LimitName, tuple[int, int]] = {  # the limit, and how many turns of 100 tokens and 100 nano-dollars fit
+LIMITS: dict[
+    LimitName, tuple[int, int]
+] = {  # the limit, and the number of turns with 100 tokens and 100 nano-dollars that fit
     "requests_per_minute": (24, 24),
     "tokens_per_minute": (2_199, 21),
     "requests_per_day": (24, 24),
@@ -46,7 +48,7 @@ LEAKED_MAX = 1
 
 
 def bound(names: tuple[QuotaScope, ...], limit: LimitName, *, by: QuotaScope | None) -> tuple[ScopeLimits, ...]:
-    """Return scopes of which one has the limit, or all have it; the others have one that is never reached."""
+    """Return scopes of which one or all have the limit; the others have one that is never reached."""
     maximum, _ = LIMITS[limit]
     loose: dict[LimitName, int] = {"requests_per_day": 100_000, "concurrent_turns": 128}
     return tuple(
@@ -55,7 +57,7 @@ def bound(names: tuple[QuotaScope, ...], limit: LimitName, *, by: QuotaScope | N
 
 
 def check_full(race: Race, limit: LimitName, found: Tally, *, leaked: int = 0) -> None:
-    """Check that exactly what fits was granted, and that every item says so."""
+    """Check that exactly the number that fits was admitted, and that every item agrees."""
     _, fit = LIMITS[limit]
     assert len(found.granted) == fit
     granted = {slot_name(each.run_id) for each in found.granted}
@@ -68,10 +70,10 @@ def check_full(race: Race, limit: LimitName, found: Tally, *, leaked: int = 0) -
 
 @pytest.mark.parametrize(("names", "lost"), [*((names, 0.0) for names in SCOPES), ("agent, key and tenant", 0.2)])
 @pytest.mark.parametrize("limit", LIMITS)
-def test_never_above_a_limit_and_full_afterwards(
+def test_never_exceeds_a_limit_and_fills_it(
     processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable, limit: LimitName, names: str, lost: float
 ) -> None:
-    """The limit is the first scope's in the first run, the tenant's in the second, everybody's in the third."""
+    """The limit belongs to the first scope in the first run, to the tenant in the second, to all in the third."""
     _, fit = LIMITS[limit]
     scopes = SCOPES[names]
     for seed, by in zip(range(RUNS), (scopes[0], "tenant", None), strict=True):
@@ -84,7 +86,7 @@ def test_never_above_a_limit_and_full_afterwards(
         check_full(race, limit, merge([raced, fill(race)]), leaked=LEAKED_MAX if lost else 0)
 
 
-def test_several_limits_at_once_and_settled_by_everybody(
+def test_several_limits_with_concurrent_settlement(
     processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable
 ) -> None:
     key = limits_of("key", requests_per_minute=13, concurrent_turns=12)
@@ -103,7 +105,7 @@ def test_several_limits_at_once_and_settled_by_everybody(
 
 
 @pytest.mark.parametrize(("names", "lost"), [("tenant", 0.0), ("key and tenant", 0.2)])
-def test_sessions_created_without_a_turn_beside_some_that_begin_with_one(
+def test_sessions_created_with_and_without_a_turn(
     processes: ProcessPoolExecutor, lone_table: PhysicalTable, names: str, lost: float
 ) -> None:
     maximum, _ = LIMITS["sessions_per_day"]

@@ -1,4 +1,4 @@
-"""Counters rebuilt from the ledger while calls go on, and a key that gets its first limits meanwhile."""
+"""Counters are rebuilt from the ledger during calls, while a key gets its first limits."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -35,16 +35,16 @@ from tests.conformance.quotas.racing import (
 pytestmark = pytest.mark.timeout(240)
 
 SETTLED = 2
-"""Runs that each caller settles in each of two races; then it leaves one open."""
+"""Runs that each caller settles in each of two races; it then leaves one open."""
 CALLERS = 3
-"""Of each process."""
+"""Number of threads in each process."""
 REBUILT: tuple[LimitName, ...] = ("requests_per_day", "sessions_per_day", "tokens_per_month", "cost_per_month")
 TENANT = limits_of("tenant", concurrent_turns=128)
 KEY = limits_of("key", concurrent_turns=128)
 
 
 def mix(race: Race) -> list[Reservation]:
-    """Admit and settle turns as chat does, the ledger first; each thread leaves its last one open."""
+    """Admit and settle turns as chat does, the ledger first; each thread leaves its last turn open."""
     service = race.service()
     ledger = LedgerStore(service.table)
 
@@ -106,7 +106,7 @@ def expected(table: TenantTable, race: Race, still_open: Iterable[Reservation]) 
     ]
 
 
-def test_rebuilds_while_calls_go_on(processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable) -> None:
+def test_rebuilds_during_calls(processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable) -> None:
     race = race_on(dynamodb_table, TENANT, lost=0.05)
     quiet = replace(race, lost=0.0)
     table, clock = quiet.service().table, race.clock

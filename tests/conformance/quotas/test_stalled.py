@@ -1,4 +1,4 @@
-"""A worker that stalls for longer than its lease: nobody passes the cap that its reservation counts under."""
+"""A worker stalls beyond its lease: its reservation still counts, so the limit is not exceeded."""
 
 from concurrent.futures import ProcessPoolExecutor
 
@@ -29,7 +29,7 @@ USED = Used(60, 60)
 
 
 @pytest.mark.parametrize("cap", ["tokens_per_month", "cost_per_month"])
-def test_no_one_passes_the_cap_of_a_stalled_worker(
+def test_the_reservation_of_a_stalled_worker_still_counts(
     processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable, cap: LimitName
 ) -> None:
     scope = limits_of("tenant", concurrent_turns=SLOTS, **{cap: FIT * 100})

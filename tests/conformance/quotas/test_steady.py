@@ -1,4 +1,4 @@
-"""A steady load at exactly the limit, for minutes of a moved clock: at most 3 % are rejected."""
+"""A steady load at exactly the limit, for simulated minutes: at most 3 % are rejected."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ LIMITS: Limits = {"requests_per_minute": PER_SECOND * 60, "tokens_per_minute": P
 
 @dataclass
 class SharedClock:
-    """One clock of all threads, moved by the test."""
+    """One manual clock of all threads."""
 
     now: float
 
@@ -28,7 +28,7 @@ class SharedClock:
 
 
 @pytest.mark.parametrize("names", [("tenant",), ("key", "tenant")])
-def test_hardly_any_is_rejected(dynamodb_table: PhysicalTable, names: tuple[QuotaScope, ...]) -> None:
+def test_rejects_at_most_three_percent(dynamodb_table: PhysicalTable, names: tuple[QuotaScope, ...]) -> None:
     race = race_on(dynamodb_table)
     service = race.service()
     clock = SharedClock(race.clock().timestamp())
@@ -52,7 +52,7 @@ def test_hardly_any_is_rejected(dynamodb_table: PhysicalTable, names: tuple[Quot
     check_item(service.read(scopes)[""])
 
 
-def test_coming_at_retry_after_succeeds_and_two_seconds_earlier_does_not(dynamodb_table: PhysicalTable) -> None:
+def test_retry_after_is_exact(dynamodb_table: PhysicalTable) -> None:
     race = race_on(dynamodb_table)
     clock = SharedClock(race.clock().timestamp())
     service = replace(race.service(), clock=clock)

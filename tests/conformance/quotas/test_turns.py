@@ -1,4 +1,4 @@
-"""Whole turns on a table that charges and races as AWS's does: what one costs, and how many run at once."""
+"""Whole turns on a table with real capacity and concurrency: the cost of one, and the number of concurrent ones."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ def tenant_env(dynamodb_table: PhysicalTable) -> Iterator[TenantEnv]:
 
 
 class Meter:
-    """Adds up what calls cost, index entries included."""
+    """Adds up the consumed capacity of calls, including indexes."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, float]] = []
@@ -50,7 +50,7 @@ def limit(tenant_env: TenantEnv, **limits: int) -> None:
     tenant_env.table().write(Update(keys.tenant(), "SET #limits = :limits", EXISTS, {"limits": limits}))
 
 
-def test_what_a_turn_of_one_message_pair_costs(tenant_env: TenantEnv) -> None:
+def test_capacity_of_a_turn(tenant_env: TenantEnv) -> None:
     session_id = session_id_of(tenant_env.talk("first"))
     tenant_env.clock.advance(5)
     meter = Meter()
@@ -68,7 +68,7 @@ def test_what_a_turn_of_one_message_pair_costs(tenant_env: TenantEnv) -> None:
     assert meter.write_units <= 10
 
 
-def test_five_slots_are_five_turns_and_the_refused_cost_nothing(tenant_env: TenantEnv) -> None:
+def test_admits_five_turns_with_five_slots(tenant_env: TenantEnv) -> None:
     limit(tenant_env, concurrent_turns=5)
     tenant_env.talk("so that the default agent is known")
     before = counted(tenant_env, "requests_per_day")
@@ -91,7 +91,7 @@ def test_five_slots_are_five_turns_and_the_refused_cost_nothing(tenant_env: Tena
     assert isinstance(begin(0), Turn)
 
 
-def test_runs_that_go_on_at_once_never_pass_the_months_money(tenant_env: TenantEnv) -> None:
+def test_concurrent_runs_never_exceed_the_months_money(tenant_env: TenantEnv) -> None:
     limit(tenant_env, cost_per_month=3_000_000, tool_calls_per_minute=-1, tokens_per_minute=-1)
     tenant_env.model.replies = [reply("More.", calls("calculator", expression="1")) for _ in range(2_000)]
 

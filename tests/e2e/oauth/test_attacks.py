@@ -99,7 +99,7 @@ def test_forged_tokens_are_refused_and_cost_nothing(stack: Stack, pro: Tenant, l
     assert httpx.get(f"{stack.base_url}/v1/sessions", headers=own, timeout=30).status_code == 200
 
 
-def test_two_credentials_at_once(stack: Stack, pro: Tenant, login: dict[str, Any]) -> None:
+def test_rejects_two_credentials(stack: Stack, pro: Tenant, login: dict[str, Any]) -> None:
     twice = [("authorization", f"Bearer {login['access_token']}"), ("authorization", f"Bearer {pro.api_key}")]
     assert httpx.get(f"{stack.base_url}/v1/sessions", headers=twice, timeout=30).status_code == 401
     differing = {"authorization": f"Bearer {login['access_token']}", "x-api-key": pro.api_key}
@@ -117,7 +117,7 @@ def test_a_used_refresh_token_ends_its_login(stack: Stack, login: dict[str, Any]
         assert (answer.status_code, answer.json()["code"]) == (401, "TOKEN_INVALID")
 
 
-def test_signing_keys_follow_one_another(stack: Stack, login: dict[str, Any]) -> None:
+def test_rotates_signing_keys(stack: Stack, login: dict[str, Any]) -> None:
     own = {"authorization": f"Bearer {stack.description['platform_api_key']}"}
     rotated = httpx.post(f"{stack.base_url}/v1/signing-keys/rotate", headers=own, timeout=30)
     assert rotated.status_code in {200, 409}, rotated.text  # 409: these tests ran before on this stack

@@ -1,4 +1,4 @@
-"""The consent page, as a person uses it: in a real browser, from the program's link to the program's address."""
+"""The consent page in a real browser, from the program's link to the program's redirect URI."""
 
 import base64
 import hashlib
@@ -21,7 +21,7 @@ _PAGE = b"<!doctype html><title>the program</title><p>You are back.</p>"
 
 @dataclass
 class Program:
-    """A public client whose page waits for the person, and what it needs to remember meanwhile."""
+    """A public client whose page waits for the user, and the values it keeps until then."""
 
     stack: Stack
     client_id: str
@@ -54,7 +54,7 @@ class Program:
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
 def program(request: pytest.FixtureRequest, stack: Stack, pro: Tenant) -> Iterator[Program]:
-    """A program on a loopback IP; it has registered its address without the port that it got."""
+    """A program on a loopback IP, registered without the port that it uses."""
     with serving(_PAGE, request.param) as origin:
         body = {
             "name": "Notes <b>& Co</b>", "type": "public", "grant_types": ["authorization_code"],
@@ -67,7 +67,7 @@ def program(request: pytest.FixtureRequest, stack: Stack, pro: Tenant) -> Iterat
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    """An empty page; whatever the browser complains of, a breach of the page's own policy too, fails the test."""
+    """An empty page; any browser error fails the test, including violations of the page's own policy."""
     with open_page() as opened:
         complaints: list[str] = []
         opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
@@ -76,7 +76,7 @@ def page() -> Iterator[Page]:
         assert [said for said in complaints if not said.startswith("Failed to load resource")] == []
 
 
-def test_a_person_logs_in_and_allows(stack: Stack, pro: Tenant, program: Program, page: Page) -> None:
+def test_a_user_logs_in_and_allows(stack: Stack, pro: Tenant, program: Program, page: Page) -> None:
     person = next(each for each in stack.description["tenants"] if each["id"] == pro.id)["admin"]
     page.goto(program.link)
     assert page.locator("h1").inner_text() == "Notes <b>& Co</b> wants to act for you"
@@ -99,7 +99,7 @@ def test_a_person_logs_in_and_allows(stack: Stack, pro: Tenant, program: Program
     assert (me["tenant"]["id"], me["scopes"]) == (pro.id, ["chat"])
 
 
-def test_a_person_denies(program: Program, page: Page) -> None:
+def test_a_user_denies(program: Program, page: Page) -> None:
     page.goto(program.link)
     page.get_by_role("button", name="Deny").click()
     page.get_by_text("You are back.").wait_for()
@@ -108,7 +108,7 @@ def test_a_person_denies(program: Program, page: Page) -> None:
     assert "code" not in found
 
 
-def test_a_link_that_was_changed_leads_nowhere(program: Program, page: Page) -> None:
+def test_a_changed_link_does_not_redirect(program: Program, page: Page) -> None:
     page.goto(program.link.replace("%2Fback", "%2Felsewhere"))
     assert page.locator("h1").inner_text() == "This link does not work"
     assert page.locator("form").count() == 0

@@ -1,4 +1,4 @@
-"""Clients that others wrote, unchanged, against the running product: `oauth4webapi`, `openid-client`, the MCP SDK."""
+"""Unmodified client libraries against the running product: `oauth4webapi`, `openid-client`, the MCP SDK."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ type Run = Callable[[str], dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts with the libraries of the lock file beside them."""
+    """The scripts, and the libraries of the lock file."""
     made = tmp_path_factory.mktemp("oauth")
     for file in [*HERE.glob("*.mjs"), *HERE.glob("package*.json")]:
         shutil.copy(file, made)
@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(folder: Path, stack: Stack, pro: Tenant) -> Run:
-    """Return what runs the flows of a library, with clients of its own."""
+    """Return a function that runs the flows of a library with its own clients."""
     person = next(each for each in stack.description["tenants"] if each["id"] == pro.id)["admin"]
     given = {
         "issuer": stack.base_url,
@@ -72,7 +72,7 @@ def make_client(tenant: Tenant, kind: str) -> dict[str, str]:
 
 @pytest.fixture
 def at_the_root(stack: Stack) -> None:
-    """RFC 9728 puts its document between host and path, which does not work below a stage: it needs a domain."""
+    """Skip below a stage prefix: RFC 9728 puts its document between host and path, which needs a domain."""
     if urlsplit(stack.base_url).path:
         pytest.skip("the standard's address of this document is not below the stage")
 

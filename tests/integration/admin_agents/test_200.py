@@ -1,4 +1,4 @@
-"""Agents over the admin function: created, listed, read, changed, deleted; one is the default."""
+"""Agents over the admin function: created, listed, read, changed and deleted; one is the default."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_an_agent_is_created_with_its_defaults(api_env: ApiEnv) -> None:
     assert client.get(created.headers["location"]).json() == agent
 
 
-def test_everything_that_may_be_said(api_env: ApiEnv) -> None:
+def test_creates_an_agent_with_all_fields(api_env: ApiEnv) -> None:
     body = {
         "name": "Café counter",
         "description": "Counts",
@@ -57,7 +57,7 @@ def test_everything_that_may_be_said(api_env: ApiEnv) -> None:
     assert {tool["name"] for tool in sent["tools"]} == {"calculator", "current_time", "done"}
 
 
-def test_any_part_is_changed_and_the_next_turn_uses_it(api_env: ApiEnv) -> None:
+def test_changes_apply_to_the_next_turn(api_env: ApiEnv) -> None:
     client = api_env.admin_as()
     (default,) = client.get("/v1/agents").json()["data"]
     session_id = say(api_env.chat_as(), "Hi").json()["session_id"]
@@ -92,14 +92,14 @@ def test_lists_in_pages(api_env: ApiEnv) -> None:
     assert rest["next_cursor"] is None
 
 
-def test_creating_with_a_key_makes_one(api_env: ApiEnv) -> None:
+def test_creating_with_an_idempotency_key_creates_one(api_env: ApiEnv) -> None:
     client = api_env.admin_as()
     first, again = (client.post("/v1/agents", json=POET, headers={"idempotency-key": "k"}) for _ in range(2))
     assert (again.status_code, again.json()) == (201, first.json())
     assert again.headers["idempotency-replayed"] == "true"
 
 
-def test_who_may_read_and_who_may_write(api_env: ApiEnv) -> None:
+def test_read_and_write_scopes(api_env: ApiEnv) -> None:
     reader = api_env.admin_as(tenant_fields(scopes="agents:read"))
     writer = api_env.admin_as(tenant_fields(scopes="agents:write"))
     agent = writer.post("/v1/agents", json=POET).json()

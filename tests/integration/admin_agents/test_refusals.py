@@ -1,4 +1,4 @@
-"""What agents refuse: the status, the code, and nothing written."""
+"""Errors of the agent routes: status, code, and nothing written."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def routes(agent_id: str) -> list[tuple[str, str, object]]:
     ]
 
 
-def test_every_route_asks_for_a_credential_a_tenant_and_a_scope(api_env: ApiEnv) -> None:
+def test_every_route_requires_credential_tenant_and_scope(api_env: ApiEnv) -> None:
     before = api_env.tenant_env.items()
     for fields, status, code in (
         (None, 401, "UNAUTHENTICATED"),
@@ -47,14 +47,14 @@ def test_404_for_another_tenants_agent_on_every_route(api_env: ApiEnv) -> None:
     assert api_env.tenant_env.items() == before
 
 
-def test_404_for_what_is_no_agent(api_env: ApiEnv) -> None:
+def test_404_for_unknown_agents(api_env: ApiEnv) -> None:
     client = api_env.admin_as()
     for agent_id in (AGENT, "x", "agt_", AGENT.upper(), "ses_" + AGENT[4:]):
         for method, path, body in routes(agent_id)[2:]:
             assert_problem(client.request(method, path, json=body), 404, "NOT_FOUND")
 
 
-def test_409_for_a_name_that_is_taken_and_for_the_default(api_env: ApiEnv) -> None:
+def test_409_for_a_taken_name_and_for_deleting_the_default(api_env: ApiEnv) -> None:
     client = api_env.admin_as()
     (default,) = client.get("/v1/agents").json()["data"]
     agent = client.post("/v1/agents", json=POET).json()
@@ -64,7 +64,7 @@ def test_409_for_a_name_that_is_taken_and_for_the_default(api_env: ApiEnv) -> No
     assert client.get(f"/v1/agents/{agent['id']}").json() == agent
 
 
-def test_403_for_a_model_and_a_number_beyond_the_plan(api_env: ApiEnv) -> None:
+def test_403_for_a_model_or_number_outside_the_plan(api_env: ApiEnv) -> None:
     api_env.tenant_env.configure(plan="free")
     free = api_env.admin_as({**ADMIN, "plan": "free"})
     assert_problem(free.post("/v1/agents", json={**POET, "model": "claude-opus-5-5"}), 403, "MODEL_NOT_ALLOWED")
@@ -105,7 +105,7 @@ UNFIT: list[dict[str, Any]] = [
 ]
 
 
-def test_422_for_what_does_not_fit(api_env: ApiEnv) -> None:
+def test_422_for_invalid_fields(api_env: ApiEnv) -> None:
     client = api_env.admin_as()
     agent = client.post("/v1/agents", json=POET).json()
     before = api_env.tenant_env.items()
@@ -120,7 +120,7 @@ def test_422_for_what_does_not_fit(api_env: ApiEnv) -> None:
     assert api_env.tenant_env.items() == before
 
 
-def test_422_for_a_default_that_would_be_none(api_env: ApiEnv) -> None:
+def test_422_for_clearing_the_default(api_env: ApiEnv) -> None:
     client = api_env.admin_as()
     (default,) = client.get("/v1/agents").json()["data"]
     response = client.patch(f"/v1/agents/{default['id']}", json={"is_default": False})

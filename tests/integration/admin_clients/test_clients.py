@@ -1,4 +1,4 @@
-"""`/v1/clients`: a tenant's OAuth clients, their secrets, and what is refused."""
+"""`/v1/clients`: a tenant's OAuth clients, their secrets, and errors."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ def test_a_secret_is_shown_once(logins: Logins) -> None:
     assert made["client_secret"] not in repr(table.client.scan(TableName=table.name)["Items"])
 
 
-def test_a_public_client_has_none(logins: Logins) -> None:
+def test_a_public_client_has_no_secret(logins: Logins) -> None:
     made = create(admin_of(logins), type="public", grant_types=["authorization_code"])
     assert made["client_secret"] is None
 
@@ -102,7 +102,7 @@ def test_deletion_and_rotation(logins: Logins) -> None:
         ({"scopes": ["platform"]}, "scopes"),
     ],
 )
-def test_fields_that_do_not_fit(logins: Logins, changes: dict[str, Any], field: str) -> None:
+def test_rejects_invalid_fields(logins: Logins, changes: dict[str, Any], field: str) -> None:
     answer = admin_of(logins).post("/v1/clients", json=BODY | changes)
     assert answer.status_code in {422, 403}, answer.text
     if answer.status_code == 422:
@@ -119,17 +119,17 @@ def test_fields_that_do_not_fit(logins: Logins, changes: dict[str, Any], field: 
         "com.example.app:/oauth",
     ],
 )
-def test_addresses_that_fit(logins: Logins, uri: str) -> None:
+def test_accepts_redirect_uris(logins: Logins, uri: str) -> None:
     assert create(admin_of(logins), redirect_uris=[uri])["redirect_uris"] == [uri]
 
 
-def test_a_client_gets_no_more_than_its_maker_has(logins: Logins) -> None:
+def test_rejects_scopes_that_the_creator_lacks(logins: Logins) -> None:
     narrow = admin_of(logins, scopes="chat")
     answer = narrow.post("/v1/clients", json=BODY)
     assert (answer.status_code, answer.json()["code"]) == (403, "SCOPE_REQUIRED")
 
 
-def test_another_tenants_client_is_not_there(deployment: Deployment, logins: Logins) -> None:
+def test_another_tenants_client_is_not_found(deployment: Deployment, logins: Logins) -> None:
     made = create(admin_of(logins))
     outsider = admin_of(open_logins(deployment, "other"))
     path = f"/v1/clients/{made['client_id']}"
@@ -145,7 +145,7 @@ def test_another_tenants_client_is_not_there(deployment: Deployment, logins: Log
     assert admin_of(logins).get(path).json()["name"] == "a program"
 
 
-def test_fewer_scopes_hold_for_tokens_that_were_given(logins: Logins) -> None:
+def test_removed_scopes_apply_to_issued_tokens(logins: Logins) -> None:
 
     issued = make_client(logins)
     token = Browser(logins, issued).token(grant_type="client_credentials").json()["access_token"]
@@ -154,14 +154,14 @@ def test_fewer_scopes_hold_for_tokens_that_were_given(logins: Logins) -> None:
     assert AuthorizerEnv(logins.deployment).context(bearer(token))["scopes"] == "chat"
 
 
-def test_a_creation_that_is_repeated_makes_one(logins: Logins) -> None:
+def test_a_repeated_creation_creates_one(logins: Logins) -> None:
     client = admin_of(logins)
     answers = [client.post("/v1/clients", json=BODY, headers={"Idempotency-Key": "k"}).json() for _ in range(2)]
     assert answers[0] == answers[1]
     assert len(client.get("/v1/clients").json()["data"]) == 1
 
 
-def test_another_tenants_client_is_not_even_looked_for(deployment: Deployment, logins: Logins) -> None:
+def test_another_tenants_client_costs_no_read(deployment: Deployment, logins: Logins) -> None:
     theirs = create(admin_of(open_logins(deployment, "other")))
     client, path = admin_of(logins), f"/v1/clients/{theirs['client_id']}"
     client.get("/v1/clients")

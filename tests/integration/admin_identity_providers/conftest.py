@@ -1,4 +1,4 @@
-"""The admin function of a deployment with one tenant, on a machine whose own issuers may be asked."""
+"""The admin function of a deployment with one tenant, where issuers on this machine are allowed."""
 
 import pytest
 from starlette.testclient import TestClient

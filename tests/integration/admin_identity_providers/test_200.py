@@ -1,4 +1,4 @@
-"""Identity providers as their administrators handle them."""
+"""Identity providers as their administrators use them."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def create(client: TestClient, **body: Any) -> dict[str, Any]:
     return made
 
 
-def test_created_listed_read_and_deleted(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_creates_lists_reads_and_deletes(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
     assert made["id"].startswith("idp_")
     assert {name: made[name] for name in DEFAULTS} == DEFAULTS
@@ -70,7 +70,7 @@ def test_created_listed_read_and_deleted(tenant_env: TenantEnv, client: TestClie
         "identity_provider.create",
         "identity_provider.delete",
     ]
-    create(client)  # the pair is free again
+    create(client)  # issuer and audience are free again
 
 
 def test_any_part_can_be_changed(tenant_env: TenantEnv, client: TestClient) -> None:
@@ -86,7 +86,7 @@ def test_any_part_can_be_changed(tenant_env: TenantEnv, client: TestClient) -> N
     assert client.patch(f"/v1/identity-providers/{made['id']}", json={}).json() == changed.json()
 
 
-def test_a_pair_that_was_left_is_free_for_others(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_a_changed_issuer_and_audience_are_free_for_others(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
     other = tenant_env.deployment.onboard("other")
     theirs = tenant_env.call_as(tenant_id=other.tenant.id)
@@ -98,12 +98,12 @@ def test_a_pair_that_was_left_is_free_for_others(tenant_env: TenantEnv, client: 
     assert client.get(f"/v1/identity-providers/{made['id']}").json()["audience"] == "elsewhere"
 
 
-def test_an_audience_with_the_tenants_own_id(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_an_audience_may_contain_the_tenants_id(tenant_env: TenantEnv, client: TestClient) -> None:
     audience = f"urn:atrium:{tenant_env.made.tenant.id}"
     assert create(client, audience=audience)["audience"] == audience
 
 
-def test_the_same_call_again_answers_the_same(client: TestClient) -> None:
+def test_replays_the_same_answer(client: TestClient) -> None:
     headers = {"idempotency-key": "k1"}
     first, again = (client.post("/v1/identity-providers", json=ISSUER, headers=headers) for _ in range(2))
     assert again.json() == first.json()

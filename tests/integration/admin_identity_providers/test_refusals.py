@@ -1,4 +1,4 @@
-"""What the routes of identity providers refuse; a refusal writes nothing."""
+"""Errors of the identity provider routes; a rejected call writes nothing."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ ROUTES: list[tuple[str, str, Any]] = [
 WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"}
 
 
-def test_without_admin_or_a_credential(tenant_env: TenantEnv) -> None:
+def test_rejects_calls_without_admin_or_credential(tenant_env: TenantEnv) -> None:
     for method, path, body in ROUTES:
         with counting(tenant_env.deployment.table) as calls:
             answer = tenant_env.call_as(scopes="chat agents:write").request(method, path, json=body)
@@ -33,7 +33,7 @@ def test_without_admin_or_a_credential(tenant_env: TenantEnv) -> None:
         assert not WRITES & set(calls)
 
 
-def test_another_tenants_provider_is_as_unknown_as_any(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_another_tenants_provider_is_not_found(tenant_env: TenantEnv, client: TestClient) -> None:
     other = tenant_env.deployment.onboard("other")
     theirs = create(tenant_env.call_as(tenant_id=other.tenant.id))
     for method, path, body in ROUTES[2:]:
@@ -87,7 +87,7 @@ BAD: list[dict[str, Any]] = [
 ]
 
 
-def test_a_body_that_does_not_fit(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_rejects_invalid_bodies(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, audience="first")
     for fields in BAD:
         with counting(tenant_env.deployment.table) as calls:
@@ -100,7 +100,7 @@ def test_a_body_that_does_not_fit(tenant_env: TenantEnv, client: TestClient) -> 
         assert not WRITES & set(calls), fields
 
 
-def test_an_issuer_on_this_machine_is_for_the_local_stack(tenant_env: TenantEnv) -> None:
+def test_rejects_local_issuers_outside_the_local_stack(tenant_env: TenantEnv) -> None:
     runtime = tenant_env.deployment.make_runtime(**LOCAL)
     assert tenant_env.made.key
     fields = {"tenant_id": tenant_env.made.tenant.id, "principal_id": tenant_env.made.key.key.id, "scopes": "admin"}
@@ -111,7 +111,7 @@ def test_an_issuer_on_this_machine_is_for_the_local_stack(tenant_env: TenantEnv)
     assert answer.status_code == 422
 
 
-def test_a_pair_twice(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_rejects_a_repeated_issuer_and_audience(tenant_env: TenantEnv, client: TestClient) -> None:
     create(client)
     answer = client.post("/v1/identity-providers", json=ISSUER)
     assert (answer.status_code, answer.json()["code"]) == (409, "CONFLICT")
@@ -124,7 +124,7 @@ def test_a_pair_twice(tenant_env: TenantEnv, client: TestClient) -> None:
     assert tenant_env.made.tenant.id not in answer.text
 
 
-def test_twenty_at_most(client: TestClient) -> None:
+def test_allows_at_most_twenty_providers(client: TestClient) -> None:
     for at in range(20):
         create(client, audience=f"a{at}")
     answer = client.post("/v1/identity-providers", json=ISSUER)
@@ -132,9 +132,7 @@ def test_twenty_at_most(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("write", [0, 1])
-def test_a_registration_that_broke_off_is_completed_by_the_same_call(
-    tenant_env: TenantEnv, client: TestClient, write: int
-) -> None:
+def test_repeating_completes_an_interrupted_registration(tenant_env: TenantEnv, client: TestClient, write: int) -> None:
     with breaking(tenant_env.deployment.table, write):
         assert client.post("/v1/identity-providers", json=ISSUER).status_code == 500
     assert client.get("/v1/identity-providers").json()["data"] == []
@@ -142,9 +140,7 @@ def test_a_registration_that_broke_off_is_completed_by_the_same_call(
 
 
 @pytest.mark.parametrize("write", [0, 1])
-def test_a_deletion_that_broke_off_is_completed_by_the_same_call(
-    tenant_env: TenantEnv, client: TestClient, write: int
-) -> None:
+def test_repeating_completes_an_interrupted_deletion(tenant_env: TenantEnv, client: TestClient, write: int) -> None:
     made = create(client)
     with breaking(tenant_env.deployment.table, write):
         assert client.delete(f"/v1/identity-providers/{made['id']}").status_code == 500

@@ -15,7 +15,7 @@ from tests.builders.gateway import call_as, tenant_fields
 
 @dataclass
 class TenantEnv:
-    """A tenant and its doors."""
+    """A tenant with clients of the admin function and of the authorizer."""
 
     deployment: Deployment
     made: Onboarded
@@ -23,7 +23,7 @@ class TenantEnv:
     authorizer_env: AuthorizerEnv
 
     def call_as(self, **fields: str) -> TestClient:
-        """Return a client of this tenant, with other fields than those of its first key."""
+        """Return a client of this tenant with other context fields than those of its first key."""
         assert self.made.key
         own = {"tenant_id": self.made.tenant.id, "principal_id": self.made.key.key.id, "scopes": "admin"}
         return call_as(self.app, tenant_fields(**{**own, **fields}))

@@ -1,4 +1,4 @@
-"""API keys through their life: made, used, changed, rotated, revoked, deleted."""
+"""The life of API keys: created, used, changed, rotated, revoked and deleted."""
 
 from datetime import timedelta
 from typing import Any
@@ -56,21 +56,21 @@ def test_a_list_has_all_keys_oldest_first(tenant_env: TenantEnv, client: TestCli
 
 
 @pytest.mark.parametrize("scopes", [["chat"], ["admin"], ["agents:read", "usage:read", "usage:read"]])
-def test_scopes_that_its_maker_has(tenant_env: TenantEnv, client: TestClient, scopes: list[str]) -> None:
+def test_accepts_scopes_that_the_creator_has(tenant_env: TenantEnv, client: TestClient, scopes: list[str]) -> None:
     made = create(client, scopes=scopes)
     assert set(made["scopes"]) == set(scopes)
     assert len(made["scopes"]) == len(set(scopes))
     assert set(tenant_env.authorizer_env.context(bearer(made["key"]))["scopes"].split()) == set(scopes)
 
 
-def test_a_platform_credential_inside_the_tenant_may_too(tenant_env: TenantEnv) -> None:
+def test_a_platform_credential_may_create_keys(tenant_env: TenantEnv) -> None:
     client = tenant_env.call_as(principal_type="platform", principal_id="key_platform", scopes="platform")
     made = create(client, scopes=["admin", "chat"])
     assert made["created_by"] == "key_platform"
     assert tenant_env.authorizer_env.context(bearer(made["key"]))["tenant_id"] == tenant_env.made.tenant.id
 
 
-def test_an_expiry(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_a_key_expires(tenant_env: TenantEnv, client: TestClient) -> None:
     at = tenant_env.deployment.clock() + timedelta(hours=1)
     made = create(client, expires_at=at.astimezone().isoformat())
     assert made["expires_at"] == format_time(at)
@@ -112,7 +112,7 @@ def test_an_empty_change_changes_nothing(client: TestClient) -> None:
     assert client.patch(f"/v1/keys/{made['id']}", json={}).json() == {name: made[name] for name in MEMBERS}
 
 
-def test_rotation_with_a_grace(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_rotation_with_a_grace_period(tenant_env: TenantEnv, client: TestClient) -> None:
     old = create(client, scopes=["chat", "usage:read"], expires_at="2027-01-01T00:00:00.000Z")
     answer = client.post(f"/v1/keys/{old['id']}/rotate", json={"grace_seconds": 60})
     assert answer.status_code == 201
@@ -131,14 +131,14 @@ def test_rotation_with_a_grace(tenant_env: TenantEnv, client: TestClient) -> Non
     )
     for each in (old, new):
         context = tenant_env.authorizer_env.context(bearer(each["key"]))
-        assert context["principal_id"] == old["id"]  # what the old key made is the new one's
+        assert context["principal_id"] == old["id"]  # the new key owns what the old key created
     tenant_env.deployment.clock.advance(60)
     tenant_env.authorizer_env.context(bearer(new["key"]))
     assert client.get(f"/v1/keys/{old['id']}").json()["status"] == "revoked"
 
 
 @pytest.mark.parametrize("body", [None, {}, {"grace_seconds": 0}])
-def test_rotation_and_revocation_without_a_grace(
+def test_rotation_and_revocation_without_a_grace_period(
     tenant_env: TenantEnv, client: TestClient, body: dict[str, int] | None
 ) -> None:
     old = create(client)
@@ -150,7 +150,7 @@ def test_rotation_and_revocation_without_a_grace(
     assert answer.json()["revoked_at"] == format_time(tenant_env.deployment.clock())
 
 
-def test_revocation_as_often_as_you_like_and_never_later(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_revocation_is_idempotent_and_never_delayed(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
     ends = []
     for grace in (60, 3_600, 10, 0, 60):
@@ -159,14 +159,14 @@ def test_revocation_as_often_as_you_like_and_never_later(tenant_env: TenantEnv, 
     assert ends == [format_time(now + timedelta(seconds=at)) for at in (60, 60, 10, 0, 0)]
 
 
-def test_deletion(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_deletes_a_key(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
     answer = client.delete(f"/v1/keys/{made['id']}")
     assert (answer.status_code, answer.content) == (204, b"")
     assert [key["name"] for key in client.get("/v1/keys").json()["data"]] == ["first key"]
 
 
-def test_the_same_call_again_answers_the_same_key(client: TestClient) -> None:
+def test_replays_the_same_key(client: TestClient) -> None:
     headers = {"idempotency-key": "k1"}
     first = client.post("/v1/keys", json={"name": "a key"}, headers=headers)
     again = client.post("/v1/keys", json={"name": "a key"}, headers=headers)

@@ -1,4 +1,4 @@
-"""What is done with keys is in the audit, in one transaction with it, and never with a key's text."""
+"""Changes of keys are audited in the same transaction, without the key's text."""
 
 import json
 
@@ -9,13 +9,13 @@ from tests.builders.refusals import refusing
 from tests.integration.admin_keys.conftest import TenantEnv
 
 
-def test_every_change_of_a_key_is_told_without_the_secret(client: TestClient) -> None:
+def test_audits_every_change_without_the_secret(client: TestClient) -> None:
     made = client.post("/v1/keys", json={"name": "k", "scopes": ["chat"]}).json()
     path = f"/v1/keys/{made['id']}"
     client.patch(path, json={"scopes": ["sessions:read"]})
     new = client.post(f"{path}/rotate", json={"grace_seconds": 60}).json()
     client.post(f"/v1/keys/{new['id']}/revoke")
-    client.post(f"/v1/keys/{new['id']}/revoke")  # it has ended: nothing is changed
+    client.post(f"/v1/keys/{new['id']}/revoke")  # the key has ended, so nothing is changed
     client.delete(f"/v1/keys/{new['id']}")
     events = client.get("/v1/audit?type=admin.change").json()["data"]
     events = [event for event in events if event["details"]["resource"] in (made["id"], new["id"])]
@@ -28,7 +28,7 @@ def test_every_change_of_a_key_is_told_without_the_secret(client: TestClient) ->
     assert made["prefix"] not in text
 
 
-def test_a_change_that_cannot_be_told_is_not_made(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_makes_no_change_that_cannot_be_audited(tenant_env: TenantEnv, client: TestClient) -> None:
     before = client.get("/v1/keys").json()
     with refusing(tenant_env.deployment.table, "TransactWriteItems", "InternalServerError", about="key.create"):
         assert_problem(client.post("/v1/keys", json={"name": "k"}), 503, "UNAVAILABLE")

@@ -1,4 +1,4 @@
-"""Limits of keys: given, shown, changed, kept by rotation, refused where they make no sense."""
+"""Limits of keys: set, shown, changed, kept by rotation, and validated."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def stored(tenant_env: TenantEnv, key_id: str) -> Any:
     return item.get("limits")
 
 
-def test_limits_are_kept_as_they_were_given(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_stores_limits(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, limits={**LIMITS, "cost_per_month": "0.5", "requests_per_day": None})
     assert made["limits"] == LIMITS
     assert client.get(f"/v1/keys/{made['id']}").json()["limits"] == LIMITS
@@ -28,7 +28,7 @@ def test_limits_are_kept_as_they_were_given(tenant_env: TenantEnv, client: TestC
     }  # fmt: skip
 
 
-def test_a_change_replaces_them_all_and_an_empty_one_lifts_them(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_a_change_replaces_all_limits(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, limits=LIMITS)
     changed = client.patch(f"/v1/keys/{made['id']}", json={"limits": {"concurrent_turns": 0}}).json()
     assert changed["limits"] == {"concurrent_turns": 0}
@@ -37,7 +37,7 @@ def test_a_change_replaces_them_all_and_an_empty_one_lifts_them(tenant_env: Tena
     assert stored(tenant_env, made["id"]) is None
 
 
-def test_rotation_keeps_them_and_names_the_new_key_to_whoever_counts(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_rotation_keeps_limits_and_counters(tenant_env: TenantEnv, client: TestClient) -> None:
     old = create(client, limits=LIMITS)
     new = client.post(f"/v1/keys/{old['id']}/rotate", json={"grace_seconds": 60}).json()
     assert new["limits"] == LIMITS
@@ -61,7 +61,7 @@ def test_rotation_keeps_them_and_names_the_new_key_to_whoever_counts(tenant_env:
         ({"cost_per_month": "1.0000001"}, "cost_per_month", "invalid_limit"),
     ],
 )
-def test_a_limit_that_makes_no_sense(
+def test_rejects_invalid_limits(
     tenant_env: TenantEnv, client: TestClient, limits: dict[str, Any], name: str, kind: str
 ) -> None:
     made = create(client, limits=LIMITS)
@@ -77,6 +77,6 @@ def test_a_limit_that_makes_no_sense(
 
 
 @pytest.mark.parametrize("limits", [None, [], "5", 5])
-def test_limits_are_an_object(client: TestClient, limits: Any) -> None:
+def test_rejects_limits_that_are_not_an_object(client: TestClient, limits: Any) -> None:
     answer = client.post("/v1/keys", json={"name": "other", "limits": limits})
     assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["body", "limits"])

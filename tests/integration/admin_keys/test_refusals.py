@@ -1,4 +1,4 @@
-"""What the key routes refuse: other scopes, other tenants, bodies that do not fit. A refusal writes nothing."""
+"""Errors of the key routes: missing scopes, other tenants, invalid bodies. A rejected call writes nothing."""
 
 from datetime import timedelta
 from typing import Any
@@ -29,7 +29,7 @@ WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWri
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES)
 @pytest.mark.parametrize("scopes", ["chat sessions:read sessions:write", "agents:write agents:read", ""])
-def test_without_admin(tenant_env: TenantEnv, method: str, path: str, body: Any, scopes: str) -> None:
+def test_requires_admin(tenant_env: TenantEnv, method: str, path: str, body: Any, scopes: str) -> None:
     with counting(tenant_env.deployment.table) as calls:
         answer = tenant_env.call_as(scopes=scopes).request(method, path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (403, "SCOPE_REQUIRED")
@@ -37,7 +37,7 @@ def test_without_admin(tenant_env: TenantEnv, method: str, path: str, body: Any,
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES)
-def test_without_a_credential_or_a_tenant(tenant_env: TenantEnv, method: str, path: str, body: Any) -> None:
+def test_requires_a_credential_and_a_tenant(tenant_env: TenantEnv, method: str, path: str, body: Any) -> None:
     answer = call_as(tenant_env.app, None).request(method, path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHENTICATED")
     answer = call_as(tenant_env.app, platform_fields()).request(method, path, json=body)
@@ -45,7 +45,7 @@ def test_without_a_credential_or_a_tenant(tenant_env: TenantEnv, method: str, pa
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES[2:])
-def test_another_tenants_key_is_as_unknown_as_any(tenant_env: TenantEnv, method: str, path: str, body: Any) -> None:
+def test_another_tenants_key_is_not_found(tenant_env: TenantEnv, method: str, path: str, body: Any) -> None:
     other = tenant_env.deployment.onboard("other")
     assert other.key
     answers = []
@@ -57,7 +57,7 @@ def test_another_tenants_key_is_as_unknown_as_any(tenant_env: TenantEnv, method:
     tenant_env.authorizer_env.context(bearer(other.key.text))
 
 
-def test_nothing_of_another_tenant_is_in_the_list(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_lists_nothing_of_another_tenant(tenant_env: TenantEnv, client: TestClient) -> None:
     other = tenant_env.deployment.onboard("other")
     assert other.key
     assert other.key.key.id not in client.get("/v1/keys").text
@@ -67,7 +67,7 @@ def test_nothing_of_another_tenant_is_in_the_list(tenant_env: TenantEnv, client:
     assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_CURSOR")
 
 
-def test_no_key_is_wider_than_its_maker(tenant_env: TenantEnv) -> None:
+def test_rejects_scopes_that_the_creator_lacks(tenant_env: TenantEnv) -> None:
     client = tenant_env.call_as(scopes="admin")
     made = client.post("/v1/keys", json={"name": "n"}).json()
     with counting(tenant_env.deployment.table) as calls:
@@ -79,7 +79,7 @@ def test_no_key_is_wider_than_its_maker(tenant_env: TenantEnv) -> None:
     assert not WRITES & set(calls)
 
 
-def test_a_tenants_key_is_never_the_platforms(tenant_env: TenantEnv) -> None:
+def test_rejects_the_platform_scope(tenant_env: TenantEnv) -> None:
     client = tenant_env.call_as(principal_type="platform", scopes="platform")
     answer = client.post("/v1/keys", json={"name": "n", "scopes": ["platform"]})
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_FAILED")
@@ -110,7 +110,7 @@ BAD: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("fields", BAD)
-def test_a_body_that_does_not_fit(tenant_env: TenantEnv, client: TestClient, fields: dict[str, Any]) -> None:
+def test_rejects_invalid_bodies(tenant_env: TenantEnv, client: TestClient, fields: dict[str, Any]) -> None:
     made = client.post("/v1/keys", json={"name": "n"}).json()
     with counting(tenant_env.deployment.table) as calls:
         for answer in (
@@ -126,7 +126,7 @@ def test_a_body_that_does_not_fit(tenant_env: TenantEnv, client: TestClient, fie
     "body",
     [{"grace_seconds": -1}, {"grace_seconds": 604_801}, {"grace_seconds": 1.5}, {"grace_seconds": "1"}, {"other": 1}],
 )
-def test_a_grace_that_does_not_fit(tenant_env: TenantEnv, client: TestClient, body: dict[str, Any]) -> None:
+def test_rejects_invalid_grace_periods(tenant_env: TenantEnv, client: TestClient, body: dict[str, Any]) -> None:
     made = client.post("/v1/keys", json={"name": "n"}).json()
     with counting(tenant_env.deployment.table) as calls:
         for action in ("rotate", "revoke"):
@@ -135,7 +135,7 @@ def test_a_grace_that_does_not_fit(tenant_env: TenantEnv, client: TestClient, bo
     assert calls == []
 
 
-def test_what_has_ended_is_not_rotated(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_rejects_rotation_of_an_ended_key(tenant_env: TenantEnv, client: TestClient) -> None:
     soon = format_time(tenant_env.deployment.clock() + timedelta(seconds=10))
     expired = client.post("/v1/keys", json={"name": "n", "expires_at": soon}).json()
     revoked, ending = (client.post("/v1/keys", json={"name": "n"}).json() for _ in range(2))
@@ -150,7 +150,7 @@ def test_what_has_ended_is_not_rotated(tenant_env: TenantEnv, client: TestClient
 
 
 @pytest.mark.parametrize("operation", ["TransactWriteItems", "Query"])
-def test_a_table_that_is_throttled(tenant_env: TenantEnv, client: TestClient, operation: str) -> None:
+def test_503_if_the_table_is_throttled(tenant_env: TenantEnv, client: TestClient, operation: str) -> None:
     with refusing(tenant_env.deployment.table, operation, "ThrottlingException"):
         answer = client.get("/v1/keys") if operation == "Query" else client.post("/v1/keys", json={"name": "n"})
     assert (answer.status_code, answer.json()["code"]) == (503, "UNAVAILABLE")

@@ -1,4 +1,4 @@
-"""The admin function as for keys, and the users that an administrator makes."""
+"""The admin function, called by an administrator, with its audit."""
 
 from datetime import timedelta
 from typing import Any
@@ -28,7 +28,7 @@ def create(client: TestClient, email: str = "ann@acme.example", **body: Any) -> 
 
 
 def audited(tenant_env: TenantEnv) -> list[dict[str, Any]]:
-    """Return the details of the admin changes."""
+    """Return the details of the audited changes."""
     now = tenant_env.deployment.clock()
     query = AuditQuery(now - timedelta(days=1), now + timedelta(days=1), type="admin.change")
     store = AuditStore(tenant_env.deployment.runtime.tenant_table(tenant_env.made.tenant.id))

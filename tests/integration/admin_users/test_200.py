@@ -1,4 +1,4 @@
-"""Users through their life: invited or made with a password, changed, suspended, logged out, reset, deleted."""
+"""The life of users: invited or created with a password, changed, suspended, logged out, reset and deleted."""
 
 from datetime import timedelta
 from typing import Any
@@ -19,11 +19,11 @@ def stored(tenant_env: TenantEnv, user_id: str) -> Any:
 
 
 def token(tenant_env: TenantEnv, user_id: str) -> dict[str, str]:
-    """Return the credential of a login that is made now."""
+    """Return the access token of a new login."""
     return bearer(tenant_env.deployment.make_token(stored(tenant_env, user_id)))
 
 
-def test_a_user_with_a_password(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_creates_a_user_with_a_password(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, password=PASSWORD, name="Ann")
     assert set(made) == MEMBERS | {"invite_token", "invite_expires_at"}
     assert (made["status"], made["invite_token"], made["last_login_at"]) == ("active", None, None)
@@ -40,7 +40,7 @@ def test_a_user_with_a_password(tenant_env: TenantEnv, client: TestClient) -> No
     }  # fmt: skip
 
 
-def test_a_user_who_is_invited(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_invites_a_user(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, role="admin", time_zone="Europe/Berlin", language="de-CH", preferences={"length": "brief"})
     assert made["status"] == "invited"
     assert made["invite_token"].startswith("atr_once_")
@@ -54,7 +54,7 @@ def test_a_user_who_is_invited(tenant_env: TenantEnv, client: TestClient) -> Non
     assert tenant_env.authorizer_env.code(token(tenant_env, made["id"])) == "USER_SUSPENDED"
 
 
-def test_limits_of_a_users_own(client: TestClient) -> None:
+def test_limits_of_a_user(client: TestClient) -> None:
     made = create(client, limits={"requests_per_day": 10, "cost_per_month": "0.5", "tokens_per_minute": None})
     assert made["limits"] == {"requests_per_day": 10, "cost_per_month": "0.500000"}
     changed = client.patch(f"/v1/users/{made['id']}", json={"limits": {"requests_per_minute": 3}}).json()
@@ -72,7 +72,7 @@ def test_a_list_has_all_users_oldest_first(tenant_env: TenantEnv, client: TestCl
     assert [user["id"] for user in second["data"]] == [made["id"]]
     found = client.get("/v1/users", params={"email": "ANN@acme.example"}).json()
     assert ([user["id"] for user in found["data"]], found["next_cursor"]) == ([made["id"]], None)
-    assert client.get("/v1/users", params={"email": "nobody@acme.example"}).json()["data"] == []
+    assert client.get("/v1/users", params={"email": "unknown@acme.example"}).json()["data"] == []
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_an_empty_change_changes_nothing(tenant_env: TenantEnv, client: TestClie
     assert audited(tenant_env) == before
 
 
-def test_an_address_that_was_left_is_free(client: TestClient) -> None:
+def test_a_changed_email_is_free_again(client: TestClient) -> None:
     made = create(client)
     client.patch(f"/v1/users/{made['id']}", json={"email": "ann@elsewhere.example"})
     assert create(client)["id"] != made["id"]
 
 
-def test_a_suspended_user_is_out_and_comes_back_as_what_he_was(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_suspends_and_reactivates_a_user(tenant_env: TenantEnv, client: TestClient) -> None:
     active, invited = create(client, password=PASSWORD), create(client, "bob@acme.example")
     login = token(tenant_env, active["id"])
     for made, status in ((active, "active"), (invited, "invited")):
@@ -132,12 +132,12 @@ def test_a_suspended_user_is_out_and_comes_back_as_what_he_was(tenant_env: Tenan
         assert tenant_env.authorizer_env.code(token(tenant_env, made["id"])) == "USER_SUSPENDED"
         assert client.patch(path, json={"status": "active"}).json()["status"] == status
     with pytest.raises(Exception, match="Unauthorized"):
-        tenant_env.authorizer_env.ask(login)  # the suspension ended the logins that there were
+        tenant_env.authorizer_env.ask(login)  # the suspension ended the existing logins
     tenant_env.deployment.clock.advance(60)
     tenant_env.authorizer_env.context(token(tenant_env, active["id"]))
 
 
-def test_a_password_by_an_administrator(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_an_administrator_sets_a_password(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
     changed = client.patch(f"/v1/users/{made['id']}", json={"password": PASSWORD})
     assert changed.json()["status"] == "active"
@@ -152,7 +152,7 @@ def test_a_password_by_an_administrator(tenant_env: TenantEnv, client: TestClien
     assert PASSWORD not in str(audited(tenant_env))
 
 
-def test_a_forced_logout(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_an_administrator_ends_all_logins(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, password=PASSWORD)
     login = token(tenant_env, made["id"])
     tenant_env.authorizer_env.context(login)
@@ -164,7 +164,7 @@ def test_a_forced_logout(tenant_env: TenantEnv, client: TestClient) -> None:
     assert record_of(tenant_env, "user.logout")["resource"] == made["id"]
 
 
-def test_a_reset(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_an_administrator_resets_a_password(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client, password=PASSWORD)
     login = token(tenant_env, made["id"])
     answer = client.post(f"/v1/users/{made['id']}/reset")
@@ -180,7 +180,7 @@ def test_a_reset(tenant_env: TenantEnv, client: TestClient) -> None:
     assert again["reset_token"] != reset["reset_token"]
 
 
-def test_a_reset_of_an_invited_user_is_a_new_invitation(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_resetting_an_invited_user_sends_a_new_invitation(tenant_env: TenantEnv, client: TestClient) -> None:
     made = create(client)
     tenant_env.deployment.clock.advance(8 * 86_400)
     reset = client.post(f"/v1/users/{made['id']}/reset").json()
@@ -189,10 +189,10 @@ def test_a_reset_of_an_invited_user_is_a_new_invitation(tenant_env: TenantEnv, c
 
 
 @pytest.mark.parametrize("revoke", ["", "?revoke_keys=false", "?revoke_keys=true"])
-def test_deletion_and_the_keys_that_he_made(tenant_env: TenantEnv, client: TestClient, revoke: str) -> None:
+def test_deletes_a_user_with_or_without_their_keys(tenant_env: TenantEnv, client: TestClient, revoke: str) -> None:
     made = create(client, role="admin", password=PASSWORD)
     theirs = tenant_env.call_as(principal_type="user", principal_id=made["id"], role="admin")
-    key = theirs.post("/v1/keys", json={"name": "his"}).json()
+    key = theirs.post("/v1/keys", json={"name": "theirs"}).json()
     mine = client.post("/v1/keys", json={"name": "mine"}).json()
     login = token(tenant_env, made["id"])
     answer = client.delete(f"/v1/users/{made['id']}{revoke}")
@@ -208,7 +208,7 @@ def test_deletion_and_the_keys_that_he_made(tenant_env: TenantEnv, client: TestC
     create(client)
 
 
-def test_the_same_call_again_answers_the_same_token(client: TestClient) -> None:
+def test_replays_the_same_token(client: TestClient) -> None:
     headers, body = {"idempotency-key": "k1"}, {"email": "ann@acme.example", "role": "user"}
     first, again = (client.post("/v1/users", json=body, headers=headers) for _ in range(2))
     assert again.json() == first.json()

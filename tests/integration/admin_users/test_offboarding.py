@@ -1,4 +1,4 @@
-"""What becomes of the credentials that descend from a user who is deleted, suspended or demoted."""
+"""Credentials created by a user, directly or indirectly, when the user is deleted, suspended or demoted."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 from tests.integration.admin_users.conftest import PASSWORD, TenantEnv, audited, create, record_of
 
 
-def test_what_descends_from_a_user_ends_with_them(tenant_env: TenantEnv, client: TestClient) -> None:
-    grown = grow(tenant_env, client)
+def test_deletion_ends_descending_credentials(tenant_env: TenantEnv, client: TestClient) -> None:
+    grown = build_credential_tree(tenant_env, client)
     answer = client.delete(f"/v1/users/{grown.user}?revoke_keys=true")
     assert (answer.status_code, answer.headers["x-remaining-credentials"]) == (204, "0")
     assert {each for each in grown.theirs if works(client, each)} == set()
@@ -20,10 +20,10 @@ def test_what_descends_from_a_user_ends_with_them(tenant_env: TenantEnv, client:
 
 
 @pytest.mark.parametrize("change", [{"status": "suspended"}, {"role": "user"}, {"role": "viewer"}])
-def test_suspension_and_demotion_can_end_what_descends_from_a_user(
+def test_suspension_and_demotion_can_end_descending_credentials(
     tenant_env: TenantEnv, client: TestClient, change: dict[str, str]
 ) -> None:
-    grown = grow(tenant_env, client)
+    grown = build_credential_tree(tenant_env, client)
     path = f"/v1/users/{grown.user}"
     found = client.patch(path, json=change).json()["credentials"]
     assert (found["revoked"], set(found["remaining"])) == ([], grown.theirs)
@@ -33,15 +33,15 @@ def test_suspension_and_demotion_can_end_what_descends_from_a_user(
     assert all(works(client, each) for each in grown.others)
 
 
-def test_a_deletion_says_what_goes_on(tenant_env: TenantEnv, client: TestClient) -> None:
-    grown = grow(tenant_env, client)
+def test_a_deletion_lists_credentials_that_stay_valid(tenant_env: TenantEnv, client: TestClient) -> None:
+    grown = build_credential_tree(tenant_env, client)
     answer = client.delete(f"/v1/users/{grown.user}")
     assert answer.headers["x-remaining-credentials"] == str(len(grown.theirs))
     assert set(record_of(tenant_env, "user.delete")["credentials_remaining"]) == grown.theirs
 
 
-def test_other_changes_end_nothing(tenant_env: TenantEnv, client: TestClient) -> None:
-    grown = grow(tenant_env, client)
+def test_other_changes_end_no_credentials(tenant_env: TenantEnv, client: TestClient) -> None:
+    grown = build_credential_tree(tenant_env, client)
     for change in ({"name": "Ann"}, {"role": "admin"}, {"status": "active"}):
         assert client.patch(f"/v1/users/{grown.user}", json=change).json().get("credentials") is None
         answer = client.patch(f"/v1/users/{grown.user}?revoke_keys=true", json=change)
@@ -50,16 +50,16 @@ def test_other_changes_end_nothing(tenant_env: TenantEnv, client: TestClient) ->
 
 
 @dataclass
-class Grown:
-    """An administrator, the credentials that descend from them, and some that do not."""
+class CredentialTree:
+    """An administrator, credentials that descend from them, and others that do not."""
 
     user: str
     theirs: set[str]
     others: set[str]
 
 
-def grow(tenant_env: TenantEnv, client: TestClient) -> Grown:
-    """Let an administrator make credentials, and these make more: made, rotated, by keys and by clients."""
+def build_credential_tree(tenant_env: TenantEnv, client: TestClient) -> CredentialTree:
+    """Let an administrator create credentials that create more: by creation, rotation, keys and clients."""
 
     def make(actor: TestClient, path: str = "/v1/keys", **body: Any) -> str:
         wanted = {"name": "made", "scopes": ["admin"], **body}
@@ -77,7 +77,7 @@ def grow(tenant_env: TenantEnv, client: TestClient) -> Grown:
     user = create(client, role="admin", password=PASSWORD)["id"]
     first = make(act(user))
     theirs = {first, make(act(first)), make(client, f"/v1/keys/{make(act(first))}/rotate")}
-    rotated = make(client, f"/v1/keys/{make(act(user))}/rotate")  # somebody else rotated it: it is still of their line
+    rotated = make(client, f"/v1/keys/{make(act(user))}/rotate")  # rotated by another user, it still descends from them
     theirs |= {rotated, make(act(rotated))}
     machine = make(act(first), "/v1/clients", **confidential)
     theirs |= {machine, make(act(machine)), make(act(user), "/v1/clients", **confidential)}
@@ -85,8 +85,8 @@ def grow(tenant_env: TenantEnv, client: TestClient) -> Grown:
     common = make(client)
     others |= {make(act(common)), make(client, f"/v1/keys/{common}/rotate", grace_seconds=3_600), common}
     tenant_env.deployment.clock.advance(1)
-    theirs.add(make(act(user), f"/v1/keys/{make(client)}/rotate"))  # they have seen the text of the new one
-    return Grown(user, theirs, others)
+    theirs.add(make(act(user), f"/v1/keys/{make(client)}/rotate"))  # they saw the text of the new key
+    return CredentialTree(user, theirs, others)
 
 
 def works(client: TestClient, some_id: str) -> bool:

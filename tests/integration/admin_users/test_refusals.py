@@ -1,5 +1,6 @@
-"""What the user routes refuse: other scopes, other tenants, bodies that do not fit, the last admin's going, one user
-too many. A refusal writes nothing.
+"""Errors of the user routes: missing scopes, other tenants, invalid bodies, the last admin, too many users.
+
+A rejected call writes nothing.
 """
 
 from typing import Any
@@ -29,7 +30,7 @@ WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWri
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES)
 @pytest.mark.parametrize("scopes", ["chat sessions:read sessions:write", "agents:write usage:read", ""])
-def test_without_admin(tenant_env: TenantEnv, method: str, path: str, body: Any, scopes: str) -> None:
+def test_requires_admin(tenant_env: TenantEnv, method: str, path: str, body: Any, scopes: str) -> None:
     with counting(tenant_env.deployment.table) as calls:
         answer = tenant_env.call_as(scopes=scopes).request(method, path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (403, "SCOPE_REQUIRED")
@@ -37,7 +38,7 @@ def test_without_admin(tenant_env: TenantEnv, method: str, path: str, body: Any,
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES)
-def test_without_a_credential_or_a_tenant(tenant_env: TenantEnv, method: str, path: str, body: Any) -> None:
+def test_requires_a_credential_and_a_tenant(tenant_env: TenantEnv, method: str, path: str, body: Any) -> None:
     answer = call_as(tenant_env.app, None).request(method, path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHENTICATED")
     answer = call_as(tenant_env.app, platform_fields()).request(method, path, json=body)
@@ -45,7 +46,7 @@ def test_without_a_credential_or_a_tenant(tenant_env: TenantEnv, method: str, pa
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES[2:])
-def test_another_tenants_user_is_as_unknown_as_any(tenant_env: TenantEnv, method: str, path: str, body: Any) -> None:
+def test_another_tenants_user_is_not_found(tenant_env: TenantEnv, method: str, path: str, body: Any) -> None:
     other = tenant_env.deployment.onboard("other")
     assert other.admin
     answers = []
@@ -58,7 +59,7 @@ def test_another_tenants_user_is_as_unknown_as_any(tenant_env: TenantEnv, method
     assert len({str(answer) for answer in answers}) == 1
 
 
-def test_nothing_of_another_tenant_is_in_the_list(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_lists_nothing_of_another_tenant(tenant_env: TenantEnv, client: TestClient) -> None:
     other = tenant_env.deployment.onboard("other")
     assert other.admin
     assert other.admin.id not in client.get("/v1/users").text
@@ -70,7 +71,7 @@ def test_nothing_of_another_tenant_is_in_the_list(tenant_env: TenantEnv, client:
     assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_CURSOR")
 
 
-def test_an_email_is_one_users_in_a_tenant_and_may_be_in_others(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_an_email_is_unique_within_a_tenant(tenant_env: TenantEnv, client: TestClient) -> None:
     create(client)
     other = create(client, "bob@acme.example")
     for email in ("ann@acme.example", "Ann@ACME.example"):
@@ -84,7 +85,7 @@ def test_an_email_is_one_users_in_a_tenant_and_may_be_in_others(tenant_env: Tena
     create(tenant_env.call_as(tenant_id=tenant_id))
 
 
-def test_as_many_users_as_the_plan_says(tenant_env: TenantEnv) -> None:
+def test_rejects_more_users_than_the_plan_allows(tenant_env: TenantEnv) -> None:
     tenant = tenant_env.deployment.onboard("small", plan="free").tenant
     client = tenant_env.call_as(tenant_id=tenant.id, plan="free")
     made = [create(client, f"u{number}@small.example") for number in range(4)]
@@ -100,12 +101,12 @@ def test_as_many_users_as_the_plan_says(tenant_env: TenantEnv) -> None:
 
 
 @pytest.mark.parametrize("how", ["demote", "suspend", "delete", "delete and revoke"])
-def test_the_last_active_admin_stays(tenant_env: TenantEnv, client: TestClient, how: str) -> None:
+def test_keeps_the_last_active_admin(tenant_env: TenantEnv, client: TestClient, how: str) -> None:
     assert tenant_env.made.admin
-    create(client, role="admin")  # invited, so not active
+    create(client, role="admin")  # invited, but not active
     admin = client.get(f"/v1/users/{tenant_env.made.admin.id}").json()
     theirs = tenant_env.call_as(principal_type="user", principal_id=admin["id"], role="admin")
-    key = theirs.post("/v1/keys", json={"name": "his"}).json()
+    key = theirs.post("/v1/keys", json={"name": "theirs"}).json()
     path = f"/v1/users/{admin['id']}"
 
     def go() -> Any:
@@ -130,7 +131,7 @@ def test_the_last_active_admin_stays(tenant_env: TenantEnv, client: TestClient, 
     assert counts["admins"] == 1
 
 
-def test_an_invited_user_is_not_made_active_by_a_word(client: TestClient) -> None:
+def test_rejects_activating_an_invited_user(client: TestClient) -> None:
     made = create(client)
     answer = client.patch(f"/v1/users/{made['id']}", json={"status": "active"})
     assert (answer.status_code, answer.json()["code"]) == (409, "CONFLICT")
@@ -138,7 +139,7 @@ def test_an_invited_user_is_not_made_active_by_a_word(client: TestClient) -> Non
 
 BAD: list[dict[str, Any]] = [
     {"email": ""},
-    {"email": "nobody"},
+    {"email": "no-at-sign"},
     {"email": "a@b\n.example"},
     {"email": "a" * 65 + "@b.example"},
     {"email": None},
@@ -170,7 +171,7 @@ BAD: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("fields", BAD)
-def test_a_body_that_does_not_fit(tenant_env: TenantEnv, client: TestClient, fields: dict[str, Any]) -> None:
+def test_rejects_invalid_bodies(tenant_env: TenantEnv, client: TestClient, fields: dict[str, Any]) -> None:
     assert tenant_env.made.admin
     with counting(tenant_env.deployment.table) as calls:
         for answer in (
@@ -183,13 +184,13 @@ def test_a_body_that_does_not_fit(tenant_env: TenantEnv, client: TestClient, fie
 
 
 @pytest.mark.parametrize("status", ["invited", "deleted", None])
-def test_a_status_that_is_not_given(client: TestClient, status: str | None) -> None:
+def test_rejects_unknown_status_changes(client: TestClient, status: str | None) -> None:
     made = create(client)
     answer = client.patch(f"/v1/users/{made['id']}", json={"status": status})
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_FAILED")
 
 
-def test_the_address_is_no_password(client: TestClient) -> None:
+def test_rejects_the_email_as_password(client: TestClient) -> None:
     made = create(client, "someone@acme.example")
     for answer in (
         client.post("/v1/users", json={"email": "ann-no-2@b.example", "role": "user", "password": "Ann-No-2"}),
@@ -199,13 +200,13 @@ def test_the_address_is_no_password(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("query", ["revoke_keys=1", "revoke_keys=yes", "revoke_keys=", "keys=true"])
-def test_a_query_that_does_not_fit(client: TestClient, query: str) -> None:
+def test_rejects_invalid_queries(client: TestClient, query: str) -> None:
     made = create(client)
     answer = client.delete(f"/v1/users/{made['id']}?{query}")
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_FAILED")
 
 
-def test_a_table_that_is_throttled(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_503_if_the_table_is_throttled(tenant_env: TenantEnv, client: TestClient) -> None:
     with refusing(tenant_env.deployment.table, "TransactWriteItems", "ThrottlingException"):
         answer = client.post("/v1/users", json={"email": "a@b.example", "role": "user"})
     assert (answer.status_code, answer.json()["code"]) == (503, "UNAVAILABLE")

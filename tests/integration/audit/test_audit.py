@@ -1,4 +1,4 @@
-"""`GET /v1/audit`: what was done is told, by type, principal and time, in pages and as files."""
+"""`GET /v1/audit`: events by type, principal and time, in pages and as files."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ def told(api_env: ApiEnv, **query: str) -> list[dict[str, Any]]:
 
 
 def change_things(api_env: ApiEnv) -> None:
-    """Make four changes, one after the other."""
+    """Make four changes in sequence."""
     client = api_env.admin_as()
     agent = client.post("/v1/agents", json=POET).json()["id"]
     client.patch(f"/v1/agents/{agent}", json={"description": "4111111111111111"})
@@ -34,7 +34,7 @@ def change_things(api_env: ApiEnv) -> None:
     client.post("/v1/policies", json=POLICY)
 
 
-def test_changes_are_told_newest_first_in_pages(api_env: ApiEnv) -> None:
+def test_lists_changes_newest_first_in_pages(api_env: ApiEnv) -> None:
     change_things(api_env)
     events = told(api_env)
     assert [event["details"]["action"] for event in events] == [
@@ -52,7 +52,7 @@ def test_changes_are_told_newest_first_in_pages(api_env: ApiEnv) -> None:
     assert_problem(answer, 400, "INVALID_CURSOR")
 
 
-def test_filters(api_env: ApiEnv) -> None:
+def test_filters_events(api_env: ApiEnv) -> None:
     change_things(api_env)
     moment = told(api_env)[0]["time"]
     assert len(told(api_env, type="admin.change")) == 4
@@ -65,7 +65,7 @@ def test_filters(api_env: ApiEnv) -> None:
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_files(api_env: ApiEnv, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exports_files(api_env: ApiEnv, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     change_things(api_env)
     events = told(api_env)
     answer = api_env.admin_as().get("/v1/audit", params={"format": form})
@@ -102,12 +102,12 @@ def test_files(api_env: ApiEnv, form: str, monkeypatch: pytest.MonkeyPatch) -> N
         ({"unknown": "1"}, ["query", "unknown"]),
     ],
 )
-def test_422_for_a_question_without_sense(api_env: ApiEnv, query: dict[str, str], location: list[str]) -> None:
+def test_422_for_invalid_queries(api_env: ApiEnv, query: dict[str, str], location: list[str]) -> None:
     problem = assert_problem(api_env.admin_as().get("/v1/audit", params=query), 422, "VALIDATION_FAILED")
     assert [error["loc"] for error in problem["errors"]] == [location]
 
 
-def test_nobody_else_reads_it(api_env: ApiEnv) -> None:
+def test_requires_admin_of_the_tenant(api_env: ApiEnv) -> None:
     change_things(api_env)
     for fields, status, code in (
         (None, 401, "UNAUTHENTICATED"),
@@ -119,7 +119,7 @@ def test_nobody_else_reads_it(api_env: ApiEnv) -> None:
     assert other.get("/v1/audit").json() == {"data": [], "next_cursor": None}
 
 
-def test_a_refused_change_is_not_told(api_env: ApiEnv) -> None:
+def test_does_not_record_a_rejected_change(api_env: ApiEnv) -> None:
     client = api_env.admin_as()
     (default,) = client.get("/v1/agents").json()["data"]
     assert_problem(client.delete(f"/v1/agents/{default['id']}"), 409, "CONFLICT")
@@ -127,7 +127,7 @@ def test_a_refused_change_is_not_told(api_env: ApiEnv) -> None:
     assert told(api_env) == []
 
 
-def test_what_the_operator_does_is_in_the_tenants_audit(api_env: ApiEnv) -> None:
+def test_records_the_operators_changes_of_a_tenant(api_env: ApiEnv) -> None:
     operator = call_as(build_platform(api_env.holder), platform_fields())
     made = operator.post("/v1/tenants", json={"name": "new", "plan": "pro"}).json()
     path = f"/v1/tenants/{made['id']}"

@@ -1,4 +1,4 @@
-"""Credentials that are let in, with which context, and at what cost."""
+"""Credentials that are admitted: their context and their cost."""
 
 import json
 from datetime import timedelta
@@ -35,7 +35,7 @@ def test_a_tenants_key(deployment: Deployment, authorizer_env: AuthorizerEnv) ->
 
 
 @pytest.mark.parametrize("name", ["x-api-key", "X-API-Key", "X-Api-Key"])
-def test_a_key_in_its_own_header(deployment: Deployment, authorizer_env: AuthorizerEnv, name: str) -> None:
+def test_a_key_in_x_api_key(deployment: Deployment, authorizer_env: AuthorizerEnv, name: str) -> None:
     made = deployment.onboard()
     assert made.key
     assert authorizer_env.context({name: made.key.text})["principal_id"] == made.key.key.id
@@ -49,13 +49,13 @@ def test_a_key_as_bearer(deployment: Deployment, authorizer_env: AuthorizerEnv, 
     assert authorizer_env.context({name: value.format(made.key.text)})["principal_id"] == made.key.key.id
 
 
-def test_the_same_key_in_both_headers(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_accepts_the_same_key_in_both_headers(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     assert authorizer_env.context({**bearer(made.key.text), "x-api-key": made.key.text})["tenant_id"] == made.tenant.id
 
 
-def test_an_event_with_single_headers_alone(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_an_event_with_single_value_headers(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     event = authorizer_event(bearer(made.key.text)) | {"multiValueHeaders": None}
@@ -70,7 +70,7 @@ def test_a_users_token(deployment: Deployment, authorizer_env: AuthorizerEnv) ->
     assert (context["role"], context["tenant_id"]) == ("admin", made.tenant.id)
 
 
-def test_the_tenants_own_id_may_be_named(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_accepts_the_tenants_own_id(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     for headers in ({"X-Tenant-ID": made.tenant.id}, {"x-tenant-id": ""}):
@@ -86,7 +86,7 @@ def test_a_platform_key_with_and_without_a_tenant(deployment: Deployment, author
     assert (inside["principal_type"], inside["tenant_id"], inside["plan"]) == ("platform", made.tenant.id, "pro")
 
 
-def test_a_default_tenant_is_the_platform_keys_own(deployment: Deployment) -> None:
+def test_a_platform_key_uses_the_default_tenant(deployment: Deployment) -> None:
     made, other, key = deployment.onboard(), deployment.onboard("other"), deployment.make_platform_key()
     authorizer_env = AuthorizerEnv(deployment, DEFAULT_TENANT=made.tenant.id)
     assert authorizer_env.context(bearer(key))["tenant_id"] == made.tenant.id
@@ -96,7 +96,7 @@ def test_a_default_tenant_is_the_platform_keys_own(deployment: Deployment) -> No
     assert "tenant_id" not in authorizer_env.context(bearer(key))
 
 
-def test_features_of_the_settings_are_passed_on(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_passes_features_of_the_settings(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     deployment.tenants.change(made.tenant.id, {"settings": {"features": {"beta": True, "gone": False}}})
@@ -116,7 +116,7 @@ def test_no_credential_is_in_the_answer(
         assert text[20:] not in capsys.readouterr().out
 
 
-def test_one_batch_read_and_none_while_it_is_remembered(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_costs_one_batch_read_and_none_while_cached(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     assert made.admin
@@ -136,7 +136,7 @@ def test_one_batch_read_and_none_while_it_is_remembered(deployment: Deployment, 
     assert calls[0] == "BatchGetItem"
 
 
-def test_what_is_remembered_is_bounded(
+def test_the_cache_is_bounded(
     deployment: Deployment, authorizer_env: AuthorizerEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verdict, "ENTRIES_MAX", 3)
@@ -153,7 +153,7 @@ def test_what_is_remembered_is_bounded(
         assert calls == ["BatchGetItem"]
 
 
-def test_the_use_of_a_key_is_noted_once_a_minute(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_records_the_last_use_once_a_minute(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     store = KeyStore(deployment.runtime.tenant_table(made.tenant.id))
@@ -168,7 +168,7 @@ def test_the_use_of_a_key_is_noted_once_a_minute(deployment: Deployment, authori
     assert noted.last_used_at == first + timedelta(seconds=60)
 
 
-def test_two_containers_note_it_once(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_two_containers_record_the_last_use_once(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     authorizer_env.ask(bearer(made.key.text))
@@ -181,7 +181,7 @@ def test_two_containers_note_it_once(deployment: Deployment, authorizer_env: Aut
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
-def test_a_use_that_cannot_be_noted_stops_nothing(
+def test_admits_a_key_if_its_last_use_cannot_be_recorded(
     deployment: Deployment, authorizer_env: AuthorizerEnv, code: str
 ) -> None:
     made = deployment.onboard()
@@ -191,7 +191,7 @@ def test_a_use_that_cannot_be_noted_stops_nothing(
     assert len(refused) == 1
 
 
-def test_the_function_reads_its_own_environment(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_handler_reads_its_environment(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     from atrium.bootstrap import runtime
 
     from functions.authorizer import app
@@ -207,7 +207,7 @@ def test_the_function_reads_its_own_environment(deployment: Deployment, monkeypa
     runtime.cache_clear()
     app._authorizer.cache_clear()
     runtime().__dict__["table"] = deployment.table
-    # The key was made at noon of the tests' clock; the function goes by the real one.
+    # The key was created at noon of the tests' clock; the function uses the real clock.
     policy = handler(authorizer_event(bearer(made.key.text)), None)
     assert policy["principalId"] == made.key.key.id
     runtime.cache_clear()

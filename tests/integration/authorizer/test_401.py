@@ -1,4 +1,4 @@
-"""Credentials that prove nothing: one text, and no look at the table where none is needed."""
+"""Invalid credentials: one answer for all, and no read of the table if none is needed."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -15,20 +15,20 @@ from tests.builders.authorizing import ONE_READ, READ_AND_TOLD, AuthorizerEnv, b
 from tests.builders.deployments import Deployment
 
 
-def test_no_credential(authorizer_env: AuthorizerEnv) -> None:
+def test_rejects_a_missing_credential(authorizer_env: AuthorizerEnv) -> None:
     for headers in ({}, {"Authorization": ""}, {"x-api-key": ""}, {"Cookie": "token=x"}):
         expect_401(authorizer_env, headers)
 
 
 @pytest.mark.parametrize("value", ["Basic YTpi", "Bearer", "Bearer ", "{}", "Token {}", "Bearer {} {}", "Bearer {},{}"])
-def test_an_authorization_of_another_form(deployment: Deployment, authorizer_env: AuthorizerEnv, value: str) -> None:
+def test_rejects_other_authorization_schemes(deployment: Deployment, authorizer_env: AuthorizerEnv, value: str) -> None:
     made = deployment.onboard()
     assert made.key
     expect_401(authorizer_env, {"Authorization": value.replace("{}", made.key.text)})
 
 
 @pytest.mark.parametrize("letter", ["\t", "\n", "\x00", "é", "\u200b", " "])
-def test_letters_that_no_credential_has(deployment: Deployment, authorizer_env: AuthorizerEnv, letter: str) -> None:
+def test_rejects_invalid_characters(deployment: Deployment, authorizer_env: AuthorizerEnv, letter: str) -> None:
     made = deployment.onboard()
     assert made.key
     text = made.key.text[:30] + letter + made.key.text[30:]
@@ -37,7 +37,7 @@ def test_letters_that_no_credential_has(deployment: Deployment, authorizer_env: 
     expect_401(authorizer_env, {"x-api-key": made.key.text + letter})
 
 
-def test_headers_that_were_sent_twice(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_rejects_repeated_headers(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     text = f"Bearer {made.key.text}"
@@ -47,7 +47,7 @@ def test_headers_that_were_sent_twice(deployment: Deployment, authorizer_env: Au
     expect_401(authorizer_env, {"x-api-key": [made.key.text, made.key.text]})
 
 
-def test_two_credentials_that_differ(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_rejects_two_different_credentials(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     assert made.admin
@@ -56,7 +56,7 @@ def test_two_credentials_that_differ(deployment: Deployment, authorizer_env: Aut
     expect_401(authorizer_env, {**bearer(deployment.make_token(made.admin)), "x-api-key": made.key.text})
 
 
-def test_a_token_where_keys_belong(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_rejects_a_token_in_x_api_key(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.admin
     token = deployment.make_token(made.admin)
@@ -65,13 +65,13 @@ def test_a_token_where_keys_belong(deployment: Deployment, authorizer_env: Autho
 
 
 @pytest.mark.parametrize("length", [8_193, 10_000, 100_000])
-def test_a_credential_that_is_too_long(authorizer_env: AuthorizerEnv, length: int) -> None:
+def test_rejects_a_long_credential(authorizer_env: AuthorizerEnv, length: int) -> None:
     for text in ("a" * length, "atr_dev_" + "a" * length, "eyJ." + "a" * length + ".x"):
         expect_401(authorizer_env, bearer(text))
         expect_401(authorizer_env, {"x-api-key": text})
 
 
-def test_one_letter_changed_is_refused_without_a_look(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_rejects_a_changed_character_without_a_read(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     text = made.key.text
@@ -80,7 +80,7 @@ def test_one_letter_changed_is_refused_without_a_look(deployment: Deployment, au
         expect_401(authorizer_env, {"x-api-key": text[:at] + letter + text[at + 1 :]})
 
 
-def test_a_key_of_another_environment_is_refused_without_a_look(
+def test_rejects_a_key_of_another_environment_without_a_read(
     deployment: Deployment, authorizer_env: AuthorizerEnv
 ) -> None:
     made = deployment.onboard()
@@ -90,7 +90,7 @@ def test_a_key_of_another_environment_is_refused_without_a_look(
         expect_401(authorizer_env, bearer(text))
 
 
-def test_a_key_that_was_made_up(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_rejects_an_unknown_key(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     now = deployment.clock()
@@ -104,7 +104,7 @@ def test_a_key_that_was_made_up(deployment: Deployment, authorizer_env: Authoriz
         expect_401(authorizer_env, bearer(text), calls=calls)
 
 
-def test_a_record_that_was_copied_into_another_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_rejects_a_key_record_copied_to_another_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, other = deployment.onboard(), deployment.onboard("other")
     assert made.key
     store = KeyStore(deployment.runtime.tenant_table(other.tenant.id))
@@ -114,7 +114,7 @@ def test_a_record_that_was_copied_into_another_tenant(deployment: Deployment, au
     expect_401(authorizer_env, bearer(text), calls=READ_AND_TOLD)
 
 
-def test_keys_that_ended(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_rejects_ended_keys(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, now = deployment.onboard(), deployment.clock()
     store = KeyStore(deployment.runtime.tenant_table(made.tenant.id))
     revoked = deployment.make_key(made.tenant.id)
@@ -129,9 +129,7 @@ def test_keys_that_ended(deployment: Deployment, authorizer_env: AuthorizerEnv) 
     expect_401(authorizer_env, bearer(expired.text), calls=READ_AND_TOLD)
 
 
-def test_a_grace_ends_by_itself_though_the_verdict_is_remembered(
-    deployment: Deployment, authorizer_env: AuthorizerEnv
-) -> None:
+def test_a_grace_period_ends_despite_the_cache(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, now = deployment.onboard(), deployment.clock()
     issued = deployment.make_key(made.tenant.id)
     store = KeyStore(deployment.runtime.tenant_table(made.tenant.id))
@@ -152,7 +150,7 @@ def test_a_revoked_key_ends_within_thirty_seconds(deployment: Deployment, author
     expect_401(authorizer_env, bearer(issued.text), calls=READ_AND_TOLD)
 
 
-def test_a_refused_credential_is_not_remembered(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_does_not_cache_a_rejected_credential(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     for _ in range(20):
         text, _said = mint_key("dev", mint_key_id(deployment.clock()), made.tenant.id)
@@ -160,7 +158,7 @@ def test_a_refused_credential_is_not_remembered(deployment: Deployment, authoriz
     assert len(authorizer_env.authorizer.cache) == 0
 
 
-def test_a_platform_key_that_ended(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_rejects_an_ended_platform_key(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     text = deployment.make_platform_key()
     store = KeyStore(deployment.runtime.platform_table)
     context = authorizer_env.context(bearer(text))
@@ -191,6 +189,6 @@ def test_no_credential_is_in_the_log(
         assert text[20:40] not in said
 
 
-def test_an_event_without_headers(authorizer_env: AuthorizerEnv) -> None:
+def test_rejects_an_event_without_headers(authorizer_env: AuthorizerEnv) -> None:
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         answer({"headers": None, "multiValueHeaders": None, "methodArn": "arn:x/dev/GET/"}, authorizer_env.authorizer)

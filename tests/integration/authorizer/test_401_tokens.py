@@ -1,4 +1,4 @@
-"""Access tokens that prove nothing, or no longer: refused as any credential is."""
+"""Access tokens that are invalid or have ended are rejected like any other credential."""
 
 import base64
 import hmac
@@ -23,7 +23,7 @@ def part(content: object) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def test_tokens_that_are_not_ours_are_told_to_the_tenant_that_they_name(
+def test_records_forged_tokens_in_the_named_tenants_audit(
     deployment: Deployment, authorizer_env: AuthorizerEnv
 ) -> None:
     made = deployment.onboard()
@@ -48,10 +48,10 @@ def test_tokens_that_are_not_ours_are_told_to_the_tenant_that_they_name(
     ):
         names_a_tenant = text.count(".") == 2
         expect_401(authorizer_env, bearer(text), calls=READ_AND_TOLD if names_a_tenant else [])
-        expect_401(authorizer_env, bearer(text))  # not again in the same minute
+        expect_401(authorizer_env, bearer(text))  # recorded once a minute only
 
 
-def test_a_token_that_expired_or_is_early(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_rejects_expired_and_early_tokens(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, now = deployment.onboard(), deployment.clock()
     assert made.admin
     expect_401(
@@ -64,7 +64,7 @@ def test_a_token_that_expired_or_is_early(deployment: Deployment, authorizer_env
     expect_401(authorizer_env, bearer(token), calls=READ_AND_TOLD)
 
 
-def test_a_token_of_another_address(deployment: Deployment) -> None:
+def test_rejects_a_token_of_another_issuer(deployment: Deployment) -> None:
     made = deployment.onboard()
     assert made.admin
     authorizer_env = AuthorizerEnv(deployment, PUBLIC_URL="https://api.example")
@@ -89,7 +89,7 @@ def test_a_forced_logout_ends_tokens(deployment: Deployment, authorizer_env: Aut
     expect_401(authorizer_env, bearer(token), calls=READ_AND_TOLD)
 
 
-def test_a_token_of_a_user_that_is_gone(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_rejects_a_token_of_a_deleted_user(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.admin
     token = deployment.make_token(made.admin)

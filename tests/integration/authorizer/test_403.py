@@ -1,4 +1,4 @@
-"""Credentials that are known and still refused, each with its code and nothing else."""
+"""Valid credentials that are denied, each with its error code only."""
 
 import pytest
 from atrium.kernel.ids import mint_tenant_id
@@ -10,7 +10,7 @@ from tests.builders.authorizing import READ_AND_TOLD, AuthorizerEnv, bearer
 from tests.builders.deployments import Deployment, counting
 
 
-def test_a_suspended_tenant_and_back(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_denies_a_suspended_tenant_until_it_is_active(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     assert made.admin
@@ -27,7 +27,7 @@ def test_a_suspended_tenant_and_back(deployment: Deployment, authorizer_env: Aut
         authorizer_env.context(headers)
 
 
-def test_a_deleted_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_denies_a_deleted_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     deployment.tenants.delete(made.tenant.id)
@@ -35,7 +35,7 @@ def test_a_deleted_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv)
 
 
 @pytest.mark.parametrize("status", ["suspended", "invited"])
-def test_a_user_that_may_not_enter(deployment: Deployment, authorizer_env: AuthorizerEnv, status: str) -> None:
+def test_denies_inactive_users(deployment: Deployment, authorizer_env: AuthorizerEnv, status: str) -> None:
     made = deployment.onboard()
     assert made.admin
     write = Update(keys.user(made.admin.id), "SET #status = :status", EXISTS, {"status": status})
@@ -43,7 +43,7 @@ def test_a_user_that_may_not_enter(deployment: Deployment, authorizer_env: Autho
     assert authorizer_env.code(bearer(deployment.make_token(made.admin))) == "USER_SUSPENDED"
 
 
-def test_a_tenants_credential_that_names_another_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_denies_a_credential_that_names_another_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, other = deployment.onboard(), deployment.onboard("other")
     assert made.key
     assert made.admin
@@ -54,7 +54,7 @@ def test_a_tenants_credential_that_names_another_tenant(deployment: Deployment, 
         assert authorizer_env.code(twice) == "TENANT_MISMATCH"
 
 
-def test_a_verdict_is_remembered_for_its_tenant_alone(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_caches_a_verdict_per_named_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, other = deployment.onboard(), deployment.onboard("other")
     assert made.key
     authorizer_env.context(bearer(made.key.text))
@@ -63,7 +63,9 @@ def test_a_verdict_is_remembered_for_its_tenant_alone(deployment: Deployment, au
     authorizer_env.context({**bearer(made.key.text), "X-Tenant-ID": made.tenant.id})
 
 
-def test_a_platform_key_that_names_no_active_tenant(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_denies_a_platform_key_that_names_an_inactive_tenant(
+    deployment: Deployment, authorizer_env: AuthorizerEnv
+) -> None:
     made, key = deployment.onboard(), deployment.make_platform_key()
     deployment.tenants.set_status(made.tenant.id, "suspended", "")
     for named in (made.tenant.id, mint_tenant_id(deployment.clock()), "acme", "ten_", f"{made.tenant.id},x"):
@@ -71,7 +73,7 @@ def test_a_platform_key_that_names_no_active_tenant(deployment: Deployment, auth
     authorizer_env.context(bearer(key))
 
 
-def test_a_tenant_that_is_being_created_is_not_there_yet(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_denies_a_tenant_during_its_creation(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made, key = deployment.onboard(), deployment.make_platform_key()
     write = Update(keys.tenant(), "SET #opening = :mark", EXISTS, {"mark": "m"})
     deployment.runtime.tenant_table(made.tenant.id).write(write)
@@ -80,7 +82,7 @@ def test_a_tenant_that_is_being_created_is_not_there_yet(deployment: Deployment,
     assert authorizer_env.code(bearer(made.key.text)) == "TENANT_INACTIVE"
 
 
-def test_a_refusal_of_a_known_credential_is_remembered(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_caches_a_denial_of_a_valid_credential(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     deployment.tenants.set_status(made.tenant.id, "suspended", "")
@@ -90,7 +92,7 @@ def test_a_refusal_of_a_known_credential_is_remembered(deployment: Deployment, a
     assert calls == READ_AND_TOLD
 
 
-def test_the_use_of_a_refused_key_is_not_noted(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_does_not_record_the_use_of_a_denied_key(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     deployment.tenants.set_status(made.tenant.id, "suspended", "")

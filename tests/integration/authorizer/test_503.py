@@ -1,4 +1,4 @@
-"""What happens when it cannot be known: the door stays shut, another text than Unauthorized, nothing remembered."""
+"""If a credential cannot be checked, access is denied with an error other than Unauthorized, and nothing is cached."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ def expect_503(authorizer_env: AuthorizerEnv, headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("code", [*THROTTLES, "AccessDeniedException", "ResourceNotFoundException"])
-def test_a_table_that_refuses(deployment: Deployment, authorizer_env: AuthorizerEnv, code: str) -> None:
+def test_fails_if_the_table_fails(deployment: Deployment, authorizer_env: AuthorizerEnv, code: str) -> None:
     made = deployment.onboard()
     assert made.key
     assert made.admin
@@ -43,7 +43,7 @@ def test_a_table_that_refuses(deployment: Deployment, authorizer_env: Authorizer
         authorizer_env.context(bearer(text))
 
 
-def test_what_is_remembered_outlives_a_short_outage(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_cached_verdicts_survive_a_short_outage(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     authorizer_env.context(bearer(made.key.text))
@@ -54,7 +54,7 @@ def test_what_is_remembered_outlives_a_short_outage(deployment: Deployment, auth
         expect_503(authorizer_env, bearer(made.key.text))
 
 
-def test_a_batch_that_stays_incomplete(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_fails_if_a_batch_stays_incomplete(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
 
@@ -70,7 +70,7 @@ def test_a_batch_that_stays_incomplete(deployment: Deployment, authorizer_env: A
 
 @pytest.mark.parametrize("name", ["pepper", "signing"])
 @pytest.mark.parametrize("value", [None, "{}", "not json"])
-def test_a_secret_without_a_usable_value(deployment: Deployment, name: str, value: str | None) -> None:
+def test_fails_if_a_secret_is_unusable(deployment: Deployment, name: str, value: str | None) -> None:
     made = deployment.onboard()
     assert made.key
     assert made.admin
@@ -96,14 +96,14 @@ def test_a_pepper_that_came_after_this_container(deployment: Deployment, authori
     authorizer_env.context(bearer(made.key.text))
 
 
-def test_an_item_that_is_broken(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_fails_if_an_item_is_malformed(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     deployment.runtime.tenant_table(made.tenant.id).write(Update(keys.tenant(), "REMOVE #plan", EXISTS))
     expect_503(authorizer_env, bearer(made.key.text))
 
 
-def test_an_event_that_is_none_of_api_gateways(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
+def test_fails_on_an_invalid_event(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:
     made = deployment.onboard()
     assert made.key
     event = authorizer_event(bearer(made.key.text))

@@ -1,4 +1,4 @@
-"""A table that does not answer: 503 within the function's own time, which ends at five seconds."""
+"""If the table does not answer, the authorizer fails within its own time-out of five seconds."""
 
 import socket
 import time
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.loopback
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The address of a server that takes calls and never answers."""
+    """The address of a server that accepts connections and never answers."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(16)
@@ -34,7 +34,7 @@ def test_client_gives_up_before_the_function_times_out() -> None:
     assert timeout - SHORT_SECONDS_MAX >= 1, "a second is left to start in, and to say so"
 
 
-def test_a_silent_table(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fails_in_time_if_the_table_does_not_answer(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (
         ("AWS_ENDPOINT_URL_DYNAMODB", silent), ("AWS_DEFAULT_REGION", "eu-central-1"),
         ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"),
@@ -50,7 +50,7 @@ def test_a_silent_table(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(authorizer_env.cache) == 0
 
 
-def test_the_function_uses_that_client(deployment: Deployment) -> None:
+def test_the_function_uses_the_client_with_short_timeouts(deployment: Deployment) -> None:
     made = AuthorizerRuntime(deployment.runtime.settings)
     config = made.table.client.meta.config
     assert (config.connect_timeout, config.read_timeout) == (0.4, 0.9)  # type: ignore[attr-defined] # not in the stubs

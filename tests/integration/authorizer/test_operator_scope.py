@@ -1,6 +1,6 @@
-"""No record in a tenant's partition lets a credential of the tenant do what is the operator's.
+"""No record in a tenant's partition can give a tenant's credential the operator's permissions.
 
-Each test changes a record in the table itself, past the rules of our own stores.
+Each test changes a record in the table directly, bypassing the checks of our stores.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ MORE = ["platform", "chat"]
 
 
 class Partition(BoundTable):
-    """A tenant's partition, written without any rule of ours."""
+    """A tenant's partition, written without our stores' checks."""
 
     def __init__(self, deployment: Deployment, tenant_id: TenantId) -> None:
         super().__init__(deployment.table, f"TENANT#{tenant_id}")
@@ -51,8 +51,8 @@ def make_client_token(logins: Logins, partition: Partition) -> str:
     return str(Browser(logins, issued).token(grant_type="client_credentials").json()["access_token"])
 
 
-def make_client_token_that_says_so(logins: Logins, partition: Partition) -> str:
-    """A token as it was signed while the record was still believed."""
+def make_platform_token(logins: Logins, partition: Partition) -> str:
+    """Return a token as it was signed while the record was still believed."""
     issued = make_client(logins)
     partition.set(keys.client(issued.client.id), scopes=MORE)
     subject: Any = replace(logins.admin, id=issued.client.id)  # type: ignore[arg-type] # a client acts for itself
@@ -88,7 +88,7 @@ def make_user(logins: Logins, partition: Partition) -> str:
 
 
 CREDENTIALS: list[Callable[[Logins, Partition], str]] = [
-    make_key, make_client_token, make_client_token_that_says_so, make_login, make_login_of_client, make_code, make_user,
+    make_key, make_client_token, make_platform_token, make_login, make_login_of_client, make_code, make_user,
 ]  # fmt: skip
 
 

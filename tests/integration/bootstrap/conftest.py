@@ -1,4 +1,4 @@
-"""A stack that was just deployed: outputs, empty secrets, an empty table."""
+"""A newly deployed stack: outputs, empty secrets and an empty table."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from tests.builders.deployments import create_secrets
 
 @dataclass
 class Stack:
-    """The stack, and the command with which it is bootstrapped."""
+    """The stack, and the bootstrap command for it."""
 
     arns: SecretArns
     table: PhysicalTable
@@ -27,7 +27,7 @@ class Stack:
     lines: list[str] = field(default_factory=list)
 
     def run(self, *arguments: str) -> tuple[int, str]:
-        """Return exit status and stdout; `lines` has what was said on stderr."""
+        """Return exit status and stdout; `lines` has the output on stderr."""
         status = main(["--env", "dev", "--region", REGION, *arguments])
         said = self.capture.readouterr()
         self.lines = said.err.splitlines()
@@ -43,7 +43,7 @@ type Deploy = Callable[[str, Outputs], None]
 
 @pytest.fixture
 def deploy_stack(aws_secrets: None) -> Deploy:
-    """Let CloudFormation know a stack of that name, with these outputs."""
+    """Create a stack of that name with these outputs on moto's CloudFormation."""
     stacks: dict[str, Outputs] = {}
 
     def describe(params: Mapping[str, Any], **_: object) -> Any:

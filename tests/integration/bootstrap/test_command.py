@@ -1,4 +1,4 @@
-"""`python -m infra.bootstrap`, on a stack of moto's."""
+"""`python -m infra.bootstrap` on a stack on moto."""
 
 import io
 import json
@@ -86,7 +86,7 @@ def test_an_unknown_key_is_not_revoked(stack: Stack, key_id: str) -> None:
     assert stack.lines == [f"bootstrap: platform key {key_id} not found"]
 
 
-def test_the_model_key_comes_by_stdin_and_can_be_replaced(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_and_replaces_the_model_key(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     for value in ("sk-one", "sk-two"):
         monkeypatch.setattr("sys.stdin", io.StringIO(f"{value}\n"))
         assert stack.run("--anthropic-api-key-stdin")[0] == 0
@@ -97,7 +97,7 @@ def test_the_model_key_comes_by_stdin_and_can_be_replaced(stack: Stack, monkeypa
     assert stack.secrets().anthropic_api_key() == "sk-two"
 
 
-def test_a_value_that_is_there_is_never_replaced(stack: Stack) -> None:
+def test_never_replaces_an_existing_value(stack: Stack) -> None:
     client = boto3.client("secretsmanager", region_name=REGION)
     client.put_secret_value(SecretId=stack.arns.pepper, SecretString=json.dumps({"mine": 1}))
     assert stack.run() == (1, "")
@@ -106,19 +106,19 @@ def test_a_value_that_is_there_is_never_replaced(stack: Stack) -> None:
     assert platform_keys(stack) == []
 
 
-def test_no_such_stack(stack: Stack) -> None:
+def test_reports_a_missing_stack(stack: Stack) -> None:
     assert stack.run("--stack-name", "nothing")[0] == 1
     assert len(stack.lines) == 1
     assert stack.lines[0].startswith("bootstrap: nothing: ")
 
 
-def test_a_stack_of_another_environment(stack: Stack, deploy_stack: Deploy) -> None:
+def test_reports_a_stack_of_another_environment(stack: Stack, deploy_stack: Deploy) -> None:
     deploy_stack("shared", {"EnvironmentName": "prod"})
     assert stack.run("--stack-name", "shared") == (1, "")
     assert stack.lines == ["bootstrap: shared is deployed as prod, not dev"]
 
 
-def test_a_stack_of_another_template(stack: Stack, deploy_stack: Deploy) -> None:
+def test_reports_a_stack_of_another_template(stack: Stack, deploy_stack: Deploy) -> None:
     deploy_stack("other", {"EnvironmentName": "dev"})
     assert stack.run("--stack-name", "other") == (1, "")
     assert stack.lines == ["bootstrap: the stack has no output 'SigningSecretArn': is it one of this template?"]
@@ -127,14 +127,14 @@ def test_a_stack_of_another_template(stack: Stack, deploy_stack: Deploy) -> None
 @pytest.mark.parametrize(
     "arguments", [[], ["--env", "test"], ["--env", "dev", "--new-platform-key", "--list-platform-keys"]]
 )
-def test_a_command_that_is_none(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejects_invalid_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
     assert "usage:" in capsys.readouterr().err
 
 
-def test_no_aws_at_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reports_an_unreachable_aws(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -144,7 +144,7 @@ def test_no_aws_at_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     assert capsys.readouterr().err == "bootstrap: You must specify a region.\n"
 
 
-def test_two_runs_at_once_agree(stack: Stack) -> None:
+def test_concurrent_runs_agree(stack: Stack) -> None:
     client = boto3.client("secretsmanager", region_name=REGION)
     arns = stack.arns
     seen: list[tuple[str, ...]] = []
@@ -162,15 +162,15 @@ def test_two_runs_at_once_agree(stack: Stack) -> None:
     assert [key is None for key in keys] == [False, True]
 
 
-def test_a_secret_that_does_not_exist(stack: Stack) -> None:
+def test_reports_a_missing_secret(stack: Stack) -> None:
     client = boto3.client("secretsmanager", region_name=REGION)
     gone = SecretArns("arn:aws:secretsmanager:eu-central-1:123456789012:secret:gone", "", "", "", "", "")
     with pytest.raises(BootstrapFailed, match=r"the signing secret .* does not exist"):
         fill_secrets(client, gone)
 
 
-def test_the_region_is_that_of_aws_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The AWS CLI reads it first; boto3 alone does not read it at all."""
+def test_uses_the_region_of_aws_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The AWS CLI prefers this variable; boto3 does not read it."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -1,4 +1,4 @@
-"""`POST /v1/chat` answers."""
+"""Successful answers of `POST /v1/chat`."""
 
 import httpx2
 import pytest
@@ -9,7 +9,7 @@ from tests.builders.api_env import ADMIN, OWN, ApiEnv, say, wait_until
 pytestmark = pytest.mark.loopback
 
 
-def test_an_answer(api_env: ApiEnv) -> None:
+def test_answers_a_message(api_env: ApiEnv) -> None:
     response = say(api_env.chat_as(), "Hello there. [[echo]]")
     assert response.status_code == 200, response.text
     body = response.json()
@@ -24,7 +24,7 @@ def test_an_answer(api_env: ApiEnv) -> None:
     assert response.headers["cache-control"] == "no-store"
 
 
-def test_a_second_message_is_shown_the_first(api_env: ApiEnv) -> None:
+def test_a_second_message_sees_the_first(api_env: ApiEnv) -> None:
     client = api_env.chat_as()
     first = say(client, "My name is Ada. [[echo]]").json()
     second = say(client, "What did I say first?", session_id=first["session_id"]).json()
@@ -35,7 +35,7 @@ def test_a_second_message_is_shown_the_first(api_env: ApiEnv) -> None:
     assert roles == ["user", "assistant", "user"]
 
 
-def test_usage_is_what_the_model_server_reported_at_the_catalogues_price(api_env: ApiEnv) -> None:
+def test_usage_and_cost_are_those_of_the_model_server(api_env: ApiEnv) -> None:
     body = say(api_env.chat_as(), "What is 12*7?").json()
     assert "84" in body["response"]
     assert (body["usage"]["tool_calls"], body["iterations"]) == (1, 2)
@@ -54,7 +54,7 @@ def test_usage_is_what_the_model_server_reported_at_the_catalogues_price(api_env
     }
 
 
-def test_the_record_can_be_read(api_env: ApiEnv) -> None:
+def test_the_run_can_be_read(api_env: ApiEnv) -> None:
     client = api_env.chat_as()
     body = say(client, "Hi", end_user="ann", metadata={"ticket": 7}).json()
     run = client.get(f"/v1/runs/{body['run_id']}").json()
@@ -91,7 +91,7 @@ def test_thinking_is_kept_in_the_session(api_env: ApiEnv) -> None:
     assert say(api_env.chat_as(), "And now?", session_id=body["session_id"]).status_code == 200
 
 
-def test_limits_of_one_run(api_env: ApiEnv) -> None:
+def test_respects_limits_of_one_run(api_env: ApiEnv) -> None:
     body = say(api_env.chat_as(), "Go on. [[tools_forever]]", limits={"max_iterations": 2}).json()
     assert (body["stop_reason"], body["iterations"]) == ("max_iterations", 2)
     cheap = say(api_env.chat_as(), "Go on and on. [[tools_forever]]", limits={"max_cost_usd": "0.000001"}).json()
@@ -102,13 +102,13 @@ def test_limits_of_one_run(api_env: ApiEnv) -> None:
     assert (short["stop_reason"], short["usage"]["output_tokens"]) == ("max_run_tokens", 0)
 
 
-def test_a_refusal_of_the_model_is_a_kind_answer(api_env: ApiEnv) -> None:
+def test_a_refusal_of_the_model_is_a_standard_answer(api_env: ApiEnv) -> None:
     body = say(api_env.chat_as(), "Something awful [[refusal]]").json()
     assert body["stop_reason"] == "refusal"
     assert body["response"].startswith("I cannot help with that.")
 
 
-def test_a_chosen_model_and_agent(api_env: ApiEnv) -> None:
+def test_uses_the_given_model_and_agent(api_env: ApiEnv) -> None:
     fields = {"name": "poet", "model": "claude-sonnet-5-5", "system_prompt": "Rhyme."}
     agent = api_env.admin_as().post("/v1/agents", json=fields).json()
     client = api_env.chat_as()
@@ -119,7 +119,7 @@ def test_a_chosen_model_and_agent(api_env: ApiEnv) -> None:
     assert client.get(f"/v1/runs/{body['run_id']}").json()["agent_id"] == agent["id"]
 
 
-def test_the_own_tenant_may_be_named(api_env: ApiEnv) -> None:
+def test_accepts_the_callers_own_tenant(api_env: ApiEnv) -> None:
     assert say(api_env.chat_as(), "Hi", tenant_id=OWN["tenant_id"]).status_code == 200
 
 
@@ -132,7 +132,7 @@ def test_an_admin_sees_and_continues_anothers_session(api_env: ApiEnv) -> None:
     assert len(api_env.chat_as().get("/v1/runs").json()["data"]) == 1, "a run belongs to who made it"
 
 
-def test_a_client_that_leaves_does_not_end_its_turn(api_env: ApiEnv) -> None:
+def test_a_disconnected_client_does_not_end_its_turn(api_env: ApiEnv) -> None:
     hasty = api_env.chat_as()
     hasty.timeout = httpx2.Timeout(0.3)
     with pytest.raises(httpx2.ReadTimeout):

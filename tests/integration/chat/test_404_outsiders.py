@@ -1,4 +1,4 @@
-"""Another tenant's and another owner's ids: on every route of chat and runs there is no such thing."""
+"""Ids of another tenant or another owner are not found on any route of chat and runs."""
 
 import pytest
 
@@ -9,14 +9,14 @@ pytestmark = pytest.mark.loopback
 
 @pytest.fixture
 def made(api_env: ApiEnv) -> dict[str, str]:
-    """A session and a run of the caller's, and an agent of its tenant."""
+    """A session and a run of the caller, and an agent of the tenant."""
     body = say(api_env.chat_as(), "Mine").json()
     agent = api_env.admin_as().post("/v1/agents", json={"name": "poet", "model": "claude-haiku-5-5"}).json()
     return {"session_id": body["session_id"], "run_id": body["run_id"], "agent_id": agent["id"]}
 
 
 @pytest.mark.parametrize("outsider", OUTSIDERS)
-def test_runs(api_env: ApiEnv, made: dict[str, str], outsider: str) -> None:
+def test_runs_are_not_found(api_env: ApiEnv, made: dict[str, str], outsider: str) -> None:
     client = api_env.chat_as(OUTSIDERS[outsider])
     before = api_env.tenant_env.items()
     path = f"/v1/runs/{made['run_id']}"
@@ -35,7 +35,7 @@ def test_runs(api_env: ApiEnv, made: dict[str, str], outsider: str) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
 @pytest.mark.parametrize("outsider", OUTSIDERS)
-def test_a_session(api_env: ApiEnv, made: dict[str, str], outsider: str, path: str) -> None:
+def test_a_session_is_not_found(api_env: ApiEnv, made: dict[str, str], outsider: str, path: str) -> None:
     before = api_env.tenant_env.items()
     asked = len(api_env.server.requests())
     client = api_env.chat_as(OUTSIDERS[outsider])
@@ -47,13 +47,13 @@ def test_a_session(api_env: ApiEnv, made: dict[str, str], outsider: str, path: s
 
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
-def test_an_agent_of_another_tenant(api_env: ApiEnv, made: dict[str, str], path: str) -> None:
+def test_an_agent_of_another_tenant_is_not_found(api_env: ApiEnv, made: dict[str, str], path: str) -> None:
     client = api_env.chat_as(OUTSIDERS["another tenant"])
     response = client.post(path, json={"message": "Hi", "agent_id": made["agent_id"]})
     assert_problem(response, 404, "NOT_FOUND")
 
 
-def test_a_cursor_of_another_tenant_or_owner(api_env: ApiEnv, made: dict[str, str]) -> None:
+def test_rejects_a_cursor_of_another_tenant_or_owner(api_env: ApiEnv, made: dict[str, str]) -> None:
     client = api_env.chat_as()
     say(client, "Another")
     cursor = client.get("/v1/runs", params={"limit": 1}).json()["next_cursor"]

@@ -1,4 +1,4 @@
-"""Two turns at once in one session: one of them is 409, or waits, or interrupts; the history stays valid."""
+"""Two turns at once in one session: the second is rejected, waits or interrupts; the history stays valid."""
 
 import threading
 from typing import Any
@@ -9,7 +9,7 @@ from tests.builders.api_env import ApiEnv, Sent, assert_problem, read_events, sa
 
 pytestmark = pytest.mark.loopback
 
-SECOND = "Second. [[slow=1]] [[pieces=3]] [[echo]]"  # runs until the third has come, on a slow machine too
+SECOND = "Second. [[slow=1]] [[pieces=3]] [[echo]]"  # long enough for the third message on a slow machine
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def session_id(api_env: ApiEnv) -> str:
 
 
 class Running:
-    """A turn in a thread of its own; its `start` has come."""
+    """A turn in its own thread, after its `start` event."""
 
     def __init__(self, api_env: ApiEnv, session_id: str, message: str) -> None:
         self.events: list[Sent] = []
@@ -44,7 +44,7 @@ def texts(api_env: ApiEnv, session_id: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
-def test_the_second_is_refused(api_env: ApiEnv, session_id: str, path: str) -> None:
+def test_rejects_the_second(api_env: ApiEnv, session_id: str, path: str) -> None:
     running = Running(api_env, session_id, SECOND)
     response = api_env.chat_as().post(path, json={"message": "Third", "session_id": session_id})
     problem = assert_problem(response, 409, "SESSION_BUSY")
@@ -57,7 +57,7 @@ def test_the_second_is_refused(api_env: ApiEnv, session_id: str, path: str) -> N
     assert len(texts(api_env, session_id)) == 6
 
 
-def test_many_at_once_and_one_answers(api_env: ApiEnv, session_id: str) -> None:
+def test_one_of_many_concurrent_turns_is_answered(api_env: ApiEnv, session_id: str) -> None:
     responses: list[Any] = []
 
     def send(number: int) -> None:

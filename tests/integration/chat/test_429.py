@@ -1,4 +1,4 @@
-"""Limits at the door of chat: each by its name and code, with the true time, and nothing counted for the refused."""
+"""Limits at `/v1/chat`: names, codes and reset times; rejected calls are not counted."""
 
 import pytest
 from atrium.kernel.ids import KeyId
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.loopback
 
 
 def limit(api_env: ApiEnv, **limits: int) -> None:
-    """Set limits of the tenant, as the platform's route keeps them."""
+    """Set limits of the tenant, as the operator's route stores them."""
     limit_at(api_env, keys.tenant(), **limits)
 
 
@@ -35,7 +35,7 @@ def used(api_env: ApiEnv, name: LimitName) -> int:
         ("sessions_per_day", "QUOTA_EXCEEDED", (43_100, 43_200)),
     ],
 )
-def test_a_count_is_reached(api_env: ApiEnv, name: LimitName, code: str, wait: tuple[int, int]) -> None:
+def test_rejects_calls_beyond_a_count(api_env: ApiEnv, name: LimitName, code: str, wait: tuple[int, int]) -> None:
     limit(api_env, **{name: 2})
     client = api_env.chat_as()
     answers = [say(client, "Hi") for _ in range(3)]
@@ -52,7 +52,7 @@ def test_a_count_is_reached(api_env: ApiEnv, name: LimitName, code: str, wait: t
 
 
 @pytest.mark.parametrize(("name", "maximum"), [("tokens_per_month", 100), ("cost_per_month", 100_000)])
-def test_what_no_answer_fits_is_never_asked(api_env: ApiEnv, name: str, maximum: int) -> None:
+def test_does_not_call_the_model_if_no_answer_fits(api_env: ApiEnv, name: str, maximum: int) -> None:
     limit(api_env, **{name: maximum})
     body = assert_problem(say(api_env.chat_as(), "Hi"), 429, "QUOTA_EXCEEDED")
     assert body["limit"] == name
@@ -60,7 +60,7 @@ def test_what_no_answer_fits_is_never_asked(api_env: ApiEnv, name: str, maximum:
     assert [item for item in api_env.tenant_env.items("SESSION#") if item["sk"]["S"] == "HEAD"] == []
 
 
-def test_a_session_has_all_its_messages(api_env: ApiEnv) -> None:
+def test_rejects_messages_beyond_the_session_limit(api_env: ApiEnv) -> None:
     limit(api_env, messages_per_session=2)
     client = api_env.chat_as()
     session_id = say(client, "One").json()["session_id"]
@@ -75,7 +75,7 @@ def test_a_session_has_all_its_messages(api_env: ApiEnv) -> None:
     assert say(client, "In another").status_code == 200
 
 
-def test_all_slots_are_taken_and_the_refused_count_nothing(api_env: ApiEnv) -> None:
+def test_rejects_turns_without_a_free_slot_and_does_not_count_them(api_env: ApiEnv) -> None:
     limit(api_env, concurrent_turns=1)
     client = api_env.chat_as()
     with client.stream("POST", "/v1/chat/stream", json={"message": "[[slow=0.2]] [[pieces=12]] Hi"}) as running:
@@ -91,7 +91,7 @@ def test_all_slots_are_taken_and_the_refused_count_nothing(api_env: ApiEnv) -> N
     assert (used(api_env, "requests_per_day"), held(api_env.tenant_env)) == (2, [])
 
 
-def test_a_run_that_asks_for_tools_for_ever_never_passes_the_months_money(api_env: ApiEnv) -> None:
+def test_endless_tool_calls_never_exceed_the_months_money(api_env: ApiEnv) -> None:
     limit(api_env, cost_per_month=1_000_000, tool_calls_per_minute=-1)
     fields = {"name": "tireless", "model": "claude-haiku-5-5", "tools": ["calculator"], "max_iterations": 100}
     agent = api_env.admin_as().post("/v1/agents", json=fields).json()
@@ -110,7 +110,7 @@ def test_a_run_that_asks_for_tools_for_ever_never_passes_the_months_money(api_en
     assert used(api_env, "cost_per_month") <= 1_000_000
 
 
-def test_an_answer_becomes_as_long_as_what_is_left(api_env: ApiEnv) -> None:
+def test_shortens_an_answer_to_the_remaining_tokens(api_env: ApiEnv) -> None:
     limit(api_env, tokens_per_month=12_000)
     assert say(api_env.chat_as(), "Hi").status_code == 200
     sent = api_env.sent_bodies()[-1]["max_tokens"]
@@ -120,7 +120,7 @@ def test_an_answer_becomes_as_long_as_what_is_left(api_env: ApiEnv) -> None:
     assert api_env.sent_bodies()[-1]["max_tokens"] < sent
 
 
-def test_tool_calls_beyond_the_minutes_are_told_to_the_model_and_not_counted(api_env: ApiEnv) -> None:
+def test_reports_rejected_tool_calls_to_the_model(api_env: ApiEnv) -> None:
     limit(api_env, tool_calls_per_minute=2)
     events = stream(api_env.chat_as(), "Go on. [[tools_forever]]", limits={"max_iterations": 4})
     results = [event.data for event in events if event.event == "tool_result"]
@@ -146,7 +146,7 @@ def test_a_key_and_an_agent_have_limits_of_their_own(api_env: ApiEnv) -> None:
     assert assert_problem(say(client, "Hi"), 429, "RATE_LIMITED")["scope"] == "agent"
 
 
-def test_refusals_are_one_record_of_the_audit_with_a_count(api_env: ApiEnv) -> None:
+def test_aggregates_rejections_in_the_audit(api_env: ApiEnv) -> None:
     limit(api_env, requests_per_day=0)
     for _ in range(3):
         assert_problem(say(api_env.chat_as(), "Hi"), 429, "QUOTA_EXCEEDED")
@@ -154,13 +154,13 @@ def test_refusals_are_one_record_of_the_audit_with_a_count(api_env: ApiEnv) -> N
     assert (event.count, event.details["limit"], event.details["code"]) == (3, "requests_per_day", "QUOTA_EXCEEDED")
 
 
-def test_a_stream_is_refused_as_a_problem(api_env: ApiEnv) -> None:
+def test_rejects_a_stream_with_a_problem(api_env: ApiEnv) -> None:
     limit(api_env, requests_per_day=0)
     answer = api_env.chat_as().post("/v1/chat/stream", json={"message": "Hi"})
     assert assert_problem(answer, 429, "QUOTA_EXCEEDED")["limit"] == "requests_per_day"
 
 
-def test_a_refused_call_frees_its_idempotency_key(api_env: ApiEnv) -> None:
+def test_a_rejected_call_frees_its_idempotency_key(api_env: ApiEnv) -> None:
     limit(api_env, requests_per_day=0)
     client, headers = api_env.chat_as(), {"idempotency-key": "once"}
     assert_problem(say(client, "Hi", headers), 429, "QUOTA_EXCEEDED")

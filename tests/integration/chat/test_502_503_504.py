@@ -1,4 +1,4 @@
-"""A model that fails, a table that is gone, a model that is too slow: the status, and the session goes on."""
+"""Failing or slow models and an unavailable table: the status, and the session stays usable."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_502_when_the_model_fails(api_env: ApiEnv, directive: str) -> None:
     assert say(client, "Again. [[echo]]", session_id=run["session_id"]).json()["response"] == "Again."
 
 
-def test_a_refusal_is_told_as_such_by_each_door(api_env: ApiEnv) -> None:
+def test_each_route_reports_a_model_error(api_env: ApiEnv) -> None:
     live = stream(api_env.chat_as(), "[[status=401]]")
     assert (live[-1].data["code"], live[-1].data["retryable"]) == ("MODEL_FAILED", False)
     assert follow(api_env, live[0].data["run_id"])[-1].data == live[-1].data
@@ -32,8 +32,8 @@ def test_a_refusal_is_told_as_such_by_each_door(api_env: ApiEnv) -> None:
     assert (stored["status"], stored["retryable"]) == (502, False)
 
 
-def test_a_refusal_is_not_kept_for_its_key(api_env: ApiEnv) -> None:
-    """What no retry betters may be better once an operator has been at it: each call asks the model again."""
+def test_does_not_store_a_model_error_for_its_idempotency_key(api_env: ApiEnv) -> None:
+    """An operator may fix the cause, so each call asks the model again."""
     headers = {"idempotency-key": "k1"}
     for _ in range(2):
         answer = api_env.chat_as().post("/v1/chat", json={"message": "Hi [[status=401]]"}, headers=headers)
@@ -41,13 +41,13 @@ def test_a_refusal_is_not_kept_for_its_key(api_env: ApiEnv) -> None:
     assert len(api_env.server.requests()) == 2
 
 
-def test_a_failure_that_passes_is_not_seen(api_env: ApiEnv) -> None:
+def test_hides_a_transient_model_error(api_env: ApiEnv) -> None:
     body = say(api_env.chat_as(), "Hi. [[status=529]] [[times=1]] [[retry_after=0]] [[echo]]").json()
     assert body["response"] == "Hi."
     assert [record.status for record in api_env.server.requests()] == [529, 200]
 
 
-def test_504_when_nothing_came_in_time(api_env: ApiEnv) -> None:
+def test_504_without_output_within_the_time_limit(api_env: ApiEnv) -> None:
     client = api_env.chat_as()
     problem = assert_problem(say(client, "[[hang]]", limits={"max_seconds": 1}), 504, "MODEL_TIMEOUT")
     assert problem["retryable"] is True
@@ -57,7 +57,7 @@ def test_504_when_nothing_came_in_time(api_env: ApiEnv) -> None:
     assert (run["status"], run["error"]["code"]) == ("failed", "MODEL_TIMEOUT")
 
 
-def test_what_came_in_time_is_an_answer(api_env: ApiEnv) -> None:
+def test_answers_with_the_output_within_the_time_limit(api_env: ApiEnv) -> None:
     message = "[[slow=0.2]] [[pieces=100]] [[tokens=200]]"
     events = stream(api_env.chat_as(), message, limits={"max_seconds": 1})
     assert (events[-1].event, events[-1].data["stop_reason"]) == ("final", "max_seconds")
@@ -65,7 +65,7 @@ def test_what_came_in_time_is_an_answer(api_env: ApiEnv) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
-def test_503_when_the_table_is_gone(api_env: ApiEnv, path: str) -> None:
+def test_503_if_the_table_is_unavailable(api_env: ApiEnv, path: str) -> None:
     with api_env.tenant_env.intercepted(Outage(lambda _number, _: True)):
         response = api_env.chat_as().post(path, json={"message": "Hi"})
     problem = assert_problem(response, 503, "UNAVAILABLE")
@@ -74,8 +74,8 @@ def test_503_when_the_table_is_gone(api_env: ApiEnv, path: str) -> None:
     assert say(api_env.chat_as(), "Hi").status_code == 200
 
 
-def test_503_when_the_answer_cannot_be_recorded(api_env: ApiEnv, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer was streamed, but it is not in the session: the client is told, and the sweeper closes the run."""
+def test_503_if_the_answer_cannot_be_stored(api_env: ApiEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer was streamed but not stored: the client gets an error, and the sweeper closes the run."""
     monkeypatch.setattr("atrium.agent.turn.COMMIT_PAUSES_SECONDS", (0.0,))
     client = api_env.chat_as()
     client.get("/v1/runs")

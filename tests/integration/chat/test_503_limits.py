@@ -1,4 +1,4 @@
-"""When limits cannot be counted: closed for money, months, days and slots; for minutes as the deployment says."""
+"""If limits cannot be counted: calls are rejected, or admitted if only minute limits apply and the setting says so."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,14 +31,14 @@ def is_admission(arguments: dict[str, Any]) -> bool:
 
 
 def throttled(operation: str, arguments: dict[str, Any], send: Send) -> Any:
-    """The partition of the tenant's admission is too hot; all else answers."""
+    """Throttle the partition of the tenant's admission items; all other items work."""
     if is_admission(arguments):
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "too hot"}}, operation)
     return send()
 
 
 def lose_the_first_reply() -> Callable[[str, dict[str, Any], Send], Any]:
-    """The first write of an admission applies, and nobody hears of it."""
+    """Apply the first write of an admission and lose its reply."""
     lost = False
 
     def intercept(operation: str, arguments: dict[str, Any], send: Send) -> Any:
@@ -58,7 +58,7 @@ def open_minutes(api_env: ApiEnv) -> None:
 
 
 def assert_nothing(api_env: ApiEnv) -> None:
-    """Assert that no model was asked and nothing is left of a call."""
+    """Assert that no model was called and that the call left nothing behind."""
     tenant_env = api_env.tenant_env
     assert (api_env.server.requests(), tenant_env.items("SESSION#"), tenant_env.items("LEDGER#"), held(tenant_env)) == (
         [],
@@ -70,7 +70,7 @@ def assert_nothing(api_env: ApiEnv) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", CLOSED)
-def test_closed_whatever_the_setting_says(api_env: ApiEnv, name: str, path: str) -> None:
+def test_rejects_other_limits_with_any_setting(api_env: ApiEnv, name: str, path: str) -> None:
     open_minutes(api_env)
     api_env.tenant_env.configure(limits={**NONE, "requests_per_minute": 10, name: CLOSED[name]})
     client = api_env.chat_as()
@@ -86,7 +86,7 @@ def test_closed_whatever_the_setting_says(api_env: ApiEnv, name: str, path: str)
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("limits", [{"requests_per_minute": 1}, {"tokens_per_minute": 20_000}])
-def test_minutes_are_closed_where_nothing_is_said(api_env: ApiEnv, limits: dict[str, int], path: str) -> None:
+def test_rejects_minute_limits_by_default(api_env: ApiEnv, limits: dict[str, int], path: str) -> None:
     api_env.tenant_env.configure(limits=NONE | limits)
     with api_env.tenant_env.intercepted(throttled):
         response = api_env.chat_as().post(path, json={"message": "Hi"})
@@ -96,7 +96,7 @@ def test_minutes_are_closed_where_nothing_is_said(api_env: ApiEnv, limits: dict[
 
 
 @pytest.mark.parametrize("limits", [{"requests_per_minute": 1}, {"tokens_per_minute": 20_000}])
-def test_minutes_that_are_open_let_a_call_in_and_say_so(api_env: ApiEnv, limits: dict[str, int]) -> None:
+def test_admits_and_logs_minute_limits_if_configured(api_env: ApiEnv, limits: dict[str, int]) -> None:
     open_minutes(api_env)
     api_env.tenant_env.configure(limits=NONE | limits)
     client = api_env.chat_as()
@@ -107,7 +107,7 @@ def test_minutes_that_are_open_let_a_call_in_and_say_so(api_env: ApiEnv, limits:
     assert (answer.status_code, answer.headers["x-atrium-degraded"]) == (200, "limits")
     assert (response.status_code, response.headers["x-atrium-degraded"]) == (200, "limits")
     assert (answer.json()["response"], events[-1].event) == ("Hi", "final")
-    assert "ratelimit" not in answer.headers, "nobody knows how the limits stand"
+    assert "ratelimit" not in answer.headers, "the state of the limits is unknown"
     assert len(api_env.tenant_env.items("LEDGER#")) == 2, "what was used is paid for"
     assert (held(api_env.tenant_env), counted(api_env.tenant_env, "requests_per_minute")) == ([], 0)
     counting = say(client, "Hi")
@@ -115,7 +115,7 @@ def test_minutes_that_are_open_let_a_call_in_and_say_so(api_env: ApiEnv, limits:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_write_that_applied_unheard_is_given_back(api_env: ApiEnv, path: str) -> None:
+def test_undoes_a_write_whose_reply_was_lost(api_env: ApiEnv, path: str) -> None:
     client = api_env.chat_as()
     with api_env.tenant_env.intercepted(lose_the_first_reply()):
         response = client.post(path, json={"message": "Hi"})

@@ -1,4 +1,4 @@
-"""`POST /v1/runs/{run_id}/cancel`: the model call is closed within ten seconds, and what was used is recorded."""
+"""`POST /v1/runs/{run_id}/cancel`: the model call is closed within ten seconds, and its usage is recorded."""
 
 import time
 
@@ -9,7 +9,7 @@ from tests.builders.api_env import ApiEnv, Sent, read_events, say
 pytestmark = pytest.mark.loopback
 
 
-def test_cancelled_in_the_middle(api_env: ApiEnv) -> None:
+def test_cancels_during_the_answer(api_env: ApiEnv) -> None:
     message = "[[slow=0.2]] [[pieces=200]] [[tokens=400]]"
     events: list[Sent] = []
     with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
@@ -41,7 +41,7 @@ def test_cancelled_in_the_middle(api_env: ApiEnv) -> None:
     assert say(api_env.chat_as(), "Go on", session_id=run["session_id"]).status_code == 200
 
 
-def test_cancelled_before_the_model_answered(api_env: ApiEnv) -> None:
+def test_cancels_before_the_answer(api_env: ApiEnv) -> None:
     events: list[Sent] = []
     with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": "[[hang]]"}) as response:
         for event in read_events(response):
@@ -56,7 +56,7 @@ def test_cancelled_before_the_model_answered(api_env: ApiEnv) -> None:
     assert api_env.server.requests()[0].outcome == "client_closed"
 
 
-def test_an_ended_run_stays_as_it_is(api_env: ApiEnv) -> None:
+def test_does_not_change_an_ended_run(api_env: ApiEnv) -> None:
     client = api_env.chat_as()
     run_id = say(client, "Hi").json()["run_id"]
     before = client.get(f"/v1/runs/{run_id}").json()

@@ -1,4 +1,4 @@
-"""`GET /v1/runs/{run_id}/events`: from any number on, as a stream or as a long poll, while the run goes on or after."""
+"""`GET /v1/runs/{run_id}/events`: from any number, as a stream or long poll, during the run or after it."""
 
 import threading
 import time
@@ -47,8 +47,8 @@ def test_an_ended_run_is_replayed_as_it_was_streamed(api_env: ApiEnv) -> None:
 
 @pytest.mark.parametrize("message", ["Hi", "[[status=400]]"])
 @pytest.mark.parametrize("beyond", [0, 1, 1_000])
-def test_an_ended_run_of_which_nothing_is_left_is_204(api_env: ApiEnv, message: str, beyond: int) -> None:
-    """200 without an event makes an EventSource reconnect forever."""
+def test_204_without_further_events_of_an_ended_run(api_env: ApiEnv, message: str, beyond: int) -> None:
+    """After a 200 without events an EventSource would reconnect forever."""
     live = stream(api_env.chat_as(), message)
     path, after = f"/v1/runs/{live[0].data['run_id']}/events", live[-1].id + beyond
     for headers, query in (({"last-event-id": str(after)}, {}), ({}, {"after": after})):
@@ -57,12 +57,12 @@ def test_an_ended_run_of_which_nothing_is_left_is_204(api_env: ApiEnv, message: 
     assert poll(api_env, live[0].data["run_id"], after=after) == {"data": [], "ended": True}
 
 
-def test_the_header_goes_before_the_query(api_env: ApiEnv) -> None:
+def test_the_header_overrides_the_query(api_env: ApiEnv) -> None:
     run_id = say(api_env.chat_as(), "Hi").json()["run_id"]
     assert follow(api_env, run_id, headers={"last-event-id": "2"}, after=0)[0].id == 3
 
 
-def test_a_failed_run_ends_with_the_problem_of_this_call(api_env: ApiEnv) -> None:
+def test_a_failed_run_ends_with_its_problem(api_env: ApiEnv) -> None:
     live = stream(api_env.chat_as(), "[[status=400]]")
     run_id = live[0].data["run_id"]
     replayed = follow(api_env, run_id)
@@ -73,7 +73,7 @@ def test_a_failed_run_ends_with_the_problem_of_this_call(api_env: ApiEnv) -> Non
 
 @pytest.fixture
 def slow(api_env: ApiEnv) -> tuple[str, threading.Thread]:
-    """A run that takes about three seconds, in which a batch of its events is stored."""
+    """A run of about three seconds that stores a batch of its events."""
     message = "[[slow=0.35]] [[pieces=9]] a b c d e f g h i j k l m n o p q r [[echo]]"
     started: list[str] = []
 
@@ -90,7 +90,7 @@ def slow(api_env: ApiEnv) -> tuple[str, threading.Thread]:
     return started[0], thread
 
 
-def test_following_and_polling_a_run_that_goes_on(api_env: ApiEnv, slow: tuple[str, threading.Thread]) -> None:
+def test_follows_and_polls_a_running_run(api_env: ApiEnv, slow: tuple[str, threading.Thread]) -> None:
     run_id, client = slow
     first = poll(api_env, run_id)
     assert ([each["id"] for each in first["data"]], first["ended"]) == ([1], False)
@@ -115,7 +115,7 @@ def test_following_and_polling_a_run_that_goes_on(api_env: ApiEnv, slow: tuple[s
     assert followed[2].seconds < followed[-1].seconds - 0.3, "a batch came before the end"
 
 
-def test_a_poll_without_news_ends_with_its_time(api_env: ApiEnv, slow: tuple[str, threading.Thread]) -> None:
+def test_a_poll_without_events_times_out(api_env: ApiEnv, slow: tuple[str, threading.Thread]) -> None:
     run_id, client = slow
     began = time.monotonic()
     body = poll(api_env, run_id, after=1, wait=1)

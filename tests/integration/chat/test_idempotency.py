@@ -1,4 +1,4 @@
-"""`Idempotency-Key` on both routes of chat: the key is the run's, and the run answers again."""
+"""`Idempotency-Key` on both chat routes: the stored key refers to the run, which is answered again."""
 
 import threading
 from typing import Any
@@ -23,7 +23,7 @@ def send_again(api_env: ApiEnv, message: str, path: str = "/v1/chat/stream") -> 
     return api_env.chat_as().post(path, json={"message": message}, headers=KEY)
 
 
-def test_an_answer_is_given_again(api_env: ApiEnv) -> None:
+def test_replays_an_answer(api_env: ApiEnv) -> None:
     client = api_env.chat_as()
     first, again = say(client, "Once. [[echo]]", KEY), say(client, "Once. [[echo]]", KEY)
     assert (first.status_code, again.status_code) == (200, 200)
@@ -47,14 +47,14 @@ def test_a_stream_replays_its_events(api_env: ApiEnv) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
-def test_another_body_is_refused(api_env: ApiEnv, path: str) -> None:
+def test_rejects_another_body(api_env: ApiEnv, path: str) -> None:
     assert send_again(api_env, "One", path).status_code == 200
     assert_problem(send_again(api_env, "Two", path), 422, "IDEMPOTENCY_KEY_REUSED")
     assert len(runs(api_env)) == 1
 
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
-def test_one_in_progress_is_refused(api_env: ApiEnv, path: str) -> None:
+def test_rejects_a_call_in_progress(api_env: ApiEnv, path: str) -> None:
     message = "[[slow=0.2]] [[pieces=5]] a b c d e f g h i j k [[echo]]"
     events: list[Sent] = []
 
@@ -77,19 +77,19 @@ def test_one_in_progress_is_refused(api_env: ApiEnv, path: str) -> None:
 
 
 @pytest.mark.parametrize("outsider", OUTSIDERS)
-def test_a_key_is_its_callers_own(api_env: ApiEnv, outsider: str) -> None:
+def test_a_key_belongs_to_its_caller(api_env: ApiEnv, outsider: str) -> None:
     first = say(api_env.chat_as(), "Hi", KEY)
     other = say(api_env.chat_as(OUTSIDERS[outsider]), "Hi", KEY)
     assert "idempotency-replayed" not in other.headers
     assert other.json()["run_id"] != first.json()["run_id"]
 
 
-def test_a_key_is_its_routes_own(api_env: ApiEnv) -> None:
+def test_a_key_belongs_to_its_route(api_env: ApiEnv) -> None:
     say(api_env.chat_as(), "Hi", KEY)
     assert "idempotency-replayed" not in send_again(api_env, "Hi").headers
 
 
-def test_a_refusal_frees_the_key(api_env: ApiEnv) -> None:
+def test_a_rejection_frees_the_key(api_env: ApiEnv) -> None:
     body = {"session_id": "ses_01k6r5m2x8f3v9q4w7t1y0z5ab"}
     for _ in range(2):
         assert_problem(say(api_env.chat_as(), "Hi", KEY, **body), 404, "NOT_FOUND")
@@ -97,8 +97,8 @@ def test_a_refusal_frees_the_key(api_env: ApiEnv) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
-def test_a_run_that_failed_for_the_moment_may_be_made_again(api_env: ApiEnv, path: str) -> None:
-    """Its problem says that a retry may help, so the retry is a new run."""
+def test_a_retryable_failure_frees_the_key(api_env: ApiEnv, path: str) -> None:
+    """Its problem is retryable, so the retry is a new run."""
     message = "Hi. [[overload_midstream]] [[times=1]] [[echo]] a b c d e f g h i j k l m n"
     first = send_again(api_env, message, path)
     assert first.status_code == (502 if path == "/v1/chat" else 200)
@@ -116,8 +116,8 @@ def test_a_run_whose_session_was_deleted_is_a_conflict(api_env: ApiEnv) -> None:
     assert_problem(send_again(api_env, "Hi", "/v1/chat"), 409, "CONFLICT")
 
 
-def test_a_key_that_cannot_be_settled_does_not_take_the_answer_away(api_env: ApiEnv) -> None:
-    """The table refuses the write that ties key and run; the mark then ends by itself."""
+def test_answers_even_if_the_key_cannot_be_stored(api_env: ApiEnv) -> None:
+    """The table rejects the write that links key and run; the key's mark then expires."""
 
     def fail(operation: str, arguments: dict[str, Any], send: Send) -> Any:
         if operation == "UpdateItem" and "IDEMPOTENCY" in str(arguments["Key"]):
@@ -134,7 +134,7 @@ def test_a_key_that_cannot_be_settled_does_not_take_the_answer_away(api_env: Api
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256])
-def test_the_length_of_a_key(api_env: ApiEnv, key: str) -> None:
+def test_rejects_keys_of_invalid_length(api_env: ApiEnv, key: str) -> None:
     assert_problem(say(api_env.chat_as(), "Hi", {"idempotency-key": key}), 422, "VALIDATION_FAILED")
     assert api_env.server.requests() == []
 

@@ -1,4 +1,4 @@
-"""`POST /v1/limits/check` says what the chat call then does, and changes nothing at all."""
+"""`POST /v1/limits/check` predicts the result of the chat call and changes nothing."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def check(client: httpx2.Client, message: str = "Hi", **body: Any) -> dict[str, 
 
 
 def agree(api_env: ApiEnv, client: httpx2.Client, **body: Any) -> bool:
-    """Assert that the check and the chat call after it say the same, and return whether it was admitted."""
+    """Assert that the dry run and the following chat call agree; return whether the call was admitted."""
     before = api_env.tenant_env.items()
     told = check(client, **body)
     assert api_env.tenant_env.items() == before
@@ -52,7 +52,7 @@ def agree(api_env: ApiEnv, client: httpx2.Client, **body: Any) -> bool:
 @pytest.mark.parametrize(
     ("name", "plan"), [("requests_per_minute", "free"), ("requests_per_day", "pro"), ("sessions_per_day", "pro")]
 )
-def test_it_agrees_with_the_chat_call_at_each_count(api_env: ApiEnv, name: LimitName, plan: str) -> None:
+def test_agrees_for_each_count_limit(api_env: ApiEnv, name: LimitName, plan: str) -> None:
     api_env.tenant_env.configure(plan=plan)
     limit(api_env, **{name: 2})
     client = api_env.chat_as({**OWN, "plan": plan})
@@ -60,7 +60,7 @@ def test_it_agrees_with_the_chat_call_at_each_count(api_env: ApiEnv, name: Limit
 
 
 @pytest.mark.parametrize("name", ["tokens_per_minute", "tokens_per_month", "cost_per_month"])
-def test_it_agrees_where_tokens_and_money_run_out(api_env: ApiEnv, name: LimitName) -> None:
+def test_agrees_for_tokens_and_money(api_env: ApiEnv, name: LimitName) -> None:
     api_env.tenant_env.configure(plan="free")
     limit(api_env, **{name: 9_000_000 if name == "cost_per_month" else 9_000})
     client = api_env.chat_as({**OWN, "plan": "free"})
@@ -70,7 +70,7 @@ def test_it_agrees_where_tokens_and_money_run_out(api_env: ApiEnv, name: LimitNa
 
 
 @pytest.mark.parametrize("name", ["requests_per_day", "sessions_per_day"])
-def test_days_free_when_they_end_and_not_before(api_env: ApiEnv, name: LimitName) -> None:
+def test_day_limits_reset_at_the_end_of_the_day(api_env: ApiEnv, name: LimitName) -> None:
     api_env.tenant_env.configure(plan="free")
     client = api_env.chat_as({**OWN, "plan": "free"})
     assert say(client, "Hi").status_code == 200
@@ -83,14 +83,14 @@ def test_days_free_when_they_end_and_not_before(api_env: ApiEnv, name: LimitName
     assert agree(api_env, client)
 
 
-def test_it_agrees_about_a_session_that_is_full(api_env: ApiEnv) -> None:
+def test_agrees_for_a_full_session(api_env: ApiEnv) -> None:
     limit(api_env, messages_per_session=2)
     client = api_env.chat_as()
     session_id = say(client, "One").json()["session_id"]
     assert [agree(api_env, client, session_id=session_id) for _ in range(2)] == [True, False]
 
 
-def test_it_agrees_about_slots(api_env: ApiEnv) -> None:
+def test_agrees_for_slots(api_env: ApiEnv) -> None:
     limit(api_env, concurrent_turns=1)
     client = api_env.chat_as()
     with client.stream("POST", "/v1/chat/stream", json={"message": "[[slow=0.2]] [[pieces=12]] Hi"}) as running:
@@ -103,7 +103,7 @@ def test_it_agrees_about_slots(api_env: ApiEnv) -> None:
     assert agree(api_env, client)
 
 
-def test_it_agrees_about_a_keys_own_limit(api_env: ApiEnv) -> None:
+def test_agrees_for_a_keys_own_limit(api_env: ApiEnv) -> None:
     limits = {"limits": {"requests_per_day": 1}}
     api_env.tenant_env.table().write(Update(keys.api_key(KeyId(OWNER)), "SET #limits = :limits", "", limits))
     client = api_env.chat_as()
@@ -111,7 +111,7 @@ def test_it_agrees_about_a_keys_own_limit(api_env: ApiEnv) -> None:
     assert check(client)["scope"] == "key"
 
 
-def test_the_hold_is_an_upper_bound_and_as_short_as_asked_for(api_env: ApiEnv) -> None:
+def test_the_reservation_is_an_upper_bound(api_env: ApiEnv) -> None:
     client = api_env.chat_as()
     long = check(client)["reserve"]
     short = check(client, limits={"max_tokens": 2_000})["reserve"]
@@ -121,7 +121,7 @@ def test_the_hold_is_an_upper_bound_and_as_short_as_asked_for(api_env: ApiEnv) -
     assert float(long["cost_usd"]) >= float(usage["cost_usd"]) > 0
 
 
-def test_a_refused_check_is_in_nobodys_audit(api_env: ApiEnv) -> None:
+def test_does_not_audit_a_rejected_dry_run(api_env: ApiEnv) -> None:
     limit(api_env, requests_per_day=0)
     before = api_env.tenant_env.items()
     assert not check(api_env.chat_as())["admitted"]
@@ -129,7 +129,7 @@ def test_a_refused_check_is_in_nobodys_audit(api_env: ApiEnv) -> None:
     assert api_env.sent_bodies() == []
 
 
-def test_nobodys_limits_are_anothers(api_env: ApiEnv) -> None:
+def test_limits_of_callers_are_separate(api_env: ApiEnv) -> None:
     limit(api_env, requests_per_day=0)
     assert check(api_env.chat_as(OTHER_TENANT))["admitted"]
     session_id = say(api_env.chat_as(OTHER_TENANT), "Hi").json()["session_id"]
@@ -137,7 +137,7 @@ def test_nobodys_limits_are_anothers(api_env: ApiEnv) -> None:
     assert_problem(refused, 404, "NOT_FOUND")
 
 
-def test_what_is_no_limit_refuses_as_the_chat_would(api_env: ApiEnv) -> None:
+def test_rejects_other_errors_like_chat(api_env: ApiEnv) -> None:
     path, hi = "/v1/limits/check", {"message": "Hi"}
     assert_problem(api_env.chat_as(None).post(path, json=hi), 401, "UNAUTHENTICATED")
     assert_problem(api_env.chat_as(platform_fields()).post(path, json=hi), 400, "TENANT_REQUIRED")

@@ -1,4 +1,4 @@
-"""Whatever a model server sends, over HTTP: an answer or 502, and afterwards a session that can be read and goes on."""
+"""Any output of a model server gives an answer or 502, and the session stays readable and usable."""
 
 import json
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ CALL = '{"expression": "6*7"}'
 
 @dataclass
 class OneProvider:
-    """The providers of a process, all of whose models are one upstream's."""
+    """A provider registry in which all models use one upstream."""
 
     provider: ModelProvider
 
@@ -31,20 +31,20 @@ class OneProvider:
 
 @pytest.fixture
 def upstream(api_env: ApiEnv) -> Upstream:
-    """The model server of the test, behind the stage's chat function."""
+    """The test's model server, behind the chat function."""
     made = Upstream()
     api_env.runtime.__dict__["providers"] = OneProvider(provider_over(made))
     return made
 
 
 def strict(response: httpx2.Response) -> Any:
-    """Read an answer as JSON that has no number of its own kind."""
+    """Parse an answer as JSON without NaN and infinity."""
     assert response.status_code == 200, response.text
     return json.loads(response.content, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
 def assert_goes_on(api_env: ApiEnv, session_id: str) -> None:
-    """The session takes the next message at once, and everything of it can be read."""
+    """Assert that the session accepts the next message and can be read."""
     client = api_env.chat_as()
     body = strict(say(client, "And then?", session_id=session_id))
     assert body["response"] == "Hello."
@@ -67,7 +67,7 @@ def test_half_surrogates_of_two_deltas_are_one_character(api_env: ApiEnv, upstre
 
 
 @pytest.mark.parametrize("arguments", ['{"a": NaN}', '{"a": 1e999}', nested(255), '{"a":', "[1]"])
-def test_bad_arguments_are_told_to_the_model(api_env: ApiEnv, upstream: Upstream, arguments: str) -> None:
+def test_reports_bad_arguments_to_the_model(api_env: ApiEnv, upstream: Upstream, arguments: str) -> None:
     upstream.say(START, *called(arguments), reason("tool_use"), STOP)
     events = stream(api_env.chat_as(), "Hi")
     results = [event.data for event in events if event.event == "tool_result"]
@@ -105,7 +105,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("events", BROKEN.values(), ids=BROKEN.keys())
-def test_502_for_an_answer_that_cannot_be_repaired_and_it_is_asked_for_once(
+def test_502_without_a_retry_for_an_unrepairable_answer(
     api_env: ApiEnv, upstream: Upstream, events: tuple[Any, ...]
 ) -> None:
     upstream.say(*events)
@@ -129,7 +129,7 @@ def test_502_for_an_answer_that_cannot_be_repaired_and_it_is_asked_for_once(
     ],
     ids=str,
 )
-def test_usage_is_counted_whatever_the_figures(api_env: ApiEnv, upstream: Upstream, first: Any, last: Any) -> None:
+def test_counts_usage_with_invalid_figures(api_env: ApiEnv, upstream: Upstream, first: Any, last: Any) -> None:
     end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": last}
     upstream.say({"type": "message_start", "message": {"usage": first}}, *said("Hello."), end, STOP)
     body = strict(say(api_env.chat_as(), "Hi"))
@@ -143,7 +143,7 @@ def test_usage_is_counted_whatever_the_figures(api_env: ApiEnv, upstream: Upstre
     assert_goes_on(api_env, body["session_id"])
 
 
-def test_an_agent_without_tools_goes_on_in_a_session_with_tools(api_env: ApiEnv, upstream: Upstream) -> None:
+def test_an_agent_without_tools_continues_a_session_with_tools(api_env: ApiEnv, upstream: Upstream) -> None:
     upstream.say(START, *called(CALL), reason("tool_use"), STOP)
     body = strict(say(api_env.chat_as(), "Hi"))
     admin = api_env.admin_as(ADMIN)
@@ -180,7 +180,7 @@ def test_the_providers_retry_after_is_passed_on(api_env: ApiEnv, upstream: Upstr
 
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
-def test_a_failure_is_in_the_log_once_with_what_was_wrong(
+def test_logs_a_failure_once_with_its_reason(
     api_env: ApiEnv, upstream: Upstream, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     upstream.say(START, *said("I will."), reason("tool_use"), STOP)

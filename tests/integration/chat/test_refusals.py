@@ -1,4 +1,4 @@
-"""What chat refuses before it begins: the status, the code, and nothing written, no model asked."""
+"""Requests that chat rejects: status, code, nothing written, and no model called."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def nothing_is_written(api_env: ApiEnv) -> Any:
     assert api_env.server.requests() == []
 
 
-def test_every_route_asks_for_a_credential_a_tenant_and_a_scope(api_env: ApiEnv) -> None:
+def test_every_route_requires_credential_tenant_and_scope(api_env: ApiEnv) -> None:
     for fields, status, code in (
         (None, 401, "UNAUTHENTICATED"),
         (platform_fields(), 400, "TENANT_REQUIRED"),
@@ -43,7 +43,7 @@ def test_every_route_asks_for_a_credential_a_tenant_and_a_scope(api_env: ApiEnv)
             assert_problem(client.request(method, path, json=body), status, code)
 
 
-def test_reading_does_not_allow_to_chat_nor_chatting_to_read(api_env: ApiEnv) -> None:
+def test_read_and_chat_scopes_are_separate(api_env: ApiEnv) -> None:
     reader = api_env.chat_as(tenant_fields(scopes="sessions:read"))
     assert reader.get("/v1/runs").status_code == 200
     assert_problem(say(reader, "Hi"), 403, "SCOPE_REQUIRED")
@@ -52,7 +52,7 @@ def test_reading_does_not_allow_to_chat_nor_chatting_to_read(api_env: ApiEnv) ->
 
 
 @pytest.mark.parametrize("path", CHATS)
-def test_400_for_what_is_no_json(api_env: ApiEnv, path: str) -> None:
+def test_400_for_invalid_json(api_env: ApiEnv, path: str) -> None:
     client = api_env.chat_as()
     for content in (b"{", b"\xff\xfe", b'{"message": NaN}', b'{"message": "\\ud800"}', b'{"message": "Hi"}x'):
         response = client.post(path, content=content, headers={"content-type": "application/json"})
@@ -68,7 +68,7 @@ def test_415_for_another_type(api_env: ApiEnv, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", CHATS)
-def test_413_for_more_than_a_mebibyte(api_env: ApiEnv, path: str) -> None:
+def test_413_for_more_than_one_mebibyte(api_env: ApiEnv, path: str) -> None:
     response = api_env.chat_as().post(path, json={"message": "x" * 1_048_577})
     assert_problem(response, 413, "PAYLOAD_TOO_LARGE")
 
@@ -106,7 +106,7 @@ UNFIT: list[object] = [
 
 
 @pytest.mark.parametrize("path", CHATS)
-def test_422_for_what_does_not_fit(api_env: ApiEnv, path: str) -> None:
+def test_422_for_invalid_fields(api_env: ApiEnv, path: str) -> None:
     client = api_env.chat_as()
     for body in UNFIT:
         problem = assert_problem(client.post(path, json=body), 422, "VALIDATION_FAILED")
@@ -114,18 +114,18 @@ def test_422_for_what_does_not_fit(api_env: ApiEnv, path: str) -> None:
         assert "xxxx" not in str(problem)
 
 
-def test_422_for_a_provider_that_is_not_here(api_env: ApiEnv) -> None:
+def test_422_for_a_provider_that_is_not_configured(api_env: ApiEnv) -> None:
     assert_problem(say(api_env.chat_as(), "Hi", provider="openai"), 422, "PROVIDER_UNSUPPORTED")
 
 
 @pytest.mark.parametrize(("plan", "most"), [("free", 10_000), ("starter", 20_000), ("pro", 50_000)])
-def test_422_for_a_message_that_is_too_long_for_the_plan(api_env: ApiEnv, plan: str, most: int) -> None:
+def test_422_for_a_message_longer_than_the_plan_allows(api_env: ApiEnv, plan: str, most: int) -> None:
     client = api_env.chat_as({**OWN, "plan": plan})
     problem = assert_problem(say(client, "字" * (most + 1)), 422, "VALIDATION_FAILED")
     assert str(most) in problem["detail"]
 
 
-def test_100_000_characters_of_any_script_are_taken() -> None:
+def test_accepts_100_000_characters_of_any_script() -> None:
     assert len(ChatBody(message="字" * 100_000).message) == 100_000
 
 
@@ -136,13 +136,13 @@ def test_403_for_another_tenant_by_name(api_env: ApiEnv, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", CHATS)
-def test_403_for_a_model_beyond_the_plan(api_env: ApiEnv, path: str) -> None:
+def test_403_for_a_model_outside_the_plan(api_env: ApiEnv, path: str) -> None:
     free = api_env.chat_as({**OWN, "plan": "free"})
     assert_problem(free.post(path, json={"message": "Hi", "model": "claude-opus-5-5"}), 403, "MODEL_NOT_ALLOWED")
 
 
 @pytest.mark.parametrize("path", CHATS)
-def test_404_for_what_there_is_not(api_env: ApiEnv, path: str) -> None:
+def test_404_for_unknown_ids(api_env: ApiEnv, path: str) -> None:
     client = api_env.chat_as()
     for names in (
         {"session_id": SESSION},
@@ -154,7 +154,7 @@ def test_404_for_what_there_is_not(api_env: ApiEnv, path: str) -> None:
         assert_problem(client.post(path, json={"message": "Hi", **names}), 404, "NOT_FOUND")
 
 
-def test_404_for_no_run(api_env: ApiEnv) -> None:
+def test_404_for_unknown_runs(api_env: ApiEnv) -> None:
     client = api_env.chat_as()
     for run_id in (RUN, "x", "run_x", SESSION, "run_01k6r5m2x8f3v9q4w7t1y0z5ab", RUN.upper()):
         for response in (
@@ -165,7 +165,7 @@ def test_404_for_no_run(api_env: ApiEnv) -> None:
             assert_problem(response, 404, "NOT_FOUND")
 
 
-def test_422_for_a_query_or_header_that_does_not_fit(api_env: ApiEnv) -> None:
+def test_422_for_invalid_queries_and_headers(api_env: ApiEnv) -> None:
     client, path = api_env.chat_as(), f"/v1/runs/{RUN}/events"
     for query in ({"after": "-1"}, {"after": "x"}, {"wait": "21"}, {"other": "1"}):
         assert_problem(client.get(path, params=query), 422, "VALIDATION_FAILED")
@@ -175,11 +175,11 @@ def test_422_for_a_query_or_header_that_does_not_fit(api_env: ApiEnv) -> None:
         assert_problem(client.get("/v1/runs", params=query), 422, "VALIDATION_FAILED")
 
 
-def test_400_for_a_cursor_that_is_made_up(api_env: ApiEnv) -> None:
+def test_400_for_an_invalid_cursor(api_env: ApiEnv) -> None:
     assert_problem(api_env.chat_as().get("/v1/runs", params={"cursor": "AAAA"}), 400, "INVALID_CURSOR")
 
 
-def test_405_names_what_is_allowed(api_env: ApiEnv) -> None:
+def test_405_names_allowed_methods(api_env: ApiEnv) -> None:
     client = api_env.chat_as()
     for method, path, allowed in (
         ("GET", "/v1/chat", "POST"),

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/stream`: the bytes, their order, and when they come."""
+"""`POST /v1/chat/stream`: the bytes of the stream, their order and timing."""
 
 import json
 from itertools import pairwise
@@ -18,7 +18,7 @@ def texts(events: list[Sent]) -> list[str]:
     return [event.data["content"] for event in events if event.event == "text"]
 
 
-def test_ids_are_1_2_3_and_final_is_last(api_env: ApiEnv) -> None:
+def test_event_ids_count_up_and_final_is_last(api_env: ApiEnv) -> None:
     events = stream(api_env.chat_as(), "One two three four. [[echo]] [[pieces=4]]")
     assert [event.id for event in events] == list(range(1, len(events) + 1))
     assert types(events) == ["start", "text", "text", "text", "text", "usage", "final"]
@@ -57,7 +57,7 @@ def test_start_comes_before_the_model_answered(api_env: ApiEnv) -> None:
     assert rest[-1].seconds - start.seconds >= 0.5
 
 
-def test_pieces_come_as_the_model_sends_them(api_env: ApiEnv) -> None:
+def test_sends_pieces_as_they_arrive_from_the_model(api_env: ApiEnv) -> None:
     events = stream(api_env.chat_as(), "[[slow=0.15]] [[pieces=5]] a b c d e f g h i j k l [[echo]]")
     seconds = [event.seconds for event in events if event.event == "text"]
     assert len(seconds) == 5
@@ -109,7 +109,7 @@ def test_a_stage_prefix_is_in_the_links(api_env: ApiEnv) -> None:
     assert events[-1].data["type"] == "/dev/docs/errors/MODEL_FAILED"
 
 
-def test_comments_fill_the_silence(api_env: ApiEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sends_comments_during_silence(api_env: ApiEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("functions.chat.sse.KEEP_ALIVE_SECONDS", 0.1)
     with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": "Hi [[delay=0.5]]"}) as response:
         events = list(read_events(response))
@@ -117,7 +117,7 @@ def test_comments_fill_the_silence(api_env: ApiEnv, monkeypatch: pytest.MonkeyPa
     assert [event.id for event in events if event] == list(range(1, len(events) - events.count(None) + 1))
 
 
-def test_a_client_that_leaves_gets_the_rest_when_it_comes_back(api_env: ApiEnv) -> None:
+def test_a_reconnecting_client_gets_the_missing_events(api_env: ApiEnv) -> None:
     message = "[[slow=0.1]] [[pieces=8]] a b c d e f g h i j k l m n o p [[echo]]"
     with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
         seen = []
@@ -140,7 +140,7 @@ def test_a_client_that_leaves_gets_the_rest_when_it_comes_back(api_env: ApiEnv) 
     assert [record.outcome for record in api_env.server.requests()] == ["completed"]
 
 
-def test_a_session_that_is_deleted_in_the_middle_ends_the_stream(api_env: ApiEnv) -> None:
+def test_deleting_the_session_ends_the_stream(api_env: ApiEnv) -> None:
     message = "[[slow=0.1]] [[pieces=5]] a b c d e f g h i j k l [[echo]]"
     with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
         events = []

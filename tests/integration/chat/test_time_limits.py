@@ -1,4 +1,6 @@
-"""How long a turn may take: `/v1/chat` is silent until its answer, and API Gateway cuts what is silent for 300 s."""
+"""Time limits of turns: `/v1/chat` sends nothing until its answer, and API Gateway cuts a
+silent response after 300 s.
+"""
 
 import pytest
 from atrium.llm.anthropic.provider import AnthropicProvider, AnthropicStream
@@ -9,13 +11,13 @@ from tests.builders.api_env import ApiEnv, say, stream
 pytestmark = pytest.mark.loopback
 
 GATEWAY_IDLE_SECONDS = 300
-# A model call is cut so much later than its turn ends.
+# Time from the end of a turn to the end of its model call.
 GRACE_SECONDS = 5
 
 
 @pytest.fixture
 def deadlines(api_env: ApiEnv, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that each model call was given, in a deployment with the longest `MaxTurnSeconds`."""
+    """The time limit of each model call, in a deployment with the maximum `MaxTurnSeconds`."""
     given: list[float] = []
     opened = AnthropicProvider.open
 
@@ -28,22 +30,22 @@ def deadlines(api_env: ApiEnv, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return given
 
 
-def test_a_buffered_turn_ends_before_the_gateway_does(api_env: ApiEnv, deadlines: list[float]) -> None:
+def test_a_buffered_turn_ends_before_the_gateways_time_out(api_env: ApiEnv, deadlines: list[float]) -> None:
     assert say(api_env.chat_as(), "Hello. [[echo]]").status_code == 200
 
     (seconds,) = deadlines
     assert 250 < seconds <= GATEWAY_IDLE_SECONDS - 20 + GRACE_SECONDS
 
 
-def test_a_streamed_turn_has_the_time_of_the_deployment(api_env: ApiEnv, deadlines: list[float]) -> None:
-    """Its stream is never silent: it has comments every 15 s."""
+def test_a_streamed_turn_has_the_deployments_time_limit(api_env: ApiEnv, deadlines: list[float]) -> None:
+    """A stream is never silent, because it has comments every 15 s."""
     stream(api_env.chat_as(), "Hello. [[echo]]")
 
     (seconds,) = deadlines
     assert 850 < seconds <= 880 + GRACE_SECONDS
 
 
-def test_a_shorter_limit_of_the_deployment_holds_for_both(api_env: ApiEnv, deadlines: list[float]) -> None:
+def test_a_shorter_deployment_limit_applies_to_both(api_env: ApiEnv, deadlines: list[float]) -> None:
     object.__setattr__(api_env.runtime.settings, "max_turn_seconds", 100)
 
     say(api_env.chat_as(), "Hello. [[echo]]")

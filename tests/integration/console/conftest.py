@@ -1,4 +1,4 @@
-"""The console on an empty table, as a stranger sees it."""
+"""The console on an empty table, called without a credential."""
 
 import pytest
 from atrium.storage.table import PhysicalTable

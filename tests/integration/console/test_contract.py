@@ -1,4 +1,4 @@
-"""The contract is served whole, with this deployment's address."""
+"""The console serves the whole contract with the deployment's address."""
 
 import json
 

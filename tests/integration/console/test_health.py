@@ -1,4 +1,4 @@
-"""Liveness asks nothing; readiness tells of each component, and in time."""
+"""Liveness makes no calls; readiness reports each component within a time limit."""
 
 import threading
 import time
@@ -54,7 +54,7 @@ def test_a_slow_table_is_degraded(physical_table: PhysicalTable, monkeypatch: py
 
 
 @pytest.mark.usefixtures("aws_secrets")
-def test_a_missing_model_key_is_told_and_its_value_is_never_read(physical_table: PhysicalTable) -> None:
+def test_reports_a_missing_model_key_without_reading_values(physical_table: PhysicalTable) -> None:
     client, arns = create_secrets()
     called: list[str] = []
     source = build_runtime({"MODEL_SECRET_ARN": arns.model}, table=physical_table)
@@ -98,7 +98,7 @@ def read_statuses(answer: Response) -> dict[str, str]:
     return {component["name"]: component["status"] for component in answer.json()["components"]}
 
 
-def test_a_table_that_hangs_is_given_up(physical_table: PhysicalTable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_table_times_out(physical_table: PhysicalTable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.05)
     released = threading.Event()
 

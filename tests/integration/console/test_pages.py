@@ -1,4 +1,4 @@
-"""The pages: whole, linked to what exists, under the stage's prefix, and nothing of a request in them unescaped."""
+"""The console's pages: valid HTML, working links, the stage prefix, and escaped values of the request."""
 
 import re
 import tomllib
@@ -23,7 +23,7 @@ VOID = {"meta", "link"}
 
 
 class Page(HTMLParser):
-    """Collects links, and notices tags that do not nest."""
+    """Collects links, and detects tags that are not nested correctly."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_whole_and_its_links_lead_somewhere(client: TestClient, path: str) -> None:
+def test_a_page_is_valid_and_its_links_work(client: TestClient, path: str) -> None:
     response = client.get(path)
     assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
     page = Page(response.text)
@@ -77,7 +77,7 @@ def test_the_start_page_names_the_address_that_was_called(client: TestClient) ->
     assert "curl https://example.org/dev/v1/chat" in client.get("/").text
 
 
-def test_a_forged_host_is_only_text(client: TestClient) -> None:
+def test_a_forged_host_is_escaped(client: TestClient) -> None:
     text = client.get("/", headers={"host": 'x"><script>alert(1)</script>'}).text
     assert "<script" not in text
 
@@ -102,7 +102,7 @@ def test_the_type_of_every_problem_leads_to_its_page(client: TestClient, kind: t
     assert f"<h1><code>{kind.code}</code></h1>" in response.text
 
 
-def test_what_the_gateway_refuses_has_pages_too(client: TestClient) -> None:
+def test_gateway_errors_have_pages(client: TestClient) -> None:
     codes = set(re.findall(r"/docs/errors/([A-Z_]+)", (ROOT / "template.yaml").read_text()))
     assert codes
     assert [code for code in codes if client.get(f"/docs/errors/{code}").status_code != 200] == []
@@ -118,7 +118,7 @@ def test_an_unknown_code_is_404(client: TestClient) -> None:
     assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
 
 
-def test_files_may_be_cached_for_ever(client: TestClient) -> None:
+def test_files_are_cached_permanently(client: TestClient) -> None:
     text = client.get("/docs").text
     for name, media_type in [("swagger-ui-bundle.js", "text/javascript"), ("swagger-ui.css", "text/css")]:
         link = next(link for link in Page(text).links if link.endswith(name)).removeprefix("/dev")
@@ -149,7 +149,7 @@ def test_no_other_file_is_served(client: TestClient, path: str) -> None:
         ("swagger-ui.css", "a6a4cf68f069eb89984d5d43644e6a812e749df08d2b1320c6e06e6973847d10"),
     ],
 )
-def test_swagger_ui_is_the_version_that_was_looked_at(name: str, digest: str) -> None:
+def test_swagger_ui_has_the_reviewed_checksums(name: str, digest: str) -> None:
     asset = read_asset(name)
     assert asset is not None
     assert sha256(asset.content).hexdigest() == digest

@@ -1,4 +1,4 @@
-"""A tenant that trusts an issuer on this machine, and the authorizer's door."""
+"""A tenant that trusts an issuer on this machine, and the authorizer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ LOCAL = {"EGRESS_LOCAL_ADDRESSES": "127.0.0.1"}
 
 @dataclass
 class Trusting:
-    """A deployment with one tenant that trusts one issuer. `headers` go with every call."""
+    """A deployment with one tenant that trusts one issuer. `headers` are sent with every call."""
 
     deployment: Deployment
     made: Onboarded
@@ -48,11 +48,11 @@ class Trusting:
         return self.issuer.token(self.deployment.clock(), **changes)
 
     def context(self, **changes: Any) -> dict[str, Any]:
-        """Return the context of a call with a token that is let in."""
+        """Return the context of an admitted call."""
         return self.authorizer_env.context({**bearer(self.token(**changes)), **self.headers})
 
     def told(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return the tenant's audit of doors, oldest first."""
+        """Return the authentication events in the tenant's audit, oldest first."""
         store = AuditStore(self.deployment.runtime.tenant_table(self.made.tenant.id))
         now = self.deployment.clock()
         events = store.list_all(make_query(now=now), now=now)

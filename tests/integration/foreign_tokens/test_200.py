@@ -31,7 +31,7 @@ def add_user(trusting: Trusting, email: str, **fields: Any) -> User:
     return made
 
 
-def test_a_user_comes_in_by_email_and_is_known_by_subject_then(trusting: Trusting) -> None:
+def test_links_a_user_by_email_and_then_uses_the_subject(trusting: Trusting) -> None:
     trusting.trust()
     assert trusting.made.admin
     context = trusting.context()
@@ -41,13 +41,13 @@ def test_a_user_comes_in_by_email_and_is_known_by_subject_then(trusting: Trustin
     assert [(kind, told["how"]) for kind, told in trusting.told()] == [("auth.login", "linked")]
 
 
-def test_blanks_around_the_email_make_no_difference(trusting: Trusting) -> None:
+def test_ignores_whitespace_around_the_email(trusting: Trusting) -> None:
     trusting.trust()
     assert trusting.made.admin
     assert trusting.context(email=f" {trusting.made.admin.email}\n")["principal_id"] == trusting.made.admin.id
 
 
-def test_the_issuer_is_asked_once_and_the_table_little(trusting: Trusting) -> None:
+def test_caches_the_issuers_keys(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
     assert trusting.issuer.asked == [DISCOVERY, KEYS]
@@ -57,22 +57,22 @@ def test_the_issuer_is_asked_once_and_the_table_little(trusting: Trusting) -> No
     trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
     with counting(trusting.deployment.table) as calls:
         trusting.context()
-    assert calls == ONE_READ  # tenant, provider, person and user
+    assert calls == ONE_READ  # tenant, provider, external identity and user
     assert trusting.issuer.asked == [DISCOVERY, KEYS]
 
 
-def test_a_container_reads_thrice_to_get_to_know_somebody_and_once_then(trusting: Trusting) -> None:
+def test_costs_three_reads_first_and_one_afterwards(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
     trusting.authorizer_env = open_authorizer(trusting.deployment)
     for reads in (3, 1, 1):
         with counting(trusting.deployment.table) as calls:
             trusting.context()
-        assert calls == ONE_READ * reads  # whose issuer it is, all but the user, and the user
+        assert calls == ONE_READ * reads  # the issuer's registration, everything but the user, and the user
         trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
 
 
-def test_a_guess_that_is_wrong_decides_nothing(trusting: Trusting) -> None:
+def test_ignores_an_outdated_cached_user(trusting: Trusting) -> None:
     trusting.trust()
     first = add_user(trusting, "ann@acme.example")
     assert trusting.context(sub="ann", email="ann@acme.example")["principal_id"] == first.id
@@ -83,7 +83,7 @@ def test_a_guess_that_is_wrong_decides_nothing(trusting: Trusting) -> None:
     assert trusting.context(sub="ann", email="ann.two@acme.example")["principal_id"] == second.id
 
 
-def test_another_container_takes_the_keys_from_the_table(trusting: Trusting) -> None:
+def test_another_container_reads_the_keys_from_the_table(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
     trusting.authorizer_env = open_authorizer(trusting.deployment)
@@ -91,7 +91,7 @@ def test_another_container_takes_the_keys_from_the_table(trusting: Trusting) -> 
     assert trusting.issuer.asked == [DISCOVERY, KEYS]
 
 
-def test_an_address_of_keys_needs_no_discovery(trusting: Trusting) -> None:
+def test_a_jwks_uri_needs_no_discovery(trusting: Trusting) -> None:
     trusting.trust(jwks_uri=f"{trusting.issuer.url}{KEYS}")
     trusting.context()
     assert trusting.issuer.asked == [KEYS]
@@ -107,14 +107,14 @@ ROLES: list[tuple[Any, str]] = [
 ]
 
 
-def test_the_role_is_the_widest_that_is_mapped(trusting: Trusting) -> None:
+def test_uses_the_widest_mapped_role(trusting: Trusting) -> None:
     mapping = {"atrium-admins": "admin", "readers": "viewer"}
     trusting.trust(claim_mapping=ClaimMapping(role="realm.groups"), role_mapping=mapping)
     for groups, role in ROLES:
         assert trusting.context(realm={"groups": groups})["role"] == role
 
 
-def test_forms_of_tokens(trusting: Trusting) -> None:
+def test_accepts_token_formats(trusting: Trusting) -> None:
     trusting.trust()
     for audience in (AUDIENCE, [AUDIENCE], ["other", AUDIENCE]):
         for kind in ("JWT", "jwt", "at+jwt", "application/at+jwt", None):
@@ -129,7 +129,7 @@ def test_a_key_of_another_kind_and_a_token_without_kid(trusting: Trusting) -> No
         trusting.authorizer_env.context(bearer(sign(claims, ec_key("curve"), headers, "ES256")))
 
 
-def test_keys_that_the_issuer_changes(trusting: Trusting) -> None:
+def test_reads_rotated_keys(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
     del trusting.issuer.published["one"]
@@ -139,7 +139,7 @@ def test_keys_that_the_issuer_changes(trusting: Trusting) -> None:
     assert trusting.issuer.asked.count(KEYS) == 2
 
 
-def test_keys_are_asked_for_anew_each_hour_and_outlive_an_issuer_that_is_down(trusting: Trusting) -> None:
+def test_refreshes_keys_hourly_and_survives_an_outage(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
     trusting.issuer.scripts[DISCOVERY] = lambda handler: handler.connection.close()
@@ -155,7 +155,7 @@ def test_keys_are_asked_for_anew_each_hour_and_outlive_an_issuer_that_is_down(tr
     assert trusting.issuer.asked.count(KEYS) == 2
 
 
-def test_an_invited_user_has_come_in(trusting: Trusting) -> None:
+def test_activates_an_invited_user(trusting: Trusting) -> None:
     trusting.trust()
     invited = add_user(trusting, "invited@acme.example", status="invited")
     assert trusting.context(sub="s2", email="Invited@ACME.example")["principal_id"] == invited.id
@@ -165,7 +165,7 @@ def test_an_invited_user_has_come_in(trusting: Trusting) -> None:
     assert (kept.status, kept.one_time_token) == ("active", None)
 
 
-def test_an_invited_admin_who_has_come_in_counts_as_one(trusting: Trusting) -> None:
+def test_an_activated_admin_counts_as_admin(trusting: Trusting) -> None:
     trusting.trust()
     add_user(trusting, "invited@acme.example", status="invited", role="admin")
     table = trusting.deployment.runtime.tenant_table(trusting.made.tenant.id)
@@ -174,20 +174,20 @@ def test_an_invited_admin_who_has_come_in_counts_as_one(trusting: Trusting) -> N
     assert count_admins(table) == 2
 
 
-def test_the_memory_of_keys_is_bounded(trusting: Trusting) -> None:
+def test_the_key_cache_is_bounded(trusting: Trusting) -> None:
     finder = trusting.authorizer_env.authorizer._foreign.finder
     trusting.trust()
     trusting.context()
     assert 0 < len(finder._kept) <= key_finder.ENTRIES_MAX
 
 
-def test_the_tenant_may_be_named(trusting: Trusting) -> None:
+def test_accepts_the_named_tenant(trusting: Trusting) -> None:
     trusting.trust()
     trusting.headers = {"X-Tenant-ID": trusting.made.tenant.id}
     trusting.context()
 
 
-def test_a_newcomer_becomes_a_user_once(trusting: Trusting) -> None:
+def test_creates_a_new_user_once(trusting: Trusting) -> None:
     trusting.trust(claim_mapping=ClaimMapping(role="group"), role_mapping={"readers": "viewer"})
     context = trusting.context(sub="new", email="new@acme.example", name="New  Comer\n", group="readers")
     assert (context["principal_name"], context["role"]) == ("New Comer", "viewer")

@@ -1,4 +1,4 @@
-"""Tokens that prove nothing: refused, whatever is wrong with them, and told to the tenant that they name."""
+"""Invalid tokens are rejected and recorded in the audit of the tenant that they name."""
 
 import hmac
 from typing import Any
@@ -21,7 +21,7 @@ WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"}
 
 
 def refuse(trusting: Trusting, token: str) -> list[str]:
-    """Expect a 401 and return the reasons that are in the tenant's audit."""
+    """Expect a 401 and return the recorded reasons in the tenant's audit."""
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         trusting.authorizer_env.ask({**bearer(token), **trusting.headers})
     return [str(told["reason"]) for kind, told in trusting.told() if kind == "auth.refuse"]
@@ -48,7 +48,7 @@ CLAIMS: list[tuple[dict[str, Any], str | None]] = [
 ]
 
 
-def test_claims_that_do_not_fit(trusting: Trusting) -> None:
+def test_rejects_invalid_claims(trusting: Trusting) -> None:
     trusting.trust()
     for changes, reason in CLAIMS:
         before = trusting.told()
@@ -70,7 +70,7 @@ def test_claims_that_do_not_fit(trusting: Trusting) -> None:
         (-10, None, 86_391, "token: lifetime"),
     ],
 )
-def test_times(trusting: Trusting, iat: int, nbf: int | None, exp: int, reason: str) -> None:
+def test_rejects_invalid_times(trusting: Trusting, iat: int, nbf: int | None, exp: int, reason: str) -> None:
     trusting.trust()
     now = int(trusting.deployment.clock().timestamp())
     times = {"iat": now + iat, "exp": now + exp, "nbf": None if nbf is None else now + nbf}
@@ -84,7 +84,7 @@ def test_clocks_may_differ_by_a_minute(trusting: Trusting, iat: int, nbf: int | 
     trusting.context(iat=now + iat, exp=now + exp, nbf=None if nbf is None else now + nbf)
 
 
-def test_headers_that_are_never_looked_up(trusting: Trusting) -> None:
+def test_rejects_headers_without_a_key_lookup(trusting: Trusting) -> None:
     trusting.trust()
     body = part(trusting.issuer.claims(trusting.deployment.clock()))
     for header in ({"typ": "dpop+jwt"}, {"typ": 7}, {"crit": ["exp"], "exp": 1}, {"kid": 7}, {"kid": "k" * 257}):
@@ -95,7 +95,7 @@ def test_headers_that_are_never_looked_up(trusting: Trusting) -> None:
     assert trusting.issuer.asked == []
 
 
-def test_algorithms_that_prove_nothing(trusting: Trusting) -> None:
+def test_rejects_unsafe_algorithms(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
     body = part(trusting.issuer.claims(trusting.deployment.clock()))
@@ -107,7 +107,7 @@ def test_algorithms_that_prove_nothing(trusting: Trusting) -> None:
             expect_401(trusting.authorizer_env, bearer(text))
 
 
-def test_nothing_that_a_header_points_to_is_read(trusting: Trusting) -> None:
+def test_reads_no_url_of_a_header(trusting: Trusting) -> None:
     trusting.trust()
     address = f"{trusting.issuer.url}/evil"
     for members in (
@@ -121,13 +121,13 @@ def test_nothing_that_a_header_points_to_is_read(trusting: Trusting) -> None:
     assert trusting.issuer.asked == [DISCOVERY, KEYS]
 
 
-def test_keys_that_the_issuer_does_not_have(trusting: Trusting) -> None:
+def test_rejects_unknown_keys(trusting: Trusting) -> None:
     trusting.trust()
     for kid in ("../one", "' OR 1=1 --", "one\0", "two"):
         assert refuse(trusting, trusting.token(headers={"kid": kid})) == ["the issuer has no key with this kid"]
 
 
-def test_unknown_keys_do_not_make_us_a_weapon(trusting: Trusting) -> None:
+def test_limits_requests_to_the_issuer_for_unknown_keys(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
     for at in range(20):
@@ -140,7 +140,7 @@ def test_unknown_keys_do_not_make_us_a_weapon(trusting: Trusting) -> None:
     assert trusting.issuer.asked.count(KEYS) == 2
 
 
-def test_a_signature_by_another_key(trusting: Trusting) -> None:
+def test_rejects_a_signature_by_another_key(trusting: Trusting) -> None:
     trusting.trust()
     claims = trusting.issuer.claims(trusting.deployment.clock())
     head, body, signature = trusting.token().split(".")
@@ -156,13 +156,13 @@ def test_a_signature_by_another_key(trusting: Trusting) -> None:
         refuse(trusting, text)
 
 
-def test_an_algorithm_that_the_tenant_does_not_allow(trusting: Trusting) -> None:
+def test_rejects_an_algorithm_that_the_tenant_does_not_allow(trusting: Trusting) -> None:
     trusting.trust(algorithms=("ES256",))
     assert refuse(trusting, trusting.token()) == ["the token's algorithm is not allowed for the provider"]
     assert trusting.issuer.asked == []
 
 
-def test_an_issuer_that_nobody_trusts_costs_one_read(trusting: Trusting) -> None:
+def test_an_untrusted_issuer_costs_one_read(trusting: Trusting) -> None:
     expect_401(trusting.authorizer_env, bearer(trusting.token()), calls=["BatchGetItem"])
     with counting(trusting.deployment.table) as calls:
         refuse_only(trusting)
@@ -175,7 +175,7 @@ def refuse_only(trusting: Trusting) -> None:
         trusting.authorizer_env.ask(bearer(trusting.token()))
 
 
-def test_a_provider_that_is_disabled_or_gone(trusting: Trusting) -> None:
+def test_rejects_a_disabled_or_deleted_provider(trusting: Trusting) -> None:
     provider = trusting.trust()
     trusting.context()
     trusting.service().change(provider.id, {"enabled": False})
@@ -188,13 +188,13 @@ def test_a_provider_that_is_disabled_or_gone(trusting: Trusting) -> None:
     refuse_only(trusting)
 
 
-def test_a_tenant_that_is_gone(trusting: Trusting) -> None:
+def test_rejects_a_deleted_tenant(trusting: Trusting) -> None:
     trusting.trust()
     trusting.deployment.runtime.tenant_table(trusting.made.tenant.id).write(Delete(keys.tenant(), EXISTS))
     refuse_only(trusting)
 
 
-def test_a_flood_is_told_once_a_minute(trusting: Trusting) -> None:
+def test_records_a_repeated_token_once_a_minute(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
     with counting(trusting.deployment.table) as calls:

@@ -1,4 +1,4 @@
-"""Issuers that answer wrongly: their tokens cannot be proven, and the issuers are not asked again at once."""
+"""Tokens of issuers with invalid responses are rejected, and the issuer is not asked again at once."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ KEY_SETS: list[Any] = [
 ]
 
 
-def test_key_sets_without_a_usable_key(trusting: Trusting) -> None:
+def test_rejects_key_sets_without_a_usable_key(trusting: Trusting) -> None:
     trusting.trust()
     for published in KEY_SETS:
         trusting.issuer.scripts[KEYS] = say(200, {"keys": published})
@@ -50,7 +50,7 @@ ANSWERS: list[tuple[str, Any, str]] = [
 ]
 
 
-def test_an_issuer_that_answers_wrongly(trusting: Trusting) -> None:
+def test_rejects_tokens_of_an_issuer_with_invalid_responses(trusting: Trusting) -> None:
     provider = trusting.trust()
     for path, script, fault in ANSWERS:
         trusting.issuer.scripts = {path: script}
@@ -62,7 +62,7 @@ def test_an_issuer_that_answers_wrongly(trusting: Trusting) -> None:
     assert provider.enabled
 
 
-def test_keys_at_a_private_address(trusting: Trusting) -> None:
+def test_refuses_keys_at_a_private_address(trusting: Trusting) -> None:
     trusting.trust()
     for address in ("http://169.254.169.254/keys", "https://10.0.0.1/keys", "http://login.example/keys", 7):
         trusting.issuer.scripts[DISCOVERY] = say(200, {"issuer": trusting.issuer.url, "jwks_uri": address})

@@ -1,4 +1,4 @@
-"""Proven tokens that are refused all the same: who may not come in, and other tenants."""
+"""Valid tokens that are denied: inactive users and tenants, and other tenants."""
 
 import pytest
 from atrium.identity.providers.model import PROVIDERS_MAX
@@ -20,14 +20,14 @@ def code(trusting: Trusting, **changes: object) -> str:
     return trusting.authorizer_env.code({**bearer(trusting.token(**changes)), **trusting.headers})
 
 
-def test_a_suspended_user_stays_out(trusting: Trusting) -> None:
+def test_denies_a_suspended_user(trusting: Trusting) -> None:
     trusting.trust()
     add_user(trusting, "held@acme.example", status="suspended")
     assert code(trusting, sub="s9", email="held@acme.example") == "USER_SUSPENDED"
     assert trusting.told()[-1][1]["code"] == "USER_SUSPENDED"
 
 
-def test_a_user_who_is_suspended_later_is_out_within_30_seconds(trusting: Trusting) -> None:
+def test_denies_a_user_within_30_seconds_of_suspension(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
     assert trusting.made.admin
@@ -37,13 +37,13 @@ def test_a_user_who_is_suspended_later_is_out_within_30_seconds(trusting: Trusti
     assert code(trusting) == "USER_SUSPENDED"
 
 
-def test_a_tenant_that_is_suspended(trusting: Trusting) -> None:
+def test_denies_a_suspended_tenant(trusting: Trusting) -> None:
     trusting.trust()
     trusting.deployment.tenants.set_status(trusting.made.tenant.id, "suspended", "")
     assert code(trusting) == "TENANT_INACTIVE"
 
 
-def test_a_newcomer_of_a_tenant_that_is_deleted_at_that_moment(trusting: Trusting) -> None:
+def test_creates_no_user_in_a_tenant_during_its_deletion(trusting: Trusting) -> None:
     trusting.trust()
     deployment, tenant_id = trusting.deployment, trusting.made.tenant.id
     write = Update(keys.tenant(), "SET #status = :s", EXISTS, {"s": "deleted"})
@@ -60,28 +60,28 @@ def test_a_newcomer_of_a_tenant_that_is_deleted_at_that_moment(trusting: Trustin
     assert list_logins(deployment.table, "new@acme.example", limit=1) == []
 
 
-def test_another_tenant_that_is_named(trusting: Trusting) -> None:
+def test_denies_another_named_tenant(trusting: Trusting) -> None:
     trusting.trust()
     other = trusting.deployment.onboard("other")
     trusting.headers = {"X-Tenant-ID": other.tenant.id}
     assert code(trusting) == "TENANT_MISMATCH"
 
 
-def test_an_email_that_is_none(trusting: Trusting) -> None:
+def test_denies_an_invalid_email(trusting: Trusting) -> None:
     trusting.trust(provision_users=False)
     claims: list[dict[str, object]] = [{"email_verified": False}, {"email_verified": "false"}, {"email": 7}]
     assert [code(trusting, **each) for each in claims] == ["FORBIDDEN"] * 3
     assert trusting.told()[-1][1]["reason"] == "the subject has no verified email"
 
 
-def test_a_outsider(trusting: Trusting) -> None:
+def test_denies_an_unknown_user(trusting: Trusting) -> None:
     trusting.trust(provision_users=False)
-    assert code(trusting, email="stranger@else.example", sub="s5") == "FORBIDDEN"
+    assert code(trusting, email="unknown@else.example", sub="s5") == "FORBIDDEN"
     assert trusting.told()[-1][1]["reason"] == "no user has the subject's email"
 
 
 def test_another_tenant_cannot_take_the_issuer(trusting: Trusting) -> None:
-    """B registers A's issuer: refused, and A's people go where they went."""
+    """Tenant B's registration of A's issuer is rejected, and A's users stay in A."""
     trusting.trust()
     other = trusting.deployment.onboard("other")
     theirs = trusting.service(other)
@@ -92,8 +92,8 @@ def test_another_tenant_cannot_take_the_issuer(trusting: Trusting) -> None:
     assert trusting.context()["tenant_id"] == trusting.made.tenant.id
 
 
-def test_the_same_issuer_for_another_audience_is_another_door(trusting: Trusting) -> None:
-    """B may trust A's issuer for an audience of its own; A's tokens open nothing there, nor B's here."""
+def test_separates_audiences_of_one_issuer(trusting: Trusting) -> None:
+    """Tenant B may trust A's issuer for another audience; neither tenant accepts the other's tokens."""
     trusting.trust()
     other = trusting.deployment.onboard("other")
     wanted = {"name": "b", "issuer": trusting.issuer.url, "audience": "https://b.example", "provision_users": False}
@@ -102,7 +102,7 @@ def test_the_same_issuer_for_another_audience_is_another_door(trusting: Trusting
     assert code(trusting, aud="https://b.example") == "FORBIDDEN"
 
 
-def test_a_token_for_two_tenants_needs_one_to_be_named(trusting: Trusting) -> None:
+def test_a_token_for_two_tenants_must_name_one(trusting: Trusting) -> None:
     trusting.trust()
     other = trusting.deployment.onboard("other")
     trusting.service(other).create({"name": "b", "issuer": trusting.issuer.url, "audience": "https://b.example"})
@@ -113,8 +113,8 @@ def test_a_token_for_two_tenants_needs_one_to_be_named(trusting: Trusting) -> No
     assert trusting.context(aud=both)["tenant_id"] == trusting.made.tenant.id
 
 
-def test_a_tenant_that_is_full(trusting: Trusting) -> None:
-    """The free plan has five users; the sixth newcomer is refused, and nothing of him is kept."""
+def test_denies_a_new_user_beyond_the_limit(trusting: Trusting) -> None:
+    """The free plan has five users; the sixth new user is rejected and not stored."""
     trusting.made = trusting.deployment.onboard("small", "free")
     trusting.trust()
     for at in range(4):

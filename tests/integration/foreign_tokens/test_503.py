@@ -1,4 +1,4 @@
-"""An issuer that cannot be asked for the moment: nobody is let in, and trying again may help."""
+"""If an issuer is unavailable, access is denied with a retryable error."""
 
 import socket
 import threading
@@ -44,7 +44,7 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
         return
 
 
-def test_an_issuer_that_fails(trusting: Trusting) -> None:
+def test_503_if_the_issuer_fails(trusting: Trusting) -> None:
     trusting.trust()
     for path in (DISCOVERY, KEYS):
         for status in (500, 503, 429):
@@ -54,14 +54,14 @@ def test_an_issuer_that_fails(trusting: Trusting) -> None:
 
 
 @pytest.mark.parametrize("script", [hang, drip])
-def test_an_issuer_that_is_slow(trusting: Trusting, script: object) -> None:
+def test_503_if_the_issuer_is_slow(trusting: Trusting, script: object) -> None:
     provider = trusting.trust()
     trusting.issuer.scripts[DISCOVERY] = script  # type: ignore[assignment]  # any callable is a script
     fail(trusting)
     assert trusting.service().get(provider.id).enabled
 
 
-def test_an_issuer_that_is_down_is_asked_ever_less(trusting: Trusting) -> None:
+def test_backs_off_from_an_unavailable_issuer(trusting: Trusting) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     gone = f"http://127.0.0.1:{port}"
@@ -75,12 +75,12 @@ def test_an_issuer_that_is_down_is_asked_ever_less(trusting: Trusting) -> None:
         with pytest.raises(AuthorizerFailed):
             trusting.authorizer_env.ask(bearer(token))
         trusting.deployment.clock.advance(10)
-    tries = len(store_calls) // 2  # each attempt is claimed, and its end kept
+    tries = len(store_calls) // 2  # each attempt is claimed, and its result stored
     assert tries == 5  # after 0, 30, 90, 210 and 450 seconds; the next would be after 750
 
 
-def test_while_another_container_asks_this_one_waits(trusting: Trusting) -> None:
-    """Two containers see the first token of an issuer at once: it is asked once, and both let it in."""
+def test_waits_while_another_container_asks_the_issuer(trusting: Trusting) -> None:
+    """Two containers see an issuer's first token at once: it is asked once, and both admit the token."""
     trusting.trust()
     asked, may_answer = threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""A forced logout ends tokens of a tenant's own issuer, too: those that it issued before."""
+"""A forced logout also ends the tokens that the tenant's own issuer issued before it."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def log_out(trusting: Trusting, *, everybody: bool) -> None:
 
 
 @pytest.mark.parametrize("everybody", [True, False])
-def test_a_token_from_before_is_refused_and_a_new_one_is_good(trusting: Trusting, everybody: bool) -> None:
+def test_rejects_earlier_tokens_and_accepts_new_ones(trusting: Trusting, everybody: bool) -> None:
     trusting.trust()
     old = trusting.token()
     trusting.context()
@@ -35,7 +35,7 @@ def test_a_token_from_before_is_refused_and_a_new_one_is_good(trusting: Trusting
     trusting.context()
 
 
-def test_a_token_of_the_same_second_is_from_before(trusting: Trusting) -> None:
+def test_rejects_a_token_of_the_same_second(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
     log_out(trusting, everybody=False)
@@ -43,7 +43,7 @@ def test_a_token_of_the_same_second_is_from_before(trusting: Trusting) -> None:
     assert refuse(trusting, token) == ["the token was issued before a logout"]
 
 
-def test_another_users_token_goes_on(trusting: Trusting) -> None:
+def test_keeps_another_users_token(trusting: Trusting) -> None:
     trusting.trust(provision_users=True)
     theirs = {"sub": "bob", "email": "bob@acme.example"}
     trusting.context()

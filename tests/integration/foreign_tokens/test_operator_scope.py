@@ -1,4 +1,4 @@
-"""A provider's record that maps to the operator's role maps to nothing."""
+"""A provider's record cannot map to the operator's role."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.loopback
 
 
 @pytest.mark.parametrize("changes", [{"role_mapping": {"staff": "platform"}}, {"default_role": "platform"}])
-def test_a_mapping_to_the_operators_role(trusting: Trusting, changes: dict[str, Any]) -> None:
+def test_ignores_a_mapping_to_the_operators_role(trusting: Trusting, changes: dict[str, Any]) -> None:
     provider = trusting.trust(claim_mapping=ClaimMapping(role="groups"), role_mapping={"staff": "viewer"})
     assert trusting.context(groups="staff")["role"] == "viewer"
     partition = BoundTable(trusting.deployment.table, f"TENANT#{trusting.made.tenant.id}")

@@ -1,4 +1,4 @@
-"""Who may become a user by an email, and that a deleted user does not return with an old token."""
+"""Who may become a user by email, and deleted users do not return with an old token."""
 
 import pytest
 from atrium.identity.users.service import UserService
@@ -24,13 +24,13 @@ def users(trusting: Trusting) -> UserService:
 
 @pytest.mark.parametrize("verified", NOT_VERIFIED)
 @pytest.mark.parametrize("email", ["admin@acme.example", "new@acme.example"])
-def test_an_email_that_is_not_verified_finds_and_makes_nobody(trusting: Trusting, verified: object, email: str) -> None:
+def test_an_unverified_email_links_and_creates_no_user(trusting: Trusting, verified: object, email: str) -> None:
     trusting.trust()
     token = trusting.token(email_verified=verified, email=email)
     assert trusting.authorizer_env.code(bearer(token)) == "FORBIDDEN"
 
 
-def test_a_provider_that_is_trusted_to_verify(trusting: Trusting) -> None:
+def test_accepts_emails_of_a_provider_trusted_to_verify(trusting: Trusting) -> None:
     trusting.trust(assume_email_verified=True)
     assert trusting.context(email_verified=None)["role"] == "admin"
     refused = trusting.token(email_verified=False, sub="another", email="new@acme.example")
@@ -46,7 +46,7 @@ def test_a_deleted_user_does_not_return_with_an_old_token(trusting: Trusting, ha
     if has_come:
         assert trusting.authorizer_env.context(bearer(old))["principal_id"] == made.id
     users(trusting).delete(made.id, revoke_keys=False)
-    trusting.deployment.clock.advance(31)  # the authorizer has forgotten its verdict
+    trusting.deployment.clock.advance(31)  # the authorizer's cached verdict has expired
     assert trusting.authorizer_env.code(bearer(old)) == "FORBIDDEN"
     assert users(trusting).store.find("ann@acme.example") is None
     new = trusting.context(**claims)["principal_id"]

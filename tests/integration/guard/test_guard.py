@@ -1,4 +1,4 @@
-"""The guard at the routes of an application: what it lets pass, what it refuses, and what the audit is told."""
+"""The guard at an application's routes: what it allows, rejects and audits."""
 
 import pytest
 from atrium.identity.scopes import ROLE_SCOPES
@@ -17,13 +17,13 @@ LIST = "route:GET /v1/sessions"
 ONE = "route:GET /v1/sessions/{session_id}"
 
 
-def test_a_tenant_without_policies_has_those_of_its_scopes(guarded: Guarded) -> None:
+def test_a_tenant_without_policies_uses_the_built_in_ones(guarded: Guarded) -> None:
     assert guarded.call_as(VIEWER).get("/v1/sessions").status_code == 200
     assert guarded.call_as(USER).post("/v1/sessions", json={}).status_code == 201
     assert guarded.policy_env.events("policy.deny") == guarded.policy_env.events("policy.allow") == []
 
 
-def test_a_missing_scope_is_not_a_matter_of_policies(guarded: Guarded) -> None:
+def test_a_missing_scope_is_rejected_before_policies(guarded: Guarded) -> None:
     guarded.policy_env.create(effect="deny")
     answer = guarded.call_as(VIEWER).post("/v1/sessions", json={})
     problem = assert_problem(answer, 403, "SCOPE_REQUIRED")
@@ -31,13 +31,13 @@ def test_a_missing_scope_is_not_a_matter_of_policies(guarded: Guarded) -> None:
     assert guarded.policy_env.events("policy.deny") == []
 
 
-def test_an_allow_gives_no_scope(guarded: Guarded) -> None:
+def test_an_allow_does_not_grant_a_scope(guarded: Guarded) -> None:
     guarded.policy_env.create()
     answer = guarded.call_as(without(USER, "sessions:read")).get("/v1/sessions")
     assert_problem(answer, 403, "SCOPE_REQUIRED")
 
 
-def test_a_denial_is_403_and_in_the_audit_and_nothing_is_done(guarded: Guarded) -> None:
+def test_a_denial_is_403_and_audited(guarded: Guarded) -> None:
     made = guarded.policy_env.create(effect="deny", principals=(f"user:{ANN}",), resources=("route:POST /v1/sessions",))
     client = guarded.call_as(USER)
     answer = client.post("/v1/sessions", json={}, headers={"Idempotency-Key": "k", "user-agent": "tests"})
@@ -52,7 +52,7 @@ def test_a_denial_is_403_and_in_the_audit_and_nothing_is_done(guarded: Guarded) 
     assert client.get("/v1/sessions").json()["data"] == []
     guarded.policy_env.service().delete(made.id)
     again = guarded.call_as(USER).post("/v1/sessions", json={}, headers={"Idempotency-Key": "k"})
-    assert again.status_code == 201  # the refusal was not kept under the key
+    assert again.status_code == 201  # the rejection was not stored for the key
 
 
 def test_a_route_is_named_by_its_template(guarded: Guarded) -> None:
@@ -64,7 +64,7 @@ def test_a_route_is_named_by_its_template(guarded: Guarded) -> None:
     assert client.patch(f"/v1/sessions/{made['id']}", json={"title": "t"}).status_code == 200
 
 
-def test_a_call_that_is_malformed_is_refused_before_anybody_is_asked(guarded: Guarded) -> None:
+def test_rejects_a_malformed_call_before_policies(guarded: Guarded) -> None:
     guarded.policy_env.create(effect="deny")
     client = guarded.call_as(USER)
     assert_problem(client.get("/v1/sessions?unknown=1"), 422, "VALIDATION_FAILED")
@@ -73,18 +73,18 @@ def test_a_call_that_is_malformed_is_refused_before_anybody_is_asked(guarded: Gu
     assert guarded.policy_env.events("policy.deny") == []
 
 
-def test_circumstances_decide(guarded: Guarded) -> None:
+def test_evaluates_circumstances(guarded: Guarded) -> None:
     inside = Conditions.model_validate({"ip": {"any_of": ["203.0.113.0/24"]}})
     guarded.policy_env.create(effect="deny", conditions=inside)
     assert_problem(guarded.call_as(USER).get("/v1/sessions"), 403, "POLICY_DENIED")
 
 
-def test_another_tenant_is_not_concerned(guarded: Guarded) -> None:
+def test_does_not_affect_another_tenant(guarded: Guarded) -> None:
     guarded.policy_env.create(effect="deny")
     assert guarded.call_as(USER, tenant=OTHER_TENANT).get("/v1/sessions").status_code == 200
 
 
-def test_the_operator_is_not_bound(guarded: Guarded) -> None:
+def test_the_operator_is_not_subject_to_policies(guarded: Guarded) -> None:
     guarded.policy_env.create(effect="deny")
     operator = Principal("platform", "key_0", "ops", frozenset({"platform"}))
     assert guarded.call_as(operator).get("/v1/sessions").status_code == 200
@@ -92,13 +92,13 @@ def test_the_operator_is_not_bound(guarded: Guarded) -> None:
     assert client.get("/v1/health").status_code == 200
 
 
-def test_a_public_route_asks_nobody(guarded: Guarded) -> None:
+def test_public_routes_have_no_policies(guarded: Guarded) -> None:
     with counting(guarded.policy_env.physical) as calls:
         assert call_as(build_console(lambda: guarded.runtime), None).get("/v1/health").status_code == 200
     assert calls == []
 
 
-def test_while_the_policies_are_remembered_the_table_is_not_asked(guarded: Guarded) -> None:
+def test_caches_policies(guarded: Guarded) -> None:
     client = guarded.call_as(USER)
     with counting(guarded.policy_env.physical) as first:
         client.get("/v1/sessions")
@@ -111,7 +111,7 @@ def test_while_the_policies_are_remembered_the_table_is_not_asked(guarded: Guard
     assert len(third) == len(first)
 
 
-def test_a_change_is_heard_of_with_the_version(guarded: Guarded) -> None:
+def test_reloads_policies_with_a_new_version(guarded: Guarded) -> None:
     before = guarded.call_as(USER)
     assert before.get("/v1/sessions").status_code == 200
     guarded.policy_env.create(effect="deny")  # by another container
@@ -120,21 +120,21 @@ def test_a_change_is_heard_of_with_the_version(guarded: Guarded) -> None:
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_what_is_allowed_is_in_the_audit_where_the_tenant_asks(guarded: Guarded, wanted: bool) -> None:
+def test_audits_allowed_calls_if_the_tenant_asks_for_it(guarded: Guarded, wanted: bool) -> None:
     client = guarded.call_as(USER, audits_all=wanted)
     assert client.get("/v1/sessions").status_code == 200
     found = [event.details["resource"] for event in guarded.policy_env.events("policy.allow")]
     assert found == ([LIST] if wanted else [])
 
 
-def test_without_a_table_nobody_gets_past(guarded: Guarded) -> None:
+def test_denies_if_the_table_is_unavailable(guarded: Guarded) -> None:
     client = guarded.call_as(USER)
     with refusing(guarded.policy_env.physical, "Query", "InternalServerError", about="POLICY#") as refused:
         assert_problem(client.get("/v1/sessions"), 503, "UNAVAILABLE")
     assert refused
 
 
-def test_a_denial_that_cannot_be_told_is_no_permission(guarded: Guarded) -> None:
+def test_denies_even_if_the_audit_fails(guarded: Guarded) -> None:
     guarded.policy_env.create(effect="deny")
     client = guarded.call_as(USER)
     with refusing(guarded.policy_env.physical, "PutItem", "InternalServerError", about="policy.deny") as refused:
@@ -142,6 +142,6 @@ def test_a_denial_that_cannot_be_told_is_no_permission(guarded: Guarded) -> None
     assert refused
 
 
-def test_an_administrator_reaches_everything_by_default(guarded: Guarded) -> None:
+def test_an_administrator_may_do_everything_by_default(guarded: Guarded) -> None:
     assert ROLE_SCOPES["admin"] == ADMIN.scopes
     assert guarded.call_as(ADMIN).get("/v1/sessions").status_code == 200

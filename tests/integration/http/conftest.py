@@ -14,7 +14,7 @@ from tests.builders.things import Things, build_things
 
 @dataclass
 class Sample:
-    """An application on an empty table, its endpoints, and the clock that it goes by."""
+    """An application on an empty table, its endpoints, and its clock."""
 
     app: FastAPI
     things: Things

@@ -1,4 +1,4 @@
-"""Behind the Lambda Web Adapter the context is in a header that the adapter overwrites, and nowhere else."""
+"""Behind the Lambda Web Adapter the context is read only from a header that the adapter overwrites."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_the_adapters_header_is_the_context(client: TestClient, capsys: pytest.C
     assert (line["tenant_id"], line["principal_id"]) == (TENANT_ID, KEY_ID)
 
 
-def test_the_fields_one_level_down(client: TestClient) -> None:
+def test_reads_nested_context_fields(client: TestClient) -> None:
     context = json.loads(context_header())
     context["authorizer"] = {"lambda": context["authorizer"]}
     response = client.get("/v1/things", headers={"x-amzn-request-context": json.dumps(context)})
@@ -37,16 +37,16 @@ def test_the_fields_one_level_down(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("header", ["", "{", "[]", '"x"', "{}", '{"authorizer": null}', '{"authorizer": {"a": 1}}'])
-def test_no_context_in_it_is_401(client: TestClient, header: str) -> None:
+def test_401_without_context(client: TestClient, header: str) -> None:
     assert client.get("/v1/things", headers={"x-amzn-request-context": header}).status_code == 401
 
 
-def test_two_headers_are_none(client: TestClient) -> None:
+def test_rejects_a_repeated_context_header(client: TestClient) -> None:
     headers = [("x-amzn-request-context", context_header()), ("x-amzn-request-context", context_header())]
     assert client.get("/v1/things", headers=headers).status_code == 401
 
 
-def test_an_event_in_the_scope_means_nothing() -> None:
+def test_ignores_an_event_in_the_scope() -> None:
     app, _ = build_things(build_runtime(), context_source="adapter")
 
     async def inject(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""What every answer carries: ids, caching, origins; and what is logged of it."""
+"""Headers of every response (request id, caching, CORS), and its access log line."""
 
 import json
 
@@ -30,14 +30,12 @@ def test_request_id_is_the_gateways(path: str) -> None:
     ("public_url", "header"),
     [("https://api.example.com", "max-age=31536000"), ("http://127.0.0.1:8080", None), ("", None)],
 )
-def test_browsers_are_told_to_use_https_where_the_address_has_it(
-    path: str, public_url: str, header: str | None
-) -> None:
+def test_sends_hsts_under_https(path: str, public_url: str, header: str | None) -> None:
     response = client_with(PUBLIC_URL=public_url).get(path)
     assert response.headers.get("strict-transport-security") == header
 
 
-def test_request_id_is_made_where_no_gateway_gives_one() -> None:
+def test_creates_a_request_id_without_a_gateway() -> None:
     app, _ = build_things(build_runtime())
     bare = TestClient(app)
     first, second = (bare.get("/v1/page").headers["x-request-id"] for _ in range(2))
@@ -54,7 +52,7 @@ def test_trace_parent_is_echoed_and_logged(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     "trace", ["x", TRACE.upper(), TRACE + "-1", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", "ff" + TRACE[2:]]
 )
-def test_a_trace_parent_that_is_none_is_dropped(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_drops_an_invalid_trace_parent(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
     response = client_with().get("/v1/page", headers={"traceparent": trace})
     assert "traceparent" not in response.headers
     assert "trace_id" not in json.loads(capsys.readouterr().out)
@@ -121,7 +119,7 @@ def test_one_access_line_with_the_ids_and_no_secret(capsys: pytest.CaptureFixtur
     assert expected.items() <= line.items()
 
 
-def test_ids_of_one_call_are_not_in_the_next_ones_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_have_only_their_own_calls_ids(capsys: pytest.CaptureFixture[str]) -> None:
     app, _ = build_things(build_runtime())
     call_as(app, tenant_fields()).get("/v1/things")
     call_as(app, None).get("/v1/page")

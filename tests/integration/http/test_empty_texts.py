@@ -1,4 +1,4 @@
-"""A text that nobody set: null in every answer; absent, null or empty in every request."""
+"""Unset texts: null in every response; absent, null or empty in every request."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -88,7 +88,7 @@ def test_a_request_may_say_null_or_nothing(clients: dict[str, TestClient], path:
 
 
 def optional_texts(path: str) -> set[str]:
-    """Return the optional texts of a body of POST, by the schema: those that may be null."""
+    """Return the optional texts of a POST body: those that may be null in the schema."""
     return {
         found.name.rpartition(".")[2]
         for field in request_fields() if field.name == f"POST {path} body"
@@ -97,6 +97,6 @@ def optional_texts(path: str) -> set[str]:
     } & OPTIONAL  # fmt: skip
 
 
-def test_the_walk_finds_them() -> None:
+def test_finds_optional_texts() -> None:
     assert optional_texts("/v1/agents") == {"description", "provider", "system_prompt"}
     assert optional_texts("/v1/sessions") == {"title", "end_user"}

@@ -1,4 +1,4 @@
-"""The Lambda handler: REST proxy events in, proxy answers out."""
+"""The Lambda handler: REST proxy events in, proxy responses out."""
 
 import json
 from typing import Any
@@ -36,7 +36,7 @@ def test_an_event_is_answered() -> None:
     assert answer["headers"]["x-request-id"] == REQUEST_ID
 
 
-def test_a_handler_is_used_again() -> None:
+def test_a_handler_serves_several_events() -> None:
     handler = build_handler()
     event = rest_event("POST", "/v1/things", fields=tenant_fields(), body={"name": "x"})
     numbers = [json.loads(handler(event, LambdaContext())["body"])["number"] for _ in range(3)]
@@ -49,7 +49,7 @@ def test_a_problem_is_text() -> None:
     assert json.loads(answer["body"])["code"] == "NOT_FOUND"
 
 
-def test_a_defect_is_a_problem() -> None:
+def test_an_unexpected_error_is_a_problem() -> None:
     answer = invoke(rest_event("GET", "/v1/things/thg_01k6r5m2x8f3v9q4w7t1y0z5ab", fields=tenant_fields()))
     assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (500, "INTERNAL")
 
@@ -69,7 +69,7 @@ def test_the_platform_inside_a_tenant() -> None:
     assert invoke(rest_event("GET", "/v1/things", fields=fields))["statusCode"] == 200
 
 
-def test_a_forged_context_header_means_nothing() -> None:
+def test_ignores_a_forged_context_header() -> None:
     forged = json.dumps(request_context("/v1/things", tenant_fields()))
     headers = {"x-amzn-request-context": forged, "x-amz-tenant-id": TENANT_ID}
     assert invoke(rest_event("GET", "/v1/things", headers=headers))["statusCode"] == 401

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: once executed, always the same answer."""
+"""`Idempotency-Key`: a call is executed once, and repeated calls get the same answer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_same_key_and_body_replays_the_answer(client: TestClient, sample: Sample
     assert sample.things.executed == 1
 
 
-def test_members_in_another_order_are_the_same_body(client: TestClient, sample: Sample) -> None:
+def test_ignores_the_order_of_members(client: TestClient, sample: Sample) -> None:
     headers = {"Idempotency-Key": "k", "content-type": "application/json"}
     client.post("/v1/things", content='{"name": "a", "size": 2}', headers=headers)
     again = client.post("/v1/things", content='{"size":2,"name":"a"}', headers=headers)
@@ -88,7 +88,7 @@ def test_another_body_while_in_progress_is_422(client: TestClient, sample: Sampl
 
 
 def test_mark_ends_with_the_functions_deadline(sample: Sample) -> None:
-    """The first function died: nothing ended its mark but time."""
+    """The first function died, so its mark ends only by time."""
     client = sample.call_as(tenant_fields(), remaining_ms=10_000)
     inner: list[Response] = []
 
@@ -162,7 +162,7 @@ def test_final_refusals_are_kept(client: TestClient, sample: Sample, failure: Ex
     [RateLimited(), Unavailable(), ModelFailed(), SessionBusy(), RuntimeError("defect")],
     ids=lambda failure: type(failure).__name__,
 )
-def test_what_a_retry_may_better_is_not_kept(
+def test_does_not_store_retryable_errors(
     client: TestClient, sample: Sample, physical_table: PhysicalTable, failure: Exception
 ) -> None:
     sample.things.fail_with(failure)
@@ -183,7 +183,7 @@ def test_what_a_retry_may_better_is_not_kept(
     ],
     ids=["no credential", "no tenant", "invalid", "malformed", "surrogate"],
 )
-def test_a_refused_call_writes_nothing(
+def test_a_rejected_call_writes_nothing(
     sample: Sample, physical_table: PhysicalTable, fields: dict[str, str] | None, content: str, status: int
 ) -> None:
     headers = {"Idempotency-Key": "k1", "content-type": "application/json"}
@@ -205,7 +205,7 @@ def test_length_of_the_key(client: TestClient, key: str, status: int) -> None:
     assert create(client, key=key).status_code == status
 
 
-def test_a_secret_is_sealed_and_replayed(client: TestClient, physical_table: PhysicalTable) -> None:
+def test_encrypts_and_replays_a_secret(client: TestClient, physical_table: PhysicalTable) -> None:
     answers = [client.post(f"/v1/things/{THING}/key", headers={"Idempotency-Key": "k"}) for _ in range(2)]
     assert answers[0].json() == {"key": "secret 1"}
     assert answers[1].json() == {"key": "secret 1"}
@@ -215,7 +215,7 @@ def test_a_secret_is_sealed_and_replayed(client: TestClient, physical_table: Phy
     assert "secret" not in str(item)
 
 
-def test_a_sealed_answer_opens_only_to_its_credential(client: TestClient, sample: Sample) -> None:
+def test_an_encrypted_answer_needs_its_credential(client: TestClient, sample: Sample) -> None:
     client.post(f"/v1/things/{THING}/key", headers={"Idempotency-Key": "k"})
     headers = {"Idempotency-Key": "k", "authorization": "Bearer another"}
     refused = client.post(f"/v1/things/{THING}/key", headers=headers)

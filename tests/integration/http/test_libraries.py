@@ -1,4 +1,4 @@
-"""What libraries write of their own work stays out of the log: a line with each call, and bodies at DEBUG."""
+"""Libraries do not write to the log, because they would add a line to each call and bodies at DEBUG."""
 
 import logging
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.builders.things import build_things
 
 @pytest.fixture
 def levels() -> Iterator[None]:
-    """Put back how libraries log, which is this process's own affair."""
+    """Restore the log levels of the libraries, which are global to this process."""
     before = {name: logging.getLogger(name).level for name in LIBRARIES}
     yield
     for name, level in before.items():
@@ -27,7 +27,7 @@ def levels() -> Iterator[None]:
 
 @pytest.fixture
 def made(levels: None, monkeypatch: pytest.MonkeyPatch, physical_table: PhysicalTable) -> Iterator[Runtime]:
-    """The runtime of this process, as a function makes it."""
+    """The runtime as a function creates it."""
     monkeypatch.setenv("TABLE_NAME", physical_table.name)
     monkeypatch.setenv("AWS_DEFAULT_REGION", physical_table.client.meta.region_name)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")

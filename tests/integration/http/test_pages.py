@@ -1,4 +1,4 @@
-"""Lists in pages: signed cursors that are good for one list of one caller."""
+"""Paged lists: signed cursors that are valid for one list of one caller."""
 
 import pytest
 from starlette.testclient import TestClient
@@ -29,7 +29,7 @@ def test_twenty_by_default(client: TestClient) -> None:
     assert len(numbers(client)[0]) == 20
 
 
-def test_a_made_up_cursor_is_400(client: TestClient) -> None:
+def test_an_invalid_cursor_is_400(client: TestClient) -> None:
     _, cursor = numbers(client)
     for made_up in ["", "x", "é", "AAAA", cursor[:-1], cursor + "A", cursor.swapcase(), "A" * 5000]:
         response = client.get("/v1/things", params={"cursor": made_up})
@@ -45,7 +45,7 @@ def test_a_made_up_cursor_is_400(client: TestClient) -> None:
     ],
     ids=["tenant", "principal without admin", "platform in another tenant"],
 )
-def test_anothers_cursor_is_400(client: TestClient, fields: Fields) -> None:
+def test_another_callers_cursor_is_400(client: TestClient, fields: Fields) -> None:
     _, cursor = numbers(client)
     app, _ = build_things(build_runtime())
     response = call_as(app, fields).get("/v1/things", params={"cursor": cursor})

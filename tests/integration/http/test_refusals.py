@@ -1,4 +1,4 @@
-"""Each bad request gets its status, its code, and a problem that says nothing of our insides."""
+"""Each invalid request gets its status, its code, and a problem without internal details."""
 
 import gzip
 import json
@@ -130,7 +130,7 @@ def test_413_by_its_length(client: TestClient) -> None:
 
 
 def test_413_by_what_comes(client: TestClient) -> None:
-    """A body in chunks names no length, so it is counted."""
+    """A chunked body has no length, so its bytes are counted."""
 
     def send() -> Iterator[bytes]:
         for _ in range(11):
@@ -140,7 +140,7 @@ def test_413_by_what_comes(client: TestClient) -> None:
     assert (response.status_code, response.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
-def test_a_mib_exactly_is_taken(client: TestClient) -> None:
+def test_accepts_exactly_one_mib(client: TestClient) -> None:
     frame = len(json.dumps({"name": ""}))
     sent = client.post("/v1/things", content=json.dumps({"name": "x" * (MIB - frame)}).encode(), headers=JSON)
     assert sent.status_code == 201
@@ -233,9 +233,9 @@ def test_403_a_scope_is_missing() -> None:
 def test_500_says_nothing(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
     response = client.get(f"/v1/things/{THING}")
     assert (response.status_code, response.json()["code"]) == (500, "INTERNAL")
-    assert "nobody" not in response.text
+    assert "internal text" not in response.text
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["message"] for line in lines] == ["unexpected failure", "access"]
     assert lines[0]["exception_name"] == "RuntimeError"
-    assert "a text that nobody may see" in lines[0]["exception"]
+    assert "an internal text" in lines[0]["exception"]
     assert any("read_thing" in frame for frame in lines[0]["frames"])

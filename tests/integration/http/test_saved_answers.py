@@ -1,4 +1,4 @@
-"""The store behind `Idempotency-Key`: marks belong to their holders, and replies may be lost."""
+"""The store of `Idempotency-Key`: marks belong to their holders, and replies may be lost."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,7 +38,7 @@ def begin(store: IdempotencyStore, *, fingerprint: str = "f", ends_at_ms: int = 
 
 
 def lose_first_reply(table: PhysicalTable, operation: str) -> list[int]:
-    """Let the SDK send an operation twice, as if the first reply had been lost; return the attempts seen."""
+    """Make the SDK send an operation twice, as if the first reply was lost; return the attempts."""
     attempts: list[int] = []
 
     def again(attempts_done: int = 0, **_: Any) -> int | None:
@@ -74,7 +74,7 @@ def test_a_call_in_progress_is_not_begun_again(store: IdempotencyStore, clock: T
         store.begin(call(fingerprint="another"), ends_at_ms=ENDS_AT_MS)
 
 
-def test_who_was_overtaken_can_end_nothing(store: IdempotencyStore, clock: TurnedClock) -> None:
+def test_a_replaced_holder_cannot_end_the_call(store: IdempotencyStore, clock: TurnedClock) -> None:
     late = begin(store)
     clock.advance(25)
     successor = begin(store)
@@ -101,7 +101,7 @@ def test_a_mark_ends_in_fifteen_minutes_at_most(store: IdempotencyStore, clock: 
     begin(store)
 
 
-def test_the_broom_comes_after_the_day(physical_table: PhysicalTable, store: IdempotencyStore) -> None:
+def test_expires_after_one_day(physical_table: PhysicalTable, store: IdempotencyStore) -> None:
     store.complete(begin(store), ANSWER)
     (item,) = physical_table.client.scan(TableName=physical_table.name)["Items"]
     assert int(item["ttl"]["N"]) == NOW_MS // 1000 + 86_400
@@ -119,7 +119,7 @@ def test_a_lost_reply_to_begin_is_not_a_call_in_progress(
 def test_a_lost_reply_to_an_end_leaves_it_ended(
     physical_table: PhysicalTable, store: IdempotencyStore, operation: str, end: str
 ) -> None:
-    """The repeated write finds its work done; nobody is told otherwise than by the returned False."""
+    """The repeated write finds its work done and returns False."""
     mark = begin(store)
     attempts = lose_first_reply(physical_table, operation)
     if end == "complete":

@@ -36,14 +36,14 @@ def make(store: KeyStore, **changes: Any) -> ApiKey:
     return key
 
 
-def test_a_key_comes_back_as_it_was(store: KeyStore) -> None:
+def test_reads_back_a_key(store: KeyStore) -> None:
     key = make(store, expires_at=LATER, created_by="usr_1")
     assert store.get(key.id) == key
     assert store.list(PageRequest()).items == [key]
     assert store.get(mint_key_id(NOON)) is None
 
 
-def test_the_same_again_is_no_error_and_another_is(store: KeyStore) -> None:
+def test_repeating_a_creation_is_not_an_error(store: KeyStore) -> None:
     key = make(store)
     store.create(key)
     with pytest.raises(Conflict):
@@ -59,7 +59,7 @@ def test_changes(store: KeyStore) -> None:
     assert store.change(mint_key_id(NOON), {"name": "x"}, now=NOON) is None
 
 
-def test_an_end_comes_only_nearer(store: KeyStore) -> None:
+def test_an_end_can_only_move_earlier(store: KeyStore) -> None:
     key = make(store)
     for at, expected in ((60, 60), (120, 60), (30, 30), (30, 30), (0, 0)):
         moment = NOON + timedelta(seconds=at)
@@ -107,7 +107,7 @@ def test_deletion(store: KeyStore) -> None:
     assert store.list(PageRequest()).items == []
 
 
-def test_a_use_is_noted_once_a_minute_and_revives_nothing(store: KeyStore) -> None:
+def test_records_the_last_use_once_a_minute(store: KeyStore) -> None:
     key = make(store)
     for at, expected in ((0, 0), (30, 0), (59, 0), (60, 60), (61, 60)):
         store.note_use(key.id, now=NOON + timedelta(seconds=at))
@@ -128,7 +128,7 @@ def test_lists_go_on_from_page_to_page(store: KeyStore) -> None:
     assert third.position is None
 
 
-def test_keys_of_tenants_and_platform_do_not_meet(physical_table: PhysicalTable) -> None:
+def test_separates_keys_of_tenants_and_platform(physical_table: PhysicalTable) -> None:
     stores = [KeyStore(TenantTable(physical_table, TenantId(each))) for each in (TENANT_ID, OTHER_TENANT_ID)]
     stores.append(KeyStore(PlatformTable(physical_table)))
     made = [make(each) for each in stores]

@@ -1,4 +1,4 @@
-"""A tenant in one call: what it makes, what is left when it breaks off, and what happens when two do it at once."""
+"""Creating a tenant in one call: what it creates, interruptions, and concurrent calls."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +22,7 @@ from tests.builders.refusals import losing_reply
 
 
 def give_agent(deployment: Deployment) -> Callable[[Tenant], None]:
-    """What the platform function prepares: the default agent, unless there is one."""
+    """Create the default agent unless there is one, as the platform function does."""
 
     def prepare(tenant: Tenant) -> None:
         if tenant.default_agent_id is None:
@@ -47,13 +47,13 @@ def onboarding_of(deployment: Deployment, prepare: Callable[[Tenant], None] | No
 def onboard(
     deployment: Deployment, name: str, plan: PlanName = "pro", prepare: Callable[[Tenant], None] | None = None
 ) -> Onboarded:
-    """Make a tenant with an admin, in the one call that the operator has."""
+    """Create a tenant with an admin in one call, as the operator does."""
     admin = FirstAdmin(f"admin@{name}.example", PASSWORD)
     onboarding = onboarding_of(deployment, prepare)
     return onboarding.create(TenantFields(name, plan), admin, created_by="key_of_the_platform")
 
 
-def test_all_that_is_needed_to_enter(deployment: Deployment) -> None:
+def test_creates_a_usable_tenant(deployment: Deployment) -> None:
     made = onboard(deployment, "Acme")
     assert made.admin
     assert made.key
@@ -83,7 +83,7 @@ def _count_writes(deployment: Deployment) -> int:
     return sum(call not in {"GetItem", "BatchGetItem", "Query"} for call in calls)
 
 
-def test_broken_off_at_any_write_it_leaves_nothing_and_the_same_call_completes_it(deployment: Deployment) -> None:
+def test_repeating_completes_an_interrupted_creation(deployment: Deployment) -> None:
     writes = _count_writes(deployment)
     assert writes == 4
     for write in range(writes):
@@ -103,7 +103,7 @@ def test_broken_off_at_any_write_it_leaves_nothing_and_the_same_call_completes_i
             onboard(deployment, name)
 
 
-def test_a_tenant_that_is_being_created_is_seen_by_nobody(deployment: Deployment) -> None:
+def test_a_tenant_is_not_visible_during_its_creation(deployment: Deployment) -> None:
     opened = deployment.tenants.open(TenantFields("acme", "pro"))
     assert deployment.tenants.list(PageRequest()).items == []
     for act in (
@@ -116,7 +116,7 @@ def test_a_tenant_that_is_being_created_is_seen_by_nobody(deployment: Deployment
             act()
 
 
-def test_of_two_at_once_the_later_opening_wins_and_the_other_makes_nothing(deployment: Deployment) -> None:
+def test_of_two_concurrent_calls_the_later_wins(deployment: Deployment) -> None:
     second: list[str] = []
 
     def overtake(_: Tenant) -> None:
@@ -146,7 +146,7 @@ def test_bad_settings_make_nothing(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize("operation", ["GetItem", "TransactWriteItems", "UpdateItem"])
-def test_a_reply_that_is_lost_is_no_lost_name(deployment: Deployment, operation: str) -> None:
+def test_a_lost_reply_keeps_the_name_usable(deployment: Deployment, operation: str) -> None:
     with losing_reply(deployment.table, operation) as lost:
         with pytest.raises(Unavailable):
             onboard(deployment, "acme")

@@ -26,7 +26,7 @@ def make(store: UserStore, email: str = "Ann@b.example", **changes: Any) -> User
     return user
 
 
-def test_a_user_comes_back_as_it_was(physical_table: PhysicalTable) -> None:
+def test_reads_back_a_user(physical_table: PhysicalTable) -> None:
     store = open_store(physical_table)
     user = make(store, name="Ann", last_login_at=NOON, token_version=3)
     assert store.get(user.id) == user
@@ -60,6 +60,6 @@ def test_the_login_index_finds_an_email_in_every_tenant(physical_table: Physical
     assert "b.example" not in str(found["Items"])
 
 
-def test_nothing_shows_the_hash(physical_table: PhysicalTable) -> None:
+def test_repr_does_not_show_the_hash(physical_table: PhysicalTable) -> None:
     user = make(open_store(physical_table))
     assert user.password_hash not in repr(user)

@@ -1,4 +1,4 @@
-"""Limits as their callers see them: a tenant, the usage and the platform function, and turns that are admitted."""
+"""Limits over HTTP: a tenant, the usage and platform functions, and admitted turns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from tests.builders.gateway import call_as, platform_fields, tenant_fields
 
 @dataclass
 class Limited:
-    """A tenant whose limits are looked at."""
+    """A tenant with limits."""
 
     deployment: Deployment
     made: Onboarded
@@ -39,7 +39,7 @@ class Limited:
     def ask(
         self, tokens: int = 0, cost_nanos: int = 0, *scopes: ScopeLimits, new_session: bool = False
     ) -> AdmissionDecision:
-        """Ask for a turn under the tenant's limits as they are now, and those of some scopes."""
+        """Request a turn under the current limits of the tenant and of some scopes."""
         now = self.deployment.clock()
         tenant = ScopeLimits("tenant", tenant_limits(self.table.get(keys.tenant()) or {}))
         request = AdmissionRequest(mint_run_id(now, mint_session_id(now)), tokens, cost_nanos, new_session)

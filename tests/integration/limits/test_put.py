@@ -1,4 +1,4 @@
-"""`PUT /v1/tenants/{id}/limits`: replaced as a whole, audited, and held from the next admission on."""
+"""`PUT /v1/tenants/{id}/limits`: replaces all limits, is audited, and applies from the next admission."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from tests.integration.limits.conftest import Limited
 UNKNOWN = "ten_01k6r5m2x8f3v9q4w7t1y0z5zz"
 
 
-def test_the_answer_is_how_the_limits_stand_then(free: Limited) -> None:
+def test_returns_the_current_state_of_limits(free: Limited) -> None:
     free.admit(1_000, 1_000_000)
     answer = free.put({"tokens_per_month": 5_000, "cost_per_month": "0.5", "requests_per_day": -1, "users": None})
     assert answer.status_code == 200, answer.text
@@ -28,7 +28,7 @@ def test_the_answer_is_how_the_limits_stand_then(free: Limited) -> None:
     assert shown["users"][0] == 5
 
 
-def test_what_is_not_named_is_the_plans_again(free: Limited) -> None:
+def test_omitted_limits_are_the_plans(free: Limited) -> None:
     free.put({"requests_per_minute": 3, "agents": 1})
     free.put({"agents": 2, "requests_per_minute": None})
     assert (free.standing("requests_per_minute")["max"], free.standing("agents")["max"]) == (60, 2)
@@ -61,7 +61,7 @@ def test_another_plan_holds_from_the_next_admission_on_and_forgets_nothing(free:
     assert free.standing("tokens_per_month")["used"] == 6_000
 
 
-def test_a_limit_that_there_was_none_of_knows_what_was_used_before(pro: Limited) -> None:
+def test_a_new_limit_includes_earlier_usage(pro: Limited) -> None:
     pro.put({"cost_per_month": -1, "tokens_per_month": -1})
     for _ in range(3):
         pro.service.settle(pro.admit(1_000, 2_000_000), Used(700, 1_000_000))
@@ -104,7 +104,7 @@ def test_it_is_audited_and_raises_the_version(free: Limited) -> None:
         ({"cost_per_month": "-0.5"}, "cost_per_month", "invalid_limit"),
     ],
 )
-def test_a_limit_that_makes_no_sense_changes_nothing(free: Limited, limits: Any, name: str, kind: str) -> None:
+def test_an_invalid_limit_changes_nothing(free: Limited, limits: Any, name: str, kind: str) -> None:
     free.put({"agents": 3})
     with counting(free.deployment.table) as calls:
         answer = free.put({**limits, "users": 7})

@@ -1,4 +1,4 @@
-"""`GET /v1/limits`: every limit, true at any moment, with the caller's own."""
+"""`GET /v1/limits`: the current state of every limit, including the caller's own."""
 
 from atrium.identity.keys.store import KeyStore
 from atrium.quotas.limits import DEFINITIONS
@@ -37,7 +37,7 @@ def test_a_new_tenant_has_its_plans_limits_and_has_used_nothing(free: Limited) -
     }  # fmt: skip
 
 
-def test_what_is_admitted_is_used_and_what_is_settled_is_what_it_was(free: Limited) -> None:
+def test_shows_reservations_and_settled_usage(free: Limited) -> None:
     reservation = free.admit(1_000, 2_500_000, new_session=True)
     used = {each["name"]: (each["used"], each["remaining"]) for each in free.read()["limits"]}
     assert used["requests_per_minute"] == (1, 59)
@@ -79,13 +79,13 @@ def test_counts_every_turn(pro: Limited) -> None:
 
 
 def test_no_limit_is_shown_as_such(deployment: Deployment) -> None:
-    """But for concurrent turns, which are bounded by the platform."""
+    """Except for concurrent turns, which the platform limits."""
     for standing in open_limited(deployment, "initech", "enterprise").read()["limits"]:
         expected = (128, 128) if standing["name"] == "concurrent_turns" else (-1, None)
         assert (standing["max"], standing["remaining"]) == expected, standing
 
 
-def test_a_key_sees_its_own_limits_and_nobody_elses(free: Limited) -> None:
+def test_a_key_sees_only_its_own_limits(free: Limited) -> None:
     assert free.made.key
     key_id = free.made.key.key.id
     KeyStore(free.table).change(

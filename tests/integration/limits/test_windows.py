@@ -1,4 +1,4 @@
-"""Days and months free when they end in UTC, and not before; the clock is turned."""
+"""Day and month limits reset at the end of the UTC day or month, not earlier; the clock is manual."""
 
 from datetime import UTC, datetime
 

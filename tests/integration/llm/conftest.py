@@ -1,4 +1,4 @@
-"""The real SDK against the model server of the local stack, on loopback."""
+"""The real SDK with the local stack's model server, on loopback."""
 
 import threading
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def provider_at(url: str) -> AnthropicProvider:
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    """Every call must leave the threads as it found them."""
+    """Assert that calls leave no threads behind."""
     before = set(threading.enumerate())
     yield
     left = [thread for thread in threading.enumerate() if thread not in before and thread.name != "model-server"]

@@ -1,4 +1,4 @@
-"""Requests for the tests of providers."""
+"""Requests for tests of providers."""
 
 from collections.abc import Iterable
 
@@ -36,7 +36,7 @@ def text_of(events: Iterable[ModelEvent]) -> str:
 
 
 def completed(events: Iterable[ModelEvent]) -> Completed:
-    """Return the end of an answer, which must be its last event."""
+    """Return the final event of an answer."""
     *_, last = events
     assert isinstance(last, Completed)
     return last

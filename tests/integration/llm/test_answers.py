@@ -1,4 +1,4 @@
-"""What comes of a call that goes well."""
+"""Successful model calls."""
 
 import pytest
 from atrium.llm.anthropic.provider import AnthropicProvider

@@ -1,4 +1,4 @@
-"""A call that is closed: from another thread, wherever it is, it ends at once and leaves nothing."""
+"""Closing a model call from another thread ends it immediately, in any state, and leaves nothing behind."""
 
 import gc
 import threading
@@ -88,7 +88,7 @@ def test_closing_after_the_end_changes_nothing(provider: AnthropicProvider) -> N
     assert stream.usage == end.usage
 
 
-def test_a_slow_reader_slows_the_model_down_not_the_memory_up(provider: AnthropicProvider, server: ModelServer) -> None:
+def test_a_slow_reader_applies_backpressure(provider: AnthropicProvider, server: ModelServer) -> None:
     request = ask("[[tokens=999]][[pieces=900]]")
     completed(provider.open(request, deadline_seconds=30))
     gc.collect()

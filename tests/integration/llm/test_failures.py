@@ -1,4 +1,4 @@
-"""What comes of a call that goes wrong: which error, after how many attempts, and what it is known to have cost."""
+"""Failed model calls: the error, the number of attempts, and the known usage."""
 
 import time
 
@@ -17,14 +17,14 @@ pytestmark = pytest.mark.loopback
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
-def test_what_may_pass_is_tried_again(provider: AnthropicProvider, server: ModelServer, status: int) -> None:
+def test_retries_transient_errors(provider: AnthropicProvider, server: ModelServer, status: int) -> None:
     end = completed(provider.open(ask(f"Hello [[status={status}]][[times=2]]"), deadline_seconds=10))
 
     assert end.stop_reason == "end_turn"
     assert [record.status for record in server.requests()] == [status, status, 200]
 
 
-def test_three_retries_are_all(provider: AnthropicProvider, server: ModelServer) -> None:
+def test_retries_three_times(provider: AnthropicProvider, server: ModelServer) -> None:
     with pytest.raises(ModelFailed) as caught:
         list(provider.open(ask("Hello [[status=529]]"), deadline_seconds=10))
 
@@ -35,7 +35,7 @@ def test_three_retries_are_all(provider: AnthropicProvider, server: ModelServer)
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 422])
-def test_what_cannot_pass_is_not_tried_again(provider: AnthropicProvider, server: ModelServer, status: int) -> None:
+def test_does_not_retry_permanent_errors(provider: AnthropicProvider, server: ModelServer, status: int) -> None:
     stream = provider.open(ask(f"Hello [[status={status}]]"), deadline_seconds=10)
     with pytest.raises(ModelFailed) as caught:
         list(stream)
@@ -127,7 +127,7 @@ def test_retries_end_at_the_deadline(server: ModelServer) -> None:
     assert 4 < len(server.requests()) < 12
 
 
-def test_nobody_listens() -> None:
+def test_reports_a_refused_connection() -> None:
     with pytest.raises(ModelFailed) as caught:
         list(provider_at("http://127.0.0.1:9").open(ask("Hello"), deadline_seconds=10))
     assert "connection_error" in caught.value.internal
@@ -147,7 +147,7 @@ def test_a_413_is_an_overflow(provider: AnthropicProvider) -> None:
     assert end.stop_reason == "context_overflow"
 
 
-def test_another_400_is_a_failure_though_its_words_speak_of_length(provider: AnthropicProvider) -> None:
+def test_ignores_the_text_of_a_400(provider: AnthropicProvider) -> None:
     with pytest.raises(ModelFailed):
         list(provider.open(ask("Hello [[overflow]]"), deadline_seconds=10))
 

@@ -1,4 +1,4 @@
-"""A deployment with a tenant, seen from the street."""
+"""A deployment with a tenant, called from the internet without credentials."""
 
 import pytest
 

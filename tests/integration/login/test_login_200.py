@@ -1,4 +1,4 @@
-"""`POST /v1/auth/login`: what lets people in, with or without a tenant."""
+"""Successful logins with `POST /v1/auth/login`, with and without a tenant."""
 
 import json
 
@@ -74,7 +74,7 @@ def test_where_the_password_fits_once_that_is_the_one(login_env: LoginEnv) -> No
     assert (answer.status_code, answer.json()["tenant"]["name"]) == (200, "other")
 
 
-def test_one_who_is_suspended_elsewhere_comes_in_here(login_env: LoginEnv) -> None:
+def test_suspension_in_another_tenant_does_not_matter(login_env: LoginEnv) -> None:
     other, third = login_env.deployment.onboard("other"), login_env.deployment.onboard("third")
     mine = login_env.add_user()
     login_env.add_user(other, status="suspended")
@@ -97,7 +97,7 @@ def test_a_hash_with_older_parameters_is_made_anew(login_env: LoginEnv) -> None:
     assert again.password_hash == stored.password_hash
 
 
-def test_an_idempotency_key_is_not_heeded(login_env: LoginEnv) -> None:
+def test_ignores_the_idempotency_key(login_env: LoginEnv) -> None:
     client, body = login_env.client(), {"email": login_env.admin.email, "password": PASSWORD}
     answers = [client.post("/v1/auth/login", json=body, headers={"idempotency-key": "k"}) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]

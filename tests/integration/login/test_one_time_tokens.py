@@ -1,4 +1,4 @@
-"""`POST /v1/auth/invitations/accept`: an invitation or a reset becomes a password and a login, once."""
+"""`POST /v1/auth/invitations/accept`: an invitation or a reset is exchanged once for a password and a login."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ NEW = "a new password"
 
 
 def service(login_env: LoginEnv) -> UserService:
-    """Return what the administrator uses."""
+    """Return the user service of the administrator."""
     deployment, tenant = login_env.deployment, login_env.made.tenant
     table = deployment.runtime.tenant_table(tenant.id)
     audit = audit_of(tenant, table, ORIGIN, deployment.clock)
@@ -71,7 +71,7 @@ def test_a_reset_ends_the_logins_that_there_were(login_env: LoginEnv) -> None:
     authorizer_env = AuthorizerEnv(login_env.deployment)
     with pytest.raises(Exception, match="Unauthorized"):
         authorizer_env.ask(bearer(login["access_token"]))
-    assert login_env.log_in().status_code == 200  # the old password goes on until there is a new one
+    assert login_env.log_in().status_code == 200  # the old password is valid until a new one is set
     found = accept(login_env, made.text or "").json()
     authorizer_env.context(bearer(found["access_token"]))
     assert login_env.log_in(password=PASSWORD, ip=THERE).status_code == 401
@@ -104,7 +104,7 @@ def test_its_time(login_env: LoginEnv, purpose: str, seconds: int) -> None:
     assert events[0].details["by"] == "one-time token"
 
 
-def test_what_is_none_of_ours_has_one_answer_and_no_hash(login_env: LoginEnv) -> None:
+def test_rejects_invalid_tokens_alike_without_a_hash(login_env: LoginEnv) -> None:
     _, token = invite(login_env)
     now, secrets = login_env.deployment.clock(), login_env.deployment.runtime.secrets
 
@@ -132,7 +132,7 @@ def test_what_is_none_of_ours_has_one_answer_and_no_hash(login_env: LoginEnv) ->
     for text in others[4:]:
         with counting(login_env.deployment.table) as calls:
             refuse(login_env, text)
-        assert set(calls) <= {"UpdateItem", "PutItem"}  # the throttle's, no look for it
+        assert set(calls) <= {"UpdateItem", "PutItem"}  # the throttle's calls only: the token is not looked up
     assert accept(login_env, token).status_code == 200
 
 
@@ -147,7 +147,7 @@ def test_a_suspended_user_or_tenant_keeps_it(login_env: LoginEnv) -> None:
     assert accept(login_env, token).status_code == 200
 
 
-def test_a_deleted_tenants_is_worth_nothing(login_env: LoginEnv) -> None:
+def test_rejects_a_token_of_a_deleted_tenant(login_env: LoginEnv) -> None:
     _, token = invite(login_env)
     login_env.deployment.tenants.delete(login_env.made.tenant.id)
     refuse(login_env, token)

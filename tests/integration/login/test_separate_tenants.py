@@ -1,4 +1,4 @@
-"""The login throttles of one tenant, whatever happens at another one in which the same email exists."""
+"""The login throttles of a tenant do not depend on another tenant with a user of the same email."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ EMAIL, WRONG, OTHERS = "ann@b.example", "not the password", "the attacker's pass
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 GUESSES_MAX = 10  # in a minute, from one address, at one tenant
 
-# Everything that an attacker can do who has an account of this email in a tenant of their own.
+# All actions of an attacker with an account of this email in their own tenant.
 STEPS: dict[str, dict[str, Any]] = {
     "guess, named": {"tenant": "acme", "password": WRONG},
     "guess, not named": {"password": WRONG},
@@ -27,14 +27,14 @@ STEPS: dict[str, dict[str, Any]] = {
 
 
 def attack(login_env: LoginEnv) -> None:
-    """Make the victim in the tenant acme, and the attacker's user of the same email in the tenant evil."""
+    """Create the victim in the tenant acme, and the attacker's user with the same email in the tenant evil."""
     login_env.add_user(email=EMAIL, password_hash=CHEAP.hash(PASSWORD))
     login_env.add_user(login_env.deployment.onboard("evil"), EMAIL, password_hash=CHEAP.hash(OTHERS))
 
 
 @contextmanager
 def judging(login_env: LoginEnv, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """Note when a password is compared with the victim's hash."""
+    """Record when a password is compared with the victim's hash."""
     hashing: Any = import_module("argon2._password_hasher")
     victim = login_env.users().find(EMAIL)
     assert victim is not None
@@ -120,13 +120,13 @@ def test_someone_with_two_accounts_reaches_one_while_the_other_waits(login_env: 
     assert login_env.log_in(EMAIL, PASSWORD).status_code == 429
     login_env.deployment.clock.advance(60)
     assert login_env.log_in(EMAIL, PASSWORD).json()["tenant"]["name"] == "acme"
-    waiting = login_env.log_in(EMAIL, OTHERS)  # the other account failed again: it has to wait, and says so
+    waiting = login_env.log_in(EMAIL, OTHERS)  # the other account failed again, so it must wait
     assert (waiting.status_code, waiting.headers["retry-after"]) == (429, "120")
 
 
 @pytest.mark.parametrize("order", ["named first", "not named first", "mixed"])
 def test_the_answers_do_not_tell_who_exists(login_env: LoginEnv, order: str) -> None:
-    """Guesses at a user and at an unknown email get the same answers, with and without a tenant."""
+    """Attempts for an existing and an unknown email get the same answers, with and without a tenant."""
     login_env.add_user(email=EMAIL)
     named: list[dict[str, str]] = [{"tenant": "acme"}] * 6
     without: list[dict[str, str]] = [{}] * 6
@@ -145,7 +145,7 @@ def test_the_answers_do_not_tell_who_exists(login_env: LoginEnv, order: str) -> 
 def test_the_answers_do_not_tell_an_attacker_with_a_tenant_whether_a_user_exists_in_another(
     login_env: LoginEnv,
 ) -> None:
-    """The named login of a tenant shows nothing of what a login without a tenant counted there."""
+    """A login that names a tenant shows nothing of the counters of logins without a tenant."""
     evil = login_env.deployment.onboard("evil")
     login_env.add_user(email=EMAIL)
     found = []

@@ -1,4 +1,4 @@
-"""What slows guessing down, and how it ends: by time, by success, by an administrator."""
+"""Login throttles: how attempts are delayed, and how a delay ends (time, success, administrator)."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ def addresses(count: int) -> list[str]:
 
 
 def refuse(login_env: LoginEnv, email: str = EMAIL, ip: str = HERE) -> int:
-    """Expect a refusal and return the seconds to wait."""
+    """Expect a rejection and return its `Retry-After` in seconds."""
     with pytest.raises(RateLimited) as caught:
         login_env.enter(email, ip)
     assert caught.value.retry_after_seconds is not None
@@ -91,7 +91,7 @@ def test_a_household_of_ipv6_is_one_address(login_env: LoginEnv) -> None:
     login_env.enter(EMAIL, "2001:db8:1:3::1")
 
 
-def test_what_was_refused_for_the_wait_is_not_counted_for_the_email(login_env: LoginEnv) -> None:
+def test_attempts_during_a_wait_are_not_counted(login_env: LoginEnv) -> None:
     for _ in range(5):
         login_env.enter(EMAIL, HERE)
     for _ in range(20):
@@ -144,7 +144,7 @@ def test_who_may_not_unlock(login_env: LoginEnv) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
 
 
-def test_nothing_readable_is_kept(login_env: LoginEnv) -> None:
+def test_stores_no_readable_identifiers(login_env: LoginEnv) -> None:
     login_env.succeed(login_env.enter(EMAIL, HERE))
     login_env.enter(EMAIL, THERE)
     items = login_env.deployment.table.client.scan(TableName=login_env.deployment.table.name)["Items"]

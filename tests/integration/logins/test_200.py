@@ -1,4 +1,4 @@
-"""`POST /v1/auth/refresh`: what an honest client sees, whatever happens to its calls."""
+"""`POST /v1/auth/refresh` for a regular client, including lost replies."""
 
 import json
 from datetime import timedelta
@@ -72,8 +72,8 @@ def test_a_login_ends_after_ninety_days_whatever_it_does(logins: Logins) -> None
     assert (answer.status_code, answer.json()["code"]) == (401, "TOKEN_EXPIRED")
 
 
-def test_a_lost_reply_costs_nothing(logins: Logins) -> None:
-    """The client that heard nothing asks again with what it has, and gets what the first answer would have said."""
+def test_a_lost_reply_ends_no_login(logins: Logins) -> None:
+    """The client repeats the call and gets what the first answer would have said."""
     text = logins.begin().refresh_token
     lost = refresh(logins, text)
     logins.deployment.clock.advance(9)
@@ -83,7 +83,7 @@ def test_a_lost_reply_costs_nothing(logins: Logins) -> None:
     refresh(logins, str(again["refresh_token"]))
 
 
-def test_a_lost_reply_of_the_table_costs_nothing(logins: Logins) -> None:
+def test_a_lost_reply_of_the_table_ends_no_login(logins: Logins) -> None:
     text = logins.begin().refresh_token
     with losing_reply(logins.deployment.table, "UpdateItem") as lost:
         assert logins.client().post("/v1/auth/refresh", json={"refresh_token": text}).status_code == 503
@@ -103,7 +103,7 @@ def test_idempotency_key_is_ignored(logins: Logins) -> None:
     assert len(texts) == 2
 
 
-def test_what_role_allows_is_read_anew(logins: Logins) -> None:
+def test_reads_the_role_again(logins: Logins) -> None:
     narrow = logins.begin(scopes=frozenset({"chat", "sessions:read"}))
     answer = refresh(logins, narrow.refresh_token)
     context = AuthorizerEnv(logins.deployment).context(bearer(str(answer["access_token"])))

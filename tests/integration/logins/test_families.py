@@ -1,4 +1,4 @@
-"""A refresh token belongs to one tenant: for any other it is not there, and costs no look at the table."""
+"""A refresh token belongs to one tenant; in any other it is unknown and costs no read."""
 
 from tests.builders.deployments import Deployment, counting
 from tests.builders.logins import Logins, open_logins

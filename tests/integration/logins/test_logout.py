@@ -1,4 +1,4 @@
-"""`POST /v1/auth/logout`, and the forced one of a tenant: what it ends, and what it leaves."""
+"""`POST /v1/auth/logout` and the operator's logout of a tenant: which logins end and which stay."""
 
 from starlette.testclient import TestClient
 
@@ -67,7 +67,7 @@ def test_an_api_key_has_no_login(deployment: Deployment, logins: Logins) -> None
         assert (answer.status_code, answer.json()["code"]) == (403, "FORBIDDEN")
 
 
-def test_nobody(logins: Logins) -> None:
+def test_without_a_credential(logins: Logins) -> None:
     assert logins.client().post("/v1/auth/logout").status_code == 401
 
 

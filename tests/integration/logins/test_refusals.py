@@ -1,4 +1,4 @@
-"""Refresh tokens that prove nothing, or no longer: refused, told apart only by what their holder may know."""
+"""Invalid and ended refresh tokens are rejected; the reason is shown only to their holder."""
 
 import pytest
 from atrium.identity.families.model import REFRESH_SECONDS
@@ -91,7 +91,7 @@ def test_an_expired_token(logins: Logins) -> None:
     assert event.details["reason"] == "the token family has expired"
 
 
-def test_one_that_the_table_has_swept(logins: Logins) -> None:
+def test_rejects_a_token_after_its_item_expired(logins: Logins) -> None:
     issued = logins.begin()
     table = logins.deployment.runtime.tenant_table(logins.made.tenant.id)
     table.write(Delete(keys.family(issued.family.id), EXISTS))
@@ -112,7 +112,7 @@ def forgeries(text: str) -> list[str]:
     ]
 
 
-def test_text_that_we_never_gave_out_costs_no_look_at_the_table(logins: Logins) -> None:
+def test_unknown_texts_cost_no_read(logins: Logins) -> None:
     client, text = logins.client(), logins.begin().refresh_token
     with counting(logins.deployment.table) as calls:
         for forged in forgeries(text):

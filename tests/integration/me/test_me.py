@@ -1,4 +1,4 @@
-"""`GET /v1/auth/me`, from the authorizer's answer to the caller's."""
+"""`GET /v1/auth/me`, from the authorizer's context to the response."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def app(deployment: Deployment) -> FastAPI:
 
 
 def ask(deployment: Deployment, app: FastAPI, headers: Headers) -> dict[str, Any]:
-    """Go through the authorizer, as API Gateway does, and then to the function."""
+    """Call the authorizer, as API Gateway does, and then the function."""
     answer = call_as(app, AuthorizerEnv(deployment).context(headers)).get("/v1/auth/me")
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
@@ -63,6 +63,6 @@ def test_the_platform(deployment: Deployment, app: FastAPI) -> None:
     assert inside["tenant"] == {"id": made.tenant.id, "name": "acme"}
 
 
-def test_nobody(app: FastAPI) -> None:
+def test_without_a_credential(app: FastAPI) -> None:
     answer = call_as(app, None).get("/v1/auth/me")
     assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHENTICATED")

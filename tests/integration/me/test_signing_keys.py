@@ -1,4 +1,4 @@
-"""`GET /.well-known/jwks.json`: what strangers verify our tokens with."""
+"""`GET /.well-known/jwks.json`: the public keys with which others verify our tokens."""
 
 import jwt
 from atrium.identity.tokens import name_issuer

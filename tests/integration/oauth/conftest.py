@@ -1,4 +1,4 @@
-"""A deployment with a public address, a tenant, and a confidential client of it."""
+"""A deployment with a public address and a tenant with a confidential client."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What OAuth clients are given: codes, tokens, identity, revocation, introspection, and the metadata that says so."""
+"""Successful calls of OAuth clients: codes, tokens, identity, revocation, introspection and metadata."""
 
 from dataclasses import replace
 from urllib.parse import urlencode
@@ -79,7 +79,7 @@ def test_a_public_client_refreshes_with_fewer_scopes(logins: Logins) -> None:
     assert wide.json()["scope"] == "chat sessions:read"
 
 
-def test_a_user_gives_no_more_than_his_role_has(logins: Logins) -> None:
+def test_a_user_cannot_grant_more_than_their_role(logins: Logins) -> None:
     issued = make_client(logins, scopes=["admin"])
     browser = Browser(logins, issued)
     body = browser.exchange(browser.agree(scope="admin chat")).json()
@@ -160,7 +160,7 @@ def test_deleting_a_client_ends_what_it_was_given(logins: Logins, browser: Brows
     assert browser.token(grant_type="refresh_token", refresh_token=body["refresh_token"]).status_code == 401
 
 
-def test_metadata_is_true(logins: Logins, browser: Browser) -> None:
+def test_metadata_matches_the_endpoints(logins: Logins, browser: Browser) -> None:
     client = browser.client
     server = client.get("/.well-known/oauth-authorization-server").json()
     assert client.get("/.well-known/openid-configuration").json() == server

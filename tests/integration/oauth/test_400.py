@@ -1,4 +1,4 @@
-"""What `/oauth/token`, `/oauth/revoke` and `/oauth/introspect` refuse: as RFC 6749 §5.2 says, and in the audit."""
+"""Errors of `/oauth/token`, `/oauth/revoke` and `/oauth/introspect`: RFC 6749 §5.2, and their audit."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -69,7 +69,7 @@ def test_a_code_of_another_client_or_tenant(deployment: Deployment, logins: Logi
         assert error(other.exchange(code)) == "invalid_grant"
     with counting(deployment.table) as calls:
         assert error(outsider.exchange(code)) == "invalid_grant"
-    assert calls == ["BatchGetItem"]  # client and tenant: the code is not looked for, and the audit has one like it
+    assert calls == ["BatchGetItem"]  # client and tenant only: the code is not read, and the audit has an equal event
     assert browser.exchange(code).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""What a user's token that was given to a client, with no scope of ours, may call: only who it is."""
+"""A client's token for a user, without a scope of ours, may only read the caller's identity."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from tests.builders.deployments import Deployment
 from tests.builders.logins import Logins, open_logins
 from tests.builders.oauth import Browser, make_client
 
-# Every route of the identity function that any credential may call, whatever its scopes.
+# All routes of the identity function that need no scope.
 OPEN = {"GET /v1/auth/me"}
 ROUTES = [
     f"{method.upper()} {path}"

@@ -1,4 +1,4 @@
-"""`/oauth/authorize` and its refusals: a bad request is shown on a page, and nobody is sent anywhere before a login."""
+"""`/oauth/authorize` and its errors: an invalid request is shown on a page, without a redirect."""
 
 from urllib.parse import urlencode
 
@@ -25,7 +25,7 @@ from tests.builders.oauth import CALLBACK, Browser, make_client, read_answer
         {"redirect_uri": "javascript:alert(1)"},
     ],
 )
-def test_nobody_is_sent_where_it_is_not_registered(browser: Browser, changes: dict[str, str | None]) -> None:
+def test_never_redirects_to_an_unregistered_uri(browser: Browser, changes: dict[str, str | None]) -> None:
     page = browser.open(**changes)
     assert page.status_code == 400
     assert "location" not in page.headers
@@ -52,7 +52,7 @@ def test_nobody_is_sent_where_it_is_not_registered(browser: Browser, changes: di
         ({"response_mode": "fragment"}, "invalid_request"),
     ],
 )
-def test_a_bad_request_is_shown_and_sent_nowhere(
+def test_shows_an_invalid_request_without_a_redirect(
     browser: Browser, changes: dict[str, str | None], expected: str
 ) -> None:
     shown = browser.open(**changes)
@@ -152,7 +152,7 @@ def test_a_wrong_password_shows_the_page_again(logins: Logins, browser: Browser)
     assert page.status_code == 401
     assert "Email or password is wrong" in page.text
     assert "wrong horse" not in page.text
-    unknown = browser.decide(page, email="nobody@acme.example")
+    unknown = browser.decide(page, email="unknown@acme.example")
     assert unknown.status_code == 401
     assert "code" in read_answer(browser.decide(unknown))
     assert len(logins.audited("auth.refuse")) == 2
@@ -177,7 +177,7 @@ def test_a_user_suspended_before_the_exchange(logins: Logins, browser: Browser) 
 
 
 def test_a_form_that_was_not_shown_in_this_browser(logins: Logins, browser: Browser) -> None:
-    """Another site can send a form, but it has neither the cookie nor a token that fits it."""
+    """Another site can send a form but has neither the cookie nor its token."""
     page, attacker = browser.open(), Browser(logins, browser.issued)
     assert attacker.decide(page).status_code == 401
     attacker.open()

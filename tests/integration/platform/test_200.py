@@ -1,4 +1,4 @@
-"""Tenants, as the operator handles them."""
+"""Tenants as the operator manages them."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def create(client: TestClient, **body: Any) -> dict[str, Any]:
     return made
 
 
-def test_one_call_makes_a_working_tenant(deployment: Deployment, client: TestClient) -> None:
+def test_one_call_creates_a_working_tenant(deployment: Deployment, client: TestClient) -> None:
     made = create(client, display_name="Acme Inc", settings={"tone": 0.5}, metadata={"crm": "17"}, admin=ADMIN)
     assert set(made) == TENANT_MEMBERS | {"admin", "api_key", "api_key_id"}
     assert (made["name"], made["display_name"], made["plan"], made["status"]) == ("acme", "Acme Inc", "pro", "active")
@@ -121,7 +121,7 @@ def test_an_empty_change_changes_nothing(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("body", [None, {}, {"reason": "unpaid"}])
-def test_suspend_and_activate_as_often_as_you_like(
+def test_suspend_and_activate_are_idempotent(
     deployment: Deployment, client: TestClient, body: dict[str, str] | None
 ) -> None:
     made = create(client, admin=ADMIN)
@@ -148,9 +148,7 @@ def test_deletion_ends_the_credentials_and_frees_the_name(deployment: Deployment
     assert AuthorizerEnv(deployment).context(bearer(again["api_key"]))["tenant_id"] == again["id"]
 
 
-def test_the_same_call_again_answers_the_same_and_the_table_alone_opens_nothing(
-    deployment: Deployment, client: TestClient
-) -> None:
+def test_replays_an_answer_that_the_table_alone_does_not_reveal(deployment: Deployment, client: TestClient) -> None:
     body = {"name": "acme", "plan": "pro", "admin": ADMIN}
     first = client.post("/v1/tenants", json=body, headers={"idempotency-key": "k1"})
     again = client.post("/v1/tenants", json=body, headers={"idempotency-key": "k1"})

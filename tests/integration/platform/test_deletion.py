@@ -1,4 +1,4 @@
-"""What a deleted tenant had claimed on the whole platform is released: issuers with audiences, and emails of logins."""
+"""A deleted tenant's global claims are released: issuers with audiences, and emails in the login index."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ PLENTY: Callable[[], int] = lambda: 60_000  # noqa: E731
 
 @dataclass
 class Leaving:
-    """A tenant with a provider and two users, one of whom others know too."""
+    """A tenant with a provider and two users, one of whom is also a user of another tenant."""
 
     deployment: Deployment
     made: Onboarded
@@ -50,7 +50,7 @@ class Leaving:
         return UserStore(self.deployment.runtime.tenant_table(self.tenant_id))
 
     def admin(self, made: Onboarded | None = None) -> TestClient:
-        """Return a client of the admin function, of this tenant or another."""
+        """Return a client of the admin function for this tenant or another."""
         fields = tenant_fields(tenant_id=(made or self.made).tenant.id, scopes="admin")
         return call_as(build_admin(lambda: self.deployment.runtime), fields)
 
@@ -61,7 +61,7 @@ class Leaving:
         return user
 
     def claims(self) -> list[object]:
-        """Return what the tenant claims outside of its partition."""
+        """Return the tenant's items outside its partition."""
         table = self.deployment.runtime.platform_table
         pairs = [(pair["issuer"], pair["audience"]) for pair in (ISSUER, OTHER)]
         markers = [table.get(provider_keys.issuer(pair_digest(*pair))) for pair in pairs]
@@ -113,7 +113,7 @@ def test_issuers_and_emails_are_free_at_once(leaving: Leaving, client: TestClien
     assert client.delete(f"/v1/tenants/{leaving.tenant_id}").status_code == 404
     marker = leaving.deployment.runtime.platform_table.get(provider_keys.issuer(pair_digest(*ISSUER.values())))
     assert marker
-    assert marker["tenant_id"] == other.tenant.id  # a repeated deletion leaves it to the new one
+    assert marker["tenant_id"] == other.tenant.id  # a repeated deletion leaves the email to the new owner
 
 
 def test_what_others_claim_stays(leaving: Leaving, client: TestClient) -> None:
@@ -199,7 +199,7 @@ def test_one_that_fails_does_not_keep_the_others(
     assert leaving.last_sweep() == {"finished": 2}
 
 
-def test_a_deletion_that_begins_anew_is_its_own_calls_again(leaving: Leaving, client: TestClient) -> None:
+def test_a_repeated_deletion_is_not_swept_while_it_runs(leaving: Leaving, client: TestClient) -> None:
     client.delete(f"/v1/tenants/{leaving.tenant_id}")
     leaving.deployment.clock.advance(OWN_SECONDS)
     client.delete(f"/v1/tenants/{leaving.tenant_id}")
@@ -207,7 +207,7 @@ def test_a_deletion_that_begins_anew_is_its_own_calls_again(leaving: Leaving, cl
     assert leaving.sweep() == {"waiting": 1}
 
 
-def test_nobody_is_made_in_a_deleted_tenant(leaving: Leaving, client: TestClient) -> None:
+def test_creates_no_user_in_a_deleted_tenant(leaving: Leaving, client: TestClient) -> None:
     provider = leaving.admin().get("/v1/identity-providers").json()["data"][0]["id"]
     client.delete(f"/v1/tenants/{leaving.tenant_id}")
     with pytest.raises(TenantInactive):
@@ -264,7 +264,7 @@ def test_an_email_that_is_changed_at_the_last_moment_is_not_claimed(leaving: Lea
     assert list_logins(leaving.deployment.table, "late@acme.example", limit=1) == []
 
 
-def test_what_a_call_left_that_died_is_taken_over(leaving: Leaving, client: TestClient) -> None:
+def test_takes_over_what_a_dead_call_left(leaving: Leaving, client: TestClient) -> None:
     with breaking(leaving.deployment.table, 1):
         assert leaving.admin().post("/v1/identity-providers", json=OTHER).status_code == 500
     other = leaving.deployment.onboard("other")

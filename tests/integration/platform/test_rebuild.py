@@ -1,4 +1,4 @@
-"""Rebuilding a tenant's counters: asked for over HTTP, run by the function behind the table's stream."""
+"""Rebuilding a tenant's counters: requested over HTTP, run by the function on the table's stream."""
 
 from dataclasses import replace
 from typing import Any
@@ -28,7 +28,7 @@ def tenant(client: TestClient) -> TenantId:
 
 
 def settle(deployment: Deployment, tenant: TenantId) -> TenantTable:
-    """Leave one settled call that neither the stream nor admission has counted."""
+    """Create a settled call that neither the stream nor admission has counted."""
     table = deployment.runtime.tenant_table(tenant)
     now = deployment.clock()
     entry = build_entry(at=now, started_at=now, tenant_id=tenant, tokens=Usage(70, 7), cost_nanos=5_000)
@@ -41,7 +41,7 @@ def path(tenant: str) -> str:
 
 
 def stream(deployment: Deployment, tenant: TenantId) -> dict[str, int]:
-    """Bring the change to the function as the table's stream does."""
+    """Deliver the change to the function as the table's stream does."""
     item = deployment.runtime.tenant_table(tenant).get(keys.rebuild())
     assert item is not None
     record = table_record(f"TENANT#{tenant}", "REBUILD", 1, image=to_wire({**item, "pk": "x", "sk": "x"}))
@@ -121,8 +121,8 @@ def test_no_tenants_credential_may(deployment: Deployment, tenant: TenantId, met
     own = call_as(build(lambda: deployment.runtime), tenant_fields(tenant_id=tenant, scopes="admin chat"))
     answer = own.request(method, path(tenant))
     assert (answer.status_code, answer.json()["code"]) == (403, "SCOPE_REQUIRED")
-    nobody = call_as(build(lambda: deployment.runtime), None).request(method, path(tenant))
-    assert nobody.status_code == 401
+    anonymous = call_as(build(lambda: deployment.runtime), None).request(method, path(tenant))
+    assert anonymous.status_code == 401
 
 
 def test_the_daily_round_meets_each_tenant_once_and_keeps_what_it_found(

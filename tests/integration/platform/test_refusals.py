@@ -1,4 +1,4 @@
-"""What the operator's routes refuse, with status and code, and that a refusal writes nothing."""
+"""Errors of the operator's routes: status, code, and nothing written."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def test_no_tenants_credential_may(deployment: Deployment, method: str, path: st
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES)
-def test_nobody_without_a_credential_may(deployment: Deployment, method: str, path: str, body: Any) -> None:
+def test_requires_a_credential(deployment: Deployment, method: str, path: str, body: Any) -> None:
     answer = call_as(build(lambda: deployment.runtime), None).request(method, path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHENTICATED")
 
@@ -162,7 +162,7 @@ def test_a_table_that_is_throttled_is_503_and_the_same_call_completes_it(
     assert client.post("/v1/tenants", json=body, headers=headers).status_code == 201
 
 
-def test_no_pepper_no_tenant(deployment: Deployment, client: TestClient) -> None:
+def test_creates_no_tenant_without_a_pepper(deployment: Deployment, client: TestClient) -> None:
     empty = deployment.secrets_client.create_secret(Name="empty")["ARN"]
     runtime = deployment.make_runtime(PEPPER_SECRET_ARN=empty)
     answer = call_as(

@@ -1,4 +1,4 @@
-"""Policies over their application: made, read, changed, deleted, tried out; and what a chat makes of them."""
+"""Policies over HTTP: created, read, changed, deleted, evaluated, and their effect on chat."""
 
 import pytest
 
@@ -17,7 +17,7 @@ DENY = {
 
 
 def versioned(number: int) -> dict[str, str | int | bool]:
-    """The context of a key whose authorizer has heard of that version."""
+    """The context of a key whose authorizer has seen that version."""
     return dict(tenant_fields(config_version=number))
 
 
@@ -86,7 +86,7 @@ def test_a_question_is_answered_by_the_policies_as_they_are(api_env: ApiEnv) -> 
     }
     assert ask(**chat, context={**night, "time": "2026-11-24T12:00:00Z"})["allowed"] is True
     assert ask(**chat, context={**night, "ip": "203.0.113.9"})["allowed"] is True
-    assert ask(**chat, context={"time": night["time"]})["allowed"] is False  # an unknown address counts against it
+    assert ask(**chat, context={"time": night["time"]})["allowed"] is False  # an unknown address denies
     assert api_env.events("policy.deny") == []
 
 
@@ -117,7 +117,7 @@ def test_a_model_beyond_the_plan_is_in_the_audit(api_env: ApiEnv) -> None:
     assert (event.end_user, event.details["model"]) == ("ann", "claude-opus-5-5")
 
 
-def test_a_denied_tool_is_told_to_the_model_and_the_turn_goes_on(api_env: ApiEnv) -> None:
+def test_reports_a_denied_tool_to_the_model(api_env: ApiEnv) -> None:
     admin = api_env.admin_as()
     message = '[[tool=calculator {"expression": "6*7"}]]'
     assert admin.post("/v1/policies", json={**DENY, "resources": ["tool:calculator"]}).status_code == 201

@@ -1,4 +1,4 @@
-"""What a policy names exactly must exist; a pattern that matches nothing is a warning."""
+"""Exact names in a policy must exist; a pattern that matches nothing is a warning."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the routes of policies refuse: the status, the code, the field, and nothing written."""
+"""Errors of the policy routes: status, code, field, and nothing written."""
 
 from typing import Any
 
@@ -109,7 +109,7 @@ def test_422_says_where_in_a_creation_and_in_a_change(
 @pytest.mark.parametrize(
     ("change", "location"),
     [
-        ({"principal": "nobody"}, ["body", "principal"]),
+        ({"principal": "unknown"}, ["body", "principal"]),
         ({"principal": "user:*"}, ["body", "principal"]),
         ({"resource": "*"}, ["body", "resource"]),
         ({"action": ""}, ["body", "action"]),
@@ -120,12 +120,12 @@ def test_422_says_where_in_a_creation_and_in_a_change(
         ({"context": {"weather": "fine"}}, ["body", "context", "weather"]),
     ],
 )
-def test_422_for_a_question_without_sense(api_env: ApiEnv, change: dict[str, Any], location: list[str]) -> None:
+def test_422_for_invalid_evaluations(api_env: ApiEnv, change: dict[str, Any], location: list[str]) -> None:
     answer = api_env.admin_as().post("/v1/policies/evaluate", json={**QUESTION, **change})
     assert [error["loc"] for error in assert_problem(answer, 422, "VALIDATION_FAILED")["errors"]] == [location]
 
 
-def test_an_administrator_cannot_shut_himself_out(api_env: ApiEnv) -> None:
+def test_an_administrator_cannot_lock_themselves_out(api_env: ApiEnv) -> None:
     client = api_env.admin_as()
     deny = {"name": "all", "effect": "deny", "principals": ["*"], "actions": ["*"], "resources": ["*"]}
     made = client.post("/v1/policies", json=deny).json()

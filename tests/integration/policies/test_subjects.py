@@ -1,4 +1,4 @@
-"""A live call and a trial of policies see the same names of a caller, whatever credential it brings."""
+"""Live calls and policy evaluations use the same subject names for a caller, for any credential."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,9 +19,7 @@ from tests.builders.gateway import call_as, tenant_fields
 from tests.builders.logins import Logins, open_logins
 from tests.builders.oauth import Browser, make_client
 
-type Made = tuple[
-    str, str, str
-]  # the credential, and what a trial calls it: the principal, and the client if there is one
+type Made = tuple[str, str, str]  # the credential, and its principal and client (if any) in an evaluation
 
 
 @pytest.fixture

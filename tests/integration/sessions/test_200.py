@@ -1,4 +1,4 @@
-"""Sessions over their function: created, listed, read, renamed, deleted, and their messages."""
+"""Sessions over HTTP: created, listed, read, renamed and deleted, and their messages."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_a_session_is_created_and_read(api_env: ApiEnv) -> None:
     assert (read.status_code, read.json()) == (200, session)
 
 
-def test_everything_may_be_left_out(api_env: ApiEnv) -> None:
+def test_all_fields_are_optional(api_env: ApiEnv) -> None:
     created = api_env.sessions_as().post("/v1/sessions", json={})
     assert created.status_code == 201
     assert (created.json()["title"], created.json()["metadata"]) == (None, {})
@@ -106,7 +106,7 @@ def test_messages_of_a_turn_with_a_tool(api_env: ApiEnv) -> None:
         assert found == body["data"]
 
 
-def test_deletion_removes_all_but_what_was_spent(api_env: ApiEnv) -> None:
+def test_deletion_keeps_only_the_usage(api_env: ApiEnv) -> None:
     client = api_env.sessions_as()
     body = say(api_env.chat_as(), "Hi").json()
     path = f"/v1/sessions/{body['session_id']}"

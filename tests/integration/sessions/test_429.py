@@ -1,4 +1,4 @@
-"""`sessions_per_day` at `POST /v1/sessions`: counted with the session, exact, and what is refused costs nothing."""
+"""`sessions_per_day` at `POST /v1/sessions`: counted exactly; a rejected call costs nothing."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the sessions function refuses: the status, the code, and nothing written."""
+"""Errors of the sessions function: status, code, and nothing written."""
 
 import pytest
 
@@ -61,7 +61,7 @@ def test_404_for_an_agent_that_is_not_the_tenants(api_env: ApiEnv) -> None:
         assert_problem(client.patch(f"/v1/sessions/{session_id}", json={"agent_id": agent_id}), 404, "NOT_FOUND")
 
 
-def test_404_for_what_is_no_session(api_env: ApiEnv) -> None:
+def test_404_for_unknown_sessions(api_env: ApiEnv) -> None:
     client = api_env.sessions_as()
     for session_id in (SESSION, "x", "ses_", SESSION.upper(), "run_" + SESSION[4:]):
         for method, path, body in routes(session_id)[2:]:
@@ -112,7 +112,7 @@ UNFIT: list[object] = [
 ]
 
 
-def test_422_for_what_does_not_fit(api_env: ApiEnv) -> None:
+def test_422_for_invalid_fields(api_env: ApiEnv) -> None:
     client = api_env.sessions_as()
     session = client.post("/v1/sessions", json={}).json()
     path = f"/v1/sessions/{session['id']}"

@@ -1,4 +1,4 @@
-"""`/v1/settings`: read, changed in part, refused; each change is in the audit and raises the version."""
+"""`/v1/settings`: read and changed in part; each change is audited and increments the version."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.builders.authorizing import bearer
 from tests.integration.admin_keys.conftest import TenantEnv
 
 
-def test_settings_are_changed_in_part_and_told(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_changes_settings_in_part(tenant_env: TenantEnv, client: TestClient) -> None:
     made = tenant_env.deployment.tenants.change(
         tenant_env.made.tenant.id, {"settings": {"theirs": 1, "features": {"beta": False}}}
     )
@@ -32,7 +32,7 @@ def test_settings_are_changed_in_part_and_told(tenant_env: TenantEnv, client: Te
     assert kept.settings == {"theirs": 1, "features": {"beta": True}, "audits_all": True}
 
 
-def test_the_wish_reaches_the_routes_with_the_authorizer(tenant_env: TenantEnv, client: TestClient) -> None:
+def test_the_setting_reaches_the_routes_through_the_authorizer(tenant_env: TenantEnv, client: TestClient) -> None:
     client.patch("/v1/settings", json={"audits_all": True})
     assert tenant_env.made.key
     fields = tenant_env.authorizer_env.context(bearer(tenant_env.made.key.text))
@@ -60,7 +60,7 @@ def test_the_screening_of_messages_reaches_the_routes_with_the_authorizer(
         {"features": {f"f{number}": True for number in range(51)}},
     ],
 )
-def test_422_for_what_makes_no_sense(client: TestClient, body: dict[str, Any]) -> None:
+def test_422_for_invalid_settings(client: TestClient, body: dict[str, Any]) -> None:
     before = client.get("/v1/settings").json()
     assert_problem(client.patch("/v1/settings", json=body), 422, "VALIDATION_FAILED")
     assert client.get("/v1/settings").json() == before

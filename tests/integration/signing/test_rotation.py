@@ -1,4 +1,4 @@
-"""A new signing key under load: containers with memories of different ages, and a stranger. No token is refused."""
+"""A new signing key under load, with containers whose caches have different ages: no token is rejected."""
 
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,7 @@ STEP_SECONDS = 20
 
 @pytest.fixture
 def logins(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Logins:
-    """A deployment in which the memory of secrets ages with the clock that is turned."""
+    """A deployment whose cache of secrets ages with the manual clock."""
 
     class Turned(datetime):
         @classmethod
@@ -49,7 +49,7 @@ def platform(deployment: Deployment) -> TestClient:
 
 
 class OutsideVerifier:
-    """Someone else's service, which keeps our keys for five minutes."""
+    """Another service, which caches our keys for five minutes."""
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
@@ -108,7 +108,7 @@ def test_a_rotation_shows_its_steps(logins: Logins) -> None:
     assert "PRIVATE" not in client.get("/v1/signing-keys").text
 
 
-def test_a_token_of_a_key_that_is_over(logins: Logins) -> None:
+def test_rejects_a_token_of_a_retired_key(logins: Logins) -> None:
     deployment = logins.deployment
     platform(deployment).post("/v1/signing-keys/rotate")
     deployment.clock.advance(2_100)

@@ -1,4 +1,4 @@
-"""A tenant with a client at the local providers, and the functions that it meets them through."""
+"""A tenant with a client at the local providers, and the functions of sign-in and connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BACK = "https://app.acme.example/back"
 
 @dataclass
 class ApiEnv:
-    """What a flow goes through. `tenant` may be changed to act for another one."""
+    """The functions of a flow. `tenant` may be changed to act for another one."""
 
     deployment: Deployment
     runtime: Runtime
@@ -46,7 +46,7 @@ class ApiEnv:
         return call_as(self._admin, tenant_fields(**fields))
 
     def anyone(self) -> TestClient:
-        """Return a browser, which keeps its cookies."""
+        """Return a browser with its own cookies."""
         return call_as(self._identity, None)
 
     def user(self, owner: str = "usr_01k6r5m2x8f3v9q4w7t1y0z5af", **fields: str) -> TestClient:
@@ -61,7 +61,7 @@ class ApiEnv:
         return made
 
     def consent(self, url: str) -> dict[str, str]:
-        """Go where a flow sends the browser, and return what it is sent back with."""
+        """Follow a flow's redirect to the provider; return the parameters with which the browser comes back."""
         answer = httpx2.get(url, follow_redirects=False)
         assert answer.status_code == 302, answer.text
         assert answer.headers["location"].startswith(BACK)
@@ -85,7 +85,7 @@ def provider() -> Iterator[OAuthProvider]:
 
 
 def open_api_env(deployment: Deployment, provider: OAuthProvider) -> ApiEnv:
-    """Return a deployment whose functions may ask the local providers, with one tenant and a KMS key."""
+    """Return a deployment that may call the local providers, with one tenant and a KMS key."""
     client = local_session().client("kms")
     key_id = client.create_key()["KeyMetadata"]["KeyId"]
     runtime = deployment.make_runtime(

@@ -1,4 +1,4 @@
-"""Connections: made, listed, forgotten, refreshed, and nobody else's."""
+"""Connections: created, listed, deleted, refreshed, and private to their user."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ def test_connected_used_refreshed_and_forgotten(api_env: ApiEnv, name: str) -> N
     asked = len(api_env.provider.asked)
     assert mine.access_token(name, calls(api_env, name)) == first
     assert len(api_env.provider.asked) == asked
-    for _ in range(3):  # each refresh token is good once
+    for _ in range(3):  # each refresh token is valid once
         api_env.clock.advance(3_541)
         following = mine.access_token(name, calls(api_env, name))
         assert following != first
@@ -83,7 +83,7 @@ def test_scopes_that_the_tenant_chose(api_env: ApiEnv) -> None:
     assert "access_type=offline" in url
 
 
-def test_nobody_elses(api_env: ApiEnv) -> None:
+def test_connections_are_private(api_env: ApiEnv) -> None:
     api_env.set_up()
     connect(api_env)
     assert api_env.user(OTHER).get("/v1/connections").json()["data"] == []
@@ -102,7 +102,9 @@ def test_a_flow_is_completed_by_whom_it_was_begun(api_env: ApiEnv) -> None:
     answer = api_env.user(OTHER).get("/v1/connections/google/callback", params=back)
     assert (answer.status_code, answer.json()["code"]) == (400, "STATE_INVALID")
     assert api_env.anyone().get("/v1/connections/google/callback", params=back).status_code == 401
-    answer = api_env.anyone().get("/v1/auth/google/callback", params=back)  # a connection's state signs nobody in
+    answer = api_env.anyone().get(
+        "/v1/auth/google/callback", params=back
+    )  # the state of a connection cannot complete a sign-in
     assert (answer.status_code, answer.json()["code"]) == (400, "STATE_INVALID")
     assert api_env.user().get("/v1/connections/google/callback", params=back).status_code == 200
     answer = api_env.user().get("/v1/connections/google/callback", params=back)
@@ -187,7 +189,7 @@ def test_while_one_refreshes_another_waits_for_what_it_brings(api_env: ApiEnv) -
     assert api_env.provider.asked.count("/google/token") == 2  # one code, one refresh
 
 
-def test_a_holder_that_died_blocks_nobody_for_long(api_env: ApiEnv) -> None:
+def test_a_dead_holder_blocks_others_only_briefly(api_env: ApiEnv) -> None:
     api_env.set_up()
     connect(api_env)
     api_env.clock.advance(3_600)

@@ -1,4 +1,4 @@
-"""Signing in at each provider gives our own tokens to a user of the tenant."""
+"""Signing in with each provider issues our own tokens to a user of the tenant."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def test_a_user_signs_in(api_env: ApiEnv, name: str) -> None:
     told = api_env.told("auth.login")
     assert {"by": "social sign-in", "provider": name, "user": api_env.tenant.admin.id} in told
     api_env.provider.account = replace(api_env.provider.account, email="changed@else.example")
-    again = complete(api_env, come_back(api_env, name), name)  # the subject decides from now on
+    again = complete(api_env, come_back(api_env, name), name)  # from now on the subject identifies the user
     assert again.json()["user"]["id"] == api_env.tenant.admin.id
 
 
@@ -71,7 +71,7 @@ def test_the_platforms_own_client(api_env: ApiEnv) -> None:
     assert complete(api_env, come_back(api_env)).status_code == 200
 
 
-def test_nothing_is_written_before_somebody_comes_back(api_env: ApiEnv) -> None:
+def test_writes_nothing_before_the_callback(api_env: ApiEnv) -> None:
     api_env.set_up()
     before = api_env.raw_items()
     assert begin(api_env).status_code == 302
@@ -81,7 +81,7 @@ def test_nothing_is_written_before_somebody_comes_back(api_env: ApiEnv) -> None:
 
 
 def test_beside_an_issuer_of_the_tenants_own(api_env: ApiEnv) -> None:
-    """Either may come first, and the list has both."""
+    """In either order, and the list has both."""
     own = {"issuer": "https://login.acme.example/", "jwks_uri": "https://login.acme.example/keys"}
     api_env.set_up("google")
     for number in range(2):

@@ -1,4 +1,4 @@
-"""Sign-ins that come to nothing: each with its status, no user and no login made, and told to the tenant."""
+"""Failed sign-ins: status, no user and no login created, and an audit event of the tenant."""
 
 import socket
 from typing import Any
@@ -28,7 +28,7 @@ def test_what_is_not_set_up_is_not_found(api_env: ApiEnv) -> None:
         ("github", {}),
         ("facebook", {}),
         ("google", {"tenant": other.tenant.id}),
-        ("google", {"tenant": "nobody"}),
+        ("google", {"tenant": "unknown"}),
         ("google", {"tenant": "ten_01k6r5m2x8f3v9q4w7t1y0z5ab"}),
         ("google", {"redirect_uri": "https://app.acme.example/back/"}),
         ("google", {"redirect_uri": "https://evil.example/back"}),
@@ -56,7 +56,7 @@ def test_a_state_is_good_once(api_env: ApiEnv) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "STATE_INVALID")
     assert len(api_env.provider.asked) == asked
     fresh = come_back(api_env)
-    answer = complete(api_env, {**fresh, "code": back["code"]})  # a code that was used, under a good state
+    answer = complete(api_env, {**fresh, "code": back["code"]})  # a used code with a valid state
     assert (answer.status_code, answer.json()["code"]) == (403, "PROVIDER_REFUSED")
 
 
@@ -156,7 +156,7 @@ def test_an_email_that_is_not_verified(api_env: ApiEnv, name: str) -> None:
     refuse(api_env, complete(api_env, come_back(api_env, name), name), 403, "EMAIL_UNVERIFIED")
 
 
-def test_people_who_may_not_come_in(api_env: ApiEnv) -> None:
+def test_rejects_users_who_may_not_log_in(api_env: ApiEnv) -> None:
     made = api_env.set_up()
     refuse(api_env, complete(api_env, come_back(api_env)), 403, "FORBIDDEN")
     changes = {"provision_users": True, "email_domains": ["else.example"]}

@@ -1,4 +1,4 @@
-"""A name's marker may lead to another tenant, after a call that broke off: it is that one's then."""
+"""A name's marker may point to another tenant after an interrupted call; then it belongs to that tenant."""
 
 import pytest
 from atrium.kernel.errors import NotFound
@@ -10,7 +10,7 @@ from tests.integration.tenants.test_names import create
 
 
 def give_away(deployment: Deployment, name: str, tenant: Tenant) -> TenantRegistry:
-    """Let a name's marker lead to another tenant, as after a call that broke off."""
+    """Point a name's marker to another tenant, as after an interrupted call."""
     registry = TenantRegistry(deployment.runtime.platform_table)
     marker = registry.find(name)
     assert marker is not None
@@ -32,7 +32,7 @@ def test_a_marker_that_is_anothers_is_not_released(deployment: Deployment, what:
 
 
 @pytest.mark.parametrize("text", ["", "acme", "usr_01k6r5m2x8f3v9q4w7t1y0z5ab"])
-def test_what_is_no_tenants_id(deployment: Deployment, text: str) -> None:
+def test_malformed_tenant_ids(deployment: Deployment, text: str) -> None:
     for ask in (deployment.tenants.get, deployment.tenants.delete):
         with pytest.raises(NotFound):
             ask(text)

@@ -1,4 +1,4 @@
-"""Names are unique, whatever breaks off and whoever comes at the same time."""
+"""Tenant names are unique despite interruptions and concurrent calls."""
 
 from collections.abc import Callable
 from typing import Any
@@ -83,7 +83,7 @@ def _holder(deployment: Deployment, name: str) -> str | None:
 
 
 @pytest.mark.parametrize("write", range(3))
-def test_a_renaming_that_breaks_off_keeps_no_name_from_others_for_ever(deployment: Deployment, write: int) -> None:
+def test_an_interrupted_renaming_does_not_block_a_name(deployment: Deployment, write: int) -> None:
     tenant = create(deployment, "acme")
     with breaking(deployment.table, write), pytest.raises(Broken):
         deployment.tenants.change(tenant.id, {"name": "globex"})
@@ -130,7 +130,7 @@ def test_a_deletion_that_broke_off_does_not_keep_the_name(deployment: Deployment
 
 
 def interposed(deployment: Deployment, act: Callable[[], Any], *, before: str, times: int = 1) -> Callable[[], None]:
-    """Let another call happen just before this one's n-th operation of a kind."""
+    """Run another call just before the n-th operation of a kind."""
     left = [times]
 
     def happen(**_: object) -> None:
@@ -144,7 +144,7 @@ def interposed(deployment: Deployment, act: Callable[[], Any], *, before: str, t
 
 
 def _is_sound(deployment: Deployment) -> bool:
-    """Tell whether no two tenants have one name, and each one's marker is its own."""
+    """Return whether names are unique and each tenant has its own marker."""
     tenants = deployment.tenants.list(PageRequest()).items
     called = [same_name(tenant.name) for tenant in tenants]
     return len(set(called)) == len(called) and all(_holder(deployment, t.name) == t.id for t in tenants)
@@ -169,7 +169,7 @@ def test_two_creations_at_once(deployment: Deployment, before: str, times: int) 
 @pytest.mark.parametrize("leftover", [True, False])
 def test_a_renaming_and_a_creation_at_once(deployment: Deployment, before: str, times: int, leftover: bool) -> None:
     tenant = create(deployment, "acme")
-    if leftover:  # an earlier renaming left its claim behind
+    if leftover:  # a claim left by an earlier renaming
         with breaking(deployment.table, 1), pytest.raises(Broken):
             deployment.tenants.change(tenant.id, {"name": "globex"})
 
@@ -223,13 +223,13 @@ def test_a_renaming_there_and_one_back_at_once(deployment: Deployment) -> None:
     assert _is_sound(deployment)
 
 
-def test_a_name_that_is_fought_for_is_a_conflict_and_not_an_endless_loop(deployment: Deployment) -> None:
+def test_gives_up_on_a_contended_name(deployment: Deployment) -> None:
     others = [create(deployment, f"other-{number}") for number in range(10)]
     registry = TenantRegistry(deployment.runtime.platform_table)
     fights: list[str] = []
 
     def fight(**_: object) -> None:
-        """Claim the name for another tenant, just before the claim that is under way."""
+        """Claim the name for another tenant just before the running claim."""
         stop()
         tenant_id = others[len(fights)].id
         fights.append(tenant_id)

@@ -1,4 +1,4 @@
-"""What usage shows, and to whom."""
+"""Usage as callers see it."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ ZERO = {
 }
 
 
-def test_nothing_used_is_the_running_month_in_zeros(admin: TestClient) -> None:
+def test_no_usage_is_the_current_month_with_zeros(admin: TestClient) -> None:
     answer = admin.get("/v1/usage")
     assert answer.status_code == 200
     assert answer.json() == {"from": "2026-11-01", "to": "2026-11-21", "totals": ZERO, "data": [], "next_cursor": None}
@@ -91,7 +91,7 @@ def test_a_whole_year_is_read(function: UsageFunction, admin: TestClient) -> Non
     assert answer["totals"]["requests"] == 4
 
 
-def test_without_admin_usage_is_ones_own(function: UsageFunction) -> None:
+def test_without_admin_shows_the_callers_own_usage(function: UsageFunction) -> None:
     function.settle(build_entry(cost_nanos=1_000), build_entry(cost_nanos=5_000, principal_id=USER_ID))
     mine = function.call_as(tenant_fields(scopes="chat")).get("/v1/usage").json()["totals"]
     users = function.call_as(tenant_fields(scopes="chat", principal_type="user", principal_id=USER_ID, role="user"))

@@ -1,4 +1,4 @@
-"""Counting: each entry once, however it is delivered; and a table that fails changes nothing."""
+"""Counting: each entry once in any delivery, and failures of the table change nothing."""
 
 import random
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ TOTAL = SumKey(date(2026, 11, 21), "TOTAL")
 
 
 def settle(table: PhysicalTable, entries: Iterable[LedgerEntry]) -> list[Arrival]:
-    """Write entries to the ledger; returns them as the stream would bring them."""
+    """Write entries to the ledger; return them as the stream delivers them."""
     arrivals: list[Arrival] = []
     for entry in entries:
         assert LedgerStore(TenantTable(table, entry.tenant_id)).put(entry)
@@ -83,7 +83,7 @@ def test_delivery_again_in_any_order_and_in_other_pieces_counts_nothing_twice(ph
     assert sums(physical_table).read(expected) == expected
 
 
-def test_tenants_do_not_meet(physical_table: PhysicalTable) -> None:
+def test_separates_tenants(physical_table: PhysicalTable) -> None:
     ours, theirs = build_entry(cost_nanos=1), build_entry(tenant_id=OTHER_TENANT_ID, cost_nanos=2)
     counter(physical_table).count(settle(physical_table, [ours, theirs]))
 
@@ -102,7 +102,7 @@ def test_money_is_exact_beyond_the_reach_of_floats(physical_table: PhysicalTable
     assert total(physical_table).cost_nanos == 2 * 10**17 + 3
 
 
-def test_a_table_that_is_busy_is_tried_again_and_then_reported(physical_table: PhysicalTable) -> None:
+def test_retries_and_reports_a_busy_table(physical_table: PhysicalTable) -> None:
     arrivals, pauses = settle(physical_table, [build_entry(), build_entry()]), list[float]()
     with refusing(physical_table, "TransactWriteItems", "ThrottlingException") as refused:
         failures = counter(physical_table, pauses).count(arrivals)
@@ -126,7 +126,7 @@ def test_a_reply_that_was_lost_counts_nothing_twice(physical_table: PhysicalTabl
     assert sums(physical_table).read(expected) == expected
 
 
-def test_one_tenants_trouble_is_not_anothers(physical_table: PhysicalTable) -> None:
+def test_a_failure_of_one_tenant_does_not_affect_others(physical_table: PhysicalTable) -> None:
     arrivals = settle(physical_table, [build_entry(), build_entry(tenant_id=OTHER_TENANT_ID)])
     with refusing(physical_table, "TransactWriteItems", "ThrottlingException", about=TENANT_ID):
         failures = counter(physical_table).count(arrivals)
@@ -135,7 +135,7 @@ def test_one_tenants_trouble_is_not_anothers(physical_table: PhysicalTable) -> N
     assert total(physical_table, OTHER_TENANT_ID).requests == 1
 
 
-def test_a_defect_is_no_failure_to_be_brought_again(physical_table: PhysicalTable) -> None:
+def test_an_unexpected_error_is_not_retried(physical_table: PhysicalTable) -> None:
     arrivals = settle(physical_table, [build_entry()])
     with refusing(physical_table, "TransactWriteItems", "ValidationException"), pytest.raises(ClientError):
         counter(physical_table).count(arrivals)
@@ -186,7 +186,7 @@ def test_entries_of_a_frozen_day_stay_unmarked(physical_table: PhysicalTable, is
 
 
 def write_old_layout(table: TenantTable, entries: Iterable[LedgerEntry]) -> None:
-    """Write marked entries and an item for each sum, as releases before the shared item did; sessions among them."""
+    """Write marked entries and one item per sum, including sessions, as earlier releases did."""
     for entry in entries:
         assert LedgerStore(table).put(entry)
         table.write(Update(ledger_key(entry.run_id), "SET #counted = :one", ANY, {"one": "1"}))

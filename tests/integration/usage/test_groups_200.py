@@ -1,4 +1,4 @@
-"""Usage divided: by whom, by what, and in pages."""
+"""Usage grouped by caller, agent, model, tool and session, in pages."""
 
 from datetime import timedelta
 from typing import Any
@@ -86,7 +86,7 @@ def read_pages(client: TestClient, **query: str) -> list[list[dict[str, Any]]]:
 
 
 def test_many_sessions_come_in_pages_each_once_and_whole(function: UsageFunction, admin: TestClient) -> None:
-    """Least recently active first; those without usage in the period are left out."""
+    """Least recently active first; sessions without usage in the period are omitted."""
     days = {3: [0, 1], 1: [1], 2: [0], 5: [2], 4: [0, 1, 2]}
     sessions = {number: mint_session_id(NOON - timedelta(days=5)) for number in days}
     turns = sorted((-day, number) for number, each in days.items() for day in each)
@@ -113,7 +113,7 @@ def test_a_deleted_session_is_in_totals_alone(used: UsageFunction, admin: TestCl
 def test_names_beyond_the_shared_item_come_in_pages_each_once(
     function: UsageFunction, admin: TestClient, group: str
 ) -> None:
-    """Two batches of more names than a shared item takes, with some in both."""
+    """Two batches with more names than a shared item holds, some of them in both."""
     for first in (0, 20):
         function.settle(
             *(
@@ -147,7 +147,7 @@ def test_a_cursor_keeps_the_period_that_it_began_with(used: UsageFunction, admin
     assert [row["agent"] for row in second["data"]] == [OTHER_AGENT_ID]
 
 
-def test_without_admin_the_one_row_is_oneself(used: UsageFunction) -> None:
+def test_without_admin_the_only_row_is_the_caller(used: UsageFunction) -> None:
     key = used.call_as(tenant_fields(scopes="chat"))
     user = used.call_as(tenant_fields(scopes="chat", principal_type="user", principal_id=USER_ID, role="user"))
     client = used.call_as(tenant_fields(scopes="chat", principal_type="client", principal_id=CLIENT_ID))

@@ -1,4 +1,4 @@
-"""The ledger: an entry stands once, and the first one stands."""
+"""The ledger: the first entry of a run is kept."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ def ledger_of(table: PhysicalTable, tenant_id: str = TENANT_ID) -> LedgerStore:
     return LedgerStore(TenantTable(table, TenantId(tenant_id)))
 
 
-def test_an_entry_comes_back_as_it_was(physical_table: PhysicalTable) -> None:
+def test_reads_back_an_entry(physical_table: PhysicalTable) -> None:
     store = ledger_of(physical_table)
     entry = replace(build_entry(tool_calls={"calculator": 2}), end_user="Ada")
 

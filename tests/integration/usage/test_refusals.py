@@ -1,4 +1,4 @@
-"""What usage refuses."""
+"""Errors of the usage routes."""
 
 import pytest
 from atrium.storage.table import PhysicalTable
@@ -32,7 +32,7 @@ from tests.integration.usage.conftest import UsageFunction
         ({"group_by": "session", "from": "2026-08-21"}, ["query", "from"]),
     ],
 )
-def test_periods_that_make_no_sense(admin: TestClient, query: dict[str, str], location: list[str]) -> None:
+def test_rejects_invalid_periods(admin: TestClient, query: dict[str, str], location: list[str]) -> None:
     answer = admin.get("/v1/usage", params=query)
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (422, "VALIDATION_FAILED")

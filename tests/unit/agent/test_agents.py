@@ -1,4 +1,4 @@
-"""A tenant's agents: names unique, one default, counted, and within what plan and model allow."""
+"""A tenant's agents: unique names, one default, a bounded number, and models and limits that the plan allows."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -55,13 +55,13 @@ def test_an_agent_comes_back_as_it_was_created(tenant_env: TenantEnv) -> None:
     assert (made.agent.provider, made.is_default, made.agent.created_at) == ("anthropic", False, tenant_env.clock.now)
 
 
-def test_defaults(tenant_env: TenantEnv) -> None:
+def test_creates_with_defaults(tenant_env: TenantEnv) -> None:
     agent = create(tenant_env).agent
     assert (agent.provider, agent.max_tokens, agent.max_iterations, agent.tools) == ("anthropic", 4_096, 20, ())
     assert (agent.temperature, agent.require_done_tool, agent.compaction_profile) == (None, False, None)
 
 
-def test_lists_are_oldest_first_and_paged(tenant_env: TenantEnv) -> None:
+def test_lists_oldest_first_in_pages(tenant_env: TenantEnv) -> None:
     for number in range(3):
         tenant_env.clock.advance(1)
         create(tenant_env, name=f"n{number}")
@@ -72,7 +72,7 @@ def test_lists_are_oldest_first_and_paged(tenant_env: TenantEnv) -> None:
     assert [view.is_default for view in page.items] == [True, False, False]
 
 
-def test_a_name_is_unique_in_its_tenant_alone(tenant_env: TenantEnv) -> None:
+def test_requires_unique_names_within_a_tenant_only(tenant_env: TenantEnv) -> None:
     create(tenant_env)
     before = tenant_env.items()
     with pytest.raises(Conflict, match="another agent has this name"):
@@ -92,7 +92,7 @@ def test_there_is_one_default(tenant_env: TenantEnv) -> None:
     assert not tenant_env.agents().get(second.agent.id).is_default
 
 
-def test_each_change_raises_the_tenants_version(tenant_env: TenantEnv) -> None:
+def test_each_change_increments_the_tenants_config_version(tenant_env: TenantEnv) -> None:
     versions = [version(tenant_env)]
     agent = create(tenant_env).agent
     versions.append(version(tenant_env))
@@ -103,7 +103,7 @@ def test_each_change_raises_the_tenants_version(tenant_env: TenantEnv) -> None:
     assert versions == list(range(versions[0], versions[0] + 4))
 
 
-def test_any_part_is_changed_and_the_rest_stays(tenant_env: TenantEnv) -> None:
+def test_changes_only_the_given_fields(tenant_env: TenantEnv) -> None:
     agent = create(tenant_env, description="old", system_prompt="Rhyme.").agent
     tenant_env.clock.advance(5)
     changed = tenant_env.agents().change(agent.id, {"description": "new"}, is_default=None)
@@ -120,7 +120,7 @@ def test_renaming_frees_the_old_name(tenant_env: TenantEnv) -> None:
         create(tenant_env, name="bard")
 
 
-def test_a_name_that_is_taken_changes_nothing(tenant_env: TenantEnv) -> None:
+def test_changes_nothing_if_the_new_name_is_taken(tenant_env: TenantEnv) -> None:
     agent = create(tenant_env).agent
     before = tenant_env.items()
     with pytest.raises(Conflict):
@@ -128,7 +128,7 @@ def test_a_name_that_is_taken_changes_nothing(tenant_env: TenantEnv) -> None:
     assert tenant_env.items() == before
 
 
-def test_two_changes_at_once_do_not_undo_each_other(tenant_env: TenantEnv) -> None:
+def test_concurrent_changes_do_not_overwrite_each_other(tenant_env: TenantEnv) -> None:
     agent = create(tenant_env).agent
     once: list[None] = []
 
@@ -144,7 +144,7 @@ def test_two_changes_at_once_do_not_undo_each_other(tenant_env: TenantEnv) -> No
     assert tenant_env.agents().get(agent.id).agent.system_prompt == "Rhyme."
 
 
-def test_a_change_that_meets_a_deletion_is_not_found(tenant_env: TenantEnv) -> None:
+def test_raises_not_found_if_deleted_during_a_change(tenant_env: TenantEnv) -> None:
     agent = create(tenant_env).agent
     tenant_env.agents().delete(agent.id)
     with pytest.raises(NotFound):
@@ -182,7 +182,7 @@ def test_the_default_cannot_be_deleted_or_cleared(tenant_env: TenantEnv) -> None
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_does_not_fit_is_refused_alike_on_creation_and_change(
+def test_rejects_invalid_fields_on_creation_and_change(
     tenant_env: TenantEnv, fields: Mapping[str, Any], failure: type[AtriumError]
 ) -> None:
     agent = create(tenant_env).agent
@@ -194,13 +194,13 @@ def test_what_does_not_fit_is_refused_alike_on_creation_and_change(
     assert tenant_env.items() == before
 
 
-def test_a_model_beyond_the_plan(tenant_env: TenantEnv) -> None:
+def test_rejects_a_model_outside_the_plan(tenant_env: TenantEnv) -> None:
     free = tenant_env.agents(context_of(plan="free"))
     with pytest.raises(ModelNotAllowed):
         free.create({**FIELDS, "model": "claude-opus-5-5"}, is_default=False)
 
 
-def test_the_plan_bounds_their_number(tenant_env: TenantEnv) -> None:
+def test_rejects_more_agents_than_the_plan_allows(tenant_env: TenantEnv) -> None:
     tenant_env.configure(plan="free")
     free = tenant_env.agents(context_of(plan="free"))
     made = [free.create({**FIELDS, "name": f"n{number}"}, is_default=False) for number in range(9)]
@@ -219,7 +219,7 @@ def test_the_plan_bounds_their_number(tenant_env: TenantEnv) -> None:
 
 
 @pytest.mark.parametrize(("own", "fit"), [(0, 0), (1, 0), (2, 1)])
-def test_the_tenants_own_limit_comes_before_the_plans(tenant_env: TenantEnv, own: int, fit: int) -> None:
+def test_the_tenants_own_limit_overrides_the_plan(tenant_env: TenantEnv, own: int, fit: int) -> None:
     tenant_env.configure(limits={"agents": own})
     for number in range(fit):
         create(tenant_env, name=f"n{number}")
@@ -231,12 +231,12 @@ def test_the_tenants_own_limit_comes_before_the_plans(tenant_env: TenantEnv, own
 @pytest.mark.parametrize(
     "agent_id", ["", "x", "agt_", "ses_01k6r5m2x8f3v9q4w7t1y0z5ab", "agt_01k6r5m2x8f3v9q4w7t1y0z5ab"]
 )
-def test_what_is_no_agent(tenant_env: TenantEnv, agent_id: str) -> None:
+def test_unknown_ids_are_not_found(tenant_env: TenantEnv, agent_id: str) -> None:
     with pytest.raises(NotFound):
         tenant_env.agents().get(agent_id)
 
 
-def test_another_tenants_agent_is_not_there(tenant_env: TenantEnv) -> None:
+def test_another_tenants_agent_is_not_found(tenant_env: TenantEnv) -> None:
     agent = create(tenant_env).agent
     other = tenant_env.agents(context_of(tenant=OTHER_TENANT))
     before = tenant_env.items(TENANT)

@@ -1,4 +1,4 @@
-"""What a turn resolves before it opens: agent, model, session, history; each refusal with its own code."""
+"""What a turn resolves before it starts: agent, model, session and history; each failure has its own error code."""
 
 import threading
 from typing import Any
@@ -32,7 +32,7 @@ def test_the_default_agent_answers(tenant_env: TenantEnv) -> None:
 
 
 def test_another_default_answers_from_the_next_turn_on(tenant_env: TenantEnv) -> None:
-    """The memory of the process is a guess, which every turn's own read checks."""
+    """The cached default agent is verified by each turn's own read."""
     session_id = session_id_of(tenant_env.talk())
     first = tenant_env.default_agents[TENANT]
     second = add_agent(tenant_env, "second", is_default=True)
@@ -41,7 +41,7 @@ def test_another_default_answers_from_the_next_turn_on(tenant_env: TenantEnv) ->
     assert tenant_env.default_agents[TENANT] == second != first
 
 
-def test_a_good_guess_saves_a_read(tenant_env: TenantEnv) -> None:
+def test_a_correct_cached_agent_saves_a_read(tenant_env: TenantEnv) -> None:
     reads: list[list[str]] = []
     for _ in range(2):
         recorder = Recorder()
@@ -51,7 +51,7 @@ def test_a_good_guess_saves_a_read(tenant_env: TenantEnv) -> None:
     assert reads == [["BatchGetItem", "GetItem"], ["BatchGetItem"]]
 
 
-def test_a_guess_of_an_agent_that_is_gone_is_no_obstacle(tenant_env: TenantEnv) -> None:
+def test_a_cached_agent_that_was_deleted_is_ignored(tenant_env: TenantEnv) -> None:
     tenant_env.talk()
     gone = tenant_env.default_agents[TENANT]
     add_agent(tenant_env, "second", is_default=True)
@@ -60,7 +60,7 @@ def test_a_guess_of_an_agent_that_is_gone_is_no_obstacle(tenant_env: TenantEnv) 
     assert systems(tenant_env)[-1] == "second"
 
 
-def test_the_callers_choice_goes_before_the_sessions(tenant_env: TenantEnv) -> None:
+def test_the_callers_agent_overrides_the_sessions(tenant_env: TenantEnv) -> None:
     first, second = add_agent(tenant_env, "first"), add_agent(tenant_env, "second")
     session_id = session_id_of(tenant_env.talk(agent_id=first))
     tenant_env.talk(session_id=session_id)
@@ -69,7 +69,7 @@ def test_the_callers_choice_goes_before_the_sessions(tenant_env: TenantEnv) -> N
     assert systems(tenant_env) == ["first", "first", "second", "first"]
 
 
-def test_a_session_whose_agent_was_deleted_is_not_answered_by_another_unasked(tenant_env: TenantEnv) -> None:
+def test_a_deleted_agent_is_not_replaced_silently(tenant_env: TenantEnv) -> None:
     agent_id, other = add_agent(tenant_env, "gone"), add_agent(tenant_env, "other")
     session_id = session_id_of(tenant_env.talk(agent_id=agent_id))
     tenant_env.agents().delete(agent_id)
@@ -81,7 +81,7 @@ def test_a_session_whose_agent_was_deleted_is_not_answered_by_another_unasked(te
 
 
 def refused(tenant_env: TenantEnv, **wishes: Any) -> AtriumError:
-    """Begin a turn that must be refused, with nothing written."""
+    """Start a turn that must be rejected, and assert that nothing was written."""
     before = tenant_env.items()
     with pytest.raises(AtriumError) as refusal:
         tenant_env.begin(**wishes)
@@ -89,35 +89,35 @@ def refused(tenant_env: TenantEnv, **wishes: Any) -> AtriumError:
     return refusal.value
 
 
-def test_an_unknown_agent(tenant_env: TenantEnv) -> None:
+def test_rejects_an_unknown_agent(tenant_env: TenantEnv) -> None:
     for agent_id in (MISSING, "", "x", "agt_", "ses_01k6r5m2x8f3v9q4w7t1y0z5ab"):
         assert isinstance(refused(tenant_env, agent_id=agent_id), NotFound)
 
 
-def test_another_tenants_agent_is_not_there(tenant_env: TenantEnv) -> None:
+def test_another_tenants_agent_is_not_found(tenant_env: TenantEnv) -> None:
     tenant_env.talk(context=context_of(tenant=OTHER_TENANT))
     assert isinstance(refused(tenant_env, agent_id=tenant_env.default_agents[OTHER_TENANT]), NotFound)
 
 
-def test_without_a_default_agent_one_must_be_named(tenant_env: TenantEnv) -> None:
+def test_requires_an_agent_without_a_default(tenant_env: TenantEnv) -> None:
     agent_id = add_agent(tenant_env, "only")
     tenant_env.table().write(Update(keys.tenant(), "REMOVE #default_agent_id", ANY))
     assert "no default agent" in refused(tenant_env).detail
     assert tenant_env.talk(agent_id=agent_id)[-1].type == "final"
 
 
-def test_a_tenant_that_is_gone(tenant_env: TenantEnv) -> None:
+def test_rejects_a_deleted_tenant(tenant_env: TenantEnv) -> None:
     tenant_env.table().write(Delete(keys.tenant(), ANY))
     assert isinstance(refused(tenant_env), NotFound)
 
 
-def test_the_callers_model(tenant_env: TenantEnv) -> None:
+def test_uses_the_callers_model(tenant_env: TenantEnv) -> None:
     turn = tenant_env.begin(model="claude-opus-5-5")
     assert (turn.run.model, turn.loop.loop_input.model) == ("claude-opus-5-5", "claude-opus-5-5")
 
 
 @pytest.mark.parametrize("model", ["gpt-4", "", "claude", "CLAUDE-HAIKU-5-5"])
-def test_an_unknown_model(tenant_env: TenantEnv, model: str) -> None:
+def test_rejects_an_unknown_model(tenant_env: TenantEnv, model: str) -> None:
     failure = refused(tenant_env, model=model or "x")
     assert isinstance(failure, ValidationFailed)
     assert failure.detail == "`model`: is not in the catalogue of models"
@@ -126,30 +126,30 @@ def test_an_unknown_model(tenant_env: TenantEnv, model: str) -> None:
 @pytest.mark.parametrize(
     ("plan", "model"), [("free", "claude-sonnet-5-5"), ("free", "claude-opus-5-5"), ("starter", "claude-opus-5-5")]
 )
-def test_a_model_beyond_the_plan(tenant_env: TenantEnv, plan: PlanName, model: str) -> None:
+def test_rejects_a_model_outside_the_plan(tenant_env: TenantEnv, plan: PlanName, model: str) -> None:
     failure = refused(tenant_env, model=model, context=context_of(plan=plan))
     assert isinstance(failure, ModelNotAllowed)
     assert (failure.status, failure.code) == (403, "MODEL_NOT_ALLOWED")
 
 
-def test_an_agents_model_beyond_the_plan(tenant_env: TenantEnv) -> None:
-    """The tenant has come down to another plan."""
+def test_rejects_an_agents_model_outside_the_plan(tenant_env: TenantEnv) -> None:
+    """The tenant was moved to a smaller plan."""
     agent_id = add_agent(tenant_env, "grand", model="claude-opus-5-5")
     assert isinstance(refused(tenant_env, agent_id=agent_id, context=context_of(plan="free")), ModelNotAllowed)
 
 
-def test_a_provider_that_does_not_serve_the_model(tenant_env: TenantEnv) -> None:
+def test_rejects_a_model_that_the_provider_does_not_serve(tenant_env: TenantEnv) -> None:
     assert isinstance(refused(tenant_env, provider="openai"), ProviderUnsupported)
     assert tenant_env.begin(provider="anthropic").run.provider == "anthropic"
 
 
-def test_a_temperature_where_the_model_takes_none() -> None:
+def test_rejects_a_temperature_for_a_model_without_one() -> None:
     with pytest.raises(ValidationFailed, match="takes no temperature"):
         check_model(context_of(), None, "claude-haiku-5-5", has_temperature=True)
 
 
-def test_a_history_that_was_read_too_early_is_read_again(tenant_env: TenantEnv) -> None:
-    """Head and runs are read side by side; a turn may end between the two."""
+def test_reads_the_history_again_if_a_turn_ended_meanwhile(tenant_env: TenantEnv) -> None:
+    """Session and runs are read in parallel; a turn may end between the two reads."""
     session_id = session_id_of(tenant_env.talk("first"))
     tenant_env.clock.advance(1)
     running = tenant_env.begin("second", session_id=session_id)

@@ -1,4 +1,4 @@
-"""What admission has counted when turns are over, however they ended: what the ledger says, and nothing else."""
+"""After turns end, in whatever way, admission counters equal the ledger."""
 
 from atrium.kernel.errors import ModelFailed
 from atrium.quotas.model import SLOT_LEASE_SECONDS
@@ -12,7 +12,7 @@ from tests.builders.tenant_env import TENANT, TenantEnv
 
 
 def end_in_every_way(tenant_env: TenantEnv) -> int:
-    """Let turns end: done, done with tools, failed in the middle and before the first word, cancelled, killed."""
+    """Run turns that complete, use tools, fail during or before the answer, are cancelled, or are killed."""
     tenant_env.tools = ToolRegistry((tool("look", lambda: "found"),))
     tenant_env.talk("done")
     tenant_env.model.say(calls("look"))
@@ -29,7 +29,7 @@ def end_in_every_way(tenant_env: TenantEnv) -> int:
     return 6
 
 
-def test_tokens_and_money_of_the_month_are_the_ledgers(tenant_env: TenantEnv) -> None:
+def test_months_tokens_and_money_equal_the_ledger(tenant_env: TenantEnv) -> None:
     count = end_in_every_way(tenant_env)
     tenant_env.clock.advance(SLOT_LEASE_SECONDS + 2)
     tenant_env.sweep()
@@ -43,7 +43,7 @@ def test_tokens_and_money_of_the_month_are_the_ledgers(tenant_env: TenantEnv) ->
     assert held(tenant_env) == []
 
 
-def test_a_comparison_finds_nothing_while_turns_are_open_nor_when_they_are_over(tenant_env: TenantEnv) -> None:
+def test_a_comparison_finds_no_difference_during_and_after_turns(tenant_env: TenantEnv) -> None:
     end_in_every_way(tenant_env)
     comparing = Rebuilder(tenant_env.table(TENANT), tenant_env.clock)
     assert comparing.compare().counters == ()
@@ -52,7 +52,7 @@ def test_a_comparison_finds_nothing_while_turns_are_open_nor_when_they_are_over(
     assert comparing.compare().counters == ()
 
 
-def test_a_rebuild_changes_nothing_of_what_turns_have_counted(tenant_env: TenantEnv) -> None:
+def test_a_rebuild_leaves_correct_counters_unchanged(tenant_env: TenantEnv) -> None:
     end_in_every_way(tenant_env)
     report = Rebuilder(tenant_env.table(TENANT), tenant_env.clock).rebuild(tenant_env.clock().date(), "one")
     assert (report.counters, report.entries, report.counted) == ((), 5, 5)

@@ -1,4 +1,4 @@
-"""The end of a turn when something is in its way: a busy table, a sweeper that was first, a session taken back."""
+"""Ending a turn while the table fails, the sweeper ended it first, or the session was taken over."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ LAPSE = SLOT_LEASE_SECONDS + 2
 
 
 def assert_usable(tenant_env: TenantEnv, turn: Turn) -> None:
-    """The session takes its next message, is shown a valid history, and ledger and session have each turn once."""
+    """Assert that the session accepts a message, has a valid history, and counts each turn once."""
     events = tenant_env.talk("again", session_id=turn.run.session_id)
     assert events[-1].type == "final"
     assert [item["sk"]["S"] for item in tenant_env.items("LEDGER#")].count(turn.run.id) == 1
@@ -43,7 +43,7 @@ def fail_from(first: int, last: int = 10**6) -> Callable[[int, str], bool]:
 
 @pytest.mark.parametrize("step", [0, 1, 2, 3], ids=["ledger", "commit", "settle", "session"])
 @pytest.mark.parametrize("failures", [1, 2])
-def test_a_step_that_fails_for_a_moment_is_done_again(tenant_env: TenantEnv, step: int, failures: int) -> None:
+def test_retries_a_step_after_a_transient_failure(tenant_env: TenantEnv, step: int, failures: int) -> None:
     turn = tenant_env.begin()
     before = tenant_env.clock.now
     with tenant_env.intercepted(Outage(fail_from(step, step + failures - 1))):
@@ -56,7 +56,7 @@ def test_a_step_that_fails_for_a_moment_is_done_again(tenant_env: TenantEnv, ste
 
 
 @pytest.mark.parametrize("step", [0, 1], ids=["ledger", "commit"])
-def test_a_step_that_goes_on_failing_is_told_and_left_to_the_sweeper(tenant_env: TenantEnv, step: int) -> None:
+def test_leaves_a_step_that_keeps_failing_to_the_sweeper(tenant_env: TenantEnv, step: int) -> None:
     tenant_env.model.say("One, ", "two.")
     turn = tenant_env.begin()
     with tenant_env.intercepted(Outage(fail_from(step))):
@@ -78,8 +78,8 @@ def test_a_step_that_goes_on_failing_is_told_and_left_to_the_sweeper(tenant_env:
 
 
 @pytest.mark.parametrize("step", [2, 3], ids=["settle", "session"])
-def test_a_slot_and_a_session_that_could_not_be_given_back_are_later(tenant_env: TenantEnv, step: int) -> None:
-    """The slot by the sweeper, the session by its next turn."""
+def test_slot_and_session_are_released_later_after_an_outage(tenant_env: TenantEnv, step: int) -> None:
+    """The sweeper releases the slot, the next turn takes over the session."""
     turn = tenant_env.begin()
     with tenant_env.intercepted(Outage(fail_from(step))):
         events = list(turn.events())
@@ -96,7 +96,7 @@ def test_a_slot_and_a_session_that_could_not_be_given_back_are_later(tenant_env:
     assert_usable(tenant_env, turn)
 
 
-def test_a_defect_in_closing_is_told_without_its_text(tenant_env: TenantEnv) -> None:
+def test_reports_an_unexpected_error_without_its_text(tenant_env: TenantEnv) -> None:
     def fail(_operation: str, _arguments: object, _send: Send) -> Any:
         raise KeyError("inside")
 
@@ -111,13 +111,13 @@ def test_a_defect_in_closing_is_told_without_its_text(tenant_env: TenantEnv) -> 
 
 
 def stored_then(tenant_env: TenantEnv, then: Callable[[], object]) -> Turn:
-    """A turn whose first pieces are stored before `then` happens in the middle of its answer."""
+    """A turn that calls `then` in the middle of its answer, after its first events were stored."""
     tenant_env.model.say("One, ", lambda: tenant_env.clock.advance(3), "two, ", then, "three, ", "four.")
     return tenant_env.begin()
 
 
 def die(tenant_env: TenantEnv, turn: Turn) -> list[RunEvent]:
-    """Read a turn's events until its process is killed before it could end anything."""
+    """Read a turn's events until its process is killed, before it could end anything."""
     seen: list[RunEvent] = []
     reader = turn.events()
     for event in reader:
@@ -128,7 +128,7 @@ def die(tenant_env: TenantEnv, turn: Turn) -> list[RunEvent]:
     return seen
 
 
-def test_a_worker_that_died_is_closed_with_what_was_stored(tenant_env: TenantEnv) -> None:
+def test_closes_a_dead_workers_run_with_its_stored_events(tenant_env: TenantEnv) -> None:
     turn = stored_then(tenant_env, lambda: None)
     seen = die(tenant_env, turn)
     tenant_env.runs().renew(turn.run.id, now=tenant_env.clock(), spend=Spend(CUT, {"calculator": 1}, 77))
@@ -149,7 +149,7 @@ def test_a_worker_that_died_is_closed_with_what_was_stored(tenant_env: TenantEnv
     assert_usable(tenant_env, turn)
 
 
-def test_a_cancelled_worker_that_died_is_cancelled(tenant_env: TenantEnv) -> None:
+def test_closes_a_cancelled_dead_run_as_cancelled(tenant_env: TenantEnv) -> None:
     turn = stored_then(tenant_env, lambda: None)
     seen = die(tenant_env, turn)
     tenant_env.runs().request_cancel(turn.run.id)
@@ -161,7 +161,7 @@ def test_a_cancelled_worker_that_died_is_cancelled(tenant_env: TenantEnv) -> Non
     assert types_of(tenant_env.replay(run.id))[-2:] == ["usage", "final"]
 
 
-def test_a_living_worker_is_left_alone(tenant_env: TenantEnv) -> None:
+def test_does_not_close_a_run_with_a_valid_lease(tenant_env: TenantEnv) -> None:
     turn = tenant_env.begin()
     tenant_env.clock.advance(RUN_LEASE_SECONDS - 1)
     assert tenant_env.sweep().closed == 0
@@ -170,8 +170,8 @@ def test_a_living_worker_is_left_alone(tenant_env: TenantEnv) -> None:
     assert_usable(tenant_env, turn)
 
 
-def test_the_sweeper_is_first(tenant_env: TenantEnv) -> None:
-    """The worker slept for longer than its lease and wakes in the middle of its answer."""
+def test_a_worker_after_its_lease_does_not_end_its_run_again(tenant_env: TenantEnv) -> None:
+    """The worker was paused beyond its lease and resumes in the middle of its answer."""
 
     def sleep() -> None:
         tenant_env.clock.advance(LAPSE)
@@ -189,8 +189,8 @@ def test_the_sweeper_is_first(tenant_env: TenantEnv) -> None:
 
 
 @pytest.mark.parametrize("call", range(8))
-def test_the_worker_wakes_between_two_calls_of_the_sweeper(tenant_env: TenantEnv, call: int) -> None:
-    """However they cross, one of them ends the run, and run and ledger say the same."""
+def test_worker_and_sweeper_end_a_run_once_in_any_order(tenant_env: TenantEnv, call: int) -> None:
+    """Exactly one of them ends the run, and run and ledger agree."""
     turn = stored_then(tenant_env, lambda: None)
     reader = turn.events()
     events = [next(reader) for _ in range(5)]
@@ -216,7 +216,7 @@ def test_the_worker_wakes_between_two_calls_of_the_sweeper(tenant_env: TenantEnv
     assert_usable(tenant_env, turn)
 
 
-def test_one_run_that_cannot_be_read_does_not_keep_the_others_open(tenant_env: TenantEnv) -> None:
+def test_an_unreadable_run_does_not_stop_the_sweep(tenant_env: TenantEnv) -> None:
     turns = [tenant_env.begin() for _ in range(4)]
     poisoned = turns[0].run
     tenant_env.table().write(Update(keys.run(poisoned.id), "SET #question = :broken", EXISTS, {"broken": b"broken"}))
@@ -226,7 +226,7 @@ def test_one_run_that_cannot_be_read_does_not_keep_the_others_open(tenant_env: T
     assert len(tenant_env.defects) == 1
 
 
-def test_sweepers_of_the_same_minute_close_once(tenant_env: TenantEnv) -> None:
+def test_concurrent_sweepers_close_a_run_once(tenant_env: TenantEnv) -> None:
     turn = stored_then(tenant_env, lambda: None)
     die(tenant_env, turn)
     tenant_env.clock.advance(LAPSE)

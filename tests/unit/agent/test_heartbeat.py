@@ -1,4 +1,6 @@
-"""The heartbeat: it renews leases, sees cancellations, keeps the time, and gives up when the table is gone."""
+"""The heartbeat renews leases, notices cancellations, enforces the time limit, and stops if
+the table is unavailable.
+"""
 
 import threading
 import time
@@ -26,8 +28,8 @@ def run(tenant_env: TenantEnv) -> Run:
     return made
 
 
-def heart_of(tenant_env: TenantEnv, run: Run, **changes: Any) -> LeaseHeartbeat:
-    """A heartbeat of a hundred times a second."""
+def heartbeat_of(tenant_env: TenantEnv, run: Run, **changes: Any) -> LeaseHeartbeat:
+    """Return a heartbeat with an interval of 10 ms."""
     fields: dict[str, Any] = {
         "run_id": run.id,
         "runs": tenant_env.runs(),
@@ -43,10 +45,10 @@ def heart_of(tenant_env: TenantEnv, run: Run, **changes: Any) -> LeaseHeartbeat:
 
 
 @contextmanager
-def beating(heart: LeaseHeartbeat) -> Iterator[StopSignal]:
-    with heart:
-        yield heart.signal
-    assert not [thread for thread in threading.enumerate() if thread.name == "heart"]
+def beating(heartbeat: LeaseHeartbeat) -> Iterator[StopSignal]:
+    with heartbeat:
+        yield heartbeat.signal
+    assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -56,9 +58,9 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def test_it_renews_the_lease_with_the_spend_of_the_moment(tenant_env: TenantEnv, run: Run) -> None:
+def test_renews_the_lease_with_the_current_spend(tenant_env: TenantEnv, run: Run) -> None:
     tenant_env.clock.advance(30)
-    with beating(heart_of(tenant_env, run, renew_seconds=0.0)) as signal:
+    with beating(heartbeat_of(tenant_env, run, renew_seconds=0.0)) as signal:
         until(lambda: tenant_env.runs().get(run.id) != run)
     renewed = tenant_env.runs().get(run.id)
     assert renewed is not None
@@ -68,16 +70,16 @@ def test_it_renews_the_lease_with_the_spend_of_the_moment(tenant_env: TenantEnv,
     assert signal.cause is None
 
 
-def test_between_two_renewals_it_only_reads(tenant_env: TenantEnv, run: Run) -> None:
+def test_only_reads_between_renewals(tenant_env: TenantEnv, run: Run) -> None:
     recorder = Recorder()
-    with tenant_env.intercepted(recorder), beating(heart_of(tenant_env, run)):
+    with tenant_env.intercepted(recorder), beating(heartbeat_of(tenant_env, run)):
         until(lambda: len(recorder.operations) >= 3)
     assert set(recorder.operations) == {"GetItem"}
 
 
 @pytest.mark.parametrize("renew_seconds", [0.0, FOR_EVER], ids=["renewing", "reading"])
 def test_a_cancellation_stops_the_turn(tenant_env: TenantEnv, run: Run, renew_seconds: float) -> None:
-    with beating(heart_of(tenant_env, run, renew_seconds=renew_seconds)) as signal:
+    with beating(heartbeat_of(tenant_env, run, renew_seconds=renew_seconds)) as signal:
         assert not signal.wait(0.05)
         tenant_env.runs().request_cancel(run.id)
         assert signal.wait(5)
@@ -85,42 +87,42 @@ def test_a_cancellation_stops_the_turn(tenant_env: TenantEnv, run: Run, renew_se
 
 
 @pytest.mark.parametrize("renew_seconds", [0.0, FOR_EVER], ids=["renewing", "reading"])
-def test_a_run_that_another_ended_is_lost(tenant_env: TenantEnv, run: Run, renew_seconds: float) -> None:
+def test_loses_a_run_that_was_ended_elsewhere(tenant_env: TenantEnv, run: Run, renew_seconds: float) -> None:
     tenant_env.runs().end(run.id, build_outcome("x"), at=tenant_env.clock.now)
-    with beating(heart_of(tenant_env, run, renew_seconds=renew_seconds)) as signal:
+    with beating(heartbeat_of(tenant_env, run, renew_seconds=renew_seconds)) as signal:
         assert signal.wait(5)
     assert signal.cause == "lost"
 
 
-def test_time_over_stops_the_turn_and_the_heart_beats_on(tenant_env: TenantEnv, run: Run) -> None:
-    """The lease is still needed while the turn is being recorded."""
+def test_continues_after_stopping_the_turn_at_its_time_limit(tenant_env: TenantEnv, run: Run) -> None:
+    """The lease is needed until the turn is recorded."""
     recorder = Recorder()
-    heart = heart_of(tenant_env, run, deadline=time.monotonic() + 0.05, renew_seconds=0.0)
-    with tenant_env.intercepted(recorder), beating(heart) as signal:
+    heartbeat = heartbeat_of(tenant_env, run, deadline=time.monotonic() + 0.05, renew_seconds=0.0)
+    with tenant_env.intercepted(recorder), beating(heartbeat) as signal:
         assert signal.wait(5)
         made = len(recorder.operations)
         until(lambda: len(recorder.operations) > made + 2)
     assert signal.cause == "max_seconds"
 
 
-def test_a_table_that_is_gone_for_a_moment_changes_nothing(tenant_env: TenantEnv, run: Run) -> None:
+def test_survives_a_short_outage(tenant_env: TenantEnv, run: Run) -> None:
     outage = Outage(lambda number, _: number < 3)
-    with tenant_env.intercepted(outage), beating(heart_of(tenant_env, run)) as signal:
+    with tenant_env.intercepted(outage), beating(heartbeat_of(tenant_env, run)) as signal:
         until(lambda: outage.count >= 6)
     assert signal.cause is None
 
 
 @pytest.mark.parametrize("renew_seconds", [0.0, FOR_EVER], ids=["renewing", "reading"])
-def test_a_table_that_is_gone_for_longer_than_the_lease_loses_the_turn(
+def test_loses_the_turn_after_an_outage_longer_than_the_lease(
     tenant_env: TenantEnv, run: Run, renew_seconds: float
 ) -> None:
-    heart = heart_of(tenant_env, run, renew_seconds=renew_seconds, lease_seconds=0.05)
-    with tenant_env.intercepted(Outage(lambda _number, _: True)), beating(heart) as signal:
+    heartbeat = heartbeat_of(tenant_env, run, renew_seconds=renew_seconds, lease_seconds=0.05)
+    with tenant_env.intercepted(Outage(lambda _number, _: True)), beating(heartbeat) as signal:
         assert signal.wait(5)
     assert signal.cause == "lost"
 
 
-def test_a_defect_does_not_stop_the_heart(tenant_env: TenantEnv, run: Run) -> None:
+def test_continues_after_an_unexpected_error(tenant_env: TenantEnv, run: Run) -> None:
     defect = RuntimeError("inside")
     broken = True
 
@@ -129,7 +131,7 @@ def test_a_defect_does_not_stop_the_heart(tenant_env: TenantEnv, run: Run) -> No
             raise defect
         return send()
 
-    with tenant_env.intercepted(fail), beating(heart_of(tenant_env, run)) as signal:
+    with tenant_env.intercepted(fail), beating(heartbeat_of(tenant_env, run)) as signal:
         until(lambda: len(tenant_env.defects) >= 2)
         assert signal.cause is None
         broken = False
@@ -138,8 +140,8 @@ def test_a_defect_does_not_stop_the_heart(tenant_env: TenantEnv, run: Run) -> No
     assert tenant_env.defects[0] is defect
 
 
-def test_a_turn_hears_of_its_cancellation_through_the_table(tenant_env: TenantEnv) -> None:
-    """From the request in another process to the closed call of the model."""
+def test_a_turn_is_cancelled_through_the_table(tenant_env: TenantEnv) -> None:
+    """From the cancelling request in another process to the closed model call."""
     tenant_env.model.say(
         "One, ", lambda: tenant_env.runs().request_cancel(turn.run.id), lambda: turn.signal.wait(5), "two"
     )
@@ -151,7 +153,7 @@ def test_a_turn_hears_of_its_cancellation_through_the_table(tenant_env: TenantEn
     assert tenant_env.run_of(events).status == "cancelled"
 
 
-def test_a_turn_whose_time_is_over_ends_with_what_it_has(tenant_env: TenantEnv) -> None:
+def test_a_turn_at_its_time_limit_keeps_its_partial_answer(tenant_env: TenantEnv) -> None:
     tenant_env.model.say("One, ", lambda: turn.signal.wait(5), "two")
     turn = tenant_env.begin()
     turn.heartbeat.deadline = time.monotonic() + 0.05

@@ -1,4 +1,4 @@
-"""What a model is shown of a session: whole turns, the newest that fit."""
+"""The history sent to a model: whole turns, the newest that fit."""
 
 from datetime import timedelta
 
@@ -28,23 +28,23 @@ def test_oldest_first() -> None:
     assert texts([turn(2, "c", "d"), turn(1, "a", "b")]) == ["a", "b", "c", "d"]
 
 
-def test_a_turn_that_runs_is_left_out() -> None:
+def test_omits_a_running_turn() -> None:
     assert texts([build_run(question="now"), turn(1, "a", "b")]) == ["a", "b"]
     assert texts([]) == []
 
 
-def test_a_turn_that_failed_stays() -> None:
+def test_keeps_a_failed_turn() -> None:
     failed = build_run(question="a").ended(build_outcome("half", status="failed"), NOON)
     assert texts([failed]) == ["a", "half"]
 
 
-def test_a_question_to_which_nothing_was_said_is_left_out() -> None:
-    """The model would take it up with the next one, and what made it fail, fail again."""
+def test_omits_a_question_without_an_answer() -> None:
+    """Otherwise the model would answer it again, and a question that made it fail would fail again."""
     assert texts([turn(3, "now", "c"), turn(2, "poison"), turn(1, "a", "b")]) == ["a", "b", "now", "c"]
 
 
 def rounds(number: int, count: int, result: str = "2") -> Run:
-    """Return a turn of so many rounds of tools."""
+    """Return a turn with that many rounds of tool calls."""
     steps = [
         message
         for at in range(count)
@@ -67,8 +67,8 @@ def test_many_short_turns_are_shown() -> None:
     assert len(texts([turn(number, f"q{number}", "a", "b") for number in range(50, 0, -1)])) == 150
 
 
-def test_the_newest_turn_is_shown_without_its_rounds_where_it_is_too_large() -> None:
-    """A model that saw nothing of the turn before would contradict it."""
+def test_omits_tool_rounds_of_a_newest_turn_that_is_too_large() -> None:
+    """Without any part of the previous turn the model would contradict it."""
     found = select_history([rounds(2, 50, "x" * 50_000), rounds(1, 1)])
     assert [message.text for message in found if message.text] == ["q1", "a1", "q2", "a2"]
     assert len(found) == 4 + 2
@@ -88,8 +88,8 @@ def test_at_most_100_000_tokens() -> None:
     assert texts(runs) == ["c", long, "d", long]
 
 
-def test_what_does_not_fit_hides_what_is_older() -> None:
-    """A gap in the middle of a conversation would be worse than its missing beginning."""
+def test_omits_all_turns_older_than_one_that_does_not_fit() -> None:
+    """A gap within a conversation is worse than a missing beginning."""
     runs = [turn(3, "new", "answer"), turn(2, "x" * TOKENS_MAX * 5, "answer"), turn(1, "old", "answer")]
     assert texts(runs) == ["new", "answer"]
 
@@ -103,13 +103,13 @@ def test_history_is_always_valid(shapes: list[tuple[int, int]]) -> None:
     assert roles == ["user" if number % 2 == 0 else "assistant" for number in range(len(roles))]
 
 
-def test_neighbours_of_one_role_are_one_message() -> None:
+def test_merges_adjacent_messages_of_one_role() -> None:
     messages = [build_message("user", "a"), *build_tool_step(2), build_message("user", "b")]
     merged = as_model_messages(messages)
     assert [message.role for message in merged] == ["user", "assistant", "user"]
     assert [type(block) for block in merged[2].content] == [ToolResult, ToolResult, Text], "results come first"
 
 
-def test_thoughts_go_along_for_the_adapter_to_decide() -> None:
+def test_keeps_thinking_blocks_for_the_adapter() -> None:
     message = build_message("assistant", Thinking("hm", "sig"), "So.")
     assert as_model_messages([message])[0].content == message.content

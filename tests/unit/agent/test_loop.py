@@ -1,4 +1,4 @@
-"""The loop: model, tools, model, until done; its messages are a valid history at every moment."""
+"""The agent loop calls model and tools until done; its messages are a valid history at any time."""
 
 import threading
 
@@ -19,7 +19,7 @@ def bench() -> LoopBench:
 
 
 def run(loop: AgentLoop) -> list[str]:
-    """Run a loop to its end; what it yields, and that its text is what its messages say."""
+    """Run a loop to its end; return its events, and assert that its text is that of its messages."""
     shown = [show(event) for event in loop.run()]
     assert loop.text == answer_text(loop.messages)
     return shown
@@ -48,7 +48,7 @@ def test_thinking_is_shown_and_kept_with_its_signature(bench: LoopBench) -> None
     assert loop.messages[0].content == (Thinking("hm", "signature"), Text("So."))
 
 
-def test_a_tool_is_called_and_its_result_given_back(bench: LoopBench) -> None:
+def test_calls_a_tool_and_returns_its_result_to_the_model(bench: LoopBench) -> None:
     bench.model.say("Let me see.", calls("calculator", expression="6*7"))
     bench.model.say("42.")
     loop = bench.loop()
@@ -60,7 +60,7 @@ def test_a_tool_is_called_and_its_result_given_back(bench: LoopBench) -> None:
     assert (results.role, results.content) == ("user", (ToolResult("call_1", "42"),))
 
 
-def test_tools_of_one_step_run_side_by_side_and_are_answered_in_order(bench: LoopBench) -> None:
+def test_runs_tools_of_a_step_in_parallel_and_answers_in_order(bench: LoopBench) -> None:
     meeting = threading.Barrier(3, timeout=5)
     bench.tools = ToolRegistry(tool(f"t{number}", lambda: str(meeting.wait() >= 0)) for number in range(3))
     bench.model.say(*(calls(f"t{number}", f"call_{number}") for number in range(3)))
@@ -83,7 +83,7 @@ def test_many_calls_of_one_step_are_all_answered(bench: LoopBench) -> None:
     assert loop.spend.tool_calls == {"calculator": 30}
 
 
-def test_an_answer_that_is_late_comes_after_one_that_is_quick(bench: LoopBench) -> None:
+def test_yields_tool_results_as_they_complete(bench: LoopBench) -> None:
     quick_is_done = threading.Event()
     bench.tools = ToolRegistry([tool("slow", lambda: str(quick_is_done.wait(5))), tool("quick", lambda: "now")])
     bench.model.say(calls("slow", "a"), calls("quick", "b"))
@@ -95,7 +95,7 @@ def test_an_answer_that_is_late_comes_after_one_that_is_quick(bench: LoopBench) 
     assert shown[:4] == ["slow?", "quick?", "quick=now", "slow=True"]
 
 
-def test_an_unknown_tool_is_answered_and_not_counted(bench: LoopBench) -> None:
+def test_reports_an_unknown_tool_to_the_model_without_counting_it(bench: LoopBench) -> None:
     bench.model.say(calls("teleport"))
     loop = bench.loop()
     assert run(loop)[:2] == ["teleport?", "teleport!"]
@@ -107,7 +107,7 @@ def test_an_unknown_tool_is_answered_and_not_counted(bench: LoopBench) -> None:
 @pytest.mark.parametrize(
     "error", [RuntimeError("secret"), ToolRetry("other"), ToolRefusal("no")], ids=lambda e: type(e).__name__
 )
-def test_a_tool_that_fails_is_answered_and_the_loop_goes_on(bench: LoopBench, error: Exception) -> None:
+def test_reports_a_failed_tool_to_the_model_and_continues(bench: LoopBench, error: Exception) -> None:
     def fail() -> str:
         raise error
 

@@ -1,4 +1,4 @@
-"""How the loop ends, and what it leaves: every call answered, every call priced."""
+"""How the loop ends: every tool call has a result, every model call a price."""
 
 import pytest
 from atrium.agent.context import as_model_messages
@@ -23,7 +23,7 @@ def noted(made: list[str]) -> str:
 
 
 def run(loop: AgentLoop) -> list[str]:
-    """Run a loop to its end; what it yields, and that its text is what its messages say."""
+    """Run a loop to its end; return its events, and assert that its text is that of its messages."""
     shown = [show(event) for event in loop.run()]
     assert loop.text == answer_text(loop.messages)
     return shown
@@ -41,7 +41,7 @@ def test_the_models_own_reasons_end_the_loop(bench: LoopBench, stop: StopReason)
     assert (loop.stop_reason, loop.text) == (stop, "So far")
 
 
-def test_an_answer_without_content_is_no_message(bench: LoopBench) -> None:
+def test_an_empty_answer_adds_no_message(bench: LoopBench) -> None:
     bench.model.say(stop="end_turn")
     loop = bench.loop()
     assert run(loop) == []
@@ -49,7 +49,7 @@ def test_an_answer_without_content_is_no_message(bench: LoopBench) -> None:
 
 
 @pytest.mark.parametrize("stop", ["max_tokens", "refusal"])
-def test_calls_of_an_answer_that_was_cut_off_are_answered_but_never_made(bench: LoopBench, stop: StopReason) -> None:
+def test_does_not_execute_tool_calls_of_a_truncated_answer(bench: LoopBench, stop: StopReason) -> None:
     made: list[str] = []
     bench.tools = ToolRegistry([tool("pay", lambda: noted(made))])
     bench.model.say("I will.", calls("pay"), stop=stop)
@@ -61,7 +61,7 @@ def test_calls_of_an_answer_that_was_cut_off_are_answered_but_never_made(bench: 
 
 
 @pytest.mark.parametrize("said", [(), ("I cannot",)])
-def test_a_refusal_is_answered_kindly(bench: LoopBench, said: tuple[str, ...]) -> None:
+def test_a_refusal_gets_a_standard_text(bench: LoopBench, said: tuple[str, ...]) -> None:
     bench.model.say(*said, stop="refusal")
     loop = bench.loop()
     shown = run(loop)
@@ -70,7 +70,7 @@ def test_a_refusal_is_answered_kindly(bench: LoopBench, said: tuple[str, ...]) -
     assert loop.text == "\n\n".join([*said, REFUSAL])
 
 
-def test_a_refusal_after_a_step_is_answered_kindly_too(bench: LoopBench) -> None:
+def test_a_refusal_after_a_step_gets_a_standard_text(bench: LoopBench) -> None:
     bench.model.say("First.", calls("calculator", expression="1"))
     bench.model.say(stop="refusal")
     loop = bench.loop()
@@ -78,7 +78,7 @@ def test_a_refusal_after_a_step_is_answered_kindly_too(bench: LoopBench) -> None
     assert roles(loop) == ["assistant", "tool", "assistant"]
 
 
-def test_done_ends_the_task_after_its_whole_step(bench: LoopBench) -> None:
+def test_done_ends_the_loop_after_its_whole_step(bench: LoopBench) -> None:
     bench.tools = bench.tools.add(DONE)
     bench.model.say("There.", calls("done", "a", summary="all"), calls("calculator", "b", expression="1+1"))
     loop = bench.loop(require_done_tool=True)
@@ -106,14 +106,14 @@ def test_an_agent_that_never_says_done_is_stopped(bench: LoopBench) -> None:
     assert loop.text == "Hello.\n\nHello.\n\nHello."
 
 
-def test_done_means_nothing_where_it_is_not_offered(bench: LoopBench) -> None:
+def test_done_has_no_effect_if_not_offered(bench: LoopBench) -> None:
     bench.model.say(calls("done"))
     loop = bench.loop()
     assert run(loop) == ["done?", "done!", "Hello."]
     assert loop.stop_reason == "end_turn"
 
 
-def test_text_of_silent_steps_is_parted_once(bench: LoopBench) -> None:
+def test_separates_texts_of_steps_once(bench: LoopBench) -> None:
     bench.model.say("A", calls("calculator", expression="1"))
     bench.model.say(calls("calculator", expression="2"))
     bench.model.say("B")
@@ -122,7 +122,7 @@ def test_text_of_silent_steps_is_parted_once(bench: LoopBench) -> None:
     assert loop.text == "A\n\nB"
 
 
-def test_a_loop_without_a_first_word_does_not_begin_with_a_gap(bench: LoopBench) -> None:
+def test_text_never_starts_with_a_separator(bench: LoopBench) -> None:
     bench.model.say(calls("calculator", expression="1"))
     bench.model.say("B")
     loop = bench.loop()
@@ -130,8 +130,8 @@ def test_a_loop_without_a_first_word_does_not_begin_with_a_gap(bench: LoopBench)
     assert loop.text == "B"
 
 
-def test_a_step_that_breaks_off_still_answers_its_calls(bench: LoopBench) -> None:
-    """Whoever reads the events may go away at any of them."""
+def test_an_interrupted_step_still_answers_its_calls(bench: LoopBench) -> None:
+    """The reader of the events may stop at any of them."""
     bench.model.say("See:", calls("calculator", "a", expression="1"), calls("calculator", "b", expression="2"))
     loop = bench.loop()
     pieces = loop.run()
@@ -153,7 +153,7 @@ def test_messages_can_be_shown_to_a_model_again(bench: LoopBench) -> None:
 
 
 def test_each_call_is_priced_by_itself() -> None:
-    """Beyond 100 000 tokens of prompt all of a call costs five times as much; their sum is no such call."""
+    """Above 100 000 prompt tokens a call costs five times as much; two small calls never reach that price."""
     bench = LoopBench(ScriptedModel())
     bench.model.say("A", calls("calculator", expression="1"), used=Usage(60_000, 10))
     bench.model.say("B", used=Usage(60_000, 10))

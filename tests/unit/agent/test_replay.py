@@ -1,4 +1,4 @@
-"""Coming back to a run: whatever number a client has, it gets what is missing, once, and an end."""
+"""Replaying a run's events: from any sequence number a client gets the missing events once, and an end."""
 
 import random
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.builders.tenant_env import TenantEnv, run_id_of
 
 
 def talk_slowly(tenant_env: TenantEnv, *, pieces: int = 6) -> list[RunEvent]:
-    """A turn whose events lie in batches, in the tail, and in the outcome."""
+    """A turn whose events are in batches, in the tail, and in the outcome."""
     answer: list[str | Callable[[], object]] = []
     for number in range(pieces):
         answer += [f"{number} ", lambda: tenant_env.clock.advance(0.9)]
@@ -30,7 +30,7 @@ def test_a_whole_turn_is_replayed_as_it_was(tenant_env: TenantEnv) -> None:
     assert tenant_env.replay(run_id_of(events)) == events
 
 
-def test_after_any_number(tenant_env: TenantEnv) -> None:
+def test_replays_after_any_sequence_number(tenant_env: TenantEnv) -> None:
     events = talk_slowly(tenant_env)
     for after in range(len(events) + 3):
         assert tenant_env.replay(run_id_of(events), after=after) == [
@@ -55,7 +55,7 @@ def test_an_unknown_run_has_ended(tenant_env: TenantEnv) -> None:
     assert (list(replay.read()), replay.ended) == ([], True)
 
 
-def test_a_turn_that_runs_shows_what_is_stored_and_then_what_comes(tenant_env: TenantEnv) -> None:
+def test_follows_a_running_turn_from_its_stored_events(tenant_env: TenantEnv) -> None:
     seen: list[list[int]] = []
     reader: list[Replay] = []
 
@@ -83,13 +83,13 @@ def test_a_turn_that_runs_shows_what_is_stored_and_then_what_comes(tenant_env: T
     assert len(events) == 7
 
 
-def test_following_ends_with_the_run_and_says_when_it_finds_nothing(tenant_env: TenantEnv) -> None:
+def test_following_ends_with_the_run_and_reports_silence(tenant_env: TenantEnv) -> None:
     events = talk_slowly(tenant_env)
     replay = Replay(tenant_env.runs(), run_id_of(events), 0)
     assert list(replay.follow(60)) == [*events, None]
 
 
-def test_following_a_run_that_does_not_end_ends_with_the_time(tenant_env: TenantEnv) -> None:
+def test_following_stops_at_its_time_limit(tenant_env: TenantEnv) -> None:
     turn = tenant_env.begin()
     followed = list(Replay(tenant_env.runs(), turn.run.id, 0).follow(0.01))
     assert [event.type for event in followed if event] == ["start"]
@@ -97,7 +97,7 @@ def test_following_a_run_that_does_not_end_ends_with_the_time(tenant_env: Tenant
 
 
 def killed(tenant_env: TenantEnv, *, seen: int) -> list[RunEvent]:
-    """A turn whose process dies when its client has seen so many events; its first batch is stored."""
+    """A turn whose process dies after the client has seen that many events; its first batch is stored."""
     tenant_env.model.say("a", "b", lambda: tenant_env.clock.advance(3), "c", *["d"] * 20)
     reader = tenant_env.begin().events()
     events = [next(reader) for _ in range(seen)]
@@ -109,7 +109,7 @@ def killed(tenant_env: TenantEnv, *, seen: int) -> list[RunEvent]:
 
 @pytest.mark.parametrize("seen", range(4, 12))
 def test_a_client_of_a_dead_worker_always_gets_an_end(tenant_env: TenantEnv, seen: int) -> None:
-    """It may have seen more than was stored: three pieces, so its last stored number is 4."""
+    """It may have seen more than was stored: three events, so its last stored number is 4."""
     events = killed(tenant_env, seen=seen)
     replay = Replay(tenant_env.runs(), run_id_of(events), seen)
     rest = list(replay.read())
@@ -120,7 +120,7 @@ def test_a_client_of_a_dead_worker_always_gets_an_end(tenant_env: TenantEnv, see
 
 @pytest.mark.parametrize("seen", range(4, 12))
 def test_a_client_of_a_dead_worker_gets_the_end_twice_at_most(tenant_env: TenantEnv, seen: int) -> None:
-    """An EventSource comes back with the last number that it has, until it is told that nothing is left."""
+    """An EventSource reconnects with its last number until it gets 204."""
     run_id, numbers = run_id_of(killed(tenant_env, seen=seen)), [seen]
     while rest := tenant_env.replay(run_id, after=numbers[-1]):
         numbers += [event.sequence for event in rest]
@@ -134,7 +134,7 @@ def test_from_the_beginning_a_swept_run_has_no_gap(tenant_env: TenantEnv) -> Non
     assert [event.type for event in replayed] == ["start", "text", "text", "text", "error"]
 
 
-def test_what_a_slow_worker_stored_after_the_sweep_does_not_hide_the_end(tenant_env: TenantEnv) -> None:
+def test_events_stored_after_the_sweep_do_not_hide_the_end(tenant_env: TenantEnv) -> None:
     def sweep() -> None:
         tenant_env.clock.advance(SLOT_LEASE_SECONDS + 2)
         tenant_env.sweep()
@@ -150,7 +150,7 @@ def test_what_a_slow_worker_stored_after_the_sweep_does_not_hide_the_end(tenant_
         assert tenant_env.replay(run_id_of(events), after=after)[-1].type == "error"
 
 
-def test_large_batches_and_outcomes_are_replayed_from_s3(tenant_env: TenantEnv) -> None:
+def test_replays_large_batches_and_outcomes_from_s3(tenant_env: TenantEnv) -> None:
     noise = [random.Random(seed).randbytes(20_000).hex() for seed in range(6)]
     tenant_env.model.say(*noise[:3], lambda: tenant_env.clock.advance(3), *noise[3:])
     events = tenant_env.talk()

@@ -1,4 +1,4 @@
-"""Opening a turn: who gets the session, what waits for it, and that a refusal leaves nothing behind."""
+"""Starting a turn: who gets the session, who waits for it, and a rejected turn leaves nothing behind."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,44 +10,27 @@ from atrium.agent.starting import POLL_SECONDS
 from atrium.agent.turn import Turn
 from atrium.kernel.errors import SessionBusy, Unavailable
 from atrium.kernel.ids import SessionId
-from atrium.runs.model import RUN_LEASE_SECONDS, Message
+from atrium.runs.model import RUN_LEASE_SECONDS
 
 from tests.builders.tenant_env import (
     OTHER_OWNER,
     TenantEnv,
+    begin_again,
     context_of,
+    head_of,
     session_id_of,
+    texts,
     types_of,
 )
 from tests.builders.wires import Kill, Killed, Outage, Recorder, Send
 
 
-@pytest.fixture
-def session_id(tenant_env: TenantEnv) -> SessionId:
-    return session_id_of(tenant_env.talk("first"))
-
-
-def begin_again(tenant_env: TenantEnv, session_id: SessionId, **wishes: Any) -> Turn:
-    tenant_env.clock.advance(1)
-    return tenant_env.begin("again", session_id=session_id, **wishes)
-
-
 def begin_dead(tenant_env: TenantEnv, session_id: SessionId) -> Turn:
-    """A turn whose worker is never heard of again."""
+    """A turn whose worker has died."""
     return begin_again(tenant_env, session_id)
 
 
-def head_of(tenant_env: TenantEnv, session_id: SessionId) -> Any:
-    head = tenant_env.sessions().get(session_id)
-    assert head is not None
-    return head
-
-
-def texts(messages: list[Message]) -> list[str]:
-    return [message.text for message in messages]
-
-
-def test_a_new_session_is_the_callers_and_named_by_its_first_words(tenant_env: TenantEnv) -> None:
+def test_a_new_session_belongs_to_the_caller_and_has_a_title(tenant_env: TenantEnv) -> None:
     turn = tenant_env.begin("  A question\n that is   " + "long " * 40, context=context_of(OTHER_OWNER), end_user="ann")
     head = head_of(tenant_env, turn.run.session_id)
     assert (head.owner, head.end_user, head.agent_id, head.turn_count) == (OTHER_OWNER, "ann", None, 1)
@@ -57,18 +40,18 @@ def test_a_new_session_is_the_callers_and_named_by_its_first_words(tenant_env: T
 
 
 @pytest.mark.parametrize("whole", ["👩\u200d👩\u200d👧", "e\u0301", "🇩🇪", "👍🏽"])
-def test_a_title_is_not_cut_inside_a_character(tenant_env: TenantEnv, whole: str) -> None:
+def test_does_not_cut_a_title_within_a_character(tenant_env: TenantEnv, whole: str) -> None:
     turn = tenant_env.begin("x" * 59 + whole + " and more")
     assert head_of(tenant_env, turn.run.session_id).title == "x" * 59
 
 
-def test_a_title_has_nothing_that_cannot_be_seen(tenant_env: TenantEnv) -> None:
+def test_a_title_has_no_invisible_characters(tenant_env: TenantEnv) -> None:
     turn = tenant_env.begin("\u202eA\u0007 sum\u200b of علی‌رضا")
     assert head_of(tenant_env, turn.run.session_id).title == "A sum of علی‌رضا"
     assert head_of(tenant_env, tenant_env.begin("\u200b").run.session_id).title is None
 
 
-def test_an_agent_that_was_named_stays_with_the_session(tenant_env: TenantEnv) -> None:
+def test_a_session_keeps_the_named_agent(tenant_env: TenantEnv) -> None:
     agent = tenant_env.agents().create(
         {"name": "poet", "model": "claude-haiku-5-5", "system_prompt": "Rhyme."}, is_default=False
     )
@@ -77,7 +60,7 @@ def test_an_agent_that_was_named_stays_with_the_session(tenant_env: TenantEnv) -
     assert [request.system for request in tenant_env.model.requests] == ["Rhyme.", "Rhyme."]
 
 
-def test_two_turns_at_once_and_one_is_refused(tenant_env: TenantEnv, session_id: SessionId) -> None:
+def test_rejects_one_of_two_concurrent_turns(tenant_env: TenantEnv, session_id: SessionId) -> None:
     first = begin_again(tenant_env, session_id)
     before = tenant_env.items()
     with pytest.raises(SessionBusy) as busy:
@@ -88,9 +71,7 @@ def test_two_turns_at_once_and_one_is_refused(tenant_env: TenantEnv, session_id:
     assert texts(tenant_env.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
 
 
-def test_a_turn_in_the_queue_begins_when_the_other_ends_and_sees_its_answer(
-    tenant_env: TenantEnv, session_id: SessionId
-) -> None:
+def test_a_queued_turn_starts_after_the_other_and_sees_its_answer(tenant_env: TenantEnv, session_id: SessionId) -> None:
     first = begin_again(tenant_env, session_id)
     waits: list[object] = []
 
@@ -110,7 +91,7 @@ def test_a_turn_in_the_queue_begins_when_the_other_ends_and_sees_its_answer(
     assert shown == ["first", "Hello.", "again", "From the first.", "again"]
 
 
-def test_a_queue_is_left_when_its_time_is_over(tenant_env: TenantEnv, session_id: SessionId) -> None:
+def test_a_queued_turn_gives_up_at_its_time_limit(tenant_env: TenantEnv, session_id: SessionId) -> None:
     first = begin_again(tenant_env, session_id)
     tenant_env.while_waiting = lambda: tenant_env.runs().renew(
         first.run.id, now=tenant_env.clock(), spend=first.loop.spend
@@ -123,9 +104,7 @@ def test_a_queue_is_left_when_its_time_is_over(tenant_env: TenantEnv, session_id
     assert texts(tenant_env.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
 
 
-def test_interrupting_asks_the_other_turn_to_stop_once_and_waits_for_its_end(
-    tenant_env: TenantEnv, session_id: SessionId
-) -> None:
+def test_interrupt_cancels_the_other_turn_once_and_waits(tenant_env: TenantEnv, session_id: SessionId) -> None:
     tenant_env.model.say("One, ", lambda: first.signal.stop("cancelled"), "two")
     first = begin_again(tenant_env, session_id)
     asked: list[bool] = []
@@ -147,9 +126,7 @@ def test_interrupting_asks_the_other_turn_to_stop_once_and_waits_for_its_end(
 
 
 @pytest.mark.parametrize("on_busy", ["reject", "queue", "interrupt"])
-def test_a_dead_turn_is_closed_and_the_session_taken_over(
-    tenant_env: TenantEnv, session_id: SessionId, on_busy: Any
-) -> None:
+def test_takes_over_the_session_of_a_dead_turn(tenant_env: TenantEnv, session_id: SessionId, on_busy: Any) -> None:
     dead = begin_dead(tenant_env, session_id)
     tenant_env.clock.advance(RUN_LEASE_SECONDS + 2)
     turn = begin_again(tenant_env, session_id, on_busy=on_busy)
@@ -161,7 +138,7 @@ def test_a_dead_turn_is_closed_and_the_session_taken_over(
     assert head_of(tenant_env, session_id).message_count == 5
 
 
-def test_a_turn_that_had_ended_but_not_given_back_is_no_obstacle(tenant_env: TenantEnv, session_id: SessionId) -> None:
+def test_takes_a_session_that_an_ended_turn_still_holds(tenant_env: TenantEnv, session_id: SessionId) -> None:
     first = begin_again(tenant_env, session_id)
     with tenant_env.intercepted(Outage(lambda number, _: number >= 3)):
         list(first.events())
@@ -171,7 +148,7 @@ def test_a_turn_that_had_ended_but_not_given_back_is_no_obstacle(tenant_env: Ten
 
 
 def take_without_a_run(tenant_env: TenantEnv, session_id: SessionId) -> None:
-    """A worker that died between taking the session and recording its run."""
+    """A worker that died after taking the session and before recording its run."""
     tenant_env.clock.advance(1)
     reads_and_the_taking = 4
     with tenant_env.intercepted(Kill(reads_and_the_taking, applied=False)), pytest.raises(Killed):
@@ -179,7 +156,7 @@ def take_without_a_run(tenant_env: TenantEnv, session_id: SessionId) -> None:
     assert head_of(tenant_env, session_id).turn is not None
 
 
-def test_a_turn_that_was_never_recorded_is_waited_for_a_minute(tenant_env: TenantEnv, session_id: SessionId) -> None:
+def test_waits_a_minute_for_a_turn_that_was_never_recorded(tenant_env: TenantEnv, session_id: SessionId) -> None:
     take_without_a_run(tenant_env, session_id)
     with pytest.raises(SessionBusy):
         begin_again(tenant_env, session_id)
@@ -190,8 +167,8 @@ def test_a_turn_that_was_never_recorded_is_waited_for_a_minute(tenant_env: Tenan
     assert texts(tenant_env.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
 
 
-def test_a_worker_that_slept_before_it_recorded_its_run_gives_up(tenant_env: TenantEnv, session_id: SessionId) -> None:
-    """Or it could be a second turn in a session that was given to another meanwhile."""
+def test_a_worker_that_was_paused_before_recording_gives_up(tenant_env: TenantEnv, session_id: SessionId) -> None:
+    """Otherwise it could run in a session that another turn has taken over."""
 
     def sleep_after_taking(operation: str, _arguments: object, send: Send) -> Any:
         answer = send()
@@ -206,8 +183,8 @@ def test_a_worker_that_slept_before_it_recorded_its_run_gives_up(tenant_env: Ten
     assert head_of(tenant_env, session_id).turn is None
 
 
-def test_a_clock_that_is_behind_mints_again(tenant_env: TenantEnv, session_id: SessionId) -> None:
-    """The last run's id came from a container whose clock is two seconds ahead."""
+def test_mints_a_greater_run_id_if_the_clock_is_behind(tenant_env: TenantEnv, session_id: SessionId) -> None:
+    """The last run's id is from a container whose clock is two seconds ahead."""
     tenant_env.clock.advance(2)
     last = session_of_last(tenant_env, session_id)
     tenant_env.clock.advance(-2)
@@ -221,7 +198,7 @@ def session_of_last(tenant_env: TenantEnv, session_id: SessionId) -> str:
     return tenant_env.run_of(list(tenant_env.begin("ahead", session_id=session_id).events())).id
 
 
-def test_an_id_of_the_same_millisecond_is_minted_again_too(tenant_env: TenantEnv, session_id: SessionId) -> None:
+def test_mints_a_greater_run_id_within_the_same_millisecond(tenant_env: TenantEnv, session_id: SessionId) -> None:
     for _ in range(12):
         list(tenant_env.begin("again", session_id=session_id).events())
     runs = [message.text for message in tenant_env.messages_of(session_id) if message.role == "user"]

@@ -1,4 +1,4 @@
-"""Turns that are refused or fail as they open, and what they run with."""
+"""Turns that are rejected or fail while starting, and the settings with which a turn runs."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,10 +8,9 @@ import pytest
 from atrium.agent.admission import RunAllowance
 from atrium.agent.finalizing import OPENING_GRACE_SECONDS
 from atrium.agent.model import RunLimits, TurnRequest
-from atrium.agent.turn import Turn
 from atrium.kernel.errors import AtriumError, NotFound, SessionBusy, Unavailable
 from atrium.kernel.ids import SessionId, mint_run_id
-from atrium.runs.model import RUN_LEASE_SECONDS, Message, Run
+from atrium.runs.model import RUN_LEASE_SECONDS, Run
 from atrium.tools.registry import ToolRegistry
 
 from tests.builders.counters import counted, held
@@ -21,45 +20,27 @@ from tests.builders.tenant_env import (
     OTHER_TENANT,
     OWNER,
     TenantEnv,
+    begin_again,
     context_of,
+    head_of,
     session_id_of,
+    texts,
     types_of,
 )
 from tests.builders.wires import WRITES, Outage, Send
-
-
-@pytest.fixture
-def session_id(tenant_env: TenantEnv) -> SessionId:
-    return session_id_of(tenant_env.talk("first"))
-
-
-def begin_again(tenant_env: TenantEnv, session_id: SessionId, **wishes: Any) -> Turn:
-    tenant_env.clock.advance(1)
-    return tenant_env.begin("again", session_id=session_id, **wishes)
-
-
-def head_of(tenant_env: TenantEnv, session_id: SessionId) -> Any:
-    head = tenant_env.sessions().get(session_id)
-    assert head is not None
-    return head
-
-
-def texts(messages: list[Message]) -> list[str]:
-    return [message.text for message in messages]
-
 
 OUTSIDERS = {"another owner": context_of(OTHER_OWNER), "another tenant": context_of(OWNER, tenant=OTHER_TENANT)}
 
 
 @pytest.mark.parametrize("outsider", OUTSIDERS)
-def test_an_outsiders_session_is_not_found(tenant_env: TenantEnv, session_id: SessionId, outsider: str) -> None:
+def test_another_owners_session_is_not_found(tenant_env: TenantEnv, session_id: SessionId, outsider: str) -> None:
     before = tenant_env.items()
     with pytest.raises(NotFound, match="Session not found"):
         tenant_env.begin("again", session_id=session_id, context=OUTSIDERS[outsider])
     assert tenant_env.items() == before
 
 
-def test_an_admin_may_speak_in_anyones_session(tenant_env: TenantEnv, session_id: SessionId) -> None:
+def test_an_admin_may_use_any_session(tenant_env: TenantEnv, session_id: SessionId) -> None:
     tenant_env.clock.advance(1)
     turn = tenant_env.begin("again", session_id=session_id, context=ADMIN)
     assert turn.run.owner == ADMIN.owner
@@ -68,20 +49,20 @@ def test_an_admin_may_speak_in_anyones_session(tenant_env: TenantEnv, session_id
 
 
 @pytest.mark.parametrize("text", ["", "x", "ses_x", "ses_01k6r5m2x8f3v9q4w7t1y0z5ab", "run_01k6r5m2x8f3v9q4w7t1y0z5ab"])
-def test_what_is_no_session(tenant_env: TenantEnv, text: str) -> None:
+def test_unknown_session_ids_are_not_found(tenant_env: TenantEnv, text: str) -> None:
     before = tenant_env.items()
     with pytest.raises(NotFound):
         tenant_env.begin("Hi", session_id=text)
     assert tenant_env.items() == before
 
 
-def test_a_deleted_session_is_not_there(tenant_env: TenantEnv, session_id: SessionId) -> None:
+def test_a_deleted_session_is_not_found(tenant_env: TenantEnv, session_id: SessionId) -> None:
     tenant_env.session_service().delete(session_id)
     with pytest.raises(NotFound):
         begin_again(tenant_env, session_id)
 
 
-def test_a_session_that_is_deleted_while_one_waits_for_it(tenant_env: TenantEnv, session_id: SessionId) -> None:
+def test_a_session_deleted_while_waiting_is_not_found(tenant_env: TenantEnv, session_id: SessionId) -> None:
     begin_again(tenant_env, session_id)
     tenant_env.while_waiting = lambda: tenant_env.session_service().delete(session_id)
     with pytest.raises(NotFound):
@@ -90,7 +71,7 @@ def test_a_session_that_is_deleted_while_one_waits_for_it(tenant_env: TenantEnv,
 
 
 def writes_fail(which: int, *, applied: bool) -> Callable[[str, Any, Send], Any]:
-    """Let the write number `which` fail; perhaps only its reply is lost."""
+    """Make write number `which` fail; optionally only its reply is lost."""
     made = 0
 
     def fail(operation: str, _arguments: object, send: Send) -> Any:
@@ -110,7 +91,7 @@ def writes_fail(which: int, *, applied: bool) -> Callable[[str, Any, Send], Any]
 @pytest.mark.parametrize("applied", [False, True], ids=["not applied", "reply lost"])
 @pytest.mark.parametrize("write", [0, 1, 2], ids=["admission", "first", "second"])
 @pytest.mark.parametrize("new_session", [True, False], ids=["new session", "known session"])
-def test_a_write_that_fails_is_undone(tenant_env: TenantEnv, new_session: bool, write: int, applied: bool) -> None:
+def test_undoes_a_failed_start(tenant_env: TenantEnv, new_session: bool, write: int, applied: bool) -> None:
     known = session_id_of(tenant_env.talk("first"))
     messages = tenant_env.messages_of(known)
     tenant_env.clock.advance(1)
@@ -124,7 +105,7 @@ def test_a_write_that_fails_is_undone(tenant_env: TenantEnv, new_session: bool, 
     assert types_of(list(begin_again(tenant_env, known).events()))[-1] == "final"
 
 
-def test_an_outage_that_goes_on_leaves_what_the_sweeper_ends(tenant_env: TenantEnv, session_id: SessionId) -> None:
+def test_the_sweeper_cleans_up_after_a_long_outage(tenant_env: TenantEnv, session_id: SessionId) -> None:
     tenant_env.clock.advance(1)
     reads_and_the_taking = 4
     with tenant_env.intercepted(Outage(lambda number, _: number >= reads_and_the_taking)), pytest.raises(Unavailable):
@@ -145,7 +126,7 @@ def test_an_outage_that_goes_on_leaves_what_the_sweeper_ends(tenant_env: TenantE
         (RunLimits(max_iterations=100, max_seconds=280), 20, 280, None, None),
     ],
 )
-def test_a_callers_limits_only_lower_the_agents(
+def test_the_callers_limits_can_only_lower_the_agents(
     tenant_env: TenantEnv, limits: RunLimits, iterations: int, seconds: int, cost: int | None, tokens: int | None
 ) -> None:
     allowance = tenant_env.begin("Hi", limits=limits).loop.allowance
@@ -156,7 +137,7 @@ def test_a_callers_limits_only_lower_the_agents(
     )  # fmt: skip
 
 
-def test_an_agents_tools_and_settings_are_what_its_turn_runs_with(tenant_env: TenantEnv) -> None:
+def test_a_turn_uses_its_agents_tools_and_settings(tenant_env: TenantEnv) -> None:
     fields = {
         "name": "counter",
         "model": "claude-sonnet-5-5",
@@ -174,12 +155,12 @@ def test_an_agents_tools_and_settings_are_what_its_turn_runs_with(tenant_env: Te
     )  # fmt: skip
 
 
-def test_a_tool_that_is_gone_is_left_out(tenant_env: TenantEnv) -> None:
+def test_ignores_a_tool_that_no_longer_exists(tenant_env: TenantEnv) -> None:
     tenant_env.tools = ToolRegistry([])
     assert tenant_env.begin("Hi").loop.loop_input.tools.names == frozenset()
 
 
-def test_a_refusal_of_the_provider_writes_nothing(tenant_env: TenantEnv) -> None:
+def test_a_provider_that_rejects_the_request_leaves_nothing_written(tenant_env: TenantEnv) -> None:
     before = tenant_env.items()
     service = tenant_env.turns()
 

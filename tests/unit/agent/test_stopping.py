@@ -1,4 +1,4 @@
-"""What stops a loop before its model does: bounds, failures, and the signal, at any point."""
+"""What stops a loop before its model does: limits, failures, and cancellation at any point."""
 
 import threading
 from dataclasses import replace
@@ -40,7 +40,7 @@ def run(loop: AgentLoop) -> list[str]:
     return shown
 
 
-def test_iterations_are_bounded_and_the_last_calls_answered(bench: LoopBench) -> None:
+def test_stops_at_the_iteration_limit_with_all_calls_answered(bench: LoopBench) -> None:
     ask_for_ever(bench)
     loop = bench.loop(max_iterations=3)
     run(loop)
@@ -48,8 +48,8 @@ def test_iterations_are_bounded_and_the_last_calls_answered(bench: LoopBench) ->
     assert loop.messages[-1].role == "tool"
 
 
-def test_money_is_never_passed(bench: LoopBench) -> None:
-    """One call costs 100 × 100 + 20 × 500 nano-dollars, and could cost far more: what it could cost must be there."""
+def test_never_exceeds_the_money_limit(bench: LoopBench) -> None:
+    """A call costs 100 × 100 + 20 × 500 nano-dollars here; its maximum cost must be available before it."""
     ask_for_ever(bench)
     loop = bench.loop(max_cost_nanos=3_000_000, max_iterations=200)
     run(loop)
@@ -60,7 +60,7 @@ def test_money_is_never_passed(bench: LoopBench) -> None:
     assert 16 <= longest[-1] < 4_096
 
 
-def test_tokens_are_never_passed(bench: LoopBench) -> None:
+def test_never_exceeds_the_token_limit(bench: LoopBench) -> None:
     ask_for_ever(bench)
     loop = bench.loop(max_tokens=6_000, answer_tokens=3_000)
     run(loop)
@@ -71,7 +71,7 @@ def test_tokens_are_never_passed(bench: LoopBench) -> None:
         assert bound_tokens(request) + request.max_tokens <= 6_000
 
 
-def test_a_bound_that_no_answer_fits_asks_no_model(bench: LoopBench) -> None:
+def test_does_not_call_the_model_if_no_answer_fits(bench: LoopBench) -> None:
     tokens, cost = bench.loop(max_tokens=50), bench.loop(max_cost_nanos=1_000)
     for loop, stop in ((tokens, "max_run_tokens"), (cost, "max_cost")):
         assert run(loop) == []
@@ -88,13 +88,13 @@ def test_every_kind_of_token_counts(used: Usage) -> None:
     assert budget.fit(ESTIMATE, Spend(used + Usage(85))) == "max_run_tokens"
 
 
-def test_a_budget_without_bounds_stops_nothing() -> None:
+def test_a_budget_without_limits_never_stops() -> None:
     spend = Spend(Usage(10**9, 10**9), {}, 10**15)
     assert RunBudget(20, 280).fit(ESTIMATE, spend) == ESTIMATE
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_stopped_before_it_began_it_asks_no_model(bench: LoopBench, cause: StopCause) -> None:
+def test_a_loop_stopped_before_its_start_calls_no_model(bench: LoopBench, cause: StopCause) -> None:
     bench.signal.stop(cause)
     loop = bench.loop()
     assert run(loop) == []
@@ -102,7 +102,7 @@ def test_stopped_before_it_began_it_asks_no_model(bench: LoopBench, cause: StopC
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_stopped_during_an_answer_it_keeps_what_was_said_and_spent(bench: LoopBench, cause: StopCause) -> None:
+def test_a_loop_stopped_during_an_answer_keeps_text_and_usage(bench: LoopBench, cause: StopCause) -> None:
     bench.model.say("One, ", "two, ", lambda: bench.signal.stop(cause), "never said")
     loop = bench.loop()
     assert run(loop) == ["One, ", "two, "]
@@ -112,21 +112,21 @@ def test_stopped_during_an_answer_it_keeps_what_was_said_and_spent(bench: LoopBe
     assert bench.model.streams[0].closed.is_set()
 
 
-def test_stopped_before_the_first_word_nothing_is_said(bench: LoopBench) -> None:
+def test_a_loop_stopped_before_the_first_text_has_none(bench: LoopBench) -> None:
     bench.model.say(lambda: bench.signal.stop("cancelled"), "never said")
     loop = bench.loop()
     assert run(loop) == []
     assert (loop.messages, loop.stop_reason, loop.spend.tokens) == ([], "cancelled", CUT)
 
 
-def test_a_failure_of_the_call_that_was_cut_is_no_failure(bench: LoopBench) -> None:
+def test_ignores_the_error_of_a_cancelled_model_call(bench: LoopBench) -> None:
     bench.model.say("One, ", lambda: bench.signal.stop("cancelled"), ModelFailed())
     loop = bench.loop()
     assert run(loop) == ["One, "]
     assert loop.stop_reason == "cancelled"
 
 
-def test_stopped_during_tools_it_answers_for_them_at_once(bench: LoopBench) -> None:
+def test_a_loop_stopped_during_tools_answers_their_calls(bench: LoopBench) -> None:
     release = threading.Event()
     bench.tools = ToolRegistry([tool("quick", lambda: "done"), tool("endless", lambda: str(release.wait(30)))])
     bench.model.say(calls("quick", "a"), calls("endless", "b"), calls("endless", "c"))
@@ -145,7 +145,7 @@ def test_stopped_during_tools_it_answers_for_them_at_once(bench: LoopBench) -> N
     assert len(bench.model.requests) == 1
 
 
-def test_stopped_before_the_tools_none_is_called(bench: LoopBench) -> None:
+def test_a_loop_stopped_before_tools_calls_none(bench: LoopBench) -> None:
     made: list[str] = []
     bench.tools = ToolRegistry([tool("pay", lambda: noted(made))])
     bench.model.say(calls("pay"))
@@ -158,7 +158,7 @@ def test_stopped_before_the_tools_none_is_called(bench: LoopBench) -> None:
 
 
 @pytest.mark.parametrize("failure", [ModelFailed(), ModelTimeout()], ids=lambda error: type(error).__name__)
-def test_a_failure_keeps_what_came_before_it(bench: LoopBench, failure: Exception) -> None:
+def test_a_failed_loop_keeps_its_earlier_output(bench: LoopBench, failure: Exception) -> None:
     bench.model.say("A", calls("calculator", expression="1"))
     bench.model.say("Half of", failure)
     loop = bench.loop()
@@ -177,7 +177,7 @@ def test_a_stream_that_ends_without_completing_is_a_failure(bench: LoopBench) ->
     assert loop.messages[0].text == "Half of"
 
 
-def test_a_reader_that_leaves_closes_the_call(bench: LoopBench) -> None:
+def test_closes_the_model_call_if_its_reader_stops(bench: LoopBench) -> None:
     bench.model.say("One, ", "two")
     loop = bench.loop()
     pieces = loop.run()
@@ -188,7 +188,7 @@ def test_a_reader_that_leaves_closes_the_call(bench: LoopBench) -> None:
     assert loop.messages[0].text == "One, "
 
 
-def test_spend_is_known_while_a_call_runs(bench: LoopBench) -> None:
+def test_spend_is_available_during_a_call(bench: LoopBench) -> None:
     seen: list[Spend] = []
     loop = bench.loop()
     bench.model.say("A", calls("calculator", expression="1"))
@@ -199,7 +199,7 @@ def test_spend_is_known_while_a_call_runs(bench: LoopBench) -> None:
     assert loop.spend.tokens == Usage(200, 40)
 
 
-def test_only_the_first_cause_stands() -> None:
+def test_keeps_the_first_stop_reason() -> None:
     signal = StopSignal()
     assert not signal.wait(0)
     signal.stop("max_seconds")
@@ -208,7 +208,7 @@ def test_only_the_first_cause_stands() -> None:
     assert signal.wait(0)
 
 
-def test_a_call_that_begins_after_the_signal_is_closed_at_once() -> None:
+def test_closes_a_call_that_starts_after_the_stop() -> None:
     signal = StopSignal()
     signal.stop("cancelled")
     stream = ScriptedStream(reply("never"), "scripted")

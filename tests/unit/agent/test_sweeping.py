@@ -1,4 +1,4 @@
-"""Slots that a worker left behind: with a run, without one, and what they held."""
+"""Sweeping the slots of dead workers, with and without a recorded run."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ LONG = SLOT_LEASE_SECONDS + SLOT_GRACE_SECONDS + 3
 
 
 def die_after_admission(tenant_env: TenantEnv, session_id: SessionId | None = None) -> None:
-    """The batch, perhaps the history, the admission: and no more."""
+    """Kill a turn after the batch read, perhaps the history, and the admission."""
     tenant_env.clock.advance(1)
     reads = 2 if session_id else 1
     with tenant_env.intercepted(Kill(reads, applied=True)), pytest.raises(Killed):
@@ -30,8 +30,8 @@ def die_after_admission(tenant_env: TenantEnv, session_id: SessionId | None = No
 
 
 @pytest.mark.parametrize("writes", range(3))
-def test_returns_the_slots_of_a_key_too(tenant_env: TenantEnv, writes: int) -> None:
-    """The batch, the write of the key's item, the write of the tenant's: and no more."""
+def test_releases_the_slots_of_a_key(tenant_env: TenantEnv, writes: int) -> None:
+    """Killed after the batch read, the write of the key's item, or that of the tenant's."""
     tenant_env.talk("first")
     limit_key(tenant_env, requests_per_day=3, cost_per_month=1_000_000_000)
     tenant_env.clock.advance(1)
@@ -70,7 +70,7 @@ def marks(tenant_env: TenantEnv) -> list[str]:
     return [item["sk"]["S"] for item in tenant_env.items("ADMISSION") if "sweep_pk" in item]
 
 
-def test_a_slot_without_a_run_comes_back_with_all_that_it_counted(tenant_env: TenantEnv) -> None:
+def test_releases_a_slot_without_a_run_and_its_reservation(tenant_env: TenantEnv) -> None:
     session_id = session_id_of(tenant_env.talk("first"))
     before = [counted(tenant_env, name) for name in ("requests_per_day", "tokens_per_month", "cost_per_month")]
     die_after_admission(tenant_env, session_id)
@@ -81,8 +81,8 @@ def test_a_slot_without_a_run_comes_back_with_all_that_it_counted(tenant_env: Te
     assert [counted(tenant_env, name) for name in ("requests_per_day", "tokens_per_month", "cost_per_month")] == before
 
 
-def test_a_slot_whose_run_is_in_the_ledger_is_settled_to_it(tenant_env: TenantEnv) -> None:
-    """As where a session was deleted while its turn ran, and the worker died after its ledger entry."""
+def test_settles_a_slot_to_the_ledger_entry_of_its_run(tenant_env: TenantEnv) -> None:
+    """For example, the session was deleted during the run, and the worker died after the ledger entry."""
     turn = tenant_env.begin()
     recorded: list[str] = []
 
@@ -103,7 +103,7 @@ def test_a_slot_whose_run_is_in_the_ledger_is_settled_to_it(tenant_env: TenantEn
     assert counted(tenant_env, "requests_per_day") == 1
 
 
-def test_a_slot_of_an_open_run_is_left_to_it(tenant_env: TenantEnv) -> None:
+def test_keeps_the_slot_of_an_open_run(tenant_env: TenantEnv) -> None:
     turn = tenant_env.begin()
     tenant_env.clock.advance(LONG)
     tenant_env.runs().renew(turn.run.id, now=tenant_env.clock(), spend=turn.loop.spend)
@@ -124,7 +124,7 @@ def test_a_slot_that_cannot_be_read_does_not_keep_the_others(tenant_env: TenantE
     assert not closed.is_open
 
 
-def test_an_item_is_marked_while_it_has_slots_and_no_longer(tenant_env: TenantEnv) -> None:
+def test_an_item_is_in_the_sweep_index_while_it_has_slots(tenant_env: TenantEnv) -> None:
     turn = tenant_env.begin()
     assert len(marks(tenant_env)) == 1
     tenant_env.sweep()
@@ -136,7 +136,7 @@ def test_an_item_is_marked_while_it_has_slots_and_no_longer(tenant_env: TenantEn
     assert len(marks(tenant_env)) == 1
 
 
-def test_a_worker_that_died_after_its_ledger_entry_is_closed_with_it(tenant_env: TenantEnv) -> None:
+def test_closes_a_run_with_its_existing_ledger_entry(tenant_env: TenantEnv) -> None:
     tenant_env.model.say("One.", calls("calculator", expression="1"))
     turn = tenant_env.begin()
     entered: list[bool] = []

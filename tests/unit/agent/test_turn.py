@@ -1,4 +1,4 @@
-"""A turn from end to end: its events, its record, its ledger entry, and the order in which they come."""
+"""A whole turn: its events, its record, its ledger entry, and their order."""
 
 import json
 
@@ -70,7 +70,7 @@ def test_the_record_of_a_turn(tenant_env: TenantEnv) -> None:
     assert (session.turn, session.turn_count, session.message_count, session.title) == (None, 1, 2, "Hi")
 
 
-def test_a_second_message_is_shown_the_first_turn(tenant_env: TenantEnv) -> None:
+def test_the_second_turn_sees_the_first(tenant_env: TenantEnv) -> None:
     tenant_env.model.say("Let me see.", calls("calculator", expression="6*7"))
     tenant_env.model.say("42.")
     first = tenant_env.talk("what is 6*7?")
@@ -80,7 +80,7 @@ def test_a_second_message_is_shown_the_first_turn(tenant_env: TenantEnv) -> None
     assert len(tenant_env.messages_of(session_id_of(first))) == 6
 
 
-def test_start_comes_before_the_model_is_asked_and_the_run_is_there(tenant_env: TenantEnv) -> None:
+def test_start_event_and_run_exist_before_the_model_call(tenant_env: TenantEnv) -> None:
     events = tenant_env.begin().events()
     start = next(events)
     assert start.type == "start"
@@ -105,7 +105,7 @@ def test_the_run_is_committed_before_usage_and_final(tenant_env: TenantEnv) -> N
             assert tenant_env.ledger().get(run_id) is not None
 
 
-def test_a_turn_with_every_reply_lost(tenant_env: TenantEnv) -> None:
+def test_completes_once_if_every_reply_is_lost(tenant_env: TenantEnv) -> None:
     with tenant_env.intercepted(lose_replies):
         tenant_env.model.say("A", calls("calculator", expression="1"))
         first = tenant_env.talk()
@@ -120,7 +120,7 @@ def test_a_turn_with_every_reply_lost(tenant_env: TenantEnv) -> None:
 
 
 def test_the_calls_of_a_short_turn(tenant_env: TenantEnv) -> None:
-    """One parallel wave before the first token, and no more writes than the order at the end needs."""
+    """One parallel batch of reads before the first token, and only the writes that the final order requires."""
     session_id = session_id_of(tenant_env.talk())
     recorder = Recorder()
     tenant_env.clock.advance(1)

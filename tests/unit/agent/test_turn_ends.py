@@ -1,4 +1,4 @@
-"""Turns that fail, are cancelled or run out of time, and what is kept of them."""
+"""Turns that fail, are cancelled or reach their time limit, and what is kept of them."""
 
 import random
 from typing import Any
@@ -47,7 +47,7 @@ def test_a_failure_of_the_model(tenant_env: TenantEnv, failure: AtriumError, cod
     assert following[-1].type == "final"
 
 
-def test_a_failure_before_the_first_word(tenant_env: TenantEnv) -> None:
+def test_a_failure_before_the_first_text(tenant_env: TenantEnv) -> None:
     tenant_env.model.say(ModelFailed())
     events = tenant_env.talk()
     assert types_of(events) == ["start", "error"]
@@ -57,7 +57,7 @@ def test_a_failure_before_the_first_word(tenant_env: TenantEnv) -> None:
     assert [block for message in tenant_env.model.requests[-1].messages for block in message.content] == [Text("again")]
 
 
-def test_a_defect_of_ours_ends_the_turn_and_is_told_without_its_text(tenant_env: TenantEnv) -> None:
+def test_an_unexpected_error_ends_the_turn_without_exposing_its_text(tenant_env: TenantEnv) -> None:
     defect = RuntimeError("the text of a defect")
     tenant_env.model.say("One", defect)
     events = tenant_env.talk()
@@ -67,7 +67,7 @@ def test_a_defect_of_ours_ends_the_turn_and_is_told_without_its_text(tenant_env:
     assert "the text of a defect" not in str(tenant_env.items())
 
 
-def test_a_defect_of_a_tool_is_logged_and_the_turn_goes_on(tenant_env: TenantEnv) -> None:
+def test_an_unexpected_tool_error_is_logged_and_the_turn_continues(tenant_env: TenantEnv) -> None:
     defect = RuntimeError("inside")
 
     def fail() -> str:
@@ -92,7 +92,7 @@ def test_cancelled_in_the_middle(tenant_env: TenantEnv) -> None:
     assert tenant_env.talk("again", session_id=run.session_id)[-1].type == "final"
 
 
-def test_a_cancellation_that_comes_after_the_last_word_changes_nothing(tenant_env: TenantEnv) -> None:
+def test_a_cancellation_after_the_answer_has_no_effect(tenant_env: TenantEnv) -> None:
     turn = tenant_env.begin()
 
     def cancel_late(_operation: str, _arguments: object, send: Send) -> Any:
@@ -104,7 +104,7 @@ def test_a_cancellation_that_comes_after_the_last_word_changes_nothing(tenant_en
     assert (events[-1].data["stop_reason"], tenant_env.run_of(events).status) == ("end_turn", "succeeded")
 
 
-def test_time_over_with_something_said(tenant_env: TenantEnv) -> None:
+def test_time_limit_with_a_partial_answer(tenant_env: TenantEnv) -> None:
     tenant_env.model.say("One, ", lambda: turn.signal.stop("max_seconds"), "two")
     turn = tenant_env.begin()
     events = list(turn.events())
@@ -112,7 +112,7 @@ def test_time_over_with_something_said(tenant_env: TenantEnv) -> None:
     assert tenant_env.run_of(events).status == "succeeded"
 
 
-def test_time_over_with_nothing_said_is_a_time_out(tenant_env: TenantEnv) -> None:
+def test_time_limit_without_an_answer_is_a_time_out(tenant_env: TenantEnv) -> None:
     tenant_env.model.say(lambda: turn.signal.stop("max_seconds"), "too late")
     turn = tenant_env.begin()
     events = list(turn.events())
@@ -120,7 +120,7 @@ def test_time_over_with_nothing_said_is_a_time_out(tenant_env: TenantEnv) -> Non
     assert tenant_env.run_of(events).status == "failed"
 
 
-def test_long_answers_spill_and_come_back(tenant_env: TenantEnv) -> None:
+def test_reads_long_answers_back_from_s3(tenant_env: TenantEnv) -> None:
     noise = [random.Random(seed).randbytes(10_000).hex() for seed in range(8)]
     tenant_env.model.say(*noise)
     events = tenant_env.talk()
@@ -135,7 +135,7 @@ def test_usage_is_flat_and_money_has_six_decimals(tenant_env: TenantEnv) -> None
     assert usage_fields(run.spend)["cost_usd"] == "0.000020"
 
 
-def test_another_tenants_turns_are_its_own(tenant_env: TenantEnv) -> None:
+def test_tenants_do_not_see_each_others_turns(tenant_env: TenantEnv) -> None:
     other = context_of(tenant=OTHER_TENANT)
     run_id = run_id_of(tenant_env.talk(context=other))
     assert tenant_env.runs().get(run_id) is None

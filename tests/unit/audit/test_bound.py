@@ -1,4 +1,4 @@
-"""How many refusals are told: one of a kind in a minute, so many of a tenant, so many at all."""
+"""Bounds on audited refusals: once per kind and minute, so many per tenant, so many per process."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from tests.builders.runtimes import NOON
 ACME, GLOBEX = TenantId("ten_acme"), TenantId("ten_globex")
 
 
-def test_one_of_a_kind_in_a_minute() -> None:
+def test_records_a_refusal_once_a_minute() -> None:
     bound = RefusalBound()
     assert bound.admits(ACME, "a", NOON)
     assert not bound.admits(ACME, "a", NOON + timedelta(seconds=59))
@@ -19,20 +19,20 @@ def test_one_of_a_kind_in_a_minute() -> None:
     assert bound.admits(ACME, "a", NOON + timedelta(seconds=60))
 
 
-def test_a_flood_ends_and_others_are_still_told_of() -> None:
+def test_bounds_a_tenants_refusals_without_affecting_others() -> None:
     bound = RefusalBound()
     assert sum(bound.admits(ACME, str(at), NOON) for at in range(10_000)) == OF_TENANT_MAX
     assert bound.admits(GLOBEX, "a", NOON)
 
 
-def test_many_tenants_at_once_end_at_the_process() -> None:
+def test_bounds_the_refusals_of_all_tenants_of_a_process() -> None:
     bound = RefusalBound()
     told = [bound.admits(TenantId(f"ten_{at}"), "a", NOON) for at in range(10_000)]
     assert sum(told) == AT_ALL_MAX
     assert bound.admits(ACME, "a", NOON + timedelta(minutes=1))
 
 
-def test_what_could_not_be_told_is_told_the_next_time() -> None:
+def test_records_a_refusal_later_if_it_could_not_be_recorded() -> None:
     bound = RefusalBound()
     assert bound.admits(ACME, "a", NOON)
     bound.forget(ACME, "a")

@@ -1,4 +1,4 @@
-"""What is recorded is masked; refusals are counted; exports are files that can be read again."""
+"""Recorded events are masked, refusals are counted, and exports are files that can be parsed."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ def audit_env(physical_table: PhysicalTable) -> AuditEnv:
     return AuditEnv(physical_table)
 
 
-def test_everything_that_a_caller_says_is_masked(audit_env: AuditEnv) -> None:
+def test_masks_everything_from_the_caller(audit_env: AuditEnv) -> None:
     context = context_of(ANN)
     caller = replace(context.caller, source_ip="203.0.113.9", user_agent="bot 4111111111111111 " + "x" * 500)
     audit = audit_env.audit(context=replace(context, caller=caller))
@@ -52,14 +52,14 @@ def test_everything_that_a_caller_says_is_masked(audit_env: AuditEnv) -> None:
     assert event.session_id == "ses_1"
 
 
-def test_details_that_are_too_long_keep_their_beginning(audit_env: AuditEnv) -> None:
+def test_truncates_long_details(audit_env: AuditEnv) -> None:
     audit_env.audit().record("admin.change", {"note": "\ud800 " + "é" * DETAILS_BYTES_MAX})
     [event] = audit_env.audit().list(audit_env.ask(), PageRequest()).items
     assert event.details["truncated"] is True
     assert str(event.details["beginning"]).startswith('{"note": "? éé')
 
 
-def test_refusals_are_one_event_for_each_principal_limit_and_minute(audit_env: AuditEnv) -> None:
+def test_aggregates_refusals_per_principal_limit_and_minute(audit_env: AuditEnv) -> None:
     def refuse(owner: str, limit: str, times: int) -> None:
         for _ in range(times):
             audit_env.audit(owner).count_refusal(limit, {"max": 60})
@@ -104,7 +104,7 @@ def test_export_as_json_lines(audit_env: AuditEnv) -> None:
     }
 
 
-def test_export_as_csv_holds_no_formula(audit_env: AuditEnv) -> None:
+def test_export_as_csv_contains_no_formula(audit_env: AuditEnv) -> None:
     audit_env.audit(ANN).record("auth.login", {"a": '=1,"2"'}, session_id="=HYPERLINK(1)", end_user="-x")
     text = "".join(audit_env.audit().export(audit_env.ask(), "csv"))
     [row] = csv.DictReader(io.StringIO(text, newline=""))
@@ -115,7 +115,7 @@ def test_export_as_csv_holds_no_formula(audit_env: AuditEnv) -> None:
     assert row["ip"] == ""
 
 
-def test_an_export_of_nothing_names_the_columns(audit_env: AuditEnv) -> None:
+def test_an_empty_export_has_the_column_names(audit_env: AuditEnv) -> None:
     assert list(audit_env.audit().export(audit_env.ask(), "jsonl")) == []
     assert [line.split(",")[0] for line in audit_env.audit().export(audit_env.ask(), "csv")] == ["time"]
 
@@ -132,7 +132,7 @@ def test_an_export_of_nothing_names_the_columns(audit_env: AuditEnv) -> None:
         ("from", {"since": NOON - timedelta(days=1_000)}),
     ],
 )
-def test_questions_that_make_no_sense(name: str, wishes: dict[str, object]) -> None:
+def test_rejects_invalid_queries(name: str, wishes: dict[str, object]) -> None:
     with pytest.raises(ValidationFailed) as refused:
         make_query(now=NOON, **wishes)  # type: ignore[arg-type] # the point
     errors = refused.value.extensions["errors"]

@@ -1,4 +1,4 @@
-"""Events in the table: each once, newest first, by time, type and principal, over days and pages, while kept."""
+"""Audit events in the table: each once, newest first, by time, type and principal, across days and pages."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +22,7 @@ def audit_env(physical_table: PhysicalTable) -> AuditEnv:
 
 
 def fill(audit_env: AuditEnv) -> list[str]:
-    """Record 24 events over four days, with two days without any between; return their marks, newest first."""
+    """Record 24 events over four days with a gap of two days; return their marks, newest first."""
     marks = []
     for number in range(24):
         audit = audit_env.audit(ANN if number % 2 else BOB)
@@ -38,7 +38,7 @@ def marks_of(events: list[AuditEvent]) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", [1, 5, 7, 100])
-def test_every_event_once_newest_first_in_pages(audit_env: AuditEnv, limit: int) -> None:
+def test_lists_every_event_once_newest_first_in_pages(audit_env: AuditEnv, limit: int) -> None:
     marks = fill(audit_env)
     pages = list(audit_env.pages(audit_env.ask(), limit))
     assert [mark for page in pages for mark in marks_of(page)] == marks
@@ -82,7 +82,7 @@ def test_another_tenant_sees_nothing(audit_env: AuditEnv) -> None:
         assert other.list(query, PageRequest()).items == []
 
 
-def test_the_plan_says_how_long(audit_env: AuditEnv) -> None:
+def test_keeps_events_as_long_as_the_plan_says(audit_env: AuditEnv) -> None:
     free = audit_env.audit(context=context_of(ANN, plan="free"))
     free.record("auth.login", {"mark": "free"})
     audit_env.audit(context=context_of(ANN, plan="starter")).record("auth.login", {"mark": "starter"})
@@ -90,10 +90,10 @@ def test_the_plan_says_how_long(audit_env: AuditEnv) -> None:
     audit_env.clock.advance(30 * 86_400 - 1)
     assert set(marks_of(free.list(query, PageRequest()).items)) == {"free", "starter"}
     audit_env.clock.advance(1)
-    assert marks_of(free.list(query, PageRequest()).items) == ["starter"]  # whether the broom has come or not
+    assert marks_of(free.list(query, PageRequest()).items) == ["starter"]  # whether TTL has deleted the items or not
 
 
-def test_a_reply_that_was_lost_appends_once(audit_env: AuditEnv) -> None:
+def test_appends_once_if_the_reply_is_lost(audit_env: AuditEnv) -> None:
     store, now = AuditStore(audit_env.table()), audit_env.clock()
     event = AuditEvent(mint_audit_event_id(now), now, "auth.login", Origin("user:x"), details={"mark": "1"})
     store.put(event, keep_days=30)

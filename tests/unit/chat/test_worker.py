@@ -1,4 +1,4 @@
-"""The thread that owns a turn: it goes on to its end, whatever becomes of who reads its events."""
+"""The thread that runs a turn: it continues to the end even if the reader of its events stops."""
 
 import asyncio
 import threading
@@ -53,7 +53,7 @@ def test_events_come_in_order_to_the_end(tenant_env: TenantEnv) -> None:
     assert types_of(events)[-2:] == ["usage", "final"]
 
 
-def test_silence_is_told(tenant_env: TenantEnv) -> None:
+def test_reports_silence(tenant_env: TenantEnv) -> None:
     release = threading.Event()
     tenant_env.model.say("One", lambda: release.wait(5), "two")
     turn = tenant_env.begin()
@@ -71,8 +71,8 @@ def test_silence_is_told(tenant_env: TenantEnv) -> None:
 
 
 @pytest.mark.parametrize("seen", [0, 1, 5])
-def test_a_reader_that_leaves_does_not_end_the_turn(tenant_env: TenantEnv, seen: int) -> None:
-    """Also one that never began to read, because its client left before the answer began."""
+def test_continues_the_turn_without_a_reader(tenant_env: TenantEnv, seen: int) -> None:
+    """Also if the reader never started, because its client disconnected before."""
     tenant_env.model.say(*(f"{number} " for number in range(MANY)))
     turn = tenant_env.begin()
 
@@ -88,8 +88,8 @@ def test_a_reader_that_leaves_does_not_end_the_turn(tenant_env: TenantEnv, seen:
     assert tenant_env.messages_of(turn.run.session_id)[-1].text == "".join(f"{number} " for number in range(MANY))
 
 
-def test_a_loop_that_is_closed_does_not_end_the_turn(tenant_env: TenantEnv) -> None:
-    """The server goes down while a turn runs."""
+def test_continues_the_turn_after_the_event_loop_closed(tenant_env: TenantEnv) -> None:
+    """The server is stopped during a turn."""
     tenant_env.model.say(*(f"{number} " for number in range(MANY)))
     turn = tenant_env.begin()
 
@@ -101,7 +101,7 @@ def test_a_loop_that_is_closed_does_not_end_the_turn(tenant_env: TenantEnv) -> N
     assert has_ended(tenant_env, turn)
 
 
-def test_a_loop_that_is_closed_with_an_event_in_hand_does_not_keep_the_turn(
+def test_continues_if_the_event_loop_closes_with_a_pending_event(
     tenant_env: TenantEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.chat.worker._LOOK_SECONDS", 0.01)
@@ -118,7 +118,7 @@ def test_a_loop_that_is_closed_with_an_event_in_hand_does_not_keep_the_turn(
     assert has_ended(tenant_env, turn)
 
 
-def test_a_slow_reader_slows_the_model_down(tenant_env: TenantEnv) -> None:
+def test_a_slow_reader_applies_backpressure_to_the_model(tenant_env: TenantEnv) -> None:
     said: list[int] = []
     tenant_env.model.say(*(piece for number in range(MANY * 2) for piece in (f"{number} ", lambda: said.append(1))))
     turn = tenant_env.begin()
@@ -135,7 +135,7 @@ def test_a_slow_reader_slows_the_model_down(tenant_env: TenantEnv) -> None:
     assert len(said) == MANY * 2
 
 
-def test_a_reader_that_is_too_slow_is_no_longer_waited_for_when_time_is_over(tenant_env: TenantEnv) -> None:
+def test_stops_waiting_for_a_slow_reader_at_the_time_limit(tenant_env: TenantEnv) -> None:
     tenant_env.model.say(*(f"{number} " for number in range(MANY)))
     turn = tenant_env.begin()
 

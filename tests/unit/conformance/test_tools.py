@@ -1,4 +1,4 @@
-"""A missing, old or failing tool is one clear line."""
+"""A missing, outdated or failing tool is reported in one line."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from infra.conformance.tools import PrerequisiteMissing, check_cargo, check_java
 @pytest.mark.parametrize(
     "shown", ['openjdk version "17.0.15" 2025-04-15', 'java version "21" 2023-09-19', 'openjdk version "25.0.1"']
 )
-def test_java_that_will_do(shown: str) -> None:
+def test_accepts_a_recent_java(shown: str) -> None:
     check_java(shown)
 
 
@@ -23,7 +23,7 @@ def test_java_that_will_do(shown: str) -> None:
         ("Unable to locate a Java Runtime", "printed no version"),
     ],
 )
-def test_java_that_will_not_do(shown: str, reason: str) -> None:
+def test_rejects_an_old_java(shown: str, reason: str) -> None:
     with pytest.raises(PrerequisiteMissing, match=reason):
         check_java(shown)
 
@@ -64,7 +64,7 @@ def test_missing_tool_is_named_and_ends_the_run(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_failing_tool_is_told_by_its_error_line(tmp_path: Path) -> None:
+def test_failing_tool_is_reported_with_its_error_line(tmp_path: Path) -> None:
     command = ["sh", "-c", "echo '[ERROR] no such artifact'; echo more; exit 1"]
     with pytest.raises(PrerequisiteMissing, match=r"^sh failed, see \.local/tool\.log: \[ERROR\] no such artifact$"):
         run_tool(command, log=tmp_path / "tool.log", timeout_seconds=10)

@@ -1,4 +1,4 @@
-"""Scripted servers on 127.0.0.1, a scripted resolver, and certificates for invented names."""
+"""Scripted servers on 127.0.0.1, a scripted resolver, and certificates for test names."""
 
 import socket
 import ssl
@@ -22,7 +22,7 @@ type Answer = Callable[[socket.socket, bytes], None]
 
 
 def say(status: int, body: bytes = b"", **headers: str) -> Answer:
-    """Return an answer with a status, headers (with `_` for `-`) and a body."""
+    """Return an HTTP answer with a status, headers (with `_` for `-`) and a body."""
     lines = [f"HTTP/1.1 {status} Said", f"content-length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return lambda line, _: line.sendall("\r\n".join([*lines, "", ""]).encode() + body)
@@ -89,7 +89,7 @@ def _read_request(line: socket.socket) -> bytes:
 
 @dataclass
 class Names:
-    """A scripted resolver: each lookup of a name takes the next answer, and the last one is repeated."""
+    """A scripted resolver: each lookup of a name takes the next answer; the last one is repeated."""
 
     script: dict[str, list[Sequence[str]]]
     asked: list[str] = field(default_factory=list)
@@ -107,7 +107,7 @@ def client_of(names: Names, *, tls: ssl.SSLContext | None = None, rules: Rules =
 
 
 def here(*names: str) -> Names:
-    """Return a resolver that maps every name to this machine."""
+    """Return a resolver that resolves every name to this machine."""
     return Names({name: [["127.0.0.1"]] for name in names})
 
 

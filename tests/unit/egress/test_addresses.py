@@ -22,17 +22,17 @@ from hypothesis import strategies as st
         "", "localhost", "1.1", "0x7f000001", "2130706433", "1.1.1.1/32", " 1.1.1.1", "01.1.1.1",
     ],
 )  # fmt: skip
-def test_refused(address: str) -> None:
+def test_refuses_addresses(address: str) -> None:
     assert not is_public(address)
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "172.32.0.1", "2606:4700::1111", "2a00:1450:4001::1"])
-def test_allowed(address: str) -> None:
+def test_allows_addresses(address: str) -> None:
     assert is_public(address)
 
 
 @given(st.ip_addresses())
-def test_nothing_that_the_standard_library_calls_special_is_allowed(address: IPv4Address | IPv6Address) -> None:
+def test_refuses_all_special_addresses_of_the_standard_library(address: IPv4Address | IPv6Address) -> None:
     special = (
         address.is_private or address.is_loopback or address.is_link_local or address.is_multicast
         or address.is_reserved or address.is_unspecified or not address.is_global
@@ -41,7 +41,7 @@ def test_nothing_that_the_standard_library_calls_special_is_allowed(address: IPv
 
 
 @given(st.ip_addresses(v=4))
-def test_no_address_in_another_ones_clothes_is_allowed(inner: IPv4Address) -> None:
+def test_refuses_embedded_ipv4_addresses(inner: IPv4Address) -> None:
     number = int(inner)
     for base, shift in (("::ffff:0:0", 0), ("::", 0), ("64:ff9b::", 0), ("2002::", 80)):
         assert not is_public(str(IPv6Address(int(IPv6Address(base)) | number << shift)))

@@ -1,4 +1,4 @@
-"""Responses that are too long, too slow or missing end with the right failure."""
+"""Responses that are too long, too slow or missing fail with the right error."""
 
 import socket
 import threading
@@ -17,7 +17,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
 def fail(*answers: Answer, seconds: float = 5, bytes_max: int = 1_000) -> OutboundFailed:
-    """Return the failure of a call that gets these answers."""
+    """Return the error of a call that gets these answers."""
     with Site(list(answers)).open() as site:
         url = f"http://site.example:{site.port}/"
         request = OutboundRequest("GET", url, seconds_max=seconds, bytes_max=bytes_max)
@@ -34,7 +34,7 @@ def endless(line: socket.socket, _: bytes) -> None:
 
 
 def drip(head: bytes) -> Answer:
-    """Return an answer that sends one byte at a time, each in time, but never ends."""
+    """Return an answer that sends one byte at a time without end."""
 
     def answer(line: socket.socket, _: bytes) -> None:
         line.sendall(head)
@@ -54,7 +54,7 @@ def send(raw: bytes) -> Answer:
     return lambda line, _: line.sendall(raw)
 
 
-def test_a_body_at_the_bound_comes_whole() -> None:
+def test_accepts_a_body_at_the_size_limit() -> None:
     with Site([say(200, b"x" * 1_000)]).open() as site:
         request = OutboundRequest("GET", f"http://site.example:{site.port}/", bytes_max=1_000)
         assert len(client_of(here("site.example")).send(request).body) == 1_000
@@ -64,16 +64,16 @@ def test_a_body_at_the_bound_comes_whole() -> None:
     "answer",
     [say(200, b"x" * 1_001), endless, send(HEAD + b"transfer-encoding: chunked\r\n\r\n3e9\r\n" + b"x" * 1_001)],
 )
-def test_too_long(answer: Answer) -> None:
+def test_rejects_long_answers(answer: Answer) -> None:
     assert fail(answer).reason == "too_large"
 
 
 @pytest.mark.parametrize("answer", [hang, drip(HEAD + b"\r\n"), drip(HEAD + b"x: "), drip(b"")])
-def test_too_slow(answer: Answer) -> None:
+def test_rejects_slow_answers(answer: Answer) -> None:
     assert fail(answer, seconds=0.3, bytes_max=10**9).reason == "timeout"
 
 
-def test_a_host_that_takes_too_slowly() -> None:
+def test_rejects_a_host_that_reads_too_slowly() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         port = listener.getsockname()[1]
@@ -95,7 +95,7 @@ def test_all_hops_share_the_time() -> None:
     assert len(hops) < 4
 
 
-def test_a_resolver_that_hangs() -> None:
+def test_times_out_a_hanging_resolver() -> None:
     released = threading.Event()
 
     class Hanging(Names):
@@ -110,13 +110,13 @@ def test_a_resolver_that_hangs() -> None:
 
 
 @pytest.mark.parametrize("names", [Names({}), Names({"site.example": [[]]})])
-def test_a_name_that_nobody_has(names: Names) -> None:
+def test_reports_an_unknown_name(names: Names) -> None:
     with pytest.raises(OutboundFailed) as failed:
         client_of(names).send(OutboundRequest("GET", "http://site.example/"))
     assert failed.value.reason == "resolve"
 
 
-def test_nobody_answers() -> None:
+def test_reports_a_refused_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(OutboundFailed) as failed:
@@ -135,5 +135,5 @@ def test_nobody_answers() -> None:
         (HEAD + b"content-encoding: gzip\r\n\r\n\x1f\x8b", "encoding"),
     ],
 )
-def test_answers_that_are_none(raw: bytes, reason: str) -> None:
+def test_rejects_invalid_http(raw: bytes, reason: str) -> None:
     assert fail(send(raw)).reason == reason

@@ -1,4 +1,4 @@
-"""Calls: destination, headers over redirects, and failures."""
+"""Outgoing calls: destination, redirects, headers, and failures."""
 
 import json
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def headers_of(request: bytes) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in lines)
 
 
-def test_an_answer_comes_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_returns_the_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     with Site([say(404, b"nothing", x_one="1", X_ONE="2")]).open() as site:
@@ -64,7 +64,7 @@ def test_a_body_is_sent() -> None:
     [["10.0.0.1"], ["169.254.169.254"], ["127.0.0.2"], ["::1"], ["::ffff:127.0.0.1"], ["127.0.0.1", "10.0.0.1"],
      ["8.8.8.8", "192.168.0.1"]],
 )  # fmt: skip
-def test_a_name_with_an_address_inside_is_refused(addresses: list[str]) -> None:
+def test_refuses_a_name_that_resolves_to_a_private_address(addresses: list[str]) -> None:
     with pytest.raises(OutboundRefused) as refused:
         call(Names({"site.example": [addresses]}), "http://site.example/")
     assert refused.value.reason == "address"
@@ -72,7 +72,7 @@ def test_a_name_with_an_address_inside_is_refused(addresses: list[str]) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "[::1]", "169.254.169.254", "[fd00:ec2::254]", "0.0.0.0"])
-def test_a_numeric_address_inside_is_refused(host: str) -> None:
+def test_refuses_a_private_numeric_address(host: str) -> None:
     names = Names({host.strip("[]"): [[host.strip("[]")]]})
     with pytest.raises(OutboundRefused) as refused:
         call(names, f"http://{host}/")
@@ -80,20 +80,20 @@ def test_a_numeric_address_inside_is_refused(host: str) -> None:
 
 
 @pytest.mark.parametrize("port", [22, 25, 8080, 6379])
-def test_a_port_that_is_not_the_webs_is_refused(port: int) -> None:
+def test_refuses_ports_other_than_http_and_https(port: int) -> None:
     with pytest.raises(OutboundRefused) as refused:
         call(Names({"site.example": [["8.8.8.8"]]}), f"http://site.example:{port}/")
     assert refused.value.reason == "port"
 
 
-def test_a_name_that_answers_otherwise_later_changes_nothing() -> None:
+def test_connects_to_the_checked_address_despite_dns_rebinding() -> None:
     names = Names({"site.example": [["127.0.0.1"], ["10.0.0.1"]]})
     with Site([say(200, b"mine")]).open() as site:
         assert call(names, f"http://site.example:{site.port}/").body == b"mine"
     assert names.asked == ["site.example"]
 
 
-def test_a_redirect_to_a_name_that_answers_otherwise_by_then_is_refused() -> None:
+def test_refuses_a_redirect_after_dns_rebinding() -> None:
     names = Names({"site.example": [["127.0.0.1"], ["10.0.0.1"]]})
     with Site([say(302, location="/again"), say(200)]).open() as site, pytest.raises(OutboundRefused) as refused:
         call(names, f"http://site.example:{site.port}/")
@@ -111,7 +111,7 @@ def test_a_redirect_to_a_name_that_answers_otherwise_by_then_is_refused() -> Non
         ("http://user:pw@site.example/", "url"),
     ],
 )
-def test_a_redirect_is_judged_like_a_first_call(location: str, reason: str) -> None:
+def test_checks_redirects_like_first_calls(location: str, reason: str) -> None:
     names = here("site.example")
     names.script |= {"inside.example": [["10.1.2.3"]], "169.254.169.254": [["169.254.169.254"]]}
     with Site([say(302, location=location)]).open() as site, pytest.raises(OutboundRefused) as refused:
@@ -119,7 +119,7 @@ def test_a_redirect_is_judged_like_a_first_call(location: str, reason: str) -> N
     assert refused.value.reason == reason
 
 
-def test_three_redirects_are_followed_and_no_fourth() -> None:
+def test_follows_at_most_three_redirects() -> None:
     hops = [say(307, location=f"/{number}") for number in range(3)]
     with Site([*hops, say(200, b"there")]).open() as site:
         assert call(here("site.example"), f"http://site.example:{site.port}/").body == b"there"
@@ -129,7 +129,7 @@ def test_three_redirects_are_followed_and_no_fourth() -> None:
     assert len(site.seen) == 4
 
 
-def test_a_redirect_is_an_answer_where_none_is_to_be_followed() -> None:
+def test_returns_a_redirect_if_none_may_be_followed() -> None:
     with Site([say(302, location="http://10.0.0.1/")]).open() as site:
         request = OutboundRequest("GET", f"http://site.example:{site.port}/", redirects_max=0)
         assert client_of(here("site.example")).send(request).status == 302
@@ -159,7 +159,7 @@ def test_a_redirect_that_drops_the_body(status: int, method: str, then: str) -> 
     assert "content-type" not in headers_of(site.seen[1])
 
 
-def test_a_body_goes_on_to_the_same_host_and_to_no_other() -> None:
+def test_sends_a_body_after_a_redirect_only_to_the_same_host() -> None:
     names = here("site.example", "other.example")
     with Site([say(307, location="/b"), say(200)]).open() as site:
         call(names, f"http://site.example:{site.port}/", method="POST", body=b"secret")
@@ -186,7 +186,7 @@ def test_a_body_goes_on_to_the_same_host_and_to_no_other() -> None:
         {"": "z"},
     ],
 )
-def test_headers_that_are_not_the_callers(headers: dict[str, str]) -> None:
+def test_rejects_reserved_headers(headers: dict[str, str]) -> None:
     names = here("site.example")
     with pytest.raises(OutboundRefused) as refused:
         client_of(names).send(OutboundRequest("GET", "http://site.example:1/", headers))
@@ -195,12 +195,12 @@ def test_headers_that_are_not_the_callers(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("method", ["CONNECT", "connect", "GET /x", "", "G\r\nT"])
-def test_methods_that_are_none(method: str) -> None:
+def test_rejects_unknown_methods(method: str) -> None:
     with pytest.raises(OutboundRefused):
         call(here("site.example"), "http://site.example:1/", method=method)
 
 
-def test_tls_keeps_the_name(tmp_path: Path) -> None:
+def test_tls_verifies_the_name_of_the_url(tmp_path: Path) -> None:
     server, trusting = certificates(tmp_path, "site.example")
     with Site([say(200, b"sealed")], tls=server).open() as site:
         answer = call(here("site.example"), f"https://site.example:{site.port}/", tls=trusting)
@@ -210,7 +210,7 @@ def test_tls_keeps_the_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", ["another name", "an untrusted issuer"])
-def test_a_host_that_cannot_prove_its_name(tmp_path: Path, case: str) -> None:
+def test_rejects_an_invalid_certificate(tmp_path: Path, case: str) -> None:
     server, trusting = certificates(tmp_path, "site.example")
     name, tls = ("other.example", trusting) if case == "another name" else ("site.example", None)
     with Site([say(200)], tls=server).open() as site, pytest.raises(OutboundFailed) as failed:

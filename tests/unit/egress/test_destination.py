@@ -23,7 +23,7 @@ RULES = Rules()
         ("https://１２７.0.0.1/", "127.0.0.1", "/"),  # checked as a numeric address later
     ],
 )
-def test_where_a_url_leads(url: str, authority: str, target: str) -> None:
+def test_parses_destinations(url: str, authority: str, target: str) -> None:
     found = read_url(url, RULES)
     assert (found.authority, found.target) == (authority, target)
 
@@ -58,13 +58,13 @@ def test_where_a_url_leads(url: str, authority: str, target: str) -> None:
         ("", "url"),
     ],
 )
-def test_refused(url: str, reason: str) -> None:
+def test_refuses_urls(url: str, reason: str) -> None:
     with pytest.raises(OutboundRefused) as refused:
         read_url(url, RULES)
     assert refused.value.reason == reason
 
 
-def test_schemes_are_those_of_the_rules() -> None:
+def test_accepts_only_allowed_schemes() -> None:
     with pytest.raises(OutboundRefused) as refused:
         read_url("http://example.com/", Rules(ports={"https": frozenset({443})}))
     assert refused.value.reason == "scheme"
@@ -80,18 +80,18 @@ def test_schemes_are_those_of_the_rules() -> None:
         ("?q", "https://example.com/a/x?q"),
     ],
 )
-def test_where_a_redirect_leads(location: str, url: str) -> None:
+def test_resolves_redirects(location: str, url: str) -> None:
     assert read_redirect(read_url("https://example.com/a/x", RULES), location, RULES).url == url
 
 
 @pytest.mark.parametrize("location", ["http://example.com/", "ftp://x/", "https://u:p@example.com/", "https://x y/"])
-def test_redirects_that_are_refused(location: str) -> None:
+def test_refuses_redirects(location: str) -> None:
     with pytest.raises(OutboundRefused):
         read_redirect(read_url("https://example.com/", RULES), location, RULES)
 
 
 @given(st.text(max_size=40), st.sampled_from(["https://", "http://", "https://example.com/", ""]))
-def test_any_text_is_read_or_refused(text: str, before: str) -> None:
+def test_parses_or_refuses_any_text(text: str, before: str) -> None:
     try:
         found = read_url(before + text, RULES)
     except OutboundRefused:

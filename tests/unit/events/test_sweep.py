@@ -1,4 +1,4 @@
-"""The sweeper's function: what it closes, what it counts, and what it says of what it could not close."""
+"""The sweeper's handler: what it closes, counts and logs."""
 
 import pytest
 from atrium.quotas.model import SLOT_LEASE_SECONDS

@@ -1,4 +1,4 @@
-"""The stream's handler: which changes count, and what is reported to be brought again."""
+"""The handler of the table's stream: which changes are counted, and which records are reported for a retry."""
 
 from datetime import date
 from typing import Any
@@ -20,7 +20,7 @@ TOTAL = SumKey(date(2026, 11, 21), "TOTAL")
 
 
 def deliver(table: PhysicalTable, *records: dict[str, Any]) -> list[str]:
-    """Hand records to the function; returns the sequence numbers that it reports."""
+    """Pass records to the handler; return the sequence numbers that it reports."""
     answer = count_changes(build_runtime(table=table)(), {"Records": list(records)})
     return [str(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
 
@@ -41,7 +41,7 @@ def test_a_new_entry_is_counted_once(physical_table: PhysicalTable) -> None:
     assert total(physical_table) == Figures(1, 100, 20, 3, 4, 0, 12_345)
 
 
-def test_the_mark_is_the_sequence_number(physical_table: PhysicalTable) -> None:
+def test_marks_entries_with_the_sequence_number(physical_table: PhysicalTable) -> None:
     entry = settle(physical_table, build_entry())
     deliver(physical_table, stream_record(entry, 77))
     answer = physical_table.client.get_item(
@@ -66,12 +66,12 @@ def test_changes_and_removals_of_entries_count_nothing(physical_table: PhysicalT
         (f"TENANT#{TENANT_ID}#LEDGER#2026-09", RUN_ID),
         (f"TENANT#{TENANT_ID}#LEDGER#2026-11", "run_nonsense"),
         (f"TENANT#{TENANT_ID}#JOBS#2026-11", RUN_ID),
-        ("TENANT#nobody#LEDGER#2026-11", RUN_ID),
+        ("TENANT#unknown#LEDGER#2026-11", RUN_ID),
         ("PLATFORM#TENANTS", TENANT_ID),
         ("PLATFORM", "KEY#x"),
     ],
 )
-def test_other_items_are_passed_over(partition: str, sort: str) -> None:
+def test_ignores_other_items(partition: str, sort: str) -> None:
     event = {"Records": [table_record(partition, sort, 1, image={"pk": {"S": partition}, "sk": {"S": sort}})]}
     assert list(read_arrivals(event)) == []
 
@@ -87,7 +87,7 @@ def test_an_entry_that_cannot_be_read_does_not_stop_the_others(
     assert "a ledger entry cannot be read" in caplog.text
 
 
-def test_what_could_not_be_counted_is_reported(physical_table: PhysicalTable) -> None:
+def test_reports_records_that_could_not_be_counted(physical_table: PhysicalTable) -> None:
     entry = settle(physical_table, build_entry())
     other = table_record("PLATFORM", "KEY#x", 1, image={"pk": {"S": "PLATFORM"}})
     with refusing(physical_table, "TransactWriteItems", "ThrottlingException"):

@@ -1,4 +1,4 @@
-"""The OpenAPI document tells what a route can answer, from the route's own shape."""
+"""The OpenAPI document lists a route's possible error responses, derived from the route itself."""
 
 from typing import Any
 
@@ -21,14 +21,14 @@ def statuses(document: dict[str, Any], path: str, method: str) -> set[str]:
     return set(document["paths"][path][method]["responses"])
 
 
-def test_refusals_follow_from_the_shape(document: dict[str, Any]) -> None:
+def test_error_responses_follow_from_the_route(document: dict[str, Any]) -> None:
     assert statuses(document, "/v1/things", "get") == SECURED | {"200"}
     assert statuses(document, "/v1/things", "post") == SECURED | {"201", "409", "413", "415"}
     assert statuses(document, "/v1/things/{thing_id}", "delete") == SECURED | {"204", "404"}
     assert statuses(document, "/v1/asynchronous", "post") == SECURED | {"200", "409"}
 
 
-def test_every_refusal_is_a_problem(document: dict[str, Any]) -> None:
+def test_every_error_response_is_a_problem(document: dict[str, Any]) -> None:
     for item in document["paths"].values():
         for operation in item.values():
             for status, response in operation["responses"].items():
@@ -52,12 +52,12 @@ def test_names(document: dict[str, Any]) -> None:
     assert "ThingList" in document["components"]["schemas"]
 
 
-def test_created_things_have_a_place(document: dict[str, Any]) -> None:
+def test_created_resources_have_a_location(document: dict[str, Any]) -> None:
     created = document["paths"]["/v1/things"]["post"]["responses"]["201"]
     assert set(created["headers"]) == {"x-request-id", "Location"}
 
 
-def test_only_posts_take_an_idempotency_key(document: dict[str, Any]) -> None:
+def test_only_posts_accept_an_idempotency_key(document: dict[str, Any]) -> None:
     takers = {
         (path, method)
         for path, item in document["paths"].items()

@@ -1,4 +1,4 @@
-"""The level of the log is LOG_LEVEL's, whatever Lambda lets pass: that is never above INFO, for metrics."""
+"""The level of our logger is LOG_LEVEL; Lambda's own level is never above INFO, because it would drop metrics."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""The types of bodies take what they say and nothing that merely looks like it."""
+"""The field types of request bodies accept exactly their format."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -29,18 +29,18 @@ def test_times_and_money_are_read_and_written_as_text() -> None:
 
 
 @pytest.mark.parametrize("price", ["", "1,5", "1e", "0x1", "one", "1" * 33, "NaN", "Infinity", "1_000", " 1", 1, 1.5])
-def test_money_that_is_none(price: object) -> None:
+def test_rejects_invalid_money(price: object) -> None:
     with pytest.raises(ValidationError):
         Body.model_validate({"price": price})
 
 
 @pytest.mark.parametrize("at", ["", "2026-11-21", "2026-11-21T12:00:00", "yesterday", 0, "2026-13-01T00:00:00Z"])
-def test_a_time_that_is_none(at: object) -> None:
+def test_rejects_invalid_times(at: object) -> None:
     with pytest.raises(ValidationError):
         Body.model_validate({"at": at})
 
 
-def test_free_json_is_bounded_in_depth_and_size() -> None:
+def test_bounds_depth_and_size_of_free_json() -> None:
     assert Body.model_validate({"free": nested(16)}).free == nested(16)
     assert Body.model_validate({"free": {"list": [1, 2.5, None, True, "é"]}}).free is not None
     for refused in [nested(17), {"x": "y" * 32_000}, {"x": ["é" * 16_000]}]:

@@ -1,4 +1,4 @@
-"""Problems as values: every class of the tree renders, and nothing internal is in it."""
+"""Every error of the tree renders as a problem without internal details."""
 
 import json
 
@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 
 @pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.__name__)
-def test_every_failure_renders(kind: type[AtriumError]) -> None:
+def test_every_error_renders(kind: type[AtriumError]) -> None:
     answer = render_problem(kind(internal="hush-hush"), request_id="r1", public_url="https://a.example")
     body = json.loads(bytes(answer.body))
     assert answer.status_code == body["status"] == kind.status
@@ -23,7 +23,7 @@ def test_every_failure_renders(kind: type[AtriumError]) -> None:
     assert answer.headers.get("retry-after") == ("1" if kind.status == 503 else None)
 
 
-def test_a_quota_names_its_limit_and_when_it_frees() -> None:
+def test_a_quota_error_names_limit_and_reset_time() -> None:
     members: dict[str, Extension] = {
         "limit": "tokens_per_month",
         "used": 100,
@@ -41,13 +41,13 @@ def test_a_quota_names_its_limit_and_when_it_frees() -> None:
     [(400, "MALFORMED"), (404, "NOT_FOUND"), (405, "METHOD_NOT_ALLOWED"), (413, "PAYLOAD_TOO_LARGE"),
      (415, "UNSUPPORTED_MEDIA_TYPE"), (418, "INTERNAL")],
 )  # fmt: skip
-def test_the_frameworks_refusals_become_ours(status: int, code: str) -> None:
+def test_translates_errors_of_the_framework(status: int, code: str) -> None:
     error = from_http_exception(HTTPException(status, "framework's words"))
     assert error.code == code
     assert "framework's words" not in error.detail
 
 
-def test_what_does_not_parse_is_malformed() -> None:
+def test_unparsable_json_is_malformed() -> None:
     assert isinstance(from_validation([{"type": "json_invalid", "loc": ("body", 0), "msg": "m"}]), Malformed)
 
 
@@ -59,7 +59,7 @@ def test_a_path_that_cannot_be_an_id_is_not_found() -> None:
     assert isinstance(from_validation(errors), NotFound)
 
 
-def test_long_names_are_cut() -> None:
+def test_truncates_long_names() -> None:
     error = from_validation([{"type": "t", "loc": ("body", "x" * 5000, 3), "msg": "m"}])
     assert isinstance(error, ValidationFailed)
     assert error.extensions["errors"] == [{"loc": ["body", "x" * 100, 3], "msg": "is not valid", "type": "t"}]

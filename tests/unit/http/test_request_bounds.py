@@ -1,4 +1,4 @@
-"""Every text, number, list and object of a body is bounded, so that nothing is stored that has no end."""
+"""Every text, number, list and object of a request body has a size limit, so nothing unbounded is stored."""
 
 from typing import Any
 
@@ -13,17 +13,17 @@ LONG: dict[str, tuple[Any, ...]] = {
     "float": (1e300,),
     "decimal": ("0." + "0" * 1_000 + "1", "1." + "1" * 1_000, "9" * 1_000, "1e1000"),
 }
-OWN_BOUNDS = {"_check_free_json", "_read"}  # the bytes of free JSON; the names of limits
+OWN_BOUNDS = {"_check_free_json", "_read"}  # validators of free JSON and of the names of limits
 
 
 def names_of(above: tuple[Schema, ...]) -> set[str]:
-    """Return the names of the validators that wrap a schema."""
+    """Return the names of the validators around a schema."""
     functions = [schema["function"]["function"] for schema in above if schema["type"].startswith("function")]
     return {getattr(function, "func", function).__name__ for function in functions}
 
 
 def outermost(found: RequestField, above: tuple[Schema, ...]) -> SchemaValidator:
-    """Return what validates a value as a whole: the schema below the last object or list that holds it."""
+    """Return the validator of a value as a whole: the schema below the last object or list that contains it."""
     holders = [
         at for at, schema in enumerate(above) if schema["type"] in {"model-fields", "model-field", "list", "dict"}
     ]
@@ -41,7 +41,7 @@ HOLDERS = [name for name, (found, _) in NODES.items() if found.schema["type"] in
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_value_has_a_bound(name: str) -> None:
+def test_every_value_is_bounded(name: str) -> None:
     found, above = NODES[name]
     for value in LONG[found.schema["type"]]:
         with pytest.raises(ValidationError):
@@ -49,17 +49,17 @@ def test_a_value_has_a_bound(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOLDERS)
-def test_a_list_or_object_has_a_bound(name: str) -> None:
+def test_every_list_or_object_is_bounded(name: str) -> None:
     assert "max_length" in NODES[name][0].schema
 
 
-def test_the_walk_finds_them() -> None:
+def test_finds_fields_of_all_kinds() -> None:
     assert "POST /v1/policies body.conditions.ip.any_of[]" in VALUES
     assert "POST /v1/agents body.max_tokens" in VALUES
     assert "PATCH /v1/settings body.features" in HOLDERS
 
 
-def test_what_is_free_is_an_object_of_bounded_size_or_limits_by_name() -> None:
+def test_free_objects_are_bounded_json_or_limits() -> None:
     free = {
         found.name for field in request_fields() if field.name.endswith(" body")
         for found, above in nodes(field) if found.schema["type"] == "any" and not OWN_BOUNDS & names_of(above)

@@ -1,4 +1,4 @@
-"""Names, titles and addresses in every body: one rule each, wherever they stand."""
+"""Names, titles and email addresses follow the same rule in every request body."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from pydantic_core import SchemaValidator, ValidationError
 from tests.builders.request_fields import RequestField, Schema, nodes, request_fields
 
 LINES = {"name", "display_name", "title", "end_user"}
-ELSEWHERE = {"claim_mapping"}  # its `name` is the name of a claim
+ELSEWHERE = {"claim_mapping"}  # its `name` is the name of a token claim
 
 
 def outermost(found: RequestField, above: tuple[Schema, ...]) -> SchemaValidator:
-    """Return what validates the whole field: the schema below the last field of a model."""
+    """Return the validator of the whole field: the schema below the last field of a model."""
     return found.validator(next(schema for schema in reversed(above) if schema["type"] == "model-field")["schema"])
 
 
@@ -29,7 +29,7 @@ NAMES = {name: found for name, found in TEXTS.items() if name.rpartition(".")[2]
 EMAILS = {name: found for name, found in TEXTS.items() if name.rpartition(".")[2] == "email"}
 
 
-def test_the_walk_finds_them() -> None:
+def test_finds_fields_of_all_kinds() -> None:
     expected = {
         "POST /v1/agents body.name",
         "PATCH /v1/sessions/{session_id} body.title",
@@ -43,7 +43,7 @@ def test_the_walk_finds_them() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("char", ["\u0000", "\n", "\u007f", "\u200b", "\u202e", "\u2066", "\u2028", "\u3164", "\ue0ff"])
-def test_a_name_has_no_character_that_cannot_be_seen(name: str, char: str) -> None:
+def test_rejects_invisible_characters_in_names(name: str, char: str) -> None:
     with pytest.raises(ValidationError) as refused:
         NAMES[name].validate_python(f"a{char}b")
     assert "must be one line of visible characters" in str(refused.value)
@@ -51,13 +51,13 @@ def test_a_name_has_no_character_that_cannot_be_seen(name: str, char: str) -> No
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("text", ["علی‌رضا", "👩‍👩‍👧", "क्‍ष", "❤️"])
-def test_a_name_keeps_its_joiners(name: str, text: str) -> None:
+def test_keeps_joiners_in_names(name: str, text: str) -> None:
     assert NAMES[name].validate_python(text) == text
 
 
 @pytest.mark.parametrize("name", EMAILS)
 @pytest.mark.parametrize("text", ["Ann@b.example ", " Ann@b.example", "\tAnn@b.example\r\n"])
-def test_an_address_is_taken_without_the_blanks_around_it(name: str, text: str) -> None:
+def test_strips_whitespace_around_an_email(name: str, text: str) -> None:
     read: Any = EMAILS[name].validate_python(text)
     assert read.strip() == "Ann@b.example"
     assert name == "POST /v1/auth/login body.email" or read == "Ann@b.example"

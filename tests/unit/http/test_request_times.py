@@ -1,4 +1,4 @@
-"""Every time that a request can carry: at the ends of the calendar it is refused, and never an error of ours."""
+"""Times of a request near the ends of the calendar are rejected and never cause an internal error."""
 
 import pytest
 from pydantic_core import SchemaValidator, ValidationError
@@ -11,7 +11,7 @@ TIMES = {
 }  # fmt: skip
 
 
-def test_the_walk_finds_them() -> None:
+def test_finds_all_times() -> None:
     assert "GET /v1/audit query.from" in TIMES
     assert "POST /v1/policies body.conditions.time.after" in TIMES
     assert "GET /v1/usage query.from" in TIMES
@@ -22,7 +22,7 @@ def test_the_walk_finds_them() -> None:
     "text",
     ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00", "1969-12-31T23:59:59Z", "2026-W01-1T00:00:00Z"],
 )
-def test_a_time_outside_the_calendar_is_invalid(name: str, text: str) -> None:
+def test_rejects_times_outside_the_calendar(name: str, text: str) -> None:
     outermost = next(schema for schema in reversed(TIMES[name]) if schema["type"] == "function-before")
     with pytest.raises(ValidationError):
         SchemaValidator(outermost).validate_python(text)

@@ -1,4 +1,4 @@
-"""A sealed answer opens with the same credential and key, for the same call."""
+"""An encrypted stored answer can be decrypted only with the same credential and key, for the same call."""
 
 import pytest
 from atrium.http.saved_answers import seal, unseal
@@ -7,23 +7,23 @@ from atrium.kernel.errors import Conflict
 PARTS = {"credential": "atr_dev_abc", "key": "k", "digest": "d"}
 
 
-def test_it_opens_again() -> None:
+def test_decrypts_with_the_same_credential() -> None:
     assert unseal(seal(b"hush", **PARTS), **PARTS) == b"hush"
 
 
-def test_twice_the_same_is_not_the_same() -> None:
+def test_encrypts_the_same_answer_differently() -> None:
     assert seal(b"hush", **PARTS) != seal(b"hush", **PARTS)
 
 
 @pytest.mark.parametrize("changed", PARTS)
-def test_it_opens_to_nothing_else(changed: str) -> None:
+def test_does_not_decrypt_with_anything_else(changed: str) -> None:
     sealed = seal(b"hush", **PARTS)
     assert b"hush" not in sealed
     with pytest.raises(Conflict):
         unseal(sealed, **{**PARTS, changed: "another"})
 
 
-def test_a_changed_byte_is_noticed() -> None:
+def test_detects_a_changed_byte() -> None:
     sealed = bytearray(seal(b"hush", **PARTS))
     sealed[-1] ^= 1
     with pytest.raises(Conflict):

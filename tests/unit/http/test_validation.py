@@ -1,4 +1,4 @@
-"""Refusals of the schema: each kind of error that a request can cause has a sentence of ours."""
+"""Validation errors: each kind of error that a request can cause has a message of ours."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from pydantic_core import ValidationError
 
 from tests.builders.request_fields import RequestField, Schema, nodes, request_fields
 
-# What each type of schema can report, beside what its own bounds add.
+# Error types that each type of schema can report, without those of its bounds.
 KINDS: dict[str, set[str]] = {
     "str": {"string_type", "string_unicode"},
     "int": {"int_type", "int_parsing", "int_parsing_size", "int_from_float"},
@@ -50,19 +50,19 @@ JSON = st.recursive(
 
 
 def kinds_of(schema: Schema) -> Iterator[str]:
-    """Yield the kinds of errors of one schema; `KeyError` for a type of schema that this test does not know."""
+    """Yield the error types of a schema. Raises `KeyError` for a type of schema that this table lacks."""
     yield from KINDS[schema["type"]]
     for (kind, bound), reported in BOUNDS.items():
         if kind == schema["type"] and bound in schema:
             yield reported
 
 
-def test_every_kind_of_error_that_a_request_can_cause_has_a_sentence() -> None:
+def test_every_error_type_of_a_request_has_a_message() -> None:
     possible = {kind for field in request_fields() for found, _ in nodes(field) for kind in kinds_of(found.schema)}
     assert possible - {"value_error", "string_pattern_mismatch"} <= set(SENTENCES)
 
 
-def test_every_pattern_of_a_text_has_words() -> None:
+def test_every_pattern_has_a_description() -> None:
     unnamed = {
         found.name.rpartition(".")[2] for field in request_fields() if " path." not in field.name
         for found, _ in nodes(field)
@@ -73,7 +73,7 @@ def test_every_pattern_of_a_text_has_words() -> None:
 
 @given(st.sampled_from(BODIES), st.data())
 @settings(max_examples=300)
-def test_no_word_of_the_library_is_sent(field: RequestField, data: st.DataObject) -> None:
+def test_sends_no_text_of_the_library(field: RequestField, data: st.DataObject) -> None:
     names = {found.name.removeprefix(field.name + ".").partition(".")[0] for found, _ in nodes(field)}
     body = data.draw(st.dictionaries(st.sampled_from(sorted(names)) | st.text(max_size=3), JSON, max_size=4) | JSON)
     try:
@@ -105,14 +105,14 @@ def test_no_word_of_the_library_is_sent(field: RequestField, data: st.DataObject
         ([{"type": "a_new_one", "loc": ("body", "a"), "msg": "Input should be {x}"}], "`a`: is not valid"),
     ],
 )  # fmt: skip
-def test_the_detail_names_the_field_and_what_is_valid(errors: list[dict[str, Any]], detail: str) -> None:
+def test_detail_names_the_field_and_valid_values(errors: list[dict[str, Any]], detail: str) -> None:
     failure = from_validation([{"msg": "Input should be", **error} for error in errors])
     assert isinstance(failure, ValidationFailed)
     assert failure.detail == detail
     assert "Input" not in json.dumps(failure.extensions["errors"])
 
 
-def test_a_refusal_of_a_service_has_the_same_form() -> None:
+def test_errors_of_services_have_the_same_format() -> None:
     assert invalid_field("name", "is taken").detail == "`name`: is taken"
     assert invalid_field("from", "is late", place="query").detail == "query parameter `from`: is late"
     assert ValidationFailed().detail == ValidationFailed.title

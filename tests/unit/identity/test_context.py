@@ -1,4 +1,4 @@
-"""The authorizer's flat context, through API Gateway's hands and back."""
+"""The authorizer's context survives API Gateway unchanged."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.builders.gateway import TENANT_ID, platform_fields, tenant_fields
 
 
 def carried(fields: dict[str, str | int | bool]) -> dict[str, str]:
-    """What API Gateway makes of the values."""
+    """Return the values as API Gateway passes them on."""
     return {name: str(value) for name, value in fields.items()}
 
 
@@ -37,7 +37,7 @@ def read(fields: dict[str, str]) -> TenantContext | Caller:
     )
 
 
-def test_a_tenants_call_comes_back_as_it_was() -> None:
+def test_reads_back_a_tenants_call() -> None:
     call = tenant_call()
     assert read(carried(to_authorizer_context(call))) == call
 
@@ -58,7 +58,7 @@ def test_a_platform_call_inside_a_tenant() -> None:
 
 
 @given(st.text(max_size=100))
-def test_every_name_travels_as_ascii(name: str) -> None:
+def test_encodes_names_as_ascii(name: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -85,6 +85,6 @@ def test_every_name_travels_as_ascii(name: str) -> None:
         platform_fields(tenant_id="nonsense"),
     ],
 )
-def test_fields_that_are_not_the_authorizers(fields: dict[str, str | int | bool]) -> None:
+def test_rejects_contexts_that_are_not_the_authorizers(fields: dict[str, str | int | bool]) -> None:
     with pytest.raises(Unauthenticated):
         read(carried(fields))

@@ -1,4 +1,4 @@
-"""Documents of other parties: a member that may be left out may as well be null."""
+"""Documents of other servers: an optional member may also be null."""
 
 import json
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ JSON = st.recursive(
 
 
 def sign(claims: Mapping[str, Any], header: Mapping[str, Any]) -> str:
-    """Sign with null members in place, which the library would leave out."""
+    """Sign a token with null members, which the library would omit."""
     from atrium.kernel.crypto import encode_base64url
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -59,23 +59,23 @@ CLAIMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", ["nbf", "email_verified", "name", "azp", "jti", "groups", "address"])
-def test_a_null_claim_is_an_absent_one(name: str) -> None:
+def test_treats_a_null_claim_as_absent(name: str) -> None:
     header, jwk = {"alg": "RS256", "kid": "one"}, public_jwk(rsa_key("one"), "one")
     assert verify({**CLAIMS, name: None}, header, jwk) == verify(CLAIMS, header, jwk)
 
 
 @pytest.mark.parametrize("name", ["typ", "cty", "jku", "x5t"])
-def test_a_null_header_is_an_absent_one(name: str) -> None:
+def test_treats_a_null_header_as_absent(name: str) -> None:
     jwk = public_jwk(rsa_key("one"), "one")
     assert verify(CLAIMS, {"alg": "RS256", "kid": "one", name: None}, jwk)
 
 
 @pytest.mark.parametrize("name", ["alg", "use", "key_ops", "x5c", "d"])
-def test_a_null_member_of_a_key_is_an_absent_one(name: str) -> None:
+def test_treats_a_null_key_member_as_absent(name: str) -> None:
     assert verify(CLAIMS, {"alg": "RS256", "kid": "one"}, {**public_jwk(rsa_key("one"), "one"), name: None})
 
 
-def test_a_key_whose_id_is_null_is_found_without_one() -> None:
+def test_finds_a_key_with_a_null_id() -> None:
     assert verify(CLAIMS, {"alg": "RS256"}, {**public_jwk(rsa_key("one"), "one"), "kid": None})
 
 
@@ -83,7 +83,7 @@ def test_a_key_whose_id_is_null_is_found_without_one() -> None:
 @pytest.mark.parametrize(
     "name", ["refresh_token", "id_token", "expires_in", "scope", "error", "ok", "authed_user", "token_type"]
 )
-def test_a_null_member_of_a_token_answer_is_an_absent_one(provider: Any, name: str) -> None:
+def test_treats_a_null_token_response_member_as_absent(provider: Any, name: str) -> None:
     endpoints = DESCRIPTIONS[provider].connect
     body = {"access_token": "secret", name: None}
     found = read_answer(
@@ -92,12 +92,12 @@ def test_a_null_member_of_a_token_answer_is_an_absent_one(provider: Any, name: s
     assert _read_grant(found, endpoints) == _read_grant({"access_token": "secret"}, endpoints)
 
 
-def test_how_long_a_token_lasts_is_bounded() -> None:
+def test_bounds_the_lifetime_of_a_token() -> None:
     found = {"access_token": "secret", "expires_in": 10**30}
     assert _read_grant(found, DESCRIPTIONS["google"].connect).expires_in == EXPIRES_IN_MAX
 
 
-def test_a_form_is_known_whatever_its_parameters_are() -> None:
+def test_detects_a_form_with_media_type_parameters() -> None:
     headers = {"content-type": "Application/X-WWW-Form-Urlencoded; charset=utf-8"}
     assert (
         read_answer(OutboundResponse(200, headers, b"access_token=secret", "https://p.example"))["access_token"]
@@ -106,16 +106,16 @@ def test_a_form_is_known_whatever_its_parameters_are() -> None:
 
 
 @pytest.mark.parametrize("name", ["email", "name", "login", "email_verified"])
-def test_a_null_member_of_user_info_is_an_absent_one(name: str) -> None:
+def test_treats_a_null_user_info_member_as_absent(name: str) -> None:
     assert _profile(read_foreign_json(json.dumps({"sub": "1", name: None})), "sub") == _profile({"sub": "1"}, "sub")
 
 
 @given(JSON)
-def test_no_null_member_is_left_at_any_depth(value: Any) -> None:
+def test_removes_null_members_at_any_depth(value: Any) -> None:
     assert read_foreign_json(json.dumps(value)) == _without_nulls(value)
 
 
-def test_what_is_no_json() -> None:
+def test_rejects_invalid_json() -> None:
     for text in ("", "{", "[" * 100_000):
         with pytest.raises(ValueError, match=r".+"):
             read_foreign_json(text)

@@ -1,4 +1,4 @@
-"""The text of API keys: what it says, and which typos it refuses."""
+"""The text format of API keys, and the typing errors that its checksum detects."""
 
 import string
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ TENANT_ID = TenantId("ten_01k6r5m2x8f3v9q4w7t1y0z5ab")
 BASE62 = string.digits + string.ascii_letters
 
 
-def test_a_key_says_who_it_is() -> None:
+def test_a_key_names_its_tenant_and_id() -> None:
     text, said = mint_key("dev", KEY_ID, TENANT_ID)
     assert text.startswith("atr_dev_")
     assert len(text) == len("atr_dev_") + 82
@@ -33,14 +33,14 @@ def test_a_platform_key_has_no_tenant() -> None:
     assert read.tenant_id is None
 
 
-def test_two_keys_differ_in_their_secret_alone() -> None:
+def test_two_keys_differ_only_in_their_secret() -> None:
     (first, one), (second, two) = mint_key("dev", KEY_ID, TENANT_ID), mint_key("dev", KEY_ID, TENANT_ID)
     assert first != second
     assert one.digest(b"p" * 32) != two.digest(b"p" * 32)
     assert one.digest(b"p" * 32) != one.digest(b"q" * 32)
 
 
-def test_every_letter_changed_is_refused() -> None:
+def test_rejects_any_changed_character() -> None:
     text, _ = mint_key("dev", KEY_ID, TENANT_ID)
     for at in range(len(text)):
         for letter in BASE62 + "_-":
@@ -48,7 +48,7 @@ def test_every_letter_changed_is_refused() -> None:
                 assert parse_key(text[:at] + letter + text[at + 1 :], "dev") is None
 
 
-def test_two_letters_swapped_are_refused() -> None:
+def test_rejects_swapped_characters() -> None:
     text, _ = mint_key("dev", KEY_ID, TENANT_ID)
     for at in range(len(text) - 1):
         swapped = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
@@ -56,7 +56,7 @@ def test_two_letters_swapped_are_refused() -> None:
 
 
 @pytest.mark.parametrize("environment", ["staging", "prod"])
-def test_another_environment_refuses_it(environment: str) -> None:
+def test_rejects_a_key_of_another_environment(environment: str) -> None:
     text, _ = mint_key("dev", KEY_ID, TENANT_ID)
     assert parse_key(text, environment) is None  # type: ignore[arg-type]  # no environment's name
     assert parse_key(text.replace("dev", environment), environment) is None  # type: ignore[arg-type]  # no environment's name
@@ -65,26 +65,26 @@ def test_another_environment_refuses_it(environment: str) -> None:
 @pytest.mark.parametrize(
     "change", [lambda text: text + "0", lambda text: text[:-1], lambda text: " " + text, str.upper]
 )
-def test_another_shape_is_refused(change: object) -> None:
+def test_rejects_other_formats(change: object) -> None:
     text, _ = mint_key("dev", KEY_ID, TENANT_ID)
     assert callable(change)
     assert parse_key(change(text), "dev") is None
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_parses_or_rejects_any_text(text: str) -> None:
     assert parse_key(text, "dev") is None
     assert parse_key("atr_dev_" + text, "dev") is None
 
 
 @given(st.binary(min_size=61, max_size=61))
-def test_bytes_without_their_checksum_are_refused(raw: bytes) -> None:
+def test_rejects_a_wrong_checksum(raw: bytes) -> None:
     body = encode_base62(raw)
     assert decode_base62(body, 61) == raw
     assert parse_key("atr_dev_" + body, "dev") is None
 
 
-def test_the_prefix_tells_a_tenants_keys_apart_and_holds_no_secret() -> None:
+def test_the_prefix_identifies_a_key_without_its_secret() -> None:
     tenant_id = mint_tenant_id(NOW)
     key_id = mint_key_id(NOW)
     prefixes = {show_prefix(mint_key("dev", mint_key_id(NOW), tenant_id)[0]) for _ in range(50)}
@@ -92,7 +92,7 @@ def test_the_prefix_tells_a_tenants_keys_apart_and_holds_no_secret() -> None:
     assert len({show_prefix(mint_key("dev", key_id, tenant_id)[0]) for _ in range(50)}) == 1
 
 
-def test_nothing_shows_the_proof() -> None:
+def test_repr_does_not_show_the_secret() -> None:
     text, said = mint_key("dev", KEY_ID, TENANT_ID)
     assert said.proof.hex() not in repr(said)
     assert str(said.proof) not in repr(said)

@@ -1,4 +1,4 @@
-"""Passwords: what is accepted, and what is kept of them."""
+"""Passwords: which are accepted, and how they are stored."""
 
 import pytest
 from atrium.identity.users.model import read_email, same_address
@@ -13,7 +13,7 @@ from atrium.identity.users.passwords import (
 from tests.builders.login_env import counting_hashes
 
 
-def test_a_hash_is_argon2id_and_fits_its_password_alone() -> None:
+def test_an_argon2id_hash_matches_only_its_password() -> None:
     kept = hash_password("correct horse")
     assert kept.startswith("$argon2id$v=19$m=47104,t=1,p=1$")
     assert "correct" not in kept
@@ -23,16 +23,16 @@ def test_a_hash_is_argon2id_and_fits_its_password_alone() -> None:
     assert not verify_password("", kept)
 
 
-def test_what_looks_alike_is_alike() -> None:
+def test_normalizes_unicode() -> None:
     assert verify_password("u\u0308ber-all", hash_password("\u00fcber-all"))
 
 
 @pytest.mark.parametrize("kept", ["", "nonsense", "$argon2id$v=19$m=1$x", "$2b$12$abcdefghijklmnopqrstuv"])
-def test_what_is_no_hash_fits_nothing(kept: str) -> None:
+def test_an_invalid_hash_matches_no_password(kept: str) -> None:
     assert not verify_password("correct horse", kept)
 
 
-def test_the_decoy_is_a_hash_like_new_ones_that_nothing_fits() -> None:
+def test_the_decoy_hash_has_current_parameters_and_matches_nothing() -> None:
     with counting_hashes() as count:
         assert not verify_password("correct horse", DECOY_HASH)
     assert count.verified == 1
@@ -41,7 +41,7 @@ def test_the_decoy_is_a_hash_like_new_ones_that_nothing_fits() -> None:
 
 
 @pytest.mark.parametrize("password", ["eight888", "p" * 128, "测试密码很长很好", "with spaces in it"])
-def test_passwords_that_are_accepted(password: str) -> None:
+def test_accepts_passwords(password: str) -> None:
     assert find_password_fault(password, email="a@b.example") is None
 
 
@@ -55,7 +55,7 @@ def test_passwords_that_are_accepted(password: str) -> None:
         ("some-one-else", "Some-One-Else@b.example"),
     ],
 )
-def test_passwords_that_are_refused(password: str, email: str) -> None:
+def test_rejects_passwords(password: str, email: str) -> None:
     fault = find_password_fault(password, email=email)
     assert fault is not None
     assert not password or password not in fault
@@ -64,7 +64,7 @@ def test_passwords_that_are_refused(password: str, email: str) -> None:
 @pytest.mark.parametrize(
     "email", ["a@b", "a.b+c@d-e.example", "A@B.Example", "o'neil@x.example", "a" * 64 + "@b.example"]
 )
-def test_addresses(email: str) -> None:
+def test_accepts_email_addresses(email: str) -> None:
     assert read_email(f" {email}\n") == email
     assert same_address(email) == same_address(email.upper())
 
@@ -77,5 +77,5 @@ def test_addresses(email: str) -> None:
         "a@" + "b." * 130 + "example",
     ],
 )
-def test_what_is_no_address(email: str) -> None:
+def test_rejects_invalid_email_addresses(email: str) -> None:
     assert read_email(email) == ""

@@ -1,4 +1,4 @@
-"""Roles, scopes, and what includes what."""
+"""Roles, scopes, and the scopes that others include."""
 
 import pytest
 from atrium.identity.scopes import (
@@ -20,7 +20,7 @@ def principal(*scopes: str) -> Principal:
     return Principal("key", "key_1", "a key", frozenset(scopes))
 
 
-def test_roles_are_as_the_contract_says() -> None:
+def test_roles_have_the_contracts_scopes() -> None:
     assert ROLE_SCOPES["viewer"] == READS
     assert ROLE_SCOPES["user"] == READS | {"chat", "sessions:write", "jobs:write"}
     assert ROLE_SCOPES["admin"] == set(SCOPES) - {"platform"}
@@ -35,11 +35,11 @@ def test_admin_includes_a_tenants_scopes_and_never_the_platforms() -> None:
         principal("admin").require("platform")
 
 
-def test_nobody_gives_what_he_lacks() -> None:
+def test_rejects_granting_scopes_that_the_caller_lacks() -> None:
     assert find_excess(["chat", "sessions:read"], principal("chat")) == ("sessions:read",)
     assert find_excess(["platform"], principal("admin")) == ("platform",)
     assert find_excess(TENANT_SCOPES, principal("admin")) == ()
 
 
-def test_scopes_are_kept_once_in_one_order() -> None:
+def test_stores_scopes_once_in_a_fixed_order() -> None:
     assert sort_scopes(["admin", "chat", "admin"]) == ("chat", "admin")

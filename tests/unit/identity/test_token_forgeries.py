@@ -1,4 +1,4 @@
-"""What can be done to a token without the private key."""
+"""Rejects access tokens forged without the private key."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ from tests.builders.forging import ISSUER, make_key, part, read, sign
 
 
 @pytest.mark.parametrize("name", ["jku", "x5u", "jwk", "x5c"])
-def test_a_key_that_the_token_brings_is_not_looked_at(name: str) -> None:
+def test_ignores_a_key_inside_the_token(name: str) -> None:
     outsider = make_key("outsider")
     bait: object = publish_keys([outsider])["keys"][0] if name == "jwk" else "https://evil.example/keys"
     if name == "x5c":
@@ -29,7 +29,7 @@ def test_a_key_that_the_token_brings_is_not_looked_at(name: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE"])
-def test_no_algorithm(algorithm: str) -> None:
+def test_rejects_algorithm_none(algorithm: str) -> None:
     _, body, _ = sign().split(".")
     head = part({"alg": algorithm, "typ": "at+jwt", "kid": "one"})
     for signature in ("", part(b"x")):
@@ -48,7 +48,7 @@ def _public_forms(key: SigningKey) -> list[bytes]:
 
 
 @pytest.mark.parametrize("form", range(4))
-def test_hs256_with_the_public_key(form: int) -> None:
+def test_rejects_hs256_with_the_public_key(form: int) -> None:
     _, body, _ = sign().split(".")
     head = part({"alg": "HS256", "typ": "at+jwt", "kid": "one"})
     mac = hmac.digest(_public_forms(make_key("one"))[form], f"{head}.{body}".encode(), hashlib.sha256)
@@ -56,7 +56,7 @@ def test_hs256_with_the_public_key(form: int) -> None:
         read(f"{head}.{body}.{part(mac)}")
 
 
-def test_another_keys_signature_under_our_kid() -> None:
+def test_rejects_another_keys_signature_with_our_kid() -> None:
     payload = jwt.PyJWS().decode(sign(), load_private_key(make_key("one")).public_key(), ["ES256"])
     headers = {"typ": "at+jwt", "kid": "one"}
     for other in (make_key("two"), make_key("outsider")):
@@ -90,13 +90,13 @@ def _tampered(text: str) -> str:
         lambda text: "ü.ü.ü",
     ],
 )
-def test_a_token_that_was_changed(change: Callable[[str], str]) -> None:
+def test_rejects_a_changed_token(change: Callable[[str], str]) -> None:
     with pytest.raises(TokenInvalid):
         read(change(sign()))
 
 
 @pytest.mark.parametrize("payload", [b"not json", b"[]", b"7", b"null", b"[" * 100_000, b"\xff\xfe"])
-def test_a_signed_payload_that_is_no_object(payload: bytes) -> None:
+def test_rejects_a_signed_payload_that_is_not_an_object(payload: bytes) -> None:
     headers = {"typ": "at+jwt", "kid": "one"}
     with pytest.raises(TokenInvalid):
         read(jwt.PyJWS().encode(payload, load_private_key(make_key("one")), "ES256", headers))

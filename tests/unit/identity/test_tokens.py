@@ -1,4 +1,4 @@
-"""Access tokens against everything that can be done to them without the private key."""
+"""Signing and verifying access tokens."""
 
 from datetime import timedelta
 from typing import Any
@@ -30,13 +30,13 @@ from tests.builders.forging import (
 )
 
 
-def test_a_token_is_read_as_it_was_signed() -> None:
+def test_reads_back_a_signed_token() -> None:
     assert read(sign()) == claims()
     narrow = claims(scopes=frozenset({"chat", "sessions:read"}))
     assert read(sign_access_token(narrow, make_key("two"), issuer=ISSUER)) == narrow
 
 
-def test_a_token_holds_fifteen_minutes() -> None:
+def test_a_token_is_valid_for_fifteen_minutes() -> None:
     assert ACCESS_SECONDS == 900
     assert read(sign(), now=NOW + timedelta(seconds=899)) == claims()
     with pytest.raises(TokenExpired):
@@ -65,7 +65,7 @@ def test_the_types_of_rfc_9068(kind: str) -> None:
         {"crit": ["exp"]},
     ],
 )
-def test_headers_that_are_not_ours(headers: dict[str, Any]) -> None:
+def test_rejects_other_headers(headers: dict[str, Any]) -> None:
     if headers.get("kid") is not DROP and "kid" not in headers:
         headers = {"kid": "one", **headers}
     with pytest.raises(TokenInvalid):
@@ -73,7 +73,7 @@ def test_headers_that_are_not_ours(headers: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kid", [["one"], {"kid": "one"}, 7, None])
-def test_a_kid_that_is_no_text(kid: object) -> None:
+def test_rejects_a_kid_that_is_not_a_text(kid: object) -> None:
     head, body, signature = sign().split(".")
     del head
     text = f"{part({'alg': 'ES256', 'typ': 'at+jwt', 'kid': kid})}.{body}.{signature}"
@@ -114,24 +114,24 @@ def test_a_kid_that_is_no_text(kid: object) -> None:
         {"scope": ["chat"]},
     ],
 )
-def test_claims_that_are_not_ours(payload: dict[str, Any]) -> None:
+def test_rejects_invalid_claims(payload: dict[str, Any]) -> None:
     assert int(NOW.timestamp()) == 1795262400
     with pytest.raises(TokenInvalid):
         read(forge(payload))
 
 
-def test_clocks_may_differ_by_five_seconds() -> None:
+def test_accepts_clocks_that_differ_by_five_seconds() -> None:
     assert read(sign(), now=NOW - timedelta(seconds=5)) == claims()
     with pytest.raises(TokenInvalid):
         read(sign(), now=NOW - timedelta(seconds=6))
 
 
-def test_expiry_has_no_leeway_and_is_told_apart() -> None:
+def test_expiry_has_no_leeway_and_its_own_reason() -> None:
     assert issubclass(TokenExpired, Exception)
     assert not issubclass(TokenExpired, TokenInvalid)
 
 
-def test_the_published_keys_verify_and_hold_nothing_private() -> None:
+def test_published_keys_verify_without_private_parts() -> None:
     published = publish_keys([make_key("one"), make_key("two")])
     assert [key["kid"] for key in published["keys"]] == ["one", "two"]
     for key in published["keys"]:
@@ -148,7 +148,7 @@ def _pem(private: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> str
     "pem",
     ["", "not a key", _pem(ec.generate_private_key(ec.SECP384R1())), _pem(ed25519.Ed25519PrivateKey.generate())],
 )
-def test_a_secret_that_holds_another_key_is_our_failure(pem: str) -> None:
+def test_an_unusable_signing_key_is_an_internal_error(pem: str) -> None:
     with pytest.raises(Unavailable) as caught:
         load_private_key(SigningKey("one", pem))
     assert "P-256" in caught.value.internal

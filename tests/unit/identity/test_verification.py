@@ -1,4 +1,4 @@
-"""The decision about a credential, from what the table holds."""
+"""The decision about a credential from the items of the table."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -54,7 +54,7 @@ def failure(decision: Decision) -> type[AtriumError]:
     return decision.failure
 
 
-def test_a_good_key_is_admitted_until_it_ends() -> None:
+def test_admits_a_valid_key_until_it_expires() -> None:
     said, key = make(expires_at=NOON + timedelta(hours=1), revoked_at=NOON + timedelta(minutes=5))
     decision = decide(said, key)
     assert isinstance(decision, VerifiedCredential)
@@ -72,25 +72,25 @@ def test_a_good_key_is_admitted_until_it_ends() -> None:
         {"revoked_at": NOON - timedelta(days=1), "expires_at": NOON + timedelta(days=1)},
     ],
 )
-def test_a_key_that_does_not_hold(changes: dict[str, Any]) -> None:
+def test_rejects_keys_that_ended(changes: dict[str, Any]) -> None:
     said, key = make(**changes)
     assert failure(decide(said, key)) is Unauthenticated
 
 
-def test_an_unknown_key_and_one_without_tenant() -> None:
+def test_rejects_unknown_keys_and_keys_without_tenant() -> None:
     said, key = make()
     assert failure(decide(said, None)) is Unauthenticated
     assert failure(decide(said, key, None)) is Unauthenticated
 
 
-def test_another_keys_record_does_not_fit() -> None:
+def test_rejects_a_key_with_another_keys_record() -> None:
     said, _ = make()
     _, other = make()
     assert failure(decide(said, other)) is Unauthenticated
 
 
 @pytest.mark.parametrize("changes", [{"status": "suspended"}, {"status": "deleted"}, {"opening": "mark"}])
-def test_only_a_proven_key_hears_of_its_tenant(changes: dict[str, Any]) -> None:
+def test_reveals_the_tenants_status_only_to_a_valid_key(changes: dict[str, Any]) -> None:
     said, key = make()
     tenant = replace(TENANT, **changes)
     refused = decide(said, key, tenant)
@@ -116,7 +116,7 @@ def test_a_platform_key_is_the_platform() -> None:
     assert failure(decide_platform_key(said, None, find_pepper=find_pepper, now=NOON)) is Unauthenticated
 
 
-def test_a_tenants_credential_names_its_own_tenant_or_none() -> None:
+def test_a_tenants_credential_may_name_only_its_own_tenant() -> None:
     said, key = make()
     decision = decide(said, key)
     assert choose_tenant(decision, "") == choose_tenant(decision, TENANT_ID) == decision
@@ -140,7 +140,7 @@ def test_a_users_token_has_its_roles_scopes() -> None:
     assert decision.ends_at == NOON + timedelta(minutes=15)
 
 
-def test_a_token_narrows_and_never_widens() -> None:
+def test_a_token_can_only_narrow_its_users_scopes() -> None:
     narrow = decide_token(claims(scopes=frozenset({"chat", "admin", "platform"})), USER, TENANT, None)
     assert isinstance(narrow, VerifiedCredential)
     assert narrow.principal.scopes == {"chat"}

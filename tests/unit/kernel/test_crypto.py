@@ -1,4 +1,4 @@
-"""Encodings are one to one: only canonical texts are decoded."""
+"""Encodings are one-to-one: only canonical texts are decoded."""
 
 import pytest
 from atrium.kernel.crypto import (
@@ -21,7 +21,7 @@ def test_base64url_round_trip(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", ["A", "AB", "QQ==", "Q Q", "+/+/", "QR", "é", "QUI\n"])
-def test_base64url_takes_only_its_canonical_form(text: str) -> None:
+def test_base64url_accepts_only_canonical_texts(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         decode_base64url(text)
 
@@ -34,7 +34,7 @@ def test_base62_round_trip_in_fixed_width(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(("text", "length"), [("", 1), ("0", 1), ("000", 1), ("zz", 1), ("4-", 1), ("0٣", 1)])
-def test_base62_refuses_what_it_does_not_write(text: str, length: int) -> None:
+def test_base62_rejects_non_canonical_texts(text: str, length: int) -> None:
     with pytest.raises(ValueError, match=r"wrong length|not base62|too large"):
         decode_base62(text, length)
 

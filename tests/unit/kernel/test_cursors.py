@@ -25,24 +25,24 @@ def test_round_trip(position: dict[str, str], scope: str) -> None:
     assert SIGNER.open(SIGNER.sign(position, scope=scope), scope=scope) == position
 
 
-def test_no_position_is_no_cursor_and_none_is_the_beginning() -> None:
+def test_no_cursor_means_the_beginning() -> None:
     assert SIGNER.sign(None, scope=SCOPE) is None
     assert SIGNER.open(None, scope=SCOPE) is None
 
 
 @pytest.mark.parametrize("scope", ["ten_2\nsessions\n*", "ten_1\nruns\n*", "ten_1\nsessions\nkey_1", ""])
-def test_another_tenants_lists_or_views_cursor_is_refused(scope: str) -> None:
+def test_rejects_a_cursor_of_another_tenant_list_or_view(scope: str) -> None:
     with pytest.raises(InvalidCursor):
         SIGNER.open(sealed(), scope=scope)
 
 
-def test_another_keys_cursor_is_refused() -> None:
+def test_rejects_a_cursor_signed_with_another_key() -> None:
     with pytest.raises(InvalidCursor):
         CursorSigner(lambda: b"l" * 32).open(sealed(), scope=SCOPE)
 
 
 @given(st.integers(min_value=0), st.integers(min_value=1, max_value=255))
-def test_one_changed_byte_is_refused(at: int, flip: int) -> None:
+def test_rejects_a_changed_byte(at: int, flip: int) -> None:
     raw = bytearray(decode_base64url(sealed()))
     raw[at % len(raw)] ^= flip
     with pytest.raises(InvalidCursor):
@@ -52,18 +52,17 @@ def test_one_changed_byte_is_refused(at: int, flip: int) -> None:
 @pytest.mark.parametrize(
     "cursor", ["", "x", "AAAA", "é", "=" * 8, encode_base64url(json.dumps(POSITION).encode()), "A" * 5_000]
 )
-def test_made_up_cursors_are_refused(cursor: str) -> None:
+def test_rejects_invalid_cursors(cursor: str) -> None:
     with pytest.raises(InvalidCursor):
         SIGNER.open(cursor, scope=SCOPE)
 
 
-def test_scope_and_body_cannot_flow_into_each_other() -> None:
-    """The boundary between scope and body is authenticated."""
+def test_authenticates_the_boundary_of_scope_and_body() -> None:
     cursor = SIGNER.sign({"a": "b"}, scope="x")
     body = json.dumps({"a": "b"}, separators=(",", ":"))
     with pytest.raises(InvalidCursor):
         SIGNER.open(cursor, scope="x\0" + body)
 
 
-def test_a_page_is_mapped_with_its_position() -> None:
+def test_mapping_a_page_keeps_its_position() -> None:
     assert Page([1, 2], POSITION).map(str) == Page(["1", "2"], POSITION)

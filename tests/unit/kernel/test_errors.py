@@ -1,34 +1,34 @@
-"""The error catalogue: one class per code and status; internal texts stay internal."""
+"""The error catalogue: one class per code and status; internal details stay internal."""
 
 from atrium.kernel.errors import AtriumError, ModelFailed, catalogue, kind_of
 
 
-def test_one_class_for_a_code_and_status() -> None:
+def test_has_one_class_per_code_and_status() -> None:
     named = [(kind.code, kind.status) for kind in catalogue() if "code" in vars(kind)]
     assert len(named) == len(set(named))
 
 
-def test_every_kind_has_a_title_and_a_status_of_failure() -> None:
+def test_every_class_has_a_title_and_an_error_status() -> None:
     assert all(400 <= kind.status <= 599 and kind.title for kind in catalogue())
 
 
-def test_detail_defaults_to_the_title_and_internal_stays_inside() -> None:
+def test_detail_defaults_to_the_title_without_internal_text() -> None:
     error = ModelFailed(internal="the provider said so")
     assert error.detail == ModelFailed.title
     assert "the provider said so" in str(error)
 
 
-def test_a_recorded_failure_comes_back_as_its_class() -> None:
+def test_restores_a_recorded_error_as_its_class() -> None:
     found = kind_of("MODEL_FAILED")("as it was told")
     assert (type(found), found.detail, found.status) == (ModelFailed, "as it was told", 502)
 
 
-def test_whether_a_retry_can_help_is_the_kinds_unless_it_is_said() -> None:
+def test_retryable_defaults_to_the_class() -> None:
     assert kind_of("MODEL_FAILED")("as it was told").retryable
     assert not kind_of("MODEL_FAILED")("as it was told", retryable=False).retryable
     assert ModelFailed.retryable
 
 
-def test_an_unknown_code_is_an_internal_failure() -> None:
+def test_restores_an_unknown_code_as_internal_error() -> None:
     found = kind_of("OF_ANOTHER_VERSION")("as it was told")
     assert (type(found), found.status) == (AtriumError, 500)

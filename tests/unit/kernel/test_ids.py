@@ -1,4 +1,4 @@
-"""Ids: one format, sorted by time, validated when parsed."""
+"""Ids: one format, sortable by time, validated when parsed."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -23,14 +23,14 @@ ULID = "01k6r5m2x8f3v9q4w7t1y0z5ab"
 
 
 @given(st.binary(min_size=16, max_size=16))
-def test_ulid_is_its_bytes(raw: bytes) -> None:
+def test_a_ulid_encodes_its_bytes(raw: bytes) -> None:
     text = encode_ulid(raw)
     assert len(text) == 26
     assert decode_ulid(text) == raw
 
 
 @given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16))
-def test_ulids_sort_as_their_bytes_do(left: bytes, right: bytes) -> None:
+def test_ulids_sort_like_their_bytes(left: bytes, right: bytes) -> None:
     assert (encode_ulid(left) < encode_ulid(right)) == (left < right)
 
 
@@ -38,7 +38,7 @@ def test_ulids_sort_as_their_bytes_do(left: bytes, right: bytes) -> None:
     "text",
     ["", ULID.upper(), ULID[:-1], ULID + "0", "8" + ULID[1:], ULID.replace("k", "u"), ULID[:-1] + "#", ULID + "\n"],
 )
-def test_what_is_no_ulid(text: str) -> None:
+def test_rejects_invalid_ulids(text: str) -> None:
     with pytest.raises(ValueError, match="not a ULID"):
         decode_ulid(text)
     assert not is_id(f"ten_{text}", "ten")
@@ -76,11 +76,11 @@ def test_the_next_millisecond_makes_a_greater_id(offset_ms: int) -> None:
     assert mint_run_id(read_time(first) + timedelta(milliseconds=1), session) > first
 
 
-def test_ids_are_never_the_same() -> None:
+def test_ids_are_unique() -> None:
     assert len({mint_tenant_id(NOON) for _ in range(1_000)}) == 1_000
 
 
-def test_a_run_carries_its_session() -> None:
+def test_a_run_id_contains_its_session_id() -> None:
     session = mint_session_id(NOON)
     run = mint_run_id(NOON + timedelta(seconds=5), session)
     assert session_of(run) == session
@@ -90,7 +90,7 @@ def test_a_run_carries_its_session() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "ten_", "ten_x", "7" * 26, f"ten_{'7' + 'z' * 25}"])
-def test_no_time_in_what_is_no_id(text: str) -> None:
-    """The last one is a ULID with a year beyond the calendar."""
+def test_rejects_the_time_of_an_invalid_id(text: str) -> None:
+    """The last example is a ULID with a year beyond the calendar."""
     with pytest.raises(ValueError, match=r"not a ULID|out of range"):
         read_time(SessionId(text))

@@ -53,12 +53,12 @@ def test_types_and_charsets(header: str, expected: tuple[str, str]) -> None:
         ("", 0, 0),
     ],
 )
-def test_what_a_client_accepts(accept: str, json: float, events: float) -> None:
+def test_parses_the_accept_header(accept: str, json: float, events: float) -> None:
     assert (read_quality(accept, "application/json"), read_quality(accept, "text/event-stream")) == (json, events)
 
 
-def test_no_other_place_reads_a_media_type_by_itself() -> None:
-    """A comparison of a header's raw text refuses parameters, or takes a longer type for a shorter one."""
+def test_no_other_module_parses_media_types() -> None:
+    """Comparing the raw header text would reject parameters, or match a longer type by its prefix."""
     raw = re.compile(
         r'headers\.get\("(?:content-type|accept)"[^\n]*\)(?:\.|\s*==|\s*in\b)|in \w+\.headers\.get\("content-type"'
     )

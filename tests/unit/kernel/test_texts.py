@@ -1,4 +1,4 @@
-"""Names and titles: what cannot be seen is refused or removed; what belongs together stays together."""
+"""Names and titles: invisible characters are rejected or removed, and combined characters stay whole."""
 
 import unicodedata
 
@@ -30,7 +30,7 @@ def test_keeps_names_of_persons_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize("char", UNSEEN, ids=lambda char: f"U+{ord(char):04X}")
-def test_what_cannot_be_seen_is_refused_and_removed(char: str) -> None:
+def test_rejects_and_removes_invisible_characters(char: str) -> None:
     for text in (char, f"a{char}b", f"{char}ab", f"ab{char}"):
         assert find_fault(text) is not None
         assert char not in clean(text, 100)
@@ -45,7 +45,7 @@ def test_a_joiner_or_selector_needs_something_to_join(text: str) -> None:
 
 
 @given(TEXTS, st.integers(1, 12))
-def test_what_is_cleaned_is_a_name_or_nothing(text: str, most: int) -> None:
+def test_a_cleaned_text_is_a_valid_name_or_empty(text: str, most: int) -> None:
     cleaned = clean(text, most)
     assert len(cleaned) <= most
     assert cleaned == "" or find_fault(cleaned) is None
@@ -56,7 +56,7 @@ def test_what_is_cleaned_is_a_name_or_nothing(text: str, most: int) -> None:
     "whole", ["e\u0301", "👍🏽", "❤️", FAMILY, "🇩🇪", "क्ष", "क्‍ष", "각", "葛\U000e0100", "अनु"[1:], "กำ"[:1] + "ิ"]
 )
 @pytest.mark.parametrize("before", range(5))
-def test_a_cut_never_goes_through_a_character(whole: str, before: int) -> None:
+def test_never_cuts_within_a_character(whole: str, before: int) -> None:
     text = "x" * before + whole * 3
     for most in range(before + 1, len(text)):
         left = cut(text, most)
@@ -66,13 +66,13 @@ def test_a_cut_never_goes_through_a_character(whole: str, before: int) -> None:
 
 
 @given(TEXTS, st.integers(1, 12))
-def test_a_cut_is_a_beginning(text: str, most: int) -> None:
+def test_a_cut_text_is_a_prefix(text: str, most: int) -> None:
     left = cut(text, most)
     assert len(left) <= most
     assert text.startswith(left)
 
 
-def test_flags_are_cut_in_pairs() -> None:
+def test_cuts_flags_in_pairs() -> None:
     assert cut("🇩🇪🇫🇷🇮🇹", 3) == "🇩🇪"
     assert cut("x🇩🇪🇫🇷", 4) == "x🇩🇪"
     assert cut("🇩🇪🇫🇷", 4) == "🇩🇪🇫🇷"

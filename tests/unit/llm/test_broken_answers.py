@@ -1,4 +1,4 @@
-"""What a provider may send in a wrong form or order, without end, or as an error: a failure of the model, bounded."""
+"""Malformed, endless and error answers of a provider become bounded errors of the model."""
 
 import json
 from typing import Any
@@ -61,23 +61,23 @@ ORDERS: list[tuple[str, tuple[Any, ...]]] = [
 
 
 @pytest.mark.parametrize(("said_of_it", "events"), ORDERS, ids=[each[0] for each in ORDERS])
-def test_an_order_or_type_that_cannot_be_repaired_is_a_failure(said_of_it: str, events: tuple[Any, ...]) -> None:
+def test_fails_on_unrepairable_event_order_or_type(said_of_it: str, events: tuple[Any, ...]) -> None:
     assert said_of_it in broken(*events)
 
 
-def test_bytes_that_are_not_utf_8_are_a_failure() -> None:
+def test_fails_on_invalid_utf_8() -> None:
     body = b"".join([*stream_of([START]).iter_bytes(), b'event: x\ndata: {"a": "\xff"}\n\n'])
     provider = provider_over(lambda _request: httpx2.Response(200, content=body))
     with pytest.raises(ModelFailed, match="cannot be decoded"):
         list(provider.open(HELLO, deadline_seconds=5))
 
 
-def test_what_comes_after_the_end_is_not_read() -> None:
+def test_ignores_bytes_after_the_end() -> None:
     deltas, end = answer(START, *said("Hi"), reason("end_turn"), STOP, *said("more", 1), START, "data: x\n\n")
     assert (deltas, end.content) == ([TextDelta("Hi")], (Text("Hi"),))
 
 
-def test_unknown_events_blocks_and_deltas_are_passed_over() -> None:
+def test_ignores_unknown_events_blocks_and_deltas() -> None:
     unknown = (
         {"type": "hologram", "index": {}, "delta": 5},
         opened(7, type="hologram", text=5),
@@ -134,7 +134,7 @@ def test_the_body_of_an_error_is_bounded() -> None:
               {"error": {"type": "x", "details": {"error_code": []}}}, {"error": {"details": 5}}]
 )  # fmt: skip
 @pytest.mark.parametrize("place", ["body", "event"])
-def test_an_error_may_have_any_form(place: str, error: object) -> None:
+def test_accepts_error_bodies_of_any_format(place: str, error: object) -> None:
     if place == "body":
         response = httpx2.Response(500, json=error)
     else:
@@ -153,7 +153,7 @@ def test_an_error_may_have_any_form(place: str, error: object) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed(status: int) -> None:
-    """It would take the key, and what a tenant said, to wherever a server says."""
+    """Following it would send the key and the conversation to another server."""
     asked: list[str] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:
@@ -197,7 +197,7 @@ def test_the_providers_retry_after_is_passed_on_within_bounds(
     "body", [b"", b"[1]", b'"x"', b"{}", b'{"input_tokens": null}', b'{"input_tokens": -1}', b'{"input_tokens": 5.5}',
              b'{"input_tokens": "9"}', b'{"input_tokens": {}}', b"{nonsense", b"\xff", b"[" * 100_000]
 )  # fmt: skip
-def test_a_count_that_is_no_count_is_a_failure(body: bytes) -> None:
+def test_fails_on_an_invalid_token_count(body: bytes) -> None:
     headers = {"content-type": "application/json"}
     provider = provider_over(lambda _request: httpx2.Response(200, headers=headers, content=body))
     with pytest.raises(ModelFailed):

@@ -1,4 +1,4 @@
-"""Models and prices are data that fit the installed SDK, and money is exact."""
+"""Models and prices match the installed SDK, and money is computed exactly."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -46,11 +46,11 @@ def test_every_model_is_one_that_the_sdk_names_and_has_a_price() -> None:
         ("claude-opus-5-5", Usage(), 0),
     ],
 )
-def test_prices(model: str, usage: Usage, nanos: int) -> None:
+def test_computes_prices(model: str, usage: Usage, nanos: int) -> None:
     assert price(model, usage, NOW) == nanos
 
 
-def test_the_price_is_that_of_the_day() -> None:
+def test_uses_the_price_of_the_day() -> None:
     before, after = datetime(2026, 10, 6, 23, 59, 59, tzinfo=UTC), datetime(2026, 10, 7, tzinfo=UTC)
     reads = Usage(cache_read_tokens=1_000_000)
 
@@ -68,16 +68,16 @@ def test_an_unknown_model_has_no_price() -> None:
     ("nanos", "text"),
     [(0, "0.000000"), (499, "0.000000"), (500, "0.000001"), (1_234_500, "0.001235"), (10**21, "1000000000000.000000")],
 )
-def test_costs_are_shown_with_six_decimals(nanos: int, text: str) -> None:
+def test_shows_costs_with_six_decimals(nanos: int, text: str) -> None:
     assert format_cost(nanos) == text
 
 
-def test_dollars_become_nanos() -> None:
+def test_converts_dollars_to_nano_dollars() -> None:
     assert to_nanos(Decimal("0.01")) == 10_000_000
     assert to_nanos(Decimal("0.0000000015")) == 2
 
 
-def test_usage_adds_up() -> None:
+def test_adds_usage() -> None:
     total = Usage(1, 2, 3, 4) + Usage(10, 20, 30, 40)
     assert total == Usage(11, 22, 33, 44)
     assert total.prompt_tokens == 88
@@ -106,6 +106,6 @@ def test_the_bound_covers_every_byte_of_a_prompt() -> None:
         (ModelRequest("claude-haiku-5-5", "", (), 128_001), "from 1 to 128000"),
     ],
 )
-def test_requests_that_a_model_cannot_take_are_refused(request_: ModelRequest, words: str) -> None:
+def test_rejects_requests_that_a_model_does_not_support(request_: ModelRequest, words: str) -> None:
     with pytest.raises(ValidationFailed, match=words):
         check_request(request_)

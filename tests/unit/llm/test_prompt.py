@@ -1,4 +1,4 @@
-"""A conversation in the API's words."""
+"""Translates a conversation to requests of Anthropic's API."""
 
 from atrium.llm.anthropic.wire import message_params, system_blocks, tool_params
 from atrium.llm.model import Block, ModelMessage, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
@@ -11,7 +11,7 @@ def send(*messages: tuple[Role, tuple[Block, ...]]) -> list[dict[str, object]]:
     return [dict(param) for param in message_params(request)]
 
 
-def test_blank_text_and_empty_messages_are_left_out_and_their_neighbours_are_one() -> None:
+def test_omits_blank_messages_and_merges_their_neighbours() -> None:
     assert send(("user", (Text("a"),)), ("assistant", (Text(" \n"),)), ("user", (Text(""), Text("b")))) == [
         {
             "role": "user",
@@ -21,7 +21,7 @@ def test_blank_text_and_empty_messages_are_left_out_and_their_neighbours_are_one
     assert system_blocks("  ") == []
 
 
-def test_thinking_of_earlier_turns_is_left_out_and_that_of_this_turn_goes_back() -> None:
+def test_sends_thinking_of_the_current_turn_only() -> None:
     earlier = (Thinking("old", "s1"), ToolUse("t1", "n", {}))
     now = (Thinking("new", "s2"), Thinking("", "blob", redacted=True), Thinking("cut off", ""), ToolUse("t2", "n", {}))
     sent = send(
@@ -43,7 +43,7 @@ def test_thinking_of_earlier_turns_is_left_out_and_that_of_this_turn_goes_back()
     ]
 
 
-def test_the_last_tool_bears_the_mark_only_for_want_of_a_system_prompt() -> None:
+def test_marks_the_last_tool_for_caching_without_a_system_prompt() -> None:
     tools = (ToolSchema("a", "A", {"type": "object"}), ToolSchema("b", "B", {"type": "object"}))
     assert [tool.get("cache_control") for tool in tool_params(tools, marked=True)] == [None, MARK]
     assert [tool.get("cache_control") for tool in tool_params(tools, marked=False)] == [None, None]

@@ -1,4 +1,4 @@
-"""Which provider a deployment has, and how it speaks to it."""
+"""The provider of a deployment, and its requests."""
 
 import base64
 import json
@@ -31,23 +31,23 @@ def providers(**environment: str) -> Providers:
     return Providers(settings, Secrets(settings))
 
 
-def test_a_provider_is_made_once() -> None:
+def test_creates_a_provider_once() -> None:
     known = providers(ANTHROPIC_API_KEY="key")
     provider: ModelProvider = known.find(HAIKU)
     assert provider is known.find(MODELS["claude-opus-5-5"])
     assert provider.name == "anthropic"
 
 
-def test_bedrock_is_a_setting() -> None:
+def test_selects_bedrock_by_setting() -> None:
     assert providers(MODEL_PROVIDER="bedrock").find(HAIKU).name == "bedrock"
 
 
-def test_a_vendor_without_a_provider_is_refused() -> None:
+def test_rejects_a_vendor_without_provider() -> None:
     with pytest.raises(ProviderUnsupported):
         providers().find(replace(HAIKU, vendor="openai"))
 
 
-def test_a_deployment_without_a_key_is_unavailable_not_broken() -> None:
+def test_a_missing_key_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         list(providers().find(HAIKU).open(HELLO, deadline_seconds=1))
 
@@ -81,7 +81,7 @@ def test_only_chat_imports_the_model_sdk_and_does_so_at_init(module: str, import
     assert shown.stdout.split() == [str(imported)]
 
 
-def test_a_request_that_the_model_cannot_take_is_refused_at_the_opening() -> None:
+def test_rejects_an_unsupported_request_before_the_call() -> None:
     with pytest.raises(ValidationFailed):
         providers().find(HAIKU).open(replace(HELLO, temperature=0.5), deadline_seconds=1)
 
@@ -167,14 +167,14 @@ def test_bedrock_streams_the_same_events() -> None:
     ],
     ids=range(10),
 )
-def test_a_frame_that_cannot_be_decoded_is_a_failure_of_the_model(wrong: bytes) -> None:
+def test_fails_on_an_undecodable_frame(wrong: bytes) -> None:
     answer = httpx2.Response(200, content=frame(START) + wrong)
     with pytest.raises(ModelFailed):
         list(bedrock_over(lambda _request: answer).open(HELLO, deadline_seconds=5))
 
 
 @pytest.mark.usefixtures("aws")
-def test_bedrock_does_not_count() -> None:
+def test_bedrock_does_not_count_tokens() -> None:
     provider = bedrock_over(lambda _request: httpx2.Response(500))
     with pytest.raises(ProviderUnsupported):
         provider.count_tokens(HELLO)

@@ -1,4 +1,4 @@
-"""A conversation that a model is sent is valid, whatever was stored of it; one that is valid is left alone."""
+"""Every conversation sent to a model is valid, whatever was stored; a valid one is unchanged."""
 
 import json
 from itertools import pairwise
@@ -38,7 +38,7 @@ def request_of(*messages: ModelMessage, tools: tuple[ToolSchema, ...] = ()) -> M
 
 
 def sent(request: ModelRequest) -> dict[str, Any]:
-    """Return the body of a request as JSON, held to what Anthropic's API takes."""
+    """Return the body of a request as JSON, validated as Anthropic's API does."""
     body: dict[str, Any] = {
         "model": request.model,
         "messages": message_params(request),
@@ -52,7 +52,7 @@ def sent(request: ModelRequest) -> dict[str, Any]:
 
 
 @given(MESSAGES, st.booleans())
-def test_any_conversation_becomes_one_that_the_api_takes(messages: list[ModelMessage], has_tools: bool) -> None:
+def test_makes_any_conversation_valid(messages: list[ModelMessage], has_tools: bool) -> None:
     request = repair_request(request_of(*messages, tools=(TOOL,) if has_tools else ()))
     assert_acceptable(request)
     body = sent(request)
@@ -63,13 +63,13 @@ def test_any_conversation_becomes_one_that_the_api_takes(messages: list[ModelMes
 
 
 @given(MESSAGES, MESSAGES)
-def test_what_was_sent_before_is_sent_again_as_it_was(before: list[ModelMessage], after: list[ModelMessage]) -> None:
-    """The provider's cache of a conversation that goes on stays good, and so do the signatures of thoughts."""
+def test_repeats_earlier_messages_unchanged(before: list[ModelMessage], after: list[ModelMessage]) -> None:
+    """Keeps the provider's prompt cache and the signatures of thinking blocks valid."""
     shorter = repair_messages([*before, ASK])[:-1]
     assert repair_messages([*before, ASK, *after])[: len(shorter)] == shorter
 
 
-def test_a_valid_conversation_is_left_alone() -> None:
+def test_leaves_a_valid_conversation_unchanged() -> None:
     messages = (
         ASK,
         ModelMessage(
@@ -80,7 +80,7 @@ def test_a_valid_conversation_is_left_alone() -> None:
     assert repair_messages(messages) == messages
 
 
-def test_calls_get_one_result_each_and_results_without_a_call_go() -> None:
+def test_pairs_tool_calls_and_results() -> None:
     messages = (
         ASK,
         ModelMessage("assistant", (ToolUse("a", "n", {}), ToolUse("a", "n", {}), ToolUse("", "n", {}))),
@@ -99,13 +99,13 @@ def test_calls_get_one_result_each_and_results_without_a_call_go() -> None:
 @pytest.mark.parametrize(
     "messages", [(), (ModelMessage("assistant", (Text("a"),)),), (ModelMessage("user", (Text(" "),)),)]
 )
-def test_it_begins_and_ends_with_the_user(messages: tuple[ModelMessage, ...]) -> None:
+def test_starts_and_ends_with_the_user(messages: tuple[ModelMessage, ...]) -> None:
     repaired = repair_messages(messages)
     assert (repaired[0].role, repaired[-1].role) == ("user", "user")
     assert Text(NOTHING_SAID) in repaired[-1].content
 
 
-def test_tools_that_are_gone_are_declared_as_one_that_must_not_be_called() -> None:
+def test_declares_missing_tools_as_not_callable() -> None:
     request = request_of(ASK, ModelMessage("assistant", (Thinking("hm", "s"), ToolUse("a", "n", {}))), ASK)
     repaired = repair_request(request)
     assert (repaired.tools, repaired.tool_choice) == ((UNAVAILABLE_TOOL,), "none")

@@ -1,4 +1,4 @@
-"""The policy of retries, and what failures mean."""
+"""The retry policy, and the classification of errors."""
 
 from datetime import UTC, datetime
 
@@ -27,23 +27,23 @@ def test_pauses_double_from_one_second_to_sixty() -> None:
     assert pause(8) is None
 
 
-def test_the_jitter_is_full() -> None:
+def test_uses_full_jitter() -> None:
     assert pause(3, draw=0.0) == 0
     assert pause(3, draw=0.25) == 2
 
 
 @pytest.mark.parametrize(("asked", "expected"), [(7.5, 7.5), (90.0, 90.0), (0.0, 1.0), (-3.0, 1.0), (None, 1.0)])
-def test_the_providers_word_goes_first(asked: float | None, expected: float) -> None:
+def test_prefers_the_providers_retry_after(asked: float | None, expected: float) -> None:
     assert pause(retry_after=asked) == expected
 
 
-def test_nothing_is_waited_for_beyond_the_deadline() -> None:
+def test_never_waits_beyond_the_deadline() -> None:
     assert pause(5, remaining=32) is None
     assert pause(5, remaining=32.1) == 32
     assert pause(retry_after=5, remaining=4) is None
 
 
-def test_statuses() -> None:
+def test_classifies_statuses() -> None:
     assert all(is_retryable(status) for status in (408, 409, 429, 500, 502, 503, 504, 529))
     assert not any(is_retryable(status) for status in (400, 401, 402, 403, 404, 413, 422))
 
@@ -61,7 +61,7 @@ def test_statuses() -> None:
         (ProviderFailure("invalid_request_error", 400, advice=True), True),
     ],
 )
-def test_what_may_pass(failure: ProviderFailure, expected: bool) -> None:
+def test_classifies_transient_errors(failure: ProviderFailure, expected: bool) -> None:
     assert failure.is_retryable is expected
 
 
@@ -76,7 +76,7 @@ def test_what_may_pass(failure: ProviderFailure, expected: bool) -> None:
         (ProviderFailure("connection_error"), ModelFailed),
     ],
 )
-def test_what_a_failure_becomes(failure: ProviderFailure, kind: type[ModelFailed | ModelTimeout]) -> None:
+def test_translates_errors(failure: ProviderFailure, kind: type[ModelFailed | ModelTimeout]) -> None:
     error = failure.to_error()
     assert type(error) is kind
     assert error.detail == kind.title
@@ -90,17 +90,17 @@ def test_what_a_failure_becomes(failure: ProviderFailure, kind: type[ModelFailed
         *((ProviderFailure("overloaded_error", status), True) for status in (409, 429, 500, 503, 529)),
         (ProviderFailure("connection_error"), True),
         (ProviderFailure("overloaded_error", 200), True),
-        (ProviderFailure("something new", 200), True),  # an answer had begun: the request will do
+        (ProviderFailure("something new", 200), True),  # an answer had begun, so the request is acceptable
         (ProviderFailure("invalid_request_error", 400, advice=True), True),
-        (ProviderFailure("api_error", 500, advice=False), True),  # not at once, which says nothing of later
+        (ProviderFailure("api_error", 500, advice=False), True),  # not at once, but possibly later
         (ProviderFailure("timeout_error", 504), True),
     ],
 )
-def test_what_the_caller_may_try_again(failure: ProviderFailure, retryable: bool) -> None:
+def test_marks_errors_that_the_caller_may_retry(failure: ProviderFailure, retryable: bool) -> None:
     assert failure.to_error().retryable is retryable
 
 
-def test_the_callers_retry_after_is_whole_and_never_early() -> None:
+def test_rounds_the_callers_retry_after_up() -> None:
     assert ProviderFailure("rate_limit_error", 429, retry_after_seconds=1.2).to_error().retry_after_seconds == 2
     assert ProviderFailure("rate_limit_error", 429, retry_after_seconds=-1).to_error().retry_after_seconds is None
 
@@ -123,7 +123,7 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     assert read_retry_after(headers, NOW) == seconds
 
 
-def test_advice() -> None:
+def test_parses_the_providers_retry_advice() -> None:
     assert read_advice({"x-should-retry": "true"}) is True
     assert read_advice({"x-should-retry": "false"}) is False
     assert read_advice({}) is None

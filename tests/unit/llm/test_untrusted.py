@@ -1,4 +1,4 @@
-"""What a provider may send wrongly, and what becomes of it: repaired, told to the model, or a failure of the model."""
+"""Invalid data from a provider is repaired, reported to the model, or an error of the model."""
 
 import json
 from typing import Any
@@ -42,14 +42,14 @@ ESTIMATE = estimate_prompt_tokens(HELLO)
         (("\ufffd", "é\0"), "\ufffdé\0"),
     ],
 )
-def test_text_is_utf_8_however_its_surrogates_come(pieces: tuple[str, ...], told: str) -> None:
+def test_joins_surrogate_pairs_to_valid_utf_8(pieces: tuple[str, ...], told: str) -> None:
     deltas, end = answer(*texts(*pieces), reason("end_turn"), STOP)
     assert "".join(each.text for each in deltas if isinstance(each, TextDelta)) == told
     assert end.content == (Text(told),)
 
 
-def test_thoughts_that_had_to_be_changed_are_not_sent_back() -> None:
-    """Their signature is that of other text."""
+def test_drops_the_signature_of_changed_thinking() -> None:
+    """Their signature is that of the original text."""
     thought = (opened(0, type="thinking", thinking="", signature="s"), piece(0, "thinking_delta", thinking="\ud83d"))
     _, end = answer(START, *thought, closed(0), *said("So.", 1), reason("end_turn"), STOP)
     assert end.content == (Text("So."),)
@@ -82,7 +82,7 @@ def nested(levels: int) -> Any:
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_bad_arguments_are_a_problem_of_the_call_alone(arguments: str, problem: str) -> None:
+def test_invalid_arguments_fail_only_their_tool_call(arguments: str, problem: str) -> None:
     _, end = answer(START, *called(arguments), reason("tool_use"), STOP)
     (call,) = end.content
     assert isinstance(call, ToolUse)
@@ -94,7 +94,7 @@ def test_bad_arguments_are_a_problem_of_the_call_alone(arguments: str, problem: 
     ("whole", "problem"),
     [({"a": 1}, ""), ({"a": nested(50)}, TOO_DEEP), ([1], NOT_AN_OBJECT), ("x", NOT_AN_OBJECT), (None, ""), ({}, "")],
 )
-def test_arguments_may_come_whole(whole: Any, problem: str) -> None:
+def test_accepts_arguments_in_one_piece(whole: Any, problem: str) -> None:
     block = (opened(0, type="tool_use", id="t", name="calculator", input=whole), closed(0))
     _, end = answer(START, *block, reason("tool_use"), STOP)
     (call,) = end.content
@@ -104,7 +104,7 @@ def test_arguments_may_come_whole(whole: Any, problem: str) -> None:
 
 
 @pytest.mark.parametrize("call_id", [None, "", "a b", "é", 5, {}, "x" * 200])
-def test_ids_are_what_providers_accept(call_id: object) -> None:
+def test_repairs_tool_call_ids(call_id: object) -> None:
     _, end = answer(START, *called("{}", call_id=call_id), reason("tool_use"), STOP)
     (call,) = end.content
     assert isinstance(call, ToolUse)
@@ -112,7 +112,7 @@ def test_ids_are_what_providers_accept(call_id: object) -> None:
     assert call.problem == ""
 
 
-def test_ids_are_unique_in_the_conversation() -> None:
+def test_makes_tool_call_ids_unique() -> None:
     before = (
         ModelMessage("assistant", (ToolUse("toolu_1", "n", {}),)),
         ModelMessage("user", (ToolResult("toolu_1", "1"),)),
@@ -130,7 +130,7 @@ def test_ids_are_unique_in_the_conversation() -> None:
     [("a b", "a_b"), ("", "invalid_name"), (None, "invalid_name"), ({}, "invalid_name"), ("é", "invalid_name"),
      ("x" * 300, "x" * 128), ("current time", "current_time"), ("calculator\n", "calculator")],
 )  # fmt: skip
-def test_a_name_that_no_provider_accepts_is_repaired_and_not_called(name: object, kept: str) -> None:
+def test_repairs_invalid_tool_names_without_calling_them(name: object, kept: str) -> None:
     _, end = answer(START, *called("{}", name=name), reason("tool_use"), STOP)
     (call,) = end.content
     assert isinstance(call, ToolUse)
@@ -138,12 +138,12 @@ def test_a_name_that_no_provider_accepts_is_repaired_and_not_called(name: object
 
 
 @pytest.mark.parametrize("stop", ["end_turn", "stop_sequence", "pause_turn", "a_reason_of_the_future", "tool_use"])
-def test_a_complete_call_is_a_call_whatever_the_reason(stop: str) -> None:
+def test_executes_a_complete_call_whatever_the_stop_reason(stop: str) -> None:
     _, end = answer(START, *said("I will."), *called('{"a": 1}', 1), reason(stop), STOP)
     assert end == Completed((Text("I will."), ToolUse("toolu_1", "calculator", {"a": 1})), "tool_use", Usage(9, 5))
 
 
-def test_a_reason_to_call_without_a_call_is_a_failure() -> None:
+def test_fails_on_stop_reason_tool_use_without_a_call() -> None:
     assert "no tool call" in broken(START, *said("I will."), reason("tool_use"), STOP)
 
 
@@ -183,9 +183,7 @@ BAD_FIGURES: list[object] = [
 
 
 @pytest.mark.parametrize(("first", "last", "used", "estimated"), USAGES)
-def test_usage_is_never_lower_than_seen_and_what_is_missing_is_estimated(
-    first: object, last: object, used: Usage, estimated: bool
-) -> None:
+def test_estimates_missing_usage(first: object, last: object, used: Usage, estimated: bool) -> None:
     start = {"type": "message_start", "message": {"usage": first}}
     end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": last}
     _, done = answer(start, *said("Hello."), end, STOP)
@@ -193,7 +191,7 @@ def test_usage_is_never_lower_than_seen_and_what_is_missing_is_estimated(
 
 
 @pytest.mark.parametrize("figure", BAD_FIGURES, ids=str)
-def test_a_figure_that_cannot_be_true_counts_as_missing(figure: object) -> None:
+def test_ignores_impossible_usage_figures(figure: object) -> None:
     names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     usage = dict.fromkeys(names, figure)
     start = {"type": "message_start", "message": {"usage": usage}}
@@ -202,7 +200,7 @@ def test_a_figure_that_cannot_be_true_counts_as_missing(figure: object) -> None:
     assert (done.usage, done.usage.estimated) == (Usage(ESTIMATE, 2), True)
 
 
-def test_usage_of_a_call_that_was_refused_is_none() -> None:
+def test_a_rejected_call_has_no_usage() -> None:
     stream = provider_over(lambda _request: httpx2.Response(401)).open(HELLO, deadline_seconds=5)
     with pytest.raises(ModelFailed):
         list(stream)

@@ -1,4 +1,4 @@
-"""The bytes of an answer: what a good one means, and that a broken one never passes for whole."""
+"""Parses the bytes of an answer; an incomplete answer is never taken for a complete one."""
 
 import httpx2
 import pytest
@@ -30,7 +30,7 @@ from tests.builders.upstream import (
 TEXT = (opened(0, type="text", text=""), piece(0, "text_delta", text="Hi"), closed(0))
 
 
-def test_blocks_come_in_the_order_of_their_index_whatever_else_is_sent() -> None:
+def test_orders_blocks_by_index() -> None:
     events = (
         START,
         {"type": "ping"},
@@ -69,21 +69,21 @@ def test_blocks_come_in_the_order_of_their_index_whatever_else_is_sent() -> None
     )
 
 
-def test_figures_that_the_end_does_not_repeat_are_those_of_the_beginning() -> None:
+def test_keeps_usage_figures_that_the_end_omits() -> None:
     *_, end = provider_of(START, *TEXT, reason("end_turn"), STOP).open(HELLO, deadline_seconds=5)
     assert isinstance(end, Completed)
     assert end.usage == Usage(9, 5)
 
 
 @pytest.mark.parametrize("stop", ["max_tokens", "refusal", "model_context_window_exceeded"])
-def test_calls_of_an_answer_that_was_cut_off_are_dropped(stop: str) -> None:
+def test_drops_tool_calls_of_a_truncated_answer(stop: str) -> None:
     call = (opened(1, type="tool_use", id="t", name="n", input={}), closed(1))
     *_, end = provider_of(START, *TEXT, *call, reason(stop), STOP).open(HELLO, deadline_seconds=5)
     assert isinstance(end, Completed)
     assert end.content == (Text("Hi"),)
 
 
-def test_a_reason_of_the_future_ends_the_turn() -> None:
+def test_an_unknown_stop_reason_ends_the_turn() -> None:
     *_, end = provider_of(START, *TEXT, reason("tired"), STOP).open(HELLO, deadline_seconds=5)
     assert isinstance(end, Completed)
     assert end.stop_reason == "end_turn"
@@ -113,12 +113,12 @@ def test_a_broken_answer_fails(events: tuple[Event | str, ...]) -> None:
     "first",
     [
         httpx2.RemoteProtocolError("gone"),
-        httpx2.ConnectError("nobody"),
+        httpx2.ConnectError("refused"),
         stream_of(['event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"x"}}\n\n']),
         stream_of([]),
     ],
 )
-def test_what_fails_before_the_answer_has_begun_is_tried_again(first: httpx2.Response | Exception) -> None:
+def test_retries_errors_before_the_answer(first: httpx2.Response | Exception) -> None:
     calls: list[str] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:
@@ -136,7 +136,7 @@ def test_what_fails_before_the_answer_has_begun_is_tried_again(first: httpx2.Res
     assert len(calls) == 2
 
 
-def test_the_words_of_a_failure_stay_out_of_ours() -> None:
+def test_does_not_repeat_the_providers_error_text() -> None:
     def handle(_request: httpx2.Request) -> httpx2.Response:
         body = {"type": "error", "error": {"type": "invalid_request_error", "message": "messages.0: SECRET"}}
         return httpx2.Response(400, json=body, headers={"request-id": "req_7"})
@@ -147,7 +147,7 @@ def test_the_words_of_a_failure_stay_out_of_ours() -> None:
     assert caught.value.internal == "provider: invalid_request_error, status 400, request req_7"
 
 
-def test_a_provider_that_advises_against_it_is_not_called_again() -> None:
+def test_does_not_retry_against_the_providers_advice() -> None:
     calls: list[httpx2.Request] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:
@@ -159,7 +159,7 @@ def test_a_provider_that_advises_against_it_is_not_called_again() -> None:
     assert len(calls) == 1
 
 
-def test_output_is_estimated_until_the_provider_has_counted_it() -> None:
+def test_estimates_output_until_the_provider_reports_it() -> None:
     long = piece(0, "text_delta", text="x" * 90)
     stream = provider_of(START, opened(0, type="text", text=""), long).open(HELLO, deadline_seconds=5)
     assert next(stream) == TextDelta("x" * 90)

@@ -9,12 +9,12 @@ from infra.local.configuration import Configuration
 from infra.local.ports import claim_port, free_port, port_of
 
 
-def test_nothing_chosen() -> None:
+def test_defaults() -> None:
     assert Configuration.read({}) == Configuration(port=8080)
     assert not Configuration.read({}).has_own_model
 
 
-def test_everything_chosen() -> None:
+def test_all_options() -> None:
     chosen = Configuration.read(
         {
             "PORT": "9000",
@@ -46,7 +46,7 @@ def test_own_model(name: str) -> None:
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL must be one of"),
     ],
 )
-def test_refused(variables: dict[str, str], message: str) -> None:
+def test_invalid_values_are_refused(variables: dict[str, str], message: str) -> None:
     with pytest.raises(StartFailed, match=message):
         Configuration.read(variables)
 

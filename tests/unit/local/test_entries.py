@@ -68,11 +68,11 @@ def test_refusal_of_an_authorizer_is_no_failure() -> None:
         "[WARNING]\t2026-11-21T09:30:15.123Z\t\tLAMBDA_WARNING: Unhandled exception.",
     ],
 )
-def test_advice_of_the_runtime_is_of_no_interest(line: str) -> None:
+def test_advice_of_the_runtime_is_dropped(line: str) -> None:
     assert read(line).level == "DEBUG"
 
 
-def test_libraries_speak_at_debug() -> None:
+def test_libraries_log_at_debug() -> None:
     line = '{"level":"INFO","message":"Found credentials","logger":"botocore.credentials","taskName":"Task-1"}'
     assert (read(line).level, read(line).details) == ("DEBUG", ())
     assert read(line.replace("INFO", "WARNING")).level == "WARNING"
@@ -97,7 +97,7 @@ def test_metrics() -> None:
         ("[1, 2]", "INFO", "[1, 2]"),
     ],
 )
-def test_others(line: str, level: str, message: str) -> None:
+def test_other_lines(line: str, level: str, message: str) -> None:
     entry = read(line)
     assert (entry.level, entry.message, entry.continued) == (level, message, False)
 

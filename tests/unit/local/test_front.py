@@ -58,7 +58,7 @@ def test_buffered_answers(tmp_path: Path) -> None:
     visit(tmp_path, work)
 
 
-def test_what_the_gateway_answers_itself(tmp_path: Path) -> None:
+def test_gateways_own_answers(tmp_path: Path) -> None:
     async def work(client: httpx.AsyncClient) -> None:
         preflight = await client.options("/v1/open")
         assert (preflight.status_code, preflight.text) == (200, "{}")

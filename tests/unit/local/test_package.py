@@ -67,7 +67,7 @@ def test_functions_are_not_published() -> None:
     assert source == before
 
 
-def test_code_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_code_folder(tmp_path: Path) -> None:
     with (
         running_aws() as endpoint,
         pytest.raises(StartFailed, match="the code folder functions/gone/ of One does not exist"),

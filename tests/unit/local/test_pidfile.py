@@ -46,7 +46,7 @@ def test_running_stack_is_not_taken_over(tmp_path: Path) -> None:
         process.kill()
 
 
-def test_id_that_is_used_again_is_not_the_stack(tmp_path: Path) -> None:
+def test_reused_process_id_is_not_the_stack(tmp_path: Path) -> None:
     path = tmp_path / "dev.pid"
     with sleeping() as process:
         write(path, Owner(process.pid, "some other beginning", "http://127.0.0.1:1"))
@@ -57,7 +57,7 @@ def test_id_that_is_used_again_is_not_the_stack(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"pid":"x","began":"","url":""}'])
-def test_unreadable_file_is_no_claim(tmp_path: Path, content: str) -> None:
+def test_unreadable_file_is_ignored(tmp_path: Path, content: str) -> None:
     path = tmp_path / "dev.pid"
     path.write_text(content)
     assert read_owner(path) is None

@@ -1,4 +1,4 @@
-"""Environments are leased, shared, started, replaced and reaped."""
+"""Environments of a function are leased, shared, started, replaced and ended."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -58,7 +58,7 @@ async def use(pool: Pool[FakeEnvironment], seconds: float = 0.0) -> int:
         return environment.number
 
 
-def test_one_room_serves_one_after_the_other() -> None:
+def test_one_environment_serves_requests_in_sequence() -> None:
     async def work() -> None:
         factory = Factory()
         pool = Pool(factory.build, size_max=4)
@@ -69,7 +69,7 @@ def test_one_room_serves_one_after_the_other() -> None:
     run(work)
 
 
-def test_no_room_is_shared_and_a_burst_starts_few_at_once() -> None:
+def test_concurrent_requests_get_own_environments() -> None:
     async def work() -> None:
         factory = Factory(seconds=0.02)
         pool = Pool(factory.build, size_max=4)
@@ -81,7 +81,7 @@ def test_no_room_is_shared_and_a_burst_starts_few_at_once() -> None:
     run(work)
 
 
-def test_quick_requests_share_what_there_is() -> None:
+def test_short_requests_share_environments() -> None:
     async def work() -> None:
         factory = Factory()
         pool = Pool(factory.build, size_max=16, grow_seconds=4)
@@ -93,7 +93,7 @@ def test_quick_requests_share_what_there_is() -> None:
     run(work)
 
 
-def test_who_waits_too_long_is_throttled() -> None:
+def test_throttles_a_request_that_waits_too_long() -> None:
     async def work() -> None:
         factory = Factory()
         pool = Pool(factory.build, size_max=1, wait_seconds=0.1)
@@ -117,7 +117,7 @@ def test_reserved_concurrency_throttles_at_once() -> None:
     run(work)
 
 
-def test_failed_start_is_told_to_all_who_wait_and_tried_again() -> None:
+def test_failed_start_fails_all_waiting_requests() -> None:
     async def work() -> None:
         factory = Factory(seconds=0.1, failures=[InitFailed("Runtime.ImportModuleError", "no")])
         pool = Pool(factory.build, size_max=1)
@@ -129,7 +129,7 @@ def test_failed_start_is_told_to_all_who_wait_and_tried_again() -> None:
     run(work)
 
 
-def test_retired_rooms_end_when_they_are_free() -> None:
+def test_retired_environments_end_when_free() -> None:
     async def work() -> None:
         factory = Factory()
         pool = Pool(factory.build, size_max=4)
@@ -145,7 +145,7 @@ def test_retired_rooms_end_when_they_are_free() -> None:
     run(work)
 
 
-def test_room_that_was_started_with_old_code_is_not_used() -> None:
+def test_environment_started_with_old_code_is_not_used() -> None:
     async def work() -> None:
         factory = Factory(seconds=0.1)
         pool = Pool(factory.build, size_max=1)
@@ -159,7 +159,7 @@ def test_room_that_was_started_with_old_code_is_not_used() -> None:
     run(work)
 
 
-def test_broken_room_is_replaced() -> None:
+def test_broken_environment_is_replaced() -> None:
     async def work() -> None:
         factory = Factory()
         pool = Pool(factory.build, size_max=1)
@@ -173,7 +173,7 @@ def test_broken_room_is_replaced() -> None:
     run(work)
 
 
-def test_who_gives_up_waiting_takes_no_room_along() -> None:
+def test_cancelled_wait_does_not_leak_an_environment() -> None:
     async def work() -> None:
         factory = Factory()
         pool = Pool(factory.build, size_max=1)
@@ -188,7 +188,7 @@ def test_who_gives_up_waiting_takes_no_room_along() -> None:
     run(work)
 
 
-def test_idle_rooms_end_but_one() -> None:
+def test_idle_environments_end_except_one() -> None:
     async def work() -> None:
         factory = Factory()
         pool = Pool(factory.build, size_max=4)

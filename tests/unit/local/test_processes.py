@@ -54,7 +54,7 @@ async def start(children: Children, script: str, folder: Path, on_end: Callable[
     return await children.start("part", ["sh", "-c", script], folder=folder, environment=PATH, on_end=on_end)
 
 
-def test_output_is_logged_and_the_end_is_told(tmp_path: Path) -> None:
+def test_output_is_logged_and_the_end_is_reported(tmp_path: Path) -> None:
     ended: list[Child] = []
 
     async def work(children: Children) -> None:
@@ -69,7 +69,7 @@ def test_output_is_logged_and_the_end_is_told(tmp_path: Path) -> None:
     assert "ERROR part         exited unexpectedly with status 3" in log
 
 
-def test_stop_is_no_failure_and_takes_the_group_along(tmp_path: Path) -> None:
+def test_stop_ends_the_group_without_failure(tmp_path: Path) -> None:
     ended: list[Child] = []
     pids: list[int] = []
 
@@ -87,7 +87,7 @@ def test_stop_is_no_failure_and_takes_the_group_along(tmp_path: Path) -> None:
     assert [read_beginning(pid) for pid in pids] == [None, None]
 
 
-def test_what_a_dead_child_started_ends_too(tmp_path: Path) -> None:
+def test_children_of_a_dead_child_end(tmp_path: Path) -> None:
     async def work(children: Children) -> None:
         child = await start(children, "sleep 60 & exit 0", tmp_path)
         assert await child.ended == 0
@@ -95,7 +95,7 @@ def test_what_a_dead_child_started_ends_too(tmp_path: Path) -> None:
     run(tmp_path, work)
 
 
-def test_kill_is_at_once(tmp_path: Path) -> None:
+def test_kill_is_immediate(tmp_path: Path) -> None:
     async def work(children: Children) -> None:
         child = await start(children, STUBBORN, tmp_path)
         child.kill()

@@ -63,7 +63,7 @@ def test_template_and_headers() -> None:
     }
 
 
-def test_denial_carries_what_the_authorizer_said() -> None:
+def test_denial_has_the_authorizers_context() -> None:
     template = '{"type":"https://$context.domainName/$context.stage/errors/${context.authorizer.code}"}'
     refusal = Refusal("ACCESS_DENIED", {"code": "TENANT_INACTIVE"})
     answer = render(refusal, ACCESS_DENIED=custom(None, template))
@@ -71,7 +71,7 @@ def test_denial_carries_what_the_authorizer_said() -> None:
     assert json.loads(answer.body) == {"type": "https://api.example/dev/errors/TENANT_INACTIVE"}
 
 
-def test_value_that_is_not_there_is_empty() -> None:
+def test_missing_value_is_empty() -> None:
     template = '"$context.authorizer.code$context.identity$context.nothing.at.all$stageVariables.x"'
     assert render(Refusal("ACCESS_DENIED"), ACCESS_DENIED=custom(403, template)).body == b'""'
 
@@ -82,7 +82,7 @@ def test_error_of_the_gateway_itself() -> None:
     assert json.loads(answer.body) == {"message": "Too Many Requests", "kind": "THROTTLED"}
 
 
-def test_family_stands_in_for_its_members() -> None:
+def test_default_response_is_used_for_its_types() -> None:
     families = {"DEFAULT_4XX": custom(404, '"4"'), "DEFAULT_5XX": custom(None, '"5"')}
     assert render(Refusal("UNAUTHORIZED"), **families).status == 404
     answer = render(Refusal("DEFAULT_5XX", status=502), **families)

@@ -23,7 +23,7 @@ def test_trace_has_lines_of_its_own() -> None:
     assert second == f"{'':18} chat           File x"
 
 
-def test_nothing_breaks_out_of_its_line() -> None:
+def test_escapes_line_breaks_and_control_characters() -> None:
     line = render(entry("a\nb\x1b[2Jc", details=(("k", "v\r\nw"),)), colours=False)
     assert line.endswith("a b\\x1b[2Jc k=v  w")
 

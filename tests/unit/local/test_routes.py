@@ -29,7 +29,7 @@ ROUTES = (
         ("GET", "/docs/errors/NOT_FOUND", "/docs/{proxy+}", {"proxy": "errors/NOT_FOUND"}),
     ],
 )
-def test_found(method: str, path: str, resource: str, parameters: dict[str, str]) -> None:
+def test_finds_routes(method: str, path: str, resource: str, parameters: dict[str, str]) -> None:
     match = match_route(ROUTES, method, path)
     assert match is not None
     assert (match.route.method, match.route.resource, match.parameters) == (method, resource, parameters)
@@ -51,7 +51,7 @@ def test_unknown_path_or_method(method: str, path: str) -> None:
     assert match_route(ROUTES, method, path) is None
 
 
-def test_greedy_resource_serves_what_a_better_one_has_no_method_for() -> None:
+def test_greedy_resource_serves_missing_methods() -> None:
     routes = (buffered_route("POST", "/v1/jobs"), buffered_route("GET", "/v1/{proxy+}"))
     match = match_route(routes, "GET", "/v1/jobs")
     assert match is not None

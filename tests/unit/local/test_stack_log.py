@@ -12,7 +12,7 @@ from infra.local.logs.stack_log import StackLog
 from tests.unit.local.builders import read_clock
 
 
-def test_file_has_all_and_the_screen_what_is_shown(tmp_path: Path) -> None:
+def test_file_has_all_entries_and_the_screen_its_level(tmp_path: Path) -> None:
     screen = io.StringIO()
     log = StackLog(tmp_path / "logs" / "dev.log", screen, level="WARNING", clock=read_clock)
     log.line("chat", '{"level":"DEBUG","message":"detail"}')
@@ -29,7 +29,7 @@ def test_file_has_all_and_the_screen_what_is_shown(tmp_path: Path) -> None:
     assert screen.getvalue().splitlines() == kept[1:]
 
 
-def test_log_of_the_run_before_is_kept(tmp_path: Path) -> None:
+def test_previous_log_is_kept(tmp_path: Path) -> None:
     for text in ("first", "second"):
         log = StackLog(tmp_path / "dev.log", None)
         log.write_text(text)
@@ -38,7 +38,7 @@ def test_log_of_the_run_before_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "dev.log.1").read_text() == "first\n"
 
 
-def test_following_shows_the_end_and_what_comes(
+def test_following_shows_the_end_and_new_lines(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follow, "LINES_BEFORE", 1)
@@ -55,7 +55,7 @@ def test_following_shows_the_end_and_what_comes(
     assert capsys.readouterr().out == ""
 
 
-def test_nothing_to_follow(tmp_path: Path) -> None:
+def test_following_without_a_log_fails(tmp_path: Path) -> None:
     with pytest.raises(StartFailed, match="there is no log"):
         follow.follow(tmp_path / "dev.log", colours=False)
 

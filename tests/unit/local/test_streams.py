@@ -27,7 +27,7 @@ def test_stream_comes_piece_by_piece(tmp_path: Path) -> None:
     visit(tmp_path, work)
 
 
-def test_application_is_told_what_the_adapter_tells(tmp_path: Path) -> None:
+def test_application_gets_the_adapters_headers(tmp_path: Path) -> None:
     forged = {"x-amzn-request-context": "forged", "x-amzn-trace-id": "forged", "x-amz-tenant-id": "forged"}
 
     async def work(client: httpx.AsyncClient) -> None:
@@ -68,7 +68,7 @@ def test_client_that_leaves_is_not_noticed(tmp_path: Path) -> None:
     visit(tmp_path, work)
 
 
-def test_integration_and_function_have_their_own_times(tmp_path: Path) -> None:
+def test_integration_and_function_have_separate_time_outs(tmp_path: Path) -> None:
     async def work(client: httpx.AsyncClient) -> None:
         await client.post("/v1/stream")
         with pytest.raises(httpx.RemoteProtocolError):
@@ -81,7 +81,7 @@ def test_integration_and_function_have_their_own_times(tmp_path: Path) -> None:
     assert read_log(tmp_path).count("got to the end") == 2
 
 
-def test_mode_that_does_not_fit_the_function(tmp_path: Path) -> None:
+def test_transfer_mode_must_match_the_function(tmp_path: Path) -> None:
     async def work(client: httpx.AsyncClient) -> None:
         for path in ("/v1/wrong", "/v1/buffered"):
             assert (await client.get(path)).status_code == 502

@@ -29,7 +29,7 @@ def test_it_remembers(client: anthropic.Anthropic, question: str, answer: str) -
     assert text_of(ask(client, *history, question)) == answer
 
 
-def test_it_admits_what_it_was_not_told(client: anthropic.Anthropic) -> None:
+def test_says_that_it_does_not_know(client: anthropic.Anthropic) -> None:
     assert text_of(ask(client, "What is my name?")) == "You have not told me your name."
     assert text_of(ask(client, "What did I just say?")) == "That is the first thing you said."
 
@@ -38,7 +38,7 @@ def test_echo_gives_the_text_without_directives(client: anthropic.Anthropic) -> 
     assert text_of(ask(client, "[[echo]] naïve “🙂” text [[pieces=2]]")) == "naïve “🙂” text"
 
 
-def test_usage_is_the_count_of_what_was_said(client: anthropic.Anthropic) -> None:
+def test_usage_counts_the_text(client: anthropic.Anthropic) -> None:
     answer = ask(client, "[[echo]] 日本語 for nine")
     counted = client.messages.count_tokens(model=MODEL, messages=[user("[[echo]] 日本語 for nine")])
     assert answer.usage.output_tokens == 5  # 18 bytes
@@ -56,7 +56,7 @@ def test_a_string_counts_as_much_as_its_block(client: anthropic.Anthropic) -> No
     assert plain.input_tokens > client.messages.count_tokens(model=MODEL, messages=[user("Hello.")]).input_tokens
 
 
-def test_tokens_asked_for_are_the_tokens_reported(client: anthropic.Anthropic) -> None:
+def test_reports_exactly_the_requested_tokens(client: anthropic.Anthropic) -> None:
     answer = ask(client, "[[echo]] go [[tokens=200]]")
     assert answer.usage.output_tokens == 200
     assert len(text_of(answer)) == 800
@@ -99,7 +99,7 @@ def test_a_streamed_refusal_has_no_block(client: anthropic.Anthropic) -> None:
     assert (answer.stop_reason, answer.content) == ("refusal", [])
 
 
-def test_thinking_comes_back_unchanged_or_not_at_all(client: anthropic.Anthropic) -> None:
+def test_rejects_changed_thinking(client: anthropic.Anthropic) -> None:
     first = ask(client, "Hello. [[thinking=A greeting.]]")
     assert first.content[0].type == "thinking"
     assert text_of(ask(client, "Hello.", first.to_param(), "And you?")).endswith("3 messages.")

@@ -58,7 +58,7 @@ def test_times_bounds_the_failures_of_one_request(client: anthropic.Anthropic, s
         ask(client, text)
 
 
-def test_the_sdk_gets_through_with_its_own_retries(client: anthropic.Anthropic, server: ModelServer) -> None:
+def test_the_sdk_succeeds_with_its_own_retries(client: anthropic.Anthropic, server: ModelServer) -> None:
     retrying = client.with_options(max_retries=2)
     assert text_of(ask(retrying, "[[status=529]] [[times=1]] [[retry_after=0.01]] [[echo]] done")) == "done"
     assert [record.status for record in server.requests()] == [529, 200]
@@ -98,7 +98,7 @@ def test_without_a_stream_overload_is_a_status(client: anthropic.Anthropic) -> N
         ask(client, "[[overload_midstream]] Hello.")
 
 
-def test_a_break_comes_even_when_the_answer_is_short(http: httpx.Client) -> None:
+def test_breaks_a_short_answer_too(http: httpx.Client) -> None:
     response = http.post("/v1/messages", json=body("[[overload_midstream=9]] [[pieces=1]] Hello.", stream=True))
     assert [frame.name for frame in read_frames(response.content)][-2:] == ["content_block_stop", "error"]
 
@@ -118,7 +118,7 @@ def test_a_dropped_json_answer_is_a_connection_error(client: anthropic.Anthropic
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_hanging_request_ends_at_last(http: httpx.Client, stream: bool) -> None:
+def test_a_hanging_request_ends_after_its_limit(http: httpx.Client, stream: bool) -> None:
     started = time.monotonic()
     response = http.post("/v1/messages", json=body("[[hang]] Hello.", stream=stream))
     assert (response.status_code, response.json()["error"]["type"]) == (504, "timeout_error")
@@ -152,7 +152,7 @@ def test_a_prompt_may_be_too_long_on_demand(client: anthropic.Anthropic) -> None
         ("[[stop=never]]", "directive stop: Input should be"),
     ],
 )
-def test_a_bad_directive_is_told(client: anthropic.Anthropic, text: str, message: str) -> None:
+def test_reports_an_invalid_directive(client: anthropic.Anthropic, text: str, message: str) -> None:
     with pytest.raises(anthropic.BadRequestError) as caught:
         ask(client, text)
     assert message in str(caught.value.api_message)

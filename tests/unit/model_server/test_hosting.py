@@ -42,7 +42,7 @@ def test_two_servers_run_side_by_side() -> None:
         assert (len(one.requests()), len(other.requests())) == (1, 0)
 
 
-def test_waiting_for_idleness_has_an_end() -> None:
+def test_waiting_for_idleness_times_out() -> None:
     with ThreadPoolExecutor(1) as pool, running() as server:
         hanging = pool.submit(post, server, "[[delay=0.4]]")
         while not server.stats().concurrent:
@@ -52,7 +52,7 @@ def test_waiting_for_idleness_has_an_end() -> None:
         assert hanging.result().status_code == 200
 
 
-def test_a_server_that_cannot_start_says_so() -> None:
+def test_reports_a_failed_start() -> None:
     with (
         running() as server,
         pytest.raises(OSError, match="Address already in use"),

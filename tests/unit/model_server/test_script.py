@@ -19,7 +19,7 @@ def test_directives_are_taken_out_of_the_text() -> None:
     assert script == Script(delay=0.5, hang=0, thinking="hm, [a]", said="Hello  there,  friend.")
 
 
-def test_bare_breaks_have_their_place() -> None:
+def test_bare_breaks_keep_their_position() -> None:
     script = read_script("[[overload_midstream]][[disconnect]][[refusal]][[tools_forever]][[echo]][[overflow]]")
     assert (script.overload_midstream, script.disconnect, script.refusal) == (2, 2, "general_harms")
     assert script.tools_forever
@@ -96,7 +96,7 @@ def test_the_first_message_is_asked_for(question: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["It rains.", "First, tell me a story.", "Did I say that it rains?", "Call me later."])
-def test_plain_talk_recalls_nothing(text: str) -> None:
+def test_other_texts_recall_nothing(text: str) -> None:
     assert recall(["My name is Ada.", text]) is None
 
 
@@ -105,5 +105,5 @@ def test_a_long_message_is_quoted_in_part() -> None:
     assert recalled == f"The first thing you said was: “{'x' * 200}…”"
 
 
-def test_nothing_said_recalls_nothing() -> None:
+def test_an_empty_conversation_recalls_nothing() -> None:
     assert recall([]) is None

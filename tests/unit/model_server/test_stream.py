@@ -63,7 +63,7 @@ def test_text_has_the_events_of_the_wire_in_order(http: httpx.Client) -> None:
     assert frames[8].data == {"type": "message_stop"}
 
 
-def test_usage_stands_at_both_ends_with_input_tokens(http: httpx.Client) -> None:
+def test_usage_is_in_first_and_last_event(http: httpx.Client) -> None:
     frames = frames_of(http, "[[tokens=50]]")
     counted = http.post(
         "/v1/messages/count_tokens", json={"model": MODEL, "messages": body("[[tokens=50]]")["messages"]}

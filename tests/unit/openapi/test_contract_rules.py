@@ -1,4 +1,4 @@
-"""The contract of all functions together keeps api.md's conventions, and the committed document is fresh."""
+"""The merged contract keeps the conventions of api.md, and the committed document is current."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -14,7 +14,7 @@ from infra.openapi.sources import FUNCTIONS, read_documents
 
 type Document = dict[str, Any]
 
-# Login, refresh and /oauth/* ignore the header; a logout creates nothing; a token or an old password is good once.
+# These ignore the header, create nothing, or need a token or password that is valid once.
 WITHOUT_IDEMPOTENCY_KEY = {
     "/v1/limits/check",
     *("/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout", "/v1/auth/password", "/v1/auth/invitations/accept"),
@@ -46,7 +46,7 @@ def parameters(operation: Document) -> dict[str, Document]:
 
 
 def answer_fields(document: Document, operation: Document) -> set[str]:
-    """Return the members of what a successful call answers."""
+    """Return the fields of a call's successful response."""
     found: set[str] = set()
     for status in ("200", "201"):
         content = operation["responses"].get(status, {}).get("content", {}).get("application/json", {})
@@ -55,11 +55,11 @@ def answer_fields(document: Document, operation: Document) -> set[str]:
     return found
 
 
-def test_the_committed_document_is_fresh() -> None:
+def test_the_committed_document_is_current() -> None:
     assert main(["--check"]) == 0
 
 
-def test_every_operation_says_what_it_does(document: Document) -> None:
+def test_every_operation_has_a_description(document: Document) -> None:
     silent = [operation["operationId"] for _, _, operation in operations(document) if not operation.get("description")]
     assert silent == []
 
@@ -79,7 +79,7 @@ def test_lists_are_paged(document: Document) -> None:
             assert {"limit", "cursor"} <= parameters(operation).keys(), operation["operationId"]
 
 
-def test_ids_in_paths_have_their_form(document: Document) -> None:
+def test_ids_in_paths_have_a_pattern(document: Document) -> None:
     for path, _, operation in operations(document):
         for parameter in parameters(operation).values():
             if parameter["in"] == "path":

@@ -1,4 +1,4 @@
-"""Merging documents: what must be the same is the same, or it is a conflict that names both sides."""
+"""Merging documents: what two functions define must be equal, otherwise a conflict names both."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ def document(path: str, method: str, name: str, *, schema: str = "Thing", kind: 
     }
 
 
-def test_documents_become_one() -> None:
+def test_merges_documents() -> None:
     merged = merge_documents(
         [
             ("sessions", document("/v1/b", "post", "createB", schema="B")),
@@ -47,7 +47,7 @@ def test_order_of_functions_does_not_matter() -> None:
         (document("/v1/b", "get", "list_b"), r"not a readable name"),
     ],
 )
-def test_contradictions_are_conflicts(second: dict[str, Any], message: str) -> None:
+def test_reports_conflicts(second: dict[str, Any], message: str) -> None:
     with pytest.raises(Conflict, match=message):
         merge_documents([("one", document("/v1/a", "get", "listA")), ("two", second)])
 

@@ -1,4 +1,4 @@
-"""The page of permissions is what the code says, and stale when a route or a role changes."""
+"""The generated page of permissions is complete, and stale when a route or a role changes."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from atrium.identity.scopes import SCOPES
 from infra.openapi.permissions import DOCUMENT, PAGE, check_permissions, render_permissions
 
 
-def test_the_committed_page_is_fresh() -> None:
+def test_the_committed_page_is_current() -> None:
     assert list(check_permissions()) == []
 
 
@@ -31,7 +31,7 @@ def test_every_route_and_scope_is_there() -> None:
         ("GET /v1/auth/me", "any credential | yes | yes | yes | yes"),
     ],
 )
-def test_who_may(route: str, cells: str) -> None:
+def test_lists_who_may_call_each_route(route: str, cells: str) -> None:
     assert f"| `{route}` | {cells} |" in PAGE.read_text()
 
 

@@ -1,4 +1,4 @@
-"""The rules of access, written as simply as can be, to compare with: everything is tried, nothing is remembered."""
+"""A reference implementation of the access rules: tries every policy and caches nothing."""
 
 import re
 
@@ -21,7 +21,7 @@ def concerns(policy: Policy, request: AccessRequest) -> bool:
 
 
 def met(conditions: Conditions, found: Circumstances, *, if_unknown: bool) -> bool:
-    """Judge plans and amounts; the other conditions have examples of their own."""
+    """Evaluate plan and amount conditions; the other conditions have examples of their own."""
     if conditions.plan is not None and found.plan not in conditions.plan:
         return False
     if conditions.amount is None:
@@ -33,7 +33,7 @@ def met(conditions: Conditions, found: Circumstances, *, if_unknown: bool) -> bo
 
 
 def allowed(own: list[Policy], request: AccessRequest) -> tuple[bool, set[str]]:
-    """Return the answer, and which policies hold."""
+    """Return whether access is allowed, and the policies that apply."""
     kind = request.resource.split(":", maxsplit=1)[0]
     speaks_for_itself = any(
         resource == "*" or resource.startswith(f"{kind}:")

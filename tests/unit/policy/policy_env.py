@@ -1,4 +1,4 @@
-"""A tenant's policies on an empty table: a service, guards of any callers, and the audit that they fill."""
+"""A tenant's policies on an empty table: the service, guards for any caller, and the audit."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -80,7 +80,7 @@ class PolicyEnv:
         return PolicyService(self.guard(ADMIN, tenant=tenant), self.clock)
 
     def create(self, **wishes: Any) -> Policy:
-        """Create a policy: an allow of everything to everyone but for the wishes."""
+        """Create a policy that allows everything to everyone, except for the given fields."""
         self.clock.advance(1)
         fields = {"name": "p", "effect": "allow", "principals": ("*",), "actions": ("*",), "resources": ("*",)}
         return self.service().create(fields | wishes)

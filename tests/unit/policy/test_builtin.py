@@ -1,4 +1,4 @@
-"""The built-in policies and the routes' scopes say the same: each route that there is, with and without its scope."""
+"""The built-in policies and the scopes of the routes agree, for every route with and without its scope."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -18,7 +18,7 @@ FUNCTIONS = ("admin", "chat", "identity", "platform", "sessions", "usage")
 
 
 def scope_of(root: Dependant) -> str | None:
-    """Return the scope that `require` asks for; empty for a route of any credential, None for a public one."""
+    """Return the scope that `require` asks for; empty for a route of any credential, None for a public route."""
     scopes = read_scopes(root)
     if scopes is None:
         return None
@@ -44,7 +44,7 @@ def is_allowed(resource: str, *scopes: str) -> bool:
     return PolicySet((), BUILT_IN).decide(AccessRequest(subject, "execute", resource, Circumstances(NOON))).allowed
 
 
-def test_all_routes_were_found() -> None:
+def test_finds_all_routes() -> None:
     assert ("route:POST /v1/chat", "chat") in ROUTES
     assert ("route:GET /v1/auth/me", "") in ROUTES
     assert ("route:DELETE /v1/keys/{key_id}", "admin") in ROUTES
@@ -52,9 +52,9 @@ def test_all_routes_were_found() -> None:
 
 
 @pytest.mark.parametrize(("resource", "scope"), ROUTES)
-def test_the_scope_of_a_route_is_what_the_policies_ask_for(resource: str, scope: str) -> None:
+def test_routes_and_policies_require_the_same_scope(resource: str, scope: str) -> None:
     others = [other for other in TENANT_SCOPES if other not in (scope, "admin")]
-    if scope == "platform":  # no tenant's credential gets there; the operator is not asked
+    if scope == "platform":  # no tenant's credential is admitted, and the operator is not subject to policies
         assert not is_allowed(resource, *others)
     elif scope == "":
         assert is_allowed(resource)
@@ -64,7 +64,7 @@ def test_the_scope_of_a_route_is_what_the_policies_ask_for(resource: str, scope:
         assert not is_allowed(resource, *others)
 
 
-def test_tools_and_models_come_with_chat_or_jobs() -> None:
+def test_chat_and_jobs_scopes_allow_tools_and_models() -> None:
     for resource in ("tool:any", "model:any"):
         assert is_allowed(resource, "chat")
         assert is_allowed(resource, "jobs:write")

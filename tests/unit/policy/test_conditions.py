@@ -1,4 +1,4 @@
-"""Conditions: shapes that are refused, times, addresses, plans, amounts; JSON and back."""
+"""Conditions of policies: validation, evaluation, and conversion to and from JSON."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -42,7 +42,7 @@ def holds(
         ({"days": ["fri"], "zone": "Asia/Shanghai"}, "9999-12-31T23:59:59Z", True),
     ],
 )
-def test_times(time: dict[str, Any], at: str, answer: bool) -> None:
+def test_evaluates_times(time: dict[str, Any], at: str, answer: bool) -> None:
     assert holds({"time": time}, at=at) is answer
 
 
@@ -60,11 +60,11 @@ def test_times(time: dict[str, Any], at: str, answer: bool) -> None:
         ({"none_of": ["0.0.0.0/0"]}, "nonsense", None),
     ],
 )
-def test_addresses(wanted: dict[str, Any], ip: str, answer: bool | None) -> None:
+def test_evaluates_ip_addresses(wanted: dict[str, Any], ip: str, answer: bool | None) -> None:
     assert holds({"ip": wanted}, ip=ip) is answer
 
 
-def test_plans_and_amounts() -> None:
+def test_evaluates_plans_and_amounts() -> None:
     assert holds({"plan": ["pro", "enterprise"]}, plan="pro") is True
     assert holds({"plan": ["pro"]}, plan="free") is False
     assert holds({"plan": ["pro"]}) is None
@@ -73,7 +73,7 @@ def test_plans_and_amounts() -> None:
     assert holds({"amount": {"min": "0.01"}}) is None
 
 
-def test_one_that_is_unmet_decides_before_one_that_is_not_known() -> None:
+def test_an_unmet_condition_overrides_an_unknown_one() -> None:
     assert holds({"plan": ["pro"], "amount": {"min": "1"}}, plan="free") is False
     assert holds({"plan": ["pro"], "amount": {"min": "1"}}, plan="pro") is None
     assert holds({}) is True
@@ -112,7 +112,7 @@ def test_one_that_is_unmet_decides_before_one_that_is_not_known() -> None:
         {"amount": {"max": "much"}},
     ],
 )
-def test_shapes_that_make_no_sense(wanted: dict[str, Any]) -> None:
+def test_rejects_invalid_conditions(wanted: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Conditions.model_validate(wanted)
 
@@ -130,11 +130,11 @@ def test_shapes_that_make_no_sense(wanted: dict[str, Any]) -> None:
         },
     )
 )
-def test_json_and_back(wanted: dict[str, Any]) -> None:
+def test_round_trip_through_json(wanted: dict[str, Any]) -> None:
     read = Conditions.model_validate(wanted)
     assert Conditions.model_validate_json(read.model_dump_json(exclude_unset=True)) == read
     assert read.model_dump(mode="json", exclude_unset=True) == wanted
 
 
 def test_noon_is_a_saturday() -> None:
-    assert NOON.weekday() == 5  # the examples above say so
+    assert NOON.weekday() == 5  # as the examples above assume

@@ -1,4 +1,4 @@
-"""Denials in the audit: those that are alike once in a minute, whatever a caller or a model tries again."""
+"""Denials in the audit: equal ones once a minute, and a bounded number of different ones."""
 
 from decimal import Decimal
 
@@ -16,7 +16,7 @@ def policy_env(physical_table: PhysicalTable) -> PolicyEnv:
     return PolicyEnv(physical_table)
 
 
-def test_the_same_denial_is_told_once_a_minute(policy_env: PolicyEnv) -> None:
+def test_records_equal_denials_once_a_minute(policy_env: PolicyEnv) -> None:
     for _ in range(10):
         assert not policy_env.guard(VIEWER).check_permission("tool:clock")
     assert len(policy_env.events("policy.deny")) == 1
@@ -25,7 +25,7 @@ def test_the_same_denial_is_told_once_a_minute(policy_env: PolicyEnv) -> None:
     assert len(policy_env.events("policy.deny")) == 2
 
 
-def test_denials_that_differ_are_each_told(policy_env: PolicyEnv) -> None:
+def test_records_each_different_denial(policy_env: PolicyEnv) -> None:
     policy_env.create(effect="deny", resources=("tool:*",))
     guard = policy_env.guard(USER)
     for resource, amount, session_id in (
@@ -39,7 +39,7 @@ def test_denials_that_differ_are_each_told(policy_env: PolicyEnv) -> None:
     assert len(policy_env.events("policy.deny")) == 5
 
 
-def test_many_that_differ_end_at_the_ceiling(policy_env: PolicyEnv) -> None:
+def test_bounds_the_number_of_recorded_denials(policy_env: PolicyEnv) -> None:
     guard = policy_env.guard(VIEWER)
     for at in range(OF_TENANT_MAX + 10):
         assert not guard.check_permission(f"tool:made-up-{at}")
@@ -48,7 +48,7 @@ def test_many_that_differ_end_at_the_ceiling(policy_env: PolicyEnv) -> None:
     assert len(audit) == OF_TENANT_MAX
 
 
-def test_one_that_could_not_be_told_fails_the_call_and_is_told_the_next_time(policy_env: PolicyEnv) -> None:
+def test_an_unrecorded_denial_fails_the_call_and_is_recorded_later(policy_env: PolicyEnv) -> None:
     guard = policy_env.guard(VIEWER)
     with (
         refusing(policy_env.physical, "PutItem", "InternalServerError", about="policy.deny"),

@@ -1,4 +1,4 @@
-"""Decisions: against a naive reference, and the rules one by one."""
+"""Policy decisions: compared with a reference implementation, and rule by rule."""
 
 from decimal import Decimal
 
@@ -46,7 +46,7 @@ names = st.text("ab*:", max_size=6)
 
 
 @given(names, st.text("ab:", max_size=8))
-def test_wildcards_are_those_of_the_reference(pattern: str, name: str) -> None:
+def test_wildcards_match_like_the_reference(pattern: str, name: str) -> None:
     assert match(pattern, name) == naive.fits(pattern, name)
 
 
@@ -93,7 +93,7 @@ requests = st.builds(
 
 
 @given(st.lists(policies, max_size=6), st.lists(requests, min_size=1, max_size=8))
-def test_decisions_are_those_of_the_reference(own: list[Policy], asked: list[AccessRequest]) -> None:
+def test_decides_like_the_reference(own: list[Policy], asked: list[AccessRequest]) -> None:
     compiled = PolicySet(own, BUILT_IN)
     for request in [*asked, *asked]:
         decision = compiled.decide(request)
@@ -104,9 +104,7 @@ def test_decisions_are_those_of_the_reference(own: list[Policy], asked: list[Acc
 
 
 @given(st.lists(policies, max_size=5), requests, policies)
-def test_a_further_deny_never_opens_and_a_further_allow_never_passes_a_deny(
-    own: list[Policy], request: AccessRequest, further: Policy
-) -> None:
+def test_adding_policies_is_monotonic(own: list[Policy], request: AccessRequest, further: Policy) -> None:
     before, after = (PolicySet(some, ()).decide(request).allowed for some in (own, [*own, further]))
     if further.effect == "deny":
         assert before or not after
@@ -124,18 +122,18 @@ def test_deny_wins_whatever_the_priority() -> None:
     assert decision == Decision(False, "the policy “d” denies it", ("pol_d", "pol_a"))
 
 
-def test_the_highest_priority_is_the_reason() -> None:
+def test_reports_the_policy_of_highest_priority() -> None:
     decision = decide(policy(priority=1, name="low"), policy(priority=7, name="high"), policy(priority=7, name="zigh"))
     assert decision == Decision(True, "the policy “high” allows it", ("pol_high", "pol_zigh", "pol_low"))
 
 
-def test_a_deny_alone_leaves_the_rest_as_it_was() -> None:
+def test_a_deny_does_not_replace_built_in_policies() -> None:
     no_clock = policy("deny", resources=("tool:clock",), name="no-clock")
     assert decide(no_clock).matched == ("pol_no-clock", "builtin:chat")
     assert decide(no_clock, resource="tool:calculator").matched == ("builtin:chat",)
 
 
-def test_an_allow_replaces_the_built_in_ones_of_its_kind_of_resource() -> None:
+def test_an_allow_replaces_built_in_policies_of_its_resource_type() -> None:
     own = policy(principals=("user:bob",), resources=("tool:clock",))
     assert not decide(own).allowed
     assert not decide(own, resource="tool:calculator").allowed
@@ -143,7 +141,7 @@ def test_an_allow_replaces_the_built_in_ones_of_its_kind_of_resource() -> None:
     assert not decide(policy(principals=("user:bob",)), resource="model:any").allowed
 
 
-def test_what_is_not_said_counts_against_the_request() -> None:
+def test_unknown_circumstances_deny() -> None:
     small = Conditions.model_validate({"amount": {"max": "100"}})
     large = Conditions.model_validate({"amount": {"min": "100.01"}})
     allow, deny = policy(conditions=small, name="a"), policy("deny", conditions=large, name="d")
@@ -154,7 +152,7 @@ def test_what_is_not_said_counts_against_the_request() -> None:
     assert not decide(policy(), deny).allowed
 
 
-def test_what_is_remembered_is_bounded_and_right() -> None:
+def test_the_cache_is_bounded_and_correct() -> None:
     compiled = PolicySet([policy(resources=("tool:1*",))], BUILT_IN)
     circumstances = Circumstances(NOON)
     for _ in range(2):
@@ -165,6 +163,6 @@ def test_what_is_remembered_is_bounded_and_right() -> None:
 
 
 @pytest.mark.parametrize("action", ["read", "delete"])
-def test_built_in_policies_of_scopes_allow_to_execute_alone(action: str) -> None:
+def test_built_in_policies_of_scopes_allow_only_execute(action: str) -> None:
     assert not decide(action=action).allowed
     assert decide(action=action, subject=SUBJECT | {"scope:admin"}).matched == ("builtin:admin",)

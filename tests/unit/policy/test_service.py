@@ -1,4 +1,4 @@
-"""Policies of a tenant: recorded, changed, deleted, listed; refused where they make no sense; tried out; audited."""
+"""A tenant's policies: created, changed, deleted, listed, validated, evaluated, and audited."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -23,7 +23,7 @@ def policy_env(physical_table: PhysicalTable) -> PolicyEnv:
     return PolicyEnv(physical_table)
 
 
-def test_a_policy_is_kept_as_it_was_made(policy_env: PolicyEnv) -> None:
+def test_reads_back_a_policy(policy_env: PolicyEnv) -> None:
     wanted = Conditions.model_validate({"ip": {"any_of": ["203.0.113.0/24"]}, "amount": {"max": "10"}})
     made = policy_env.create(
         name="Öffnungszeiten", description="why", effect="deny", principals=("user:*", "user:*", "role:viewer"),
@@ -34,7 +34,7 @@ def test_a_policy_is_kept_as_it_was_made(policy_env: PolicyEnv) -> None:
     assert policy_env.service().list(PageRequest()).items == [made]
 
 
-def test_every_change_raises_the_version_once_and_is_in_the_audit(policy_env: PolicyEnv) -> None:
+def test_every_change_increments_the_version_and_is_audited(policy_env: PolicyEnv) -> None:
     made = policy_env.create(name="one")
     assert policy_env.version() == 2
     policy_env.clock.advance(1)
@@ -51,8 +51,8 @@ def test_every_change_raises_the_version_once_and_is_in_the_audit(policy_env: Po
     assert {event.origin.principal for event in policy_env.events("admin.change")} == {f"user:{BOB}"}
 
 
-def test_a_change_and_its_record_are_one(policy_env: PolicyEnv) -> None:
-    """Without the tenant nothing is written: neither a policy nor an event."""
+def test_writes_change_and_audit_event_in_one_transaction(policy_env: PolicyEnv) -> None:
+    """Without the tenant's item neither a policy nor an event is written."""
     room_version = policy_env.service()
     policy_env.table().write(Delete(keys.tenant(), ANY))
     with pytest.raises(NotFound):
@@ -69,7 +69,7 @@ def _audit_of(policy_env: PolicyEnv) -> Any:
     return Query(keys.audit_day(policy_env.clock().date()))
 
 
-def test_changes_that_meet(policy_env: PolicyEnv) -> None:
+def test_concurrent_changes(policy_env: PolicyEnv) -> None:
     made = policy_env.create()
     first = policy_env.service()
     record = first.guard.audit.recording("admin.change", {})
@@ -87,7 +87,7 @@ def test_changes_that_meet(policy_env: PolicyEnv) -> None:
 
 
 @pytest.mark.parametrize("policy_id", ["pol_01k6r5m2x8f3v9q4w7t1y0z5aa", "nonsense", "", "usr_#", "pol_01k6"])
-def test_what_does_not_exist(policy_env: PolicyEnv, policy_id: str) -> None:
+def test_unknown_policies_are_not_found(policy_env: PolicyEnv, policy_id: str) -> None:
     for call in (
         policy_env.service().get,
         policy_env.service().delete,
@@ -97,7 +97,7 @@ def test_what_does_not_exist(policy_env: PolicyEnv, policy_id: str) -> None:
             call(policy_id)
 
 
-def test_another_tenants_policies_do_not_exist(policy_env: PolicyEnv) -> None:
+def test_another_tenants_policies_are_not_found(policy_env: PolicyEnv) -> None:
     made = policy_env.create()
     other = policy_env.service(tenant=OTHER_TENANT)
     assert other.list(PageRequest()).items == []
@@ -109,7 +109,7 @@ def test_another_tenants_policies_do_not_exist(policy_env: PolicyEnv) -> None:
     assert policy_env.version(OTHER_TENANT) == 1
 
 
-def test_a_list_in_pages(policy_env: PolicyEnv) -> None:
+def test_lists_in_pages(policy_env: PolicyEnv) -> None:
     made = [policy_env.create(name=f"p{number}").id for number in range(5)]
     found: list[PolicyId] = []
     page = policy_env.service().list(PageRequest(2))
@@ -121,7 +121,7 @@ def test_a_list_in_pages(policy_env: PolicyEnv) -> None:
     assert found == made
 
 
-def test_a_tenant_has_a_bounded_number(policy_env: PolicyEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bounds_the_number_of_policies(policy_env: PolicyEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "POLICIES_MAX", 2)
     policy_env.create()
     policy_env.create()
@@ -157,7 +157,7 @@ def test_a_tenant_has_a_bounded_number(policy_env: PolicyEnv, monkeypatch: pytes
         ("priority", True),
     ],
 )
-def test_policies_that_make_no_sense(policy_env: PolicyEnv, field: str, value: object) -> None:
+def test_rejects_invalid_policies(policy_env: PolicyEnv, field: str, value: object) -> None:
     with pytest.raises(ValidationFailed) as refused:
         policy_env.create(**{field: value})
     errors = refused.value.extensions["errors"]
@@ -170,7 +170,7 @@ def test_policies_that_make_no_sense(policy_env: PolicyEnv, field: str, value: o
     assert policy_env.service().get(made.id) == made
 
 
-def test_trying_out_users_keys_and_names(policy_env: PolicyEnv) -> None:
+def test_evaluates_for_users_keys_and_names(policy_env: PolicyEnv) -> None:
     policy_env.add_user(ANN, "viewer")
     policy_env.add_user(BOB, "admin")
     policy_env.add_key("chat")
@@ -184,13 +184,13 @@ def test_trying_out_users_keys_and_names(policy_env: PolicyEnv) -> None:
     assert not evaluate("client:cli_x", "tool:clock").allowed
 
 
-def test_a_key_answers_to_the_name_of_its_line(policy_env: PolicyEnv) -> None:
+def test_a_rotated_key_keeps_its_subject_name(policy_env: PolicyEnv) -> None:
     policy_env.add_key("chat")
     made = policy_env.create(effect="deny", principals=(f"key:{FIRST_KEY}",))
     assert policy_env.service().evaluate(f"key:{KEY}", "tool:clock").matched == (made.id, "builtin:chat")
 
 
-def test_trying_out_sees_a_change_at_once_and_leaves_no_trace(policy_env: PolicyEnv) -> None:
+def test_evaluation_sees_changes_at_once_and_is_not_audited(policy_env: PolicyEnv) -> None:
     stale = policy_env.service()
     made = policy_env.create(principals=("user:ann",), resources=("tool:*",))
     decision = stale.evaluate("user:ann", "tool:clock", "read")
@@ -200,7 +200,7 @@ def test_trying_out_sees_a_change_at_once_and_leaves_no_trace(policy_env: Policy
     assert policy_env.events("policy.allow") == []
 
 
-def test_trying_out_under_circumstances(policy_env: PolicyEnv) -> None:
+def test_evaluates_under_given_circumstances(policy_env: PolicyEnv) -> None:
     wanted = {"time": {"days": ["sun"]}, "ip": {"any_of": ["10.0.0.0/8"]}, "plan": ["free"], "amount": {"max": "5"}}
     policy_env.create(conditions=Conditions.model_validate(wanted))
     evaluate = policy_env.service().evaluate
@@ -222,7 +222,7 @@ def test_trying_out_under_circumstances(policy_env: PolicyEnv) -> None:
         ("action", ("user:ann", "tool:x", "ex*")),
     ],
 )
-def test_questions_that_make_no_sense(policy_env: PolicyEnv, field: str, words: tuple[str, str, str]) -> None:
+def test_rejects_invalid_questions(policy_env: PolicyEnv, field: str, words: tuple[str, str, str]) -> None:
     with pytest.raises(ValidationFailed) as refused:
         policy_env.service().evaluate(*words)
     errors = refused.value.extensions["errors"]

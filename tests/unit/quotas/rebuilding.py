@@ -1,4 +1,4 @@
-"""A tenant whose counters are damaged and rebuilt, and what they must be."""
+"""A tenant whose counters are damaged and rebuilt, with the expected values."""
 
 import random
 import re
@@ -29,7 +29,7 @@ SCOPES = (
     ScopeLimits("agent", {"cost_per_month": 9_000_000_000}, AGENT_ID),
     ScopeLimits("tenant", {"requests_per_day": 2_000, "concurrent_turns": 40}),
 )
-FIRST = datetime(2026, 11, 2, 12, 0, 0, 250_000, tzinfo=UTC)  # early in the month: each day of it is a few calls
+FIRST = datetime(2026, 11, 2, 12, 0, 0, 250_000, tzinfo=UTC)  # early in the month, because each day costs some calls
 TODAY = FIRST.date()
 _DATED = re.compile(r"[rstc][dm]\d+$")
 
@@ -38,7 +38,7 @@ type Counters = dict[tuple[str, str], int]
 
 @dataclass
 class RebuildWorld:
-    """A tenant with a clock that is turned, and what its counters must be."""
+    """A tenant with a manual clock, and the expected values of its counters."""
 
     seed: int = 7
     now: datetime = FIRST
@@ -61,7 +61,7 @@ class RebuildWorld:
             self.mixer.step()
 
     def begin(self) -> None:
-        """Leave settled calls, one that the stream has not brought, and some that are open."""
+        """Create settled calls, one that the stream has not delivered, and some that are open."""
         for _ in range(8):
             self.mixer.admit()
         self.mixer.begin_session()
@@ -116,7 +116,7 @@ class RebuildWorld:
         return read_days(self.table, [TODAY])
 
     def damage(self) -> None:
-        """Make counters and sums wrong, each in another way."""
+        """Make counters and sums wrong, each in a different way."""
         for scope in SCOPES:
             item = self.item(scope.id)
             for name in [name for name in sorted(item) if _DATED.search(name)]:
@@ -138,7 +138,7 @@ class RebuildWorld:
 
     @contextmanager
     def between_calls(self, act: Callable[[str], object]) -> Iterator[None]:
-        """Do something before each call of the table, but not before those that this makes itself."""
+        """Run `act` before each call to the table, except before calls that it makes itself."""
 
         def intercept(name: str, send: Callable[[], Any]) -> Any:
             self.memory.intercept = None

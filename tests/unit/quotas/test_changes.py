@@ -1,4 +1,4 @@
-"""Limits and plans that change while turns run: no counter moves, and the next admission is decided by the new ones."""
+"""Limits and plans that change during turns: counters stay, and the next admission uses the new limits."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from tests.builders.runtimes import TurnedClock
 
 
 class ChangedTenant:
-    """A tenant of the plan pro whose limits are read anew for each turn."""
+    """A tenant of the plan pro whose limits are read again for each turn."""
 
     def __init__(self, physical: PhysicalTable) -> None:
         self.clock, self.runs = TurnedClock(), 0
@@ -51,9 +51,7 @@ def tenant(physical_table: PhysicalTable) -> ChangedTenant:
 @pytest.mark.parametrize(
     ("name", "tokens"), [("requests_per_minute", 0), ("requests_per_day", 0), ("tokens_per_month", 1)]
 )
-def test_a_limit_that_is_set_lowered_raised_and_lifted_knows_what_was_used(
-    tenant: ChangedTenant, name: LimitName, tokens: int
-) -> None:
+def test_changed_limits_include_earlier_usage(tenant: ChangedTenant, name: LimitName, tokens: int) -> None:
     for _ in range(3):
         answer = tenant.ask(tokens)
         assert isinstance(answer, Admitted)
@@ -70,7 +68,7 @@ def test_a_limit_that_is_set_lowered_raised_and_lifted_knows_what_was_used(
             tenant.service.settle(answer.reservation, Used(tokens, 0))
 
 
-def test_a_plan_that_is_lowered_lets_no_more_begin_and_every_run_end(tenant: ChangedTenant) -> None:
+def test_a_lowered_plan_rejects_new_turns_and_lets_runs_end(tenant: ChangedTenant) -> None:
     held = [tenant.ask(100) for _ in range(6)]
     tenant.changes.change_plan("free")
     for answer in held[:-1]:

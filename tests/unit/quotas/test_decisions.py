@@ -60,7 +60,7 @@ LIMITS = st.fixed_dictionaries(
 
 @settings(max_examples=80, derandomize=True, database=None, deadline=None)
 @given(HISTORIES, LIMITS, LIMITS, st.sampled_from([NOON, MIDNIGHT - 40.5, DECEMBER - 70.25]), st.integers(0, 30))
-def test_at_retry_after_the_call_fits_and_two_seconds_earlier_it_does_not(
+def test_retry_after_is_exact(
     history: Sequence[tuple[int, int, bool]], of_key: Any, of_tenant: Any, start: float, tokens: int
 ) -> None:
     table, now = MemoryTable(), start
@@ -104,7 +104,7 @@ def test_at_retry_after_the_call_fits_and_two_seconds_earlier_it_does_not(
         ("concurrent_turns", 1),
     ],
 )
-def test_each_span_frees_at_its_end(name: LimitName, wait: int) -> None:
+def test_each_window_resets_at_its_end(name: LimitName, wait: int) -> None:
     bench = ItemBench({name: 10 if name.endswith("month") else 1})
     bench.admit(tokens=10, cost_nanos=10)
     rejected = bench.reject(tokens=10, cost_nanos=10)
@@ -116,12 +116,12 @@ def test_each_span_frees_at_its_end(name: LimitName, wait: int) -> None:
 @pytest.mark.parametrize(
     "limits", [{"concurrent_turns": 0}, {"tokens_per_minute": 9}, {"requests_per_day": 0}, {"cost_per_month": 9}]
 )
-def test_what_is_larger_than_the_whole_limit_is_not_to_be_retried(limits: Any) -> None:
+def test_a_call_larger_than_the_limit_is_not_retryable(limits: Any) -> None:
     rejected = ItemBench(limits).reject(tokens=10, cost_nanos=10)
     assert (rejected.resets_at, rejected.retry_after_seconds) == (None, None)
 
 
-def test_a_minute_frees_when_enough_of_its_oldest_seconds_have_left() -> None:
+def test_a_minute_frees_second_by_second() -> None:
     bench = ItemBench({"tokens_per_minute": 100})
     for _ in range(4):
         bench.admit(tokens=25)
@@ -129,7 +129,7 @@ def test_a_minute_frees_when_enough_of_its_oldest_seconds_have_left() -> None:
     assert [bench.reject(tokens=tokens).retry_after_seconds for tokens in (25, 26, 50, 100)] == [21, 31, 31, 51]
 
 
-def test_of_several_limits_and_scopes_the_one_that_frees_last_is_named() -> None:
+def test_names_the_limit_that_frees_last() -> None:
     full = item(rn=5, r09=5, rd20261121=9, tm202611=50)
     assert full.used(DEFINITIONS["requests_per_minute"]) == 5
     key = ScopeLimits("key", {"requests_per_minute": 5, "requests_per_day": 9}, "key_1")
@@ -149,7 +149,7 @@ def test_of_several_limits_and_scopes_the_one_that_frees_last_is_named() -> None
     assert own.limit == "requests_per_day"
 
 
-def test_never_is_later_than_any_time() -> None:
+def test_never_sorts_after_any_time() -> None:
     key = ScopeLimits("key", {"tokens_per_minute": 5}, "key_1")
     tenant = ScopeLimits("tenant", {"tokens_per_month": 50})
     found = fit_turn(request(10), [(item(), key), (item(tm202611=45), tenant)])
@@ -177,7 +177,7 @@ ESTIMATE = Estimate(prompt_tokens=100, prompt_cost_nanos=1_000, output_tokens=40
         ({"tokens_per_month": 115, "requests_per_minute": 5}, None),
     ],
 )
-def test_an_answer_becomes_as_short_as_it_must_and_no_shorter_than_is_of_use(limits: Any, expected: int | None) -> None:
+def test_shortens_an_answer_down_to_the_minimum(limits: Any, expected: int | None) -> None:
     asked = request(ESTIMATE.tokens, ESTIMATE.cost_nanos, estimate=ESTIMATE)
     found = fit_turn(asked, [(item(), ScopeLimits("tenant", limits))])
     if expected is None:
@@ -188,7 +188,7 @@ def test_an_answer_becomes_as_short_as_it_must_and_no_shorter_than_is_of_use(lim
         assert (found.tokens, found.cost_nanos) == (100 + expected, 1_000 + expected * 5)
 
 
-def test_the_tightest_of_all_scopes_bounds_an_answer() -> None:
+def test_the_tightest_scope_limits_an_answer() -> None:
     asked = request(ESTIMATE.tokens, ESTIMATE.cost_nanos, estimate=ESTIMATE)
     key = ScopeLimits("key", {"tokens_per_minute": 1_000}, "key_1")
     tenant = ScopeLimits("tenant", {"tokens_per_month": 1_000})
@@ -201,7 +201,7 @@ def test_the_tightest_of_all_scopes_bounds_an_answer() -> None:
     assert (found.scope, found.retry_after_seconds) == ("key", 61)
 
 
-def test_without_an_estimate_nothing_is_lowered() -> None:
+def test_shortens_nothing_without_an_estimate() -> None:
     found = fit_turn(request(500), [(item(), ScopeLimits("tenant", {"tokens_per_month": 499}))])
     assert isinstance(found, Rejected)
 
@@ -213,7 +213,7 @@ def test_a_free_model_is_not_bounded_by_money() -> None:
     assert fit_turn(asked, [(item(cm202611=10), limits)]) == asked
 
 
-def test_a_further_call_has_what_the_last_did_not_use_and_the_runs_own_month() -> None:
+def test_a_further_call_uses_unused_reservation_and_the_runs_month() -> None:
     slot = Slot(DECEMBER - 1, DECEMBER - 1, 500, 3_000, DECEMBER + 60)
     limits = ScopeLimits("tenant", {"tokens_per_month": 800})
     full = item(DECEMBER + 5, at=DECEMBER + 5, tm202611=700, tm202612=10)
@@ -238,6 +238,6 @@ def test_usages_before_and_after() -> None:
     assert [usage.resets_at for usage in decisions.usages(read, asked)] == [SECOND + 61, None]
 
 
-def test_only_what_is_charged_is_decided() -> None:
+def test_decides_only_charged_limits() -> None:
     limits = ScopeLimits("tenant", {"sessions_per_day": 0, "tokens_per_minute": 0, "cost_per_month": 0}, TENANT)
     assert fit_turn(request(), [(item(), limits)]) == request()

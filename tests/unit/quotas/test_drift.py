@@ -12,7 +12,7 @@ from atrium.storage import keys
 from tests.unit.quotas.rebuilding import SCOPES, RebuildWorld
 
 
-def test_a_comparison_finds_what_is_wrong_and_changes_nothing_but_the_time(world: RebuildWorld) -> None:
+def test_a_comparison_reports_differences_without_correcting_them(world: RebuildWorld) -> None:
     world.mixer.deliver()
     assert world.compare().faults == 0
     world.damage()
@@ -27,7 +27,7 @@ def test_a_comparison_finds_what_is_wrong_and_changes_nothing_but_the_time(world
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_comparison_beside_calls_finds_no_fault(seed: int) -> None:
+def test_a_comparison_during_calls_finds_no_difference(seed: int) -> None:
     world = RebuildWorld(seed)
     world.begin()
     with world.between_calls(lambda _: world.mix(world.chance.randrange(0, 3))):
@@ -35,7 +35,7 @@ def test_a_comparison_beside_calls_finds_no_fault(seed: int) -> None:
             assert world.compare().counters == ()
 
 
-def test_a_comparison_tells_entries_that_the_stream_forgot(world: RebuildWorld) -> None:
+def test_a_comparison_reports_entries_that_the_stream_missed(world: RebuildWorld) -> None:
     world.mixer.deliver()
     world.mixer.admit()
     world.mixer.end()
@@ -45,7 +45,7 @@ def test_a_comparison_tells_entries_that_the_stream_forgot(world: RebuildWorld) 
     assert (drift.uncounted, drift.faults) == (1, 0)
 
 
-def test_runs_that_no_item_counted_are_explained(world: RebuildWorld) -> None:
+def test_a_comparison_explains_runs_that_no_item_counted(world: RebuildWorld) -> None:
     """A run that was admitted while the table did not answer."""
     world.mixer.deliver()
     run_id = mint_run_id(world.now, mint_session_id(world.now))
@@ -64,7 +64,7 @@ def test_runs_that_no_item_counted_are_explained(world: RebuildWorld) -> None:
     assert world.compare().counters == ()
 
 
-def test_thousands_of_users_with_limits_cost_the_ledger_one_pass(world: RebuildWorld) -> None:
+def test_reads_the_ledger_once_for_thousands_of_users(world: RebuildWorld) -> None:
     for number in range(1_000):
         world.memory.items[keys.admission(f"usr_{number:026d}")] = {"v": 1, "at": 1, "slots": {}, "late": {}}
     before = len(world.memory.calls)

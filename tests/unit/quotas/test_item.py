@@ -1,4 +1,4 @@
-"""An admission item as it is read, and the text of its slots."""
+"""Reading an admission item, and the text format of its slots."""
 
 import pytest
 from atrium.kernel.ids import RunId
@@ -29,21 +29,21 @@ FAST = settings(max_examples=60, derandomize=True, database=None)
 
 @FAST
 @given(SLOTS)
-def test_a_slot_is_read_as_it_was_written(slot: Slot) -> None:
+def test_reads_back_a_slot(slot: Slot) -> None:
     assert Slot.parse(slot.text) == slot
     assert slot.text.startswith(slot.reservation_text)
 
 
 @FAST
 @given(SLOTS, SLOTS)
-def test_reservations_that_differ_are_no_prefix_of_each_other(one: Slot, other: Slot) -> None:
+def test_no_reservation_is_a_prefix_of_another(one: Slot, other: Slot) -> None:
     if one.reservation_text != other.reservation_text:
         assert not other.text.startswith(one.reservation_text)
 
 
 @FAST
 @given(SLOTS, SLOTS, st.none() | st.integers(0, 99), st.booleans())
-def test_a_reservation_is_read_as_it_was_written_with_the_tenants_slot_last(
+def test_reads_back_a_reservation_with_the_tenants_slot_last(
     own: Slot, of_key: Slot, platform: int | None, recorded: bool
 ) -> None:
     reservation = Reservation(run_id(1), {"key_1": of_key, TENANT: own}, platform, recorded)
@@ -55,13 +55,13 @@ def test_a_reservation_is_read_as_it_was_written_with_the_tenants_slot_last(
 
 
 @pytest.mark.parametrize("text", ["", ";", "a,b;c", "1,2,3,4,5,6,7,8,9;1", "1,,,,,,,;", "x,,,,,,,;1"])
-def test_what_is_no_slot_is_a_value_error(text: str) -> None:
+def test_an_invalid_slot_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Slot.parse(text)
 
 
 @pytest.mark.parametrize("behind", range(BUCKETS))
-def test_a_bucket_is_a_second_of_the_last_sixty_one(behind: int) -> None:
+def test_keeps_buckets_of_the_last_sixty_one_seconds(behind: int) -> None:
     item = AdmissionItem({"at": SECOND, "v": 1, bucket("r", SECOND - behind): 3}, NOON)
     assert item.buckets == [(SECOND - behind, "r", bucket("r", SECOND - behind), 3)]
     assert item.live("r") == [(SECOND - behind, 3)]
@@ -73,14 +73,14 @@ def test_a_bucket_is_a_second_of_the_last_sixty_one(behind: int) -> None:
     assert AdmissionItem(item.attributes, later.now - 1).used(DEFINITIONS["requests_per_minute"]) == 3
 
 
-def test_seconds_that_are_not_the_items_do_not_count() -> None:
+def test_ignores_buckets_outside_the_window() -> None:
     item = AdmissionItem({"at": SECOND, "v": 1}, NOON)
     assert not item.counts_in_window(SECOND + 1)
     assert not item.counts_in_window(SECOND - BUCKETS)
     assert not AdmissionItem(None, NOON).counts_in_window(SECOND)
 
 
-def test_an_item_that_is_new_has_nothing() -> None:
+def test_a_new_item_is_empty() -> None:
     nothing: tuple[dict[str, int] | None, ...] = (None, {})
     for attributes in nothing:
         item = AdmissionItem(attributes, NOON)
@@ -96,7 +96,7 @@ def test_an_item_that_is_new_has_nothing() -> None:
         assert item.find(run_name(1)) is None
 
 
-def test_attributes_that_look_like_counters_are_told_apart() -> None:
+def test_distinguishes_counters_from_similar_attributes() -> None:
     item = AdmissionItem(
         {"at": SECOND, "rn": 5, "r1": 1, "r001": 1, "rx": 1, "kn": 2, "rd20261121": 4, "fence": "f"}, NOON
     )
@@ -104,8 +104,8 @@ def test_attributes_that_look_like_counters_are_told_apart() -> None:
     assert item.outdated() == []
 
 
-def test_each_counters_attribute_is_one_of_the_items() -> None:
-    """A definition whose counter the item does not know would never be dropped."""
+def test_the_item_knows_the_attribute_of_each_counter() -> None:
+    """The item would never drop a counter that it does not know."""
     for each in DEFINITIONS.values():
         if each.span in {"day", "month"}:
             name = each.counter(SECOND - 100 * 86_400)
@@ -130,7 +130,7 @@ def test_an_update_names_each_attribute_once_and_counts_the_version() -> None:
     assert not built.returns
 
 
-def test_a_run_is_found_by_its_own_half_of_the_id() -> None:
+def test_finds_a_run_by_its_half_of_the_id() -> None:
     slot = Slot(SECOND, SECOND, 1, 1, SECOND)
     item = AdmissionItem({"at": SECOND, "slots": {run_name(7): slot.text}, "late": {run_name(8): slot.text}}, NOON)
     assert item.find(run_name(7)) == item.find(run_name(8)) == slot

@@ -1,4 +1,4 @@
-"""Limits: which hold, what may be asked, and the one table that they follow from."""
+"""Limits: their precedence, their validation, and the table that defines them."""
 
 from typing import get_args
 
@@ -24,13 +24,13 @@ from tests.builders.quota_items import NOON, SECOND
 DAY = 86_400
 
 
-def test_the_table_has_every_name_once() -> None:
+def test_defines_each_limit_once() -> None:
     assert list(DEFINITIONS) == list(get_args(LimitName.__value__))
     letters = [(each.place, each.letter, each.span) for each in DEFINITIONS.values() if each.letter]
     assert len(set(letters)) == len(letters)
 
 
-def test_the_tenants_own_come_before_the_plans_and_the_plans_before_the_default() -> None:
+def test_precedence_is_tenant_then_plan_then_default() -> None:
     limits = resolve_limits("free", {"requests_per_minute": 7, "tokens_per_month": None, "cost_per_month": -1})
     assert (limits["requests_per_minute"], limits["tokens_per_month"], limits["cost_per_month"]) == (7, 100_000, -1)
     assert resolve_limits("starter", {})["cost_per_month"] == 20_000_000_000
@@ -41,7 +41,7 @@ def test_the_tenants_own_come_before_the_plans_and_the_plans_before_the_default(
                 assert resolve_limits(plan, {})[name] == each.default
 
 
-def test_unknown_names_in_a_table_are_left_out() -> None:
+def test_ignores_unknown_stored_limits() -> None:
     assert read_limits({"limits": {"users": 3, "per_fortnight": 4}}) == {"users": 3}
     assert read_limits(None) == read_limits({}) == {}
     assert tenant_limits({"plan": "free", "limits": {"users": 3, "gone": 1}})["users"] == 3
@@ -78,7 +78,7 @@ def test_concurrent_turns_always_have_a_limit(configured: tuple[int, int]) -> No
         ("cost_per_month", "99999999", "limit_too_high"),
     ],
 )
-def test_a_limit_that_makes_no_sense_is_named(name: str, value: object, kind: str) -> None:
+def test_names_an_invalid_limit(name: str, value: object, kind: str) -> None:
     with pytest.raises(ValidationFailed) as failure:
         validate_limits({name: value, "users": 5})
     errors = failure.value.extensions["errors"]
@@ -86,7 +86,7 @@ def test_a_limit_that_makes_no_sense_is_named(name: str, value: object, kind: st
     assert [(error["loc"], error["type"]) for error in errors] == [(["body", name], kind)]
 
 
-def test_a_limit_that_is_not_for_subjects_is_unknown_there() -> None:
+def test_rejects_tenant_limits_for_subjects() -> None:
     for name in DEFINITIONS:
         if name in SUBJECT_LIMITS:
             assert validate_limits({name: -1}, known=SUBJECT_LIMITS) == {name: -1}
@@ -107,24 +107,24 @@ def test_a_limit_that_is_not_for_subjects_is_unknown_there() -> None:
         ("requests_per_day", -1, -1, -1),
     ],
 )
-def test_a_limit_is_read_and_shown(name: LimitName, value: object, figure: int, shown: object) -> None:
+def test_parses_and_shows_limits(name: LimitName, value: object, figure: int, shown: object) -> None:
     assert validate_limits({name: value}) == {name: figure}
     assert show_limit(name, figure) == shown
     assert validate_limits(show_limits({name: figure})) == {name: figure}
 
 
-def test_the_maximum_of_each_limit_is_valid_and_one_more_is_not() -> None:
+def test_enforces_the_maximum_of_each_limit() -> None:
     for name, each in DEFINITIONS.items():
         assert validate_limits({name: show_limit(name, each.maximum)}) == {name: each.maximum}
         with pytest.raises(ValidationFailed):
             validate_limits({name: show_limit(name, each.maximum + 1_000)})
 
 
-def test_null_is_the_plans() -> None:
+def test_null_means_the_plans_limit() -> None:
     assert validate_limits({"users": None, "cost_per_month": None}) == {"users": None, "cost_per_month": None}
 
 
-def test_the_calendar() -> None:
+def test_window_ends() -> None:
     midnight, december = SECOND + DAY // 2, SECOND + 9 * DAY + DAY // 2
     january = december + 31 * DAY
     assert ends_at("day", NOON) == ends_at("day", midnight - 0.001) == midnight

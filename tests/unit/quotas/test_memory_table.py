@@ -1,4 +1,4 @@
-"""The table in memory does what moto does: the same writes leave the same items, and the same conditions fail."""
+"""The table in memory behaves like moto: the same writes give the same items and the same failed conditions."""
 
 import random
 from typing import Any
@@ -16,7 +16,7 @@ KINDS = ["admit"] * 5 + ["extend", "extend", "settle", "settle", "renew", "relea
 
 
 def attempt(table: TenantTable, operation: Operation | tuple[Operation, ...]) -> Any:
-    """Return what a write answers: the item that stood in its way, or the operations that failed."""
+    """Return the result of a write: the item that failed its condition, or the failed operations."""
     try:
         if isinstance(operation, tuple):
             table.transact(operation)
@@ -29,7 +29,7 @@ def attempt(table: TenantTable, operation: Operation | tuple[Operation, ...]) ->
 
 
 class Recording(MemoryTable):
-    """Keeps the writes, with what each was answered and the item that it left."""
+    """Records the writes with their results and the items that they left."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Recording(MemoryTable):
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_random_walks_leave_the_same_items_as_on_moto(physical_table: PhysicalTable, seed: int) -> None:
+def test_random_writes_leave_the_same_items_as_on_moto(physical_table: PhysicalTable, seed: int) -> None:
     chance, world = random.Random(seed), World()
     recording = Recording()
     recording.intercept, recording.on_store, world.table = world.table.intercept, world.table.on_store, recording
@@ -93,7 +93,7 @@ def values_of(condition: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_a_condition_holds_as_on_moto(physical_table: PhysicalTable, condition: str) -> None:
+def test_evaluates_conditions_like_moto(physical_table: PhysicalTable, condition: str) -> None:
     tables: list[TenantTable] = [TenantTable(physical_table, TENANT), MemoryTable()]
     answers = []
     for table in tables:
@@ -115,12 +115,12 @@ def test_a_condition_holds_as_on_moto(physical_table: PhysicalTable, condition: 
         ("SET #a = :one" + ", #b = :one" * 400, {"one": 1}),
     ],
 )
-def test_what_dynamodb_rejects_is_invalid_here(expression: str, values: dict[str, object]) -> None:
+def test_rejects_expressions_that_dynamodb_rejects(expression: str, values: dict[str, object]) -> None:
     with pytest.raises(ExpressionInvalid):
         MemoryTable().write(Update(Key("A", "1"), expression, ANY, values))
 
 
-def test_what_was_read_stays_as_it_was() -> None:
+def test_a_read_item_is_not_changed_by_later_writes() -> None:
     table = MemoryTable()
     table.write(Put(Key("A", "1"), {"map": {"a": 1}}, NEW))
     seen = table.get(Key("A", "1"))
@@ -131,5 +131,5 @@ def test_what_was_read_stays_as_it_was() -> None:
     assert table.get(Key("A", "1")) is None
 
 
-def test_operators_bind_as_dynamodb_says() -> None:
+def test_operator_precedence_is_dynamodbs() -> None:
     assert Evaluator({"a": 1}, {}, {"one": 1, "two": 2}).holds("a = :two AND a = :two OR a = :one")

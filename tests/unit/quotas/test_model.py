@@ -1,4 +1,4 @@
-"""No order of things, on several clocks and with limits that change, passes a limit, leaks a slot or loses a count."""
+"""In any order of operations, clocks and limit changes, no limit is exceeded, no slot leaks and no count is lost."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -45,18 +45,18 @@ SETTINGS = settings(
 
 
 def walks(steps: st.SearchStrategy[Step], length: int) -> st.SearchStrategy[list[Step]]:
-    """Return walks of a length; None shrinks a step away."""
+    """Return strategies of step lists; a step can shrink to None."""
     some = st.lists(st.none() | steps, min_size=length, max_size=length)
     return some.map(lambda found: [step for step in found if step is not None])
 
 
 @SETTINGS
 @given(walks(STEPS, 50), STARTS)
-def test_one_after_the_other(steps: list[Step], start: datetime) -> None:
+def test_sequential_operations(steps: list[Step], start: datetime) -> None:
     run(steps, start)
 
 
 @SETTINGS
 @given(walks(STEPS | OPEN_STEPS | CALLS | CALLS | CALLS, 70), STARTS)
-def test_between_any_two_calls_with_calls_lost_and_workers_killed(steps: list[Step], start: datetime) -> None:
+def test_interleaved_calls_with_lost_calls_and_killed_workers(steps: list[Step], start: datetime) -> None:
     run(steps, start)

@@ -1,4 +1,4 @@
-"""What an admission does to an item: windows, clocks, slots, days and months."""
+"""What each update does to an item: admission, extension, settlement, renewal, and the item's own time."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ DECEMBER = SECOND + 9 * DAY + DAY // 2  # 2026-12-01
 # --- windows
 
 
-def test_a_second_counts_whole_until_all_of_it_is_sixty_seconds_old() -> None:
+def test_a_second_counts_until_all_of_it_is_sixty_seconds_old() -> None:
     bench = ItemBench({"requests_per_minute": 1})
     bench.admit()
     bench.now = SECOND + 60.99
@@ -28,7 +28,7 @@ def test_a_second_counts_whole_until_all_of_it_is_sixty_seconds_old() -> None:
     assert bench.sums() == (1, 0)
 
 
-def test_a_full_window_of_sixty_one_seconds_drops_one_second_a_second() -> None:
+def test_a_full_window_drops_one_second_per_second() -> None:
     bench = ItemBench()
     for second in range(3 * BUCKETS):
         bench.now = NOON + second
@@ -50,8 +50,8 @@ def test_a_gap_empties_the_window(gap: int) -> None:
     assert bench.sums() == (1, 7)
 
 
-def test_calls_within_a_second_are_added_without_a_version() -> None:
-    """Ten workers that read the same item are all counted: the additive form."""
+def test_adds_calls_of_one_second_without_a_version() -> None:
+    """With additive updates, ten workers that read the same item are all counted."""
     bench = ItemBench()
     bench.admit(tokens=1)
     seen = bench.item()
@@ -60,7 +60,7 @@ def test_calls_within_a_second_are_added_without_a_version() -> None:
     assert bench.sums() == (11, 11)
 
 
-def test_an_additive_update_does_not_apply_once_the_item_moved_on() -> None:
+def test_an_additive_update_fails_after_the_items_time_moved() -> None:
     bench = ItemBench()
     bench.admit()
     seen = bench.item()
@@ -70,7 +70,7 @@ def test_an_additive_update_does_not_apply_once_the_item_moved_on() -> None:
     assert bench.sums() == (2, 0)
 
 
-def test_a_rewriting_update_requires_what_was_read() -> None:
+def test_a_rewriting_update_requires_the_read_version() -> None:
     bench = ItemBench()
     name, slot = bench.admit(tokens=50)
     bench.now += 61
@@ -94,9 +94,7 @@ def test_a_rewriting_update_requires_what_was_read() -> None:
     ],
 )
 @pytest.mark.parametrize("later", [0, 1])
-def test_a_limit_that_was_reached_since_the_read_is_not_passed(
-    limits: Any, request_of: dict[str, Any], later: int
-) -> None:
+def test_does_not_exceed_a_limit_reached_since_the_read(limits: Any, request_of: dict[str, Any], later: int) -> None:
     bench = ItemBench(limits)
     bench.admit(**request_of)
     seen = bench.item(bench.now + later)
@@ -130,7 +128,7 @@ def test_a_clock_ahead_moves_the_item_and_others_follow() -> None:
     assert bench.item().find(run_name(2)) == slot
 
 
-def test_an_item_absurdly_far_ahead_is_set_back_and_forgets_nothing() -> None:
+def test_sets_back_an_item_far_ahead_without_losing_counts() -> None:
     bench = ItemBench({"requests_per_minute": 4, "tokens_per_minute": 100})
     for later in (500, 510, 520):
         bench.now = NOON + later
@@ -146,7 +144,7 @@ def test_an_item_absurdly_far_ahead_is_set_back_and_forgets_nothing() -> None:
     assert bench.sums() == (1, 10)
 
 
-def test_a_rejection_by_an_item_absurdly_far_ahead_is_true_once_the_item_is_set_back() -> None:
+def test_a_rejection_by_an_item_far_ahead_holds_after_it_is_set_back() -> None:
     bench = ItemBench({"requests_per_minute": 1})
     bench.now = NOON + 500
     bench.admit()
@@ -162,7 +160,7 @@ def test_a_rejection_by_an_item_absurdly_far_ahead_is_true_once_the_item_is_set_
 # --- slots
 
 
-def test_a_slot_is_taken_with_a_lease_and_a_place_for_the_sweeper() -> None:
+def test_takes_a_slot_with_a_lease_and_a_sweep_mark() -> None:
     bench = ItemBench()
     name, slot = bench.admit(tokens=9, cost_nanos=8, new_session=True)
     assert slot == Slot(SECOND, SECOND, 9, 8, SECOND + 1 + SLOT_LEASE_SECONDS, new_session=True)
@@ -218,14 +216,14 @@ def test_expired_leases_move_exactly_when_the_slots_are_full() -> None:
 
 
 @pytest.mark.parametrize(("after", "is_over"), [(61.0, False), (61.5, True)])
-def test_a_lease_is_over_after_its_second(after: float, is_over: bool) -> None:
+def test_a_lease_expires_after_its_second(after: float, is_over: bool) -> None:
     bench = ItemBench({"concurrent_turns": 1})
     bench.admit()
     bench.now = SECOND + after
     assert isinstance(bench.ask(), Slot) is is_over
 
 
-def test_a_lease_that_is_renewed_meanwhile_is_not_moved() -> None:
+def test_does_not_move_a_renewed_lease() -> None:
     bench = ItemBench({"concurrent_turns": 1})
     name, slot = bench.admit()
     bench.now += 62
@@ -235,7 +233,7 @@ def test_a_lease_that_is_renewed_meanwhile_is_not_moved() -> None:
     assert isinstance(bench.ask(), Rejected)
 
 
-def test_a_late_slot_keeps_its_reservation_and_cannot_be_renewed_or_extended() -> None:
+def test_an_expired_slot_keeps_its_reservation_but_cannot_be_renewed() -> None:
     bench = ItemBench({"concurrent_turns": 1, "tokens_per_month": 100})
     name, slot = bench.admit(tokens=60)
     bench.now += 62
@@ -249,7 +247,7 @@ def test_a_late_slot_keeps_its_reservation_and_cannot_be_renewed_or_extended() -
     assert bench.count("tm202611") == 50
 
 
-def test_slots_that_are_full_of_unsettled_runs_reject() -> None:
+def test_rejects_if_all_slots_are_unsettled() -> None:
     bench = ItemBench({"concurrent_turns": 2})
     for _ in range(2 + SLOTS_MAX):
         bench.admit()
@@ -263,7 +261,7 @@ def test_slots_that_are_full_of_unsettled_runs_reject() -> None:
     bench.admit()
 
 
-def test_one_write_moves_as_many_leases_as_an_expression_holds() -> None:
+def test_one_write_moves_a_bounded_number_of_leases() -> None:
     bench = ItemBench({"concurrent_turns": SLOTS_MAX})
     for later in range(SLOTS_MAX):
         bench.now = NOON + later * 0.4
@@ -275,7 +273,7 @@ def test_one_write_moves_as_many_leases_as_an_expression_holds() -> None:
     bench.check()
 
 
-def test_no_limit_means_as_many_slots_as_an_item_holds() -> None:
+def test_no_limit_means_the_items_maximum_of_slots() -> None:
     for limit in (-1, 500):
         bench = ItemBench({"concurrent_turns": limit})
         for _ in range(SLOTS_MAX):
@@ -312,7 +310,7 @@ def test_counters_of_old_days_and_months_are_dropped() -> None:
     ]  # fmt: skip
 
 
-def test_a_run_counts_wholly_in_the_day_and_month_of_its_admission() -> None:
+def test_a_run_counts_in_the_day_and_month_of_its_admission() -> None:
     bench = ItemBench()
     bench.now = DECEMBER - 1
     name, slot = bench.admit(tokens=50, cost_nanos=500, new_session=True)
@@ -327,7 +325,7 @@ def test_a_run_counts_wholly_in_the_day_and_month_of_its_admission() -> None:
     assert bench.sums() == (2, 46)
 
 
-def test_a_run_that_crosses_midnight_is_undone_on_its_own_day() -> None:
+def test_undoes_a_run_on_the_day_of_its_admission() -> None:
     bench = ItemBench()
     bench.now = MIDNIGHT - 1
     name, slot = bench.admit(tokens=5, new_session=True)
@@ -342,7 +340,7 @@ def test_a_run_that_crosses_midnight_is_undone_on_its_own_day() -> None:
     assert bench.sums() == (1, 1)
 
 
-def test_a_further_call_is_rejected_by_the_month_that_the_run_counts_in() -> None:
+def test_a_further_call_is_checked_against_the_runs_month() -> None:
     bench = ItemBench({"tokens_per_month": 100})
     bench.now = DECEMBER - 1
     name, slot = bench.admit(tokens=50)

@@ -1,4 +1,4 @@
-"""The platform limit: shares that sum to it, other items where one is full, and slots that come back."""
+"""The platform limit: shares that add up to it, other items if one is full, and released slots."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ from tests.builders.wires import intercepted, lose_replies
 
 
 class Platform:
-    """A platform of one container or several, each with its own memory of being full."""
+    """A platform of one or more containers, each with its own cache of full items."""
 
     def __init__(self, maximum: int) -> None:
         self.table, self.clock, self.maximum = MemoryPlatform(), TurnedClock(), maximum
@@ -59,14 +59,14 @@ def test_shares_sum_exactly_to_the_limit(maximum: int) -> None:
 
 
 @pytest.mark.parametrize("maximum", [1, 5, 12, 30, 100, 157])
-def test_exactly_as_many_run_as_the_limit_says(maximum: int) -> None:
+def test_admits_exactly_up_to_the_limit(maximum: int) -> None:
     platform = Platform(maximum)
     assert platform.fill() == platform.running() == maximum
     limit = platform.limit()
     assert [len(slots) for slots in platform.slots()[: limit.items]] == [limit.share(n) for n in range(limit.items)]
 
 
-def test_a_home_item_with_room_costs_one_write() -> None:
+def test_a_home_item_with_free_slots_costs_one_write() -> None:
     platform = Platform(100)
     platform.ask(1)
     platform.table.memory.calls.clear()
@@ -78,7 +78,7 @@ def test_a_home_item_with_room_costs_one_write() -> None:
     assert platform.table.memory.calls == ["write", "write"]
 
 
-def test_a_full_platform_is_named_and_remembered_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_platform_is_reported_and_cached_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000.0
     monkeypatch.setattr("atrium.quotas.platform.time.monotonic", lambda: now)
     platform = Platform(2)
@@ -120,7 +120,7 @@ def test_a_lost_race_for_the_last_slot_is_not_remembered_as_a_full_platform() ->
     assert platform.ask(other_home, limit) == 0
 
 
-def test_a_check_reads_and_takes_nothing() -> None:
+def test_a_dry_run_takes_no_slot() -> None:
     platform = Platform(3)
     assert platform.limit().check() is None
     assert not platform.table.memory.items
@@ -133,7 +133,7 @@ def test_a_check_reads_and_takes_nothing() -> None:
 
 
 @pytest.mark.parametrize("maximum", [1, 12, 30, 500])
-def test_slots_whose_lease_is_over_make_room(maximum: int) -> None:
+def test_expired_slots_are_reused(maximum: int) -> None:
     platform = Platform(maximum)
     assert platform.fill() == maximum
     platform.clock.advance(61)
@@ -142,7 +142,7 @@ def test_slots_whose_lease_is_over_make_room(maximum: int) -> None:
     assert platform.fill(2_000) == maximum
 
 
-def test_a_lease_that_is_renewed_holds() -> None:
+def test_a_renewed_lease_stays_valid() -> None:
     platform = Platform(2)
     platform.fill()
     platform.clock.advance(40)
@@ -173,7 +173,7 @@ def test_an_expired_slot_that_is_renewed_before_the_write_is_not_dropped() -> No
     assert list(platform.slots()[0]) == [run_id(0)[4:30]]
 
 
-def test_a_release_counts_once_and_one_of_a_slot_that_is_gone_is_no_error() -> None:
+def test_a_release_is_idempotent() -> None:
     platform = Platform(30)
     platform.fill()
     for _ in range(2):
@@ -192,7 +192,7 @@ def test_an_admission_may_be_repeated() -> None:
 
 
 @pytest.mark.parametrize(("before", "after"), [(100, 24), (24, 100), (1_000, 100)])
-def test_items_may_become_more_or_fewer(before: int, after: int) -> None:
+def test_the_number_of_items_may_change(before: int, after: int) -> None:
     platform = Platform(before)
     platform.fill()
     platform.maximum = after
@@ -206,8 +206,8 @@ def test_items_may_become_more_or_fewer(before: int, after: int) -> None:
     assert platform.fill(3_000) == after
 
 
-def test_a_lowered_limit_over_an_item_of_many_dead_slots_is_open_again() -> None:
-    """An expression has 4 kB: no write removes all that died at once, but each removes some."""
+def test_recovers_from_many_expired_slots_after_lowering_the_limit() -> None:
+    """An expression has 4 kB: one write removes only some of many expired slots."""
     platform = Platform(30_000)
     item = keys.platform_concurrency(0)
     now = int(platform.clock().timestamp())
@@ -221,14 +221,14 @@ def test_a_lowered_limit_over_an_item_of_many_dead_slots_is_open_again() -> None
     assert all(isinstance(platform.ask(number), int) for number in range(300))
 
 
-def test_where_one_item_is_contended_another_is_asked() -> None:
+def test_tries_another_item_if_one_is_contended() -> None:
     platform = Platform(24)
     platform.fill()
     platform.limit().release(run_id(5), platform.where[5])
     assert platform.ask(100) == platform.where[5]
 
 
-def test_it_is_exact_on_moto_also_where_replies_are_lost(physical_table: PhysicalTable) -> None:
+def test_is_exact_on_moto_with_lost_replies(physical_table: PhysicalTable) -> None:
     limit = PlatformLimit(PlatformTable(physical_table), 3, TurnedClock())
     with intercepted(physical_table.client, lose_replies):
         answers = [limit.admit(run_id(number)) for number in range(4)]
@@ -244,7 +244,7 @@ def test_it_is_exact_on_moto_also_where_replies_are_lost(physical_table: Physica
 SCOPES = (ScopeLimits("tenant", {"concurrent_turns": 9}),)
 
 
-def test_a_turn_that_the_platform_rejects_is_charged_nowhere() -> None:
+def test_a_turn_rejected_by_the_platform_is_not_charged() -> None:
     platform, table = Platform(1), MemoryTable()
     limit = platform.limit()
     service = QuotaService(table, platform.clock, limit, pause=lambda _: None)
@@ -274,7 +274,7 @@ def test_a_lost_platform_slot_stops_the_worker() -> None:
     assert not service.renew_lease(first.reservation)
 
 
-def test_a_platform_that_does_not_answer_undoes_the_admission() -> None:
+def test_undoes_the_admission_if_the_platform_item_fails() -> None:
     platform, table = Platform(1), MemoryTable()
 
     def gone(_name: str, _send: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Counters and sums made anew from the ledger: exact, whatever happens between any two of the rebuild's calls."""
+"""Rebuilding counters and sums from the ledger is exact, whatever happens between two of its calls."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +27,7 @@ from tests.unit.quotas.rebuilding import SCOPES, TODAY, RebuildWorld
 # --- right again
 
 
-def test_where_all_is_right_nothing_changes(world: RebuildWorld) -> None:
+def test_changes_nothing_if_all_counters_are_correct(world: RebuildWorld) -> None:
     world.mixer.deliver()
     before = world.sums()
     report = world.rebuild()
@@ -37,7 +37,7 @@ def test_where_all_is_right_nothing_changes(world: RebuildWorld) -> None:
     world.check()
 
 
-def test_what_is_wrong_is_made_right_and_told(world: RebuildWorld) -> None:
+def test_corrects_and_reports_wrong_counters(world: RebuildWorld) -> None:
     world.mixer.deliver()
     world.damage()
     wrong, right = world.counters(), world.expected()
@@ -50,7 +50,7 @@ def test_what_is_wrong_is_made_right_and_told(world: RebuildWorld) -> None:
     world.check()
 
 
-def test_it_does_the_same_on_moto(physical_table: PhysicalTable) -> None:
+def test_corrects_the_same_on_moto(physical_table: PhysicalTable) -> None:
     world = RebuildWorld(3, table=TenantTable(physical_table, TENANT_ID))
     world.begin()
     world.damage()
@@ -59,7 +59,7 @@ def test_it_does_the_same_on_moto(physical_table: PhysicalTable) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_calls_go_on_between_any_two_of_its_own(seed: int) -> None:
+def test_is_exact_while_calls_continue(seed: int) -> None:
     world = RebuildWorld(seed)
     world.begin()
     world.damage()
@@ -70,7 +70,7 @@ def test_calls_go_on_between_any_two_of_its_own(seed: int) -> None:
     world.check()
 
 
-def test_a_call_that_is_in_the_ledger_but_not_yet_settled_counts_as_held(world: RebuildWorld) -> None:
+def test_counts_a_ledger_entry_that_is_not_yet_settled_as_reserved(world: RebuildWorld) -> None:
     world.mixer.admit()
     reservation = world.mixer.open.pop()
     entry = world.mixer.write_ledger(reservation)
@@ -80,7 +80,7 @@ def test_a_call_that_is_in_the_ledger_but_not_yet_settled_counts_as_held(world: 
     world.check()
 
 
-def test_a_slot_whose_lease_is_over_counts_what_it_reserved(world: RebuildWorld) -> None:
+def test_counts_the_reservation_of_an_expired_slot(world: RebuildWorld) -> None:
     world.now += timedelta(seconds=100)
     world.mixer.scopes = tuple(
         replace(each, limits={**each.limits, "concurrent_turns": len(world.mixer.open)}) for each in SCOPES
@@ -93,7 +93,7 @@ def test_a_slot_whose_lease_is_over_counts_what_it_reserved(world: RebuildWorld)
 
 
 @pytest.mark.parametrize("scope_id", ["", USER_ID, AGENT_ID])
-def test_a_lost_admission_item_comes_back_from_the_ledger(world: RebuildWorld, scope_id: str) -> None:
+def test_restores_a_lost_admission_item(world: RebuildWorld, scope_id: str) -> None:
     while world.mixer.open:
         world.mixer.end()
     world.table.write(Delete(keys.admission(scope_id), ANY))
@@ -102,19 +102,19 @@ def test_a_lost_admission_item_comes_back_from_the_ledger(world: RebuildWorld, s
         world.now += timedelta(seconds=1)
     report = world.rebuild()
     assert {(each.subject, each.stored) for each in report.counters} == {(scope_id, 0)}
-    world.now += timedelta(seconds=4)  # the new item's time is ahead of whatever the lost one had
+    world.now += timedelta(seconds=4)  # the new item's time is ahead of the lost item's
     world.check()
     world.mix(20)
     world.check()
 
 
-def test_what_the_stream_has_forgotten_is_counted(world: RebuildWorld) -> None:
+def test_counts_entries_that_the_stream_missed(world: RebuildWorld) -> None:
     report = world.rebuild()
     assert report.counted == len(world.mixer.settled) - world.mixer.delivered > 0
     world.check()
 
 
-def test_last_months_sums_are_rebuilt_and_its_counters_left(world: RebuildWorld) -> None:
+def test_rebuilds_sums_but_not_counters_of_the_previous_month(world: RebuildWorld) -> None:
     world.mixer.deliver()
     world.damage()
     wrong = world.counters()
@@ -123,8 +123,8 @@ def test_last_months_sums_are_rebuilt_and_its_counters_left(world: RebuildWorld)
     assert world.counters() == wrong
 
 
-def test_runs_of_the_month_before_count_where_they_were_admitted(world: RebuildWorld) -> None:
-    """A run that began in the last second of October is filed there, and its first call may count in November."""
+def test_counts_runs_in_the_month_of_their_admission(world: RebuildWorld) -> None:
+    """A run from the last second of October is stored there, but its first call may count in November."""
     world = RebuildWorld(now=world.now.replace(day=1, hour=0, minute=0, second=1))
     world.mixer.clock = lambda: world.now - timedelta(seconds=2)  # the worker's clock is two seconds behind
     world.mixer.admit()
@@ -143,7 +143,7 @@ def test_runs_of_the_month_before_count_where_they_were_admitted(world: RebuildW
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_replies_that_are_lost_after_the_write_change_nothing(seed: int) -> None:
+def test_lost_replies_change_nothing(seed: int) -> None:
     world = RebuildWorld(seed)
     world.begin()
     world.damage()
@@ -165,7 +165,7 @@ def test_replies_that_are_lost_after_the_write_change_nothing(seed: int) -> None
 
 
 class Killed(BaseException):
-    """The function is gone."""
+    """The function died."""
 
 
 def calls_of_a_rebuild() -> int:
@@ -178,7 +178,7 @@ def calls_of_a_rebuild() -> int:
 
 
 @pytest.mark.parametrize("at", range(0, calls_of_a_rebuild(), 2))
-def test_one_that_dies_anywhere_is_made_good_by_the_next(at: int) -> None:
+def test_the_next_rebuild_completes_one_that_died(at: int) -> None:
     world = RebuildWorld()
     world.begin()
     world.damage()
@@ -198,7 +198,7 @@ def test_one_that_dies_anywhere_is_made_good_by_the_next(at: int) -> None:
 
 
 @pytest.mark.parametrize("at", range(0, calls_of_a_rebuild(), 2))
-def test_of_two_at_once_the_later_wins_and_nothing_is_corrected_twice(at: int) -> None:
+def test_concurrent_rebuilds_correct_nothing_twice(at: int) -> None:
     world = RebuildWorld()
     world.begin()
     world.damage()
@@ -220,7 +220,7 @@ def test_of_two_at_once_the_later_wins_and_nothing_is_corrected_twice(at: int) -
 # --- limits that are new, layouts that are old
 
 
-def test_first_limits_of_a_user_are_filled_from_the_ledger() -> None:
+def test_fills_first_limits_of_a_user_from_the_ledger() -> None:
     world = RebuildWorld()
     world.mixer.scopes = SCOPES[2:]
     for _ in range(5):
@@ -247,7 +247,7 @@ def test_first_limits_of_a_user_are_filled_from_the_ledger() -> None:
     assert own["tokens_per_month"] == sum(each.total_tokens for each in settled) + latest.slots[USER_ID].tokens
 
 
-def test_limits_that_come_while_a_rebuild_runs_are_filled_by_its_second_pass() -> None:
+def test_fills_limits_set_during_a_rebuild_in_its_second_pass() -> None:
     world = RebuildWorld()
     world.mixer.scopes = SCOPES[2:]
     for _ in range(5):
@@ -279,7 +279,7 @@ def test_limits_that_come_while_a_rebuild_runs_are_filled_by_its_second_pass() -
 OLD = [Key("ADMISSION", "0"), Key("ADMISSION", "1"), Key("ADMISSION", "13"), Key("ADMISSION_OF", USER_ID)]
 
 
-def test_items_of_the_old_layout_are_removed_at_the_end_and_their_counts_kept(world: RebuildWorld) -> None:
+def test_removes_items_of_the_old_layout_and_keeps_their_counts(world: RebuildWorld) -> None:
     while world.mixer.open:
         world.mixer.end()
     for scope in SCOPES:
@@ -299,13 +299,13 @@ def test_items_of_the_old_layout_are_removed_at_the_end_and_their_counts_kept(wo
     assert world.compare().faults == 0
 
 
-def test_old_items_stay_where_another_month_is_rebuilt(world: RebuildWorld) -> None:
+def test_keeps_old_items_when_rebuilding_another_month(world: RebuildWorld) -> None:
     world.table.write(Put(OLD[0], {"v": 1}, ANY))
     world.rebuild(month=date(2026, 10, 3))
     assert world.table.get(OLD[0]) is not None
 
 
-def test_old_items_are_no_drift(world: RebuildWorld) -> None:
+def test_ignores_old_items_in_a_comparison(world: RebuildWorld) -> None:
     world.mixer.deliver()
     world.table.write(Put(OLD[0], {"v": 1, "rd20261102": 5, "slots": {"a": {"e": 1}}}, ANY))
     assert world.compare().faults == 0
@@ -315,7 +315,7 @@ def test_old_items_are_no_drift(world: RebuildWorld) -> None:
 # --- who runs it
 
 
-def test_a_comparison_waits_for_a_rebuild_and_ends_one_that_died(world: RebuildWorld) -> None:
+def test_a_comparison_waits_for_a_rebuild_and_fails_a_dead_one(world: RebuildWorld) -> None:
     world.damage()
     asked = RebuildStore(world.table).request(TODAY, by="operator", now=world.now)
     assert compare(world.table, world.clock) is None
@@ -328,7 +328,7 @@ def test_a_comparison_waits_for_a_rebuild_and_ends_one_that_died(world: RebuildW
     world.check()
 
 
-def test_a_request_while_one_waits_is_that_one(world: RebuildWorld) -> None:
+def test_a_request_returns_the_queued_rebuild(world: RebuildWorld) -> None:
     store = RebuildStore(world.table)
     first = store.request(TODAY, by="operator", now=world.now)
     assert store.request(TODAY, by=USER_ID, now=world.now, repeats=True) == first

@@ -51,7 +51,7 @@ def test_a_session_names_the_limit_that_frees_last(quotas: Quotas) -> None:
     assert (rejected.scope, rejected.retry_after_seconds) == ("tenant", None)
 
 
-def test_a_session_whose_reply_was_lost_counts_once(quotas: Quotas) -> None:
+def test_counts_a_session_once_if_the_reply_is_lost(quotas: Quotas) -> None:
     seen = quotas.service.read(BOTH)
     assert isinstance(record(quotas, 1, seen), Recorded)
     for items in (seen, None):
@@ -115,7 +115,7 @@ def test_a_tool_call_names_the_limit_that_frees_last(quotas: Quotas) -> None:
     assert isinstance(quotas.service.record_tool_call(BOTH), Recorded)
 
 
-def test_a_tool_call_that_loses_a_race_counts_nowhere(quotas: Quotas) -> None:
+def test_a_rejected_tool_call_is_not_counted(quotas: Quotas) -> None:
     for _ in range(2):
         quotas.service.record_tool_call((OWN,))
 
@@ -137,7 +137,7 @@ def test_without_a_limit_a_tool_call_costs_nothing(quotas: Quotas) -> None:
     assert "write" not in quotas.table.calls
 
 
-def test_tool_calls_go_through_where_minutes_are_open(quotas: Quotas) -> None:
+def test_admits_tool_calls_during_an_outage_if_configured(quotas: Quotas) -> None:
     quotas.table.intercept = Gone()
     with pytest.raises(Unavailable):
         quotas.service.record_tool_call(BOTH)

@@ -1,4 +1,4 @@
-"""How a decision shows in headers and errors."""
+"""Decisions in response headers and errors."""
 
 from datetime import UTC, datetime
 
@@ -32,7 +32,7 @@ def test_headers_of_an_admission() -> None:
     assert rate_limit_headers(Recorded(degraded=True), 0) == {DEGRADED: "limits"}
 
 
-def test_headers_of_a_rejection_have_the_true_time_for_what_rejected() -> None:
+def test_headers_of_a_rejection_have_the_reset_time() -> None:
     rejected = Rejected("tokens_per_minute", "tenant", 50, 40, 150, 50, USAGES)
     headers = rate_limit_headers(rejected, 100.5)
     assert headers["Retry-After"] == "50"
@@ -40,13 +40,13 @@ def test_headers_of_a_rejection_have_the_true_time_for_what_rejected() -> None:
     assert '"requests_per_minute";r=59;t=61' in headers["RateLimit"]
 
 
-def test_a_limit_of_two_scopes_has_its_own_time_in_each() -> None:
+def test_reset_times_are_per_scope() -> None:
     usages = (USAGES[0], LimitUsage("requests_per_minute", "key", 5, 5, 130))
     headers = rate_limit_headers(Rejected("requests_per_minute", "key", 5, 5, 160, 60, usages), 100)
     assert headers["RateLimit"] == '"requests_per_minute";r=59;t=61, "key.requests_per_minute";r=0;t=60'
 
 
-def test_the_largest_figures_fit_a_structured_field() -> None:
+def test_largest_values_fit_a_structured_field() -> None:
     for name, each in DEFINITIONS.items():
         headers = rate_limit_headers(Recorded((LimitUsage(name, "tenant", 0, each.maximum, None),)), 0)
         figure = headers["RateLimit"].partition(";r=")[2]
@@ -74,7 +74,7 @@ def test_an_error_names_limit_scope_and_maximum(name: str, error: type[LimitReac
     assert "Retry-After" not in found.headers
 
 
-def test_what_no_time_frees_cannot_be_retried() -> None:
+def test_a_permanent_rejection_is_not_retryable() -> None:
     found = limit_error(full_session(50, 50), NOW)
     assert (found.retryable, found.retry_after_seconds, found.extensions["resets_at"]) == (False, None, None)
     assert found.headers["RateLimit"] == '"session.messages_per_session";r=0'

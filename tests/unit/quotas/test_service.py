@@ -1,4 +1,4 @@
-"""The service on a table: what each operation costs, what is retried, and what happens when the table is gone."""
+"""The service on a table: the cost of each operation, retries, and outages."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -36,7 +36,7 @@ MINUTES = (ScopeLimits("tenant", {"requests_per_minute": 5, "concurrent_turns": 
 
 @pytest.fixture
 def real(physical_table: PhysicalTable) -> Iterator[tuple[QuotaService, Recorder]]:
-    """The service on moto, and what it asks of it."""
+    """The service on moto, and its recorded calls."""
     recorder = Recorder()
     with intercepted(physical_table.client, recorder):
         yield QuotaService(TenantTable(physical_table, TENANT_ID), TurnedClock(), pause=lambda _: None), recorder
@@ -75,7 +75,7 @@ def test_a_further_call_is_one_read_and_a_write_for_each_scope(real: tuple[Quota
     assert [(slot.tokens, slot.past_tokens) for slot in extended.reservation.slots.values()] == [(20, 4)] * 2
 
 
-def test_replies_that_are_lost_count_once(physical_table: PhysicalTable) -> None:
+def test_counts_once_if_replies_are_lost(physical_table: PhysicalTable) -> None:
     service = QuotaService(TenantTable(physical_table, TENANT_ID), TurnedClock(), pause=lambda _: None)
     with intercepted(physical_table.client, lose_replies):
         for number in range(2):
@@ -93,7 +93,7 @@ def test_replies_that_are_lost_count_once(physical_table: PhysicalTable) -> None
         assert not item.slots
 
 
-def test_an_outage_at_any_call_raises_and_leaves_nothing_that_no_undoing_could_reach(
+def test_an_outage_at_any_call_leaves_nothing_that_cannot_be_undone(
     physical_table: PhysicalTable,
 ) -> None:
     service = QuotaService(TenantTable(physical_table, TENANT_ID), TurnedClock(), pause=lambda _: None)
@@ -110,7 +110,7 @@ def test_an_outage_at_any_call_raises_and_leaves_nothing_that_no_undoing_could_r
 # --- admission
 
 
-def test_a_rejection_by_the_tenant_leaves_nothing_in_the_keys_item(quotas: Quotas) -> None:
+def test_a_rejection_by_the_tenant_undoes_the_keys_item(quotas: Quotas) -> None:
     quotas.admit()
     seen = quotas.service.read(BOTH)
     quotas.admit()
@@ -121,7 +121,7 @@ def test_a_rejection_by_the_tenant_leaves_nothing_in_the_keys_item(quotas: Quota
     assert [{**item, "v": 0} for item in quotas.items()] == before
 
 
-def test_a_rejection_at_the_write_is_retried_once_where_a_slot_is_young(quotas: Quotas) -> None:
+def test_retries_a_rejected_write_once_if_a_slot_is_young(quotas: Quotas) -> None:
     one = quotas.admit()
     seen = quotas.service.read(BOTH)
     other = quotas.admit()
@@ -130,7 +130,7 @@ def test_a_rejection_at_the_write_is_retried_once_where_a_slot_is_young(quotas: 
     assert quotas.service.settle(one, Used(0, 0))
 
 
-def test_a_rejection_at_the_write_is_final_where_all_slots_are_old(quotas: Quotas) -> None:
+def test_does_not_retry_a_rejected_write_if_all_slots_are_old(quotas: Quotas) -> None:
     quotas.admit()
     seen = quotas.service.read(BOTH)
     quotas.admit()
@@ -158,7 +158,7 @@ def test_a_rejection_at_the_write_shows_the_limits_of_all_scopes(quotas: Quotas)
     assert (shown["tenant", "requests_per_day"], shown["key", "requests_per_minute"]) == (1, 3)
 
 
-def test_an_answer_is_shortened_where_others_took_the_tokens_meanwhile(quotas: Quotas) -> None:
+def test_shortens_an_answer_if_others_took_tokens(quotas: Quotas) -> None:
     scopes = (ScopeLimits("tenant", {"tokens_per_month": 500}),)
     estimate = Estimate(100, 0, 400, 0)
     seen = quotas.service.read(scopes)
@@ -175,14 +175,14 @@ def test_an_admission_may_be_repeated_for_the_same_run(quotas: Quotas) -> None:
     assert (quotas.item()["rn"], len(quotas.item()["slots"])) == (1, 1)
 
 
-def test_a_run_that_held_a_slot_of_an_earlier_attempt_gives_it_back_where_it_is_rejected(quotas: Quotas) -> None:
+def test_a_rejected_attempt_releases_the_slot_of_an_earlier_attempt(quotas: Quotas) -> None:
     quotas.admit([KEY, ScopeLimits("tenant", {})], number=1)
-    del quotas.table.items[keys.admission(TENANT)]  # as if its write had never come
+    del quotas.table.items[keys.admission(TENANT)]  # as if its write had never arrived
     assert isinstance(quotas.ask((KEY, ScopeLimits("tenant", {"concurrent_turns": 0})), number=1), Rejected)
     assert (quotas.item("key_1")["slots"], quotas.item("key_1")["rn"]) == ({}, 0)
 
 
-def test_headers_show_the_tenants_limits_first_and_count_the_call(quotas: Quotas) -> None:
+def test_headers_list_the_tenants_limits_first(quotas: Quotas) -> None:
     answer = quotas.ask()
     assert [(usage.scope, usage.limit, usage.used) for usage in answer.usages] == [
         ("tenant", "requests_per_day", 1),
@@ -192,7 +192,7 @@ def test_headers_show_the_tenants_limits_first_and_count_the_call(quotas: Quotas
     ]
 
 
-def test_an_item_far_ahead_is_set_back_by_a_rejection(quotas: Quotas) -> None:
+def test_a_rejection_sets_back_an_item_far_ahead(quotas: Quotas) -> None:
     quotas.clock.advance(600)
     for _ in range(2):
         quotas.admit()
@@ -206,7 +206,7 @@ def test_an_item_far_ahead_is_set_back_by_a_rejection(quotas: Quotas) -> None:
 # --- degraded
 
 
-def test_minutes_alone_are_open_where_it_was_decided_so(quotas: Quotas) -> None:
+def test_admits_minute_limits_during_an_outage_if_configured(quotas: Quotas) -> None:
     quotas.table.intercept = Gone()
     with pytest.raises(Unavailable):
         quotas.ask(MINUTES)
@@ -228,7 +228,7 @@ def test_minutes_alone_are_open_where_it_was_decided_so(quotas: Quotas) -> None:
     "name", ["requests_per_day", "sessions_per_day", "tokens_per_month", "cost_per_month", "concurrent_turns"]
 )
 @pytest.mark.parametrize("of_key", [False, True])
-def test_no_other_limit_is_open(quotas: Quotas, name: Any, of_key: bool) -> None:
+def test_rejects_other_limits_during_an_outage(quotas: Quotas, name: Any, of_key: bool) -> None:
     quotas.table.intercept, quotas.minutes_open = Gone(), True
     tenant = ScopeLimits("tenant", {"concurrent_turns": -1, **({} if of_key else {name: 5})})
     with pytest.raises(Unavailable):
@@ -236,7 +236,7 @@ def test_no_other_limit_is_open(quotas: Quotas, name: Any, of_key: bool) -> None
 
 
 @pytest.mark.parametrize("first", range(5))
-def test_what_cannot_be_undone_is_told_and_charged(quotas: Quotas, first: int) -> None:
+def test_reports_and_charges_what_cannot_be_undone(quotas: Quotas, first: int) -> None:
     quotas.table.intercept = Gone(first)
     answer = "admitted"
     try:
@@ -248,7 +248,7 @@ def test_what_cannot_be_undone_is_told_and_charged(quotas: Quotas, first: int) -
         assert quotas.failures
 
 
-def test_a_reply_that_never_comes_is_undone(quotas: Quotas) -> None:
+def test_undoes_an_admission_without_reply(quotas: Quotas) -> None:
     calls: list[str] = []
 
     def lose_third(name: str, send: Callable[[], Any]) -> Any:
@@ -268,7 +268,7 @@ def test_a_reply_that_never_comes_is_undone(quotas: Quotas) -> None:
 # --- leases and the end
 
 
-def test_a_lease_that_went_to_another_stops_the_worker(quotas: Quotas) -> None:
+def test_a_lost_lease_stops_the_worker(quotas: Quotas) -> None:
     scopes = (ScopeLimits("tenant", {"concurrent_turns": 1}),)
     first = quotas.admit(scopes)
     quotas.clock.advance(30)
@@ -285,7 +285,7 @@ def test_a_lease_that_went_to_another_stops_the_worker(quotas: Quotas) -> None:
     assert (quotas.item()["tm202611"], quotas.item()["late"]) == (3, {})
 
 
-def test_a_renewal_knows_an_extension_that_came_between(quotas: Quotas) -> None:
+def test_a_renewal_keeps_a_concurrent_extension(quotas: Quotas) -> None:
     reservation = quotas.admit(tokens=5)
     extended = quotas.service.extend(reservation, Used(1, 0), AdmissionRequest(reservation.run_id, 9, 0), BOTH)
     assert isinstance(extended, Extended)
@@ -297,7 +297,7 @@ def test_a_renewal_knows_an_extension_that_came_between(quotas: Quotas) -> None:
     assert found.own.lease_until > extended.reservation.own.lease_until
 
 
-def test_an_extension_that_one_scope_rejects_is_corrected_by_the_settlement(quotas: Quotas) -> None:
+def test_settlement_corrects_a_partly_rejected_extension(quotas: Quotas) -> None:
     scopes = (
         ScopeLimits("key", {"tokens_per_minute": 900}, "key_1"),
         ScopeLimits("tenant", {"tokens_per_minute": 100}),
@@ -318,7 +318,7 @@ def test_an_extension_that_one_scope_rejects_is_corrected_by_the_settlement(quot
     assert (quotas.item("key_1")["tn"], quotas.item()["tn"]) == (20, 60)
 
 
-def test_an_extension_is_shortened_where_others_took_the_tokens_meanwhile(quotas: Quotas) -> None:
+def test_shortens_an_extension_if_others_took_tokens(quotas: Quotas) -> None:
     scopes = (ScopeLimits("key", {}, "key_1"), ScopeLimits("tenant", {"tokens_per_month": 500}))
     reservation = quotas.admit(scopes, tokens=100)
 
@@ -348,14 +348,14 @@ def test_a_run_is_found_until_the_tenants_slot_is_settled(quotas: Quotas) -> Non
     assert quotas.service.find(reservation) is None
 
 
-def test_a_released_run_counts_nowhere(quotas: Quotas) -> None:
+def test_a_released_run_is_not_counted(quotas: Quotas) -> None:
     reservation = quotas.admit(tokens=5, new_session=True)
     assert quotas.service.release(reservation)
     for item in quotas.items():
         assert [item[name] for name in ("rn", "tn", "rd20261121", "sd20261121", "tm202611")] == [0] * 5
 
 
-def test_a_contended_item_is_read_and_tried_again(quotas: Quotas) -> None:
+def test_retries_a_contended_item(quotas: Quotas) -> None:
     count = 0
 
     def contend(name: str, send: Callable[[], Any]) -> Any:

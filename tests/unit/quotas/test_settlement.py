@@ -26,7 +26,7 @@ def test_an_extension_settles_the_last_call_and_reserves_the_next() -> None:
     assert bench.sums() == (1, 100)
 
 
-def test_an_extension_after_its_second_left_the_window_takes_nothing_from_it() -> None:
+def test_an_extension_ignores_a_second_outside_the_window() -> None:
     bench = ItemBench()
     name, slot = bench.admit(tokens=60)
     bench.now += 61
@@ -44,7 +44,7 @@ def test_a_repeated_extension_counts_once() -> None:
     assert bench.sums() == (1, 25)
 
 
-def test_an_extension_that_does_not_fit_changes_nothing() -> None:
+def test_a_rejected_extension_changes_nothing() -> None:
     bench = ItemBench({"tokens_per_minute": 100})
     name, slot = bench.admit(tokens=60)
     before = dict(bench.attributes)
@@ -125,7 +125,7 @@ def test_a_run_with_two_calls_that_is_undone_takes_from_a_second_only_what_it_ad
     assert bench.count("tm202611") == 0
 
 
-def test_a_settlement_knows_a_slot_that_was_extended_or_renewed_since() -> None:
+def test_settles_a_slot_that_was_extended_or_renewed_since() -> None:
     bench = ItemBench()
     name, slot = bench.admit(tokens=50)
     bench.now += 5
@@ -136,13 +136,13 @@ def test_a_settlement_knows_a_slot_that_was_extended_or_renewed_since() -> None:
     assert bench.sums() == (1, 45)
 
 
-def test_a_settlement_of_a_run_that_never_was_changes_nothing() -> None:
+def test_settling_an_unknown_run_changes_nothing() -> None:
     bench = ItemBench()
     assert not bench.settle(run_name(1), Slot(SECOND, SECOND, 5, 5, SECOND + 60), 5)
     assert not bench.table.items
 
 
-def test_a_renewal_moves_the_lease_alone() -> None:
+def test_a_renewal_changes_only_the_lease() -> None:
     bench = ItemBench()
     name, slot = bench.admit(tokens=50)
     before = dict(bench.attributes)
@@ -155,7 +155,7 @@ def test_a_renewal_moves_the_lease_alone() -> None:
     assert after == {**before, "slots": 0, "v": 0}
 
 
-def test_moving_the_time_on_drops_seconds_and_keeps_the_rest() -> None:
+def test_advancing_time_drops_only_old_seconds() -> None:
     bench = ItemBench()
     bench.admit(tokens=5)
     bench.now += 30
@@ -182,7 +182,7 @@ STEPS = st.lists(
 
 @settings(max_examples=50, derandomize=True, database=None)
 @given(STEPS)
-def test_sums_are_their_seconds_whatever_the_clocks_say(steps: list[tuple[str, int, int]]) -> None:
+def test_window_sums_equal_their_seconds_with_any_clocks(steps: list[tuple[str, int, int]]) -> None:
     bench = ItemBench()
     held: dict[str, Slot] = {}
     was_set_back = False  # then what a run reserved before may be taken from a second that never had it

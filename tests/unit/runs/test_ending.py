@@ -1,4 +1,4 @@
-"""Who ends a run: its worker or the sweeper, never both, whatever comes between two writes."""
+"""A run is ended by its worker or by the sweeper, never by both, whatever happens between two writes."""
 
 import random
 import string
@@ -38,7 +38,7 @@ def test_a_run_ends_once(runs: RunStore) -> None:
     assert runs.get(run.id) == run.ended(first, NOON)
 
 
-def test_equal_outcomes_at_one_moment_are_still_two(runs: RunStore) -> None:
+def test_distinguishes_equal_outcomes_of_one_moment(runs: RunStore) -> None:
     run = build_run()
     runs.open(run)
     assert runs.end(run.id, build_outcome("same"), at=NOON)
@@ -46,7 +46,7 @@ def test_equal_outcomes_at_one_moment_are_still_two(runs: RunStore) -> None:
 
 
 @pytest.mark.parametrize("by", ["worker", "sweeper"])
-def test_an_end_whose_reply_was_lost_is_ours(runs: RunStore, tenant_env: TenantEnv, by: str) -> None:
+def test_recognizes_its_own_end_after_a_lost_reply(runs: RunStore, tenant_env: TenantEnv, by: str) -> None:
     run = build_run()
     outcome = build_outcome("x") if by == "worker" else swept("x")
     runs.open(run)
@@ -56,13 +56,13 @@ def test_an_end_whose_reply_was_lost_is_ours(runs: RunStore, tenant_env: TenantE
     assert runs.end(run.id, outcome, at=NOON), "and again by ourselves"
 
 
-def test_no_run_cannot_be_ended(runs: RunStore) -> None:
+def test_an_unknown_run_cannot_be_ended(runs: RunStore) -> None:
     run = build_run()
     assert not runs.end(run.id, build_outcome("x"), at=NOON)
     assert runs.get(run.id) is None
 
 
-def test_a_living_lease_is_not_taken_over(runs: RunStore) -> None:
+def test_does_not_take_over_a_valid_lease(runs: RunStore) -> None:
     run = build_run()
     runs.open(run)
     assert runs.take_over(run.id, now=NOON + timedelta(seconds=RUN_LEASE_SECONDS)) is None
@@ -71,7 +71,7 @@ def test_a_living_lease_is_not_taken_over(runs: RunStore) -> None:
     assert runs.end(run.id, build_outcome("x"), at=LAPSED)
 
 
-def test_the_sweeper_ends_only_what_it_took_over(runs: RunStore) -> None:
+def test_the_sweeper_ends_only_runs_that_it_took_over(runs: RunStore) -> None:
     run = build_run()
     runs.open(run)
     assert not runs.end(run.id, swept(), at=LAPSED)
@@ -80,7 +80,7 @@ def test_the_sweeper_ends_only_what_it_took_over(runs: RunStore) -> None:
     assert runs.take_over(run.id, now=LAPSED) is None
 
 
-def test_after_the_take_over_the_worker_can_do_nothing(runs: RunStore) -> None:
+def test_the_worker_cannot_write_after_the_take_over(runs: RunStore) -> None:
     run = build_run()
     runs.open(run)
     runs.take_over(run.id, now=LAPSED)
@@ -99,9 +99,7 @@ def test_two_sweepers_may_take_over_and_one_ends(runs: RunStore) -> None:
 
 
 @pytest.mark.parametrize("first", ["worker", "sweeper"])
-def test_the_loser_of_two_large_outcomes_leaves_nothing_behind(
-    runs: RunStore, tenant_env: TenantEnv, first: str
-) -> None:
+def test_the_losing_large_outcome_leaves_no_blob(runs: RunStore, tenant_env: TenantEnv, first: str) -> None:
     run, ours, theirs = build_run(), build_outcome(noise(1)), swept(noise(2))
     runs.open(run)
     if first == "sweeper":
@@ -113,7 +111,7 @@ def test_the_loser_of_two_large_outcomes_leaves_nothing_behind(
     assert len(tenant_env.blobs()) == 1
 
 
-def test_many_at_once_and_one_ends_it(runs: RunStore) -> None:
+def test_one_of_many_concurrent_ends_wins(runs: RunStore) -> None:
     run = build_run()
     runs.open(run)
     outcomes = [build_outcome(str(number)) for number in range(8)]

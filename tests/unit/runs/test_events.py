@@ -1,4 +1,4 @@
-"""The event log: nothing is lost, nothing comes twice, whatever the table does."""
+"""The event log: no event is lost or repeated, whatever the table does."""
 
 import random
 import string
@@ -34,9 +34,7 @@ def append(log: EventLog, tenant_env: TenantEnv, events: list[RunEvent], *, seco
         log.append(event)
 
 
-def test_events_are_stored_every_two_seconds_and_the_rest_is_handed_over(
-    log: EventLog, tenant_env: TenantEnv, run: Run
-) -> None:
+def test_stores_events_every_two_seconds_and_returns_the_rest(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
     events = build_events(2, 11)
     append(log, tenant_env, events)
     assert stored(tenant_env, run) == events[:8]
@@ -45,19 +43,19 @@ def test_events_are_stored_every_two_seconds_and_the_rest_is_handed_over(
     assert log.take_tail() == ()
 
 
-def test_a_quick_answer_stores_nothing_by_itself(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
+def test_a_short_answer_stores_no_batch(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
     append(log, tenant_env, build_events(2, 50), seconds=0.01)
     assert stored(tenant_env, run) == []
     assert len(log.take_tail()) == 49
 
 
-def test_a_flood_is_stored_before_it_fills_the_memory(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
+def test_stores_a_large_batch_early(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
     append(log, tenant_env, build_events(2, BATCH_EVENTS_MAX + 1), seconds=0)
     assert len(stored(tenant_env, run)) == BATCH_EVENTS_MAX
     assert log.take_tail() == ()
 
 
-def test_reading_after_any_number(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
+def test_reads_after_any_sequence_number(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
     events = build_events(2, 13)
     append(log, tenant_env, events, seconds=1)
     for after in range(1, 15):
@@ -65,7 +63,7 @@ def test_reading_after_any_number(log: EventLog, tenant_env: TenantEnv, run: Run
 
 
 def test_many_batches_are_read_in_order(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
-    """More than a page of them, and numbers of one, two and three digits."""
+    """More than a page of batches, with sequence numbers of one, two and three digits."""
     events = build_events(2, 121)
     append(log, tenant_env, events, seconds=2)
     assert stored(tenant_env, run) == events
@@ -78,7 +76,7 @@ def test_batches_expire_after_a_week(log: EventLog, tenant_env: TenantEnv, run: 
     assert int(str(item["ttl"]["N"])) == int(tenant_env.clock().timestamp()) + 7 * 86_400
 
 
-def test_a_table_that_refuses_does_not_end_the_turn(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
+def test_a_failing_table_does_not_end_the_turn(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
     events = build_events(2, 9)
     with tenant_env.intercepted(Outage(lambda _, operation: operation == "PutItem")):
         append(log, tenant_env, events[:4], seconds=1)
@@ -87,16 +85,14 @@ def test_a_table_that_refuses_does_not_end_the_turn(log: EventLog, tenant_env: T
     assert stored(tenant_env, run) == events
 
 
-def test_while_the_table_refuses_it_is_asked_every_two_seconds_only(log: EventLog, tenant_env: TenantEnv) -> None:
+def test_retries_a_failing_table_every_two_seconds(log: EventLog, tenant_env: TenantEnv) -> None:
     outage = Outage(lambda _, operation: operation == "PutItem")
     with tenant_env.intercepted(outage):
         append(log, tenant_env, build_events(2, 21), seconds=0.5)
     assert outage.failed == 5
 
 
-def test_a_batch_that_was_stored_but_not_confirmed_is_not_read_twice(
-    log: EventLog, tenant_env: TenantEnv, run: Run
-) -> None:
+def test_does_not_repeat_a_batch_whose_reply_was_lost(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
     events = build_events(2, 7)
 
     def lose_first_reply(operation: str, _arguments: object, send: Send) -> object:
@@ -112,7 +108,7 @@ def test_a_batch_that_was_stored_but_not_confirmed_is_not_read_twice(
     assert stored(tenant_env, run, after=3) == events[2:]
 
 
-def test_a_batch_of_long_results_goes_to_s3_and_back(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
+def test_stores_a_large_batch_in_s3(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
     long = "".join(random.Random(5).choices(string.printable, k=50_000))
     events = [RunEvent(2, "tool_result", {"result": long}), RunEvent(3, "text", {"content": "ok"})]
     append(log, tenant_env, events, seconds=1)

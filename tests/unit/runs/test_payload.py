@@ -1,4 +1,4 @@
-"""A run's bulk: every kind of block comes back as what it was, inside the item or from S3."""
+"""The content of a run: every kind of block is read back unchanged, from the item or from S3."""
 
 import json
 import math
@@ -48,18 +48,18 @@ def blobs(tenant_env: TenantEnv) -> TenantBlobs:
 
 
 @given(st.lists(BLOCKS, max_size=4))
-def test_blocks_come_back_as_what_they_were(blocks: list[Block]) -> None:
+def test_reads_back_blocks(blocks: list[Block]) -> None:
     assert decode_blocks(unpack(pack(encode_blocks(blocks)))) == tuple(blocks)
 
 
 @pytest.mark.parametrize(
     "stored", [{"type": "hologram"}, {"type": {}}, {}, None, 5, {"type": "text", "text": 5}, {"type": "tool_result"}]
 )
-def test_a_block_that_this_version_cannot_read_does_not_hide_the_others(stored: object) -> None:
+def test_skips_a_block_of_an_unknown_type(stored: object) -> None:
     assert len(decode_blocks([stored, {"type": "text", "text": "a"}])) == 2
 
 
-def test_arguments_that_were_stored_before_they_were_bounded_can_be_read() -> None:
+def test_reads_old_unbounded_arguments() -> None:
     deep: object = 1
     for _ in range(300):
         deep = [deep]
@@ -70,7 +70,7 @@ def test_arguments_that_were_stored_before_they_were_bounded_can_be_read() -> No
     assert len(json.dumps(call.input, allow_nan=False)) < 200
 
 
-def test_events_that_were_stored_before_they_were_bounded_can_be_read() -> None:
+def test_reads_old_unbounded_events() -> None:
     deep: object = 1
     for _ in range(300):
         deep = [deep]
@@ -97,8 +97,8 @@ def test_blocks_are_written_as_the_api_shows_them() -> None:
     }
 
 
-def test_half_a_surrogate_pair_does_not_lose_the_run() -> None:
-    """A model's JSON may hold one; neither DynamoDB nor an answer of ours could carry it."""
+def test_replaces_half_surrogate_pairs() -> None:
+    """A model's JSON may contain one, but DynamoDB and our answers cannot."""
     assert unpack(pack({"text": "a\ud83d!"})) == {"text": "a?!"}
 
 
@@ -107,7 +107,7 @@ def incompressible(size: int) -> str:
 
 
 def content_of(packed_size: int) -> dict[str, Any]:
-    """Content whose packed form has exactly that size."""
+    """Return content whose packed size is exactly that number of bytes."""
     text = incompressible(packed_size * 2)
     low, high = 0, len(text)
     while low < high:
@@ -118,7 +118,7 @@ def content_of(packed_size: int) -> dict[str, Any]:
     return content
 
 
-def test_up_to_32_kb_stay_inside_the_item(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
+def test_keeps_up_to_32_kb_in_the_item(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
     content = content_of(INLINE_BYTES_MAX)
     attributes = store_payload(blobs, "outcome", "runs/1/outcome", content)
     assert list(attributes) == ["outcome"]
@@ -126,7 +126,7 @@ def test_up_to_32_kb_stay_inside_the_item(blobs: TenantBlobs, tenant_env: Tenant
     assert load_payload(blobs, "outcome", attributes) == content
 
 
-def test_beyond_32_kb_the_item_keeps_a_reference_and_the_beginning(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
+def test_stores_more_than_32_kb_in_s3_with_a_preview(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
     content = content_of(INLINE_BYTES_MAX + 1)
     attributes = store_payload(blobs, "outcome", "runs/1/outcome", content)
     assert list(attributes) == ["outcome_ref", "outcome_excerpt"]
@@ -137,7 +137,7 @@ def test_beyond_32_kb_the_item_keeps_a_reference_and_the_beginning(blobs: Tenant
     assert load_payload(blobs, "outcome", attributes) == content
 
 
-def test_the_same_content_has_one_blob_and_other_content_another(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
+def test_blob_names_depend_on_content(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
     first, second = {"text": incompressible(60_000)}, {"text": incompressible(60_001)}
     stored = [store_payload(blobs, "outcome", "runs/1/outcome", content) for content in (first, first, second)]
     assert stored[0] == stored[1] != stored[2]
@@ -145,13 +145,13 @@ def test_the_same_content_has_one_blob_and_other_content_another(blobs: TenantBl
     assert load_payload(blobs, "outcome", stored[0]) == first
 
 
-def test_what_compresses_well_stays_inside_however_long(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
+def test_keeps_compressible_content_in_the_item(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
     attributes = store_payload(blobs, "events", "runs/1/events/9", ["and so on"] * 100_000)
     assert len(attributes["events"]) < 10_000
     assert tenant_env.blobs() == []
 
 
-def test_no_payload_is_none_and_a_blob_that_is_gone_says_so(blobs: TenantBlobs) -> None:
+def test_a_missing_blob_is_marked(blobs: TenantBlobs) -> None:
     assert load_payload(blobs, "outcome", {"status": "running"}) is None
     with pytest.raises(BlobGone):
         load_payload(blobs, "outcome", {"outcome_ref": "runs/1/outcome-0"})

@@ -1,4 +1,4 @@
-"""Runs in the table: opened once, renewed by their worker, listed, and read as they were written."""
+"""Runs in the table: created once, renewed by their worker, listed, and read back unchanged."""
 
 import random
 import string
@@ -32,14 +32,14 @@ def is_marked_open(tenant_env: TenantEnv, run: Run) -> bool:
     return OpenRun(TENANT, run.id) in list(list_swept(tenant_env.physical))
 
 
-def test_a_run_comes_back_as_it_was_opened(runs: RunStore, tenant_env: TenantEnv) -> None:
+def test_reads_back_an_open_run(runs: RunStore, tenant_env: TenantEnv) -> None:
     run = build_run(end_user="ann", metadata={"a": [1.5, None, {"b": "ü"}]})
     runs.open(run)
     assert runs.get(run.id) == run
     assert is_marked_open(tenant_env, run)
 
 
-def test_an_ended_run_comes_back_with_all_of_its_messages(runs: RunStore, tenant_env: TenantEnv) -> None:
+def test_reads_back_an_ended_run_with_its_messages(runs: RunStore, tenant_env: TenantEnv) -> None:
     run = build_run()
     steps = build_tool_step(3)
     thought = build_message("assistant", Thinking("hm", "sig"), Thinking("", "opaque", redacted=True), "So.")
@@ -56,14 +56,14 @@ def test_an_ended_run_comes_back_with_all_of_its_messages(runs: RunStore, tenant
     assert not is_marked_open(tenant_env, run)
 
 
-def test_opening_again_after_a_lost_reply(runs: RunStore, tenant_env: TenantEnv) -> None:
+def test_creating_again_after_a_lost_reply(runs: RunStore, tenant_env: TenantEnv) -> None:
     run = build_run()
     with tenant_env.intercepted(lose_replies):
         runs.open(run)
     assert runs.get(run.id) == run
 
 
-def test_large_questions_and_answers_go_to_s3_and_back(runs: RunStore, tenant_env: TenantEnv) -> None:
+def test_stores_large_messages_in_s3(runs: RunStore, tenant_env: TenantEnv) -> None:
     run = build_run(question=noise(60_000))
     runs.open(run)
     outcome = build_outcome(noise(80_000), tail=tuple(build_events(2, 3, noise(1_000))), last_sequence=3)
@@ -74,7 +74,7 @@ def test_large_questions_and_answers_go_to_s3_and_back(runs: RunStore, tenant_en
     assert len(str(item)) < 4_000, "the item keeps references and excerpts"
 
 
-def test_no_run_is_none(runs: RunStore) -> None:
+def test_an_unknown_run_is_none(runs: RunStore) -> None:
     assert runs.get(build_run().id) is None
 
 
@@ -90,7 +90,7 @@ def test_another_tenants_run_is_none(runs: RunStore, tenant_env: TenantEnv) -> N
     assert runs.get(run.id) == run
 
 
-def test_renewing_extends_the_lease_and_notes_the_spend(runs: RunStore) -> None:
+def test_renewing_extends_the_lease_and_stores_the_spend(runs: RunStore) -> None:
     run = build_run()
     runs.open(run)
     spend = Spend(Usage(7, 8), {"calculator": 2}, 9)
@@ -99,14 +99,14 @@ def test_renewing_extends_the_lease_and_notes_the_spend(runs: RunStore) -> None:
     assert renewed == replace(run, lease_until=NOON + timedelta(seconds=15 + RUN_LEASE_SECONDS), spend=spend)
 
 
-def test_renewing_twice_for_a_lost_reply(runs: RunStore, tenant_env: TenantEnv) -> None:
+def test_renewing_again_after_a_lost_reply(runs: RunStore, tenant_env: TenantEnv) -> None:
     run = build_run()
     runs.open(run)
     with tenant_env.intercepted(lose_replies):
         assert runs.renew(run.id, now=NOON, spend=SPEND) is False
 
 
-def test_a_cancellation_is_seen_by_look_and_renewal(runs: RunStore) -> None:
+def test_read_and_renewal_see_a_cancellation(runs: RunStore) -> None:
     run = build_run()
     runs.open(run)
     assert runs.is_cancelled(run.id) is False
@@ -125,7 +125,7 @@ def test_cancelling_an_ended_run_changes_nothing(runs: RunStore) -> None:
 
 
 @pytest.mark.parametrize("how", ["ended", "taken over", "deleted"])
-def test_a_worker_that_lost_its_run_is_told(runs: RunStore, how: str) -> None:
+def test_renewing_a_lost_run_fails(runs: RunStore, how: str) -> None:
     run = build_run()
     if how != "deleted":
         runs.open(run)
@@ -139,7 +139,7 @@ def test_a_worker_that_lost_its_run_is_told(runs: RunStore, how: str) -> None:
         runs.is_cancelled(run.id)
 
 
-def test_renewing_never_makes_a_run(runs: RunStore) -> None:
+def test_renewing_never_creates_a_run(runs: RunStore) -> None:
     run = build_run()
     with pytest.raises(LeaseLost):
         runs.renew(run.id, now=NOON, spend=Spend())
@@ -184,7 +184,7 @@ def test_lists_in_pages(runs: RunStore, tenant_env: TenantEnv, limit: int) -> No
     assert found == ids(opened)[::-1]
 
 
-def test_a_run_whose_blobs_are_being_removed_is_left_out(runs: RunStore, tenant_env: TenantEnv) -> None:
+def test_omits_a_run_whose_blobs_are_being_deleted(runs: RunStore, tenant_env: TenantEnv) -> None:
     kept, removed = build_run(), build_run(question=noise(60_000))
     runs.open(kept)
     runs.open(removed)
@@ -194,7 +194,7 @@ def test_a_run_whose_blobs_are_being_removed_is_left_out(runs: RunStore, tenant_
     assert ids(runs.list_all(PageRequest()).items) == [kept.id]
 
 
-def test_the_open_runs_of_all_tenants_are_found(tenant_env: TenantEnv) -> None:
+def test_lists_open_runs_of_all_tenants(tenant_env: TenantEnv) -> None:
     expected: set[object] = set()
     for tenant in (TENANT, OTHER_TENANT):
         for _ in range(12):
@@ -204,7 +204,7 @@ def test_the_open_runs_of_all_tenants_are_found(tenant_env: TenantEnv) -> None:
     assert set(list_swept(tenant_env.physical)) == expected
 
 
-def test_the_common_path_is_one_call_each(runs: RunStore, tenant_env: TenantEnv) -> None:
+def test_common_operations_cost_one_call_each(runs: RunStore, tenant_env: TenantEnv) -> None:
     recorder = Recorder()
     run = build_run()
     with tenant_env.intercepted(recorder):

@@ -1,4 +1,4 @@
-"""Whose runs a caller sees, reads and cancels: his own, or with `admin` the tenant's."""
+"""Which runs a caller can see, read and cancel: its own, or with `admin` the tenant's."""
 
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ def run(tenant_env: TenantEnv) -> Run:
 
 
 @pytest.mark.parametrize("context", [context_of(OWNER), ADMIN], ids=["owner", "admin"])
-def test_owner_and_admin(tenant_env: TenantEnv, run: Run, context: TenantContext) -> None:
+def test_owner_and_admin_see_a_run(tenant_env: TenantEnv, run: Run, context: TenantContext) -> None:
     service = tenant_env.run_service(context)
     assert service.get(run.id) == run
     assert [found.id for found in service.list(PageRequest(), session_id=None, status=None).items] == [run.id]
@@ -32,7 +32,7 @@ def test_owner_and_admin(tenant_env: TenantEnv, run: Run, context: TenantContext
 
 
 @pytest.mark.parametrize("context", OUTSIDERS, ids=["another owner", "another tenant"])
-def test_to_anyone_else_there_is_no_such_run(tenant_env: TenantEnv, run: Run, context: TenantContext) -> None:
+def test_for_others_a_run_is_not_found(tenant_env: TenantEnv, run: Run, context: TenantContext) -> None:
     service = tenant_env.run_service(context)
     for ask in (service.get, service.cancel):
         with pytest.raises(NotFound):
@@ -43,18 +43,18 @@ def test_to_anyone_else_there_is_no_such_run(tenant_env: TenantEnv, run: Run, co
 
 
 @pytest.mark.parametrize("text", ["", "run_x", "ses_01k6r5m2x8f3v9q4w7t1y0z5ab", "run_01k6r5m2x8f3v9q4w7t1y0z5ab"])
-def test_what_is_no_run_id(tenant_env: TenantEnv, text: str) -> None:
+def test_malformed_run_ids_are_not_found(tenant_env: TenantEnv, text: str) -> None:
     with pytest.raises(NotFound):
         tenant_env.run_service(ADMIN).get(text)
 
 
 @pytest.mark.parametrize("session_id", ["", "x", "run_1", "ses_"])
-def test_runs_of_what_is_no_session_are_none(tenant_env: TenantEnv, run: Run, session_id: str) -> None:
+def test_an_unknown_session_has_no_runs(tenant_env: TenantEnv, run: Run, session_id: str) -> None:
     assert tenant_env.run_service(ADMIN).list(PageRequest(), session_id=session_id, status=None).items == []
 
 
 @pytest.mark.parametrize(("status", "number"), [("running", 0), ("succeeded", 1), ("cancelled", None)])
-def test_by_status(tenant_env: TenantEnv, run: Run, status: RunStatus, number: int | None) -> None:
+def test_filters_by_status(tenant_env: TenantEnv, run: Run, status: RunStatus, number: int | None) -> None:
     ended = build_run(run.session_id)
     tenant_env.runs().open(ended)
     tenant_env.runs().end(ended.id, build_outcome("x"), at=NOON)
@@ -64,13 +64,13 @@ def test_by_status(tenant_env: TenantEnv, run: Run, status: RunStatus, number: i
         assert [each.id for each in found.items] == expected
 
 
-def test_cancelling_an_ended_run_leaves_it_as_it_is(tenant_env: TenantEnv, run: Run) -> None:
+def test_cancelling_an_ended_run_has_no_effect(tenant_env: TenantEnv, run: Run) -> None:
     outcome = build_outcome("x")
     tenant_env.runs().end(run.id, outcome, at=NOON)
     assert tenant_env.run_service().cancel(run.id) == run.ended(outcome, NOON)
 
 
-def test_others_newer_runs_do_not_take_the_place_of_ones_own_in_a_page(tenant_env: TenantEnv, run: Run) -> None:
+def test_a_page_is_full_despite_newer_runs_of_others(tenant_env: TenantEnv, run: Run) -> None:
     other = build_run(owner=OTHER_OWNER, at=NOON + timedelta(seconds=1))
     tenant_env.runs().open(other)
     found = tenant_env.run_service().list(PageRequest(1), session_id=None, status=None)

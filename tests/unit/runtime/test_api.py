@@ -1,4 +1,4 @@
-"""The Runtime API as a runtime uses it: plain HTTP on a persistent connection."""
+"""The Runtime API over plain HTTP on a persistent connection, as a runtime uses it."""
 
 import base64
 import http.client
@@ -70,7 +70,7 @@ def prelude(**fields: object) -> bytes:
     return json.dumps(fields).encode() + PRELUDE_END
 
 
-def test_event_is_handed_over_with_what_the_context_needs(runtime: http.client.HTTPConnection, invoke: Invoke) -> None:
+def test_event_has_the_headers_of_its_context(runtime: http.client.HTTPConnection, invoke: Invoke) -> None:
     ended = invoke(b'{"a":1}', 5.0, client_context='{"custom":{}}')
     base, event, handed = take(runtime)
     assert event == b'{"a":1}'
@@ -175,9 +175,7 @@ def test_streamed_pieces_keep_their_times_and_status(runtime: http.client.HTTPCo
 
 
 @pytest.mark.parametrize("cut", [1, 20, -12, -8, -3])
-def test_prelude_is_found_wherever_the_pieces_are_cut(
-    runtime: http.client.HTTPConnection, invoke: Invoke, cut: int
-) -> None:
+def test_finds_the_prelude_across_pieces(runtime: http.client.HTTPConnection, invoke: Invoke, cut: int) -> None:
     ended = invoke()
     base, _, _ = take(runtime)
     whole = prelude(statusCode=200, headers={}) + b"body"
@@ -245,6 +243,6 @@ def test_extension_is_registered_and_waits_until_the_end(api: RuntimeApi) -> Non
         ("POST", "/2018-06-01/runtime/invocation/unknown/error", 400),
     ],
 )
-def test_what_is_not_known_is_refused(runtime: http.client.HTTPConnection, method: str, path: str, status: int) -> None:
+def test_unknown_routes_are_refused(runtime: http.client.HTTPConnection, method: str, path: str, status: int) -> None:
     runtime.request(method, path, b"" if method == "POST" else None)
     assert runtime.getresponse().status == status

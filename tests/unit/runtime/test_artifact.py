@@ -37,7 +37,7 @@ def test_path_is_artifact_layers_and_standard_library(tmp_path: Path) -> None:
     assert not [entry for entry in answer["path"] if "site-packages" in entry or ".venv" in entry]
 
 
-def test_what_only_this_machine_has_cannot_be_imported(tmp_path: Path) -> None:
+def test_packages_of_this_machine_cannot_be_imported(tmp_path: Path) -> None:
     asked = ["layered", "json", "awslambdaric", "pytest", "boto3", "atrium", "infra", "pip"]
     answer = invoke(handler_artifact(tmp_path, "handlers.modules"), asked)[0].json()
     assert answer == ["layered", "json", "awslambdaric"]

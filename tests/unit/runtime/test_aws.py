@@ -24,7 +24,7 @@ def made(endpoint: Endpoint) -> dict[str, dict[str, str]]:
     return create_resources(Resolver(read_template()), endpoint)
 
 
-def test_resources_of_the_template_are_made(made: dict[str, dict[str, str]], endpoint: Endpoint) -> None:
+def test_resources_of_the_template_are_created(made: dict[str, dict[str, str]], endpoint: Endpoint) -> None:
     table = endpoint.client("dynamodb").describe_table(TableName=made["Table"]["Ref"])["Table"]
     assert len(table["GlobalSecondaryIndexes"]) == 4
     ttl = endpoint.client("dynamodb").describe_time_to_live(TableName=made["Table"]["Ref"])
@@ -47,7 +47,7 @@ def test_blobs_secrets_and_queues_work(made: dict[str, dict[str, str]], endpoint
     assert [message["Body"] for message in sqs.receive_message(QueueUrl=queue)["Messages"]] == ["hello"]
 
 
-def test_refusals_of_the_services_come_through(made: dict[str, dict[str, str]], endpoint: Endpoint) -> None:
+def test_errors_of_the_services_are_returned(made: dict[str, dict[str, str]], endpoint: Endpoint) -> None:
     secrets, dynamodb = endpoint.client("secretsmanager"), endpoint.client("dynamodb")
     with pytest.raises(secrets.exceptions.ResourceNotFoundException):
         secrets.get_secret_value(SecretId=made["CursorSecret"]["Ref"])

@@ -1,4 +1,4 @@
-"""The fake adapter keeps the same contract as the real one, which tests/conformance checks."""
+"""The fake adapter fulfils the same contract as the real one, which tests/conformance checks."""
 
 from collections.abc import Callable, Iterator
 
@@ -20,18 +20,18 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RuntimeApi]:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-def test_stand_in(api: RuntimeApi, check: Callable[[RuntimeApi], None]) -> None:
+def test_fake_adapter(api: RuntimeApi, check: Callable[[RuntimeApi], None]) -> None:
     check(api)
 
 
-def test_event_that_is_no_rest_event_is_an_error_of_the_function(api: RuntimeApi) -> None:
+def test_invalid_event_is_an_error_of_the_function(api: RuntimeApi) -> None:
     result = api.invoke(b'{"Records":[]}', 5)
     assert result.error is not None
     assert result.error.type == "KeyError"
     assert api.invoke(rest_event("/v1/echo"), 5).status == "succeeded"
 
 
-def test_server_that_breaks_off_is_a_failed_stream(api: RuntimeApi) -> None:
+def test_server_that_disconnects_fails_the_stream(api: RuntimeApi) -> None:
     result = api.invoke(rest_event("/v1/drop"), 5)
     assert result.status == "failed"
     assert result.payload == b"id: 1\n\nid: 2\n\n"

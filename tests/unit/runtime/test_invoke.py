@@ -31,7 +31,7 @@ def test_streamed_answer_is_printed_with_status_headers_and_body() -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "{"])
-def test_event_that_is_no_json_is_one_line(
+def test_invalid_event_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
 ) -> None:
     event = tmp_path / "event.json"

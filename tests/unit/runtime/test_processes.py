@@ -50,13 +50,13 @@ def test_the_whole_group_ends_with_the_context(tmp_path: Path) -> None:
     assert ended == []
 
 
-def test_an_end_of_its_own_is_told(tmp_path: Path) -> None:
+def test_reports_a_process_that_ends_by_itself(tmp_path: Path) -> None:
     ended: list[int] = []
     with running([sys.executable, "-c", "exit(4)"], folder=tmp_path, environment={}, on_end=ended.append):
         assert holds_soon(lambda: ended == [4])
 
 
-def test_a_killed_parent_takes_its_children_along() -> None:
+def test_children_of_a_killed_parent_end() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())

@@ -38,7 +38,7 @@ def test_tenant_can_work_and_is_listed(physical_table: PhysicalTable) -> None:
     assert listed == [EVENTS_TENANT.id, OTHER_TENANT.id]
 
 
-def test_keys_are_kept_without_their_text(physical_table: PhysicalTable) -> None:
+def test_keys_are_stored_without_their_text(physical_table: PhysicalTable) -> None:
     seed(physical_table, PEPPER)
     key = KeyStore(TenantTable(physical_table, EVENTS_TENANT.id)).get(KeyId(EVENTS_TENANT.owner))
     assert key is not None
@@ -54,4 +54,4 @@ def test_events_send_the_seeded_keys_and_no_other() -> None:
         if header.lower() in {"authorization", "x-api-key"}
     }
     assert {TENANT_KEY, PLATFORM_KEY} < sent
-    assert len([key for key in sent if key.startswith("atr_")]) == 3  # the third is mistyped on purpose
+    assert len([key for key in sent if key.startswith("atr_")]) == 3  # the third has a deliberate typing error

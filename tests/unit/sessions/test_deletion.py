@@ -1,4 +1,4 @@
-"""Deleting a session: gone at once, and in the end without a trace, whatever interrupts the work."""
+"""Deleting a session: it disappears at once and finally leaves no data, whatever interrupts the work."""
 
 import random
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.builders.wires import Kill, Killed, Outage, Recorder, Send
 
 
 def noise(seed: int) -> str:
-    """Text that cannot be compressed to 32 kB."""
+    """Return text that does not compress below 32 kB."""
     return random.Random(seed).randbytes(40_000).hex()
 
 
@@ -44,14 +44,14 @@ def assert_without_a_trace(tenant_env: TenantEnv, session_id: SessionId) -> None
         tenant_env.session_service().delete(session_id)
 
 
-def test_nothing_is_left(tenant_env: TenantEnv) -> None:
+def test_deletes_everything(tenant_env: TenantEnv) -> None:
     session_id = fill(tenant_env)
     assert len(tenant_env.blobs()) == 3
     tenant_env.session_service().delete(session_id)
     assert_without_a_trace(tenant_env, session_id)
 
 
-def test_another_session_stays(tenant_env: TenantEnv) -> None:
+def test_keeps_other_sessions(tenant_env: TenantEnv) -> None:
     kept = fill(tenant_env)
     before = tenant_env.items(kept), tenant_env.messages_of(kept)
     blobs = set(tenant_env.blobs())
@@ -68,7 +68,7 @@ def calls_of_a_deletion(tenant_env: TenantEnv) -> int:
     return len(recorder.operations)
 
 
-def test_a_crash_after_any_call_is_finished_by_the_next_attempt(tenant_env: TenantEnv) -> None:
+def test_the_next_attempt_completes_after_a_crash_at_any_call(tenant_env: TenantEnv) -> None:
     calls = calls_of_a_deletion(tenant_env)
     assert calls > 10
     for number in range(calls):
@@ -80,7 +80,7 @@ def test_a_crash_after_any_call_is_finished_by_the_next_attempt(tenant_env: Tena
         assert_without_a_trace(tenant_env, session_id)
 
 
-def test_a_failure_at_any_call_is_finished_by_the_next_attempt(tenant_env: TenantEnv) -> None:
+def test_the_next_attempt_completes_after_a_failure_at_any_call(tenant_env: TenantEnv) -> None:
     for number in range(calls_of_a_deletion(tenant_env)):
         session_id = fill(tenant_env)
         with tenant_env.intercepted(Outage(at_call(number))), pytest.raises(Unavailable):
@@ -93,7 +93,7 @@ def at_call(number: int) -> Callable[[int, str], bool]:
     return lambda at, _: at == number
 
 
-def test_it_is_gone_for_everyone_while_it_is_being_removed(tenant_env: TenantEnv) -> None:
+def test_a_session_is_not_found_during_its_deletion(tenant_env: TenantEnv) -> None:
     session_id = fill(tenant_env)
     with tenant_env.intercepted(Outage(lambda _, operation: operation == "Query")), pytest.raises(Unavailable):
         tenant_env.session_service().delete(session_id)
@@ -107,7 +107,7 @@ def test_it_is_gone_for_everyone_while_it_is_being_removed(tenant_env: TenantEnv
         tenant_env.begin("again", session_id=session_id)
 
 
-def test_two_deletions_at_once_both_end(tenant_env: TenantEnv) -> None:
+def test_concurrent_deletions_both_complete(tenant_env: TenantEnv) -> None:
     session_id = fill(tenant_env)
     service = tenant_env.session_service()
     second: list[str] = []
@@ -123,7 +123,7 @@ def test_two_deletions_at_once_both_end(tenant_env: TenantEnv) -> None:
     assert_without_a_trace(tenant_env, session_id)
 
 
-def test_a_turn_that_runs_ends_without_a_trace_but_its_ledger_entry(tenant_env: TenantEnv) -> None:
+def test_a_running_turn_leaves_only_its_ledger_entry(tenant_env: TenantEnv) -> None:
     tenant_env.model.say("One, ", lambda: tenant_env.session_service().delete(session_id), "two.")
     turn = tenant_env.begin()
     session_id = turn.run.session_id
@@ -134,7 +134,7 @@ def test_a_turn_that_runs_ends_without_a_trace_but_its_ledger_entry(tenant_env: 
     assert_without_a_trace(tenant_env, session_id)
 
 
-def test_events_that_are_stored_after_the_deletion_go_with_the_turn(tenant_env: TenantEnv) -> None:
+def test_deletes_events_stored_after_the_deletion(tenant_env: TenantEnv) -> None:
     def delete() -> None:
         tenant_env.session_service().delete(session_id)
         tenant_env.clock.advance(10)
@@ -146,8 +146,8 @@ def test_events_that_are_stored_after_the_deletion_go_with_the_turn(tenant_env: 
     assert_without_a_trace(tenant_env, session_id)
 
 
-def test_a_run_that_is_recorded_after_the_deletion_goes_with_its_turn(tenant_env: TenantEnv) -> None:
-    """The session was taken, deleted with all its runs, and only then the run was written."""
+def test_deletes_a_run_recorded_after_the_deletion(tenant_env: TenantEnv) -> None:
+    """The session was taken and deleted with its runs before the run was written."""
     session_id = session_id_of(tenant_env.talk())
     deleted: list[bool] = []
 
@@ -167,7 +167,7 @@ def test_a_run_that_is_recorded_after_the_deletion_goes_with_its_turn(tenant_env
     assert tenant_env.entry_of(turn.run.id).tokens.output_tokens == 20
 
 
-def test_a_run_of_a_dead_worker_in_a_deleted_session_is_swept_away(tenant_env: TenantEnv) -> None:
+def test_sweeps_a_dead_run_of_a_deleted_session(tenant_env: TenantEnv) -> None:
     session_id = session_id_of(tenant_env.talk())
     tenant_env.clock.advance(1)
     turn = tenant_env.begin("again", session_id=session_id)

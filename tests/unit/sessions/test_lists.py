@@ -1,4 +1,4 @@
-"""Lists of sessions, and many callers at once."""
+"""Lists of sessions, and concurrent callers."""
 
 import itertools
 import random
@@ -14,34 +14,18 @@ from atrium.sessions.model import Session
 from atrium.sessions.store import SessionStore
 
 from tests.builders.runtimes import NOON
-from tests.builders.sessions import build_session
+from tests.builders.sessions import build_session, run_of
 from tests.builders.tenant_env import OTHER_OWNER, OWNER, TenantEnv
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture
-def sessions(tenant_env: TenantEnv) -> SessionStore:
-    return tenant_env.sessions()
-
-
-@pytest.fixture
-def session(sessions: SessionStore) -> Session:
-    made = build_session()
-    sessions.create(made)
-    return made
-
-
-def run_of(session: Session, seconds: int = 1) -> RunId:
-    return mint_run_id(NOON + seconds * SECOND, session.id)
-
-
 def ids(found: list[Session]) -> list[SessionId]:
     return [session.id for session in found]
 
 
-def test_lists_are_by_last_activity_newest_first(sessions: SessionStore) -> None:
+def test_lists_by_last_activity_newest_first(sessions: SessionStore) -> None:
     mine = [build_session(number=number) for number in range(3)]
     theirs = build_session(number=9, owner=OTHER_OWNER)
     for each in [*mine, theirs]:
@@ -71,7 +55,7 @@ def test_lists_in_pages(sessions: SessionStore, limit: int) -> None:
     assert found == ids(made[::-1])
 
 
-def test_many_at_once_and_one_takes_it(sessions: SessionStore, session: Session) -> None:
+def test_one_of_many_concurrent_turns_takes_the_session(sessions: SessionStore, session: Session) -> None:
     taken: list[RunId] = []
 
     def take(run_id: RunId) -> None:
@@ -102,9 +86,7 @@ def test_times_are_kept_to_the_millisecond(sessions: SessionStore) -> None:
     assert format_time(found.created_at) == "2026-11-21T12:00:00.123Z"
 
 
-def test_the_position_in_lists_moves_every_five_minutes_and_last_active_at_always(
-    sessions: SessionStore, tenant_env: TenantEnv
-) -> None:
+def test_updates_the_list_position_every_five_minutes(sessions: SessionStore, tenant_env: TenantEnv) -> None:
     one, other = build_session(number=0), build_session(number=1)
     for each in (one, other):
         sessions.create(each)
@@ -140,7 +122,7 @@ def test_lists_are_in_order_to_within_five_minutes(sessions: SessionStore) -> No
         assert all(later - earlier < 5 * MINUTE for earlier, later in itertools.combinations(listed, 2))
 
 
-def test_a_session_that_another_turn_has_moved_meanwhile_is_not_moved_back(sessions: SessionStore) -> None:
+def test_does_not_move_a_session_back_in_lists(sessions: SessionStore) -> None:
     made = build_session()
     sessions.create(made)
     stale = sessions.get(made.id)

@@ -1,4 +1,4 @@
-"""Messages are read from runs: any page size gives all of them, once, oldest first."""
+"""Messages are read from runs: pages of any size have all messages, each once, oldest first."""
 
 import random
 from datetime import timedelta
@@ -17,7 +17,7 @@ from tests.builders.tenant_env import OTHER_OWNER, TenantEnv, context_of
 
 
 def fill(tenant_env: TenantEnv, answers_of_turns: list[int | None]) -> tuple[SessionId, list[Message]]:
-    """Make a session of turns with so many messages after the question each; None is a turn that still runs."""
+    """Create a session of turns with that many messages after the question; None is a turn that still runs."""
     session_id = tenant_env.open_session()
     expected: list[Message] = []
     for number, answers in enumerate(answers_of_turns):
@@ -64,7 +64,7 @@ def test_each_message_names_its_run(tenant_env: TenantEnv) -> None:
     assert len(set(runs)) == 2
 
 
-def test_messages_that_come_between_two_pages_are_on_the_next_one(tenant_env: TenantEnv) -> None:
+def test_new_messages_are_on_the_next_page(tenant_env: TenantEnv) -> None:
     session_id, before = fill(tenant_env, [1, None])
     page = tenant_env.session_service().list_messages(session_id, PageRequest(2))
     live = tenant_env.runs().list_by_session(session_id, PageRequest(1), newest_first=True).items[0]
@@ -75,7 +75,7 @@ def test_messages_that_come_between_two_pages_are_on_the_next_one(tenant_env: Te
 
 
 def test_long_turns_beyond_one_read_are_paged_too(tenant_env: TenantEnv) -> None:
-    """DynamoDB ends a page at 1 MB, whatever the limit: here after about thirty turns."""
+    """DynamoDB ends a page at 1 MB, here after about thirty turns."""
     session_id = tenant_env.open_session()
     expected = 0
     for number in range(40):
@@ -85,8 +85,8 @@ def test_long_turns_beyond_one_read_are_paged_too(tenant_env: TenantEnv) -> None
     assert len(tenant_env.messages_of(session_id)) == expected
 
 
-def test_a_page_is_no_larger_than_an_answer_can_carry(tenant_env: TenantEnv, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long answers are the models' own affair: a hundred of them must not make a page that is too large to send."""
+def test_bounds_the_size_of_a_page(tenant_env: TenantEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred long answers must not make a page larger than Lambda's response limit."""
     monkeypatch.setattr("atrium.sessions.service.PAGE_BYTES_MAX", 1_300)
     session_id = tenant_env.open_session()
     run = build_run(session_id, at=NOON)
@@ -106,7 +106,7 @@ def _noise(seed: int) -> str:
     return random.Random(seed).randbytes(15_000).hex()
 
 
-def test_messages_of_anothers_session_are_not_there(tenant_env: TenantEnv) -> None:
+def test_messages_of_another_owners_session_are_not_found(tenant_env: TenantEnv) -> None:
     session_id, _ = fill(tenant_env, [1])
     with pytest.raises(NotFound):
         tenant_env.session_service(context_of(OTHER_OWNER)).list_messages(session_id, PageRequest())

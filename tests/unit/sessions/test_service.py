@@ -1,4 +1,4 @@
-"""Sessions as callers see them: their own, or with `admin` the tenant's; to all others there is none."""
+"""Sessions as callers see them: their own, or with `admin` the tenant's; all others are not found."""
 
 import pytest
 from atrium.kernel.errors import NotFound
@@ -11,7 +11,7 @@ from tests.builders.tenant_env import ADMIN, OTHER_OWNER, OTHER_TENANT, OWNER, T
 OUTSIDERS = [context_of(OTHER_OWNER), context_of(OWNER, tenant=OTHER_TENANT), context_of(ADMIN.owner)]
 
 
-def test_an_empty_session_is_the_callers(tenant_env: TenantEnv) -> None:
+def test_an_empty_session_belongs_to_the_caller(tenant_env: TenantEnv) -> None:
     service = tenant_env.session_service(context_of(OTHER_OWNER))
     made = begin_session(service, tenant_env.clock, title="T", metadata={"a": 1}, end_user="ann")
     assert (made.owner, made.user_id, made.title, made.end_user) == (OTHER_OWNER, OTHER_OWNER, "T", "ann")
@@ -24,7 +24,7 @@ def test_a_keys_session_has_no_user(tenant_env: TenantEnv) -> None:
 
 
 @pytest.mark.parametrize("context", [context_of(OWNER), ADMIN], ids=["owner", "admin"])
-def test_owner_and_admin_see_change_and_delete(tenant_env: TenantEnv, context: TenantContext) -> None:
+def test_owner_and_admin_can_read_change_and_delete(tenant_env: TenantEnv, context: TenantContext) -> None:
     session_id = tenant_env.open_session()
     service = tenant_env.session_service(context)
     assert [session.id for session in service.list(PageRequest()).items] == [session_id]
@@ -37,7 +37,7 @@ def test_owner_and_admin_see_change_and_delete(tenant_env: TenantEnv, context: T
 
 
 @pytest.mark.parametrize("context", OUTSIDERS, ids=["another owner", "another tenant", "admin's id without the scope"])
-def test_to_anyone_else_there_is_no_such_session(tenant_env: TenantEnv, context: TenantContext) -> None:
+def test_for_others_a_session_is_not_found(tenant_env: TenantEnv, context: TenantContext) -> None:
     session_id = tenant_env.open_session()
     before = tenant_env.items()
     service = tenant_env.session_service(context)
@@ -57,13 +57,13 @@ def test_to_anyone_else_there_is_no_such_session(tenant_env: TenantEnv, context:
 @pytest.mark.parametrize(
     "text", ["", "ses_", "ses_x", "run_01k6r5m2x8f3v9q4w7t1y0z5ab", "ses_01k6r5m2x8f3v9q4w7t1y0z5ab"]
 )
-def test_what_is_no_session(tenant_env: TenantEnv, text: str) -> None:
+def test_unknown_session_ids_are_not_found(tenant_env: TenantEnv, text: str) -> None:
     for ask in (tenant_env.session_service(ADMIN).get, tenant_env.session_service(ADMIN).delete):
         with pytest.raises(NotFound):
             ask(text)
 
 
-def test_a_change_that_meets_a_deletion_is_not_found(tenant_env: TenantEnv) -> None:
+def test_raises_not_found_if_deleted_during_a_change(tenant_env: TenantEnv) -> None:
     session_id = tenant_env.open_session()
     service = tenant_env.session_service()
     service.sessions.mark_deleted(session_id, now=tenant_env.clock())

@@ -1,43 +1,27 @@
-"""The head of a session: one turn at a time, taken and given back by conditions; lists by last activity."""
+"""A session's item: conditional writes give it to one turn at a time."""
 
 from datetime import timedelta
 
 import pytest
 from atrium.kernel.errors import ConditionFailed
-from atrium.kernel.ids import RunId, mint_run_id, mint_session_id, own_ulid
+from atrium.kernel.ids import mint_session_id, own_ulid
 from atrium.kernel.pagination import PageRequest
 from atrium.sessions.model import LiveTurn, Session
 from atrium.sessions.store import SessionStore, read_session
 
 from tests.builders.runtimes import NOON
-from tests.builders.sessions import build_session, ended_run
+from tests.builders.sessions import build_session, ended_run, run_of
 from tests.builders.tenant_env import OTHER_TENANT, OWNER, TenantEnv
 from tests.builders.wires import lose_replies
 
 SECOND = timedelta(seconds=1)
 
 
-@pytest.fixture
-def sessions(tenant_env: TenantEnv) -> SessionStore:
-    return tenant_env.sessions()
-
-
-@pytest.fixture
-def session(sessions: SessionStore) -> Session:
-    made = build_session()
-    sessions.create(made)
-    return made
-
-
-def run_of(session: Session, seconds: int = 1) -> RunId:
-    return mint_run_id(NOON + seconds * SECOND, session.id)
-
-
-def test_a_session_comes_back_as_it_was_created(sessions: SessionStore, session: Session) -> None:
+def test_reads_back_a_session(sessions: SessionStore, session: Session) -> None:
     assert sessions.get(session.id) == session
 
 
-def test_with_its_first_turn(sessions: SessionStore) -> None:
+def test_creates_with_its_first_turn(sessions: SessionStore) -> None:
     plain = build_session(turn_count=1)
     run_id = run_of(plain, 0)
     made = build_session(id=plain.id, turn_count=1, turn=LiveTurn(run_id, NOON), last_run_ulid=own_ulid(run_id))
@@ -52,12 +36,12 @@ def test_creating_again_after_a_lost_reply(sessions: SessionStore, tenant_env: T
     assert sessions.get(made.id) == made
 
 
-def test_another_session_of_that_id_is_refused(sessions: SessionStore, session: Session) -> None:
+def test_rejects_a_second_session_with_the_same_id(sessions: SessionStore, session: Session) -> None:
     with pytest.raises(ConditionFailed):
         sessions.create(build_session(id=session.id, created_at=NOON + SECOND))
 
 
-def test_another_tenants_session_is_not_there(tenant_env: TenantEnv, session: Session) -> None:
+def test_another_tenants_session_is_not_found(tenant_env: TenantEnv, session: Session) -> None:
     other = tenant_env.sessions(OTHER_TENANT)
     assert other.get(session.id) is None
     assert other.change(session.id, {"title": "x"}, now=NOON) is None
@@ -80,7 +64,7 @@ def test_changing_and_clearing(sessions: SessionStore, session: Session) -> None
     assert sessions.change(mint_session_id(NOON), {"title": "x"}, now=NOON) is None
 
 
-def test_a_turn_takes_the_session_and_gives_it_back(sessions: SessionStore, session: Session) -> None:
+def test_a_turn_takes_and_releases_the_session(sessions: SessionStore, session: Session) -> None:
     run_id, at = run_of(session), NOON + SECOND
     taken = sessions.open_turn(session, run_id, now=at)
     assert (taken.turn, taken.turn_count, taken.last_active_at) == (LiveTurn(run_id, at), 1, at)
@@ -94,7 +78,7 @@ def test_a_turn_takes_the_session_and_gives_it_back(sessions: SessionStore, sess
     assert sessions.get(session.id) == given
 
 
-def test_a_taken_session_is_not_taken_again(sessions: SessionStore, session: Session) -> None:
+def test_a_busy_session_cannot_be_taken(sessions: SessionStore, session: Session) -> None:
     first, second = run_of(session, 1), run_of(session, 2)
     sessions.open_turn(session, first, now=NOON)
     with pytest.raises(ConditionFailed) as refused:
@@ -107,7 +91,7 @@ def test_a_taken_session_is_not_taken_again(sessions: SessionStore, session: Ses
     assert not sessions.drop_turn(session.id, second)
 
 
-def test_taking_and_giving_back_with_lost_replies(
+def test_taking_and_releasing_with_lost_replies(
     sessions: SessionStore, session: Session, tenant_env: TenantEnv
 ) -> None:
     run_id = run_of(session)
@@ -120,8 +104,8 @@ def test_taking_and_giving_back_with_lost_replies(
     assert (given.turn, given.turn_count, given.message_count) == (None, 1, 2)
 
 
-def test_runs_of_a_session_only_grow(sessions: SessionStore, session: Session) -> None:
-    """A clock that is behind must mint again: history is sorted by run ids."""
+def test_run_ids_of_a_session_increase(sessions: SessionStore, session: Session) -> None:
+    """Run ids of a session must increase, because the history is sorted by them."""
     later, earlier = run_of(session, 9), run_of(session, 8)
     sessions.open_turn(session, later, now=NOON)
     sessions.close_turn(ended_run(later, messages=2))
@@ -134,7 +118,7 @@ def test_runs_of_a_session_only_grow(sessions: SessionStore, session: Session) -
         sessions.open_turn(session, later, now=NOON)
 
 
-def test_a_turn_that_never_came_to_be_is_not_counted(sessions: SessionStore, session: Session) -> None:
+def test_an_undone_turn_is_not_counted(sessions: SessionStore, session: Session) -> None:
     run_id = run_of(session)
     sessions.open_turn(session, run_id, now=NOON)
     assert sessions.drop_turn(session.id, run_id)
@@ -144,7 +128,7 @@ def test_a_turn_that_never_came_to_be_is_not_counted(sessions: SessionStore, ses
     assert (given.turn, given.turn_count, given.message_count) == (None, 0, 0)
 
 
-def test_a_new_session_is_removed_only_by_its_own_turn(sessions: SessionStore) -> None:
+def test_only_its_own_turn_removes_a_new_session(sessions: SessionStore) -> None:
     plain = build_session()
     run_id = run_of(plain)
     sessions.create(build_session(id=plain.id, turn=LiveTurn(run_id, NOON)))
@@ -154,7 +138,7 @@ def test_a_new_session_is_removed_only_by_its_own_turn(sessions: SessionStore) -
     assert not sessions.remove_new(plain.id, run_id)
 
 
-def test_a_deleted_session_is_gone_for_everyone(sessions: SessionStore, session: Session) -> None:
+def test_a_deleted_session_is_not_found(sessions: SessionStore, session: Session) -> None:
     run_id = run_of(session)
     sessions.open_turn(session, run_id, now=NOON)
     assert sessions.mark_deleted(session.id, now=NOON)

@@ -1,9 +1,7 @@
-"""A session's own usage: by day, added once by the write that gives the session back; and its list."""
+"""A session's own usage by day, added once by the write that releases the session."""
 
 from datetime import date, datetime, timedelta
 
-import pytest
-from atrium.kernel.ids import RunId, mint_run_id
 from atrium.kernel.pagination import PageRequest
 from atrium.llm.model import Usage
 from atrium.runs.model import Run, Spend
@@ -13,7 +11,7 @@ from atrium.storage import keys
 from atrium.usage.model import Figures, Period
 
 from tests.builders.runtimes import NOON
-from tests.builders.sessions import build_session, ended_run
+from tests.builders.sessions import build_session, ended_run, run_of
 from tests.builders.tenant_env import TenantEnv
 from tests.builders.wires import lose_replies
 
@@ -22,24 +20,8 @@ SPEND = Spend(Usage(100, 20, 0, 4), {"calculator": 2}, 12_345)
 TURN = Figures(1, 100, 20, 0, 4, 2, 12_345)
 
 
-@pytest.fixture
-def sessions(tenant_env: TenantEnv) -> SessionStore:
-    return tenant_env.sessions()
-
-
-@pytest.fixture
-def session(sessions: SessionStore) -> Session:
-    made = build_session()
-    sessions.create(made)
-    return made
-
-
-def run_of(session: Session, seconds: int = 1) -> RunId:
-    return mint_run_id(NOON + seconds * SECOND, session.id)
-
-
 def take(sessions: SessionStore, session: Session, seconds: int, *, at: datetime, spend: Spend = SPEND) -> Run:
-    """Let a session have a turn that begins and ends at a moment."""
+    """Run a turn of a session from one time to another."""
     read = sessions.get(session.id)
     assert read is not None
     run_id = run_of(session, seconds)
@@ -49,7 +31,9 @@ def take(sessions: SessionStore, session: Session, seconds: int, *, at: datetime
     return run
 
 
-def test_closing_a_turn_adds_its_usage_once(sessions: SessionStore, session: Session, tenant_env: TenantEnv) -> None:
+def test_releasing_the_session_adds_the_turns_usage_once(
+    sessions: SessionStore, session: Session, tenant_env: TenantEnv
+) -> None:
     run_id = run_of(session)
     sessions.open_turn(session, run_id, now=NOON)
     with tenant_env.intercepted(lose_replies):
@@ -60,7 +44,7 @@ def test_closing_a_turn_adds_its_usage_once(sessions: SessionStore, session: Ses
     assert given.usage == {NOON.date(): TURN}
 
 
-def test_usage_is_by_the_utc_day_on_which_the_turn_ended(sessions: SessionStore, session: Session) -> None:
+def test_usage_counts_on_the_utc_day_of_the_turns_end(sessions: SessionStore, session: Session) -> None:
     midnight = datetime.combine(NOON.date() + timedelta(days=1), datetime.min.time(), NOON.tzinfo)
     take(sessions, session, 1, at=NOON)
     take(sessions, session, 2, at=midnight - SECOND)
@@ -78,9 +62,7 @@ def test_a_dropped_turn_adds_no_usage(sessions: SessionStore, session: Session) 
     assert given.usage == {}
 
 
-def test_usage_is_kept_for_its_days_and_then_removed(
-    sessions: SessionStore, session: Session, tenant_env: TenantEnv
-) -> None:
+def test_removes_usage_after_its_retention(sessions: SessionStore, session: Session, tenant_env: TenantEnv) -> None:
     for days in range(3):
         take(sessions, session, days + 1, at=NOON + timedelta(days=days))
     take(sessions, session, 9, at=NOON + timedelta(days=USAGE_DAYS + 2))
@@ -91,7 +73,7 @@ def test_usage_is_kept_for_its_days_and_then_removed(
     assert sum(name.startswith(("u26", "u27")) for name in names) == 2 * 6
 
 
-def test_a_session_that_slept_with_many_days_is_opened(sessions: SessionStore) -> None:
+def test_opens_a_session_with_many_old_days(sessions: SessionStore) -> None:
     days = {NOON.date() - timedelta(days=each): TURN for each in range(1, USAGE_DAYS + 1)}
     made = build_session()
     sessions.create(made)
@@ -100,7 +82,7 @@ def test_a_session_that_slept_with_many_days_is_opened(sessions: SessionStore) -
     assert sessions.open_turn(read, run_of(made), now=later).last_active_at == later
 
 
-def test_sessions_with_usage_in_a_period(sessions: SessionStore) -> None:
+def test_lists_sessions_with_usage_in_a_period(sessions: SessionStore) -> None:
     days = [NOON - timedelta(days=each) for each in range(4)]
     made = [build_session(number=number) for number in range(5)]
     for each in made:
@@ -122,7 +104,7 @@ def test_sessions_with_usage_in_a_period(sessions: SessionStore) -> None:
     assert found == [made[0].id, made[1].id, made[2].id]
 
 
-def test_a_page_of_sessions_reads_a_bounded_number_of_heads(sessions: SessionStore) -> None:
+def test_a_page_reads_a_bounded_number_of_sessions(sessions: SessionStore) -> None:
     for number in range(12):
         sessions.create(build_session(number=number))
     page = sessions.list_used(Period(NOON.date(), NOON.date()), PageRequest(1))

@@ -14,5 +14,5 @@ def table(physical_table: PhysicalTable) -> TenantTable:
 
 @pytest.fixture
 def others(physical_table: PhysicalTable) -> list[BoundTable]:
-    """All other views of the same table."""
+    """Views of the same table for other tenants and for the platform."""
     return [TenantTable(physical_table, TenantId(OTHER_TENANT_ID)), PlatformTable(physical_table)]

@@ -25,7 +25,7 @@ def test_put_replaces_and_delete_is_repeatable(blobs: TenantBlobs) -> None:
         blobs.get("runs/1")
 
 
-def test_another_tenants_blob_is_not_there(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
+def test_another_tenants_blob_is_not_found(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
     blobs.put("runs/1", b"one")
     other = TenantBlobs(tenant_env.bucket, OTHER_TENANT)
     other.delete("runs/1")
@@ -35,13 +35,13 @@ def test_another_tenants_blob_is_not_there(blobs: TenantBlobs, tenant_env: Tenan
 
 
 @pytest.mark.parametrize("reference", ["../x", "/etc", "runs/../../ten/x"])
-def test_a_reference_cannot_climb(blobs: TenantBlobs, reference: str) -> None:
+def test_a_reference_cannot_leave_the_tenants_prefix(blobs: TenantBlobs, reference: str) -> None:
     with pytest.raises(ValueError, match="relative path"):
         blobs.put(reference, b"")
 
 
 @pytest.mark.parametrize("tenant", ["", "acme", f"{TENANT}/../x"])
-def test_only_a_tenants_id_binds_a_bucket(tenant_env: TenantEnv, tenant: str) -> None:
+def test_binding_a_bucket_requires_a_tenant_id(tenant_env: TenantEnv, tenant: str) -> None:
     with pytest.raises(ValueError, match="not a tenant id"):
         TenantBlobs(tenant_env.bucket, TenantId(tenant))
 
@@ -54,7 +54,7 @@ def test_a_bucket_that_is_slow_is_unavailable(blobs: TenantBlobs, tenant_env: Te
 
 
 @pytest.mark.parametrize("may_list", [True, False])
-def test_403_means_gone_only_where_nothing_may_be_listed(tenant_env: TenantEnv, may_list: bool) -> None:
+def test_403_means_missing_only_without_list_permission(tenant_env: TenantEnv, may_list: bool) -> None:
     blobs = TenantBlobs(Bucket(tenant_env.bucket.client, tenant_env.bucket.name, may_list=may_list), TENANT)
     with Stubber(tenant_env.bucket.client) as stub:
         stub.add_client_error("get_object", "AccessDenied", http_status_code=403)
@@ -62,6 +62,6 @@ def test_403_means_gone_only_where_nothing_may_be_listed(tenant_env: TenantEnv, 
             blobs.get("runs/1")
 
 
-def test_the_bucket_of_the_tests_is_empty() -> None:
+def test_starts_with_an_empty_bucket() -> None:
     with open_bucket(on_moto=True) as bucket:
         assert bucket.client.list_objects_v2(Bucket=bucket.name)["KeyCount"] == 0

@@ -1,4 +1,4 @@
-"""Stream records: which belong to a tenant, and to which one."""
+"""Stream records: whether they belong to a tenant, and to which one."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def record(partition: str) -> dict[str, Any]:
     return {"eventName": "INSERT", "dynamodb": change}
 
 
-def test_a_tenants_item() -> None:
+def test_reads_the_tenant_of_an_item() -> None:
     change = read_change(record(f"TENANT#{TENANT}#LEDGER#2026-11"))
     assert change is not None
     assert (change.tenant_id, change.key.partition) == (TENANT, "LEDGER#2026-11")
@@ -22,5 +22,5 @@ def test_a_tenants_item() -> None:
 @pytest.mark.parametrize(
     "partition", [f"PLATFORM#{TENANT}#LEDGER#2026-11", "TENANT#acme#LEDGER#2026-11", "TENANT##LEDGER", "TENANT", ""]
 )
-def test_an_item_that_is_no_tenants(partition: str) -> None:
+def test_ignores_items_without_a_tenant(partition: str) -> None:
     assert read_change(record(partition)) is None

@@ -1,4 +1,4 @@
-"""The SDK's clients as we configure them: what a request carries, and that answers are left as they came."""
+"""Our configuration of the SDK's clients: request headers, timeouts and parsing."""
 
 from typing import Any
 

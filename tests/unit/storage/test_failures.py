@@ -1,4 +1,4 @@
-"""Translation of AWS errors: conditions, transient outages, and defects that are not caught."""
+"""Translation of AWS errors: failed conditions, transient errors, and unexpected errors, which pass through."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def client_error(code: str, **response: Any) -> ClientError:
 
 
 @pytest.mark.parametrize("code", PASSING)
-def test_a_passing_failure_is_unavailable(code: str) -> None:
+def test_a_transient_error_is_unavailable(code: str) -> None:
     with pytest.raises(Unavailable) as failed:
         raise_in_block(client_error(code))
     assert failed.value.retry_after_seconds == 1
@@ -53,7 +53,7 @@ def test_a_passing_failure_is_unavailable(code: str) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_line_that_fails_is_unavailable(error: BotoCoreError) -> None:
+def test_a_connection_error_is_unavailable(error: BotoCoreError) -> None:
     with pytest.raises(Unavailable):
         raise_in_block(error)
 
@@ -63,13 +63,13 @@ def test_a_line_that_fails_is_unavailable(error: BotoCoreError) -> None:
     [client_error("ValidationException"), client_error("AccessDeniedException"), ParamValidationError(report="x")],
     ids=["ValidationException", "AccessDeniedException", "ParamValidationError"],
 )
-def test_a_defect_passes_through(error: Exception) -> None:
+def test_an_unexpected_error_passes_through(error: Exception) -> None:
     with pytest.raises(type(error)) as raised:
         raise_in_block(error)
     assert raised.value is error
 
 
-def test_a_failed_condition_carries_the_item() -> None:
+def test_a_failed_condition_has_the_item() -> None:
     with pytest.raises(ConditionFailed) as failed:
         raise_in_block(client_error("ConditionalCheckFailedException", Item={"n": {"N": "3"}}))
     assert failed.value.item == {"n": 3}
@@ -92,13 +92,13 @@ def test_conditions_of_a_transaction() -> None:
 
 
 @pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
-def test_a_transaction_that_may_pass_later(code: str) -> None:
+def test_a_transaction_conflict_is_unavailable(code: str) -> None:
     with pytest.raises(Unavailable):
         raise_in_block(cancelled("None", code))
 
 
 @pytest.mark.parametrize("code", ["ValidationError", "ItemCollectionSizeLimitExceeded", "None"])
-def test_a_transaction_that_never_passes_is_a_defect(code: str) -> None:
+def test_an_invalid_transaction_passes_through(code: str) -> None:
     with pytest.raises(ClientError):
         raise_in_block(cancelled(code))
 

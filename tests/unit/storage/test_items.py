@@ -1,4 +1,4 @@
-"""Items as values, and back, as boto3's own serializer does it."""
+"""Conversion of values to items and back, compared with boto3's serializer."""
 
 from decimal import Decimal
 from typing import Any
@@ -18,7 +18,7 @@ _VALUES = st.recursive(_SCALARS, lambda inner: st.lists(inner) | st.dictionaries
 
 
 def plain(value: Any) -> Any:
-    """Return what an item's reader gets: whole numbers as integers."""
+    """Return a value as a reader of the item gets it: whole numbers as integers."""
     match value:
         case Decimal():
             return int(value) if value == value.to_integral_value() else value
@@ -31,7 +31,7 @@ def plain(value: Any) -> Any:
 
 
 def same_wire(wire: Any) -> Any:
-    """Return a wire value with sets in an order and numbers as decimals: `1E+2` is 100."""
+    """Return a wire value with sorted sets and numbers as decimals, because `1E+2` equals 100."""
     ((kind, value),) = wire.items()
     match kind:
         case "SS":
@@ -47,7 +47,7 @@ def same_wire(wire: Any) -> Any:
 
 
 @given(_VALUES)
-def test_values_are_written_as_boto3_writes_them_and_come_back(value: Any) -> None:
+def test_round_trip_equals_boto3(value: Any) -> None:
     wire = value_to_wire(value)
     assert same_wire(wire) == same_wire(TypeSerializer().serialize(value))
     assert from_wire({"name": wire}) == {"name": plain(value)}
@@ -62,16 +62,16 @@ def test_numbers_are_integers_where_they_are_whole(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [1.5, object(), set(), {1, "a"}, [0.1], {"a": object()}])
-def test_what_no_item_can_hold_is_a_type_error(value: Any) -> None:
+def test_unsupported_types_are_a_type_error(value: Any) -> None:
     with pytest.raises(TypeError):
         to_wire({"name": value})
 
 
 @pytest.mark.parametrize("value", [10**38, -(10**38), Decimal("NaN"), Decimal("Infinity"), Decimal("1." + "1" * 38)])
-def test_numbers_beyond_what_the_table_keeps_are_an_error(value: Any) -> None:
+def test_numbers_with_too_many_digits_are_an_error(value: Any) -> None:
     with pytest.raises(ValueError, match="at most 38 digits"):
         to_wire({"name": value})
 
 
-def test_an_attribute_that_is_none_is_left_out() -> None:
+def test_omits_attributes_that_are_none() -> None:
     assert to_wire({"a": None, "b": {"c": None}}) == {"b": {"M": {"c": {"NULL": True}}}}

@@ -1,4 +1,4 @@
-"""No write into a tenant's partition grants what is above the tenant."""
+"""No write into a tenant's partition can grant permissions of the platform operator."""
 
 import pytest
 from atrium.kernel.errors import Forbidden
@@ -25,7 +25,7 @@ SHAPES = st.recursive(
 
 
 def writes(name: str, value: object) -> list[Put | Update]:
-    """Return every way in which our writes put a value into an attribute."""
+    """Return all kinds of writes that set an attribute."""
     appended = f"SET #{name} = list_append(if_not_exists(#{name}, :none), :value)"
     return [
         Put(KEY, {"id": "key_1", name: value}, ANY),
@@ -39,26 +39,26 @@ def writes(name: str, value: object) -> list[Put | Update]:
 
 
 @given(name=NAMES, value=SHAPES)
-def test_a_grant_of_the_operators_is_refused_in_every_shape(name: str, value: object) -> None:
+def test_rejects_operator_grants_in_every_kind_of_write(name: str, value: object) -> None:
     for write in writes(name, value):
         with pytest.raises(Forbidden):
             refuse_operator_grant(write)
 
 
 @given(name=NAMES, value=st.one_of(WORDS, st.lists(WORDS), st.dictionaries(WORDS, WORDS)))
-def test_what_a_tenant_may_have_is_written(name: str, value: object) -> None:
+def test_accepts_grants_of_a_tenant(name: str, value: object) -> None:
     for write in writes(name, value):
         refuse_operator_grant(write)
 
 
-def test_the_word_is_free_everywhere_else() -> None:
+def test_accepts_the_word_in_other_attributes() -> None:
     values = {"name": "platform", "role": "user"}
     refuse_operator_grant(Put(KEY, {"name": "platform", "tags": ["platform"]}, ANY))
     refuse_operator_grant(Update(KEY, "SET #name = :name, #role = :role", "#name = :name", values))
     refuse_operator_grant(Put(Key("", "CONNECTION#usr_1#slack"), {"scopes": ["platform"]}, ANY))
 
 
-def test_a_tenants_table_refuses_and_the_platforms_does_not(physical_table: PhysicalTable) -> None:
+def test_only_tenant_tables_reject_operator_grants(physical_table: PhysicalTable) -> None:
     tenant, item = TenantTable(physical_table, TenantId(TENANT_ID)), {"scopes": ["platform"]}
     for write in (Put(KEY, item, ANY), Update(KEY, "SET #scopes = :scopes", ANY, item)):
         with pytest.raises(Forbidden):

@@ -1,4 +1,4 @@
-"""A secret is bound to its tenant twice: by the KMS encryption context, and by the authenticated data."""
+"""A secret is bound to its tenant by the KMS encryption context and by the authenticated data."""
 
 from collections.abc import Iterator
 

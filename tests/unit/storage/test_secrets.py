@@ -1,4 +1,4 @@
-"""The secrets: their formats, caching, and the errors for missing ones."""
+"""The secrets: their formats, caching, and the errors for missing values."""
 
 import json
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def store() -> SecretStore:
     return SecretStore()
 
 
-def test_values_come_back(store: SecretStore) -> None:
+def test_reads_values(store: SecretStore) -> None:
     store.put(store.arns.cursor, {"key": GOOD_KEY})
     store.put(store.arns.pepper, {"current": 2, "peppers": {"1": GOOD_KEY, "2": encode_base64url(b"n" * 32)}})
     store.put(store.arns.signing, {"keys": [{"kid": "a", "private_key": "A"}, {"kid": "b", "private_key": "B"}]})
@@ -74,7 +74,7 @@ def test_values_come_back(store: SecretStore) -> None:
     assert secrets.anthropic_api_key() == "sk-model"
 
 
-def test_the_environments_model_key_goes_first(store: SecretStore) -> None:
+def test_prefers_the_model_key_of_the_environment(store: SecretStore) -> None:
     store.put(store.arns.model, {"anthropic_api_key": "sk-secret"})
     assert store.open(ANTHROPIC_API_KEY="sk-environment").anthropic_api_key() == "sk-environment"
 
@@ -87,7 +87,7 @@ def test_a_value_is_read_once(store: SecretStore) -> None:
     assert calls == ["GetSecretValue"]
 
 
-def test_an_unknown_pepper_version_is_looked_for_at_once_and_then_every_thirty_seconds(store: SecretStore) -> None:
+def test_reads_again_for_an_unknown_pepper_version(store: SecretStore) -> None:
     store.put(store.arns.pepper, {"current": 1, "peppers": {"1": GOOD_KEY}})
     store.secrets.peppers("api_key").current()
     store.put(store.arns.pepper, {"current": 2, "peppers": {"1": GOOD_KEY, "2": GOOD_KEY}})
@@ -102,7 +102,7 @@ def test_an_unknown_pepper_version_is_looked_for_at_once_and_then_every_thirty_s
         assert len(calls) == 2
 
 
-def test_made_up_kids_cost_one_read_in_thirty_seconds(store: SecretStore) -> None:
+def test_unknown_kids_cost_one_read_per_thirty_seconds(store: SecretStore) -> None:
     store.put(store.arns.signing, {"keys": [{"kid": "a", "private_key": "A"}]})
     store.secrets.signing_keys()
     with store.counting() as calls:
@@ -110,14 +110,14 @@ def test_made_up_kids_cost_one_read_in_thirty_seconds(store: SecretStore) -> Non
     assert len(calls) == 1
 
 
-def test_a_secret_without_a_value_says_what_to_run(store: SecretStore) -> None:
+def test_an_empty_secret_names_the_command_to_run(store: SecretStore) -> None:
     with pytest.raises(Unavailable) as caught:
         store.secrets.peppers("api_key").current()
     assert caught.value.internal == "the pepper secret has no value: run `make bootstrap`"
     assert "pepper" not in caught.value.detail
 
 
-def test_a_function_that_is_given_no_secret(store: SecretStore) -> None:
+def test_a_function_without_a_secret(store: SecretStore) -> None:
     with pytest.raises(Unavailable, match="has no pepper secret"):
         store.open(PEPPER_SECRET_ARN="").peppers("api_key").current()
 
@@ -138,7 +138,7 @@ def test_a_function_that_is_given_no_secret(store: SecretStore) -> None:
         {"current": 1, "peppers": [GOOD_KEY]},
     ],
 )
-def test_a_value_of_another_form_is_never_repeated(store: SecretStore, value: object) -> None:
+def test_an_invalid_value_is_not_in_the_error(store: SecretStore, value: object) -> None:
     store.put(store.arns.pepper, value)
     with pytest.raises(Unavailable) as caught:
         store.secrets.peppers("api_key").current()
@@ -147,7 +147,7 @@ def test_a_value_of_another_form_is_never_repeated(store: SecretStore, value: ob
     assert caught.value.__cause__ is None
 
 
-def test_a_secrets_manager_that_refuses(store: SecretStore) -> None:
+def test_errors_of_secrets_manager(store: SecretStore) -> None:
     store.put(store.arns.cursor, {"key": GOOD_KEY})
 
     def refuse(**_: object) -> None:
@@ -160,7 +160,7 @@ def test_a_secrets_manager_that_refuses(store: SecretStore) -> None:
     assert caught.value.retry_after_seconds == 1
 
 
-def test_nothing_shows_a_value(store: SecretStore) -> None:
+def test_repr_does_not_show_values(store: SecretStore) -> None:
     store.put(store.arns.signing, {"keys": [{"kid": "a", "private_key": "hush"}]})
     store.put(store.arns.pepper, {"current": 1, "peppers": {"1": GOOD_KEY}})
     assert "hush" not in repr(store.secrets.signing_keys())

@@ -1,4 +1,4 @@
-"""A bound table stores and finds items, and cannot reach beyond its prefix."""
+"""A bound table stores and finds items, and cannot access keys outside its prefix."""
 
 from decimal import Decimal
 from typing import Any
@@ -29,7 +29,7 @@ def sorts(items: list[dict[str, Any]]) -> list[str]:
     return [str(item["sk"]) for item in items]
 
 
-def test_values_come_back_as_what_they_were(table: TenantTable) -> None:
+def test_reads_back_values(table: TenantTable) -> None:
     item = {
         "text": "ü",
         "empty": "",
@@ -58,12 +58,12 @@ def test_floats_are_refused(table: TenantTable) -> None:
 
 
 @pytest.mark.parametrize("tenant_id", ["", "ten_", "acme", f"{TENANT_ID}#", f"{TENANT_ID}#SESSION", "PLATFORM"])
-def test_only_a_tenants_id_binds_a_table(physical_table: PhysicalTable, tenant_id: str) -> None:
+def test_binding_a_table_requires_a_tenant_id(physical_table: PhysicalTable, tenant_id: str) -> None:
     with pytest.raises(ValueError, match="not a tenant id"):
         TenantTable(physical_table, TenantId(tenant_id))
 
 
-def test_nothing_reaches_another_prefix(table: TenantTable, others: list[BoundTable]) -> None:
+def test_cannot_access_another_prefix(table: TenantTable, others: list[BoundTable]) -> None:
     fill(table, 3)
     key = Key("THINGS", "001")
     for other in others:
@@ -85,14 +85,14 @@ def test_nothing_reaches_another_prefix(table: TenantTable, others: list[BoundTa
     assert found["number"] == 1
 
 
-def test_an_index_key_that_is_updated_stays_inside(table: TenantTable, others: list[BoundTable]) -> None:
+def test_updated_index_keys_keep_the_prefix(table: TenantTable, others: list[BoundTable]) -> None:
     table.write(Put(KEY, {"gsi2pk": "A", "gsi2sk": "1"}, NEW))
     table.write(Update(KEY, "SET #gsi2pk = :gsi2pk", EXISTS, {"gsi2pk": "B"}))
     assert sorts(table.fetch(Query("B", index="gsi2")).items) == ["1"]
     assert all(other.query(Query("B", index="gsi2")).items == [] for other in others)
 
 
-def test_an_item_of_another_prefix_that_comes_back_is_a_defect(table: TenantTable) -> None:
+def test_an_item_of_another_prefix_is_an_error(table: TenantTable) -> None:
     table.write(Put(KEY, {}, NEW))
 
     def leak(operation: str, arguments: dict[str, Any], send: Send) -> Any:
@@ -105,7 +105,7 @@ def test_an_item_of_another_prefix_that_comes_back_is_a_defect(table: TenantTabl
 
 
 @pytest.mark.parametrize("index", [None, "gsi1"])
-def test_a_position_holds_no_tenant(table: TenantTable, index: Any) -> None:
+def test_a_position_does_not_contain_the_tenant(table: TenantTable, index: Any) -> None:
     fill(table, 3)
     page = table.query(Query("ALL" if index else "THINGS", index=index, limit=2))
     assert page.position is not None
@@ -149,7 +149,7 @@ def test_a_filtered_page_may_be_empty_and_still_have_a_next_one(table: TenantTab
     assert (page.items, page.position is not None) == ([], True)
 
 
-def test_what_an_index_names_but_is_gone_is_left_out(table: TenantTable) -> None:
+def test_omits_deleted_items_of_an_index(table: TenantTable) -> None:
     keys = fill(table, 3)
 
     def delete_between(operation: str, arguments: dict[str, Any], send: Send) -> Any:

@@ -1,4 +1,4 @@
-"""The calls that a bound table makes: batches, writes, transactions."""
+"""The calls of a bound table: batches, writes and transactions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ def fill(table: BoundTable, count: int, partition: str = "THINGS") -> list[Key]:
     return keys
 
 
-def test_reads_are_consistent_but_for_an_index(table: TenantTable) -> None:
+def test_reads_are_consistent_except_on_an_index(table: TenantTable) -> None:
     recorder = Recorder()
     with intercepted(table._client, recorder):
         table.get(KEY)
@@ -34,7 +34,7 @@ def test_reads_are_consistent_but_for_an_index(table: TenantTable) -> None:
     assert "ConsistentRead" not in index
 
 
-def test_a_batch_reads_what_exists_once(table: TenantTable) -> None:
+def test_a_batch_returns_existing_items_once(table: TenantTable) -> None:
     keys = fill(table, 2)
     found = table.batch_get([*keys, *keys, Key("THINGS", "none")])
     assert set(found) == set(keys)
@@ -67,13 +67,13 @@ def answer_in_parts(part: int, name: str) -> Callable[[str, dict[str, Any], Send
     return answer
 
 
-def test_unprocessed_keys_are_asked_for_again(table: TenantTable, table_name: str) -> None:
+def test_retries_unprocessed_keys(table: TenantTable, table_name: str) -> None:
     keys = fill(table, 6)
     with intercepted(table._client, answer_in_parts(2, table_name)):
         assert set(table.batch_get(keys)) == set(keys)
 
 
-def test_unprocessed_deletions_are_sent_again(table: TenantTable, table_name: str) -> None:
+def test_retries_unprocessed_deletions(table: TenantTable, table_name: str) -> None:
     keys = fill(table, 6)
     with intercepted(table._client, answer_in_parts(2, table_name)):
         table.delete_all(keys)
@@ -100,7 +100,7 @@ def test_deletions_go_25_in_a_call_and_may_be_repeated(table: TenantTable) -> No
     assert table.query(Query("THINGS")).items == []
 
 
-def test_a_put_that_must_be_new(table: TenantTable) -> None:
+def test_a_put_that_requires_a_new_item(table: TenantTable) -> None:
     assert table.write(Put(KEY, {"number": 1}, NEW)) == {"number": 1}
     with pytest.raises(ConditionFailed) as refused:
         table.write(Put(KEY, {"number": 2}, NEW))
@@ -108,7 +108,7 @@ def test_a_put_that_must_be_new(table: TenantTable) -> None:
     assert refused.value.item["number"] == 1
 
 
-def test_an_update_returns_the_item_as_it_is_then(table: TenantTable) -> None:
+def test_an_update_returns_the_new_item(table: TenantTable) -> None:
     table.write(Put(KEY, {"number": 1, "kept": "x"}, NEW))
     change = Update(
         KEY,
@@ -137,8 +137,8 @@ def test_a_deletion_under_a_condition(table: TenantTable) -> None:
     assert table.get(KEY) is None
 
 
-def test_a_condition_that_must_recognise_its_own_mark(table: TenantTable) -> None:
-    """The SDK repeats a write whose reply was lost; the write itself has made `NEW` false."""
+def test_a_condition_recognizes_its_own_repeated_write(table: TenantTable) -> None:
+    """The SDK repeats a write whose reply was lost, and the first attempt made `NEW` false."""
     with intercepted(table._client, lose_replies):
         with pytest.raises(ConditionFailed) as refused:
             table.write(Put(KEY, {"mark": "m"}, NEW))

@@ -1,4 +1,4 @@
-"""Credentials bound to a tenant: one call to STS per tenant and hour, and no fallback."""
+"""Credentials bound to a tenant: one STS call per tenant and hour, without a fallback."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ NOW = datetime(2026, 11, 27, 8, tzinfo=UTC)
 
 @dataclass
 class Office:
-    """Counts calls to STS and the clients made with its credentials."""
+    """A fake STS that counts calls and the clients created with its credentials."""
 
     now: datetime = NOW
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Office:
         return TenantCredentials(sts, ROLE, lambda: self.now, self.make)
 
 
-def test_a_session_is_of_one_tenant() -> None:
+def test_a_session_belongs_to_one_tenant() -> None:
     office = Office()
     sessions = office.sessions()
     ours, theirs = sessions.client("dynamodb", TENANT), sessions.client("dynamodb", OTHER_TENANT)
@@ -71,7 +71,7 @@ def test_both_clients_of_a_tenant_share_its_session() -> None:
     assert len(office.asked) == 1
 
 
-def test_a_session_is_renewed_while_what_was_begun_with_it_can_still_end() -> None:
+def test_renews_a_session_before_it_can_expire_during_a_call() -> None:
     office = Office()
     sessions = office.sessions()
     first = sessions.client("dynamodb", TENANT)
@@ -82,7 +82,7 @@ def test_a_session_is_renewed_while_what_was_begun_with_it_can_still_end() -> No
     assert len(office.asked) == 2
 
 
-def test_many_at_once_ask_once() -> None:
+def test_concurrent_callers_share_one_sts_call() -> None:
     office = Office(busy=threading.Event())
     sessions = office.sessions()
     with ThreadPoolExecutor(16) as pool:
@@ -93,7 +93,7 @@ def test_many_at_once_ask_once() -> None:
     assert (len(clients), len(office.asked)) == (1, 1)
 
 
-def test_one_tenants_wait_is_not_anothers() -> None:
+def test_tenants_do_not_wait_for_each_other() -> None:
     office = Office()
     sessions = office.sessions()
     known = sessions.client("dynamodb", OTHER_TENANT)
@@ -106,7 +106,7 @@ def test_one_tenants_wait_is_not_anothers() -> None:
         waiting.result()
 
 
-def test_tenants_that_were_not_seen_for_long_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forgets_tenants_that_were_not_used_recently(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tenant_credentials, "KEPT_MAX", 2)
     office = Office()
     sessions, tenants = office.sessions(), [mint_tenant_id(NOW + timedelta(seconds=number)) for number in range(3)]
@@ -118,7 +118,7 @@ def test_tenants_that_were_not_seen_for_long_are_forgotten(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("tenant", ["", "acme", f"{TENANT}*", "*", "ten_*"])
-def test_only_a_tenants_id_becomes_a_tag(tenant: str) -> None:
+def test_rejects_malformed_tenant_ids(tenant: str) -> None:
     office = Office()
     with pytest.raises(ValueError, match="not a tenant id"):
         office.sessions().client("dynamodb", TenantId(tenant))
@@ -126,7 +126,7 @@ def test_only_a_tenants_id_becomes_a_tag(tenant: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["Throttling", "AccessDenied", "ServiceUnavailable"])
-def test_without_sts_nothing_is_reached(code: str) -> None:
+def test_fails_without_sts(code: str) -> None:
     sts = local_session().client("sts")
     sessions = TenantCredentials(sts, ROLE, read_clock, lambda *_: pytest.fail("a client without a session"))
     with Stubber(sts) as stub:
@@ -135,7 +135,7 @@ def test_without_sts_nothing_is_reached(code: str) -> None:
             sessions.client("dynamodb", TENANT)
 
 
-def test_a_real_client_of_sts_is_asked_in_its_own_words() -> None:
+def test_calls_a_real_sts_client() -> None:
     with mock_aws():
         sts = local_session().client("sts")
         given: list[Any] = []
@@ -147,7 +147,7 @@ def test_a_real_client_of_sts_is_asked_in_its_own_words() -> None:
 
 
 @pytest.mark.parametrize("role", ["", ROLE])
-def test_a_function_reaches_tenants_data_as_its_deployment_says(monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+def test_uses_tenant_sessions_only_if_configured(monkeypatch: pytest.MonkeyPatch, role: str) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     with mock_aws():
         environment = {"TABLE_NAME": "atrium", "BLOBS_BUCKET": "blobs", "TENANT_ROLE_ARN": role}

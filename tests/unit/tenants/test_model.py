@@ -1,4 +1,4 @@
-"""Tenants as values: names, features, who sees them."""
+"""Tenant values: names, features, and which statuses are visible."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,16 +16,16 @@ TENANT = Tenant(TenantId(TENANT_ID), "acme", "Acme", "pro", "active", NOON, NOON
 @pytest.mark.parametrize(
     ("one", "other"), [("Acme", "acme"), ("straße", "STRASSE"), ("u\u0308ber", "\u00dcber"), ("ｆｕｌｌ", "full")]
 )
-def test_names_that_are_the_same(one: str, other: str) -> None:
+def test_equal_names(one: str, other: str) -> None:
     assert same_name(one) == same_name(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("acme", "acme2"), ("a-b", "ab"), ("a b", "ab")])
-def test_names_that_differ(one: str, other: str) -> None:
+def test_different_names(one: str, other: str) -> None:
     assert same_name(one) != same_name(other)
 
 
-def test_features_are_the_switches_that_are_on() -> None:
+def test_features_are_the_enabled_switches() -> None:
     tenant = replace(TENANT, settings={"features": {"beta": True, "alpha": True, "off": False}, "other": 1})
     assert tenant.features == ("alpha", "beta")
     assert TENANT.features == ()
@@ -43,11 +43,11 @@ def test_features_are_the_switches_that_are_on() -> None:
         {"features": {f"f{number}": True for number in range(51)}},
     ],
 )
-def test_features_that_could_not_be_read(settings: dict[str, Any]) -> None:
+def test_rejects_invalid_features(settings: dict[str, Any]) -> None:
     assert find_settings_fault(settings)
 
 
-def test_other_settings_are_free() -> None:
+def test_accepts_any_other_settings() -> None:
     assert find_settings_fault({"anything": [1, {"deep": None}], "features": {"a.b-c_1": False}}) is None
 
 
@@ -60,6 +60,6 @@ def test_other_settings_are_free() -> None:
         ({"opening": "mark"}, False, False),
     ],
 )
-def test_who_sees_a_tenant(changes: dict[str, Any], active: bool, visible: bool) -> None:
+def test_visibility_by_status(changes: dict[str, Any], active: bool, visible: bool) -> None:
     tenant = replace(TENANT, **changes)
     assert (tenant.is_active, tenant.is_visible) == (active, visible)

@@ -1,4 +1,4 @@
-"""The calculator: exact where decimals can be, clear where not, and never a door to anything else."""
+"""The calculator: exact decimals, clear errors, and no access to anything but arithmetic."""
 
 import time
 from decimal import Decimal
@@ -54,7 +54,7 @@ def answer(expression: str) -> str:
         ("\t6\n*7 ", "42"),
     ],
 )
-def test_value(expression: str, expected: str) -> None:
+def test_evaluates_expressions(expression: str, expected: str) -> None:
     assert answer(expression) == expected
 
 
@@ -66,7 +66,7 @@ def test_value(expression: str, expected: str) -> None:
         ("2**0.5", "1.4142135623730950488016887242096980785696718753769"),
     ],
 )
-def test_what_had_to_be_rounded_says_so(expression: str, expected: str) -> None:
+def test_marks_rounded_results(expression: str, expected: str) -> None:
     assert answer(expression) == f"{expected} (rounded to 50 digits)"
 
 
@@ -82,7 +82,7 @@ def test_sums_and_products_are_exact(left: Decimal, right: Decimal, sign: str) -
 
 
 @given(NUMBERS, NUMBERS.filter(bool))
-def test_quotient_and_remainder_make_the_number_again(left: Decimal, right: Decimal) -> None:
+def test_quotient_and_remainder_are_consistent(left: Decimal, right: Decimal) -> None:
     quotient, _ = evaluate(f"({left:f}) // ({right:f})")
     rest, _ = evaluate(f"({left:f}) % ({right:f})")
     assert quotient == Fraction(left) // Fraction(right)
@@ -94,7 +94,7 @@ def test_quotient_and_remainder_make_the_number_again(left: Decimal, right: Deci
         lambda d: abs(d.adjusted()) < 5_000 and len(d.as_tuple().digits) < 50
     )
 )
-def test_a_number_is_shown_as_it_can_be_read(number: Decimal) -> None:
+def test_results_can_be_parsed_again(number: Decimal) -> None:
     assert Decimal(render(number)) == number
 
 
@@ -105,7 +105,7 @@ def test_division_by_zero(expression: str) -> None:
 
 
 @pytest.mark.parametrize("expression", ["(10**1000)**1000", "0**0", "(-8)**0.5", "9e9999*10", "10**1000*1e9999"])
-def test_what_has_no_value_here(expression: str) -> None:
+def test_rejects_undefined_values(expression: str) -> None:
     with pytest.raises(ToolRetry, match="undefined or out of range"):
         answer(expression)
 
@@ -146,13 +146,13 @@ def test_exponents_are_bounded(expression: str) -> None:
         "1e99999",
     ],
 )
-def test_nothing_but_arithmetic_is_understood(expression: str) -> None:
+def test_rejects_anything_but_arithmetic(expression: str) -> None:
     with pytest.raises(ToolRetry, match=r"may contain only|not valid arithmetic"):
         answer(expression)
 
 
 @pytest.mark.parametrize("expression", [" ", "+", "1+", "*1", "1 2", "1..2", "()", "1)", "(1", "(1+2", "1 ** ", "//2"])
-def test_what_is_no_expression(expression: str) -> None:
+def test_rejects_invalid_expressions(expression: str) -> None:
     with pytest.raises(ToolRetry, match=r"not valid arithmetic|not closed"):
         answer(expression)
 
@@ -166,7 +166,7 @@ def test_nesting_is_bounded(expression: str) -> None:
 @pytest.mark.parametrize(
     "expression", ["9.9e9999**0.0001*" * 28 + "1", "+".join(["1.1**999.9"] * 45), "1/7+" * 124 + "1"]
 )
-def test_the_longest_expressions_take_no_time(expression: str) -> None:
+def test_evaluates_the_longest_expressions_quickly(expression: str) -> None:
     began = time.perf_counter()
     answer(expression)
     assert time.perf_counter() - began < 1

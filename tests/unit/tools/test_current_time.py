@@ -1,4 +1,4 @@
-"""The current time: now, wherever the model asks for."""
+"""The current time in any time zone."""
 
 import pytest
 from atrium.kernel.ids import RunId
@@ -28,7 +28,7 @@ def test_time_of_a_zone(zone: str | None, expected: str) -> None:
     assert read(zone) == expected
 
 
-def test_it_is_the_time_of_the_call_not_of_the_run() -> None:
+def test_returns_the_time_of_the_call() -> None:
     clock = TurnedClock()
     context = ToolContext(TENANT, RunId("run_1"), clock)
     clock.advance(90)
@@ -38,7 +38,7 @@ def test_it_is_the_time_of_the_call_not_of_the_run() -> None:
 @pytest.mark.parametrize(
     "zone", ["", "Mars/Olympus", "../../etc/passwd", "/etc/passwd", "Europe", "Europe/", "UTC\0", "É"]
 )
-def test_what_is_no_zone(zone: str) -> None:
-    """A folder of zones, a path out of them, and text that no file can be named."""
+def test_rejects_unknown_zones(zone: str) -> None:
+    """A folder of zones, a path out of it, and text that cannot be a file name."""
     with pytest.raises(ToolRetry, match="unknown time zone"):
         read(zone)

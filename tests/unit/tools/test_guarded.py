@@ -1,4 +1,4 @@
-"""Tools under policies: what is asked before a call, what the model is told, and what the audit holds after."""
+"""Tools under policies: the check before a call, the result for the model, and the audit event after it."""
 
 import pytest
 from atrium.kernel.errors import Unavailable
@@ -37,7 +37,7 @@ def call(policy_env: PolicyEnv, name: str, **arguments: object) -> ToolAnswer:
     return tools.call(name, arguments, ToolContext(TENANT, RUN, policy_env.clock, "ann@example.com"))
 
 
-def test_a_call_is_in_the_audit_masked_and_without_its_answer(policy_env: PolicyEnv) -> None:
+def test_audits_a_call_masked_and_without_its_result(policy_env: PolicyEnv) -> None:
     answer = call(policy_env, "calculator", expression="4111111111111111 + 1")
     assert not answer.is_error
     [event] = policy_env.events("tool.call")
@@ -54,13 +54,13 @@ def test_a_call_is_in_the_audit_masked_and_without_its_answer(policy_env: Policy
     }
 
 
-def test_a_call_that_fails_is_in_the_audit_too(policy_env: PolicyEnv) -> None:
+def test_audits_a_failed_call(policy_env: PolicyEnv) -> None:
     assert call(policy_env, "calculator", expression="1 +").is_error
     [event] = policy_env.events("tool.call")
     assert event.details["is_error"] is True
 
 
-def test_a_denied_tool_is_not_called_and_the_model_is_told_why(policy_env: PolicyEnv) -> None:
+def test_reports_a_denied_tool_to_the_model(policy_env: PolicyEnv) -> None:
     made = policy_env.create(effect="deny", resources=("tool:calc*",))
     answer = call(policy_env, "calculator", expression="1")
     assert answer == ToolAnswer("A policy of the tenant does not allow the tool calculator.", is_error=True)
@@ -73,7 +73,7 @@ def test_a_denied_tool_is_not_called_and_the_model_is_told_why(policy_env: Polic
 @pytest.mark.parametrize(
     ("amount", "denied"), [("99.99", False), ("100", True), (100, True), (1e3, True), ("much", True), (True, True)]
 )
-def test_the_amount_is_that_of_the_arguments(policy_env: PolicyEnv, amount: object, denied: bool) -> None:
+def test_reads_the_amount_from_the_arguments(policy_env: PolicyEnv, amount: object, denied: bool) -> None:
     policy_env.create(
         effect="deny", resources=("tool:*",), conditions=Conditions.model_validate({"amount": {"min": "100"}})
     )
@@ -81,14 +81,14 @@ def test_the_amount_is_that_of_the_arguments(policy_env: PolicyEnv, amount: obje
     assert len(policy_env.events("policy.deny")) == denied
 
 
-def test_a_name_that_the_model_made_up_and_the_end_ask_nobody(policy_env: PolicyEnv) -> None:
+def test_does_not_check_unknown_tools_and_done(policy_env: PolicyEnv) -> None:
     policy_env.create(effect="deny")
     assert call(policy_env, "invented").content == "There is no tool named invented."
     assert not call(policy_env, DONE.name, summary="s").content.startswith("A policy")
     assert policy_env.events("policy.deny") == policy_env.events("tool.call") == []
 
 
-def test_a_call_that_the_audit_cannot_be_told_of_fails(policy_env: PolicyEnv) -> None:
+def test_a_call_that_cannot_be_audited_fails(policy_env: PolicyEnv) -> None:
     call(policy_env, "calculator", expression="1")
     with refusing(policy_env.physical, "PutItem", "InternalServerError", about="tool.call"), pytest.raises(Unavailable):
         call(policy_env, "calculator", expression="1")

@@ -1,4 +1,4 @@
-"""The registry: whatever a call does, the model is answered, in time and in bounds."""
+"""The tool registry always returns a result to the model, within limits of time and size."""
 
 import threading
 from collections.abc import Callable
@@ -20,7 +20,7 @@ CONTEXT = ToolContext(TENANT, RunId("run_1"), TurnedClock())
 
 
 class Arguments(BaseModel):
-    """What the tool of these tests takes."""
+    """The arguments of these tests' tool."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,12 +40,12 @@ def fail_with(error: Exception) -> Callable[[], str]:
     return fail
 
 
-def test_an_answer() -> None:
+def test_returns_the_result() -> None:
     answer = ToolRegistry().call("calculator", {"expression": "6*7"}, CONTEXT)
     assert (answer.content, answer.is_error, answer.defect) == ("42", False, None)
 
 
-def test_an_unknown_tool_is_answered_and_its_name_bounded() -> None:
+def test_reports_an_unknown_tool_with_a_bounded_name() -> None:
     answer = ToolRegistry().call("x" * 5_000, {}, CONTEXT)
     assert answer.is_error
     assert answer.content.startswith("There is no tool named xxx")
@@ -55,7 +55,7 @@ def test_an_unknown_tool_is_answered_and_its_name_bounded() -> None:
 @pytest.mark.parametrize(
     "arguments", [{"number": -1}, {"number": "many"}, {"other": 1}, {"number": None}, {"number": {"a": [1]}}]
 )
-def test_wrong_arguments_are_explained(arguments: dict[str, object]) -> None:
+def test_explains_wrong_arguments(arguments: dict[str, object]) -> None:
     answer = ToolRegistry([tool(lambda: "never")]).call("probe", arguments, CONTEXT)
     assert answer.is_error
     assert answer.content.startswith("The arguments are not valid: ")
@@ -70,19 +70,19 @@ def test_many_wrong_arguments_are_explained_in_bounds() -> None:
 
 
 @pytest.mark.parametrize("error", [ToolRetry("try again with b"), ToolRefusal("never")], ids=["retry", "refusal"])
-def test_what_a_tool_says_of_its_failure_is_for_the_model(error: Exception) -> None:
+def test_passes_a_tools_error_to_the_model(error: Exception) -> None:
     answer = ToolRegistry([tool(fail_with(error))]).call("probe", {}, CONTEXT)
     assert (answer.content, answer.is_error, answer.defect) == (str(error), True, None)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("password: hunter2"), KeyError("k"), TimeoutError(), RecursionError()])
-def test_a_defect_is_told_as_such_and_kept_for_the_log(error: Exception) -> None:
+def test_reports_an_unexpected_error_without_its_text(error: Exception) -> None:
     answer = ToolRegistry([tool(fail_with(error))]).call("probe", {}, CONTEXT)
     assert (answer.content, answer.is_error) == ("The tool failed.", True)
     assert answer.defect is error
 
 
-def test_a_tool_that_hangs_is_answered_for() -> None:
+def test_times_out_a_hanging_tool() -> None:
     release = threading.Event()
     hanging = replace(tool(lambda: str(release.wait(10))), timeout_seconds=0)
     answer = ToolRegistry([hanging]).call("probe", {}, CONTEXT)
@@ -90,7 +90,7 @@ def test_a_tool_that_hangs_is_answered_for() -> None:
     assert (answer.content, answer.is_error) == ("The tool timed out after 0 s.", True)
 
 
-def test_a_result_is_bounded_and_says_so() -> None:
+def test_truncates_a_long_result() -> None:
     answer = ToolRegistry([tool(lambda: "x" * 1_000_000)]).call("probe", {}, CONTEXT)
     assert len(answer.content) == RESULT_CHARACTERS_MAX
     assert answer.content.endswith("[cut: the result was longer]")
@@ -98,14 +98,14 @@ def test_a_result_is_bounded_and_says_so() -> None:
     assert whole.content == "x" * RESULT_CHARACTERS_MAX
 
 
-def test_choosing_leaves_out_what_there_is_not() -> None:
+def test_choosing_omits_unknown_tools() -> None:
     chosen = ToolRegistry().choose(["calculator", "gone"])
     assert chosen.names == {"calculator"}
     assert chosen.add(DONE).names == {"calculator", "done"}
     assert ToolRegistry([]).schemas() == ()
 
 
-def test_schemas_are_what_a_model_needs() -> None:
+def test_schemas_for_the_model() -> None:
     schemas = {schema.name: schema for schema in ToolRegistry([CALCULATOR, CURRENT_TIME, DONE]).schemas()}
     assert schemas["calculator"].input_schema == {
         "type": "object",
@@ -126,11 +126,11 @@ def test_schemas_are_what_a_model_needs() -> None:
     assert all(schema.description for schema in schemas.values())
 
 
-def test_done_closes_the_task() -> None:
+def test_done_ends_the_task() -> None:
     assert ToolRegistry([DONE]).call("done", {"summary": "all of it"}, CONTEXT).content == "The task is closed."
 
 
-def test_a_schema_is_made_once_whatever_registry_has_its_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caches_schemas_across_registries(monkeypatch: pytest.MonkeyPatch) -> None:
     first = ToolRegistry([CALCULATOR]).schemas()
     monkeypatch.setattr(CALCULATOR.arguments, "model_json_schema", lambda: pytest.fail("made again"))
     assert ToolRegistry().choose(["calculator"]).add(DONE).schemas()[0] is first[0]

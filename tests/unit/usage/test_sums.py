@@ -1,4 +1,4 @@
-"""What an entry adds to which sums, and how entries are cut into transactions: pure."""
+"""What an entry adds to which sums, and how entries are split into transactions; no table is needed."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 
@@ -16,7 +16,7 @@ DAY = date(2026, 11, 21)
 WHOLE = Figures(1, 100, 20, 3, 4, 3, 12_345)
 
 
-def test_an_entry_adds_to_the_sums_of_its_groups() -> None:
+def test_adds_an_entry_to_the_sums_of_its_groups() -> None:
     assert contributions(build_entry(tool_calls={"calculator": 2, "now": 1})) == {
         SumKey(DAY, "TOTAL"): WHOLE,
         SumKey(DAY, "MODEL", "claude-haiku-5-5"): WHOLE,
@@ -31,18 +31,18 @@ def test_an_entry_adds_to_the_sums_of_its_groups() -> None:
     ("principal_id", "group"),
     [(USER_ID, "USER"), (KEY_ID, "KEY"), ("cli_01k6r5m2x8f3v9q4w7t1y0z5ag", "CLIENT"), ("who", None)],
 )
-def test_the_group_of_a_principal(principal_id: str, group: str | None) -> None:
+def test_group_of_a_principal(principal_id: str, group: str | None) -> None:
     assert principal_group(principal_id) == group
     found = {key.group for key in contributions(build_entry(principal_id=principal_id))}
     assert found == {"TOTAL", "MODEL", "AGENT"} | ({group} if group else set())
 
 
-def test_the_day_is_that_of_utc() -> None:
+def test_uses_the_utc_day() -> None:
     evening_in_lima = datetime(2026, 11, 20, 20, 0, tzinfo=timezone(timedelta(hours=-5)))
     assert {key.day for key in contributions(build_entry(at=evening_in_lima))} == {DAY}
 
 
-def test_tools_beyond_bounds_are_one() -> None:
+def test_groups_excess_tools_together() -> None:
     added = contributions(build_entry(tool_calls={f"tool_{number:03}": 2 for number in range(TOOLS_MAX + 30)}))
     tools = {key.value: figures for key, figures in added.items() if key.group == "TOOL"}
     assert len(tools) == TOOLS_MAX + 1
@@ -50,14 +50,14 @@ def test_tools_beyond_bounds_are_one() -> None:
     assert len(added) + 1 <= OPERATIONS_MAX
 
 
-def test_contributions_add_up() -> None:
+def test_adds_contributions() -> None:
     one, other = contributions(build_entry()), contributions(build_entry(cost_nanos=5, at=NOON - timedelta(days=1)))
     merged = merge([one, one, other])
     assert merged[SumKey(DAY, "TOTAL")] == Figures(2, 200, 40, 6, 8, 0, 24_690)
     assert merged[SumKey(date(2026, 11, 20), "TOTAL")].cost_nanos == 5
 
 
-def test_batches_are_cut_where_a_transaction_is_full() -> None:
+def test_splits_batches_at_the_transaction_limit() -> None:
     same = [Arrival(build_entry(), str(number)) for number in range(200)]
     chunks = list(split(same))
     assert [len(chunk) for chunk in chunks] == [96, 96, 8]
@@ -67,19 +67,19 @@ def test_batches_are_cut_where_a_transaction_is_full() -> None:
     assert [len(chunk) for chunk in split(days)] == [20, 20]
 
 
-def test_an_entry_that_arrives_twice_in_a_batch_is_taken_once() -> None:
+def test_counts_an_entry_repeated_in_a_batch_once() -> None:
     entry = build_entry()
     (chunk,) = split([Arrival(entry, "1"), Arrival(entry, "1")])
     assert len(chunk) == 1
     assert list(split([])) == []
 
 
-def test_a_period_has_both_its_ends() -> None:
+def test_a_period_includes_both_ends() -> None:
     assert Period(DAY, DAY).days() == [DAY]
     assert len(Period(date(2028, 1, 1), date(2028, 12, 31)).days()) == 366
 
 
-def test_times_of_other_zones_are_no_other_entry() -> None:
+def test_time_zones_do_not_change_an_entry() -> None:
     assert contributions(build_entry(at=NOON)).keys() == contributions(build_entry(at=NOON.astimezone(UTC))).keys()
 
 
@@ -88,18 +88,18 @@ _KEYS = st.builds(SumKey, st.just(DAY), st.sampled_from(["MODEL", "AGENT", "TOOL
 
 
 @given(st.dictionaries(_KEYS, _FIGURES, max_size=NAMES_MAX), _FIGURES)
-def test_a_shared_item_is_read_as_it_was_written(names: dict[SumKey, Figures], total: Figures) -> None:
+def test_reads_back_a_shared_item(names: dict[SumKey, Figures], total: Figures) -> None:
     sums = {SumKey(DAY, "TOTAL"): total, **names}
     assert read_item(sum_key(SumKey(DAY, "TOTAL")), write_shared(sums)) == sums
 
 
-def test_what_an_entry_adds_is_one_shared_item_and_the_principals() -> None:
+def test_an_entry_updates_one_shared_item_and_the_principals() -> None:
     shared, own = divide_sums(contributions(build_entry(tool_calls={"calculator": 2, "now": 1})))
     assert {key.group for key in shared[DAY]} == {"TOTAL", "MODEL", "AGENT", "TOOL"}
     assert own == {SumKey(DAY, "KEY", KEY_ID): WHOLE}
 
 
-def test_the_most_used_names_share_an_item_and_the_others_have_their_own() -> None:
+def test_most_used_names_share_an_item() -> None:
     sums = {SumKey(DAY, "MODEL", f"m{number:02}"): Figures(number + 1) for number in range(NAMES_MAX + 5)}
     sums = {**sums, SumKey(DAY, "TOTAL"): sum(sums.values(), Figures())}
     shared, own = divide_sums(sums)
@@ -109,7 +109,7 @@ def test_the_most_used_names_share_an_item_and_the_others_have_their_own() -> No
 
 
 def test_a_shared_item_of_all_its_names_stays_small() -> None:
-    """Three kB is where its write would cost more than an item for each of total, model and agent did."""
+    """Above 3 kB its write would cost more than separate items for total, model and agent."""
     names = [SumKey(DAY, "AGENT", f"agt_{number:026}") for number in range(NAMES_MAX - 2)]
     names += [SumKey(DAY, "MODEL", f"claude-opus-5-{number}") for number in range(2)]
     figures = Figures(10**5, 10**9, 10**8, 10**9, 10**8, 10**5, 10**14)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from atrium.kernel.ids import PolicyId
 from atrium.policy.conditions import ALWAYS, Conditions
@@ -33,6 +33,18 @@ class Policy:
     conditions: Conditions = ALWAYS
     priority: int = 0
     description: str = ""
+
+    def rule(self) -> dict[str, Any]:
+        """Return name and rule as JSON values, as answers and audit events show them."""
+        return {
+            "name": self.name,
+            "effect": self.effect,
+            "principals": list(self.principals),
+            "actions": list(self.actions),
+            "resources": list(self.resources),
+            "conditions": self.conditions.model_dump(mode="json", exclude_unset=True),
+            "priority": self.priority,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,15 +101,5 @@ class PolicyService:
         self.guard.cache.drop(self.guard.context.tenant_id)
 
     def _record(self, action: str, policy: Policy) -> Put:
-        details = {
-            "action": action,
-            "resource": policy.id,
-            "name": policy.name,
-            "effect": policy.effect,
-            "principals": list(policy.principals),
-            "actions": list(policy.actions),
-            "resources": list(policy.resources),
-            "conditions": policy.conditions.model_dump(mode="json", exclude_unset=True),
-            "priority": policy.priority,
-        }
+        details = {"action": action, "resource": policy.id, **policy.rule()}
         return self.guard.audit.recording("admin.change", details)

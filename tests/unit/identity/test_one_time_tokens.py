@@ -1,4 +1,4 @@
-"""The text of a one-time token: whose it is, and nothing without its every character."""
+"""The text format of one-time tokens: it names the user, and any changed character makes it invalid."""
 
 from atrium.audit.masking import mask_text
 from atrium.identity.users.one_time_token import TEXT_MAX, OneTimeToken, mint_one_time_token, parse_one_time_token
@@ -18,7 +18,7 @@ def mint() -> tuple[str, OneTimeToken]:
     return mint_one_time_token("dev", PEPPER, user_id=USER, tenant_id=TenantId(TENANT_ID), purpose="reset", now=NOON)
 
 
-def test_it_says_whose_it_is_and_proves_it() -> None:
+def test_names_its_user_and_verifies() -> None:
     text, one_time_token = mint()
     said = parse_one_time_token(text, "dev")
     assert said is not None
@@ -29,14 +29,14 @@ def test_it_says_whose_it_is_and_proves_it() -> None:
     assert mint()[0] != text
 
 
-def test_it_is_masked_and_shown_by_no_repr() -> None:
+def test_is_masked_in_texts_and_repr() -> None:
     text, one_time_token = mint()
     assert mask_text(f"use {text} now") == "use [API_KEY] now"
     assert str(one_time_token.digest) not in repr(one_time_token)
 
 
 @given(at=st.integers(0, 200), letter=st.sampled_from("0aZ_-#"))
-def test_one_other_character_makes_it_nothing(at: int, letter: str) -> None:
+def test_rejects_any_changed_character(at: int, letter: str) -> None:
     text, _ = mint()
     at %= len(text)
     changed = text[:at] + letter + text[at + 1 :]
@@ -44,11 +44,11 @@ def test_one_other_character_makes_it_nothing(at: int, letter: str) -> None:
 
 
 @given(st.text(max_size=TEXT_MAX))
-def test_other_texts_are_nothing(text: str) -> None:
+def test_rejects_other_texts(text: str) -> None:
     assert parse_one_time_token(text, "dev") is None
     assert parse_one_time_token("atr_once_" + text, "dev") is None
 
 
-def test_another_environments_is_nothing() -> None:
+def test_rejects_a_token_of_another_environment() -> None:
     text, _ = mint()
     assert parse_one_time_token(text, "prod") is None

@@ -1,4 +1,4 @@
-"""The ceiling of reads and administration: headers on every answer, 429 beyond it, nothing asked of the table."""
+"""The rate limit of reads and administration: headers on every response, 429 beyond it, and no call to the table."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ POLICY = '"reads_per_minute";q=30;w=60'
 
 @pytest.fixture(autouse=True)
 def low() -> Iterator[None]:
-    """A ceiling that a test can reach: 30 in a minute, one every two seconds."""
+    """A rate limit that a test can reach: 30 a minute, one every two seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(guarding, "READS_PER_MINUTE", dict.fromkeys(guarding.READS_PER_MINUTE, 30))
         yield
@@ -30,7 +30,7 @@ def use_up(client: TestClient) -> None:
         assert answer.headers["ratelimit"] == f'"reads_per_minute";r={left};t={(30 - left) * 2}'
 
 
-def test_what_is_beyond_it_is_refused_until_the_time_that_the_answer_names(sample: Sample, client: TestClient) -> None:
+def test_rejects_calls_beyond_the_limit_until_retry_after(sample: Sample, client: TestClient) -> None:
     use_up(client)
     refused = client.get("/v1/things")
     problem = refused.json()
@@ -45,31 +45,31 @@ def test_what_is_beyond_it_is_refused_until_the_time_that_the_answer_names(sampl
     assert client.get("/v1/things").status_code == 429
 
 
-def test_it_is_each_tenants_own(sample: Sample, client: TestClient) -> None:
+def test_limits_tenants_separately(sample: Sample, client: TestClient) -> None:
     use_up(client)
     assert client.get("/v1/things").status_code == 429
     assert sample.call_as(tenant_fields(tenant_id=OTHER_TENANT_ID)).get("/v1/things").status_code == 200
 
 
-def test_other_keys_of_the_tenant_share_it(sample: Sample, client: TestClient) -> None:
+def test_keys_of_a_tenant_share_the_limit(sample: Sample, client: TestClient) -> None:
     use_up(client)
     other = sample.call_as(tenant_fields(principal_id="key_01k6r5m2x8f3v9q4w7t1y0z5ae"))
     assert other.get("/v1/things").status_code == 429
 
 
-def test_the_operator_has_none(sample: Sample) -> None:
+def test_does_not_limit_the_operator(sample: Sample) -> None:
     inside = sample.call_as(platform_fields(tenant_id=TENANT_ID, tenant_name="acme", plan="free", config_version=1))
     for _ in range(40):
         answer = inside.get("/v1/things")
         assert (answer.status_code, "ratelimit" in answer.headers) == (200, False)
 
 
-def test_a_refused_call_carries_the_headers_too(client: TestClient) -> None:
+def test_a_rejected_call_has_the_headers(client: TestClient) -> None:
     answer = client.get("/v1/things", params={"limit": "x"})
     assert (answer.status_code, answer.headers["ratelimit-policy"]) == (422, POLICY)
 
 
-def test_a_clock_that_goes_back_gives_nothing_away() -> None:
+def test_a_clock_that_goes_back_adds_no_calls() -> None:
     bucket, tenant = ReadLimits(), TenantId(TENANT_ID)
     assert all(bucket.take(tenant, 3, 100.0).passed for _ in range(3))
     assert not bucket.take(tenant, 3, 40.0).passed
@@ -77,7 +77,7 @@ def test_a_clock_that_goes_back_gives_nothing_away() -> None:
     assert bucket.take(tenant, 3, 120.0).passed
 
 
-def test_a_plan_that_is_raised_or_lowered_keeps_the_bucket_in_bounds() -> None:
+def test_a_changed_plan_keeps_the_bucket_within_limits() -> None:
     bucket, tenant = ReadLimits(), TenantId(TENANT_ID)
     assert bucket.take(tenant, 60, 0.0).left == 59
     assert bucket.take(tenant, 3, 0.0).left == 2

@@ -1,0 +1,73 @@
+"""The sample of texts depends only on the files and the seed, and draws from all sources."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infra.checks.sample import Text, docstrings, draw, error_texts, main, paragraphs
+
+FILES = {
+    "layers/core/atrium/kernel/errors.py": """
+class NotFound(AtriumError):
+    code, status, title = "NOT_FOUND", 404, "A title"
+""",
+    "layers/core/atrium/http/validation.py": 'SENTENCES: Mapping[str, str] = {"missing": "A validation message"}',
+    "functions/chat/app.py": """
+def f(session_id):
+    \"\"\"A docstring of a function.\"\"\"
+    raise NotFound(f"A detail of {session_id}.")
+""",
+    "functions/console/errors.toml": '[NOT_FOUND]\nmeaning = "A meaning"\nremedy = "A remedy"\n',
+    "infra/checks/a.py": '"""A docstring of a check."""',
+    "tests/test_a.py": '"""A docstring of a test."""',
+    "README.md": "# A heading\n\nA paragraph\nof two lines.\n\n```sh\nmake test\n```\n",
+    "infra/docs/a.md": "| a | table |\n\n- A list.\n",
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project with a text of every kind."""
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_finds_the_texts_of_all_sources(root: Path) -> None:
+    assert {each.text for each in docstrings(root)} == {
+        "A docstring of a function.",
+        "A docstring of a check.",
+        "A docstring of a test.",
+    }
+    assert {each.text for each in error_texts(root)} == {
+        "A title",
+        "A validation message",
+        "A detail of {session_id}.",
+        "A meaning",
+        "A remedy",
+    }
+    assert set(paragraphs(root)) == {
+        Text("README.md", 3, "A paragraph\nof two lines."),
+        Text("infra/docs/a.md", 3, "- A list."),
+    }
+
+
+def test_prints_the_same_sample_for_the_same_seed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["seed"], root)
+    first = capsys.readouterr().out
+    main(["seed"], root)
+    assert capsys.readouterr().out == first
+    assert len(re.findall(r"^\d+\. \S+:\d+$", first, re.MULTILINE)) == 10
+    main(["another seed"], root)
+    assert capsys.readouterr().out.splitlines()[1:] != first.splitlines()[1:]
+
+
+def test_draws_different_texts() -> None:
+    texts = [Text("a", number, str(number // 2)) for number in range(20)]
+    drawn = draw(iter(texts), 10, "seed")
+    assert {each.text for each in drawn} == {str(number) for number in range(10)}
+    assert all(each.line % 2 == 0 for each in drawn), "the first of equal texts"
