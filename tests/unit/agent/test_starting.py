@@ -190,6 +190,14 @@ def test_a_turn_that_was_never_recorded_is_waited_for_a_minute(tenant_env: Tenan
     assert texts(tenant_env.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
 
 
+def test_the_minute_counts_whole(tenant_env: TenantEnv, session_id: SessionId) -> None:
+    take_without_a_run(tenant_env, session_id)
+    tenant_env.clock.advance(OPENING_GRACE_SECONDS)
+    assert not tenant_env.finalizer().release_stale(session_id)
+    tenant_env.clock.advance(0.001)
+    assert tenant_env.finalizer().release_stale(session_id)
+
+
 def test_a_worker_that_slept_before_it_recorded_its_run_gives_up(tenant_env: TenantEnv, session_id: SessionId) -> None:
     """Or it could be a second turn in a session that was given to another meanwhile."""
 
