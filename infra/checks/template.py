@@ -9,6 +9,7 @@ from infra.checks.contract import check_contract, read_contract
 from infra.checks.data import check_protection, check_retention
 from infra.checks.grants import check_grants
 from infra.checks.policies import check_logs, check_roles
+from infra.checks.queues import check_queues
 from infra.checks.refusals import check_refusals
 from infra.checks.report import report
 from infra.checks.routes import check_authorizers, check_events, check_streaming
@@ -21,6 +22,7 @@ CHECKS = (
     check_logs,
     check_roles,
     check_access,
+    check_queues,
     check_refusals,
     check_retention,
     check_protection,

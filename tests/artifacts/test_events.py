@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from infra.runtime.functions import read_functions, short_name
 from infra.runtime.results import Invocation
+from infra.runtime.template import Resolver, read_template
 from tests.artifacts.running import Fleet, list_events, read_event, running_fleet
 
 pytestmark = [pytest.mark.loopback, pytest.mark.timeout(300)]
@@ -93,6 +95,11 @@ def http_answer(result: Invocation) -> tuple[int, dict[str, str], bytes]:
 
 def test_every_event_is_run() -> None:
     assert set(list_events()) == HTTP.keys() | PAGES | ALLOWED | UNAUTHORIZED | OTHERS
+
+
+def test_every_function_has_an_event() -> None:
+    functions = {short_name(function) for function in read_functions(Resolver(read_template())).values()}
+    assert {name.partition("/")[0] for name in list_events()} == functions
 
 
 @pytest.mark.parametrize("name", HTTP)

@@ -7,12 +7,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from atrium.http.app import Application
 from atrium.identity.context import to_authorizer_context
 from atrium.kernel.ids import TenantId
 from atrium.tenants.context import Caller, Principal, TenantContext
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from infra.iam.calls import acting
 
@@ -115,7 +117,25 @@ class Gateway:
             }
             scope["aws.context"] = LambdaContext(self.remaining_ms)
             acting.set(getattr(self.app, "title", " ").split(" ")[-1].lower().replace("administration", "admin"))
-        await self.app(scope, receive, send)
+        sent: list[int] = []
+
+        async def note(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                sent.append(message["status"])
+            await send(message)
+
+        await self.app(scope, receive, note)
+        if scope["type"] == "http":
+            assert_documented(self.app, scope, sent)
+
+
+def assert_documented(app: FastAPI, scope: Scope, statuses: list[int]) -> None:
+    """Assert that the answers of a route have statuses that the OpenAPI document has of it."""
+    route = scope.get("route")
+    if isinstance(app, Application) and isinstance(route, APIRoute) and route.include_in_schema:
+        operation = app.openapi()["paths"].get(route.path, {}).get(scope["method"].lower(), {})
+        missing = [status for status in statuses if operation and str(status) not in operation["responses"]]
+        assert not missing, f"{scope['method']} {route.path} answers {missing}: add problem_responses(...) to the route"
 
 
 def call_as(app: FastAPI, fields: Fields | None, *, stage_prefix: str = "", remaining_ms: int = 25_000) -> TestClient:

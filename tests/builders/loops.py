@@ -8,7 +8,8 @@ from atrium.agent.admission import AllowanceStop, RunBudget, estimate_call
 from atrium.agent.heartbeat import StopSignal
 from atrium.agent.loop import AgentLoop, LoopInput
 from atrium.agent.steps import LoopEvent, TextPiece, ThinkingPiece, ToolAnswered, ToolCalled
-from atrium.kernel.ids import RunId
+from atrium.kernel.clock import Clock
+from atrium.kernel.ids import RunId, TenantId
 from atrium.llm.model import ModelMessage, ModelRequest, Text
 from atrium.quotas.model import Estimate
 from atrium.runs.model import Spend
@@ -46,6 +47,13 @@ class BudgetAllowance:
         return None
 
 
+def tool_context(
+    clock: Clock | None = None, *, tenant: TenantId = TENANT, run_id: str = "run_1", end_user: str = ""
+) -> ToolContext:
+    """Return the context of a tool call: the one place of the tests that knows all its fields."""
+    return ToolContext(tenant, RunId(run_id), clock or TurnedClock(), end_user)
+
+
 @dataclass
 class LoopBench:
     """Everything that one loop needs."""
@@ -71,7 +79,7 @@ class LoopBench:
             max_tokens=answer_tokens,
             temperature=None,
             tools=self.tools,
-            context=ToolContext(TENANT, RunId("run_1"), self.clock),
+            context=tool_context(self.clock),
             max_iterations=max_iterations,
             require_done_tool=require_done_tool,
         )

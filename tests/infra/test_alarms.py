@@ -55,6 +55,13 @@ def test_every_dead_letter_queue_has_an_alarm(template: Document) -> None:
     assert _watched(template, "AWS/SQS", "ApproximateNumberOfMessagesVisible") == queues
 
 
+def test_the_runbook_says_of_every_dead_letter_queue_what_to_do(template: Document) -> None:
+    queues = {name for name in _of_type(template, "AWS::SQS::Queue") if name.endswith("DeadLetters")}
+    rows = re.findall(r"^\| ((?:\w+DeadLetters(?:, )?)+) \|", RUNBOOK.read_text(), re.MULTILINE)
+
+    assert {name for row in rows for name in row.split(", ")} == queues
+
+
 def test_every_consumer_of_the_stream_has_an_alarm_on_its_delay(template: Document) -> None:
     consumers = {
         name

@@ -76,7 +76,81 @@ def _rewrite_headers(name: str, **headers: str | None) -> Callable[[Document], o
     return change
 
 
+def _consumer(template: Document) -> None:
+    """Let the sweeper consume the queue of jobs and send to it, correctly."""
+    sweep = _properties(template, "SweepFunction")
+    sweep["Events"]["Jobs"] = {
+        "Type": "SQS",
+        "Properties": {
+            "Queue": {"Fn::GetAtt": ["JobsQueue", "Arn"]},
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        },
+    }
+    sweep["Environment"]["Variables"]["JOBS_QUEUE_URL"] = {"Ref": "JobsQueue"}
+    actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"]
+    queue = {"Fn::GetAtt": ["JobsQueue", "Arn"]}
+    _statements(template, "SweepRole").append({"Sid": "Jobs", "Effect": "Allow", "Action": actions, "Resource": queue})
+
+
+def test_a_complete_consumer_passes(template: Document) -> None:
+    _consumer(template)
+    assert list(check_template(template)) == []
+
+
+def _break_consumer(change: Callable[[Document], object]) -> Callable[[Document], object]:
+    def broken(template: Document) -> None:
+        _consumer(template)
+        change(template)
+
+    return broken
+
+
+def _without_action(role: str, sid: str, action: str) -> Callable[[Document], object]:
+    def change(template: Document) -> None:
+        statement = next(each for each in _statements(template, role) if each.get("Sid") == sid)
+        statement["Action"] = [each for each in statement["Action"] if each != action]
+
+    return change
+
+
 BREAKS = [
+    Break(
+        "one failed message repeats the whole batch",
+        _break_consumer(_drop(lambda t: _event(t, "SweepFunction", "Jobs"), "FunctionResponseTypes")),
+    ),
+    Break(
+        "SweepFunction: its SQS event names no queue of the template",
+        _break_consumer(_set(lambda t: _event(t, "SweepFunction", "Jobs"), "Queue", "arn:aws:sqs:eu:1:other")),
+    ),
+    Break(
+        "SweepFunction: JobsQueue: VisibilityTimeout must be at least 5406, 6 times",
+        _break_consumer(_set(lambda t: _properties(t, "SweepFunction"), "Timeout", 901)),
+    ),
+    Break(
+        "SweepFunction: JobsQueue: RedrivePolicy must name a queue",
+        _break_consumer(_drop(lambda t: _properties(t, "JobsQueue"), "RedrivePolicy")),
+    ),
+    Break(
+        "SweepFunction: its role may not consume JobsQueue",
+        _break_consumer(_without_action("SweepRole", "Jobs", "sqs:DeleteMessage")),
+    ),
+    Break(
+        "SweepFunction: its role may not send to JobsQueue",
+        _break_consumer(_without_action("SweepRole", "Jobs", "sqs:SendMessage")),
+    ),
+    Break(
+        "SweepFunction: its role may send to JobsQueue, which it does not name",
+        _break_consumer(_drop(lambda t: _properties(t, "SweepFunction")["Environment"]["Variables"], "JOBS_QUEUE_URL")),
+    ),
+    Break(
+        "SweepFunction: its role may consume JobsQueue, which it does not name",
+        _break_consumer(_drop(lambda t: _properties(t, "SweepFunction")["Events"], "Jobs")),
+    ),
+    Break(
+        "SweepFunction: its role may not use the key of its queue",
+        _break_consumer(_without_action("SweepRole", "QueueKey", "kms:Decrypt")),
+    ),
+    Break("JobsQueue is in no queue policy", lambda t: _properties(t, "QueuesPolicy")["Queues"].pop(0)),
     Break(
         "POST /v1/chat needs ResponseTransferMode",
         _drop(lambda t: _event(t, "ChatFunction", "Chat"), "TimeoutInMillis"),

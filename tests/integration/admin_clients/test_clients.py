@@ -63,7 +63,7 @@ def test_deletion_and_rotation(logins: Logins) -> None:
     client = admin_of(logins)
     made = create(client)
     path = f"/v1/clients/{made['client_id']}"
-    rotated = client.post(f"{path}/rotate", json={"grace_seconds": 60})
+    rotated = client.post(f"/v1/clients/{made['client_id']}/rotate", json={"grace_seconds": 60})
     assert rotated.status_code == 201
     old, new = made["client_secret"], rotated.json()["client_secret"]
     assert old != new

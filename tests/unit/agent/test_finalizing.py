@@ -135,6 +135,9 @@ def test_closes_a_dead_workers_run_with_its_stored_events(tenant_env: TenantEnv)
     tenant_env.clock.advance(LAPSE)
     report = tenant_env.sweep()
     assert (report.looked_at, report.closed, report.failed) == (1, 1, 0)
+    session = tenant_env.sessions().get(turn.run.session_id)
+    assert session is not None
+    assert (session.turn, session.turn_count) == (None, 1)
     run = tenant_env.run_of(seen)
     assert run.outcome is not None
     assert run.outcome.swept
@@ -147,6 +150,17 @@ def test_closes_a_dead_workers_run_with_its_stored_events(tenant_env: TenantEnv)
     assert (entry.estimated, held(tenant_env)) == (True, [])
     assert (tenant_env.sweep().looked_at, run.ended_at) == (0, tenant_env.clock.now)
     assert_usable(tenant_env, turn)
+
+
+def test_tokens_that_were_only_reserved_are_an_estimate_though_they_cost_nothing_more(tenant_env: TenantEnv) -> None:
+    turn = stored_then(tenant_env, lambda: None)
+    die(tenant_env, turn)
+    own = turn.started.admitted.reservation.own
+    tenant_env.runs().renew(turn.run.id, now=tenant_env.clock(), spend=Spend(CUT, {}, own.cost_nanos))
+    tenant_env.clock.advance(LAPSE)
+    tenant_env.sweep()
+    entry = tenant_env.entry_of(turn.run.id)
+    assert (entry.total_tokens, entry.cost_nanos, entry.estimated) == (own.tokens, own.cost_nanos, True)
 
 
 def test_closes_a_cancelled_dead_run_as_cancelled(tenant_env: TenantEnv) -> None:

@@ -167,6 +167,14 @@ def test_waits_a_minute_for_a_turn_that_was_never_recorded(tenant_env: TenantEnv
     assert texts(tenant_env.messages_of(session_id)) == ["first", "Hello.", "again", "Hello."]
 
 
+def test_the_minute_counts_whole(tenant_env: TenantEnv, session_id: SessionId) -> None:
+    take_without_a_run(tenant_env, session_id)
+    tenant_env.clock.advance(OPENING_GRACE_SECONDS)
+    assert not tenant_env.finalizer().release_stale(session_id)
+    tenant_env.clock.advance(0.001)
+    assert tenant_env.finalizer().release_stale(session_id)
+
+
 def test_a_worker_that_was_paused_before_recording_gives_up(tenant_env: TenantEnv, session_id: SessionId) -> None:
     """Otherwise it could run in a session that another turn has taken over."""
 

@@ -1,6 +1,10 @@
 """The error catalogue: one class per code and status; internal details stay internal."""
 
+import ast
+
 from atrium.kernel.errors import AtriumError, ModelFailed, catalogue, kind_of
+
+from infra.runtime.template import ROOT
 
 
 def test_has_one_class_per_code_and_status() -> None:
@@ -32,3 +36,11 @@ def test_retryable_defaults_to_the_class() -> None:
 def test_restores_an_unknown_code_as_internal_error() -> None:
     found = kind_of("OF_ANOTHER_VERSION")("as it was told")
     assert (type(found), found.status) == (AtriumError, 500)
+
+
+def test_every_error_is_used() -> None:
+    """Each code has a page for its readers, so a class that nothing raises is a page about nothing."""
+    sources = [*(ROOT / "layers/core/atrium").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
+    trees = [ast.parse(path.read_text()) for path in sources if path.name != "errors.py"]
+    names = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert [kind.__name__ for kind in catalogue() if kind.__name__ not in names] == []

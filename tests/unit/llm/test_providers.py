@@ -15,7 +15,7 @@ from anthropic.lib.bedrock import AnthropicBedrock
 from atrium.kernel.errors import ModelFailed, ProviderUnsupported, Unavailable, ValidationFailed
 from atrium.llm.anthropic.channel import DirectClient, bedrock_channel
 from atrium.llm.anthropic.provider import AnthropicProvider
-from atrium.llm.catalogue import MODELS
+from atrium.llm.catalogue import MODELS, ModelInfo
 from atrium.llm.model import Completed, ModelProvider, Text, TextDelta, Usage
 from atrium.llm.registry import Providers
 from atrium.settings import Settings
@@ -36,6 +36,11 @@ def test_creates_a_provider_once() -> None:
     provider: ModelProvider = known.find(HAIKU)
     assert provider is known.find(MODELS["claude-opus-5-5"])
     assert provider.name == "anthropic"
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_every_model_of_the_catalogue_has_a_provider(model: ModelInfo) -> None:
+    assert providers(ANTHROPIC_API_KEY="key").find(model).name
 
 
 def test_selects_bedrock_by_setting() -> None:

@@ -1,5 +1,6 @@
 """The merged contract keeps the conventions of api.md, and the committed document is current."""
 
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -11,6 +12,7 @@ from fastapi.routing import iter_route_contexts
 from infra.openapi.__main__ import main
 from infra.openapi.merge import merge_documents
 from infra.openapi.sources import FUNCTIONS, read_documents
+from infra.runtime.template import ROOT
 
 type Document = dict[str, Any]
 
@@ -110,3 +112,15 @@ def test_an_answer_with_a_secret_is_sealed(document: Document) -> None:
             shown.add(operation["operationId"])
     assert shown
     assert sealed == shown
+
+
+def test_every_path_is_called_by_tests_of_its_own(document: Document) -> None:
+    """The isolation suite calls every route, but only says who may; what a route answers is proven here."""
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests/integration").rglob("*.py"))
+    without = [path for path in document["paths"] if not re.search(_called(path), tests)]
+    assert without == []
+
+
+def _called(path: str) -> str:
+    """Return a pattern for the path in a string literal, with anything in place of its parameters."""
+    return re.sub(r"\\\{\w+\\\}", r"[^/\"?\\s]+", re.escape(path)) + r"[\"'?]"

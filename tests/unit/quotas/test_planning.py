@@ -1,10 +1,10 @@
 """What each update does to an item: admission, extension, settlement, renewal, and the item's own time."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from atrium.quotas.item import AHEAD_SECONDS_MAX, MOVED_MAX
-from atrium.quotas.limits import BUCKETS
+from atrium.quotas.limits import BUCKETS, DEFINITIONS, Counted, LimitDefinition, Span
 from atrium.quotas.model import SLOT_LEASE_SECONDS, SLOTS_MAX, LeaseExpired, Rejected, Slot, Used
 from atrium.quotas.planning import plan_time
 
@@ -350,3 +350,26 @@ def test_a_further_call_is_checked_against_the_runs_month() -> None:
     assert (rejected.limit, rejected.used) == ("tokens_per_month", 50)
     assert rejected.usages[-1].used == 50
     assert isinstance(bench.extend(name, slot, Used(50, 0), tokens=50), Slot)
+
+
+@pytest.mark.parametrize(("letter", "span"), [("r", "month"), ("s", "month"), ("t", "day"), ("c", "day")])
+def test_a_new_row_of_the_table_counts_and_rejects(
+    monkeypatch: pytest.MonkeyPatch, letter: Counted, span: Span
+) -> None:
+    """Admission, the next model call and settlement follow the table, without other code for a limit."""
+    name: Any = "new"
+    monkeypatch.setitem(cast("dict[Any, Any]", DEFINITIONS), name, LimitDefinition(name, span, letter, 1_000))
+    bench = ItemBench({name: 100})
+    counter = DEFINITIONS[name].counter(SECOND)
+    run, slot = bench.admit(tokens=60, cost_nanos=60, new_session=True)
+    assert bench.attributes[counter] == (60 if letter in "tc" else 1)
+    extended = bench.extend(run, slot, Used(20, 20), tokens=70, cost_nanos=70)
+    assert isinstance(extended, Slot)
+    assert bench.attributes[counter] == (90 if letter in "tc" else 1)
+    if letter in "tc":
+        assert bench.reject(tokens=11, cost_nanos=11).limit == name
+    assert bench.settle(run, extended, tokens=30, cost_nanos=30)
+    assert bench.attributes[counter] == (30 if letter in "tc" else 1)
+    undone, slot = bench.admit(tokens=5, cost_nanos=5, new_session=True)
+    assert bench.settle(undone, slot, undone=True)
+    assert bench.attributes[counter] == (30 if letter in "tc" else 1)

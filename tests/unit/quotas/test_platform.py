@@ -87,7 +87,7 @@ def test_a_full_platform_is_reported_and_cached_for_a_second(monkeypatch: pytest
     rejected = platform.ask(90, limit)
     assert isinstance(rejected, Rejected)
     assert (rejected.limit, rejected.scope, rejected.used, rejected.max) == ("platform_concurrency", "platform", 2, 2)
-    assert rejected.retry_after_seconds == 1
+    assert (rejected.retry_after_seconds, rejected.resets_at) == (1, limit.clock().timestamp() + 1)
     platform.limit().release(run_id(0), platform.where[0])
     calls = len(platform.table.memory.calls)
     now += 0.9

@@ -5,16 +5,14 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from atrium.kernel.ids import RunId
 from atrium.tools.calculator import CALCULATOR, evaluate, render
-from atrium.tools.model import ToolContext, ToolRetry
+from atrium.tools.model import ToolRetry
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders.runtimes import TurnedClock
-from tests.builders.tenant_env import TENANT
+from tests.builders.loops import tool_context
 
-CONTEXT = ToolContext(TENANT, RunId("run_1"), TurnedClock())
+CONTEXT = tool_context()
 
 
 def answer(expression: str) -> str:

@@ -1,17 +1,16 @@
 """The current time in any time zone."""
 
 import pytest
-from atrium.kernel.ids import RunId
 from atrium.tools.clock import CURRENT_TIME
-from atrium.tools.model import ToolContext, ToolRetry
+from atrium.tools.model import ToolRetry
 
+from tests.builders.loops import tool_context
 from tests.builders.runtimes import TurnedClock
-from tests.builders.tenant_env import TENANT
 
 
 def read(zone: str | None = None, clock: TurnedClock | None = None) -> str:
     arguments = {} if zone is None else {"timezone": zone}
-    return CURRENT_TIME.call(arguments, ToolContext(TENANT, RunId("run_1"), clock or TurnedClock()))
+    return CURRENT_TIME.call(arguments, tool_context(clock))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +29,7 @@ def test_time_of_a_zone(zone: str | None, expected: str) -> None:
 
 def test_returns_the_time_of_the_call() -> None:
     clock = TurnedClock()
-    context = ToolContext(TENANT, RunId("run_1"), clock)
+    context = tool_context(clock)
     clock.advance(90)
     assert CURRENT_TIME.call({}, context) == "2026-11-21T12:01:30+00:00 (Saturday)"
 

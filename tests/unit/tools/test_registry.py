@@ -3,20 +3,22 @@
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
-from atrium.kernel.ids import RunId
+from atrium import tools
+from atrium.llm.normalise import is_identifier
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.done import DONE
-from atrium.tools.model import Tool, ToolContext, ToolRefusal, ToolRetry
-from atrium.tools.registry import RESULT_CHARACTERS_MAX, ToolRegistry
+from atrium.tools.model import Tool, ToolRefusal, ToolRetry
+from atrium.tools.registry import BUILT_IN, RESULT_CHARACTERS_MAX, ToolRegistry
 from pydantic import BaseModel, ConfigDict, Field
 
-from tests.builders.runtimes import TurnedClock
-from tests.builders.tenant_env import TENANT
+from tests.builders.loops import tool_context
 
-CONTEXT = ToolContext(TENANT, RunId("run_1"), TurnedClock())
+CONTEXT = tool_context()
 
 
 class Arguments(BaseModel):
@@ -38,6 +40,18 @@ def fail_with(error: Exception) -> Callable[[], str]:
         raise error
 
     return fail
+
+
+def test_every_tool_of_the_package_can_be_chosen() -> None:
+    modules = [import_module(f"atrium.tools.{found.name}") for found in iter_modules(tools.__path__)]
+    defined = {each.name for module in modules for each in vars(module).values() if isinstance(each, Tool)}
+    assert defined == {each.name for each in (*BUILT_IN, DONE)}
+
+
+def test_tools_have_names_of_their_own_that_providers_accept() -> None:
+    names = [each.name for each in (*BUILT_IN, DONE)]
+    assert len(set(names)) == len(names)
+    assert all(map(is_identifier, names))
 
 
 def test_returns_the_result() -> None:

@@ -26,9 +26,11 @@ class Providers:
 
     def find(self, model: ModelInfo) -> ModelProvider:
         """Return the provider of a model; `ProviderUnsupported` if this deployment has none."""
-        if model.vendor != "anthropic":
-            raise ProviderUnsupported(f"no provider of {model.vendor} is configured here")
-        return self._anthropic
+        match model.vendor:
+            case "anthropic":
+                return self._anthropic
+            case vendor:
+                raise ProviderUnsupported(f"This deployment has no provider for models of {vendor}.")
 
     @cached_property
     def _anthropic(self) -> ModelProvider:

@@ -1,16 +1,24 @@
 """Decides whether a turn or call fits the limits of its scopes: pure functions of items as they were read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil, inf
 
 from atrium.quotas.item import AdmissionItem, bucket
-from atrium.quotas.limits import BUCKETS, DEFINITIONS, LimitDefinition, ends_at
+from atrium.quotas.limits import (
+    BUCKETS,
+    DEFINITIONS,
+    WINDOWED,
+    Amounts,
+    Counted,
+    LimitDefinition,
+    calendar_counters,
+    ends_at,
+)
 from atrium.quotas.model import (
     UNLIMITED,
     AdmissionRequest,
-    LimitName,
     LimitUsage,
     QuotaScope,
     Rejected,
@@ -44,33 +52,25 @@ class LimitIncrement:
 
 def turn_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
     """Return the charges of a turn's admission."""
-    amounts: dict[LimitName, int] = {
-        "requests_per_minute": 1,
-        "requests_per_day": 1,
-        "sessions_per_day": int(request.new_session),
-        "tokens_per_minute": request.tokens,
-        "tokens_per_month": request.tokens,
-        "cost_per_month": request.cost_nanos,
-        "concurrent_turns": 1,
-    }
-    return charges(amounts, scope)
+    own: Amounts = {"r": 1, "s": int(request.new_session), "x": 1}
+    return charges({**own, **_call_amounts(request)}, scope)
 
 
 def call_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
     """Return the charges of a further model call of a run."""
-    amounts: dict[LimitName, int] = {
-        "tokens_per_minute": request.tokens,
-        "tokens_per_month": request.tokens,
-        "cost_per_month": request.cost_nanos,
-    }
-    return charges(amounts, scope)
+    return charges(_call_amounts(request), scope)
 
 
-def charges(amounts: Mapping[LimitName, int], scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
+def _call_amounts(request: AdmissionRequest) -> Amounts:
+    return {"t": request.tokens, "c": request.cost_nanos}
+
+
+def charges(amounts: Amounts, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
+    """Return the charge of each limit that counts one of the amounts, in the order of the table of limits."""
     return tuple(
-        LimitIncrement(DEFINITIONS[name], scope.scope, amount, scope.maximum(name))
-        for name, amount in amounts.items()
-        if amount
+        LimitIncrement(each, scope.scope, amounts[each.letter], scope.maximum(name))
+        for name, each in DEFINITIONS.items()
+        if amounts.get(each.letter)
     )
 
 
@@ -123,7 +123,7 @@ def fit(
     rejected = reject(seen, partial(charged, request))
     if rejected is None:
         return request
-    lowered = request.lowered(_left(seen, "tokens_per_minute", "tokens_per_month"), _left(seen, "cost_per_month"))
+    lowered = request.lowered(_left(seen, "t"), _left(seen, "c"))
     if lowered == request:
         return rejected
     return reject(seen, partial(charged, lowered)) or lowered
@@ -148,13 +148,13 @@ def only_minutes(scope: ScopeLimits) -> bool:
     )
 
 
-def _left(seen: Seen, *names: LimitName) -> int | None:
-    """Return the least remaining amount of some limits over all scopes; None if none of them is set."""
+def _left(seen: Seen, letter: Counted) -> int | None:
+    """Return the least remaining amount of what is counted, over all limits and scopes; None without a limit on it."""
     found = [
-        scope.maximum(name) - item.used(DEFINITIONS[name])
+        scope.maximum(name) - item.used(each)
         for item, scope in seen
-        for name in names
-        if scope.maximum(name) != UNLIMITED
+        for name, each in DEFINITIONS.items()
+        if each.letter == letter and scope.maximum(name) != UNLIMITED
     ]
     return min(found, default=None)
 
@@ -172,14 +172,19 @@ def without_unused(item: AdmissionItem, slot: Slot, used: Used) -> AdmissionItem
 
 def unused(item: AdmissionItem, slot: Slot, used: Used) -> dict[str, int]:
     """Return the unused part of a run's reservation, by the attribute that counts it."""
-    tokens, cost = slot.tokens_in_all - used.tokens, slot.cost_in_all_nanos - used.cost_nanos
-    found = {
-        DEFINITIONS["tokens_per_month"].counter(slot.admitted): tokens,
-        DEFINITIONS["cost_per_month"].counter(slot.admitted): cost,
-    }
+    amounts = unused_amounts(slot, used)
+    found = calendar_counters(amounts, slot.admitted)
     if item.counts_in_window(slot.second) and (item.is_ahead or slot.second > item.at - BUCKETS):
-        found |= {"tn": tokens, bucket("t", item.at if item.is_ahead else slot.second): tokens}
+        second = item.at if item.is_ahead else slot.second
+        for letter, amount in amounts.items():
+            if letter in WINDOWED:
+                found |= {f"{letter}n": amount, bucket(letter, second): amount}
     return found
+
+
+def unused_amounts(slot: Slot, used: Used) -> Amounts:
+    """Return the unused part of a run's reservation; negative if more was used than reserved."""
+    return {"t": slot.tokens_in_all - used.tokens, "c": slot.cost_in_all_nanos - used.cost_nanos}
 
 
 def _frees_at(item: AdmissionItem, charge: LimitIncrement, used: int) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from atrium.quotas.limits import BUCKETS, DAY_SECONDS, LimitDefinition, moment
+from atrium.quotas.limits import BUCKETS, DAY_SECONDS, DEFINITIONS, LimitDefinition, moment
 from atrium.quotas.model import SLOTS_MAX, Slot
 from atrium.storage.keys import Key
 from atrium.storage.writes import Update
@@ -21,7 +21,7 @@ AHEAD_SECONDS_MAX = 120
 MOVED_MAX = 32
 """Most expired slots that one write moves: an expression may have 4 kB."""
 _YOUNG_SECONDS = 1
-_BUCKET = re.compile(r"([rtk])(\d\d)")
+_BUCKET = re.compile(rf"([{''.join(each.letter for each in DEFINITIONS.values() if each.span == 'minute')}])(\d\d)")
 _DATED = re.compile(r"[rstc][dm](\d{8}|\d{6})")
 
 

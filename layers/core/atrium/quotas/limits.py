@@ -23,6 +23,9 @@ from atrium.tenants.plans import PLANS, PlanName
 
 type Span = Literal["minute", "day", "month", "slots", "session", "count"]
 type Place = Literal["admission", "tool_calls", "session", "counts"]
+type Counted = Literal["r", "t", "c", "s", "k", "x", ""]
+"""What is counted: requests, tokens, cost in nano-dollars, sessions, tool calls, turns at once; "" is none of them."""
+type Amounts = Mapping[Counted, int]
 
 WINDOW_SECONDS = 60
 BUCKETS = WINDOW_SECONDS + 1
@@ -34,13 +37,14 @@ _MONEY_TEXT = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?")
 
 @dataclass(frozen=True, slots=True)
 class LimitDefinition:
-    """One limit. `letter` is the first letter of its counters' attributes. `default` applies if neither plan nor tenant
-    sets the limit. `for_subjects`: users, API keys and agents may have it too. `unit` is its `qu` in headers.
+    """One limit. `letter` is what it counts, and the first letter of its counters' attributes. `default` applies if
+    neither plan nor tenant sets the limit. `for_subjects`: users, API keys and agents may have it too. `unit` is its
+    `qu` in headers.
     """
 
     name: LimitName
     span: Span
-    letter: str
+    letter: Counted
     maximum: int
     place: Place = "admission"
     default: int = UNLIMITED
@@ -78,6 +82,10 @@ DEFINITIONS: Mapping[LimitName, LimitDefinition] = {
         LimitDefinition("agents", "count", "", 100_000, "counts", for_subjects=False),
     )
 }
+WINDOWED: frozenset[Counted] = frozenset(
+    each.letter for each in DEFINITIONS.values() if (each.span, each.place) == ("minute", "admission")
+)
+"""What an admission item counts in windows."""
 SUBJECT_LIMITS = frozenset(name for name, each in DEFINITIONS.items() if each.for_subjects)
 _NAMES: Mapping[str, LimitName] = {name: name for name in DEFINITIONS}
 _PLANNED: Mapping[PlanName, Mapping[LimitName, int]] = {
@@ -94,6 +102,15 @@ _PLANNED: Mapping[PlanName, Mapping[LimitName, int]] = {
 
 def moment(second: float) -> datetime:
     return datetime.fromtimestamp(second, UTC)
+
+
+def calendar_counters(amounts: Amounts, second: int) -> dict[str, int]:
+    """Return amounts by the attributes that count them in the day and month of a second."""
+    return {
+        each.counter(second): amounts[each.letter]
+        for each in DEFINITIONS.values()
+        if each.span in {"day", "month"} and each.letter in amounts
+    }
 
 
 def ends_at(span: Span, second: float) -> float | None:

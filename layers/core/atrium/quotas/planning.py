@@ -14,17 +14,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from atrium.quotas.decisions import LimitIncrement, rejection, unused, without_unused
+from atrium.quotas.decisions import LimitIncrement, rejection, unused, unused_amounts, without_unused
 from atrium.quotas.item import AdmissionItem, ItemUpdate, bucket
-from atrium.quotas.limits import BUCKETS, DEFINITIONS
+from atrium.quotas.limits import BUCKETS, WINDOWED, Amounts, calendar_counters
 from atrium.quotas.model import LeaseExpired, Rejected, Slot, Used, lease_end
 from atrium.storage.keys import Key
 from atrium.storage.writes import Update
 
-_TOKENS_PER_MONTH, _COST_PER_MONTH = DEFINITIONS["tokens_per_month"], DEFINITIONS["cost_per_month"]
 _GUARDED_MAX = 40
 """Most dropped buckets that get a condition each: an expression may have 300 operators and 4 kB."""
-_DAILY = (DEFINITIONS["requests_per_day"], DEFINITIONS["sessions_per_day"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +88,12 @@ def plan_extension(
         return Plan(rejected)
     update = _counting(item, asked, returned=unused(item, slot, used), dated=slot.admitted)
     update.require("begins_with({0}, {1})", f"slots.{name}", slot.reservation_text)
-    amounts = {charge.definition.name: charge.amount for charge in asked}
+    amounts: Amounts = {charge.definition.letter: charge.amount for charge in asked}
     extended = replace(
         slot,
         second=max(item.at, slot.admitted),
-        tokens=amounts.get("tokens_per_month", 0),
-        cost_nanos=amounts.get("cost_per_month", 0),
+        tokens=amounts.get("t", 0),
+        cost_nanos=amounts.get("c", 0),
         lease_until=lease_end(item.now),
         call=slot.call + 1,
         past_tokens=used.tokens,
@@ -117,18 +115,19 @@ def plan_settlement(
     path = f"slots.{name}" if item is None or name in item.slots else f"late.{name}"
     update.require("begins_with({0}, {1})", path, slot.reservation_text)
     update.remove(path)
-    more_tokens = used.tokens - slot.tokens_in_all
-    window = {"t": max(more_tokens, -slot.tokens), "r": -1 if undone and slot.call == 1 else 0}
+    more = {letter: -amount for letter, amount in unused_amounts(slot, used).items()}
+    reserved: Amounts = {"t": slot.tokens, "c": slot.cost_nanos}
+    window = {letter: max(more[letter], -reserved[letter]) for letter in more if letter in WINDOWED}
+    if undone:
+        more |= {"r": -1, "s": -int(slot.new_session)}
+        window["r"] = -1 if slot.call == 1 else 0
     if any(window.values()) and (item is None or item.counts_in_window(slot.second)):
         update.require("{0} BETWEEN {1} AND {2}", "at", slot.second, slot.second + BUCKETS - 1)
-        for letter, more in window.items():
-            update.add(f"{letter}n", more)
-            update.add(bucket(letter, slot.second), more)
-    update.add(_TOKENS_PER_MONTH.counter(slot.admitted), more_tokens)
-    update.add(_COST_PER_MONTH.counter(slot.admitted), used.cost_nanos - slot.cost_in_all_nanos)
-    if undone:
-        for definition, amount in zip(_DAILY, (1, int(slot.new_session)), strict=True):
-            update.add(definition.counter(slot.admitted), -amount)
+        for letter, amount in window.items():
+            update.add(f"{letter}n", amount)
+            update.add(bucket(letter, slot.second), amount)
+    for attribute, amount in calendar_counters(more, slot.admitted).items():
+        update.add(attribute, amount)
     return update.build(key)
 
 

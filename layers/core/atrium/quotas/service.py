@@ -41,8 +41,8 @@ ATTEMPTS_MAX = 25
 RETRY_AFTER_SECONDS = 2
 _ROUNDS = 2
 _PAUSE_SECONDS_MAX = 0.05
-_SESSION_CHARGES: decisions.Charged = partial(decisions.charges, {"sessions_per_day": 1})
-_TOOL_CHARGES: decisions.Charged = partial(decisions.charges, {"tool_calls_per_minute": 1})
+_SESSION_CHARGES: decisions.Charged = partial(decisions.charges, {"s": 1})
+_TOOL_CHARGES: decisions.Charged = partial(decisions.charges, {"k": 1})
 
 type Items = Mapping[str, AdmissionItem]
 """Admission items by the id of their scope."""

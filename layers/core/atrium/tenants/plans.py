@@ -25,37 +25,47 @@ class Plan:
     message_characters: int
 
 
-_NAMES = (
-    "sessions_per_day", "messages_per_session", "tokens_per_month", "concurrent_turns", "requests_per_minute",
-    "requests_per_day", "tokens_per_minute", "tool_calls_per_minute", "cost_per_month", "users", "agents",
-)  # fmt: skip
+_LIMITS: dict[str, tuple[int | Decimal, int | Decimal, int | Decimal]] = {
+    # of free, starter and pro; enterprise has none. A limit that is not here has its default in `quotas.limits`.
+    "sessions_per_day": (50, 500, 5_000),
+    "messages_per_session": (20, 50, 100),
+    "tokens_per_month": (100_000, 1_000_000, 10_000_000),
+    "concurrent_turns": (2, 10, 50),
+    "requests_per_minute": (60, 300, 1_500),
+    "requests_per_day": (1_000, 10_000, 100_000),
+    "tokens_per_minute": (40_000, 200_000, 1_000_000),
+    "tool_calls_per_minute": (60, 120, 600),
+    "cost_per_month": (Decimal(1), Decimal(20), Decimal(200)),
+    "users": (5, 20, 100),
+    "agents": (10, 20, 100),
+}
 
 
-def _limits(*values: int | Decimal) -> dict[str, int | Decimal]:
-    return dict(zip(_NAMES, values, strict=True))
+def _limits(column: int) -> dict[str, int | Decimal]:
+    return {name: values[column] for name, values in _LIMITS.items()}
 
 
 PLANS: dict[PlanName, Plan] = {
     "free": Plan(
         "free",
-        _limits(50, 20, 100_000, 2, 60, 1_000, 40_000, 60, Decimal(1), 5, 10),
+        _limits(0),
         frozenset({"small"}),
         30,
         10_000,
     ),
     "starter": Plan(
         "starter",
-        _limits(500, 50, 1_000_000, 10, 300, 10_000, 200_000, 120, Decimal(20), 20, 20),
+        _limits(1),
         frozenset({"small", "medium"}),
         90,
         20_000,
     ),
     "pro": Plan(
         "pro",
-        _limits(5_000, 100, 10_000_000, 50, 1_500, 100_000, 1_000_000, 600, Decimal(200), 100, 100),
+        _limits(2),
         ANY_MODEL,
         365,
         50_000,
     ),
-    "enterprise": Plan("enterprise", _limits(*[UNLIMITED] * len(_NAMES)), ANY_MODEL, 730, 100_000),
+    "enterprise": Plan("enterprise", dict.fromkeys(_LIMITS, UNLIMITED), ANY_MODEL, 730, 100_000),
 }

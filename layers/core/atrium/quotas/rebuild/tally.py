@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atrium.kernel.ids import read_time
-from atrium.quotas.limits import DEFINITIONS
+from atrium.quotas.limits import DEFINITIONS, Amounts
 from atrium.quotas.model import LimitName, Slot, slot_name
 from atrium.usage.model import LedgerEntry
 
-REBUILT: tuple[LimitName, ...] = ("requests_per_day", "sessions_per_day", "tokens_per_month", "cost_per_month")
+REBUILT: tuple[LimitName, ...] = tuple(name for name, each in DEFINITIONS.items() if each.span in {"day", "month"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class CounterTally:
         """Add a session that was created without a turn."""
         second = counted.get(self.look.scope_id)
         if second is not None and second < self.look.second:
-            self._add(second, {"sessions_per_day": 1})
+            self._add(second, {"s": 1})
 
     def differences(self) -> dict[LimitName, int]:
         """Return by how much each counter is too low, or too high (negative)."""
@@ -70,16 +70,11 @@ class CounterTally:
     def stored(self, name: LimitName) -> int:
         return int(self.look.attributes.get(self.attribute(name), 0))
 
-    def _add(self, second: int, amounts: Mapping[LimitName, int], to: Counter[LimitName] | None = None) -> None:
-        for name, amount in amounts.items():
+    def _add(self, second: int, amounts: Amounts, to: Counter[LimitName] | None = None) -> None:
+        for name in REBUILT:
             if DEFINITIONS[name].counter(second) == self.attribute(name):
-                (self.wanted if to is None else to)[name] += amount
+                (self.wanted if to is None else to)[name] += amounts.get(DEFINITIONS[name].letter, 0)
 
 
-def _amounts(new_session: bool, tokens: int, cost_nanos: int) -> dict[LimitName, int]:
-    return {
-        "requests_per_day": 1,
-        "sessions_per_day": int(new_session),
-        "tokens_per_month": tokens,
-        "cost_per_month": cost_nanos,
-    }
+def _amounts(new_session: bool, tokens: int, cost_nanos: int) -> Amounts:
+    return {"r": 1, "s": int(new_session), "t": tokens, "c": cost_nanos}

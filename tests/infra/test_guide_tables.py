@@ -1,0 +1,57 @@
+"""Tables of the guides match the data: limits, plans, models and prices."""
+
+import re
+from datetime import UTC, datetime
+
+from atrium.llm.catalogue import MODELS, Rates, find_price
+from atrium.quotas.limits import DEFINITIONS
+from atrium.tenants.plans import PLANS
+
+from infra.runtime.template import ROOT
+
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+GUIDE = (ROOT / "infra/docs/limits.md").read_text()
+MODELS_GUIDE = (ROOT / "infra/docs/models.md").read_text()
+ROW = re.compile(r"\| `(\w+)` \| ([-\d ]+) \| ([-\d ]+) \| ([-\d ]+) \| ([-\d ]+) \|")
+
+
+def test_the_guide_says_what_the_plans_say() -> None:
+    rows = ROW.findall(GUIDE)
+    told = {name: [int(figure.replace(" ", "")) for figure in figures] for name, *figures in rows}
+    assert told == {name: [int(plan.limits[name]) for plan in PLANS.values()] for name in PLANS["free"].limits}
+
+
+def test_the_plans_have_only_limits_of_the_table() -> None:
+    assert [name for name in PLANS["free"].limits if name not in DEFINITIONS] == []
+
+
+def test_the_guide_says_what_each_limit_of_turns_counts() -> None:
+    section = GUIDE.partition("## What counts")[2].partition("\n## ")[0]
+    told = {
+        name for row in re.findall(r"^\| (`.+?`) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert told == {name for name, each in DEFINITIONS.items() if each.place != "counts"}
+
+
+def test_the_guide_of_models_says_what_the_catalogue_says() -> None:
+    rows = re.findall(r"^\| `(\S+)` \| (\w+) \| ([\w ]+) \| (.+) \|$", MODELS_GUIDE, re.MULTILINE)
+    expected = []
+    for model in MODELS.values():
+        plans = [name for name, plan in PLANS.items() if model.size in plan.models]
+        included = "all" if len(plans) == len(PLANS) else f"{plans[0]} and up"
+        expected.append((model.id, model.size, included, _shown(find_price(model.id, NOW).rates)))
+    assert rows == expected
+
+
+def test_the_guide_of_models_says_what_long_prompts_cost() -> None:
+    rows = re.findall(r"^\| – prompt over ([\d ]+) tokens \| \| \| (.+) \|$", MODELS_GUIDE, re.MULTILINE)
+    prices = [find_price(model, NOW) for model in MODELS]
+    assert rows == [
+        (f"{price.long_prompt_tokens:,}".replace(",", " "), _shown(price.long_rates))
+        for price in prices
+        if price.long_rates
+    ]
+
+
+def _shown(rates: Rates) -> str:
+    return " | ".join(str(each) for each in (rates.input, rates.output, rates.cache_read, rates.cache_write))
