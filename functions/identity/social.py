@@ -27,11 +27,13 @@ Challenge = Annotated[
     str,
     Query(
         pattern=named_pattern(r"^[A-Za-z0-9_-]{43}$", "must be a base64url SHA-256, 43 characters"),
-        description="PKCE, S256: who completes the sign-in shows its verifier; without it a cookie binds the browser",
     ),
 ]
-Verifier = Annotated[str, Query(max_length=128, description="The verifier of `code_challenge`")]
-TenantName = Annotated[str, Query(min_length=1, max_length=100, description="The tenant's id or name")]
+Verifier = Annotated[
+    str,
+    Query(max_length=128, description="PKCE verifier of the `code_challenge` that started the sign-in. Default empty"),
+]
+TenantName = Annotated[str, Query(min_length=1, max_length=100, description="Id or name of the tenant to sign in to")]
 
 
 def _service(runtime: Runtime, description: DescriptionDep, families: FamiliesDep) -> SocialSignIn:
@@ -59,10 +61,18 @@ def authorize_sign_in(
     request: Request,
     tenant: TenantName,
     redirect_uri: RedirectUri = None,
-    code_challenge: Challenge | None = None,
-    code_challenge_method: Literal["S256"] | None = None,
+    code_challenge: Annotated[
+        Challenge | None, Query(description="PKCE challenge (S256), 43 characters. Default: a cookie binds the browser")
+    ] = None,
+    code_challenge_method: Annotated[
+        Literal["S256"] | None, Query(description="Method of `code_challenge`: `S256`, which is the default")
+    ] = None,
 ) -> RedirectResponse:
-    """Send the browser to the provider, which sends it back to `redirect_uri` with `code` and `state`."""
+    """Start a sign-in.
+
+    Redirects the browser to the provider, which sends it back to `redirect_uri` with `code` and `state`. The tenant
+    must have an enabled identity provider of this type (404).
+    """
     del code_challenge_method
     cookie = "" if code_challenge else secrets.token_urlsafe(32)
     service = _service(runtime, description, families)
@@ -90,7 +100,11 @@ def complete_sign_in(
     cookie: Annotated[str, Cookie(alias=COOKIE, include_in_schema=False)] = "",
     local_cookie: Annotated[str, Cookie(alias=LOCAL_COOKIE, include_in_schema=False)] = "",
 ) -> TokenAnswer:
-    """Give tokens to whom the provider names, if they are a user of the tenant, or may become one."""
+    """Complete a sign-in.
+
+    Exchanges the `code` and `state` that came back for tokens. The person must be a user of the tenant, or the
+    provider must be allowed to create users (403). A state works once, for ten minutes.
+    """
     if HEAD_KEY in request.scope:  # it would use the state up, and give the tokens to nobody
         raise MethodNotAllowed(headers={"Allow": "GET"})
     proof = BrowserBinding(code_verifier, cookie or local_cookie)

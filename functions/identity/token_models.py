@@ -11,32 +11,49 @@ class LoginTenant(StrictModel):
     """The tenant that was logged in to."""
 
     id: str
+    """Id of the tenant."""
     name: str
+    """Unique name of the tenant."""
     display_name: str
+    """Name shown to people."""
 
 
 class LoginUser(StrictModel):
     """Who logged in."""
 
     id: str
+    """Id of the user."""
     email: str
+    """Email address."""
     name: str | None
+    """Name of the user. Null if there is none."""
     role: Literal["admin", "user", "viewer"]
+    """Role of the user."""
     status: Literal["active", "invited", "suspended"]
+    """Status of the user."""
     last_login_at: str | None
+    """When the user last logged in (RFC 3339, UTC). Null if never."""
     created_at: str
+    """When it was created (RFC 3339, UTC)."""
     updated_at: str
+    """When it was last changed (RFC 3339, UTC)."""
 
 
 class TokenAnswer(StrictModel):
     """Tokens. The access token goes into `Authorization: Bearer`; the refresh token is good once, for seven days."""
 
     access_token: str
+    """Access token for `Authorization: Bearer`."""
     token_type: Literal["Bearer"]
+    """Always `Bearer`."""
     expires_in: int
+    """Seconds until the access token ends."""
     refresh_token: str
+    """Token for `POST /v1/auth/refresh`. It works once, for seven days."""
     tenant: LoginTenant
+    """Tenant of the login."""
     user: LoginUser
+    """User who logged in."""
 
 
 def render_tokens(issued: IssuedTokens) -> TokenAnswer:

@@ -14,12 +14,15 @@ from atrium.tenants.auditing import open_audit
 from fastapi import APIRouter, Path
 
 router = APIRouter(tags=["users"], route_class=IdempotentRoute, dependencies=[require("admin")])
-UserPath = Annotated[str, Path(pattern=id_pattern("usr"))]
+UserPath = Annotated[str, Path(pattern=id_pattern("usr"), description="Id of the user, `usr_…`")]
 
 
 @router.post("/v1/users/{user_id}/unlock", status_code=204)
 def unlock_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
-    """Forget the failed logins of a user's email, so that the next attempt is let through. Five times a day."""
+    """Unlock a user.
+
+    Forgets failed logins with the user's address, so that the next attempt is not delayed. At most five times a day.
+    """
     table = runtime.tenant_table(tenant.tenant_id)
     user = UserStore(table).get(UserId(user_id))
     if user is None:

@@ -32,66 +32,82 @@ class UsageFigures(StrictModel):
     """What was used and what it cost. `requests` counts settled calls; `cost_usd` has six decimals."""
 
     requests: int
+    """Turns that were settled."""
     input_tokens: int
+    """Input tokens that were not read from or written to the prompt cache."""
     output_tokens: int
+    """Output tokens, thinking included."""
     cache_read_tokens: int
+    """Input tokens read from the provider's prompt cache."""
     cache_write_tokens: int
+    """Input tokens written to the provider's prompt cache."""
     tool_calls: int
+    """Tool calls that were made."""
     cost_usd: str
+    """Cost in USD as decimal text with six decimals."""
 
 
 class UsageOfDay(UsageFigures):
     """The figures of one UTC day."""
 
     day: date
+    """The UTC day."""
 
 
 class UsageOfModel(UsageFigures):
     """The figures of one model."""
 
     model: str
+    """Model id."""
 
 
 class UsageOfAgent(UsageFigures):
     """The figures of one agent."""
 
     agent: str
+    """Agent id."""
 
 
 class UsageOfUser(UsageFigures):
     """The figures of the calls that one user made as such, not through a key."""
 
     user: str
+    """User id."""
 
 
 class UsageOfKey(UsageFigures):
     """The figures of one API key."""
 
     key: str
+    """API key id."""
 
 
 class UsageOfClient(UsageFigures):
     """The figures of one OAuth client that calls for itself."""
 
     client: str
+    """OAuth client id."""
 
 
 class UsageOfEndUser(UsageFigures):
     """The figures of one person that calls have named in `end_user`."""
 
     end_user: str
+    """The person named in `end_user` of the calls."""
 
 
 class UsageOfSession(UsageFigures):
     """The figures of one session."""
 
     session: str
+    """Session id."""
 
 
 class UsageOfTool(UsageFigures):
     """One tool: in how many calls, and how often. Tokens and money belong to the whole call."""
 
     tool: str
+    """Name of the tool."""
 
 
 type Row = (
@@ -124,10 +140,15 @@ class UsageReport(StrictModel):
     """Usage of a period of UTC days, both included. `data` has the rows that were asked for, by their value."""
 
     first: date = Field(serialization_alias="from")
+    """First UTC day of the period, included."""
     last: date = Field(serialization_alias="to")
+    """Last UTC day of the period, included."""
     totals: UsageFigures
+    """Sums of the whole period."""
     data: list[Row]
+    """One row for each value of `group_by`. Empty without `group_by`."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page. Null on the last page."""
 
 
 def render_figures(figures: Figures) -> UsageFigures:

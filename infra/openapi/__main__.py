@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from infra.openapi.describe import find_undescribed
 from infra.openapi.merge import Conflict, merge_documents, render
 from infra.openapi.permissions import PAGE, ROUTES, render_permissions, render_routes
 from infra.openapi.sources import read_documents
@@ -21,6 +22,10 @@ def main(arguments: list[str] | None = None, *, target: Path = TARGET, page: Pat
         document = merge_documents(read_documents())
     except Conflict as conflict:
         print(f"openapi: {conflict}", file=sys.stderr)
+        return 1
+    undescribed = list(find_undescribed(document))
+    if undescribed:
+        print(f"openapi: these lack a description: {'; '.join(undescribed)}", file=sys.stderr)
         return 1
     texts = {target: render(document), page: render_permissions(document), routes: render_routes(document)}
     if options.check:
