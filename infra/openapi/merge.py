@@ -9,6 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 from infra.openapi.describe import describe
+from infra.openapi.examples import add_examples
 from infra.openapi.texts import INFO, TAGS
 
 type Document = dict[str, Any]
@@ -47,6 +48,7 @@ def merge_documents(documents: Iterable[tuple[str, Document]]) -> Document:
         }
     )
     describe(merged)
+    add_examples(merged)
     return merged
 
 
