@@ -27,8 +27,8 @@ class SettingsPatch(StrictModel):
     audits_all: bool = Field(default_factory=bool)
     """Whether calls that policies allow are recorded in the audit log, not only those they deny."""
     prompt_injection: ScreeningMode = SCREENING_DEFAULT
-    """What happens when a message or tool result matches the rules for prompt injection: nothing (`off`), an audit record
-    (`flag`), or a refusal (`refuse`). Default `flag`.
+    """What happens when a message or tool result matches the rules for prompt injection: nothing (`off`), an audit
+    record (`flag`), or a refusal (`refuse`). Default `flag`.
     """
 
 

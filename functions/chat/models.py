@@ -41,7 +41,9 @@ class ChatBody(StrictModel):
     message: Annotated[
         str, Field(min_length=1, max_length=MESSAGE_CHARACTERS_MAX, pattern=named_pattern(r"\S", "must not be blank"))
     ]
-    """The user's message, 1 to 10,000 characters, not only white space."""
+    """The user's message, not only white space. At most 10,000 characters on the plan free, up to 100,000 on
+    enterprise.
+    """
     session_id: Annotated[str, Field(max_length=64)] | None = None
     """Session to continue. Null or absent: a new session is created."""
     agent_id: Annotated[str, Field(max_length=64)] | None = None

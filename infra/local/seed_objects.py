@@ -221,10 +221,7 @@ class _Writer:
     def _write_run(self, run_id: RunId) -> None:
         """Write a turn that has ended: what `POST /v1/chat` leaves when the model answers at once."""
         question, answer = "What is 6*7?", "6*7 is 42."
-        messages = [
-            Message(MessageId(f"msg_{own_ulid(run_id)[:-1]}{number}"), role, (Text(text),), self.now)
-            for number, (role, text) in enumerate((("user", question), ("assistant", answer)))
-        ]
+        said, told = (MessageId(f"msg_{own_ulid(run_id)[:-1]}{number}") for number in range(2))
         run = Run(
             id=run_id,
             owner=seeds.ADA,
@@ -232,7 +229,7 @@ class _Writer:
             provider="anthropic",
             model=DEFAULT_MODEL,
             status="running",
-            question=messages[0],
+            question=Message(said, "user", (Text(question),), self.now),
             started_at=self.now,
             lease_until=self.now,
         )
@@ -240,7 +237,7 @@ class _Writer:
             status="succeeded",
             stop_reason="end_turn",
             spend=Spend(Usage(input_tokens=12, output_tokens=8)),
-            messages=(messages[1],),
+            messages=(Message(told, "assistant", (Text(answer),), self.now),),
             tail=(RunEvent(2, "text", {"content": answer}),),
             last_sequence=2,
             iterations=1,

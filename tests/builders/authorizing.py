@@ -56,7 +56,8 @@ class AuthorizerEnv:
         """Return the code of a request that is refused."""
         policy = self.ask(headers)
         assert effect(policy) == ("Deny", EVERY_ROUTE)
-        assert set(policy["context"]) == {"code"}
+        assert set(policy["context"]) == {"code", "detail"}
+        assert policy["context"]["detail"].endswith(".")
         return str(policy["context"]["code"])
 
 

@@ -65,7 +65,7 @@ def test_a_nested_property_without_a_description_is_named() -> None:
 
 def test_a_docstring_becomes_summary_and_description() -> None:
     answer = {"description": "Successful Response", "content": {"application/json": {"schema": {"$ref": "#/a/Thing"}}}}
-    operation = {
+    operation: Document = {
         "operationId": "getThing",
         "description": "Get a thing.\n\nIt may be\nlarge.",
         "responses": {"200": answer, "204": {"description": "Successful Response"}},
