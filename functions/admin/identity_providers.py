@@ -1,4 +1,4 @@
-"""`/v1/identity-providers`: what a tenant's people come in through: its own issuers, and Google, GitHub and Slack."""
+"""`/v1/identity-providers`: a tenant's own token issuers, and its sign-in with Google, GitHub and Slack."""
 
 from typing import Annotated
 

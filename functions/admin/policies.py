@@ -1,4 +1,4 @@
-"""`/v1/policies`: who may do what in the tenant."""
+"""`/v1/policies`: a tenant's access policies."""
 
 from functools import cache
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`/v1/settings`: what a tenant sets for itself."""
+"""`/v1/settings`: a tenant's settings."""
 
 from typing import Annotated
 

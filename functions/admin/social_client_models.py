@@ -1,4 +1,4 @@
-"""What a client at Google, GitHub or Slack is made of, and how it is shown."""
+"""Fields of a tenant's client at Google, GitHub or Slack, and its answer."""
 
 from typing import Annotated, Literal
 

@@ -35,7 +35,7 @@ class Health(StrictModel):
 
 
 class Component(StrictModel):
-    """One thing that the platform stands on; slow is `degraded`."""
+    """A component of the deployment."""
 
     name: str
     """Name of the component."""
@@ -48,7 +48,7 @@ class Component(StrictModel):
 
 
 class Readiness(StrictModel):
-    """The worst of the components is the whole's."""
+    """The state of the deployment: the worst of its components."""
 
     status: HealthStatus
     """The worst status of all components."""

@@ -1,4 +1,4 @@
-"""`/v1/connections`: the caller's own accounts at providers, for tools to use in his name."""
+"""`/v1/connections`: the caller's own accounts at providers, which tools use on their behalf."""
 
 from typing import Literal
 

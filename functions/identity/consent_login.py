@@ -1,4 +1,4 @@
-"""The one place where the consent page asks who somebody is: the same throttled door as login's."""
+"""Verifies the login of the consent page, with the same throttles as `POST /v1/auth/login`."""
 
 from atrium.identity.login.candidates import Candidates
 from atrium.identity.login.service import LoginService

@@ -1,4 +1,4 @@
-"""`POST /v1/auth/login`, `/invitations/accept` and `/password`: how people come in. None heeds `Idempotency-Key`."""
+"""`POST /v1/auth/login`, `/invitations/accept` and `/password`. None of them honours `Idempotency-Key`."""
 
 from typing import Annotated
 
@@ -29,7 +29,7 @@ NewPassword = Annotated[str, Field(min_length=LENGTH_MIN, max_length=LENGTH_MAX)
 
 
 class LoginBody(StrictModel):
-    """Who wants in; `tenant` is an id or a name, needed where the email is in more than three tenants."""
+    """A login with email and password."""
 
     email: Annotated[str, Field(min_length=1, max_length=255)]
     """Email address of the user, 1 to 255 characters."""
@@ -42,14 +42,14 @@ class LoginBody(StrictModel):
 
 
 class TenantChoiceAnswer(StrictModel):
-    """The tenants in which the password fits: call again and name one."""
+    """The tenants in which the password is right: call again and name one."""
 
     tenants: list[LoginTenant]
     """The tenants in which the password is right."""
 
 
 class AcceptBody(StrictModel):
-    """The token of an invitation or a reset, and the password to be."""
+    """The one-time token of an invitation or reset, and the new password."""
 
     token: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
     """One-time token of the invitation or reset."""
@@ -60,7 +60,7 @@ class AcceptBody(StrictModel):
 
 
 class PasswordBody(StrictModel):
-    """The caller's password as it is and as it shall be."""
+    """The caller's current and new password."""
 
     old_password: Tried
     """Current password, 1 to 1,024 characters."""

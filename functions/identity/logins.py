@@ -1,4 +1,4 @@
-"""`POST /v1/auth/refresh` and `/logout`: how a login goes on, and how it ends."""
+"""`POST /v1/auth/refresh` and `/logout`: continue a login, and end it."""
 
 from typing import Annotated
 

@@ -33,7 +33,7 @@ class TenantReference(StrictModel):
 
 
 class MeAnswer(StrictModel):
-    """The caller. `scopes` are its own, `permissions` all that they include; no tenant: a platform key's own calls."""
+    """Who calls, in which tenant, and what the credential may do."""
 
     tenant: TenantReference | None
     """Tenant of the credential. Null for a platform key without `X-Tenant-ID`."""

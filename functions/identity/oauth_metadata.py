@@ -1,4 +1,4 @@
-"""What clients find out by themselves: RFC 8414, OpenID Connect discovery, and RFC 9728. All of it is true here."""
+"""Metadata that clients discover: RFC 8414, OpenID Connect discovery and RFC 9728."""
 
 from atrium.http.issuing import issuer_of
 from atrium.http.models import StrictModel

@@ -1,4 +1,4 @@
-"""What a login answers, and a refresh after it."""
+"""The answer of a login and of a refresh."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from atrium.kernel.clock import format_time
 
 
 class LoginTenant(StrictModel):
-    """The tenant that was logged in to."""
+    """The tenant of a login."""
 
     id: str
     """Id of the tenant."""

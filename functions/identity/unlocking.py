@@ -1,4 +1,4 @@
-"""`POST /v1/users/{user_id}/unlock`: here, because the throttles of the doors are this function's."""
+"""`POST /v1/users/{user_id}/unlock`, in this function because it owns the login throttles."""
 
 from typing import Annotated
 
