@@ -25,7 +25,7 @@ from pydantic import Field
 from functions.admin.counting import limits_changed
 
 router = APIRouter(tags=["agents"], route_class=IdempotentRoute)
-AgentPath = Annotated[str, Path(pattern=id_pattern("agt"))]
+AgentPath = Annotated[str, Path(pattern=id_pattern("agt"), description="Id of the agent, `agt_…`")]
 _TEXTS = ("description", "provider", "system_prompt", "fallback_text")
 ModelId = Annotated[str, Field(min_length=1, max_length=128)]
 ToolName = Annotated[str, Field(min_length=1, max_length=64)]
@@ -36,56 +36,92 @@ class AgentFields(StrictModel):
     """What may be said of an agent, each part with its default."""
 
     description: OrNone[Annotated[str, Field(max_length=1_000)]] = None
+    """What the agent is for, at most 1,000 characters. Default null."""
     provider: OrNone[Annotated[str, Field(max_length=64)]] = None
+    """Model provider, as `anthropic`. Null or absent: the provider of `model`."""
     system_prompt: OrNone[Annotated[str, Field(max_length=50_000)]] = None
+    """Instructions the model gets before the conversation, at most 50,000 characters. Null or absent: none."""
     tools: Annotated[list[ToolName], Field(max_length=100)] = Field(default_factory=list)
+    """Names of the tools the agent may use, at most 100. Default: none."""
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = MAX_TOKENS_DEFAULT
+    """Output tokens of one model call at most, 1 to 1,000,000 and not above the model's own maximum. Default 4,096."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """Sampling temperature, 0 to 2. Null or absent: the model's default."""
     max_iterations: Annotated[int, Field(ge=1, le=MAX_ITERATIONS_MAX)] = MAX_ITERATIONS_DEFAULT
+    """Model calls of one turn at most, 1 to 100. Default 20."""
     require_done_tool: bool = False
+    """Whether a turn ends only when the model calls the tool `done`. Default false."""
     compaction_profile: Profile | None = None
+    """Profile for shortening long conversations. Null or absent: none. Stored; no turn uses it yet."""
     limits: SubjectLimits = Field(default_factory=dict)
+    """Limits of the agent, on top of the tenant's. An update replaces all of them. Default: none."""
     fallback_models: Annotated[list[ModelId], Field(max_length=FALLBACKS_MAX)] = Field(default_factory=list)
+    """Models that answer in this order if the agent's model fails, at most 2. Default: none."""
     fallback_text: OrNone[Annotated[str, Field(max_length=2_000)]] = None
+    """Answer to give if every model fails, at most 2,000 characters. Null or absent: the turn fails."""
 
 
 class AgentBody(AgentFields):
     """A new agent."""
 
     name: UniqueName
+    """Unique name of the agent in the tenant, 1 to 100 visible characters without `#`."""
     model: ModelId
+    """Model id, at most 128 characters. The tenant's plan must include it."""
     is_default: bool = False
+    """Whether this agent answers when a call names none. Default false."""
 
 
 class AgentPatch(AgentFields):
     """Any part of an agent; what is absent stays. `limits` are replaced as a whole."""
 
     name: UniqueName = Field(default_factory=str)
+    """Unique name of the agent in the tenant, 1 to 100 visible characters without `#`."""
     model: ModelId = Field(default_factory=str)
+    """Model id, at most 128 characters. The tenant's plan must include it."""
     is_default: bool | None = None
+    """True makes this agent the default. False is refused for the current default. Null or absent changes nothing."""
 
 
 class AgentAnswer(StrictModel):
     """An agent as it is now."""
 
     id: str
+    """Id of the agent."""
     name: str
+    """Unique name of the agent in the tenant."""
     description: str | None
+    """What the agent is for. Null if there is none."""
     provider: str
+    """Model provider."""
     model: str
+    """Model id."""
     system_prompt: str | None
+    """Instructions the model gets before the conversation. Null if there are none."""
     tools: list[str]
+    """Names of the tools the agent may use."""
     max_tokens: int
+    """Output tokens of one model call at most."""
     temperature: float | None
+    """Sampling temperature. Null: the model's default."""
     max_iterations: int
+    """Model calls of one turn at most."""
     require_done_tool: bool
+    """Whether a turn ends only when the model calls the tool `done`."""
     compaction_profile: str | None
+    """Profile for shortening long conversations. Null if there is none."""
     limits: ShownLimits
+    """Limits of the agent by name; a limit that is absent is not set."""
     fallback_models: list[str]
+    """Models that answer in this order if the agent's model fails."""
     fallback_text: str | None
+    """Answer to give if every model fails. Null: the turn fails."""
     is_default: bool
+    """Whether this agent answers when a call names none."""
     created_at: str
+    """When it was created (RFC 3339, UTC)."""
     updated_at: str
+    """When it was last changed (RFC 3339, UTC)."""
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> AgentService:
@@ -95,7 +131,10 @@ def _service(runtime: Runtime, tenant: TenantContext) -> AgentService:
 
 @router.get("/v1/agents", dependencies=[require("agents:read")])
 def list_agents(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[AgentAnswer]:
-    """List the tenant's agents, oldest first."""
+    """List agents.
+
+    All agents of the tenant, oldest first.
+    """
     scope = list_scope(tenant, "agents")
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
     return render_page(found.map(_render), runtime.cursors, scope=scope)
@@ -107,7 +146,11 @@ def list_agents(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf
 def create_agent(
     body: AgentBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
 ) -> AgentAnswer:
-    """Create an agent."""
+    """Create an agent.
+
+    The name must be new in the tenant (409), the plan must include the model (403 `MODEL_NOT_ALLOWED`) and have room
+    for another agent (403 `QUOTA_EXCEEDED`).
+    """
     view = _service(runtime, tenant).create(_fields(body), is_default=body.is_default)
     response.headers["Location"] = f"{base_url}/v1/agents/{view.agent.id}"
     return _render(view)
@@ -115,7 +158,10 @@ def create_agent(
 
 @router.get("/v1/agents/{agent_id}", dependencies=[require("agents:read")], responses=problem_responses(404))
 def get_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) -> AgentAnswer:
-    """Return an agent."""
+    """Get an agent.
+
+    An id that does not exist in the tenant is 404.
+    """
     return _render(_service(runtime, tenant).get(agent_id))
 
 
@@ -123,7 +169,10 @@ def get_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) -> Ag
     "/v1/agents/{agent_id}", dependencies=[require("agents:write")], responses=problem_responses(403, 404, 409)
 )
 def update_agent(agent_id: AgentPath, body: AgentPatch, tenant: TenantDep, runtime: RuntimeDep) -> AgentAnswer:
-    """Change any part of an agent. The next turn uses it."""
+    """Update an agent.
+
+    Fields that are absent stay; `limits` are replaced as a whole. The change applies from the next turn on.
+    """
     service, fields = _service(runtime, tenant), _fields(body)
     before = service.get(agent_id).agent
     changed = service.change(agent_id, fields, is_default=body.is_default)
@@ -138,7 +187,10 @@ def update_agent(agent_id: AgentPath, body: AgentPatch, tenant: TenantDep, runti
     responses=problem_responses(404, 409),
 )
 def delete_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
-    """Delete an agent that is not the default."""
+    """Delete an agent.
+
+    The default agent cannot be deleted (409). Sessions that name the agent use the default agent from then on.
+    """
     _service(runtime, tenant).delete(agent_id)
 
 

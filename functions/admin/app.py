@@ -1,4 +1,4 @@
-"""The admin function: a router for each noun that a tenant administers."""
+"""The admin function: a router for each resource that a tenant administers."""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime

@@ -19,27 +19,50 @@ router = APIRouter(tags=["audit"], dependencies=[require("admin")])
 _MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
 _FILES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "A page of events, newest first, or with `format` the piece of a file; `Link` leads to the next",
+        "description": "A page of events, or a part of a file; the header `Link` leads to the next part",
         "content": {"text/csv": {"schema": {"type": "string"}}, "application/jsonl": {"schema": {"type": "string"}}},
     }
 }
 
-Some = Annotated[str | None, Query(max_length=128)]
+
+OfType = Annotated[str | None, Query(max_length=64, description="Only events of this type, as `admin.change`")]
+OfPrincipal = Annotated[
+    str | None, Query(max_length=64, description="Only events of this user, API key or OAuth client (id)")
+]
+OfSession = Annotated[str | None, Query(max_length=128, description="Only events of this session")]
+OfTool = Annotated[str | None, Query(max_length=128, description="Only calls of this tool")]
+Since = Annotated[
+    Timestamp | None, Query(alias="from", description="First time, included (RFC 3339). Default: 30 days ago")
+]
+Until = Annotated[Timestamp | None, Query(alias="to", description="Last time, excluded (RFC 3339). Default: now")]
+Format = Annotated[
+    Literal["json", "csv", "jsonl"], Query(description="`json` is a list; `csv` and `jsonl` are files. Default `json`")
+]
 
 
 class AuditAnswer(StrictModel):
     """An event. `count` is above 1 where like events of a minute are one."""
 
     time: str
+    """When it happened (RFC 3339, UTC)."""
     type: str
+    """Type of the event, as `admin.change`."""
     principal: str | None
+    """Who did it, as `user:usr_…` or `key:key_…`. Null if it is unknown."""
     session_id: str | None
+    """Session the event belongs to. Null if there is none."""
     details: dict[str, Any]
+    """Details of the event; the fields depend on `type`."""
     ip: str | None
+    """Caller's address, with its last part masked. Null if it is unknown."""
     user_agent: str | None
+    """Caller's `User-Agent`. Null if it is unknown."""
     count: int
+    """How many equal events this record stands for, at least 1."""
     end_user: str | None
+    """The person named in `end_user` of the call. Null if there is none."""
     request_id: str | None
+    """Id of the call. Null if it is unknown."""
 
 
 @router.get("/v1/audit", response_model=ListOf[AuditAnswer], responses=_FILES)
@@ -49,15 +72,19 @@ def read_audit(
     runtime: RuntimeDep,
     base_url: BaseUrlDep,
     page: PageDep,
-    type: Annotated[str | None, Query(max_length=64, description="As `admin.change`")] = None,
-    user_id: Annotated[str | None, Query(max_length=64, description="A user's, key's or client's id")] = None,
-    session_id: Some = None,
-    tool: Some = None,
-    first: Annotated[Timestamp | None, Query(alias="from", description="From this time on; 30 days by default")] = None,
-    last: Annotated[Timestamp | None, Query(alias="to", description="Before this time; now by default")] = None,
-    format: Annotated[Literal["json", "csv", "jsonl"], Query(description="A list, or a file")] = "json",
+    type: OfType = None,
+    user_id: OfPrincipal = None,
+    session_id: OfSession = None,
+    tool: OfTool = None,
+    first: Since = None,
+    last: Until = None,
+    format: Format = "json",
 ) -> ListOf[AuditAnswer] | Response:
-    """List events, newest first. A file comes in pieces as large as an answer may be; `limit` is for lists alone."""
+    """List audit events.
+
+    Newest first. With `format=csv` or `jsonl` the answer is a file; a large file comes in pieces, and the `Link`
+    header leads to the next one. `limit` applies to JSON only.
+    """
     query = make_query(
         now=runtime.clock(), since=first, until=last, type=type, user_id=user_id, session_id=session_id, tool=tool
     )

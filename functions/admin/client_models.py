@@ -21,46 +21,69 @@ class ClientBody(StrictModel):
     """A new client. Without `scopes` it may chat, and read and write sessions."""
 
     name: Name
+    """Name shown to users who grant access, 1 to 100 visible characters."""
     type: Literal["confidential", "public"]
+    """`confidential` clients have a secret; `public` ones (browser, mobile) have none."""
     redirect_uris: RedirectUris = Field(default_factory=list)
+    """Addresses the authorization code may be sent to, compared exactly. At most 20. Needed for
+    `authorization_code`.
+    """
     grant_types: GrantTypes
+    """OAuth grant types the client may use, 1 to 3."""
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
+    """Scopes the client may have, none beyond the creator's. Default: `chat`, `sessions:read`, `sessions:write`."""
 
 
 class ClientPatch(StrictModel):
     """Any part of a client but its type; what is absent stays."""
 
     name: Name = Field(default_factory=str)
+    """Name shown to users who grant access, 1 to 100 visible characters."""
     redirect_uris: RedirectUris = Field(default_factory=list)
+    """Addresses the authorization code may be sent to, compared exactly. At most 20. Replaced as a whole."""
     grant_types: GrantTypes = Field(default_factory=list)
+    """OAuth grant types the client may use, 1 to 3. Replaced as a whole."""
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
+    """Scopes the client may have, none beyond the caller's. Replaced as a whole."""
 
 
 class ClientGrace(StrictModel):
     """How long the last secret goes on working; by default it ends at once."""
 
     grace_seconds: Annotated[int, Field(ge=0, le=GRACE_SECONDS_MAX)] = 0
+    """Seconds for which the previous secret still works, 0 to 604,800. Default 0."""
 
 
 class ClientAnswer(StrictModel):
     """A client without its secret. `client_id` is its `id`, under the name that OAuth gives it."""
 
     id: str
+    """Id of the client."""
     client_id: str
+    """The same id, under the name OAuth uses."""
     name: str
+    """Name shown to users who grant access."""
     type: Literal["confidential", "public"]
+    """`confidential` clients have a secret; `public` ones have none."""
     redirect_uris: list[str]
+    """Addresses the authorization code may be sent to."""
     grant_types: list[GrantType]
+    """OAuth grant types the client may use."""
     scopes: list[str]
+    """Scopes the client may have."""
     created_by: str | None
+    """Id of the user, key or client that created it. Null if it is unknown."""
     created_at: str
+    """When it was created (RFC 3339, UTC)."""
     updated_at: str
+    """When it was last changed (RFC 3339, UTC)."""
 
 
 class CreatedClient(ClientAnswer):
     """A client with its secret, shown this once; null for a public one."""
 
     client_secret: str | None
+    """The client's secret, shown only in this answer. Null for a public client."""
 
 
 def render_client(client: Client) -> ClientAnswer:

@@ -25,7 +25,7 @@ from functions.admin.client_models import (
 )
 
 router = APIRouter(tags=["clients"], route_class=IdempotentRoute, dependencies=[require("admin")])
-ClientPath = Annotated[str, Path(pattern=id_pattern("cli"))]
+ClientPath = Annotated[str, Path(pattern=id_pattern("cli"), description="Id of the OAuth client, `cli_…`")]
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> ClientService:
@@ -36,7 +36,10 @@ def _service(runtime: Runtime, tenant: TenantContext) -> ClientService:
 
 @router.get("/v1/clients")
 def list_clients(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[ClientAnswer]:
-    """List the tenant's OAuth clients without their secrets, oldest first."""
+    """List OAuth clients.
+
+    All OAuth clients of the tenant, oldest first, without their secrets.
+    """
     scope = list_scope(tenant, "clients")
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
     return render_page(found.map(render_client), runtime.cursors, scope=scope)
@@ -47,7 +50,10 @@ def list_clients(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListO
 def create_client(
     body: ClientBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
 ) -> CreatedClient:
-    """Create an OAuth client. It can have no scope that its maker lacks."""
+    """Create an OAuth client.
+
+    The secret is in this answer only. The client cannot have a scope that its creator lacks (403 `SCOPE_REQUIRED`).
+    """
     issued = _service(runtime, tenant).create(
         body.name,
         body.type,
@@ -61,20 +67,29 @@ def create_client(
 
 @router.get("/v1/clients/{client_id}")
 def get_client(client_id: ClientPath, tenant: TenantDep, runtime: RuntimeDep) -> ClientAnswer:
-    """Return a client without its secret."""
+    """Get an OAuth client.
+
+    The secret is not shown.
+    """
     return render_client(_service(runtime, tenant).get(client_id))
 
 
 @router.patch("/v1/clients/{client_id}", responses=problem_responses(409))
 def update_client(client_id: ClientPath, body: ClientPatch, tenant: TenantDep, runtime: RuntimeDep) -> ClientAnswer:
-    """Change any part of a client; fewer scopes hold for the tokens that it has, too, within 30 seconds."""
+    """Update an OAuth client.
+
+    Fields that are absent stay. Removed scopes are taken from tokens that exist, within 30 seconds.
+    """
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     return render_client(_service(runtime, tenant).change(client_id, changes))
 
 
 @router.delete("/v1/clients/{client_id}", status_code=204)
 def delete_client(client_id: ClientPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
-    """Delete a client: its tokens, and those of users who agreed to it, end within 30 seconds."""
+    """Delete an OAuth client.
+
+    Its tokens, and those of users who granted it access, end within 30 seconds.
+    """
     _service(runtime, tenant).delete(client_id)
 
 
@@ -88,7 +103,11 @@ def rotate_client(
     response: Response,
     body: ClientGrace | None = None,
 ) -> CreatedClient:
-    """Give a client a new secret; the last one ends when the grace is over (by default at once)."""
+    """Rotate an OAuth client's secret.
+
+    The new secret is in this answer only. The previous one ends after `grace_seconds`, at once by default. A public
+    client has no secret (409).
+    """
     issued = _service(runtime, tenant).rotate(client_id, body.grace_seconds if body else 0)
     response.headers["Location"] = f"{base_url}/v1/clients/{issued.client.id}"
     return render_issued_client(issued)

@@ -57,28 +57,46 @@ class ClaimNames(StrictModel):
     """Which claims say who somebody is; dots lead into objects. `role` null: the role that is kept for the user."""
 
     email: Claim = "email"
+    """Claim with the user's email address; dots lead into objects. Default `email`."""
     name: Claim = "name"
+    """Claim with the user's name. Default `name`."""
     role: Claim | None = None
+    """Claim with the user's role, translated by `role_mapping`. Null: the role stored for the user."""
 
 
 class IdentityProviderFields(StrictModel):
     """What both creation and change take. Each type has fields of its own; those of the other are refused."""
 
     client_id: OrNone[ClientId] = None
+    """Client id at the provider (Google, GitHub, Slack). Null or absent: the platform's client."""
     client_secret: OrNone[ClientSecret] = None
+    """Client secret at the provider, at most 1,024 characters. Stored encrypted, never shown. Null or absent: the
+    platform's client.
+    """
     redirect_uris: RedirectUris = Field(default_factory=list)
+    """Addresses a sign-in may return to, compared exactly. At most 10. Only for Google, GitHub, Slack."""
     connection_scopes: ConnectionScopes = Field(default_factory=list)
+    """Scopes that connections ask the provider for, at most 30. Empty: the provider's minimum."""
     email_domains: EmailDomains = Field(default_factory=list)
+    """Only people with an email address in these domains sign in, at most 50. Empty: any domain."""
     jwks_uri: OrNone[KeysAddress] = None
+    """Address of the issuer's public keys. Null or absent: taken from its discovery document. Only for `oidc`."""
     algorithms: Algorithms = Field(default_factory=lambda: list(ALGORITHMS_DEFAULT))
+    """Signature algorithms that are accepted. Default `RS256`, `ES256`. Only for `oidc`."""
     claim_mapping: ClaimNames = Field(default_factory=ClaimNames)
+    """Names of the claims that identify a user. Only for `oidc`."""
     role_mapping: RoleMapping = Field(default_factory=dict)
+    """Role by value of the role claim, at most 50 entries. Only for `oidc`."""
     default_role: RoleName = "user"
+    """Role of a new user when no mapping applies. Default `user`."""
     provision_users: bool = True
+    """Whether unknown people become users at their first sign-in. Default true."""
     enabled: bool = True
+    """Whether the provider is accepted. Default true."""
     assume_email_verified: Annotated[
         bool, Field(description="The issuer verifies emails, though its tokens lack `email_verified`")
     ] = False
+    """Whether to trust email addresses of tokens without `email_verified`. Default false. Only for `oidc`."""
 
 
 class IdentityProviderBody(IdentityProviderFields):
@@ -88,52 +106,81 @@ class IdentityProviderBody(IdentityProviderFields):
     """
 
     type: Literal["oidc", "google", "github", "slack"] = "oidc"
+    """`oidc` is an issuer of the tenant's own; the others are sign-in at that provider. Default `oidc`."""
     issuer: Issuer = ""
+    """Issuer, exactly as in the tokens' `iss`, at most 512 characters. Required for `oidc`."""
     audience: Audience = ""
+    """Audience, as in the tokens' `aud`. One that contains your tenant's id cannot be registered by other tenants.
+    Required for `oidc`.
+    """
     name: Name = ""
+    """Name of the provider, at most 100 visible characters. Default: its issuer or type."""
 
 
 class IdentityProviderPatch(IdentityProviderFields):
     """Any part of an identity provider; what is absent stays."""
 
     issuer: Issuer = ""
+    """Issuer, exactly as in the tokens' `iss`, at most 512 characters. Only for `oidc`."""
     audience: Audience = ""
+    """Audience, as in the tokens' `aud`, at most 255 characters. Only for `oidc`."""
     name: Name = ""
+    """Name of the provider, at most 100 visible characters."""
 
 
 class IdentityProviderAnswer(StrictModel):
     """An identity provider as it is now."""
 
     id: str
+    """Id of the identity provider."""
     type: Literal["oidc"] = "oidc"
+    """Always `oidc`: an issuer of the tenant's own."""
     name: str
+    """Name of the provider."""
     issuer: str
+    """Issuer, exactly as in the tokens' `iss`."""
     audience: str
+    """Audience, as in the tokens' `aud`."""
     jwks_uri: str | None
+    """Address of the issuer's public keys. Null: taken from its discovery document."""
     algorithms: list[str]
+    """Signature algorithms that are accepted."""
     claim_mapping: ClaimNames
+    """Names of the claims that identify a user."""
     role_mapping: dict[str, RoleName]
+    """Role by value of the role claim."""
     default_role: RoleName
+    """Role of a new user when no mapping applies."""
     provision_users: bool
+    """Whether unknown people become users at their first sign-in."""
     enabled: bool
+    """Whether the provider's tokens are accepted."""
     assume_email_verified: bool
+    """Whether email addresses of tokens without `email_verified` are trusted."""
     created_at: str
+    """When it was created (RFC 3339, UTC)."""
     updated_at: str
+    """When it was last changed (RFC 3339, UTC)."""
 
 
 class KeysAnswer(StrictModel):
     """The issuer's keys: how many are known, when they were fetched and asked for last, and what failed then."""
 
     count: int
+    """How many of the issuer's public keys are known."""
     fetched_at: str | None
+    """When the keys were last fetched (RFC 3339, UTC). Null if never."""
     tried_at: str | None
+    """When a fetch was last attempted (RFC 3339, UTC). Null if never."""
     fault: FetchFault | None
+    """Why the last attempt failed. Null if it did not."""
 
 
 class IdentityProviderDetail(IdentityProviderAnswer):
     """An identity provider with the state of its keys, which are fetched when its first token comes."""
 
     keys: KeysAnswer
+    """State of the issuer's public keys, which are fetched with the first token."""
 
 
 type AnyAnswer = IdentityProviderAnswer | SocialClientAnswer

@@ -1,4 +1,4 @@
-"""`/v1/identity-providers`: what a tenant's people come in through: its own issuers, and Google, GitHub and Slack."""
+"""`/v1/identity-providers`: a tenant's own token issuers, and its sign-in with Google, GitHub and Slack."""
 
 from typing import Annotated
 
@@ -31,7 +31,7 @@ from functions.admin.identity_provider_models import (
 from functions.admin.social_client_models import render_client
 
 router = APIRouter(tags=["identity providers"], route_class=IdempotentRoute, dependencies=[require("admin")])
-ProviderPath = Annotated[str, Path(pattern=id_pattern("idp"))]
+ProviderPath = Annotated[str, Path(pattern=id_pattern("idp"), description="Id of the identity provider, `idp_…`")]
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> IdentityProviderService:
@@ -60,7 +60,10 @@ def _directory(runtime: Runtime, tenant: TenantContext) -> ProviderDirectory:
 
 @router.get("/v1/identity-providers")
 def list_identity_providers(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[AnyAnswer]:
-    """List the tenant's identity providers, oldest first."""
+    """List identity providers.
+
+    All identity providers of the tenant, oldest first.
+    """
     scope = list_scope(tenant, "identity-providers")
     found = _directory(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
     return render_page(found.map(render_provider), runtime.cursors, scope=scope)
@@ -70,7 +73,11 @@ def list_identity_providers(tenant: TenantDep, runtime: RuntimeDep, page: PageDe
 def create_identity_provider(
     body: IdentityProviderBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
 ) -> AnyAnswer:
-    """Trust an issuer, whose tokens are credentials from now on, or let people sign in at Google, GitHub or Slack."""
+    """Create an identity provider.
+
+    Accepts tokens of an issuer of your own (`oidc`), or lets people sign in with Google, GitHub or Slack. The same
+    issuer and audience cannot be registered twice (409).
+    """
     wanted = read_new(body)
     service = _service(runtime, tenant) if body.type == "oidc" else _clients(runtime, tenant)
     provider = service.create(wanted)
@@ -80,7 +87,10 @@ def create_identity_provider(
 
 @router.get("/v1/identity-providers/{provider_id}")
 def get_identity_provider(provider_id: ProviderPath, tenant: TenantDep, runtime: RuntimeDep) -> AnyDetail:
-    """Return an identity provider, and how the last attempt to fetch its keys went."""
+    """Get an identity provider.
+
+    For `oidc` the answer includes the state of the issuer's public keys.
+    """
     provider = _directory(runtime, tenant).get(provider_id)
     if isinstance(provider, SocialClient):
         return render_client(provider)
@@ -91,7 +101,10 @@ def get_identity_provider(provider_id: ProviderPath, tenant: TenantDep, runtime:
 def update_identity_provider(
     provider_id: ProviderPath, body: IdentityProviderPatch, tenant: TenantDep, runtime: RuntimeDep
 ) -> AnyAnswer:
-    """Change any part of an identity provider; effective within 30 seconds."""
+    """Update an identity provider.
+
+    Fields that are absent stay. The change applies within 30 seconds.
+    """
     provider = _directory(runtime, tenant).get(provider_id)
     if isinstance(provider, SocialClient):
         return render_client(_clients(runtime, tenant).change(provider, read_fields(body, oidc=False)))
@@ -100,7 +113,10 @@ def update_identity_provider(
 
 @router.delete("/v1/identity-providers/{provider_id}", status_code=204, responses=problem_responses(409))
 def delete_identity_provider(provider_id: ProviderPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
-    """Trust an issuer no longer; its tokens end within 30 seconds. Users that came through it stay."""
+    """Delete an identity provider.
+
+    Its tokens are refused within 30 seconds. Users that came through it stay.
+    """
     provider = _directory(runtime, tenant).get(provider_id)
     if isinstance(provider, SocialClient):
         _clients(runtime, tenant).delete(provider)

@@ -19,9 +19,13 @@ class KeyBody(StrictModel):
     """A new key. Without `scopes` it may chat, and read and write sessions. `limits` come on top of the tenant's."""
 
     name: Name
+    """Name of the key, 1 to 100 visible characters."""
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
+    """Scopes of the key, none beyond the creator's. Default: `chat`, `sessions:read`, `sessions:write`."""
     expires_at: Timestamp | None = None
+    """When the key ends (RFC 3339), in the future. Null or absent: it does not expire."""
     limits: SubjectLimits = Field(default_factory=dict)
+    """Limits of the key, on top of the tenant's. Default: none."""
 
 
 class KeyPatch(StrictModel):
@@ -31,38 +35,56 @@ class KeyPatch(StrictModel):
     """
 
     name: Name = Field(default_factory=str)
+    """Name of the key, 1 to 100 visible characters."""
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
+    """Scopes of the key, none beyond the caller's. Replaced as a whole."""
     expires_at: Timestamp | None = None
+    """When the key ends (RFC 3339), in the future. Null: it does not expire."""
     limits: SubjectLimits = Field(default_factory=dict)
+    """Limits of the key, on top of the tenant's. Replaced as a whole."""
 
 
 class GraceBody(StrictModel):
     """How long the old key goes on working; by default it ends at once."""
 
     grace_seconds: Annotated[int, Field(ge=0, le=GRACE_SECONDS_MAX)] = 0
+    """Seconds for which the key still works, 0 to 604,800. Default 0."""
 
 
 class KeyAnswer(StrictModel):
     """A key without its secret. `revoked_at` may lie ahead: until then the key works."""
 
     id: str
+    """Id of the key."""
     name: str
+    """Name of the key."""
     scopes: list[str]
+    """Scopes of the key."""
     prefix: str
+    """First characters of the key, to tell keys apart."""
     status: Literal["active", "revoked", "expired"]
+    """Whether the key works now."""
     expires_at: str | None
+    """When the key ends (RFC 3339, UTC). Null: it does not expire."""
     revoked_at: str | None
+    """When the key is or was revoked (RFC 3339, UTC); until then it works. Null: not revoked."""
     last_used_at: str | None
+    """When the key was last used (RFC 3339, UTC), to within some minutes. Null: never."""
     limits: ShownLimits
+    """Limits of the key by name; a limit that is absent is not set."""
     created_by: str | None
+    """Id of the user, key or client that created it. Null if it is unknown."""
     created_at: str
+    """When it was created (RFC 3339, UTC)."""
     updated_at: str
+    """When it was last changed (RFC 3339, UTC)."""
 
 
 class CreatedKey(KeyAnswer):
     """A new key; `key` is shown this once."""
 
     key: str
+    """The API key itself, shown only in this answer."""
 
 
 def render_key(key: ApiKey, now: datetime) -> KeyAnswer:

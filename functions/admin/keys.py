@@ -26,7 +26,7 @@ from functions.admin.key_models import (
 )
 
 router = APIRouter(tags=["keys"], route_class=IdempotentRoute, dependencies=[require("admin")])
-KeyPath = Annotated[str, Path(pattern=id_pattern("key"))]
+KeyPath = Annotated[str, Path(pattern=id_pattern("key"), description="Id of the API key, `key_…`")]
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> KeyService:
@@ -43,7 +43,10 @@ def _service(runtime: Runtime, tenant: TenantContext) -> KeyService:
 
 @router.get("/v1/keys")
 def list_keys(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[KeyAnswer]:
-    """List the tenant's keys without their secrets, oldest first."""
+    """List API keys.
+
+    All API keys of the tenant, oldest first, without the keys themselves.
+    """
     scope, now = list_scope(tenant, "keys"), runtime.clock()
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
     return render_page(found.map(lambda key: render_key(key, now)), runtime.cursors, scope=scope)
@@ -54,7 +57,10 @@ def list_keys(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[K
 def create_key(
     body: KeyBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
 ) -> CreatedKey:
-    """Create a key. It can have no scope that its maker lacks."""
+    """Create an API key.
+
+    The key itself is in this answer only. It cannot have a scope that its creator lacks (403 `SCOPE_REQUIRED`).
+    """
     issued = _service(runtime, tenant).create(body.name, body.scopes, body.expires_at, body.limits)
     response.headers["Location"] = f"{base_url}/v1/keys/{issued.key.id}"
     return render_issued(issued, runtime.clock())
@@ -62,13 +68,20 @@ def create_key(
 
 @router.get("/v1/keys/{key_id}")
 def get_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep) -> KeyAnswer:
-    """Return a key without its secret."""
+    """Get an API key.
+
+    The key itself is not shown.
+    """
     return render_key(_service(runtime, tenant).get(key_id), runtime.clock())
 
 
 @router.patch("/v1/keys/{key_id}")
 def update_key(key_id: KeyPath, body: KeyPatch, tenant: TenantDep, runtime: RuntimeDep) -> KeyAnswer:
-    """Change any part of a key; effective within 30 seconds, `limits` with the next call."""
+    """Update an API key.
+
+    Fields that are absent stay; `limits` are replaced as a whole. The change applies within 30 seconds, `limits` with
+    the next call.
+    """
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     service = _service(runtime, tenant)
     before = service.get(key_id)
@@ -79,7 +92,10 @@ def update_key(key_id: KeyPath, body: KeyPatch, tenant: TenantDep, runtime: Runt
 
 @router.delete("/v1/keys/{key_id}", status_code=204)
 def delete_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
-    """Delete a key, which ends within 30 seconds."""
+    """Delete an API key.
+
+    The key is refused within 30 seconds.
+    """
     _service(runtime, tenant).delete(key_id)
 
 
@@ -93,7 +109,11 @@ def rotate_key(
     response: Response,
     body: GraceBody | None = None,
 ) -> CreatedKey:
-    """Create a key like this one, and let this one end when the grace is over (by default at once)."""
+    """Rotate an API key.
+
+    Creates a key with the same name, scopes, limits and expiry; it is in this answer only. The old key ends after
+    `grace_seconds`, at once by default. A key that has ended cannot be rotated (409).
+    """
     issued = _service(runtime, tenant).rotate(key_id, body.grace_seconds if body else 0)
     response.headers["Location"] = f"{base_url}/v1/keys/{issued.key.id}"
     return render_issued(issued, runtime.clock())
@@ -101,6 +121,9 @@ def rotate_key(
 
 @router.post("/v1/keys/{key_id}/revoke")
 def revoke_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep, body: GraceBody | None = None) -> KeyAnswer:
-    """End a key when the grace is over (by default at once, within 30 seconds)."""
+    """Revoke an API key.
+
+    The key ends after `grace_seconds`, at once by default (within 30 seconds). It stays in the list.
+    """
     key = _service(runtime, tenant).revoke(key_id, body.grace_seconds if body else 0)
     return render_key(key, runtime.clock())

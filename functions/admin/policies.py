@@ -1,4 +1,4 @@
-"""`/v1/policies`: who may do what in the tenant."""
+"""`/v1/policies`: a tenant's access policies."""
 
 from functools import cache
 from pathlib import Path
@@ -33,7 +33,7 @@ from functions.admin.policy_models import (
 )
 
 router = APIRouter(tags=["policies"], route_class=IdempotentRoute, dependencies=[require("admin")])
-PolicyPath = Annotated[str, PathParameter(pattern=id_pattern("pol"))]
+PolicyPath = Annotated[str, PathParameter(pattern=id_pattern("pol"), description="Id of the policy, `pol_…`")]
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> PolicyService:
@@ -53,7 +53,10 @@ def _names(runtime: Runtime, tenant: TenantContext) -> PolicyNames:
 
 @router.get("/v1/policies")
 def list_policies(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[PolicyAnswer]:
-    """List the tenant's own policies, oldest first. Without any, the built-in ones of its scopes decide."""
+    """List policies.
+
+    All policies of the tenant, oldest first. Without any, scopes alone decide.
+    """
     scope = list_scope(tenant, "policies")
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
     return render_page(found.map(render_policy), runtime.cursors, scope=scope)
@@ -63,7 +66,11 @@ def list_policies(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> List
 def create_policy(
     body: PolicyBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
 ) -> CheckedPolicy:
-    """Create a policy; it holds everywhere within a minute. What it names exactly must exist."""
+    """Create a policy.
+
+    It applies everywhere within a minute. Agents, tools, models and routes that it names exactly must exist (422);
+    patterns that match nothing are answered as `warnings`.
+    """
     fields = read_fields(body)
     warnings = _names(runtime, tenant).check(fields)
     policy = _service(runtime, tenant).create(fields)
@@ -73,7 +80,10 @@ def create_policy(
 
 @router.post("/v1/policies/evaluate")
 def evaluate_policies(body: EvaluateBody, tenant: TenantDep, runtime: RuntimeDep) -> DecisionAnswer:
-    """Tell what would be decided by the policies as they are now. Nothing is done, and nobody is told."""
+    """Evaluate the policies.
+
+    Tells how a call would be decided by the policies as they are now. Nothing is executed or recorded.
+    """
     asked = body.circumstances()
     decision = _service(runtime, tenant).evaluate(body.principal, body.resource, body.action, **asked)
     return render_decision(decision)
@@ -81,13 +91,20 @@ def evaluate_policies(body: EvaluateBody, tenant: TenantDep, runtime: RuntimeDep
 
 @router.get("/v1/policies/{policy_id}")
 def get_policy(policy_id: PolicyPath, tenant: TenantDep, runtime: RuntimeDep) -> PolicyAnswer:
-    """Return a policy."""
+    """Get a policy.
+
+    An id that does not exist in the tenant is 404.
+    """
     return render_policy(_service(runtime, tenant).get(policy_id))
 
 
 @router.patch("/v1/policies/{policy_id}", responses=problem_responses(409))
 def update_policy(policy_id: PolicyPath, body: PolicyPatch, tenant: TenantDep, runtime: RuntimeDep) -> CheckedPolicy:
-    """Change any part of a policy; it holds everywhere within a minute. What it newly names exactly must exist."""
+    """Update a policy.
+
+    Fields that are absent stay; `conditions` are replaced as a whole. The change applies within a minute. Names that
+    the change adds must exist (422).
+    """
     service, fields = _service(runtime, tenant), read_fields(body)
     before = service.get(policy_id)
     new = {field: [name for name in fields.get(field, ()) if name not in getattr(before, field)] for field in NAMED}
@@ -97,5 +114,8 @@ def update_policy(policy_id: PolicyPath, body: PolicyPatch, tenant: TenantDep, r
 
 @router.delete("/v1/policies/{policy_id}", status_code=204)
 def delete_policy(policy_id: PolicyPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
-    """Delete a policy; within a minute it holds nowhere."""
+    """Delete a policy.
+
+    It stops applying within a minute.
+    """
     _service(runtime, tenant).delete(policy_id)

@@ -1,4 +1,4 @@
-"""`/v1/settings`: what a tenant sets for itself."""
+"""`/v1/settings`: a tenant's settings."""
 
 from typing import Annotated
 
@@ -23,18 +23,28 @@ class SettingsPatch(StrictModel):
     features: Annotated[dict[Annotated[str, Field(max_length=64)], bool | None], Field(max_length=FEATURES_MAX)] = (
         Field(default_factory=dict)
     )
+    """Feature switches by name, at most 50. Null removes a switch; switches that are absent stay."""
     audits_all: bool = Field(default_factory=bool)
+    """Whether calls that policies allow are recorded in the audit log, not only those they deny."""
     prompt_injection: ScreeningMode = SCREENING_DEFAULT
+    """What happens when a message or tool result matches the rules for prompt injection: nothing (`off`), an audit
+    record (`flag`), or a refusal (`refuse`). Default `flag`.
+    """
 
 
 class SettingsAnswer(StrictModel):
     """The settings as they are. `config_version` rises with every change of the tenant's configuration."""
 
     features: dict[str, bool]
+    """Feature switches by name."""
     audits_all: bool
+    """Whether calls that policies allow are recorded in the audit log."""
     prompt_injection: ScreeningMode
+    """What happens when a message or tool result matches the rules for prompt injection."""
     config_version: int
+    """Rises with every change of the tenant's configuration."""
     updated_at: str
+    """When it was last changed (RFC 3339, UTC)."""
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> SettingsService:
@@ -44,13 +54,19 @@ def _service(runtime: Runtime, tenant: TenantContext) -> SettingsService:
 
 @router.get("/v1/settings")
 def get_settings(tenant: TenantDep, runtime: RuntimeDep) -> SettingsAnswer:
-    """Return the tenant's settings."""
+    """Get the settings.
+
+    The tenant's settings as they are now.
+    """
     return _render(_service(runtime, tenant).get())
 
 
 @router.patch("/v1/settings", responses=problem_responses(409))
 def update_settings(body: SettingsPatch, tenant: TenantDep, runtime: RuntimeDep) -> SettingsAnswer:
-    """Change settings; effective everywhere within a minute. `audits_all` puts what policies allow in the audit too."""
+    """Update the settings.
+
+    Fields that are absent stay. The change applies everywhere within a minute.
+    """
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     return _render(_service(runtime, tenant).change(changes))
 

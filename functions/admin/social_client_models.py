@@ -1,4 +1,4 @@
-"""What a client at Google, GitHub or Slack is made of, and how it is shown."""
+"""Fields of a tenant's client at Google, GitHub or Slack, and its answer."""
 
 from typing import Annotated, Literal
 
@@ -42,17 +42,29 @@ class SocialClientAnswer(StrictModel):
     """A client at Google, GitHub or Slack as it is now; its secret is never shown. `client_id` null: the platform's."""
 
     id: str
+    """Id of the identity provider."""
     type: ProviderName
+    """The provider."""
     name: str
+    """Name of the provider."""
     client_id: str | None
+    """Client id at the provider. Null: the platform's client."""
     redirect_uris: list[str]
+    """Addresses a sign-in may return to."""
     connection_scopes: list[str]
+    """Scopes that connections ask the provider for. Empty: the provider's minimum."""
     email_domains: list[str]
+    """Only people with an email address in these domains sign in. Empty: any domain."""
     default_role: RoleName
+    """Role of a new user."""
     provision_users: bool
+    """Whether unknown people become users at their first sign-in."""
     enabled: bool
+    """Whether people can sign in through it."""
     created_at: str
+    """When it was created (RFC 3339, UTC)."""
     updated_at: str
+    """When it was last changed (RFC 3339, UTC)."""
 
 
 def render_client(client: SocialClient) -> SocialClientAnswer:

@@ -35,32 +35,46 @@ Word = Annotated[str, Field(pattern=_WORD)]
 
 
 class PreferencesBody(StrictModel):
-    """How the user likes answers, each in one word; what is absent stays."""
+    """Preferences of a user, each one word. Those that are absent stay."""
 
     style: Word = Field(default_factory=str)
+    """Style of answers, one word as `professional`. Default `professional`."""
     length: Word = Field(default_factory=str)
+    """Length of answers, one word as `moderate`. Default `moderate`."""
     level: Word = Field(default_factory=str)
+    """Level of answers, one word as `intermediate`. Default `intermediate`."""
 
 
 class Preferences(StrictModel):
-    """How the user likes answers; prompts may use it."""
+    """Preferences of a user."""
 
     style: str
+    """Style of answers."""
     length: str
+    """Length of answers."""
     level: str
+    """Level of answers."""
 
 
 class UserBody(StrictModel):
     """A new user. Without a `password` they are invited: the answer has an `invite_token`."""
 
     email: Email
+    """Email address, unique in the tenant, at most 255 characters."""
     role: Role
+    """Role of the user."""
     name: OrNone[Name] = None
+    """Name of the user, at most 100 visible characters. Null or absent: none."""
     password: Password | None = None
+    """First password, 8 to 128 characters. Null or absent: the user is invited and the answer has an `invite_token`."""
     limits: SubjectLimits = Field(default_factory=dict)
+    """Limits of the user, on top of the tenant's. Default: none."""
     time_zone: TimeZone = TIME_ZONE_DEFAULT
+    """IANA time zone. Default `UTC`."""
     language: Language = LANGUAGE_DEFAULT
+    """Language tag, as `de-CH`. Default `en`."""
     preferences: PreferencesBody = Field(default_factory=PreferencesBody)
+    """How the user likes answers."""
 
 
 class UserPatch(StrictModel):
@@ -70,58 +84,88 @@ class UserPatch(StrictModel):
     """
 
     email: Email = Field(default_factory=str)
+    """Email address, unique in the tenant, at most 255 characters."""
     role: Role = Field(default_factory=lambda: "viewer")
+    """Role of the user. The tenant keeps at least one active admin."""
     name: OrNone[Name] = None
+    """Name of the user, at most 100 visible characters. Null: none."""
     password: Password = Field(default_factory=str)
+    """New password, 8 to 128 characters. Ends all logins of the user."""
     status: Literal["active", "suspended"] = Field(default_factory=lambda: "active")
+    """`suspended` refuses the user and ends all their logins; `active` accepts them again."""
     limits: SubjectLimits = Field(default_factory=dict)
+    """Limits of the user, on top of the tenant's. Replaced as a whole."""
     time_zone: TimeZone = Field(default_factory=str)
+    """IANA time zone, as `Europe/Berlin`."""
     language: Language = Field(default_factory=str)
+    """Language tag, as `de-CH`."""
     preferences: PreferencesBody = Field(default_factory=PreferencesBody)
+    """How the user likes answers; preferences that are absent stay."""
 
 
 class UserAnswer(StrictModel):
     """A user as they are now."""
 
     id: str
+    """Id of the user."""
     email: str
+    """Email address."""
     role: Role
+    """Role of the user."""
     name: str | None
+    """Name of the user. Null if there is none."""
     status: Literal["active", "invited", "suspended"]
+    """`invited` users have not set a password yet; `suspended` ones are refused."""
     last_login_at: str | None
+    """When the user last logged in (RFC 3339, UTC). Null if never."""
     limits: ShownLimits
+    """Limits of the user by name; a limit that is absent is not set."""
     time_zone: str
+    """IANA time zone."""
     language: str
+    """Language tag."""
     preferences: Preferences
+    """How the user likes answers; prompts may use it."""
     created_at: str
+    """When it was created (RFC 3339, UTC)."""
     updated_at: str
+    """When it was last changed (RFC 3339, UTC)."""
 
 
 class OffboardedCredentials(StrictModel):
     """Ids of keys and clients that descend from the user: those that ended by this call, and those that go on."""
 
     revoked: list[str]
+    """Ids of API keys and OAuth clients that this call ended."""
     remaining: list[str]
+    """Ids of API keys and OAuth clients of the user that still work."""
 
 
 class ChangedUser(UserAnswer):
     """A user who was suspended, or given a role other than admin, and the credentials that descend from them."""
 
     credentials: OffboardedCredentials
+    """API keys and OAuth clients the user created, and those that these created."""
 
 
 class CreatedUser(UserAnswer):
     """A new user. `invite_token` is shown this once; it is null where a password was given."""
 
     invite_token: str | None
+    """One-time token for `POST /v1/auth/invitations/accept`, shown only in this answer. Null if a password was
+    given.
+    """
     invite_expires_at: str | None
+    """When the invitation ends (RFC 3339, UTC). Null if a password was given."""
 
 
 class ResetUser(UserAnswer):
     """A user, and a one-time token by which they set a password; it is shown this once."""
 
     reset_token: str
+    """One-time token for `POST /v1/auth/invitations/accept`, shown only in this answer."""
     reset_expires_at: str
+    """When the token ends (RFC 3339, UTC)."""
 
 
 def read_fields(body: UserBody | UserPatch) -> dict[str, Any]:

@@ -38,11 +38,15 @@ from functions.admin.user_models import (
 )
 
 router = APIRouter(tags=["users"], route_class=IdempotentRoute, dependencies=[require("admin")])
-UserPath = Annotated[str, Path(pattern=id_pattern("usr"))]
-EmailQuery = Annotated[str | None, Query(max_length=EMAIL_MAX, description="Only the user of this address")]
+UserPath = Annotated[str, Path(pattern=id_pattern("usr"), description="Id of the user, `usr_…`")]
+EmailQuery = Annotated[
+    str | None, Query(max_length=EMAIL_MAX, description="Only the user with this email address. Default: all")
+]
 RevokeKeys = Annotated[
     bool,
-    Query(description="Also end the API keys and OAuth clients that the user made, and those that these made"),
+    Query(
+        description="Also end the API keys and OAuth clients the user created, and those these created. Default false"
+    ),
     BeforeValidator(read_flag_text),
 ]
 
@@ -68,7 +72,10 @@ def _users_max(runtime: Runtime, tenant: TenantContext) -> int:
 
 @router.get("/v1/users")
 def list_users(tenant: TenantDep, runtime: RuntimeDep, page: PageDep, email: EmailQuery = None) -> ListOf[UserAnswer]:
-    """List the tenant's users, oldest first."""
+    """List users.
+
+    All users of the tenant, oldest first.
+    """
     scope = list_scope(tenant, "users", email=email)
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope), email=email)
     return render_page(found.map(render_user), runtime.cursors, scope=scope)
@@ -79,7 +86,12 @@ def list_users(tenant: TenantDep, runtime: RuntimeDep, page: PageDep, email: Ema
 def create_user(
     body: UserBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
 ) -> CreatedUser:
-    """Create a user, with a password or an invitation that is good for seven days."""
+    """Create a user.
+
+    With a password the user is active; without one they are invited, and the answer has a one-time `invite_token`
+    that works for seven days. The address must be new in the tenant (409), and the plan must have room for another
+    user (403 `QUOTA_EXCEEDED`).
+    """
     made = _service(runtime, tenant).create(read_fields(body), maximum=_users_max(runtime, tenant))
     response.headers["Location"] = f"{base_url}/v1/users/{made.user.id}"
     return render_created(made)
@@ -87,7 +99,10 @@ def create_user(
 
 @router.get("/v1/users/{user_id}")
 def get_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> UserAnswer:
-    """Return a user."""
+    """Get a user.
+
+    An id that does not exist in the tenant is 404.
+    """
     return render_user(_service(runtime, tenant).get(user_id))
 
 
@@ -95,9 +110,10 @@ def get_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> UserA
 def update_user(
     user_id: UserPath, body: UserPatch, tenant: TenantDep, runtime: RuntimeDep, revoke_keys: RevokeKeys = False
 ) -> ChangedUser | UserAnswer:
-    """Change any part of a user; effective within 30 seconds. The tenant keeps an active admin.
+    """Update a user.
 
-    A suspension or a role other than `admin` can end the credentials that the user made; the answer lists them.
+    Fields that are absent stay. The change applies within 30 seconds. The tenant keeps an active admin (409). A
+    suspension, or a role other than `admin`, answers with the credentials that the user created.
     """
     service, fields = _service(runtime, tenant), read_fields(body)
     takes_away = fields.get("status") == "suspended" or fields.get("role", "admin") != "admin"
@@ -115,9 +131,10 @@ def update_user(
 def delete_user(
     user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep, response: Response, revoke_keys: RevokeKeys = False
 ) -> None:
-    """Delete a user, whose logins end within 30 seconds. The credentials that they made go on, unless told otherwise.
+    """Delete a user.
 
-    `x-remaining-credentials` says how many API keys and OAuth clients that descend from the user still work.
+    Their logins end within 30 seconds. Keys and clients they created stay, unless `revoke_keys` is true; the header
+    `x-remaining-credentials` counts those that still work. The last active admin cannot be deleted (409).
     """
     service, table = _service(runtime, tenant), runtime.tenant_table(tenant.tenant_id)
     throttles = Throttles(runtime.platform_table, runtime.clock)
@@ -133,15 +150,19 @@ def delete_user(
 
 @router.post("/v1/users/{user_id}/logout", status_code=204)
 def log_out_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
-    """End all logins of a user within 30 seconds."""
+    """Log out a user.
+
+    Ends all logins of the user within 30 seconds.
+    """
     _service(runtime, tenant).log_out(user_id)
 
 
 @router.post("/v1/users/{user_id}/reset")
 @answers_secret
 def reset_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> ResetUser:
-    """Give a token by which the user sets a new password, once within an hour, and end his logins.
+    """Reset a user's password.
 
-    For a user who was invited and has not come it is a new invitation, good for seven days.
+    Ends the user's logins and answers with a one-time token that sets a new password within an hour. An invited user
+    gets a new invitation, which works for seven days.
     """
     return render_reset(_service(runtime, tenant).reset(user_id))

@@ -71,7 +71,9 @@ class Authorizer:
                 self._failure_reporter.report(credential, decision, now)
                 if issubclass(decision.failure, Unauthenticated):
                     raise Unauthenticated
-                verdict = Verdict(False, decision.principal_id, {"code": decision.failure.code})
+                failure = decision.failure
+                said = {"code": failure.code, "detail": failure.default_detail()}
+                verdict = Verdict(False, decision.principal_id, said)
                 self.cache[credential.fingerprint] = CachedVerdict(verdict)
             case _:
                 assert_never(decision)

@@ -18,7 +18,7 @@ type PolicyAnswer = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Allow with the context of the call, or deny with an error code."""
+    """Allow with the context of the call, or deny with its code and detail."""
 
     allowed: bool
     principal_id: str

@@ -126,7 +126,11 @@ Attempt = Annotated[IdempotentTurn, Depends(IdempotentTurn.read)]
 async def chat(
     body: ChatBody, request: Request, response: Response, tenant: TenantDep, runtime: RuntimeDep, attempt: Attempt
 ) -> ChatAnswer | Response:
-    """Answer one message. The turn goes on to its end even if the client leaves."""
+    """Send a message.
+
+    Runs one turn and answers when it has ended, after at most 280 seconds. The turn goes on if the client leaves.
+    Limits are checked before the model is called (429).
+    """
     require_own_tenant(tenant, body.tenant_id)
     run, headers = await run_in_threadpool(_answer, body, tenant, runtime, attempt)
     if run.outcome is not None and run.outcome.error is not None:
@@ -165,7 +169,11 @@ def _limit_headers(turn: Turn) -> dict[str, str]:
 async def stream_chat(
     body: ChatBody, tenant: TenantDep, runtime: RuntimeDep, writer: EventWriterDep, attempt: Attempt
 ) -> StreamingResponse:
-    """Answer one message as server-sent events: start, text, thinking, tool_call, tool_result, usage, final."""
+    """Send a message and stream the answer.
+
+    Runs one turn and sends its events as they happen. Refusals before `start` are ordinary error responses. The turn
+    goes on if the client leaves; `GET /v1/runs/{run_id}/events` continues the stream.
+    """
     require_own_tenant(tenant, body.tenant_id)
     saved = await run_in_threadpool(attempt.begin)
     if saved is not None:

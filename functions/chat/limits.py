@@ -20,7 +20,9 @@ class Reserve(StrictModel):
     """What admission would reserve until the first model call is settled: upper bounds."""
 
     tokens: int
+    """Tokens that would be reserved, an upper bound for the first model call."""
     cost_usd: str
+    """Cost that would be reserved, in USD as decimal text."""
 
 
 class LimitCheck(StrictModel):
@@ -30,20 +32,29 @@ class LimitCheck(StrictModel):
     """
 
     admitted: bool
+    """Whether the same chat request would be admitted now."""
     reserve: Reserve
+    """What admission would reserve for the first model call."""
     binding: Annotated[str | None, Field(description="Name of the limit that rejects")]
+    """Name of the limit that rejects it. Null if it is admitted."""
     scope: str | None
+    """Whose limit that is. Null if it is admitted."""
     used: int | str | None
+    """How much of that limit is used, in its unit. Null if it is admitted."""
     max: int | str | None
+    """That limit's upper bound, in its unit. Null if it is admitted."""
     retry_after_seconds: int | None
+    """Seconds until it would be admitted. Null if it is admitted or waiting does not help."""
     resets_at: str | None
+    """When that limit frees (RFC 3339, UTC). Null if it is admitted or waiting does not help."""
 
 
 @router.post("/v1/limits/check", responses=problem_responses(403, 404))
 def check_limits(body: ChatBody, tenant: TenantDep, runtime: RuntimeDep) -> LimitCheck:
-    """Tell what this chat request would reserve and whether it would be admitted. Nothing is counted or written.
+    """Check a chat request against the limits.
 
-    Other errors are those of the chat request itself. Whether the session is busy is not looked at.
+    Tells what the request would reserve and whether it would be admitted. Nothing is counted or stored. Other errors
+    are those of the chat request; whether the session is busy is not checked.
     """
     require_own_tenant(tenant, body.tenant_id)
     return _render(dry_run_service(runtime, tenant).dry_run(body.to_domain()))

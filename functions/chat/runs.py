@@ -2,16 +2,15 @@
 
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import anyio
 from atrium.agent.replay import Replay
 from atrium.http.dependencies import PageDep, RuntimeDep, TenantDep, require
 from atrium.http.idempotency import IdempotentRoute
-from atrium.http.models import ListOf, StrictModel, read_decimal_text
+from atrium.http.models import ListOf, id_pattern, read_decimal_text
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
-from atrium.kernel.ids import ULID_PATTERN
 from atrium.kernel.media_types import read_quality
 from atrium.runs.followers import Follower, FollowerLimit
 from atrium.runs.model import RunEvent, RunStatus
@@ -21,6 +20,7 @@ from pydantic import BeforeValidator
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from functions.chat import sse
+from functions.chat.events import EVENT, EventsAnswer
 from functions.chat.models import RunAnswer, render_run
 from functions.chat.services import follower_limit, replay, run_service
 from functions.chat.sse import EventWriter, EventWriterDep
@@ -29,23 +29,8 @@ router = APIRouter(tags=["runs"], route_class=IdempotentRoute)
 FOLLOW_SECONDS_MAX = 120.0
 WAIT_SECONDS_MAX = 20
 
-RunPath = Annotated[str, Path(pattern=f"^run_{ULID_PATTERN}{ULID_PATTERN}$")]
+RunPath = Annotated[str, Path(pattern=id_pattern("run"), description="Id of the run, `run_…`")]
 Number = Annotated[int, BeforeValidator(read_decimal_text)]
-
-
-class EventAnswer(StrictModel):
-    """One event of a run; `id` is its sequence number."""
-
-    id: int
-    event: str
-    data: dict[str, Any]
-
-
-class EventsAnswer(StrictModel):
-    """Events in order. `ended` says that the last one was among them or before."""
-
-    data: list[EventAnswer]
-    ended: bool
 
 
 @router.get("/v1/runs", dependencies=[require("sessions:read")])
@@ -53,10 +38,15 @@ def list_runs(
     tenant: TenantDep,
     runtime: RuntimeDep,
     page: PageDep,
-    status: Annotated[RunStatus | None, Query()] = None,
-    session_id: Annotated[str | None, Query(max_length=64)] = None,
+    status: Annotated[RunStatus | None, Query(description="Only runs in this state. Default: all")] = None,
+    session_id: Annotated[
+        str | None, Query(max_length=64, description="Only runs of this session. Default: all")
+    ] = None,
 ) -> ListOf[RunAnswer]:
-    """List runs, newest first."""
+    """List runs.
+
+    Newest first: your own, or with the scope `admin` all of the tenant's.
+    """
     scope = list_scope(tenant, "runs", status=status, session_id=session_id)
     request = page_request(page, runtime.cursors, scope=scope)
     found = run_service(runtime, tenant).list(request, session_id=session_id, status=status)
@@ -65,13 +55,19 @@ def list_runs(
 
 @router.get("/v1/runs/{run_id}", dependencies=[require("sessions:read")], responses=problem_responses(404))
 def get_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAnswer:
-    """Return a run."""
+    """Get a run.
+
+    An open run is shown as it is now.
+    """
     return render_run(run_service(runtime, tenant).get(run_id))
 
 
 @router.post("/v1/runs/{run_id}/cancel", dependencies=[require("chat")], responses=problem_responses(404))
 def cancel_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAnswer:
-    """Ask a run to stop; it does within 10 seconds. An ended run stays as it is."""
+    """Cancel a run.
+
+    The run stops within 10 seconds; the answer shows it as it is now. A run that has ended stays as it is.
+    """
     return render_run(run_service(runtime, tenant).cancel(run_id))
 
 
@@ -79,7 +75,11 @@ def cancel_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAn
     "/v1/runs/{run_id}/events",
     dependencies=[require("sessions:read")],
     response_model=EventsAnswer,
-    responses={**sse.DOCUMENTATION, 204: {"description": "As SSE: nothing is left"}, **problem_responses(404, 429)},
+    responses={
+        **sse.DOCUMENTATION,
+        204: {"description": "As SSE: the run has ended and no event is left"},
+        **problem_responses(404, 429),
+    },
 )
 async def read_events(
     run_id: RunPath,
@@ -87,16 +87,25 @@ async def read_events(
     tenant: TenantDep,
     runtime: RuntimeDep,
     writer: EventWriterDep,
-    after: Annotated[Number, Query(ge=0, description="The last number that the client has")] = 0,
-    wait: Annotated[Number, Query(ge=0, le=WAIT_SECONDS_MAX, description="Seconds to wait for news (JSON)")] = 0,
-    last_event_id: Annotated[Number | None, Header(ge=0)] = None,
+    after: Annotated[Number, Query(ge=0, description="Number of the last event you have. Default 0: all events")] = 0,
+    wait: Annotated[
+        Number,
+        Query(ge=0, le=WAIT_SECONDS_MAX, description="JSON only: seconds to wait for a new event, 0 to 20. Default 0"),
+    ] = 0,
+    last_event_id: Annotated[
+        Number | None,
+        Header(ge=0, description="As `after`, sent by an `EventSource` that reconnects. Takes precedence"),
+    ] = None,
 ) -> Response:
-    """Replay a run's events after a number and go on with those that come, as SSE or as a long poll (JSON).
+    """Get a run's events.
 
-    A run that has ended and has no event after the number is 204, so that an EventSource does not reconnect. While a
-    run is open, a stream and a poll with `wait` count as a follower: 429 `CONCURRENCY_LIMITED` with the limit
-    `event_followers` when the tenant has as many as its plan allows (twice its turns at once, at most 32). A stream
-    ends after two minutes at the latest; an EventSource reconnects with `Last-Event-ID` and misses nothing.
+    Replays the events after a number and continues with new ones, as server-sent events or, with `Accept:
+    application/json`, as a long poll. If the run has ended and no event is left, the answer as SSE is 204, so that an
+    `EventSource` does not reconnect.
+
+    While a run is open, a stream and a poll with `wait` count as a follower. A tenant may have twice as many followers
+    as its plan allows turns at once, at most 32; beyond it 429 `CONCURRENCY_LIMITED` with the limit `event_followers`.
+    A stream ends after two minutes at the latest; an `EventSource` reconnects with `Last-Event-ID` and misses nothing.
     """
     run = await run_in_threadpool(run_service(runtime, tenant).get, run_id)
     start = last_event_id if last_event_id is not None else after
@@ -132,7 +141,7 @@ def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter, limit: Fo
     finally:
         if follower:
             follower.release()
-    shown = [EventAnswer(id=event.sequence, event=event.type, data=dict(writer.data(event))) for event in found]
+    shown = [EVENT.validate_python(writer.describe(event)) for event in found]
     return EventsAnswer(data=shown, ended=replay.ended)
 
 

@@ -14,7 +14,16 @@ MEDIA_TYPE = "text/event-stream"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"
-DOCUMENTATION: dict[int | str, dict[str, Any]] = {200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}}
+# OpenAPI 3.1 has no schema for a stream: this one is of each event, its `id`, its `event` and the JSON in its `data`.
+DOCUMENTATION: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": (
+            "A stream of server-sent events. Each event matches the schema: its lines `id` and `event`, and the JSON "
+            "of its line `data`. A comment line every 15 seconds keeps the connection open."
+        ),
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/RunEventAnswer"}}},
+    }
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,10 @@ class EventWriter:
         if event.type != "error":
             return event.data
         return describe_problem(read_error(event), request_id=self.request_id, public_url=self.base_url)
+
+    def describe(self, event: RunEvent) -> dict[str, Any]:
+        """Return an event as one object: its number, type and data."""
+        return {"id": event.sequence, "event": event.type, "data": dict(self.data(event))}
 
     def encode(self, event: RunEvent | None) -> bytes:
         """Return the bytes of one event, or of a comment where there is none. JSON has no line breaks of its own."""

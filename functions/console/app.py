@@ -1,4 +1,4 @@
-"""The public pages: the contract, its documentation, the error codes, health, and the way in."""
+"""The public pages: start page, OpenAPI document, API documentation, error codes and health."""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime

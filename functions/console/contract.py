@@ -16,7 +16,10 @@ router = APIRouter(tags=["contract"])
 
 @router.get("/v1/openapi.json", response_model=dict[str, Any])
 async def read_contract(base_url: BaseUrlDep) -> Response:
-    """Return the OpenAPI 3.1 document of the whole platform."""
+    """Get the OpenAPI document.
+
+    This document (OpenAPI 3.1), with the address of this deployment.
+    """
     return Response(
         render_document(base_url), media_type="application/json", headers={"Cache-Control": "public, max-age=300"}
     )

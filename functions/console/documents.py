@@ -1,11 +1,12 @@
-"""The way in (`/`) and the API's documentation (`/docs`: Swagger UI, vendored), with the files that they load."""
+"""Serves the start page (`/`) and the API documentation (`/docs`: Swagger UI, vendored), with the files they load."""
 
 from html import escape
 
 from atrium.http.dependencies import BaseUrlDep, RuntimeDep
 from atrium.kernel.errors import NotFound
+from atrium.kernel.media_types import read_quality
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from functions.console.assets import asset_path, read_asset
 from functions.console.layout import render_page
@@ -17,22 +18,38 @@ _DOCS_POLICY = (
 )
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 
+_VARY = {"Vary": "Accept"}
+# Path, name in JSON, and title and text of the card.
+_LINKS = (
+    (
+        "/docs",
+        "documentation",
+        "API documentation",
+        "Every route with its parameters, bodies and errors. Try them here.",
+    ),
+    ("/v1/openapi.json", "openapi", "OpenAPI document", "The API as OpenAPI 3.1, for clients and generators."),
+    ("/docs/errors", "errors", "Error codes", "The cause of each error, what to do, and an example."),
+    ("/v1/health/ready", "health", "Health", "Whether the components of this deployment answer."),
+)
+
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def show_start(request: Request, base: BaseUrlDep, runtime: RuntimeDep) -> HTMLResponse:
-    """Show what this is and where to go on."""
+async def show_start(request: Request, base: BaseUrlDep, runtime: RuntimeDep) -> Response:
+    """Show what this deployment offers: a page, or JSON if `Accept` prefers it."""
+    accept = ",".join(request.headers.getlist("accept"))
+    if read_quality(accept, "application/json") > read_quality(accept, "text/html"):
+        links = {name: f"{base}{path}" for path, name, _, _ in _LINKS}
+        return JSONResponse({"name": "Atrium", "version": runtime.settings.version, "links": links}, headers=_VARY)
+    cards = "\n".join(_card(base, path, title, text) for path, _, title, text in _LINKS)
     address = base if "://" in base else f"{request.url.scheme}://{request.headers.get('host', '')}{base}"
     content = f"""
 <h1>Agents for your customers, over HTTPS</h1>
-<p class="lead">This is an Atrium deployment: chat, streaming, sessions and tools for many tenants, with keys,
-limits and a bill for each of them.</p>
+<p class="lead">This is an Atrium deployment: chat, streaming, sessions and tools for many tenants, with API keys,
+limits and usage figures for each of them.</p>
 <ul class="cards">
-{_card(base, "/docs", "API documentation", "Every route, with its bodies and its refusals. Try them from the page.")}
-{_card(base, "/v1/openapi.json", "OpenAPI document", "The contract as OpenAPI 3.1, for clients and generators.")}
-{_card(base, "/docs/errors", "Error codes", "What each code means, and what to do about it.")}
-{_card(base, "/v1/health/ready", "Health", "Whether the components of this deployment answer.")}
+{cards}
 </ul>
 <h2>Ask an agent</h2>
 <p>With an API key of your tenant:</p>
@@ -40,14 +57,18 @@ limits and a bill for each of them.</p>
   -H "Authorization: Bearer $ATRIUM_API_KEY" \\
   -H "Content-Type: application/json" \\
   -d '{{"message": "What is 17 * 23?"}}'</code></pre>
+<p>The guides (login, limits, OAuth, models, deployment) are in the folder <code>infra/docs</code> of the
+repository.</p>
 <p class="version">Version {escape(runtime.settings.version)}</p>
 """
-    return render_page(base, title="Start", content=content, here="/")
+    page = render_page(base, title="Start", content=content, here="/")
+    page.headers.update(_VARY)
+    return page
 
 
 @router.get("/docs")
 async def show_documentation(base: BaseUrlDep) -> HTMLResponse:
-    """Show the contract in Swagger UI."""
+    """Show the OpenAPI document in Swagger UI."""
     document = escape(f"{base}/v1/openapi.json")
     content = f"""
 <h1 class="quiet">API documentation</h1>

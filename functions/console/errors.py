@@ -1,12 +1,16 @@
-"""A page for each code of the error catalogue: the `type` of every problem leads here."""
+"""Serves a page for each error code, which the `type` of every problem refers to."""
 
+import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from atrium.http.dependencies import BaseUrlDep
+from atrium.http.problems import describe_problem
 from atrium.kernel.errors import AtriumError, NotFound, catalogue
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse
@@ -20,12 +24,13 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True, slots=True)
 class ErrorEntry:
-    """A code: its classes (one code may have two statuses), what it means, what to do."""
+    """A code: its classes (one code may have two statuses), its cause, what to do, and members of an example."""
 
     code: str
     kinds: tuple[type[AtriumError], ...]
-    meaning: str
+    cause: str
     remedy: str
+    example: Mapping[str, Any]
 
     @property
     def statuses(self) -> str:
@@ -34,7 +39,7 @@ class ErrorEntry:
 
 @cache
 def read_catalogue() -> dict[str, ErrorEntry]:
-    """Return all codes, ordered by status. One without a text is explained by its title alone."""
+    """Return all codes, ordered by status; `KeyError` for one without its texts."""
     texts = tomllib.loads(TEXTS.read_text(encoding="utf-8"))
     kinds: dict[str, list[type[AtriumError]]] = {}
     for kind in catalogue():
@@ -43,8 +48,9 @@ def read_catalogue() -> dict[str, ErrorEntry]:
         code: ErrorEntry(
             code,
             tuple(found),
-            texts.get(code, {}).get("meaning", f"{found[0].title}."),
-            texts.get(code, {}).get("remedy", "Name the request_id when you ask about it."),
+            texts[code]["cause"],
+            texts[code]["remedy"],
+            texts[code]["example"],
         )
         for code, found in kinds.items()
     }
@@ -56,10 +62,10 @@ async def show_errors(base: BaseUrlDep) -> HTMLResponse:
     rows = "".join(_row(base, entry) for entry in read_catalogue().values())
     content = f"""
 <h1>Error codes</h1>
-<p class="lead">Every refusal is <code>application/problem+json</code> with a stable <code>code</code>. Decide by the
-code, not by the text; name the <code>request_id</code> when you ask about one.</p>
+<p class="lead">Every error is <code>application/problem+json</code> with a stable <code>code</code>. Decide by the
+code, not by a text. Name the <code>request_id</code> when you ask about an error.</p>
 <div class="wide" tabindex="0" role="region" aria-label="Table of error codes"><table>
-<thead><tr><th scope="col">Code</th><th scope="col">Status</th><th scope="col">Meaning</th>
+<thead><tr><th scope="col">Code</th><th scope="col">Status</th><th scope="col">Cause</th>
 <th scope="col">Retry</th></tr></thead>
 <tbody>{rows}</tbody>
 </table></div>
@@ -72,7 +78,7 @@ async def show_error(code: str, base: BaseUrlDep) -> HTMLResponse:
     """Explain one code."""
     entry = read_catalogue().get(code)
     if entry is None:
-        raise NotFound("There is no such error code")
+        raise NotFound("Error code not found.")
     facts = [
         ("Status", entry.statuses),
         ("Can the same call succeed later?", _retry(entry)),
@@ -81,9 +87,12 @@ async def show_error(code: str, base: BaseUrlDep) -> HTMLResponse:
     content = f"""
 <p><a href="{escape(base)}/docs/errors">All error codes</a></p>
 <h1><code>{escape(code)}</code></h1>
-<p class="lead">{escape(entry.meaning)}</p>
+<h2>Cause</h2>
+<p class="lead">{escape(entry.cause)}</p>
 <h2>What to do</h2>
 <p>{escape(entry.remedy)}</p>
+<h2>Example</h2>
+<pre tabindex="0" aria-label="Example"><code>{escape(_render_example(entry, base))}</code></pre>
 <h2>Facts</h2>
 {definition_list(facts)}
 """
@@ -94,8 +103,16 @@ def _row(base: str, entry: ErrorEntry) -> str:
     link = f'<a href="{escape(base)}/docs/errors/{escape(entry.code)}"><code>{escape(entry.code)}</code></a>'
     return (
         f'<tr><th scope="row">{link}</th><td>{escape(entry.statuses)}</td>'
-        f"<td>{escape(entry.meaning)}</td><td>{escape(_retry(entry))}</td></tr>"
+        f"<td>{escape(entry.cause)}</td><td>{escape(_retry(entry))}</td></tr>"
     )
+
+
+def _render_example(entry: ErrorEntry, base: str) -> str:
+    """Return an answer with this code, as it is sent."""
+    members = dict(entry.example)
+    error = entry.kinds[-1](members.pop("detail", None), extensions=members)
+    problem = describe_problem(error, request_id="c6af9ac6-7b61-11e6-9a41-93e8deadbeef", public_url=base)
+    return json.dumps(problem, indent=2, ensure_ascii=False)
 
 
 def _retry(entry: ErrorEntry) -> str:

@@ -30,23 +30,33 @@ class Health(StrictModel):
     """The function answers."""
 
     status: HealthStatus
+    """`healthy` when the function answers."""
     version: str
+    """Version of the deployment."""
 
 
 class Component(StrictModel):
-    """One thing that the platform stands on; slow is `degraded`."""
+    """A component of the deployment."""
 
     name: str
+    """Name of the component."""
     status: HealthStatus
+    """`degraded` means it answered in 0.5 seconds or more; `unhealthy` means it failed or did not answer in 2
+    seconds.
+    """
     latency_ms: float
+    """How long it took to answer, in milliseconds."""
 
 
 class Readiness(StrictModel):
-    """The worst of the components is the whole's."""
+    """The state of the deployment: the worst of its components."""
 
     status: HealthStatus
+    """The worst status of all components."""
     version: str
+    """Version of the deployment."""
     components: list[Component]
+    """Every component that was asked."""
 
 
 # The gateway itself answers 503, too, when this function does not.
@@ -59,13 +69,20 @@ _UNHEALTHY: dict[str, Any] = {
 
 @router.get("/v1/health")
 async def read_health(runtime: RuntimeDep) -> Health:
-    """Tell that the platform answers; nothing behind it is asked."""
+    """Check that the API answers.
+
+    Asks no other component.
+    """
     return Health(status="healthy", version=runtime.settings.version)
 
 
 @router.get("/v1/health/ready", responses={503: _UNHEALTHY})
 async def read_readiness(runtime: RuntimeDep, response: Response) -> Readiness:
-    """Tell whether the components answer: 200 while all are at least slow, 503 if one is not."""
+    """Check the components.
+
+    Asks every component, for two seconds at most. The answer is 200 while all of them answer, and 503 if one does
+    not.
+    """
     found: dict[str, Component] = {}
     checks = _checks(runtime)
 

@@ -1,4 +1,4 @@
-"""`/v1/connections`: the caller's accounts at providers, which tools use on their behalf."""
+"""`/v1/connections`: the caller's own accounts at providers, which tools use on their behalf."""
 
 from typing import Literal
 
@@ -25,19 +25,28 @@ class ConnectionAnswer(StrictModel):
     """A connection; its tokens are never shown. `expired` means that the user must connect again."""
 
     id: str
+    """Name of the provider."""
     provider: str
+    """Name of the provider."""
     scopes: list[str]
+    """Scopes the user granted."""
     status: Literal["active", "expired"]
+    """`expired` means that the user has to connect again."""
     expires_at: str | None
+    """When the access token ends (RFC 3339, UTC); it is refreshed before. Null if it does not end."""
     created_at: str
+    """When it was created (RFC 3339, UTC)."""
     updated_at: str
+    """When it was last changed (RFC 3339, UTC)."""
 
 
 class AuthorizationAnswer(StrictModel):
     """The URL to send the user's browser to, and the time until which the flow can be completed."""
 
     authorization_url: str
+    """Where to send the user's browser."""
     expires_at: str
+    """Until when the user may return (RFC 3339, UTC)."""
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> ConnectionService:
@@ -54,7 +63,10 @@ def _service(runtime: Runtime, tenant: TenantContext) -> ConnectionService:
 
 @router.get("/v1/connections")
 def list_connections(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[ConnectionAnswer]:
-    """List the caller's own connections, by provider."""
+    """List connections.
+
+    Your own accounts at providers, by provider. Needs the login of a user; API keys and OAuth clients are refused.
+    """
     scope = list_scope(tenant, "connections", owner=tenant.owner)
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
     return render_page(found.map(_render), runtime.cursors, scope=scope)
@@ -62,13 +74,20 @@ def list_connections(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> L
 
 @router.get("/v1/connections/{provider}")
 def get_connection(provider: Provider, tenant: TenantDep, runtime: RuntimeDep) -> ConnectionAnswer:
-    """Return the caller's connection to a provider."""
+    """Get a connection.
+
+    Your own account at one provider. Tokens are never shown.
+    """
     return _render(_service(runtime, tenant).get(provider))
 
 
 @router.delete("/v1/connections/{provider}", status_code=204)
 def delete_connection(provider: Provider, tenant: TenantDep, runtime: RuntimeDep) -> None:
-    """Delete a connection and its tokens. The consent itself is revoked at the provider by the user."""
+    """Delete a connection.
+
+    Removes your connection and its tokens from the platform. The grant at the provider itself stays until you
+    withdraw it there.
+    """
     _service(runtime, tenant).delete(provider)
 
 
@@ -76,8 +95,9 @@ def delete_connection(provider: Provider, tenant: TenantDep, runtime: RuntimeDep
 def authorize_connection(
     description: DescriptionDep, tenant: TenantDep, runtime: RuntimeDep, redirect_uri: RedirectUri = None
 ) -> AuthorizationAnswer:
-    """Return the URL to send the caller's browser to. The provider returns it to `redirect_uri` with `code` and
-    `state`.
+    """Start a connection.
+
+    Tells where to send the browser. It comes back to `redirect_uri` with `code` and `state`.
     """
     flow = open_flow(runtime, tenant.tenant_id, description)
     url, ends_at = _service(runtime, tenant).begin(flow, redirect_uri)
@@ -88,7 +108,11 @@ def authorize_connection(
 def complete_connection(
     description: DescriptionDep, tenant: TenantDep, runtime: RuntimeDep, returned: ReturnedDep, state: StateText
 ) -> ConnectionAnswer:
-    """Complete a connection with the returned `code` and `state`. Requires the credential that began it."""
+    """Complete a connection.
+
+    Exchanges the `code` and `state` that came back. Only the credential that started the connection can complete it.
+    A state works once, for ten minutes.
+    """
     flow = open_flow(runtime, tenant.tenant_id, description)
     return _render(_service(runtime, tenant).complete(flow, state, returned))
 

@@ -1,4 +1,4 @@
-"""Logs users in on the consent page, with the same service and throttles as `POST /v1/auth/login`."""
+"""Verifies the login of the consent page, with the same throttles as `POST /v1/auth/login`."""
 
 from atrium.identity.login.candidates import Candidates
 from atrium.identity.login.service import LoginService

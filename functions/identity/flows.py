@@ -13,14 +13,27 @@ from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import TenantId
 from fastapi import Depends, Path, Query
 
-Provider = Annotated[str, Path(pattern="^[a-z]{1,32}$", description="`google`, `github` or `slack`")]
+Provider = Annotated[str, Path(pattern="^[a-z]{1,32}$", description="The provider: `google`, `github` or `slack`")]
 RedirectUri = Annotated[
-    str | None, Query(max_length=500, description="One that is registered, exactly; without it the first of them")
+    str | None,
+    Query(
+        max_length=500,
+        description="Where the browser returns to: one of the registered addresses. Default: the first of them",
+    ),
 ]
-StateText = Annotated[str, Query(min_length=1, max_length=STATE_MAX)]
-Code = Annotated[str, Query(max_length=CODE_MAX)]
-ErrorCode = Annotated[str, Query(max_length=256, description="Sent by the provider instead of a code")]
-Ignored = Annotated[str, Query(max_length=2_048, description="Sent by some providers; ignored")]
+StateText = Annotated[
+    str,
+    Query(
+        min_length=1, max_length=STATE_MAX, description="The `state` of the redirect. It works once, for ten minutes"
+    ),
+]
+Code = Annotated[
+    str, Query(max_length=CODE_MAX, description="The `code` of the redirect. Default empty: the provider refused")
+]
+ErrorCode = Annotated[
+    str, Query(max_length=256, description="Error code the provider sent instead of `code`. Default empty")
+]
+Ignored = Annotated[str, Query(max_length=2_048, description="Sent by some providers; accepted and ignored")]
 
 
 def cookie_name(name: str, issuer: str) -> str:

@@ -1,4 +1,4 @@
-"""`POST /v1/auth/login`, `/invitations/accept` and `/password`. These routes ignore `Idempotency-Key`."""
+"""`POST /v1/auth/login`, `/invitations/accept` and `/password`. None of them honours `Idempotency-Key`."""
 
 from typing import Annotated
 
@@ -29,32 +29,43 @@ NewPassword = Annotated[str, Field(min_length=LENGTH_MIN, max_length=LENGTH_MAX)
 
 
 class LoginBody(StrictModel):
-    """Email and password; `tenant` is an id or a name, required if the email is in more than three tenants."""
+    """A login with email and password."""
 
     email: Annotated[str, Field(min_length=1, max_length=255)]
+    """Email address of the user, 1 to 255 characters."""
     password: Tried
+    """Password of the user, 1 to 1,024 characters."""
     tenant: OrNone[Annotated[str, Field(max_length=100)]] = None
+    """Id or name of the tenant. Needed if the address exists in more than three tenants. Null or absent: all are
+    tried.
+    """
 
 
 class TenantChoiceAnswer(StrictModel):
-    """The tenants in which the password is valid: call again and name one."""
+    """The tenants in which the password is right: call again and name one."""
 
     tenants: list[LoginTenant]
+    """The tenants in which the password is right."""
 
 
 class AcceptBody(StrictModel):
-    """The one-time token of an invitation or a reset, and the new password."""
+    """The one-time token of an invitation or reset, and the new password."""
 
     token: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+    """One-time token of the invitation or reset."""
     password: NewPassword
+    """New password, 8 to 128 characters."""
     name: OrNone[Name] = None
+    """Name of the user, at most 100 visible characters. Null or absent: it stays."""
 
 
 class PasswordBody(StrictModel):
-    """The caller's current password and the new one."""
+    """The caller's current and new password."""
 
     old_password: Tried
+    """Current password, 1 to 1,024 characters."""
     new_password: NewPassword
+    """New password, 8 to 128 characters."""
 
 
 def _throttles(runtime: Runtime) -> Throttles:
@@ -74,7 +85,11 @@ def report_refusal(reason: str) -> None:
 def log_in(
     body: LoginBody, runtime: RuntimeDep, families: FamiliesDep, origin: OriginDep
 ) -> TokenAnswer | JSONResponse:
-    """Log in by email and password. If the password is valid in several tenants, the answer is 202 with their list."""
+    """Log in with email and password.
+
+    If the password is right in several tenants, the answer is 202 with their list: call again and name one. Repeated
+    failures slow down further attempts (429).
+    """
     candidates = Candidates(runtime.table, runtime.platform_table, runtime.tenant_table)
     service = LoginService(candidates, _throttles(runtime), families, runtime.clock, report_refusal)
     found = service.log_in(body.email, body.password, body.tenant, origin)
@@ -86,7 +101,11 @@ def log_in(
 
 @router.post("/v1/auth/invitations/accept", responses=problem_responses(401, 403))
 def accept_invitation(body: AcceptBody, runtime: RuntimeDep, families: FamiliesDep, origin: OriginDep) -> TokenAnswer:
-    """Set a password with the one-time token of an invitation or a reset, and log in. All other logins end."""
+    """Accept an invitation or a password reset.
+
+    Sets a password with the one-time token and logs in. All other logins of the user end. A token that is used,
+    replaced or expired is 401 `INVITATION_INVALID`.
+    """
     service = OneTimeTokenService(_throttles(runtime), families)
     return render_tokens(service.accept(body.token, body.password, body.name, origin))
 
@@ -95,6 +114,9 @@ def accept_invitation(body: AcceptBody, runtime: RuntimeDep, families: FamiliesD
 def change_password(
     body: PasswordBody, tenant: TenantDep, runtime: RuntimeDep, families: FamiliesDep, origin: OriginDep
 ) -> TokenAnswer:
-    """Change the caller's own password. All other logins end; the answer has new tokens for this one."""
+    """Change your password.
+
+    Needs the current password. All other logins of the user end; the answer has new tokens for this one.
+    """
     service = PasswordService(tenant, _throttles(runtime), families)
     return render_tokens(service.change(body.old_password, body.new_password, origin))

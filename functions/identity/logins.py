@@ -1,4 +1,4 @@
-"""`POST /v1/auth/refresh` and `/logout`."""
+"""`POST /v1/auth/refresh` and `/logout`: continue a login, and end it."""
 
 from typing import Annotated
 
@@ -25,26 +25,33 @@ class RefreshBody(StrictModel):
     """The most recent refresh token."""
 
     refresh_token: RefreshToken
+    """Refresh token of the last answer, at most 4,096 characters. It works once."""
 
 
 class LogoutBody(StrictModel):
     """The login to end: that of the refresh token, by default the caller's own, or `all` of the caller's."""
 
     refresh_token: RefreshToken | None = None
+    """Refresh token of the login to end. Null or absent: the login of the access token."""
     all: bool = False
+    """Whether to end all logins of the user. Default false."""
 
 
 @router.post("/v1/auth/refresh", responses=problem_responses(401, 403))
 def refresh_tokens(body: RefreshBody, families: FamiliesDep, origin: OriginDep) -> TokenAnswer:
-    """Exchange a refresh token for new tokens. A refresh token that was used before ends its whole login."""
+    """Refresh the tokens.
+
+    Exchanges a refresh token for new tokens. A refresh token works once: using it again ends the whole login.
+    """
     return render_tokens(families.refresh(body.refresh_token, origin=origin))
 
 
 @router.post("/v1/auth/logout", status_code=204, dependencies=[require_own_login()])
 def log_out(tenant: TenantDep, runtime: RuntimeDep, families: FamiliesDep, body: LogoutBody | None = None) -> None:
-    """End one login, or all of the caller's: refresh tokens at once, access tokens within 30 seconds.
+    """Log out.
 
-    A refresh token of another tenant, or one that has ended, is not an error.
+    Ends one login, or all of the user's. Refresh tokens end at once, access tokens within 30 seconds. A refresh token
+    that has ended is not an error.
     """
     wanted = body or LogoutBody()
     audit = open_audit(tenant, runtime.tenant_table(tenant.tenant_id), runtime.clock)

@@ -13,37 +13,50 @@ router = APIRouter(tags=["identity"])
 
 
 class PrincipalAnswer(StrictModel):
-    """The calling principal."""
+    """The user, key or client behind the credential."""
 
     type: Literal["user", "key", "client", "platform"]
+    """Kind of credential."""
     id: str
+    """Id of the user, key or client."""
     name: str
+    """Name of the user, key or client."""
 
 
 class TenantReference(StrictModel):
-    """The tenant of the call."""
+    """A tenant, by id and name."""
 
     id: str
+    """Id of the tenant."""
     name: str
+    """Unique name of the tenant."""
 
 
 class MeAnswer(StrictModel):
-    """The caller. `scopes` are its own, `permissions` include the implied ones; without tenant for a platform key's own
-    calls.
-    """
+    """Who calls, in which tenant, and what the credential may do."""
 
     tenant: TenantReference | None
+    """Tenant of the credential. Null for a platform key without `X-Tenant-ID`."""
     principal: PrincipalAnswer
+    """Who calls."""
     role: Literal["admin", "user", "viewer"] | None
+    """Role of the user. Null for keys and clients."""
     scopes: list[str]
+    """Scopes the credential has."""
     permissions: list[str]
+    """All scopes it can use, those included in others as well."""
     plan: PlanName | None
+    """Plan of the tenant. Null if there is no tenant."""
     features: list[str]
+    """Names of the tenant's features that are switched on."""
 
 
 @router.get("/v1/auth/me")
 async def get_me(call: Annotated[TenantContext | Caller, Depends(get_call)]) -> MeAnswer:
-    """Return the caller, its tenant and its permissions."""
+    """Get the caller.
+
+    Who calls, in which tenant, and what the credential may do.
+    """
     principal = call.principal
     inside = call if isinstance(call, TenantContext) else None
     return MeAnswer(

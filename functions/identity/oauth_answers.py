@@ -24,7 +24,9 @@ class OAuthProblem(StrictModel):
     """An error of an OAuth endpoint (RFC 6749 §5.2)."""
 
     error: str
+    """Error code of RFC 6749."""
     error_description: str
+    """What was wrong."""
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -50,7 +52,7 @@ def describe_form(required: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """Return the OpenAPI description of a form: its required field, and the description of each field."""
     properties = {name: {"type": "string", "description": text} for name, text in fields.items()}
     schema = {"type": "object", "required": [required], "properties": properties}
-    return {"requestBody": {"required": True, "content": {FORM_TYPE: {"schema": schema}}}}
+    return {"requestBody": {"description": "A form.", "required": True, "content": {FORM_TYPE: {"schema": schema}}}}
 
 
 def answer_json(content: object) -> JSONResponse:

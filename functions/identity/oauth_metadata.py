@@ -1,4 +1,4 @@
-"""Metadata documents for clients: RFC 8414, OpenID Connect Discovery, and RFC 9728."""
+"""Metadata that clients discover: RFC 8414, OpenID Connect discovery and RFC 9728."""
 
 from atrium.http.issuing import issuer_of
 from atrium.http.models import StrictModel
@@ -15,60 +15,96 @@ class ServerMetadata(StrictModel):
     """The authorization server (RFC 8414, OpenID Connect Discovery)."""
 
     issuer: str
+    """Issuer of the tokens."""
     authorization_endpoint: str
+    """Address of the authorization endpoint."""
     token_endpoint: str
+    """Address of the token endpoint."""
     revocation_endpoint: str
+    """Address of the revocation endpoint."""
     introspection_endpoint: str
+    """Address of the introspection endpoint."""
     jwks_uri: str
+    """Address of the public keys that verify tokens."""
     scopes_supported: list[str]
+    """Scopes that can be requested."""
     response_types_supported: list[str]
+    """Response types: `code`."""
     response_modes_supported: list[str]
+    """Response modes: `query`."""
     grant_types_supported: list[str]
+    """Grant types of the token endpoint."""
     code_challenge_methods_supported: list[str]
+    """PKCE methods: `S256`."""
     token_endpoint_auth_methods_supported: list[str]
+    """How clients authenticate at the token endpoint."""
     revocation_endpoint_auth_methods_supported: list[str]
+    """How clients authenticate at the revocation endpoint."""
     introspection_endpoint_auth_methods_supported: list[str]
+    """How clients authenticate at the introspection endpoint."""
     authorization_response_iss_parameter_supported: bool
+    """Whether authorization responses carry `iss` (RFC 9207)."""
     subject_types_supported: list[str]
+    """Subject types: `public`."""
     id_token_signing_alg_values_supported: list[str]
+    """Algorithms that sign id tokens."""
     claims_supported: list[str]
+    """Claims that an id token can have."""
     prompt_values_supported: list[str]
+    """Values of `prompt` that are supported."""
     request_parameter_supported: bool
+    """Whether `request` objects are supported."""
     request_uri_parameter_supported: bool
+    """Whether `request_uri` is supported."""
     claims_parameter_supported: bool
+    """Whether `claims` is supported."""
     service_documentation: str
+    """Address of this documentation."""
 
 
 class ResourceMetadata(StrictModel):
     """This platform's API as a protected resource (RFC 9728)."""
 
     resource: str
+    """Address of this API."""
     authorization_servers: list[str]
+    """Servers that issue tokens for it."""
     jwks_uri: str
+    """Address of the public keys that verify tokens."""
     scopes_supported: list[str]
+    """Scopes that everyday use needs; the authorization server lists all."""
     bearer_methods_supported: list[str]
+    """How tokens are sent: in the header."""
     resource_name: str
+    """Name of this API."""
     resource_documentation: str
+    """Address of its documentation."""
 
 
 @router.get("/.well-known/oauth-authorization-server")
 async def get_server_metadata(request: Request, response: Response) -> ServerMetadata:
-    """Return the metadata of the authorization server."""
+    """Get the OAuth server's metadata.
+
+    Endpoints, scopes and methods of the authorization server, as RFC 8414 defines them.
+    """
     return _describe_server(request, response)
 
 
 @router.get("/.well-known/openid-configuration")
 async def get_openid_configuration(request: Request, response: Response) -> ServerMetadata:
-    """Return the same metadata at the address that OpenID Connect clients use."""
+    """Get the OpenID Connect configuration.
+
+    The same document as the OAuth server's metadata, at the address where OpenID Connect clients look.
+    """
     return _describe_server(request, response)
 
 
 @router.get("/.well-known/oauth-protected-resource")
 async def get_resource_metadata(request: Request, response: Response) -> ResourceMetadata:
-    """Return the metadata of this API as a protected resource, with its authorization server.
+    """Get the API's OAuth metadata.
 
-    Clients request every scope that this document lists (as the MCP authorization specification says), so it lists only
-    those of everyday use. The authorization server's metadata lists all scopes.
+    Which server issues tokens for this API (RFC 9728), and the scopes that everyday use needs. The metadata of the
+    authorization server lists all scopes.
     """
     issuer = issuer_of(request)
     response.headers["Cache-Control"] = f"public, max-age={KEPT_SECONDS}"

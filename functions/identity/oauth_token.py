@@ -42,29 +42,48 @@ class OAuthTokens(StrictModel):
     """A successful token response (RFC 6749 §5.1)."""
 
     access_token: str
+    """Access token for `Authorization: Bearer`."""
     token_type: Literal["Bearer"]
+    """Always `Bearer`."""
     expires_in: int
+    """Seconds until the access token ends."""
     scope: str
+    """Scopes that were granted, separated by spaces."""
     refresh_token: str | None = None
+    """Refresh token; it works once. Absent with `client_credentials`."""
     id_token: str | None = None
+    """OpenID Connect id token. Absent unless the scope `openid` was granted."""
 
 
 class Introspection(StrictModel):
     """The state of a token (RFC 7662). For an inactive token only `active` is set."""
 
     active: bool
+    """Whether the token works. If false, all other members are absent."""
     token_type: str | None = None
+    """`Bearer` for access tokens."""
     sub: str | None = None
+    """Id of the user or client."""
     username: str | None = None
+    """Email address of the user. Absent for a client."""
     client_id: str | None = None
+    """Client the token was issued to."""
     scope: str | None = None
+    """Scopes, separated by spaces."""
     iss: str | None = None
+    """Issuer."""
     aud: str | None = None
+    """Audience."""
     iat: int | None = None
+    """When it was issued (seconds since 1970)."""
     nbf: int | None = None
+    """From when it is valid (seconds since 1970)."""
     exp: int | None = None
+    """When it ends (seconds since 1970)."""
     jti: str | None = None
+    """Id of the token."""
     tenant_id: str | None = None
+    """Tenant of the token."""
 
 
 @router.post(
@@ -75,7 +94,11 @@ class Introspection(StrictModel):
 )
 @oauth_endpoint
 async def issue_oauth_tokens(request: Request) -> Response:
-    """Issue tokens for client credentials, an authorization code, or a refresh token."""
+    """Issue OAuth tokens.
+
+    Gives a client tokens: for itself (`client_credentials`), for an authorization code, or for a refresh token (RFC
+    6749). A refresh token works once.
+    """
     server = open_server(request)
 
     def work(parameters: Parameters) -> Response:
@@ -94,7 +117,11 @@ async def issue_oauth_tokens(request: Request) -> Response:
 )
 @oauth_endpoint
 async def revoke_oauth_token(request: Request) -> Response:
-    """Revoke a token and its login. An unknown or ended token is not an error."""
+    """Revoke a token.
+
+    Ends a token and the login it belongs to (RFC 7009). A token that is unknown or has ended is answered with 200
+    too.
+    """
     server = open_server(request)
 
     def work(parameters: Parameters) -> Response:
@@ -113,7 +140,11 @@ async def revoke_oauth_token(request: Request) -> Response:
 )
 @oauth_endpoint
 async def introspect_oauth_token(request: Request) -> Response:
-    """Tell a confidential client of the tenant whether a token of the tenant is active, and its scopes."""
+    """Introspect a token.
+
+    Tells a confidential client of the tenant whether a token of the same tenant works, and what it may do (RFC 7662).
+    A public client is refused with `unauthorized_client`.
+    """
     server = open_server(request)
 
     def work(parameters: Parameters) -> Response:

@@ -14,23 +14,34 @@ class PublicKey(StrictModel):
     """A public key (RFC 7517)."""
 
     kty: str
+    """Key type, `EC`."""
     crv: str
+    """Curve, `P-256`."""
     x: str
+    """First coordinate, base64url."""
     y: str
+    """Second coordinate, base64url."""
     kid: str
+    """Id of the key, as in the tokens' header."""
     alg: str
+    """Algorithm, `ES256`."""
     use: str
+    """Always `sig`."""
 
 
 class KeySet(StrictModel):
     """A JWK Set."""
 
     keys: list[PublicKey]
+    """The public keys."""
 
 
 @router.get("/.well-known/jwks.json")
 def get_signing_keys(runtime: RuntimeDep, response: Response) -> KeySet:
-    """Return the keys that verify our access tokens. Clients may cache them for five minutes."""
+    """List the public signing keys.
+
+    The keys (JWK Set) that verify access tokens. They may be cached for five minutes.
+    """
     response.headers["Cache-Control"] = f"public, max-age={KEPT_SECONDS}"
     published = publish_keys(list_verifying(runtime.secrets.signing_keys(), runtime.clock()))
     return KeySet(keys=[PublicKey(**key) for key in published["keys"]])

@@ -26,11 +26,13 @@ Challenge = Annotated[
     str,
     Query(
         pattern=named_pattern(r"^[A-Za-z0-9_-]{43}$", "must be a base64url SHA-256, 43 characters"),
-        description="PKCE, S256: the callback must have its verifier; without it a cookie binds the browser",
     ),
 ]
-Verifier = Annotated[str, Query(max_length=128, description="The verifier of `code_challenge`")]
-TenantName = Annotated[str, Query(min_length=1, max_length=100, description="The tenant's id or name")]
+Verifier = Annotated[
+    str,
+    Query(max_length=128, description="PKCE verifier of the `code_challenge` that started the sign-in. Default empty"),
+]
+TenantName = Annotated[str, Query(min_length=1, max_length=100, description="Id or name of the tenant to sign in to")]
 
 
 def _service(runtime: Runtime, description: DescriptionDep, families: FamiliesDep) -> SocialSignIn:
@@ -58,10 +60,18 @@ def authorize_sign_in(
     request: Request,
     tenant: TenantName,
     redirect_uri: RedirectUri = None,
-    code_challenge: Challenge | None = None,
-    code_challenge_method: Literal["S256"] | None = None,
+    code_challenge: Annotated[
+        Challenge | None, Query(description="PKCE challenge (S256), 43 characters. Default: a cookie binds the browser")
+    ] = None,
+    code_challenge_method: Annotated[
+        Literal["S256"] | None, Query(description="Method of `code_challenge`: `S256`, which is the default")
+    ] = None,
 ) -> RedirectResponse:
-    """Redirect the browser to the provider, which returns it to `redirect_uri` with `code` and `state`."""
+    """Start a sign-in.
+
+    Redirects the browser to the provider, which sends it back to `redirect_uri` with `code` and `state`. The tenant
+    must have an enabled identity provider of this type (404).
+    """
     del code_challenge_method
     cookie = "" if code_challenge else secrets.token_urlsafe(32)
     service = _service(runtime, description, families)
@@ -87,8 +97,12 @@ def complete_sign_in(
     request: Request,
     code_verifier: Verifier = "",
 ) -> TokenAnswer:
-    """Issue tokens to the provider's user, if they are a user of the tenant or may become one."""
-    if HEAD_KEY in request.scope:  # it would use up the state without delivering the tokens
+    """Complete a sign-in.
+
+    Exchanges the `code` and `state` that came back for tokens. The person must be a user of the tenant, or the
+    provider must be allowed to create users (403). A state works once, for ten minutes.
+    """
+    if HEAD_KEY in request.scope:  # it would use the state up, without delivering the tokens
         raise MethodNotAllowed(headers={"Allow": "GET"})
     proof = BrowserBinding(code_verifier, request.cookies.get(cookie_name(COOKIE, issuer_of(request)), ""))
     return render_tokens(_service(runtime, description, families).complete(state, returned, proof, origin))

@@ -1,4 +1,4 @@
-"""Responses of a login and of a refresh."""
+"""The answer of a login and of a refresh."""
 
 from typing import Literal
 
@@ -8,35 +8,52 @@ from atrium.kernel.clock import format_time
 
 
 class LoginTenant(StrictModel):
-    """The tenant of the login."""
+    """The tenant of a login."""
 
     id: str
+    """Id of the tenant."""
     name: str
+    """Unique name of the tenant."""
     display_name: str
+    """Name shown to people."""
 
 
 class LoginUser(StrictModel):
     """The user of the login."""
 
     id: str
+    """Id of the user."""
     email: str
+    """Email address."""
     name: str | None
+    """Name of the user. Null if there is none."""
     role: Literal["admin", "user", "viewer"]
+    """Role of the user."""
     status: Literal["active", "invited", "suspended"]
+    """Status of the user."""
     last_login_at: str | None
+    """When the user last logged in (RFC 3339, UTC). Null if never."""
     created_at: str
+    """When it was created (RFC 3339, UTC)."""
     updated_at: str
+    """When it was last changed (RFC 3339, UTC)."""
 
 
 class TokenAnswer(StrictModel):
     """Tokens. Send the access token as `Authorization: Bearer`; the refresh token is valid once, for seven days."""
 
     access_token: str
+    """Access token for `Authorization: Bearer`."""
     token_type: Literal["Bearer"]
+    """Always `Bearer`."""
     expires_in: int
+    """Seconds until the access token ends."""
     refresh_token: str
+    """Token for `POST /v1/auth/refresh`. It works once, for seven days."""
     tenant: LoginTenant
+    """Tenant of the login."""
     user: LoginUser
+    """User who logged in."""
 
 
 def render_tokens(issued: IssuedTokens) -> TokenAnswer:

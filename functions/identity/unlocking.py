@@ -1,4 +1,4 @@
-"""`POST /v1/users/{user_id}/unlock`: in the identity function, because it owns the login throttles."""
+"""`POST /v1/users/{user_id}/unlock`, in this function because it owns the login throttles."""
 
 from typing import Annotated
 
@@ -14,12 +14,15 @@ from atrium.tenants.auditing import open_audit
 from fastapi import APIRouter, Path
 
 router = APIRouter(tags=["users"], route_class=IdempotentRoute, dependencies=[require("admin")])
-UserPath = Annotated[str, Path(pattern=id_pattern("usr"))]
+UserPath = Annotated[str, Path(pattern=id_pattern("usr"), description="Id of the user, `usr_…`")]
 
 
 @router.post("/v1/users/{user_id}/unlock", status_code=204)
 def unlock_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
-    """Reset the failed logins of a user's email, so that the next attempt is allowed. At most five times a day."""
+    """Unlock a user.
+
+    Forgets failed logins with the user's address, so that the next attempt is not delayed. At most five times a day.
+    """
     table = runtime.tenant_table(tenant.tenant_id)
     user = UserStore(table).get(UserId(user_id))
     if user is None:

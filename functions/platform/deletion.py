@@ -17,7 +17,7 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 
 router = APIRouter(tags=["tenants"], dependencies=[require("platform")])
-TenantPath = Annotated[str, Path(pattern=id_pattern("ten"))]
+TenantPath = Annotated[str, Path(pattern=id_pattern("ten"), description="Id of the tenant, `ten_…`")]
 
 
 class MonthAnswer(StrictModel):
@@ -25,32 +25,49 @@ class MonthAnswer(StrictModel):
 
     month: Annotated[str, Field(description="UTC, as 2026-11")]
     requests: int
+    """Turns and jobs of the month."""
     input_tokens: int
+    """Prompt tokens that were neither read from nor written to the provider's cache."""
     output_tokens: int
+    """Tokens that models wrote."""
     cache_read_tokens: int
+    """Prompt tokens read from the provider's cache."""
     cache_write_tokens: int
+    """Prompt tokens written to the provider's cache."""
     tool_calls: int
+    """Calls of tools."""
     cost_usd: str
+    """Cost in USD, with six decimals."""
 
 
 class DeletionAnswer(StrictModel):
-    """A tenant's deletion. `deleted`: nothing is left but what this answer shows."""
+    """The progress of a tenant's deletion."""
 
     tenant_id: str
+    """Id of the tenant, `ten_…`."""
     plan: PlanName
+    """Plan of the tenant, or its last plan."""
     status: Literal["none", "deleting", "deleted"]
+    """`none`: not deleted; `deleting`: data is being erased; `deleted`: only what this answer shows is left."""
     deleted_at: str | None
+    """Time of the call that deleted the tenant. Null if it is not deleted."""
     deleted_by: Annotated[str | None, Field(description="Who deleted it, as platform:key_…")]
     erased_at: str | None
+    """Time at which the erasure was complete. Null before."""
     phase: Annotated[str | None, Field(description="What is being erased; null between the passes and at the end")]
     items_erased: Annotated[int | None, Field(description="Items of the table so far, at least")]
     blobs_erased: Annotated[int | None, Field(description="Versions of blobs so far, at least")]
     months: list[MonthAnswer]
+    """Usage by month whose ledger is erased, oldest first."""
 
 
 @router.get("/v1/tenants/{tenant_id}/deletion", responses=problem_responses(404))
 def read_deletion(tenant_id: TenantPath, runtime: RuntimeDep) -> DeletionAnswer:
-    """Return how far the deletion of a tenant is; `none` while it is not deleted."""
+    """Get the progress of a deletion.
+
+    Shows how far the erasure of a deleted tenant is, and what stays of it: id, plan, times, who deleted it, and its
+    usage by month. The status is `none` while the tenant is not deleted.
+    """
     tenants = TenantService(runtime.platform_table, runtime.tenant_table, runtime.clock)
     tenant = tenants.get_with_deleted(tenant_id)
     if tenant.status != "deleted":

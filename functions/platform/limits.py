@@ -20,16 +20,17 @@ from atrium.tenants.service import TenantService
 from fastapi import APIRouter, Body, Path
 
 router = APIRouter(tags=["tenants"], dependencies=[require("platform")])
-TenantPath = Annotated[str, Path(pattern=id_pattern("ten"))]
+TenantPath = Annotated[str, Path(pattern=id_pattern("ten"), description="Id of the tenant, `ten_…`")]
 
 
 @router.put("/v1/tenants/{tenant_id}/limits", responses=problem_responses(404, 409))
 def replace_tenant_limits(
     tenant_id: TenantPath, body: Annotated[TenantLimits, Body()], caller: CallerDep, runtime: RuntimeDep
 ) -> LimitsAnswer:
-    """Replace a tenant's own limits; they apply from the next admission.
+    """Set a tenant's limits.
 
-    A limit that is absent or null has the plan's value; -1 means no limit. Returns the current state of all limits.
+    Replaces all limits of the tenant's own. Null or absent: the plan's limit; -1: no limit. They apply from the next
+    admission on. The answer shows how all limits stand.
     """
     tenant = TenantService(runtime.platform_table, runtime.tenant_table, runtime.clock).get(tenant_id)
     open_changes(runtime, caller, tenant).replace(body)

@@ -41,18 +41,26 @@ class AdminBody(StrictModel):
     """The tenant's first user. The password has 8 to 128 characters."""
 
     email: Email
+    """Email address of the first user, at most 255 characters."""
     password: Annotated[str, Field(min_length=8, max_length=128)]
+    """Password of the first user, 8 to 128 characters."""
 
 
 class TenantBody(StrictModel):
     """A new tenant; with `admin`, its first user and a key with all of a tenant's scopes are created, too."""
 
     name: TenantName
+    """Unique name of the tenant, 1 to 100 visible characters without `#`, not beginning with `ten_`."""
     display_name: OrNone[DisplayName] = None
+    """Name shown to people, at most 200 visible characters. Null or absent: `name`."""
     plan: PlanName
+    """Plan of the tenant; it sets limits and models."""
     settings: SmallJson = Field(default_factory=dict)
+    """Settings of the tenant, a JSON object of at most 16,384 bytes and 16 levels. Default empty."""
     metadata: SmallJson = Field(default_factory=dict)
+    """The operator's own data, a JSON object of at most 16,384 bytes and 16 levels. Default empty."""
     admin: AdminBody | None = None
+    """First user of the tenant. Null or absent: neither a user nor an API key is created."""
 
 
 class TenantPatch(StrictModel):
@@ -61,55 +69,85 @@ class TenantPatch(StrictModel):
     # Factories, because a plain default would appear in the OpenAPI document; absent fields are never read.
 
     name: TenantName = Field(default_factory=str)
+    """Unique name of the tenant, 1 to 100 visible characters without `#`, not beginning with `ten_`."""
     display_name: DisplayName = Field(default_factory=str)
+    """Name shown to people, 1 to 200 visible characters."""
     plan: PlanName = Field(default_factory=lambda: "free")
+    """Plan of the tenant; its limits apply from the next admission on."""
     settings: SmallJson = Field(default_factory=dict)
+    """Settings of the tenant, at most 16,384 bytes. Replaced as a whole."""
     metadata: SmallJson = Field(default_factory=dict)
+    """The operator's own data, at most 16,384 bytes. Replaced as a whole."""
 
 
 class StatusBody(StrictModel):
     """The reason, which is stored with the tenant."""
 
     reason: OrNone[Annotated[str, Field(max_length=500)]] = None
+    """Why, at most 500 characters. Stored with the tenant. Null or absent: none."""
 
 
 class TenantAnswer(StrictModel):
     """A tenant."""
 
     id: str
+    """Id of the tenant."""
     name: str
+    """Unique name of the tenant."""
     display_name: str
+    """Name shown to people."""
     plan: PlanName
+    """Plan of the tenant."""
     status: Literal["active", "suspended"]
+    """`suspended` tenants are refused."""
     status_reason: str | None
+    """Reason of the last suspension or activation. Null if there is none."""
     settings: dict[str, Any]
+    """Settings of the tenant."""
     metadata: dict[str, Any]
+    """The operator's own data."""
     config_version: int
+    """Rises with every change of the tenant's configuration."""
     default_agent_id: str | None
-    limits: Annotated[ShownLimits, Field(description="The tenant's own limits; all others come from the plan")]
+    """Agent that answers when a call names none. Null if there is none."""
+    limits: Annotated[ShownLimits, Field(description="Its own limits; the plan has the others")]
+    """The tenant's own limits by name; all others come from the plan."""
     created_at: str
+    """When it was created (RFC 3339, UTC)."""
     updated_at: str
+    """When it was last changed (RFC 3339, UTC)."""
 
 
 class AdminAnswer(StrictModel):
     """The tenant's first user."""
 
     id: str
+    """Id of the user."""
     email: str
+    """Email address."""
     role: str
+    """Role of the user, `admin`."""
     name: str | None
+    """Name of the user. Null if there is none."""
     status: str
+    """Status of the user, `active`."""
     last_login_at: str | None
+    """When the user last logged in (RFC 3339, UTC). Null if never."""
     created_at: str
+    """When it was created (RFC 3339, UTC)."""
     updated_at: str
+    """When it was last changed (RFC 3339, UTC)."""
 
 
 class CreatedTenant(TenantAnswer):
     """A new tenant. `api_key` is shown only once; it and `admin` are present if an admin was requested."""
 
     admin: AdminAnswer | None
+    """The first user. Null if no `admin` was sent."""
     api_key: str | None
+    """API key with all scopes of the tenant, shown only in this answer. Null if no `admin` was sent."""
     api_key_id: str | None
+    """Id of that key. Null if no `admin` was sent."""
 
 
 def render_tenant(tenant: Tenant) -> TenantAnswer:

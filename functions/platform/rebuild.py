@@ -23,7 +23,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import AfterValidator, Field
 
 router = APIRouter(tags=["tenants"], route_class=IdempotentRoute, dependencies=[require("platform")])
-TenantPath = Annotated[str, Path(pattern=id_pattern("ten"))]
+TenantPath = Annotated[str, Path(pattern=id_pattern("ten"), description="Id of the tenant, `ten_…`")]
 _MONTH = re.compile(r"20[0-9]{2}-(?:0[1-9]|1[0-2])")
 
 
@@ -37,6 +37,7 @@ class RebuildBody(StrictModel):
     """The month to rebuild; by default the current one."""
 
     month: Annotated[str, Field(json_schema_extra={"pattern": _MONTH.pattern}), AfterValidator(_check_month)] = ""
+    """Month to rebuild, as `2026-11`; not in the future. Default: the current month (UTC)."""
 
 
 class DifferenceAnswer(StrictModel):
@@ -46,10 +47,15 @@ class DifferenceAnswer(StrictModel):
     """
 
     limit: str
+    """Name of the limit whose counter differed."""
     scope: str
+    """`tenant`, or the id of the user, key or agent."""
     stored: int | str
+    """Value the counter had, in the unit of the limit."""
     expected: int | str
+    """Value according to the ledger, in the unit of the limit."""
     explained: bool
+    """Whether running turns explain the difference."""
 
     @classmethod
     def render(cls, found: Difference) -> Self:
@@ -66,10 +72,15 @@ class ReportAnswer(StrictModel):
     """What was read and corrected. `uncounted` entries could not be counted in this run."""
 
     entries: int
+    """How many ledger entries were read."""
     counters: list[DifferenceAnswer]
+    """Counters that differed and were corrected."""
     sums: int
+    """How many usage sums were corrected."""
     counted: int
+    """How many ledger entries were missing from the sums and were added."""
     uncounted: int
+    """How many ledger entries could not be counted this time."""
 
     @classmethod
     def render(cls, report: RebuildReport) -> Self:
@@ -87,29 +98,43 @@ class RebuildAnswer(StrictModel):
     """A rebuild. `failed` means no progress for twenty minutes: request another one."""
 
     id: str
+    """Id of the rebuild."""
     month: str
+    """Month that is rebuilt, as `2026-11`."""
     status: Literal["queued", "running", "succeeded", "failed"]
+    """`failed` means no progress for twenty minutes: request another rebuild."""
     requested_at: str
+    """When it was requested (RFC 3339, UTC)."""
     updated_at: str
+    """When it was last changed (RFC 3339, UTC)."""
     report: ReportAnswer | None
+    """What was read and corrected. Null until it has ended."""
 
 
 class DriftAnswer(StrictModel):
     """The result of the latest daily comparison. `faults` counts differences without an explanation."""
 
     checked_at: str
+    """When counters and ledger were compared (RFC 3339, UTC)."""
     entries: int
+    """How many ledger entries were read."""
     faults: int
+    """How many differences are not explained by running turns."""
     counters: list[DifferenceAnswer]
+    """Counters that differ from the ledger."""
     sums: int
+    """How many usage sums differ from the ledger."""
     uncounted: int
+    """How many ledger entries are missing from the sums."""
 
 
 class CountersAnswer(StrictModel):
     """The latest rebuild and the latest comparison of a tenant; null if there was none."""
 
     rebuild: RebuildAnswer | None
+    """The last rebuild. Null if there was none."""
     drift: DriftAnswer | None
+    """The last daily comparison of counters with the ledger. Null if there was none."""
 
 
 @router.post("/v1/tenants/{tenant_id}/rebuild-counters", status_code=202, responses=problem_responses(404))
@@ -121,9 +146,10 @@ def rebuild_counters(
     response: Response,
     body: RebuildBody | None = None,
 ) -> RebuildAnswer:
-    """Request a rebuild of a tenant's counters and usage sums from its ledger, without interrupting its calls.
+    """Rebuild a tenant's counters.
 
-    Only one rebuild is queued or running at a time; the answer describes it. `GET` the same address for its result.
+    Computes counters and usage sums again from the ledger, while calls go on. One rebuild runs at a time: the answer
+    is the one that waits or runs. `GET` the same address for its result.
     """
     now = runtime.clock().astimezone(UTC)
     month = date.fromisoformat(f"{body.month}-01") if body and body.month else now.date().replace(day=1)
@@ -140,7 +166,10 @@ def rebuild_counters(
 
 @router.get("/v1/tenants/{tenant_id}/rebuild-counters")
 def read_counters(tenant_id: TenantPath, runtime: RuntimeDep) -> CountersAnswer:
-    """Return a tenant's latest rebuild and the result of the latest comparison of its counters with its ledger."""
+    """Get the state of a tenant's counters.
+
+    The last rebuild, and the last daily comparison of the counters with the ledger.
+    """
     store = RebuildStore(runtime.tenant_table(_tenant(runtime, tenant_id).id))
     rebuild, drift = store.get(), store.get_drift()
     return CountersAnswer(

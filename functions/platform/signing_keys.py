@@ -19,27 +19,40 @@ class SigningKeyAnswer(StrictModel):
     """A key. `next` is published but does not sign yet; `retiring` only verifies tokens that it signed."""
 
     kid: str
+    """Id of the key, as in the tokens' header."""
     status: Literal["next", "signing", "retiring"]
+    """`next` is published and does not sign yet; `signing` signs; `retiring` only verifies."""
     created_at: str | None
+    """When the key was made (RFC 3339, UTC). Null for the first key."""
     signs_from: str | None
+    """When it starts to sign (RFC 3339, UTC). Null for the first key."""
     ends_at: str | None
+    """When it stops verifying (RFC 3339, UTC). Null while it is not replaced."""
 
 
 class SigningKeys(StrictModel):
     """The keys that verify access tokens, oldest first."""
 
     data: list[SigningKeyAnswer]
+    """The keys, oldest first."""
 
 
 @router.get("/v1/signing-keys")
 def list_signing_keys(runtime: RuntimeDep) -> SigningKeys:
-    """List the keys that verify access tokens, with the status of each."""
+    """List the signing keys.
+
+    The keys that verify access tokens, oldest first, and which one signs. Private keys are never shown.
+    """
     return _describe(runtime)
 
 
 @router.post("/v1/signing-keys/rotate", responses=problem_responses(409))
 def rotate_signing_keys(runtime: RuntimeDep, caller: CallerDep) -> SigningKeys:
-    """Create the next signing key. It signs in 15 minutes, after all caches have it; no valid token is refused."""
+    """Rotate the signing keys.
+
+    Publishes a new key, which signs from 15 minutes later on. Existing tokens stay valid. While a new key waits,
+    another rotation is 409.
+    """
     from atrium.identity.signing import follow, make_signing_key
 
     now, new = runtime.clock(), make_signing_key()

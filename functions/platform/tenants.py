@@ -31,7 +31,7 @@ from functions.platform.models import (
 )
 
 router = APIRouter(tags=["tenants"], route_class=IdempotentRoute, dependencies=[require("platform")])
-TenantPath = Annotated[str, Path(pattern=id_pattern("ten"))]
+TenantPath = Annotated[str, Path(pattern=id_pattern("ten"), description="Id of the tenant, `ten_…`")]
 _LIST_SCOPE = "platform\ntenants"
 
 
@@ -41,7 +41,10 @@ def _service(runtime: Runtime, caller: Caller) -> TenantService:
 
 @router.get("/v1/tenants")
 def list_tenants(runtime: RuntimeDep, caller: CallerDep, page: PageDep) -> ListOf[TenantAnswer]:
-    """List tenants, oldest first."""
+    """List tenants.
+
+    All tenants of the platform, oldest first.
+    """
     found = _service(runtime, caller).list(page_request(page, runtime.cursors, scope=_LIST_SCOPE))
     return render_page(found.map(render_tenant), runtime.cursors, scope=_LIST_SCOPE)
 
@@ -51,7 +54,11 @@ def list_tenants(runtime: RuntimeDep, caller: CallerDep, page: PageDep) -> ListO
 def create_tenant(
     body: TenantBody, runtime: RuntimeDep, caller: CallerDep, base_url: BaseUrlDep, response: Response
 ) -> CreatedTenant:
-    """Create a tenant with its default agent and, if requested, its first admin and an API key."""
+    """Create a tenant.
+
+    Creates the tenant with a default agent and, with `admin`, its first user and an API key, which is in this answer
+    only. The name must be new on the platform (409).
+    """
     onboarding = Onboarding(
         tenants=_service(runtime, caller),
         table_of=runtime.tenant_table,
@@ -69,15 +76,19 @@ def create_tenant(
 
 @router.get("/v1/tenants/{tenant_id}")
 def get_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) -> TenantAnswer:
-    """Return a tenant."""
+    """Get a tenant.
+
+    A deleted tenant is 404.
+    """
     return render_tenant(_service(runtime, caller).get(tenant_id))
 
 
 @router.patch("/v1/tenants/{tenant_id}", responses=problem_responses(409))
 def update_tenant(tenant_id: TenantPath, body: TenantPatch, runtime: RuntimeDep, caller: CallerDep) -> TenantAnswer:
-    """Change fields of a tenant. Authorizer caches may delay the effect by 30 seconds.
+    """Update a tenant.
 
-    The limits of a new plan apply from the next admission; recorded usage is kept.
+    Fields that are absent stay; `settings` and `metadata` are replaced as a whole. The limits of another plan apply
+    from the next admission on; what was used stays counted.
     """
     changes = {name: getattr(body, name) for name in body.model_fields_set - {"plan"}}
     tenant = _service(runtime, caller).change(tenant_id, changes)
@@ -89,10 +100,11 @@ def update_tenant(tenant_id: TenantPath, body: TenantPatch, runtime: RuntimeDep,
 
 @router.delete("/v1/tenants/{tenant_id}", status_code=204)
 def delete_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) -> None:
-    """Delete a tenant and all its data. Its credentials end within 30 seconds; its name and its issuers are free.
+    """Delete a tenant.
 
-    Most data is gone within minutes, the last after twenty; `GET /v1/tenants/{tenant_id}/deletion` shows how far that
-    is. Only id, plan, times, who deleted it, and monthly totals stay.
+    Its credentials end within 30 seconds. Its name and issuers can be used again. Email addresses leave the login
+    index. All its data is erased: most of it within minutes, the last after twenty. `GET
+    /v1/tenants/{tenant_id}/deletion` shows the progress. Only id, plan, times, who deleted it, and monthly totals stay.
     """
     tenants = _service(runtime, caller)
     Offboarding(tenants, runtime.platform_table, runtime.tenant_table).delete(tenant_id)
@@ -102,7 +114,10 @@ def delete_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep)
 def suspend_tenant(
     tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep, body: StatusBody | None = None
 ) -> TenantAnswer:
-    """Refuse all of a tenant's credentials, within 30 seconds."""
+    """Suspend a tenant.
+
+    All its credentials are refused with 403 `TENANT_INACTIVE` within 30 seconds. Data stays.
+    """
     reason = (body.reason if body else None) or ""
     return render_tenant(_service(runtime, caller).set_status(tenant_id, "suspended", reason))
 
@@ -111,14 +126,20 @@ def suspend_tenant(
 def activate_tenant(
     tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep, body: StatusBody | None = None
 ) -> TenantAnswer:
-    """Accept the credentials of a suspended tenant again."""
+    """Activate a tenant.
+
+    Its credentials are accepted again within 30 seconds.
+    """
     reason = (body.reason if body else None) or ""
     return render_tenant(_service(runtime, caller).set_status(tenant_id, "active", reason))
 
 
 @router.post("/v1/tenants/{tenant_id}/logout", status_code=204)
 def log_out_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) -> None:
-    """End all logins of a tenant within 30 seconds. API keys stay valid; suspend the tenant to stop them, too."""
+    """Log out all users of a tenant.
+
+    Ends every login within 30 seconds. API keys still work; suspend the tenant to stop them.
+    """
     _service(runtime, caller).log_out(tenant_id, origin_of(caller))
 
 

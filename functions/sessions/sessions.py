@@ -32,7 +32,7 @@ from functions.sessions.models import (
 )
 
 router = APIRouter(tags=["sessions"], route_class=IdempotentRoute)
-SessionPath = Annotated[str, Path(pattern=id_pattern("ses"))]
+SessionPath = Annotated[str, Path(pattern=id_pattern("ses"), description="Id of the session, `ses_…`")]
 _READ, _WRITE = [require("sessions:read")], [require("sessions:write")]
 
 
@@ -54,7 +54,10 @@ def _known_agent(runtime: Runtime, tenant: TenantContext, agent_id: str | None) 
 
 @router.get("/v1/sessions", dependencies=_READ)
 def list_sessions(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[SessionAnswer]:
-    """List sessions by last activity, newest first: your own, or with `admin` all of the tenant's."""
+    """List sessions.
+
+    By last activity, newest first: your own, or with the scope `admin` all of the tenant's.
+    """
     scope = list_scope(tenant, "sessions")
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
     return render_page(found.map(render_session), runtime.cursors, scope=scope)
@@ -64,7 +67,10 @@ def list_sessions(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> List
 def create_session(
     body: SessionBody, tenant: TenantDep, runtime: RuntimeDep, base_url: BaseUrlDep, response: Response
 ) -> SessionAnswer:
-    """Create an empty session. It counts against `sessions_per_day`; what is refused counts nothing."""
+    """Create a session.
+
+    The session is empty. It counts against `sessions_per_day` (429); a refused call counts nothing.
+    """
     counting = SessionCounting.read(runtime, tenant, body.agent_id)
     session, recorded = _service(runtime, tenant).create(
         counting.record,
@@ -84,7 +90,10 @@ def create_session(
 
 @router.get("/v1/sessions/{session_id}", dependencies=_READ, responses=problem_responses(404))
 def get_session(session_id: SessionPath, tenant: TenantDep, runtime: RuntimeDep) -> SessionAnswer:
-    """Return a session."""
+    """Get a session.
+
+    A session of another user or key is 404, except with the scope `admin`.
+    """
     return render_session(_service(runtime, tenant).get(session_id))
 
 
@@ -92,7 +101,10 @@ def get_session(session_id: SessionPath, tenant: TenantDep, runtime: RuntimeDep)
 def update_session(
     session_id: SessionPath, body: SessionPatch, tenant: TenantDep, runtime: RuntimeDep
 ) -> SessionAnswer:
-    """Rename a session, or change its agent or metadata."""
+    """Update a session.
+
+    Changes title, agent or metadata. Fields that are absent stay; null removes one.
+    """
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     if "agent_id" in changes:
         changes["agent_id"] = _known_agent(runtime, tenant, body.agent_id)
@@ -101,7 +113,10 @@ def update_session(
 
 @router.delete("/v1/sessions/{session_id}", status_code=204, dependencies=_WRITE, responses=problem_responses(404))
 def delete_session(session_id: SessionPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
-    """Delete a session with its messages and runs. What was used stays in the usage figures."""
+    """Delete a session.
+
+    Deletes its messages and runs too. Usage figures stay.
+    """
     _service(runtime, tenant).delete(session_id)
 
 
@@ -109,7 +124,10 @@ def delete_session(session_id: SessionPath, tenant: TenantDep, runtime: RuntimeD
 def list_messages(
     session_id: SessionPath, tenant: TenantDep, runtime: RuntimeDep, page: PageDep
 ) -> ListOf[MessageAnswer]:
-    """List a session's messages, oldest first."""
+    """List a session's messages.
+
+    Oldest first. A long answer is cut into pages by size as well, so a page can have fewer than `limit` messages.
+    """
     scope = list_scope(tenant, "messages", session_id=session_id)
     found = _service(runtime, tenant).list_messages(session_id, page_request(page, runtime.cursors, scope=scope))
     return render_page(found.map(render_message), runtime.cursors, scope=scope)

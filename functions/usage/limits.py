@@ -10,5 +10,8 @@ router = APIRouter(tags=["usage"])
 
 @router.get("/v1/limits")
 def read_limits(tenant: TenantDep, runtime: RuntimeDep) -> LimitsAnswer:
-    """Return the current state of every limit: the tenant's, and those of the calling user or key."""
+    """Get the limits.
+
+    Every limit as it stands now: the tenant's, and those of the calling user or key.
+    """
     return render_limits(read_status(runtime.tenant_table(tenant.tenant_id), runtime.clock, tenant.principal))

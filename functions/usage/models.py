@@ -32,66 +32,82 @@ class UsageFigures(StrictModel):
     """Usage and its cost. `requests` counts settled calls; `cost_usd` has six decimals."""
 
     requests: int
+    """Turns that were settled."""
     input_tokens: int
+    """Input tokens that were not read from or written to the prompt cache."""
     output_tokens: int
+    """Output tokens, thinking included."""
     cache_read_tokens: int
+    """Input tokens read from the provider's prompt cache."""
     cache_write_tokens: int
+    """Input tokens written to the provider's prompt cache."""
     tool_calls: int
+    """Tool calls that were made."""
     cost_usd: str
+    """Cost in USD as decimal text with six decimals."""
 
 
 class UsageOfDay(UsageFigures):
     """The usage of one UTC day."""
 
     day: date
+    """The UTC day."""
 
 
 class UsageOfModel(UsageFigures):
     """The usage of one model."""
 
     model: str
+    """Model id."""
 
 
 class UsageOfAgent(UsageFigures):
     """The usage of one agent."""
 
     agent: str
+    """Agent id."""
 
 
 class UsageOfUser(UsageFigures):
     """The usage of one user's own calls, without those of API keys."""
 
     user: str
+    """User id."""
 
 
 class UsageOfKey(UsageFigures):
     """The usage of one API key."""
 
     key: str
+    """API key id."""
 
 
 class UsageOfClient(UsageFigures):
     """The usage of one OAuth client with client credentials."""
 
     client: str
+    """OAuth client id."""
 
 
 class UsageOfEndUser(UsageFigures):
     """The usage of one end user, as named by the calls in `end_user`."""
 
     end_user: str
+    """The person named in `end_user` of the calls."""
 
 
 class UsageOfSession(UsageFigures):
     """The usage of one session."""
 
     session: str
+    """Session id."""
 
 
 class UsageOfTool(UsageFigures):
     """One tool: the calls that used it, and how often. Tokens and cost belong to the whole call."""
 
     tool: str
+    """Name of the tool."""
 
 
 type Row = (
@@ -124,10 +140,15 @@ class UsageReport(StrictModel):
     """Usage of a period of UTC days, both included. `data` has the requested rows."""
 
     first: date = Field(serialization_alias="from")
+    """First UTC day of the period, included."""
     last: date = Field(serialization_alias="to")
+    """Last UTC day of the period, included."""
     totals: UsageFigures
+    """Sums of the whole period."""
     data: list[Row]
+    """One row for each value of `group_by`. Empty without `group_by`."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page. Null on the last page."""
 
 
 def render_figures(figures: Figures) -> UsageFigures:

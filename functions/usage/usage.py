@@ -33,6 +33,18 @@ _GROUPS: Mapping[Grouping | None, Group] = {
     "tool": "TOOL",
 }
 
+FirstDay = Annotated[
+    Day | None, Query(alias="from", description="First UTC day, as `2026-11-01`. Default: first of the month")
+]
+LastDay = Annotated[Day | None, Query(alias="to", description="Last UTC day, included. Default: today")]
+GroupBy = Annotated[Grouping | None, Query(description="What the rows of `data` stand for. Default: no rows")]
+Rows = Annotated[
+    int | None,
+    Query(ge=1, le=DAYS_MAX, description="Rows of a page, 1 to 366. Default: all days, or 100 of another group"),
+    BeforeValidator(read_decimal_text),
+]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the previous page. Default: the first page")]
+
 router = APIRouter(tags=["usage"])
 
 
@@ -40,20 +52,16 @@ router = APIRouter(tags=["usage"])
 def read_usage(
     tenant: TenantDep,
     runtime: RuntimeDep,
-    first: Annotated[Day | None, Query(alias="from", description="First UTC day; the month's first by default")] = None,
-    last: Annotated[Day | None, Query(alias="to", description="Last UTC day, included; today by default")] = None,
-    group_by: Annotated[Grouping | None, Query(description="What the rows of `data` are")] = None,
-    limit: Annotated[
-        int | None,
-        Query(ge=1, le=DAYS_MAX, description="How many rows at most; by default every day, or 100 of another group"),
-        BeforeValidator(read_decimal_text),
-    ] = None,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page")] = None,
+    first: FirstDay = None,
+    last: LastDay = None,
+    group_by: GroupBy = None,
+    limit: Rows = None,
+    cursor: Cursor = None,
 ) -> UsageReport:
-    """Return usage and its cost: the caller's own, or with `admin` the whole tenant's.
+    """Get usage and cost.
 
-    A call counts on the day on which it ended, with a delay of some seconds. Without `admin`, rows are days or the
-    caller.
+    Your own, or with the scope `admin` all of the tenant's. A turn counts on the UTC day on which it ended, within
+    some seconds. Without `admin`, rows can only be days or yourself (403). At most 366 days.
     """
     scope = list_scope(tenant, "usage", first=str(first or ""), last=str(last or ""), group=group_by)
     position = runtime.cursors.open(cursor, scope=scope)

@@ -30,7 +30,7 @@ EXTRA = {"UNAUTHORIZED": {"WWW-Authenticate": "'Bearer'"}} | {
     name: {"Retry-After": "'1'"} for name in ("AUTHORIZER_FAILURE", "AUTHORIZER_CONFIGURATION_ERROR", "THROTTLED")
 }
 SITE = "https://atrium.example"
-# The authorizer's context has the error code.
+# The authorizer puts the reason into its context: the code and the detail.
 DENIED = "$context.authorizer.code"
 
 
@@ -70,8 +70,11 @@ def _body_faults(body: Document, status: str) -> Iterator[str]:
     for member, expected in _expected(kinds[0], str(code)).items():
         if body.get(member) != expected:
             yield f"{member} must be {expected!r}, as in the catalogue of errors"
+    wanted = {"UNAUTHENTICATED": kinds[0].default_detail(), DENIED: "$context.authorizer.detail"}.get(str(code))
     if not body.get("detail"):
         yield "detail is missing"
+    elif wanted and body["detail"] != wanted:
+        yield f"detail must be {wanted!r}"
 
 
 def _expected(kind: type[AtriumError], code: str) -> dict[str, object]:

@@ -6,10 +6,12 @@ from typing import Any
 
 import httpx
 
-from infra.local import StartFailed
+from infra.local import StartFailed, seeds
 
 SECONDS_MAX = 60.0
 _TENANTS = (("acme", "Acme Corporation", "pro"), ("globex", "Globex Corporation", "free"))
+_TENANTS_WITHOUT_ADMIN = (("initech", "Initech"), ("hooli", "Hooli"))
+TENANT_IDS = {"acme": seeds.ACME, "globex": seeds.GLOBEX, "initech": seeds.INITECH, "hooli": seeds.HOOLI}
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,14 @@ class SeededTenant:
 
 
 async def seed_tenants(base_url: str, platform_key: str) -> tuple[SeededTenant, ...]:
-    """Create the tenants, each with an admin, a key and a default agent; raise StartFailed with the refusal."""
+    """Create the tenants, each with a default agent; return those with an admin and a key.
+
+    Raise StartFailed with the refusal.
+    """
     async with httpx.AsyncClient(base_url=base_url, timeout=SECONDS_MAX, trust_env=False) as client:
+        for name, display_name in _TENANTS_WITHOUT_ADMIN:
+            body = {"name": name, "display_name": display_name, "plan": "free"}
+            await _call(client, platform_key, "POST", "/v1/tenants", body)
         return tuple([await _seed(client, platform_key, *tenant) for tenant in _TENANTS])
 
 

@@ -7,6 +7,13 @@ import socket
 import time
 from collections.abc import Callable, Coroutine
 
+from atrium.kernel.ids import TenantId
+from atrium.settings import Settings
+from atrium.storage.blobs import Bucket, TenantBlobs
+from atrium.storage.secrets import Secrets
+from atrium.storage.table import PhysicalTable
+
+from infra.bootstrap.credentials import SecretArns
 from infra.local import StartFailed
 from infra.local.configuration import Configuration
 from infra.local.credentials import issue_credentials
@@ -23,7 +30,9 @@ from infra.local.paths import DESCRIPTION
 from infra.local.ports import HOST, claim_port, port_of
 from infra.local.processes import Child, Children
 from infra.local.reload import watch_source
-from infra.local.seed import seed_tenants
+from infra.local.seed import TENANT_IDS, seed_tenants
+from infra.local.seed_objects import claim_tenant_ids, write_objects
+from infra.local.seeds import ACME
 from infra.local.servers import LocalServer
 from infra.local.stack.corrections import correct
 from infra.local.stack.deploy import Stack, deploy, read_source
@@ -106,7 +115,10 @@ class StackRun:
         service = await self._serve(stack, providers_url)
         platform_key = await asyncio.to_thread(issue_credentials, stack, model)
         base_url = f"{self.host_url}{self._configuration.stage_prefix}"
+        table = PhysicalTable(stack.endpoint.client("dynamodb"), stack.outputs["TableName"])
+        await asyncio.to_thread(claim_tenant_ids, table, TENANT_IDS)
         tenants = await seed_tenants(base_url, platform_key)
+        await asyncio.to_thread(self._seed_objects, stack, table)
         self._progress.note("created the first tenants")
         description = Description(
             host_url=self.host_url,
@@ -122,6 +134,13 @@ class StackRun:
         on_ready(description)
         service.warm(service.applications)
         await asyncio.gather(service.reap(), watch_source(service, self._log))
+
+    @staticmethod
+    def _seed_objects(stack: Stack, table: PhysicalTable) -> None:
+        bucket = Bucket(stack.endpoint.client("s3"), stack.outputs["BlobsBucketName"])
+        settings = Settings.read(SecretArns.from_outputs(stack.outputs).environment())
+        secrets = Secrets(settings, client=stack.endpoint.client("secretsmanager"))
+        write_objects(table, TenantBlobs(bucket, TenantId(ACME)), secrets)
 
     async def _serve(self, stack: Stack, providers_url: str) -> LambdaService:
         """Start the functions' service, the invoke proxy and the front server."""

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from infra.openapi.describe import find_undescribed
+from infra.openapi.examples import find_without_example
 from infra.openapi.merge import Conflict, merge_documents, render
 from infra.openapi.permissions import PAGE, ROUTES, render_permissions, render_routes
 from infra.openapi.sources import read_documents
@@ -21,6 +23,11 @@ def main(arguments: list[str] | None = None, *, target: Path = TARGET, page: Pat
         document = merge_documents(read_documents())
     except Conflict as conflict:
         print(f"openapi: {conflict}", file=sys.stderr)
+        return 1
+    faults = [f"{place} lacks a description" for place in find_undescribed(document)]
+    faults += [f"{place}: infra/openapi/examples.py" for place in find_without_example(document)]
+    if faults:
+        print("\n".join(f"openapi: {fault}" for fault in faults), file=sys.stderr)
         return 1
     texts = {target: render(document), page: render_permissions(document), routes: render_routes(document)}
     if options.check:

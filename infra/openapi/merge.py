@@ -5,8 +5,11 @@ conflict. The result is sorted, so that it changes only when the contract does.
 import json
 import re
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any
 
+from infra.openapi.describe import describe
+from infra.openapi.examples import add_examples
 from infra.openapi.texts import INFO, TAGS
 
 type Document = dict[str, Any]
@@ -34,14 +37,19 @@ def merge_documents(documents: Iterable[tuple[str, Document]]) -> Document:
                 paths.setdefault(path, {})[method] = operation
         for kind, found in document.get("components", {}).items():
             _merge_components(function, kind, found, components.setdefault(kind, {}), owners)
-    return {
-        "openapi": version,
-        "info": INFO,
-        "servers": [{"url": "/"}],
-        "tags": [{"name": name, "description": TAGS[name]} for name in TAGS if name in _used_tags(paths)],
-        "paths": {path: {m: paths[path][m] for m in _METHODS if m in paths[path]} for path in sorted(paths)},
-        "components": {kind: dict(sorted(components[kind].items())) for kind in sorted(components)},
-    }
+    merged = deepcopy(
+        {
+            "openapi": version,
+            "info": INFO,
+            "servers": [{"url": "/"}],
+            "tags": [{"name": name, "description": TAGS[name]} for name in TAGS if name in _used_tags(paths)],
+            "paths": {path: {m: paths[path][m] for m in _METHODS if m in paths[path]} for path in sorted(paths)},
+            "components": {kind: dict(sorted(components[kind].items())) for kind in sorted(components)},
+        }
+    )
+    describe(merged)
+    add_examples(merged)
+    return merged
 
 
 def render(document: Document) -> str:

@@ -11,7 +11,9 @@ INFO = {
         "`application/problem+json` with a stable `code`, each explained at `/docs/errors`. Lists are paged by "
         "signed cursors. A POST that creates or spends honours `Idempotency-Key` for 24 hours. Times are RFC 3339 "
         "in UTC, money is decimal text in USD, tokens are integers. Types are strict; unknown fields and query "
-        "parameters are refused."
+        "parameters are refused. Examples work unchanged on a new local stack (`make dev`) with the API keys of its "
+        "`.local/dev.json`: the first tenant's, and the platform's for what needs the scope `platform`. "
+        "`x-example-login` names a user (password `correct-horse-battery`) whose access token is needed instead."
     ),
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
 }

@@ -56,7 +56,8 @@ class AuthorizerEnv:
         """Return the error code of a denied request."""
         policy = self.ask(headers)
         assert effect(policy) == ("Deny", EVERY_ROUTE)
-        assert set(policy["context"]) == {"code"}
+        assert set(policy["context"]) == {"code", "detail"}
+        assert policy["context"]["detail"].endswith(".")
         return str(policy["context"]["code"])
 
 

@@ -4,7 +4,10 @@ import json
 from itertools import pairwise
 
 import pytest
+from pydantic import ValidationError
 
+from functions.chat.app import app
+from functions.chat.events import EVENT
 from tests.builders.api_env import ApiEnv, Sent, assert_problem, read_events, stream, wait_until
 
 pytestmark = pytest.mark.loopback
@@ -154,3 +157,42 @@ def test_deleting_the_session_ends_the_stream(api_env: ApiEnv) -> None:
     assert_problem(api_env.chat_as().get(f"/v1/runs/{events[0].data['run_id']}"), 404, "NOT_FOUND")
     assert api_env.tenant_env.items("SESSION#") == []
     assert len(api_env.tenant_env.items("LEDGER#")) == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Hi",
+        '[[thinking=let me count]] [[preface=Counting.]] [[tool=calculator {"expression": "6*7"}]]',
+        '[[tool=calculator {"expression": "1/0"}]] [[tool=unknown {"deep": {"list": [1, null, 2.5]}}]]',
+        "[[stop=max_tokens]] [[tokens=200]]",
+        "[[refusal]]",
+        "[[status=400]]",
+        "[[status=429]] [[retry_after=1]]",
+        "[[disconnect]]",
+    ],
+)
+def test_every_event_matches_its_documented_schema(api_env: ApiEnv, message: str) -> None:
+    """The models of the document refuse unknown fields and other types."""
+    events = stream(api_env.chat_as(), message)
+    assert events[-1].event in {"final", "error"}
+    for event in events:
+        shown = EVENT.validate_python({"id": event.id, "event": event.event, "data": event.data})
+        assert shown.event == event.event
+
+
+def test_a_field_that_is_not_documented_fails() -> None:
+    with pytest.raises(ValidationError):
+        EVENT.validate_python({"id": 1, "event": "text", "data": {"content": "a", "more": 1}})
+
+
+def test_the_document_shows_each_type_of_event_with_its_data() -> None:
+    schemas = app.openapi()["components"]["schemas"]
+    content = app.openapi()["paths"]["/v1/chat/stream"]["post"]["responses"]["200"]["content"]["text/event-stream"]
+    events = schemas[content["schema"]["$ref"].rpartition("/")[2]]
+    assert set(events["discriminator"]["mapping"]) == {
+        "start", "text", "thinking", "tool_call", "tool_result", "approval_required", "usage", "final", "error",
+    }  # fmt: skip
+    for reference in events["discriminator"]["mapping"].values():
+        data = schemas[reference.rpartition("/")[2]]["properties"]["data"]
+        assert schemas[data["$ref"].rpartition("/")[2]]["properties"]

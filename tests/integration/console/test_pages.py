@@ -1,12 +1,15 @@
 """The console's pages: valid HTML, working links, the stage prefix, and escaped values of the request."""
 
+import json
 import re
 import tomllib
 from hashlib import sha256
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 from atrium.http.problems import describe_problem
+from atrium.http.responses import Problem
 from atrium.kernel.errors import AtriumError, catalogue
 from starlette.testclient import TestClient
 
@@ -82,14 +85,24 @@ def test_a_forged_host_is_escaped(client: TestClient) -> None:
     assert "<script" not in text
 
 
-def test_every_code_has_a_text_of_its_own() -> None:
-    assert sorted(tomllib.loads(TEXTS.read_text())) == CODES
+def test_every_code_has_a_cause_a_remedy_and_an_example() -> None:
+    texts = tomllib.loads(TEXTS.read_text())
+    assert sorted(texts) == CODES
+    for code, parts in texts.items():
+        assert set(parts) == {"cause", "remedy", "example"}, code
+        assert parts["cause"].endswith(".")
+        assert parts["remedy"].endswith(".")
 
 
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_has_its_page(client: TestClient, code: str) -> None:
     response = client.get(f"/docs/errors/{code}")
     assert response.status_code == 200
+    assert re.findall(r"<h2>(.+?)</h2>", response.text) == ["Cause", "What to do", "Example", "Facts"]
+    example = json.loads(unescape(re.findall(r'aria-label="Example"><code>(.+?)</code>', response.text, re.DOTALL)[0]))
+    problem = Problem.model_validate(example)
+    assert problem.code == code
+    assert (problem.model_extra or {}) == {}, "an example has members that the document does not describe"
     statuses = {str(kind.status) for kind in catalogue() if kind.code == code}
     assert all(f">{' or '.join(sorted(statuses))}<" in response.text for _ in statuses)
 
@@ -153,3 +166,24 @@ def test_swagger_ui_has_the_reviewed_checksums(name: str, digest: str) -> None:
     asset = read_asset(name)
     assert asset is not None
     assert sha256(asset.content).hexdigest() == digest
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("application/json", "application/json"),
+        ("text/html;q=0.5, application/json", "application/json"),
+        ("*/*", "text/html; charset=utf-8"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
+    ],
+)
+def test_the_start_page_is_json_where_that_is_preferred(client: TestClient, accept: str, media_type: str) -> None:
+    response = client.get("/", headers={"accept": accept})
+    assert (response.status_code, response.headers["content-type"]) == (200, media_type)
+    assert "Accept" in response.headers["vary"]
+
+
+def test_the_links_of_the_start_page_lead_somewhere(client: TestClient) -> None:
+    links = client.get("/", headers={"accept": "application/json"}).json()["links"]
+    assert set(links) == {"documentation", "openapi", "errors", "health"}
+    assert [link for link in links.values() if client.get(link.removeprefix("/dev")).status_code != 200] == []

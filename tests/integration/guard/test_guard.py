@@ -27,7 +27,9 @@ def test_a_missing_scope_is_rejected_before_policies(guarded: Guarded) -> None:
     guarded.policy_env.create(effect="deny")
     answer = guarded.call_as(VIEWER).post("/v1/sessions", json={})
     problem = assert_problem(answer, 403, "SCOPE_REQUIRED")
-    assert problem["detail"] == "this call needs the scope sessions:write"
+    assert (
+        problem["detail"] == "This call needs the scope sessions:write, which an administrator of the tenant can grant."
+    )
     assert guarded.policy_env.events("policy.deny") == []
 
 

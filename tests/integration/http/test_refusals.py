@@ -227,7 +227,10 @@ def test_403_a_scope_is_missing() -> None:
     app, _ = build_things(build_runtime())
     response = call_as(app, tenant_fields(scopes="chat")).get(f"/v1/things/{THING}")
     assert (response.status_code, response.json()["code"]) == (403, "SCOPE_REQUIRED")
-    assert response.json()["detail"] == "this call needs the scope agents:write"
+    assert (
+        response.json()["detail"]
+        == "This call needs the scope agents:write, which an administrator of the tenant can grant."
+    )
 
 
 def test_500_says_nothing(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:

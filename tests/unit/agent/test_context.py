@@ -120,7 +120,7 @@ def test_uses_the_callers_model(tenant_env: TenantEnv) -> None:
 def test_rejects_an_unknown_model(tenant_env: TenantEnv, model: str) -> None:
     failure = refused(tenant_env, model=model or "x")
     assert isinstance(failure, ValidationFailed)
-    assert failure.detail == "`model`: is not in the catalogue of models"
+    assert failure.detail == "`model`: must be one of `claude-haiku-5-5`, `claude-sonnet-5-5`, `claude-opus-5-5`"
 
 
 @pytest.mark.parametrize(

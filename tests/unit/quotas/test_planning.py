@@ -358,7 +358,9 @@ def test_a_new_row_of_the_table_counts_and_rejects(
 ) -> None:
     """Admission, the next model call and settlement follow the table, without other code for a limit."""
     name: Any = "new"
-    monkeypatch.setitem(cast("dict[Any, Any]", DEFINITIONS), name, LimitDefinition(name, span, letter, 1_000))
+    monkeypatch.setitem(
+        cast("dict[Any, Any]", DEFINITIONS), name, LimitDefinition(name, "for a test", span, letter, 1_000)
+    )
     bench = ItemBench({name: 100})
     counter = DEFINITIONS[name].counter(SECOND)
     run, slot = bench.admit(tokens=60, cost_nanos=60, new_session=True)

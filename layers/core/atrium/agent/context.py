@@ -20,11 +20,12 @@ from atrium.kernel.errors import (
     ProviderUnsupported,
     ValidationFailed,
     invalid_field,
+    list_valid,
 )  # fmt: skip
 from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id, own_ulid
 from atrium.kernel.pagination import PageRequest
 from atrium.llm import model as llm
-from atrium.llm.catalogue import NANOS_PER_USD, ModelInfo, find_model
+from atrium.llm.catalogue import MODELS, NANOS_PER_USD, ModelInfo, find_model
 from atrium.policy.guard import PolicyGuard
 from atrium.quotas.item import AdmissionItem
 from atrium.quotas.limits import principal_place, principal_scope, read_limits, tenant_limits
@@ -38,7 +39,7 @@ from atrium.storage import keys
 from atrium.storage.keys import Key
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import TenantContext
-from atrium.tenants.plans import PLANS
+from atrium.tenants.plans import PLANS, PlanName
 
 type DefaultAgents = MutableMapping[TenantId, AgentId]
 TOKENS_MAX = 100_000
@@ -251,14 +252,21 @@ def check_model(
     """Return a model that the tenant may use; `ModelNotAllowed`, `ProviderUnsupported`, `ValidationFailed`."""
     entry = find_model(model)
     if entry is None:
-        raise invalid_field(field, "is not in the catalogue of models")
+        raise invalid_field(field, f"must be one of {list_valid(_models_of(context.plan))}")
     if provider is not None and provider != entry.vendor:
-        raise ProviderUnsupported(f"the model {entry.id} is not served by that provider")
+        raise ProviderUnsupported(
+            f"The provider of the model {entry.id} is `{entry.vendor}`. Send it, or leave `provider` out."
+        )
     if entry.size not in PLANS[context.plan].models:
-        raise ModelNotAllowed(f"the plan {context.plan} does not include the model {entry.id}")
+        valid = list_valid(_models_of(context.plan))
+        raise ModelNotAllowed(f"The plan {context.plan} does not include the model {entry.id}. It includes {valid}.")
     if has_temperature and not entry.accepts_temperature:
         raise invalid_field("temperature", f"the model {entry.id} takes no temperature")
     return entry
+
+
+def _models_of(plan: PlanName) -> list[str]:
+    return [model.id for model in MODELS.values() if model.size in PLANS[plan].models]
 
 
 def select_history(runs_newest_first: Sequence[Run]) -> tuple[Message, ...]:

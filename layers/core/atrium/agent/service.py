@@ -9,7 +9,7 @@ from atrium.agent.model import AgentConfig
 from atrium.agent.store import AgentStore
 from atrium.audit.service import AuditService
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import NotFound, invalid_field
+from atrium.kernel.errors import NotFound, invalid_field, list_valid
 from atrium.kernel.ids import AgentId, is_id, mint_agent_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.llm.catalogue import DEFAULT_MODEL
@@ -92,9 +92,9 @@ class AgentService:
 
     def _checked(self, agent: AgentConfig) -> AgentConfig:
         entry = check_model(self.context, agent.provider or None, agent.model, agent.temperature is not None)
-        unknown = sorted(set(agent.tools) - {tool.name for tool in BUILT_IN})
-        if unknown:
-            raise invalid_field("tools", f"there is no tool named {unknown[0]}")
+        known = [tool.name for tool in BUILT_IN]
+        if not set(agent.tools) <= set(known):
+            raise invalid_field("tools", f"must name only {list_valid(known)}")
         if agent.max_tokens > entry.output_tokens_max:
             raise invalid_field("max_tokens", f"the model {entry.id} writes at most {entry.output_tokens_max} tokens")
         for at, model in enumerate(agent.fallback_models):

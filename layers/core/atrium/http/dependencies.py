@@ -67,9 +67,13 @@ class PageQuery:
 
 async def read_page(
     limit: Annotated[
-        int, Query(ge=1, le=LIMIT_MAX, description="The maximum number of items"), BeforeValidator(read_decimal_text)
+        int,
+        Query(ge=1, le=LIMIT_MAX, description="Items of a page, 1 to 100. Default 20"),
+        BeforeValidator(read_decimal_text),
     ] = LIMIT_DEFAULT,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page")] = None,
+    cursor: Annotated[
+        str | None, Query(description="`next_cursor` of the previous page. Default: the first page")
+    ] = None,
 ) -> PageQuery:
     return PageQuery(limit, cursor)
 

@@ -12,8 +12,6 @@ from atrium.kernel.texts import find_fault
 
 _Text = TypeVar("_Text")
 
-_LINE = "One line of visible characters"
-
 NAME_MAX = 100
 DISPLAY_NAME_MAX = 200
 TITLE_MAX = 255
@@ -42,17 +40,15 @@ def _strip(value: object) -> object:
     return value.strip() if isinstance(value, str) else value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX, description=_LINE), AfterValidator(_check_line)]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX), AfterValidator(_check_line)]
 """The name of an object."""
 
 UniqueName = Annotated[Name, AfterValidator(_check_without_hash)]
 """A name that can be used instead of an id."""
 
-DisplayName = Annotated[
-    str, Field(min_length=1, max_length=DISPLAY_NAME_MAX, description=_LINE), AfterValidator(_check_line)
-]
-Title = Annotated[str, Field(max_length=TITLE_MAX, description=_LINE), AfterValidator(_check_line)]
-EndUser = Annotated[str, Field(max_length=END_USER_MAX, description=_LINE), AfterValidator(_check_line)]
+DisplayName = Annotated[str, Field(min_length=1, max_length=DISPLAY_NAME_MAX), AfterValidator(_check_line)]
+Title = Annotated[str, Field(max_length=TITLE_MAX), AfterValidator(_check_line)]
+EndUser = Annotated[str, Field(max_length=END_USER_MAX), AfterValidator(_check_line)]
 
 Email = Annotated[str, Field(max_length=EMAIL_MAX, pattern=EMAIL_PATTERN), BeforeValidator(_strip)]
 """The email address of a user. Surrounding spaces are removed."""

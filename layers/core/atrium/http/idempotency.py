@@ -89,7 +89,7 @@ async def read_key_header(
             alias=HEADER,
             min_length=1,
             max_length=255,
-            description="A repeated call with the same key returns the response of the first one",
+            description="1 to 255 characters. The same call with the same key gets the saved answer, for 24 hours",
         ),
     ] = None,
 ) -> str | None:

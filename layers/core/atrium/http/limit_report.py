@@ -18,19 +18,28 @@ class LimitStanding(StrictModel):
     """
 
     name: LimitName
+    """Name of the limit."""
     scope: Literal["platform", "tenant", "user", "key", "agent", "session", "run"]
+    """Whose limit it is: the tenant's, or that of the calling user or key."""
     max: int | str
+    """Upper bound. Whole number, or decimal text in USD for `cost_per_month`. -1 means no limit."""
     used: int | str | None
+    """How much is used now, in the unit of `max`. Null when there is no limit."""
     remaining: int | str | None
+    """How much is left, in the unit of `max`. Null when there is no limit."""
     window_seconds: int | None
+    """Length of the window in seconds. Null for limits that do not free with time."""
     resets_at: str | None
+    """When the window ends (RFC 3339, UTC). Null for limits that do not free with time."""
 
 
 class LimitsAnswer(StrictModel):
     """The plan, and all limits of the tenant and of the caller."""
 
     plan: PlanName
+    """The tenant's plan."""
     limits: list[LimitStanding]
+    """Every limit of the tenant and of the calling user or key."""
 
 
 def render_limits(status: LimitsStatus) -> LimitsAnswer:

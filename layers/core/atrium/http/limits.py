@@ -56,10 +56,15 @@ def _describe_limit(name: LimitName) -> dict[str, Any]:
         text = {
             "type": "string",
             "pattern": r"^(-1|(0|[1-9]\d{0,11})(\.\d{1,6})?)$",
-            "description": f"USD, at most {most}",
         }
-        return {"anyOf": [text, {"type": "integer", "const": -1}, {"type": "null"}]}
-    return {"anyOf": [whole, {"type": "null"}]}
+        return {
+            "anyOf": [text, {"type": "integer", "const": -1}, {"type": "null"}],
+            "description": f"{DEFINITIONS[name].meaning}, at most {most}.",
+        }
+    return {
+        "anyOf": [whole, {"type": "null"}],
+        "description": f"{DEFINITIONS[name].meaning}, at most {whole['maximum']}.",
+    }
 
 
 _ALL = frozenset(DEFINITIONS)
@@ -67,14 +72,14 @@ _ALL = frozenset(DEFINITIONS)
 TenantLimits = Annotated[
     dict[str, int],
     BeforeValidator(partial(_read, _ALL)),
-    _describe(_ALL, "A tenant's own limits. -1 means no limit; null or a missing limit means the plan's."),
+    _describe(_ALL, "Limits of the tenant's own by name. -1: no limit. Null or absent: the plan's limit."),
 ]
 """A tenant's own limits in a request."""
 
 SubjectLimits = Annotated[
     dict[str, int],
     BeforeValidator(partial(_read, SUBJECT_LIMITS)),
-    _describe(SUBJECT_LIMITS, "Limits in addition to the tenant's. -1, null and a missing limit mean no limit."),
+    _describe(SUBJECT_LIMITS, "Limits on top of the tenant's, by name. -1, null or absent: no limit."),
 ]
 """Limits of a user, key or agent in a request."""
 

@@ -22,14 +22,16 @@ _JSON_BYTES_MAX = 32_000
 class StrictModel(BaseModel):
     """Base class of all requests and responses."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
 class ListOf[Item](StrictModel):
     """A page of a list. `next_cursor` is null on the last page."""
 
     data: list[Item]
+    """The items of this page, at most `limit`."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page. Null on the last page."""
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from atrium.http.guarding import read_scopes
 from atrium.http.problems import MEDIA_TYPE
-from atrium.http.responses import PROBLEM_SCHEMA, REQUEST_ID_HEADER, reference_response, shared_responses
+from atrium.http.responses import REQUEST_ID_HEADER, problem_schemas, reference_response, shared_responses
 
 _ALWAYS = (429, 500, 503)
 _FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
@@ -36,7 +36,7 @@ def build_document(app: FastAPI) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _FRAMEWORK_SCHEMAS:
         schemas.pop(name, None)
-    schemas["Problem"] = PROBLEM_SCHEMA
+    schemas |= problem_schemas()
     document["components"]["responses"] = shared_responses()
     return _name_lists(document)
 

@@ -4,8 +4,10 @@ Each class defines an API error code: its status, title, severity and default fo
 detail and an internal detail for the logs. `atrium.http.problems` renders them as problem documents.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
+
+NAMES_SHOWN = 20
 
 type Severity = Literal["low", "medium", "high", "critical"]
 type Extension = str | int | float | bool | Sequence[Mapping[str, object]] | None
@@ -23,6 +25,13 @@ class AtriumError(Exception):
     title: ClassVar[str] = "Internal error"
     severity: ClassVar[Severity] = "critical"
     retryable: bool = True
+    advice: ClassVar[str] = ""
+    """What to do, in one or two sentences; the end of the default detail."""
+
+    @classmethod
+    def default_detail(cls) -> str:
+        """Return the public detail of an instance that was given none."""
+        return f"{cls.title}. {cls.advice}" if cls.advice else cls.title
 
     def __init__(
         self,
@@ -34,7 +43,7 @@ class AtriumError(Exception):
         extensions: Mapping[str, Extension] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.detail, self.internal = detail or _describe_first(extensions) or self.title, internal
+        self.detail, self.internal = detail or _describe_first(extensions) or self.default_detail(), internal
         self.retryable = type(self).retryable if retryable is None else retryable
         self.retry_after_seconds = retry_after_seconds
         self.extensions: Mapping[str, Extension] = extensions or {}
@@ -63,22 +72,31 @@ class TenantRequired(AtriumError):
 
 
 class Unauthenticated(AtriumError):
+    """No valid credential. The gateway answers with one static text, whatever the cause (template.yaml)."""
+
     code, status, title = "UNAUTHENTICATED", 401, "The credential is missing or not valid"
+    advice = (
+        "Possible causes: none was sent, or it is malformed, unknown, revoked or expired. Send an access token or an "
+        "API key as Authorization: Bearer <credential>, or an API key as x-api-key: <key>."
+    )
     severity, retryable = "medium", False
 
 
 class TokenExpired(Unauthenticated):
     code, title = "TOKEN_EXPIRED", "The token has expired"
+    advice = "Get a new one with the refresh token, or log in again."
 
 
 class TokenInvalid(Unauthenticated):
     code, title = "TOKEN_INVALID", "The token is not valid"
+    advice = "Log in again."
 
 
 class OneTimeTokenInvalid(Unauthenticated):
     """An invitation or reset token is used, replaced, expired or unknown. All four cases give the same response."""
 
     code, title = "INVITATION_INVALID", "The invitation or reset token is invalid or expired"
+    advice = "Ask an administrator of the tenant for a new one."
 
 
 class Forbidden(AtriumError):
@@ -96,14 +114,17 @@ class PolicyDenied(Forbidden):
 
 class TenantMismatch(Forbidden):
     code, title = "TENANT_MISMATCH", "The requested tenant is not the credential's tenant"
+    advice = "Leave out X-Tenant-ID and tenant_id, or name the credential's own tenant."
 
 
 class TenantInactive(Forbidden):
     code, title = "TENANT_INACTIVE", "The tenant is not active"
+    advice = "It is suspended or deleted. Ask the platform's operator."
 
 
 class UserSuspended(Forbidden):
     code, title = "USER_SUSPENDED", "The user is suspended"
+    advice = "Ask an administrator of the tenant to activate the user."
 
 
 class ProviderRefused(Forbidden):
@@ -279,6 +300,14 @@ def named_pattern(pattern: str, text: str) -> str:
 def invalid_field(name: str, message: str, *, place: Literal["body", "query"] = "body") -> ValidationFailed:
     """Return the error for one invalid field of a body or query, in the same form as a schema error."""
     return ValidationFailed(extensions={"errors": [{"loc": [place, name], "msg": message, "type": "value_error"}]})
+
+
+def list_valid(names: Iterable[str]) -> str:
+    """Return valid names for a message, at most `NAMES_SHOWN`: `a`, `b`, … (12 more)."""
+    known = list(names)
+    shown = ", ".join(f"`{name}`" for name in known[:NAMES_SHOWN])
+    more = len(known) - NAMES_SHOWN
+    return f"{shown}, … ({more} more)" if more > 0 else shown
 
 
 def kind_of(code: str) -> type[AtriumError]:

@@ -87,7 +87,7 @@ Networks = Annotated[list[Network], Field(min_length=1, max_length=NETWORKS_MAX)
 
 
 class _Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
     @model_validator(mode="after")
     def _check_not_empty(self) -> "_Shape":
@@ -107,7 +107,9 @@ class Hours(_Shape):
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     start: str = Field(alias="from", pattern=_HOUR)
+    """First minute of the day when the policy holds, as `09:00`. Included."""
     end: str = Field(alias="to", pattern=_HOUR)
+    """Minute of the day when it stops holding, as `17:30`. Excluded. Earlier than `from` means over midnight."""
 
     @model_validator(mode="after")
     def _check_range(self) -> "Hours":
@@ -118,29 +120,46 @@ class Hours(_Shape):
 
 class TimeCondition(_Shape):
     after: Moment | None = None
+    """The policy holds from this time on (RFC 3339). Null or absent: no lower bound."""
     before: Moment | None = None
+    """The policy holds before this time (RFC 3339). Null or absent: no upper bound."""
     days: list[Day] | None = Field(default=None, min_length=1, max_length=7)
+    """Days of the week on which the policy holds, 1 to 7. Null or absent: every day."""
     hours: Hours | None = None
+    """Hours of the day when the policy holds. Null or absent: all day."""
     zone: Annotated[str, Field(max_length=ZONE_MAX), AfterValidator(_check_zone)] = "UTC"
+    """IANA time zone for `days` and `hours`, at most 64 characters. Default `UTC`."""
 
 
 class AddressCondition(_Shape):
     any_of: Networks | None = None
+    """Addresses or CIDR networks of which the caller's address must match one, at most 100. Null or absent: any
+    address.
+    """
     none_of: Networks | None = None
+    """Addresses or CIDR networks of which the caller's address must match none, at most 100. Null or absent: none
+    excluded.
+    """
 
 
 class AmountCondition(_Shape):
     min: Amount | None = None
+    """Smallest amount in USD as decimal text, included. Null or absent: no lower bound."""
     max: Amount | None = None
+    """Largest amount in USD as decimal text, included. Null or absent: no upper bound."""
 
 
 class Conditions(_Shape):
     """The conditions under which a policy applies. Without conditions it always applies."""
 
     time: TimeCondition | None = None
+    """When the policy holds. Null or absent: always."""
     ip: AddressCondition | None = None
+    """From which addresses the caller must call. Null or absent: from any."""
     plan: list[PlanName] | None = Field(default=None, min_length=1, max_length=4)
+    """The tenant's plan must be one of these, 1 to 4. Null or absent: any plan."""
     amount: AmountCondition | None = None
+    """Range of the amount of money the call is about. Null or absent: any amount."""
 
 
 ALWAYS = Conditions()

@@ -39,10 +39,11 @@ _MONEY_TEXT = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?")
 class LimitDefinition:
     """One limit. `letter` is what it counts, and the first letter of its counters' attributes. `default` applies if
     neither plan nor tenant sets the limit. `for_subjects`: users, API keys and agents may have it too. `unit` is its
-    `qu` in headers.
+    `qu` in headers. `meaning` is its description in the OpenAPI document.
     """
 
     name: LimitName
+    meaning: str
     span: Span
     letter: Counted
     maximum: int
@@ -69,17 +70,53 @@ class LimitDefinition:
 DEFINITIONS: Mapping[LimitName, LimitDefinition] = {
     each.name: each
     for each in (
-        LimitDefinition("requests_per_minute", "minute", "r", 60_000),
-        LimitDefinition("tokens_per_minute", "minute", "t", 1_000_000_000, unit="tokens"),
-        LimitDefinition("tool_calls_per_minute", "minute", "k", 60_000, "tool_calls", default=60),
-        LimitDefinition("requests_per_day", "day", "r", 100_000_000),
-        LimitDefinition("sessions_per_day", "day", "s", 100_000_000, default=100),
-        LimitDefinition("tokens_per_month", "month", "t", 1_000_000_000_000, default=1_000_000, unit="tokens"),
-        LimitDefinition("cost_per_month", "month", "c", 10_000_000 * NANOS_PER_USD, unit=_MONEY),
-        LimitDefinition("concurrent_turns", "slots", "x", SLOTS_MAX, default=5, unit="concurrent-requests"),
-        LimitDefinition("messages_per_session", "session", "", 10_000, "session", default=50, for_subjects=False),
-        LimitDefinition("users", "count", "", 1_000_000, "counts", for_subjects=False),
-        LimitDefinition("agents", "count", "", 100_000, "counts", for_subjects=False),
+        LimitDefinition("requests_per_minute", "Turns admitted in a minute", "minute", "r", 60_000),
+        LimitDefinition(
+            "tokens_per_minute", "Input and output tokens in a minute", "minute", "t", 1_000_000_000, unit="tokens"
+        ),
+        LimitDefinition(
+            "tool_calls_per_minute", "Tool calls in a minute", "minute", "k", 60_000, "tool_calls", default=60
+        ),
+        LimitDefinition("requests_per_day", "Turns admitted in a UTC day", "day", "r", 100_000_000),
+        LimitDefinition("sessions_per_day", "New sessions in a UTC day", "day", "s", 100_000_000, default=100),
+        LimitDefinition(
+            "tokens_per_month",
+            "Input and output tokens in a UTC month",
+            "month",
+            "t",
+            1_000_000_000_000,
+            default=1_000_000,
+            unit="tokens",
+        ),
+        LimitDefinition(
+            "cost_per_month",
+            "Cost in USD in a UTC month, as decimal text",
+            "month",
+            "c",
+            10_000_000 * NANOS_PER_USD,
+            unit=_MONEY,
+        ),
+        LimitDefinition(
+            "concurrent_turns",
+            "Turns that run at the same time",
+            "slots",
+            "x",
+            SLOTS_MAX,
+            default=5,
+            unit="concurrent-requests",
+        ),
+        LimitDefinition(
+            "messages_per_session",
+            "User messages in a session",
+            "session",
+            "",
+            10_000,
+            "session",
+            default=50,
+            for_subjects=False,
+        ),
+        LimitDefinition("users", "Users of the tenant", "count", "", 1_000_000, "counts", for_subjects=False),
+        LimitDefinition("agents", "Agents of the tenant", "count", "", 100_000, "counts", for_subjects=False),
     )
 }
 WINDOWED: frozenset[Counted] = frozenset(

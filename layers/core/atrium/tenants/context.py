@@ -52,7 +52,8 @@ class Principal:
 
     def require(self, scope: str) -> None:
         if not self.has(scope):
-            raise ScopeRequired(f"this call needs the scope {scope}")
+            who = "the platform's operator" if scope == "platform" else "an administrator of the tenant"
+            raise ScopeRequired(f"This call needs the scope {scope}, which {who} can grant.")
 
     @property
     def sees_all(self) -> bool:

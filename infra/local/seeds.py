@@ -1,0 +1,58 @@
+"""What a new local stack contains, besides its tenants' first admins and keys: fixed ids and names.
+
+The examples of the OpenAPI document refer to these objects, so that each example works on a new stack. An example that
+deletes, ends or changes an object has one of its own, so that the order of examples does not matter. The password and
+the secret are public: the stack listens on 127.0.0.1 only, and its data is made up.
+"""
+
+from typing import Final
+
+
+def _ulid(number: int) -> str:
+    return f"01kb000000{number:016d}"
+
+
+ACME: Final = f"ten_{_ulid(1)}"
+GLOBEX: Final = f"ten_{_ulid(2)}"
+INITECH: Final = f"ten_{_ulid(3)}"
+"""A tenant to change, suspend and activate."""
+HOOLI: Final = f"ten_{_ulid(4)}"
+"""A tenant to delete."""
+
+PASSWORD: Final = "correct-horse-battery"
+ADA: Final = f"usr_{_ulid(11)}"
+ADA_EMAIL: Final = "ada@acme.example"
+"""A user who can log in with `PASSWORD`."""
+LIN: Final = f"usr_{_ulid(12)}"
+LIN_EMAIL: Final = "lin@acme.example"
+"""A user whose password can be changed."""
+GRACE: Final = f"usr_{_ulid(13)}"
+"""A user to change, log out, reset and unlock."""
+BOB: Final = f"usr_{_ulid(14)}"
+"""A user to delete."""
+
+KEY: Final = f"key_{_ulid(21)}"
+KEY_TO_ROTATE: Final = f"key_{_ulid(22)}"
+KEY_TO_REVOKE: Final = f"key_{_ulid(23)}"
+KEY_TO_DELETE: Final = f"key_{_ulid(24)}"
+
+AGENT: Final = f"agt_{_ulid(31)}"
+AGENT_TO_DELETE: Final = f"agt_{_ulid(32)}"
+
+SESSION: Final = f"ses_{_ulid(41)}"
+SESSION_TO_DELETE: Final = f"ses_{_ulid(42)}"
+RUN: Final = f"run_{_ulid(43)}{_ulid(41)}"
+"""The run of the session's only turn, which has ended."""
+
+CLIENT: Final = f"cli_{_ulid(51)}{_ulid(1)}"
+CLIENT_SECRET: Final = "atr_cs_localStackOnlyThisIsNoRealSecret0123456"
+"""The secret of `CLIENT`."""
+CLIENT_TO_ROTATE: Final = f"cli_{_ulid(52)}{_ulid(1)}"
+CLIENT_TO_DELETE: Final = f"cli_{_ulid(53)}{_ulid(1)}"
+
+POLICY: Final = f"pol_{_ulid(61)}"
+POLICY_TO_DELETE: Final = f"pol_{_ulid(62)}"
+
+PROVIDER: Final = f"idp_{_ulid(71)}"
+PROVIDER_TO_DELETE: Final = f"idp_{_ulid(72)}"
+SLACK: Final = f"idp_{_ulid(73)}"

@@ -1,0 +1,116 @@
+"""Completes the texts of the merged document, and names what lacks one.
+
+A route's docstring gives the summary (its first sentence) and the description (the rest); a model's docstrings describe
+it and its fields. What has no docstring of its own is described here: aliases, lists, bodies and answers.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+type Document = dict[str, Any]
+
+SCHEMAS = {
+    "AddressCondition": "From which addresses the caller must call.",
+    "Algorithm": "Signature algorithm (RFC 7518).",
+    "AmountCondition": "Range of the amount of money the call is about.",
+    "AnyAnswer": "An identity provider, by `type`.",
+    "AnyDetail": "An identity provider, by `type`, with the state of its keys for `oidc`.",
+    "ContentBlock": "A block of a message, by `type`.",
+    "Day": "Day of the week.",
+    "Effect": "Whether a policy allows or denies.",
+    "FetchFault": "Why an issuer's public keys could not be fetched.",
+    "GrantType": "OAuth grant type.",
+    "Grouping": "What the rows of a usage report stand for.",
+    "HealthStatus": "State of a component.",
+    "JsonValue": "Any JSON value.",
+    "LimitName": "Name of a limit.",
+    "MessageRole": "Who wrote a message.",
+    "PlanName": "Name of a plan.",
+    "ProviderName": "Provider of social sign-in.",
+    "RoleName": "Role of a user.",
+    "Row": "A row of a usage report: the group's value and its figures.",
+    "RunErrorAnswer": "Why a run failed.",
+    "RunEventAnswer": "An event of a run, by `event`.",
+    "RunStatus": "State of a run.",
+    "Scope": "Scope of a credential.",
+    "ScreeningMode": "What happens when a text matches the rules for prompt injection.",
+    "TimeCondition": "When a policy holds.",
+}
+_LIST = "A page of a list."
+_NO_BODY = "Done. The answer has no body."
+_UNSAID = "Successful Response"
+
+
+def describe(document: Document) -> None:
+    """Fill in the texts that follow from others. The document is changed in place."""
+    schemas = document.get("components", {}).get("schemas", {})
+    for name, schema in schemas.items():
+        text = SCHEMAS.get(name) or (_LIST if "next_cursor" in schema.get("properties", {}) else None)
+        if text and not schema.get("description"):
+            schema["description"] = text
+    for operation in _operations(document):
+        summary, _, rest = operation.get("description", "").partition("\n")
+        operation["summary"], operation["description"] = summary.removesuffix("."), " ".join(rest.split())
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            operation["requestBody"].setdefault("description", _text_of(content.get("schema", {}), schemas))
+        for response in operation["responses"].values():
+            if response.get("description") == _UNSAID:
+                response["description"] = _describe_answer(response, schemas)
+
+
+def find_undescribed(document: Document) -> Iterator[str]:
+    """Yield the place of everything that has no description: schemas, properties, parameters, bodies, answers."""
+    components = document.get("components", {})
+    for name, schema in components.get("schemas", {}).items():
+        if not schema.get("description"):
+            yield f"schema {name}"
+        yield from _undescribed_properties(schema, f"schema {name}")
+    for operation in _operations(document):
+        name = operation["operationId"]
+        yield from (f"{part} of {name}" for part in ("summary", "description") if not operation.get(part))
+        for parameter in operation.get("parameters", ()):
+            if not parameter.get("description"):
+                yield f"parameter {parameter['name']} of {name}"
+        if "requestBody" in operation and not operation["requestBody"].get("description"):
+            yield f"body of {name}"
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            yield from _undescribed_properties(content.get("schema", {}), f"body of {name}")
+        for status, response in operation["responses"].items():
+            if "$ref" not in response and response.get("description") in {None, "", _UNSAID}:
+                yield f"answer {status} of {name}"
+
+
+def _operations(document: Document) -> Iterator[Document]:
+    for item in document["paths"].values():
+        yield from item.values()
+
+
+def _undescribed_properties(schema: object, place: str) -> Iterator[str]:
+    """Walk a schema to its end; a property is described where it stands, also if it refers to a component."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _undescribed_properties(part, place)
+    if not isinstance(schema, dict):
+        return
+    properties = schema.get("properties", {})
+    for name, inner in properties.items():
+        if not inner.get("description"):
+            yield f"{place}, property {name}"
+        yield from _undescribed_properties(inner, f"{place}, property {name}")
+    for name, part in schema.items():
+        if name not in {"properties", "example", "examples", "default", "const", "enum"}:
+            yield from _undescribed_properties(part, place)
+
+
+def _describe_answer(response: Document, schemas: Document) -> str:
+    content = response.get("content", {}).get("application/json")
+    return (_text_of(content.get("schema", {}), schemas) if content else "") or _NO_BODY
+
+
+def _text_of(schema: Document, schemas: Document) -> str:
+    """Return the description of a schema, or of the first component that it refers to."""
+    if schema.get("description"):
+        return str(schema["description"])
+    if "$ref" in schema:
+        return str(schemas[schema["$ref"].rpartition("/")[2]].get("description", ""))
+    return next(filter(None, (_text_of(part, schemas) for part in schema.get("anyOf", ()))), "")
