@@ -5,12 +5,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from atrium.http.app import Application
 from atrium.identity.context import to_authorizer_context
 from atrium.kernel.ids import TenantId
 from atrium.tenants.context import Caller, Principal, TenantContext
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from infra.iam.calls import acting
 
@@ -99,12 +101,19 @@ class Gateway:
     """An application behind the gateway: puts the event of a call into its scope, as Mangum does."""
 
     def __init__(
-        self, app: FastAPI, fields: Fields | None, *, stage_prefix: str = "", remaining_ms: int = 25_000
+        self,
+        app: FastAPI,
+        fields: Fields | None,
+        *,
+        stage_prefix: str = "",
+        remaining_ms: int = 25_000,
+        documented: bool = True,
     ) -> None:
         self.app = app
         self.fields = fields
         self.stage_prefix = stage_prefix
         self.remaining_ms = remaining_ms
+        self.documented = documented
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -113,10 +122,38 @@ class Gateway:
             }
             scope["aws.context"] = LambdaContext(self.remaining_ms)
             acting.set(getattr(self.app, "title", " ").split(" ")[-1].lower().replace("administration", "admin"))
-        await self.app(scope, receive, send)
+        sent: list[int] = []
+
+        async def note(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                sent.append(message["status"])
+            await send(message)
+
+        await self.app(scope, receive, note)
+        if scope["type"] == "http" and self.documented:
+            assert_documented(self.app, scope, sent)
 
 
-def call_as(app: FastAPI, fields: Fields | None, *, stage_prefix: str = "", remaining_ms: int = 25_000) -> TestClient:
-    """Return a client whose calls the authorizer let in with these fields (None: a route without authorizer)."""
-    gateway = Gateway(app, fields, stage_prefix=stage_prefix, remaining_ms=remaining_ms)
+def assert_documented(app: FastAPI, scope: Scope, statuses: list[int]) -> None:
+    """Assert that the answers of a route have statuses that the OpenAPI document has of it."""
+    route = scope.get("route")
+    if isinstance(app, Application) and isinstance(route, APIRoute) and route.include_in_schema:
+        operation = app.openapi()["paths"].get(route.path, {}).get(scope["method"].lower(), {})
+        missing = [status for status in statuses if operation and str(status) not in operation["responses"]]
+        assert not missing, f"{scope['method']} {route.path} answers {missing}: add problem_responses(...) to the route"
+
+
+def call_as(
+    app: FastAPI,
+    fields: Fields | None,
+    *,
+    stage_prefix: str = "",
+    remaining_ms: int = 25_000,
+    documented: bool = True,
+) -> TestClient:
+    """Return a client whose calls the authorizer let in with these fields (None: a route without authorizer).
+
+    Answers must have a status that the OpenAPI document has of the route, unless `documented` is False.
+    """
+    gateway = Gateway(app, fields, stage_prefix=stage_prefix, remaining_ms=remaining_ms, documented=documented)
     return TestClient(gateway, base_url="https://example.org", headers={"authorization": "Bearer atr_dev_tested"})

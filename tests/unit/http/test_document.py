@@ -3,7 +3,11 @@
 from typing import Any
 
 import pytest
+from atrium.http.app import create_app
+from atrium.kernel.errors import Conflict
+from fastapi import APIRouter
 
+from tests.builders.gateway import call_as
 from tests.builders.runtimes import build_runtime
 from tests.builders.things import build_things
 
@@ -65,3 +69,16 @@ def test_only_posts_take_an_idempotency_key(document: dict[str, Any]) -> None:
         if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", []))
     }
     assert takers == {(path, "post") for path in document["paths"] if "post" in document["paths"][path]}
+
+
+def test_a_status_that_the_document_does_not_have_fails_the_test_that_provokes_it() -> None:
+    router = APIRouter()
+
+    @router.get("/v1/locked")
+    def read_locked() -> None:
+        """Refuse."""
+        raise Conflict
+
+    client = call_as(create_app(title="Locked", routers=[router], runtime=build_runtime()), None)
+    with pytest.raises(AssertionError, match=r"GET /v1/locked answers \[409\]: add problem_responses"):
+        client.get("/v1/locked")
