@@ -164,8 +164,17 @@ def test_a_deleted_tenant_and_a_deleted_user(deployment: Deployment, logins: Log
     text, orphan = logins.begin().refresh_token, other.begin().refresh_token
     deployment.tenants.delete(logins.made.tenant.id)
     deployment.runtime.tenant_table(other.made.tenant.id).write(Delete(keys.user(other.admin.id), EXISTS))
+    before = logins.audited()
     assert refresh(logins.client(), text) == (403, "TENANT_INACTIVE")
+    assert logins.audited() == before, "a deleted tenant has no audit that anybody reads"
     assert refresh(other.client(), orphan) == (401, "TOKEN_INVALID")
+    assert other.audited()[0].type == "auth.refuse"
+
+
+def test_a_tenant_whose_item_is_gone(deployment: Deployment, logins: Logins) -> None:
+    text, table = logins.begin().refresh_token, deployment.runtime.tenant_table(logins.made.tenant.id)
+    table.write(Delete(keys.tenant(), EXISTS))
+    assert refresh(logins.client(), text) == (401, "TOKEN_INVALID")
 
 
 @pytest.mark.parametrize(
