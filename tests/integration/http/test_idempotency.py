@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import random
+from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from atrium.kernel.errors import Conflict, ModelFailed, NotFound, RateLimited, SessionBusy, Unavailable
@@ -14,6 +16,7 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from tests.builders.gateway import KEY_ID, OTHER_TENANT_ID, platform_fields, tenant_fields
+from tests.builders.wires import Send, intercepted
 from tests.integration.http.conftest import Sample
 
 if TYPE_CHECKING:
@@ -137,6 +140,24 @@ def test_asynchronous_endpoint_replays(client: TestClient, sample: Sample) -> No
     assert answers[1].headers["idempotency-replayed"] == "true"
     assert answers[0].json() == answers[1].json()
     assert sample.things.executed == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/things", "/v1/asynchronous"])
+def test_no_call_of_the_table_holds_up_the_event_loop(
+    client: TestClient, physical_table: PhysicalTable, path: str
+) -> None:
+    calls: list[str] = []
+
+    def look(_operation: str, _arguments: object, send: Send) -> Any:
+        calls.append("in a thread")
+        with suppress(RuntimeError):  # without a loop
+            asyncio.get_running_loop()
+            calls[-1] = "in the loop"
+        return send()
+
+    with intercepted(physical_table.client, look):
+        client.post(path, json={"name": "x"} if path == "/v1/things" else None, headers={"Idempotency-Key": "k"})
+    assert set(calls) == {"in a thread"}
 
 
 def test_platform_call_is_kept_without_a_tenant(sample: Sample, physical_table: PhysicalTable) -> None:
