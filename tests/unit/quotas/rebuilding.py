@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from atrium.quotas.limits import DEFINITIONS
+from atrium.quotas.limits import DEFINITIONS, Amounts
 from atrium.quotas.model import ScopeLimits
 from atrium.quotas.rebuild.model import Drift, RebuildReport
 from atrium.quotas.rebuild.service import Rebuilder
@@ -97,13 +97,13 @@ class RebuildWorld:
         found: Counters = {}
         for each in SCOPES:
             slots = [reservation.slots[each.id] for reservation in held]
-            figures = (
-                len(entries) + len(held),
-                self.mixer.sessions[each.id],
-                tokens + sum(slot.tokens_in_all for slot in slots),
-                cost + sum(slot.cost_in_all_nanos for slot in slots),
-            )
-            found |= {(each.id, name): figure for name, figure in zip(REBUILT, figures, strict=True)}
+            figures: Amounts = {
+                "r": len(entries) + len(held),
+                "s": self.mixer.sessions[each.id],
+                "t": tokens + sum(slot.tokens_in_all for slot in slots),
+                "c": cost + sum(slot.cost_in_all_nanos for slot in slots),
+            }
+            found |= {(each.id, name): figures[DEFINITIONS[name].letter] for name in REBUILT}
         return found
 
     def check(self) -> None:
