@@ -12,7 +12,7 @@ from functions.chat import chat, health, limits, runs
 
 
 def build(source: RuntimeSource = runtime) -> FastAPI:
-    """Return the application over a runtime."""
+    """Return the FastAPI application. Tests pass a test runtime."""
     routers = [chat.router, runs.router, limits.router, health.router]
     return create_app(title="Chat", routers=routers, runtime=source, context_source="adapter")
 

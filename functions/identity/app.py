@@ -23,7 +23,7 @@ from functions.identity import (
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
-    """Return the application for a runtime."""
+    """Return the FastAPI application. Tests pass a test runtime."""
     routers = [
         *(login.router, logins.router, social.router, me.router),
         *(connections.router, signing_keys.router, unlocking.router),

@@ -9,7 +9,7 @@ from functions.sessions import sessions
 
 
 def build(source: RuntimeSource = runtime) -> FastAPI:
-    """Return the application over a runtime."""
+    """Return the FastAPI application. Tests pass a test runtime."""
     return create_app(title="Sessions", routers=[sessions.router], runtime=source)
 
 
