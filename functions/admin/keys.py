@@ -113,8 +113,8 @@ def rotate_key(
     """Rotate an API key.
 
     Creates a key with the same name, scopes, limits and expiry. The secret key is returned only in this response. The
-    old key is revoked after `grace_seconds`, by default immediately. Returns 409 if the key is revoked or expired, or if
-    its revocation is scheduled.
+    old key is revoked after `grace_seconds`, by default immediately. Returns 409 if the key is revoked or expired, or
+    if its revocation is scheduled.
     """
     issued = _service(runtime, tenant).rotate(key_id, body.grace_seconds if body else 0)
     response.headers["Location"] = f"{base_url}/v1/keys/{issued.key.id}"

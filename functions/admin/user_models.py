@@ -135,7 +135,7 @@ class UserAnswer(StrictModel):
 
 
 class OffboardedCredentials(StrictModel):
-    """Ids of the API keys and OAuth clients that the user created directly or indirectly: revoked and still valid ones."""
+    """Ids of the API keys and OAuth clients that the user created directly or indirectly."""
 
     revoked: list[str]
     """Ids of the API keys and OAuth clients that this call revoked."""

@@ -146,7 +146,7 @@ class Authorizer:
 
     @cached_property
     def _foreign(self) -> ForeignTokens:
-            """Return the verifier for tokens of the tenants' identity providers; created on first use."""
+        """Return the verifier for tokens of the tenants' identity providers; created on first use."""
         from atrium.identity.providers.admission import ForeignTokens
         from atrium.identity.providers.key_finder import KeyFinder
         from atrium.identity.providers.store import IssuerRegistry

@@ -17,7 +17,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """The credential of a request, its `X-Tenant-ID` (may be empty), its origin, and the domain and base path of its URL."""
+    """The credential of a request, with its `X-Tenant-ID` (may be empty), origin, domain and base path."""
 
     text: str = field(repr=False)
     tenant: str

@@ -1,4 +1,4 @@
-"""The public pages: start page, OpenAPI document, API documentation, error codes and health."""
+"""The console function: start page, OpenAPI document, API documentation, error codes and health. Its routes are public."""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime

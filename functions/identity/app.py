@@ -1,6 +1,4 @@
-"""The identity function: logins, sign-in, connections, the OAuth server, the caller's identity, and public signing
-keys.
-"""
+"""The identity function: logins, sign-in, connections, OAuth server, the caller's identity and public signing keys."""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime
