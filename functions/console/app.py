@@ -1,4 +1,4 @@
-"""The console function: start page, OpenAPI document, API documentation, error codes and health. Its routes are public."""
+"""The console function: public routes for start page, OpenAPI document, API documentation, error codes and health."""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime

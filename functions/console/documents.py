@@ -1,4 +1,4 @@
-"""Serves the start page (`/`), the API documentation (`/docs`, vendored Swagger UI) and the static files of the pages."""
+"""Serves the start page (`/`), the API documentation (`/docs`, vendored Swagger UI) and the static files of pages."""
 
 from html import escape
 

@@ -98,7 +98,7 @@ def authorize_connection(
 ) -> AuthorizationAnswer:
     """Start a connection.
 
-    Returns the URL to open in the browser. The provider redirects the browser to `redirect_uri` with `code` and `state`.
+    Returns the URL to open in the browser. The provider redirects it to `redirect_uri` with `code` and `state`.
     """
     flow = open_flow(runtime, tenant.tenant_id, description)
     url, ends_at = _service(runtime, tenant).begin(flow, redirect_uri)

@@ -12,7 +12,7 @@ from functions.identity.oauth_services import OAuthServer
 
 WRONG = "Email or password is wrong."
 SUSPENDED = "Your access is suspended. Ask an administrator of your tenant."
-TOO_MANY = "Too many login attempts. Wait a minute, then try again."
+TOO_MANY = "There were too many login attempts. Please wait, then try again."
 _EMAIL_MAX = 255
 _PASSWORD_MAX = 1_024
 
