@@ -45,7 +45,7 @@ def sweep_runs(source: Runtime) -> dict[str, int]:
 
 
 def _log_failure(swept: Swept, error: Exception) -> None:
-    """Log a run or slot that could not be closed. The text of an unexpected error is omitted: it may quote stored data."""
+    """Log a run or slot that could not be closed, without the error's text, because it may contain stored data."""
     internal = error.internal if isinstance(error, AtriumError) else ""
     logger.error(
         "an expired run or slot could not be closed", **asdict(swept), error=type(error).__name__, internal=internal

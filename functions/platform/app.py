@@ -1,4 +1,4 @@
-"""The platform function: the operator's routes for tenants, limits, rebuilds and signing keys."""
+"""The platform function: the operator's routes for tenants, limits, counter rebuilds and signing keys."""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime

@@ -1,4 +1,4 @@
-"""The sessions function."""
+"""The sessions function: the routes of sessions and their messages."""
 
 from atrium.bootstrap import RuntimeSource, runtime
 from atrium.http.app import create_app
