@@ -1,4 +1,4 @@
-"""`/v1/agents`: a tenant's agent configurations."""
+"""`/v1/agents`: routes for a tenant's agents."""
 
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -36,7 +36,7 @@ class AgentFields(StrictModel):
     """The optional fields of an agent, with their defaults."""
 
     description: OrNone[Annotated[str, Field(max_length=1_000)]] = None
-    """What the agent is for, at most 1,000 characters. Default null."""
+    """Purpose of the agent, at most 1,000 characters. Default null."""
     provider: OrNone[Annotated[str, Field(max_length=64)]] = None
     """Model provider, such as `anthropic`. Null or absent: the provider of `model`."""
     system_prompt: OrNone[Annotated[str, Field(max_length=50_000)]] = None
@@ -91,7 +91,7 @@ class AgentAnswer(StrictModel):
     name: str
     """Unique name of the agent in the tenant."""
     description: str | None
-    """What the agent is for. Null if there is no description."""
+    """Purpose of the agent. Null if there is no description."""
     provider: str
     """Model provider."""
     model: str

@@ -49,7 +49,7 @@ class AuditAnswer(StrictModel):
     """An audit event. `count` is above 1 if several equal events of one minute were combined."""
 
     time: str
-    """When it happened (RFC 3339, UTC)."""
+    """Time of the event (RFC 3339, UTC)."""
     type: str
     """Type of the event, such as `admin.change`."""
     principal: str | None

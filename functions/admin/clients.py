@@ -1,4 +1,4 @@
-"""`/v1/clients`: a tenant's OAuth clients."""
+"""`/v1/clients`: routes for a tenant's OAuth clients."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`/v1/keys`: a tenant's API keys."""
+"""`/v1/keys`: routes for a tenant's API keys."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`/v1/policies`: a tenant's access policies."""
+"""`/v1/policies`: routes for a tenant's access policies."""
 
 from functools import cache
 from pathlib import Path

@@ -39,7 +39,7 @@ class PolicyBody(StrictModel):
     name: Name
     """Name of the policy, 1 to 100 visible characters."""
     effect: Effect
-    """Whether the policy allows or denies."""
+    """Effect of the policy: `allow` or `deny`."""
     principals: PatternList
     """Principals the policy applies to: 1 to 50 patterns, such as `user:usr_…`, `key:key_…`, `role:viewer` or `*`."""
     actions: PatternList
@@ -60,7 +60,7 @@ class PolicyPatch(StrictModel):
     name: Name = Field(default_factory=str)
     """Name of the policy, 1 to 100 visible characters."""
     effect: Effect = Field(default_factory=lambda: "deny")
-    """Whether the policy allows or denies."""
+    """Effect of the policy: `allow` or `deny`."""
     principals: PatternList = Field(default_factory=list)
     """Principals the policy applies to, 1 to 50 patterns. Replaced as a whole."""
     actions: PatternList = Field(default_factory=list)
@@ -113,7 +113,7 @@ class DecisionAnswer(StrictModel):
     allowed: bool
     """Whether the call would be allowed."""
     reason: str
-    """Why, in one sentence."""
+    """Reason of the decision, in one sentence."""
     matched: list[str]
     """Ids of the policies that apply; the first one decides. The platform's policies have ids such as `builtin:…`."""
 
@@ -126,7 +126,7 @@ class PolicyAnswer(StrictModel):
     name: str
     """Name of the policy."""
     effect: Effect
-    """Whether the policy allows or denies."""
+    """Effect of the policy: `allow` or `deny`."""
     principals: list[str]
     """Principals the policy applies to."""
     actions: list[str]

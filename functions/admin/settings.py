@@ -1,4 +1,4 @@
-"""`/v1/settings`: a tenant's settings."""
+"""`/v1/settings`: routes for a tenant's settings."""
 
 from typing import Annotated
 

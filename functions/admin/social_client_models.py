@@ -44,7 +44,7 @@ class SocialClientAnswer(StrictModel):
     id: str
     """Id of the identity provider."""
     type: ProviderName
-    """The provider."""
+    """Type of the identity provider."""
     name: str
     """Name of the provider."""
     client_id: str | None

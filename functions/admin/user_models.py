@@ -115,7 +115,7 @@ class UserAnswer(StrictModel):
     role: Role
     """Role of the user."""
     name: str | None
-    """Name of the user. Null if there is none."""
+    """Name of the user. Null if the user has no name."""
     status: Literal["active", "invited", "suspended"]
     """`invited` users have not set a password yet. The credentials of `suspended` users are rejected."""
     last_login_at: str | None

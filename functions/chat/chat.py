@@ -67,7 +67,7 @@ class IdempotentTurn:
             raise Conflict
         run = run_store(self._runtime, self._call.tenant_id).get(RunId(found.run_id))
         if run is None:
-            raise Conflict("the run of this key was deleted")
+            raise Conflict("the run of this `Idempotency-Key` was deleted")
         if run.is_open:
             raise IdempotencyInProgress(retry_after_seconds=1)
         if _may_be_retried(run) and self._retake(found):

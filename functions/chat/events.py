@@ -115,7 +115,7 @@ class TextEvent(_Event):
     event: Literal["text"]
     """Type of the event."""
     data: PieceData
-    """The chunk."""
+    """The chunk of text."""
 
 
 class ThinkingEvent(_Event):
@@ -124,7 +124,7 @@ class ThinkingEvent(_Event):
     event: Literal["thinking"]
     """Type of the event."""
     data: PieceData
-    """The chunk."""
+    """The chunk of text."""
 
 
 class ToolCallEvent(_Event):
@@ -133,7 +133,7 @@ class ToolCallEvent(_Event):
     event: Literal["tool_call"]
     """Type of the event."""
     data: ToolCallData
-    """The call."""
+    """The tool call."""
 
 
 class ToolResultEvent(_Event):
@@ -142,7 +142,7 @@ class ToolResultEvent(_Event):
     event: Literal["tool_result"]
     """Type of the event."""
     data: ToolResultData
-    """The result."""
+    """The tool result."""
 
 
 class ApprovalRequiredEvent(_Event):
@@ -151,7 +151,7 @@ class ApprovalRequiredEvent(_Event):
     event: Literal["approval_required"]
     """Type of the event."""
     data: ToolCallData
-    """The waiting call."""
+    """The tool call that waits for approval."""
 
 
 class UsageEvent(_Event):
@@ -160,7 +160,7 @@ class UsageEvent(_Event):
     event: Literal["usage"]
     """Type of the event."""
     data: UsageAnswer
-    """The figures."""
+    """Usage and cost."""
 
 
 class FinalEvent(_Event):

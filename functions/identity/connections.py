@@ -41,7 +41,7 @@ class ConnectionAnswer(StrictModel):
 
 
 class AuthorizationAnswer(StrictModel):
-    """The URL to send the user's browser to, and the time until which the flow can be completed."""
+    """The authorization URL for the user's browser, and the time at which the flow expires."""
 
     authorization_url: str
     """URL to open in the user's browser."""

@@ -67,7 +67,7 @@ def log_out(tenant: TenantDep, runtime: RuntimeDep, families: FamiliesDep, body:
 
 def _user_of(tenant: TenantContext) -> UserId:
     if tenant.principal.type != "user":
-        raise Forbidden("Only users have logins. Revoke an API key to end it.")
+        raise Forbidden("Only users have logins. To invalidate an API key, revoke it.")
     return UserId(tenant.principal.id)
 
 

@@ -25,7 +25,7 @@ COOKIE = "atrium-sign-in"
 Challenge = Annotated[
     str,
     Query(
-        pattern=named_pattern(r"^[A-Za-z0-9_-]{43}$", "must be a base64url SHA-256, 43 characters"),
+        pattern=named_pattern(r"^[A-Za-z0-9_-]{43}$", "must be a base64url-encoded SHA-256 hash with 43 characters"),
     ),
 ]
 Verifier = Annotated[

@@ -26,7 +26,7 @@ class LoginUser(StrictModel):
     email: str
     """Email address."""
     name: str | None
-    """Name of the user. Null if there is none."""
+    """Name of the user. Null if the user has no name."""
     role: Literal["admin", "user", "viewer"]
     """Role of the user."""
     status: Literal["active", "invited", "suspended"]

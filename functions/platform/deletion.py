@@ -54,7 +54,7 @@ class DeletionAnswer(StrictModel):
     deleted_at: str | None
     """When the tenant was deleted (RFC 3339, UTC). Null if it is not deleted."""
     deleted_by: Annotated[
-        str | None, Field(description="Caller who deleted the tenant, such as `platform:key_…`. Null if unknown")
+        str | None, Field(description="Caller who deleted the tenant, such as `platform:key_…`. Null if not deleted")
     ]
     erased_at: str | None
     """When the erasure was complete (RFC 3339, UTC). Null until then."""

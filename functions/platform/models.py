@@ -101,7 +101,7 @@ class TenantAnswer(StrictModel):
     status: Literal["active", "suspended"]
     """The credentials of `suspended` tenants are rejected."""
     status_reason: str | None
-    """Reason of the last suspension or activation. Null if there is none."""
+    """Reason of the last suspension or activation. Null if no reason was sent."""
     settings: dict[str, Any]
     """Settings of the tenant."""
     metadata: dict[str, Any]
@@ -130,7 +130,7 @@ class AdminAnswer(StrictModel):
     role: str
     """Role of the user, `admin`."""
     name: str | None
-    """Name of the user. Null if there is none."""
+    """Name of the user. Null if the user has no name."""
     status: str
     """Status of the user, `active`."""
     last_login_at: str | None

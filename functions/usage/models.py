@@ -104,7 +104,7 @@ class UsageOfSession(UsageFigures):
 
 
 class UsageOfTool(UsageFigures):
-    """The usage of one tool: turns that used it, and its calls. Tokens and cost are 0; they belong to the whole turn."""
+    """The turns that used one tool, and the number of its calls. Tokens and cost are 0: they belong to the turn."""
 
     tool: str
     """Name of the tool."""
