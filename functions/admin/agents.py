@@ -84,7 +84,7 @@ class AgentPatch(AgentFields):
 
 
 class AgentAnswer(StrictModel):
-    """An agent of the tenant."""
+    """An agent of the tenant: its model, prompt, tools and limits."""
 
     id: str
     """Id of the agent."""

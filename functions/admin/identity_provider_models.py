@@ -131,7 +131,7 @@ class IdentityProviderPatch(IdentityProviderFields):
 
 
 class IdentityProviderAnswer(StrictModel):
-    """An OIDC identity provider of the tenant."""
+    """An OIDC identity provider of the tenant: its issuer, audience, keys and claim mapping."""
 
     id: str
     """Id of the identity provider."""

@@ -119,7 +119,7 @@ class DecisionAnswer(StrictModel):
 
 
 class PolicyAnswer(StrictModel):
-    """An access policy of the tenant."""
+    """An access policy of the tenant: its effect, patterns, conditions and priority."""
 
     id: str
     """Id of the policy."""

@@ -33,7 +33,7 @@ class SettingsPatch(StrictModel):
 
 
 class SettingsAnswer(StrictModel):
-    """The tenant's settings."""
+    """The tenant's settings: feature switches, audit of allowed calls, and handling of prompt injection."""
 
     features: dict[str, bool]
     """Feature switches by name."""

@@ -106,7 +106,7 @@ class UserPatch(StrictModel):
 
 
 class UserAnswer(StrictModel):
-    """A user of the tenant."""
+    """A user of the tenant: role, status, limits and preferences."""
 
     id: str
     """Id of the user."""

@@ -110,7 +110,7 @@ class RunErrorAnswer(StrictModel):
 
 
 class RunAnswer(StrictModel):
-    """A run, which records a turn."""
+    """The record of a turn: its status, usage and error."""
 
     id: str
     """Id of the run."""

@@ -88,7 +88,7 @@ class StatusBody(StrictModel):
 
 
 class TenantAnswer(StrictModel):
-    """A tenant of the platform."""
+    """A tenant of the platform: its plan, status, settings and limits."""
 
     id: str
     """Id of the tenant."""

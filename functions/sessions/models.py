@@ -38,7 +38,7 @@ class SessionPatch(StrictModel):
 
 
 class SessionAnswer(StrictModel):
-    """A session (conversation)."""
+    """A session (conversation): its agent, owner, title and metadata."""
 
     id: str
     """Id of the session."""
@@ -115,7 +115,7 @@ _CONTENT: TypeAdapter[list[ContentBlock]] = TypeAdapter(list[ContentBlock])
 
 
 class MessageAnswer(StrictModel):
-    """A message of a session."""
+    """A message of a session: its role and content blocks."""
 
     id: str
     """Id of the message."""

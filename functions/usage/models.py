@@ -29,7 +29,7 @@ Day = Annotated[
 
 
 class UsageFigures(StrictModel):
-    """Usage and its cost."""
+    """Number of turns, tokens and tool calls, and their cost."""
 
     requests: int
     """Number of settled turns and jobs."""
