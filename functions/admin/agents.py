@@ -1,4 +1,4 @@
-"""`/v1/agents`: a tenant's agent configurations."""
+"""`/v1/agents`: routes for a tenant's agents."""
 
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -33,91 +33,91 @@ Profile = Literal["customer_service", "coding", "data_analysis"]
 
 
 class AgentFields(StrictModel):
-    """What may be said of an agent, each part with its default."""
+    """The optional fields of an agent, with their defaults."""
 
     description: OrNone[Annotated[str, Field(max_length=1_000)]] = None
-    """What the agent is for, at most 1,000 characters. Default null."""
+    """Purpose of the agent, at most 1,000 characters. Default null."""
     provider: OrNone[Annotated[str, Field(max_length=64)]] = None
-    """Model provider, as `anthropic`. Null or absent: the provider of `model`."""
+    """Model provider, such as `anthropic`. Null or absent: the provider of `model`."""
     system_prompt: OrNone[Annotated[str, Field(max_length=50_000)]] = None
-    """Instructions the model gets before the conversation, at most 50,000 characters. Null or absent: none."""
+    """System prompt, sent before the conversation, at most 50,000 characters. Null or absent: no system prompt."""
     tools: Annotated[list[ToolName], Field(max_length=100)] = Field(default_factory=list)
-    """Names of the tools the agent may use, at most 100. Default: none."""
+    """Names of the tools the agent may use, at most 100. Default: empty."""
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = MAX_TOKENS_DEFAULT
-    """Output tokens of one model call at most, 1 to 1,000,000 and not above the model's own maximum. Default 4,096."""
+    """Maximum output tokens of one model call, 1 to 1,000,000 and not above the model's maximum. Default 4,096."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     """Sampling temperature, 0 to 2. Null or absent: the model's default."""
     max_iterations: Annotated[int, Field(ge=1, le=MAX_ITERATIONS_MAX)] = MAX_ITERATIONS_DEFAULT
-    """Model calls of one turn at most, 1 to 100. Default 20."""
+    """Maximum model calls of one turn, 1 to 100. Default 20."""
     require_done_tool: bool = False
     """Whether a turn ends only when the model calls the tool `done`. Default false."""
     compaction_profile: Profile | None = None
-    """Profile for shortening long conversations. Null or absent: none. Stored; no turn uses it yet."""
+    """Profile for shortening long conversations. Null or absent: no profile. The value is stored but not used yet."""
     limits: SubjectLimits = Field(default_factory=dict)
-    """Limits of the agent, on top of the tenant's. An update replaces all of them. Default: none."""
+    """Limits of the agent, in addition to the tenant's limits. An update replaces all of them. Default: empty."""
     fallback_models: Annotated[list[ModelId], Field(max_length=FALLBACKS_MAX)] = Field(default_factory=list)
-    """Models that answer in this order if the agent's model fails, at most 2. Default: none."""
+    """Models to try in this order if the agent's model fails, at most 2. Default: empty."""
     fallback_text: OrNone[Annotated[str, Field(max_length=2_000)]] = None
-    """Answer to give if every model fails, at most 2,000 characters. Null or absent: the turn fails."""
+    """Text to answer with if every model fails, at most 2,000 characters. Null or absent: the turn fails."""
 
 
 class AgentBody(AgentFields):
-    """A new agent."""
+    """An agent to create."""
 
     name: UniqueName
     """Unique name of the agent in the tenant, 1 to 100 visible characters without `#`."""
     model: ModelId
     """Model id, at most 128 characters. The tenant's plan must include it."""
     is_default: bool = False
-    """Whether this agent answers when a call names none. Default false."""
+    """Whether this agent answers requests without `agent_id`. Default false."""
 
 
 class AgentPatch(AgentFields):
-    """Any part of an agent; what is absent stays. `limits` are replaced as a whole."""
+    """The fields of an agent to change. Absent fields are not changed. `limits` are replaced as a whole."""
 
     name: UniqueName = Field(default_factory=str)
     """Unique name of the agent in the tenant, 1 to 100 visible characters without `#`."""
     model: ModelId = Field(default_factory=str)
     """Model id, at most 128 characters. The tenant's plan must include it."""
     is_default: bool | None = None
-    """True makes this agent the default. False is refused for the current default. Null or absent changes nothing."""
+    """True makes this agent the default. False is rejected for the current default. Null or absent: not changed."""
 
 
 class AgentAnswer(StrictModel):
-    """An agent as it is now."""
+    """An agent of the tenant: its model, prompt, tools and limits."""
 
     id: str
     """Id of the agent."""
     name: str
     """Unique name of the agent in the tenant."""
     description: str | None
-    """What the agent is for. Null if there is none."""
+    """Purpose of the agent. Null if there is no description."""
     provider: str
     """Model provider."""
     model: str
     """Model id."""
     system_prompt: str | None
-    """Instructions the model gets before the conversation. Null if there are none."""
+    """System prompt, sent before the conversation. Null if there is no system prompt."""
     tools: list[str]
     """Names of the tools the agent may use."""
     max_tokens: int
-    """Output tokens of one model call at most."""
+    """Maximum output tokens of one model call."""
     temperature: float | None
     """Sampling temperature. Null: the model's default."""
     max_iterations: int
-    """Model calls of one turn at most."""
+    """Maximum model calls of one turn."""
     require_done_tool: bool
     """Whether a turn ends only when the model calls the tool `done`."""
     compaction_profile: str | None
-    """Profile for shortening long conversations. Null if there is none."""
+    """Profile for shortening long conversations. Null if there is no profile."""
     limits: ShownLimits
-    """Limits of the agent by name; a limit that is absent is not set."""
+    """Limits of the agent by name. Absent limits are not set."""
     fallback_models: list[str]
-    """Models that answer in this order if the agent's model fails."""
+    """Models to try in this order if the agent's model fails."""
     fallback_text: str | None
-    """Answer to give if every model fails. Null: the turn fails."""
+    """Text to answer with if every model fails. Null: the turn fails."""
     is_default: bool
-    """Whether this agent answers when a call names none."""
+    """Whether this agent answers requests without `agent_id`."""
     created_at: str
     """When it was created (RFC 3339, UTC)."""
     updated_at: str
@@ -133,7 +133,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> AgentService:
 def list_agents(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[AgentAnswer]:
     """List agents.
 
-    All agents of the tenant, oldest first.
+    Returns all agents of the tenant, oldest first.
     """
     scope = list_scope(tenant, "agents")
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
@@ -148,8 +148,8 @@ def create_agent(
 ) -> AgentAnswer:
     """Create an agent.
 
-    The name must be new in the tenant (409), the plan must include the model (403 `MODEL_NOT_ALLOWED`) and have room
-    for another agent (403 `QUOTA_EXCEEDED`).
+    Returns 409 if another agent of the tenant has this name. Returns 403 `MODEL_NOT_ALLOWED` if the plan does not
+    include the model, and 403 `QUOTA_EXCEEDED` if the tenant has the maximum number of agents.
     """
     view = _service(runtime, tenant).create(_fields(body), is_default=body.is_default)
     response.headers["Location"] = f"{base_url}/v1/agents/{view.agent.id}"
@@ -160,7 +160,7 @@ def create_agent(
 def get_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) -> AgentAnswer:
     """Get an agent.
 
-    An id that does not exist in the tenant is 404.
+    Returns 404 if the id does not exist in the tenant.
     """
     return _render(_service(runtime, tenant).get(agent_id))
 
@@ -171,7 +171,7 @@ def get_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) -> Ag
 def update_agent(agent_id: AgentPath, body: AgentPatch, tenant: TenantDep, runtime: RuntimeDep) -> AgentAnswer:
     """Update an agent.
 
-    Fields that are absent stay; `limits` are replaced as a whole. The change applies from the next turn on.
+    Absent fields are not changed. `limits` are replaced as a whole. The change applies from the next turn.
     """
     service, fields = _service(runtime, tenant), _fields(body)
     before = service.get(agent_id).agent
@@ -189,13 +189,13 @@ def update_agent(agent_id: AgentPath, body: AgentPatch, tenant: TenantDep, runti
 def delete_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete an agent.
 
-    The default agent cannot be deleted (409). Sessions that name the agent use the default agent from then on.
+    Returns 409 for the default agent, which cannot be deleted. Sessions of the deleted agent use the default agent.
     """
     _service(runtime, tenant).delete(agent_id)
 
 
 def _fields(body: AgentFields) -> dict[str, Any]:
-    """Return the fields that were sent, in the domain's types."""
+    """Return the fields that were sent, converted to domain types."""
     fields: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set if name != "is_default"}
     fields |= {
         name: fields[name] or ""

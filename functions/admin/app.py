@@ -1,4 +1,4 @@
-"""The admin function: a router for each resource that a tenant administers."""
+"""The admin function: one router for each resource that tenant administrators manage."""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime
@@ -10,7 +10,7 @@ from functions.admin import agents, audit, clients, identity_providers, keys, po
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
-    """Return the application; tests give it a runtime of their own."""
+    """Return the FastAPI application. Tests pass a test runtime."""
     nouns = [users, keys, clients, agents, policies, identity_providers, settings, audit]
     return create_app(title="Atrium administration", routers=[noun.router for noun in nouns], runtime=runtime)
 

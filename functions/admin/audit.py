@@ -1,4 +1,4 @@
-"""`GET /v1/audit`: what happened in the tenant, as pages or as a file."""
+"""`GET /v1/audit`: the tenant's audit events, as JSON pages or as a file."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,50 +19,55 @@ router = APIRouter(tags=["audit"], dependencies=[require("admin")])
 _MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
 _FILES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "A page of events, or a part of a file; the header `Link` leads to the next part",
+        "description": "A page of events, or a part of a file. The header `Link` contains the URL of the next part",
         "content": {"text/csv": {"schema": {"type": "string"}}, "application/jsonl": {"schema": {"type": "string"}}},
     }
 }
 
 
-OfType = Annotated[str | None, Query(max_length=64, description="Only events of this type, as `admin.change`")]
+OfType = Annotated[
+    str | None, Query(max_length=64, description="Return only events of this type, such as `admin.change`")
+]
 OfPrincipal = Annotated[
-    str | None, Query(max_length=64, description="Only events of this user, API key or OAuth client (id)")
+    str | None, Query(max_length=64, description="Return only events of the user, API key or OAuth client with this id")
 ]
-OfSession = Annotated[str | None, Query(max_length=128, description="Only events of this session")]
-OfTool = Annotated[str | None, Query(max_length=128, description="Only calls of this tool")]
+OfSession = Annotated[str | None, Query(max_length=128, description="Return only events of this session")]
+OfTool = Annotated[str | None, Query(max_length=128, description="Return only calls of this tool")]
 Since = Annotated[
-    Timestamp | None, Query(alias="from", description="First time, included (RFC 3339). Default: 30 days ago")
+    Timestamp | None, Query(alias="from", description="Start of the period, inclusive (RFC 3339). Default: 30 days ago")
 ]
-Until = Annotated[Timestamp | None, Query(alias="to", description="Last time, excluded (RFC 3339). Default: now")]
+Until = Annotated[
+    Timestamp | None, Query(alias="to", description="End of the period, exclusive (RFC 3339). Default: now")
+]
 Format = Annotated[
-    Literal["json", "csv", "jsonl"], Query(description="`json` is a list; `csv` and `jsonl` are files. Default `json`")
+    Literal["json", "csv", "jsonl"],
+    Query(description="`json` returns a list, `csv` and `jsonl` return a file. Default `json`"),
 ]
 
 
 class AuditAnswer(StrictModel):
-    """An event. `count` is above 1 where like events of a minute are one."""
+    """An audit event. `count` is above 1 if several equal events of one minute were combined."""
 
     time: str
-    """When it happened (RFC 3339, UTC)."""
+    """Time of the event (RFC 3339, UTC)."""
     type: str
-    """Type of the event, as `admin.change`."""
+    """Type of the event, such as `admin.change`."""
     principal: str | None
-    """Who did it, as `user:usr_…` or `key:key_…`. Null if it is unknown."""
+    """The caller, such as `user:usr_…` or `key:key_…`. Null if it is unknown."""
     session_id: str | None
-    """Session the event belongs to. Null if there is none."""
+    """Session the event belongs to. Null if it belongs to no session."""
     details: dict[str, Any]
-    """Details of the event; the fields depend on `type`."""
+    """Details of the event. The fields depend on `type`."""
     ip: str | None
-    """Caller's address, with its last part masked. Null if it is unknown."""
+    """IP address of the caller, with the last part masked. Null if it is unknown."""
     user_agent: str | None
-    """Caller's `User-Agent`. Null if it is unknown."""
+    """`User-Agent` of the caller. Null if it is unknown."""
     count: int
-    """How many equal events this record stands for, at least 1."""
+    """Number of equal events that this record combines, at least 1."""
     end_user: str | None
-    """The person named in `end_user` of the call. Null if there is none."""
+    """The value of `end_user` in the call. Null if it was not sent."""
     request_id: str | None
-    """Id of the call. Null if it is unknown."""
+    """Request id of the call. Null if it is unknown."""
 
 
 @router.get("/v1/audit", response_model=ListOf[AuditAnswer], responses=_FILES)
@@ -82,8 +87,8 @@ def read_audit(
 ) -> ListOf[AuditAnswer] | Response:
     """List audit events.
 
-    Newest first. With `format=csv` or `jsonl` the answer is a file; a large file comes in pieces, and the `Link`
-    header leads to the next one. `limit` applies to JSON only.
+    Returns the newest events first. With `format=csv` or `format=jsonl` the response is a file. A large file is
+    returned in parts, and the header `Link` contains the URL of the next part. `limit` applies to JSON only.
     """
     query = make_query(
         now=runtime.clock(), since=first, until=last, type=type, user_id=user_id, session_id=session_id, tool=tool

@@ -1,4 +1,4 @@
-"""Bodies of OAuth clients."""
+"""Request and response models of the OAuth client routes."""
 
 from typing import Annotated, Any, Literal
 
@@ -18,59 +18,59 @@ Scopes = Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))]
 
 
 class ClientBody(StrictModel):
-    """A new client. Without `scopes` it may chat, and read and write sessions."""
+    """An OAuth client to create."""
 
     name: Name
     """Name shown to users who grant access, 1 to 100 visible characters."""
     type: Literal["confidential", "public"]
-    """`confidential` clients have a secret; `public` ones (browser, mobile) have none."""
+    """`confidential` clients have a secret. `public` clients (browser, mobile) have no secret."""
     redirect_uris: RedirectUris = Field(default_factory=list)
-    """Addresses the authorization code may be sent to, compared exactly. At most 20. Needed for
-    `authorization_code`.
-    """
+    """Allowed redirect URIs, compared exactly. At most 20. Required for `authorization_code`."""
     grant_types: GrantTypes
     """OAuth grant types the client may use, 1 to 3."""
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
-    """Scopes the client may have, none beyond the creator's. Default: `chat`, `sessions:read`, `sessions:write`."""
+    """Scopes that the client may request. Each must be a scope of the creator. Default: `chat`, `sessions:read`,
+    `sessions:write`.
+    """
 
 
 class ClientPatch(StrictModel):
-    """Any part of a client but its type; what is absent stays."""
+    """The fields of an OAuth client to change. Absent fields are not changed. The type cannot be changed."""
 
     name: Name = Field(default_factory=str)
     """Name shown to users who grant access, 1 to 100 visible characters."""
     redirect_uris: RedirectUris = Field(default_factory=list)
-    """Addresses the authorization code may be sent to, compared exactly. At most 20. Replaced as a whole."""
+    """Allowed redirect URIs, compared exactly. At most 20. Replaced as a whole."""
     grant_types: GrantTypes = Field(default_factory=list)
     """OAuth grant types the client may use, 1 to 3. Replaced as a whole."""
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
-    """Scopes the client may have, none beyond the caller's. Replaced as a whole."""
+    """Scopes that the client may request. Each must be a scope of the caller. Replaced as a whole."""
 
 
 class ClientGrace(StrictModel):
-    """How long the last secret goes on working; by default it ends at once."""
+    """How long the previous secret remains valid."""
 
     grace_seconds: Annotated[int, Field(ge=0, le=GRACE_SECONDS_MAX)] = 0
-    """Seconds for which the previous secret still works, 0 to 604,800. Default 0."""
+    """Seconds for which the previous secret remains valid, 0 to 604,800. Default 0."""
 
 
 class ClientAnswer(StrictModel):
-    """A client without its secret. `client_id` is its `id`, under the name that OAuth gives it."""
+    """An OAuth client, without its secret. `client_id` has the same value as `id`."""
 
     id: str
     """Id of the client."""
     client_id: str
-    """The same id, under the name OAuth uses."""
+    """Same value as `id`."""
     name: str
     """Name shown to users who grant access."""
     type: Literal["confidential", "public"]
-    """`confidential` clients have a secret; `public` ones have none."""
+    """`confidential` clients have a secret. `public` clients have no secret."""
     redirect_uris: list[str]
-    """Addresses the authorization code may be sent to."""
+    """Allowed redirect URIs."""
     grant_types: list[GrantType]
     """OAuth grant types the client may use."""
     scopes: list[str]
-    """Scopes the client may have."""
+    """Scopes that the client may request."""
     created_by: str | None
     """Id of the user, key or client that created it. Null if it is unknown."""
     created_at: str
@@ -80,10 +80,10 @@ class ClientAnswer(StrictModel):
 
 
 class CreatedClient(ClientAnswer):
-    """A client with its secret, shown this once; null for a public one."""
+    """An OAuth client with its secret, which is shown only in this response."""
 
     client_secret: str | None
-    """The client's secret, shown only in this answer. Null for a public client."""
+    """The client's secret, shown only in this response. Null for a public client."""
 
 
 def render_client(client: Client) -> ClientAnswer:

@@ -1,4 +1,4 @@
-"""`/v1/clients`: a tenant's OAuth clients."""
+"""`/v1/clients`: routes for a tenant's OAuth clients."""
 
 from typing import Annotated
 
@@ -38,7 +38,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> ClientService:
 def list_clients(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[ClientAnswer]:
     """List OAuth clients.
 
-    All OAuth clients of the tenant, oldest first, without their secrets.
+    Returns all OAuth clients of the tenant, oldest first, without their secrets.
     """
     scope = list_scope(tenant, "clients")
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
@@ -52,7 +52,8 @@ def create_client(
 ) -> CreatedClient:
     """Create an OAuth client.
 
-    The secret is in this answer only. The client cannot have a scope that its creator lacks (403 `SCOPE_REQUIRED`).
+    The secret is returned only in this response. Returns 403 `SCOPE_REQUIRED` if a requested scope is not one of the
+    caller's scopes.
     """
     issued = _service(runtime, tenant).create(
         body.name,
@@ -69,7 +70,7 @@ def create_client(
 def get_client(client_id: ClientPath, tenant: TenantDep, runtime: RuntimeDep) -> ClientAnswer:
     """Get an OAuth client.
 
-    The secret is not shown.
+    The secret is not included.
     """
     return render_client(_service(runtime, tenant).get(client_id))
 
@@ -78,7 +79,7 @@ def get_client(client_id: ClientPath, tenant: TenantDep, runtime: RuntimeDep) ->
 def update_client(client_id: ClientPath, body: ClientPatch, tenant: TenantDep, runtime: RuntimeDep) -> ClientAnswer:
     """Update an OAuth client.
 
-    Fields that are absent stay. Removed scopes are taken from tokens that exist, within 30 seconds.
+    Absent fields are not changed. Existing tokens lose removed scopes within 30 seconds.
     """
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     return render_client(_service(runtime, tenant).change(client_id, changes))
@@ -88,7 +89,7 @@ def update_client(client_id: ClientPath, body: ClientPatch, tenant: TenantDep, r
 def delete_client(client_id: ClientPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete an OAuth client.
 
-    Its tokens, and those of users who granted it access, end within 30 seconds.
+    All tokens issued to the client, for itself or for users, are rejected within 30 seconds.
     """
     _service(runtime, tenant).delete(client_id)
 
@@ -105,8 +106,8 @@ def rotate_client(
 ) -> CreatedClient:
     """Rotate an OAuth client's secret.
 
-    The new secret is in this answer only. The previous one ends after `grace_seconds`, at once by default. A public
-    client has no secret (409).
+    The new secret is returned only in this response. The previous secret expires after `grace_seconds`, by default
+    immediately. Returns 409 for a public client, because it has no secret.
     """
     issued = _service(runtime, tenant).rotate(client_id, body.grace_seconds if body else 0)
     response.headers["Location"] = f"{base_url}/v1/clients/{issued.client.id}"

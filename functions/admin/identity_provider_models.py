@@ -1,4 +1,4 @@
-"""Bodies of identity providers: issuers of the tenant's own (`oidc`), and clients at Google, GitHub and Slack."""
+"""Request and response models of identity providers: the tenant's OIDC issuers and clients at Google, GitHub, Slack."""
 
 from typing import Annotated, Any, Literal
 
@@ -35,17 +35,19 @@ from functions.admin.social_client_models import (
     render_client,
 )
 
-Issuer = Annotated[str, Field(min_length=1, max_length=ISSUER_MAX, description="Exactly as the tokens' `iss` has it")]
+Issuer = Annotated[str, Field(min_length=1, max_length=ISSUER_MAX, description="Exactly the `iss` of the tokens")]
 Audience = Annotated[
     str,
     Field(
         min_length=1,
         max_length=AUDIENCE_MAX,
         pattern=named_pattern(r"^[\x21-\x7e]+$", "must be printable ASCII without spaces"),
-        description="The tokens' `aud`. One that holds your tenant's id can be registered by nobody else.",
+        description="The `aud` of the tokens. Other tenants cannot register an audience with your tenant's id in it.",
     ),
 ]
-KeysAddress = Annotated[str, Field(max_length=ISSUER_MAX, description="None: the issuer's discovery document names it")]
+KeysAddress = Annotated[
+    str, Field(max_length=ISSUER_MAX, description="Null: read from the issuer's discovery document")
+]
 Algorithms = Annotated[list[Algorithm], Field(min_length=1, max_length=len(ALGORITHMS))]
 Claim = Annotated[str, Field(min_length=1, max_length=CLAIM_MAX)]
 RoleMapping = Annotated[
@@ -54,63 +56,63 @@ RoleMapping = Annotated[
 
 
 class ClaimNames(StrictModel):
-    """Which claims say who somebody is; dots lead into objects. `role` null: the role that is kept for the user."""
+    """Names of the token claims with the user's email address, name and role. Dots separate nested members."""
 
     email: Claim = "email"
-    """Claim with the user's email address; dots lead into objects. Default `email`."""
+    """Claim with the user's email address. Dots separate nested members. Default `email`."""
     name: Claim = "name"
     """Claim with the user's name. Default `name`."""
     role: Claim | None = None
-    """Claim with the user's role, translated by `role_mapping`. Null: the role stored for the user."""
+    """Claim with the user's role, translated by `role_mapping`. Null: the stored role of the user applies."""
 
 
 class IdentityProviderFields(StrictModel):
-    """What both creation and change take. Each type has fields of its own; those of the other are refused."""
+    """The fields that create and update requests share. Fields of another provider type are rejected."""
 
     client_id: OrNone[ClientId] = None
     """Client id at the provider (Google, GitHub, Slack). Null or absent: the platform's client."""
     client_secret: OrNone[ClientSecret] = None
-    """Client secret at the provider, at most 1,024 characters. Stored encrypted, never shown. Null or absent: the
+    """Client secret at the provider, at most 1,024 characters. Stored encrypted and never returned. Null or absent: the
     platform's client.
     """
     redirect_uris: RedirectUris = Field(default_factory=list)
-    """Addresses a sign-in may return to, compared exactly. At most 10. Only for Google, GitHub, Slack."""
+    """Allowed redirect URIs of sign-ins, compared exactly. At most 10. Only for Google, GitHub, Slack."""
     connection_scopes: ConnectionScopes = Field(default_factory=list)
-    """Scopes that connections ask the provider for, at most 30. Empty: the provider's minimum."""
+    """Scopes that connections request from the provider, at most 30. Empty: the provider's minimum."""
     email_domains: EmailDomains = Field(default_factory=list)
-    """Only people with an email address in these domains sign in, at most 50. Empty: any domain."""
+    """Email domains that are allowed to sign in, at most 50. Empty: any domain."""
     jwks_uri: OrNone[KeysAddress] = None
-    """Address of the issuer's public keys. Null or absent: taken from its discovery document. Only for `oidc`."""
+    """URL of the issuer's public keys. Null or absent: read from its discovery document. Only for `oidc`."""
     algorithms: Algorithms = Field(default_factory=lambda: list(ALGORITHMS_DEFAULT))
-    """Signature algorithms that are accepted. Default `RS256`, `ES256`. Only for `oidc`."""
+    """Accepted signature algorithms. Default `RS256`, `ES256`. Only for `oidc`."""
     claim_mapping: ClaimNames = Field(default_factory=ClaimNames)
     """Names of the claims that identify a user. Only for `oidc`."""
     role_mapping: RoleMapping = Field(default_factory=dict)
-    """Role by value of the role claim, at most 50 entries. Only for `oidc`."""
+    """Maps values of the role claim to roles, at most 50 entries. Only for `oidc`."""
     default_role: RoleName = "user"
-    """Role of a new user when no mapping applies. Default `user`."""
+    """Role of a new user if no mapping applies. Default `user`."""
     provision_users: bool = True
-    """Whether unknown people become users at their first sign-in. Default true."""
+    """Whether a user is created at the first sign-in of an unknown person. Default true."""
     enabled: bool = True
-    """Whether the provider is accepted. Default true."""
+    """Whether sign-ins and tokens of the provider are accepted. Default true."""
     assume_email_verified: Annotated[
-        bool, Field(description="The issuer verifies emails, though its tokens lack `email_verified`")
+        bool, Field(description="The issuer verifies email addresses, but its tokens do not contain `email_verified`")
     ] = False
-    """Whether to trust email addresses of tokens without `email_verified`. Default false. Only for `oidc`."""
+    """Whether email addresses are trusted if the token has no `email_verified`. Default false. Only for `oidc`."""
 
 
 class IdentityProviderBody(IdentityProviderFields):
-    """A new identity provider; `oidc` needs `issuer` and `audience`. Without `name` it is called by its issuer or type.
+    """An identity provider to create. `oidc` requires `issuer` and `audience`.
 
-    Without `client_id` and `client_secret`, Google, GitHub and Slack are asked as the platform's client.
+    Without `client_id` and `client_secret`, sign-ins at Google, GitHub and Slack use the platform's client.
     """
 
     type: Literal["oidc", "google", "github", "slack"] = "oidc"
-    """`oidc` is an issuer of the tenant's own; the others are sign-in at that provider. Default `oidc`."""
+    """`oidc` is the tenant's own token issuer. The other types are sign-in at that provider. Default `oidc`."""
     issuer: Issuer = ""
-    """Issuer, exactly as in the tokens' `iss`, at most 512 characters. Required for `oidc`."""
+    """Issuer, exactly the `iss` of the tokens, at most 512 characters. Required for `oidc`."""
     audience: Audience = ""
-    """Audience, as in the tokens' `aud`. One that contains your tenant's id cannot be registered by other tenants.
+    """Audience, the `aud` of the tokens. Other tenants cannot register an audience that contains your tenant's id.
     Required for `oidc`.
     """
     name: Name = ""
@@ -118,45 +120,45 @@ class IdentityProviderBody(IdentityProviderFields):
 
 
 class IdentityProviderPatch(IdentityProviderFields):
-    """Any part of an identity provider; what is absent stays."""
+    """The fields of an identity provider to change. Absent fields are not changed."""
 
     issuer: Issuer = ""
-    """Issuer, exactly as in the tokens' `iss`, at most 512 characters. Only for `oidc`."""
+    """Issuer, exactly the `iss` of the tokens, at most 512 characters. Only for `oidc`."""
     audience: Audience = ""
-    """Audience, as in the tokens' `aud`, at most 255 characters. Only for `oidc`."""
+    """Audience, the `aud` of the tokens, at most 255 characters. Only for `oidc`."""
     name: Name = ""
     """Name of the provider, at most 100 visible characters."""
 
 
 class IdentityProviderAnswer(StrictModel):
-    """An identity provider as it is now."""
+    """An OIDC identity provider of the tenant: its issuer, audience, keys and claim mapping."""
 
     id: str
     """Id of the identity provider."""
     type: Literal["oidc"] = "oidc"
-    """Always `oidc`: an issuer of the tenant's own."""
+    """Always `oidc`: the tenant's own token issuer."""
     name: str
     """Name of the provider."""
     issuer: str
-    """Issuer, exactly as in the tokens' `iss`."""
+    """Issuer, exactly the `iss` of the tokens."""
     audience: str
-    """Audience, as in the tokens' `aud`."""
+    """Audience, the `aud` of the tokens."""
     jwks_uri: str | None
-    """Address of the issuer's public keys. Null: taken from its discovery document."""
+    """URL of the issuer's public keys. Null: read from its discovery document."""
     algorithms: list[str]
-    """Signature algorithms that are accepted."""
+    """Accepted signature algorithms."""
     claim_mapping: ClaimNames
     """Names of the claims that identify a user."""
     role_mapping: dict[str, RoleName]
-    """Role by value of the role claim."""
+    """Maps values of the role claim to roles."""
     default_role: RoleName
-    """Role of a new user when no mapping applies."""
+    """Role of a new user if no mapping applies."""
     provision_users: bool
-    """Whether unknown people become users at their first sign-in."""
+    """Whether a user is created at the first sign-in of an unknown person."""
     enabled: bool
     """Whether the provider's tokens are accepted."""
     assume_email_verified: bool
-    """Whether email addresses of tokens without `email_verified` are trusted."""
+    """Whether email addresses are trusted if the token has no `email_verified`."""
     created_at: str
     """When it was created (RFC 3339, UTC)."""
     updated_at: str
@@ -164,23 +166,23 @@ class IdentityProviderAnswer(StrictModel):
 
 
 class KeysAnswer(StrictModel):
-    """The issuer's keys: how many are known, when they were fetched and asked for last, and what failed then."""
+    """State of the issuer's cached keys: count, last successful fetch, last attempt and its error."""
 
     count: int
-    """How many of the issuer's public keys are known."""
+    """Number of cached public keys of the issuer."""
     fetched_at: str | None
-    """When the keys were last fetched (RFC 3339, UTC). Null if never."""
+    """When the keys were last fetched successfully (RFC 3339, UTC). Null if never."""
     tried_at: str | None
     """When a fetch was last attempted (RFC 3339, UTC). Null if never."""
     fault: FetchFault | None
-    """Why the last attempt failed. Null if it did not."""
+    """Why the last attempt failed. Null if it succeeded."""
 
 
 class IdentityProviderDetail(IdentityProviderAnswer):
-    """An identity provider with the state of its keys, which are fetched when its first token comes."""
+    """An OIDC identity provider with the state of its public keys."""
 
     keys: KeysAnswer
-    """State of the issuer's public keys, which are fetched with the first token."""
+    """State of the issuer's public keys. They are fetched when the first token is verified."""
 
 
 type AnyAnswer = IdentityProviderAnswer | SocialClientAnswer
@@ -193,7 +195,7 @@ _OF_CLIENTS = frozenset({"client_id", "client_secret", "redirect_uris", "connect
 
 
 def read_new(body: IdentityProviderBody) -> dict[str, Any]:
-    """Return the fields of a new provider, its name among them in any case."""
+    """Return the fields of a new provider, with a default name. Raises `ValidationFailed` if a field is missing."""
     oidc = body.type == "oidc"
     fields = read_fields(body, oidc=oidc)
     if oidc:
@@ -205,11 +207,11 @@ def read_new(body: IdentityProviderBody) -> dict[str, Any]:
 
 
 def read_fields(body: IdentityProviderFields, *, oidc: bool) -> dict[str, Any]:
-    """Return the fields that were sent, in the domain's types; `ValidationFailed` for those of the other type."""
+    """Return the fields that were sent, as domain types. Raises `ValidationFailed` for a field of another type."""
     sent: dict[str, Any] = {name: getattr(body, name) for name in sorted(body.model_fields_set) if name != "type"}
     foreign = [name for name in sent if name in (_OF_CLIENTS if oidc else _OF_OIDC)]
     if foreign:
-        raise invalid_field(foreign[0], "is not a field of this type of identity provider")
+        raise invalid_field(foreign[0], "is not valid for this type of identity provider")
     for name in ("redirect_uris", "connection_scopes", "email_domains"):
         if name in sent:
             sent[name] = tuple(dict.fromkeys(sent[name]))

@@ -1,4 +1,4 @@
-"""`/v1/identity-providers`: a tenant's own token issuers, and its sign-in with Google, GitHub and Slack."""
+"""`/v1/identity-providers`: a tenant's OIDC issuers, and its sign-in with Google, GitHub and Slack."""
 
 from typing import Annotated
 
@@ -62,7 +62,7 @@ def _directory(runtime: Runtime, tenant: TenantContext) -> ProviderDirectory:
 def list_identity_providers(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[AnyAnswer]:
     """List identity providers.
 
-    All identity providers of the tenant, oldest first.
+    Returns all identity providers of the tenant, oldest first.
     """
     scope = list_scope(tenant, "identity-providers")
     found = _directory(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
@@ -75,8 +75,8 @@ def create_identity_provider(
 ) -> AnyAnswer:
     """Create an identity provider.
 
-    Accepts tokens of an issuer of your own (`oidc`), or lets people sign in with Google, GitHub or Slack. The same
-    issuer and audience cannot be registered twice (409).
+    The type `oidc` accepts tokens of your own issuer. The other types let people sign in with Google, GitHub or Slack.
+    Returns 409 if the issuer and audience are already registered.
     """
     wanted = read_new(body)
     service = _service(runtime, tenant) if body.type == "oidc" else _clients(runtime, tenant)
@@ -89,7 +89,7 @@ def create_identity_provider(
 def get_identity_provider(provider_id: ProviderPath, tenant: TenantDep, runtime: RuntimeDep) -> AnyDetail:
     """Get an identity provider.
 
-    For `oidc` the answer includes the state of the issuer's public keys.
+    For `oidc`, the response includes the state of the issuer's public keys.
     """
     provider = _directory(runtime, tenant).get(provider_id)
     if isinstance(provider, SocialClient):
@@ -103,7 +103,7 @@ def update_identity_provider(
 ) -> AnyAnswer:
     """Update an identity provider.
 
-    Fields that are absent stay. The change applies within 30 seconds.
+    Absent fields are not changed. The change applies within 30 seconds.
     """
     provider = _directory(runtime, tenant).get(provider_id)
     if isinstance(provider, SocialClient):
@@ -115,7 +115,7 @@ def update_identity_provider(
 def delete_identity_provider(provider_id: ProviderPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete an identity provider.
 
-    Its tokens are refused within 30 seconds. Users that came through it stay.
+    Its tokens are rejected within 30 seconds. Users who signed in through it are not deleted.
     """
     provider = _directory(runtime, tenant).get(provider_id)
     if isinstance(provider, SocialClient):

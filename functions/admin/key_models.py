@@ -1,4 +1,4 @@
-"""Bodies of API keys."""
+"""Request and response models of the API key routes."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -16,43 +16,40 @@ Scopes = Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))]
 
 
 class KeyBody(StrictModel):
-    """A new key. Without `scopes` it may chat, and read and write sessions. `limits` come on top of the tenant's."""
+    """An API key to create."""
 
     name: Name
     """Name of the key, 1 to 100 visible characters."""
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
-    """Scopes of the key, none beyond the creator's. Default: `chat`, `sessions:read`, `sessions:write`."""
+    """Scopes of the key. Each must be a scope of the creator. Default: `chat`, `sessions:read`, `sessions:write`."""
     expires_at: Timestamp | None = None
-    """When the key ends (RFC 3339), in the future. Null or absent: it does not expire."""
+    """When the key expires (RFC 3339). Must be in the future. Null or absent: the key does not expire."""
     limits: SubjectLimits = Field(default_factory=dict)
-    """Limits of the key, on top of the tenant's. Default: none."""
+    """Limits of the key, in addition to the tenant's limits. Default: empty."""
 
 
 class KeyPatch(StrictModel):
-    """Any part of a key; what is absent stays. `expires_at` null means that it does not expire.
-
-    `limits` are replaced as a whole.
-    """
+    """The fields of an API key to change. Absent fields are not changed. `limits` are replaced as a whole."""
 
     name: Name = Field(default_factory=str)
     """Name of the key, 1 to 100 visible characters."""
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
-    """Scopes of the key, none beyond the caller's. Replaced as a whole."""
+    """Scopes of the key. Each must be a scope of the caller. Replaced as a whole."""
     expires_at: Timestamp | None = None
-    """When the key ends (RFC 3339), in the future. Null: it does not expire."""
+    """When the key expires (RFC 3339). Must be in the future. Null: the key does not expire."""
     limits: SubjectLimits = Field(default_factory=dict)
-    """Limits of the key, on top of the tenant's. Replaced as a whole."""
+    """Limits of the key, in addition to the tenant's limits. Replaced as a whole."""
 
 
 class GraceBody(StrictModel):
-    """How long the old key goes on working; by default it ends at once."""
+    """How long the old key remains valid."""
 
     grace_seconds: Annotated[int, Field(ge=0, le=GRACE_SECONDS_MAX)] = 0
-    """Seconds for which the key still works, 0 to 604,800. Default 0."""
+    """Seconds for which the key remains valid, 0 to 604,800. Default 0."""
 
 
 class KeyAnswer(StrictModel):
-    """A key without its secret. `revoked_at` may lie ahead: until then the key works."""
+    """An API key, without the secret key. If `revoked_at` is in the future, the key is valid until then."""
 
     id: str
     """Id of the key."""
@@ -61,17 +58,17 @@ class KeyAnswer(StrictModel):
     scopes: list[str]
     """Scopes of the key."""
     prefix: str
-    """First characters of the key, to tell keys apart."""
+    """First characters of the secret key, for recognizing it."""
     status: Literal["active", "revoked", "expired"]
-    """Whether the key works now."""
+    """Whether the key is valid now. If not, whether it was revoked or has expired."""
     expires_at: str | None
-    """When the key ends (RFC 3339, UTC). Null: it does not expire."""
+    """When the key expires (RFC 3339, UTC). Null: the key does not expire."""
     revoked_at: str | None
-    """When the key is or was revoked (RFC 3339, UTC); until then it works. Null: not revoked."""
+    """When the key is or was revoked (RFC 3339, UTC). The key is valid until then. Null: not revoked."""
     last_used_at: str | None
-    """When the key was last used (RFC 3339, UTC), to within some minutes. Null: never."""
+    """When the key was last used (RFC 3339, UTC), accurate to some minutes. Null: never."""
     limits: ShownLimits
-    """Limits of the key by name; a limit that is absent is not set."""
+    """Limits of the key by name. Absent limits are not set."""
     created_by: str | None
     """Id of the user, key or client that created it. Null if it is unknown."""
     created_at: str
@@ -81,10 +78,10 @@ class KeyAnswer(StrictModel):
 
 
 class CreatedKey(KeyAnswer):
-    """A new key; `key` is shown this once."""
+    """A new API key with its secret key, which is shown only in this response."""
 
     key: str
-    """The API key itself, shown only in this answer."""
+    """The secret key, shown only in this response."""
 
 
 def render_key(key: ApiKey, now: datetime) -> KeyAnswer:

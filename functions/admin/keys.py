@@ -1,4 +1,4 @@
-"""`/v1/keys`: a tenant's API keys."""
+"""`/v1/keys`: routes for a tenant's API keys."""
 
 from typing import Annotated
 
@@ -45,7 +45,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> KeyService:
 def list_keys(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[KeyAnswer]:
     """List API keys.
 
-    All API keys of the tenant, oldest first, without the keys themselves.
+    Returns all API keys of the tenant, oldest first. The secret keys are not included.
     """
     scope, now = list_scope(tenant, "keys"), runtime.clock()
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
@@ -59,7 +59,8 @@ def create_key(
 ) -> CreatedKey:
     """Create an API key.
 
-    The key itself is in this answer only. It cannot have a scope that its creator lacks (403 `SCOPE_REQUIRED`).
+    The secret key is returned only in this response. Returns 403 `SCOPE_REQUIRED` if a requested scope is not one of
+    the caller's scopes.
     """
     issued = _service(runtime, tenant).create(body.name, body.scopes, body.expires_at, body.limits)
     response.headers["Location"] = f"{base_url}/v1/keys/{issued.key.id}"
@@ -70,7 +71,7 @@ def create_key(
 def get_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep) -> KeyAnswer:
     """Get an API key.
 
-    The key itself is not shown.
+    The secret key is not included.
     """
     return render_key(_service(runtime, tenant).get(key_id), runtime.clock())
 
@@ -79,8 +80,8 @@ def get_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep) -> KeyAnswe
 def update_key(key_id: KeyPath, body: KeyPatch, tenant: TenantDep, runtime: RuntimeDep) -> KeyAnswer:
     """Update an API key.
 
-    Fields that are absent stay; `limits` are replaced as a whole. The change applies within 30 seconds, `limits` with
-    the next call.
+    Absent fields are not changed. `limits` are replaced as a whole. The change applies within 30 seconds.
+    New `limits` apply from the next call.
     """
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     service = _service(runtime, tenant)
@@ -94,7 +95,7 @@ def update_key(key_id: KeyPath, body: KeyPatch, tenant: TenantDep, runtime: Runt
 def delete_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete an API key.
 
-    The key is refused within 30 seconds.
+    The key is rejected within 30 seconds.
     """
     _service(runtime, tenant).delete(key_id)
 
@@ -111,8 +112,9 @@ def rotate_key(
 ) -> CreatedKey:
     """Rotate an API key.
 
-    Creates a key with the same name, scopes, limits and expiry; it is in this answer only. The old key ends after
-    `grace_seconds`, at once by default. A key that has ended cannot be rotated (409).
+    Creates a key with the same name, scopes, limits and expiry. The secret key is returned only in this response. The
+    old key is revoked after `grace_seconds`, by default immediately. Returns 409 if the key is revoked or expired, or
+    if its revocation is scheduled.
     """
     issued = _service(runtime, tenant).rotate(key_id, body.grace_seconds if body else 0)
     response.headers["Location"] = f"{base_url}/v1/keys/{issued.key.id}"
@@ -123,7 +125,8 @@ def rotate_key(
 def revoke_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep, body: GraceBody | None = None) -> KeyAnswer:
     """Revoke an API key.
 
-    The key ends after `grace_seconds`, at once by default (within 30 seconds). It stays in the list.
+    The key is revoked after `grace_seconds`, by default immediately. It is rejected within 30 seconds after that. It
+    remains in the list.
     """
     key = _service(runtime, tenant).revoke(key_id, body.grace_seconds if body else 0)
     return render_key(key, runtime.clock())

@@ -1,4 +1,4 @@
-"""`/v1/policies`: a tenant's access policies."""
+"""`/v1/policies`: routes for a tenant's access policies."""
 
 from functools import cache
 from pathlib import Path
@@ -42,7 +42,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> PolicyService:
 
 @cache
 def _guarded_routes() -> tuple[str, ...]:
-    """Return the routes that have a guard, as `make openapi` wrote them."""
+    """Return the routes that check policies, from the file that `make openapi` writes."""
     return tuple(Path(__file__).with_name("routes.txt").read_text(encoding="utf-8").splitlines())
 
 
@@ -55,7 +55,7 @@ def _names(runtime: Runtime, tenant: TenantContext) -> PolicyNames:
 def list_policies(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[PolicyAnswer]:
     """List policies.
 
-    All policies of the tenant, oldest first. Without any, scopes alone decide.
+    Returns all policies of the tenant, oldest first. If the tenant has no policies, only scopes are checked.
     """
     scope = list_scope(tenant, "policies")
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
@@ -68,8 +68,8 @@ def create_policy(
 ) -> CheckedPolicy:
     """Create a policy.
 
-    It applies everywhere within a minute. Agents, tools, models and routes that it names exactly must exist (422);
-    patterns that match nothing are answered as `warnings`.
+    The policy applies within a minute. Returns 422 if it names an agent, tool, model or route that does not exist.
+    `warnings` lists patterns that match nothing.
     """
     fields = read_fields(body)
     warnings = _names(runtime, tenant).check(fields)
@@ -82,7 +82,7 @@ def create_policy(
 def evaluate_policies(body: EvaluateBody, tenant: TenantDep, runtime: RuntimeDep) -> DecisionAnswer:
     """Evaluate the policies.
 
-    Tells how a call would be decided by the policies as they are now. Nothing is executed or recorded.
+    Returns whether the current policies would allow a call. The call is not executed, and no audit event is written.
     """
     asked = body.circumstances()
     decision = _service(runtime, tenant).evaluate(body.principal, body.resource, body.action, **asked)
@@ -93,7 +93,7 @@ def evaluate_policies(body: EvaluateBody, tenant: TenantDep, runtime: RuntimeDep
 def get_policy(policy_id: PolicyPath, tenant: TenantDep, runtime: RuntimeDep) -> PolicyAnswer:
     """Get a policy.
 
-    An id that does not exist in the tenant is 404.
+    Returns 404 if the id does not exist in the tenant.
     """
     return render_policy(_service(runtime, tenant).get(policy_id))
 
@@ -102,8 +102,8 @@ def get_policy(policy_id: PolicyPath, tenant: TenantDep, runtime: RuntimeDep) ->
 def update_policy(policy_id: PolicyPath, body: PolicyPatch, tenant: TenantDep, runtime: RuntimeDep) -> CheckedPolicy:
     """Update a policy.
 
-    Fields that are absent stay; `conditions` are replaced as a whole. The change applies within a minute. Names that
-    the change adds must exist (422).
+    Absent fields are not changed. `conditions` are replaced as a whole. The change applies within a
+    minute. Returns 422 if the change adds a name that does not exist.
     """
     service, fields = _service(runtime, tenant), read_fields(body)
     before = service.get(policy_id)
@@ -116,6 +116,6 @@ def update_policy(policy_id: PolicyPath, body: PolicyPatch, tenant: TenantDep, r
 def delete_policy(policy_id: PolicyPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete a policy.
 
-    It stops applying within a minute.
+    The policy no longer applies after at most a minute.
     """
     _service(runtime, tenant).delete(policy_id)

@@ -1,4 +1,4 @@
-"""Bodies of policies."""
+"""Request and response models of the policy routes."""
 
 from ipaddress import ip_address
 from typing import Annotated, Any
@@ -19,14 +19,14 @@ Description = Annotated[str, Field(max_length=DESCRIPTION_MAX)]
 Priority = Annotated[int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
 _LISTS = ("principals", "actions", "resources")
 
-_CLIENT_ID = named_pattern(id_pattern("cli"), "must be the id of an OAuth client, `cli_…`")
+_CLIENT_ID = named_pattern(id_pattern("cli"), "must be the id of an OAuth client, such as `cli_…`")
 
 
 def _check_address(text: str) -> str:
     try:
         ip_address(text)
     except ValueError:
-        raise ValueError("must be an address, as `203.0.113.9`") from None
+        raise ValueError("must be an IP address, such as `203.0.113.9`") from None
     return text
 
 
@@ -34,76 +34,73 @@ Address = Annotated[str, Field(max_length=45), AfterValidator(_check_address)]
 
 
 class PolicyBody(StrictModel):
-    """A new policy. `*` stands for any characters; without `conditions` it always holds."""
+    """A policy to create. `*` matches any characters. A policy without `conditions` always applies."""
 
     name: Name
     """Name of the policy, 1 to 100 visible characters."""
     effect: Effect
-    """Whether the policy allows or denies."""
+    """Effect of the policy: `allow` or `deny`."""
     principals: PatternList
-    """Whom it applies to, 1 to 50 patterns as `user:usr_…`, `key:key_…`, `role:viewer` or `*`."""
+    """Principals the policy applies to: 1 to 50 patterns, such as `user:usr_…`, `key:key_…`, `role:viewer` or `*`."""
     actions: PatternList
-    """Which actions it applies to, 1 to 50 patterns as `execute` or `*`."""
+    """Actions the policy applies to: 1 to 50 patterns, such as `execute` or `*`."""
     resources: PatternList
-    """What it applies to, 1 to 50 patterns as `route:GET /v1/agents`, `model:…`, `tool:…` or `agent:…`."""
+    """Resources the policy applies to: 1 to 50 patterns, such as `route:GET /v1/agents`, `model:…` or `tool:…`."""
     conditions: Conditions = ALWAYS
-    """When it applies. Default: always."""
+    """When the policy applies. Default: always."""
     priority: Priority = 0
-    """Order of evaluation, -1,000 to 1,000; higher comes first. Default 0."""
+    """Order of evaluation, -1,000 to 1,000; higher values are evaluated first. Default 0."""
     description: OrNone[Description] = None
-    """Why the policy exists, at most 500 characters. Null or absent: none."""
+    """Why the policy exists, at most 500 characters. Null or absent: no description."""
 
 
 class PolicyPatch(StrictModel):
-    """Any part of a policy; what is absent stays. `conditions` are replaced as a whole."""
+    """The fields of a policy to change. Absent fields are not changed. `conditions` are replaced as a whole."""
 
     name: Name = Field(default_factory=str)
     """Name of the policy, 1 to 100 visible characters."""
     effect: Effect = Field(default_factory=lambda: "deny")
-    """Whether the policy allows or denies."""
+    """Effect of the policy: `allow` or `deny`."""
     principals: PatternList = Field(default_factory=list)
-    """Whom it applies to, 1 to 50 patterns. Replaced as a whole."""
+    """Principals the policy applies to, 1 to 50 patterns. Replaced as a whole."""
     actions: PatternList = Field(default_factory=list)
-    """Which actions it applies to, 1 to 50 patterns. Replaced as a whole."""
+    """Actions the policy applies to, 1 to 50 patterns. Replaced as a whole."""
     resources: PatternList = Field(default_factory=list)
-    """What it applies to, 1 to 50 patterns. Replaced as a whole."""
+    """Resources the policy applies to, 1 to 50 patterns. Replaced as a whole."""
     conditions: Conditions = Field(default_factory=Conditions)
-    """When it applies. Replaced as a whole."""
+    """When the policy applies. Replaced as a whole."""
     priority: Priority = Field(default_factory=int)
-    """Order of evaluation, -1,000 to 1,000; higher comes first."""
+    """Order of evaluation, -1,000 to 1,000; higher values are evaluated first."""
     description: OrNone[Description] = None
-    """Why the policy exists, at most 500 characters. Null: none."""
+    """Why the policy exists, at most 500 characters. Null removes it."""
 
 
 class CircumstancesBody(StrictModel):
-    """When, from where, in which plan, about how much, and through which OAuth client a user calls.
-
-    What is absent is now, unknown, the tenant's, unknown, and none.
-    """
+    """The circumstances of the evaluated call: time, IP address, plan, amount of money and OAuth client."""
 
     time: Timestamp | None = None
     """When the call is made (RFC 3339). Null or absent: now."""
     ip: Address | None = None
-    """Address the call comes from. Null or absent: unknown."""
+    """IP address of the caller. Null or absent: unknown."""
     plan: PlanName | None = None
-    """Plan of the tenant. Null or absent: its real plan."""
+    """Plan of the tenant. Null or absent: the tenant's current plan."""
     amount: Amount | None = None
-    """Amount of money the call is about, in USD as decimal text. Null or absent: unknown."""
+    """Amount of money of the call, in USD as decimal text. Null or absent: unknown."""
     client: Annotated[str, Field(pattern=_CLIENT_ID)] | None = None
-    """OAuth client through which a user calls, as `cli_…`. Null or absent: none."""
+    """OAuth client through which a user calls, such as `cli_…`. Null or absent: no client."""
 
 
 class EvaluateBody(StrictModel):
-    """A question: may this principal (`user:usr_…`, `key:key_…`, `role:viewer`) do this to that resource?"""
+    """The principal, action, resource and circumstances to evaluate the tenant's policies for."""
 
     principal: Annotated[str, Field(min_length=1, max_length=PATTERN_MAX)]
-    """Who would call: `user:usr_…`, `key:key_…` or `role:viewer`. At most 200 characters."""
+    """The caller: `user:usr_…`, `key:key_…` or `role:viewer`. At most 200 characters."""
     action: Annotated[str, Field(min_length=1, max_length=PATTERN_MAX)] = EXECUTE
-    """What they would do, at most 200 characters. Default `execute`."""
+    """The action, at most 200 characters. Default `execute`."""
     resource: Annotated[str, Field(min_length=1, max_length=PATTERN_MAX)]
-    """What they would do it to, as `route:GET /v1/agents` or `tool:calculator`. At most 200 characters."""
+    """The resource, such as `route:GET /v1/agents` or `tool:calculator`. At most 200 characters."""
     context: CircumstancesBody = CircumstancesBody()
-    """Circumstances of the call. Default: now, from an unknown address, in the tenant's plan."""
+    """Circumstances of the call. Default: the current time, an unknown address and the tenant's plan."""
 
     def circumstances(self) -> dict[str, Any]:
         asked = self.context
@@ -111,35 +108,35 @@ class EvaluateBody(StrictModel):
 
 
 class DecisionAnswer(StrictModel):
-    """The answer; `matched` are the policies that hold, the one that decides first. `builtin:…` are the platform's."""
+    """The result of an evaluation: whether the call would be allowed, why, and the policies that apply."""
 
     allowed: bool
     """Whether the call would be allowed."""
     reason: str
-    """Why, in one sentence."""
+    """Reason of the decision, in one sentence."""
     matched: list[str]
-    """Ids of the policies that apply, the deciding one first. `builtin:…` are the platform's own."""
+    """Ids of the policies that apply; the first one decides. The platform's policies have ids such as `builtin:…`."""
 
 
 class PolicyAnswer(StrictModel):
-    """A policy as it is now."""
+    """An access policy of the tenant: its effect, patterns, conditions and priority."""
 
     id: str
     """Id of the policy."""
     name: str
     """Name of the policy."""
     effect: Effect
-    """Whether the policy allows or denies."""
+    """Effect of the policy: `allow` or `deny`."""
     principals: list[str]
-    """Whom it applies to."""
+    """Principals the policy applies to."""
     actions: list[str]
-    """Which actions it applies to."""
+    """Actions the policy applies to."""
     resources: list[str]
-    """What it applies to."""
+    """Resources the policy applies to."""
     conditions: dict[str, Any]
-    """When it applies. Empty: always."""
+    """When the policy applies. Empty: always."""
     priority: int
-    """Order of evaluation; higher comes first."""
+    """Order of evaluation; higher values are evaluated first."""
     description: str | None
     """Why the policy exists. Null if there is no description."""
     created_at: str
@@ -149,14 +146,14 @@ class PolicyAnswer(StrictModel):
 
 
 class CheckedPolicy(PolicyAnswer):
-    """A policy that was just set. `warnings` are about patterns that match nothing at present."""
+    """A created or changed policy, with warnings about patterns that match nothing."""
 
     warnings: list[str]
-    """Patterns of this policy that match nothing at present, one sentence each."""
+    """One sentence for each pattern of this policy that currently matches nothing."""
 
 
 def read_fields(body: PolicyBody | PolicyPatch) -> dict[str, Any]:
-    """Return the fields that were sent, in the domain's types."""
+    """Return the fields that were sent, converted to domain types."""
     fields = {name: getattr(body, name) for name in body.model_fields_set}
     if "description" in fields:
         fields["description"] = fields["description"] or ""

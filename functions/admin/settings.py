@@ -1,4 +1,4 @@
-"""`/v1/settings`: a tenant's settings."""
+"""`/v1/settings`: routes for a tenant's settings."""
 
 from typing import Annotated
 
@@ -18,31 +18,31 @@ router = APIRouter(tags=["settings"], dependencies=[require("admin")])
 
 
 class SettingsPatch(StrictModel):
-    """Any part of the settings; what is absent stays. A feature that is null loses its switch."""
+    """The settings to change. Absent settings are not changed."""
 
     features: Annotated[dict[Annotated[str, Field(max_length=64)], bool | None], Field(max_length=FEATURES_MAX)] = (
         Field(default_factory=dict)
     )
-    """Feature switches by name, at most 50. Null removes a switch; switches that are absent stay."""
+    """Feature switches by name, at most 50. Null removes a switch. Absent switches are not changed."""
     audits_all: bool = Field(default_factory=bool)
-    """Whether calls that policies allow are recorded in the audit log, not only those they deny."""
+    """Whether calls that policies allow are recorded in the audit log. Denied calls are always recorded."""
     prompt_injection: ScreeningMode = SCREENING_DEFAULT
-    """What happens when a message or tool result matches the rules for prompt injection: nothing (`off`), an audit
-    record (`flag`), or a refusal (`refuse`). Default `flag`.
+    """What happens if a message or tool result matches the rules for prompt injection: nothing (`off`), an audit
+    event (`flag`), or a rejection (`refuse`). Default `flag`.
     """
 
 
 class SettingsAnswer(StrictModel):
-    """The settings as they are. `config_version` rises with every change of the tenant's configuration."""
+    """The tenant's settings: feature switches, audit of allowed calls, and handling of prompt injection."""
 
     features: dict[str, bool]
     """Feature switches by name."""
     audits_all: bool
     """Whether calls that policies allow are recorded in the audit log."""
     prompt_injection: ScreeningMode
-    """What happens when a message or tool result matches the rules for prompt injection."""
+    """What happens if a message or tool result matches the rules for prompt injection: `off`, `flag` or `refuse`."""
     config_version: int
-    """Rises with every change of the tenant's configuration."""
+    """Version of the tenant's configuration. It increases with every change."""
     updated_at: str
     """When it was last changed (RFC 3339, UTC)."""
 
@@ -56,7 +56,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> SettingsService:
 def get_settings(tenant: TenantDep, runtime: RuntimeDep) -> SettingsAnswer:
     """Get the settings.
 
-    The tenant's settings as they are now.
+    Returns the tenant's settings.
     """
     return _render(_service(runtime, tenant).get())
 
@@ -65,7 +65,7 @@ def get_settings(tenant: TenantDep, runtime: RuntimeDep) -> SettingsAnswer:
 def update_settings(body: SettingsPatch, tenant: TenantDep, runtime: RuntimeDep) -> SettingsAnswer:
     """Update the settings.
 
-    Fields that are absent stay. The change applies everywhere within a minute.
+    Absent fields are not changed. The change applies within a minute.
     """
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     return _render(_service(runtime, tenant).change(changes))

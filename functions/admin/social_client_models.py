@@ -1,4 +1,4 @@
-"""Fields of a tenant's client at Google, GitHub or Slack, and its answer."""
+"""Field types and the response model of a tenant's OAuth client at Google, GitHub or Slack."""
 
 from typing import Annotated, Literal
 
@@ -19,48 +19,48 @@ from pydantic import Field, StringConstraints
 type RoleName = Literal["admin", "user", "viewer"]
 _PRINTABLE = named_pattern(r"^[\x21-\x7e]*$", "must be printable ASCII without spaces")
 _SCOPE = named_pattern(
-    r"^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]+$", "must be printable ASCII without spaces, commas, quotes and backslashes"
+    r"^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]+$", "must be printable ASCII without spaces, commas, quotes or backslashes"
 )
-_DOMAIN = named_pattern(r"^[a-z0-9-]+(\.[a-z0-9-]+)+$", "must be a domain in lower case, as `example.com`")
+_DOMAIN = named_pattern(r"^[a-z0-9-]+(\.[a-z0-9-]+)+$", "must be a lowercase domain name, such as `example.com`")
 ClientId = Annotated[str, Field(max_length=CLIENT_ID_MAX, pattern=_PRINTABLE)]
-ClientSecret = Annotated[str, Field(max_length=CLIENT_SECRET_MAX, pattern=_PRINTABLE, description="Kept sealed")]
+ClientSecret = Annotated[str, Field(max_length=CLIENT_SECRET_MAX, pattern=_PRINTABLE, description="Stored encrypted")]
 RedirectUris = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=REDIRECT_URI_MAX, pattern=_PRINTABLE)]],
-    Field(max_length=REDIRECT_URIS_MAX, description="Where flows may come back to, exactly"),
+    Field(max_length=REDIRECT_URIS_MAX, description="Allowed redirect URIs, compared exactly"),
 ]
 ConnectionScopes = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_SCOPE)]],
-    Field(max_length=SCOPES_MAX, description="What connections ask the provider for; none: its own least"),
+    Field(max_length=SCOPES_MAX, description="Scopes that connections request. Empty: the provider's minimum"),
 ]
 EmailDomains = Annotated[
     list[Annotated[str, StringConstraints(max_length=253, pattern=_DOMAIN)]],
-    Field(max_length=50, description="Only people with an email of these domains sign in; none: any domain"),
+    Field(max_length=50, description="Email domains that are allowed to sign in. Empty: any domain"),
 ]
 
 
 class SocialClientAnswer(StrictModel):
-    """A client at Google, GitHub or Slack as it is now; its secret is never shown. `client_id` null: the platform's."""
+    """An OAuth client at Google, GitHub or Slack, without its secret."""
 
     id: str
     """Id of the identity provider."""
     type: ProviderName
-    """The provider."""
+    """Type of the identity provider."""
     name: str
     """Name of the provider."""
     client_id: str | None
     """Client id at the provider. Null: the platform's client."""
     redirect_uris: list[str]
-    """Addresses a sign-in may return to."""
+    """Allowed redirect URIs of sign-ins."""
     connection_scopes: list[str]
-    """Scopes that connections ask the provider for. Empty: the provider's minimum."""
+    """Scopes that connections request from the provider. Empty: the provider's minimum."""
     email_domains: list[str]
-    """Only people with an email address in these domains sign in. Empty: any domain."""
+    """Email domains that are allowed to sign in. Empty: any domain."""
     default_role: RoleName
     """Role of a new user."""
     provision_users: bool
-    """Whether unknown people become users at their first sign-in."""
+    """Whether a user is created at the first sign-in of an unknown person."""
     enabled: bool
-    """Whether people can sign in through it."""
+    """Whether people can sign in with this provider."""
     created_at: str
     """When it was created (RFC 3339, UTC)."""
     updated_at: str

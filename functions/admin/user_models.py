@@ -1,4 +1,4 @@
-"""Bodies of users."""
+"""Request and response models of the user routes."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -21,32 +21,34 @@ Role = Literal["admin", "user", "viewer"]
 def _check_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the name of a folder of zones
-        raise ValueError("must be an IANA time zone, as Europe/Berlin") from error
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the name is a folder of time zones
+        raise ValueError("must be an IANA time zone, such as `Europe/Berlin`") from error
     return name
 
 
 Password = Annotated[str, Field(min_length=LENGTH_MIN, max_length=LENGTH_MAX)]
 TimeZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_check_zone)]
-_LANGUAGE = named_pattern(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$", "must be a language tag, as `de-CH`")
-_WORD = named_pattern(r"^[a-z][a-z0-9_-]{0,31}$", "must be one word of at most 32 of a-z, 0-9, `_` and `-`")
+_LANGUAGE = named_pattern(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$", "must be a language tag, such as `de-CH`")
+_WORD = named_pattern(
+    r"^[a-z][a-z0-9_-]{0,31}$", "must start with a letter and have at most 32 characters: a-z, 0-9, `_` and `-`"
+)
 Language = Annotated[str, Field(max_length=35, pattern=_LANGUAGE)]
 Word = Annotated[str, Field(pattern=_WORD)]
 
 
 class PreferencesBody(StrictModel):
-    """Preferences of a user, each one word. Those that are absent stay."""
+    """Preferences to set. Each value is one word. Absent preferences are not changed."""
 
     style: Word = Field(default_factory=str)
-    """Style of answers, one word as `professional`. Default `professional`."""
+    """Style of answers, one word such as `professional`. Default `professional`."""
     length: Word = Field(default_factory=str)
-    """Length of answers, one word as `moderate`. Default `moderate`."""
+    """Length of answers, one word such as `moderate`. Default `moderate`."""
     level: Word = Field(default_factory=str)
-    """Level of answers, one word as `intermediate`. Default `intermediate`."""
+    """Level of answers, one word such as `intermediate`. Default `intermediate`."""
 
 
 class Preferences(StrictModel):
-    """Preferences of a user."""
+    """How the user wants answers: style, length and level."""
 
     style: str
     """Style of answers."""
@@ -57,54 +59,54 @@ class Preferences(StrictModel):
 
 
 class UserBody(StrictModel):
-    """A new user. Without a `password` they are invited: the answer has an `invite_token`."""
+    """A user to create. Without a `password` the user is invited, and the response contains an `invite_token`."""
 
     email: Email
     """Email address, unique in the tenant, at most 255 characters."""
     role: Role
     """Role of the user."""
     name: OrNone[Name] = None
-    """Name of the user, at most 100 visible characters. Null or absent: none."""
+    """Name of the user, at most 100 visible characters. Null or absent: no name."""
     password: Password | None = None
-    """First password, 8 to 128 characters. Null or absent: the user is invited and the answer has an `invite_token`."""
+    """First password, 8 to 128 characters. Null or absent: the user is invited and gets an `invite_token`."""
     limits: SubjectLimits = Field(default_factory=dict)
-    """Limits of the user, on top of the tenant's. Default: none."""
+    """Limits of the user, in addition to the tenant's limits. Default: empty."""
     time_zone: TimeZone = TIME_ZONE_DEFAULT
     """IANA time zone. Default `UTC`."""
     language: Language = LANGUAGE_DEFAULT
-    """Language tag, as `de-CH`. Default `en`."""
+    """Language tag, such as `de-CH`. Default `en`."""
     preferences: PreferencesBody = Field(default_factory=PreferencesBody)
-    """How the user likes answers."""
+    """How the user wants answers."""
 
 
 class UserPatch(StrictModel):
-    """Any part of a user; what is absent stays. `limits` are replaced as a whole, `preferences` part by part.
+    """The fields of a user to change. Absent fields are not changed. `limits` are replaced as a whole.
 
-    A new password or a suspension ends all of the user's logins.
+    Absent `preferences` are not changed. A new password or a suspension ends all logins of the user.
     """
 
     email: Email = Field(default_factory=str)
     """Email address, unique in the tenant, at most 255 characters."""
     role: Role = Field(default_factory=lambda: "viewer")
-    """Role of the user. The tenant keeps at least one active admin."""
+    """Role of the user. The role of the last active admin cannot be changed."""
     name: OrNone[Name] = None
-    """Name of the user, at most 100 visible characters. Null: none."""
+    """Name of the user, at most 100 visible characters. Null removes it."""
     password: Password = Field(default_factory=str)
     """New password, 8 to 128 characters. Ends all logins of the user."""
     status: Literal["active", "suspended"] = Field(default_factory=lambda: "active")
-    """`suspended` refuses the user and ends all their logins; `active` accepts them again."""
+    """`suspended` rejects the user's credentials and ends all their logins. `active` accepts the user again."""
     limits: SubjectLimits = Field(default_factory=dict)
-    """Limits of the user, on top of the tenant's. Replaced as a whole."""
+    """Limits of the user, in addition to the tenant's limits. Replaced as a whole."""
     time_zone: TimeZone = Field(default_factory=str)
-    """IANA time zone, as `Europe/Berlin`."""
+    """IANA time zone, such as `Europe/Berlin`."""
     language: Language = Field(default_factory=str)
-    """Language tag, as `de-CH`."""
+    """Language tag, such as `de-CH`."""
     preferences: PreferencesBody = Field(default_factory=PreferencesBody)
-    """How the user likes answers; preferences that are absent stay."""
+    """How the user wants answers. Absent preferences are not changed."""
 
 
 class UserAnswer(StrictModel):
-    """A user as they are now."""
+    """A user of the tenant: role, status, limits and preferences."""
 
     id: str
     """Id of the user."""
@@ -113,19 +115,19 @@ class UserAnswer(StrictModel):
     role: Role
     """Role of the user."""
     name: str | None
-    """Name of the user. Null if there is none."""
+    """Name of the user. Null if the user has no name."""
     status: Literal["active", "invited", "suspended"]
-    """`invited` users have not set a password yet; `suspended` ones are refused."""
+    """`invited` users have not set a password yet. The credentials of `suspended` users are rejected."""
     last_login_at: str | None
     """When the user last logged in (RFC 3339, UTC). Null if never."""
     limits: ShownLimits
-    """Limits of the user by name; a limit that is absent is not set."""
+    """Limits of the user by name. Absent limits are not set."""
     time_zone: str
     """IANA time zone."""
     language: str
     """Language tag."""
     preferences: Preferences
-    """How the user likes answers; prompts may use it."""
+    """How the user wants answers. Prompts can use these values."""
     created_at: str
     """When it was created (RFC 3339, UTC)."""
     updated_at: str
@@ -133,43 +135,43 @@ class UserAnswer(StrictModel):
 
 
 class OffboardedCredentials(StrictModel):
-    """Ids of keys and clients that descend from the user: those that ended by this call, and those that go on."""
+    """Ids of the API keys and OAuth clients that the user created directly or indirectly."""
 
     revoked: list[str]
-    """Ids of API keys and OAuth clients that this call ended."""
+    """Ids of the API keys and OAuth clients that this call revoked."""
     remaining: list[str]
-    """Ids of API keys and OAuth clients of the user that still work."""
+    """Ids of the API keys and OAuth clients that are still valid."""
 
 
 class ChangedUser(UserAnswer):
-    """A user who was suspended, or given a role other than admin, and the credentials that descend from them."""
+    """A user who was suspended or got a role other than admin, with the credentials that the user created."""
 
     credentials: OffboardedCredentials
-    """API keys and OAuth clients the user created, and those that these created."""
+    """API keys and OAuth clients that the user created, and the ones that these credentials created."""
 
 
 class CreatedUser(UserAnswer):
-    """A new user. `invite_token` is shown this once; it is null where a password was given."""
+    """A created user. `invite_token` is shown only in this response. It is null if a password was set."""
 
     invite_token: str | None
-    """One-time token for `POST /v1/auth/invitations/accept`, shown only in this answer. Null if a password was
-    given.
+    """One-time token for `POST /v1/auth/invitations/accept`, shown only in this response. Null if a password was
+    set.
     """
     invite_expires_at: str | None
-    """When the invitation ends (RFC 3339, UTC). Null if a password was given."""
+    """When the invitation expires (RFC 3339, UTC). Null if a password was set."""
 
 
 class ResetUser(UserAnswer):
-    """A user, and a one-time token by which they set a password; it is shown this once."""
+    """A user and a one-time token to set a new password. The token is shown only in this response."""
 
     reset_token: str
-    """One-time token for `POST /v1/auth/invitations/accept`, shown only in this answer."""
+    """One-time token for `POST /v1/auth/invitations/accept`, shown only in this response."""
     reset_expires_at: str
-    """When the token ends (RFC 3339, UTC)."""
+    """When the token expires (RFC 3339, UTC)."""
 
 
 def read_fields(body: UserBody | UserPatch) -> dict[str, Any]:
-    """Return the fields that were sent, in the domain's types."""
+    """Return the fields that were sent, converted to domain types."""
     fields: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
     if "name" in fields:
         fields["name"] = fields["name"] or ""

@@ -1,4 +1,4 @@
-"""`/v1/users`: a tenant's users. `/unlock` is with the identity function, which keeps the throttles of its doors."""
+"""`/v1/users`: a tenant's users. The identity function serves `/unlock`, because it owns the login throttles."""
 
 from typing import Annotated
 
@@ -40,12 +40,15 @@ from functions.admin.user_models import (
 router = APIRouter(tags=["users"], route_class=IdempotentRoute, dependencies=[require("admin")])
 UserPath = Annotated[str, Path(pattern=id_pattern("usr"), description="Id of the user, `usr_…`")]
 EmailQuery = Annotated[
-    str | None, Query(max_length=EMAIL_MAX, description="Only the user with this email address. Default: all")
+    str | None,
+    Query(max_length=EMAIL_MAX, description="Return only the user with this email address. Default: all users"),
 ]
 RevokeKeys = Annotated[
     bool,
     Query(
-        description="Also end the API keys and OAuth clients the user created, and those these created. Default false"
+        description=(
+            "Also revoke the API keys and OAuth clients that the user created directly or indirectly. Default false"
+        )
     ),
     BeforeValidator(read_flag_text),
 ]
@@ -63,7 +66,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> UserService:
 
 
 def _users_max(runtime: Runtime, tenant: TenantContext) -> int:
-    """Return how many users the tenant may have, as it stands now."""
+    """Return the tenant's limit of users, read from the table. Raises `NotFound` if the tenant does not exist."""
     found = TenantStore(runtime.tenant_table(tenant.tenant_id)).get()
     if found is None:
         raise NotFound("tenant not found")
@@ -74,7 +77,7 @@ def _users_max(runtime: Runtime, tenant: TenantContext) -> int:
 def list_users(tenant: TenantDep, runtime: RuntimeDep, page: PageDep, email: EmailQuery = None) -> ListOf[UserAnswer]:
     """List users.
 
-    All users of the tenant, oldest first.
+    Returns all users of the tenant, oldest first.
     """
     scope = list_scope(tenant, "users", email=email)
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope), email=email)
@@ -88,9 +91,9 @@ def create_user(
 ) -> CreatedUser:
     """Create a user.
 
-    With a password the user is active; without one they are invited, and the answer has a one-time `invite_token`
-    that works for seven days. The address must be new in the tenant (409), and the plan must have room for another
-    user (403 `QUOTA_EXCEEDED`).
+    With a password, the user is active. Without a password, the user is invited, and the response contains a one-time
+    `invite_token` that is valid for seven days. Returns 409 if another user of the tenant has this email address, and
+    403 `QUOTA_EXCEEDED` if the tenant has the maximum number of users.
     """
     made = _service(runtime, tenant).create(read_fields(body), maximum=_users_max(runtime, tenant))
     response.headers["Location"] = f"{base_url}/v1/users/{made.user.id}"
@@ -101,7 +104,7 @@ def create_user(
 def get_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> UserAnswer:
     """Get a user.
 
-    An id that does not exist in the tenant is 404.
+    Returns 404 if the id does not exist in the tenant.
     """
     return render_user(_service(runtime, tenant).get(user_id))
 
@@ -112,13 +115,16 @@ def update_user(
 ) -> ChangedUser | UserAnswer:
     """Update a user.
 
-    Fields that are absent stay. The change applies within 30 seconds. The tenant keeps an active admin (409). A
-    suspension, or a role other than `admin`, answers with the credentials that the user created.
+    Absent fields are not changed. The change applies within 30 seconds. Returns 409 if the tenant would have no active
+    admin. If the user is suspended or gets a role other than `admin`, the response lists the credentials that the user
+    created.
     """
     service, fields = _service(runtime, tenant), read_fields(body)
     takes_away = fields.get("status") == "suspended" or fields.get("role", "admin") != "admin"
     if revoke_keys and not takes_away:
-        raise invalid_field("revoke_keys", "goes with `status` suspended, or a `role` other than admin", place="query")
+        raise invalid_field(
+            "revoke_keys", "requires `status` `suspended` or a `role` other than `admin`", place="query"
+        )
     before = service.get(user_id)
     changed = service.change(user_id, fields)
     limits_changed(runtime, tenant, before.id, before.limits, changed.limits)
@@ -133,15 +139,16 @@ def delete_user(
 ) -> None:
     """Delete a user.
 
-    Their logins end within 30 seconds. Keys and clients they created stay, unless `revoke_keys` is true; the header
-    `x-remaining-credentials` counts those that still work. The last active admin cannot be deleted (409).
+    The user's logins end within 30 seconds. API keys and OAuth clients that the user created remain valid, unless
+    `revoke_keys` is true. The header `x-remaining-credentials` is the number of credentials that are still valid.
+    Returns 409 for the last active admin.
     """
     service, table = _service(runtime, tenant), runtime.tenant_table(tenant.tenant_id)
     throttles = Throttles(runtime.platform_table, runtime.clock)
     try:
         email = service.get(user_id).email
     except NotFound:
-        erase_traces(table, throttles, UserId(user_id))  # of an interrupted call
+        erase_traces(table, throttles, UserId(user_id))  # left by an interrupted deletion
         raise
     left = service.delete(user_id, revoke_keys=revoke_keys)
     erase_traces(table, throttles, UserId(user_id), email)
@@ -162,7 +169,7 @@ def log_out_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> N
 def reset_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> ResetUser:
     """Reset a user's password.
 
-    Ends the user's logins and answers with a one-time token that sets a new password within an hour. An invited user
-    gets a new invitation, which works for seven days.
+    Ends the user's logins and returns a one-time token for setting a new password. The token is valid for one hour. For
+    an invited user it is a new invitation, which is valid for seven days.
     """
     return render_reset(_service(runtime, tenant).reset(user_id))

@@ -1,7 +1,7 @@
-"""The REQUEST authorizer of all routes that need a credential.
+"""The REQUEST authorizer of all routes that require a credential.
 
-It returns a policy (allow or deny, with a context) or raises: `Unauthorized`, which API Gateway turns into 401, or any
-other error, which a gateway response turns into 503. It never allows a request that it could not check.
+It returns a policy (allow or deny, with a context) or raises an exception. API Gateway returns 401 for the exception
+`Unauthorized`, and 503 for any other exception. A request whose credential cannot be checked is never allowed.
 """
 
 from collections.abc import Mapping
@@ -22,17 +22,17 @@ from functions.authorizer.verdict import PolicyAnswer
 
 
 class AuthorizerFailed(Exception):
-    """The credential could not be checked; the reason is only in the log."""
+    """Raised if the credential could not be checked. The reason is only logged."""
 
 
 def handler(event: Mapping[str, Any], context: object) -> PolicyAnswer:
-    """Answer API Gateway's event."""
+    """Return the policy for an event of API Gateway (Lambda entry point)."""
     del context
     return answer(event, _authorizer())
 
 
 def answer(event: Mapping[str, Any], authorizer: Authorizer) -> PolicyAnswer:
-    """Return the policy for a request. API Gateway reads only the text of the exception."""
+    """Return the policy for a request. Raises an exception with the text `Unauthorized`, or `AuthorizerFailed`."""
     logs.unbind()
     logs.bind(request_id=str((event.get("requestContext") or {}).get("requestId", "")))
     try:
@@ -40,7 +40,7 @@ def answer(event: Mapping[str, Any], authorizer: Authorizer) -> PolicyAnswer:
     except Unauthenticated as error:
         if error.internal:
             log_refusal(error.code, error.internal)
-        raise Exception("Unauthorized") from None  # noqa: TRY002 - the one text that API Gateway knows
+        raise Exception("Unauthorized") from None  # noqa: TRY002 - API Gateway returns 401 only for this text
     except AtriumError as error:
         logs.logger().error("cannot decide", code=error.code, internal=error.internal)
         raise AuthorizerFailed(error.code) from None
@@ -50,7 +50,7 @@ def answer(event: Mapping[str, Any], authorizer: Authorizer) -> PolicyAnswer:
 
 
 class AuthorizerRuntime(Runtime):
-    """A Runtime whose table client has short timeouts, because this function must answer within five seconds."""
+    """A runtime whose table client has short timeouts, because this function must return within five seconds."""
 
     @cached_property
     def table(self) -> PhysicalTable:

@@ -1,7 +1,8 @@
-"""Reports refused credentials: a log line and a metric for each, and an audit event of the tenant that it names.
+"""Reports rejected credentials: a log line and a metric for each, and an audit event in the tenant that it names.
 
-Reporting never fails the answer and delays it by at most WAIT_SECONDS_MAX. An unverified credential may name a tenant
-that does not exist, so the tenant is read first; these reads are bounded in the same way as the events.
+An error while reporting does not change the response. Reporting delays it by at most WAIT_SECONDS_MAX. An unverified
+credential can name a tenant that does not exist, so the tenant is read first. The number of reads and the number of
+audit events are both limited.
 """
 
 from dataclasses import dataclass, field, replace
@@ -24,14 +25,14 @@ WAIT_SECONDS_MAX = 0.25
 
 @dataclass
 class AuthFailureReporter:
-    """Reports refusals. `reported` bounds the events of known tenants, `lookups` the reads of unverified tenant ids."""
+    """Reports rejected credentials. `reported` limits audit events of known tenants, `lookups` limits tenant reads."""
 
     runtime: Runtime
     reported: RefusalBound = field(default_factory=RefusalBound)
     lookups: RefusalBound = field(default_factory=RefusalBound)
 
     def report(self, credential: Credential, refused: Refused, now: datetime) -> None:
-        """Log and count a refusal, and record it in the audit of the tenant that the credential names."""
+        """Log and count a rejected credential, and write an audit event in the tenant that the credential names."""
         log_refusal(refused.failure.code, refused.reason)
         named = refused.named
         if named is None:
@@ -57,12 +58,12 @@ class AuthFailureReporter:
             audit_of(tenant, table, origin, self.runtime.clock).record("auth.refuse", details)
         except AtriumError as error:
             _fail(error.internal)
-        except Exception as error:  # noqa: BLE001 - a failed report must not fail the answer
+        except Exception as error:  # noqa: BLE001 - a failed report must not change the response
             _fail(type(error).__name__)
 
 
 def log_refusal(code: str, reason: str) -> None:
-    """Write the log line and count the metric of a refusal."""
+    """Write a log line for a rejected credential and increment its metric."""
     logs.logger().info("refused", code=code, reason=reason)
     count("CredentialsRefused")
 

@@ -1,6 +1,6 @@
-"""Decides whether a credential is admitted, with one batch read, or none while the decision is cached.
+"""Decides whether a credential is accepted. A decision needs one batch read, and no read while it is cached.
 
-A platform key that names a tenant costs a second read, because one batch never mixes platform and tenant items.
+A platform key with a tenant needs a second read, because a batch contains either platform items or tenant items.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ NOTE_SECONDS_MAX = 0.25
 
 @dataclass
 class Authorizer:
-    """The decisions of one container, with their cache."""
+    """Decides about credentials and caches the verdicts of this container."""
 
     runtime: Runtime
     cache: VerdictCache = field(init=False)
@@ -57,7 +57,7 @@ class Authorizer:
         self.cache = new_verdict_cache(self.runtime.clock)
 
     def judge(self, credential: Credential) -> Verdict:
-        """Return the verdict. Raises `Unauthenticated`, or `Unavailable` if the credential cannot be checked."""
+        """Return the verdict for a credential. Raises `Unauthenticated`, or `Unavailable` if it cannot be checked."""
         now = self.runtime.clock()
         known = self.cache.get(credential.fingerprint)
         if known is not None:
@@ -147,7 +147,7 @@ class Authorizer:
 
     @cached_property
     def _foreign(self) -> ForeignTokens:
-        """Verify tokens of the tenants' own identity providers; created on first use."""
+        """Return the verifier for tokens of the tenants' identity providers; created on first use."""
         from atrium.identity.providers.admission import ForeignTokens
         from atrium.identity.providers.key_finder import KeyFinder
         from atrium.identity.providers.store import IssuerRegistry
@@ -186,7 +186,7 @@ def _allow(decision: VerifiedCredential) -> Verdict:
 
 
 def _naming(refused: Refused, kind: str, tenant: Tenant | None, details: Mapping[str, str]) -> Refused:
-    """Return the refusal with the tenant to report it to, if the tenant exists."""
+    """Return the refusal with the tenant in whose audit log it is reported, if the tenant exists."""
     if tenant is None:
         return refused
     principal = f"{kind}:{refused.principal_id}" if refused.principal_id else ""
@@ -194,7 +194,7 @@ def _naming(refused: Refused, kind: str, tenant: Tenant | None, details: Mapping
 
 
 def _note_use(table: TenantTable | PlatformTable, key: ApiKey | None, now: datetime) -> None:
-    """Record the last use of a key, at most once a minute. It never fails the call and delays it only briefly."""
+    """Record the last use of a key, at most once a minute. Errors are logged; the wait is at most NOTE_SECONDS_MAX."""
     if key is None or (key.last_used_at and now - key.last_used_at < timedelta(seconds=USE_NOTED_SECONDS)):
         return
     writer = Thread(target=_write_use, args=(KeyStore(table), key.id, now), name="note-use", daemon=True)

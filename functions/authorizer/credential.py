@@ -1,4 +1,4 @@
-"""Reads the credential of a request from its headers, without a call to the table."""
+"""Reads the credential of a request from its headers. It does not read the table."""
 
 import re
 from collections.abc import Mapping
@@ -17,9 +17,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """The credential, the tenant named in `X-Tenant-ID` (may be empty), the origin of the request and the address it
-    called.
-    """
+    """The credential of a request, with its `X-Tenant-ID` (may be empty), origin, domain and base path."""
 
     text: str = field(repr=False)
     tenant: str
@@ -33,14 +31,14 @@ class Credential:
 
     @property
     def fingerprint(self) -> str:
-        """The cache key of a decision: a hash, so that the credential itself is not stored."""
+        """The cache key of a verdict. It is a hash, so that the credential itself is not stored."""
         return sha256_hex(f"{self.text}\0{self.tenant}\0{self.domain}{self.base_path}".encode())
 
 
 def read_credential(event: Mapping[str, Any]) -> Credential:
-    """Return the credential of a request. Raises `Unauthenticated` if there is none, or two that differ.
+    """Return the credential of a request. Raises `Unauthenticated` if it has no credential or two different ones.
 
-    A repeated header is refused, because different servers read different values of it.
+    A repeated header is rejected, because servers differ in which of its values they use.
     """
     headers = _read_headers(event)
     bearer = _read_bearer(_single(headers, "authorization"))
@@ -63,7 +61,7 @@ def _read_base_path(context: Mapping[str, Any]) -> str:
 
 
 def _read_headers(event: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return all values by lower-case header name."""
+    """Return the values of all headers, by lowercase header name."""
     found: dict[str, list[str]] = {}
     several = event.get("multiValueHeaders")
     if isinstance(several, Mapping):

@@ -1,4 +1,4 @@
-"""Reads the tenant of a credential by BatchGetItem, the only read action that the authorizer's role needs."""
+"""Reads the tenant of a credential with BatchGetItem, the only read action that the authorizer's role allows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from atrium.tenants.store import read_tenant
 
 
 def tenant_in(found: Mapping[Key, Mapping[str, Any]]) -> Tenant | None:
-    """Return the tenant among the items of a batch, or None."""
+    """Return the tenant from the items of a batch, or None if the batch does not contain it."""
     item = found.get(keys.tenant())
     return read_tenant(item) if item else None
 
 
 def find_tenant(table: TenantTable) -> Tenant | None:
-    """Return the tenant of a table whatever its status, or None."""
+    """Return the tenant of a table, also if it is suspended or deleted, or None if it does not exist."""
     return tenant_in(table.batch_get([keys.tenant()]))

@@ -1,6 +1,7 @@
-"""The authorizer's verdicts and their cache: at most 30 seconds, and never longer than the credential is valid.
+"""The authorizer's verdicts and their cache.
 
-Refusals of unauthenticated credentials are not cached, because anyone could fill the cache with them.
+A verdict is cached for at most 30 seconds, and never longer than the credential is valid. Rejections of unauthenticated
+credentials are not cached, because anyone could fill the cache with them.
 """
 
 from collections.abc import Mapping
@@ -18,16 +19,14 @@ type PolicyAnswer = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Allow with the context of the call, or deny with its code and detail."""
+    """Allows a request with the context of the call, or denies it with an error code and detail."""
 
     allowed: bool
     principal_id: str
     context: Mapping[str, str | int | bool]
 
     def render(self, method_arn: str) -> PolicyAnswer:
-        """Return the authorizer's answer. Its policy covers every route of the stage; scopes are
-        checked by the routes.
-        """
+        """Return the authorizer's response. The policy applies to all routes of the stage; routes check the scopes."""
         return {
             "principalId": self.principal_id,
             "policyDocument": {
@@ -46,7 +45,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class CachedVerdict:
-    """A verdict, and when its credential expires (None: never)."""
+    """A verdict and the time at which its credential expires (None: it does not expire)."""
 
     verdict: Verdict
     ends_at: datetime | None = None
@@ -56,7 +55,7 @@ type VerdictCache = TLRUCache[str, CachedVerdict, datetime]
 
 
 def new_verdict_cache(clock: Clock) -> VerdictCache:
-    """Return an empty cache of verdicts by the credential's fingerprint."""
+    """Return an empty cache of verdicts. The key is the credential's fingerprint."""
     return TLRUCache(ENTRIES_MAX, _expiry, timer=clock)
 
 
@@ -66,6 +65,6 @@ def _expiry(_fingerprint: str, cached: CachedVerdict, now: datetime) -> datetime
 
 
 def _every_route(method_arn: str) -> str:
-    """Return `arn:…:<api>/<stage>/*/*` for a method's ARN."""
+    """Return the ARN of all methods of the stage (`arn:…:<api>/<stage>/*/*`) for a method's ARN."""
     api, stage, *_ = method_arn.split("/")
     return f"{api}/{stage}/*/*"

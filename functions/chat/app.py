@@ -1,9 +1,10 @@
-"""The chat function: one process serves one call at a time, behind the Lambda Web Adapter (`run.sh`).
+"""The chat function. One process serves one call at a time, behind the Lambda Web Adapter (`run.sh`).
 
-The modules imported here are part of the SnapStart snapshot: they open no connection and draw no random value.
+The modules imported here are part of the SnapStart snapshot, so they must not open connections or generate random
+values during import.
 """
 
-import atrium.llm.registry  # noqa: F401 - imports the model SDK at init, not in the first call
+import atrium.llm.registry  # noqa: F401 - import the model SDK at init, not in the first call
 from atrium.bootstrap import RuntimeSource, runtime
 from atrium.http.app import create_app
 from fastapi import FastAPI
@@ -12,7 +13,7 @@ from functions.chat import chat, health, limits, runs
 
 
 def build(source: RuntimeSource = runtime) -> FastAPI:
-    """Return the application over a runtime."""
+    """Return the FastAPI application. Tests pass a test runtime."""
     routers = [chat.router, runs.router, limits.router, health.router]
     return create_app(title="Chat", routers=routers, runtime=source, context_source="adapter")
 

@@ -1,6 +1,6 @@
-"""`POST /v1/chat` and `POST /v1/chat/stream`: one turn, as one answer or as events.
+"""`POST /v1/chat` and `POST /v1/chat/stream`: run one turn and return one response or a stream of events.
 
-An `Idempotency-Key` is tied to the run, and a repeated call is answered from it.
+An `Idempotency-Key` is stored with the id of its run. A repeated call returns the result of that run.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -34,13 +34,13 @@ from functions.chat.worker import TurnWorker
 
 _OUR_SIDE = 500
 router = APIRouter(tags=["chat"], dependencies=[require("chat"), Depends(read_key_header)])
-# API Gateway ends a connection that is idle for 300 s; 20 s are left for waiting threads, settlement and storing.
+# API Gateway closes a connection that is idle for 300 s. 20 s remain for waiting threads, settlement and storing.
 BUFFERED_SECONDS_MAX = 280
 _REFUSALS = problem_responses(403, 404, 409, 429, 502, 504)
 
 
 class IdempotentTurn:
-    """One call, with or without a key. Order: `begin`, then `attach` unless a run was returned."""
+    """A chat call with or without an idempotency key. Call `begin` first, then `attach` if `begin` returned no run."""
 
     def __init__(self, runtime: Runtime, call: TenantContext | Caller, key: CallKey | None, ends_at_ms: int) -> None:
         self._runtime = runtime
@@ -56,7 +56,7 @@ class IdempotentTurn:
         return cls(runtime, read_call(request), await read_call_key(request), read_deadline_ms(request, runtime))
 
     def begin(self) -> Run | None:
-        """Return the ended run that this key made before, or None if the call is to be executed."""
+        """Return the ended run of an earlier call with this key, or None if the call must be executed."""
         if self._key is None:
             return None
         found = self._store().begin(self._key, ends_at_ms=self._ends_at_ms)
@@ -67,7 +67,7 @@ class IdempotentTurn:
             raise Conflict
         run = run_store(self._runtime, self._call.tenant_id).get(RunId(found.run_id))
         if run is None:
-            raise Conflict("the run of this key was deleted")
+            raise Conflict("the run of this `Idempotency-Key` was deleted")
         if run.is_open:
             raise IdempotencyInProgress(retry_after_seconds=1)
         if _may_be_retried(run) and self._retake(found):
@@ -76,7 +76,7 @@ class IdempotentTurn:
         return run
 
     def _retake(self, saved: SavedRun) -> bool:
-        """Take the key back from a run that failed for the moment; False if another call was faster."""
+        """Reserve the key again after a retryable failure of its run. Return False if another call was faster."""
         if self._key is None:
             return False
         taken = self._store().begin(self._key, ends_at_ms=self._ends_at_ms, instead_of=saved)
@@ -84,10 +84,9 @@ class IdempotentTurn:
         return self._mark is not None
 
     def attach(self, open_turn: Callable[[], Turn]) -> Turn:
-        """Open the turn and tie the key to its run; a refusal frees the key.
+        """Open the turn and store its run id with the key. If the turn cannot be opened, release the key.
 
-        A table that fails now must not take away a turn that is open, nor hide why one is not: the mark then ends
-        by itself.
+        If the key cannot be updated, the turn or the original error is still returned, and the key's mark expires.
         """
         try:
             turn = open_turn()
@@ -110,9 +109,9 @@ class IdempotentTurn:
 
 
 def _may_be_retried(run: Run) -> bool:
-    """Tell whether a run failed in a way that a retry may better, or any on our side: then its key makes a new run.
+    """Return whether a call with the same key starts a new run: after a retryable failure or a 5xx error.
 
-    What no retry betters may be better all the same once an operator has been at it.
+    A 5xx error that is not retryable is included, because an operator may have fixed its cause.
     """
     failure = run.outcome.error.to_failure(run.id) if run.outcome and run.outcome.error else None
     return failure is not None and (failure.retryable or failure.status >= _OUR_SIDE)
@@ -128,8 +127,8 @@ async def chat(
 ) -> ChatAnswer | Response:
     """Send a message.
 
-    Runs one turn and answers when it has ended, after at most 280 seconds. The turn goes on if the client leaves.
-    Limits are checked before the model is called (429).
+    Runs one turn and returns the response when the turn has ended, after at most 280 seconds. The turn continues if the
+    client disconnects. Limits are checked before the model is called (429).
     """
     require_own_tenant(tenant, body.tenant_id)
     run, headers = await run_in_threadpool(_answer, body, tenant, runtime, attempt)
@@ -142,7 +141,7 @@ async def chat(
 def _answer(
     body: ChatBody, tenant: TenantContext, runtime: Runtime, attempt: IdempotentTurn
 ) -> tuple[Run, Mapping[str, str]]:
-    """Carry a turn out, or find what it gave before; returns its run, and the headers of its answer."""
+    """Run a turn, or find the run of an earlier call. Return the run and the headers of the response."""
     saved = attempt.begin()
     if saved is not None:
         return saved, REPLAYED
@@ -160,7 +159,7 @@ def _name_in_log(turn: Turn) -> None:
 
 
 def _limit_headers(turn: Turn) -> dict[str, str]:
-    """Return how the limits stood when the turn was admitted."""
+    """Return the rate limit headers with the state at the turn's admission."""
     return rate_limit_headers(turn.started.admitted, turn.run.started_at.timestamp())
 
 
@@ -171,8 +170,8 @@ async def stream_chat(
 ) -> StreamingResponse:
     """Send a message and stream the answer.
 
-    Runs one turn and sends its events as they happen. Refusals before `start` are ordinary error responses. The turn
-    goes on if the client leaves; `GET /v1/runs/{run_id}/events` continues the stream.
+    Runs one turn and sends its events as they happen. Errors before the event `start` are ordinary error responses. The
+    turn continues if the client disconnects. `GET /v1/runs/{run_id}/events` continues the stream.
     """
     require_own_tenant(tenant, body.tenant_id)
     saved = await run_in_threadpool(attempt.begin)
@@ -186,7 +185,7 @@ async def stream_chat(
 
 
 class _TurnResponse(StreamingResponse):
-    """A turn as it comes. However the client leaves, the turn's thread learns of it."""
+    """Streams a turn's events. Tells the worker when the response has ended or the client has disconnected."""
 
     def __init__(self, worker: TurnWorker, writer: EventWriter, headers: Mapping[str, str]) -> None:
         super().__init__(_encode(worker, writer), media_type=sse.MEDIA_TYPE, headers={**sse.HEADERS, **headers})

@@ -1,4 +1,4 @@
-"""Dry runs of turns: a turn service that reads counters without changing them, and records nothing in the audit."""
+"""A turn service for dry runs. It reads counters without changing them and writes no audit events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from functions.chat.services import make_turn_service
 
 @dataclass(frozen=True, slots=True)
 class SilentAudit(AuditService):
-    """Records nothing, because a dry run is not an event."""
+    """An audit service that does not write events, because a dry run is not audited."""
 
     def record(
         self, type: EventType, details: Mapping[str, object], *, session_id: str = "", end_user: str = ""
@@ -29,7 +29,7 @@ class SilentAudit(AuditService):
 
 @dataclass(frozen=True, slots=True)
 class TrialGuard(PolicyGuard):
-    """Decides without an audit record. Callers without the scope chat are checked against limits alone."""
+    """Evaluates policies without audit events. Policies are not checked for callers without the scope `chat`."""
 
     def require_permission(
         self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None, session_id: str = ""
@@ -40,7 +40,7 @@ class TrialGuard(PolicyGuard):
 
 
 def dry_run_service(runtime: Runtime, context: TenantContext) -> TurnService:
-    """Return the turn service for dry runs of one caller."""
+    """Return a turn service for dry runs of one caller."""
     guard = open_guard(runtime, context)
     audit = SilentAudit(guard.audit.store, guard.audit.origin, guard.audit.keep_days, guard.clock)
     silent = TrialGuard(context, guard.table, guard.cache, guard.clock, audit)
@@ -48,4 +48,4 @@ def dry_run_service(runtime: Runtime, context: TenantContext) -> TurnService:
 
 
 def _ignore(_: LimitReached) -> None:
-    """Ignore a rejection: a dry run reports it only to its caller."""
+    """Ignore a rejection, because a dry run reports it only to the caller."""

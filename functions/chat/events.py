@@ -1,4 +1,4 @@
-"""The events of a run as the contract has them: what a stream sends, and what a long poll answers."""
+"""Response models of a run's events, for streams and long polling."""
 
 import operator
 from typing import Annotated, Any, Literal, get_args
@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue, TypeAdapter, WithJsonSchema
 
 
 def _names(kind: Any) -> list[str]:
-    """Return the values of a union of literals."""
+    """Return the values of a Literal type or of a union of Literal types."""
     found = [
         _names(each) if not isinstance(each, str) else [each] for each in get_args(getattr(kind, "__value__", kind))
     ]
@@ -18,29 +18,29 @@ def _names(kind: Any) -> list[str]:
 
 
 StopReason = Annotated[str, WithJsonSchema({"type": "string", "enum": sorted({*_names(LoopStop)})})]
-"""Why a turn ended; the document lists the values."""
+"""Why a turn ended. The OpenAPI document lists the values."""
 
 
 class StartData(StrictModel):
-    """The turn was admitted."""
+    """Ids and model of an admitted turn."""
 
     session_id: str
-    """Session of the turn."""
+    """Id of the turn's session."""
     run_id: str
-    """Run that records the turn."""
+    """Id of the run that records the turn."""
     model: str
-    """Model that answers."""
+    """Id of the model that answers."""
 
 
 class PieceData(StrictModel):
-    """A piece of text."""
+    """A chunk of text."""
 
     content: str
-    """The piece; append it to those before."""
+    """The chunk. Append it to the previous chunks."""
 
 
 class ToolCallData(StrictModel):
-    """A tool call of the model."""
+    """A tool call that the model requested."""
 
     tool_call_id: str
     """Id of the call, unique in the run."""
@@ -58,37 +58,37 @@ class ToolResultData(StrictModel):
     tool: str
     """Name of the tool."""
     result: str
-    """What the model was told."""
+    """The result that was sent to the model."""
     is_error: bool
     """Whether the tool failed."""
 
 
 class FinalData(StrictModel):
-    """The end of a turn."""
+    """The answer of an ended turn."""
 
     message_id: str | None
-    """Id of the assistant's last message. Null if the model wrote nothing before it was stopped."""
+    """Id of the last assistant message. Null if the turn was stopped before the model produced output."""
     content: str
     """Text of the answer."""
     stop_reason: StopReason | None
     """Why the turn ended. Null if unknown."""
     degraded: bool
-    """Whether a fallback model or the fallback text of the agent answered."""
+    """Whether the answer is from a fallback model or is the agent's fallback text."""
 
 
 class UsageAnswer(StrictModel):
-    """What a run used; money in USD to six decimals. `estimated` is there where the provider left a figure out."""
+    """Tokens, tool calls and cost of a run."""
 
     input_tokens: int
     """Input tokens that were not read from or written to the prompt cache."""
     output_tokens: int
-    """Output tokens, thinking included."""
+    """Output tokens, including thinking."""
     cache_read_tokens: int
     """Input tokens read from the provider's prompt cache."""
     cache_write_tokens: int
     """Input tokens written to the provider's prompt cache."""
     tool_calls: int
-    """Tool calls that were made."""
+    """Number of executed tool calls."""
     cost_usd: str
     """Cost in USD as decimal text with six decimals."""
     estimated: Annotated[bool, Field(exclude_if=operator.not_)] = False
@@ -97,11 +97,11 @@ class UsageAnswer(StrictModel):
 
 class _Event(StrictModel):
     id: Annotated[int, Field(ge=1)]
-    """Number of the event in its run: 1, 2, 3 … without a gap."""
+    """Sequence number of the event in its run: 1, 2, 3 … without gaps."""
 
 
 class StartEvent(_Event):
-    """Sent first, as soon as the turn is admitted and before the model answers."""
+    """The turn was admitted. This is the first event, sent before the model answers."""
 
     event: Literal["start"]
     """Type of the event."""
@@ -110,30 +110,30 @@ class StartEvent(_Event):
 
 
 class TextEvent(_Event):
-    """A piece of the answer."""
+    """A chunk of the answer."""
 
     event: Literal["text"]
     """Type of the event."""
     data: PieceData
-    """The piece of text."""
+    """The chunk of text."""
 
 
 class ThinkingEvent(_Event):
-    """A piece of the model's thinking."""
+    """A chunk of the model's thinking."""
 
     event: Literal["thinking"]
     """Type of the event."""
     data: PieceData
-    """The piece of text."""
+    """The chunk of text."""
 
 
 class ToolCallEvent(_Event):
-    """The model calls a tool."""
+    """The model requested a tool call."""
 
     event: Literal["tool_call"]
     """Type of the event."""
     data: ToolCallData
-    """The call."""
+    """The tool call."""
 
 
 class ToolResultEvent(_Event):
@@ -142,43 +142,43 @@ class ToolResultEvent(_Event):
     event: Literal["tool_result"]
     """Type of the event."""
     data: ToolResultData
-    """The result."""
+    """The tool result."""
 
 
 class ApprovalRequiredEvent(_Event):
-    """A tool call waits for an approval. No built-in tool needs one."""
+    """A tool call waits for approval. No built-in tool requires approval."""
 
     event: Literal["approval_required"]
     """Type of the event."""
     data: ToolCallData
-    """The call that waits."""
+    """The tool call that waits for approval."""
 
 
 class UsageEvent(_Event):
-    """What the turn used and cost; sent before `final`."""
+    """Usage and cost of the turn, sent before `final`."""
 
     event: Literal["usage"]
     """Type of the event."""
     data: UsageAnswer
-    """The figures."""
+    """Usage and cost."""
 
 
 class FinalEvent(_Event):
-    """The turn has ended. The last event of its stream."""
+    """The turn has ended. This is the last event of the stream."""
 
     event: Literal["final"]
     """Type of the event."""
     data: FinalData
-    """The whole answer."""
+    """The complete answer."""
 
 
 class ErrorEvent(_Event):
-    """The turn failed. The last event of its stream."""
+    """The turn failed. This is the last event of the stream."""
 
     event: Literal["error"]
     """Type of the event."""
     data: Problem
-    """Why, as in an error response."""
+    """The error, in the format of an error response."""
 
 
 type RunEventAnswer = Annotated[
@@ -198,9 +198,9 @@ EVENT: TypeAdapter[RunEventAnswer] = TypeAdapter(RunEventAnswer)
 
 
 class EventsAnswer(StrictModel):
-    """A run's events in order."""
+    """Events of a run, in order."""
 
     data: list[RunEventAnswer]
-    """Events in order of their numbers. Empty if none came within `wait` seconds."""
+    """Events, ordered by sequence number. Empty if there was no event within `wait` seconds."""
     ended: bool
-    """Whether the run's last event is in `data` or came before it."""
+    """Whether the run's last event is in `data` or was returned before."""

@@ -1,4 +1,4 @@
-"""Readiness for the web adapter, which asks the process itself; the public `/v1/health` is the console's."""
+"""Readiness check for the Lambda Web Adapter. The console function serves the public `/v1/health`."""
 
 from fastapi import APIRouter
 
@@ -7,5 +7,5 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/v1/health")
 async def check_health() -> dict[str, str]:
-    """Tell that the process answers."""
+    """Return that the process is healthy."""
     return {"status": "healthy"}

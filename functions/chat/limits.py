@@ -1,4 +1,4 @@
-"""`POST /v1/limits/check`: what a chat request would reserve, and which limit would reject it. It changes nothing."""
+"""`POST /v1/limits/check`: a dry run that returns what a chat request would reserve and which limit would reject it."""
 
 from typing import Annotated
 
@@ -17,44 +17,41 @@ router = APIRouter(tags=["usage"])
 
 
 class Reserve(StrictModel):
-    """What admission would reserve until the first model call is settled: upper bounds."""
+    """Upper bounds that admission would reserve until the first model call is settled."""
 
     tokens: int
-    """Tokens that would be reserved, an upper bound for the first model call."""
+    """Tokens that would be reserved. It is an upper bound for the first model call."""
     cost_usd: str
-    """Cost that would be reserved, in USD as decimal text."""
+    """Cost that would be reserved, in USD as decimal text. It is an upper bound for the first model call."""
 
 
 class LimitCheck(StrictModel):
-    """Whether the same chat request would be admitted now, and if not, what rejects it.
-
-    `binding` is the limit's name. `retry_after_seconds` is null where it is admitted or waiting does not help.
-    """
+    """Whether the same chat request would be admitted now. If not, the limit that would reject it."""
 
     admitted: bool
     """Whether the same chat request would be admitted now."""
     reserve: Reserve
-    """What admission would reserve for the first model call."""
-    binding: Annotated[str | None, Field(description="Name of the limit that rejects")]
-    """Name of the limit that rejects it. Null if it is admitted."""
+    """Tokens and cost that admission would reserve for the first model call."""
+    binding: Annotated[str | None, Field(description="Name of the limit that would reject the request")]
+    """Name of the limit that would reject the request. Null if it is admitted."""
     scope: str | None
-    """Whose limit that is. Null if it is admitted."""
+    """Scope of that limit: whose limit it is. Null if the request is admitted."""
     used: int | str | None
-    """How much of that limit is used, in its unit. Null if it is admitted."""
+    """Used amount of that limit, in its unit. Null if the request is admitted."""
     max: int | str | None
-    """That limit's upper bound, in its unit. Null if it is admitted."""
+    """Value of that limit, in its unit. Null if the request is admitted."""
     retry_after_seconds: int | None
-    """Seconds until it would be admitted. Null if it is admitted or waiting does not help."""
+    """Seconds until the request would be admitted. Null if it is admitted, or if waiting does not help."""
     resets_at: str | None
-    """When that limit frees (RFC 3339, UTC). Null if it is admitted or waiting does not help."""
+    """When that limit resets (RFC 3339, UTC). Null if the request is admitted, or if waiting does not help."""
 
 
 @router.post("/v1/limits/check", responses=problem_responses(403, 404))
 def check_limits(body: ChatBody, tenant: TenantDep, runtime: RuntimeDep) -> LimitCheck:
     """Check a chat request against the limits.
 
-    Tells what the request would reserve and whether it would be admitted. Nothing is counted or stored. Other errors
-    are those of the chat request; whether the session is busy is not checked.
+    Returns what the request would reserve and whether it would be admitted. Counters are not changed. Other errors are
+    the same as for the chat request. The check ignores whether the session is busy.
     """
     require_own_tenant(tenant, body.tenant_id)
     return _render(dry_run_service(runtime, tenant).dry_run(body.to_domain()))

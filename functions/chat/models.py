@@ -1,4 +1,4 @@
-"""Bodies of chat and runs, in the field names of the contract."""
+"""Request and response models of the chat and run routes."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,18 +17,16 @@ _TOKENS_MAX = 10_000_000
 
 
 class LimitsBody(StrictModel):
-    """Bounds of this run alone; money is a decimal string in USD."""
+    """Limits of this run."""
 
     max_cost_usd: Annotated[Money, Field(gt=0, le=1_000_000, decimal_places=6)] | None = None
-    """Cost of the run at most, in USD as decimal text above 0, at most 1,000,000. Null or absent: no bound of its
-    own.
-    """
+    """Maximum cost of the run, in USD as decimal text, above 0 and at most 1,000,000. Null or absent: no limit."""
     max_tokens: Annotated[int, Field(ge=1, le=_TOKENS_MAX)] | None = None
-    """Input and output tokens of the run at most, 1 to 10,000,000. Null or absent: no bound of its own."""
+    """Maximum input and output tokens of the run, 1 to 10,000,000. Null or absent: no limit."""
     max_iterations: Annotated[int, Field(ge=1, le=100)] | None = None
-    """Model calls of the run at most, 1 to 100. Null or absent: the agent's."""
+    """Maximum model calls of the run, 1 to 100. Null or absent: the agent's limit."""
     max_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS_DEFAULT)] | None = None
-    """Duration of the run at most, 1 to 280 seconds. Null or absent: 280."""
+    """Maximum duration of the run, 1 to 280 seconds. Null or absent: 280."""
 
     def to_domain(self) -> RunLimits:
         cost = None if self.max_cost_usd is None else to_nanos(self.max_cost_usd)
@@ -36,34 +34,34 @@ class LimitsBody(StrictModel):
 
 
 class ChatBody(StrictModel):
-    """One user message, not blank. Without `session_id` a new session is made."""
+    """A user message, with optional session, agent, model and limits."""
 
     message: Annotated[
         str, Field(min_length=1, max_length=MESSAGE_CHARACTERS_MAX, pattern=named_pattern(r"\S", "must not be blank"))
     ]
-    """The user's message, not only white space. At most 10,000 characters on the plan free, up to 100,000 on
-    enterprise.
+    """The user's message. Must not be blank. The plan limits its length: from 10,000 characters in the plan `free` to
+    100,000 in the plan `enterprise`.
     """
     session_id: Annotated[str, Field(max_length=64)] | None = None
-    """Session to continue. Null or absent: a new session is created."""
+    """Id of the session to continue. Null or absent: a new session is created."""
     agent_id: Annotated[str, Field(max_length=64)] | None = None
-    """Agent that answers. Null or absent: the session's agent, else the tenant's default."""
+    """Id of the agent that answers. Null or absent: the session's agent, or the tenant's default agent."""
     provider: OrNone[Annotated[str, Field(max_length=64)]] = None
-    """Model provider, as `anthropic`. Null or absent: the agent's, or that of `model`."""
+    """Model provider, such as `anthropic`. Null or absent: the agent's provider, or the provider of `model`."""
     model: OrNone[Annotated[str, Field(max_length=128)]] = None
-    """Model that answers, at most 128 characters. The plan must include it. Null or absent: the agent's."""
+    """Id of the model, at most 128 characters. The plan must include it. Null or absent: the agent's model."""
     tenant_id: Annotated[str, Field(max_length=64)] | None = None
-    """Must be the credential's own tenant. Null or absent: the credential's tenant."""
+    """Must be the id of the credential's tenant. Null or absent: the credential's tenant."""
     limits: LimitsBody = LimitsBody()
-    """Bounds of this run alone. Default: those of the agent and the platform."""
+    """Limits of this run. Default: the limits of the agent and the platform."""
     on_busy: Literal["reject", "queue", "interrupt"] = "reject"
-    """What to do if a turn already runs in the session: refuse with 409, wait for it, or cancel it. Default
-    `reject`.
+    """What to do if a turn is already running in the session: `reject` returns 409, `queue` waits for the turn to end,
+    `interrupt` cancels it. Default `reject`.
     """
     end_user: OrNone[EndUser] = None
-    """The person behind a shared key, at most 128 visible characters. Null or absent: none."""
+    """Identifier of the person who uses a shared key, at most 128 visible characters. Null or absent: not set."""
     metadata: FreeJson = Field(default_factory=dict)
-    """Your own data, stored with the run: a JSON object of at most 32,000 bytes. Default empty."""
+    """Your data, stored with the run: a JSON object of at most 32,000 bytes. Default empty."""
 
     def to_domain(self) -> TurnRequest:
         return TurnRequest(
@@ -80,70 +78,72 @@ class ChatBody(StrictModel):
 
 
 class ChatAnswer(StrictModel):
-    """A whole answer. `message_id` is null where the model said nothing before it was stopped."""
+    """The answer of an ended turn, with its usage."""
 
     session_id: str
-    """Session of the turn."""
+    """Id of the turn's session."""
     run_id: str
-    """Run that recorded the turn."""
+    """Id of the run that records the turn."""
     message_id: str | None
-    """Id of the assistant's last message. Null if the model wrote nothing before it was stopped."""
+    """Id of the last assistant message. Null if the turn was stopped before the model produced output."""
     response: str
     """Text of the answer."""
     stop_reason: StopReason | None
-    """Why the turn ended, as `end_turn`, `max_tokens`, `max_iterations`, `max_cost`, `max_seconds` or `cancelled`.
+    """Why the turn ended, such as `end_turn`, `max_tokens`, `max_iterations`, `max_cost`, `max_seconds` or `cancelled`.
     Null if unknown.
     """
     iterations: int
-    """How many model calls the turn made."""
+    """Number of model calls of the turn."""
     degraded: bool
-    """Whether a fallback model or the fallback text of the agent answered."""
+    """Whether the answer is from a fallback model or is the agent's fallback text."""
     usage: UsageAnswer
-    """What the turn used and cost."""
+    """Usage and cost of the turn."""
 
 
 class RunErrorAnswer(StrictModel):
+    """The error of a failed run."""
+
     code: str
     """Error code; `/docs/errors/{code}` explains it."""
     detail: str
-    """What went wrong."""
+    """Description of the error."""
 
 
 class RunAnswer(StrictModel):
-    """A recorded turn."""
+    """The record of a turn: its status, usage and error."""
 
     id: str
     """Id of the run."""
     status: RunStatus
-    """State of the run. `succeeded`, `failed` and `cancelled` are final."""
+    """Status of the run. `succeeded`, `failed` and `cancelled` are final."""
     session_id: str
-    """Session of the run."""
+    """Id of the run's session."""
     agent_id: str
-    """Agent that answers."""
+    """Id of the agent that answers."""
     provider: str
     """Model provider."""
     model: str
     """Model id."""
     stop_reason: StopReason | None
-    """Why the run ended. Null while it is open, or if it failed."""
+    """Why the run ended. Null if the run is open or failed."""
     iterations: int
-    """How many model calls it made. 0 while it is open."""
+    """Number of model calls. 0 until the run has ended."""
     degraded: bool
-    """Whether a fallback model or the fallback text of the agent answered."""
+    """Whether the answer is from a fallback model or is the agent's fallback text."""
     usage: UsageAnswer
-    """What the run has used and cost so far."""
+    """Usage and cost of the run so far."""
     error: RunErrorAnswer | None
-    """Why it failed. Null unless `status` is `failed`."""
+    """Why the run failed. Null unless `status` is `failed`."""
     cancel_requested: bool
     """Whether a cancellation was requested."""
     end_user: str | None
-    """The person behind a shared key. Null if none was named."""
+    """Identifier of the person who uses a shared key. Null if `end_user` was not sent."""
     metadata: dict[str, Any]
-    """Your own data, as sent with the chat request."""
+    """Your data, as sent with the chat request."""
     started_at: str
     """When it started (RFC 3339, UTC)."""
     ended_at: str | None
-    """When it ended (RFC 3339, UTC). Null while it is open."""
+    """When it ended (RFC 3339, UTC). Null until it has ended."""
     created_at: str
     """When it was created (RFC 3339, UTC)."""
     updated_at: str
@@ -151,7 +151,7 @@ class RunAnswer(StrictModel):
 
 
 def render_chat(run: Run) -> ChatAnswer:
-    """Return the answer of an ended run."""
+    """Return the chat response of an ended run."""
     outcome = run.outcome
     return ChatAnswer(
         session_id=run.session_id,
@@ -166,7 +166,7 @@ def render_chat(run: Run) -> ChatAnswer:
 
 
 def render_run(run: Run) -> RunAnswer:
-    """Return a run as it is now."""
+    """Return the response model of a run."""
     outcome = run.outcome
     started = format_time(run.started_at)
     ended = format_time(run.ended_at) if run.ended_at else None

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts the application where the Lambda Web Adapter looks for it; it is given one call at a time.
-# The layers come first, so that their packages win over those of the runtime.
+# Starts the application on the port that the Lambda Web Adapter uses. It receives one call at a time.
+# Packages of the layers have priority over packages of the runtime, because the layers are first in PYTHONPATH.
 PYTHONPATH="${LAMBDA_TASK_ROOT:-$PWD}:/opt/python${PYTHONPATH:+:$PYTHONPATH}"
 export PYTHONPATH
 exec python -m uvicorn functions.chat.app:app --host 127.0.0.1 --port "${AWS_LWA_PORT:-${PORT:-8080}}" \

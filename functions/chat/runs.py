@@ -1,4 +1,4 @@
-"""`/v1/runs`: recorded turns, their events for a client that comes back, and cancelling."""
+"""`/v1/runs`: list, get and cancel runs, and read their events again after a disconnect."""
 
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -43,14 +43,16 @@ def list_runs(
     tenant: TenantDep,
     runtime: RuntimeDep,
     page: PageDep,
-    status: Annotated[RunStatus | None, Query(description="Only runs in this state. Default: all")] = None,
+    status: Annotated[
+        RunStatus | None, Query(description="Return only runs with this status. Default: all runs")
+    ] = None,
     session_id: Annotated[
-        str | None, Query(max_length=64, description="Only runs of this session. Default: all")
+        str | None, Query(max_length=64, description="Return only runs of this session. Default: all runs")
     ] = None,
 ) -> ListOf[RunAnswer]:
     """List runs.
 
-    Newest first: your own, or with the scope `admin` all of the tenant's.
+    Returns your runs, newest first. With the scope `admin`, returns all runs of the tenant.
     """
     scope = list_scope(tenant, "runs", status=status, session_id=session_id)
     request = page_request(page, runtime.cursors, scope=scope)
@@ -62,7 +64,7 @@ def list_runs(
 def get_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAnswer:
     """Get a run.
 
-    An open run is shown as it is now.
+    Returns the current state of an open run.
     """
     return render_run(run_service(runtime, tenant).get(run_id))
 
@@ -71,7 +73,7 @@ def get_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAnswe
 def cancel_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAnswer:
     """Cancel a run.
 
-    The run stops within 10 seconds; the answer shows it as it is now. A run that has ended stays as it is.
+    The run stops within 10 seconds. The response shows its current state. A run that has ended is not changed.
     """
     return render_run(run_service(runtime, tenant).cancel(run_id))
 
@@ -82,7 +84,7 @@ def cancel_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAn
     response_model=EventsAnswer,
     responses={
         **sse.DOCUMENTATION,
-        204: {"description": "As SSE: the run has ended and no event is left"},
+        204: {"description": "As SSE: the run has ended and there are no more events"},
         **problem_responses(404, 429),
     },
 )
@@ -92,25 +94,28 @@ async def read_events(
     tenant: TenantDep,
     runtime: RuntimeDep,
     writer: EventWriterDep,
-    after: Annotated[Number, Query(ge=0, description="Number of the last event you have. Default 0: all events")] = 0,
+    after: Annotated[Number, Query(ge=0, description="Number of the last received event. Default 0: all events")] = 0,
     wait: Annotated[
         Number,
-        Query(ge=0, le=WAIT_SECONDS_MAX, description="JSON only: seconds to wait for a new event, 0 to 20. Default 0"),
+        Query(
+            ge=0, le=WAIT_SECONDS_MAX, description="Only for JSON: seconds to wait for a new event, 0 to 20. Default 0"
+        ),
     ] = 0,
     last_event_id: Annotated[
         Number | None,
-        Header(ge=0, description="As `after`, sent by an `EventSource` that reconnects. Takes precedence"),
+        Header(ge=0, description="Same as `after`, sent by a reconnecting `EventSource`. Overrides `after`"),
     ] = None,
 ) -> Response:
     """Get a run's events.
 
-    Replays the events after a number and continues with new ones, as server-sent events or, with `Accept:
-    application/json`, as a long poll. If the run has ended and no event is left, the answer as SSE is 204, so that an
-    `EventSource` does not reconnect.
+    Returns the events after `after` and then new events, as server-sent events. With `Accept: application/json` it is
+    a long poll. If the run has ended and there are no more events, the SSE response is 204, so that an `EventSource`
+    does not reconnect.
 
-    While a run is open, a stream and a poll with `wait` count as a follower. A tenant may have twice as many followers
-    as its plan allows turns at once, at most 32; beyond it 429 `CONCURRENCY_LIMITED` with the limit `event_followers`.
-    A stream ends after two minutes at the latest; an `EventSource` reconnects with `Last-Event-ID` and misses nothing.
+    While a run is open, a stream or a poll with `wait` counts as a follower. A tenant can have twice as many followers
+    as concurrent turns in its plan, at most 32. Above this limit the call returns 429 `CONCURRENCY_LIMITED` with the
+    limit `event_followers`. A stream ends after two minutes at the latest. An `EventSource` then reconnects with
+    `Last-Event-ID` and receives the remaining events.
     """
     run = await run_in_threadpool(run_service(runtime, tenant).get, run_id)
     start = last_event_id if last_event_id is not None else after
@@ -134,17 +139,8 @@ def _wants(request: Request) -> Literal["json", "sse"]:
     return "json" if read_quality(accept, "application/json") > read_quality(accept, sse.MEDIA_TYPE) else "sse"
 
 
-def _take(limit: FollowerLimit, runtime: Runtime, tenant: TenantContext) -> Follower:
-    """Count a follower; raise `ConcurrencyLimited`, which the tenant's audit counts, if there are too many."""
-    try:
-        return limit.take()
-    except LimitReached as rejection:
-        note_refusal(open_guard(runtime, tenant).audit, rejection)
-        raise
-
-
-def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter, follower: Follower | None) -> EventsAnswer:
-    """Return the events after the number, or wait for the first ones."""
+def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter, limit: FollowerLimit | None) -> EventsAnswer:
+    """Return the stored events, or the first new events within the time. Takes a follower lease if `limit` is given."""
     found: list[RunEvent] = []
     try:
         for event in replay.follow(wait_seconds):
@@ -188,7 +184,7 @@ async def _follow(replay: Replay, writer: EventWriter, follower: Follower) -> As
 
 
 def _held(replay: Replay, follower: Follower) -> Iterator[RunEvent | None]:
-    """Yield what the replay does, while the follower keeps its place."""
+    """Yield the events of the replay until it ends or the follower's lease cannot be renewed."""
     for event in replay.follow(FOLLOW_SECONDS_MAX):
         yield event
         if event is None and not follower.hold():

@@ -1,4 +1,4 @@
-"""Builds the services of one call from the runtime and the caller's context."""
+"""Functions that create the services of one call from the runtime and the caller's context."""
 
 from collections.abc import Callable
 from functools import partial
@@ -43,7 +43,7 @@ def replay(runtime: Runtime, tenant_id: TenantId, run_id: RunId, *, after: int) 
 
 
 def turn_service(runtime: Runtime, context: TenantContext, seconds_max: int | None = None) -> TurnService:
-    """Return the turn service of one caller; turns are bounded by `seconds_max` and by the deployment's bound."""
+    """Return the turn service of one caller. `seconds_max` and the deployment's maximum limit a turn's duration."""
     guard = open_guard(runtime, context)
     return make_turn_service(runtime, context, guard, partial(note_refusal, guard.audit), seconds_max)
 
@@ -55,7 +55,7 @@ def make_turn_service(
     note: Callable[[LimitReached], None],
     seconds_max: int | None = None,
 ) -> TurnService:
-    """Return a turn service under the tenant's policies; `note` is called with each rejection by a limit."""
+    """Return a turn service that applies the tenant's policies. It calls `note` for each rejection by a limit."""
     table, clock = guard.table, runtime.clock
     runs, sessions = run_store(runtime, context.tenant_id), SessionStore(table)
     quotas = QuotaService(table, clock, runtime.platform_limit, runtime.settings.minutes_open, _log_defect)

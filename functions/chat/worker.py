@@ -1,7 +1,8 @@
-"""The thread that owns a turn, and the queue to the loop that streams it.
+"""The thread that runs a turn, and the queue to the event loop that streams its events.
 
-The queue is bounded: a slow reader slows the turn down and does not increase memory. If the reader left, or is too slow
-for the turn's deadline, the turn continues without it, and the client can replay the missed events.
+The size of the queue is limited, so a slow reader slows the turn down and does not increase memory. If the reader has
+disconnected or is too slow for the turn's deadline, the turn continues without it. The client can replay the missed
+events.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ _LOOK_SECONDS = 1.0
 
 
 class TurnWorker:
-    """Runs a turn in its own thread from the moment of construction."""
+    """Runs a turn in a separate thread, which the constructor starts."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
@@ -31,7 +32,7 @@ class TurnWorker:
         self._thread.start()
 
     async def events(self, idle_seconds: float) -> AsyncIterator[RunEvent | None]:
-        """Yield the events; None whenever nothing came for `idle_seconds`."""
+        """Yield the events, and None each time no event was received for `idle_seconds`."""
         while True:
             try:
                 event = await asyncio.wait_for(self._queue.get(), idle_seconds)
@@ -45,7 +46,7 @@ class TurnWorker:
             yield event
 
     def leave(self) -> None:
-        """Stop reading; call it in the event loop, however the reading ended, even if it never began."""
+        """Stop reading. Call it in the event loop when the response has ended, even if reading never began."""
         self._reader_left.set()
         while not self._queue.empty():
             self._queue.get_nowait()
@@ -58,7 +59,7 @@ class TurnWorker:
             self._offer(None)
 
     def _offer(self, event: RunEvent | None) -> None:
-        """Put one event into the queue, waiting while there is a reader and the turn has time."""
+        """Put one event into the queue. Wait for space while there is a reader and the turn has not ended."""
         if self._reader_left.is_set():
             return
         put = self._queue.put(event)

@@ -1,4 +1,4 @@
-"""The public pages: start page, OpenAPI document, API documentation, error codes and health."""
+"""The console function: public routes for start page, OpenAPI document, API documentation, error codes and health."""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime
@@ -10,7 +10,7 @@ from functions.console import contract, documents, errors, health
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
-    """Return the application; tests give it a runtime of their own."""
+    """Return the FastAPI application. Tests pass a test runtime."""
     return create_app(
         title="Atrium console",
         routers=[health.router, contract.router, documents.router, errors.router],

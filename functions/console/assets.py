@@ -1,4 +1,4 @@
-"""The files that pages load. Their paths carry a digest of their content, so they may be cached for ever."""
+"""Static files of the HTML pages. Their paths contain a digest of the content, so they can be cached permanently."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +17,7 @@ _FILES = {
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file as it is served."""
+    """A static file with its media type and digest."""
 
     content: bytes
     media_type: str
@@ -26,7 +26,7 @@ class Asset:
 
 @cache
 def read_asset(name: str) -> Asset | None:
-    """Return a file by its public name, or None for any other."""
+    """Return a file by its public name, or None if there is no file with this name."""
     if name not in _FILES:
         return None
     file, media_type = _FILES[name]
@@ -35,7 +35,7 @@ def read_asset(name: str) -> Asset | None:
 
 
 def asset_path(name: str) -> str:
-    """Return the path of a file under the deployment's address; `LookupError` for a name that is none."""
+    """Return the URL path of a file. Raises `LookupError` for an unknown name."""
     asset = read_asset(name)
     if asset is None:
         raise LookupError(name)

@@ -1,4 +1,4 @@
-"""`GET /v1/openapi.json`: the committed document of all functions (`make openapi`), with this deployment's address."""
+"""`GET /v1/openapi.json`: returns the committed OpenAPI document (`make openapi`) with this deployment's address."""
 
 import json
 from functools import cache, lru_cache
@@ -18,7 +18,7 @@ router = APIRouter(tags=["contract"])
 async def read_contract(base_url: BaseUrlDep) -> Response:
     """Get the OpenAPI document.
 
-    This document (OpenAPI 3.1), with the address of this deployment.
+    Returns this document (OpenAPI 3.1) with the address of this deployment.
     """
     return Response(
         render_document(base_url), media_type="application/json", headers={"Cache-Control": "public, max-age=300"}
@@ -27,7 +27,7 @@ async def read_contract(base_url: BaseUrlDep) -> Response:
 
 @lru_cache(maxsize=8)
 def render_document(base_url: str) -> bytes:
-    """Return the document, its server being this deployment as the caller reached it."""
+    """Return the document. Its server is the base URL that the caller used."""
     document = {**_read_document(), "servers": [{"url": base_url or "/"}]}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 

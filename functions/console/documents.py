@@ -1,4 +1,4 @@
-"""Serves the start page (`/`) and the API documentation (`/docs`: Swagger UI, vendored), with the files they load."""
+"""Serves the start page (`/`), the API documentation (`/docs`, vendored Swagger UI) and the static files of pages."""
 
 from html import escape
 
@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from functions.console.assets import asset_path, read_asset
 from functions.console.layout import render_page
 
-# Swagger UI writes style attributes and shows icons from data URLs; its requests go to this very origin.
+# Swagger UI writes style attributes and shows icons from data URLs. It sends requests only to this origin.
 _DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -25,11 +25,11 @@ _LINKS = (
         "/docs",
         "documentation",
         "API documentation",
-        "Every route with its parameters, bodies and errors. Try them here.",
+        "All routes with their parameters, bodies and errors. You can try them here.",
     ),
     ("/v1/openapi.json", "openapi", "OpenAPI document", "The API as OpenAPI 3.1, for clients and generators."),
-    ("/docs/errors", "errors", "Error codes", "The cause of each error, what to do, and an example."),
-    ("/v1/health/ready", "health", "Health", "Whether the components of this deployment answer."),
+    ("/docs/errors", "errors", "Error codes", "The cause of each error, its remedy and an example."),
+    ("/v1/health/ready", "health", "Health", "The status of the components of this deployment."),
 )
 
 router = APIRouter(include_in_schema=False)
@@ -37,7 +37,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 async def show_start(request: Request, base: BaseUrlDep, runtime: RuntimeDep) -> Response:
-    """Show what this deployment offers: a page, or JSON if `Accept` prefers it."""
+    """Return the start page, or its links as JSON if `Accept` prefers JSON."""
     accept = ",".join(request.headers.getlist("accept"))
     if read_quality(accept, "application/json") > read_quality(accept, "text/html"):
         links = {name: f"{base}{path}" for path, name, _, _ in _LINKS}
@@ -46,8 +46,8 @@ async def show_start(request: Request, base: BaseUrlDep, runtime: RuntimeDep) ->
     address = base if "://" in base else f"{request.url.scheme}://{request.headers.get('host', '')}{base}"
     content = f"""
 <h1>Agents for your customers, over HTTPS</h1>
-<p class="lead">This is an Atrium deployment: chat, streaming, sessions and tools for many tenants, with API keys,
-limits and usage figures for each of them.</p>
+<p class="lead">This is an Atrium deployment. It provides chat, streaming, sessions and tools for many tenants. Each
+tenant has API keys, limits and usage figures.</p>
 <ul class="cards">
 {cards}
 </ul>
@@ -68,12 +68,12 @@ repository.</p>
 
 @router.get("/docs")
 async def show_documentation(base: BaseUrlDep) -> HTMLResponse:
-    """Show the OpenAPI document in Swagger UI."""
+    """Return the page that shows the OpenAPI document in Swagger UI."""
     document = escape(f"{base}/v1/openapi.json")
     content = f"""
 <h1 class="quiet">API documentation</h1>
 <link rel="stylesheet" href="{escape(base + asset_path("swagger-ui.css"))}">
-<noscript><p>This page needs JavaScript; the contract itself is <a href="{document}">a document</a>.</p></noscript>
+<noscript><p>This page needs JavaScript. You can also read the <a href="{document}">OpenAPI document</a>.</p></noscript>
 <div id="docs" data-document="{document}"></div>
 <script src="{escape(base + asset_path("swagger-ui-bundle.js"))}"></script>
 <script src="{escape(base + asset_path("docs.js"))}"></script>
@@ -83,7 +83,7 @@ async def show_documentation(base: BaseUrlDep) -> HTMLResponse:
 
 @router.get("/docs/assets/{digest}/{name}")
 async def read_file(digest: str, name: str) -> Response:
-    """Return a file of these pages."""
+    """Return a static file of the pages."""
     asset = read_asset(name)
     if asset is None or asset.digest != digest:
         raise NotFound

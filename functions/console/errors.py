@@ -1,4 +1,4 @@
-"""Serves a page for each error code, which the `type` of every problem refers to."""
+"""Serves a page for each error code. The `type` of a problem is the URL of this page."""
 
 import json
 import tomllib
@@ -24,7 +24,7 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True, slots=True)
 class ErrorEntry:
-    """A code: its classes (one code may have two statuses), its cause, what to do, and members of an example."""
+    """An error code with its exception classes, cause, remedy and example members. One code can have two statuses."""
 
     code: str
     kinds: tuple[type[AtriumError], ...]
@@ -39,7 +39,7 @@ class ErrorEntry:
 
 @cache
 def read_catalogue() -> dict[str, ErrorEntry]:
-    """Return all codes, ordered by status; `KeyError` for one without its texts."""
+    """Return all error codes in the order of `catalogue()`. Raises `KeyError` if the texts of a code are missing."""
     texts = tomllib.loads(TEXTS.read_text(encoding="utf-8"))
     kinds: dict[str, list[type[AtriumError]]] = {}
     for kind in catalogue():
@@ -58,12 +58,12 @@ def read_catalogue() -> dict[str, ErrorEntry]:
 
 @router.get("/docs/errors")
 async def show_errors(base: BaseUrlDep) -> HTMLResponse:
-    """List the codes."""
+    """Return the page that lists all error codes."""
     rows = "".join(_row(base, entry) for entry in read_catalogue().values())
     content = f"""
 <h1>Error codes</h1>
-<p class="lead">Every error is <code>application/problem+json</code> with a stable <code>code</code>. Decide by the
-code, not by a text. Name the <code>request_id</code> when you ask about an error.</p>
+<p class="lead">Every error is <code>application/problem+json</code> with a stable <code>code</code>. Use the code in
+programs, not the text. Include the <code>request_id</code> when you report an error.</p>
 <div class="wide" tabindex="0" role="region" aria-label="Table of error codes"><table>
 <thead><tr><th scope="col">Code</th><th scope="col">Status</th><th scope="col">Cause</th>
 <th scope="col">Retry</th></tr></thead>
@@ -75,7 +75,7 @@ code, not by a text. Name the <code>request_id</code> when you ask about an erro
 
 @router.get("/docs/errors/{code}")
 async def show_error(code: str, base: BaseUrlDep) -> HTMLResponse:
-    """Explain one code."""
+    """Return the page of one error code. Raises `NotFound` for an unknown code."""
     entry = read_catalogue().get(code)
     if entry is None:
         raise NotFound("Error code not found.")
@@ -108,7 +108,7 @@ def _row(base: str, entry: ErrorEntry) -> str:
 
 
 def _render_example(entry: ErrorEntry, base: str) -> str:
-    """Return an answer with this code, as it is sent."""
+    """Return an example of a response with this code."""
     members = dict(entry.example)
     error = entry.kinds[-1](members.pop("detail", None), extensions=members)
     problem = describe_problem(error, request_id="c6af9ac6-7b61-11e6-9a41-93e8deadbeef", public_url=base)

@@ -1,4 +1,4 @@
-"""Liveness and readiness. Readiness asks each component, all at once and within two seconds."""
+"""Liveness and readiness. Readiness checks all components concurrently, each with a timeout of two seconds."""
 
 import time
 from collections.abc import Callable
@@ -27,39 +27,39 @@ router = APIRouter(tags=["health"])
 
 
 class Health(StrictModel):
-    """The function answers."""
+    """Health and version of the API."""
 
     status: HealthStatus
-    """`healthy` when the function answers."""
+    """Always `healthy`."""
     version: str
     """Version of the deployment."""
 
 
 class Component(StrictModel):
-    """A component of the deployment."""
+    """Status and latency of a component of the deployment."""
 
     name: str
     """Name of the component."""
     status: HealthStatus
-    """`degraded` means it answered in 0.5 seconds or more; `unhealthy` means it failed or did not answer in 2
-    seconds.
+    """`degraded` means that it answered after 0.5 seconds or more. `unhealthy` means that it failed or did not answer
+    within 2 seconds.
     """
     latency_ms: float
-    """How long it took to answer, in milliseconds."""
+    """Response time in milliseconds."""
 
 
 class Readiness(StrictModel):
-    """The state of the deployment: the worst of its components."""
+    """Status of the deployment and of its components."""
 
     status: HealthStatus
     """The worst status of all components."""
     version: str
     """Version of the deployment."""
     components: list[Component]
-    """Every component that was asked."""
+    """All checked components."""
 
 
-# The gateway itself answers 503, too, when this function does not.
+# API Gateway also returns 503 if this function does not answer.
 _UNHEALTHY: dict[str, Any] = {
     "model": Readiness,
     "description": "A component is unhealthy, or the function does not answer",
@@ -71,7 +71,7 @@ _UNHEALTHY: dict[str, Any] = {
 async def read_health(runtime: RuntimeDep) -> Health:
     """Check that the API answers.
 
-    Asks no other component.
+    Does not check other components.
     """
     return Health(status="healthy", version=runtime.settings.version)
 
@@ -80,8 +80,8 @@ async def read_health(runtime: RuntimeDep) -> Health:
 async def read_readiness(runtime: RuntimeDep, response: Response) -> Readiness:
     """Check the components.
 
-    Asks every component, for two seconds at most. The answer is 200 while all of them answer, and 503 if one does
-    not.
+    Checks all components, with a timeout of two seconds. Returns 200 if all components answer, and 503 if one does not
+    answer.
     """
     found: dict[str, Component] = {}
     checks = _checks(runtime)
@@ -99,7 +99,7 @@ async def read_readiness(runtime: RuntimeDep, response: Response) -> Readiness:
 
 
 def _checks(runtime: Runtime) -> dict[str, Check]:
-    """Return what this function can ask; of secrets, whether those that the deployment names have values."""
+    """Return the checks of this deployment: the table, and whether the configured secrets have values."""
     checks: dict[str, Check] = {"table": lambda: runtime.platform_table.get(module("console"))}
     named = set(runtime.settings.secret_arns)
     if named - {"model"}:
@@ -110,7 +110,7 @@ def _checks(runtime: Runtime) -> dict[str, Check]:
 
 
 async def _ask(name: str, check: Check) -> Component:
-    """Ask one component. A thread that outlives its time is left to its client's own time-out."""
+    """Check one component. After the timeout the check's thread is abandoned; it ends by its client's timeout."""
     started = time.perf_counter()
     status: HealthStatus = "unhealthy"
     try:
@@ -121,7 +121,7 @@ async def _ask(name: str, check: Check) -> Component:
         logs.logger().warning("component does not answer", component=name)
     except AtriumError as error:
         logs.logger().warning("component fails", component=name, internal=error.internal)
-    except Exception as error:  # noqa: BLE001 - whatever a component raises, readiness must tell of it
+    except Exception as error:  # noqa: BLE001 - readiness must report any exception of a component
         logs.logger().error("component is broken", component=name, exception_name=type(error).__name__)
     return Component(name=name, status=status, latency_ms=round((time.perf_counter() - started) * 1000, 1))
 

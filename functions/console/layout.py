@@ -1,4 +1,4 @@
-"""The frame of every page: escaped text in plain HTML that works without scripts, in light and dark."""
+"""The HTML layout of all pages. The layout works without scripts and supports light and dark mode."""
 
 from collections.abc import Iterable
 from html import escape
@@ -14,7 +14,7 @@ _LINKS = (("/", "Start"), ("/docs", "API"), ("/docs/errors", "Error codes"), ("/
 
 
 def render_page(base: str, *, title: str, content: str, here: str = "", policy: str = _POLICY) -> HTMLResponse:
-    """Return a page. `content` is HTML already; `title` is text; `base` stands before every link."""
+    """Return a page. `content` is HTML and is not escaped. `title` is text. `base` is the prefix of all links."""
     html = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -41,7 +41,7 @@ def render_page(base: str, *, title: str, content: str, here: str = "", policy: 
 
 
 def definition_list(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return terms and their texts, escaped."""
+    """Return an HTML definition list of terms and texts, which are escaped."""
     return "<dl>" + "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in pairs) + "</dl>"
 
 

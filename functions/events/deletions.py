@@ -1,4 +1,4 @@
-"""Erases deleted tenants, every minute in the time that the sweep of runs leaves (`atrium.erasure`)."""
+"""Erases deleted tenants every minute, in the time that remains after the sweep of runs (`atrium.erasure`)."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,11 +13,11 @@ from atrium.tenants.service import TenantService
 logger = make_logger("sweep")
 
 RESERVE_MS = 15_000
-"""No step is begun with less time than this; a slow one takes five seconds."""
+"""Remaining time below which no further step is started. A slow step needs five seconds."""
 
 
 def finish_deletions(source: Runtime, remaining_ms: Callable[[], int]) -> dict[str, int]:
-    """Run the steps of all deletions that fit into the time; return the counts."""
+    """Continue all deletions with the services of a runtime. Return the counts."""
     tenants = TenantService(source.platform_table, source.tenant_table, source.clock)
     erasure = Erasure(tenants, source.platform_table, source.tenant_table, source.tenant_blobs, source.clock)
     counts = asdict(erasure.run(lambda: remaining_ms() > RESERVE_MS, _log_failure))

@@ -1,6 +1,6 @@
-"""Runs requested rebuilds of counters; the table's stream delivers the requests (`atrium.quotas.rebuild`).
+"""Runs requested rebuilds of counters. The table's stream delivers the requests (`atrium.quotas.rebuild`).
 
-Idempotent: a completed rebuild is skipped, and an interrupted one is taken over. Lambda retries a failed batch and
+Idempotent: a completed rebuild is skipped, and an interrupted rebuild is continued. Lambda retries a failed batch and
 finally sends it to the dead-letter queue.
 """
 
@@ -17,12 +17,12 @@ logger = make_logger("rebuild")
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, int]:
-    """Run each rebuild requested in the batch; return how many this invocation completed."""
+    """Run each rebuild that the batch requests. Return the number of rebuilds that this invocation completed."""
     return run_rebuilds(runtime(), event)
 
 
 def run_rebuilds(source: Runtime, event: Mapping[str, Any]) -> dict[str, int]:
-    """Run the requested rebuilds with the services of a runtime."""
+    """Run the requested rebuilds with the services of a runtime. Return the number of completed rebuilds."""
     done = 0
     for record in event["Records"]:
         change = read_change(record)

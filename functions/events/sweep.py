@@ -1,6 +1,6 @@
-"""The sweeper: every minute it closes runs whose worker died and releases their slots (`atrium.agent.sweeping`).
+"""The sweeper. Every minute it closes runs whose lease expired and releases their slots (`atrium.agent.sweeping`).
 
-Then it erases deleted tenants (`functions.events.deletions`), in the time that is left.
+In the remaining time it erases deleted tenants (`functions.events.deletions`).
 """
 
 from dataclasses import asdict
@@ -25,13 +25,13 @@ logger = make_logger("sweep")
 
 
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Close runs and release slots whose lease expired; return the counts. Failures are retried in the next minute."""
+    """Close runs and release slots whose lease expired. Return the counts. Failures are retried in the next minute."""
     source = runtime()
     return sweep_runs(source) | finish_deletions(source, context.get_remaining_time_in_millis)
 
 
 def sweep_runs(source: Runtime) -> dict[str, int]:
-    """Sweep once with the services of a runtime."""
+    """Close runs and release slots once, with the services of a runtime. Return the counts."""
 
     def finalizer_for(tenant_id: TenantId) -> RunFinalizer:
         table = source.tenant_table(tenant_id)
@@ -45,7 +45,7 @@ def sweep_runs(source: Runtime) -> dict[str, int]:
 
 
 def _log_failure(swept: Swept, error: Exception) -> None:
-    """Log what could not be closed. The text of an unexpected error may quote stored data and is left out."""
+    """Log a run or slot that could not be closed, without the error's text, because it may contain stored data."""
     internal = error.internal if isinstance(error, AtriumError) else ""
     logger.error(
         "an expired run or slot could not be closed", **asdict(swept), error=type(error).__name__, internal=internal

@@ -1,7 +1,7 @@
-"""Adds each new ledger entry on the table's stream to the sums of its day (`atrium.usage.sums`).
+"""Adds each new ledger entry from the table's stream to the usage aggregates of its day (`atrium.usage.sums`).
 
-Lambda may repeat, reorder or split batches; each entry is counted once. Entries that could not be counted are reported,
-so that Lambda retries them. An unreadable entry is logged and skipped, because a retry cannot help.
+Lambda may repeat, reorder or split batches, but each entry is counted once. Entries that could not be counted are
+returned to Lambda, which retries them. An unreadable entry is logged and skipped, because a retry cannot succeed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,12 +22,12 @@ logger = make_logger("usage-stream")
 
 
 def handler(event: dict[str, Any], _context: object) -> PartialItemFailureResponse:
-    """Count a batch; return the records that Lambda must retry."""
+    """Count a batch of ledger entries. Return the records that Lambda must retry."""
     return count_changes(runtime(), event)
 
 
 def count_changes(source: Runtime, event: dict[str, Any]) -> PartialItemFailureResponse:
-    """Count a batch with the services of a runtime."""
+    """Count a batch of ledger entries with the services of a runtime. Return the records that Lambda must retry."""
     failures = UsageCounter(source.tenant_table).count(read_arrivals(event))
 
     def settle(record: DynamoDBRecord) -> None:

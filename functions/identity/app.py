@@ -1,6 +1,4 @@
-"""The identity function: logins, sign-in, connections, the OAuth server, the caller's identity, and public signing
-keys.
-"""
+"""The identity function: logins, sign-in, connections, OAuth server, the caller's identity and public signing keys."""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime
@@ -23,7 +21,7 @@ from functions.identity import (
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
-    """Return the application for a runtime."""
+    """Return the FastAPI application. Tests pass a test runtime."""
     routers = [
         *(login.router, logins.router, social.router, me.router),
         *(connections.router, signing_keys.router, unlocking.router),

@@ -1,4 +1,4 @@
-"""`/v1/connections`: the caller's own accounts at providers, which tools use on their behalf."""
+"""`/v1/connections`: the user's accounts at providers. Tools use them on the user's behalf."""
 
 from typing import Literal
 
@@ -22,18 +22,18 @@ router = APIRouter(tags=["connections"], dependencies=[require_own_login()])
 
 
 class ConnectionAnswer(StrictModel):
-    """A connection; its tokens are never shown. `expired` means that the user must connect again."""
+    """A user's connection to a provider, without its tokens."""
 
     id: str
     """Name of the provider."""
     provider: str
     """Name of the provider."""
     scopes: list[str]
-    """Scopes the user granted."""
+    """Scopes that the user granted."""
     status: Literal["active", "expired"]
-    """`expired` means that the user has to connect again."""
+    """`expired` means that the user must connect again."""
     expires_at: str | None
-    """When the access token ends (RFC 3339, UTC); it is refreshed before. Null if it does not end."""
+    """When the access token expires (RFC 3339, UTC). It is refreshed before. Null if it does not expire."""
     created_at: str
     """When it was created (RFC 3339, UTC)."""
     updated_at: str
@@ -41,12 +41,12 @@ class ConnectionAnswer(StrictModel):
 
 
 class AuthorizationAnswer(StrictModel):
-    """The URL to send the user's browser to, and the time until which the flow can be completed."""
+    """The authorization URL for the user's browser, and the time at which the flow expires."""
 
     authorization_url: str
-    """Where to send the user's browser."""
+    """URL to open in the user's browser."""
     expires_at: str
-    """Until when the user may return (RFC 3339, UTC)."""
+    """When the flow expires (RFC 3339, UTC). It must be completed before."""
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> ConnectionService:
@@ -65,7 +65,8 @@ def _service(runtime: Runtime, tenant: TenantContext) -> ConnectionService:
 def list_connections(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[ConnectionAnswer]:
     """List connections.
 
-    Your own accounts at providers, by provider. Needs the login of a user; API keys and OAuth clients are refused.
+    Returns your connections, ordered by provider. Requires a user's access token. API keys and tokens of OAuth clients
+    are rejected.
     """
     scope = list_scope(tenant, "connections", owner=tenant.owner)
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
@@ -76,7 +77,7 @@ def list_connections(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> L
 def get_connection(provider: Provider, tenant: TenantDep, runtime: RuntimeDep) -> ConnectionAnswer:
     """Get a connection.
 
-    Your own account at one provider. Tokens are never shown.
+    Returns your connection to one provider. Tokens are never returned.
     """
     return _render(_service(runtime, tenant).get(provider))
 
@@ -85,8 +86,8 @@ def get_connection(provider: Provider, tenant: TenantDep, runtime: RuntimeDep) -
 def delete_connection(provider: Provider, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete a connection.
 
-    Removes your connection and its tokens from the platform. The grant at the provider itself stays until you
-    withdraw it there.
+    Deletes your connection and its tokens from the platform. The grant at the provider remains until you revoke it
+    there.
     """
     _service(runtime, tenant).delete(provider)
 
@@ -97,7 +98,7 @@ def authorize_connection(
 ) -> AuthorizationAnswer:
     """Start a connection.
 
-    Tells where to send the browser. It comes back to `redirect_uri` with `code` and `state`.
+    Returns the URL to open in the browser. The provider redirects it to `redirect_uri` with `code` and `state`.
     """
     flow = open_flow(runtime, tenant.tenant_id, description)
     url, ends_at = _service(runtime, tenant).begin(flow, redirect_uri)
@@ -110,8 +111,8 @@ def complete_connection(
 ) -> ConnectionAnswer:
     """Complete a connection.
 
-    Exchanges the `code` and `state` that came back. Only the credential that started the connection can complete it.
-    A state works once, for ten minutes.
+    Exchanges the `code` and `state` from the redirect for a connection. Only the credential that started the connection
+    can complete it. A state is valid once, for ten minutes.
     """
     flow = open_flow(runtime, tenant.tenant_id, description)
     return _render(_service(runtime, tenant).complete(flow, state, returned))

@@ -1,4 +1,4 @@
-"""Verifies the login of the consent page, with the same throttles as `POST /v1/auth/login`."""
+"""Verifies the email address and password of the consent page, with the same throttles as `POST /v1/auth/login`."""
 
 from atrium.identity.login.candidates import Candidates
 from atrium.identity.login.service import LoginService
@@ -12,13 +12,13 @@ from functions.identity.oauth_services import OAuthServer
 
 WRONG = "Email or password is wrong."
 SUSPENDED = "Your access is suspended. Ask an administrator of your tenant."
-TOO_MANY = "There were too many attempts. Please wait a little, then try again."
+TOO_MANY = "There were too many login attempts. Please wait, then try again."
 _EMAIL_MAX = 255
 _PASSWORD_MAX = 1_024
 
 
 def verify_login(server: OAuthServer, tenant: Tenant, email: str, password: str) -> User | str:
-    """Return the user, or the message to show on the page."""
+    """Return the user, or the error message to show on the page."""
     if not 0 < len(email) <= _EMAIL_MAX or not 0 < len(password) <= _PASSWORD_MAX:
         return WRONG
     runtime = server.runtime

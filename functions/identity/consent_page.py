@@ -1,6 +1,7 @@
-"""The consent page on which a user logs in and agrees: plain HTML without scripts, with all values escaped.
+"""The consent page, on which a user logs in and allows a client to act for them: HTML without scripts.
 
-Its content security policy allows the form to be sent to this server only, and from there to the client's address.
+All values are escaped. The content security policy allows the form to be sent only to this server, which redirects to
+the client's redirect URI.
 """
 
 import base64
@@ -22,7 +23,7 @@ _STYLE = (
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 MEANINGS = {
-    "chat": "ask agents, at your tenant's cost",
+    "chat": "send messages to agents, at your tenant's cost",
     "sessions:read": "read your conversations",
     "sessions:write": "create, change and delete your conversations",
     "jobs:read": "see your jobs",
@@ -30,7 +31,7 @@ MEANINGS = {
     "agents:read": "see the tenant's agents",
     "agents:write": "create, change and delete agents",
     "usage:read": "see usage and cost",
-    "admin": "administer the whole tenant: users, keys, policies, everything",
+    "admin": "administer the tenant: users, API keys, policies and all other resources",
     "openid": "know who you are",
     "email": "see your email address",
     "profile": "see your name",
@@ -48,7 +49,7 @@ def render_consent(
     email: str = "",
     fault: str = "",
 ) -> HTMLResponse:
-    """Return the page; `fault` is the message shown when the form is repeated."""
+    """Return the consent page. `fault` is the error message if the form is shown again."""
     wishes = "".join(f"<li>{escape(MEANINGS.get(scope, scope))}</li>" for scope in scopes)
     fields = "".join(f'<input type="hidden" name="{escape(name)}" value="{escape(text)}">' for name, text in hidden)
     warning = f'<p class="fault" role="alert">{escape(fault)}</p>' if fault else ""
@@ -63,7 +64,7 @@ def render_consent(
 <button class="yes" name="decision" value="allow">Log in and allow</button>
 <button name="decision" value="deny" formnovalidate>Deny</button>
 </form>
-<small>You will be sent to {escape(_show_target(redirect_uri))}. Your password stays here.</small>"""
+<small>You will be sent to {escape(_show_target(redirect_uri))}. Your password is not sent there.</small>"""
     return _page("Log in and allow", content, 401 if fault else 200, _form_target(redirect_uri))
 
 
@@ -71,7 +72,7 @@ def render_fault(message: str) -> HTMLResponse:
     """Return the error page for a request without a valid redirect URI."""
     content = f"""<h1>This link does not work</h1>
 <p class="fault" role="alert">{escape(message)}</p>
-<p>Tell the makers of the program that sent you here; you can close this page.</p>"""
+<p>Report this to the developers of the application that sent you here. You can close this page.</p>"""
     return _page("This link does not work", content, 400, "")
 
 
@@ -93,9 +94,9 @@ def _page(title: str, content: str, status: int, target: str) -> HTMLResponse:
 
 
 def _form_target(redirect_uri: str) -> str:
-    """Return the CSP source of the redirect's target, because browsers apply `form-action` to the redirect, too.
+    """Return the CSP source of the redirect URI, because browsers also apply `form-action` to the redirect.
 
-    CSP has no syntax for IPv6 addresses, so such a program is named by its port alone.
+    CSP has no syntax for IPv6 addresses, so for such a redirect URI the source allows any host with this port.
     """
     parts = urlsplit(redirect_uri)
     if parts.scheme not in {"http", "https"}:
@@ -107,4 +108,4 @@ def _form_target(redirect_uri: str) -> str:
 
 def _show_target(redirect_uri: str) -> str:
     parts = urlsplit(redirect_uri)
-    return parts.netloc or f"the program behind {parts.scheme}:"
+    return parts.netloc or f"the application for {parts.scheme}: links"

@@ -1,6 +1,6 @@
-"""CSRF protection of the consent form: a token in the form that matches a cookie of the same browser.
+"""CSRF protection of the consent form: a token in the form that must match a cookie of the same browser.
 
-It is valid for one authorization request and for ten minutes.
+A token is valid for one authorization request and for ten minutes.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ def mint_nonce() -> str:
 
 
 def prove_form(runtime: Runtime, nonce: str, pairs: Pairs) -> str:
-    """Return the form's token for the browser whose cookie holds the nonce."""
+    """Return the form's token for the browser whose cookie contains the nonce."""
     ends_at = epoch_seconds(runtime.clock()) + HOLDS_SECONDS
     payload = ends_at.to_bytes(_TIME_BYTES) + _digest(pairs)
     return write_proven("", _label(nonce), runtime.secrets.peppers("consent_form").current(), payload)
 
 
 def is_proven(runtime: Runtime, nonce: str, token: str, pairs: Pairs) -> bool:
-    """Tell whether the form was shown in this browser for these parameters, not long ago."""
+    """Return whether the token is valid for this browser's nonce and these parameters, and has not expired."""
     found = read_proven(
         token, "", _label(nonce), _TIME_BYTES + _DIGEST_BYTES, runtime.secrets.peppers("consent_form").find
     )

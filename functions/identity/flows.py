@@ -1,4 +1,4 @@
-"""Shared parts of the routes for sign-in and connections."""
+"""Parameters, dependencies and helpers that the sign-in and connection routes share."""
 
 from typing import Annotated
 
@@ -18,26 +18,27 @@ RedirectUri = Annotated[
     str | None,
     Query(
         max_length=500,
-        description="Where the browser returns to: one of the registered addresses. Default: the first of them",
+        description="Registered redirect URI to return to. Default: the first registered redirect URI",
     ),
 ]
 StateText = Annotated[
     str,
     Query(
-        min_length=1, max_length=STATE_MAX, description="The `state` of the redirect. It works once, for ten minutes"
+        min_length=1, max_length=STATE_MAX, description="The `state` of the redirect. It is valid once, for ten minutes"
     ),
 ]
 Code = Annotated[
-    str, Query(max_length=CODE_MAX, description="The `code` of the redirect. Default empty: the provider refused")
+    str,
+    Query(max_length=CODE_MAX, description="The `code` of the redirect. Default empty: the provider returned an error"),
 ]
 ErrorCode = Annotated[
-    str, Query(max_length=256, description="Error code the provider sent instead of `code`. Default empty")
+    str, Query(max_length=256, description="Error code that the provider sent instead of `code`. Default empty")
 ]
-Ignored = Annotated[str, Query(max_length=2_048, description="Sent by some providers; accepted and ignored")]
+Ignored = Annotated[str, Query(max_length=2_048, description="Sent by some providers. Accepted and ignored")]
 
 
 def cookie_name(name: str, issuer: str) -> str:
-    """Return the name of a cookie that binds a browser. On https it has `__Host-`, so that no other host can set it."""
+    """Return the name of a browser-binding cookie. With HTTPS it has the prefix `__Host-`: no other host can set it."""
     return name if issuer.startswith("http://") else f"__Host-{name}"
 
 
@@ -60,7 +61,7 @@ async def read_returned(
     iss: Ignored = "",
     session_state: Ignored = "",
 ) -> Returned:
-    """Read the parameters of a provider's redirect; unknown parameters are accepted and ignored."""
+    """Return the `code` and `error` of a provider's redirect. Its other parameters are accepted and ignored."""
     del error_description, error_uri, scope, authuser, prompt, hd, iss, session_state
     return Returned(code, error)
 
@@ -70,7 +71,7 @@ ReturnedDep = Annotated[Returned, Depends(read_returned)]
 
 
 def open_flow(runtime: Runtime, tenant_id: TenantId, description: Description) -> Flow:
-    """Return a flow with the tenant's client at the provider. Raises `NotFound` if it has no enabled client."""
+    """Return an authorization flow of the tenant's client at the provider. Raises `NotFound` without enabled client."""
     store = SocialClientStore(runtime.tenant_table(tenant_id))
     keeper = ClientKeeper(store, runtime.secret_encryption(tenant_id), runtime.secrets.platform_client)
     client = keeper.find(description.name)

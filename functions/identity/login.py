@@ -1,4 +1,4 @@
-"""`POST /v1/auth/login`, `/invitations/accept` and `/password`. None of them honours `Idempotency-Key`."""
+"""`POST /v1/auth/login`, `/invitations/accept` and `/password`. These routes ignore `Idempotency-Key`."""
 
 from typing import Annotated
 
@@ -29,23 +29,23 @@ NewPassword = Annotated[str, Field(min_length=LENGTH_MIN, max_length=LENGTH_MAX)
 
 
 class LoginBody(StrictModel):
-    """A login with email and password."""
+    """Email address and password of a user."""
 
     email: Annotated[str, Field(min_length=1, max_length=255)]
     """Email address of the user, 1 to 255 characters."""
     password: Tried
     """Password of the user, 1 to 1,024 characters."""
     tenant: OrNone[Annotated[str, Field(max_length=100)]] = None
-    """Id or name of the tenant. Needed if the address exists in more than three tenants. Null or absent: all are
-    tried.
+    """Id or name of the tenant. Required if the email address exists in more than three tenants. Null or absent: all
+    tenants of the address are tried.
     """
 
 
 class TenantChoiceAnswer(StrictModel):
-    """The tenants in which the password is right: call again and name one."""
+    """The tenants for which the password is correct. Call again with one of them as `tenant`."""
 
     tenants: list[LoginTenant]
-    """The tenants in which the password is right."""
+    """The tenants for which the password is correct."""
 
 
 class AcceptBody(StrictModel):
@@ -56,11 +56,11 @@ class AcceptBody(StrictModel):
     password: NewPassword
     """New password, 8 to 128 characters."""
     name: OrNone[Name] = None
-    """Name of the user, at most 100 visible characters. Null or absent: it stays."""
+    """Name of the user, at most 100 visible characters. Null or absent: not changed."""
 
 
 class PasswordBody(StrictModel):
-    """The caller's current and new password."""
+    """Current and new password of the caller."""
 
     old_password: Tried
     """Current password, 1 to 1,024 characters."""
@@ -80,15 +80,18 @@ def report_refusal(reason: str) -> None:
 @router.post(
     "/v1/auth/login",
     response_model=TokenAnswer,
-    responses={**problem_responses(401, 403), 202: {"model": TenantChoiceAnswer, "description": "Name the tenant"}},
+    responses={
+        **problem_responses(401, 403),
+        202: {"model": TenantChoiceAnswer, "description": "The password is correct in several tenants"},
+    },
 )
 def log_in(
     body: LoginBody, runtime: RuntimeDep, families: FamiliesDep, origin: OriginDep
 ) -> TokenAnswer | JSONResponse:
     """Log in with email and password.
 
-    If the password is right in several tenants, the answer is 202 with their list: call again and name one. Repeated
-    failures slow down further attempts (429).
+    If the password is correct in several tenants, returns 202 with a list of these tenants. Call again with one of them
+    as `tenant`. After repeated failures, further attempts are delayed (429).
     """
     candidates = Candidates(runtime.table, runtime.platform_table, runtime.tenant_table)
     service = LoginService(candidates, _throttles(runtime), families, runtime.clock, report_refusal)
@@ -103,8 +106,8 @@ def log_in(
 def accept_invitation(body: AcceptBody, runtime: RuntimeDep, families: FamiliesDep, origin: OriginDep) -> TokenAnswer:
     """Accept an invitation or a password reset.
 
-    Sets a password with the one-time token and logs in. All other logins of the user end. A token that is used,
-    replaced or expired is 401 `INVITATION_INVALID`.
+    Sets a password with the one-time token and logs in. All other logins of the user end. Returns 401
+    `INVITATION_INVALID` if the token was used or replaced, or has expired.
     """
     service = OneTimeTokenService(_throttles(runtime), families)
     return render_tokens(service.accept(body.token, body.password, body.name, origin))
@@ -116,7 +119,7 @@ def change_password(
 ) -> TokenAnswer:
     """Change your password.
 
-    Needs the current password. All other logins of the user end; the answer has new tokens for this one.
+    Requires the current password. All logins of the user end. The response contains tokens of a new login.
     """
     service = PasswordService(tenant, _throttles(runtime), families)
     return render_tokens(service.change(body.old_password, body.new_password, origin))

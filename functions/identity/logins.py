@@ -1,4 +1,4 @@
-"""`POST /v1/auth/refresh` and `/logout`: continue a login, and end it."""
+"""`POST /v1/auth/refresh` and `/logout`: refresh the tokens of a login, and end it."""
 
 from typing import Annotated
 
@@ -22,14 +22,14 @@ RefreshToken = Annotated[str, Field(min_length=1, max_length=4_096)]
 
 
 class RefreshBody(StrictModel):
-    """The most recent refresh token."""
+    """The most recent refresh token of a login."""
 
     refresh_token: RefreshToken
-    """Refresh token of the last answer, at most 4,096 characters. It works once."""
+    """Refresh token of the most recent response, at most 4,096 characters. It is valid once."""
 
 
 class LogoutBody(StrictModel):
-    """The login to end: that of the refresh token, by default the caller's own, or `all` of the caller's."""
+    """The login to end: the login of a refresh token, the caller's login, or all logins of the user."""
 
     refresh_token: RefreshToken | None = None
     """Refresh token of the login to end. Null or absent: the login of the access token."""
@@ -41,7 +41,7 @@ class LogoutBody(StrictModel):
 def refresh_tokens(body: RefreshBody, families: FamiliesDep, origin: OriginDep) -> TokenAnswer:
     """Refresh the tokens.
 
-    Exchanges a refresh token for new tokens. A refresh token works once: using it again ends the whole login.
+    Exchanges a refresh token for new tokens. A refresh token is valid once. If it is used again, the login ends.
     """
     return render_tokens(families.refresh(body.refresh_token, origin=origin))
 
@@ -50,8 +50,8 @@ def refresh_tokens(body: RefreshBody, families: FamiliesDep, origin: OriginDep) 
 def log_out(tenant: TenantDep, runtime: RuntimeDep, families: FamiliesDep, body: LogoutBody | None = None) -> None:
     """Log out.
 
-    Ends one login, or all of the user's. Refresh tokens end at once, access tokens within 30 seconds. A refresh token
-    that has ended is not an error.
+    Ends one login, or all logins of the user. Refresh tokens are rejected immediately, access tokens within 30 seconds.
+    A refresh token that is no longer valid is not an error.
     """
     wanted = body or LogoutBody()
     audit = open_audit(tenant, runtime.tenant_table(tenant.tenant_id), runtime.clock)
@@ -67,7 +67,7 @@ def log_out(tenant: TenantDep, runtime: RuntimeDep, families: FamiliesDep, body:
 
 def _user_of(tenant: TenantContext) -> UserId:
     if tenant.principal.type != "user":
-        raise Forbidden("Only users have logins. Revoke an API key to end it.")
+        raise Forbidden("Only users have logins. To invalidate an API key, revoke it.")
     return UserId(tenant.principal.id)
 
 

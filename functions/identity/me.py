@@ -1,4 +1,4 @@
-"""`GET /v1/auth/me`: the caller's identity as the authorizer determined it."""
+"""`GET /v1/auth/me`: returns the caller's identity, as determined by the authorizer."""
 
 from typing import Annotated, Literal
 
@@ -13,10 +13,10 @@ router = APIRouter(tags=["identity"])
 
 
 class PrincipalAnswer(StrictModel):
-    """The user, key or client behind the credential."""
+    """The user, API key or OAuth client of the credential."""
 
     type: Literal["user", "key", "client", "platform"]
-    """Kind of credential."""
+    """Type of the principal."""
     id: str
     """Id of the user, key or client."""
     name: str
@@ -24,7 +24,7 @@ class PrincipalAnswer(StrictModel):
 
 
 class TenantReference(StrictModel):
-    """A tenant, by id and name."""
+    """Id and name of a tenant."""
 
     id: str
     """Id of the tenant."""
@@ -33,29 +33,29 @@ class TenantReference(StrictModel):
 
 
 class MeAnswer(StrictModel):
-    """Who calls, in which tenant, and what the credential may do."""
+    """Identity, tenant, scopes and permissions of the caller."""
 
     tenant: TenantReference | None
     """Tenant of the credential. Null for a platform key without `X-Tenant-ID`."""
     principal: PrincipalAnswer
-    """Who calls."""
+    """The caller."""
     role: Literal["admin", "user", "viewer"] | None
-    """Role of the user. Null for keys and clients."""
+    """Role of the user. Null for API keys and OAuth clients."""
     scopes: list[str]
-    """Scopes the credential has."""
+    """Scopes of the credential."""
     permissions: list[str]
-    """All scopes it can use, those included in others as well."""
+    """All scopes that the credential can use, including implied scopes."""
     plan: PlanName | None
-    """Plan of the tenant. Null if there is no tenant."""
+    """Plan of the tenant. Null without a tenant."""
     features: list[str]
-    """Names of the tenant's features that are switched on."""
+    """Names of the tenant's enabled features."""
 
 
 @router.get("/v1/auth/me")
 async def get_me(call: Annotated[TenantContext | Caller, Depends(get_call)]) -> MeAnswer:
     """Get the caller.
 
-    Who calls, in which tenant, and what the credential may do.
+    Returns identity, tenant, scopes and permissions of the caller.
     """
     principal = call.principal
     inside = call if isinstance(call, TenantContext) else None

@@ -1,4 +1,4 @@
-"""Responses of `/oauth/*`: JSON that must not be stored, and errors in the format of RFC 6749 §5.2."""
+"""Responses of `/oauth/*`: JSON with `Cache-Control: no-store`, and errors in the format of RFC 6749 §5.2."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,12 +21,12 @@ NEVER_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 class OAuthProblem(StrictModel):
-    """An error of an OAuth endpoint (RFC 6749 §5.2)."""
+    """Error response of an OAuth endpoint (RFC 6749 §5.2)."""
 
     error: str
     """Error code of RFC 6749."""
     error_description: str
-    """What was wrong."""
+    """Description of the error."""
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -36,10 +36,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 
 
 async def read_oauth_form(request: Request) -> Parameters:
-    """Return the form of a call. Raises `OAuthRefused` if the body is not a form."""
+    """Return the form parameters of a request. Raises `OAuthRefused` if the body is not a form or is too large."""
     body = await request.body()
     if not is_form(request) or len(body) > FORM_BYTES_MAX:
-        raise OAuthRefused("invalid_request", f"the body must be {FORM_TYPE}, and not larger than 64 KiB")
+        raise OAuthRefused("invalid_request", f"the body must be {FORM_TYPE} and at most 64 KiB")
     return read_form(body)
 
 
@@ -49,7 +49,7 @@ def is_form(request: Request) -> bool:
 
 
 def describe_form(required: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    """Return the OpenAPI description of a form: its required field, and the description of each field."""
+    """Return the OpenAPI description of a form with its required field and the description of each field."""
     properties = {name: {"type": "string", "description": text} for name, text in fields.items()}
     schema = {"type": "object", "required": [required], "properties": properties}
     return {"requestBody": {"description": "A form.", "required": True, "content": {FORM_TYPE: {"schema": schema}}}}
@@ -69,12 +69,12 @@ def answer_refusal(refused: OAuthRefused, *, basic: bool = False) -> JSONRespons
 
 
 def oauth_endpoint(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark an endpoint as one of the OAuth server's, which ignores unknown parameters."""
+    """Mark an endpoint as an OAuth endpoint, which ignores unknown parameters."""
     return takes_any_query(endpoint)
 
 
 async def answer_oauth(request: Request, work: Callable[[Parameters], Response]) -> Response:
-    """Read the form, run the work in a thread, and return its result or error."""
+    """Read the form, call `work` in a thread, and return its response or an OAuth error response."""
     try:
         parameters = await read_oauth_form(request)
         return await run_in_threadpool(work, parameters)

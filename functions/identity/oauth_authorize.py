@@ -1,4 +1,4 @@
-"""`/oauth/authorize`: a user logs in and agrees, and the client gets a code (RFC 6749 §4.1, RFC 9207)."""
+"""`/oauth/authorize`: a user logs in and consents, and the client gets a code (RFC 6749 §4.1, RFC 9207)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ type Pairs = list[tuple[str, str]]
 @router.get("/oauth/authorize")
 @oauth_endpoint
 async def show_consent(request: Request, base: BaseUrlDep) -> Response:
-    """Show the page on which a user logs in and agrees."""
+    """Return the page on which a user logs in and consents."""
     pairs = _known(request.query_params.multi_items())
     server = open_server(request)
     return await run_in_threadpool(lambda: _Exchange(server, base, pairs).show(mint_nonce()))
@@ -45,11 +45,11 @@ async def decide_consent(request: Request, base: BaseUrlDep) -> Response:
     """Process the user's decision and redirect them to the client."""
     body = await request.body()
     if not is_form(request) or len(body) > FORM_BYTES_MAX:
-        return render_fault("The form cannot be read.")
+        return render_fault("The form is not valid.")
     try:
         fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_PAIRS_MAX, errors="strict")
     except ValueError:
-        return render_fault("The form cannot be read.")
+        return render_fault("The form is not valid.")
     own = {name: value for name, value in fields if name in _OWN}
     server = open_server(request)
     nonce = request.cookies.get(cookie_name(COOKIE, server.issuer), "")
@@ -57,13 +57,13 @@ async def decide_consent(request: Request, base: BaseUrlDep) -> Response:
 
 
 def _known(pairs: Pairs) -> Pairs:
-    """Keep OAuth's own parameters only: any other could be mistaken for a field of the form."""
+    """Return only OAuth's parameters, so that another parameter cannot replace a field of the form."""
     return [(name, value) for name, value in pairs if name in PARAMETERS]
 
 
 @dataclass(frozen=True, slots=True)
 class _ValidRequest:
-    """A valid request: its client, tenant and parameters."""
+    """The client, tenant and parameters of a valid authorization request."""
 
     client: Client
     tenant: Tenant
@@ -72,7 +72,7 @@ class _ValidRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """One call of the page, with the client's parameters as it sent them."""
+    """Handles one request to the page, with the client's parameters unchanged."""
 
     server: OAuthServer
     base: str
@@ -106,7 +106,7 @@ class _Exchange:
         if not is_proven(self.server.runtime, nonce, own.get("csrf", ""), self.pairs):
             return self.show(mint_nonce(), fault="The form was open for too long. Please try again.")
         if own.get("decision") != "allow":
-            return self._refuse(valid.wishes.redirect_uri, OAuthRefused("access_denied", "the user did not agree"))
+            return self._refuse(valid.wishes.redirect_uri, OAuthRefused("access_denied", "the user denied access"))
         email = own.get("email", "")
         user = verify_login(self.server, valid.tenant, email, own.get("password", ""))
         if isinstance(user, str):
@@ -118,12 +118,12 @@ class _Exchange:
         return self._send(valid.wishes.redirect_uri, {"code": code})
 
     def _read(self) -> _ValidRequest | Response:
-        """Return the valid request, or the page that says why it is invalid."""
+        """Return the valid request, or an error page if it is invalid."""
         try:
             parameters = read_pairs(self.pairs)
             found = self.server.clients.find(parameters.need("client_id"))
             if found is None:
-                return render_fault("The program that sent you here is not registered.")
+                return render_fault("The application that sent you here is not registered.")
             client, tenant = found
             redirect_uri = choose_redirect(parameters, client)
             wishes = read_request(parameters, client, redirect_uri, issuer=self.server.issuer)
@@ -133,12 +133,12 @@ class _Exchange:
         return _ValidRequest(client, tenant, wishes)
 
     def _refuse(self, redirect_uri: str, refused: OAuthRefused) -> Response:
-        """Redirect the user to the client with an error, after they logged in or declined."""
+        """Redirect the user to the client with an error, after they logged in or denied access."""
         _log(refused)
         return self._send(redirect_uri, {"error": refused.error, "error_description": refused.description})
 
     def _send(self, redirect_uri: str, answer: dict[str, Any]) -> Response:
-        """Redirect the user to the client, with the client's `state` and our issuer name (RFC 9207)."""
+        """Redirect the user to the client with the client's `state` and this server's issuer (RFC 9207)."""
         state = _first(self.pairs, "state")
         wanted = {**answer, **({"state": state} if state else {}), "iss": self.server.issuer}
         separator = "&" if "?" in redirect_uri else "?"

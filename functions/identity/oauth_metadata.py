@@ -1,4 +1,4 @@
-"""Metadata that clients discover: RFC 8414, OpenID Connect discovery and RFC 9728."""
+"""Metadata for OAuth clients: RFC 8414, OpenID Connect Discovery and RFC 9728."""
 
 from atrium.http.issuing import issuer_of
 from atrium.http.models import StrictModel
@@ -12,20 +12,20 @@ _METHODS = ["client_secret_basic", "client_secret_post"]
 
 
 class ServerMetadata(StrictModel):
-    """The authorization server (RFC 8414, OpenID Connect Discovery)."""
+    """Metadata of the authorization server (RFC 8414, OpenID Connect Discovery)."""
 
     issuer: str
     """Issuer of the tokens."""
     authorization_endpoint: str
-    """Address of the authorization endpoint."""
+    """URL of the authorization endpoint."""
     token_endpoint: str
-    """Address of the token endpoint."""
+    """URL of the token endpoint."""
     revocation_endpoint: str
-    """Address of the revocation endpoint."""
+    """URL of the revocation endpoint."""
     introspection_endpoint: str
-    """Address of the introspection endpoint."""
+    """URL of the introspection endpoint."""
     jwks_uri: str
-    """Address of the public keys that verify tokens."""
+    """URL of the public keys that verify tokens."""
     scopes_supported: list[str]
     """Scopes that can be requested."""
     response_types_supported: list[str]
@@ -43,15 +43,15 @@ class ServerMetadata(StrictModel):
     introspection_endpoint_auth_methods_supported: list[str]
     """How clients authenticate at the introspection endpoint."""
     authorization_response_iss_parameter_supported: bool
-    """Whether authorization responses carry `iss` (RFC 9207)."""
+    """Whether authorization responses contain `iss` (RFC 9207)."""
     subject_types_supported: list[str]
     """Subject types: `public`."""
     id_token_signing_alg_values_supported: list[str]
-    """Algorithms that sign id tokens."""
+    """Signature algorithms of id tokens."""
     claims_supported: list[str]
-    """Claims that an id token can have."""
+    """Claims that an id token can contain."""
     prompt_values_supported: list[str]
-    """Values of `prompt` that are supported."""
+    """Supported values of `prompt`."""
     request_parameter_supported: bool
     """Whether `request` objects are supported."""
     request_uri_parameter_supported: bool
@@ -59,33 +59,33 @@ class ServerMetadata(StrictModel):
     claims_parameter_supported: bool
     """Whether `claims` is supported."""
     service_documentation: str
-    """Address of this documentation."""
+    """URL of the API documentation."""
 
 
 class ResourceMetadata(StrictModel):
-    """This platform's API as a protected resource (RFC 9728)."""
+    """Metadata of this platform's API as a protected resource (RFC 9728)."""
 
     resource: str
-    """Address of this API."""
+    """URL of this API."""
     authorization_servers: list[str]
-    """Servers that issue tokens for it."""
+    """Authorization servers that issue tokens for this API."""
     jwks_uri: str
-    """Address of the public keys that verify tokens."""
+    """URL of the public keys that verify tokens."""
     scopes_supported: list[str]
-    """Scopes that everyday use needs; the authorization server lists all."""
+    """Scopes for common use. The authorization server's metadata lists all scopes."""
     bearer_methods_supported: list[str]
-    """How tokens are sent: in the header."""
+    """How tokens are sent: `header`."""
     resource_name: str
     """Name of this API."""
     resource_documentation: str
-    """Address of its documentation."""
+    """URL of the API documentation."""
 
 
 @router.get("/.well-known/oauth-authorization-server")
 async def get_server_metadata(request: Request, response: Response) -> ServerMetadata:
     """Get the OAuth server's metadata.
 
-    Endpoints, scopes and methods of the authorization server, as RFC 8414 defines them.
+    Returns the endpoints, scopes and methods of the authorization server in the format of RFC 8414.
     """
     return _describe_server(request, response)
 
@@ -94,7 +94,7 @@ async def get_server_metadata(request: Request, response: Response) -> ServerMet
 async def get_openid_configuration(request: Request, response: Response) -> ServerMetadata:
     """Get the OpenID Connect configuration.
 
-    The same document as the OAuth server's metadata, at the address where OpenID Connect clients look.
+    Returns the same document as the OAuth server's metadata, at the URL that OpenID Connect clients use.
     """
     return _describe_server(request, response)
 
@@ -103,7 +103,7 @@ async def get_openid_configuration(request: Request, response: Response) -> Serv
 async def get_resource_metadata(request: Request, response: Response) -> ResourceMetadata:
     """Get the API's OAuth metadata.
 
-    Which server issues tokens for this API (RFC 9728), and the scopes that everyday use needs. The metadata of the
+    Returns which server issues tokens for this API (RFC 9728), and the scopes for common use. The metadata of the
     authorization server lists all scopes.
     """
     issuer = issuer_of(request)

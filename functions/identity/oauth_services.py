@@ -1,4 +1,4 @@
-"""The OAuth server's services for one call."""
+"""The services that the OAuth endpoints use in one call."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from fastapi import Request
 
 @dataclass(frozen=True, slots=True)
 class OAuthServer:
-    """The services that the endpoints use; `authorization` holds the values of the Authorization header."""
+    """Provides the services of the OAuth endpoints for one call. `authorization` is all values of that header."""
 
     runtime: Runtime
     issuer: str

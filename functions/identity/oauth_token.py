@@ -1,4 +1,4 @@
-"""`POST /oauth/token`, `/oauth/revoke` and `/oauth/introspect`: form bodies, JSON responses."""
+"""`POST /oauth/token`, `/oauth/revoke` and `/oauth/introspect`, with form requests and JSON responses."""
 
 from typing import Literal
 
@@ -21,21 +21,21 @@ from functions.identity.oauth_services import open_server
 
 router = APIRouter(tags=["oauth"])
 _CLIENT = {
-    "client_id": "Unless it is in Authorization: Basic",
-    "client_secret": "Likewise; a public client has none",
+    "client_id": "Id of the client. Required unless it is sent as Authorization: Basic",
+    "client_secret": "Secret of a confidential client. Required unless it is sent as Authorization: Basic",
 }
 
 _GRANT_FORM = {
     "grant_type": "client_credentials, authorization_code or refresh_token",
-    "code": "With authorization_code",
-    "redirect_uri": "With authorization_code: the redirect URI that received the code",
-    "code_verifier": "With authorization_code: the verifier of code_challenge (PKCE)",
-    "refresh_token": "With refresh_token: the most recent refresh token",
+    "code": "For authorization_code: the authorization code",
+    "redirect_uri": "For authorization_code: the redirect URI that received the code",
+    "code_verifier": "For authorization_code: the PKCE verifier of code_challenge",
+    "refresh_token": "For refresh_token: the most recent refresh token",
     "scope": "A subset of the granted scopes, separated by spaces",
-    "resource": "This platform's address (RFC 8707)",
+    "resource": "This platform's URL (RFC 8707)",
     **_CLIENT,
 }
-_TOKEN_FORM = {"token": "An access or a refresh token", "token_type_hint": "Ignored", **_CLIENT}
+_TOKEN_FORM = {"token": "An access token or a refresh token", "token_type_hint": "Ignored", **_CLIENT}
 
 
 class OAuthTokens(StrictModel):
@@ -46,11 +46,11 @@ class OAuthTokens(StrictModel):
     token_type: Literal["Bearer"]
     """Always `Bearer`."""
     expires_in: int
-    """Seconds until the access token ends."""
+    """Seconds until the access token expires."""
     scope: str
-    """Scopes that were granted, separated by spaces."""
+    """Granted scopes, separated by spaces."""
     refresh_token: str | None = None
-    """Refresh token; it works once. Absent with `client_credentials`."""
+    """Refresh token. It is valid once. Absent for `client_credentials`."""
     id_token: str | None = None
     """OpenID Connect id token. Absent unless the scope `openid` was granted."""
 
@@ -59,7 +59,7 @@ class Introspection(StrictModel):
     """The state of a token (RFC 7662). For an inactive token only `active` is set."""
 
     active: bool
-    """Whether the token works. If false, all other members are absent."""
+    """Whether the token is active. If false, all other members are absent."""
     token_type: str | None = None
     """`Bearer` for access tokens."""
     sub: str | None = None
@@ -67,7 +67,7 @@ class Introspection(StrictModel):
     username: str | None = None
     """Email address of the user. Absent for a client."""
     client_id: str | None = None
-    """Client the token was issued to."""
+    """Id of the client that the token was issued to."""
     scope: str | None = None
     """Scopes, separated by spaces."""
     iss: str | None = None
@@ -77,9 +77,9 @@ class Introspection(StrictModel):
     iat: int | None = None
     """When it was issued (seconds since 1970)."""
     nbf: int | None = None
-    """From when it is valid (seconds since 1970)."""
+    """When it becomes valid (seconds since 1970)."""
     exp: int | None = None
-    """When it ends (seconds since 1970)."""
+    """When it expires (seconds since 1970)."""
     jti: str | None = None
     """Id of the token."""
     tenant_id: str | None = None
@@ -96,8 +96,8 @@ class Introspection(StrictModel):
 async def issue_oauth_tokens(request: Request) -> Response:
     """Issue OAuth tokens.
 
-    Gives a client tokens: for itself (`client_credentials`), for an authorization code, or for a refresh token (RFC
-    6749). A refresh token works once.
+    Issues tokens to a client: for itself (`client_credentials`), for an authorization code, or for a refresh token (RFC
+    6749). A refresh token is valid once.
     """
     server = open_server(request)
 
@@ -119,8 +119,7 @@ async def issue_oauth_tokens(request: Request) -> Response:
 async def revoke_oauth_token(request: Request) -> Response:
     """Revoke a token.
 
-    Ends a token and the login it belongs to (RFC 7009). A token that is unknown or has ended is answered with 200
-    too.
+    Revokes a token and the login it belongs to (RFC 7009). Also returns 200 if the token is unknown or no longer valid.
     """
     server = open_server(request)
 
@@ -142,15 +141,15 @@ async def revoke_oauth_token(request: Request) -> Response:
 async def introspect_oauth_token(request: Request) -> Response:
     """Introspect a token.
 
-    Tells a confidential client of the tenant whether a token of the same tenant works, and what it may do (RFC 7662).
-    A public client is refused with `unauthorized_client`.
+    Returns whether a token of the same tenant is active, and its scopes and other claims (RFC 7662). Only confidential
+    clients can call this route. A public client gets the error `unauthorized_client`.
     """
     server = open_server(request)
 
     def work(parameters: Parameters) -> Response:
         client, tenant = server.authenticate(parameters)
         if client.type != "confidential":
-            raise OAuthRefused("unauthorized_client", "a client without a secret may not introspect")
+            raise OAuthRefused("unauthorized_client", "only a confidential client can introspect tokens")
         found = server.tokens.introspect(tenant, parameters.need("token"))
         return answer_json({name: value for name, value in found.items() if value is not None})
 

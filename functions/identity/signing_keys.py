@@ -1,4 +1,4 @@
-"""`GET /.well-known/jwks.json`: the public keys that verify access tokens."""
+"""`GET /.well-known/jwks.json`: returns the public keys that verify access tokens."""
 
 from atrium.http.dependencies import RuntimeDep
 from atrium.http.models import StrictModel
@@ -11,7 +11,7 @@ KEPT_SECONDS = 300
 
 
 class PublicKey(StrictModel):
-    """A public key (RFC 7517)."""
+    """A public key as a JWK (RFC 7517)."""
 
     kty: str
     """Key type, `EC`."""
@@ -22,7 +22,7 @@ class PublicKey(StrictModel):
     y: str
     """Second coordinate, base64url."""
     kid: str
-    """Id of the key, as in the tokens' header."""
+    """Id of the key, the `kid` in the tokens' header."""
     alg: str
     """Algorithm, `ES256`."""
     use: str
@@ -30,7 +30,7 @@ class PublicKey(StrictModel):
 
 
 class KeySet(StrictModel):
-    """A JWK Set."""
+    """The public keys as a JWK Set (RFC 7517)."""
 
     keys: list[PublicKey]
     """The public keys."""
@@ -40,7 +40,7 @@ class KeySet(StrictModel):
 def get_signing_keys(runtime: RuntimeDep, response: Response) -> KeySet:
     """List the public signing keys.
 
-    The keys (JWK Set) that verify access tokens. They may be cached for five minutes.
+    Returns the keys that verify access tokens as a JWK Set. Clients may cache them for five minutes.
     """
     response.headers["Cache-Control"] = f"public, max-age={KEPT_SECONDS}"
     published = publish_keys(list_verifying(runtime.secrets.signing_keys(), runtime.clock()))

@@ -1,4 +1,4 @@
-"""`GET /v1/auth/{provider}/authorize` and `/callback`: sign-in with Google, GitHub or Slack. Public routes."""
+"""`GET /v1/auth/{provider}/authorize` and `/callback`: sign-in with Google, GitHub or Slack. The routes are public."""
 
 import secrets
 from typing import Annotated, Literal
@@ -25,7 +25,7 @@ COOKIE = "atrium-sign-in"
 Challenge = Annotated[
     str,
     Query(
-        pattern=named_pattern(r"^[A-Za-z0-9_-]{43}$", "must be a base64url SHA-256, 43 characters"),
+        pattern=named_pattern(r"^[A-Za-z0-9_-]{43}$", "must be a base64url-encoded SHA-256 hash with 43 characters"),
     ),
 ]
 Verifier = Annotated[
@@ -69,8 +69,8 @@ def authorize_sign_in(
 ) -> RedirectResponse:
     """Start a sign-in.
 
-    Redirects the browser to the provider, which sends it back to `redirect_uri` with `code` and `state`. The tenant
-    must have an enabled identity provider of this type (404).
+    Redirects the browser to the provider, which redirects it to `redirect_uri` with `code` and `state`. Returns 404 if
+    the tenant has no enabled identity provider of this type.
     """
     del code_challenge_method
     cookie = "" if code_challenge else secrets.token_urlsafe(32)
@@ -99,10 +99,10 @@ def complete_sign_in(
 ) -> TokenAnswer:
     """Complete a sign-in.
 
-    Exchanges the `code` and `state` that came back for tokens. The person must be a user of the tenant, or the
-    provider must be allowed to create users (403). A state works once, for ten minutes.
+    Exchanges the `code` and `state` from the redirect for tokens. Returns 403 if the person is not a user of the tenant
+    and the identity provider does not create users. A state is valid once, for ten minutes.
     """
-    if HEAD_KEY in request.scope:  # it would use the state up, without delivering the tokens
+    if HEAD_KEY in request.scope:  # HEAD would consume the state without returning the tokens
         raise MethodNotAllowed(headers={"Allow": "GET"})
     proof = BrowserBinding(code_verifier, request.cookies.get(cookie_name(COOKIE, issuer_of(request)), ""))
     return render_tokens(_service(runtime, description, families).complete(state, returned, proof, origin))

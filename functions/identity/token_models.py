@@ -1,4 +1,4 @@
-"""The answer of a login and of a refresh."""
+"""Response models of a login and of a token refresh."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from atrium.kernel.clock import format_time
 
 
 class LoginTenant(StrictModel):
-    """The tenant of a login."""
+    """Id and names of a tenant."""
 
     id: str
     """Id of the tenant."""
@@ -19,14 +19,14 @@ class LoginTenant(StrictModel):
 
 
 class LoginUser(StrictModel):
-    """The user of the login."""
+    """The user who logged in."""
 
     id: str
     """Id of the user."""
     email: str
     """Email address."""
     name: str | None
-    """Name of the user. Null if there is none."""
+    """Name of the user. Null if the user has no name."""
     role: Literal["admin", "user", "viewer"]
     """Role of the user."""
     status: Literal["active", "invited", "suspended"]
@@ -40,16 +40,16 @@ class LoginUser(StrictModel):
 
 
 class TokenAnswer(StrictModel):
-    """Tokens. Send the access token as `Authorization: Bearer`; the refresh token is valid once, for seven days."""
+    """Access token and refresh token of a login, with its tenant and user."""
 
     access_token: str
     """Access token for `Authorization: Bearer`."""
     token_type: Literal["Bearer"]
     """Always `Bearer`."""
     expires_in: int
-    """Seconds until the access token ends."""
+    """Seconds until the access token expires."""
     refresh_token: str
-    """Token for `POST /v1/auth/refresh`. It works once, for seven days."""
+    """Token for `POST /v1/auth/refresh`. It is valid once, for seven days."""
     tenant: LoginTenant
     """Tenant of the login."""
     user: LoginUser

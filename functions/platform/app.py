@@ -1,4 +1,4 @@
-"""The platform function: the operator's routes for tenants, limits, rebuilds and signing keys."""
+"""The platform function: the operator's routes for tenants, limits, counter rebuilds and signing keys."""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime
@@ -10,7 +10,7 @@ from functions.platform import deletion, limits, rebuild, signing_keys, tenants
 
 
 def build(runtime: RuntimeSource = process_runtime) -> FastAPI:
-    """Return the application; tests give it a runtime of their own."""
+    """Return the FastAPI application. Tests pass a test runtime."""
     routers = [tenants.router, deletion.router, limits.router, rebuild.router, signing_keys.router]
     return create_app(title="Atrium platform", routers=routers, runtime=runtime)
 

@@ -1,4 +1,4 @@
-"""`/v1/tenants/{tenant_id}/deletion`, for the operator: how far a tenant's deletion is, and what it leaves."""
+"""`GET /v1/tenants/{tenant_id}/deletion`: returns the progress of a tenant's deletion and the remaining data."""
 
 from typing import Annotated, Literal
 
@@ -21,23 +21,23 @@ TenantPath = Annotated[str, Path(pattern=id_pattern("ten"), description="Id of t
 
 
 class MonthAnswer(StrictModel):
-    """What was used in a month whose ledger is erased."""
+    """Usage of a month whose ledger was erased."""
 
-    month: Annotated[str, Field(description="UTC, as 2026-11")]
+    month: Annotated[str, Field(description="Month in UTC, such as `2026-11`")]
     requests: int
-    """Turns and jobs of the month."""
+    """Number of turns and jobs in the month."""
     input_tokens: int
-    """Prompt tokens that were neither read from nor written to the provider's cache."""
+    """Input tokens that were not read from or written to the prompt cache."""
     output_tokens: int
-    """Tokens that models wrote."""
+    """Output tokens, including thinking."""
     cache_read_tokens: int
-    """Prompt tokens read from the provider's cache."""
+    """Input tokens read from the provider's prompt cache."""
     cache_write_tokens: int
-    """Prompt tokens written to the provider's cache."""
+    """Input tokens written to the provider's prompt cache."""
     tool_calls: int
-    """Calls of tools."""
+    """Number of executed tool calls."""
     cost_usd: str
-    """Cost in USD, with six decimals."""
+    """Cost in USD as decimal text with six decimals."""
 
 
 class DeletionAnswer(StrictModel):
@@ -46,27 +46,31 @@ class DeletionAnswer(StrictModel):
     tenant_id: str
     """Id of the tenant, `ten_…`."""
     plan: PlanName
-    """Plan of the tenant, or its last plan."""
+    """Current or last plan of the tenant."""
     status: Literal["none", "deleting", "deleted"]
-    """`none`: not deleted; `deleting`: data is being erased; `deleted`: only what this answer shows is left."""
+    """`none`: the tenant is not deleted. `deleting`: data is being erased. `deleted`: only the data in this response is
+    still stored.
+    """
     deleted_at: str | None
-    """Time of the call that deleted the tenant. Null if it is not deleted."""
-    deleted_by: Annotated[str | None, Field(description="Who deleted it, as platform:key_…")]
+    """When the tenant was deleted (RFC 3339, UTC). Null if it is not deleted."""
+    deleted_by: Annotated[
+        str | None, Field(description="Caller who deleted the tenant, such as `platform:key_…`. Null if not deleted")
+    ]
     erased_at: str | None
-    """Time at which the erasure was complete. Null before."""
-    phase: Annotated[str | None, Field(description="What is being erased; null between the passes and at the end")]
-    items_erased: Annotated[int | None, Field(description="Items of the table so far, at least")]
-    blobs_erased: Annotated[int | None, Field(description="Versions of blobs so far, at least")]
+    """When the erasure was complete (RFC 3339, UTC). Null until then."""
+    phase: Annotated[str | None, Field(description="Data that is being erased. Null between passes and at the end")]
+    items_erased: Annotated[int | None, Field(description="Minimum number of table items erased so far")]
+    blobs_erased: Annotated[int | None, Field(description="Minimum number of blob versions erased so far")]
     months: list[MonthAnswer]
-    """Usage by month whose ledger is erased, oldest first."""
+    """Usage of each month whose ledger was erased, oldest first."""
 
 
 @router.get("/v1/tenants/{tenant_id}/deletion", responses=problem_responses(404))
 def read_deletion(tenant_id: TenantPath, runtime: RuntimeDep) -> DeletionAnswer:
     """Get the progress of a deletion.
 
-    Shows how far the erasure of a deleted tenant is, and what stays of it: id, plan, times, who deleted it, and its
-    usage by month. The status is `none` while the tenant is not deleted.
+    Returns the progress of the erasure of a deleted tenant, and the data that remains stored: id, plan, times, who
+    deleted it, and monthly usage. The status is `none` if the tenant is not deleted.
     """
     tenants = TenantService(runtime.platform_table, runtime.tenant_table, runtime.clock)
     tenant = tenants.get_with_deleted(tenant_id)

@@ -1,4 +1,4 @@
-"""`PUT /v1/tenants/{tenant_id}/limits`, for the platform operator."""
+"""`PUT /v1/tenants/{tenant_id}/limits`: the platform operator sets a tenant's limits."""
 
 from typing import Annotated
 
@@ -29,8 +29,8 @@ def replace_tenant_limits(
 ) -> LimitsAnswer:
     """Set a tenant's limits.
 
-    Replaces all limits of the tenant's own. Null or absent: the plan's limit; -1: no limit. They apply from the next
-    admission on. The answer shows how all limits stand.
+    Replaces all limits that were set for the tenant. Null or absent: the plan's limit applies. -1: no limit. The new
+    limits apply from the next admission. Returns the current state of all limits.
     """
     tenant = TenantService(runtime.platform_table, runtime.tenant_table, runtime.clock).get(tenant_id)
     open_changes(runtime, caller, tenant).replace(body)
@@ -38,7 +38,7 @@ def replace_tenant_limits(
 
 
 def open_changes(runtime: Runtime, caller: Caller, tenant: Tenant) -> LimitChanges:
-    """Return the service that changes a tenant's limits and plan, and audits it as an operation of the operator."""
+    """Return the service that changes a tenant's limits and plan. Its audit events name the operator as the caller."""
     table = runtime.tenant_table(tenant.id)
     audit = AuditService(AuditStore(table), origin_of(caller), PLANS[tenant.plan].audit_days, runtime.clock)
     return LimitChanges(table, audit, runtime.clock)

@@ -1,4 +1,4 @@
-"""Request and response bodies of the tenant routes."""
+"""Request and response models of the tenant routes."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -18,9 +18,9 @@ JSON_BYTES_MAX = 16_384
 
 
 def _refuse_ids(name: str) -> str:
-    """Refuse a name that looks like a tenant id, because a login accepts either."""
+    """Reject a name that looks like a tenant id, because a login accepts the name or the id."""
     if name.startswith("ten_"):
-        raise ValueError("must not begin with ten_")
+        raise ValueError("must not begin with `ten_`")
     return name
 
 
@@ -28,7 +28,7 @@ TenantName = Annotated[UniqueName, AfterValidator(_refuse_ids)]
 
 
 def _check_size(value: dict[str, Any]) -> dict[str, Any]:
-    """Limit the size of what is stored in the tenant's item, because every call reads it."""
+    """Limit the size of JSON in the tenant's item, because every call reads this item."""
     if len(json.dumps(value).encode()) > JSON_BYTES_MAX:
         raise ValueError(f"must not be larger than {JSON_BYTES_MAX} bytes")
     return value
@@ -38,7 +38,7 @@ SmallJson = Annotated[FreeJson, AfterValidator(_check_size)]
 
 
 class AdminBody(StrictModel):
-    """The tenant's first user. The password has 8 to 128 characters."""
+    """The first user of a new tenant."""
 
     email: Email
     """Email address of the first user, at most 255 characters."""
@@ -47,48 +47,48 @@ class AdminBody(StrictModel):
 
 
 class TenantBody(StrictModel):
-    """A new tenant; with `admin`, its first user and a key with all of a tenant's scopes are created, too."""
+    """A tenant to create. With `admin`, its first user and an API key with all tenant scopes are also created."""
 
     name: TenantName
     """Unique name of the tenant, 1 to 100 visible characters without `#`, not beginning with `ten_`."""
     display_name: OrNone[DisplayName] = None
-    """Name shown to people, at most 200 visible characters. Null or absent: `name`."""
+    """Name shown to people, at most 200 visible characters. Null or absent: same as `name`."""
     plan: PlanName
-    """Plan of the tenant; it sets limits and models."""
+    """Plan of the tenant. It determines limits and models."""
     settings: SmallJson = Field(default_factory=dict)
     """Settings of the tenant, a JSON object of at most 16,384 bytes and 16 levels. Default empty."""
     metadata: SmallJson = Field(default_factory=dict)
-    """The operator's own data, a JSON object of at most 16,384 bytes and 16 levels. Default empty."""
+    """The operator's data, a JSON object of at most 16,384 bytes and 16 levels. Default empty."""
     admin: AdminBody | None = None
-    """First user of the tenant. Null or absent: neither a user nor an API key is created."""
+    """First user of the tenant. Null or absent: no user and no API key are created."""
 
 
 class TenantPatch(StrictModel):
-    """The fields to change; absent fields keep their values. Settings and metadata are replaced as a whole."""
+    """The fields of a tenant to change. Absent fields are not changed."""
 
-    # Factories, because a plain default would appear in the OpenAPI document; absent fields are never read.
+    # Factories, because a plain default would appear in the OpenAPI document. Absent fields are never read.
 
     name: TenantName = Field(default_factory=str)
     """Unique name of the tenant, 1 to 100 visible characters without `#`, not beginning with `ten_`."""
     display_name: DisplayName = Field(default_factory=str)
     """Name shown to people, 1 to 200 visible characters."""
     plan: PlanName = Field(default_factory=lambda: "free")
-    """Plan of the tenant; its limits apply from the next admission on."""
+    """Plan of the tenant. Its limits apply from the next admission."""
     settings: SmallJson = Field(default_factory=dict)
     """Settings of the tenant, at most 16,384 bytes. Replaced as a whole."""
     metadata: SmallJson = Field(default_factory=dict)
-    """The operator's own data, at most 16,384 bytes. Replaced as a whole."""
+    """The operator's data, at most 16,384 bytes. Replaced as a whole."""
 
 
 class StatusBody(StrictModel):
-    """The reason, which is stored with the tenant."""
+    """The reason of a suspension or activation."""
 
     reason: OrNone[Annotated[str, Field(max_length=500)]] = None
-    """Why, at most 500 characters. Stored with the tenant. Null or absent: none."""
+    """Reason, at most 500 characters. It is stored with the tenant. Null or absent: no reason."""
 
 
 class TenantAnswer(StrictModel):
-    """A tenant."""
+    """A tenant of the platform: its plan, status, settings and limits."""
 
     id: str
     """Id of the tenant."""
@@ -99,19 +99,21 @@ class TenantAnswer(StrictModel):
     plan: PlanName
     """Plan of the tenant."""
     status: Literal["active", "suspended"]
-    """`suspended` tenants are refused."""
+    """The credentials of `suspended` tenants are rejected."""
     status_reason: str | None
-    """Reason of the last suspension or activation. Null if there is none."""
+    """Reason of the last suspension or activation. Null if no reason was sent."""
     settings: dict[str, Any]
     """Settings of the tenant."""
     metadata: dict[str, Any]
-    """The operator's own data."""
+    """The operator's data."""
     config_version: int
-    """Rises with every change of the tenant's configuration."""
+    """Version of the tenant's configuration. It increases with every change."""
     default_agent_id: str | None
-    """Agent that answers when a call names none. Null if there is none."""
-    limits: Annotated[ShownLimits, Field(description="Its own limits; the plan has the others")]
-    """The tenant's own limits by name; all others come from the plan."""
+    """Id of the agent that answers requests without `agent_id`. Null if there is no default agent."""
+    limits: Annotated[
+        ShownLimits, Field(description="Limits that were set for this tenant. The plan's limits apply to all others")
+    ]
+    """Limits that were set for this tenant, by name. The plan's limits apply to all others."""
     created_at: str
     """When it was created (RFC 3339, UTC)."""
     updated_at: str
@@ -119,7 +121,7 @@ class TenantAnswer(StrictModel):
 
 
 class AdminAnswer(StrictModel):
-    """The tenant's first user."""
+    """The first user of a tenant."""
 
     id: str
     """Id of the user."""
@@ -128,7 +130,7 @@ class AdminAnswer(StrictModel):
     role: str
     """Role of the user, `admin`."""
     name: str | None
-    """Name of the user. Null if there is none."""
+    """Name of the user. Null if the user has no name."""
     status: str
     """Status of the user, `active`."""
     last_login_at: str | None
@@ -140,14 +142,14 @@ class AdminAnswer(StrictModel):
 
 
 class CreatedTenant(TenantAnswer):
-    """A new tenant. `api_key` is shown only once; it and `admin` are present if an admin was requested."""
+    """A created tenant, with its first user and API key if `admin` was sent."""
 
     admin: AdminAnswer | None
-    """The first user. Null if no `admin` was sent."""
+    """The first user. Null if `admin` was not sent."""
     api_key: str | None
-    """API key with all scopes of the tenant, shown only in this answer. Null if no `admin` was sent."""
+    """API key with all scopes of the tenant, shown only in this response. Null if `admin` was not sent."""
     api_key_id: str | None
-    """Id of that key. Null if no `admin` was sent."""
+    """Id of this API key. Null if `admin` was not sent."""
 
 
 def render_tenant(tenant: Tenant) -> TenantAnswer:

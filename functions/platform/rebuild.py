@@ -1,4 +1,4 @@
-"""`/v1/tenants/{tenant_id}/rebuild-counters`, for the platform operator. Another function runs the rebuild."""
+"""`/v1/tenants/{tenant_id}/rebuild-counters`: the operator requests a rebuild, which the events function runs."""
 
 import re
 from datetime import UTC, date
@@ -29,33 +29,30 @@ _MONTH = re.compile(r"20[0-9]{2}-(?:0[1-9]|1[0-2])")
 
 def _check_month(value: str) -> str:
     if not _MONTH.fullmatch(value):
-        raise ValueError("must be a month as 2026-11")
+        raise ValueError("must be a month in the form YYYY-MM, such as `2026-11`")
     return value
 
 
 class RebuildBody(StrictModel):
-    """The month to rebuild; by default the current one."""
+    """The month to rebuild."""
 
     month: Annotated[str, Field(json_schema_extra={"pattern": _MONTH.pattern}), AfterValidator(_check_month)] = ""
-    """Month to rebuild, as `2026-11`; not in the future. Default: the current month (UTC)."""
+    """Month to rebuild, such as `2026-11`. Must not be in the future. Default: the current month (UTC)."""
 
 
 class DifferenceAnswer(StrictModel):
-    """A counter that differs, or differed, from the ledger.
-
-    `scope` is `tenant`, or the id of a user, key or agent.
-    """
+    """A counter whose value differs from the ledger, or differed before the rebuild."""
 
     limit: str
-    """Name of the limit whose counter differed."""
+    """Name of the counter's limit."""
     scope: str
-    """`tenant`, or the id of the user, key or agent."""
+    """`tenant`, or the id of the user, API key or agent."""
     stored: int | str
-    """Value the counter had, in the unit of the limit."""
+    """Value of the counter, in the unit of the limit."""
     expected: int | str
     """Value according to the ledger, in the unit of the limit."""
     explained: bool
-    """Whether running turns explain the difference."""
+    """Whether the difference is explained by running turns."""
 
     @classmethod
     def render(cls, found: Difference) -> Self:
@@ -69,18 +66,18 @@ class DifferenceAnswer(StrictModel):
 
 
 class ReportAnswer(StrictModel):
-    """What was read and corrected. `uncounted` entries could not be counted in this run."""
+    """The ledger entries that a rebuild read and the counters and usage aggregates that it corrected."""
 
     entries: int
-    """How many ledger entries were read."""
+    """Number of ledger entries read."""
     counters: list[DifferenceAnswer]
-    """Counters that differed and were corrected."""
+    """Counters that differed from the ledger and were corrected."""
     sums: int
-    """How many usage sums were corrected."""
+    """Number of usage aggregates corrected."""
     counted: int
-    """How many ledger entries were missing from the sums and were added."""
+    """Number of ledger entries that were missing from the usage aggregates and were added."""
     uncounted: int
-    """How many ledger entries could not be counted this time."""
+    """Number of ledger entries that could not be counted in this rebuild."""
 
     @classmethod
     def render(cls, report: RebuildReport) -> Self:
@@ -95,46 +92,46 @@ class ReportAnswer(StrictModel):
 
 
 class RebuildAnswer(StrictModel):
-    """A rebuild. `failed` means no progress for twenty minutes: request another one."""
+    """A requested rebuild of a tenant's counters."""
 
     id: str
     """Id of the rebuild."""
     month: str
-    """Month that is rebuilt, as `2026-11`."""
+    """Month of the rebuild, such as `2026-11`."""
     status: Literal["queued", "running", "succeeded", "failed"]
-    """`failed` means no progress for twenty minutes: request another rebuild."""
+    """Status of the rebuild. `failed` means no progress for twenty minutes. In this case request another rebuild."""
     requested_at: str
     """When it was requested (RFC 3339, UTC)."""
     updated_at: str
     """When it was last changed (RFC 3339, UTC)."""
     report: ReportAnswer | None
-    """What was read and corrected. Null until it has ended."""
+    """Result of the rebuild. Null until it has ended."""
 
 
 class DriftAnswer(StrictModel):
-    """The result of the latest daily comparison. `faults` counts differences without an explanation."""
+    """The result of the latest daily comparison of counters and usage aggregates with the ledger."""
 
     checked_at: str
-    """When counters and ledger were compared (RFC 3339, UTC)."""
+    """When the comparison was done (RFC 3339, UTC)."""
     entries: int
-    """How many ledger entries were read."""
+    """Number of ledger entries read."""
     faults: int
-    """How many differences are not explained by running turns."""
+    """Number of differences that are not explained by running turns."""
     counters: list[DifferenceAnswer]
     """Counters that differ from the ledger."""
     sums: int
-    """How many usage sums differ from the ledger."""
+    """Number of usage aggregates that differ from the ledger."""
     uncounted: int
-    """How many ledger entries are missing from the sums."""
+    """Number of ledger entries that are missing from the usage aggregates."""
 
 
 class CountersAnswer(StrictModel):
-    """The latest rebuild and the latest comparison of a tenant; null if there was none."""
+    """The latest rebuild and the latest daily comparison of a tenant's counters."""
 
     rebuild: RebuildAnswer | None
-    """The last rebuild. Null if there was none."""
+    """The latest rebuild. Null if there was no rebuild."""
     drift: DriftAnswer | None
-    """The last daily comparison of counters with the ledger. Null if there was none."""
+    """The latest daily comparison with the ledger. Null if there was no comparison."""
 
 
 @router.post("/v1/tenants/{tenant_id}/rebuild-counters", status_code=202, responses=problem_responses(404))
@@ -148,8 +145,8 @@ def rebuild_counters(
 ) -> RebuildAnswer:
     """Rebuild a tenant's counters.
 
-    Computes counters and usage sums again from the ledger, while calls go on. One rebuild runs at a time: the answer
-    is the one that waits or runs. `GET` the same address for its result.
+    Recomputes counters and usage aggregates from the ledger. Calls are accepted during the rebuild. If a rebuild is
+    already queued or running, it is returned and no other rebuild is created. `GET` of this path returns the result.
     """
     now = runtime.clock().astimezone(UTC)
     month = date.fromisoformat(f"{body.month}-01") if body and body.month else now.date().replace(day=1)
@@ -168,7 +165,7 @@ def rebuild_counters(
 def read_counters(tenant_id: TenantPath, runtime: RuntimeDep) -> CountersAnswer:
     """Get the state of a tenant's counters.
 
-    The last rebuild, and the last daily comparison of the counters with the ledger.
+    Returns the latest rebuild and the latest daily comparison of the counters with the ledger.
     """
     store = RebuildStore(runtime.tenant_table(_tenant(runtime, tenant_id).id))
     rebuild, drift = store.get(), store.get_drift()

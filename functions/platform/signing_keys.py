@@ -1,4 +1,4 @@
-"""`/v1/signing-keys`, for the platform operator: the keys that sign access tokens. Private keys are never shown."""
+"""`/v1/signing-keys`: the platform operator lists and rotates the keys that sign access tokens."""
 
 from typing import Literal
 
@@ -16,18 +16,18 @@ router = APIRouter(tags=["signing keys"], route_class=IdempotentRoute, dependenc
 
 
 class SigningKeyAnswer(StrictModel):
-    """A key. `next` is published but does not sign yet; `retiring` only verifies tokens that it signed."""
+    """A signing key, without its private key."""
 
     kid: str
-    """Id of the key, as in the tokens' header."""
+    """Id of the key, the `kid` in the tokens' header."""
     status: Literal["next", "signing", "retiring"]
-    """`next` is published and does not sign yet; `signing` signs; `retiring` only verifies."""
+    """`next` is published but does not sign yet. `signing` signs new tokens. `retiring` only verifies old tokens."""
     created_at: str | None
-    """When the key was made (RFC 3339, UTC). Null for the first key."""
+    """When the key was created (RFC 3339, UTC). Null for the first key."""
     signs_from: str | None
     """When it starts to sign (RFC 3339, UTC). Null for the first key."""
     ends_at: str | None
-    """When it stops verifying (RFC 3339, UTC). Null while it is not replaced."""
+    """When it stops verifying tokens (RFC 3339, UTC). Null until the key is replaced."""
 
 
 class SigningKeys(StrictModel):
@@ -41,7 +41,7 @@ class SigningKeys(StrictModel):
 def list_signing_keys(runtime: RuntimeDep) -> SigningKeys:
     """List the signing keys.
 
-    The keys that verify access tokens, oldest first, and which one signs. Private keys are never shown.
+    Returns the keys that verify access tokens, oldest first, and which key signs. Private keys are never returned.
     """
     return _describe(runtime)
 
@@ -50,8 +50,8 @@ def list_signing_keys(runtime: RuntimeDep) -> SigningKeys:
 def rotate_signing_keys(runtime: RuntimeDep, caller: CallerDep) -> SigningKeys:
     """Rotate the signing keys.
 
-    Publishes a new key, which signs from 15 minutes later on. Existing tokens stay valid. While a new key waits,
-    another rotation is 409.
+    Publishes a new key, which starts to sign after 15 minutes. Existing tokens remain valid. Returns 409 if the
+    previous new key does not sign yet.
     """
     from atrium.identity.signing import follow, make_signing_key
 

@@ -1,4 +1,4 @@
-"""`/v1/tenants`, for the platform operator."""
+"""`/v1/tenants`: the platform operator creates, changes, suspends and deletes tenants."""
 
 from typing import Annotated
 
@@ -43,7 +43,7 @@ def _service(runtime: Runtime, caller: Caller) -> TenantService:
 def list_tenants(runtime: RuntimeDep, caller: CallerDep, page: PageDep) -> ListOf[TenantAnswer]:
     """List tenants.
 
-    All tenants of the platform, oldest first.
+    Returns all tenants of the platform, oldest first.
     """
     found = _service(runtime, caller).list(page_request(page, runtime.cursors, scope=_LIST_SCOPE))
     return render_page(found.map(render_tenant), runtime.cursors, scope=_LIST_SCOPE)
@@ -56,8 +56,8 @@ def create_tenant(
 ) -> CreatedTenant:
     """Create a tenant.
 
-    Creates the tenant with a default agent and, with `admin`, its first user and an API key, which is in this answer
-    only. The name must be new on the platform (409).
+    Creates the tenant with a default agent. With `admin`, it also creates the first user and an API key, which is
+    returned only in this response. Returns 409 if another tenant has this name.
     """
     onboarding = Onboarding(
         tenants=_service(runtime, caller),
@@ -78,7 +78,7 @@ def create_tenant(
 def get_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) -> TenantAnswer:
     """Get a tenant.
 
-    A deleted tenant is 404.
+    Returns 404 for a deleted tenant.
     """
     return render_tenant(_service(runtime, caller).get(tenant_id))
 
@@ -87,8 +87,8 @@ def get_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) ->
 def update_tenant(tenant_id: TenantPath, body: TenantPatch, runtime: RuntimeDep, caller: CallerDep) -> TenantAnswer:
     """Update a tenant.
 
-    Fields that are absent stay; `settings` and `metadata` are replaced as a whole. The limits of another plan apply
-    from the next admission on; what was used stays counted.
+    Absent fields are not changed. `settings` and `metadata` are replaced as a whole. The limits of a new plan apply
+    from the next admission. Usage so far remains counted.
     """
     changes = {name: getattr(body, name) for name in body.model_fields_set - {"plan"}}
     tenant = _service(runtime, caller).change(tenant_id, changes)
@@ -102,9 +102,10 @@ def update_tenant(tenant_id: TenantPath, body: TenantPatch, runtime: RuntimeDep,
 def delete_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) -> None:
     """Delete a tenant.
 
-    Its credentials end within 30 seconds. Its name and issuers can be used again. Email addresses leave the login
-    index. All its data is erased: most of it within minutes, the last after twenty. `GET
-    /v1/tenants/{tenant_id}/deletion` shows the progress. Only id, plan, times, who deleted it, and monthly totals stay.
+    The tenant's credentials are rejected within 30 seconds. Its name and issuers can be used again. Email addresses are
+    removed from the login index. All data is erased, most of it within minutes and the rest after twenty minutes. Only
+    id, plan, times, who deleted it, and monthly usage remain. `GET /v1/tenants/{tenant_id}/deletion` returns the
+    progress.
     """
     tenants = _service(runtime, caller)
     Offboarding(tenants, runtime.platform_table, runtime.tenant_table).delete(tenant_id)
@@ -116,7 +117,7 @@ def suspend_tenant(
 ) -> TenantAnswer:
     """Suspend a tenant.
 
-    All its credentials are refused with 403 `TENANT_INACTIVE` within 30 seconds. Data stays.
+    All credentials of the tenant are rejected with 403 `TENANT_INACTIVE` within 30 seconds. No data is deleted.
     """
     reason = (body.reason if body else None) or ""
     return render_tenant(_service(runtime, caller).set_status(tenant_id, "suspended", reason))
@@ -128,7 +129,7 @@ def activate_tenant(
 ) -> TenantAnswer:
     """Activate a tenant.
 
-    Its credentials are accepted again within 30 seconds.
+    The tenant's credentials are accepted again within 30 seconds.
     """
     reason = (body.reason if body else None) or ""
     return render_tenant(_service(runtime, caller).set_status(tenant_id, "active", reason))
@@ -138,7 +139,7 @@ def activate_tenant(
 def log_out_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) -> None:
     """Log out all users of a tenant.
 
-    Ends every login within 30 seconds. API keys still work; suspend the tenant to stop them.
+    Ends all logins within 30 seconds. API keys remain valid. To reject them too, suspend the tenant.
     """
     _service(runtime, caller).log_out(tenant_id, origin_of(caller))
 
@@ -151,4 +152,4 @@ def _give_default_agent(runtime: Runtime, tenant: Tenant) -> None:
     try:
         store.create(default_agent(runtime.clock), make_default=True)
     except Conflict:
-        return  # another call is creating the same tenant; only one of the two can complete
+        return  # another call is creating the same tenant; only one of the two calls can succeed

@@ -1,4 +1,4 @@
-"""The sessions function."""
+"""The sessions function: the routes of sessions and their messages."""
 
 from atrium.bootstrap import RuntimeSource, runtime
 from atrium.http.app import create_app
@@ -9,7 +9,7 @@ from functions.sessions import sessions
 
 
 def build(source: RuntimeSource = runtime) -> FastAPI:
-    """Return the application over a runtime."""
+    """Return the FastAPI application. Tests pass a test runtime."""
     return create_app(title="Sessions", routers=[sessions.router], runtime=source)
 
 

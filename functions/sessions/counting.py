@@ -1,4 +1,4 @@
-"""Counts a new session: reads the limits that apply in one batch with the session's agent."""
+"""Counts a new session against the limits that apply. Reads the limits and the session's agent in one batch."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -17,7 +17,7 @@ from atrium.tenants.context import TenantContext
 
 @dataclass(frozen=True, slots=True)
 class SessionCounting:
-    """The limits of the tenant, the caller and the session's agent, if it names one."""
+    """The limits for a new session: of the tenant, the caller and the session's agent, if it has an agent."""
 
     quotas: QuotaService
     limited: LimitedRead
@@ -25,7 +25,7 @@ class SessionCounting:
 
     @classmethod
     def read(cls, runtime: Runtime, context: TenantContext, agent_id: str | None) -> Self:
-        """Read the limits; `NotFound` if the tenant does not have the agent."""
+        """Read the limits. Raises `NotFound` if the tenant does not have the agent."""
         wanted = AgentId(agent_id) if agent_id is not None and is_id(agent_id, "agt") else None
         table = runtime.tenant_table(context.tenant_id)
         limited = read_limited(context, table, runtime.clock, wanted)
@@ -34,7 +34,7 @@ class SessionCounting:
         return cls(QuotaService(table, runtime.clock), limited, wanted)
 
     def record(self, session_id: SessionId, record: Put) -> Recorded | Rejected:
-        """Write the session's record and count it, in one transaction."""
+        """Write the session's record and increment the counters, in one transaction."""
         item = self.limited.found.get(keys.agent(self.agent_id)) if self.agent_id else None
         scopes = self.limited.scopes(read_agent(item) if item else None)
         return self.quotas.record_session(session_id, record, scopes, self.limited.items(self.quotas.table, scopes))

@@ -1,4 +1,4 @@
-"""Bodies of sessions and messages."""
+"""Request and response models of the session and message routes."""
 
 from typing import Annotated, Any, Literal
 
@@ -14,81 +14,81 @@ AgentRef = Annotated[str, Field(max_length=64)]
 
 
 class SessionBody(StrictModel):
-    """A new session; every part may be left out."""
+    """A session to create. All fields are optional."""
 
     title: OrNone[Title] = None
-    """Title, at most 255 visible characters. Null or absent: none."""
+    """Title, at most 255 visible characters. Null or absent: no title."""
     agent_id: AgentRef | None = None
-    """Agent that answers in this session. Null or absent: the tenant's default agent."""
+    """Id of the session's agent. Null or absent: the tenant's default agent."""
     end_user: OrNone[EndUser] = None
-    """The person behind a shared key, at most 128 visible characters. Null or absent: none."""
+    """Identifier of the person who uses a shared key, at most 128 visible characters. Null or absent: not set."""
     metadata: FreeJson = Field(default_factory=dict)
-    """Your own data, a JSON object of at most 32,000 bytes and 16 levels. Default empty."""
+    """Your data, a JSON object of at most 32,000 bytes and 16 levels. Default empty."""
 
 
 class SessionPatch(StrictModel):
-    """Any part of a session; null clears it, what is absent stays."""
+    """The fields of a session to change. Absent fields are not changed."""
 
     title: OrNone[Title] = None
     """Title, at most 255 visible characters. Null removes it."""
     agent_id: AgentRef | None = None
-    """Agent that answers in this session. Null: the tenant's default agent."""
+    """Id of the session's agent. Null: the tenant's default agent."""
     metadata: FreeJson | None = None
-    """Your own data, at most 32,000 bytes. Replaced as a whole; null empties it."""
+    """Your data, at most 32,000 bytes. Replaced as a whole. Null removes it."""
 
 
 class SessionAnswer(StrictModel):
-    """A session as it is now. `user_id` is null when an API key owns it."""
+    """A session (conversation): its agent, owner, title and metadata."""
 
     id: str
     """Id of the session."""
     title: str | None
-    """Title. Null if there is none."""
+    """Title. Null if there is no title."""
     agent_id: str | None
-    """Agent that answers in this session. Null: the tenant's default agent."""
+    """Id of the session's agent. Null: the tenant's default agent."""
     user_id: str | None
-    """User who owns the session. Null if an API key or OAuth client owns it."""
+    """Id of the user who owns the session. Null if an API key or OAuth client owns it."""
     end_user: str | None
-    """The person behind a shared key. Null if none was named."""
+    """Identifier of the person who uses a shared key. Null if `end_user` was not sent."""
     message_count: int
-    """How many messages the session has, tool results included."""
+    """Number of messages of the session, including tool results."""
     metadata: dict[str, Any]
-    """Your own data."""
+    """Your data."""
     created_at: str
     """When it was created (RFC 3339, UTC)."""
     updated_at: str
     """When it was last changed (RFC 3339, UTC)."""
     last_active_at: str
-    """When a turn last began, or when the session was created (RFC 3339, UTC)."""
+    """When the latest turn began, or when the session was created (RFC 3339, UTC)."""
 
 
 class TextBlock(StrictModel):
-    """A piece of text."""
+    """A content block with text."""
 
     type: Literal["text"]
-    """Kind of the block."""
+    """Type of the block."""
     text: str
     """The text."""
 
 
 class ThinkingBlock(StrictModel):
-    """The model's thinking."""
+    """A content block with the model's thinking."""
 
     type: Literal["thinking"]
-    """Kind of the block."""
+    """Type of the block."""
     text: str
-    """The thinking. Empty if it is redacted."""
+    """Text of the thinking. Empty if it is redacted."""
     signature: str
-    """The provider's proof that the thinking is unchanged. Empty if it sent none."""
+    """The provider's signature of the thinking. Empty if the provider did not send one."""
     redacted: bool
     """Whether the provider encrypted the thinking."""
 
 
 class ToolCallBlock(StrictModel):
-    """A tool call of the model."""
+    """A content block with a tool call that the model requested."""
 
     type: Literal["tool_call"]
-    """Kind of the block."""
+    """Type of the block."""
     tool_call_id: str
     """Id of the call, unique in the run."""
     tool: str
@@ -98,14 +98,14 @@ class ToolCallBlock(StrictModel):
 
 
 class ToolResultBlock(StrictModel):
-    """The result of a tool call."""
+    """A content block with the result of a tool call."""
 
     type: Literal["tool_result"]
-    """Kind of the block."""
+    """Type of the block."""
     tool_call_id: str
-    """Id of the call that it answers."""
+    """Id of the tool call."""
     result: str
-    """What the model was told."""
+    """The result that was sent to the model."""
     is_error: bool
     """Whether the tool failed."""
 
@@ -115,16 +115,16 @@ _CONTENT: TypeAdapter[list[ContentBlock]] = TypeAdapter(list[ContentBlock])
 
 
 class MessageAnswer(StrictModel):
-    """A message of a session."""
+    """A message of a session: its role and content blocks."""
 
     id: str
     """Id of the message."""
     role: MessageRole
-    """Who wrote it. `tool` messages carry the results of the tool calls before them."""
+    """Role of the message's author. `tool` messages contain the results of the previous tool calls."""
     content: list[ContentBlock]
     """Content blocks in order."""
     run_id: str
-    """Run that the message belongs to."""
+    """Id of the run that the message belongs to."""
     created_at: str
     """When it was created (RFC 3339, UTC)."""
     updated_at: str

@@ -1,4 +1,4 @@
-"""`/v1/sessions` and their messages."""
+"""`/v1/sessions`: sessions and their messages."""
 
 from typing import Annotated
 
@@ -42,7 +42,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> SessionService:
 
 
 def _known_agent(runtime: Runtime, tenant: TenantContext, agent_id: str | None) -> AgentId | None:
-    """Return the agent's id; `NotFound` if the tenant has no such agent."""
+    """Return the agent's id. Raises `NotFound` if the tenant does not have this agent."""
     if agent_id is None:
         return None
     store = AgentStore(runtime.tenant_table(tenant.tenant_id))
@@ -56,7 +56,8 @@ def _known_agent(runtime: Runtime, tenant: TenantContext, agent_id: str | None) 
 def list_sessions(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[SessionAnswer]:
     """List sessions.
 
-    By last activity, newest first: your own, or with the scope `admin` all of the tenant's.
+    Returns your sessions, ordered by last activity, newest first. With the scope `admin`, returns all sessions of the
+    tenant.
     """
     scope = list_scope(tenant, "sessions")
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
@@ -69,7 +70,7 @@ def create_session(
 ) -> SessionAnswer:
     """Create a session.
 
-    The session is empty. It counts against `sessions_per_day` (429); a refused call counts nothing.
+    The new session is empty. It counts against `sessions_per_day` (429). A rejected call is not counted.
     """
     counting = SessionCounting.read(runtime, tenant, body.agent_id)
     session, recorded = _service(runtime, tenant).create(
@@ -92,7 +93,7 @@ def create_session(
 def get_session(session_id: SessionPath, tenant: TenantDep, runtime: RuntimeDep) -> SessionAnswer:
     """Get a session.
 
-    A session of another user or key is 404, except with the scope `admin`.
+    Returns 404 for a session of another user, API key or OAuth client, unless the caller has the scope `admin`.
     """
     return render_session(_service(runtime, tenant).get(session_id))
 
@@ -103,7 +104,7 @@ def update_session(
 ) -> SessionAnswer:
     """Update a session.
 
-    Changes title, agent or metadata. Fields that are absent stay; null removes one.
+    Changes title, agent or metadata. Absent fields are not changed. Null removes a value.
     """
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     if "agent_id" in changes:
@@ -115,7 +116,7 @@ def update_session(
 def delete_session(session_id: SessionPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete a session.
 
-    Deletes its messages and runs too. Usage figures stay.
+    Also deletes the messages and runs of the session. Usage figures are not deleted.
     """
     _service(runtime, tenant).delete(session_id)
 
@@ -126,7 +127,8 @@ def list_messages(
 ) -> ListOf[MessageAnswer]:
     """List a session's messages.
 
-    Oldest first. A long answer is cut into pages by size as well, so a page can have fewer than `limit` messages.
+    Returns the oldest messages first. The size of a page is also limited in bytes, so a page can contain fewer than
+    `limit` messages.
     """
     scope = list_scope(tenant, "messages", session_id=session_id)
     found = _service(runtime, tenant).list_messages(session_id, page_request(page, runtime.cursors, scope=scope))

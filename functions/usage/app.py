@@ -9,7 +9,7 @@ from functions.usage import limits, usage
 
 
 def build(source: RuntimeSource = runtime) -> FastAPI:
-    """Return the application for a runtime."""
+    """Return the FastAPI application. Tests pass a test runtime."""
     return create_app(title="Usage", routers=[usage.router, limits.router], runtime=source)
 
 

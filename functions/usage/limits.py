@@ -1,4 +1,4 @@
-"""`GET /v1/limits`."""
+"""`GET /v1/limits`: returns the limits of the tenant and of the caller."""
 
 from atrium.http.dependencies import RuntimeDep, TenantDep
 from atrium.http.limit_report import LimitsAnswer, render_limits
@@ -12,6 +12,6 @@ router = APIRouter(tags=["usage"])
 def read_limits(tenant: TenantDep, runtime: RuntimeDep) -> LimitsAnswer:
     """Get the limits.
 
-    Every limit as it stands now: the tenant's, and those of the calling user or key.
+    Returns the current state of all limits of the tenant and of the calling user or API key.
     """
     return render_limits(read_status(runtime.tenant_table(tenant.tenant_id), runtime.clock, tenant.principal))

@@ -1,4 +1,4 @@
-"""Responses of the usage routes."""
+"""Query types and response models of the usage routes."""
 
 import re
 from datetime import date
@@ -25,24 +25,24 @@ Day = Annotated[
     BeforeValidator(_read_day, json_schema_input_type=str),
     Field(json_schema_extra={"type": "string", "format": "date"}),
 ]
-"""A UTC day in a query: `2026-11-21`, and no other form."""
+"""A UTC day in a query, only in the form `2026-11-21`."""
 
 
 class UsageFigures(StrictModel):
-    """Usage and its cost. `requests` counts settled calls; `cost_usd` has six decimals."""
+    """Number of turns, tokens and tool calls, and their cost."""
 
     requests: int
-    """Turns that were settled."""
+    """Number of settled turns and jobs."""
     input_tokens: int
     """Input tokens that were not read from or written to the prompt cache."""
     output_tokens: int
-    """Output tokens, thinking included."""
+    """Output tokens, including thinking."""
     cache_read_tokens: int
     """Input tokens read from the provider's prompt cache."""
     cache_write_tokens: int
     """Input tokens written to the provider's prompt cache."""
     tool_calls: int
-    """Tool calls that were made."""
+    """Number of executed tool calls."""
     cost_usd: str
     """Cost in USD as decimal text with six decimals."""
 
@@ -69,7 +69,7 @@ class UsageOfAgent(UsageFigures):
 
 
 class UsageOfUser(UsageFigures):
-    """The usage of one user's own calls, without those of API keys."""
+    """The usage of one user, without the usage of API keys that the user created."""
 
     user: str
     """User id."""
@@ -83,17 +83,17 @@ class UsageOfKey(UsageFigures):
 
 
 class UsageOfClient(UsageFigures):
-    """The usage of one OAuth client with client credentials."""
+    """The usage of one OAuth client that calls with client credentials."""
 
     client: str
     """OAuth client id."""
 
 
 class UsageOfEndUser(UsageFigures):
-    """The usage of one end user, as named by the calls in `end_user`."""
+    """The usage of one end user, identified by `end_user` of the calls."""
 
     end_user: str
-    """The person named in `end_user` of the calls."""
+    """Value of `end_user` in the calls."""
 
 
 class UsageOfSession(UsageFigures):
@@ -104,7 +104,7 @@ class UsageOfSession(UsageFigures):
 
 
 class UsageOfTool(UsageFigures):
-    """One tool: the calls that used it, and how often. Tokens and cost belong to the whole call."""
+    """The turns that used one tool, and the number of its calls. Tokens and cost are 0: they belong to the turn."""
 
     tool: str
     """Name of the tool."""
@@ -137,18 +137,18 @@ _ROWS: dict[Grouping, type[Row]] = {
 
 
 class UsageReport(StrictModel):
-    """Usage of a period of UTC days, both included. `data` has the requested rows."""
+    """Usage of a period of UTC days, in total and by the requested group."""
 
     first: date = Field(serialization_alias="from")
-    """First UTC day of the period, included."""
+    """First UTC day of the period, inclusive."""
     last: date = Field(serialization_alias="to")
-    """Last UTC day of the period, included."""
+    """Last UTC day of the period, inclusive."""
     totals: UsageFigures
-    """Sums of the whole period."""
+    """Totals of the period."""
     data: list[Row]
-    """One row for each value of `group_by`. Empty without `group_by`."""
+    """One row for each value of the `group_by` field. Empty without `group_by`."""
     next_cursor: str | None
-    """Send it as `cursor` to get the next page. Null on the last page."""
+    """Value of `cursor` for the next page. Null on the last page."""
 
 
 def render_figures(figures: Figures) -> UsageFigures:
@@ -156,7 +156,7 @@ def render_figures(figures: Figures) -> UsageFigures:
 
 
 def render_row(group: Grouping, value: str, figures: Figures) -> Row:
-    """Return the row of one group value."""
+    """Return the row for one value of a group."""
     shown = date.fromisoformat(value) if group == "day" else value
     return _ROWS[group].model_validate({group: shown, **_fields(figures)})
 

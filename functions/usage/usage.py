@@ -1,4 +1,4 @@
-"""`GET /v1/usage`."""
+"""`GET /v1/usage`: returns usage and cost of a period, in total and by group."""
 
 from collections.abc import Mapping
 from datetime import UTC, date
@@ -34,13 +34,13 @@ _GROUPS: Mapping[Grouping | None, Group] = {
 }
 
 FirstDay = Annotated[
-    Day | None, Query(alias="from", description="First UTC day, as `2026-11-01`. Default: first of the month")
+    Day | None, Query(alias="from", description="First UTC day, such as `2026-11-01`. Default: first day of the month")
 ]
-LastDay = Annotated[Day | None, Query(alias="to", description="Last UTC day, included. Default: today")]
-GroupBy = Annotated[Grouping | None, Query(description="What the rows of `data` stand for. Default: no rows")]
+LastDay = Annotated[Day | None, Query(alias="to", description="Last UTC day, inclusive. Default: today")]
+GroupBy = Annotated[Grouping | None, Query(description="Field to group the rows of `data` by. Default: no rows")]
 Rows = Annotated[
     int | None,
-    Query(ge=1, le=DAYS_MAX, description="Rows of a page, 1 to 366. Default: all days, or 100 of another group"),
+    Query(ge=1, le=DAYS_MAX, description="Maximum rows per page, 1 to 366. Default: 366 for days, otherwise 100"),
     BeforeValidator(read_decimal_text),
 ]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the previous page. Default: the first page")]
@@ -60,8 +60,9 @@ def read_usage(
 ) -> UsageReport:
     """Get usage and cost.
 
-    Your own, or with the scope `admin` all of the tenant's. A turn counts on the UTC day on which it ended, within
-    some seconds. Without `admin`, rows can only be days or yourself (403). At most 366 days.
+    Returns your usage. With the scope `admin`, returns the usage of the tenant. A turn is counted on the UTC day on
+    which it ended, within some seconds after its end. Without `admin`, only grouping by day or by yourself is allowed
+    (403). The period has at most 366 days.
     """
     scope = list_scope(tenant, "usage", first=str(first or ""), last=str(last or ""), group=group_by)
     position = runtime.cursors.open(cursor, scope=scope)
@@ -98,14 +99,14 @@ def _read_values(
 
 
 def _read_sessions(usage: UsageService, period: Period, page: PageRequest) -> Page[tuple[str, Figures]]:
-    """Return the sessions of the period by their last activity; their usage is stored in the sessions themselves."""
+    """Return the sessions of the period, least recently active first. Their usage is stored in the session items."""
     usage.check("SESSION")
     sessions = SessionStore(usage.sums.table)
     return sessions.list_used(period, PageRequest(min(page.limit, LIMIT_MAX), page.position))
 
 
 def _position(period: Period, after: Position | None) -> Position | None:
-    """Return the start of the next page. It includes the period, because the default period moves with the date."""
+    """Return the position of the next page. It includes the period, because the default period depends on the date."""
     return {"first": period.first.isoformat(), "last": period.last.isoformat(), **after} if after else None
 
 
@@ -116,15 +117,15 @@ def _reopen(position: Position | None) -> Period | None:
 
 
 def choose_period(first: date | None, last: date | None, *, today: date, group_by: Grouping | None = None) -> Period:
-    """Return the requested days, by default the current month's. Raises `ValidationFailed` for none or too many."""
+    """Return the requested period, by default the current month. Raises `ValidationFailed` if it is not valid."""
     end = last or max(today, first or today)
     begin = first or end.replace(day=1)
     if begin > end:
         raise _refusal("from", "must not be after `to`")
     if (end - begin).days >= DAYS_MAX:
-        raise _refusal("to", f"must be at most {DAYS_MAX} days from `from`, both included")
+        raise _refusal("to", f"must not make the period longer than {DAYS_MAX} days, including `from` and `to`")
     if group_by == "session" and (today - begin).days >= USAGE_DAYS:
-        raise _refusal("from", f"must be one of the last {USAGE_DAYS} days: sessions keep their usage no longer")
+        raise _refusal("from", f"must be within the last {USAGE_DAYS} days, because older usage of sessions is deleted")
     return Period(begin, end)
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// Starts Swagger UI on the document that the page names. Nothing is sent anywhere but to this origin.
+// Starts Swagger UI with the OpenAPI document of the page. It sends requests only to this origin.
 (() => {
   const place = document.getElementById("docs");
   SwaggerUIBundle({

@@ -80,7 +80,7 @@ def test_a_user_logs_in_and_allows(stack: Stack, pro: Tenant, program: Program, 
     person = next(each for each in stack.description["tenants"] if each["id"] == pro.id)["admin"]
     page.goto(program.link)
     assert page.locator("h1").inner_text() == "Notes <b>& Co</b> wants to act for you"
-    assert page.locator("li").all_inner_texts() == ["ask agents, at your tenant's cost"]
+    assert page.locator("li").all_inner_texts() == ["send messages to agents, at your tenant's cost"]
 
     page.get_by_label("Email").fill(person["email"])
     page.get_by_label("Password").fill("not the password")
