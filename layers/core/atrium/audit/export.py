@@ -1,4 +1,4 @@
-"""The audit as a file, exported in parts. Each part stays below the size limit of a Lambda response."""
+"""Exports the audit as a file, in parts. Each part is smaller than the size limit of a Lambda response."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ READS_MAX = 40
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Complete lines, and the position of the next part (None after the last)."""
+    """A part of an export: complete lines, and the position of the next part (None after the last part)."""
 
     text: str
     position: Position | None

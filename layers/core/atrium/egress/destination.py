@@ -1,4 +1,4 @@
-"""Parses and checks URLs of outbound calls. The call uses the parsed result, so no second parser can disagree."""
+"""Parses and checks URLs of outbound calls. The call uses the parsed result, so the URL is parsed only once."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _SAFE_PATH = "/%:@!$&'()*+,;=~-._"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The allowed destinations: ports by scheme, and addresses that may be called at any port (local stack only)."""
+    """The allowed destinations: ports by scheme, and addresses that may be called on any port (local stack only)."""
 
     ports: Mapping[str, frozenset[int]] = field(
         default_factory=lambda: {"https": frozenset({443}), "http": frozenset({80})}
