@@ -26,7 +26,7 @@ _ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Claims and releases tenant names. Names are unique among all tenants."""
+    """Claims tenant names. A name is unique among all tenants."""
 
     registry: TenantRegistry
     store_of: Callable[[TenantId], TenantStore]

@@ -82,7 +82,7 @@ class ClientService:
         return after
 
     def rotate(self, client_id: str, grace_seconds: int) -> IssuedClient:
-        """Issue a new secret; the previous one stays valid for the grace period.
+        """Issue a new secret. The previous secret is valid until the end of the grace period.
 
         Raises `Conflict` for a public client.
         """

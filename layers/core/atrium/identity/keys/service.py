@@ -63,10 +63,10 @@ class KeyService:
         return _found(self.store.change(current.id, wanted, record, now=self.clock()))
 
     def rotate(self, key_id: str, grace_seconds: int) -> IssuedKey:
-        """Create a successor of a key, which ends after the grace period; raise `Conflict` if it has already ended.
+        """Create a new key that replaces a key; raise `Conflict` if the old key has already ended.
 
-        The new key has the same name, scopes, expiry, limits, counters and objects, so the caller must have those
-        scopes.
+        The old key is valid until the end of the grace period. The new key has the same name, scopes, expiry, limits,
+        counters and objects, so the caller must have these scopes.
         """
         old, now = self.get(key_id), self.clock()
         if old.status(now) != "active" or old.revoked_at is not None:
@@ -79,7 +79,7 @@ class KeyService:
         return issued
 
     def revoke(self, key_id: str, grace_seconds: int) -> ApiKey:
-        """End a key after the grace period, or earlier if it was to end earlier. Idempotent."""
+        """End a key after the grace period, or at its earlier end time. Idempotent."""
         key, now = self.get(key_id), self.clock()
         record = self._record("key.revoke", key, grace_seconds=grace_seconds)
         return _found(self.store.revoke(key.id, record, at=now + timedelta(seconds=grace_seconds), now=now))

@@ -28,7 +28,7 @@ class IdentityProviderService:
     clock: Clock
 
     def create(self, wanted: Mapping[str, Any]) -> IdentityProvider:
-        """Register a provider; raise `Conflict` if a provider of any tenant has the issuer and audience."""
+        """Register a provider; raise `Conflict` if a provider of any tenant has this issuer and audience."""
         now = self.clock()
         provider = IdentityProvider(
             **{"id": mint_identity_provider_id(now), "created_at": now, "updated_at": now, **wanted}
@@ -37,7 +37,7 @@ class IdentityProviderService:
         self.store.require_room()
         existing = self.store.find(provider.issuer, provider.audience)
         if existing is not None:
-            self._claim(existing)  # completes an interrupted registration
+            self._claim(existing)  # this completes an interrupted registration
             raise Conflict("another identity provider of this tenant has this issuer and audience")
         self._claim(provider)
         try:
@@ -75,7 +75,7 @@ class IdentityProviderService:
         return provider
 
     def delete(self, provider_id: str) -> None:
-        """Delete a provider. Its tokens are refused after at most 30 seconds."""
+        """Delete a provider. Its tokens are rejected after at most 30 seconds."""
         provider = self.get(provider_id)
         self.registry.release(provider.issuer, provider.audience, self._place(provider))
         self.store.delete(provider, self._record("delete", provider))
@@ -92,7 +92,7 @@ class IdentityProviderService:
         self.registry.claim(provider.issuer, provider.audience, self._place(provider))
 
     def _restore_marker(self, provider: IdentityProvider) -> None:
-        """Point the marker of the pair to the tenant's current provider for it, or delete the marker."""
+        """Set the marker of an issuer and audience to the tenant's current provider, or delete the marker."""
         existing = self.store.find(provider.issuer, provider.audience)
         if existing is None:
             self.registry.release(provider.issuer, provider.audience, self._place(provider))

@@ -1,4 +1,4 @@
-"""Administration of a tenant's OAuth clients at providers. Secrets can be written, but not read."""
+"""Administration of a tenant's OAuth clients at providers. Secrets can be written but not read."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -74,28 +74,28 @@ class ClientKeeper:
     platform_client: PlatformClients
 
     def find(self, provider: str) -> SocialClient:
-        """Return the enabled client of a provider; raise `NotFound` if there is none."""
+        """Return the enabled client of a provider; raise `NotFound` if the tenant has no enabled client."""
         client = self.store.find(provider)  # type: ignore[arg-type] # an unknown name has no client
         if client is None or not client.enabled:
             raise NotFound("this provider is not configured for the tenant")
         return client
 
     def client_id(self, client: SocialClient) -> str:
-        """Return the client id at the provider; raise `NotFound` if the platform has none."""
+        """Return the client id at the provider; raise `NotFound` if the platform has no client there."""
         found = client.client_id or self.platform_client(client.provider)[0]
         if not found:
             raise NotFound("this provider is not configured for the tenant")
         return found
 
     def credentials(self, client: SocialClient) -> ClientCredentials:
-        """Return the client's credentials. A tenant's own secret costs one KMS call."""
+        """Return the client's credentials. Decrypting a tenant's secret costs one KMS call."""
         if client.client_id:
             return ClientCredentials(client.client_id, self.encryption.decrypt(client.purpose, client.sealed_secret))
         return ClientCredentials(*self.platform_client(client.provider))
 
 
 def check_redirect(client: SocialClient, redirect_uri: str | None) -> str:
-    """Return the redirect URI of a flow: the requested one if it is registered, or the first registered one."""
+    """Return the redirect URI of a flow: the requested URI if it is registered, or the first registered URI."""
     if redirect_uri is None and client.redirect_uris:
         return client.redirect_uris[0]
     if redirect_uri not in client.redirect_uris or redirect_uri is None:
