@@ -150,7 +150,7 @@ class ExternalIdentities:
 
 
 def _linking(source: SubjectSource, subject: str, user_id: UserId, stale: Mapping[str, Any] | None) -> Put:
-    """Return the write that links a subject to a user. It only replaces a link to a deleted user."""
+    """Return the write that links a subject to a user. It replaces a link only if the linked user was deleted."""
     key = provider_keys.external_identity(person_digest(source.issuer, subject))
     item = {"user_id": user_id, "provider_id": source.provider_id}
     if stale is None:

@@ -120,9 +120,9 @@ class KeySetStore:
 
 
 def read_key_set_item(item: Mapping[str, Any] | None, provider: IdentityProvider) -> KeySet | None:
-    """Return the key set of an item.
+    """Return the key set of an item, or None if the last attempt used a different key source.
 
-    Returns None if the item has no key set of this provider. Keys from an earlier source are omitted.
+    Keys from an earlier source are omitted.
     """
     if item is None or item.get("asked_for") != provider.source:
         return None

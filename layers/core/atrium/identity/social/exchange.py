@@ -59,9 +59,8 @@ class ProviderCalls:
         headers = {"accept": "application/json", "content-type": _FORM_TYPE}
         answer = call(self.egress, "POST", self.endpoints.token, headers, urlencode({**fields, **own}).encode())
         found = read_answer(answer)
-        inner = found.get(
-            self.endpoints.tokens_in
-        )  # the provider may omit it in the response to a refresh, or if it is not configured
+        # The provider may omit this member in the response to a refresh. It is also missing if it is not configured.
+        inner = found.get(self.endpoints.tokens_in)
         return _read_grant(inner if isinstance(inner, Mapping) else found, self.endpoints)
 
 
@@ -77,7 +76,7 @@ def read_protected(egress: EgressClient, url: str, access_token: str) -> Any:
 def call(
     egress: EgressClient, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
 ) -> OutboundResponse:
-    """Make a call; raise `ProviderFailed` if it fails or the response is a failure of the provider."""
+    """Make a call. Raise `ProviderFailed` if it fails or the response reports a failure of the provider."""
     request = OutboundRequest(
         method, url, headers, body, seconds_max=CALL_SECONDS_MAX, bytes_max=CALL_BYTES_MAX, redirects_max=0
     )
@@ -113,7 +112,7 @@ def refused_by(code: str) -> ProviderRefused:
 
 
 def _parse(answer: OutboundResponse) -> Any:
-    """Parse JSON or a form. GitHub responds with a form if the request does not ask for JSON."""
+    """Parse JSON or a form. GitHub may respond with a form although the request accepts only JSON."""
     if read_media_type(answer.headers.get("content-type", ""))[0] == _FORM_TYPE:
         try:
             return dict(parse_qsl(answer.body.decode(), max_num_fields=50))

@@ -3,8 +3,8 @@
     atr_once_<base62>       version 1 | user ULID 16 | tenant ULID 16 | secret 24 | CRC32 4
 
 The text contains the user and tenant, so that the record is found with one read. The CRC includes the environment. It
-detects typos without a table read but does not authenticate. The table stores an HMAC with the pepper as key. A user has
-at most one token. A new token replaces it, and the write that uses it removes it.
+detects typos without a table read but does not authenticate. The table stores an HMAC with the pepper as key. A user
+has at most one token. A new token replaces it, and the write that uses it removes it.
 """
 
 import secrets

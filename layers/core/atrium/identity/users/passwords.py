@@ -1,7 +1,7 @@
 """Password rules and argon2id hashes. Each hash contains its parameters, so that they can be increased later.
 
-The parameters are 46 MiB, one pass and one lane. OWASP lists them first. They are as strong as the 64 MiB of RFC 9106 and
-need less memory and time.
+The parameters are 46 MiB, one pass and one lane: the first choice of OWASP. They are as strong as the 64 MiB of RFC
+9106 and need less memory and time.
 """
 
 import unicodedata
