@@ -26,9 +26,8 @@ from atrium.tenants.model import Tenant
 if TYPE_CHECKING:
     from atrium.identity.clients.model import Client
     from atrium.identity.families.model import TokenFamily
-    from atrium.identity.tokens import (
-        AccessClaims,
-    )  # importing its library takes 70 ms, and most calls do not need it because they use an API key
+    # Importing its library takes 70 ms, and most calls do not need it, because they use an API key.
+    from atrium.identity.tokens import AccessClaims
 
 type FindPepper = Callable[[int], Pepper | None]
 

@@ -26,9 +26,8 @@ _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 ULID_PATTERN = _ULID.pattern
 ULID_LENGTH = 26
-TWICE = frozenset(
-    {"run", "cli"}
-)  # a run id also contains the session's ULID; a client id also contains the tenant's ULID
+# A run id also contains the session's ULID; a client id also contains the tenant's ULID.
+TWICE = frozenset({"run", "cli"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 

@@ -8,7 +8,7 @@ If the request does not contain the value of a condition, the condition is unkno
 allow does not.
 
 The built-in policies apply to a kind of resource (route, method, tool, model) until the tenant has an allow policy for
-that kind. So a tenant's first deny policy removes only the permission that it names.
+that kind. So a tenant that adds only a deny policy loses only the permission that it names.
 
 In patterns `*` matches any number of any characters, including `/` and `:`. Patterns are matched without regular
 expressions, so that no pattern of a tenant can be slow.

@@ -80,9 +80,8 @@ class TenantRegistry:
             self.table.transact([marking, record])
         except TransactionRefused:
             with suppress(ConditionFailed):
-                self.table.write(
-                    Update(place, "REMOVE #name", EXISTS)
-                )  # an entry of an older version contains the name
+                # The entry of an older version contains the name.
+                self.table.write(Update(place, "REMOVE #name", EXISTS))
 
     def list_names(self, tenant_id: TenantId, position: Position | None) -> Page[Key]:
         """Return a tenant's name markers among the next thousand markers of all tenants.

@@ -107,9 +107,8 @@ class ConnectionService:
     def _refresh(self, held: Connection, calls: ProviderCalls) -> str:
         """Refresh the tokens and store them. If the process ends before that, the lease expires."""
         refresh_token = self.encryption.decrypt(held.purpose("refresh"), held.sealed_refresh)
-        key = (
-            self.encryption.new_data_key()
-        )  # before the call to the provider, because new tokens that cannot be encrypted would be lost
+        # Before the call to the provider, because new tokens that cannot be encrypted would be lost.
+        key = self.encryption.new_data_key()
         try:
             grant = calls.refresh(refresh_token)
         except ProviderRefused as refused:
