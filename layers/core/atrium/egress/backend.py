@@ -90,7 +90,7 @@ class PinnedAddressBackend(NetworkBackend):
                 raise OutboundRefused("address", "the host must have only addresses of the public internet")
             if port not in self._ports:
                 raise OutboundRefused(
-                    "port", f"port {port} is not allowed; allowed are {', '.join(map(str, sorted(self._ports)))}"
+                    "port", f"port {port} is not allowed; allowed ports are {', '.join(map(str, sorted(self._ports)))}"
                 )
         return addresses
 

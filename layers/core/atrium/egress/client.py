@@ -56,7 +56,7 @@ class EgressClient:
                 headers = {name: value for name, value in headers.items() if name in _CROSS_ORIGIN_HEADERS}
                 if body or method not in ("GET", "HEAD"):
                     raise OutboundRefused(
-                        "redirect", "the redirect leads to another host, to which the request body is not sent"
+                        "redirect", "the redirect is to another host, and the request body is not sent to another host"
                     )
         raise OutboundRefused("redirect", f"the call was redirected more than {request.redirects_max} times")
 

@@ -76,7 +76,7 @@ def read_redirect(here: Destination, location: str, rules: Rules) -> Destination
     """Resolve and check a redirect target; raise `OutboundRefused` for a redirect from https to http."""
     there = read_url(urljoin(here.url, location), rules)
     if here.scheme == "https" and there.scheme != "https":
-        raise OutboundRefused("redirect", "the redirect leads from https to http")
+        raise OutboundRefused("redirect", "a redirect from https to http is not allowed")
     return there
 
 

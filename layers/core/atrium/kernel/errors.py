@@ -84,7 +84,7 @@ class Unauthenticated(AtriumError):
 
 class TokenExpired(Unauthenticated):
     code, title = "TOKEN_EXPIRED", "The token has expired"
-    advice = "Get a new one with the refresh token, or log in again."
+    advice = "Get a new access token with the refresh token, or log in again."
 
 
 class TokenInvalid(Unauthenticated):
@@ -96,7 +96,7 @@ class OneTimeTokenInvalid(Unauthenticated):
     """An invitation or reset token is used, replaced, expired or unknown. All four cases give the same response."""
 
     code, title = "INVITATION_INVALID", "The invitation or reset token is invalid or expired"
-    advice = "Ask an administrator of the tenant for a new one."
+    advice = "Ask an administrator of the tenant for a new token."
 
 
 class Forbidden(AtriumError):
@@ -114,7 +114,7 @@ class PolicyDenied(Forbidden):
 
 class TenantMismatch(Forbidden):
     code, title = "TENANT_MISMATCH", "The requested tenant is not the credential's tenant"
-    advice = "Leave out X-Tenant-ID and tenant_id, or name the credential's own tenant."
+    advice = "Omit `X-Tenant-ID` and `tenant_id`, or set them to the credential's tenant."
 
 
 class TenantInactive(Forbidden):
@@ -161,7 +161,7 @@ class Conflict(AtriumError):
 
 
 class ConnectionExpired(Conflict):
-    code, title = "CONNECTION_EXPIRED", "The provider does not refresh this connection any more; connect again"
+    code, title = "CONNECTION_EXPIRED", "The provider no longer refreshes this connection; connect again"
 
 
 class SessionBusy(Conflict):

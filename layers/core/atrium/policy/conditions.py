@@ -45,7 +45,9 @@ def _read_amount(value: object) -> Decimal:
     except InvalidOperation:
         raise ValueError("must be a decimal number as a string, such as `99.50`") from None
     if not amount.is_finite() or amount.adjusted() > _DIGITS_MAX or _decimals(amount) > _DIGITS_MAX:
-        raise ValueError(f"must be a finite number of at most {_DIGITS_MAX} digits before and after the point")
+        raise ValueError(
+            f"must be a finite number with at most {_DIGITS_MAX} digits before and after the decimal point"
+        )
     return amount
 
 
@@ -92,7 +94,7 @@ class _Shape(BaseModel):
     @model_validator(mode="after")
     def _check_not_empty(self) -> "_Shape":
         if type(self) is not Conditions and not self.model_fields_set:
-            raise ValueError("must not be empty: set at least one member, or leave the condition out")
+            raise ValueError("must not be empty; set at least one member or omit the condition")
         return self
 
     @property

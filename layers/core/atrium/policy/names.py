@@ -52,7 +52,7 @@ class PolicyNames:
                     continue
                 if WILDCARD not in rest:
                     raise invalid_field(field, f"`{name}` does not exist{_show(kind, known)}")
-                warnings.append(f"`{name}` in `{field}` matches nothing at the moment")
+                warnings.append(f"`{name}` in `{field}` does not match any existing name")
         return warnings
 
     @property
@@ -89,4 +89,4 @@ class PolicyNames:
 def _show(kind: str, known: Sequence[str]) -> str:
     """Return the list of valid names as the end of a message. Return "" if there are many or they are confidential."""
     listed = kind in {"role", "scope", "tool", "model"} and len(known) <= _SHOWN_MAX
-    return f"; valid are {', '.join(known)}" if listed else ""
+    return f"; valid names are {', '.join(known)}" if listed else ""

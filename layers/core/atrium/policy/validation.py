@@ -25,7 +25,7 @@ def check_policy(policy: Policy) -> Policy:
     if isinstance(policy.priority, bool) or not -PRIORITY_MAX <= policy.priority <= PRIORITY_MAX:
         raise invalid_field("priority", f"must be from {-PRIORITY_MAX} to {PRIORITY_MAX}")
     for name in find_empty_conditions(policy.conditions):
-        raise invalid_field("conditions", f"`{name}` restricts nothing; give it a value, or leave it out")
+        raise invalid_field("conditions", f"`{name}` has no effect; set a value or omit it")
     return replace(
         policy,
         principals=_patterns("principals", policy.principals, PRINCIPAL_KINDS),

@@ -59,7 +59,7 @@ class TransactionRefused(Exception):
 
     def __init__(self, failed: frozenset[int]) -> None:
         self.failed = failed
-        super().__init__(f"conditions of operations {sorted(failed)} did not hold")
+        super().__init__(f"the conditions of operations {sorted(failed)} were false")
 
 
 class Contended(Unavailable):

@@ -92,7 +92,8 @@ def find_settings_fault(settings: Mapping[str, Any]) -> str | None:
         return "features must be an object whose values are true or false"
     if len(features) > FEATURES_MAX or not all(_FEATURE.fullmatch(name) for name in features):
         return (
-            f"features must be at most {FEATURES_MAX}, with names of a-z, 0-9, '_', '.' and '-' of up to 64 characters"
+            f"features may have at most {FEATURES_MAX} members, with names of up to 64 characters: "
+            "a-z, 0-9, '_', '.' and '-'"
         )
     if settings.get("prompt_injection", SCREENING_DEFAULT) not in SCREENING_MODES:
         return f"prompt_injection must be one of {', '.join(SCREENING_MODES)}"

@@ -194,7 +194,7 @@ class TenantService:
         """Return a tenant, even if it is deleted; raise `NotFound` if it never existed."""
         tenant = self._store(_known(tenant_id)).get()
         if tenant is None or tenant.opening:
-            raise NotFound("there is no such tenant")
+            raise NotFound("tenant not found")
         return tenant
 
     def _rename(self, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:

@@ -30,7 +30,9 @@ from atrium.storage.writes import Update
 from atrium.tenants.auditing import audit_of
 from atrium.tenants.model import Tenant
 
-WRONG = "The email or the password is wrong; an email that is in more than three tenants must name the tenant"
+WRONG = (
+    "The email or password is wrong. If the email is used in more than three tenants, the request must name the tenant."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,14 +83,14 @@ class Clients:
 def read_proof(authorization: list[str], parameters: Parameters) -> ClientProof:
     """Return the client credentials of a request; raise `OAuthRefused` if the request contains more than one set."""
     if len(authorization) > 1:
-        raise OAuthRefused("invalid_request", "the header Authorization must be sent once")
+        raise OAuthRefused("invalid_request", "the header `Authorization` must not be repeated")
     sent = parameters.get("client_secret")
     if authorization:
         named = _read_basic(authorization[0])
         if sent or parameters.get("client_id") not in {"", named.client_id}:
             raise OAuthRefused(
                 "invalid_request",
-                "send the client credentials either in the header Authorization or in the form, for one client_id",
+                "send the client secret either in the header `Authorization` or in the form, with the same `client_id`",
             )
         return named
     return ClientProof(parameters.need("client_id"), sent, "post" if sent else "none")
@@ -99,7 +99,7 @@ def read_proof(authorization: list[str], parameters: Parameters) -> ClientProof:
 def _read_basic(value: str) -> ClientProof:
     scheme, _, encoded = value.partition(" ")
     if scheme.lower() != "basic" or len(value) > HEADER_MAX:
-        raise _refuse("the header Authorization is not Basic")
+        raise _refuse("the scheme of the header `Authorization` is not Basic")
     try:
         text = base64.b64decode(encoded.strip(), validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):

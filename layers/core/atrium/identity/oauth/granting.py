@@ -105,7 +105,7 @@ class GrantService:
             raise _refuse(fault, client, tenant, self, origin)
         user = UserStore(store.table).get(code.user_id)
         if user is None or check_holder(code, user, tenant) is not None:
-            raise _refuse("the user may not log in any more", client, tenant, self, origin)
+            raise _refuse("the user may no longer log in", client, tenant, self, origin)
         family_id = mint_family_id(families.clock())
         try:
             issued = families.begin(
@@ -125,7 +125,7 @@ class GrantService:
             return "the user granted no scope"
         redirect = parameters.get("redirect_uri")
         if redirect != code.redirect_uri and (redirect or code.redirect_sent):
-            return "redirect_uri must equal the one of the authorization request"
+            return "redirect_uri must equal the redirect_uri of the authorization request"
         verifier = parameters.get("code_verifier")
         if not _VERIFIER.fullmatch(verifier):
             return "code_verifier is missing or malformed: it must have 43 to 128 unreserved characters"

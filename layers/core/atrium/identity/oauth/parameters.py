@@ -49,7 +49,7 @@ def read_pairs(pairs: Iterable[tuple[str, str]]) -> Parameters:
         if name in _SEVERAL:
             resources.append(value)
         elif name in single:
-            raise OAuthRefused("invalid_request", f"{name[:64]} must be sent once")
+            raise OAuthRefused("invalid_request", f"the parameter `{name[:64]}` must not be repeated")
         elif value:
             single[name] = value
     return Parameters(single, tuple(resources))

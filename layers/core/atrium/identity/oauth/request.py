@@ -44,7 +44,9 @@ def choose_redirect(parameters: Parameters, client: Client) -> str:
     if not wanted and len(client.redirect_uris) == 1:
         return client.redirect_uris[0]
     if not is_registered(wanted, client.redirect_uris):
-        raise OAuthRefused("invalid_request", "redirect_uri must be one that is registered for this client")
+        raise OAuthRefused(
+            "invalid_request", "`redirect_uri` must be a redirect URI that is registered for this client"
+        )
     return wanted
 
 
@@ -62,7 +64,9 @@ def read_request(parameters: Parameters, client: Client, redirect_uri: str, *, i
         raise OAuthRefused("invalid_request", "code_challenge must be a SHA-256 in base64url, 43 characters")
     check_resources(parameters.resources, issuer)
     if "none" in parameters.get("prompt").split():
-        raise OAuthRefused("login_required", "prompt must not be none: the user logs in for each request")
+        raise OAuthRefused(
+            "login_required", "`prompt` must not be `none`, because the user must log in for each request"
+        )
     return AuthorizationRequest(
         client_id=client.id,
         redirect_uri=redirect_uri,
@@ -111,11 +115,12 @@ def read_scopes(wanted: str, *, oidc: bool) -> tuple[str, ...]:
 def _check_form(parameters: Parameters, client: Client) -> None:
     if parameters.get("request"):
         raise OAuthRefused(
-            "request_not_supported", "the parameter request is not supported; send the parameters in the query"
+            "request_not_supported", "the parameter `request` is not supported; send each parameter in the query string"
         )
     if parameters.get("request_uri"):
         raise OAuthRefused(
-            "request_uri_not_supported", "the parameter request_uri is not supported; send the parameters in the query"
+            "request_uri_not_supported",
+            "the parameter `request_uri` is not supported; send each parameter in the query string",
         )
     if parameters.need("response_type") != "code":
         raise OAuthRefused("unsupported_response_type", "response_type must be code")

@@ -86,7 +86,9 @@ class IdentityProviderService:
         if find_tenant_ids(provider.audience) - {self.context.tenant_id}:
             raise invalid_field("audience", "must not contain the id of another tenant")
         if provider.role_mapping and not provider.claim_mapping.role:
-            raise invalid_field("role_mapping", "needs claim_mapping.role, the name of the claim with the roles")
+            raise invalid_field(
+                "role_mapping", "requires `claim_mapping.role`, the name of the claim that contains the roles"
+            )
 
     def _claim(self, provider: IdentityProvider) -> None:
         self.registry.claim(provider.issuer, provider.audience, self._place(provider))

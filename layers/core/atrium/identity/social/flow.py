@@ -57,7 +57,7 @@ class Flow:
     def redeem(self, table: TenantTable, text: str, state: FlowState, returned: Returned) -> Grant:
         """Use the state and return the tokens for the code; raise `ProviderRefused` for an error or an invalid code."""
         if not returned.error and not returned.code:
-            raise Malformed("The redirect must have the parameter code or error")
+            raise Malformed("The redirect must contain the parameter `code` or `error`")
         calls = self.calls(state.purpose)
         use_state(table, text, state)
         if returned.error:

@@ -107,7 +107,7 @@ def _check(client: SocialClient) -> None:
     if bool(client.client_id) != bool(client.sealed_secret):
         raise invalid_field(
             "client_secret",
-            "client_id and client_secret must be set together; without both, the platform's client is used",
+            "set `client_id` and `client_secret` together, or omit both to use the platform's client",
         )
     for uri in client.redirect_uris:
         _check_redirect_uri(uri)

@@ -63,7 +63,9 @@ class SocialClientStore:
         try:
             self.table.transact(operations)
         except TransactionRefused as refused:
-            raise Conflict(f"the tenant already has a client at {client.provider}; change that one") from refused
+            raise Conflict(
+                f"the tenant already has a client at {client.provider}; change that client instead"
+            ) from refused
 
     def replace(self, client: SocialClient, before: SocialClient, record: Put) -> None:
         """Write a changed client; raise `Conflict` for a concurrent change."""

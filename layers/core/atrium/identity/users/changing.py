@@ -38,7 +38,7 @@ def change_user(before: User, fields: Mapping[str, Any], *, password_hash: str |
     elif wanted == "active" and user.status == "suspended":
         user = replace(user, status=user.suspended_from, suspended_from="active")
     elif wanted == "active" and user.status == "invited":
-        raise Conflict("the user has not accepted the invitation; send a new one (reset) or set a password")
+        raise Conflict("the user has not accepted the invitation; send a new invitation (reset) or set a password")
     ends = password_hash is not None or (user.status == "suspended" != before.status)
     return Change(user, tuple(sorted(fields)), ends)
 
