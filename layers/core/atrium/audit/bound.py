@@ -1,6 +1,6 @@
 """Limits how many refused calls a container records in the audit.
 
-Anyone can cause refusals, so their number in a tenant's audit must be limited. Per minute, a container records one
+Unauthenticated callers can cause refusals, so the number of audit events for them is limited. Per minute, a container records one
 refusal of each kind, at most `OF_TENANT_MAX` per tenant and `AT_ALL_MAX` in total. All refusals are logged.
 """
 

@@ -33,8 +33,8 @@ def export_piece(
 ) -> Piece:
     """Return the next lines after a position, newest event first. A CSV file begins with the column names.
 
-    A part ends after the read that brings it over 2.5 MB of JSON text. 50 events are at most 2 MB, so a part stays
-    below the 6 MB limit of a Lambda response.
+    A part ends after the read that brings it over 2.5 MB of JSON text. 50 events are at most 2 MB, so a part is
+    smaller than the 6 MB limit of a Lambda response.
     """
     lines = [write_csv_line(list(COLUMNS))] if file_format == "csv" and position is None else []
     size = 0

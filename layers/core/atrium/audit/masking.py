@@ -1,4 +1,4 @@
-"""Masking of secrets and personal data in logs, audit and error texts. Each match is replaced by a label.
+"""Masks secrets and personal data in logs, audit and error texts. Each match is replaced by a label.
 
     [API_KEY]      keys and tokens: atr_…, sk-…, JWTs, bearer tokens, and the values of `SECRET_NAMES`
     [EMAIL]        email addresses

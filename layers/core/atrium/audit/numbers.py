@@ -78,7 +78,7 @@ def _digits(text: str, groups: list[tuple[int, int]]) -> str:
 
 
 def _classify(text: str, groups: list[tuple[int, int]]) -> str:
-    """Return the label of the number that these groups form together; empty if they form none."""
+    """Return the label of the number that these groups form together, or "" if they do not form a number."""
     sizes = [end - start for start, end in groups]
     if sizes == [4, 4, 4, 4]:
         return CARD_NUMBER

@@ -16,8 +16,9 @@ _KINDS = {"usr": "user", "key": "key", "cli": "client"}
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """A time range from `since` (inclusive) to `until` (exclusive), with optional filters by type, principal, session
-    and tool.
+    """A time range of the audit with optional filters by type, principal, session and tool.
+
+    `since` is inclusive and `until` is exclusive.
     """
 
     since: datetime

@@ -1,5 +1,6 @@
-"""Stores audit items in the table. They are append-only, with one partition per day, and expire after the plan's
-retention.
+"""Stores audit items in the table.
+
+They are append-only, with one partition per day, and expire after the plan's retention.
 
 They are read by time, by type (gsi1) or by principal (gsi2), newest first. The other filters are applied after the
 read.
@@ -51,8 +52,9 @@ class AuditStore:
         self.table.write(Update(_key(event), expression, ANY, {**item, "one": 1}))
 
     def list(self, query: AuditQuery, page: PageRequest, *, now: datetime) -> Page[AuditEvent]:
-        """Return a page, newest first. A page may have fewer items than its limit, or none, and
-        still have a next page.
+        """Return a page, newest first.
+
+        A page may have fewer items than its limit, or none, and still have a next page.
         """
         found: list[AuditEvent] = []
         position = page.position

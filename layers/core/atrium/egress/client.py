@@ -104,8 +104,9 @@ def _is_about_tls(error: BaseException | None) -> bool:
 
 @cache
 def _trust() -> SSLContext:
-    """Return the TLS context with the default root certificates. Environment variables cannot replace these
-    certificates.
+    """Return the TLS context with the default root certificates.
+
+    Environment variables cannot replace these certificates.
     """
     import httpx2
 

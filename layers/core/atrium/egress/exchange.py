@@ -25,8 +25,9 @@ _RESERVED_HEADERS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class OutboundRequest:
-    """An outbound HTTP request. `seconds_max` limits the total time including redirects; `bytes_max` limits the
-    response body.
+    """An outbound HTTP request.
+
+    `seconds_max` limits the total time including redirects; `bytes_max` limits the response body.
     """
 
     method: str

@@ -47,8 +47,9 @@ class Lineage:
                     creators[name] = min(creators.get(name, each.created_at), each.created_at)
 
     def end(self, creator_id: str) -> list[str]:
-        """Revoke all descendants and return their ids. Write an audit event for each. Repeat until no descendants are
-        left.
+        """Revoke all descendants and return their ids.
+
+        Write an audit event for each. Repeat until no descendants are left.
         """
         ended: list[str] = []
         while True:

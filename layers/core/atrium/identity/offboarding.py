@@ -35,8 +35,9 @@ class Offboarding:
         self.tenants.delete(tenant_id, self.release)
 
     def release(self, tenant_id: TenantId) -> bool:
-        """Release the claims of a deleted tenant, at most `ADDRESSES_MAX` emails. Return whether all claims are
-        released.
+        """Release the claims of a deleted tenant, at most `ADDRESSES_MAX` emails.
+
+        Return whether all claims are released.
         """
         pairs = IdentityProviderStore(self.table_of(tenant_id)).list_pairs()
         IssuerRegistry(self.platform).release_all(tenant_id, pairs)

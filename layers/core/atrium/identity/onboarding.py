@@ -51,8 +51,9 @@ class Onboarded:
 
 @dataclass(frozen=True, slots=True)
 class Onboarding:
-    """Creates tenants. `prepare` is called for each tenant before it becomes visible, and again if its creation is
-    resumed.
+    """Creates tenants.
+
+    `prepare` is called for each tenant before it becomes visible, and again if its creation is resumed.
     """
 
     tenants: TenantService

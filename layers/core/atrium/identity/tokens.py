@@ -61,8 +61,9 @@ class AccessClaims:
 
 
 def name_issuer(settings: Settings, *, domain: str = "", base_path: str = "") -> str:
-    """Return `iss` and `aud`: the public URL if configured, otherwise the URL of the called API
-    stage, otherwise a URN.
+    """Return `iss` and `aud`.
+
+    The value is the public URL if configured, otherwise the URL of the called API stage, otherwise a URN.
     """
     if settings.public_url or not domain:
         return settings.public_url or f"urn:atrium:{settings.environment}"

@@ -26,6 +26,7 @@ from atrium.tenants.model import Tenant
 if TYPE_CHECKING:
     from atrium.identity.clients.model import Client
     from atrium.identity.families.model import TokenFamily
+
     # Importing its library takes 70 ms, and most calls do not need it, because they use an API key.
     from atrium.identity.tokens import AccessClaims
 
@@ -151,8 +152,9 @@ def choose_tenant(decision: Decision, wanted: str) -> Decision:
 
 
 def enter_tenant(decision: VerifiedCredential, tenant: Tenant | None) -> Decision:
-    """Apply a platform credential to the tenant named in the request. A missing tenant is treated like an inactive
-    tenant.
+    """Apply a platform credential to the tenant named in the request.
+
+    A missing tenant is treated like an inactive tenant.
     """
     if tenant is None or not tenant.is_active:
         named = None if tenant is None else RejectedTenant(tenant.id, tenant, _format_principal(decision.principal))

@@ -1,5 +1,6 @@
-"""The clock type and the RFC 3339 time format. Code receives the clock as an argument, so
-that tests can set the time.
+"""The clock type and the RFC 3339 time format.
+
+Code receives the clock as an argument, so that tests can set the time.
 """
 
 import re

@@ -222,8 +222,9 @@ class ConcurrencyLimited(LimitReached):
 
 
 class ModelFailed(AtriumError):
-    """A model call failed. If `is_outage`, the provider itself failed, and the failure counts
-    for its circuit breaker.
+    """A model call failed.
+
+    If `is_outage`, the provider itself failed, and its circuit breaker counts the failure.
     """
 
     code, status, title = "MODEL_FAILED", 502, "The model provider failed"

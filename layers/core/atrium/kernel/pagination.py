@@ -39,8 +39,9 @@ class PageRequest:
 
 
 class CursorSigner:
-    """Encrypts positions to cursors and decrypts them. It calls `read_key` for each cursor, so
-    it uses the current key.
+    """Encrypts positions to cursors and decrypts them.
+
+    It calls `read_key` for each cursor, so it uses the current key.
     """
 
     def __init__(self, read_key: Callable[[], bytes]) -> None:

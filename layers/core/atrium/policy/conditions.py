@@ -163,13 +163,13 @@ class Conditions(_Shape):
     plan: list[PlanName] | None = Field(default=None, min_length=1, max_length=4)
     """Plans of the tenant to which the policy applies, 1 to 4. Null or absent: any plan."""
     amount: AmountCondition | None = None
-    """Range of the amount of money of the call. Null or absent: any amount."""
+    """Amounts of money (of the call) to which the policy applies. Null or absent: any amount."""
 
 
 ALWAYS = Conditions()
 
 
 def find_empty_conditions(conditions: Conditions) -> list[str]:
-    """Return the names of conditions that restrict nothing, such as `{"ip": {"any_of": null}}`."""
+    """Return the names of conditions without a restriction, such as `{"ip": {"any_of": null}}`."""
     parts = {name: getattr(conditions, name) for name in Conditions.model_fields}
     return [name for name, part in parts.items() if isinstance(part, _Shape) and not part.restricts]

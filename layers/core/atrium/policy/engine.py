@@ -1,6 +1,6 @@
 """Decides access requests by policies. No I/O. A deny takes precedence over an allow; the default is no access.
 
-    deny    if a policy with the effect deny applies, whatever its priority
+    deny    if a policy with the effect deny applies, regardless of its priority
     allow   otherwise, if a policy with the effect allow applies
     deny    otherwise
 

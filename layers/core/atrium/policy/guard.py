@@ -56,8 +56,9 @@ class _Entry:
 
 
 class PolicyCache:
-    """Caches the compiled policies of tenants and the recorded denials. Thread-safe; concurrent
-    cache misses each read.
+    """Caches the compiled policies of tenants and the recorded denials.
+
+    Thread-safe; concurrent cache misses each read.
     """
 
     def __init__(self) -> None:
@@ -68,7 +69,7 @@ class PolicyCache:
     def get(
         self, tenant_id: TenantId, *, version: int, now: datetime, read: Callable[[], Sequence[Policy]]
     ) -> PolicySet:
-        """Return a tenant's policies. Read them if the cached policies are older than five minutes or than the version.
+        """Return a tenant's policies. Read them if the cached policies are older than five minutes or than `version`.
 
         A version lower than the cached version does not cause a read, because it comes from an authorizer's cached
         context.
@@ -201,7 +202,7 @@ class PolicyGuard:
             )
 
     def screen(self, text: str, source: str, *, session_id: str, end_user: str = "") -> tuple[str, ...]:
-        """Return the prompt-injection signals because of which a text must not be used.
+        """Return the prompt-injection signals of a text that must not be used.
 
         The result is empty if no rule matches, or if the tenant's setting `prompt_injection` is not `refuse`. The audit
         records signals unless the setting is `off`. Each container records equal signals once per minute. `source` is

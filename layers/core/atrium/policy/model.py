@@ -69,8 +69,9 @@ class AccessRequest:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision. `matched` contains the policies that apply: the deciding policies first, then
-    by descending priority.
+    """The decision on an access request.
+
+    `matched` contains the policies that apply: the deciding policies first, then by descending priority.
     """
 
     allowed: bool

@@ -1,6 +1,8 @@
-"""The data model: all items of the one table. Keys below are relative. A `TenantTable` adds the prefix
-`TENANT#<tenant_id>` to every partition, in the table and in gsi1 and gsi2; a `PlatformTable` adds `PLATFORM`.
-So no store can address another tenant's partition. `·` means the prefix without a suffix.
+"""The data model: all items of the one table.
+
+Keys below are relative. A `TenantTable` adds the prefix `TENANT#<tenant_id>` to every partition, in the table and in
+gsi1 and gsi2; a `PlatformTable` adds `PLATFORM`. So no store can address another tenant's partition. `·` means the
+prefix without a suffix.
 
     partition              sort                        item, and what reads it
     TENANT#<id>, of a tenant
@@ -21,7 +23,7 @@ So no store can address another tenant's partition. `·` means the prefix withou
                                                        sweep: items with slots, until the sweeper finds them without slots
     TOOL_CALLS             TENANT|<scope>              number of tool calls in the minute
     SESSION#<ses>          HEAD                        session item: its running turn, its usage by day
-                                                       gsi1 own, gsi2 all: by activity, moved every five minutes;
+                                                       gsi1 own, gsi2 all: by activity, updated every five minutes;
                                                        gsi2 deleted: while its runs are removed
     SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids contain the session)
                                                        gsi1 own, gsi2 all: newest first · sweep: open runs without a slot
@@ -254,8 +256,9 @@ def admissions() -> str:
 
 
 def admission(scope_id: str) -> Key:
-    """Return the key of a scope's admission item. An empty id is the tenant's scope; others are
-    users, keys and agents.
+    """Return the key of a scope's admission item.
+
+    An empty id is the tenant's scope; others are users, keys and agents.
     """
     return Key(admissions(), scope_id or "TENANT")
 
@@ -320,8 +323,9 @@ def usage_day(day: str) -> str:
 
 
 def usage(day: str, group: str, value: str = "") -> Key:
-    """Return the key of a day's usage aggregate: the shared item (`usage("2026-11-21", "TOTAL")`) or a value of a
-    group.
+    """Return the key of a day's usage aggregate.
+
+    It is the shared item, such as `usage("2026-11-21", "TOTAL")`, or the item of one value of a group.
     """
     return Key(usage_day(day), f"{group}#{value}" if value else group)
 

@@ -29,8 +29,9 @@ def deletion(digest: str) -> Key:
 
 
 def issuer(digest: str) -> Key:
-    """Return the platform key of the marker of an issuer and audience. Each has a separate partition to spread the
-    load.
+    """Return the platform key of the marker of an issuer and audience.
+
+    Each has a separate partition to spread the load.
     """
     return Key(f"ISSUER#{digest}", "MARKER")
 

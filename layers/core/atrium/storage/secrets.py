@@ -187,8 +187,9 @@ class Secrets:
             self._filled_until[name] = self.ticks() + KEPT_SECONDS
 
     def platform_client(self, provider: str) -> tuple[str, str]:
-        """Return the id and secret of the platform's client at a provider. Both are empty if there
-        is no such client.
+        """Return the id and secret of the platform's client at a provider.
+
+        Both are empty if there is no such client.
         """
         if "oauth" not in self.settings.secret_arns:
             return "", ""

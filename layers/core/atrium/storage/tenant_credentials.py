@@ -42,8 +42,9 @@ class _Kept:
 
 
 class TenantCredentials:
-    """Caches the clients of the `KEPT_MAX` most recently used tenants. A cached tenant needs one STS call per 40
-    minutes.
+    """Caches the clients of the `KEPT_MAX` most recently used tenants.
+
+    A cached tenant needs one STS call per 40 minutes.
     """
 
     def __init__(self, sts: STSClient, role_arn: str, clock: Callable[[], datetime], make_client: MakeClient) -> None:

@@ -26,8 +26,9 @@ def open_audit(context: TenantContext, table: TenantTable, clock: Clock) -> Audi
 
 
 def platform_record(action: str, tenant: Tenant, origin: Origin, clock: Clock) -> Put:
-    """Return the write that records an operation on a tenant in the audit of the platform,
-    without the tenant's name.
+    """Return the write that records an operation on a tenant in the platform's audit.
+
+    It does not contain the tenant's name.
     """
     now, details = clock(), {"action": f"tenant.{action}", "resource": tenant.id, "plan": tenant.plan}
     event = AuditEvent(

@@ -1,5 +1,6 @@
-"""The list of started tenant deletions that may be incomplete. They are platform items; the sweeper reads them every
-minute.
+"""The list of started tenant deletions that may be incomplete.
+
+They are platform items; the sweeper reads them every minute.
 
 The entry is the first write of a deletion, so an interrupted deletion is always in the list. For one minute only the
 deletion call itself works on the entry. Then the sweeper erases the tenant's data in steps and stores the position of
@@ -20,7 +21,7 @@ from atrium.storage.table import PlatformTable, Query
 from atrium.storage.writes import ANY, Delete, Update
 
 OWN_SECONDS = 60
-"""The sweeper waits for this time. It is longer than any call, including calls that ran when the deletion started."""
+"""Seconds before the sweeper continues a deletion. Longer than any call, including calls that ran when it started."""
 
 
 @dataclass(frozen=True, slots=True)

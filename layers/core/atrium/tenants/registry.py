@@ -71,8 +71,9 @@ class TenantRegistry:
             return
 
     def mark_deleted(self, tenant_id: TenantId, record: Put, *, now: datetime) -> None:
-        """Remove a tenant from the list and its name from the entry, and write the platform's audit
-        record. Idempotent.
+        """Remove a tenant from the list and its name from the entry, and write the platform's audit record.
+
+        Idempotent.
         """
         place, alive = keys.registered_tenant(tenant_id), f"{EXISTS} AND attribute_not_exists(#deleted_at)"
         try:

@@ -87,8 +87,9 @@ class TenantService:
             raise Conflict("another tenant has this name; choose another name") from error
 
     def close(self, tenant: Tenant, operations: Sequence[Operation]) -> Tenant:
-        """Complete a creation and apply other writes of the partition in one transaction; raise
-        `Conflict` on failure.
+        """Complete a creation and apply other writes of the partition in one transaction.
+
+        Raises `Conflict` on failure.
         """
         store = self._store(tenant.id)
         try:

@@ -127,8 +127,9 @@ class ConnectionService:
     def _keep(
         self, held: Connection, access: bytes, following: bytes, expires_at: datetime | None
     ) -> Connection | None:
-        """Store the new tokens. Retry while the table is unavailable, because the provider does not send the tokens
-        again.
+        """Store the new tokens.
+
+        Retries while the table is unavailable, because the provider does not send the tokens again.
         """
         for _ in range(_KEEPS - 1):
             try:

@@ -25,8 +25,9 @@ class ConnectionStore:
     table: TenantTable
 
     def put(self, connection: Connection, record: Put) -> None:
-        """Write a connection, replacing an existing one. A running refresh of the replaced connection can no longer be
-        stored.
+        """Write a connection, replacing an existing one.
+
+        A running refresh of the replaced connection can no longer be stored.
         """
         key = provider_keys.connection(connection.owner, connection.provider)
         self.table.transact([Put(key, _item(connection), ANY), record])
@@ -50,8 +51,9 @@ class ConnectionStore:
         return True
 
     def lease(self, connection: Connection, *, now: datetime) -> Connection | None:
-        """Start a refresh of the tokens that were last read. Return None if another refresh is
-        running or has finished.
+        """Start a refresh of the tokens that were last read.
+
+        Return None if another refresh is running or has finished.
         """
         values = {
             "lease": secrets.token_hex(8),

@@ -45,8 +45,9 @@ _SALT_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class TokenFamilyService:
-    """Manages the logins of all tenants. A refresh token contains its tenant. `issuer` is the issuer of the access
-    tokens.
+    """Manages the logins of all tenants.
+
+    A refresh token contains its tenant. `issuer` is the issuer of the access tokens.
     """
 
     table_of: Callable[[TenantId], TenantTable]

@@ -67,8 +67,9 @@ class KeyStore:
             return self._read(failed.item) if failed.item else None
 
     def rotate(self, old: ApiKey, new: ApiKey, *records: Put, at: datetime, now: datetime) -> None:
-        """Write the new key and the end of the old key in one transaction; raise `Conflict` if the
-        old key has ended.
+        """Write the new key and the end of the old key in one transaction.
+
+        Raises `Conflict` if the old key has ended.
         """
         try:
             self.table.transact([self._revocation(old.id, at, now), self.creation(new), *records])

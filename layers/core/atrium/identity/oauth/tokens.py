@@ -53,8 +53,9 @@ class TokenService:
             self._mark(client, tenant, claims, origin)
 
     def introspect(self, tenant: Tenant, text: str) -> dict[str, Any]:
-        """Return the description of a valid token of the tenant. For any other token, return only that it is not
-        active.
+        """Return the description of a valid token of the tenant.
+
+        For any other token, return only that it is not active.
         """
         claims = self._read(text, tenant)
         if claims is not None:

@@ -105,8 +105,9 @@ class ExternalIdentities:
         return read_user(found, self.table.tenant_id) if found else None
 
     def _link(self, source: SubjectSource, subject: str, user: User, stale: Mapping[str, Any] | None) -> User | None:
-        """Link a subject to a user and accept an open invitation. Return None if a concurrent call
-        linked the subject.
+        """Link a subject to a user and accept an open invitation.
+
+        Return None if a concurrent call linked the subject.
         """
         after = replace(user, status="active", one_time_token=None if user.status == "invited" else user.one_time_token)
         after = replace(after, updated_at=self.clock())

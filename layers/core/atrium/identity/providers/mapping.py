@@ -15,8 +15,9 @@ _ROLES_WIDEST_FIRST: tuple[Role, ...] = ("admin", "user", "viewer")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The user's data at the issuer. `email` is empty if missing or not verified. If `role` is None, the stored role is
-    kept.
+    """The user's data at the issuer.
+
+    `email` is empty if missing or not verified. If `role` is None, the stored role is kept.
     """
 
     email: str

@@ -33,8 +33,9 @@ class MarkerCache:
         )
 
     def find(self, issuer: str, audiences: Sequence[str], registry: IssuerRegistry) -> list[Place]:
-        """Return the tenants and providers of a token's audiences without duplicates. Uncached pairs are read in one
-        batch.
+        """Return the tenants and providers of a token's audiences without duplicates.
+
+        Uncached pairs are read in one batch.
         """
         places = {audience: self._known.get((issuer, audience)) for audience in audiences}
         uncached = [name for name, place in places.items() if place is None and (issuer, name) not in self._unknown]
