@@ -1,7 +1,7 @@
 """Limits how many refused calls a container records in the audit.
 
-Unauthenticated callers can cause refusals, so the number of audit events for them is limited. Per minute, a container records one
-refusal of each kind, at most `OF_TENANT_MAX` per tenant and `AT_ALL_MAX` in total. All refusals are logged.
+Unauthenticated callers can cause refusals, so the number of their audit events is limited. Per minute, a container
+records one refusal of each kind, at most `OF_TENANT_MAX` per tenant and `AT_ALL_MAX` in total. All refusals are logged.
 """
 
 from collections import Counter

@@ -96,8 +96,8 @@ class PolicyCache:
 def subject_of(tenant_id: str, principal: Principal) -> Subject:
     """Return the names of a caller, such as `user:…` and `role:…`.
 
-    A rotated key has two names: its id and the id of the first key of its line. A user's token also has the name of the
-    client to which it was issued.
+    A rotated key has two names: its id, and the id of the first key in its line of rotations. A user's token also has
+    the name of the client to which it was issued.
     """
     names = {
         "tenant": tenant_id,

@@ -155,7 +155,10 @@ class Check:
 
 
 def expression_arguments(*expressions: str, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Wire:
-    """Return `ExpressionAttributeNames` and `ExpressionAttributeValues` for the expressions. Empty ones are omitted."""
+    """Return `ExpressionAttributeNames` and `ExpressionAttributeValues` for the expressions.
+
+    An empty mapping is omitted.
+    """
     aliases = {f"#{name}": name for text in expressions for name in _ALIAS.findall(text)}
     aliases |= {f"#{alias}": attribute for alias, attribute in (names or {}).items()}
     arguments: Wire = {}

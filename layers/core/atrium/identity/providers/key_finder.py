@@ -5,8 +5,8 @@ often this happens. A request waits at most 300 ms for a fetch, by this containe
 fails, later calls do not wait for this issuer for three seconds.
 
 A fetch runs in a separate thread for at most 2.5 s. If its request stops waiting, the fetch continues while this
-container handles further requests, because Lambda stops a container between requests. The next call that needs the keys
-uses the result. So the keys of an issuer that responds more slowly than one request may wait are still fetched.
+container handles further requests. (Lambda stops a container between requests.) The next call that needs the keys uses
+the result. So keys are also fetched from an issuer that needs more time than one request may wait.
 """
 
 import time

@@ -51,8 +51,8 @@ class IdentityProviderStore:
     def replace(self, provider: IdentityProvider, before: IdentityProvider, record: Put) -> None:
         """Write a changed provider, and delete its keys if their source changed.
 
-        Raises `Conflict` for a concurrent change, or if another provider has the issuer and audience, and
-        `TenantInactive`.
+        Raises `Conflict` for a concurrent change or if another provider has the issuer and audience. Raises
+        `TenantInactive` if the tenant is not active.
         """
         unchanged = {"before": format_time(before.updated_at), "source": before.source}
         condition = "#updated_at = :before AND #source = :source"

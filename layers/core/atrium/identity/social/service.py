@@ -27,7 +27,7 @@ class SocialClientService:
     clock: Clock
 
     def create(self, wanted: Mapping[str, Any]) -> SocialClient:
-        """Register a client; raise `Conflict` if the tenant has one at this provider."""
+        """Register a client; raise `Conflict` if the tenant already has a client at this provider."""
         now, given = self.clock(), dict(wanted)
         secret = given.pop("client_secret", "")
         new_id = mint_identity_provider_id(now)
@@ -39,7 +39,7 @@ class SocialClientService:
         return client
 
     def change(self, before: SocialClient, changes: Mapping[str, Any]) -> SocialClient:
-        """Change any field. A new `client_id` needs a new secret."""
+        """Change any field. A new `client_id` requires a new secret."""
         if not changes:
             return before
         given = dict(changes)

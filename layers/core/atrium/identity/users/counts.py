@@ -16,8 +16,8 @@ from atrium.tenants.plans import UNLIMITED
 def counting_user(before: User | None, after: User | None, maximum: int = UNLIMITED) -> Update | None:
     """Return the write that counts the creation, change or removal of a user, or None if no number changes.
 
-    None stands for a user before the creation or after the removal. The condition fails if the tenant has `maximum`
-    users, or for the last active administrator.
+    A user is None before its creation and after its removal. The condition fails if the tenant has `maximum` users, or
+    for the last active administrator.
     """
     users = (after is not None) - (before is not None)
     admins = (after is not None and after.is_active_admin) - (before is not None and before.is_active_admin)
