@@ -141,7 +141,7 @@ def delete_user(
     try:
         email = service.get(user_id).email
     except NotFound:
-        erase_traces(table, throttles, UserId(user_id))  # of a call that broke off
+        erase_traces(table, throttles, UserId(user_id))  # of an interrupted call
         raise
     left = service.delete(user_id, revoke_keys=revoke_keys)
     erase_traces(table, throttles, UserId(user_id), email)

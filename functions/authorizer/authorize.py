@@ -72,9 +72,10 @@ class Authorizer:
                 if issubclass(decision.failure, Unauthenticated):
                     raise Unauthenticated
                 failure = decision.failure
-                said = {"code": failure.code, "detail": failure.default_detail()}
+                said = {"code": failure.code, "detail": failure.default_detail().rstrip(".") + "."}
                 verdict = Verdict(False, decision.principal_id, said)
-                self.cache[credential.fingerprint] = CachedVerdict(verdict)
+                if decision.principal_id:  # else the credential is not proven, and anyone could fill the cache
+                    self.cache[credential.fingerprint] = CachedVerdict(verdict)
             case _:
                 assert_never(decision)
         return verdict

@@ -6,18 +6,23 @@ from typing import Annotated, Literal
 
 import anyio
 from atrium.agent.replay import Replay
+from atrium.bootstrap import Runtime
 from atrium.http.dependencies import PageDep, RuntimeDep, TenantDep, require
+from atrium.http.guarding import note_refusal, open_guard
 from atrium.http.idempotency import IdempotentRoute
 from atrium.http.models import ListOf, id_pattern, read_decimal_text
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
+from atrium.kernel.errors import LimitReached
 from atrium.kernel.media_types import read_quality
 from atrium.runs.followers import Follower, FollowerLimit
 from atrium.runs.model import RunEvent, RunStatus
+from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BeforeValidator
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from functions.chat import sse
 from functions.chat.events import EVENT, EventsAnswer
@@ -112,11 +117,12 @@ async def read_events(
     events = replay(runtime, tenant.tenant_id, run.id, after=start)
     if _wants(request) == "json":
         limit = follower_limit(runtime, tenant) if wait and run.is_open else None
-        answer = await run_in_threadpool(_long_poll, events, wait, writer, limit)
+        follower = await run_in_threadpool(_take, limit, runtime, tenant) if limit else None
+        answer = await run_in_threadpool(_long_poll, events, wait, writer, follower)
         return Response(answer.model_dump_json(), media_type="application/json")
     if run.is_open:
-        follower = await run_in_threadpool(follower_limit(runtime, tenant).take)
-        return StreamingResponse(_follow(events, writer, follower), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+        follower = await run_in_threadpool(_take, follower_limit(runtime, tenant), runtime, tenant)
+        return _FollowResponse(events, writer, follower)
     stored = await run_in_threadpool(lambda: [writer.encode(event) for event in events.read()])
     if not stored:
         return Response(status_code=204)
@@ -128,10 +134,18 @@ def _wants(request: Request) -> Literal["json", "sse"]:
     return "json" if read_quality(accept, "application/json") > read_quality(accept, sse.MEDIA_TYPE) else "sse"
 
 
-def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter, limit: FollowerLimit | None) -> EventsAnswer:
-    """Return what is there, or what comes first within the time; as a follower where there is a limit."""
+def _take(limit: FollowerLimit, runtime: Runtime, tenant: TenantContext) -> Follower:
+    """Count a follower; raise `ConcurrencyLimited`, which the tenant's audit counts, if there are too many."""
+    try:
+        return limit.take()
+    except LimitReached as rejection:
+        note_refusal(open_guard(runtime, tenant).audit, rejection)
+        raise
+
+
+def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter, follower: Follower | None) -> EventsAnswer:
+    """Return the events after the number, or wait for the first ones."""
     found: list[RunEvent] = []
-    follower = limit.take() if limit else None
     try:
         for event in replay.follow(wait_seconds):
             if event is not None:
@@ -145,7 +159,23 @@ def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter, limit: Fo
     return EventsAnswer(data=shown, ended=replay.ended)
 
 
+class _FollowResponse(StreamingResponse):
+    """Streams a run's events, and releases the follower also if the response never starts."""
+
+    def __init__(self, replay: Replay, writer: EventWriter, follower: Follower) -> None:
+        super().__init__(_follow(replay, writer, follower), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+        self._follower = follower
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await run_in_threadpool(self._follower.release)
+
+
 async def _follow(replay: Replay, writer: EventWriter, follower: Follower) -> AsyncIterator[bytes]:
+    """Yield the events. The follower is released before the last byte, because Lambda freezes the function after it."""
     spoken = time.monotonic()
     try:
         async for event in iterate_in_threadpool(_held(replay, follower)):

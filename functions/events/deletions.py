@@ -17,14 +17,15 @@ RESERVE_MS = 15_000
 
 
 def finish_deletions(source: Runtime, remaining_ms: Callable[[], int]) -> dict[str, int]:
-    """Carry all deletions on, over a runtime; the answer counts."""
+    """Run the steps of all deletions that fit into the time; return the counts."""
     tenants = TenantService(source.platform_table, source.tenant_table, source.clock)
     erasure = Erasure(tenants, source.platform_table, source.tenant_table, source.tenant_blobs, source.clock)
     counts = asdict(erasure.run(lambda: remaining_ms() > RESERVE_MS, _log_failure))
     if any(counts.values()):
-        logger.info("deletions carried on", **counts)
+        logger.info("deletions continued", **counts)
     return {f"deletions_{name}": count for name, count in counts.items()}
 
 
-def _log_failure(tenant_id: TenantId, error: AtriumError) -> None:
-    logger.error("a deletion could not be carried on", tenant_id=tenant_id, error=error.code, internal=error.internal)
+def _log_failure(tenant_id: TenantId, error: Exception) -> None:
+    code, internal = (error.code, error.internal) if isinstance(error, AtriumError) else (type(error).__name__, "")
+    logger.error("deletion step failed", tenant_id=tenant_id, error=code, internal=internal)

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 from atrium.erasure.service import QUIET_SECONDS, Erasure, ErasureReport
-from atrium.kernel.errors import AtriumError
 from atrium.kernel.ids import TenantId
 from atrium.storage.blobs import Bucket, TenantBlobs
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
@@ -40,7 +39,7 @@ class Erasing:
     def sweep(self, has_time: Callable[[], bool] = lambda: True) -> ErasureReport:
         """Let the sweeper pass by once."""
 
-        def note(tenant_id: TenantId, _error: AtriumError) -> None:
+        def note(tenant_id: TenantId, _error: Exception) -> None:
             self.failed.append(tenant_id)
 
         return self.erasure.run(has_time, note)

@@ -63,6 +63,7 @@ TENANTS: dict[str, Sample] = {
     ],
     "keys.admission": lambda _: [(keys.admission(scope), {"v": 2}) for scope in ("", USER)],
     "keys.tool_calls": one(keys.tool_calls("")),
+    "keys.followers": one(keys.followers(), slots={"f1": 1}),
     "keys.ledger": one(keys.ledger("2026-11", RUN), at="2026-11-20T00:00:00Z", cost_nanos=7),
     "keys.usage": one(keys.usage("2026-11-20", "USER", USER)),
     "keys.begun": one(keys.begun("2026-11-20", SESSION)),
@@ -100,7 +101,7 @@ WHILE_IT_LASTS = {"keys.deletion"}
 # Of one user, whose id no two tenants share.
 OF_A_USER = {"throttle_keys.password_attempts"}
 UNRELATED = {
-    "keys.platform_concurrency", "keys.platform_key", "keys.first_platform_key", "keys.module",
+    "keys.circuit", "keys.platform_concurrency", "keys.platform_key", "keys.first_platform_key", "keys.module",
     "keys.drift_round", "throttle_keys.address_failures",
 }  # fmt: skip
 # Parts of the shapes above: partitions, sort keys, places in an index.

@@ -219,7 +219,7 @@ BREAKS = [
         lambda t: _statements(t, "UsageRole").append(_statement("dynamodb:Scan", "${Table.Arn}")),
     ),
     Break(
-        "every resource for s3:GetObject",
+        "all resources for s3:GetObject",
         lambda t: _statements(t, "UsageRole").append(_statement("s3:GetObject")),
     ),
     Break(

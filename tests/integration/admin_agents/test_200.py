@@ -28,6 +28,8 @@ def test_an_agent_is_created_with_its_defaults(api_env: ApiEnv) -> None:
         "require_done_tool": False,
         "compaction_profile": None,
         "limits": {},
+        "fallback_models": [],
+        "fallback_text": None,
         "is_default": False,
     }
     assert created.headers["location"] == f"/v1/agents/{agent['id']}"

@@ -21,7 +21,7 @@ class Sample:
     clock: TurnedClock
 
     def call_as(self, fields: Fields | None, *, stage_prefix: str = "", remaining_ms: int = 25_000) -> TestClient:
-        return call_as(self.app, fields, stage_prefix=stage_prefix, remaining_ms=remaining_ms)
+        return call_as(self.app, fields, stage_prefix=stage_prefix, remaining_ms=remaining_ms, documented=False)
 
 
 @pytest.fixture

@@ -29,7 +29,8 @@ from tests.builders.wires import Kill, Killed, Send
 
 def noise(seed: int) -> str:
     """Text that cannot be compressed to 32 kB."""
-    return random.Random(seed).randbytes(40_000).hex()
+    draw = random.Random(seed)
+    return "".join(chr(draw.randrange(0x4E00, 0x9FFF)) for _ in range(30_000))
 
 
 def delete(erasing: Erasing) -> None:
@@ -80,8 +81,9 @@ def test_a_turn_that_runs_is_stopped_and_leaves_only_its_cost(tenant_env: Tenant
         delete(erasing)
         swept.append(erasing.sweep())
 
-    tenant_env.model.say("One, ", erase, "two, ", lambda: tenant_env.clock.advance(10), "three.")
+    tenant_env.model.say("One, ", erase, lambda: turn.signal.wait(5), "two, ", "three.")
     turn = tenant_env.begin(noise(2))
+    turn.heartbeat.poll_seconds = 0.01
     events = list(turn.events())
     assert swept == [ErasureReport(waiting=1)]
     run = tenant_env.run_of(events)  # the first pass has left it to its worker

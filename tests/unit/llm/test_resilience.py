@@ -11,7 +11,7 @@ from atrium.llm.resilience import OUTAGES_MAX, REMEMBERED_SECONDS, CircuitBreake
 from atrium.storage.table import PhysicalTable, PlatformTable
 
 from tests.builders.runtimes import TurnedClock
-from tests.builders.scripted import USED, ScriptedModel
+from tests.builders.scripted import CUT, USED, ScriptedModel
 
 HAIKU, SONNET, OPUS = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"
 REQUEST = ModelRequest(OPUS, "", (ModelMessage("user", (Text("Hi"),)),), 100_000, fallbacks=(SONNET, HAIKU))
@@ -143,3 +143,12 @@ def test_circuit_open_is_the_error_without_a_fallback(models: Models) -> None:
         list(models.provider.open(alone, deadline_seconds=9))
     assert refused.value.retry_after_seconds == 30
     assert len(models.scripted[OPUS].requests) == OUTAGES_MAX
+
+
+def test_a_failure_after_reported_usage_is_final(models: Models) -> None:
+    """Arguments of a tool call are charged, though no event has come."""
+    models.scripted[OPUS].say(lambda: None, outage())
+    stream = models.provider.open(REQUEST, deadline_seconds=9)
+    with pytest.raises(ModelFailed):
+        list(stream)
+    assert (models.asked(), stream.usage) == ([OPUS], CUT)

@@ -147,7 +147,7 @@ class TurnContextReader:
         model = self._admit_model(agent, request)
         scopes = read.scopes(agent)
         items = read.items(self.agents.table, scopes)
-        return TurnContext(agent, model, session, runs, scopes, items, self._fallbacks(agent, model))
+        return TurnContext(agent, model, session, runs, scopes, items, self._fallbacks(agent, model, request))
 
     def _check_message(self, request: TurnRequest) -> None:
         """Raise `ValidationFailed` for a message that is too long for the plan, `MessageRefused` for an injection."""
@@ -177,7 +177,7 @@ class TurnContextReader:
 
     def _admit_model(self, agent: AgentConfig, request: TurnRequest) -> ModelInfo:
         """Return the turn's model if plan and policies allow it for the caller; a refusal is audited."""
-        session_id, limit = request.session_id or "", request.limits.max_cost_nanos
+        session_id = request.session_id or ""
         try:
             model = check_model(
                 self.context, request.provider, request.model or agent.model, agent.temperature is not None
@@ -186,17 +186,16 @@ class TurnContextReader:
             details = {"model": request.model or agent.model, "agent_id": agent.id, "reason": refusal.detail}
             self.guard.audit.record("model.refuse", details, session_id=session_id, end_user=request.end_user)
             raise
-        amount = None if limit is None else Decimal(limit) / NANOS_PER_USD
-        self.guard.require_permission(f"model:{model.id}", amount=amount, session_id=session_id)
+        self.guard.require_permission(f"model:{model.id}", amount=_amount(request), session_id=session_id)
         return model
 
-    def _fallbacks(self, agent: AgentConfig, model: ModelInfo) -> tuple[ModelInfo, ...]:
+    def _fallbacks(self, agent: AgentConfig, model: ModelInfo, request: TurnRequest) -> tuple[ModelInfo, ...]:
         """Return the agent's fallback models that plan and policies allow now."""
-        found = []
+        found, amount = [], _amount(request)
         for model_id in agent.fallback_models:
             with suppress(ModelNotAllowed, ProviderUnsupported, ValidationFailed):
                 fallback = check_model(self.context, None, model_id, agent.temperature is not None)
-                if fallback.id != model.id and self.guard.evaluate(f"model:{fallback.id}").allowed:
+                if fallback.id != model.id and self.guard.evaluate(f"model:{fallback.id}", amount=amount).allowed:
                     found.append(fallback)
         return tuple(found)
 
@@ -223,6 +222,12 @@ class TurnContextReader:
             raise NotFound("The tenant has no default agent. Create one, or send agent_id.")
         self.default_agents[self.context.tenant_id] = AgentId(default)
         return AgentId(default)
+
+
+def _amount(request: TurnRequest) -> Decimal | None:
+    """Return the bound on the run's cost in USD, which policies may compare; None without a bound."""
+    limit = request.limits.max_cost_nanos
+    return None if limit is None else Decimal(limit) / NANOS_PER_USD
 
 
 @cache

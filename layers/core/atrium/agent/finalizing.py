@@ -154,7 +154,7 @@ class RunFinalizer:
             agent_id=run.agent_id,
             principal_id=run.owner,
             session_id=run.session_id,
-            model=run.model,
+            model=outcome.model or run.model,
             provider=run.provider,
             status=outcome.status,
             tokens=outcome.spend.tokens,

@@ -37,6 +37,7 @@ from atrium.tools.registry import ToolAnswer, ToolRegistry
 type LoopStop = llm.StopReason | AllowanceStop | StopCause | Literal["done", "fallback"]
 
 REFUSAL = "I cannot help with that. If you tell me what you want to achieve, I may be able to help in another way."
+MODEL_FAILURES = (ModelFailed, ModelTimeout, CircuitOpen)
 _GRACE_SECONDS = 5.0  # so that the turn's own clock, not the provider's, ends a call whose time is over
 
 
@@ -114,7 +115,7 @@ class AgentLoop:
         self.iterations += 1
         try:
             completed = yield from self._ask(request)
-        except (ModelFailed, ModelTimeout, CircuitOpen) as error:
+        except MODEL_FAILURES as error:
             if self._text or not self.loop_input.fallback_text:
                 raise
             self.failure, self.degraded, self.stop_reason = error, True, "fallback"
@@ -165,7 +166,7 @@ class AgentLoop:
                             yield ThinkingPiece(text)
                         case llm.Completed():
                             completed = event
-        except (ModelFailed, ModelTimeout):
+        except MODEL_FAILURES:
             if self.signal.cause is None:
                 raise
         finally:

@@ -174,6 +174,7 @@ class Turn:
             last_sequence=last_sequence,
             iterations=loop.iterations,
             degraded=loop.degraded,
+            model=loop.loop_input.model,
             error=RunError.of(failure) if failure else None,
         )
 

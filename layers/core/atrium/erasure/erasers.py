@@ -66,7 +66,7 @@ def eraser_of_sessions(listed: str, index: Index = "gsi2") -> Eraser:
         for partition in dict.fromkeys(key.partition for key in page.items):
             removed, is_over, in_use = _erase_session(target, partition)
             items, waits = items + removed, waits or in_use
-            if not is_over:
+            if not is_over or items >= PAGE:
                 return Step(items, position=position, is_done=False, waits=waits)
         return Step(items, position=page.position, is_done=page.position is None, waits=waits)
 
@@ -102,7 +102,7 @@ def _is_open(item: dict[str, Any]) -> bool:
 
 
 def erase_days(target: Target, position: Position | None) -> Step:
-    """Erase sums, marks of sessions and the audit, day by day."""
+    """Erase usage aggregates, marks of sessions and the audit, day by day."""
     day = date.fromisoformat(position["day"]) if position else target.tenant.created_at.astimezone(UTC).date() - _MARGIN
     items, last = 0, target.now.astimezone(UTC).date() + _MARGIN
     for _ in range(_DAYS):

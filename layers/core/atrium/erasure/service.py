@@ -8,7 +8,6 @@ from datetime import timedelta
 from atrium.erasure import erasers, ledger, platform
 from atrium.erasure.model import Eraser, Step, Target, eraser_of
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import AtriumError
 from atrium.kernel.ids import TenantId
 from atrium.storage import keys
 from atrium.storage.blobs import TenantBlobs
@@ -33,6 +32,7 @@ ERASERS: dict[str, Eraser] = {
     "admissions": erasers.erase_admissions,
     "old_admissions": eraser_of(keys.OLD_ADMISSIONS),
     "tool_calls": eraser_of(keys.TOOL_CALLS),
+    "followers": eraser_of(keys.followers().partition),
     "ledger": ledger.erase_ledger,  # before the sums: the stream adds entries to them while they exist
     "days": erasers.erase_days,
     "blobs": erasers.erase_blobs,
@@ -65,8 +65,8 @@ class Erasure:
     blobs_of: Callable[[TenantId], TenantBlobs]
     clock: Clock
 
-    def run(self, has_time: Callable[[], bool], on_failure: Callable[[TenantId, AtriumError], None]) -> ErasureReport:
-        """Carry all erasures on, a step of each in turn, while there is time; what fails is tried again next minute."""
+    def run(self, has_time: Callable[[], bool], on_failure: Callable[[TenantId, Exception], None]) -> ErasureReport:
+        """Run a step of each erasure in turn while there is time. The next run repeats a step that failed."""
         deletions = Deletions(self.platform)
         pending = deque(deletions.list_left(now=self.clock()))
         finished = waiting = failed = 0
@@ -74,7 +74,7 @@ class Erasure:
             deletion = pending.popleft()
             try:
                 after = self._advance(deletions, deletion)
-            except AtriumError as error:
+            except Exception as error:  # noqa: BLE001 - an unreadable item must not stop the other erasures
                 failed += 1
                 on_failure(deletion.tenant_id, error)
                 continue

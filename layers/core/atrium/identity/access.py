@@ -16,7 +16,7 @@ from atrium.identity.principals import principal_of_client
 from atrium.identity.scopes import SCOPES
 from atrium.identity.tokens import AccessClaims
 from atrium.identity.users.store import read_user
-from atrium.identity.verification import Decision, Refused, VerifiedCredential, decide_token
+from atrium.identity.verification import DELETED, Decision, Refused, VerifiedCredential, decide_token
 from atrium.kernel.errors import TenantInactive, Unauthenticated
 from atrium.kernel.ids import ClientId, UserId
 from atrium.storage import keys
@@ -47,6 +47,8 @@ def _decide_user(claims: AccessClaims, found: Found) -> Decision:
     user_item, tenant_item = found.get(keys.user(UserId(claims.subject))), found.get(keys.tenant())
     login_item = found.get(keys.family(claims.family_id)) if claims.family_id else None
     client: Client | None = None
+    if _is_deleted(tenant_item):
+        return DELETED
     if claims.client_id:
         client_item = found.get(keys.client(ClientId(claims.client_id)))
         if client_item is None:
@@ -62,8 +64,15 @@ def _decide_user(claims: AccessClaims, found: Found) -> Decision:
     )
 
 
+def _is_deleted(tenant_item: Mapping[str, Any] | None) -> bool:
+    """Return whether the tenant is deleted: its users and clients may be erased already, so only this is known."""
+    return tenant_item is not None and tenant_item.get("status") == "deleted"
+
+
 def _decide_client(claims: AccessClaims, found: Found) -> Decision:
     client_item, tenant_item = found.get(keys.client(ClientId(claims.subject))), found.get(keys.tenant())
+    if _is_deleted(tenant_item):
+        return DELETED
     if client_item is None or tenant_item is None:
         return Refused(Unauthenticated, "the token's client or tenant does not exist")
     client, tenant = read_client(client_item, claims.tenant_id), read_tenant(tenant_item)

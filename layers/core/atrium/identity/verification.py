@@ -73,7 +73,7 @@ class Refused:
 
 type Decision = VerifiedCredential | Refused
 
-_DELETED = Refused(TenantInactive, "tenant is deleted")
+DELETED = Refused(TenantInactive, "tenant is deleted")
 
 
 def decide_key(
@@ -81,10 +81,10 @@ def decide_key(
 ) -> Decision:
     """Return the decision about a tenant's key. `find_pepper` may raise `Unavailable`.
 
-    The keys of a deleted tenant are erased, so every key with this tenant id gets the same error as before the erasure.
+    The keys of a deleted tenant are erased, so every key with this tenant id is refused with `TENANT_INACTIVE`.
     """
     if key is None and tenant is not None and tenant.status == "deleted":
-        return _DELETED
+        return DELETED
     refused = _find_key_fault(encoded, key, find_pepper, now)
     if refused is not None or key is None:
         return refused or Refused(Unauthenticated, "unknown key")
@@ -116,7 +116,7 @@ def decide_token(
     was issued to a client.
     """
     if user is None and tenant is not None and tenant.status == "deleted":
-        return _DELETED
+        return DELETED
     if user is None or tenant is None:
         return Refused(Unauthenticated, "the token's user or tenant does not exist")
     ended = _find_logout(claims, user, tenant, login)

@@ -102,9 +102,7 @@ class CircuitState:
 
     def with_success(self) -> "CircuitState":
         """Return the state after a call that was answered."""
-        if self.is_closed:
-            return CircuitState(version=self.version)
-        if self.trials == 0:
+        if self.is_closed or self.trials == 0:
             return self
         if self.successes + 1 >= SUCCESSES_NEEDED:
             return CircuitState(version=self.version)
@@ -118,39 +116,43 @@ class CircuitBreaker:
     table: PlatformTable
     clock: Clock
     _known: TTLCache[str, CircuitState] = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
         self._known = TTLCache(_MODELS_MAX, REMEMBERED_SECONDS, timer=lambda: self.clock().timestamp())
 
-    def admit(self, model_id: str) -> None:
-        """Return if a call of the model may be made; `CircuitOpen` with the time of the next trial if not."""
+    def admit(self, model_id: str) -> bool:
+        """Return whether the call is a trial, which ends with `record_success` or `record_outage`.
+
+        Raises `CircuitOpen` with the time of the next trial if no call may be made.
+        """
         try:
-            known = self._known.get(model_id) or self._read(model_id)
-            if known.is_closed:
-                return
+            with self._lock:
+                known = self._known.get(model_id)
+            if (known or self._read(model_id)).is_closed:
+                return False
             state = self._change(model_id, lambda found, now: found.with_trial(now), only_admitted=True)
         except Unavailable as error:
             if isinstance(error, CircuitOpen):
                 raise
-            return
+            return False
         if state is None:
             raise CircuitOpen(internal=f"the circuit of {model_id} changed in every attempt", retry_after_seconds=1)
+        return not state.is_closed
 
     def record_outage(self, model_id: str) -> None:
         """Count a failure of the provider."""
         self._record(model_id, lambda found, now: found.with_outage(now))
 
     def record_success(self, model_id: str) -> None:
-        """Note an answer; costs nothing while the model is known to be without outages."""
-        known = self._known.get(model_id)
-        if known is None or known != CircuitState(version=known.version):
-            self._record(model_id, lambda found, _now: found.with_success())
+        """Count the answer of a trial."""
+        self._record(model_id, lambda found, _now: found.with_success())
 
     def _record(self, model_id: str, change: Callable[[CircuitState, int], CircuitState]) -> None:
         try:
             self._change(model_id, change)
         except Unavailable:
-            self._known.pop(model_id, None)
+            return
 
     def _change(
         self, model_id: str, change: Callable[[CircuitState, int], CircuitState], *, only_admitted: bool = False
@@ -169,7 +171,7 @@ class CircuitBreaker:
     def _read(self, model_id: str) -> CircuitState:
         item = self.table.get(keys.circuit(model_id)) or {}
         state = CircuitState(**{name: int(item.get(name, 0)) for name in CircuitState.__slots__})
-        self._known[model_id] = state
+        self._remember(model_id, state)
         return state
 
     def _write(self, model_id: str, state: CircuitState, now: int) -> bool:
@@ -183,8 +185,12 @@ class CircuitBreaker:
         except ConditionFailed as error:
             if not error.item or error.item.get("mark") != mark:
                 return False
-        self._known[model_id] = written
+        self._remember(model_id, written)
         return True
+
+    def _remember(self, model_id: str, state: CircuitState) -> None:
+        with self._lock:
+            self._known[model_id] = state
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +249,8 @@ class ResilientStream:
                     yield event
             except (ModelFailed, ModelTimeout, CircuitOpen, ProviderUnsupported) as error:
                 is_last = at + 1 == len(models) or time.monotonic() >= self._deadline
+                # A reported usage is charged, also without an event: a prompt that was read, arguments of a tool call.
+                has_begun = has_begun or self.usage != Usage()
                 if has_begun or is_last or self._closed or not _may_pass(error):
                     raise
             else:
@@ -250,8 +258,9 @@ class ResilientStream:
 
     def _ask(self, model_id: str) -> Iterator[ModelEvent]:
         model, breaker = _model(model_id), self._provider.breaker
+        self._stream = None
         adapter = self._provider.find(model)
-        breaker.admit(model_id)
+        is_trial = breaker.admit(model_id)
         remaining = max(0.0, self._deadline - time.monotonic())
         with self._lock:
             if self._closed:
@@ -264,7 +273,7 @@ class ResilientStream:
             if error.is_outage:
                 breaker.record_outage(model_id)
             raise
-        if not self._closed:
+        if is_trial and not self._closed:
             breaker.record_success(model_id)
 
 

@@ -57,6 +57,8 @@ class FollowerLimit:
                 self.table.write(self._begin(name, now) if known is None else self._taking(name, known, now))
             except ConditionFailed as failed:
                 known = cast("Mapping[str, int]", failed.item["slots"]) if failed.item else None
+                if known and name in known:  # the reply of the first attempt was lost
+                    return Follower(self, name, now)
             else:
                 return Follower(self, name, now)
             if known is None:
@@ -117,12 +119,12 @@ class FollowerLimit:
 
 @dataclass(slots=True)
 class Follower:
-    """One call that follows."""
+    """A call that follows a run's events, and its lease in the follower limit."""
 
     limit: FollowerLimit
     name: str
     renewed_at: int
-    ended: bool = field(default=False, init=False)
+    _released: bool = field(default=False, init=False)
 
     def hold(self) -> bool:
         """Renew the lease when it is time; False if the place is lost."""
@@ -133,6 +135,7 @@ class Follower:
         return self.limit.renew(self.name)
 
     def release(self) -> None:
-        if not self.ended:
-            self.ended = True
+        """Remove the lease. Idempotent."""
+        if not self._released:
+            self._released = True
             self.limit.release(self.name)

@@ -76,6 +76,7 @@ def closing_attributes(outcome: Outcome, at: datetime) -> dict[str, Any]:
         "last_sequence": outcome.last_sequence,
         "iterations": outcome.iterations,
         "degraded": outcome.degraded or None,
+        "model": outcome.model or None,
         "swept": outcome.swept or None,
         "mark": outcome.mark,
         "ended_at": format_time(at),

@@ -103,7 +103,8 @@ class Outcome:
     """How a run ended. `tail` contains the events that are not stored in a batch.
 
     `swept` outcomes are written for a worker that died; its client may have seen events that were not stored. `mark`
-    identifies an outcome, so that a repeated commit recognises itself.
+    identifies an outcome, so that a repeated commit recognises itself. `model` is the model that answered last; "" if
+    unknown.
     """
 
     status: RunStatus
@@ -115,6 +116,7 @@ class Outcome:
     iterations: int = 0
     error: RunError | None = None
     degraded: bool = False
+    model: str = ""
     swept: bool = False
     mark: str = field(default_factory=lambda: token_hex(8))
 
@@ -162,7 +164,15 @@ class Run:
 
     def ended(self, outcome: Outcome, at: datetime) -> "Run":
         """Return this run with an outcome."""
-        return replace(self, status=outcome.status, outcome=outcome, spend=outcome.spend, ended_at=at, lease_until=None)
+        return replace(
+            self,
+            status=outcome.status,
+            model=outcome.model or self.model,
+            outcome=outcome,
+            spend=outcome.spend,
+            ended_at=at,
+            lease_until=None,
+        )
 
 
 def start_event(run: Run) -> RunEvent:

@@ -19,8 +19,11 @@ from atrium.storage.table import Query, TenantTable
 
 
 def erase_traces(table: TenantTable, throttles: Throttles, user_id: UserId, email: str = "") -> None:
-    """Erase the items of a deleted user. Makes three queries, one of them over all links to external identities."""
-    places = [keys.admission(user_id), keys.tool_calls(user_id)]
+    """Erase the items of a deleted user.
+
+    Makes one batch read and three queries, one of them over all links to external identities.
+    """
+    places = list(table.batch_get([keys.admission(user_id), keys.tool_calls(user_id)]))
     for query in _queries(user_id):
         places += _list(table, query)
     table.delete_all(places)
