@@ -63,7 +63,7 @@ def test_the_refusal_lists_what_is_valid(client: TestClient) -> None:
 def test_a_pattern_that_matches_nothing_is_a_warning(client: TestClient, field: str, name: str) -> None:
     made = client.post("/v1/policies", json={**BODY, field: [*BODY[field], name]})
     assert made.status_code == 201, made.text
-    assert made.json()["warnings"] == [f"`{name}` in `{field}` matches nothing at the moment"]
+    assert made.json()["warnings"] == [f"`{name}` in `{field}` does not match any existing name"]
     changed = client.patch(f"/v1/policies/{made.json()['id']}", json={"name": "another"})
     assert (changed.status_code, changed.json()["warnings"]) == (200, [])
 

@@ -1,1 +1,1 @@
-"""The audit of a tenant: append-only events, with secrets and personal data masked before they are stored."""
+"""The audit of a tenant: append-only events. Secrets and personal data are masked before an event is stored."""

@@ -1,7 +1,7 @@
 """Limits how many refused calls a container records in the audit.
 
-Anyone can cause refusals, so they must not fill a tenant's audit or cost it money. Per minute, a container records one
-refusal of each kind, `OF_TENANT_MAX` per tenant and `AT_ALL_MAX` in total. All refusals are logged.
+Unauthenticated callers can cause refusals, so the number of their audit events is limited. Per minute, a container
+records one refusal of each kind, at most `OF_TENANT_MAX` per tenant and `AT_ALL_MAX` in total. All refusals are logged.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ AT_ALL_MAX = 240
 
 @dataclass
 class RefusalBound:
-    """The refusals that this container has recorded in the current minute. Thread-safe."""
+    """Counts the refusals that this container has recorded in the current minute. Thread-safe."""
 
     _minute: datetime | None = None
     _recorded: set[tuple[TenantId, str]] = field(default_factory=set)
@@ -25,9 +25,9 @@ class RefusalBound:
     _lock: Lock = field(default_factory=Lock)
 
     def admits(self, tenant_id: TenantId, what: str, now: datetime) -> bool:
-        """Return whether to record this refusal, and count it as recorded if so.
+        """Return whether to record this refusal. If so, count it as recorded.
 
-        Equal values of `what` are one kind.
+        Refusals with equal values of `what` are of the same kind.
         """
         minute = now.replace(second=0, microsecond=0)
         with self._lock:
@@ -44,6 +44,6 @@ class RefusalBound:
             return True
 
     def forget(self, tenant_id: TenantId, what: str) -> None:
-        """Remove a refusal that could not be recorded, so that the next one of its kind is recorded."""
+        """Remove a refusal that could not be recorded, so that the next refusal of its kind is recorded."""
         with self._lock:
             self._recorded.discard((tenant_id, what))

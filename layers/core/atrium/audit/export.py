@@ -1,4 +1,4 @@
-"""The audit as a file, exported in parts. Each part stays below the size limit of a Lambda response."""
+"""Exports the audit as a file, in parts. Each part is smaller than the size limit of a Lambda response."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ READS_MAX = 40
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Complete lines, and the position of the next part (None after the last)."""
+    """A part of an export: complete lines, and the position of the next part (None after the last part)."""
 
     text: str
     position: Position | None
@@ -33,8 +33,8 @@ def export_piece(
 ) -> Piece:
     """Return the next lines after a position, newest event first. A CSV file begins with the column names.
 
-    A part ends after the read that brings it over 2.5 MB of JSON text. 50 events are at most 2 MB, so a part stays
-    below the 6 MB limit of a Lambda response.
+    A part ends after the read that brings it over 2.5 MB of JSON text. 50 events are at most 2 MB, so a part is
+    smaller than the 6 MB limit of a Lambda response.
     """
     lines = [write_csv_line(list(COLUMNS))] if file_format == "csv" and position is None else []
     size = 0

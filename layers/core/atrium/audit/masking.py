@@ -1,4 +1,4 @@
-"""Masking of secrets and personal data in logs, audit and error texts. Each match is replaced by a label.
+"""Masks secrets and personal data in logs, audit and error texts. Each match is replaced by a label.
 
     [API_KEY]      keys and tokens: atr_…, sk-…, JWTs, bearer tokens, and the values of `SECRET_NAMES`
     [EMAIL]        email addresses
@@ -6,7 +6,7 @@
     [CARD_NUMBER]  13 to 19 digits that pass the Luhn check, and any four groups of four digits
     [PHONE]        Chinese mobile numbers, international numbers with +, and North American numbers in groups
 
-The time is linear in the length of the text, because all quantifiers of the patterns are possessive.
+The running time is linear in the length of the text, because all quantifiers of the patterns are possessive.
 """
 
 import re
@@ -55,10 +55,10 @@ def mask_text(text: str) -> str:
 
 
 def mask(value: object, *, depth: int = DEPTH_MAX) -> Json:
-    """Return a JSON value with every text, member name and integer in it masked.
+    """Mask every text, member name and integer in a JSON value, and return the result.
 
-    A text under a secret's name (`SECRET_NAMES`) is replaced completely. Values below `depth` levels become
-    `[TOO_DEEP]`. Values that are not JSON are masked as text.
+    A text under a secret's name (`SECRET_NAMES`) is replaced completely. Values nested deeper than `depth` levels
+    become `[TOO_DEEP]`. Values that are not JSON are masked as text.
     """
     if value is None or isinstance(value, bool) or (isinstance(value, float) and isfinite(value)):
         return value

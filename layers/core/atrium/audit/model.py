@@ -1,4 +1,4 @@
-"""An audit event: what happened, who did it, and from where. Its details are masked before it is created.
+"""The model of an audit event: what happened, who did it, and from where. Details are masked before it is created.
 
 auth.login auth.refuse auth.logout auth.token_reuse     logins and tokens
 admin.change                                            keys, users, agents, policies, settings: action and resource
@@ -33,7 +33,7 @@ _BEGINNING = 4_000
 class Origin:
     """The source of an event.
 
-    `principal` is `user:…`, `key:…` or `client:…`; empty if the caller is not authenticated.
+    `principal` is `user:…`, `key:…` or `client:…`. It is empty if the caller is not authenticated.
     """
 
     principal: str = ""
@@ -44,7 +44,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One event. `count` is above 1 only if equal events of one minute are stored as one."""
+    """An audit event. `count` is above 1 if several equal events of one minute were combined."""
 
     id: AuditEventId
     at: datetime
@@ -57,16 +57,16 @@ class AuditEvent:
 
 
 def mask_origin(origin: Origin) -> Origin:
-    """Return the origin with the user agent masked and cut.
+    """Return the origin with the user agent masked and shortened.
 
-    The user agent is masked before it is cut, because a secret that is cut in half is not recognised.
+    The user agent is masked before it is shortened, because an incomplete secret would not be recognised.
     """
     agent = mask_text(origin.user_agent)[:USER_AGENT_MAX]
     return Origin(origin.principal, origin.ip, agent, origin.request_id)
 
 
 def mask_details(details: Mapping[str, object]) -> dict[str, Json]:
-    """Return the details masked; if they are too long, only their first 4,000 characters as `beginning`."""
+    """Return the details masked. If they are too long, return only their first 4,000 characters as `beginning`."""
     masked = mask(details)
     text = json.dumps(masked, ensure_ascii=False)
     if len(text.encode()) > DETAILS_BYTES_MAX or not isinstance(masked, dict):

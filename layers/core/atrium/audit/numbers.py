@@ -1,7 +1,7 @@
-"""Masking of card, identity and phone numbers in a text.
+"""Masks card, identity and phone numbers in a text.
 
-A run of digits with single separators is divided into groups. Each sequence of adjacent groups is checked, the longest
-first, from left to right.
+A run of digits with single separators is divided into groups. Each sequence of adjacent groups is checked from left to
+right; longer sequences are checked first.
 """
 
 import re
@@ -69,7 +69,7 @@ def _find_window(text: str, groups: list[tuple[int, int]], at: int) -> tuple[str
 
 
 def _touches_letters(text: str, start: int, end: int) -> bool:
-    """Return whether a letter is adjacent. Several groups next to a letter are parts of an id, such as a UUID."""
+    """Return whether a letter is adjacent. Several groups next to a letter belong to an id, such as a UUID."""
     return bool(_LETTER.search(text[max(start - 1, 0) : start] + text[end : end + 1]))
 
 
@@ -78,7 +78,7 @@ def _digits(text: str, groups: list[tuple[int, int]]) -> str:
 
 
 def _classify(text: str, groups: list[tuple[int, int]]) -> str:
-    """Return the label of the number that these groups form together; empty if they form none."""
+    """Return the label of the number that these groups form together, or "" if they do not form a number."""
     sizes = [end - start for start, end in groups]
     if sizes == [4, 4, 4, 4]:
         return CARD_NUMBER

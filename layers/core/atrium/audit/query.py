@@ -16,7 +16,10 @@ _KINDS = {"usr": "user", "key": "key", "cli": "client"}
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """Events from `since` (inclusive) to `until` (exclusive), filtered by type, principal, session and tool if set."""
+    """A time range of the audit with optional filters by type, principal, session and tool.
+
+    `since` is inclusive and `until` is exclusive.
+    """
 
     since: datetime
     until: datetime
@@ -26,7 +29,7 @@ class AuditQuery:
     tool: str = ""
 
     def matches(self, event: AuditEvent) -> bool:
-        """Return whether an event matches the filters. The time is not checked; the read limits it."""
+        """Return whether an event matches the filters. The time range is not checked, because the read applies it."""
         return (
             self.type in ("", event.type)
             and self.principal in ("", event.origin.principal)

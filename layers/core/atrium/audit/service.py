@@ -1,4 +1,4 @@
-"""The audit of one tenant: record, list, export. Every event is masked here before it is stored.
+"""Records, lists and exports the audit of one tenant. Every event is masked here before it is stored.
 
 If an event cannot be written, the call fails, so that the audit is complete.
 """
@@ -30,7 +30,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, slots=True)
 class AuditService:
-    """Writes and reads the audit of one tenant. `keep_days` is the retention of the tenant's current plan."""
+    """Writes and reads the audit of one tenant. `keep_days` is the audit retention of the tenant's current plan."""
 
     store: AuditStore
     origin: Origin
@@ -50,10 +50,10 @@ class AuditService:
         self.store.put(event, keep_days=self.keep_days)
 
     def record_refusal(self, details: Mapping[str, object], bound: RefusalBound, *, like: str = "") -> None:
-        """Append an `auth.refuse` event, unless the bound of this container is reached. The log contains all refusals.
+        """Append an `auth.refuse` event, unless this container has reached its limit. All refusals are logged.
 
-        Refusals with equal IP address, details and `like` (a value that is not stored, such as an email) count as one
-        kind.
+        Refusals with equal IP address, details and `like` are of the same kind. `like` is a value that is not stored,
+        such as an email.
         """
         tenant_id, what = self.store.table.tenant_id, f"{self.origin.ip}\n{like}\n{sorted(details.items())}"
         if not bound.admits(tenant_id, what, self.clock()):
@@ -66,7 +66,7 @@ class AuditService:
             raise
 
     def recording(self, type: EventType, details: Mapping[str, object]) -> Put:
-        """Return the write that appends an event, for the transaction that makes the change."""
+        """Return the write that appends an event. It belongs in the transaction that makes the change."""
         return self.store.appending(self._event(type, details, "", ""), keep_days=self.keep_days)
 
     def _event(self, type: EventType, details: Mapping[str, object], session_id: str, end_user: str) -> AuditEvent:
@@ -98,9 +98,9 @@ class AuditService:
         self.record("tool.call", details, session_id=session_id, end_user=end_user)
 
     def count_refusal(self, limit: str, details: Mapping[str, object]) -> None:
-        """Append a quota refusal, or increment its count.
+        """Append a quota refusal, or increment the count of an existing event.
 
-        There is one event per principal, limit and minute, with the details of the first refusal.
+        There is one event per principal, limit and minute. It contains the details of the first refusal.
         """
         minute = self.clock().replace(second=0, microsecond=0)
         seed = sha256(f"{self.origin.principal}\n{limit}".encode()).digest()
@@ -126,7 +126,7 @@ class AuditService:
 
 
 def render_event(event: AuditEvent) -> dict[str, object]:
-    """Return an event as the API shows it."""
+    """Return an event in the format of the API."""
     values = (
         format_time(event.at), event.type, event.origin.principal or None, event.session_id or None,
         dict(event.details), event.origin.ip or None, event.origin.user_agent or None, event.count,
@@ -148,7 +148,7 @@ def write_csv_event(event: AuditEvent) -> str:
 
 
 def _cell(value: object) -> str:
-    """Return the text of a cell, with a quote before texts that a spreadsheet would evaluate as a formula."""
+    """Return the text of a cell. A text that a spreadsheet would evaluate as a formula gets a leading quote."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
 

@@ -1,6 +1,9 @@
-"""The audit items in the table: append-only, one partition per day, kept for the number of days of the plan.
+"""Stores audit items in the table.
 
-They are read by time, by type (gsi1) or by principal (gsi2), newest first. The other filters apply after the read.
+They are append-only, with one partition per day, and expire after the plan's retention.
+
+They are read by time, by type (gsi1) or by principal (gsi2), newest first. The other filters are applied after the
+read.
 """
 
 import json
@@ -41,7 +44,7 @@ class AuditStore:
             return  # ids are unique, so the existing item is this event
 
     def count(self, event: AuditEvent, *, keep_days: int) -> None:
-        """Append an event, or increment its count if it exists. A retry after a lost response may count twice."""
+        """Append an event, or increment its count if it exists. A retry after a lost response may count it twice."""
         item = {name: value for name, value in _item(event, keep_days).items() if value is not None}
         del item["count"]
         assignments = ", ".join(f"#{name} = if_not_exists(#{name}, :{name})" for name in item)
@@ -49,7 +52,10 @@ class AuditStore:
         self.table.write(Update(_key(event), expression, ANY, {**item, "one": 1}))
 
     def list(self, query: AuditQuery, page: PageRequest, *, now: datetime) -> Page[AuditEvent]:
-        """Return a page, newest first. A page may be shorter than its limit, even empty, and still have a next page."""
+        """Return a page, newest first.
+
+        A page may have fewer items than its limit, or none, and still have a next page.
+        """
         found: list[AuditEvent] = []
         position = page.position
         for _ in range(READS_MAX):
@@ -92,7 +98,7 @@ def appending(event: AuditEvent, *, keep_days: int) -> Put:
 
 
 def _resume(query: AuditQuery, position: Position | None) -> tuple[date, Position | None]:
-    """Return the day to read and the position in it. A position is a position within a day, or only the next day."""
+    """Return the day to read and the position in it. A position is either within a day or only the next day."""
     if position is None:
         return query.until.astimezone(UTC).date(), None
     if "day" in position:

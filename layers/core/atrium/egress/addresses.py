@@ -1,8 +1,8 @@
 """Decides which IP addresses may be called: only addresses of the public internet.
 
 Rejected are private, shared (CGNAT), loopback, link-local (including the metadata services of clouds), multicast,
-reserved, documentation and unspecified addresses, and IPv6 addresses that embed an IPv4 address (mapped, compatible,
-6to4, Teredo, NAT64, ISATAP), because their final destination is unknown.
+reserved, documentation and unspecified addresses. IPv6 addresses that embed an IPv4 address (mapped, compatible, 6to4,
+Teredo, NAT64, ISATAP) are also rejected, because their final destination is unknown.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -27,7 +27,7 @@ _ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 def is_public(text: str) -> bool:
-    """Return whether a numeric address may be called. Invalid addresses and addresses with a zone return False."""
+    """Return whether a numeric address may be called. Invalid addresses and addresses with a zone are not allowed."""
     try:
         address = ip_address(text)
     except ValueError:

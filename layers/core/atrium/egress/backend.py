@@ -1,7 +1,7 @@
 """The network backend of outbound calls.
 
-It resolves a host name once, checks all addresses, and connects to a checked address, which prevents DNS rebinding. TLS
-and the `Host` header use the name.
+It resolves a host name once, checks all addresses, and connects to a checked address. This prevents DNS rebinding. TLS
+and the `Host` header use the host name.
 """
 
 import socket
@@ -48,13 +48,13 @@ class Deadline:
 
 
 def resolve_name(host: str, port: int) -> Sequence[str]:
-    """Return the numeric addresses of a host name; raise `OSError` if it has none."""
+    """Return the numeric addresses of a host name; raise `OSError` if it has no address."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
 class PinnedAddressBackend(NetworkBackend):
-    """Connects to checked addresses only, until a deadline."""
+    """Connects to checked addresses only. Fails after the deadline."""
 
     def __init__(self, rules: Rules, resolve: Resolver, scheme: str, deadline: Deadline) -> None:
         self._rules, self._resolve, self._ports, self._deadline = rules, resolve, rules.ports[scheme], deadline
@@ -90,12 +90,12 @@ class PinnedAddressBackend(NetworkBackend):
                 raise OutboundRefused("address", "the host must have only addresses of the public internet")
             if port not in self._ports:
                 raise OutboundRefused(
-                    "port", f"port {port} is not allowed; allowed are {', '.join(map(str, sorted(self._ports)))}"
+                    "port", f"port {port} is not allowed; allowed ports are {', '.join(map(str, sorted(self._ports)))}"
                 )
         return addresses
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
-        """Resolve a host name in a thread, because the resolver of the system has no timeout."""
+        """Resolve a host name in a thread, because the system's resolver has no timeout."""
         answers: SimpleQueue[Sequence[str] | OSError | UnicodeError] = SimpleQueue()
 
         def resolve() -> None:
@@ -115,7 +115,7 @@ class PinnedAddressBackend(NetworkBackend):
 
 
 class DeadlineStream(NetworkStream):
-    """A stream whose reads and writes end by the deadline."""
+    """A network stream whose reads and writes fail after the deadline."""
 
     def __init__(self, stream: NetworkStream, deadline: Deadline) -> None:
         self._stream, self._deadline = stream, deadline

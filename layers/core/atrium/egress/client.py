@@ -1,7 +1,7 @@
-"""The client for outbound calls: one HTTP/1.1 connection per hop; no pooling, proxies, cookies or environment settings.
+"""The client for outbound calls. It opens one HTTP/1.1 connection per request or redirect.
 
-It follows at most three redirects and checks each like the first URL. It does not send the caller's headers to another
-origin.
+It does not use connection pools, proxies, cookies or environment settings. It follows at most three redirects and
+checks each redirect URL like the first URL. It does not send the caller's headers to another origin.
 """
 
 from collections.abc import Mapping
@@ -29,14 +29,14 @@ _CROSS_ORIGIN_HEADERS = frozenset({"accept", "accept-language", "user-agent"})
 
 @dataclass(frozen=True, slots=True)
 class EgressClient:
-    """Makes outbound calls for a tenant. Stateless and thread-safe."""
+    """Makes outbound calls for tenants. Stateless and thread-safe."""
 
     rules: Rules = field(default_factory=Rules)
     resolve: Resolver = resolve_name
     ssl_context: SSLContext | None = None
 
     def send(self, request: OutboundRequest) -> OutboundResponse:
-        """Make a call and follow its redirects; raise `OutboundRefused` or `OutboundFailed`.
+        """Send a request and follow its redirects; raise `OutboundRefused` or `OutboundFailed`.
 
         If `redirects_max` is 0, a redirect is returned like any other response.
         """
@@ -56,7 +56,7 @@ class EgressClient:
                 headers = {name: value for name, value in headers.items() if name in _CROSS_ORIGIN_HEADERS}
                 if body or method not in ("GET", "HEAD"):
                     raise OutboundRefused(
-                        "redirect", "the redirect leads to another host, to which the request body is not sent"
+                        "redirect", "the redirect is to another host, and the request body is not sent to another host"
                     )
         raise OutboundRefused("redirect", f"the call was redirected more than {request.redirects_max} times")
 
@@ -104,7 +104,10 @@ def _is_about_tls(error: BaseException | None) -> bool:
 
 @cache
 def _trust() -> SSLContext:
-    """Return the TLS context with the default root certificates. Environment variables cannot replace them."""
+    """Return the TLS context with the default root certificates.
+
+    Environment variables cannot replace these certificates.
+    """
     import httpx2
 
     return httpx2.create_ssl_context(trust_env=False)

@@ -1,4 +1,4 @@
-"""Parses and checks URLs of outbound calls. The call uses the parsed result, so no second parser can disagree."""
+"""Parses and checks URLs of outbound calls. The call uses the parsed result, so the URL is parsed only once."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _SAFE_PATH = "/%:@!$&'()*+,;=~-._"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The allowed destinations: ports by scheme, and addresses that may be called at any port (local stack only)."""
+    """The allowed destinations: ports by scheme, and addresses that may be called on any port (local stack only)."""
 
     ports: Mapping[str, frozenset[int]] = field(
         default_factory=lambda: {"https": frozenset({443}), "http": frozenset({80})}
@@ -76,7 +76,7 @@ def read_redirect(here: Destination, location: str, rules: Rules) -> Destination
     """Resolve and check a redirect target; raise `OutboundRefused` for a redirect from https to http."""
     there = read_url(urljoin(here.url, location), rules)
     if here.scheme == "https" and there.scheme != "https":
-        raise OutboundRefused("redirect", "the redirect leads from https to http")
+        raise OutboundRefused("redirect", "a redirect from https to http is not allowed")
     return there
 
 

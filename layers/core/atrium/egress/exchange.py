@@ -25,7 +25,10 @@ _RESERVED_HEADERS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class OutboundRequest:
-    """A call. `seconds_max` covers all hops together; `bytes_max` limits the response body."""
+    """An outbound HTTP request.
+
+    `seconds_max` limits the total time including redirects; `bytes_max` limits the response body.
+    """
 
     method: str
     url: str
@@ -38,7 +41,7 @@ class OutboundRequest:
 
 @dataclass(frozen=True, slots=True)
 class OutboundResponse:
-    """A response with any status. Header names are lower case; repeated headers are joined by commas."""
+    """An HTTP response with any status. Header names are in lower case; repeated headers are joined by commas."""
 
     status: int
     headers: Mapping[str, str]
@@ -55,14 +58,14 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_method(method: str) -> str:
-    """Return a method in upper case; raise `OutboundRefused` for an invalid one."""
+    """Return a method in upper case; raise `OutboundRefused` for an invalid method."""
     if not _TOKEN.fullmatch(method) or method.upper() == "CONNECT":
         raise OutboundRefused("header", "the method must be a valid HTTP method other than CONNECT")
     return method.upper()
 
 
 def wire_headers(there: Destination, method: str, headers: Mapping[str, str], body: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the headers of one hop: those of the caller and those that the client sets."""
+    """Return the headers of one request: the caller's headers and the headers that the client sets."""
     ours = {"host": there.authority, "user-agent": USER_AGENT, "accept": "*/*", **headers}
     ours |= {"accept-encoding": "identity", "connection": "close"}
     if body or method in ("POST", "PUT", "PATCH"):

@@ -1,7 +1,7 @@
-"""The two failures of an outbound call: refused before it was made, or failed afterwards.
+"""The two errors of an outbound call: it was refused before it was made, or it failed afterwards.
 
-Both are internal; the caller translates them (to a tool error, an invalid setting, an unavailable issuer). The messages
-contain no addresses, so that they cannot be used to scan a network.
+Both are internal. The caller translates them, for example to a tool error, an invalid setting or an unavailable issuer.
+The messages contain no addresses, so that they cannot be used to scan a network.
 """
 
 from typing import Literal

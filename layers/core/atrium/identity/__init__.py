@@ -1,1 +1,1 @@
-"""Authentication: API keys, tokens, users, scopes, and the decision whether to accept a credential."""
+"""Authentication: API keys, tokens, users and scopes, and the decision whether to accept a credential."""

@@ -1,7 +1,7 @@
-"""Checks an access token against the table: the items that the decision needs (one batch), and the decision.
+"""Checks an access token against items of the table. The items are read in one batch:
 
-of a user                user, tenant, login, and the client to which it was issued
-of a client for itself   client, tenant, and the mark of a revocation
+user token      user, tenant, login, and the client to which the token was issued
+client token    client, tenant, and the marker of a revocation
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ type Found = Mapping[Key, Mapping[str, Any]]
 
 
 def list_item_keys(claims: AccessClaims) -> list[Key]:
-    """Return the keys of the items that the decision needs."""
+    """Return the keys of the items that the decision requires."""
     if claims.is_client:
         return [keys.tenant(), keys.client(ClientId(claims.subject)), keys.oauth("REVOKED", claims.token_id)]
     places = [keys.tenant(), keys.user(UserId(claims.subject))]
@@ -53,7 +53,7 @@ def _decide_user(claims: AccessClaims, found: Found) -> Decision:
         client_item = found.get(keys.client(ClientId(claims.client_id)))
         if client_item is None:
             return Refused(Unauthenticated, "the token's client does not exist")
-        # Scopes that were removed from the client are removed from its earlier tokens, too.
+        # If a scope is removed from the client, tokens that were issued before lose it, too.
         client = read_client(client_item, claims.tenant_id)
     return decide_token(
         claims,

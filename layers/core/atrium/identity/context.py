@@ -1,7 +1,7 @@
 """Converts the caller's context to the flat fields of the authorizer, and back.
 
-API Gateway supports strings, numbers and booleans only and passes all on as text. Names are percent-encoded, because
-the Lambda Web Adapter passes the fields in a header. The fields contain no credential.
+API Gateway supports only strings, numbers and booleans, and passes all fields as text. Names are percent-encoded,
+because the Lambda Web Adapter passes the fields in a header. The fields contain no credential.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _KINDS = frozenset(get_args(PrincipalType.__value__))
 
 
 def to_authorizer_context(call: TenantContext | Caller) -> Flat:
-    """Return the fields of a verified call."""
+    """Return the authorizer fields of a verified call."""
     principal = call.principal
     fields: Flat = {
         "principal_type": principal.type,

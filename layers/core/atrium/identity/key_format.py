@@ -3,8 +3,8 @@
     version 1 | key ULID 16 | tenant ULID 16 (zeros for a platform key) | secret 24 | CRC32 4
 
 The CRC includes `atr_<environment>_`, so that a typo or a key of another environment is refused without a table read.
-Authentication uses the HMAC, under a pepper, of everything before the CRC (`digest`). The key ULID is first because it
-differs between the keys of a tenant, so the displayed prefix identifies the key.
+Authentication uses the HMAC of all bytes before the CRC, with a pepper as key (`digest`). The key ULID is before the
+tenant ULID, so that the displayed prefix identifies the key within its tenant.
 """
 
 import secrets
@@ -34,12 +34,12 @@ class EncodedKey:
     proof: bytes = field(repr=False)
 
     def digest(self, pepper: bytes) -> bytes:
-        """Return the digest to store. The key cannot be computed from it."""
+        """Return the digest to store. The key cannot be derived from it."""
         return hmac_sha256(pepper, self.proof)
 
 
 def mint_key(environment: Environment, key_id: KeyId, tenant_id: TenantId | None) -> tuple[str, EncodedKey]:
-    """Return the text of a new key, which is shown once, and its content."""
+    """Return the text of a new key and its content. The text is shown once."""
     tenant = decode_ulid(own_ulid(tenant_id)) if tenant_id else _NO_TENANT
     proof = bytes([_VERSION]) + decode_ulid(own_ulid(key_id)) + tenant + secrets.token_bytes(_SECRET_BYTES)
     text = _head(environment) + encode_base62(proof + _checksum(environment, proof))
@@ -47,7 +47,7 @@ def mint_key(environment: Environment, key_id: KeyId, tenant_id: TenantId | None
 
 
 def parse_key(text: str, environment: Environment) -> EncodedKey | None:
-    """Return the content of a key; None if it is malformed or of another environment."""
+    """Return the content of a key, or None if it is malformed or belongs to another environment."""
     head = _head(environment)
     body = text.removeprefix(head)
     if len(text) - len(body) != len(head) or len(body) != base62_length(_LENGTH):

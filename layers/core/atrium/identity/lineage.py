@@ -1,6 +1,7 @@
-"""The credentials that descend from a user: API keys and OAuth clients that they created, directly or indirectly.
+"""Finds the API keys and OAuth clients that a user created, directly or indirectly.
 
-A rotated key descends from the key that it replaced, and from the principal that rotated it and saw its text.
+A rotated key descends from the key that it replaced. It also descends from the principal that rotated it, because that
+principal saw its text.
 """
 
 from collections.abc import Mapping
@@ -23,14 +24,14 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Finds and ends the credentials that descend from one user or credential of a tenant."""
+    """Finds and revokes the credentials that descend from one user or credential of a tenant."""
 
     table: TenantTable
     audit: AuditService
     clock: Clock
 
     def find(self, creator_id: str) -> list[Credential]:
-        """Return the descendants that are still valid. Descendants of ended credentials are included."""
+        """Return the descendants that are still valid. The descendants of ended credentials are also searched."""
         listed: list[Credential] = [*read_all(KeyStore(self.table).list), *read_all(ClientStore(self.table).list)]
         left = {each.id: each for each in listed}
         descendants: dict[str, Credential] = {}
@@ -46,7 +47,10 @@ class Lineage:
                     creators[name] = min(creators.get(name, each.created_at), each.created_at)
 
     def end(self, creator_id: str) -> list[str]:
-        """End all descendants, each with an audit event, and return their ids. Repeats until none is left."""
+        """Revoke all descendants and return their ids.
+
+        Write an audit event for each. Repeat until no descendants are left.
+        """
         ended: list[str] = []
         while True:
             left = self.find(creator_id)
@@ -75,9 +79,9 @@ def _names(credential: Credential) -> set[str]:
 
 
 def _descends(credential: Credential, descendants: Mapping[str, Credential], creators: Mapping[str, datetime]) -> bool:
-    """Return whether a credential was created by the line, or continues a key of the line by rotation.
+    """Return whether a known ancestor created the credential, or the credential is a rotation of a descendant key.
 
-    Only credentials created after their creator joined the line count.
+    A credential counts only if it was created after its creator became a descendant.
     """
     since = creators.get(credential.created_by)
     if since is not None and since <= credential.created_at:

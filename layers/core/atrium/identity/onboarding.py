@@ -5,8 +5,8 @@
     3  `prepare`: initial items                    in the tenant's partition, idempotent
     4  mark removed, admin, email marker, key      one transaction; the tenant becomes visible with its credentials
 
-If it is interrupted after any step, nothing is visible, and a repeated call continues with the id of step 1. Of two
-concurrent calls, the later opening succeeds and the other raises `Conflict`.
+If the call is interrupted before step 4, the tenant is invisible, and a repeated call continues with the id of step 1.
+Of two concurrent calls, the call that opened the tenant last succeeds and the other raises `Conflict`.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ FIRST_KEY_NAME = "first key"
 
 @dataclass(frozen=True, slots=True)
 class FirstAdmin:
-    """The credentials of the new tenant's first administrator."""
+    """The email and password of the new tenant's first administrator."""
 
     email: str
     password: str
@@ -42,7 +42,7 @@ class FirstAdmin:
 
 @dataclass(frozen=True, slots=True)
 class Onboarded:
-    """A new tenant, and if requested its administrator and a key with all scopes of a tenant."""
+    """A new tenant. If requested, also its administrator and a key with all scopes of a tenant."""
 
     tenant: Tenant
     admin: User | None = None
@@ -51,7 +51,10 @@ class Onboarded:
 
 @dataclass(frozen=True, slots=True)
 class Onboarding:
-    """Creates tenants. `prepare` is called for each before it becomes visible, and again if its creation is resumed."""
+    """Creates tenants.
+
+    `prepare` is called for each tenant before it becomes visible, and again if its creation is resumed.
+    """
 
     tenants: TenantService
     table_of: Callable[[TenantId], TenantTable]
@@ -61,8 +64,9 @@ class Onboarding:
     clock: Clock
 
     def create(self, fields: TenantFields, admin: FirstAdmin | None, *, created_by: str) -> Onboarded:
-        """Create a tenant; raise `Conflict` if its name is taken, `ValidationFailed` for an invalid setting or
-        password.
+        """Create a tenant.
+
+        Raises `Conflict` if its name is taken, and `ValidationFailed` for an invalid setting or password.
         """
         if admin is not None:
             _check_password(admin)

@@ -17,9 +17,9 @@ def principal_of_client(client: Client) -> Principal:
 
 
 def principal_of_user(user: User, *, role: Role | None = None, client: Client | None = None) -> Principal:
-    """Return the principal of a user, with the role of the login if given.
+    """Return the principal of a user. If `role` is given, it replaces the user's role.
 
-    The scopes are restricted to those of the client, if given.
+    The scopes are restricted to the client's scopes, if these are given.
     """
     held = scopes_of_role(role or user.role)
     if client is not None:

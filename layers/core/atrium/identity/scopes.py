@@ -29,7 +29,7 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
 
 
 def scopes_of_role(role: Role) -> frozenset[str]:
-    """Return the scopes of a role; empty for an unknown role in a stored record."""
+    """Return the scopes of a role. The result is empty for an unknown role in a stored record."""
     return ROLE_SCOPES.get(role, frozenset())
 
 
@@ -40,10 +40,10 @@ def sort_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
 
 
 def list_permissions(principal: Principal) -> tuple[str, ...]:
-    """Return all scopes that a principal's scopes include."""
+    """Return all permissions of a principal: its scopes and the scopes that they include."""
     return tuple(scope for scope in SCOPES if principal.has(scope))
 
 
 def find_excess(wanted: Iterable[str], grantor: Principal) -> tuple[str, ...]:
-    """Return the scopes that the grantor cannot grant, because they do not have them."""
+    """Return the scopes that the grantor does not have and therefore cannot grant."""
     return tuple(scope for scope in sort_scopes(wanted) if not grantor.has(scope))

@@ -1,9 +1,9 @@
-"""The signing key, the verifying keys, and key rotation without an outage (ADR 0087).
+"""Chooses the signing key and the verifying keys, and rotates keys without an outage (ADR 0087).
 
-    rotate ── 15 min ──> the new key signs ── 20 min ──> the old one is dropped
-      published at once: containers have it after 5 minutes, other verifiers after 10 minutes
+    rotate ── 15 min ──> the new key signs ── 20 min ──> the old key is removed
+      published immediately: containers have it after 5 minutes, other verifiers after 10 minutes
 
-Each container applies these times by its own clock, without a scheduled job.
+Each container applies these times by its clock, without a scheduled job.
 """
 
 import secrets
@@ -24,7 +24,7 @@ _LEFT_OVER_SECONDS = 300
 
 
 def choose_signer(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
-    """Return the signing key: the newest whose start time has passed, or the first of several without a start time."""
+    """Return the signing key: the newest key whose start time has passed. Without start times, return the first key."""
     ready = [key for key in keys if key.signs_from <= epoch_seconds(now)]
     if not ready:
         raise Unavailable(internal="the signing secret has no key whose start time has passed")
@@ -32,7 +32,7 @@ def choose_signer(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
 
 
 def list_verifying(keys: Sequence[SigningKey], now: datetime) -> tuple[SigningKey, ...]:
-    """Return the keys that verify tokens and are published: all that have not ended."""
+    """Return the keys that verify tokens and are published: all keys that have not ended."""
     return tuple(key for key in keys if not key.is_over(epoch_seconds(now)))
 
 
@@ -43,9 +43,9 @@ def make_signing_key() -> SigningKey:
 
 
 def follow(keys: Sequence[SigningKey], new: SigningKey, now: datetime) -> tuple[SigningKey, ...]:
-    """Return the keys with a new one, which signs after every verifier can know it.
+    """Return the keys with a new key. The new key starts to sign when every verifier can know it.
 
-    Earlier keys verify until their last token has expired; ended keys are removed. Raises `Conflict` if a previous new
+    Earlier keys verify until their last token has expired. Ended keys are removed. Raises `Conflict` if a previous new
     key does not sign yet.
     """
     moment = epoch_seconds(now)

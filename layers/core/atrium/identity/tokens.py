@@ -1,7 +1,8 @@
 """Access tokens: JWTs signed with ES256 (RFC 9068).
 
 Claims are used only after the signature was verified with the platform's key named by `kid`. URLs in a header are
-ignored. The current status, role and `token_version` of user and tenant are not in the token: see `verification.py`.
+ignored. The token does not contain the current status, role and `token_version` of user and tenant; `verification.py`
+checks them.
 """
 
 import json
@@ -35,11 +36,12 @@ type FindKey = Callable[[str], SigningKey | None]
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
-    """The claims of an access token. `scopes` None means all scopes of the user's role.
+    """The claims of an access token. If `scopes` is None, the token has all scopes of the user's role.
 
-    The versions are compared with those of user and tenant, so that incrementing one ends all earlier tokens.
-    `family_id` names the login; the token is valid only while the login is. `client_id` is the client to which the
-    token was issued (empty for a login without a client), and equals the subject if a client acts for itself.
+    The token versions are compared with the versions of user and tenant, so that incrementing a version ends all
+    earlier tokens. `family_id` is the login; the token is valid only while the login is valid. `client_id` is the
+    client to which the token was issued. It is empty for a login without a client, and equals the subject if a client
+    acts for itself.
     """
 
     subject: UserId | ClientId
@@ -59,7 +61,10 @@ class AccessClaims:
 
 
 def name_issuer(settings: Settings, *, domain: str = "", base_path: str = "") -> str:
-    """Return `iss` and `aud`: the public URL, otherwise the URL of the called API stage, otherwise a URN."""
+    """Return `iss` and `aud`.
+
+    The value is the public URL if configured, otherwise the URL of the called API stage, otherwise a URN.
+    """
     if settings.public_url or not domain:
         return settings.public_url or f"urn:atrium:{settings.environment}"
     scheme = "http" if domain.partition(":")[0] in _LOOPBACK else "https"
@@ -117,12 +122,15 @@ def sign_access_token(claims: AccessClaims, key: SigningKey, *, issuer: str) -> 
 
 
 def sign_payload(payload: bytes, key: SigningKey, *, kind: str) -> str:
-    """Return a JWS with this `typ`, which prevents that one kind of token is accepted as another."""
+    """Return a JWS with this `typ`. The `typ` prevents that one kind of token is accepted as another kind."""
     return _JWS.encode(payload, load_private_key(key), ALGORITHM, {"kid": key.kid, "typ": kind})
 
 
 def read_access_token(text: str, *, issuer: str, find_key: FindKey, now: datetime) -> AccessClaims:
-    """Verify a token and return its claims; raise `TokenInvalid`, or `TokenExpired` if only its time is wrong."""
+    """Verify a token and return its claims.
+
+    Raises `TokenExpired` if the token is valid except for its expiry, and otherwise `TokenInvalid`.
+    """
     if text.count(".") != 2:
         raise TokenInvalid(internal="not three parts")
     try:
@@ -165,7 +173,7 @@ def _parse_pem(pem: str) -> ec.EllipticCurvePrivateKey:
 
 
 def _choose_key(header: Mapping[str, Any], find_key: FindKey, now: int) -> SigningKey:
-    """Return the key that a header names. Headers with another type or algorithm, such as `none`, are refused."""
+    """Return the key that a header names. Headers with a different type or algorithm, such as `none`, are refused."""
     kind, algorithm, kid = header.get("typ"), header.get("alg"), header.get("kid")
     if not isinstance(kind, str) or kind.lower() not in _TYPES or algorithm != ALGORITHM or "crit" in header:
         raise TokenInvalid(internal="token: type or algorithm")

@@ -1,7 +1,7 @@
 """Decides whether to accept a credential, given its content and the stored items. No I/O except for the pepper.
 
-The caller only learns the error code. An invalid credential gets `UNAUTHENTICATED` whatever the tenant's status; only a
-valid one learns that its tenant or user is suspended.
+The caller receives only the error code. An invalid credential gets `UNAUTHENTICATED` regardless of the tenant's status.
+Only a valid credential gets the error that its tenant or user is suspended.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ from atrium.tenants.model import Tenant
 if TYPE_CHECKING:
     from atrium.identity.clients.model import Client
     from atrium.identity.families.model import TokenFamily
-    from atrium.identity.tokens import AccessClaims  # importing its library takes 70 ms, and most calls use a key
+
+    # Importing its library takes 70 ms, and most calls do not need it, because they use an API key.
+    from atrium.identity.tokens import AccessClaims
 
 type FindPepper = Callable[[int], Pepper | None]
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedCredential:
-    """The principal and tenant of a valid credential (tenant None for the platform's own calls), and when it expires.
+    """The principal and tenant of a valid credential, and its expiry.
 
-    `login_id` is the family of an access token, empty for keys.
+    `tenant` is None for calls of the platform. `login_id` is the token family of an access token and is empty for keys.
     """
 
     principal: Principal
@@ -46,10 +48,10 @@ class VerifiedCredential:
 
 @dataclass(frozen=True, slots=True)
 class RejectedTenant:
-    """The tenant of a refused credential, whose audit records the refusal. `tenant` is set if it was read.
+    """The tenant of a rejected credential. Its audit records the refusal. `tenant` is set if it was read.
 
-    `principal` is empty unless the credential was valid; `details` are for the audit. Refusals with equal reason and
-    `likes` count as one; if it is empty, refusals of the same credential do.
+    `principal` is empty unless the credential was valid. `details` are for the audit. Refusals with equal reason and
+    `likes` are recorded as one. If `likes` is empty, refusals of the same credential are recorded as one.
     """
 
     tenant_id: TenantId
@@ -61,7 +63,7 @@ class RejectedTenant:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A refusal. `principal_id` is empty unless the credential was valid; `reason` is for the log and the audit."""
+    """A refusal. `principal_id` is empty unless the credential was valid. `reason` is for the log and the audit."""
 
     failure: type[AtriumError]
     reason: str
@@ -79,7 +81,7 @@ def decide_key(
 ) -> Decision:
     """Return the decision about a tenant's key. `find_pepper` may raise `Unavailable`.
 
-    The keys of a deleted tenant are erased, so every key that names the tenant is refused with `TENANT_INACTIVE`.
+    The keys of a deleted tenant are erased, so every key with this tenant id is refused with `TENANT_INACTIVE`.
     """
     if key is None and tenant is not None and tenant.status == "deleted":
         return DELETED
@@ -94,7 +96,7 @@ def decide_key(
 
 
 def decide_platform_key(encoded: EncodedKey, key: ApiKey | None, *, find_pepper: FindPepper, now: datetime) -> Decision:
-    """Return the decision about a platform key, before the tenant that it names is checked."""
+    """Return the decision about a platform key, before the tenant named in the request is checked."""
     refused = _find_key_fault(encoded, key, find_pepper, now)
     if refused is not None or key is None:
         return refused or Refused(Unauthenticated, "unknown platform key")
@@ -110,7 +112,8 @@ def decide_token(
 ) -> Decision:
     """Return the decision about a token whose signature and times are valid.
 
-    `login` is the family that the token names, if any; `client` the OAuth client to which it was issued, if any.
+    `login` is the family of the token, if it has a family. `client` is the OAuth client to which it was issued, if it
+    was issued to a client.
     """
     if user is None and tenant is not None and tenant.status == "deleted":
         return DELETED
@@ -130,7 +133,7 @@ def decide_token(
 
 
 def _find_logout(claims: AccessClaims, user: User, tenant: Tenant, login: TokenFamily | None) -> str:
-    """Return how the login of a token ended, or an empty text."""
+    """Return how the login of a token ended, or "" if it has not ended."""
     if claims.family_id is not None and (login is None or login.user_id != user.id):
         return "the token's login does not exist"
     if login is not None and login.revoked_at is not None:
@@ -141,7 +144,7 @@ def _find_logout(claims: AccessClaims, user: User, tenant: Tenant, login: TokenF
 
 
 def choose_tenant(decision: Decision, wanted: str) -> Decision:
-    """Refuse a credential of a tenant if `X-Tenant-ID` names another tenant."""
+    """Refuse a tenant's credential if `X-Tenant-ID` names another tenant."""
     if isinstance(decision, VerifiedCredential) and wanted and decision.tenant and wanted != decision.tenant.id:
         named = RejectedTenant(decision.tenant.id, decision.tenant, _format_principal(decision.principal))
         return Refused(TenantMismatch, "X-Tenant-ID is not the credential's tenant", decision.principal.id, named)
@@ -149,7 +152,10 @@ def choose_tenant(decision: Decision, wanted: str) -> Decision:
 
 
 def enter_tenant(decision: VerifiedCredential, tenant: Tenant | None) -> Decision:
-    """Apply a platform credential to the tenant that it names. A missing tenant is treated like an inactive one."""
+    """Apply a platform credential to the tenant named in the request.
+
+    A missing tenant is treated like an inactive tenant.
+    """
     if tenant is None or not tenant.is_active:
         named = None if tenant is None else RejectedTenant(tenant.id, tenant, _format_principal(decision.principal))
         return Refused(TenantInactive, "the named tenant does not exist or is not active", decision.principal.id, named)
@@ -161,7 +167,7 @@ def _format_principal(principal: Principal) -> str:
 
 
 def _find_key_fault(encoded: EncodedKey, key: ApiKey | None, find_pepper: FindPepper, now: datetime) -> Refused | None:
-    """Return why a key does not match its record or is not active, or None."""
+    """Return the reason why a key does not match its record or is not active, or None."""
     if key is None:
         return Refused(Unauthenticated, "unknown key")
     pepper = find_pepper(key.pepper_version)

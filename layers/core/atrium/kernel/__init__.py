@@ -1,1 +1,1 @@
-"""Errors, ids, clock, crypto, pagination: used by every module, without dependencies and I/O."""
+"""Errors, ids, clock, crypto and pagination. Every module uses this package. It has no dependencies and does no I/O."""

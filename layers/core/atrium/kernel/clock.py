@@ -1,4 +1,7 @@
-"""The clock type and the RFC 3339 time format. Code gets the clock as an argument, so that tests can set it."""
+"""The clock type and the RFC 3339 time format.
+
+Code receives the clock as an argument, so that tests can set the time.
+"""
 
 import re
 from collections.abc import Callable
@@ -18,15 +21,14 @@ def read_clock() -> datetime:
 
 
 def format_time(moment: datetime) -> str:
-    """Format as RFC 3339 in UTC with milliseconds (`2026-11-21T08:50:47.123Z`). The texts sort by time."""
+    """Format a time as RFC 3339 in UTC with milliseconds (`2026-11-21T08:50:47.123Z`). The texts sort by time."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_time(text: str) -> datetime:
     """Parse an RFC 3339 time and return it in UTC.
 
-    Raises `ValueError`, with a message that may be sent to the caller, for an invalid text and for a year outside 1970
-    to 9999.
+    Raises `ValueError` for an invalid text and for a year outside 1970 to 9999. The message may be sent to the caller.
     """
     try:
         moment = datetime.fromisoformat(text.upper()) if _RFC_3339.fullmatch(text) else None

@@ -34,7 +34,7 @@ def decode_base64url(text: str) -> bytes:
 
 
 def encode_base62(raw: bytes) -> str:
-    """Encode as base62 with the shortest fixed width for that number of bytes."""
+    """Encode bytes as base62. The width is fixed: the smallest width that fits every value of this number of bytes."""
     number, digits = int.from_bytes(raw), []
     for _ in range(base62_length(len(raw))):
         number, digit = divmod(number, 62)
@@ -43,7 +43,7 @@ def encode_base62(raw: bytes) -> str:
 
 
 def decode_base62(text: str, length: int) -> bytes:
-    """Decode a text to `length` bytes; raise `ValueError` if `encode_base62` would not return this text for them."""
+    """Decode a text to `length` bytes; raise `ValueError` if the text is not the result of `encode_base62`."""
     if len(text) != base62_length(length):
         raise ValueError("wrong length")
     number = 0

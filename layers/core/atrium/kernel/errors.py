@@ -1,7 +1,7 @@
 """The expected errors of the platform, as one class tree.
 
-Each class defines an API error code: its status, title, severity and default for `retryable`. An instance adds a public
-detail and an internal detail for the logs. `atrium.http.problems` renders them as problem documents.
+Each class defines an API error code with its status, title, severity and default for `retryable`. An instance adds a
+public detail and an internal detail for the logs. `atrium.http.problems` renders them as problem documents.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,11 +26,11 @@ class AtriumError(Exception):
     severity: ClassVar[Severity] = "critical"
     retryable: bool = True
     advice: ClassVar[str] = ""
-    """What to do, in one or two sentences; the end of the default detail."""
+    """What the caller should do, in one or two sentences. It is appended to the default detail."""
 
     @classmethod
     def default_detail(cls) -> str:
-        """Return the public detail of an instance that was given none."""
+        """Return the public detail of an instance that was created without one."""
         return f"{cls.title}. {cls.advice}" if cls.advice else cls.title
 
     def __init__(
@@ -72,7 +72,7 @@ class TenantRequired(AtriumError):
 
 
 class Unauthenticated(AtriumError):
-    """No valid credential. The gateway answers with one static text, whatever the cause (template.yaml)."""
+    """The credential is missing or not valid. The gateway returns one static text for every cause (template.yaml)."""
 
     code, status, title = "UNAUTHENTICATED", 401, "The credential is missing or not valid"
     advice = (
@@ -84,7 +84,7 @@ class Unauthenticated(AtriumError):
 
 class TokenExpired(Unauthenticated):
     code, title = "TOKEN_EXPIRED", "The token has expired"
-    advice = "Get a new one with the refresh token, or log in again."
+    advice = "Get a new access token with the refresh token, or log in again."
 
 
 class TokenInvalid(Unauthenticated):
@@ -96,7 +96,7 @@ class OneTimeTokenInvalid(Unauthenticated):
     """An invitation or reset token is used, replaced, expired or unknown. All four cases give the same response."""
 
     code, title = "INVITATION_INVALID", "The invitation or reset token is invalid or expired"
-    advice = "Ask an administrator of the tenant for a new one."
+    advice = "Ask an administrator of the tenant for a new token."
 
 
 class Forbidden(AtriumError):
@@ -114,7 +114,7 @@ class PolicyDenied(Forbidden):
 
 class TenantMismatch(Forbidden):
     code, title = "TENANT_MISMATCH", "The requested tenant is not the credential's tenant"
-    advice = "Leave out X-Tenant-ID and tenant_id, or name the credential's own tenant."
+    advice = "Omit `X-Tenant-ID` and `tenant_id`, or set them to the credential's tenant."
 
 
 class TenantInactive(Forbidden):
@@ -140,7 +140,7 @@ class ModelNotAllowed(Forbidden):
 
 
 class CountExceeded(Forbidden):
-    """The limit on a number of objects (users, agents) is reached. Waiting does not help."""
+    """The maximum number of objects, such as users or agents, is reached. Waiting does not help."""
 
     code, title = "QUOTA_EXCEEDED", "A quota is exhausted"
 
@@ -161,7 +161,7 @@ class Conflict(AtriumError):
 
 
 class ConnectionExpired(Conflict):
-    code, title = "CONNECTION_EXPIRED", "The provider does not refresh this connection any more; connect again"
+    code, title = "CONNECTION_EXPIRED", "The provider no longer refreshes this connection; connect again"
 
 
 class SessionBusy(Conflict):
@@ -222,7 +222,10 @@ class ConcurrencyLimited(LimitReached):
 
 
 class ModelFailed(AtriumError):
-    """A model call failed. `is_outage`: the provider itself failed, which counts against its circuit breaker."""
+    """A model call failed.
+
+    If `is_outage`, the provider itself failed, and its circuit breaker counts the failure.
+    """
 
     code, status, title = "MODEL_FAILED", 502, "The model provider failed"
     severity = "high"
@@ -235,7 +238,7 @@ class ProviderFailed(AtriumError):
 
 
 class RunInterrupted(AtriumError):
-    """The function that executed a run ended unexpectedly. The output streamed so far is saved in the session."""
+    """The function that executed a run ended unexpectedly. The output streamed before that is saved in the session."""
 
     code, title = "RUN_INTERRUPTED", "The run was interrupted; its output so far is saved"
     severity = "high"
@@ -251,7 +254,7 @@ class CircuitOpen(Unavailable):
 
 
 class ModelTimeout(AtriumError):
-    """A model call took too long. `is_outage` as in `ModelFailed`."""
+    """A model call exceeded its time limit. `is_outage` has the same meaning as in `ModelFailed`."""
 
     code, status, title = "MODEL_TIMEOUT", 504, "The model provider did not answer in time"
     severity = "high"
@@ -275,7 +278,7 @@ def catalogue() -> list[type[AtriumError]]:
 
 
 def _describe_first(extensions: Mapping[str, Any] | None) -> str:
-    """Return the first entry of `errors` as one sentence (field and message), or an empty text if there is none."""
+    """Return the first entry of `errors` as one sentence (field and message), or "" if there are no entries."""
     errors: Sequence[Mapping[str, Any]] = (extensions or {}).get("errors") or ()
     if not errors:
         return ""
@@ -303,7 +306,7 @@ def invalid_field(name: str, message: str, *, place: Literal["body", "query"] = 
 
 
 def list_valid(names: Iterable[str]) -> str:
-    """Return valid names for a message, at most `NAMES_SHOWN`: `a`, `b`, … (12 more)."""
+    """Return a list of valid names for a message, at most `NAMES_SHOWN`: `a`, `b`, … (12 more)."""
     known = list(names)
     shown = ", ".join(f"`{name}`" for name in known[:NAMES_SHOWN])
     more = len(known) - NAMES_SHOWN
@@ -311,5 +314,5 @@ def list_valid(names: Iterable[str]) -> str:
 
 
 def kind_of(code: str) -> type[AtriumError]:
-    """Return the error class with this code; `AtriumError` for an unknown code."""
+    """Return the error class with this code; return `AtriumError` for an unknown code."""
     return next((kind for kind in catalogue() if kind.code == code), AtriumError)

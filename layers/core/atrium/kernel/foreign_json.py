@@ -1,4 +1,4 @@
-"""Parsing of JSON documents from other systems: discovery documents, key sets, claims, token responses."""
+"""Parses JSON documents from other systems: discovery documents, key sets, claims and token responses."""
 
 import json
 from typing import Any

@@ -1,6 +1,6 @@
 """Typed ids: a prefix and a ULID in lower-case Crockford base32. Ids sort by creation time.
 
-All ids are created in this module. Ids from outside must be parsed; a valid id cannot contain `#`.
+All ids are created in this module. Ids from outside must be parsed. A valid id does not contain `#`.
 """
 
 import re
@@ -26,7 +26,8 @@ _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _ULID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 ULID_PATTERN = _ULID.pattern
 ULID_LENGTH = 26
-TWICE = frozenset({"run", "cli"})  # a run's id contains its session's, a client's its tenant's
+# A run id also contains the session's ULID; a client id also contains the tenant's ULID.
+TWICE = frozenset({"run", "cli"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -77,7 +78,7 @@ def mint_message_id(now: datetime) -> MessageId:
 
 
 def mint_run_id(now: datetime, session_id: SessionId) -> RunId:
-    """Return a new run id: its own ULID, then the session's ULID, so that a run is found without an index."""
+    """Return a new run id: the run's ULID, then the session's ULID. So a run is found without an index."""
     return RunId(_mint("run", now) + session_id.partition("_")[2])
 
 
@@ -94,9 +95,9 @@ def mint_identity_provider_id(now: datetime) -> IdentityProviderId:
 
 
 def mint_client_id(now: datetime, tenant_id: TenantId) -> ClientId:
-    """Return a new client id: its own ULID, then the tenant's.
+    """Return a new client id: the client's ULID, then the tenant's ULID.
 
-    A token request contains only the client id, so the tenant must follow from it.
+    A token request contains only the client id, so the client id must contain the tenant.
     """
     return ClientId(_mint("cli", now) + own_ulid(tenant_id))
 
@@ -111,7 +112,7 @@ def mint_family_id(now: datetime) -> FamilyId:
 
 
 def derive_audit_event_id(at: datetime, seed: bytes) -> AuditEventId:
-    """Return the id of an audit event that exists once per time and seed. Equal arguments give equal ids."""
+    """Return the id of an audit event, derived from a time and a seed. Equal arguments give equal ids."""
     milliseconds = (at - _EPOCH) // _MILLISECOND
     return AuditEventId(f"evt_{encode_ulid(milliseconds.to_bytes(6) + seed[:10])}")
 
@@ -133,7 +134,7 @@ def is_id(text: str, prefix: str) -> bool:
 
 
 def own_ulid(typed_id: str) -> str:
-    """Return the first ULID of an id, the one that sorts by time."""
+    """Return the first ULID of an id. Ids sort by this ULID."""
     return typed_id.partition("_")[2][:ULID_LENGTH]
 
 

@@ -1,12 +1,12 @@
-"""Parsing of media types in headers (RFC 9110 §8.3.1, §12.5.1). Letter case and unknown parameters are ignored."""
+"""Parses media types in headers (RFC 9110 §8.3.1, §12.5.1). Letter case and unknown parameters are ignored."""
 
 from email.message import Message
 
 
 def read_media_type(header: str) -> tuple[str, str]:
-    """Return the media type of a `Content-Type` and its charset, in lower case, without other parameters.
+    """Return the media type and the charset of a `Content-Type` header, in lower case.
 
-    Both may be empty.
+    Other parameters are ignored. Both values may be empty.
     """
     message = Message()
     message["content-type"] = header
@@ -16,7 +16,7 @@ def read_media_type(header: str) -> tuple[str, str]:
 
 
 def read_quality(accept: str, media_type: str) -> float:
-    """Return the quality (0 to 1) of a media type in an `Accept` header. The most specific range applies."""
+    """Return the quality (0 to 1) of a media type in an `Accept` header. The most specific matching range is used."""
     kind = media_type.partition("/")[0]
     ranges = dict(map(_read_range, accept.split(",")))
     return next((ranges[each] for each in (media_type, f"{kind}/*", "*/*") if each in ranges), 0.0)

@@ -1,6 +1,6 @@
 """Pages of lists and their encrypted cursors.
 
-A cursor contains the position of the next page and is bound to the tenant and the list. A forged cursor, or one of
+A cursor contains the position of the next page and is bound to the tenant and the list. A forged cursor, or a cursor of
 another tenant or list, is rejected.
 """
 
@@ -21,7 +21,7 @@ type Position = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Page[Item]:
-    """Items in order, and the position of the next page (None on the last page)."""
+    """One page of a list: the items in order, and the position of the next page (None on the last page)."""
 
     items: list[Item]
     position: Position | None
@@ -32,14 +32,17 @@ class Page[Item]:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """The maximum number of items, and the position to continue from."""
+    """The maximum number of items of a page, and the position where it starts."""
 
     limit: int = LIMIT_DEFAULT
     position: Position | None = None
 
 
 class CursorSigner:
-    """Encrypts positions to cursors and decrypts them. Calls `read_key` at each use, so that it uses a new key."""
+    """Encrypts positions to cursors and decrypts them.
+
+    It calls `read_key` for each cursor, so it uses the current key.
+    """
 
     def __init__(self, read_key: Callable[[], bytes]) -> None:
         self._read_key = read_key
@@ -54,7 +57,7 @@ class CursorSigner:
         return encode_base64url(mac + _xor_keystream(key, body, mac))
 
     def open(self, cursor: str | None, *, scope: str) -> Position | None:
-        """Return the position in a cursor; raise `InvalidCursor` unless it was created for this scope."""
+        """Return the position in a cursor; raise `InvalidCursor` if it was not created for this scope."""
         if cursor is None:
             return None
         try:
@@ -70,7 +73,7 @@ class CursorSigner:
 
 
 def _xor_keystream(key: bytes, body: bytes, mac: bytes) -> bytes:
-    """Encrypt or decrypt with the MAC of the body as synthetic IV. Equal positions give equal cursors."""
+    """Encrypt or decrypt. The MAC of the body is the synthetic IV, so equal positions give equal cursors."""
     blocks = range(-(-len(body) // _BLOCK_BYTES))
     stream = b"".join(hmac_sha256(key, b"veil" + mac + block.to_bytes(4)) for block in blocks)
     return bytes(left ^ right for left, right in zip(body, stream, strict=False))

@@ -1,8 +1,9 @@
-"""Validation and cleaning of names and titles: one line of visible characters.
+"""Validates and cleans names and titles: one line of visible characters.
 
-Invisible characters and direction marks can make one name look like another. `find_fault` rejects them in the input of
-our callers; `clean` removes them from the data of other systems. Allowed are the joiners U+200C and U+200D between two
-visible characters (needed for Persian, Hindi and emoji), and one variation selector after a visible character.
+Invisible characters and direction marks can make one name look like another. `find_fault` rejects them in requests;
+`clean` removes them from the data of other systems. Two invisible characters are allowed: the joiners U+200C and U+200D
+between two visible characters (needed for Persian, Hindi and emoji), and one variation selector after a visible
+character.
 """
 
 import unicodedata
@@ -23,13 +24,13 @@ _VIRAMA = 9  # the canonical combining class of the signs that join two consonan
 
 
 def find_fault(text: str) -> str | None:
-    """Return why a text is not a valid name or title, or None if it is valid."""
+    """Return the reason why a text is not a valid name or title, or None if it is valid."""
     fits = text == text.strip() and all(_check_positions(text))
     return None if fits else FAULT
 
 
 def clean(text: str, most: int) -> str:
-    """Return a text from another system as one line of visible characters, cut to at most `most` characters."""
+    """Return a text from another system as one line of visible characters, with at most `most` characters."""
     spaced = " ".join(text.split())
     seen = "".join(char for char in spaced if char in _SPACES or is_unseen(char) or _is_visible(char))
     return cut("".join(char for char, fits in zip(seen, _check_positions(seen), strict=True) if fits).strip(), most)
@@ -51,7 +52,7 @@ def is_unseen(char: str) -> bool:
 
 
 def _check_positions(text: str) -> Iterator[bool]:
-    """Yield for each character whether it is allowed at its position."""
+    """For each character, yield whether it is allowed at its position."""
     for at, char in enumerate(text):
         before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
         if char in _JOINERS:
@@ -76,7 +77,7 @@ def _is_selector(char: str) -> bool:
 
 
 def _continues(text: str, at: int) -> bool:
-    """Return whether the character at this index belongs to the grapheme cluster of the one before it."""
+    """Return whether the character at this index belongs to the same grapheme cluster as the character before it."""
     before, char = text[at - 1], text[at]
     if unicodedata.category(char).startswith("M") or char in _JOINERS or before == _JOINER:
         return True

@@ -1,6 +1,6 @@
-"""The built-in policies: what the scopes of a credential allow until the tenant writes its own policies.
+"""The built-in policies: the permissions of each scope. They apply until the tenant writes its policies.
 
-Roles consist of scopes (`identity.scopes`), so these policies apply to roles, too.
+A role is a set of scopes (`identity.scopes`), so these policies also apply to roles.
 """
 
 from datetime import UTC, datetime

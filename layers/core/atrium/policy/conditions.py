@@ -1,4 +1,4 @@
-"""The conditions of a policy, as JSON. A policy applies if all its conditions are met.
+"""The conditions of a policy, written as JSON. A policy applies if all its conditions are met.
 
     {"time": {"after": "2026-01-01T00:00:00Z", "before": …, "days": ["mon"], "hours": {"from": "09:00", "to": "17:30"},
               "zone": "Europe/Berlin"},
@@ -6,8 +6,8 @@
      "plan": ["pro", "enterprise"],
      "amount": {"min": "0", "max": "99.50"}}
 
-`from` is inclusive, `to` exclusive. Hours whose end is before their start continue after midnight. Both limits of an
-amount are inclusive.
+`from` is inclusive and `to` is exclusive. If `to` is earlier than `from`, the hours continue after midnight. Both
+limits of an amount are inclusive.
 """
 
 from datetime import datetime
@@ -37,7 +37,7 @@ def _read_time(value: object) -> object:
 
 
 def _read_amount(value: object) -> Decimal:
-    """Return the amount of a text or an integer. Floats are rejected, because they are not exact."""
+    """Return the amount of a text or an integer. Floats are rejected because they are not exact."""
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise ValueError("must be a decimal number as a string, such as `99.50`")  # noqa: TRY004 - pydantic reports ValueError
     try:
@@ -45,7 +45,9 @@ def _read_amount(value: object) -> Decimal:
     except InvalidOperation:
         raise ValueError("must be a decimal number as a string, such as `99.50`") from None
     if not amount.is_finite() or amount.adjusted() > _DIGITS_MAX or _decimals(amount) > _DIGITS_MAX:
-        raise ValueError(f"must be a finite number of at most {_DIGITS_MAX} digits before and after the point")
+        raise ValueError(
+            f"must be a finite number with at most {_DIGITS_MAX} digits before and after the decimal point"
+        )
     return amount
 
 
@@ -92,12 +94,12 @@ class _Shape(BaseModel):
     @model_validator(mode="after")
     def _check_not_empty(self) -> "_Shape":
         if type(self) is not Conditions and not self.model_fields_set:
-            raise ValueError("must not be empty: set at least one member, or leave the condition out")
+            raise ValueError("must not be empty; set at least one member or omit the condition")
         return self
 
     @property
     def restricts(self) -> bool:
-        """Return whether any member is set. A time zone alone does not restrict."""
+        """Return whether any member is set. A time zone alone is not a restriction."""
         return any(getattr(self, name) is not None for name in type(self).model_fields if name != "zone")
 
 
@@ -107,9 +109,11 @@ class Hours(_Shape):
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     start: str = Field(alias="from", pattern=_HOUR)
-    """First minute of the day when the policy holds, as `09:00`. Included."""
+    """First minute of the day when the policy applies, such as `09:00`. Inclusive."""
     end: str = Field(alias="to", pattern=_HOUR)
-    """Minute of the day when it stops holding, as `17:30`. Excluded. Earlier than `from` means over midnight."""
+    """Minute of the day when the policy stops applying, such as `17:30`. Exclusive. If it is earlier than `from`, the
+    hours continue after midnight.
+    """
 
     @model_validator(mode="after")
     def _check_range(self) -> "Hours":
@@ -120,52 +124,52 @@ class Hours(_Shape):
 
 class TimeCondition(_Shape):
     after: Moment | None = None
-    """The policy holds from this time on (RFC 3339). Null or absent: no lower bound."""
+    """The policy applies from this time (RFC 3339). Null or absent: no lower bound."""
     before: Moment | None = None
-    """The policy holds before this time (RFC 3339). Null or absent: no upper bound."""
+    """The policy applies before this time (RFC 3339). Null or absent: no upper bound."""
     days: list[Day] | None = Field(default=None, min_length=1, max_length=7)
-    """Days of the week on which the policy holds, 1 to 7. Null or absent: every day."""
+    """Days of the week on which the policy applies, 1 to 7. Null or absent: every day."""
     hours: Hours | None = None
-    """Hours of the day when the policy holds. Null or absent: all day."""
+    """Hours of the day when the policy applies. Null or absent: all day."""
     zone: Annotated[str, Field(max_length=ZONE_MAX), AfterValidator(_check_zone)] = "UTC"
     """IANA time zone for `days` and `hours`, at most 64 characters. Default `UTC`."""
 
 
 class AddressCondition(_Shape):
     any_of: Networks | None = None
-    """Addresses or CIDR networks of which the caller's address must match one, at most 100. Null or absent: any
-    address.
+    """The caller's IP address must match one of these addresses or CIDR networks, at most 100. Null or absent: any
+    address is allowed.
     """
     none_of: Networks | None = None
-    """Addresses or CIDR networks of which the caller's address must match none, at most 100. Null or absent: none
-    excluded.
+    """The caller's IP address must not match any of these addresses or CIDR networks, at most 100. Null or absent: no
+    address is excluded.
     """
 
 
 class AmountCondition(_Shape):
     min: Amount | None = None
-    """Smallest amount in USD as decimal text, included. Null or absent: no lower bound."""
+    """Smallest amount in USD as decimal text, inclusive. Null or absent: no lower bound."""
     max: Amount | None = None
-    """Largest amount in USD as decimal text, included. Null or absent: no upper bound."""
+    """Largest amount in USD as decimal text, inclusive. Null or absent: no upper bound."""
 
 
 class Conditions(_Shape):
     """The conditions under which a policy applies. Without conditions it always applies."""
 
     time: TimeCondition | None = None
-    """When the policy holds. Null or absent: always."""
+    """Times when the policy applies. Null or absent: always."""
     ip: AddressCondition | None = None
-    """From which addresses the caller must call. Null or absent: from any."""
+    """IP addresses from which the policy applies. Null or absent: any address."""
     plan: list[PlanName] | None = Field(default=None, min_length=1, max_length=4)
-    """The tenant's plan must be one of these, 1 to 4. Null or absent: any plan."""
+    """Plans of the tenant to which the policy applies, 1 to 4. Null or absent: any plan."""
     amount: AmountCondition | None = None
-    """Range of the amount of money the call is about. Null or absent: any amount."""
+    """Amounts of money (of the call) to which the policy applies. Null or absent: any amount."""
 
 
 ALWAYS = Conditions()
 
 
 def find_empty_conditions(conditions: Conditions) -> list[str]:
-    """Return the names of conditions that restrict nothing, such as `{"ip": {"any_of": null}}`."""
+    """Return the names of conditions without a restriction, such as `{"ip": {"any_of": null}}`."""
     parts = {name: getattr(conditions, name) for name in Conditions.model_fields}
     return [name for name, part in parts.items() if isinstance(part, _Shape) and not part.restricts]

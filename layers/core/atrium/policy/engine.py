@@ -1,16 +1,17 @@
-"""Decides about access requests from policies. No I/O. A deny takes precedence over an allow; the default is no access.
+"""Decides access requests by policies. No I/O. A deny takes precedence over an allow; the default is no access.
 
-    deny    if a policy with the effect deny applies, whatever its priority
+    deny    if a policy with the effect deny applies, regardless of its priority
     allow   otherwise, if a policy with the effect allow applies
     deny    otherwise
 
-A condition on a value that the request does not contain is unknown (None): then a deny applies, and an allow does not.
+If the request does not contain the value of a condition, the condition is unknown (None). Then a deny applies, and an
+allow does not.
 
-The built-in policies apply to a kind of resource (route, method, tool, model) until the tenant has an allow of its own
-for that kind; so a single deny removes one permission and nothing else.
+The built-in policies apply to a kind of resource (route, method, tool, model) until the tenant has an allow policy for
+that kind. So a tenant that adds only a deny policy loses only the permission that it names.
 
-In patterns `*` matches any number of any characters, including `/` and `:`. They are matched without
-regular expressions, so that no pattern of a tenant can be slow.
+In patterns `*` matches any number of any characters, including `/` and `:`. Patterns are matched without regular
+expressions, so that no pattern of a tenant can be slow.
 """
 
 from collections.abc import Callable, Iterable
@@ -48,7 +49,7 @@ def match(pattern: str, name: str) -> bool:
         return False
     at, end = len(first), len(name) - len(last)
     for part in others:
-        found = name.find(part, at, end)  # the leftmost match leaves most for the other parts
+        found = name.find(part, at, end)  # the leftmost match leaves the longest rest for the other parts
         if found < 0:
             return False
         at = found + len(part)
@@ -57,7 +58,7 @@ def match(pattern: str, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """Several patterns, of which one must match."""
+    """A set of patterns. A name matches if one of them matches."""
 
     exact: frozenset[str]
     wild: tuple[Callable[[str], bool], ...]
@@ -102,7 +103,7 @@ class _Rule:
 class PolicySet:
     """The compiled policies of a tenant. Thread-safe.
 
-    It caches which policies concern a subject, action and resource. Conditions are evaluated at each decision.
+    It caches which policies apply to a subject, action and resource. Conditions are evaluated for each decision.
     """
 
     def __init__(self, own: Iterable[Policy], built_in: Iterable[Policy]) -> None:
@@ -173,7 +174,10 @@ def compile_conditions(conditions: Conditions) -> tuple[Check, ...]:
 
 
 def judge(checks: Iterable[Check], circumstances: Circumstances) -> bool | None:
-    """Return whether all conditions are met: False if one is not met, None if one is unknown, otherwise True."""
+    """Return whether all conditions are met.
+
+    False if a condition is not met. Otherwise None if a condition is unknown, and True if all are met.
+    """
     known = True
     for check in checks:
         answer = check(circumstances)

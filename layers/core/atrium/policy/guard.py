@@ -1,7 +1,7 @@
 """Checks each route, method, tool and model against the tenant's policies, and audits denials.
 
-Equal denials are audited once per minute (`audit.bound`). Compiled policies are cached for at most five minutes, and
-never longer than the `config_version` of the call's context.
+Equal denials are audited once per minute (`audit.bound`). Compiled policies are cached for at most five minutes. They
+are read again if the call's context has a newer `config_version`.
 """
 
 import logging
@@ -56,7 +56,10 @@ class _Entry:
 
 
 class PolicyCache:
-    """The compiled policies of tenants, and the recorded denials. Thread-safe; concurrent misses both read."""
+    """Caches the compiled policies of tenants and the recorded denials.
+
+    Thread-safe; concurrent cache misses each read.
+    """
 
     def __init__(self) -> None:
         self.denials = RefusalBound()
@@ -66,9 +69,10 @@ class PolicyCache:
     def get(
         self, tenant_id: TenantId, *, version: int, now: datetime, read: Callable[[], Sequence[Policy]]
     ) -> PolicySet:
-        """Return a tenant's policies; read them if the cached ones are older than five minutes or than the version.
+        """Return a tenant's policies. Read them if the cached policies are older than five minutes or than `version`.
 
-        A version below the cached one does not invalidate: its authorizer has a cached context.
+        A version lower than the cached version does not cause a read, because it comes from an authorizer's cached
+        context.
         """
         policies = self.recall(tenant_id, version=version, now=now)
         if policies is None:
@@ -92,7 +96,8 @@ class PolicyCache:
 def subject_of(tenant_id: str, principal: Principal) -> Subject:
     """Return the names of a caller, such as `user:…` and `role:…`.
 
-    A rotated key has its own id and that of its line. A user's token also has the client to which it was issued.
+    A rotated key has two names: its id, and the id of the first key in its line of rotations. A user's token also has
+    the name of the client to which it was issued.
     """
     names = {
         "tenant": tenant_id,
@@ -109,7 +114,7 @@ def subject_of(tenant_id: str, principal: Principal) -> Subject:
 def find_subject(table: TenantTable, name: str, client_id: str = "") -> Subject:
     """Return the names of a principal (`user:…`, `key:…`, `client:…`) with its current role and scopes.
 
-    `client_id` is the client through which a user calls. A name that does not exist has no scopes.
+    `client_id` is the client through which a user calls. A principal that does not exist has no scopes.
     """
     kind, _, some_id = name.partition(":")
     if kind == "tenant":
@@ -141,7 +146,7 @@ def _find_client(table: TenantTable, client_id: str) -> Client | None:
 
 @dataclass(frozen=True, slots=True)
 class PolicyGuard:
-    """The policy checks of one call. `audits_all` also audits what is allowed.
+    """The policy checks of one call. If `audits_all` is set, allowed decisions are audited, too.
 
     Resources are `route:{METHOD} {path template}`, `method:{name}`, `tool:{name}`, `model:{id}`.
     """
@@ -154,7 +159,7 @@ class PolicyGuard:
     audits_all: bool = False
 
     def evaluate(self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None) -> Decision:
-        """Return the decision on a request of the caller. Does not audit."""
+        """Return the decision on a request of the caller, without auditing it."""
         if self.context.principal.type == "platform":
             return _FOR_OPERATOR
         now = self.clock()
@@ -169,7 +174,7 @@ class PolicyGuard:
     def passes(self, resource: str, action: str = EXECUTE) -> bool:
         """Return True if cached policies allow the request and nothing has to be audited.
 
-        False means that it is not known: call `require_permission`.
+        False means that the decision is not known: call `require_permission`.
         """
         if self.audits_all:
             return False
@@ -197,10 +202,11 @@ class PolicyGuard:
             )
 
     def screen(self, text: str, source: str, *, session_id: str, end_user: str = "") -> tuple[str, ...]:
-        """Return the signals of prompt injection for which a text must not be used.
+        """Return the prompt-injection signals of a text that must not be used.
 
-        Empty if no rule matches, or the tenant's setting `prompt_injection` is not `refuse`. The audit records signals
-        unless the setting is `off`; equal ones once a minute and container. `source` is `message` or `tool:{name}`.
+        The result is empty if no rule matches, or if the tenant's setting `prompt_injection` is not `refuse`. The audit
+        records signals unless the setting is `off`. Each container records equal signals once per minute. `source` is
+        `message` or `tool:{name}`.
         """
         mode = self.context.prompt_injection
         signals = () if mode == "off" else find_signals(text)
@@ -233,7 +239,7 @@ class PolicyGuard:
         return decision
 
     def _record_once(self, type: EventType, details: Mapping[str, object], session_id: str, end_user: str = "") -> None:
-        """Record an event, unless this container recorded an equal one in this minute."""
+        """Record an event, unless this container recorded an equal event in this minute."""
         tenant_id, denials = self.context.tenant_id, self.cache.denials
         what = f"{type}\n{self.audit.origin.principal}\n{session_id}\n{sorted(details.items())}"
         if not denials.admits(tenant_id, what, self.clock()):

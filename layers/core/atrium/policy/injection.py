@@ -1,14 +1,14 @@
 """Heuristics that recognise prompt injection in messages and tool results.
 
-A signal is the name of a rule that matched. Signals are hints: a match does not prove an attack, and a text without a
-match may still be one. What happens to a text with signals is the tenant's choice (setting `prompt_injection`):
+A signal is the name of a rule that matched. Signals are only hints: a text with a match may be harmless, and a text
+without a match may be an attack. The tenant's setting `prompt_injection` defines how a text with signals is handled:
 
     off      no text is examined
     flag     the text is used, and the audit records the signals (default)
     refuse   a message is rejected before it is admitted; a tool result is withheld from the model
 
-Rules match a normalised text: Unicode compatibility forms unified, case folded, invisible characters removed. Each
-pattern has bounded repetitions, so that the time is linear in the length of the text.
+Rules are applied to a normalised text: Unicode compatibility forms are unified, case is folded and invisible characters
+are removed. Each pattern has bounded repetitions, so that the time is linear in the length of the text.
 """
 
 import re

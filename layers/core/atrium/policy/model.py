@@ -1,4 +1,4 @@
-"""A policy, an access request, and the decision."""
+"""The models of a policy, an access request and a decision."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ RESOURCE_KINDS = ("route", "method", "tool", "model")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy: its principals, actions and resources (one of each must match), conditions, and effect.
+    """A policy: its principals, actions and resources (one of each must match), conditions and effect.
 
     `priority` only orders policies of the same effect for the reason of a decision. An allow never overrides a deny.
     """
@@ -35,7 +35,7 @@ class Policy:
     description: str = ""
 
     def rule(self) -> dict[str, Any]:
-        """Return name and rule as JSON values, as answers and audit events show them."""
+        """Return the name and the rule as JSON values, for responses and audit events."""
         return {
             "name": self.name,
             "effect": self.effect,
@@ -69,7 +69,10 @@ class AccessRequest:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision. `matched` contains the policies that apply, the deciding ones first, by descending priority."""
+    """The decision on an access request.
+
+    `matched` contains the policies that apply: the deciding policies first, then by descending priority.
+    """
 
     allowed: bool
     reason: str

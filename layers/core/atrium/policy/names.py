@@ -1,7 +1,7 @@
 """Checks that the names in a policy exist.
 
-An exact name that does not exist is rejected, because the policy would have no effect. A pattern without a match gives
-a warning, because it may match later.
+An exact name that does not exist is rejected, because the policy would have no effect. A pattern without a match causes
+only a warning, because it may match later.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,8 +37,8 @@ class PolicyNames:
     def check(self, fields: Mapping[str, Iterable[str]]) -> list[str]:
         """Return a warning for each pattern without a match; raise `ValidationFailed` for a name that does not exist.
 
-        `fields` contains the patterns of a new policy, or those that a change adds. Names of unknown kinds are not
-        checked.
+        `fields` contains the patterns of a new policy, or the patterns that a change adds. Names of unknown kinds are
+        not checked.
         """
         warnings: list[str] = []
         for field in NAMED:
@@ -52,12 +52,12 @@ class PolicyNames:
                     continue
                 if WILDCARD not in rest:
                     raise invalid_field(field, f"`{name}` does not exist{_show(kind, known)}")
-                warnings.append(f"`{name}` in `{field}` matches nothing at the moment")
+                warnings.append(f"`{name}` in `{field}` does not match any existing name")
         return warnings
 
     @property
     def _listers(self) -> Mapping[str, Callable[[str], Iterable[str]]]:
-        """Return, by kind, the functions that list the existing names."""
+        """Return the functions that list the existing names, by kind."""
         return {
             "tenant": lambda _: [self.table.tenant_id],
             "role": lambda _: ROLES,
@@ -78,7 +78,7 @@ class PolicyNames:
             yield wanted
 
     def _list_keys(self, _: str) -> Iterator[str]:
-        """Yield the own id of each key and that of its line, whose first key may be deleted."""
+        """Yield the id of each key and the id of the first key of its line, which may be deleted."""
         for key in read_all(KeyStore(self.table).list):
             yield from (key.id, key.principal_id)
 
@@ -87,6 +87,6 @@ class PolicyNames:
 
 
 def _show(kind: str, known: Sequence[str]) -> str:
-    """Return the valid names as the end of a message, if they are few and not confidential."""
+    """Return the list of valid names as the end of a message. Return "" if there are many or they are confidential."""
     listed = kind in {"role", "scope", "tool", "model"} and len(known) <= _SHOWN_MAX
-    return f"; valid are {', '.join(known)}" if listed else ""
+    return f"; valid names are {', '.join(known)}" if listed else ""

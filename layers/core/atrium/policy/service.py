@@ -1,6 +1,7 @@
 """Administration and dry runs of a tenant's policies. Every change is audited.
 
-A change applies to this container at once and to all within a minute, when the authorizer has the new `config_version`.
+A change takes effect in this container immediately, and in all others within a minute, when the authorizer reads the
+new `config_version`.
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ POLICIES_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class PolicyService:
-    """The operations of an administrator on policies. The routes check the scopes."""
+    """An administrator's operations on policies. The routes check the scopes."""
 
     guard: PolicyGuard
     clock: Clock
@@ -52,7 +53,7 @@ class PolicyService:
         return policy
 
     def list(self, page: PageRequest) -> Page[Policy]:
-        """List the tenant's own policies, oldest first, without the built-in ones."""
+        """List the tenant's policies, oldest first, without the built-in policies."""
         return self._store.list(page)
 
     def change(self, policy_id: str, fields: Mapping[str, Any]) -> Policy:
@@ -80,10 +81,11 @@ class PolicyService:
         client: str | None = None,
         amount: Decimal | None = None,
     ) -> Decision:
-        """Return the decision that the current policies would give. Does not audit.
+        """Return the decision that the current policies would give. It is not audited.
 
-        Defaults: the current time, the tenant's plan, an unknown address. A user, key or client of the tenant has its
-        role and scopes; any other name has only itself. `client` is the OAuth client through which a user calls.
+        Defaults: the current time, the tenant's plan, an unknown address. For a user, key or client of the tenant, the
+        role and scopes are included. Any other name is used alone. `client` is the OAuth client through which a user
+        calls.
         """
         check_name("principal", principal, PRINCIPAL_KINDS)
         check_name("resource", resource, RESOURCE_KINDS)

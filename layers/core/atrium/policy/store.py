@@ -1,4 +1,4 @@
-"""A tenant's policies in the table. A change, the new `config_version` and the audit event are one transaction."""
+"""Stores a tenant's policies. One transaction writes a change, the new `config_version` and the audit event."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class PolicyStore:
         self._transact(Put(keys.policy(policy.id), _item(policy), NEW), record, Conflict())
 
     def replace(self, policy: Policy, record: Put, *, before: Policy) -> None:
-        """Write a changed policy; raise `Conflict` if it was changed or deleted since `before` was read."""
+        """Write a changed policy; raise `Conflict` if it was changed or deleted after `before` was read."""
         values = {"before": format_time(before.updated_at)}
         put = Put(keys.policy(policy.id), _item(policy), "#updated_at = :before", values)
         self._transact(
@@ -46,7 +46,7 @@ class PolicyStore:
         return self.table.query(query).map(read_policy)
 
     def read_all(self) -> Sequence[Policy]:
-        """Return all policies, at least as new as any `config_version` read before."""
+        """Return all policies. They are at least as new as any `config_version` that was read before."""
         found: list[Policy] = []
         position: Position | None = None
         while True:

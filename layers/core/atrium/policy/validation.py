@@ -1,4 +1,4 @@
-"""Validation of policies. Patterns that can never match are rejected, because a deny without effect is dangerous."""
+"""Validates policies. Patterns that can never match are rejected, because a deny policy without effect is dangerous."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ def check_policy(policy: Policy) -> Policy:
     if isinstance(policy.priority, bool) or not -PRIORITY_MAX <= policy.priority <= PRIORITY_MAX:
         raise invalid_field("priority", f"must be from {-PRIORITY_MAX} to {PRIORITY_MAX}")
     for name in find_empty_conditions(policy.conditions):
-        raise invalid_field("conditions", f"`{name}` restricts nothing; give it a value, or leave it out")
+        raise invalid_field("conditions", f"`{name}` has no effect; set a value or omit it")
     return replace(
         policy,
         principals=_patterns("principals", policy.principals, PRINCIPAL_KINDS),
@@ -42,7 +42,10 @@ def check_text(field: str, text: str, longest: int) -> str:
 
 
 def check_name(field: str, name: str, kinds: Sequence[str], *, wild: bool = False) -> str:
-    """Return the name of a principal or resource, `kind:rest`; with `wild`, `*` is allowed alone and in the rest."""
+    """Return the name of a principal or resource, `kind:rest`.
+
+    With `wild`, `*` is allowed as the whole name and in the rest.
+    """
     check_text(field, name, PATTERN_MAX)
     kind, _, rest = name.partition(":")
     if not wild and WILDCARD in name:

@@ -1,1 +1,1 @@
-"""Access to the table, blobs, secrets and KMS. The code above uses items and keys, not AWS."""
+"""Access to the table, blobs, secrets and KMS. Code outside this package uses items and keys and does not call AWS."""

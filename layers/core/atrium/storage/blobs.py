@@ -1,4 +1,4 @@
-"""Content that is too large for an item, in S3 below the tenant's prefix. The item keeps a reference."""
+"""Stores content that is too large for an item in S3, under the tenant's prefix. The item contains a reference."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ERASED_MAX = 1_000
 
 
 class BlobGone(Exception):
-    """The blob does not exist; the item that refers to it is being deleted."""
+    """The blob does not exist, because the item that refers to it is being deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A client and a bucket's name. Use it through `TenantBlobs`.
+    """An S3 client and the name of a bucket. Use it through `TenantBlobs`.
 
-    `may_list` is false if the client's role may not list: S3 then answers 403 for a missing object.
+    `may_list` is false if the client's role may not list objects. S3 then returns 403 for a missing object.
     """
 
     client: S3Client
@@ -35,7 +35,7 @@ class Bucket:
 
 
 class TenantBlobs:
-    """One tenant's blobs; references are relative to the tenant's prefix."""
+    """Reads and writes one tenant's blobs. References are relative to the tenant's prefix."""
 
     def __init__(self, bucket: Bucket, tenant_id: TenantId) -> None:
         if not is_id(tenant_id, "ten"):
@@ -44,14 +44,14 @@ class TenantBlobs:
         self._prefix = f"tenants/{tenant_id}/"
 
     def put(self, reference: str, content: bytes, *, content_type: str = "application/json") -> None:
-        """Store content, replacing any under this reference."""
+        """Store content. Existing content under this reference is replaced."""
         with translated():
             self._bucket.client.put_object(
                 Bucket=self._bucket.name, Key=self._path(reference), Body=content, ContentType=content_type
             )
 
     def get(self, reference: str) -> bytes:
-        """Return content; raise `BlobGone` if it does not exist."""
+        """Return the content of a blob; raise `BlobGone` if it does not exist."""
         path = self._path(reference)
         try:
             with translated():
@@ -63,14 +63,15 @@ class TenantBlobs:
             raise
 
     def delete(self, reference: str) -> None:
-        """Delete content; idempotent."""
+        """Delete a blob. Idempotent."""
         with translated():
             self._bucket.client.delete_object(Bucket=self._bucket.name, Key=self._path(reference))
 
     def erase_some(self) -> tuple[int, bool]:
-        """Delete up to `ERASED_MAX` versions and delete markers; returns how many, and whether none is left.
+        """Delete up to `ERASED_MAX` versions and delete markers.
 
-        Two calls. `Unavailable` if S3 could not delete one; those that it could are gone.
+        Returns the number of deletions, and whether the prefix is now empty. Makes two calls. Raises `Unavailable` if
+        S3 could not delete some of them; the others are deleted.
         """
         client, name = self._bucket.client, self._bucket.name
         with translated():

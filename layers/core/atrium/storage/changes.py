@@ -15,7 +15,7 @@ _TENANT = "TENANT"
 
 @dataclass(frozen=True, slots=True)
 class ItemChange:
-    """One record of the stream. `sequence` is unique; its order is meaningful only within a shard."""
+    """One record of the stream. `sequence` is unique. It can be compared only with records of the same shard."""
 
     tenant_id: TenantId
     key: Key
@@ -24,12 +24,12 @@ class ItemChange:
     image: Mapping[str, Any]
 
     def item(self) -> dict[str, Any]:
-        """Return the item after the change, with its keys; empty after a deletion."""
+        """Return the item after the change, with its keys. The result is empty after a deletion."""
         return from_wire(self.image)
 
 
 def read_change(record: Mapping[str, Any]) -> ItemChange | None:
-    """Parse a record; return None for an item that belongs to no tenant."""
+    """Parse a record; return None if the item belongs to no tenant."""
     change = record["dynamodb"]
     partition, sort = change["Keys"]["pk"]["S"], change["Keys"]["sk"]["S"]
     owner, _, rest = partition.partition("#")

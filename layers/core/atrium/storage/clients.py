@@ -1,12 +1,13 @@
-"""The AWS clients of a function: their retries and timeouts, and what each call costs in CPU.
+"""Creates the AWS clients of a function, with their retries and timeouts, and reduces the CPU time of each call.
 
-- No parameter validation: requests are built by this package alone, and the service checks them.
-- A fixed user agent: the SDK would build one of eight parts twice a call.
-- The SDK does not parse values of DynamoDB, which would try its model of ten types for each: `writes.py` reads them. If
-  a later botocore does not call `_handle_structure`, the SDK parses the values, and `writes.py` reads the same.
+- Parameters are not validated: only this package builds requests, and the service checks them.
+- The user agent is fixed: the SDK would otherwise build it from eight parts twice per call.
+- The SDK does not parse DynamoDB values, because it would try ten types for each value. `writes.py` reads them. If a
+  later botocore does not call `_handle_structure`, the SDK parses the values, and `writes.py` reads the same values.
 
-The authorizer needs short timeouts: Lambda ends it after 5 s, and with it the container and its cached verdicts, so the
-next call would start cold during an outage. It must fail before that, with a 503.
+The authorizer needs short timeouts. Lambda ends it after 5 s, together with the container and its cached decisions, so
+the next call during an outage would need a cold start. The client must therefore fail earlier; the caller then gets a
+503.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 SHORT_CONNECT_SECONDS = 0.4
 SHORT_READ_SECONDS = 0.9
 SHORT_ATTEMPTS = 2
-# botocore's mode `standard` waits at most a second between two attempts.
+# botocore's mode `standard` waits at most one second between two attempts.
 SHORT_SECONDS_MAX = SHORT_ATTEMPTS * (SHORT_CONNECT_SECONDS + SHORT_READ_SECONDS) + (SHORT_ATTEMPTS - 1) * 1.0
 USER_AGENT = f"Atrium Botocore/{__version__}"
 
@@ -43,7 +44,7 @@ class _ParserFactory(ResponseParserFactory):
 
 
 def open_client(service: Any, *, attempts: int, credentials: Any = None, **options: Any) -> Any:
-    """Return a client that makes at most `attempts` attempts per call; `options` are those of botocore's `Config`."""
+    """Return a client that makes at most `attempts` attempts per call. `options` are passed to botocore's `Config`."""
     config = Config(
         retries={"mode": "standard", "total_max_attempts": attempts},
         parameter_validation=False,
@@ -62,7 +63,7 @@ def _session() -> boto3.Session:
 
 
 def open_short_timeout_table(name: str) -> PhysicalTable:
-    """Return the table over a client that fails within `SHORT_SECONDS_MAX`, for the authorizer's 5 s time-out."""
+    """Return a table whose client fails within `SHORT_SECONDS_MAX`, because the authorizer has a timeout of 5 s."""
     from atrium.storage.table import PhysicalTable
 
     client = open_client(

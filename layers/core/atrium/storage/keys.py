@@ -1,58 +1,60 @@
-"""The whole data model: one table, drawn here. Keys below are relative: a `TenantTable` puts
-`TENANT#<tenant_id>` before every partition, in the table and in gsi1 and gsi2, a `PlatformTable` puts
-`PLATFORM`; so no store can name another tenant's partition. `·` stands for the bare prefix.
+"""The data model: all items of the one table.
 
-    partition              sort                        item, and who asks for it
+Keys below are relative. A `TenantTable` adds the prefix `TENANT#<tenant_id>` to every partition, in the table and in
+gsi1 and gsi2; a `PlatformTable` adds `PLATFORM`. So no store can address another tenant's partition. `·` means the
+prefix without a suffix.
+
+    partition              sort                        item, and what reads it
     TENANT#<id>, of a tenant
     ·                      TENANT                      tenant, settings, config_version (authorizer, every call)
-    ·                      COUNTS                      how many users, active admins and agents there are
+    ·                      COUNTS                      numbers of users, active admins and agents
     ·                      KEY#<key>                   API key (authorizer: one batch with TENANT) · list
     ·                      USER#<usr>                  user (authorizer: one batch with TENANT) · list
     ·                      EMAIL#<email>               marker: unique email -> user      login: email across tenants
-    ·                      AGENT#<agt>                 agent config · list               AGENT_NAME#<name>: marker
+    ·                      AGENT#<agt>                 agent configuration · list        AGENT_NAME#<name>: marker
     ·                      CLIENT#<cli> CONNECTION#<usr>#<provider>
     ·                      IDP#<idp>                   identity provider · list; KEYSET#<idp>: its issuer's public keys
     ·                      PERSON#<hash>               an issuer's subject -> user (authorizer: in that batch); IDP_ISSUER#<hash>: marker
-    ·                      DELETED#<hash>              a user of this id, or email, was deleted: older foreign tokens end
+    ·                      DELETED#<hash>              a user with this id or email was deleted: older external tokens are rejected
     ·                      POLICY#<pol>                a policy
     ·                      REBUILD DRIFT               counters rebuilt from the ledger; compared with it (operator)
-    ·                      MONTH_TOTAL#<yyyy-mm>       what an erased ledger summed up to; stays beside the tombstone
+    ·                      MONTH_TOTAL#<yyyy-mm>       monthly total of an erased ledger; kept with the tombstone
     ADMISSION              TENANT|<scope>              limits, windows, slots of a scope: one conditional write (atrium.quotas)
-                                                       sweep: those with slots, until the sweeper finds none
-    TOOL_CALLS             TENANT|<scope>              tool calls of a minute
-    SESSION#<ses>          HEAD                        session, its live turn, its usage by day
-                                                       gsi1 own, gsi2 all: by activity, moved every five minutes;
+                                                       sweep: items with slots, until the sweeper finds them without slots
+    TOOL_CALLS             TENANT|<scope>              number of tool calls in the minute
+    SESSION#<ses>          HEAD                        session item: its running turn, its usage by day
+                                                       gsi1 own, gsi2 all: by activity, updated every five minutes;
                                                        gsi2 deleted: while its runs are removed
-    SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids carry the session)
+    SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids contain the session)
                                                        gsi1 own, gsi2 all: newest first · sweep: open runs without a slot
     RUN#<run>              EVENTS#<first seq>          a batch of events
-    FOLLOWERS              FOLLOWERS                   who follows events of runs now: follower -> end of its lease
-    OAUTH_STATES           <hash>                      mark: a flow out to a provider has come back
-    IDEMPOTENCY            <hash>                      a saved answer, 24 h
+    FOLLOWERS              FOLLOWERS                   connections that follow a run's events: follower -> end of its lease
+    OAUTH_STATES           <hash>                      marker: the state of this flow was used
+    IDEMPOTENCY            <hash>                      a saved response, 24 h
     LEDGER#<yyyy-mm>       <run>                       one settled call; rebuild, statements
-    USAGE#<yyyy-mm-dd>     <group>#<value>             sums made by the stream: USER# KEY# CLIENT# END_USER# · TOTAL: all,
-                                                       and by model, agent, tool; MODEL# AGENT# TOOL#: those beyond it
-    BEGUN#<yyyy-mm-dd>     <ses>                       a session that began without a turn and was counted; rebuild
+    USAGE#<yyyy-mm-dd>     <group>#<value>             usage aggregates from the stream: USER# KEY# CLIENT# END_USER# · TOTAL: total,
+                                                       and by model, agent, tool; MODEL# AGENT# TOOL#: values beyond its maximum
+    BEGUN#<yyyy-mm-dd>     <ses>                       a session that was created without a turn and was counted; rebuild
     AUDIT#<yyyy-mm-dd>     <time>#<evt>                audit, by time; gsi1 by type, gsi2 by user
-    FAMILY#<id>            TOKEN                       login and its last refresh token (authorizer: one batch)
+    FAMILY#<id>            TOKEN                       token family of a login and its last refresh token (authorizer: one batch)
     CODE#<hash>            CODE                        OAuth code; REVOKED#<jti> REVOKED: a client's token (authorizer)
-                                                       gsi1 issued: families, codes and these marks, by user or client
+                                                       gsi1 issued: families, codes and these markers, by user or client
     PLATFORM, of the operator
     TENANTS                <ten>                       registry: list of tenants
     TENANT_NAME            <name>                      marker: unique name -> tenant
     ISSUER#<hash>          MARKER                      issuer and audience -> tenant and provider (authorizer, kept in memory)
                                                        gsi2 by tenant
-    KEYS                   KEY#<key>                   platform keys; FIRST: marker of the one that bootstrap made
-    CONCURRENCY#<n>        SLOTS                       the platform limit: slots of some turns
+    KEYS                   KEY#<key>                   platform keys; FIRST: marker of the key that bootstrap created
+    CONCURRENCY#<n>        SLOTS                       one shard of the platform limit: slots of its turns
     CIRCUIT#<model>        STATE                       circuit breaker of a model (chat, once in 10 s and container)
-    SIGNING_KEYS           <kid>                       public halves · IDEMPOTENCY <hash>
+    SIGNING_KEYS           <kid>                       public keys · IDEMPOTENCY <hash>
     THROTTLE#<what>        <window>                    login throttles (`throttle_keys`); MODULES <name>: health
-    DRIFT                  ROUND                       how far the day's comparison of counters has come
-    DELETIONS              <ten>                       a deletion that has begun, and how far (sweeper, every minute)
-    AUDIT#<yyyy-mm-dd>     <time>#<evt>                the platform's own audit: deletions of tenants
+    DRIFT                  ROUND                       progress of the day's comparison of counters
+    DELETIONS              <ten>                       a started tenant deletion and its progress (sweeper, every minute)
+    AUDIT#<yyyy-mm-dd>     <time>#<evt>                audit of the platform: deletions of tenants
 
-Indexes: gsi1, gsi2 (tenant's views, KEYS_ONLY), sweep (`SWEEP#<shard>`: items with slots, open runs without one; KEYS_ONLY) and
-login (`EMAIL#<email>`, KEYS_ONLY). The last two cross tenants, under roles of their own (ADR 0003).
+Indexes (all KEYS_ONLY): gsi1 and gsi2 (lists of one tenant), sweep (`SWEEP#<shard>`: items with slots, and open runs without a
+slot) and login (`EMAIL#<email>`). The last two contain all tenants; only separate roles may read them (ADR 0003).
 """
 
 from dataclasses import dataclass
@@ -68,7 +70,7 @@ SEQUENCE_DIGITS = 8
 ADMISSION_SWEPT = "admission"
 DELETIONS = "DELETIONS"
 OLD_ADMISSIONS = "ADMISSION_OF"
-"""The partition of the previous layout's admission items of users, keys and agents; a rebuild deletes them."""
+"""The partition of admission items of users, keys and agents in the previous layout. A rebuild deletes these items."""
 IDEMPOTENCY = "IDEMPOTENCY"
 OAUTH_STATES = "OAUTH_STATES"
 TOOL_CALLS = "TOOL_CALLS"
@@ -78,7 +80,7 @@ MONTH_TOTALS = "MONTH_TOTAL#"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key relative to the prefix; an empty `partition` is the prefix itself."""
+    """The key of an item, relative to the prefix. An empty `partition` is the prefix itself."""
 
     partition: str
     sort: str
@@ -96,7 +98,7 @@ def tenant() -> Key:
 
 
 def counts() -> Key:
-    """Return the item that counts a tenant's users and agents."""
+    """Return the key of the item with the numbers of a tenant's users and agents."""
     return Key("", "COUNTS")
 
 
@@ -113,7 +115,7 @@ def email(address: str) -> Key:
 
 
 def login_partition(address: str) -> str:
-    """Return the partition of an address in the login index, which has the users of all tenants."""
+    """Return the partition of an email address in the login index, which contains the users of all tenants."""
     return _join("EMAIL", sha256(address.encode()).hexdigest())
 
 
@@ -148,12 +150,12 @@ def all_sessions() -> str:
 
 
 def deleted_sessions() -> str:
-    """Return the gsi2 partition of a tenant's sessions whose deletion has begun."""
+    """Return the gsi2 partition of a tenant's sessions whose deletion has started."""
     return "DELETED_SESSIONS"
 
 
 def activity(moment_text: str, session_id: SessionId) -> str:
-    """Return the sort key of a session by last activity."""
+    """Return the sort key of a session, by the time of its last activity."""
     return _join(moment_text, session_id)
 
 
@@ -211,17 +213,17 @@ def audit_day(day: date) -> str:
 
 
 def audit_moment(moment_text: str, event_id: AuditEventId) -> str:
-    """Return the sort key of an audit event, in the table and in both indexes."""
+    """Return the sort key of an audit event in the table and in both indexes."""
     return _join(moment_text, event_id)
 
 
 def audit_of_type(event_type: str) -> str:
-    """Return the gsi1 partition of the events of a type."""
+    """Return the gsi1 partition of the audit events of a type."""
     return _join("AUDIT_TYPE", event_type)
 
 
 def audit_of_principal(principal: str) -> str:
-    """Return the gsi2 partition of the events of a principal (`user:…`, `key:…`)."""
+    """Return the gsi2 partition of the audit events of a principal (`user:…`, `key:…`)."""
     return _join("AUDIT_OF", principal)
 
 
@@ -239,12 +241,12 @@ def oauth(kind: str, text: str) -> Key:
 
 
 def issued() -> str:
-    """Return the gsi1 partition of what was issued to users and clients: families, codes, marks of revoked tokens."""
+    """Return the gsi1 partition of issued credentials: families, codes and markers of revoked tokens."""
     return "ISSUED"
 
 
 def issued_to(subject: str, name: str) -> str:
-    """Return the sort key of something issued to a user or client; an empty name gives the prefix of all of it."""
+    """Return the sort key of a credential issued to a user or client; an empty name gives their common prefix."""
     return f"{_join(subject)}#{name}"
 
 
@@ -254,17 +256,20 @@ def admissions() -> str:
 
 
 def admission(scope_id: str) -> Key:
-    """Return the admission item of a scope: the tenant's own for the empty id, or a user's, key's or agent's."""
+    """Return the key of a scope's admission item.
+
+    An empty id is the tenant's scope; others are users, keys and agents.
+    """
     return Key(admissions(), scope_id or "TENANT")
 
 
 def tool_calls(scope_id: str) -> Key:
-    """Return the item that counts a scope's tool calls per minute."""
+    """Return the key of the item that counts a scope's tool calls per minute."""
     return Key(TOOL_CALLS, scope_id or "TENANT")
 
 
 def platform_concurrency(item: int) -> Key:
-    """Return one of the items of the platform limit."""
+    """Return the key of shard `item` of the platform concurrency limit."""
     return Key(f"CONCURRENCY#{item}", "SLOTS")
 
 
@@ -299,7 +304,7 @@ def module(name: str) -> Key:
 
 
 def ledger_month(month_text: str) -> str:
-    """Return the partition of the calls whose run began in a month: `2026-11`."""
+    """Return the partition of the ledger entries of runs that started in a month, such as `2026-11`."""
     return f"LEDGER#{month_text}"
 
 
@@ -308,28 +313,31 @@ def ledger(month_text: str, run_id: RunId) -> Key:
 
 
 def month_total(month_text: str) -> Key:
-    """Return the item with the sums of a month whose ledger was erased with its tenant."""
+    """Return the key of the total of a month whose ledger was erased with its tenant."""
     return Key("", f"{MONTH_TOTALS}{month_text}")
 
 
 def usage_day(day: str) -> str:
-    """Return the partition of a day's sums."""
+    """Return the partition of a day's usage aggregates."""
     return f"USAGE#{day}"
 
 
 def usage(day: str, group: str, value: str = "") -> Key:
-    """Return the item of a day's sum: `usage("2026-11-21", "TOTAL")`, the shared one, or one of a group's values."""
+    """Return the key of a day's usage aggregate.
+
+    It is the shared item, such as `usage("2026-11-21", "TOTAL")`, or the item of one value of a group.
+    """
     return Key(usage_day(day), f"{group}#{value}" if value else group)
 
 
 def usage_values(day: str, group: str, after: str) -> tuple[str, tuple[str, str]]:
-    """Return the partition of a day's sums, and the range of those of a group whose value comes after one."""
+    """Return the partition of a day's usage aggregates, and the sort-key range of a group's values after `after`."""
     last = f"{group}{chr(ord('#') + 1)}"
     return usage_day(day), (f"{group}#{after}\0" if after else f"{group}#", last)
 
 
 def begun_day(day: str) -> str:
-    """Return the partition of the sessions that began on a day without a turn, and were counted."""
+    """Return the partition of the counted sessions that were created on a day without a turn."""
     return f"BEGUN#{day}"
 
 
@@ -338,15 +346,15 @@ def begun(day: str, session_id: SessionId) -> Key:
 
 
 def rebuild() -> Key:
-    """Return a tenant's last rebuild of counters, done or under way."""
+    """Return the key of a tenant's last rebuild of counters, complete or running."""
     return Key("", "REBUILD")
 
 
 def drift() -> Key:
-    """Return what the last comparison of a tenant's counters with its ledger has found."""
+    """Return the key of the result of the last comparison of a tenant's counters with its ledger."""
     return Key("", "DRIFT")
 
 
 def drift_round() -> Key:
-    """Return how far the day's comparison of all tenants has come; the platform's."""
+    """Return the platform key of the progress of the day's comparison of all tenants."""
     return Key("DRIFT", "ROUND")

@@ -1,5 +1,6 @@
-"""The index of emails across tenants, for login. Only the identity function's role may read it (ADR 0003). It returns
-ids, and is eventually consistent.
+"""The index of emails across tenants, for login. Only the identity function's role may read it (ADR 0003).
+
+It returns ids and is eventually consistent.
 """
 
 from atrium.kernel.ids import TenantId, UserId
@@ -8,7 +9,7 @@ from atrium.storage.table import PhysicalTable, translated
 
 
 def list_logins(table: PhysicalTable, address: str, *, limit: int) -> list[tuple[TenantId, UserId]]:
-    """Return the users with an email, by tenant, at most `limit`. One query."""
+    """Return the tenant id and user id of users with an email, ordered by tenant, at most `limit`. One query."""
     with translated():
         answer = table.client.query(
             TableName=table.name,

@@ -1,4 +1,4 @@
-"""Keys of identity providers, sign-ins and connections; `keys.py` has the overview."""
+"""Keys of the items of identity providers, sign-ins and connections. `keys.py` documents all items."""
 
 from atrium.kernel.ids import IdentityProviderId, TenantId
 from atrium.storage.keys import OAUTH_STATES, Key
@@ -9,37 +9,40 @@ def identity_provider(provider_id: IdentityProviderId) -> Key:
 
 
 def provider_issuer(digest: str) -> Key:
-    """Return the marker that makes issuer and audience unique within the tenant."""
+    """Return the key of the marker that makes an issuer and audience unique within the tenant."""
     return Key("", f"IDP_ISSUER#{digest}")
 
 
 def key_set(provider_id: IdentityProviderId) -> Key:
-    """Return the item of an issuer's public keys, as last fetched."""
+    """Return the key of the item with an issuer's last fetched public keys."""
     return Key("", f"KEYSET#{provider_id}")
 
 
 def external_identity(digest: str) -> Key:
-    """Return the item that maps an issuer's subject to a user."""
+    """Return the key of the item that maps an issuer's subject to a user."""
     return Key("", f"PERSON#{digest}")
 
 
 def deletion(digest: str) -> Key:
-    """Return the mark that a user was deleted, by the digest of their id or email."""
+    """Return the key of the marker of a deleted user, by the digest of their id or email."""
     return Key("", f"DELETED#{digest}")
 
 
 def issuer(digest: str) -> Key:
-    """Return the platform's marker of issuer and audience, in a partition of its own, so that guesses spread."""
+    """Return the platform key of the marker of an issuer and audience.
+
+    Each has a separate partition to spread the load.
+    """
     return Key(f"ISSUER#{digest}", "MARKER")
 
 
 def issuers_of(tenant_id: TenantId) -> str:
-    """Return the platform's gsi2 partition of the markers of a tenant's issuers."""
+    """Return the platform's gsi2 partition with the markers of a tenant's issuers."""
     return f"ISSUERS_OF#{tenant_id}"
 
 
 def used_state(digest: str) -> Key:
-    """Return the marker of a used OAuth state."""
+    """Return the key of the marker of a used OAuth state."""
     return Key(OAUTH_STATES, digest)
 
 

@@ -1,7 +1,7 @@
 """Envelope encryption of tenants' secrets with KMS.
 
-Each write has a data key of its own (AES-256-GCM), stored beside the ciphertext and wrapped by the platform's KMS key
-with the tenant's id as encryption context, so KMS does not unwrap it for another tenant. Format:
+Each write has a separate data key (AES-256-GCM). The platform's KMS key wraps it, with the tenant's id as encryption
+context, so KMS does not unwrap it for another tenant. The wrapped key is stored with the ciphertext. Format:
 
     version 1 | length of the wrapped key 2 | wrapped key | nonce 12 | ciphertext and tag
 """
@@ -32,7 +32,7 @@ class DecryptionFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MasterKey:
-    """A KMS client and the id of the platform's key."""
+    """A KMS client and the id of the platform's KMS key."""
 
     client: KMSClient
     key_id: str
@@ -40,7 +40,7 @@ class MasterKey:
 
 @dataclass(frozen=True, slots=True)
 class DataKey:
-    """The key of one write: in plain text, and wrapped by KMS for one tenant."""
+    """The data key of one write: in plain text, and wrapped by KMS for one tenant."""
 
     plain: bytes = field(repr=False)
     wrapped: bytes = field(repr=False)
@@ -56,9 +56,7 @@ class DataKey:
 
 
 class SecretEncryption:
-    """Encrypts and decrypts one tenant's secrets. A secret can be decrypted only with the `purpose` it was encrypted
-    for.
-    """
+    """Encrypts and decrypts one tenant's secrets. Decryption requires the `purpose` used for encryption."""
 
     def __init__(self, master: MasterKey, tenant_id: TenantId) -> None:
         if not is_id(tenant_id, "ten"):

@@ -1,18 +1,19 @@
-"""The secrets of a deployment: JSON objects in Secrets Manager, read through Powertools and cached for five minutes.
+"""Reads the secrets of a deployment: JSON objects in Secrets Manager, read by Powertools and cached for five minutes.
 
     signing      {"keys": [{"kid", "private_key", …}]}          ES256 in PEM, with times: `identity.signing`
     pepper       {"current": 1, "peppers": {"1": base64url}}    HMAC keys of API keys, by version
-    credential   as pepper                                      of one-time tokens and client secrets
-    login        as pepper                                      of what only the identity function makes and reads
+    credential   same format as pepper                          HMAC keys of one-time tokens and client secrets
+    login        same format as pepper                          HMAC keys that only the identity function uses
     cursor       {"key": base64url}                             encrypts the cursors of lists
     idempotency  {"key": base64url}                             fingerprints of calls with an `Idempotency-Key`
-    model        {"anthropic_api_key"}                          the platform's own, optional on Bedrock
-    oauth        {"google": {"client_id", "client_secret"}, …}  the platform's clients at providers, may be empty
+    model        {"anthropic_api_key"}                          the platform's model key, optional on Bedrock
+    oauth        {"google": {"client_id", "client_secret"}, …}  the platform's OAuth clients, may be empty
 
-Each purpose has a key of its own. Purposes that the same functions need share a secret, from which their keys are
-derived (`PURPOSES`); purposes of different functions never do, because who reads a secret can derive all its keys.
-A missing, empty or invalid secret is `Unavailable`; `python -m infra.bootstrap` fills the first six. A version that a
-secret does not have is None: the caller refuses the value that names it as it refuses an invalid one.
+Each purpose has a separate key. Purposes of the same functions share a secret, from which their keys are derived
+(`PURPOSES`). Purposes of different functions never share a secret, because a function that reads a secret can derive
+all its keys. A missing, empty or invalid secret raises `Unavailable`; `python -m infra.bootstrap` creates the first
+six. If a secret does not have a version, the result is None, and the caller rejects the value with this version as
+invalid.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ PURPOSES: Mapping[VersionedSecret, tuple[Purpose, ...]] = {
         "refresh_token", "authorization_code", "consent_form", "sign_in_state", "pkce_verifier", "id_token_nonce",
     ),
 }  # fmt: skip
-"""The purposes of each versioned secret. The key of a secret's only purpose is the secret's; others are derived."""
+"""The purposes of each versioned secret. If a secret has one purpose, its key is used directly; otherwise the keys of
+the purposes are derived from it.
+"""
 _SECRET_OF: Mapping[Purpose, VersionedSecret] = {
     purpose: name for name, purposes in PURPOSES.items() for purpose in purposes
 }
@@ -59,7 +62,7 @@ _SECRET_OF: Mapping[Purpose, VersionedSecret] = {
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key in PEM, hidden from `repr`. Times are epoch seconds; a deployment's first key has none."""
+    """A private key in PEM, hidden from `repr`. Times are epoch seconds. A deployment's first key has no times."""
 
     kid: str
     private_pem: str = field(repr=False)
@@ -81,13 +84,13 @@ class Pepper:
 
 @dataclass(frozen=True, slots=True)
 class Peppers:
-    """The versions of one purpose's HMAC key."""
+    """The HMAC keys of one purpose, by version."""
 
     secrets: Secrets
     purpose: Purpose
 
     def current(self) -> Pepper:
-        """Return the version with which new values are made."""
+        """Return the version that is used for new values."""
         return self._read()[0]
 
     def find(self, version: int) -> Pepper | None:
@@ -110,7 +113,8 @@ class Peppers:
 class Secrets:
     """Reads the secrets that this function's environment names.
 
-    An unknown `kid` or version causes one early read, at most every 30 seconds, because callers can invent a `kid`.
+    An unknown `kid` or version causes a read before the cache expires. Such reads are at least 30 seconds apart,
+    because callers can invent a `kid`.
     """
 
     settings: Settings
@@ -120,7 +124,7 @@ class Secrets:
     _filled_until: dict[str, float] = field(default_factory=dict, init=False)
 
     def signing_keys(self, *, fresh: bool = False) -> tuple[SigningKey, ...]:
-        """Return the signing keys; `identity.signing` decides which one signs and which ones verify."""
+        """Return the signing keys. `identity.signing` decides which key signs and which keys verify."""
         return self._read("signing", _signing_keys, fresh=fresh)
 
     def find_signing_key(self, kid: str) -> SigningKey | None:
@@ -131,9 +135,9 @@ class Secrets:
         return found.get(kid)
 
     def replace_signing_keys(self, change: Callable[[tuple[SigningKey, ...]], tuple[SigningKey, ...]]) -> None:
-        """Write the keys that `change` returns for the current ones; raise `Conflict` if another call wrote meanwhile.
+        """Write the keys that `change` returns for the current keys; raise `Conflict` after a concurrent write.
 
-        The request token is derived from the version that was read, so a second write over it is refused.
+        The request token is derived from the version that was read, so a second write of the same version is refused.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -154,21 +158,21 @@ class Secrets:
         return Peppers(self, purpose)
 
     def read_versions(self, name: VersionedSecret, *, fresh: bool = False) -> tuple[Pepper, ...]:
-        """Return the versions of a secret, the current one first; callers want `peppers`."""
+        """Return the versions of a secret, the current version first. Other modules call `peppers` instead."""
         return self._read(name, read_peppers, fresh=fresh)
 
     def key(self, name: Literal["cursor", "idempotency"]) -> bytes:
-        """Return the key of a secret that has only one."""
+        """Return the key of a secret that has only one key."""
         return self._read(name, lambda secret: _key(secret["key"]))
 
     def anthropic_api_key(self) -> str:
-        """Return the platform's model key; the environment variable takes precedence, as in the SDK."""
+        """Return the platform's model key. The environment variable takes precedence, as in the SDK."""
         if self.settings.anthropic_api_key:
             return self.settings.anthropic_api_key
         return self._read("model", lambda secret: _text(secret["anthropic_api_key"]))
 
     def require_values(self, *names: SecretName) -> None:
-        """Raise `Unavailable` for a secret without a value. Does not read values. Success is cached."""
+        """Raise `Unavailable` if a secret has no value. Does not read the values. Success is cached."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         for name in names:
@@ -183,7 +187,10 @@ class Secrets:
             self._filled_until[name] = self.ticks() + KEPT_SECONDS
 
     def platform_client(self, provider: str) -> tuple[str, str]:
-        """Return id and secret of the platform's client at a provider; empty if it has none."""
+        """Return the id and secret of the platform's client at a provider.
+
+        Both are empty if there is no such client.
+        """
         if "oauth" not in self.settings.secret_arns:
             return "", ""
         none: dict[str, tuple[str, str]] = {}
@@ -224,12 +231,12 @@ class Secrets:
                 return absent
             raise Unavailable(internal=_explain(name, error.__context__), retry_after_seconds=1) from None
         except (TransformParameterError, KeyError, TypeError, ValueError, AttributeError) as error:
-            # These errors' texts may contain the secret.
+            # The texts of these errors may contain the secret.
             kind = type(error).__name__
             raise Unavailable(internal=f"the {name} secret is invalid ({kind}): {_BOOTSTRAP}") from None
 
     def may_refresh(self, name: SecretName) -> bool:
-        """Tell whether an unknown version or `kid` may cause a read now; the answer yes holds once."""
+        """Return whether an unknown version or `kid` may cause a read now. True is returned once per interval."""
         now = self.ticks()
         if now - self._refreshed.get(name, float("-inf")) < REFRESH_SECONDS_MIN:
             return False

@@ -1,8 +1,8 @@
-"""The table, bound to one tenant or to the platform; queries of it, and what its failures mean.
+"""Binds the table to one tenant or to the platform, and translates the errors of DynamoDB.
 
-A `TenantTable` prefixes every key that it sends and strips the prefix from what it receives, so another tenant's items
-cannot be addressed. `PlatformTable` does the same for the operator's items. There is no Scan. Reads are strongly
-consistent, except those of indexes. Every write states its condition.
+A `TenantTable` adds its prefix to every key that it sends and removes the prefix from every key that it receives, so
+another tenant's items cannot be addressed. `PlatformTable` does the same for the operator's items. There is no Scan.
+Reads are strongly consistent, except reads of indexes. Every write has a condition.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ class TransactionRefused(Exception):
 
     def __init__(self, failed: frozenset[int]) -> None:
         self.failed = failed
-        super().__init__(f"conditions of operations {sorted(failed)} did not hold")
+        super().__init__(f"the conditions of operations {sorted(failed)} were false")
 
 
 class Contended(Unavailable):
-    """Another transaction was writing the item; nothing was written, and a retry may succeed immediately."""
+    """Another transaction was writing the item. Nothing was written; a retry may succeed immediately."""
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Translate SDK errors of the block; others are defects and are not caught."""
+    """Translate the SDK's errors raised in the block. Other errors are defects and are not caught."""
     try:
         yield
     except ClientError as error:
@@ -102,10 +102,10 @@ def _raise_transaction(error: ClientError) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One page of a partition, of the table or of an index.
+    """A query for one page of a partition, in the table or in an index.
 
-    Sort keys: `prefix` keeps those that begin with it, `after` those greater (exclusive), `between` those in the range
-    (inclusive). `where` filters after the read: a page may be shorter than `limit` and still have a next one.
+    The sort key can be restricted: it begins with `prefix`, is greater than `after`, or is in the range `between`
+    (inclusive). `where` filters after the read, so a page may have fewer than `limit` items and still have a next page.
     """
 
     partition: str
@@ -121,7 +121,7 @@ class Query:
 
 
 def query_arguments(query: Query, partition: str, start: Wire | None) -> Wire:
-    """Return the arguments of `Query` without the table's name; `partition` is absolute."""
+    """Return the arguments of `Query` without the table's name. `partition` is the absolute partition."""
     hash_name, sort_name = (f"{query.index}pk", f"{query.index}sk") if query.index else ("pk", "sk")
     condition = f"#{hash_name} = :partition"
     values: dict[str, Any] = {"partition": partition, **query.values}
@@ -153,14 +153,14 @@ def query_arguments(query: Query, partition: str, start: Wire | None) -> Wire:
 
 @dataclass(frozen=True, slots=True)
 class PhysicalTable:
-    """A client and a table's name. Use it through a `TenantTable` or `PlatformTable`."""
+    """A DynamoDB client and the name of a table. Use it through a `TenantTable` or `PlatformTable`."""
 
     client: DynamoDBClient
     name: str
 
 
 class BoundTable:
-    """The operations below one prefix; see `TenantTable` and `PlatformTable`."""
+    """The operations on items with one prefix. See `TenantTable` and `PlatformTable`."""
 
     def __init__(self, table: PhysicalTable, prefix: str) -> None:
         self._client = table.client
@@ -174,7 +174,7 @@ class BoundTable:
         return self._open(found["Item"]) if "Item" in found else None
 
     def batch_get(self, keys: Iterable[Key], *, consistent: bool = True) -> dict[Key, dict[str, Any]]:
-        """Read up to 100 items in one call; missing items are absent from the result."""
+        """Read up to 100 items in one call. Missing items are not in the result."""
         wanted = [self._wire_key(key) for key in dict.fromkeys(keys)]
         if len(wanted) > _BATCH_MAX:
             raise ValueError("a batch reads at most 100 items")
@@ -192,7 +192,7 @@ class BoundTable:
         raise Unavailable(internal="a batch read remained incomplete", retry_after_seconds=1)
 
     def query(self, query: Query) -> Page[dict[str, Any]]:
-        """Read one page of a partition; from an index this returns the keys only (see `fetch`)."""
+        """Read one page of a partition. A page of an index contains only the keys (see `fetch`)."""
         arguments = query_arguments(query, self._partition(query.partition), self._start(query))
         with translated():
             answer = self._client.query(TableName=self._name, **arguments)
@@ -205,7 +205,7 @@ class BoundTable:
         return Page([Key(self._strip(item["pk"]), item["sk"]) for item in page.items], page.position)
 
     def fetch(self, query: Query) -> Page[dict[str, Any]]:
-        """Read one page of an index with the whole items; items deleted meanwhile are left out."""
+        """Read one page of an index with the complete items. Items deleted meanwhile are omitted."""
         arguments = query_arguments(query, self._partition(query.partition), self._start(query))
         with translated():
             answer = self._client.query(TableName=self._name, **arguments)
@@ -215,10 +215,11 @@ class BoundTable:
         return Page(items, self._position(answer.get("LastEvaluatedKey")))
 
     def write(self, write: Write) -> dict[str, Any]:
-        """Apply one write and return the item as it is now (empty after a deletion, or where it is not wanted).
+        """Apply one write and return the item after it.
 
-        `ConditionFailed` carries the existing item. The SDK repeats a write whose reply was lost, so a
-        condition that the write itself makes false must also accept the write's own result.
+        The result is empty after a deletion, and for an update that does not return the item. `ConditionFailed`
+        contains the existing item. The SDK repeats a write whose response was lost. So if the write itself makes its
+        condition false, the condition must also accept the result of the write.
         """
         match write:
             case Put():
@@ -240,9 +241,9 @@ class BoundTable:
                 assert_never(write)
 
     def write_audited(self, write: Write, records: Sequence[Put]) -> dict[str, Any]:
-        """Apply one write and its audit records in a transaction; return the item as it is now.
+        """Apply one write and its audit records in a transaction, and return the item after it.
 
-        Without records this is `write`. `ConditionFailed` carries the existing item.
+        Without records this is the same as `write`. `ConditionFailed` contains the existing item.
         """
         if not records:
             return self.write(write)
@@ -269,7 +270,10 @@ class BoundTable:
                 raise Unavailable(internal="a batch deletion remained incomplete", retry_after_seconds=1)
 
     def transact(self, operations: Sequence[Operation], *, token: str | None = None) -> None:
-        """Apply all operations or none; `TransactionRefused` names the failed conditions. Costs twice the units."""
+        """Apply all operations or none; `TransactionRefused` contains the failed conditions.
+
+        Costs twice the capacity units of single writes.
+        """
         wires: list[Any] = [self._transaction(operation) for operation in operations]
         extra: Any = {"ClientRequestToken": token} if token else {}
         with translated():
@@ -344,7 +348,7 @@ class BoundTable:
 
 
 class TenantTable(BoundTable):
-    """The table, bound to one tenant."""
+    """Reads and writes the items of one tenant."""
 
     def __init__(self, table: PhysicalTable, tenant_id: TenantId) -> None:
         if not is_id(tenant_id, "ten"):
@@ -362,7 +366,7 @@ class TenantTable(BoundTable):
 
 
 class PlatformTable(BoundTable):
-    """The operator's items: registry, names, platform keys, prices."""
+    """Reads and writes the operator's items: registry, names, platform keys, prices."""
 
     def __init__(self, table: PhysicalTable) -> None:
         super().__init__(table, "PLATFORM")

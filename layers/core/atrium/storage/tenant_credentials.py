@@ -1,8 +1,8 @@
-"""AWS clients that IAM restricts to one tenant: a role is assumed with the tenant's id as session tag.
+"""Creates AWS clients that IAM restricts to one tenant: a role is assumed with the tenant's id as session tag.
 
-The role's policy allows only the partitions and objects of the tagged tenant, so AWS refuses access to another
-tenant's data even if this code has a defect. Credentials last an hour (role chaining allows no more); their clients are
-used for the first forty minutes, so that a request can finish with the client that it started with.
+The role's policy allows only the partitions and objects of the tagged tenant, so AWS refuses access to another tenant's
+data even if this code has a defect. Credentials are valid for one hour, the maximum for role chaining. Their clients
+are used only for the first forty minutes, so that a request can finish with the client that it started with.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ type MakeClient = Callable[[str, CredentialsTypeDef], Any]
 
 @dataclass(slots=True)
 class _Kept:
-    """One tenant's credentials and clients. The lock makes concurrent callers wait for one call to STS."""
+    """One tenant's credentials and clients. The lock ensures that concurrent callers share one call to STS."""
 
     lock: Lock = field(default_factory=Lock)
     credentials: CredentialsTypeDef | None = None
@@ -42,7 +42,10 @@ class _Kept:
 
 
 class TenantCredentials:
-    """The clients of the `KEPT_MAX` most recently used tenants; calls STS at most once an hour per tenant."""
+    """Caches the clients of the `KEPT_MAX` most recently used tenants.
+
+    A cached tenant needs one STS call per 40 minutes.
+    """
 
     def __init__(self, sts: STSClient, role_arn: str, clock: Callable[[], datetime], make_client: MakeClient) -> None:
         self._sts, self._role_arn, self._clock, self._make_client = sts, role_arn, clock, make_client
@@ -50,7 +53,7 @@ class TenantCredentials:
         self._kept: LRUCache[TenantId, _Kept] = LRUCache(KEPT_MAX)
 
     def client(self, service: str, tenant_id: TenantId) -> Any:
-        """Return a client for the tenant's data; raise `Unavailable` if STS does not answer (there is no fallback)."""
+        """Return a client for the tenant's data; raise `Unavailable` if the STS call fails. There is no fallback."""
         kept = self._kept_for(tenant_id)
         with kept.lock:
             credentials = kept.credentials

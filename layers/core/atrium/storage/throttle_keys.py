@@ -1,13 +1,13 @@
-"""Where the login throttles are kept, among the platform's items. Tenant names, emails and addresses are hashed.
+"""Keys of the login throttles, which are platform items. Tenant names, emails and addresses are hashed.
 
-THROTTLE#LOGIN#<tenant, email>  WINDOW#<how>        failures at the user of an email in one tenant
-                                PAIR#<how>#<addr>   the same, from one address
+THROTTLE#LOGIN#<tenant, email>  WINDOW#<how>        failed logins for an email in one tenant
+                                PAIR#<how>#<addr>   the same, from one IP address
                                 KNOWN#<address>     a login from this address succeeded
-THROTTLE#ADDRESS#<address>      LOGIN · TICKET      failures of an address
+THROTTLE#ADDRESS#<address>      LOGIN · TICKET      failures from an IP address
 THROTTLE#USER#<usr>             PASSWORD            attempts to change a password
-THROTTLE#UNLOCKS#<ten>          <email>             how often a tenant has had an email unlocked
+THROTTLE#UNLOCKS#<ten>          <email>             number of times that a tenant unlocked an email
 
-`how` is NAMED for logins that name their tenant and ANY for those that do not.
+`how` is NAMED for logins with a tenant and ANY for logins without a tenant.
 """
 
 from hashlib import sha256
@@ -26,7 +26,7 @@ def address_failures(place: str, endpoint: Literal["LOGIN", "TICKET"]) -> Key:
 
 
 def login_partition(tenant: str, email: str) -> str:
-    """Return the partition of what is kept for an email in one tenant."""
+    """Return the partition of the throttle items of an email in one tenant."""
     return f"THROTTLE#LOGIN#{_hashed(f'{tenant}\n{email}')}"
 
 
@@ -39,7 +39,7 @@ def pair_failures(tenant: str, email: str, how: LoginKind, place: str) -> Key:
 
 
 def known_address(tenant: str, email: str, place: str) -> Key:
-    """Return the item that records a successful login to an email in one tenant from an address."""
+    """Return the key of the item that records a successful login for an email in one tenant from an address."""
     return Key(login_partition(tenant, email), f"{KNOWN}{_hashed(place)}")
 
 
@@ -48,7 +48,7 @@ def password_attempts(user_id: str) -> Key:
 
 
 def unlocks_of(tenant_id: TenantId) -> str:
-    """Return the partition of the unlocked emails of a tenant."""
+    """Return the partition that counts the unlocks of a tenant's emails."""
     return f"THROTTLE#UNLOCKS#{tenant_id}"
 
 

@@ -1,11 +1,13 @@
-"""Writes as values, and items as DynamoDB takes and returns them: a store makes writes, a bound table executes them.
+"""Defines writes as values, and converts items to and from DynamoDB's format.
 
-In expressions `#name` is the attribute `name`, without a declaration, and `:name` is `values["name"]`; `names` adds
+Stores create writes; a bound table applies them.
+
+In expressions `#name` is the attribute `name`, without a declaration, and `:name` is `values["name"]`. `names` adds
 aliases of attributes whose names are known only at run time.
 
-boto3's own `TypeSerializer` and `TypeDeserializer` take several times the CPU: they try each type in turn and make a
-decimal of each number. Here numbers are integers or decimals, never floats. Binary values are returned as base64 text,
-as in the table's stream (see `clients.py`).
+boto3's `TypeSerializer` and `TypeDeserializer` need several times the CPU time, because they try each type in turn and
+convert each number to a decimal. Here numbers are integers or decimals, never floats. Binary values are returned as
+base64 text, as in the table's stream (see `clients.py`).
 """
 
 import re
@@ -32,20 +34,23 @@ EXISTS = "attribute_exists(pk)"
 ANY = ""
 _ALIAS = re.compile(r"#(\w+)")
 GRANTS = frozenset({"scopes", "permissions", "role", "roles", "default_role", "role_mapping"})
-"""The attributes that grant permissions, in every kind of item."""
+"""The names of the attributes that grant permissions, for every kind of item."""
 OPERATOR = "platform"
-# The scopes of a connection are those of an external provider (Google, Slack); they grant nothing here.
+# A connection has the scopes of an external provider (Google, Slack), which grant nothing on this platform.
 _FOREIGN = "CONNECTION#"
 _CLAUSES = re.compile(r",(?![^()]*\))|\b(?:SET|ADD|REMOVE|DELETE)\b")
 
 
 def to_wire(item: Item) -> Wire:
-    """Marshal an item; attributes that are None are left out, as DynamoDB's sparse indexes want it."""
+    """Convert an item to DynamoDB's format. Attributes that are None are omitted, as sparse indexes require."""
     return {name: value_to_wire(value) for name, value in item.items() if value is not None}
 
 
 def value_to_wire(value: object) -> Wire:  # noqa: PLR0911 - a table of types
-    """Marshal a value; `TypeError` if the table has no such type, `ValueError` if a number has too many digits."""
+    """Convert a value to DynamoDB's format.
+
+    Raises `TypeError` for an unsupported type, and `ValueError` if a number has too many digits.
+    """
     match value:
         case str():
             return {"S": str(value)}
@@ -68,7 +73,7 @@ def value_to_wire(value: object) -> Wire:  # noqa: PLR0911 - a table of types
 
 
 def from_wire(wire: Mapping[str, Any]) -> dict[str, Any]:
-    """Read an item."""
+    """Convert an item from DynamoDB's format."""
     return {name: _plain(value) for name, value in wire.items()}
 
 
@@ -113,7 +118,7 @@ def _read_number(text: str) -> int | Decimal:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Write a whole item. `condition` is required: `NEW`, `EXISTS`, an expression, or `ANY`."""
+    """Writes a whole item. `condition` is required: `NEW`, `EXISTS`, an expression, or `ANY`."""
 
     key: Key
     item: Item
@@ -123,7 +128,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Change an item by an update expression under a condition. `returns`: whether the writer wants the new item."""
+    """Changes an item by an update expression under a condition. If `returns`, the write returns the new item."""
 
     key: Key
     expression: str
@@ -142,7 +147,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Check a condition in a transaction."""
+    """Checks a condition in a transaction."""
 
     key: Key
     condition: str
@@ -150,7 +155,10 @@ class Check:
 
 
 def expression_arguments(*expressions: str, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Wire:
-    """Return `ExpressionAttributeNames` and `…Values` for the expressions; empty ones are omitted."""
+    """Return `ExpressionAttributeNames` and `ExpressionAttributeValues` for the expressions.
+
+    An empty mapping is omitted.
+    """
     aliases = {f"#{name}": name for text in expressions for name in _ALIAS.findall(text)}
     aliases |= {f"#{alias}": attribute for alias, attribute in (names or {}).items()}
     arguments: Wire = {}
@@ -173,7 +181,7 @@ def refuse_operator_grant(write: Put | Update) -> None:
 
 
 def _assigned(update: Update) -> Iterator[tuple[str, Any]]:
-    """Yield each attribute that an expression assigns to, with each value that goes into it."""
+    """Yield each attribute that an expression assigns, with each value that is assigned to it."""
     for clause in _CLAUSES.split(update.expression):
         target = re.search(r"#(\w+)", clause)
         if target is not None:

@@ -1,1 +1,1 @@
-"""Tenants, their plans and settings, and the context that a call carries."""
+"""Tenants, their plans and settings, and the tenant context of a call."""

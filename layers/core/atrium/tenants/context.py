@@ -1,6 +1,6 @@
 """The verified caller and tenant of a call.
 
-`atrium.http.context` builds these values once from the authorizer's context. All other modules take them as arguments
+`atrium.http.context` builds these values once from the authorizer's context. Other modules receive them as arguments
 and never decode a token.
 """
 
@@ -20,11 +20,11 @@ ROLES: tuple[Role, ...] = get_args(Role.__value__)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A verified caller. `id` is a `usr_`, `key_` or `cli_` id; only users have a `role`.
+    """A verified caller. `id` is a `usr_`, `key_` or `cli_` id. Only users have a `role`.
 
-    A rotated key acts under the id of the first key of its line; `credential_id` is then its own id. `client_id` is the
-    OAuth client to which a user's token was issued; it is empty for a login without a client. The scope `platform` of a
-    tenant's credential and an unknown role are removed.
+    A rotated key has the id of the first key of its line; `credential_id` is then the id of the key itself. `client_id`
+    is the OAuth client to which a user's token was issued, and is empty for a login without a client. An unknown role
+    is removed, and the scope `platform` is removed from a tenant's credential.
     """
 
     type: PrincipalType
@@ -44,7 +44,7 @@ class Principal:
     def has(self, scope: str) -> bool:
         """Return whether the principal has a scope.
 
-        `admin` includes all other scopes of a tenant, `platform` all scopes.
+        `admin` includes all other scopes of a tenant. `platform` includes all scopes.
         """
         if scope in self.scopes or "platform" in self.scopes:
             return True
@@ -63,7 +63,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A call: the principal, its network origin and the request id. `login_id` names the login of a user's token."""
+    """The caller of a request: principal, network origin and request id. `login_id` is the login of a user's token."""
 
     principal: Principal
     request_id: str
@@ -75,9 +75,9 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class TenantContext:
-    """A call inside a tenant.
+    """The caller, tenant and settings of a call inside a tenant.
 
-    A new `config_version` invalidates cached data. `audits_all` also audits allowed policy decisions.
+    A new `config_version` invalidates cached data. If `audits_all` is set, allowed policy decisions are also audited.
     """
 
     tenant_id: TenantId
@@ -95,7 +95,7 @@ class TenantContext:
 
     @property
     def owner(self) -> str:
-        """Return the id that owns the sessions and runs of this caller."""
+        """Return the id of the owner of this caller's sessions and runs."""
         return self.caller.principal.id
 
     def has_feature(self, name: str) -> bool:

@@ -1,8 +1,10 @@
-"""Which tenants' deletions have begun and may have work left: platform items, which the sweeper reads every minute.
+"""The list of started tenant deletions that may be incomplete.
 
-An entry is written before anything of a deletion is, so that one that broke off anywhere is known. Its own call has
-it to itself for a minute; then the sweeper erases the tenant's data in steps, notes after each where the next one
-begins, and removes the entry when nothing is left.
+They are platform items; the sweeper reads them every minute.
+
+The entry is the first write of a deletion, so an interrupted deletion is always in the list. For one minute only the
+deletion call itself works on the entry. Then the sweeper erases the tenant's data in steps and stores the position of
+the next step after each step. It removes the entry when all data is erased.
 """
 
 from collections.abc import Mapping
@@ -19,15 +21,16 @@ from atrium.storage.table import PlatformTable, Query
 from atrium.storage.writes import ANY, Delete, Update
 
 OWN_SECONDS = 60
-"""Longer than any call lasts, of the deletion and of what was under way beside it."""
+"""Seconds before the sweeper continues a deletion. Longer than any call, including calls that ran when it started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where an erasure is: `phase` and `position` are where its next step begins, an empty phase is between passes.
+    """The progress of an erasure. The next step starts at `phase` and `position`; between passes the phase is empty.
 
-    `is_last`: this pass began when nothing could write any more. `waits`: the pass left what was in use. `items` and
-    `blobs` were removed so far; a step that died before it was noted is missing in them.
+    `is_last`: no call could still write data when this pass started. `waits`: the pass skipped data that was in use.
+    `items` and `blobs` are the numbers of removed objects. They do not include a step that ended before it was
+    recorded.
     """
 
     phase: str = ""
@@ -41,7 +44,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A deletion that has begun. A repeated call begins it anew, and its erasure goes on where it was."""
+    """A started tenant deletion. A repeated call restarts it, and its erasure continues at the stored position."""
 
     tenant_id: TenantId
     begun_at: datetime
@@ -50,7 +53,7 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class Deletions:
-    """Every access to the list."""
+    """Reads and writes the list of started deletions."""
 
     table: PlatformTable
 
@@ -63,7 +66,7 @@ class Deletions:
         return _read(item) if item else None
 
     def list_left(self, *, now: datetime) -> list[Deletion]:
-        """Return those that no call has to itself any more. One query for a hundred."""
+        """Return the deletions that started at least `OWN_SECONDS` ago. One query per hundred entries."""
         found: list[Deletion] = []
         position: Position | None = None
         while True:
@@ -74,7 +77,7 @@ class Deletions:
                 return [each for each in found if each.begun_at <= now - timedelta(seconds=OWN_SECONDS)]
 
     def note(self, deletion: Deletion, progress: Progress) -> None:
-        """Note how far an erasure is; nothing if another call has ended it."""
+        """Store the progress of an erasure. Does nothing if another call has removed the entry."""
         values = {name: value for name, value in asdict(progress).items() if name not in _COUNTED}
         counts = {name: getattr(progress, name) - getattr(deletion.progress, name) for name in _COUNTED}
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
@@ -86,7 +89,7 @@ class Deletions:
             return
 
     def end(self, deletion: Deletion) -> None:
-        """Remove an entry, unless the deletion has begun anew."""
+        """Remove an entry, unless the deletion was started again."""
         values = {"begun": format_time(deletion.begun_at)}
         try:
             self.table.write(Delete(keys.deletion(deletion.tenant_id), "#begun_at = :begun", values))

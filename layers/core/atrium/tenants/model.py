@@ -23,13 +23,14 @@ FEATURES_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant. `opening` marks a creation that is not complete; such a tenant is invisible.
+    """A tenant with its plan, status and settings.
 
-    An erasure keeps the id, the plan, `deleted_at` and `deleted_by` (`platform:key_…`) of a deleted tenant, and sets
+    `opening` marks a creation that is not complete; such a tenant is invisible. `logins_ended_at` is the time of the
+    last increment of `token_version`, which ended all logins. `limits` override the plan's limits;
+    `atrium.quotas.limits` reads them.
+
+    The tombstone of an erased tenant contains the id, the plan, `deleted_at`, `deleted_by` (`platform:key_…`) and
     `erased_at`.
-
-    `logins_ended_at` is the time of the last increment of `token_version`, which ended all logins. `limits` override
-    those of the plan; `atrium.quotas.limits` reads them.
     """
 
     id: TenantId
@@ -62,7 +63,7 @@ class Tenant:
 
     @property
     def audits_all(self) -> bool:
-        """Return whether allowed policy decisions are audited, too."""
+        """Return whether allowed policy decisions are also audited."""
         return self.settings.get("audits_all") is True
 
     @property
@@ -85,13 +86,14 @@ def same_name(name: str) -> str:
 
 
 def find_settings_fault(settings: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the settings that the platform reads, or None. Other settings are not checked."""
+    """Return the first error in the settings that the platform uses, or None. Other settings are not checked."""
     features = settings.get("features", {})
     if not isinstance(features, dict) or not all(isinstance(on, bool) for on in features.values()):
         return "features must be an object whose values are true or false"
     if len(features) > FEATURES_MAX or not all(_FEATURE.fullmatch(name) for name in features):
         return (
-            f"features must be at most {FEATURES_MAX}, with names of a-z, 0-9, '_', '.' and '-' of up to 64 characters"
+            f"features may have at most {FEATURES_MAX} members, with names of up to 64 characters: "
+            "a-z, 0-9, '_', '.' and '-'"
         )
     if settings.get("prompt_injection", SCREENING_DEFAULT) not in SCREENING_MODES:
         return f"prompt_injection must be one of {', '.join(SCREENING_MODES)}"

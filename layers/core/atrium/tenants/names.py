@@ -1,10 +1,10 @@
 """Unique tenant names. A marker item reserves a name.
 
-A marker can be stale: after an interrupted creation, renaming or deletion. A stale marker is taken over in steps that a
-late writer cannot undo:
+A marker can be stale after an interrupted creation, renaming or deletion. A new claim replaces a stale marker in steps
+that a delayed writer cannot undo:
 
     no marker                                     the name is claimed
-    its tenant's creation is incomplete           a creation continues with that id; the item's condition admits one
+    its tenant's creation is incomplete           the creation continues with that id; the condition allows one
     its tenant is deleted                         the name is claimed for the new tenant
     its tenant has another name                   its `config_version` is incremented, so that a concurrent renaming
                                                   fails; then the name is claimed
@@ -26,7 +26,7 @@ _ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names of all tenants."""
+    """Claims tenant names. A name is unique among all tenants."""
 
     registry: TenantRegistry
     store_of: Callable[[TenantId], TenantStore]
@@ -61,7 +61,7 @@ class Names:
         raise Conflict("another call is claiming this name; try again")
 
     def _make_free(self, marker: NameMarker, holder: Tenant, name: str) -> None:
-        """Ensure that the marker's tenant does not have and cannot take this name; raise `Conflict` if it has it."""
+        """Ensure that the marker's tenant neither has nor can get this name; raise `Conflict` if it has the name."""
         if holder.status == "deleted":
             return
         if same_name(holder.name) == same_name(name) or not self.store_of(marker.tenant_id).fence(

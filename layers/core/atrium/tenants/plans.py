@@ -1,4 +1,4 @@
-"""The plans as data. -1 means unlimited. A tenant's own limits override those of its plan."""
+"""Defines the plans as data. -1 means unlimited. A tenant's limits override the limits of its plan."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,9 +13,10 @@ ANY_MODEL = frozenset[ModelSize]({"small", "medium", "large"})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The limits of a plan by their API names (money in USD), and what else the plan includes.
+    """A plan: its limits by their API names (money in USD), and its other settings.
 
-    These are the allowed model sizes, the audit retention in days, and the maximum number of characters of a message.
+    The other settings are the allowed model sizes, the audit retention in days, and the maximum number of characters of
+    a message.
     """
 
     name: PlanName
@@ -26,7 +27,7 @@ class Plan:
 
 
 _LIMITS: dict[str, tuple[int | Decimal, int | Decimal, int | Decimal]] = {
-    # of free, starter and pro; enterprise has none. A limit that is not here has its default in `quotas.limits`.
+    # limits of free, starter and pro; enterprise is unlimited. `quotas.limits` has the defaults of all other limits.
     "sessions_per_day": (50, 500, 5_000),
     "messages_per_session": (20, 50, 100),
     "tokens_per_month": (100_000, 1_000_000, 10_000_000),

@@ -1,6 +1,6 @@
 """The operator's list of tenants, and the markers that keep tenant names unique. Both are platform items.
 
-They only say that a tenant may exist and which name it has; the tenant's own item is authoritative.
+They only show that a tenant may exist and which name it has. The tenant's item is authoritative.
 """
 
 import secrets
@@ -23,7 +23,7 @@ _NAMES_READ = 1_000
 
 @dataclass(frozen=True, slots=True)
 class NameMarker:
-    """The tenant that claims a name. `claim` is different for each claim."""
+    """The marker of a tenant name, with the tenant that claims it. `claim` is different for each claim."""
 
     tenant_id: TenantId
     claim: str
@@ -31,7 +31,7 @@ class NameMarker:
 
 @dataclass(frozen=True, slots=True)
 class TenantRegistry:
-    """Reads and writes the list and the markers."""
+    """Reads and writes the tenant list and the tenant name markers."""
 
     table: PlatformTable
 
@@ -42,7 +42,7 @@ class TenantRegistry:
     def claim(
         self, name: str, tenant_id: TenantId, *, replacing: NameMarker | None, registered_at: datetime | None = None
     ) -> bool:
-        """Reserve a name for a tenant; False if the marker is not the one to replace.
+        """Reserve a name for a tenant; return False if the stored marker is not the expected one.
 
         With `registered_at`, the same transaction adds the new tenant to the list.
         """
@@ -59,7 +59,7 @@ class TenantRegistry:
         return True
 
     def release(self, name: str, marker: NameMarker | None) -> None:
-        """Release a name if this claim is still the current one."""
+        """Release a name if this claim is still the current claim."""
         if marker is None:
             return
         values = {"tenant": marker.tenant_id, "claim": marker.claim}
@@ -71,17 +71,21 @@ class TenantRegistry:
             return
 
     def mark_deleted(self, tenant_id: TenantId, record: Put, *, now: datetime) -> None:
-        """Remove a tenant from the list and its name from the entry, with the platform's audit record. Idempotent."""
+        """Remove a tenant from the list and its name from the entry, and write the platform's audit record.
+
+        Idempotent.
+        """
         place, alive = keys.registered_tenant(tenant_id), f"{EXISTS} AND attribute_not_exists(#deleted_at)"
         try:
             marking = Update(place, "SET #deleted_at = :now REMOVE #name", alive, {"now": format_time(now)})
             self.table.transact([marking, record])
         except TransactionRefused:
             with suppress(ConditionFailed):
-                self.table.write(Update(place, "REMOVE #name", EXISTS))  # an entry of an older version has it
+                # The entry of an older version contains the name.
+                self.table.write(Update(place, "REMOVE #name", EXISTS))
 
     def list_names(self, tenant_id: TenantId, position: Position | None) -> Page[Key]:
-        """Return the name markers of a tenant among the next thousand markers of all tenants.
+        """Return a tenant's name markers among the next thousand markers of all tenants.
 
         An interrupted renaming leaves a marker to which no other item refers.
         """

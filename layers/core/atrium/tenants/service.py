@@ -1,8 +1,8 @@
 """The operator's management of tenants.
 
-Creation is `open`, then the other items of the tenant's partition, then `close`: one transaction that makes the tenant
-and its first credentials visible. An interrupted creation is invisible, and a new creation with the same name continues
-it.
+A creation calls `open`, writes the other items of the tenant's partition, and calls `close`. `close` is one transaction
+that makes the tenant and its first credentials visible. An interrupted creation is invisible, and a new creation with
+the same name continues it.
 """
 
 import secrets
@@ -42,9 +42,9 @@ class TenantFields:
 
 
 class TenantService:
-    """The operations on tenants. The routes check the scope.
+    """The operator's operations on tenants. The routes check the scope.
 
-    Changes are audited if there is an `origin`. The installation creates its first tenants without one.
+    Changes are audited if there is an `origin`. The installation creates its first tenants without an origin.
     """
 
     def __init__(
@@ -87,7 +87,10 @@ class TenantService:
             raise Conflict("another tenant has this name; choose another name") from error
 
     def close(self, tenant: Tenant, operations: Sequence[Operation]) -> Tenant:
-        """Complete a creation, with other writes of the partition, in one transaction; raise `Conflict` on failure."""
+        """Complete a creation and apply other writes of the partition in one transaction.
+
+        Raises `Conflict` on failure.
+        """
         store = self._store(tenant.id)
         try:
             store.table.transact([store.closing(tenant.opening), *operations, *self._records(tenant, "create")])
@@ -128,12 +131,12 @@ class TenantService:
         if name != tenant.name:
             return self._change_unmodified(tenant, changes)
         records = self._records(tenant, "change", **changes)
-        # An unchanged name is not written, because the tenant may have lost it to another one meanwhile.
+        # An unchanged name is not written, because another tenant may have claimed it meanwhile.
         changes = {what: value for what, value in changes.items() if what != "name"}
         return self._written(lambda: self._store(tenant.id).change(changes, *records, now=self._clock()))
 
     def set_status(self, tenant_id: str, status: Literal["active", "suspended"], reason: str) -> Tenant:
-        """Suspend or activate a tenant. Idempotent. The authorizer's cache delays the effect by at most its TTL."""
+        """Suspend or activate a tenant. Idempotent. It takes effect when the authorizer's cache expires."""
         tenant = self.get(tenant_id)
         records = self._records(tenant, "suspend" if status == "suspended" else "activate", reason=reason)
         store = self._store(tenant.id)
@@ -156,8 +159,8 @@ class TenantService:
     def delete(self, tenant_id: str, release: Callable[[TenantId], object] = lambda _: None) -> None:
         """Delete a tenant: end its credentials and release its name. Raises `NotFound` if it is already deleted.
 
-        `release` is then called to release what the tenant claims elsewhere. A repeated call or the sweeper continues
-        an interrupted deletion. The sweeper erases the tenant's data (`atrium.erasure`).
+        `release` is then called to release the tenant's other claims. A repeated call or the sweeper continues an
+        interrupted deletion. The sweeper erases the tenant's data (`atrium.erasure`).
         """
         now = self._clock()
         tenant = self._store(_known(tenant_id)).get()
@@ -173,7 +176,10 @@ class TenantService:
             raise NotFound("tenant not found")
 
     def finish_deletion(self, tenant_id: TenantId) -> bool:
-        """Release the name of a deleted tenant and remove it from the list; False if the tenant is not deleted."""
+        """Release the name of a deleted tenant and remove it from the list.
+
+        Returns False if the tenant is not deleted.
+        """
         tenant = self._store(tenant_id).get()
         if tenant is None or tenant.status != "deleted":
             return False
@@ -186,10 +192,10 @@ class TenantService:
         return True
 
     def get_with_deleted(self, tenant_id: str) -> Tenant:
-        """Return a tenant, also one that is deleted; `NotFound` if there never was one."""
+        """Return a tenant, even if it is deleted; raise `NotFound` if it never existed."""
         tenant = self._store(_known(tenant_id)).get()
         if tenant is None or tenant.opening:
-            raise NotFound("there is no such tenant")
+            raise NotFound("tenant not found")
         return tenant
 
     def _rename(self, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
@@ -201,7 +207,7 @@ class TenantService:
         return renamed
 
     def _change_unmodified(self, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
-        """Change a tenant, including its name; raise `Conflict` if it was modified since it was read."""
+        """Change a tenant, including its name; raise `Conflict` if it was modified after it was read."""
         records = self._records(tenant, "change", **changes)
         try:
             return self._store(tenant.id).rename(changes, *records, now=self._clock(), version=tenant.config_version)

@@ -1,7 +1,7 @@
-"""The settings that a tenant's administrators can change.
+"""Reads and changes the settings that a tenant's administrators can change.
 
-One transaction writes the change, the new `config_version` and the audit event. Fields of the tenant's item that belong
-to the operator are neither returned nor changed.
+One transaction writes the change, the new `config_version` and the audit event. The operator's fields of the tenant
+item are neither returned nor changed.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class TenantSettings:
-    """The settings. `version` is the tenant's `config_version`."""
+    """The settings of a tenant. `version` is the tenant's `config_version`."""
 
     features: Mapping[str, bool]
     audits_all: bool
@@ -32,7 +32,7 @@ class TenantSettings:
 
 @dataclass(frozen=True, slots=True)
 class SettingsService:
-    """The settings of one tenant. The routes check the scope."""
+    """The operations on one tenant's settings. The routes check the scope."""
 
     table: TenantTable
     audit: AuditService
@@ -42,9 +42,9 @@ class SettingsService:
         return _read(self._tenant())
 
     def change(self, changes: Mapping[str, Any]) -> TenantSettings:
-        """Change settings. Features that are not named stay as they are; null removes a feature.
+        """Change settings. Features that are not in the request are unchanged; null removes a feature.
 
-        Raises `ValidationFailed`, or `Conflict` if other calls keep modifying the tenant.
+        Raises `ValidationFailed`, or `Conflict` after repeated concurrent changes.
         """
         for _ in range(_ATTEMPTS):
             tenant = self._tenant()

@@ -1,8 +1,8 @@
-"""The tenant's own item, in its own partition. It is authoritative.
+"""Stores the tenant's item in the tenant's partition. The item is authoritative.
 
-Settings and metadata are stored as JSON text, because an item has no floats. Each change increments `config_version`,
-which invalidates caches. A deleted tenant's item stays as a tombstone, so that its id is never reused; a tombstone has
-no name, settings or metadata.
+Settings and metadata are stored as JSON text, because an item cannot contain floats. Each change increments
+`config_version`, which invalidates caches. A deleted tenant's item remains as a tombstone, so that its id is never
+reused. A tombstone has no name, settings or metadata.
 """
 
 import json
@@ -38,7 +38,8 @@ class TenantStore:
     def open(self, tenant: Tenant) -> Tenant:
         """Start or take over the creation of a tenant with the mark `opening`, and return the tenant.
 
-        Raises `ConditionFailed` if the tenant is complete. A creation that was opened before can no longer be closed.
+        Raises `ConditionFailed` if the tenant is complete. An earlier creation of the same tenant can then no longer be
+        closed.
         """
         values: dict[str, Any] = {
             **_attributes(tenant),
@@ -53,7 +54,7 @@ class TenantStore:
         )
 
     def closing(self, opening: str) -> Update:
-        """Return the write that completes a creation, for its transaction."""
+        """Return the write that completes a creation. It belongs in a transaction."""
         return Update(keys.tenant(), "REMOVE #opening", "#opening = :opening", {"opening": opening})
 
     def change(self, changes: Mapping[str, Any], *records: Put, now: datetime) -> Tenant:
@@ -71,11 +72,12 @@ class TenantStore:
         except ConditionFailed as error:
             found = read_tenant(error.item) if error.item else None
             if found and found.is_visible and (found.name, found.config_version) == (changes["name"], version + 1):
-                return found  # this write succeeded before and its response was lost; no other tenant claims the name
+                # An earlier attempt of this write succeeded and its response was lost. No other tenant claims the name.
+                return found
             raise
 
     def set_status(self, status: TenantStatus, reason: str, *records: Put, now: datetime) -> Tenant:
-        """Set the status. Idempotent. An empty reason keeps the previous reason of a suspension.
+        """Set the status. Idempotent. An empty reason does not change the reason of a suspension.
 
         Raises `ConditionFailed` if the tenant does not exist.
         """
@@ -93,7 +95,7 @@ class TenantStore:
         self.table.write(_change(changes, now, f"{EXISTS} AND attribute_not_exists(#opening)", {}))
 
     def leave_tombstone(self, tenant: Tenant, *, erased_at: datetime | None = None) -> None:
-        """Reduce a deleted tenant's item to its tombstone. Idempotent."""
+        """Replace a deleted tenant's item by its tombstone. Idempotent."""
         item = {
             "id": tenant.id,
             "plan": tenant.plan,
@@ -110,7 +112,7 @@ class TenantStore:
     def fence(self, version: int) -> bool:
         """Increment `config_version` if it equals `version`, so that changes based on earlier reads fail.
 
-        Returns False if it differs.
+        Returns False if it is different.
         """
         try:
             values = {"one": 1, "version": version}
@@ -121,7 +123,10 @@ class TenantStore:
 
 
 def not_deleted() -> Check:
-    """Return the check that the tenant is not deleted, for a transaction that claims what a deletion releases."""
+    """Return the check that the tenant is not deleted.
+
+    A transaction includes it if it claims something that a tenant deletion releases.
+    """
     return Check(keys.tenant(), "NOT #status = :deleted", {"deleted": "deleted"})
 
 

@@ -30,7 +30,7 @@ _WHERE = "must use https, http on a loopback address, or a private-use scheme th
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client. `old_digest` stays valid beside the current secret until `old_ends_at`."""
+    """An OAuth client. `old_digest` is the digest of the previous secret, which is valid until `old_ends_at`."""
 
     id: ClientId
     tenant_id: TenantId
@@ -54,7 +54,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class IssuedClient:
-    """A client with its new secret (empty for a public client). The secret is not stored."""
+    """A client with its new secret, which is empty for a public client. The secret is not stored."""
 
     client: Client
     secret: str = field(repr=False)
@@ -63,7 +63,7 @@ class IssuedClient:
 def find_redirect_fault(uri: str) -> str | None:
     """Return what is wrong with a redirect URI, or None.
 
-    Allowed are https, http to a loopback address, and a private-use scheme that contains a dot (RFC 8252).
+    Allowed are https URIs, http URIs with a loopback address, and private-use schemes that contain a dot (RFC 8252).
     """
     parts = _split(uri)
     if parts is None:
@@ -79,9 +79,9 @@ def find_redirect_fault(uri: str) -> str | None:
 
 
 def is_registered(uri: str, registered: Iterable[str]) -> bool:
-    """Return whether a redirect URI is registered. Comparison is by exact text.
+    """Return whether a redirect URI is registered. The texts must be equal.
 
-    On a loopback IP address any port is accepted, because the operating system assigns it (RFC 8252 §7.3). `localhost`
+    For a loopback IP address any port is accepted, because the operating system assigns it (RFC 8252 §7.3). `localhost`
     is a name, so its port must match.
     """
     known = set(registered)
@@ -109,7 +109,7 @@ def _split(uri: str) -> SplitResult | None:
 def find_client_fault(
     type: ClientType, grant_types: tuple[str, ...], redirect_uris: tuple[str, ...]
 ) -> tuple[str, str] | None:
-    """Return the field that conflicts with the others and the reason, or None."""
+    """Return the first field that conflicts with other fields and the reason, or None."""
     for uri in redirect_uris:
         fault = find_redirect_fault(uri)
         if fault is not None:

@@ -1,7 +1,7 @@
 """Client secrets: `atr_cs_<base62>` for 32 random bytes.
 
-The table stores an HMAC, under a pepper, of the client's id and the secret, so that a record copied to another client
-matches no secret.
+The table stores an HMAC of the client's id and the secret. The HMAC key is a pepper. If the HMAC is copied to another
+client, it matches no secret.
 """
 
 import secrets
@@ -26,7 +26,7 @@ def digest_secret(pepper: Pepper, client_id: ClientId, secret: str) -> bytes:
 
 
 def fits(client: Client, secret: str, secrets: Secrets, *, now: datetime) -> bool:
-    """Return whether a secret is the client's current one, or the previous one before the end of its grace period."""
+    """Return whether a secret is the client's current secret, or its previous secret within the grace period."""
     if not client.digest or not secret.startswith(HEAD) or len(secret) > _LENGTH_MAX or not secret.isascii():
         return False
     peppers = secrets.peppers("client_secret")

@@ -82,7 +82,7 @@ class ClientService:
         return after
 
     def rotate(self, client_id: str, grace_seconds: int) -> IssuedClient:
-        """Issue a new secret; the previous one stays valid for the grace period.
+        """Issue a new secret. The previous secret is valid until the end of the grace period.
 
         Raises `Conflict` for a public client.
         """
@@ -131,9 +131,11 @@ class ClientService:
     def _check(self, client: Client, scopes: Iterable[str]) -> None:
         excess = find_excess(scopes, self.context.principal)
         if excess:
-            raise ScopeRequired(f"you cannot grant the scope {excess[0]}, because you do not have it")
+            raise ScopeRequired(f"you cannot grant the scope `{excess[0]}`, because you do not have it")
         if PLATFORM in scopes:
-            raise invalid_field("scopes", "must not contain platform: that scope is not available to a tenant")
+            raise invalid_field(
+                "scopes", "must not contain `platform`, because this scope is not available within a tenant"
+            )
         fault = find_client_fault(client.type, client.grant_types, client.redirect_uris)
         if fault is not None:
             raise invalid_field(*fault)

@@ -1,4 +1,4 @@
-"""OAuth clients in the table, in the partition of their tenant."""
+"""Stores OAuth clients in the partition of their tenant."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,12 +34,12 @@ class ClientStore:
         self.table.transact([Put(keys.client(client.id), _item(client), NEW), *also])
 
     def replace(self, before: Client, after: Client, also: Sequence[Operation]) -> bool:
-        """Replace a client; False if it was changed or deleted since `before` was read."""
+        """Replace a client; return False if it was changed or deleted after `before` was read."""
         put = Put(keys.client(after.id), _item(after), _UNCHANGED, {"seen": format_time(before.updated_at)})
         return self._transact([put, *also])
 
     def delete(self, client_id: ClientId, also: Sequence[Operation]) -> bool:
-        """Delete a client; False if it does not exist."""
+        """Delete a client; return False if it does not exist."""
         return self._transact([Delete(keys.client(client_id), EXISTS), *also])
 
     def _transact(self, operations: Sequence[Operation]) -> bool:
@@ -51,7 +51,7 @@ class ClientStore:
 
 
 def read_client(item: Mapping[str, Any], tenant_id: TenantId) -> Client:
-    """Return the client of an item of the tenant's partition."""
+    """Return the client of an item in the tenant's partition."""
     return Client(
         id=ClientId(item["id"]),
         tenant_id=tenant_id,

@@ -1,1 +1,1 @@
-"""Connections: accounts at OAuth providers that tools may use for a user."""
+"""Connections: accounts at OAuth providers that tools may use on behalf of a user."""

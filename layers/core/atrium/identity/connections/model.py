@@ -1,6 +1,6 @@
-"""A connection: a principal's account at a provider, one per provider.
+"""The model of a connection: a principal's account at an OAuth provider. A principal has at most one per provider.
 
-Its tokens are encrypted with the tenant's key.
+The tokens of a connection are encrypted with the tenant's key.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,8 @@ EARLY = timedelta(seconds=60)
 class Connection:
     """A connection. `expired` means that the provider refused to refresh it, and the user must connect again.
 
-    `version` counts the tokens that it has had. `lease` names the call that refreshes them now, until `leased_until`.
+    `version` is incremented with each new pair of tokens. `lease` is the id of the call that is refreshing the tokens,
+    valid until `leased_until`.
     """
 
     owner: str
@@ -39,7 +40,7 @@ class Connection:
         return self.expires_at is not None and now >= self.expires_at - EARLY
 
     def purpose(self, what: Literal["access", "refresh"]) -> str:
-        """Return the encryption context of a token. A token of another connection has a different one."""
+        """Return the encryption context of a token. Each connection has a different context."""
         return connection_purpose(self.owner, self.provider, what)
 
 

@@ -1,7 +1,7 @@
 """The owner's operations on connections, and the access token for tools.
 
-A provider may accept a refresh token only once. So a refresh needs a lease: of two concurrent calls one refreshes, and
-the other waits for the result. No route returns a token.
+A provider may accept a refresh token only once, so a refresh requires a lease. Of two concurrent calls, one refreshes
+the tokens and the other waits for the result. No route returns a token.
 """
 
 import time
@@ -31,7 +31,7 @@ _GONE = "connection not found: connect to this provider first"
 
 @dataclass(frozen=True, slots=True)
 class ConnectionService:
-    """The operations of one caller on their own connections."""
+    """The operations of one caller on their connections."""
 
     context: TenantContext
     store: ConnectionStore
@@ -42,7 +42,7 @@ class ConnectionService:
     pause: Callable[[float], None] = time.sleep
 
     def begin(self, flow: Flow, redirect_uri: str | None) -> tuple[str, datetime]:
-        """Return the URL for the user's browser, and when the flow expires. Writes nothing."""
+        """Return the URL for the user's browser, and the time when the flow expires. Writes nothing."""
         address, now = check_redirect(flow.client, redirect_uri), self.clock()
         state = self.sealer.begin(
             "connect", flow.description.name, self.context.tenant_id, address, now, user=self.context.owner
@@ -85,7 +85,7 @@ class ConnectionService:
             raise NotFound(_GONE)
 
     def access_token(self, provider: str, calls: ProviderCalls) -> str:
-        """Return an access token that is valid for at least a minute. Refreshes it if necessary.
+        """Return an access token that is valid for at least one minute. Refresh it if necessary.
 
         Raises `NotFound`, `ConnectionExpired` (the user must connect again), `ProviderFailed` or `Unavailable`.
         """
@@ -105,9 +105,10 @@ class ConnectionService:
         raise Unavailable(internal="the refresh of a connection takes too long", retry_after_seconds=5)
 
     def _refresh(self, held: Connection, calls: ProviderCalls) -> str:
-        """Refresh the tokens and store them. If the process dies, the lease expires."""
+        """Refresh the tokens and store them. If the process ends before that, the lease expires."""
         refresh_token = self.encryption.decrypt(held.purpose("refresh"), held.sealed_refresh)
-        key = self.encryption.new_data_key()  # before the call, because new tokens that cannot be encrypted are lost
+        # Before the call to the provider, because new tokens that cannot be encrypted would be lost.
+        key = self.encryption.new_data_key()
         try:
             grant = calls.refresh(refresh_token)
         except ProviderRefused as refused:
@@ -126,7 +127,10 @@ class ConnectionService:
     def _keep(
         self, held: Connection, access: bytes, following: bytes, expires_at: datetime | None
     ) -> Connection | None:
-        """Store the new tokens. Retries while the table is unavailable, because the provider does not repeat them."""
+        """Store the new tokens.
+
+        Retries while the table is unavailable, because the provider does not send the tokens again.
+        """
         for _ in range(_KEEPS - 1):
             try:
                 return self.store.rotate(held, access, following, expires_at, now=self.clock())

@@ -1,4 +1,4 @@
-"""Connections in the table. A refresh takes a lease, and only its holder can write the new tokens."""
+"""Stores connections. A refresh acquires a lease, and only the holder of the lease can write the new tokens."""
 
 import secrets
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from atrium.storage import provider_keys
 from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, EXISTS, Delete, Put, Update
 
-# Longer than the longest call to a provider, so that an expired lease has no active holder.
+# Longer than the longest call to a provider. So if a lease has expired, its holder has ended.
 LEASE_SECONDS = 30
 
 
@@ -25,7 +25,10 @@ class ConnectionStore:
     table: TenantTable
 
     def put(self, connection: Connection, record: Put) -> None:
-        """Write a connection. Replaces an existing one, whose running refresh can then no longer be stored."""
+        """Write a connection, replacing an existing one.
+
+        A running refresh of the replaced connection can no longer be stored.
+        """
         key = provider_keys.connection(connection.owner, connection.provider)
         self.table.transact([Put(key, _item(connection), ANY), record])
 
@@ -34,12 +37,12 @@ class ConnectionStore:
         return read_connection(item) if item else None
 
     def list(self, owner: str, page: PageRequest) -> Page[Connection]:
-        """List the connections of a principal, by provider."""
+        """List the connections of a principal, sorted by provider."""
         prefix = provider_keys.connections_of(owner)
         return self.table.query(Query("", prefix=prefix, limit=page.limit, position=page.position)).map(read_connection)
 
     def delete(self, connection: Connection, record: Put) -> bool:
-        """Delete a connection; False if it does not exist."""
+        """Delete a connection; return False if it does not exist."""
         key = provider_keys.connection(connection.owner, connection.provider)
         try:
             self.table.transact([Delete(key, EXISTS), record])
@@ -48,7 +51,10 @@ class ConnectionStore:
         return True
 
     def lease(self, connection: Connection, *, now: datetime) -> Connection | None:
-        """Start a refresh of the tokens as last read; None if another refresh is running or has finished."""
+        """Start a refresh of the tokens that were last read.
+
+        Return None if another refresh is running or has finished.
+        """
         values = {
             "lease": secrets.token_hex(8),
             "until": format_time(now + timedelta(seconds=LEASE_SECONDS)),
@@ -64,7 +70,7 @@ class ConnectionStore:
     def rotate(
         self, held: Connection, access: bytes, refresh: bytes, expires_at: datetime | None, *, now: datetime
     ) -> Connection | None:
-        """Write the new tokens; None if the lease has another holder or the connection was replaced."""
+        """Write the new tokens. Return None if another call has the lease or the connection was replaced."""
         values: dict[str, Any] = {
             "access": access,
             "refresh": refresh,
@@ -87,7 +93,7 @@ class ConnectionStore:
             return read_connection(self.table.write(write))
         except ConditionFailed as failed:
             found = read_connection(failed.item) if failed.item else None
-            # This write succeeded before and its response was lost: a ciphertext is unique.
+            # An earlier attempt of this write succeeded and its response was lost: the ciphertext is unique.
             return found if found is not None and found.sealed_access == access else None
 
     def expire(self, held: Connection, *, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Decides how to handle a valid refresh token, given the stored family. No I/O."""
+"""Decides how to handle a valid refresh token, based on the stored family. No I/O."""
 
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
@@ -17,9 +17,9 @@ type Use = Literal["current", "repeated", "reused"]
 def classify_use(
     token: EncodedRefreshToken, family: TokenFamily | None, *, client_id: str, grace_seconds: int, now: datetime
 ) -> Use | Refused:
-    """Return whether a token is current, a predecessor repeated within the grace period, or older.
+    """Return whether a token is current, a predecessor that is repeated within the grace period, or older.
 
-    A token of another client, and a token of an ended family, are refused without a change.
+    A token of another client and a token of an ended family are refused without a change.
     """
     if family is None:
         return Refused(TokenExpired, "the token family does not exist")
@@ -47,7 +47,7 @@ def _find_end(family: TokenFamily, client_id: str, now: datetime) -> Refused | N
 
 
 class TokenVersions(Protocol):
-    """The versions of user and tenant that a login, or a code for a login, was issued with."""
+    """The token versions of user and tenant at the time when a login, or a code for a login, was issued."""
 
     @property
     def token_version(self) -> int: ...
@@ -56,7 +56,7 @@ class TokenVersions(Protocol):
 
 
 def check_holder(versions: TokenVersions, user: User | None, tenant: Tenant | None) -> Refused | None:
-    """Return why the user of a login may no longer use it, or None."""
+    """Return the reason why the user of a login may no longer use it, or None."""
     if user is None or tenant is None:
         return Refused(TokenInvalid, "the token's user or tenant does not exist")
     if (versions.token_version, versions.tenant_token_version) != (user.token_version, tenant.token_version):

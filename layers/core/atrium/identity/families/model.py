@@ -1,4 +1,4 @@
-"""A token family: all refresh tokens that descend from one login. Only the last one is valid."""
+"""The model of a token family: all refresh tokens that descend from one login. Only the last token is valid."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,9 +15,9 @@ LOGIN_SECONDS_MAX = 90 * 86_400
 class TokenFamily:
     """A stored family, without its tokens. `digest` belongs to the last token, `before` to its predecessor.
 
-    `salt` derives the last token from its predecessor, so that a repeated predecessor gives the same token. `scopes`
-    None means all scopes of the user's role. The versions are those of user and tenant at the login. `client_id` is
-    empty for a login without a client.
+    The last token is derived from its predecessor with `salt`, so that a repeated predecessor gives the same token. If
+    `scopes` is None, the login has all scopes of the user's role. The versions are the token versions of user and
+    tenant at the login. `client_id` is empty for a login without a client.
     """
 
     id: FamilyId
@@ -42,18 +42,18 @@ class TokenFamily:
     def allows(self, scopes: frozenset[str]) -> bool:
         """Return whether an access token of this login may have these scopes.
 
-        Without granted scopes, a login without a client may have any scope of the role.
+        If the family has no granted scopes, a login without a client may have any scope of the role.
         """
         return scopes <= set(self.scopes) if self.scopes is not None else not self.client_id
 
     def next_end(self, now: datetime) -> datetime:
-        """Return when a token issued now expires: in seven days, but at most 90 days after the login."""
+        """Return the time when a token issued now expires: in seven days, but at most 90 days after the login."""
         return end_of_token(self.created_at, now)
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedTokens:
-    """The result of a login or a refresh. The tokens are not stored; `scopes` are those of the access token."""
+    """The tokens of a login or a refresh. They are not stored. `scopes` are the scopes of the access token."""
 
     access_token: str = field(repr=False)
     expires_in: int

@@ -2,8 +2,8 @@
 
     format 1 | pepper version 2 | family ULID 16 | tenant ULID 16 | sequence 4 | secret 24 | MAC 16
 
-The MAC is an HMAC under the pepper of everything before it. So forged tokens are refused without a table read, and
-issued ones are recognised after their hash was deleted. The table stores a different HMAC.
+The MAC is an HMAC of all preceding bytes, with the pepper as key. So forged tokens are refused without a table read,
+and issued tokens are recognised even after their hash was deleted. The table stores a different HMAC.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class EncodedRefreshToken:
 def encode_refresh_token(
     environment: Environment, pepper: Pepper, *, family_id: FamilyId, tenant_id: TenantId, sequence: int, secret: bytes
 ) -> tuple[str, EncodedRefreshToken]:
-    """Return the text of a token, which is shown once, and its content."""
+    """Return the text of a new token and its content. The text is shown once."""
     body = b"".join([
         bytes([_FORM]),
         pepper.version.to_bytes(2),
@@ -53,9 +53,9 @@ def encode_refresh_token(
 
 
 def decode_refresh_token(text: str, environment: Environment, seek_pepper: SeekPepper) -> EncodedRefreshToken | None:
-    """Return the content of a token; None if it was not issued in this environment.
+    """Return the content of a token, or None if it was not issued in this environment.
 
-    Raises `Unavailable` without the pepper.
+    Raises `Unavailable` if the pepper cannot be read.
     """
     encoded = text.removeprefix(HEAD)
     if len(text) - len(encoded) != len(HEAD) or len(encoded) != _CHARACTERS:
@@ -72,7 +72,7 @@ def decode_refresh_token(text: str, environment: Environment, seek_pepper: SeekP
 
 
 def derive_secret(pepper: Pepper, salt: bytes, parent: EncodedRefreshToken) -> bytes:
-    """Return the secret of a token's successor.
+    """Return the secret of the next token.
 
     Equal salts give equal secrets, so a repeated use gives the same token.
     """

@@ -1,8 +1,9 @@
 """Issues and refreshes tokens for login, OAuth and social sign-in.
 
-Each refresh token can be used once and gives the next one. Reuse of an older token ends the family; its access tokens
-end when the authorizer's cache expires. A client that lost a response may repeat the predecessor of the last token
-within the grace period and gets the same response, unless the last token was used.
+Each refresh token can be used once and returns the next token. Reuse of an older token revokes the family. The family's
+access tokens become invalid when the authorizer's cache expires. A client that lost a response may repeat the
+predecessor of the last token within the grace period. It then gets the same refresh token, unless the last token was
+already used.
 """
 
 import secrets as random
@@ -44,7 +45,10 @@ _SALT_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class TokenFamilyService:
-    """The logins of all tenants; a refresh token contains its tenant. `issuer` is the issuer of the access tokens."""
+    """Manages the logins of all tenants.
+
+    A refresh token contains its tenant. `issuer` is the issuer of the access tokens.
+    """
 
     table_of: Callable[[TenantId], TenantTable]
     secrets: Secrets
@@ -67,8 +71,8 @@ class TokenFamilyService:
     ) -> IssuedTokens:
         """Create a login for an authenticated user and return its first tokens.
 
-        `also` is written in the same transaction; `TransactionRefused` if it is refused. `scopes` None means all scopes
-        of the role, including later changes.
+        The writes in `also` are part of the same transaction; if it is refused, `TransactionRefused` is raised. If
+        `scopes` is None, the login has all scopes of the role, including later changes.
         """
         pepper = self._peppers.current()
         family, text = make_token_family(
@@ -84,9 +88,9 @@ class TokenFamilyService:
     ) -> IssuedTokens:
         """Return new tokens for a refresh token.
 
-        `scopes` restricts the access token (`ScopeRequired` if not granted).
+        `scopes` restricts the access token; scopes that were not granted raise `ScopeRequired`.
 
-        Raises `TokenInvalid`, `TokenExpired`, `TenantInactive` or `UserSuspended`. Reuse of an older token ends the
+        Raises `TokenInvalid`, `TokenExpired`, `TenantInactive` or `UserSuspended`. Reuse of an older token revokes the
         family and is audited.
         """
         token = self._read(text)
@@ -114,13 +118,13 @@ class TokenFamilyService:
             try:
                 return self._issue(store.rotate(family, after), following, user, tenant, scopes)
             except ConditionFailed:
-                # It was the last token when it was read: a concurrent call used it, or this write's response was lost.
+                # The token was valid when it was read. A concurrent call used it, or this write's response was lost.
                 grace = max(grace, AT_ONCE_SECONDS)
                 family = store.get(token.family_id)
         raise Unavailable(internal="a refresh was in conflict with others too often", retry_after_seconds=1)
 
     def login_of(self, text: str, tenant_id: TenantId) -> FamilyId | None:
-        """Return the login of a refresh token issued in this tenant, even if it has ended, or None."""
+        """Return the login of a refresh token that was issued in this tenant, or None. The login may have ended."""
         token = decode_refresh_token(text, self.environment, self._peppers.find)
         return token.family_id if token is not None and token.tenant_id == tenant_id else None
 
@@ -128,7 +132,7 @@ class TokenFamilyService:
         return self._store(tenant_id).get(family_id)
 
     def find_current(self, text: str, tenant: Tenant) -> TokenFamily | None:
-        """Return the login of a refresh token that is currently valid, or None. Does not use the token."""
+        """Return the login of a refresh token that is currently valid, or None. The token remains unused."""
         token = decode_refresh_token(text, self.environment, self._peppers.find)
         if token is None or token.tenant_id != tenant.id:
             return None
@@ -143,7 +147,7 @@ class TokenFamilyService:
         return choose_signer(self.secrets.signing_keys(), self.clock())
 
     def end(self, tenant_id: TenantId, family_id: FamilyId, reason: str, *, recording: Put) -> bool:
-        """End one login, with an audit event; False if it has already ended."""
+        """Revoke one login and write an audit event; return False if it has already ended."""
         store = self._store(tenant_id)
         try:
             store.table.transact([store.revocation(family_id, reason, now=self.clock()), recording])
@@ -152,7 +156,7 @@ class TokenFamilyService:
         return True
 
     def revoke_all(self, tenant_id: TenantId, user_id: UserId, *, recording: Put) -> None:
-        """End all logins of a user, with an audit event; raise `NotFound` if the user does not exist."""
+        """Revoke all logins of a user and write an audit event; raise `NotFound` if the user does not exist."""
         store = self._store(tenant_id)
         try:
             store.table.transact([store.ending_of_user(user_id, now=self.clock()), recording])
@@ -172,7 +176,7 @@ class TokenFamilyService:
         return token
 
     def _next(self, token: EncodedRefreshToken, family: TokenFamily) -> tuple[TokenFamily, str]:
-        """Return the family after the use of its last token, and the text of its next token."""
+        """Return the family after the use of its last token, and the text of the next token."""
         now, pepper = self.clock(), self._peppers.current()
         draft = replace(
             family,
@@ -224,7 +228,7 @@ class TokenFamilyService:
         return refused.failure(internal=f"refresh token: {refused.reason}")
 
     def _end_reused_family(self, family: TokenFamily, tenant: Tenant | None, origin: Origin) -> None:
-        """End a family after the reuse of a token, with an audit event. Idempotent."""
+        """Revoke a token family after refresh-token reuse and write an audit event. Idempotent."""
         store = self._store(family.tenant_id)
         operations: list[Operation] = [store.revocation(family.id, "reuse", now=self.clock())]
         if tenant is not None:

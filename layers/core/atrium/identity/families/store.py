@@ -1,4 +1,4 @@
-"""Token families in the table, one item each. Expiry is checked by time; the TTL only deletes old items."""
+"""Stores token families, one item per family. Expiry is checked by time; the TTL only deletes old items."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from atrium.storage.table import TenantTable
 from atrium.storage.writes import EXISTS, NEW, Put, Update
 
 _LIVE = f"{EXISTS} AND attribute_not_exists(#revoked_at)"
-# Access tokens refer to their family, so it is kept until the last of them has expired.
+# Access tokens refer to their family, so the item is kept until the last access token has expired.
 _KEPT_LONGER = timedelta(hours=1)
 
 
@@ -32,7 +32,10 @@ class TokenFamilyStore:
         return read_family(item, self.table.tenant_id) if item else None
 
     def rotate(self, family: TokenFamily, after: TokenFamily) -> TokenFamily:
-        """Replace the last token by the next; raise `ConditionFailed` if it was replaced or the family has ended."""
+        """Replace the last token by the next token.
+
+        Raises `ConditionFailed` if the last token was already replaced or the family has ended.
+        """
         values: dict[str, Any] = {
             "seen": family.sequence,
             "sequence": after.sequence,
@@ -50,7 +53,7 @@ class TokenFamilyStore:
         return read_family(written, self.table.tenant_id)
 
     def revocation(self, family_id: FamilyId, reason: str, *, now: datetime) -> Update:
-        """Return the write that ends a family. Its condition fails if the family has ended or does not exist."""
+        """Return the write that revokes a family. Its condition fails if the family has ended or does not exist."""
         values = {"now": format_time(now), "reason": reason}
         return Update(keys.family(family_id), "SET #revoked_at = :now, #revoked_for = :reason", _LIVE, values)
 
@@ -63,7 +66,7 @@ _RAISE = "SET #token_version = #token_version + :one, #updated_at = :now"
 
 
 def read_family(item: Mapping[str, Any], tenant_id: TenantId) -> TokenFamily:
-    """Return the family of an item of the tenant's partition."""
+    """Return the family of an item in the tenant's partition."""
     scopes = item.get("scopes")
     return TokenFamily(
         id=FamilyId(item["id"]),

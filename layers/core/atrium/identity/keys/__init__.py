@@ -1,1 +1,1 @@
-"""API keys: created, shown once, stored as an HMAC, rotated, revoked."""
+"""API keys. A key is shown once when it is created, is stored as an HMAC, and can be rotated and revoked."""

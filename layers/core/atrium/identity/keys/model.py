@@ -1,4 +1,4 @@
-"""The stored API key, without its secret."""
+"""The model of a stored API key, without its secret."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ GRACE_SECONDS_MAX = 604_800
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """An API key.
+    """An API key without its secret.
 
     `tenant_id` is None for a platform key. `revoked_at` may be in the future, at the end of a grace period.
 
-    `first_id` is the first key of a line of rotated keys; all keys of the line own the same objects. `limits` apply in
-    addition to the tenant's (`atrium.quotas.limits`).
+    `first_id` is the id of the first key in a line of rotated keys. All keys of the line own the same objects. `limits`
+    apply in addition to the tenant's limits (`atrium.quotas.limits`).
     """
 
     id: KeyId
@@ -41,12 +41,12 @@ class ApiKey:
 
     @property
     def principal_id(self) -> KeyId:
-        """Return the id under which the key acts: that of the first key of its line."""
+        """Return the id of the key's principal: the id of the first key of its line."""
         return self.first_id or self.id
 
     @property
     def ends_at(self) -> datetime | None:
-        """Return when the key becomes invalid, or None."""
+        """Return the time when the key becomes invalid, or None."""
         ends = [moment for moment in (self.expires_at, self.revoked_at) if moment is not None]
         return min(ends, default=None)
 

@@ -63,14 +63,15 @@ class KeyService:
         return _found(self.store.change(current.id, wanted, record, now=self.clock()))
 
     def rotate(self, key_id: str, grace_seconds: int) -> IssuedKey:
-        """Create a successor of a key, which ends after the grace period; raise `Conflict` if it has already ended.
+        """Create a new key that replaces a key.
 
-        The new key has the same name, scopes, expiry, limits, counters and objects, so the caller must have those
-        scopes.
+        The old key is valid until the end of the grace period. The new key has the same name, scopes, expiry, limits,
+        counters and objects, so the caller must have these scopes. Raises `Conflict` if the old key has ended or its
+        revocation is scheduled.
         """
         old, now = self.get(key_id), self.clock()
         if old.status(now) != "active" or old.revoked_at is not None:
-            raise Conflict("the key is revoked or expired, or will be; create a new key instead")
+            raise Conflict("the key has ended or its revocation is scheduled; create a new key instead")
         self._check(old.scopes, None)
         issued = self._issue(old.name, old.scopes, old.expires_at, old.limits)
         issued = replace(issued, key=replace(issued.key, first_id=old.principal_id))
@@ -79,7 +80,7 @@ class KeyService:
         return issued
 
     def revoke(self, key_id: str, grace_seconds: int) -> ApiKey:
-        """End a key after the grace period, or earlier if it was to end earlier. Idempotent."""
+        """End a key after the grace period, or at its earlier end time. Idempotent."""
         key, now = self.get(key_id), self.clock()
         record = self._record("key.revoke", key, grace_seconds=grace_seconds)
         return _found(self.store.revoke(key.id, record, at=now + timedelta(seconds=grace_seconds), now=now))
@@ -116,9 +117,11 @@ class KeyService:
         wanted = set(scopes)
         excess = find_excess(wanted, self.context.principal)
         if excess:
-            raise ScopeRequired(f"you cannot grant the scope {excess[0]}, because you do not have it")
+            raise ScopeRequired(f"you cannot grant the scope `{excess[0]}`, because you do not have it")
         if PLATFORM in wanted:
-            raise invalid_field("scopes", "must not contain platform: that scope is not available to a tenant")
+            raise invalid_field(
+                "scopes", "must not contain `platform`, because this scope is not available within a tenant"
+            )
         if expires_at is not None and expires_at <= self.clock():
             raise invalid_field("expires_at", "must be in the future")
 

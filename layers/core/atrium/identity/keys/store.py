@@ -1,4 +1,4 @@
-"""API keys in the table: those of a tenant in its partition, platform keys in their own."""
+"""Stores API keys: a tenant's keys in the tenant's partition, and platform keys in a separate partition."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class KeyStore:
         return self.table.query(query).map(self._read)
 
     def change(self, key_id: KeyId, changes: Mapping[str, Any], *records: Put, now: datetime) -> ApiKey | None:
-        """Set attributes (None removes one) and return the key; None if it does not exist."""
+        """Set attributes (None removes one) and return the key, or None if it does not exist."""
         present = {name: value for name, value in changes.items() if value is not None}
         present["updated_at"] = format_time(now)
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in present)
@@ -60,21 +60,24 @@ class KeyStore:
             return None
 
     def revoke(self, key_id: KeyId, *records: Put, at: datetime, now: datetime) -> ApiKey | None:
-        """Set when a key ends. An earlier end stays. Returns None if the key does not exist."""
+        """Set the time when a key ends, unless it ends earlier. Return None if the key does not exist."""
         try:
             return self._read(self.table.write_audited(self._revocation(key_id, at, now), records))
         except ConditionFailed as failed:
             return self._read(failed.item) if failed.item else None
 
     def rotate(self, old: ApiKey, new: ApiKey, *records: Put, at: datetime, now: datetime) -> None:
-        """Write the new key and the end of the old one in one transaction; raise `Conflict` if the old one ended."""
+        """Write the new key and the end of the old key in one transaction.
+
+        Raises `Conflict` if the old key has ended.
+        """
         try:
             self.table.transact([self._revocation(old.id, at, now), self.creation(new), *records])
         except TransactionRefused as refused:
             raise Conflict("the key was revoked or deleted by another call") from refused
 
     def delete(self, key_id: KeyId, *records: Put) -> bool:
-        """Delete a key; False if it does not exist."""
+        """Delete a key; return False if it does not exist."""
         try:
             self.table.write_audited(Delete(self._place(key_id), EXISTS), records)
         except ConditionFailed:
@@ -82,7 +85,7 @@ class KeyStore:
         return True
 
     def note_use(self, key_id: KeyId, *, now: datetime) -> None:
-        """Store the time of use, at most once a minute."""
+        """Store the time of the last use, at most once a minute."""
         before = format_time(now - timedelta(seconds=USE_NOTED_SECONDS))
         condition = f"{EXISTS} AND (attribute_not_exists(#last_used_at) OR #last_used_at <= :before)"
         values = {"now": format_time(now), "before": before}
@@ -114,7 +117,7 @@ def place_key(table: BoundTable, key_id: KeyId) -> Key:
 
 
 def read_key(item: Mapping[str, Any], tenant_id: TenantId | None) -> ApiKey:
-    """Return the key of an item of the tenant's partition."""
+    """Return the key of an item in the tenant's partition."""
     return ApiKey(
         id=KeyId(item["id"]),
         tenant_id=tenant_id,

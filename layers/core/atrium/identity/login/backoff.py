@@ -1,6 +1,7 @@
-"""Back-off after failed logins: five free attempts, then a delay of 1, 2, 4, 8 and at most 15 minutes between attempts.
+"""Back-off after failed logins.
 
-A successful login or a day without an attempt resets it. It applies to one tenant, email and IP address.
+Five attempts are free. After that, the delay between attempts is 1, 2, 4, 8 and at most 15 minutes. A successful login
+or a day without an attempt resets it. It applies to one combination of tenant, email and IP address.
 """
 
 import secrets
@@ -24,7 +25,7 @@ _AS_SEEN = "#mark = :seen"
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """No attempt is allowed before `until`."""
+    """The result of a refused attempt: the next attempt is allowed at `until`."""
 
     failures: int
     until: datetime
@@ -36,7 +37,7 @@ def delay_seconds(failures: int) -> int:
 
 
 def read_wait(found: Mapping[str, Any] | None, *, now: datetime) -> Waiting | None:
-    """Return the delay of a stored item, or None if it is over."""
+    """Return the delay of a stored item, or None if it has ended."""
     moment = _milliseconds(now)
     if found is None or found["expires_at"] <= moment or found["not_before"] <= moment:
         return None
@@ -44,14 +45,14 @@ def read_wait(found: Mapping[str, Any] | None, *, now: datetime) -> Waiting | No
 
 
 def attempt(table: PlatformTable, key: Key, found: Mapping[str, Any] | None, *, now: datetime) -> Waiting | None:
-    """Count an attempt as failed before it is made, so that concurrent attempts count like sequential ones.
+    """Count an attempt as failed before it is made, so that concurrent attempts are counted like sequential attempts.
 
-    `found` is the item as read. Returns None if the attempt is allowed; call `forget` if it succeeds.
+    `found` is the item as read. Returns None if the attempt is allowed. Call `forget` if it succeeds.
     """
     moment, mark = _milliseconds(now), secrets.token_hex(8)
     for _ in range(_ATTEMPTS):
         if found and found["mark"] == mark:
-            return None  # this write succeeded before and its response was lost
+            return None  # an earlier attempt of this write succeeded and its response was lost
         waiting = read_wait(found, now=now)
         if waiting is not None:
             return waiting

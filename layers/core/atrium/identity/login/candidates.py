@@ -1,7 +1,8 @@
 """Finds the users that an email may belong to, padded with decoys, so that every login does the same work.
 
-A login that names its tenant has one candidate, any other has three. Each is read in the same way and its password is
-verified once, whether the user exists or not. So neither timing nor text reveals which users exist.
+A login with a tenant has one candidate; a login without a tenant has three. Each candidate is read in the same way and
+its password is verified once, whether the user exists or not. So neither the response time nor the text reveals which
+users exist.
 """
 
 from collections.abc import Callable
@@ -27,9 +28,9 @@ _NO_USER = UserId("usr_" + "0" * 26)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A user with the email in one tenant, or None if there is none.
+    """A tenant and its user with the email of a login. Either may be None.
 
-    The tenant may be known although the user is not.
+    `tenant` may be set although there is no such user.
     """
 
     target: LoginTarget
@@ -44,7 +45,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to read a candidate. `user_id` None means that the user is found by the email."""
+    """The location of a candidate. If `user_id` is None, the user is found by the email."""
 
     tenant_id: TenantId
     target: LoginTarget
@@ -60,9 +61,9 @@ class Candidates:
     table_of: Callable[[TenantId], TenantTable]
 
     def locate(self, email: str, tenant: str | None) -> list[Place]:
-        """Return the places to read: the tenant with this id or name, otherwise three tenants.
+        """Return the locations to read: the tenant with this id or name, otherwise three tenants.
 
-        If more than three tenants have the email, all places are decoys, and the login must name its tenant.
+        If more than three tenants have the email, all locations are decoys, and the login must name its tenant.
         """
         address = same_address(email)
         if tenant is not None:
@@ -79,7 +80,7 @@ class Candidates:
         ]
 
     def read(self, place: Place) -> Candidate:
-        """Return the candidate of a place. One read, or two if the user is found by the email."""
+        """Return the candidate at a location. One read, or two if the user is found by the email."""
         table, address = self.table_of(place.tenant_id), place.target.email
         second = keys.email(address) if place.user_id is None else keys.user(place.user_id)
         found = table.batch_get([keys.tenant(), second])
@@ -89,7 +90,7 @@ class Candidates:
         return _candidate(place, found.get(keys.tenant()), item)
 
     def find_tenant(self, place: Place) -> Tenant | None:
-        """Return the tenant of a place if it is visible, else None."""
+        """Return the tenant at a location if it is visible, otherwise None."""
         found = TenantStore(self.table_of(place.tenant_id)).get()
         return found if found is not None and found.is_visible else None
 
@@ -105,5 +106,5 @@ def _candidate(place: Place, tenant_item: dict[str, Any] | None, user_item: dict
     user = read_user(user_item, place.tenant_id) if user_item else None
     if tenant is None or not tenant.is_visible:
         return Candidate(place.target, None, None)
-    # The index is eventually consistent, so the user may have another address now.
+    # The index is eventually consistent, so the user may have a different email now.
     return Candidate(place.target, user if user and same_address(user.email) == place.target.email else None, tenant)

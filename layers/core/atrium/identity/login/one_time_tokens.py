@@ -1,6 +1,6 @@
 """Accepts an invitation or a password reset: a one-time token sets a new password and logs the user in.
 
-The write that sets the password removes the one-time token, on the condition that it still exists, so only one of
+The write that sets the password removes the one-time token and fails if the token was already removed. So only one of
 several concurrent calls succeeds. All invalid tokens give the same response, and no password hash is computed for them.
 """
 
@@ -30,7 +30,7 @@ _ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True)
 class OneTimeTokenService:
-    """Sets a password and logs in by a one-time token."""
+    """Sets a user's password with a one-time token and logs the user in."""
 
     throttles: Throttles
     families: TokenFamilyService
@@ -38,8 +38,8 @@ class OneTimeTokenService:
     def accept(self, text: str, password: str, name: str | None, origin: Origin) -> IssuedTokens:
         """Set the password and log in.
 
-        Raises `OneTimeTokenInvalid`, `RateLimited`, or `ValidationFailed` for the password. `TenantInactive` and
-        `UserSuspended` do not use up the token.
+        Raises `OneTimeTokenInvalid`, `RateLimited`, or `ValidationFailed` for the password. After `TenantInactive` or
+        `UserSuspended` the token can still be used.
         """
         taken = self.throttles.enter_one_time_token(origin.ip)
         token = parse_one_time_token(text, self.families.environment)
@@ -62,7 +62,7 @@ class OneTimeTokenService:
         raise OneTimeTokenInvalid(internal="the user was changed concurrently in every attempt")
 
     def _is_open(self, token: EncodedOneTimeToken, one_time_token: OneTimeToken | None) -> bool:
-        """Return whether this is the stored token and not expired. Compares in constant time."""
+        """Return whether this is the stored token and it has not expired. Compares in constant time."""
         if one_time_token is None:
             return False
         pepper = self.families.secrets.peppers("one_time_token").find(one_time_token.pepper_version)

@@ -1,4 +1,4 @@
-"""Changes the caller's own password: all their other logins end, and the caller gets new tokens."""
+"""Changes the caller's password. All their other logins end, and the caller gets new tokens."""
 
 from dataclasses import dataclass, replace
 
@@ -28,7 +28,7 @@ class PasswordService:
     def change(self, old: str, new: str, origin: Origin) -> IssuedTokens:
         """Set a new password and return new tokens.
 
-        Raises `ValidationFailed` if the old password is wrong or the new one invalid, and `RateLimited`.
+        Raises `RateLimited`, or `ValidationFailed` if the old password is wrong or the new password is invalid.
         """
         if self.context.principal.type != "user":
             raise Forbidden("Only users have a password; this credential is not a user's token")

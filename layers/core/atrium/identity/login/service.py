@@ -1,6 +1,6 @@
 """Login by email and password, with or without a tenant.
 
-All refusals before the password is verified have the same text and the same cost.
+All refusals before the password is verified have the same text and take the same work.
 """
 
 from collections.abc import Callable
@@ -30,19 +30,21 @@ from atrium.storage.writes import Update
 from atrium.tenants.auditing import audit_of
 from atrium.tenants.model import Tenant
 
-WRONG = "The email or the password is wrong; an email that is in more than three tenants must name the tenant"
+WRONG = (
+    "The email or password is wrong. If the email is used in more than three tenants, the request must name the tenant."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TenantChoice:
-    """The password is correct in several tenants; the caller must choose one."""
+    """The result of a login whose password is correct in several tenants. The caller must choose one of them."""
 
     tenants: tuple[Tenant, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class LoginService:
-    """Logs users in. `report` receives the reason of each refusal that is not recorded in a tenant's audit."""
+    """Logs users in. `report` is called with the reason of each refusal that is not recorded in a tenant's audit."""
 
     candidates: Candidates
     throttles: Throttles
@@ -53,7 +55,7 @@ class LoginService:
     def log_in(self, email: str, password: str, tenant: str | None, origin: Origin) -> IssuedTokens | TenantChoice:
         """Return tokens, or the tenants to choose from.
 
-        Raises `Unauthenticated` (always the same text) or `RateLimited`; with the correct password also
+        Raises `Unauthenticated` (always the same text) or `RateLimited`. If the password is correct, it may also raise
         `TenantInactive` or `UserSuspended`.
         """
         usable = self._authenticate(email, password, tenant, origin)
@@ -72,7 +74,7 @@ class LoginService:
         return self._note_login(candidate.user, password)
 
     def _authenticate(self, email: str, password: str, tenant: str | None, origin: Origin) -> list[Candidate]:
-        """Return the candidates with this password that may log in, at least one."""
+        """Return the candidates whose password is correct and who may log in, at least one."""
         places = self.candidates.locate(email, tenant)
         named = places[0] if tenant is not None else None
         try:
@@ -100,9 +102,9 @@ class LoginService:
         return self.families.begin(user, tenant, origin=origin, also=[record])
 
     def _note_login(self, user: User, password: str) -> User:
-        """Store the time of the login, and a new hash if the parameters changed.
+        """Store the time of the login. Store a new hash if the hash parameters changed.
 
-        Raises `Unavailable` if the user changed.
+        Raises `Unavailable` if the user was changed.
         """
         kept = hash_password(password) if must_be_rehashed(user.password_hash) else user.password_hash
         values = {
@@ -153,7 +155,7 @@ class LoginService:
 
 
 def _find_denial(candidate: Candidate) -> AtriumError | None:
-    """Return why a user with the correct password may not log in, or None."""
+    """Return the reason why a user with the correct password may not log in, or None."""
     if candidate.tenant is None or not candidate.tenant.is_active:
         return TenantInactive()
     if candidate.user is None or candidate.user.status != "active":

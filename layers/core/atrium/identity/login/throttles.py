@@ -5,12 +5,12 @@
                             30 days
     tenant, email, address  five free failures, then a delay that doubles from one to 15 minutes
 
-All counters except the first belong to one tenant, so a success in one tenant resets nothing in another. Logins with a
-tenant and logins without have separate counters, so a refusal of one kind does not reveal whether the other kind found
-a user. Together they allow at most ten guesses per minute from one address.
+All counters except the first belong to one tenant, so a success in one tenant does not reset counters of another
+tenant. Logins with a tenant and logins without a tenant have separate counters, so a refusal of one kind does not
+reveal whether the other kind found a user. Both kinds together allow at most ten guesses per minute from one address.
 
-Counters are keyed by the email as sent, whether the user exists or not. A successful login does not count. IPv6
-addresses are counted by their /64, the usual prefix of one household.
+The email in the request is the key of a counter, whether the user exists or not. A successful login is not counted.
+IPv6 addresses are counted by their /64 prefix, the usual prefix of one household.
 """
 
 import math
@@ -43,8 +43,9 @@ KNOWN = timedelta(days=30)
 class LoginTarget:
     """The user whose password a login tries: an email in one tenant.
 
-    `tenant` is the tenant's id, or the name as sent if no tenant has it. `is_decoy` pads a login without a tenant to
-    three targets, which are counted like tenants, so that the response does not reveal how many tenants have the email.
+    `tenant` is the tenant's id, or the name in the request if no tenant has this name. A decoy (`is_decoy`) is added
+    until a login without a tenant has three targets. Decoys are counted like tenants, so that the response does not
+    reveal how many tenants have the email.
     """
 
     tenant: str
@@ -57,7 +58,7 @@ class LoginTarget:
 class Attempt:
     """A login that was admitted for some of its targets, with the counts to remove if it succeeds.
 
-    `refusal` is the error to raise if the password matches no admitted target and other targets are throttled.
+    `refusal` is raised if the password matches no admitted target and other targets are throttled.
     """
 
     targets: tuple[LoginTarget, ...]
@@ -70,7 +71,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Throttles:
-    """The counters of all ways to log in."""
+    """Counts and limits the attempts of all login methods."""
 
     table: PlatformTable
     clock: Clock
@@ -101,7 +102,7 @@ class Throttles:
         found: Mapping[Key, Mapping[str, Any]],
         windows: dict[LoginTarget, Taken],
     ) -> Waiting | Full | None:
-        """Count an attempt at one target, or return what it must wait for."""
+        """Count an attempt at one target. If the target is throttled, return the delay."""
         now, pair = self.clock(), found.get(_pair(target, place))
         waiting = read_wait(pair, now=now)
         if waiting is not None:
@@ -121,8 +122,7 @@ class Throttles:
     def succeed(self, attempt: Attempt, proven: Sequence[LoginTarget]) -> None:
         """Remove the counts of the targets whose password was correct, and store the address as known for them.
 
-        Decoys are removed only if the password was correct in all tenants of the email, so that a wrong guess stays
-        counted.
+        Counts of other targets remain. Decoys are removed only if the password was correct in all tenants of the email.
         """
         others = [target for target in attempt.targets if target not in proven]
         cleared = [*proven, *others] if all(target.is_decoy for target in others) else proven
@@ -135,29 +135,32 @@ class Throttles:
             self.know(target.tenant, target.email, attempt.place)
 
     def know(self, tenant: str, email: str, ip_or_place: str) -> None:
-        """Store an address from which the user of this email in this tenant has logged in."""
+        """Store an address from which the user with this email in this tenant has logged in."""
         until = epoch_seconds(self.clock() + KNOWN)
         item = {"expires_at": until, "ttl": until}
         self.table.write(Put(throttle_keys.known_address(tenant, email, _place(ip_or_place)), item, ANY))
 
     def enter_one_time_token(self, ip: str) -> Taken:
-        """Count an attempt with a one-time token, or raise `RateLimited`."""
+        """Count an attempt with a one-time token; raise `RateLimited` above the limit."""
         return self._take(Window(throttle_keys.address_failures(_place(ip), "TICKET"), ADDRESS_MAX, ADDRESS_SECONDS))
 
     def enter_password(self, user_id: str) -> Taken:
-        """Count an attempt at the user's old password, or raise `RateLimited`."""
+        """Count an attempt to enter the user's old password; raise `RateLimited` above the limit."""
         return self._take(Window(throttle_keys.password_attempts(user_id), PASSWORD_MAX, PASSWORD_SECONDS))
 
     def take_back(self, taken: Taken) -> None:
         give_back(self.table, taken)
 
     def unlock(self, email: str, tenant_id: TenantId) -> None:
-        """Delete the failures of an email in a tenant. Limited to five times a day, because it allows new guesses."""
+        """Delete the failures of an email in a tenant.
+
+        At most five times a day, because it allows new guesses.
+        """
         self._take(Window(throttle_keys.unlocks(email, tenant_id), UNLOCKS_MAX, UNLOCKS_SECONDS))
         self._remove(email, tenant_id, keeping=throttle_keys.KNOWN)
 
     def forget(self, email: str, user_id: str, tenant_id: TenantId) -> None:
-        """Remove what is kept for a user who is deleted: failures, unlocks, and addresses they logged in from."""
+        """Delete the throttle items of a deleted user: failures, unlocks, and known addresses."""
         self._remove(email, tenant_id)
         self.table.delete_all([throttle_keys.password_attempts(user_id), throttle_keys.unlocks(email, tenant_id)])
 
@@ -195,7 +198,7 @@ def _known(target: LoginTarget, place: str) -> Key:
 
 
 def _place(ip: str) -> str:
-    """Return the network that counts as one address."""
+    """Return the network that is counted as one address."""
     try:
         address = ip_address(ip)
     except ValueError:

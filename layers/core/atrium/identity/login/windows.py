@@ -1,7 +1,8 @@
-"""Fixed-window counters. A window begins with its first count, and expires by itself.
+"""Fixed-window counters. A window starts with its first count and expires automatically.
 
-They are exact under concurrency: an attempt is counted before it is made, and the count is removed if it does not
-apply. If a response is lost, the retry of the SDK counts a second time, so a count may be too high, never too low.
+They are exact under concurrency: an attempt is counted before it is made, and the count is removed if the attempt must
+not be counted. If a response is lost, the SDK's retry counts a second time. So a count may be too high but never too
+low.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One count in the window that ends at `ends_at` (epoch milliseconds)."""
+    """One count in a window. The window ends at `ends_at` (epoch milliseconds)."""
 
     key: Key
     ends_at: int
@@ -35,14 +36,14 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """The window is full until `until`."""
+    """The result of a refused count: the window is full until `until`."""
 
     maximum: int
     until: datetime
 
 
 def take(table: PlatformTable, window: Window, *, now: datetime) -> Taken | Full:
-    """Increment the counter, or return when the window ends if it is full."""
+    """Increment the counter. If the window is full, return when it ends."""
     moment = _milliseconds(now)
     ends_at = moment + window.seconds * 1000
     values = {"one": 1, "max": window.maximum, "now": moment}
@@ -65,7 +66,7 @@ def take(table: PlatformTable, window: Window, *, now: datetime) -> Taken | Full
 
 
 def give_back(table: PlatformTable, taken: Taken) -> None:
-    """Decrement the counter, if its window is still the same."""
+    """Decrement the counter if its window has not changed."""
     values = {"less": -1, "none": 0, "ends_at": taken.ends_at}
     try:
         table.write(Update(taken.key, "ADD #n :less", "#n > :none AND #ends_at = :ends_at", values))

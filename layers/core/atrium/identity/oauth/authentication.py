@@ -1,4 +1,4 @@
-"""Client authentication: a secret in the header or the form (RFC 6749 §2.3.1), or none for a public client."""
+"""Client authentication: a secret in the header or the form (RFC 6749 §2.3.1). A public client has no secret."""
 
 import base64
 import binascii
@@ -28,7 +28,7 @@ HEADER_MAX = 2_048
 
 @dataclass(frozen=True, slots=True)
 class ClientProof:
-    """The client id and secret of a request. `method` "none" means that no secret was sent."""
+    """The client id and secret of a request. If `method` is "none", no secret was sent."""
 
     client_id: str
     secret: str = field(repr=False)
@@ -37,7 +37,7 @@ class ClientProof:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """The clients of all tenants; a client id contains its tenant."""
+    """Finds and authenticates the clients of all tenants. A client id contains its tenant."""
 
     table_of: Callable[[TenantId], TenantTable]
     secrets: Secrets
@@ -62,7 +62,7 @@ class Clients:
     def authenticate(self, proof: ClientProof, origin: Origin) -> tuple[Client, Tenant]:
         """Return the authenticated client; raise `OAuthRefused` (`invalid_client`).
 
-        Failures of known clients are audited.
+        A failure of a known client is audited.
         """
         found = self.find(proof.client_id)
         if found is None:
@@ -81,16 +81,16 @@ class Clients:
 
 
 def read_proof(authorization: list[str], parameters: Parameters) -> ClientProof:
-    """Return the client credentials of a request; raise `OAuthRefused` if it contains two."""
+    """Return the client credentials of a request; raise `OAuthRefused` if the request contains more than one set."""
     if len(authorization) > 1:
-        raise OAuthRefused("invalid_request", "the header Authorization must be sent once")
+        raise OAuthRefused("invalid_request", "the header `Authorization` must not be repeated")
     sent = parameters.get("client_secret")
     if authorization:
         named = _read_basic(authorization[0])
         if sent or parameters.get("client_id") not in {"", named.client_id}:
             raise OAuthRefused(
                 "invalid_request",
-                "send the client credentials either in the header Authorization or in the form, for one client_id",
+                "send the client secret either in the header `Authorization` or in the form, with the same `client_id`",
             )
         return named
     return ClientProof(parameters.need("client_id"), sent, "post" if sent else "none")
@@ -99,7 +99,7 @@ def read_proof(authorization: list[str], parameters: Parameters) -> ClientProof:
 def _read_basic(value: str) -> ClientProof:
     scheme, _, encoded = value.partition(" ")
     if scheme.lower() != "basic" or len(value) > HEADER_MAX:
-        raise _refuse("the header Authorization is not Basic")
+        raise _refuse("the scheme of the header `Authorization` is not Basic")
     try:
         text = base64.b64decode(encoded.strip(), validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):

@@ -1,8 +1,8 @@
-"""Authorization codes: valid once, for five minutes, for one client, redirect URI and PKCE verifier.
+"""Authorization codes. A code can be used once within five minutes, by one client, with one redirect URI and verifier.
 
     atr_ac_<base62>   tenant ULID 16 | secret 24, with a MAC (`proven_text`); the item's key is the SHA-256
 
-A used code is kept for a day, so that a second use is detected and ends the login of the first.
+A used code is kept for a day, so that a second use is detected. A second use revokes the login of the first use.
 """
 
 import secrets
@@ -30,7 +30,7 @@ _LENGTH = 16 + _SECRET_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What a code was issued for. `family_id` is the login that its use started."""
+    """The stored data of a code. `family_id` is the login that was created with the code."""
 
     digest: str
     client_id: str
@@ -53,7 +53,7 @@ def mint_code(environment: Environment, pepper: Pepper, tenant_id: TenantId) -> 
 
 
 def tenant_of_code(text: str, environment: Environment, seek_pepper: SeekPepper) -> TenantId | None:
-    """Return the tenant of a code that was issued here, or None."""
+    """Return the tenant of a code, or None if the code was not issued in this environment."""
     found = read_proven(text, HEAD, _label(environment), _LENGTH, seek_pepper)
     return TenantId(f"ten_{encode_ulid(found[0][:16])}") if found else None
 
@@ -76,7 +76,7 @@ class CodeStore:
         return _read(item) if item else None
 
     def using(self, code: Code, family_id: FamilyId) -> Update:
-        """Return the write that marks a code as used, for the transaction that creates the login."""
+        """Return the write that marks a code as used. It belongs in the transaction that creates the login."""
         condition = f"{EXISTS} AND attribute_not_exists(#family_id)"
         return Update(keys.oauth("CODE", code.digest), "SET #family_id = :family", condition, {"family": family_id})
 

@@ -1,4 +1,4 @@
-"""Turns a user's consent into an authorization code."""
+"""Issues an authorization code after a user's consent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ class ConsentService:
     clock: Clock
 
     def approve(self, request: AuthorizationRequest, user: User, tenant: Tenant, origin: Origin) -> str:
-        """Return the code for a user who has authenticated and consented, with an audit event.
+        """Return a code for a user who has authenticated and consented, and write an audit event.
 
-        Users can grant only scopes of their role. Raises `OAuthRefused` if none of the requested scopes is among them.
+        Users can grant only scopes of their role. Raises `OAuthRefused` if the role has none of the requested scopes.
         """
         own = scopes_of_role(user.role) | set(OIDC_SCOPES)
         scopes = tuple(scope for scope in request.scopes if scope in own)

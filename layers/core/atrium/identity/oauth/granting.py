@@ -31,7 +31,7 @@ _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A successful token response (§5.1). Empty texts are omitted."""
+    """A successful token response (RFC 6749 §5.1). Empty texts are omitted."""
 
     access_token: str = field(repr=False)
     expires_in: int
@@ -42,7 +42,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class GrantService:
-    """Token grants for all tenants."""
+    """Issues tokens to the clients of all tenants."""
 
     families: TokenFamilyService
     table_of: Callable[[TenantId], TenantTable]
@@ -105,7 +105,7 @@ class GrantService:
             raise _refuse(fault, client, tenant, self, origin)
         user = UserStore(store.table).get(code.user_id)
         if user is None or check_holder(code, user, tenant) is not None:
-            raise _refuse("the user may not log in any more", client, tenant, self, origin)
+            raise _refuse("the user may no longer log in", client, tenant, self, origin)
         family_id = mint_family_id(families.clock())
         try:
             issued = families.begin(
@@ -118,14 +118,14 @@ class GrantService:
         return self._answer(client, issued, self._identify(code, user))
 
     def _find_fault(self, code: Code, parameters: Parameters) -> str:
-        """Return why a code is not valid for this request, or an empty text."""
+        """Return the reason why a code is not valid for this request, or ""."""
         if self.families.clock() >= code.expires_at:
             return "the code has expired"
         if not code.scopes:
             return "the user granted no scope"
         redirect = parameters.get("redirect_uri")
         if redirect != code.redirect_uri and (redirect or code.redirect_sent):
-            return "redirect_uri must equal the one of the authorization request"
+            return "redirect_uri must equal the redirect_uri of the authorization request"
         verifier = parameters.get("code_verifier")
         if not _VERIFIER.fullmatch(verifier):
             return "code_verifier is missing or malformed: it must have 43 to 128 unreserved characters"
@@ -137,7 +137,7 @@ class GrantService:
         )
 
     def _refuse_reuse(self, family_id: FamilyId | None, client: Client, tenant: Tenant, origin: Origin) -> OAuthRefused:
-        """End the login of a code's first use, with an audit event, and raise the error for the second use."""
+        """Revoke the login of a code's first use, write an audit event, and raise the error for the second use."""
         audit = audit_of(tenant, self.table_of(tenant.id), origin, self.families.clock)
         if family_id is not None:
             details = {"by": "code", "client_id": client.id, "login": family_id}
@@ -159,7 +159,7 @@ class GrantService:
 def _refuse(
     reason: str, client: Client, tenant: Tenant, service: GrantService, origin: Origin, *, is_named: bool = True
 ) -> OAuthRefused:
-    """Return the error for a code. It is audited if the code was issued by this tenant."""
+    """Return the error for a code. It is audited if this tenant issued the code."""
     if is_named:
         audit = audit_of(tenant, service.table_of(tenant.id), origin, service.families.clock)
         audit.record_refusal({"by": "code", "client_id": client.id, "reason": reason}, service.families.refusals)

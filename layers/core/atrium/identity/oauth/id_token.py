@@ -1,4 +1,4 @@
-"""Identity tokens (OpenID Connect) for clients. Their `typ` prevents their use as access tokens."""
+"""Identity tokens (OpenID Connect) for clients. Because of their `typ` they cannot be used as access tokens."""
 
 import json
 from datetime import datetime, timedelta

@@ -1,6 +1,6 @@
 """Parameters of an OAuth request, from a query or a form.
 
-Each may occur once (RFC 6749 §3.1); unknown ones are ignored.
+Each parameter may occur once (RFC 6749 §3.1). Unknown parameters are ignored.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ _SEVERAL = frozenset({"resource"})
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The parameters of a request. An empty value counts as missing."""
+    """The parameters of a request. An empty value is treated as missing."""
 
     single: Mapping[str, str]
     resources: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ def read_pairs(pairs: Iterable[tuple[str, str]]) -> Parameters:
         if name in _SEVERAL:
             resources.append(value)
         elif name in single:
-            raise OAuthRefused("invalid_request", f"{name[:64]} must be sent once")
+            raise OAuthRefused("invalid_request", f"the parameter `{name[:64]}` must not be repeated")
         elif value:
             single[name] = value
     return Parameters(single, tuple(resources))

@@ -1,7 +1,7 @@
 """The authorization request at `/oauth/authorize`.
 
-Errors are shown to the user and never redirected to the client. Otherwise a client could register any address and use
-this page to redirect users there without a login (RFC 9700 §4.11.2).
+Errors are shown to the user and never redirected to the client. Otherwise a client could register any URL and use this
+page to redirect users to it without a login (RFC 9700 §4.11.2).
 """
 
 import re
@@ -16,7 +16,7 @@ PARAMETERS = frozenset(
     {"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt", "resource",
      "code_challenge", "code_challenge_method", "request", "request_uri"}
 )  # fmt: skip
-"""The known parameters; others are ignored (RFC 6749 §3.1)."""
+"""The known parameters. Other parameters are ignored (RFC 6749 §3.1)."""
 STATE_MAX = 2_048
 NONCE_MAX = 512
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -24,7 +24,7 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """A valid request. If `redirect_sent`, the token request must repeat the redirect URI."""
+    """A valid authorization request. If `redirect_sent`, the token request must contain the same redirect URI."""
 
     client_id: str
     redirect_uri: str
@@ -36,12 +36,17 @@ class AuthorizationRequest:
 
 
 def choose_redirect(parameters: Parameters, client: Client) -> str:
-    """Return the requested redirect URI, or the only registered one; raise `OAuthRefused` if it is not registered."""
+    """Return the requested redirect URI, or the only registered redirect URI if the request has none.
+
+    Raises `OAuthRefused` if the URI is not registered.
+    """
     wanted = parameters.get("redirect_uri")
     if not wanted and len(client.redirect_uris) == 1:
         return client.redirect_uris[0]
     if not is_registered(wanted, client.redirect_uris):
-        raise OAuthRefused("invalid_request", "redirect_uri must be one that is registered for this client")
+        raise OAuthRefused(
+            "invalid_request", "`redirect_uri` must be a redirect URI that is registered for this client"
+        )
     return wanted
 
 
@@ -59,7 +64,9 @@ def read_request(parameters: Parameters, client: Client, redirect_uri: str, *, i
         raise OAuthRefused("invalid_request", "code_challenge must be a SHA-256 in base64url, 43 characters")
     check_resources(parameters.resources, issuer)
     if "none" in parameters.get("prompt").split():
-        raise OAuthRefused("login_required", "prompt must not be none: the user logs in for each request")
+        raise OAuthRefused(
+            "login_required", "`prompt` must not be `none`, because the user must log in for each request"
+        )
     return AuthorizationRequest(
         client_id=client.id,
         redirect_uri=redirect_uri,
@@ -72,9 +79,9 @@ def read_request(parameters: Parameters, client: Client, redirect_uri: str, *, i
 
 
 def choose_scopes(wanted: str, client: Client, *, oidc: bool = False) -> tuple[str, ...]:
-    """Return the requested scopes in table order, or all scopes of the client if `scope` was not sent.
+    """Return the requested scopes in table order. If `scope` was not sent, return all scopes of the client.
 
-    Raises `OAuthRefused` for a scope that the client lacks, or if no scope is left.
+    Raises `OAuthRefused` for a scope that the client lacks, or if no scope remains.
     """
     if not wanted:
         names = tuple(scope for scope in client.scopes if scope in TENANT_SCOPES)
@@ -90,9 +97,10 @@ def choose_scopes(wanted: str, client: Client, *, oidc: bool = False) -> tuple[s
 
 
 def read_scopes(wanted: str, *, oidc: bool) -> tuple[str, ...]:
-    """Return the requested scopes that a tenant can grant, in table order. Others are ignored (RFC 6749 §3.3).
+    """Return the requested scopes that a tenant can grant, in table order.
 
-    The response contains the granted scopes. Raises `OAuthRefused` if none is left.
+    Other scopes are ignored (RFC 6749 §3.3). The response contains the granted scopes. Raises `OAuthRefused` if no
+    scope remains.
     """
     requested = set(wanted.split(" "))
     names = tuple(scope for scope in (*TENANT_SCOPES, *(OIDC_SCOPES if oidc else ())) if scope in requested)
@@ -107,11 +115,12 @@ def read_scopes(wanted: str, *, oidc: bool) -> tuple[str, ...]:
 def _check_form(parameters: Parameters, client: Client) -> None:
     if parameters.get("request"):
         raise OAuthRefused(
-            "request_not_supported", "the parameter request is not supported; send the parameters in the query"
+            "request_not_supported", "the parameter `request` is not supported; send each parameter in the query string"
         )
     if parameters.get("request_uri"):
         raise OAuthRefused(
-            "request_uri_not_supported", "the parameter request_uri is not supported; send the parameters in the query"
+            "request_uri_not_supported",
+            "the parameter `request_uri` is not supported; send each parameter in the query string",
         )
     if parameters.need("response_type") != "code":
         raise OAuthRefused("unsupported_response_type", "response_type must be code")

@@ -32,9 +32,9 @@ class TokenService:
     table_of: Callable[[TenantId], TenantTable]
 
     def revoke(self, client: Client, tenant: Tenant, text: str, origin: Origin) -> None:
-        """Revoke a token of the client, together with its login. An invalid token is not an error.
+        """Revoke a token of the client and its login. An invalid token is not an error.
 
-        Raises `OAuthRefused` for a token of another client and revokes nothing.
+        For a token of another client, raises `OAuthRefused` and revokes nothing.
         """
         family_id = self.families.login_of(text, tenant.id)
         if family_id is not None:
@@ -53,7 +53,10 @@ class TokenService:
             self._mark(client, tenant, claims, origin)
 
     def introspect(self, tenant: Tenant, text: str) -> dict[str, Any]:
-        """Return the description of a valid token of the tenant. Any other token is only described as not active."""
+        """Return the description of a valid token of the tenant.
+
+        For any other token, return only that it is not active.
+        """
         claims = self._read(text, tenant)
         if claims is not None:
             found = self.table_of(tenant.id).batch_get(list_item_keys(claims))
@@ -95,7 +98,7 @@ class TokenService:
         )
 
     def _mark(self, client: Client, tenant: Tenant, claims: AccessClaims, origin: Origin) -> None:
-        """Mark a client's own token as revoked, for the authorizer."""
+        """Store a marker that revokes a token of the client itself. The authorizer reads it."""
         ends_at = datetime.fromtimestamp(claims.expires_at, UTC)
         item = {
             "ttl": epoch_seconds(ends_at) + 3_600,

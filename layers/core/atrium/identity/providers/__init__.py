@@ -1,1 +1,1 @@
-"""A tenant's own identity providers: the trusted issuers, and the users that belong to their subjects."""
+"""A tenant's identity providers: the trusted issuers, and the users that their subjects are linked to."""

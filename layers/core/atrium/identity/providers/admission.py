@@ -1,7 +1,7 @@
-"""Decides about tokens of a tenant's own identity provider: finds the provider, the key and the user.
+"""Decides whether to accept a token of a tenant's identity provider. Finds the provider, the key and the user.
 
-Costs one batch read in the tenant's partition. Two more reads are cached: the tenant of an issuer and audience, and the
-user of a subject.
+A decision needs one batch read in the tenant's partition. Two more reads are cached: the tenant of an issuer and
+audience, and the user of a subject.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,14 +39,14 @@ from atrium.tenants.store import read_tenant
 SUBJECTS_MAX = 5_000
 
 type SubjectCache = LRUCache[tuple[IdentityProviderId, str], UserId]
-"""The last known user of a subject's digest. With it, the user is read in the same batch as the link, which is
-authoritative.
+"""Caches the last known user of a subject, by the subject's digest. So the user can be read in the same batch as the
+link. The link is authoritative.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The tenant and provider of a token, with the link of its subject and the other items of the same read."""
+    """The tenant and provider of a token, the link of its subject, and the other items of the same read."""
 
     tenant: Tenant
     provider: IdentityProvider
@@ -56,7 +56,7 @@ class Trust:
 
 @dataclass
 class ForeignTokens:
-    """Decides about tokens of other issuers, with the caches of one container."""
+    """Decides whether to accept tokens of external issuers. Uses the caches of one container."""
 
     registry: IssuerRegistry
     table_of: Callable[[TenantId], TenantTable]
@@ -69,9 +69,9 @@ class ForeignTokens:
         self.markers = MarkerCache(self.clock)
 
     def decide(self, text: str, wanted: str, origin: Origin) -> Decision:
-        """Return the decision about a token. `wanted` is the tenant that the caller names, or empty.
+        """Return the decision about a token. `wanted` is the tenant that the caller names, or "".
 
-        Raises `Unavailable` if the keys of the issuer cannot be fetched at the moment.
+        Raises `Unavailable` if the issuer's keys cannot be fetched at the moment.
         """
         now = self.clock()
         try:
@@ -162,7 +162,7 @@ class ForeignTokens:
 
 
 def _is_older_than_logout(assertion: Assertion, tenant: Tenant, user: User) -> bool:
-    """Return whether a token was issued before, or in the same second as, the last logout of its user or tenant."""
+    """Return whether a token was issued before the last logout of its user or tenant, or in the same second."""
     ends = [ended for ended in (tenant.logins_ended_at, user.logins_ended_at) if ended is not None]
     return bool(ends) and int(assertion.claims["iat"]) <= epoch_seconds(max(ends))
 

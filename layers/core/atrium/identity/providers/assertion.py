@@ -1,7 +1,7 @@
-"""Tokens of other issuers: unverified claims for the lookup of the key, and the verified assertion.
+"""Tokens of external issuers: unverified claims for the lookup of the key, and the verified assertion.
 
 `none`, symmetric algorithms, other token types and critical headers are rejected. URLs and keys in a header (`jku`,
-`x5u`, `jwk`) are ignored. Clocks may differ by a minute; the lifetime of a token is at most a day.
+`x5u`, `jwk`) are ignored. Clocks may differ by one minute. The lifetime of a token is at most one day.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """The verified assertion of an issuer. `claims` is the whole payload."""
+    """The verified assertion of an issuer. `claims` is the complete payload."""
 
     issuer: str
     subject: str
@@ -45,7 +45,7 @@ class Assertion:
 
 
 def read_claimed(text: str) -> Claimed:
-    """Return the unverified claims of a token; raise `TokenInvalid` if it can never be valid."""
+    """Return the unverified claims of a token; raise `TokenInvalid` if the token cannot be valid."""
     if text.count(".") != 2:
         raise TokenInvalid(internal="not three parts")
     try:
@@ -70,7 +70,10 @@ def read_claimed(text: str) -> Claimed:
 def verify_token(
     text: str, claimed: Claimed, key: VerificationKey, provider: IdentityProvider, *, now: int
 ) -> Assertion:
-    """Verify a token with the issuer's key; raise `TokenInvalid`, or `TokenExpired` if only its time is wrong."""
+    """Verify a token with the issuer's key.
+
+    Raises `TokenExpired` if the token is valid except for its expiry, and otherwise `TokenInvalid`.
+    """
     if claimed.algorithm not in provider.algorithms:
         raise TokenInvalid(internal="token: algorithm not allowed for the provider")
     try:
@@ -113,9 +116,9 @@ def _audiences(payload: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _check_times(payload: Mapping[str, Any], now: int) -> int:
-    """Return when a token expires; raise `TokenInvalid` or `TokenExpired`.
+    """Return the time when a token expires; raise `TokenInvalid` or `TokenExpired`.
 
-    `iat` and `exp` are required, `nbf` is not.
+    `iat` and `exp` are required; `nbf` is optional.
     """
     times = [payload.get(name) for name in ("iat", "exp")] + [payload.get("nbf", payload.get("iat"))]
     if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in times):

@@ -1,7 +1,7 @@
 """Maps an issuer's subject to a user of the tenant.
 
-After the first login the subject identifies the user, not the email. So a person who gets another person's email
-address at the issuer does not get their account.
+After the first login the subject identifies the user, not the email. So if a person receives an email address that
+another person had at the issuer, they do not get that person's account.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class UnknownSubject:
-    """The assertion is valid, but the subject belongs to no user of the tenant, and no user may be created for it."""
+    """The assertion is valid, but its subject is linked to no user of the tenant, and no user may be created for it."""
 
     reason: str
 
@@ -46,7 +46,7 @@ class ExternalIdentities:
     clock: Clock
 
     def find(self, source: SubjectSource, subject: str, profile: Profile, tenant: Tenant) -> User | UnknownSubject:
-        """Return the user of a subject as `recognise` does, after reading its link."""
+        """Return the user of a subject in the same way as `recognise`, after reading the link of the subject."""
         return self.recognise(source, subject, profile, tenant, self._read_link(source, subject))
 
     def recognise(
@@ -60,12 +60,12 @@ class ExternalIdentities:
         *,
         issued_at: int | None = None,
     ) -> User | UnknownSubject:
-        """Return the linked user of a subject, or the user with its email, or a new user if provisioning is on.
+        """Return the linked user of a subject, the user with its email, or, if provisioning is on, a new user.
 
-        In the second and third case the subject is linked to the user, with an audit event. `link` is the stored link
+        If the subject had no link, it is linked to the user, and an audit event is written. `link` is the stored link
         of the subject; a linked user in `found` is not read again. `issued_at` is the time of the token, or None for a
-        new sign-in; a token from before the deletion of its user has no user. Raises `CountExceeded` if the tenant has
-        its maximum of users.
+        new sign-in. A token that was issued before the deletion of its user is not accepted. Raises `CountExceeded` if
+        the tenant has its maximum number of users.
         """
         known = found.get(keys.user(UserId(link["user_id"]))) if link else None
         if known is not None:
@@ -105,7 +105,10 @@ class ExternalIdentities:
         return read_user(found, self.table.tenant_id) if found else None
 
     def _link(self, source: SubjectSource, subject: str, user: User, stale: Mapping[str, Any] | None) -> User | None:
-        """Link a subject to a user and accept an open invitation; None if a concurrent call linked it."""
+        """Link a subject to a user and accept an open invitation.
+
+        Return None if a concurrent call linked the subject.
+        """
         after = replace(user, status="active", one_time_token=None if user.status == "invited" else user.one_time_token)
         after = replace(after, updated_at=self.clock())
         record = self.audit.recording("auth.login", _login_details(source, user.id, "linked"))
@@ -123,7 +126,7 @@ class ExternalIdentities:
         tenant: Tenant,
         stale: Mapping[str, Any] | None,
     ) -> User | None:
-        """Create a user for a new subject within the tenant's limit; None if a concurrent call did."""
+        """Create a user for a new subject within the tenant's limit. Return None if a concurrent call created it."""
         now = self.clock()
         user = User(
             id=mint_user_id(now),
@@ -148,7 +151,7 @@ class ExternalIdentities:
 
 
 def _linking(source: SubjectSource, subject: str, user_id: UserId, stale: Mapping[str, Any] | None) -> Put:
-    """Return the write that links a subject to a user. It only replaces a link to a deleted user."""
+    """Return the write that links a subject to a user. It replaces a link only if the linked user was deleted."""
     key = provider_keys.external_identity(person_digest(source.issuer, subject))
     item = {"user_id": user_id, "provider_id": source.provider_id}
     if stale is None:

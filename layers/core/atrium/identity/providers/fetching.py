@@ -1,6 +1,7 @@
-"""An issuer's keys, asked for over the outbound guard: discovery, unless the tenant names the address, then the set.
+"""Fetches an issuer's keys through the egress client.
 
-Bounded in time and size; a redirect is an answer like others. What went wrong is a code that the tenant may see.
+If the provider has no `jwks_uri`, the discovery document is fetched first. Time and size are limited, and redirects are
+not followed. A failure is a code that may be shown to the tenant.
 """
 
 import time
@@ -25,7 +26,7 @@ type FetchFault = Literal[
     "refused", "unreachable", "slow", "too_large", "redirected", "status", "malformed", "issuer_mismatch", "no_keys",
 ]  # fmt: skip
 
-# Those that may pass by themselves; after the others the tenant or the issuer has to change something.
+# Failures that may end without a change. Other failures require a change by the tenant or the issuer.
 PASSING: frozenset[FetchFault] = frozenset({"unreachable", "slow"})
 _REASONS: dict[str, FetchFault] = {
     "resolve": "unreachable",
@@ -38,7 +39,7 @@ _REASONS: dict[str, FetchFault] = {
 
 @dataclass(frozen=True, slots=True)
 class FetchFailed:
-    """The keys could not be had."""
+    """The result of a failed fetch: the keys could not be fetched or read."""
 
     fault: FetchFault
 
@@ -52,7 +53,7 @@ class _Fault(Exception):
 def fetch_keys(
     egress: EgressClient, provider: IdentityProvider, local_addresses: frozenset[str]
 ) -> Sequence[PublicJwk] | FetchFailed:
-    """Return the issuer's usable keys; two calls at most, 2.5 seconds together, names and redirects included."""
+    """Return the issuer's usable keys. Makes at most two calls, in 2.5 seconds together, including name resolution."""
     deadline = time.monotonic() + FETCH_SECONDS_MAX
     try:
         address = provider.jwks_uri or _discover(egress, provider, local_addresses, deadline)

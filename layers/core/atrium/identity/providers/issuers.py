@@ -1,6 +1,6 @@
-"""Validates the URLs of issuers and their keys by text.
+"""Validates the text of the URLs of issuers and their keys.
 
-Resolved addresses are checked at each call (`atrium.egress`).
+The IP addresses of a host are checked at each call (`atrium.egress`).
 
 `http` and private addresses are allowed only for the local addresses of the local stack.
 """
@@ -26,13 +26,13 @@ def check_issuer(issuer: str, local_addresses: frozenset[str]) -> None:
 
 
 def check_keys_address(address: str, local_addresses: frozenset[str]) -> None:
-    """Raise `ValidationFailed` if the URL of a key set is not valid. Empty is valid and means discovery."""
+    """Raise `ValidationFailed` if the URL of a key set is not valid. An empty URL is valid and means discovery."""
     if address:
         _check("jwks_uri", address, local_addresses)
 
 
 def may_be_issuer(text: str, local_addresses: frozenset[str]) -> bool:
-    """Return whether a token's `iss` can be that of a registered provider. Reads nothing."""
+    """Return whether a token's `iss` can be the issuer of a registered provider. Reads nothing."""
     try:
         check_issuer(text, local_addresses)
     except ValidationFailed:
@@ -41,12 +41,12 @@ def may_be_issuer(text: str, local_addresses: frozenset[str]) -> bool:
 
 
 def read_unverified_issuer(token: str) -> str:
-    """Return the unverified issuer of a token; empty if it cannot be read."""
+    """Return the unverified issuer of a token, or "" if it cannot be read."""
     return read_unverified_claim(token, "iss")
 
 
 def read_unverified_claim(token: str, claim: str) -> str:
-    """Return an unverified claim of a token; empty if it cannot be read or is not a text."""
+    """Return an unverified claim of a token, or "" if it cannot be read or is not a text."""
     parts = token.split(".")
     if len(parts) != 3:
         return ""

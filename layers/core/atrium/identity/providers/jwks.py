@@ -1,6 +1,6 @@
-"""Reads a JWK Set (RFC 7517) of another issuer and keeps the usable keys: public signature keys of sufficient strength.
+"""Reads a JWK Set (RFC 7517) of an external issuer. Returns only public signature keys of sufficient strength.
 
-Symmetric, private, weak, oversized and encryption keys are dropped, so that none of them can be chosen.
+Symmetric, private, weak, oversized and encryption keys are removed, so that they cannot be chosen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,10 @@ def read_key_set(body: bytes) -> tuple[PublicJwk, ...]:
 
 
 def find_key(keys: Sequence[PublicJwk], kid: str, algorithm: str) -> VerificationKey | None:
-    """Return the key with this `kid` for an algorithm; without a `kid` the only suitable key. None if there is none."""
+    """Return the key with this `kid` for an algorithm, or None.
+
+    Without a `kid`, return the suitable key if there is only one.
+    """
     named = [key for key in keys if not kid or key.get("kid") == kid]
     fitting = [found for key in named if (found := load_key(key, algorithm)) is not None]
     return fitting[0] if len(fitting) == 1 or (fitting and kid) else None

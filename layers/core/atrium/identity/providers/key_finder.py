@@ -1,12 +1,12 @@
-"""Finds the key that a token names: in this process, in the table, at the issuer, in that order.
+"""Finds the key that a token names: first in this process, then in the table, then at the issuer.
 
-The issuer is asked when its keys are older than an hour or do not have the `kid`, never more often than
-`key_sets.py` allows. A request waits for an issuer 300 ms at most, whatever the issuer does and whether this container
-asks or another one. After a wait in vain, calls do not wait for this issuer for three seconds.
+Keys are fetched from the issuer if they are older than one hour or do not contain the `kid`. `key_sets.py` limits how
+often this happens. A request waits at most 300 ms for a fetch, by this container or another container. If the wait
+fails, later calls do not wait for this issuer for three seconds.
 
-A fetch runs in a thread of its own, for 2.5 s at most. When its request has given up, it goes on while this container
-answers further requests (Lambda stops a container between them), and the next call that needs the keys takes its
-result. So an issuer that needs longer than one request may wait still becomes known.
+A fetch runs in a separate thread for at most 2.5 s. If its request stops waiting, the fetch continues while this
+container handles further requests. (Lambda stops a container between requests.) The next call that needs the keys uses
+the result. So keys are also fetched from an issuer that needs more time than one request may wait.
 """
 
 import time
@@ -29,19 +29,19 @@ KEPT_SECONDS = 60
 ENTRIES_MAX = 200
 WAIT_SECONDS_MAX = 0.3
 SLOW_SECONDS = 3
-# More than one tenant can have issuers (20).
+# More than the maximum number of issuers of one tenant (20).
 FETCHES_MAX = 32
 _POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class KeyUnknown:
-    """The issuer's keys are known, and none of them is meant."""
+    """The issuer's keys are known, and none of them matches the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeysUnreachable:
-    """The issuer's keys are not known."""
+    """The issuer's keys are not known, because they could not be fetched."""
 
     fault: FetchFault
 
@@ -51,7 +51,10 @@ type KeyAnswer = VerificationKey | KeyUnknown | KeysUnreachable
 
 @dataclass
 class KeyFinder:
-    """Finds keys, and caches the key sets of one container for a minute. One call at a time."""
+    """Finds verification keys of issuers, and caches key sets in memory for one minute.
+
+    Not thread-safe: make one call at a time.
+    """
 
     egress: EgressClient
     local_addresses: frozenset[str]
@@ -69,14 +72,14 @@ class KeyFinder:
         self._slow = TTLCache(ENTRIES_MAX, timedelta(seconds=SLOW_SECONDS), timer=self.clock)
 
     def recall(self, provider_id: IdentityProviderId, kid: str) -> KeySet | None:
-        """Return the cached key set if it has the key, so that the table need not be read."""
+        """Return the cached key set if it contains the key. The table then does not have to be read."""
         kept = self._kept.get(provider_id)
         return kept if kept is not None and any(key.get("kid", "") == kid for key in kept.keys) else None
 
     def find(
         self, provider: IdentityProvider, kid: str, algorithm: str, known: KeySet | None, store: KeySetStore
     ) -> KeyAnswer:
-        """Return the key, that there is none, or why that cannot be told. `known` is what the table has."""
+        """Return the key, or the reason why there is no key. `known` is the key set in the table."""
         now = self.clock()
         if known is not None and known.source != provider.source:
             known = None
@@ -93,7 +96,10 @@ class KeyFinder:
         return _look(current, kid, algorithm, now)
 
     def _refresh(self, provider: IdentityProvider, known: KeySet | None, store: KeySetStore) -> KeySet | None:
-        """Ask the issuer if it may be asked, else wait for who does; None if neither, or nothing came in time."""
+        """Fetch the keys if a fetch is allowed; otherwise wait for a running fetch.
+
+        Returns None if no fetch is running, or if the result did not arrive in time.
+        """
         self._collect()
         now = self.clock()
         if provider.id in self._fetches:
@@ -110,7 +116,7 @@ class KeyFinder:
         return self._await_own(provider)
 
     def _fetch(self, provider: IdentityProvider, attempt: KeySet, store: KeySetStore, now: datetime) -> KeySet:
-        """Ask the issuer, and record how that ended."""
+        """Fetch the keys from the issuer and record the result."""
         found = fetch_keys(self.egress, provider, self.local_addresses)
         if isinstance(found, FetchFailed):
             store.record_fault(provider, attempt, found.fault, now=now)
@@ -119,7 +125,7 @@ class KeyFinder:
         return _after(attempt, found, now)
 
     def _await_own(self, provider: IdentityProvider) -> KeySet | None:
-        """Return what this container's fetch brings in time."""
+        """Return the result of this container's fetch, or None if it did not arrive in time."""
         fetch = self._fetches[provider.id]
         try:
             result = fetch.result(0 if provider.id in self._slow else self.wait_seconds)
@@ -130,7 +136,7 @@ class KeyFinder:
         return result
 
     def _await_other(self, provider: IdentityProvider, store: KeySetStore) -> KeySet | None:
-        """Return what another container's fetch brings in time."""
+        """Return the result of another container's fetch, or None if it did not arrive in time."""
         ends_at = time.monotonic() + self.wait_seconds
         while provider.id not in self._slow:
             current = store.get(provider)
@@ -143,7 +149,7 @@ class KeyFinder:
         return None
 
     def _collect(self) -> None:
-        """Keep the results of fetches that have ended, also of those whose request did not wait for it."""
+        """Cache the results of completed fetches, including fetches for which no request waits."""
         for provider_id, fetch in [*self._fetches.items()]:
             if not fetch.done():
                 continue
@@ -160,7 +166,7 @@ def _look(current: KeySet | None, kid: str, algorithm: str, now: datetime) -> Ke
 
 
 def _after(attempt: KeySet, found: Sequence[PublicJwk] | FetchFailed, now: datetime) -> KeySet:
-    """Return the set as it is after an attempt."""
+    """Return the key set after an attempt."""
     failed = isinstance(found, FetchFailed)
     return KeySet(
         source=attempt.source,

@@ -1,7 +1,7 @@
-"""The last fetched keys of an issuer, shared by all containers through the table.
+"""Stores the last fetched keys of an issuer in the table, for all containers.
 
 A container claims an attempt to fetch by a conditional write. So the platform calls an issuer at most once in 30
-seconds, whatever tokens it receives, and less often while the issuer fails (up to 5 minutes between attempts).
+seconds, regardless of the tokens that it receives. While the issuer fails, the interval increases to up to 5 minutes.
 """
 
 import json
@@ -43,7 +43,7 @@ class KeySet:
     underway: bool
 
     def is_usable(self, now: datetime) -> bool:
-        """Return whether the keys may still be used. They are used for a day if the issuer is unreachable."""
+        """Return whether the keys may still be used. If the issuer is unreachable, they are used for up to one day."""
         return self.fetched_at is not None and now - self.fetched_at < _USABLE
 
     def is_fresh(self, now: datetime) -> bool:
@@ -65,7 +65,7 @@ class KeySetStore:
         return read_key_set_item(self.table.batch_get([key]).get(key), provider)
 
     def claim(self, provider: IdentityProvider, *, now: datetime) -> KeySet | None:
-        """Claim an attempt to fetch; None if the last attempt was too recent."""
+        """Claim an attempt to fetch the keys. Return None if the last attempt was too recent."""
         values = {
             "claim": secrets.token_hex(8),
             "now": format_time(now),
@@ -120,9 +120,9 @@ class KeySetStore:
 
 
 def read_key_set_item(item: Mapping[str, Any] | None, provider: IdentityProvider) -> KeySet | None:
-    """Return the key set of an item, or None if it belongs to a different source.
+    """Return the key set of an item, or None if the last attempt used a different key source.
 
-    Keys of an earlier source are left out.
+    Keys from an earlier source are omitted.
     """
     if item is None or item.get("asked_for") != provider.source:
         return None

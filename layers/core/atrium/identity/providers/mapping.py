@@ -15,7 +15,10 @@ _ROLES_WIDEST_FIRST: tuple[Role, ...] = ("admin", "user", "viewer")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The user's data at the issuer. `email` is empty if missing or not verified; `role` None keeps the stored role."""
+    """The user's data at the issuer.
+
+    `email` is empty if missing or not verified. If `role` is None, the stored role is kept.
+    """
 
     email: str
     name: str
@@ -23,9 +26,9 @@ class Profile:
 
 
 def map_claims(claims: Mapping[str, Any], provider: IdentityProvider) -> Profile:
-    """Return the profile of claims. An email counts only if the issuer declares it verified.
+    """Return the profile from verified claims. An email is used only if the issuer declares it verified.
 
-    If the provider is registered with `assume_email_verified`, an email counts unless the issuer declares it
+    If the provider is registered with `assume_email_verified`, an email is used unless the issuer declares it
     unverified.
     """
     mapping = provider.claim_mapping
@@ -44,7 +47,7 @@ def is_true_claim(claim: object) -> bool:
 
 
 def read_claim(claims: Mapping[str, Any], name: str) -> Any:
-    """Return a claim by name or by path (`realm_access.roles`); None if it does not exist."""
+    """Return a claim by name or by path, such as `realm_access.roles`. Return None if it does not exist."""
     if name in claims:
         return claims[name]
     found: Any = claims
@@ -54,7 +57,7 @@ def read_claim(claims: Mapping[str, Any], name: str) -> Any:
 
 
 def _map_role(value: Any, provider: IdentityProvider) -> Role:
-    """Return the highest role that the claim's values map to, otherwise the provider's default role."""
+    """Return the highest role to which the claim's values map. If there is none, return the provider's default role."""
     values = value if isinstance(value, list) else [value]
     mapped = {provider.role_mapping.get(each) for each in values if isinstance(each, str)}
     return next((role for role in _ROLES_WIDEST_FIRST if role in mapped), provider.default_role)

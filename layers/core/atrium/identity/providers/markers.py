@@ -1,6 +1,6 @@
-"""Caches which tenant and provider an issuer and an audience belong to.
+"""Caches the tenant and provider of each pair of issuer and audience.
 
-An entry only says where to look: whether the provider exists and is enabled is read with each decision.
+An entry only locates the provider. Each decision reads whether the provider exists and is enabled.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ type Pair = tuple[str, str]
 class MarkerCache:
     """A cache of known and unknown pairs of issuer and audience.
 
-    They are separate, so that guesses cannot evict known pairs.
+    The two kinds are cached separately, so that guesses cannot evict known pairs.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -33,7 +33,10 @@ class MarkerCache:
         )
 
     def find(self, issuer: str, audiences: Sequence[str], registry: IssuerRegistry) -> list[Place]:
-        """Return the places of a token's audiences without duplicates. Reads uncached ones in one batch."""
+        """Return the tenants and providers of a token's audiences without duplicates.
+
+        Uncached pairs are read in one batch.
+        """
         places = {audience: self._known.get((issuer, audience)) for audience in audiences}
         uncached = [name for name, place in places.items() if place is None and (issuer, name) not in self._unknown]
         if uncached:
@@ -47,6 +50,6 @@ class MarkerCache:
         return list(dict.fromkeys(place for place in places.values() if place is not None))
 
     def drop(self, issuer: str, audiences: Sequence[str]) -> None:
-        """Delete the entries of a token's audiences, because the provider does not exist any more."""
+        """Delete the entries of a token's audiences, because the provider no longer exists."""
         for audience in audiences:
             self._known.pop((issuer, audience), None)

@@ -1,6 +1,6 @@
-"""An identity provider of a tenant: a trusted issuer, for one audience.
+"""The model of a tenant's identity provider: a trusted issuer, for one audience.
 
-An audience that contains a tenant's id can only be registered by that tenant.
+An audience that contains a tenant's id can be registered only by that tenant.
 """
 
 import re
@@ -28,9 +28,9 @@ _TENANT_ID = re.compile(rf"ten_{ULID_PATTERN}")
 
 @dataclass(frozen=True, slots=True)
 class ClaimMapping:
-    """The names of the claims for email, name and role. An empty `role` means that each user has the stored role.
+    """The names of the claims for email, name and role. If `role` is empty, each user has the stored role.
 
-    A name may be a path with dots: `realm_access.roles`.
+    A name may be a path with dots, such as `realm_access.roles`.
     """
 
     email: str = "email"
@@ -40,7 +40,7 @@ class ClaimMapping:
 
 @dataclass(frozen=True, slots=True)
 class SubjectSource:
-    """The issuer of a subject, and the registration's rules for subjects without a user."""
+    """The issuer of a subject, and the provider's rules for subjects without a user."""
 
     issuer: str
     provider_id: IdentityProviderId
@@ -50,7 +50,7 @@ class SubjectSource:
 
 @dataclass(frozen=True, slots=True)
 class IdentityProvider:
-    """A registered identity provider. If `jwks_uri` is empty, the discovery document of the issuer contains it."""
+    """A registered identity provider. If `jwks_uri` is empty, it is read from the issuer's discovery document."""
 
     id: IdentityProviderId
     name: str
@@ -73,7 +73,7 @@ class IdentityProvider:
 
     @property
     def source(self) -> str:
-        """Return a digest of the source of the keys. Keys fetched from another source are not used."""
+        """Return a digest of the source of the keys. Keys from a different source are not used."""
         return sha256(f"{self.issuer}\n{self.jwks_uri}".encode()).hexdigest()
 
 

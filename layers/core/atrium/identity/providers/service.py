@@ -28,7 +28,7 @@ class IdentityProviderService:
     clock: Clock
 
     def create(self, wanted: Mapping[str, Any]) -> IdentityProvider:
-        """Register a provider; raise `Conflict` if a provider of any tenant has the issuer and audience."""
+        """Register a provider; raise `Conflict` if a provider of any tenant has this issuer and audience."""
         now = self.clock()
         provider = IdentityProvider(
             **{"id": mint_identity_provider_id(now), "created_at": now, "updated_at": now, **wanted}
@@ -37,7 +37,7 @@ class IdentityProviderService:
         self.store.require_room()
         existing = self.store.find(provider.issuer, provider.audience)
         if existing is not None:
-            self._claim(existing)  # completes an interrupted registration
+            self._claim(existing)  # this completes an interrupted registration
             raise Conflict("another identity provider of this tenant has this issuer and audience")
         self._claim(provider)
         try:
@@ -75,7 +75,7 @@ class IdentityProviderService:
         return provider
 
     def delete(self, provider_id: str) -> None:
-        """Delete a provider. Its tokens are refused after at most 30 seconds."""
+        """Delete a provider. Its tokens are rejected after at most 30 seconds."""
         provider = self.get(provider_id)
         self.registry.release(provider.issuer, provider.audience, self._place(provider))
         self.store.delete(provider, self._record("delete", provider))
@@ -86,13 +86,15 @@ class IdentityProviderService:
         if find_tenant_ids(provider.audience) - {self.context.tenant_id}:
             raise invalid_field("audience", "must not contain the id of another tenant")
         if provider.role_mapping and not provider.claim_mapping.role:
-            raise invalid_field("role_mapping", "needs claim_mapping.role, the name of the claim with the roles")
+            raise invalid_field(
+                "role_mapping", "requires `claim_mapping.role`, the name of the claim that contains the roles"
+            )
 
     def _claim(self, provider: IdentityProvider) -> None:
         self.registry.claim(provider.issuer, provider.audience, self._place(provider))
 
     def _restore_marker(self, provider: IdentityProvider) -> None:
-        """Point the marker of the pair to the tenant's current provider for it, or delete the marker."""
+        """Set the marker of an issuer and audience to the tenant's current provider, or delete the marker."""
         existing = self.store.find(provider.issuer, provider.audience)
         if existing is None:
             self.registry.release(provider.issuer, provider.audience, self._place(provider))

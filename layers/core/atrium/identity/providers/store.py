@@ -1,9 +1,9 @@
-"""Identity providers in the table.
+"""Stores identity providers.
 
 The provider's item in the tenant's partition is authoritative; the platform's marker only locates it. No transaction
-contains both. The marker is claimed before the item is written and released before it is deleted. So after an
+contains both. The marker is claimed before the item is written and released before the item is deleted. So after an
 interruption no token is accepted, and a repeated call completes the operation. The markers of a deleted tenant are
-released; a left-over marker is taken over by the next tenant that claims it.
+released. The next tenant that claims an issuer and audience replaces a marker that was not released.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,10 @@ class IdentityProviderStore:
     table: TenantTable
 
     def create(self, provider: IdentityProvider, record: Put) -> None:
-        """Write a new provider; raise `Conflict` if the tenant has one for this pair, or `TenantInactive`."""
+        """Write a new provider.
+
+        Raises `Conflict` if the tenant has a provider for this issuer and audience, or `TenantInactive`.
+        """
         marker = provider_keys.provider_issuer(pair_digest(provider.issuer, provider.audience))
         operations: list[Operation] = [
             not_deleted(),
@@ -48,8 +51,8 @@ class IdentityProviderStore:
     def replace(self, provider: IdentityProvider, before: IdentityProvider, record: Put) -> None:
         """Write a changed provider, and delete its keys if their source changed.
 
-        Raises `Conflict` for a concurrent change, or if another provider has the issuer and audience, and
-        `TenantInactive`.
+        Raises `Conflict` for a concurrent change or if another provider has the issuer and audience. Raises
+        `TenantInactive` if the tenant is not active.
         """
         unchanged = {"before": format_time(before.updated_at), "source": before.source}
         condition = "#updated_at = :before AND #source = :source"
@@ -74,7 +77,7 @@ class IdentityProviderStore:
             raise Conflict(_DUPLICATE) from refused
 
     def delete(self, provider: IdentityProvider, record: Put) -> None:
-        """Delete a provider and its keys; raise `Conflict` if it was changed concurrently."""
+        """Delete a provider and its keys; raise `Conflict` if the provider was changed concurrently."""
         pair = provider_keys.provider_issuer(pair_digest(provider.issuer, provider.audience))
         operations: list[Operation] = [
             Delete(
@@ -122,7 +125,7 @@ class IdentityProviderStore:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The tenant and id of a provider."""
+    """The location of a provider: the tenant and the provider's id."""
 
     tenant_id: TenantId
     provider_id: IdentityProviderId
@@ -130,7 +133,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class IssuerRegistry:
-    """The platform's markers: the provider that accepts an issuer's tokens for an audience."""
+    """The platform's markers. A marker names the provider that accepts an issuer's tokens for an audience."""
 
     table: PlatformTable
 
@@ -171,7 +174,7 @@ class IssuerRegistry:
             return
 
     def release_all(self, tenant_id: TenantId, digests: Iterable[str]) -> None:
-        """Release all pairs that a deleted tenant has claimed."""
+        """Release all issuers and audiences that a deleted tenant has claimed."""
         for digest in digests:
             try:
                 self.table.write(Delete(provider_keys.issuer(digest), "#tenant_id = :tenant", {"tenant": tenant_id}))
@@ -179,7 +182,7 @@ class IssuerRegistry:
                 continue
 
     def find(self, issuer: str, audiences: Sequence[str]) -> dict[str, Place]:
-        """Return the place of the provider for each audience that has one. One batch read."""
+        """Return the location of the provider for each audience that has a provider. One batch read."""
         wanted = {provider_keys.issuer(pair_digest(issuer, audience)): audience for audience in audiences}
         found = self.table.batch_get(wanted)
         return {wanted[key]: _place(item) for key, item in found.items()}

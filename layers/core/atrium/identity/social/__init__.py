@@ -1,1 +1,1 @@
-"""Sign-in with Google, GitHub or Slack, and the OAuth flow that connections use, too."""
+"""Sign-in with Google, GitHub or Slack. Connections use the same OAuth flow."""

@@ -1,6 +1,6 @@
-"""The OAuth providers as data. Their differences are fields here, not branches in the code.
+"""Describes the OAuth providers as data. Their differences are fields here, not branches in the code.
 
-`at` moves all URLs of a provider to another base: that of the fake providers in the local stack.
+`at` moves all URLs of a provider to another base URL, for the fake providers of the local stack.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A provider. Without `keys` it has no id tokens, and `user_info` and `emails` identify the user."""
+    """An OAuth provider. If `keys` is empty, it has no id tokens, and `user_info` and `emails` identify the user."""
 
     name: ProviderName
     title: str
@@ -48,7 +48,7 @@ class Description:
         return self.sign_in if purpose == "sign_in" else self.connect
 
     def at(self, base: str) -> "Description":
-        """Return the provider with its URLs under a base and its name; unchanged if the base is empty."""
+        """Return the provider with its URLs under a base URL and its name. An empty base changes nothing."""
         if not base:
             return self
 
@@ -85,7 +85,7 @@ DESCRIPTIONS: Mapping[ProviderName, Description] = {
         "Google",
         "https://accounts.google.com",
         _GOOGLE,
-        # Google returns a refresh token only with these, and only with consent on a repeated connection.
+        # Google returns a refresh token only with these parameters. A repeated connection also requires consent.
         replace(_GOOGLE, parameters={"access_type": "offline", "prompt": "consent"}),
         keys="https://www.googleapis.com/oauth2/v3/certs",
     ),
@@ -123,6 +123,6 @@ DESCRIPTIONS: Mapping[ProviderName, Description] = {
 
 
 def describe(name: str, base: str) -> Description | None:
-    """Return a provider by name, with its URLs under a base; None if the name is unknown."""
+    """Return a provider by name, with its URLs under a base URL. Return None if the name is unknown."""
     known = next((each for each in PROVIDER_NAMES if each == name), None)
     return DESCRIPTIONS[known].at(base) if known else None

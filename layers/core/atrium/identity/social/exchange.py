@@ -1,4 +1,4 @@
-"""Calls to an OAuth provider: exchange a code or refresh token for tokens, and read protected resources.
+"""Calls an OAuth provider: exchanges a code or refresh token for tokens, and reads protected resources.
 
 Providers report errors by status, by `error` in a response with status 200 (GitHub), or by `ok: false` (Slack). All are
 translated to `ProviderRefused`, or to `ProviderFailed` if a retry may help.
@@ -28,7 +28,7 @@ _CODE = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Tokens from a provider, not shown by `repr`. `expires_in` None means unknown or never."""
+    """Tokens from a provider, hidden from `repr`. If `expires_in` is None, the lifetime is unknown or unlimited."""
 
     access_token: str = field(repr=False)
     refresh_token: str = field(default="", repr=False)
@@ -39,7 +39,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class ProviderCalls:
-    """The calls of one client to one provider."""
+    """Makes the calls of one client to one provider."""
 
     egress: EgressClient
     endpoints: Endpoints
@@ -59,7 +59,8 @@ class ProviderCalls:
         headers = {"accept": "application/json", "content-type": _FORM_TYPE}
         answer = call(self.egress, "POST", self.endpoints.token, headers, urlencode({**fields, **own}).encode())
         found = read_answer(answer)
-        inner = found.get(self.endpoints.tokens_in)  # missing in the response to a refresh, and if not configured
+        # The provider may omit this member in the response to a refresh. It is also missing if it is not configured.
+        inner = found.get(self.endpoints.tokens_in)
         return _read_grant(inner if isinstance(inner, Mapping) else found, self.endpoints)
 
 
@@ -75,7 +76,7 @@ def read_protected(egress: EgressClient, url: str, access_token: str) -> Any:
 def call(
     egress: EgressClient, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
 ) -> OutboundResponse:
-    """Make a call; raise `ProviderFailed` if it fails or the response is a failure of the provider."""
+    """Make a call. Raise `ProviderFailed` if it fails or the response reports a failure of the provider."""
     request = OutboundRequest(
         method, url, headers, body, seconds_max=CALL_SECONDS_MAX, bytes_max=CALL_BYTES_MAX, redirects_max=0
     )
@@ -100,9 +101,9 @@ def read_answer(answer: OutboundResponse) -> Mapping[str, Any]:
 
 
 def refused_by(code: str) -> ProviderRefused:
-    """Return the error with the provider's code if it has a valid form.
+    """Return the error with the provider's code, if the code has a valid form.
 
-    Other texts of the provider are not passed on.
+    Other texts of the provider are not included.
     """
     known = code if _CODE.fullmatch(code) else ""
     return ProviderRefused(
@@ -111,7 +112,7 @@ def refused_by(code: str) -> ProviderRefused:
 
 
 def _parse(answer: OutboundResponse) -> Any:
-    """Parse JSON or a form. GitHub responds with a form to clients that it does not take for JSON clients."""
+    """Parse JSON or a form. GitHub may respond with a form although the request accepts only JSON."""
     if read_media_type(answer.headers.get("content-type", ""))[0] == _FORM_TYPE:
         try:
             return dict(parse_qsl(answer.body.decode(), max_num_fields=50))

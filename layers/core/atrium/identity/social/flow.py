@@ -1,4 +1,4 @@
-"""The two steps of an OAuth flow at a provider: redirect with a sealed state, and return with a code."""
+"""The two steps of an OAuth flow with a provider: redirect with an encrypted state, and return with a code."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A flow of one client at one provider."""
+    """An OAuth authorization flow (sign-in or connection) of one OAuth client with one provider."""
 
     description: Description
     client: SocialClient
@@ -35,7 +35,7 @@ class Flow:
     egress: EgressClient
 
     def authorize_url(self, state: FlowState) -> tuple[str, str]:
-        """Return the URL for the browser, and the sealed state that it contains."""
+        """Return the URL for the browser, and the encrypted state that it contains."""
         sealed = self.sealer.seal(state)
         endpoints = self.description.endpoints(state.purpose)
         connecting = state.purpose == "connect"
@@ -55,9 +55,9 @@ class Flow:
         return f"{endpoints.authorize}?{urlencode(query)}", sealed
 
     def redeem(self, table: TenantTable, text: str, state: FlowState, returned: Returned) -> Grant:
-        """Use up the state and return the tokens for the code; raise `ProviderRefused` for an error or a bad code."""
+        """Use the state and return the tokens for the code; raise `ProviderRefused` for an error or an invalid code."""
         if not returned.error and not returned.code:
-            raise Malformed("The redirect must have the parameter code or error")
+            raise Malformed("The redirect must contain the parameter `code` or `error`")
         calls = self.calls(state.purpose)
         use_state(table, text, state)
         if returned.error:

@@ -1,4 +1,4 @@
-"""A tenant's OAuth client at a provider: its own, or the platform's if it has none."""
+"""The model of a tenant's OAuth client at a provider. Without a registered client id, the platform's client is used."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,9 +16,9 @@ SCOPES_MAX = 30
 
 @dataclass(frozen=True, slots=True)
 class SocialClient:
-    """A registered client.
+    """A tenant's registered client at a provider.
 
-    `sealed_secret` is encrypted with the tenant's key. An empty `client_id` uses the platform's client.
+    `sealed_secret` is encrypted with the tenant's key. If `client_id` is empty, the platform's client is used.
     """
 
     id: IdentityProviderId
@@ -37,7 +37,7 @@ class SocialClient:
 
     @property
     def purpose(self) -> str:
-        """Return the encryption context of the secret. A secret of another client cannot be decrypted with it."""
+        """Return the encryption context of the secret. Each client has a different context."""
         return f"client_secret:{self.id}"
 
 

@@ -1,6 +1,6 @@
 """Reads the user's profile at a provider from its id token, its user info, or both, which must agree.
 
-An email counts only if the provider has verified it.
+An email is used only if the provider has verified it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _KEYS_KEPT = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class SocialProfile:
-    """A user at a provider. `email` is empty unless the provider has verified it."""
+    """A user's profile at a provider. `email` is empty unless the provider has verified it."""
 
     subject: str
     email: str
@@ -35,7 +35,7 @@ class SocialProfile:
 
 @dataclass
 class ProfileReader:
-    """Reads profiles. Caches the keys of the providers, which are few, for an hour."""
+    """Reads profiles. Caches the providers' keys for one hour."""
 
     egress: EgressClient
     clock: Clock
@@ -86,7 +86,7 @@ class ProfileReader:
 
 
 def _choose_email(found: Any) -> dict[str, Any]:
-    """Return the primary email of a list and whether it is verified."""
+    """Return the primary email of a list, and whether it is verified."""
     several = found if isinstance(found, list) else []
     primary = [each for each in several if isinstance(each, Mapping) and each.get("primary") is True]
     if not primary:

@@ -1,4 +1,4 @@
-"""Administration of a tenant's OAuth clients at providers. Secrets can be written, but not read."""
+"""Administration of a tenant's OAuth clients at providers. Secrets can be written but not read."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -27,7 +27,7 @@ class SocialClientService:
     clock: Clock
 
     def create(self, wanted: Mapping[str, Any]) -> SocialClient:
-        """Register a client; raise `Conflict` if the tenant has one at this provider."""
+        """Register a client; raise `Conflict` if the tenant already has a client at this provider."""
         now, given = self.clock(), dict(wanted)
         secret = given.pop("client_secret", "")
         new_id = mint_identity_provider_id(now)
@@ -39,7 +39,7 @@ class SocialClientService:
         return client
 
     def change(self, before: SocialClient, changes: Mapping[str, Any]) -> SocialClient:
-        """Change any field. A new `client_id` needs a new secret."""
+        """Change any field. A new `client_id` requires a new secret."""
         if not changes:
             return before
         given = dict(changes)
@@ -74,28 +74,28 @@ class ClientKeeper:
     platform_client: PlatformClients
 
     def find(self, provider: str) -> SocialClient:
-        """Return the enabled client of a provider; raise `NotFound` if there is none."""
+        """Return the enabled client of a provider; raise `NotFound` if the tenant has no enabled client."""
         client = self.store.find(provider)  # type: ignore[arg-type] # an unknown name has no client
         if client is None or not client.enabled:
             raise NotFound("this provider is not configured for the tenant")
         return client
 
     def client_id(self, client: SocialClient) -> str:
-        """Return the client id at the provider; raise `NotFound` if the platform has none."""
+        """Return the client id at the provider; raise `NotFound` if the platform has no client there."""
         found = client.client_id or self.platform_client(client.provider)[0]
         if not found:
             raise NotFound("this provider is not configured for the tenant")
         return found
 
     def credentials(self, client: SocialClient) -> ClientCredentials:
-        """Return the client's credentials. A tenant's own secret costs one KMS call."""
+        """Return the client's credentials. Decrypting a tenant's secret costs one KMS call."""
         if client.client_id:
             return ClientCredentials(client.client_id, self.encryption.decrypt(client.purpose, client.sealed_secret))
         return ClientCredentials(*self.platform_client(client.provider))
 
 
 def check_redirect(client: SocialClient, redirect_uri: str | None) -> str:
-    """Return the redirect URI of a flow: the requested one if it is registered, or the first registered one."""
+    """Return the redirect URI of a flow: the requested URI if it is registered, or the first registered URI."""
     if redirect_uri is None and client.redirect_uris:
         return client.redirect_uris[0]
     if redirect_uri not in client.redirect_uris or redirect_uri is None:
@@ -107,7 +107,7 @@ def _check(client: SocialClient) -> None:
     if bool(client.client_id) != bool(client.sealed_secret):
         raise invalid_field(
             "client_secret",
-            "client_id and client_secret must be set together; without both, the platform's client is used",
+            "set `client_id` and `client_secret` together, or omit both to use the platform's client",
         )
     for uri in client.redirect_uris:
         _check_redirect_uri(uri)

@@ -1,7 +1,7 @@
 """Sign-in with an OAuth provider.
 
-    authorize   writes nothing; the state contains everything
-    callback    uses up the state, exchanges the code, reads the profile, finds or creates the user, creates a login
+    authorize   writes nothing, because the state contains all data
+    callback    uses the state, exchanges the code, reads the profile, finds or creates the user, creates a login
 
 Refusals after the state was verified are audited in its tenant.
 """
@@ -43,7 +43,7 @@ type FlowOf = Callable[[TenantId, Description], Flow]
 
 @dataclass(frozen=True, slots=True)
 class BrowserBinding:
-    """What identifies the browser that started the flow: the PKCE verifier, or the cookie."""
+    """The value that identifies the browser that started the flow: the PKCE verifier or the cookie."""
 
     verifier: str = ""
     cookie: str = ""
@@ -62,9 +62,10 @@ class SocialSignIn:
     clock: Clock
 
     def authorize(self, tenant_id: TenantId, redirect_uri: str | None, *, challenge: str, cookie: str) -> str:
-        """Return the URL for the browser; raise `NotFound` if tenant, provider or redirect URI are not configured.
+        """Return the URL for the browser.
 
-        The error is the same in the three cases.
+        Raises `NotFound` if the tenant, provider or redirect URI is not configured. The error is the same in all three
+        cases.
         """
         tenant = TenantStore(self.table_of(tenant_id)).get()
         if tenant is None or not tenant.is_active:
@@ -79,7 +80,7 @@ class SocialSignIn:
     def complete(self, text: str, returned: Returned, proof: BrowserBinding, origin: Origin) -> IssuedTokens:
         """Return the tokens of a new login.
 
-        Raises the errors of the state and the provider, and those for users without access.
+        Raises the errors of the state and the provider, and errors for users without access.
         """
         state = self.sealer.open(text, purpose="sign_in", provider=self.description.name, now=self.clock())
         table = self.table_of(state.tenant_id)

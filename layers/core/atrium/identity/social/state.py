@@ -1,8 +1,8 @@
 """The state of an OAuth flow, encrypted with a platform key, so that nothing is stored during the flow.
 
-It is valid once and for ten minutes, for one provider, tenant and redirect URI. The PKCE verifier and the nonce of the
-id token are derived from its nonce, each under a key of its own, and are not part of the URL. The text of a state
-begins with the version of these keys; a state whose version was removed is invalid.
+It can be used once within ten minutes, for one provider, tenant and redirect URI. The PKCE verifier and the nonce of
+the id token are derived from the state's nonce, each with a separate key, and are not part of the URL. The text of a
+state begins with the version of these keys. If this version was removed, the state is invalid.
 """
 
 import re
@@ -31,7 +31,7 @@ _FORM = re.compile(r"(?P<version>[1-9][0-9]{0,8})\.(?P<sealed>[A-Za-z0-9_-]+)")
 
 @dataclass(frozen=True, slots=True)
 class FlowState:
-    """One flow. It is bound to a `user`, or to the browser that started it.
+    """The state of one flow. It is bound to a `user`, or to the browser that started the flow.
 
     The browser is identified by the verifier of `challenge`, or by the cookie whose hash is `binding`.
     """
@@ -78,7 +78,7 @@ class StateSealer:
         return f"{state.key_version}.{self._signer(state.key_version).sign(kept, scope=_SCOPE)}"
 
     def open(self, text: str, *, purpose: Purpose, provider: str, now: datetime) -> FlowState:
-        """Return the state of a text; raise `StateInvalid` if it is forged, expired, or for another flow."""
+        """Return the state in a text; raise `StateInvalid` if it is forged, expired, or belongs to a different flow."""
         named = _FORM.fullmatch(text) if len(text) <= STATE_MAX else None
         if named is None:
             raise StateInvalid(internal="state: malformed")
@@ -130,7 +130,7 @@ def challenge_of(verifier: str) -> str:
 
 
 def use_state(table: TenantTable, text: str, state: FlowState) -> None:
-    """Mark a state as used; raise `StateInvalid` if it was used before. The mark expires after the state."""
+    """Mark a state as used; raise `StateInvalid` if it was used before. The marker expires after the state."""
     mark = Put(provider_keys.used_state(sha256_hex(text.encode())), {"ttl": state.ends_at + STATE_SECONDS}, NEW)
     try:
         table.write(mark)

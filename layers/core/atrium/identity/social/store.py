@@ -1,4 +1,4 @@
-"""A tenant's OAuth clients in the table, one per provider, stored with its identity providers."""
+"""Stores a tenant's OAuth clients, one per provider, together with its identity providers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ type AnyProvider = IdentityProvider | SocialClient
 
 @dataclass(frozen=True, slots=True)
 class ProviderDirectory:
-    """Lists all identity providers of a tenant: its own issuers and its clients at OAuth providers."""
+    """Lists all identity providers of a tenant: its registered issuers and its clients at OAuth providers."""
 
     table: TenantTable
 
@@ -54,7 +54,7 @@ class SocialClientStore:
         return read_client(item) if item else None
 
     def create(self, client: SocialClient, record: Put) -> None:
-        """Write a new client; raise `Conflict` if the tenant has one at this provider."""
+        """Write a new client; raise `Conflict` if the tenant already has a client at this provider."""
         operations: list[Operation] = [
             Put(_marker(client.provider), {"provider_id": client.id}, NEW),
             Put(provider_keys.identity_provider(client.id), _item(client), NEW),
@@ -63,7 +63,9 @@ class SocialClientStore:
         try:
             self.table.transact(operations)
         except TransactionRefused as refused:
-            raise Conflict(f"the tenant already has a client at {client.provider}; change that one") from refused
+            raise Conflict(
+                f"the tenant already has a client at {client.provider}; change that client instead"
+            ) from refused
 
     def replace(self, client: SocialClient, before: SocialClient, record: Put) -> None:
         """Write a changed client; raise `Conflict` for a concurrent change."""

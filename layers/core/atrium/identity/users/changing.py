@@ -12,7 +12,7 @@ from atrium.kernel.errors import Conflict, invalid_field
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A changed user, the names of the fields, and whether the user's logins end."""
+    """The result of a change: the user, the names of the changed fields, and whether the user's logins end."""
 
     user: User
     fields: tuple[str, ...]
@@ -20,10 +20,11 @@ class Change:
 
 
 def change_user(before: User, fields: Mapping[str, Any], *, password_hash: str | None, now: datetime) -> Change:
-    """Return the user after a change of fields. `password_hash` is that of a new password, if any.
+    """Return the user after a change of fields. `password_hash` is the hash of a new password, if there is one.
 
-    `preferences` are merged; other fields are replaced. A password makes an invited user active. `active` restores the
-    status before the suspension; `Conflict` for an invited user, who must accept the invitation first.
+    `preferences` are merged; other fields are replaced. A password makes an invited user active. The status `active`
+    restores the status before the suspension. For an invited user it raises `Conflict`, because the user must accept
+    the invitation first.
     """
     simple = {name: value for name, value in fields.items() if name not in {"status", "password", "preferences"}}
     user = replace(before, **simple, updated_at=now)
@@ -37,13 +38,13 @@ def change_user(before: User, fields: Mapping[str, Any], *, password_hash: str |
     elif wanted == "active" and user.status == "suspended":
         user = replace(user, status=user.suspended_from, suspended_from="active")
     elif wanted == "active" and user.status == "invited":
-        raise Conflict("the user has not accepted the invitation; send a new one (reset) or set a password")
+        raise Conflict("the user has not accepted the invitation; send a new invitation (reset) or set a password")
     ends = password_hash is not None or (user.status == "suspended" != before.status)
     return Change(user, tuple(sorted(fields)), ends)
 
 
 def with_password(user: User, password_hash: str) -> User:
-    """Return the user with a new password, no longer invited and without an open one-time token."""
+    """Return the user with a new password. The user is no longer invited and has no open one-time token."""
     status = "active" if user.status == "invited" else user.status
     return replace(user, status=status, suspended_from="active", password_hash=password_hash, one_time_token=None)
 

@@ -1,7 +1,7 @@
-"""Marks deleted users, so that earlier tokens of the tenant's own issuer do not create them again.
+"""Marks deleted users, so that earlier tokens of the tenant's identity provider do not create them again.
 
-Such a token is valid for at most a day and contains no token version. There is a mark for the user's id, for linked
-subjects, and one for the email, for subjects without a link.
+Such a token is valid for at most one day and contains no token version. There are two markers: one for the user's id,
+which rejects tokens of linked subjects, and one for the email, which rejects tokens of subjects without a link.
 """
 
 from datetime import datetime, timedelta
@@ -24,9 +24,9 @@ def marking_deletion(user: User, now: datetime) -> list[Put]:
 
 
 def was_deleted_since(table: TenantTable, user_id: str, email: str, moment: int | None) -> bool:
-    """Return whether a user with this id or email was deleted at `moment` or later; False if `moment` is None.
+    """Return whether a user with this id or email was deleted at `moment` or later.
 
-    One read.
+    Returns False if `moment` is None. One read.
     """
     if moment is None:
         return False

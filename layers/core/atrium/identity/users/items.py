@@ -33,7 +33,7 @@ def user_item(user: User) -> dict[str, Any]:
 
 
 def read_user(item: Mapping[str, Any], tenant_id: TenantId) -> User:
-    """Return the user of an item of the tenant's partition."""
+    """Return the user of an item in the tenant's partition."""
     last_login, one_time_token, ended = item.get("last_login_at"), item.get("ticket"), item.get("logins_ended_at")
     return User(
         id=UserId(item["id"]),

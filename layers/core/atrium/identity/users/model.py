@@ -27,11 +27,11 @@ _EMAIL = re.compile(EMAIL_PATTERN)
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user. Incrementing `token_version` ends all earlier tokens.
+    """A user of a tenant. Incrementing `token_version` ends all earlier tokens.
 
-    `logins_ended_at` is the time of that increment, for tokens of a tenant's own issuer, which contain no version.
-    `limits` apply in addition to the tenant's (`atrium.quotas.limits`). `suspended_from` is the status before a
-    suspension. `one_time_token` is the open invitation or reset.
+    `logins_ended_at` is the time of that increment. It is compared with tokens of the tenant's identity provider, which
+    contain no version. `limits` apply in addition to the tenant's limits (`atrium.quotas.limits`). `suspended_from` is
+    the status before a suspension. `one_time_token` is the open invitation or reset.
     """
 
     id: UserId
@@ -55,7 +55,7 @@ class User:
 
     @property
     def is_active_admin(self) -> bool:
-        """Return whether the user can administer the tenant now. A tenant always has at least one."""
+        """Return whether the user can administer the tenant now. A tenant always has at least one such user."""
         return self.role == "admin" and self.status == "active"
 
 
@@ -65,6 +65,6 @@ def same_address(email: str) -> str:
 
 
 def read_email(value: object) -> str:
-    """Return an email from another system without surrounding spaces; empty if it is invalid."""
+    """Return an email from another system without surrounding spaces, or "" if it is invalid."""
     address = value.strip() if isinstance(value, str) else ""
     return address if len(address) <= EMAIL_MAX and _EMAIL.fullmatch(address) is not None else ""

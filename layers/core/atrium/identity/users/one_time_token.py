@@ -1,10 +1,10 @@
-"""One-time tokens: an invitation or a password reset, with which a user sets a password.
+"""One-time tokens: with an invitation or a password reset, a user sets a new password.
 
     atr_once_<base62>       version 1 | user ULID 16 | tenant ULID 16 | secret 24 | CRC32 4
 
-The text contains the user and tenant, so that it is found with one read. The CRC, which includes the environment,
-refuses typos without a table read; it does not authenticate. The table stores an HMAC under the pepper. A user has at
-most one token: a new one replaces it, and the write that uses it removes it.
+The text contains the user and tenant, so that the record is found with one read. The CRC includes the environment. It
+detects typos without a table read but does not authenticate. The table stores an HMAC with the pepper as key. A user
+has at most one token. A new token replaces it, and the write that uses it removes it.
 """
 
 import secrets
@@ -42,7 +42,7 @@ class OneTimeToken:
 
 @dataclass(frozen=True, slots=True)
 class EncodedOneTimeToken:
-    """The content of a one-time token. `proof` is everything before the CRC."""
+    """The content of a one-time token. `proof` contains all bytes before the CRC."""
 
     user_id: UserId
     tenant_id: TenantId
@@ -61,7 +61,7 @@ def mint_one_time_token(
     purpose: Purpose,
     now: datetime,
 ) -> tuple[str, OneTimeToken]:
-    """Return the text of a new one-time token, which is shown once, and the record to store."""
+    """Return the text of a new one-time token and the record to store. The text is shown once."""
     owner = decode_ulid(own_ulid(user_id)) + decode_ulid(own_ulid(tenant_id))
     proof = bytes([_VERSION]) + owner + secrets.token_bytes(_SECRET_BYTES)
     encoded = EncodedOneTimeToken(user_id, tenant_id, proof)
@@ -70,7 +70,7 @@ def mint_one_time_token(
 
 
 def parse_one_time_token(text: str, environment: Environment) -> EncodedOneTimeToken | None:
-    """Return the content of a one-time token; None if it is malformed or of another environment."""
+    """Return the content of a one-time token, or None if it is malformed or belongs to another environment."""
     body = text.removeprefix(_HEAD)
     if len(text) - len(body) != len(_HEAD) or len(body) != base62_length(_LENGTH):
         return None

@@ -1,6 +1,7 @@
-"""Password rules and argon2id hashes. Each hash contains its parameters, so that they can be raised later.
+"""Password rules and argon2id hashes. Each hash contains its parameters, so that they can be increased later.
 
-46 MiB, one pass, one lane: the first choice of OWASP, as strong as the 64 MiB of RFC 9106, with less memory and time.
+The parameters are 46 MiB, one pass and one lane: the first choice of OWASP. They are as strong as the 64 MiB of RFC
+9106 and need less memory and time.
 """
 
 import unicodedata
@@ -12,7 +13,7 @@ LENGTH_MIN = 8
 LENGTH_MAX = 128
 
 _HASHER = PasswordHasher(time_cost=1, memory_cost=47_104, parallelism=1)
-# Matches no password, and takes as long to verify as a real hash.
+# Matches no password. Its verification takes as long as the verification of a real hash.
 DECOY_HASH = "$argon2id$v=19$m=47104,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 
@@ -40,7 +41,7 @@ def verify_password(password: str, password_hash: str) -> bool:
 
 
 def must_be_rehashed(password_hash: str) -> bool:
-    """Return whether a hash has other parameters than new hashes."""
+    """Return whether the parameters of a hash differ from the parameters of new hashes."""
     return _HASHER.check_needs_rehash(password_hash)
 
 

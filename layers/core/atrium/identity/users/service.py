@@ -36,7 +36,7 @@ class UserWithToken:
 
 @dataclass(frozen=True, slots=True)
 class Offboarded:
-    """The credentials that descend from a deleted, suspended or demoted user: revoked and remaining ids."""
+    """The ids of revoked and remaining credentials that descend from a deleted, suspended or demoted user."""
 
     revoked: tuple[str, ...]
     remaining: tuple[str, ...]
@@ -44,7 +44,7 @@ class Offboarded:
 
 @dataclass(frozen=True, slots=True)
 class UserService:
-    """The operations of an administrator on the tenant's users. The routes check the scope `admin`."""
+    """An administrator's operations on the tenant's users. The routes check the scope `admin`."""
 
     store: UserStore
     audit: AuditService
@@ -53,9 +53,9 @@ class UserService:
     clock: Clock
 
     def create(self, fields: Mapping[str, Any], *, maximum: int = UNLIMITED) -> UserWithToken:
-        """Create a user: active with a password, otherwise invited.
+        """Create a user. The user is active if a password is given, otherwise invited.
 
-        Raises `Conflict` for the email, or `CountExceeded`.
+        Raises `Conflict` if the email is taken, or `CountExceeded`.
         """
         wanted, now = dict(fields), self.clock()
         password = wanted.pop("password", None)
@@ -109,7 +109,7 @@ class UserService:
     def reset(self, user_id: str) -> UserWithToken:
         """Issue a one-time token for a new password and end the user's logins. An earlier token becomes invalid.
 
-        For an invited user it is a new invitation.
+        An invited user gets a new invitation.
         """
         text: list[str] = []
 
@@ -133,14 +133,15 @@ class UserService:
     def delete(self, user_id: str, *, revoke_keys: bool) -> Offboarded:
         """Delete a user; raise `Conflict` for the last active administrator.
 
-        Keys and clients that descend from the user stay valid unless `revoke_keys` is set. They are revoked before the
-        user is deleted, so that an interrupted call can be repeated, and again afterwards, for those created meanwhile.
+        If `revoke_keys` is set, the keys and clients that descend from the user are revoked; otherwise they remain
+        valid. They are revoked before the user is deleted, so that an interrupted call can be repeated. They are
+        revoked again afterwards, because new ones may have been created meanwhile.
         """
         revoked: list[str] = []
         for _ in range(_ATTEMPTS):
             user = self.get(user_id)
             if revoke_keys and user.is_active_admin and count_admins(self.store.table) < 2:
-                raise _last_admin()  # before keys are revoked; the condition of the write is authoritative
+                raise _last_admin()  # checked before keys are revoked; the condition of the write is authoritative
             revoked += self._lineage.end(user.id) if revoke_keys else []
             remaining = [each.id for each in self._lineage.find(user.id)]
             record = self._record("user.delete", user, keys_revoked=revoked, credentials_remaining=remaining)
@@ -154,7 +155,7 @@ class UserService:
         raise _concurrent_change()
 
     def offboard(self, user_id: str, *, revoke_keys: bool, revoked: Sequence[str] = ()) -> Offboarded:
-        """Revoke the credentials that descend from a user, if requested; return the revoked and remaining ones."""
+        """If requested, revoke the credentials that descend from a user. Return the revoked and remaining ids."""
         ended = [*revoked, *(self._lineage.end(user_id) if revoke_keys else [])]
         return Offboarded(tuple(ended), tuple(each.id for each in self._lineage.find(user_id)))
 
@@ -163,7 +164,7 @@ class UserService:
         return Lineage(self.store.table, self.audit, self.clock)
 
     def _apply(self, user: User, apply: Callable[[User], Change], action: str) -> User:
-        """Write a change of a user. Reads the user and computes the change again after a concurrent change."""
+        """Write a change of a user. After a concurrent change, read the user and compute the change again."""
         for _ in range(_ATTEMPTS):
             change = apply(user)
             record = self._record(action, change.user, before=user, changed=change.fields)

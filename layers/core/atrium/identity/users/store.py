@@ -1,4 +1,4 @@
-"""Users in the table, each with a marker that keeps the email unique in the tenant.
+"""Stores users. Each user has a marker that keeps the email unique in the tenant.
 
 The marker is also the entry of the login index, which finds an email across tenants. A change and its audit event are
 one transaction.
@@ -27,7 +27,7 @@ _AS_READ = ("role", "status", "email", "suspended_from", "token_version")
 
 
 class UserChanged(Exception):
-    """Another call changed or deleted the user since it was read."""
+    """Another call changed or deleted the user after it was read."""
 
 
 class UsersFull(Exception):
@@ -83,10 +83,10 @@ class UserStore:
         return tuple(self._changing(before, after, ends_logins).values())
 
     def change(self, before: User, after: User, *also: Operation, ends_logins: bool = False) -> None:
-        """Write the differences, and end all logins if `ends_logins`.
+        """Write the changed fields, and end all logins if `ends_logins`.
 
-        Raises `UserChanged` if role, status, email, logins or one-time token changed since `before`, `LastAdmin`,
-        `Conflict` if the new email is taken, or, for a new email, `TenantInactive`.
+        Raises `UserChanged` if role, status, email, logins or one-time token changed since `before`, `LastAdmin`, or
+        `Conflict` if the new email is taken. With a new email it may also raise `TenantInactive`.
         """
         self._transact(self._changing(before, after, ends_logins), also)
 
@@ -102,7 +102,7 @@ class UserStore:
         return operations
 
     def delete(self, user: User, *also: Operation) -> None:
-        """Delete a user; raise `UserChanged` if it was changed since it was read, or `LastAdmin`."""
+        """Delete a user; raise `LastAdmin`, or `UserChanged` if the user was changed after it was read."""
         condition, values = _unchanged(user)
         operations: dict[str, Operation] = {
             "user": Delete(keys.user(user.id), condition, values),
@@ -114,7 +114,7 @@ class UserStore:
         self._transact(operations, also)
 
     def release_addresses(self, *, most: int) -> bool:
-        """Remove emails of a deleted tenant's users from the login index; return whether none is left."""
+        """Remove emails of a deleted tenant's users from the login index; return whether all are removed."""
         page = self.table.query(Query("", prefix="EMAIL#", limit=most))
         self.table.delete_all([Key("", item["sk"]) for item in page.items])
         return page.position is None
@@ -162,7 +162,7 @@ class UserStore:
 
 
 def _unchanged(user: User) -> tuple[str, dict[str, Any]]:
-    """Return the condition that the fields on which decisions depend have not changed since the user was read."""
+    """Return the condition that the fields used for decisions have not changed since the user was read."""
     item = user_item(user)
     values: dict[str, Any] = {f"was_{name}": item[name] for name in _AS_READ if item[name] is not None}
     parts = [EXISTS, *(f"#{name} = :was_{name}" for name in _AS_READ if item[name] is not None)]

@@ -1,9 +1,9 @@
-"""Erases what names a deleted user beside their own item; sessions, usage and audit stay, under their id.
+"""Erases the items that refer to a deleted user. Sessions, usage and audit remain and contain the user's id.
 
     CONNECTION#<usr>#…   FAMILY#… CODE#…   PERSON#…   ADMISSION and TOOL_CALLS <usr>   the platform's login throttles
 
-It follows the transaction that deletes the user, and can be repeated: a call that broke off is finished by the same
-call made again, but for the throttles, which only the email finds and which expire after 30 days.
+It runs after the transaction that deletes the user. If it is interrupted, the same call can be repeated. The throttles
+are found only by the email, so a repeated call may not delete them; they expire after 30 days.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,10 @@ from atrium.storage.table import Query, TenantTable
 
 
 def erase_traces(table: TenantTable, throttles: Throttles, user_id: UserId, email: str = "") -> None:
-    """Erase what a deleted user left: one batch read, three queries (one over all links to external identities)."""
+    """Erase the items of a deleted user.
+
+    Makes one batch read and three queries, one of them over all links to external identities.
+    """
     places = list(table.batch_get([keys.admission(user_id), keys.tool_calls(user_id)]))
     for query in _queries(user_id):
         places += _list(table, query)
