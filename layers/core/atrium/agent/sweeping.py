@@ -16,7 +16,7 @@ from atrium.storage import keys
 from atrium.storage.sweep import BusyAdmission, OpenRun, Swept
 
 SLOT_GRACE_SECONDS = 60
-"""How long after its lease a slot without a run is kept: its worker may be slow to record the run."""
+"""Time after its lease during which a slot without a run is kept, because its worker may be slow to record the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class SweepReport:
 
 @dataclass(slots=True)
 class Sweep:
-    """One pass over the sweeper's index. A failure of one entry does not stop the others."""
+    """One pass over the sweeper's index. If an entry fails, the other entries are still processed."""
 
     finalizer_for: Callable[[TenantId], RunFinalizer]
     on_failure: Callable[[Swept, Exception], None]
     counts: Counter[str] = field(default_factory=Counter)
 
     def run(self, swept: Iterable[Swept]) -> SweepReport:
-        """Close runs and settle slots. Idempotent; another sweeper may run at the same time."""
+        """Close runs and settle slots. Idempotent; several sweepers may run at the same time."""
         for each in swept:
             self._try(each, partial(self._sweep, each))
         return SweepReport(*(self.counts[name.name] for name in fields(SweepReport)))
@@ -73,7 +73,7 @@ class Sweep:
             self._try(failing, partial(self._close, finalizer, swept.scope_id, name, slot, run_id))
 
     def _close(self, finalizer: RunFinalizer, scope_id: str, name: str, slot: Slot, run_id: RunId | None) -> None:
-        """Close the run of a slot whose lease expired, or settle the slot if its run is not open."""
+        """Close the run of a slot whose lease expired. If the run is not open, settle the slot."""
         if run_id is not None and finalizer.close_expired(run_id):
             self.counts["closed"] += 1
         else:
@@ -81,7 +81,7 @@ class Sweep:
 
 
 def _return(finalizer: RunFinalizer, scope_id: str, name: str, slot: Slot, run_id: RunId | None) -> bool:
-    """Settle a slot whose run is not open: to its ledger entry, or to nothing if the run was never recorded."""
+    """Settle a slot whose run is not open, to the usage of its ledger entry, or to 0 if the run was never recorded."""
     run = finalizer.runs.get(run_id) if run_id else None
     if run is not None and run.is_open:
         return False
