@@ -234,7 +234,7 @@ def validate_limits(
         else:
             read[name] = figure
     if errors:
-        raise ValidationFailed("some limits are not valid", extensions={"errors": errors})
+        raise ValidationFailed("Some limits are invalid.", extensions={"errors": errors})
     return read
 
 
