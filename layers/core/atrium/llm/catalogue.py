@@ -116,7 +116,9 @@ def check_request(request: ModelRequest) -> ModelInfo:
     if request.temperature is not None and not model.accepts_temperature:
         raise ValidationFailed(f"The model {model.id} does not accept a temperature.")
     if not 1 <= request.max_tokens <= model.output_tokens_max:
-        raise ValidationFailed(f"`max_tokens` must be between 1 and {model.output_tokens_max} for the model {model.id}.")
+        raise ValidationFailed(
+            f"`max_tokens` must be between 1 and {model.output_tokens_max} for the model {model.id}."
+        )
     return model
 
 
