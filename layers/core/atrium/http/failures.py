@@ -1,8 +1,7 @@
 """The exception handlers of an application.
 
-Expected errors become problem documents; internal details are only logged.
-
-Unexpected exceptions are handled by the request middleware.
+Expected errors become problem documents. Internal details are only logged. The request middleware handles unexpected
+exceptions.
 """
 
 from collections.abc import Mapping
@@ -56,9 +55,9 @@ async def _answer_framework(request: Request, error: Exception) -> Response:
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Return all methods of the path, and HEAD if GET is one.
+    """Return all methods of the path, including HEAD if GET is one of them.
 
-    The framework only returns those of the first matching route.
+    The framework returns only the methods of the first matching route.
     """
     found: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
