@@ -139,7 +139,7 @@ def test_concurrent_changes_do_not_overwrite_each_other(tenant_env: TenantEnv) -
             tenant_env.agents().change(agent.id, {"system_prompt": "Rhyme."}, is_default=None)
         return send()
 
-    with tenant_env.intercepted(change_between), pytest.raises(Conflict, match="at the same time"):
+    with tenant_env.intercepted(change_between), pytest.raises(Conflict, match="changed by another request"):
         tenant_env.agents().change(agent.id, {"description": "x"}, is_default=None)
     assert tenant_env.agents().get(agent.id).agent.system_prompt == "Rhyme."
 
