@@ -11,7 +11,7 @@ type SecretName = Literal["signing", "pepper", "credential", "login", "cursor", 
 
 
 class SettingsInvalid(Exception):
-    """The environment of the function is invalid; the function cannot start."""
+    """The environment variables of the function are invalid, so the function cannot start."""
 
 
 @dataclass(frozen=True, slots=True)

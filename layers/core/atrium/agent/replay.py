@@ -1,4 +1,6 @@
-"""Replays a run's events after a sequence number, for a client that reconnects: stored events, then new ones."""
+"""Replays a run's events after a sequence number, for a client that reconnects. Stored events are followed by new
+events.
+"""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ class Replay:
     ended: bool = False
 
     def read(self) -> Iterator[RunEvent]:
-        """Yield the events after `after`. Set `ended` if the run has ended."""
+        """Yield the events after `after`. Set `ended` if the run has ended or does not exist."""
         run = self.runs.get(self.run_id)
         if run is None:
             self.ended = True

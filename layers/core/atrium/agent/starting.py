@@ -112,7 +112,7 @@ class TurnStarter:
         return self._in_session(request, read, read.session, plan, run_id)
 
     def dry_run(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> DryRun:
-        """Return what a turn would reserve, computed by the code that admits turns. Nothing is written.
+        """Return the reservation that a turn would make, computed by the code that admits turns. Nothing is written.
 
         A busy session is not reported.
         """

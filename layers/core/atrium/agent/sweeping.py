@@ -1,7 +1,7 @@
-"""The sweeper: closes runs whose lease expired, and settles slots without an open run, in all tenants, every minute.
+"""The sweeper: every minute, in all tenants, closes runs whose lease expired and settles slots without an open run.
 
-An open run is found through its slot in the admission item of the tenant, or of a user, key or agent. A run without a
-slot (admitted while the table did not answer) has its own entry in the sweeper's index.
+An open run is found through its slot in the admission item of the tenant, or of a user, API key or agent. A run without
+a slot (admitted while the table did not respond) has a separate entry in the sweeper's index.
 """
 
 from collections import Counter
@@ -16,12 +16,14 @@ from atrium.storage import keys
 from atrium.storage.sweep import BusyAdmission, OpenRun, Swept
 
 SLOT_GRACE_SECONDS = 60
-"""Time after its lease during which a slot without a run is kept, because its worker may be slow to record the run."""
+"""Seconds after its lease for which a slot without a run is not settled, because its worker may be slow to record the
+run.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """Number of slots and runs examined, runs closed, slots settled without an open run, and failures."""
+    """The results of a sweep: slots and runs examined, runs closed, slots settled without an open run, and failures."""
 
     looked_at: int
     closed: int

@@ -182,7 +182,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class TurnService:
-    """Begins turns of one caller."""
+    """Starts turns of one caller."""
 
     reader: TurnContextReader
     starter: TurnStarter

@@ -62,7 +62,7 @@ def erase_whole(table: BoundTable, partition: str) -> int:
 
 
 def eraser_of(partition: str) -> Eraser:
-    """Return an eraser of one partition of the tenant."""
+    """Return an eraser that deletes one partition of the tenant."""
 
     def erase(target: Target, _position: Position | None) -> Step:
         items, is_done = erase_page(target.table, partition)

@@ -34,7 +34,7 @@ ERASERS: dict[str, Eraser] = {
     "admissions": erasers.erase_admissions,
     "old_admissions": eraser_of(keys.OLD_ADMISSIONS),
     "tool_calls": eraser_of(keys.TOOL_CALLS),
-    "ledger": ledger.erase_ledger,  # before `days`: the stream adds entries to the usage aggregates while they exist
+    "ledger": ledger.erase_ledger,  # before `days`: the stream adds ledger entries to the usage aggregates until they are erased
     "days": erasers.erase_days,
     "blobs": erasers.erase_blobs,
     "names": platform.erase_names,
@@ -60,7 +60,7 @@ class ErasureReport:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """Erases deleted tenants."""
+    """Erases the data of deleted tenants."""
 
     tenants: TenantService
     platform: PlatformTable

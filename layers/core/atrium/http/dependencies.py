@@ -1,4 +1,4 @@
-"""The dependencies of routes: runtime, caller, tenant, page, scope.
+"""The dependencies of routes: runtime, caller, tenant, page and scope.
 
 All are coroutines, because FastAPI runs plain functions in threads.
 """

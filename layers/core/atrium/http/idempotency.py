@@ -179,7 +179,7 @@ _attempt: ContextVar[_Attempt | None] = ContextVar("atrium_attempt", default=Non
 
 
 class IdempotentRoute(APIRoute):
-    """A route whose POST supports `Idempotency-Key`."""
+    """A route that supports `Idempotency-Key` for POST."""
 
     def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
         if "POST" in (options.get("methods") or ()):

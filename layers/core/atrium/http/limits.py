@@ -84,4 +84,4 @@ SubjectLimits = Annotated[
 """The limits of a user, API key or agent in a request."""
 
 ShownLimits = dict[str, int | str]
-"""Limits in a response."""
+"""The limits of a tenant, user, API key or agent in a response."""

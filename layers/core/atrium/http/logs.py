@@ -1,7 +1,7 @@
-"""Logs as JSON lines (Powertools), and metrics in the embedded metric format of CloudWatch.
+"""Logs as JSON lines (Powertools), and metrics in CloudWatch's embedded metric format.
 
-The ids of a call are bound once and added to each of its lines, including those written with
-`logging.getLogger(__name__)`. Bodies, headers and credentials are never logged; a tenant is never a metric dimension.
+The ids of a call are bound once and added to each of its log lines, including lines written with
+`logging.getLogger(__name__)`. Bodies, headers and credentials are never logged. A tenant is never a metric dimension.
 """
 
 import logging
@@ -28,7 +28,7 @@ class _StandardOutput(logging.StreamHandler[TextIO]):
         """Do nothing, because the stream is always `sys.stdout`."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line without the name of the asyncio task."""
+        """Write the log line without the name of the asyncio task."""
         record.taskName = None
         super().emit(record)
 

@@ -87,7 +87,7 @@ class RequestMiddleware:
 
 
 class _Exchange:
-    """One request and its response."""
+    """Processes one request and its response."""
 
     def __init__(self, app: ASGIApp, scope: Scope, gateway_context: GatewayContext, runtime: Runtime) -> None:
         self._app = app

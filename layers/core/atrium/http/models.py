@@ -88,7 +88,7 @@ Timestamp = Annotated[
     PlainSerializer(format_time, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-"""A time in a request: RFC 3339 with a time zone."""
+"""A time in a request, in RFC 3339 format with a time zone."""
 
 Money = Annotated[
     Decimal,

@@ -23,5 +23,5 @@ def page_request(page: PageQuery, cursors: CursorSigner, *, scope: str) -> PageR
 
 
 def render_page[Item](page: Page[Item], cursors: CursorSigner, *, scope: str) -> ListOf[Item]:
-    """Return the response of a list. Map the page to response models first (`Page.map`)."""
+    """Return the response of a list. Map the page to response models before the call (`Page.map`)."""
     return ListOf(data=page.items, next_cursor=cursors.sign(page.position, scope=scope))

@@ -107,7 +107,7 @@ def shared_responses() -> dict[str, dict[str, Any]]:
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of these errors, for the `responses` of a route."""
+    """Return the OpenAPI documentation of these errors, for the `responses` of a route."""
     return {status: describe_response(status) for status in statuses}
 
 

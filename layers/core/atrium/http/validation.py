@@ -79,7 +79,7 @@ def from_validation(errors: Sequence[Mapping[str, Any]]) -> AtriumError:
 
 
 def describe_error(error: Mapping[str, Any]) -> str:
-    """Return the message for an error of the schema library."""
+    """Return the platform's message for an error of the schema library."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         return str(context.get("error", _OTHERWISE))  # raised by the platform's validators

@@ -50,7 +50,7 @@ class AnswerBroken(Exception):
 
 @dataclass(slots=True)
 class _Part:
-    """A block that is being received. `call_id` and `name` are those of a tool call, as received.
+    """A block that is being received. `call_id` and `name` are the received values of a tool call.
 
     `arguments` contains arguments that were received as an object, not as text, and a description of their problem (""
     if they are valid).
@@ -132,7 +132,7 @@ class AnswerBuilder:
             self._sign(part, signature)
 
     def close(self, index: int) -> Iterator[ModelEvent]:
-        """End a block."""
+        """Close a block."""
         yield from self._close(self._open_part(index))
 
     def stop(self, reason: StopReason) -> None:

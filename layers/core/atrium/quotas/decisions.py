@@ -75,8 +75,9 @@ def charges(amounts: Amounts, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
 
 
 def rejection(item: AdmissionItem, asked: Sequence[LimitIncrement]) -> Rejected | None:
-    """Return the rejection of charges that do not fit the item, or None. If several limits are exceeded, return the one
-    that resets last.
+    """Return the rejection of charges that do not fit the item, or None.
+
+    If several limits are exceeded, the limit that resets last is returned.
     """
     bound: tuple[float, LimitIncrement, int] | None = None
     for charge in asked:

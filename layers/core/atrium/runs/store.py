@@ -188,7 +188,9 @@ class RunStore:
 
 @dataclass(slots=True)
 class EventLog:
-    """Collects the events of a run and stores them in batches, at most one every two seconds."""
+    """Collects the events of a run and stores them in batches: two seconds after the last batch, or after 400
+    events.
+    """
 
     table: TenantTable
     blobs: TenantBlobs

@@ -1,4 +1,4 @@
-"""The session model."""
+"""The session model: sessions, and the turn that occupies a session."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -85,7 +85,7 @@ class SessionService:
         return self.sessions.list_by_owner(self.context.owner, page)
 
     def change(self, session_id: str, changes: Mapping[str, Any]) -> Session:
-        """Change the title, agent or metadata; None removes a value."""
+        """Change the title, agent or metadata. None removes a value."""
         session = self.get(session_id)
         stored = {**changes, "metadata": json.dumps(changes["metadata"] or {})} if "metadata" in changes else changes
         changed = self.sessions.change(session.id, stored, now=self.clock()) if changes else session

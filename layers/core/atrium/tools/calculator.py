@@ -1,4 +1,4 @@
-"""The tool for arithmetic: decimal numbers with 50 digits, limited in size. Expressions are not evaluated as code.
+"""The calculator tool. It computes decimal numbers with 50 digits; sizes are limited. Expressions are not run as code.
 
 sum     = product (("+" | "-") product)*
 product = sign (("*" | "/" | "//" | "%") sign)*

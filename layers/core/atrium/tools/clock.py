@@ -1,4 +1,4 @@
-"""The tool for the current time in a time zone."""
+"""The tool that returns the current time in a time zone."""
 
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError

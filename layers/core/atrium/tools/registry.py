@@ -1,7 +1,7 @@
 """The registry of tools, and the execution of tool calls within limits. A call always returns an answer.
 
-With a guard, each call is checked against the tenant's policies and audited. A denial is an answer to the model, so
-that it can continue without the tool.
+With a guard, each call is checked against the tenant's policies and audited. If a policy denies the call, the model
+receives this as the answer and can continue without the tool.
 """
 
 import time

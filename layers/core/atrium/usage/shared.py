@@ -71,7 +71,7 @@ def _sum_of(day: date, sort: str) -> SumKey:
 
 
 def day_of_key(key: Key) -> date:
-    """Return the day of an item."""
+    """Return the day of an item's key."""
     return date.fromisoformat(key.partition.rpartition("#")[2])
 
 

@@ -41,7 +41,7 @@ class ModelClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A way to reach Claude: the function that returns the current client, and the function that returns a model's
+    """A connection to Claude: the function that returns the current client, and the function that returns a model's
     id.
     """
 

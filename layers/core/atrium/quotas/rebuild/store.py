@@ -20,7 +20,7 @@ _REBUILD, _DRIFT = TypeAdapter(Rebuild), TypeAdapter(Drift)
 
 @dataclass(frozen=True, slots=True)
 class RebuildStore:
-    """One tenant's rebuilds. At most one is queued or running at a time."""
+    """Reads and writes one tenant's rebuilds. At most one rebuild is queued or running at a time."""
 
     table: TenantTable
 
