@@ -34,7 +34,7 @@ ERASERS: dict[str, Eraser] = {
     "admissions": erasers.erase_admissions,
     "old_admissions": eraser_of(keys.OLD_ADMISSIONS),
     "tool_calls": eraser_of(keys.TOOL_CALLS),
-    "ledger": ledger.erase_ledger,  # before `days`: the stream adds ledger entries to the usage aggregates until they are erased
+    "ledger": ledger.erase_ledger,  # before `days`: the stream adds its entries to the usage aggregates
     "days": erasers.erase_days,
     "blobs": erasers.erase_blobs,
     "names": platform.erase_names,
