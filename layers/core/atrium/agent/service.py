@@ -70,7 +70,7 @@ class AgentService:
         """Change fields. To change the default, make another agent the default; `is_default` cannot be cleared."""
         current = self.get(agent_id)
         if is_default is False and current.is_default:
-            raise invalid_field("is_default", "make another agent the default instead")
+            raise invalid_field("is_default", "cannot be cleared; make another agent the default instead")
         changed = self._checked(replace(current.agent, **fields, updated_at=self.clock()))
         make_default = is_default is True and not current.is_default
         record = self._record("agent.change", changed, fields=sorted(fields), is_default=is_default)
@@ -97,7 +97,7 @@ class AgentService:
         entry = check_model(self.context, agent.provider or None, agent.model, agent.temperature is not None)
         known = [tool.name for tool in BUILT_IN]
         if not set(agent.tools) <= set(known):
-            raise invalid_field("tools", f"must name only {list_valid(known)}")
+            raise invalid_field("tools", f"must contain only {list_valid(known)}")
         if agent.max_tokens > entry.output_tokens_max:
             raise invalid_field("max_tokens", f"must be at most {entry.output_tokens_max} for the model {entry.id}")
         for at, model in enumerate(agent.fallback_models):

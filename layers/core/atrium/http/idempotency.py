@@ -137,7 +137,7 @@ class _Attempt:
             case SavedAnswer():
                 raise _Replay(self._open(outcome))
             case SavedRun():
-                raise TypeError("a run is replayed by its own function")
+                raise TypeError("a run must be replayed by the function that started it")
 
     def end(self, response: Response | None) -> None:
         """Save the response of a call that was executed. For any other call, release the key.

@@ -16,7 +16,7 @@ from atrium.quotas.model import LimitName
 
 def _read(known: frozenset[LimitName], value: object) -> dict[str, int]:
     if not isinstance(value, dict):
-        raise PydanticCustomError("dict_type", "must be an object of limits by name")
+        raise PydanticCustomError("dict_type", "must be an object with limit names as keys")
     try:
         read = validate_limits(value, known=known)
     except ValidationFailed as failure:

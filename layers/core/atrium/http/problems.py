@@ -70,4 +70,4 @@ def from_http_exception(error: HTTPException) -> AtriumError:
         413: PayloadTooLarge,
         415: UnsupportedMediaType,
     }
-    return known.get(error.status_code, AtriumError)(internal=f"framework answered {error.status_code}")
+    return known.get(error.status_code, AtriumError)(internal=f"the framework returned {error.status_code}")

@@ -122,7 +122,7 @@ class AnswerBuilder:
         if part.kind == "ignored":
             return
         if part.kind != kind:
-            raise AnswerBroken(f"a piece of {kind} in a block of {part.kind}")
+            raise AnswerBroken(f"a chunk of type {kind} in a block of type {part.kind}")
         yield from self._take(part, part.joiner.feed(text))
 
     def sign(self, index: int, signature: str) -> None:
@@ -165,7 +165,7 @@ class AnswerBuilder:
         self._require_start()
         part = self._parts.get(index)
         if part is None or part.is_closed:
-            raise AnswerBroken("the answer has a piece of a block that is not open")
+            raise AnswerBroken("the answer has a chunk of a block that is not open")
         return part
 
     def _take(self, part: _Part, text: str) -> Iterator[ModelEvent]:

@@ -166,7 +166,7 @@ class QuotaService:
             if found is None:
                 return planned.answer, item
             item = found
-        raise Unavailable(internal="an admission item stayed contended", retry_after_seconds=1)
+        raise Unavailable(internal="an admission item was changed concurrently in every attempt", retry_after_seconds=1)
 
     def extend(
         self, reservation: Reservation, used: Used, request: AdmissionRequest, scopes: Sequence[ScopeLimits]
@@ -269,7 +269,7 @@ class QuotaService:
             if found is None:
                 return False
             slot = found
-        raise Unavailable(internal="a settlement stayed contended", retry_after_seconds=1)
+        raise Unavailable(internal="a slot was changed concurrently in every attempt", retry_after_seconds=1)
 
     def find(self, reservation: Reservation) -> Reservation | None:
         """Read the current slots of a reservation, to take a run over. Return None if the tenant's slot is settled."""
@@ -307,7 +307,7 @@ class QuotaService:
             except Contended:
                 pass
             items = self.read(scopes)
-        raise Unavailable(internal="a session's count stayed contended", retry_after_seconds=1)
+        raise Unavailable(internal="session limits were changed concurrently in every attempt", retry_after_seconds=1)
 
     def record_tool_call(self, scopes: Sequence[ScopeLimits]) -> Recorded | Rejected:
         """Count a tool call in every scope that limits tool calls. If one scope rejects it, it is not counted in any

@@ -64,7 +64,7 @@ class FollowerLimit:
             live = [ends_at for ends_at in known.values() if ends_at > now]
             if len(live) >= self.maximum:
                 raise self._full(len(live))
-        raise Unavailable(internal="followers: met others too often", retry_after_seconds=1)
+        raise Unavailable(internal="followers were changed concurrently in every attempt", retry_after_seconds=1)
 
     def renew(self, name: str) -> bool:
         """Extend a lease. Return False if the lease expired and another follower replaced it."""

@@ -73,7 +73,7 @@ class SumStore:
                     if at not in refused.failed and day_of(arrival.entry) not in frozen
                 ]  # fmt: skip
                 if len(left) == len(pending) and not days:
-                    raise Unavailable(internal="unconditional writes of sums were refused") from refused
+                    raise Unavailable(internal="unconditional writes of usage aggregates were rejected") from refused
                 pending, unshared = left, unshared | days
         return None
 

@@ -154,7 +154,7 @@ class AnthropicStream:
         charged.
         """
         if self._connection.is_expired():
-            error = ModelTimeout(internal="the call's deadline has come")
+            error = ModelTimeout(internal="the deadline of the call has passed")
             # A shorter silence may be caused by the caller's time limit, which must not be counted against the
             # provider.
             error.is_outage = not self._has_answered and self._connection.seconds >= OUTAGE_SILENCE_SECONDS

@@ -201,7 +201,7 @@ def _figures(usage: object) -> dict[str, object]:
 
 def _object(value: object, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise AnswerBroken(f"{name} is no object")
+        raise AnswerBroken(f"{name} is not an object")
     return value
 
 
@@ -218,5 +218,5 @@ def _text(fields: Mapping[str, Any], name: str, *, required: bool = False) -> st
     if value is None and not required:
         return ""
     if not isinstance(value, str):
-        raise AnswerBroken(f"{name} is no text")
+        raise AnswerBroken(f"{name} is not a string")
     return value

@@ -105,7 +105,7 @@ class Rebuilder:
                 item = self.store.item(failed.item)
             except Contended:
                 item = self.store.item(self.table.get(key))
-        raise Unavailable(internal="an admission item stayed contended", retry_after_seconds=1)
+        raise Unavailable(internal="an admission item was changed concurrently in every attempt", retry_after_seconds=1)
 
     def _read(self, month: date, days: Sequence[date], looks: Sequence[Look]) -> _Reading:
         now = self.clock()
