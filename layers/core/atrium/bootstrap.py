@@ -1,4 +1,6 @@
-"""Creates the adapters from the settings, once per container and on first use. Tests create their own `Runtime`."""
+"""Creates clients and services from the settings, once per container and on first use. Tests create a separate
+`Runtime`.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ LIBRARIES = ("anthropic", "boto3", "botocore", "httpcore", "httpcore2", "httpx",
 
 @dataclass(frozen=True)
 class Runtime:
-    """The clients and services of a function. Each is created on first use and then kept."""
+    """The clients and services of a function. Each is created on first use and cached."""
 
     settings: Settings
     clock: Clock = read_clock
@@ -60,7 +62,7 @@ class Runtime:
 
     @cached_property
     def idempotency_key(self) -> Callable[[], bytes]:
-        """What reads the key of calls' fingerprints."""
+        """Return a function that reads the key for the fingerprints of calls."""
         return partial(self.secrets.key, "idempotency")
 
     @cached_property
@@ -69,12 +71,12 @@ class Runtime:
 
     @cached_property
     def default_agents(self) -> dict[TenantId, AgentId]:
-        """The default agent of each tenant as last read. It may be outdated; every turn checks it."""
+        """The default agent of each tenant as last read. It may be outdated; every turn verifies it."""
         return {}
 
     @cached_property
     def platform_limit(self) -> PlatformLimit | None:
-        """The limit on the concurrent turns of all tenants; None if the deployment has no such limit."""
+        """The limit on the concurrent turns of all tenants, or None if the deployment has no such limit."""
         from atrium.quotas.platform import PlatformLimit
 
         maximum = self.settings.platform_concurrency
@@ -82,7 +84,7 @@ class Runtime:
 
     @cached_property
     def refusals(self) -> RefusalBound:
-        """Counts the refused logins that this container has recorded, to limit them."""
+        """Counts the rejected logins that this container has audited, to limit their number."""
         from atrium.audit.bound import RefusalBound
 
         return RefusalBound()
@@ -95,7 +97,7 @@ class Runtime:
 
     @cached_property
     def egress(self) -> EgressClient:
-        """The client for outbound calls. Only the settings of the local stack allow local addresses."""
+        """The client for outbound calls. Local addresses are allowed only by the settings of the local stack."""
         from atrium.egress.client import EgressClient
         from atrium.egress.destination import Rules
 
@@ -122,14 +124,14 @@ class Runtime:
 
     @cached_property
     def models(self) -> ResilientProvider:
-        """All models, under their circuit breakers."""
+        """The provider of all models, with their circuit breakers."""
         from atrium.llm.resilience import CircuitBreaker, ResilientProvider
 
         return ResilientProvider(self.providers.find, CircuitBreaker(self.platform_table, self.clock))
 
     @cached_property
     def tenant_credentials(self) -> TenantCredentials | None:
-        """Source of credentials bound to one tenant; None if the deployment does not use them."""
+        """The source of credentials that are restricted to one tenant, or None if the deployment does not use them."""
         from atrium.storage.tenant_credentials import TenantCredentials
 
         role_arn = self.settings.tenant_role_arn
@@ -157,7 +159,7 @@ type RuntimeSource = Callable[[], Runtime]
 
 
 def quiet_libraries() -> None:
-    """Set the log level of libraries to WARNING. INFO logs a line for each call; DEBUG logs bodies and credentials."""
+    """Set the log level of libraries to WARNING. INFO logs one line per call; DEBUG logs bodies and credentials."""
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
 

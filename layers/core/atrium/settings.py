@@ -1,4 +1,4 @@
-"""The settings of a function, read from its environment once. No other module reads `os.environ`."""
+"""The settings of a function, read once from its environment. No other module reads `os.environ`."""
 
 import os
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ type SecretName = Literal["signing", "pepper", "credential", "login", "cursor", 
 
 
 class SettingsInvalid(Exception):
-    """The environment of the function is invalid; the function cannot start."""
+    """The environment variables of the function are invalid, so the function cannot start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings that the template passes to a function. Secrets are passed as ARNs, never as values."""
+    """The settings that the template passes to a function. Secrets are passed as ARNs, not as values."""
 
     environment: Environment
     version: str
@@ -41,7 +41,7 @@ class Settings:
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
-        """Read the settings from the environment, or from `source`; raise `SettingsInvalid` if a value is invalid."""
+        """Read the settings from the environment or from `source`. Raise `SettingsInvalid` if a value is invalid."""
         env = os.environ if source is None else source
         return cls(
             environment=cast("Environment", _choice(env, "ATRIUM_ENVIRONMENT", get_args(Environment.__value__))),
@@ -68,7 +68,7 @@ class Settings:
 
 
 def _secret_arns(env: Mapping[str, str]) -> dict[SecretName, str]:
-    """Return the ARNs of the secrets that this function was given, from `<NAME>_SECRET_ARN`."""
+    """Return the ARNs of the secrets that are passed to this function as `<NAME>_SECRET_ARN`."""
     names: tuple[SecretName, ...] = get_args(SecretName.__value__)
     found = {name: env.get(f"{name.upper()}_SECRET_ARN", "") for name in names}
     return {name: arn for name, arn in found.items() if arn}
@@ -89,9 +89,9 @@ def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
 
 
 def _local_addresses(env: Mapping[str, str]) -> frozenset[str]:
-    """Return the private addresses that outbound calls may reach. Only the local stack sets them.
+    """Return the private addresses that outbound calls may reach. They are set only by the local stack.
 
-    In Lambda, 127.0.0.1 is the Runtime API. So no template sets this variable, and it is rejected outside dev.
+    In Lambda, 127.0.0.1 is the Runtime API. Therefore no template sets this variable, and it is rejected outside dev.
     """
     found = frozenset(part for part in env.get("EGRESS_LOCAL_ADDRESSES", "").split(",") if part)
     if found and (env.get("ATRIUM_ENVIRONMENT", "dev") != "dev" or not found <= {"127.0.0.1", "::1"}):

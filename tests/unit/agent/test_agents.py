@@ -75,7 +75,7 @@ def test_lists_oldest_first_in_pages(tenant_env: TenantEnv) -> None:
 def test_requires_unique_names_within_a_tenant_only(tenant_env: TenantEnv) -> None:
     create(tenant_env)
     before = tenant_env.items()
-    with pytest.raises(Conflict, match="another agent has this name"):
+    with pytest.raises(Conflict, match="Another agent has this name"):
         create(tenant_env)
     assert tenant_env.items() == before
     other = tenant_env.agents(context_of(tenant=OTHER_TENANT))
@@ -116,7 +116,7 @@ def test_renaming_frees_the_old_name(tenant_env: TenantEnv) -> None:
     agent = create(tenant_env).agent
     tenant_env.agents().change(agent.id, {"name": "bard"}, is_default=None)
     assert create(tenant_env).agent.name == "poet"
-    with pytest.raises(Conflict, match="another agent has this name"):
+    with pytest.raises(Conflict, match="Another agent has this name"):
         create(tenant_env, name="bard")
 
 
@@ -139,7 +139,7 @@ def test_concurrent_changes_do_not_overwrite_each_other(tenant_env: TenantEnv) -
             tenant_env.agents().change(agent.id, {"system_prompt": "Rhyme."}, is_default=None)
         return send()
 
-    with tenant_env.intercepted(change_between), pytest.raises(Conflict, match="at the same time"):
+    with tenant_env.intercepted(change_between), pytest.raises(Conflict, match="changed by another request"):
         tenant_env.agents().change(agent.id, {"description": "x"}, is_default=None)
     assert tenant_env.agents().get(agent.id).agent.system_prompt == "Rhyme."
 

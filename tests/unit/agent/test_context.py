@@ -144,7 +144,7 @@ def test_rejects_a_model_that_the_provider_does_not_serve(tenant_env: TenantEnv)
 
 
 def test_rejects_a_temperature_for_a_model_without_one() -> None:
-    with pytest.raises(ValidationFailed, match="takes no temperature"):
+    with pytest.raises(ValidationFailed, match="does not accept a temperature"):
         check_model(context_of(), None, "claude-haiku-5-5", has_temperature=True)
 
 

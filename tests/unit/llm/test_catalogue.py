@@ -101,9 +101,9 @@ def test_the_bound_covers_every_byte_of_a_prompt() -> None:
     ("request_", "words"),
     [
         (ModelRequest("claude-nothing", "", (), 1), "not in the catalogue"),
-        (ModelRequest("claude-haiku-5-5", "", (), 1, temperature=0.0), "takes no temperature"),
-        (ModelRequest("claude-haiku-5-5", "", (), 0), "from 1 to 128000"),
-        (ModelRequest("claude-haiku-5-5", "", (), 128_001), "from 1 to 128000"),
+        (ModelRequest("claude-haiku-5-5", "", (), 1, temperature=0.0), "does not accept a temperature"),
+        (ModelRequest("claude-haiku-5-5", "", (), 0), "between 1 and 128000"),
+        (ModelRequest("claude-haiku-5-5", "", (), 128_001), "between 1 and 128000"),
     ],
 )
 def test_rejects_requests_that_a_model_does_not_support(request_: ModelRequest, words: str) -> None:

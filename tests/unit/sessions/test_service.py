@@ -48,7 +48,7 @@ def test_for_others_a_session_is_not_found(tenant_env: TenantEnv, context: Tenan
         lambda: service.delete(session_id),
         lambda: service.list_messages(session_id, PageRequest()),
     ):
-        with pytest.raises(NotFound, match="session not found"):
+        with pytest.raises(NotFound, match="Session not found"):
             ask()
     assert service.list(PageRequest()).items == []
     assert tenant_env.items() == before

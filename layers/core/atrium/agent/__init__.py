@@ -1,1 +1,1 @@
-"""Agents: their configurations, the one loop that drives a model and its tools, and the turn around it."""
+"""Agents: their configurations, the agent loop (model and tool calls), and the start, end and recovery of turns."""

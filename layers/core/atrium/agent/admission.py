@@ -1,6 +1,6 @@
-"""What a turn may use: its own budget, and its reservation under the limits. The loop asks before each call.
+"""The budget of a turn, and its reservation under the limits. The loop calls `grant` before each model call.
 
-A reservation covers one model call. The write that reserves the next call settles the usage of those before it.
+A reservation covers one model call. The write that reserves the next call also settles the usage of the earlier calls.
 """
 
 from collections.abc import Callable
@@ -35,24 +35,29 @@ type BudgetStop = Literal["max_iterations", "max_cost", "max_run_tokens"]
 type AllowanceStop = BudgetStop | Literal["quota_exceeded", "lost"]
 
 _PRICED_FOR = timedelta(minutes=15)
-"""The longest run time of a function: no call ends later than this after its start."""
+"""The longest run time of a function. No model call ends later than this after its start."""
 
 
 class Allowance(Protocol):
-    """Allows or refuses the model and tool calls of a run."""
+    """Allows or rejects the model and tool calls of a run."""
 
     def grant(self, request: ModelRequest, spend: Spend) -> int | AllowanceStop:
-        """Return the most tokens that the answer may have, or why the model call may not be made."""
+        """Return the maximum number of output tokens of the next model call, or the reason why the call is not
+        allowed.
+        """
         ...
 
     def refuse_tool(self) -> str | None:
-        """Count a tool call; returns None, or the message for the model if the call may not be made."""
+        """Count a tool call. Return None, or a message for the model if the call is not allowed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RunBudget:
-    """Bounds of one run: nano-dollars, and tokens of prompts (cached or not) and answers. None means no bound."""
+    """Limits of one run: cost in nano-dollars, and tokens (prompts, including cached tokens, and answers). None means
+    no
+    limit.
+    """
 
     max_iterations: int
     max_seconds: int
@@ -60,7 +65,9 @@ class RunBudget:
     max_tokens: int | None = None
 
     def fit(self, estimate: Estimate, spend: Spend) -> Estimate | BudgetStop:
-        """Return a model call with the longest answer that keeps every bound, or why it may not be made."""
+        """Return the estimate with the largest output that fits the budget, or the reason why the call is not
+        allowed.
+        """
         tokens_left = None if self.max_tokens is None else self.max_tokens - spend.total_tokens
         cost_left = None if self.max_cost_nanos is None else self.max_cost_nanos - spend.cost_nanos
         if estimate.fitted(tokens_left, None) is None:
@@ -69,9 +76,10 @@ class RunBudget:
 
 
 def estimate_call(request: ModelRequest, now: datetime) -> Estimate:
-    """Return upper bounds of a model call: one token per byte of its prompt, at the highest price until its end.
+    """Return upper bounds for a model call: one token per byte of the prompt, at the highest price of the next 15
+    minutes.
 
-    The prompt is bounded by the model's context window, because a longer one is not charged.
+    The prompt is limited to the model's context window, because a longer prompt is not charged.
     """
     prompt = bound_tokens(request)
     each = [_estimate_model(model, prompt, now) for model in (request.model, *request.fallbacks)]
@@ -80,7 +88,7 @@ def estimate_call(request: ModelRequest, now: datetime) -> Estimate:
 
 
 def _estimate_model(model_id: str, prompt: int, now: datetime) -> tuple[int, int, int]:
-    """Return upper bounds for one model: prompt tokens, their cost, and the cost of an output token."""
+    """Return upper bounds for one model: prompt tokens, cost of the prompt, and cost of one output token."""
     model = find_model(model_id)
     if model is not None:
         prompt = min(prompt, model.context_tokens)
@@ -89,7 +97,7 @@ def _estimate_model(model_id: str, prompt: int, now: datetime) -> tuple[int, int
 
 @dataclass(frozen=True, slots=True)
 class TurnAdmission:
-    """Admits turns of one tenant. `on_rejection` is called with each limit that rejected something."""
+    """Admits turns of one tenant. `on_rejection` is called with the error of each rejection."""
 
     quotas: QuotaService
     runs: RunStore
@@ -97,13 +105,16 @@ class TurnAdmission:
     on_rejection: Callable[[LimitReached], None]
 
     def require_message(self, context: TurnContext, messages: int) -> None:
-        """Raise `LimitReached` if the session has its maximum of messages."""
+        """Raise `LimitReached` if the session already has the maximum number of messages."""
         maximum = context.limits.maximum("messages_per_session")
         if maximum != UNLIMITED and messages >= maximum:
             raise self.error(full_session(messages, maximum))
 
     def admit(self, request: AdmissionRequest, context: TurnContext) -> Admitted:
-        """Take a slot and reserve the run's first model call; raises `LimitReached`, and then nothing is counted."""
+        """Acquire a concurrency slot and reserve the run's first model call. If a limit rejects it, raise
+        `LimitReached`; no
+        counter is changed then.
+        """
         decision = self.quotas.admit(request, context.scopes, context.items)
         if isinstance(decision, Rejected):
             raise self.error(decision)
@@ -112,14 +123,16 @@ class TurnAdmission:
     def request_of(
         self, run_id: RunId, first_call: ModelRequest, budget: RunBudget, *, new_session: bool
     ) -> AdmissionRequest:
-        """Return the admission request of a run: bounds of its first call, 0 if its own budget allows no call."""
+        """Return the admission request of a run, with the bounds of its first call; they are 0 if its budget allows no
+        call.
+        """
         fitted = budget.fit(estimate_call(first_call, self.clock()), Spend())
         if not isinstance(fitted, Estimate):
             return AdmissionRequest(run_id, 0, 0, new_session)
         return AdmissionRequest(run_id, fitted.tokens, fitted.cost_nanos, new_session, fitted)
 
     def error(self, rejected: Rejected) -> LimitReached:
-        """Report a rejection to `on_rejection` and return its error."""
+        """Pass a rejection to `on_rejection` and return its error."""
         error = limit_error(rejected, self.clock())
         self.on_rejection(error)
         return error
@@ -127,7 +140,9 @@ class TurnAdmission:
 
 @dataclass(slots=True)
 class RunAllowance:
-    """The allowance of an admitted run. `reservation` is the current one; the heartbeat's thread reads it too."""
+    """The allowance of an admitted run. `reservation` is the current reservation; the heartbeat thread also reads
+    it.
+    """
 
     admission: TurnAdmission
     budget: RunBudget

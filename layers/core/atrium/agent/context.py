@@ -1,5 +1,7 @@
-"""The context of a turn: reads tenant, agent, session, history and admission items in parallel, and selects what of the
-history the model gets: whole turns, newest first, within a budget of tokens.
+"""The context of a turn.
+
+Reads tenant, agent, session, history and admission items in parallel. Selects the part of the history that is sent to
+the model: whole turns, newest first, within a token budget.
 """
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
@@ -50,7 +52,9 @@ _CUT = "[cut: the beginning is left out]\n"
 
 @dataclass(frozen=True, slots=True)
 class LimitedRead:
-    """A batch with the tenant, the caller's own item, and the admission items of tenant, caller and agent."""
+    """The items of one batch read: the tenant, the caller's item, and the admission items of tenant, caller and
+    agent.
+    """
 
     context: TenantContext
     clock: Clock
@@ -62,7 +66,7 @@ class LimitedRead:
         return self.found[keys.tenant()]
 
     def scopes(self, agent: AgentConfig | None) -> tuple[ScopeLimits, ...]:
-        """Return the scopes whose limits apply: caller and agent if they have limits of their own, last the tenant."""
+        """Return the scopes whose limits apply: caller and agent if they have limits, then the tenant."""
         place = principal_place(self.context.principal)
         caller = principal_scope(self.context.principal, self.found.get(place)) if place else None
         found = [caller] if caller else []
@@ -71,7 +75,7 @@ class LimitedRead:
         return (*found, ScopeLimits("tenant", tenant_limits(self.tenant)))
 
     def items(self, table: TenantTable, scopes: tuple[ScopeLimits, ...]) -> dict[str, AdmissionItem]:
-        """Return the admission item of each scope; reads those that were not part of the batch."""
+        """Return the admission item of each scope. Items that were not in the batch are read now."""
         late = [place for each in scopes if (place := keys.admission(each.id)) not in self.asked]
         found = {**self.found, **(table.batch_get(late) if late else {})}
         now = self.clock().timestamp()
@@ -81,7 +85,9 @@ class LimitedRead:
 def read_limited(
     context: TenantContext, table: TenantTable, clock: Clock, agent_id: AgentId | None, *more: Key
 ) -> LimitedRead:
-    """Read the limits of a turn or new session, and `more`, in one batch; `NotFound` if the tenant is not there."""
+    """Read the limits of a turn or new session, and the items of `more`, in one batch. Raise `NotFound` if the tenant
+    does not exist.
+    """
     wanted = [keys.tenant(), keys.admission(TENANT), *more]
     place = principal_place(context.principal)
     wanted += [place, keys.admission(context.principal.id)] if place else []
@@ -94,9 +100,9 @@ def read_limited(
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """What was read, checked against what the caller may use. `runs` are the session's, newest first.
+    """The data of a turn, after the permission checks. `runs` are the session's runs, newest first.
 
-    `scopes` are those whose limits apply, the tenant's last; `items` are their admission items by scope id.
+    `scopes` are the scopes whose limits apply, the tenant last. `items` are their admission items by scope id.
     """
 
     agent: AgentConfig
@@ -109,13 +115,15 @@ class TurnContext:
 
     @property
     def limits(self) -> ScopeLimits:
-        """The limits of the tenant."""
+        """Return the limits of the tenant."""
         return self.scopes[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class TurnContextReader:
-    """Reads the context of one caller's turns. `default_agents` is a cache of the process; each read verifies it."""
+    """Reads the context of one caller's turns. `default_agents` is a cache of the process; each read verifies its
+    entry.
+    """
 
     context: TenantContext
     agents: AgentStore
@@ -126,9 +134,9 @@ class TurnContextReader:
     clock: Clock
 
     def read(self, request: TurnRequest) -> TurnContext:
-        """Return the context: one batch and, for an existing session, one parallel query.
+        """Read and check the context: one batch and, for an existing session, one parallel query.
 
-        `NotFound`, `ModelNotAllowed`, `PolicyDenied`, `ProviderUnsupported`, `ValidationFailed`.
+        Raises `NotFound`, `ModelNotAllowed`, `PolicyDenied`, `ProviderUnsupported` or `ValidationFailed`.
         """
         wanted_agent, session_id = checked_ids(request)
         guess = wanted_agent or self.default_agents.get(self.context.tenant_id)
@@ -150,7 +158,9 @@ class TurnContextReader:
         return TurnContext(agent, model, session, runs, scopes, items, self._fallbacks(agent, model, request))
 
     def _check_message(self, request: TurnRequest) -> None:
-        """Raise `ValidationFailed` for a message that is too long for the plan, `MessageRefused` for an injection."""
+        """Raise `ValidationFailed` if the message is too long for the plan, `MessageRefused` if it looks like a prompt
+        injection.
+        """
         maximum = PLANS[self.context.plan].message_characters
         if len(request.message) > maximum:
             raise invalid_field("message", f"must have at most {maximum} characters on the plan {self.context.plan}")
@@ -159,12 +169,12 @@ class TurnContextReader:
         )
         if signals:
             raise MessageRefused(
-                f"The tenant's settings refuse messages that look like a prompt injection ({', '.join(signals)}). "
-                "Reword the message, or ask an administrator about the setting prompt_injection."
+                f"The tenant's settings reject messages that look like a prompt injection ({', '.join(signals)}). "
+                "Reword the message, or ask an administrator to change the setting `prompt_injection`."
             )
 
     def _session(self, item: Mapping[str, Any] | None) -> Session | None:
-        """Return the session, if there is one that the caller may see."""
+        """Return the session if it exists and the caller may see it, otherwise None."""
         session = read_session(item) if item else None
         if session is None or session.is_deleted:
             return None
@@ -176,8 +186,8 @@ class TurnContextReader:
         return tuple(self.runs.list_by_session(session_id, page, newest_first=True).items)
 
     def _admit_model(self, agent: AgentConfig, request: TurnRequest) -> ModelInfo:
-        """Return the turn's model if plan and policies allow it for the caller; a refusal is audited."""
-        session_id = request.session_id or ""
+        """Return the turn's model if the plan and the policies allow it for the caller. A rejected model is audited."""
+        session_id, limit = request.session_id or "", request.limits.max_cost_nanos
         try:
             model = check_model(
                 self.context, request.provider, request.model or agent.model, agent.temperature is not None
@@ -189,9 +199,9 @@ class TurnContextReader:
         self.guard.require_permission(f"model:{model.id}", amount=_amount(request), session_id=session_id)
         return model
 
-    def _fallbacks(self, agent: AgentConfig, model: ModelInfo, request: TurnRequest) -> tuple[ModelInfo, ...]:
-        """Return the agent's fallback models that plan and policies allow now."""
-        found, amount = [], _amount(request)
+    def _fallbacks(self, agent: AgentConfig, model: ModelInfo) -> tuple[ModelInfo, ...]:
+        """Return the agent's fallback models that the plan and the policies allow."""
+        found = []
         for model_id in agent.fallback_models:
             with suppress(ModelNotAllowed, ProviderUnsupported, ValidationFailed):
                 fallback = check_model(self.context, None, model_id, agent.temperature is not None)
@@ -202,13 +212,13 @@ class TurnContextReader:
     def _choose(
         self, wanted: AgentId | None, session: Session | None, tenant: Mapping[str, Any], read: AgentConfig | None
     ) -> AgentConfig:
-        """Return the agent: the caller's choice, else the session's, else the default.
+        """Return the agent: the requested agent, else the session's agent, else the tenant's default agent.
 
-        If the session's agent was deleted, another agent answers only if the caller names it.
+        If the session's agent was deleted, another agent is used only if the caller requests it by id.
         """
         agent = self._read_agent(wanted or (session.agent_id if session else None) or self._default(tenant), read)
         if agent is None and wanted is None and session and session.agent_id:
-            raise NotFound("The session's agent was deleted. Give the session another agent_id, or null.")
+            raise NotFound("The session's agent was deleted. Set the session's `agent_id` to another agent or to null.")
         if agent is None:
             raise NotFound("Agent not found.")
         return agent
@@ -219,7 +229,7 @@ class TurnContextReader:
     def _default(self, tenant: Mapping[str, Any]) -> AgentId:
         default = tenant.get("default_agent_id")
         if not default:
-            raise NotFound("The tenant has no default agent. Create one, or send agent_id.")
+            raise NotFound("The tenant has no default agent. Create one, or send `agent_id`.")
         self.default_agents[self.context.tenant_id] = AgentId(default)
         return AgentId(default)
 
@@ -254,19 +264,19 @@ def _is_fresh(session: Session, runs: tuple[Run, ...]) -> bool:
 def check_model(
     context: TenantContext, provider: str | None, model: str, has_temperature: bool, *, field: str = "model"
 ) -> ModelInfo:
-    """Return a model that the tenant may use; `ModelNotAllowed`, `ProviderUnsupported`, `ValidationFailed`."""
+    """Return a model that the tenant may use. Raise `ModelNotAllowed`, `ProviderUnsupported` or `ValidationFailed`."""
     entry = find_model(model)
     if entry is None:
         raise invalid_field(field, f"must be one of {list_valid(_models_of(context.plan))}")
     if provider is not None and provider != entry.vendor:
         raise ProviderUnsupported(
-            f"The provider of the model {entry.id} is `{entry.vendor}`. Send it, or leave `provider` out."
+            f"The model {entry.id} is served by `{entry.vendor}`. Set `provider` to `{entry.vendor}` or omit it."
         )
     if entry.size not in PLANS[context.plan].models:
         valid = list_valid(_models_of(context.plan))
         raise ModelNotAllowed(f"The plan {context.plan} does not include the model {entry.id}. It includes {valid}.")
     if has_temperature and not entry.accepts_temperature:
-        raise invalid_field("temperature", f"the model {entry.id} takes no temperature")
+        raise invalid_field("temperature", f"the model {entry.id} does not accept a temperature")
     return entry
 
 
@@ -275,11 +285,12 @@ def _models_of(plan: PlanName) -> list[str]:
 
 
 def select_history(runs_newest_first: Sequence[Run]) -> tuple[Message, ...]:
-    """Return the messages of as many whole turns as fit, oldest first; the newest turn always.
+    """Return the messages of the newest turns that fit into the token budget, oldest first. The newest turn is always
+    included.
 
-    Turns stay whole, so that every tool call keeps its result. Only the newest turn is shortened, if it alone does not
-    fit. A turn that was cancelled or failed without an answer is left out: the model would answer its question together
-    with the next one, and may fail again. The estimate is four bytes per token.
+    Turns are not split, so every tool call has its result. Only the newest turn is shortened, if it exceeds the budget
+    alone. Cancelled or failed turns without an answer are omitted; otherwise the model would answer their question
+    together with the next question. Tokens are estimated as bytes divided by four.
     """
     chosen: list[tuple[Message, ...]] = []
     tokens = 0
@@ -295,7 +306,7 @@ def select_history(runs_newest_first: Sequence[Run]) -> tuple[Message, ...]:
 
 
 def _fitted(run: Run) -> tuple[Message, ...]:
-    """Return a turn's messages; if it is too large, its question and the end of the assistant's text."""
+    """Return a turn's messages. If the turn is too large, return its question and the end of the assistant's text."""
     if _estimate(run.messages) <= TOKENS_MAX:
         return run.messages
     last = next(message for message in reversed(run.messages) if message.role == "assistant")
@@ -308,8 +319,11 @@ def _fitted(run: Run) -> tuple[Message, ...]:
 def as_model_messages(
     messages: Iterable[Message], before: Sequence[llm.ModelMessage] = ()
 ) -> tuple[llm.ModelMessage, ...]:
-    """Return messages as a model takes them, after those `before`: tool results are the user's, and neighbours of
-    one role are one message. What a provider does not take back (old thoughts, blank text) is its adapter's care."""
+    """Convert messages to model messages and append them to `before`.
+
+    Tool results get the role `user`. Consecutive messages of the same role are merged. The provider's adapter removes
+    content that the provider does not accept, such as old thinking blocks and blank text.
+    """
     merged = list(before)
     for message in messages:
         role: llm.Role = "assistant" if message.role == "assistant" else "user"

@@ -3,9 +3,9 @@
     worker    ledger ─> commit ─> settle ─> session
     sweeper   take over (the worker can no longer commit) ─> ledger ─> commit ─> settle ─> session
 
-Each step is idempotent. The ledger entry is written first, so that every run that ended is charged. The first entry is
-kept: it is what is settled, and what the sweeper commits. Slots are removed after the commit, so that an open run can
-always be found through its slot. The next turn or the sweeper releases a session that was not released.
+Each step is idempotent. The ledger entry is written first, so that every ended run is charged. The first entry is kept;
+it is the entry that is settled and that the sweeper commits. Slots are removed after the commit, so an open run can
+always be found through its slot. If a session was not released, the next turn or the sweeper releases it.
 """
 
 from collections.abc import Sequence
@@ -39,10 +39,10 @@ class RunFinalizer:
     clock: Clock
 
     def end(self, run: Run, outcome: Outcome, *, at: datetime) -> Run | None:
-        """Record a run's outcome, as its worker, and return the stored run.
+        """Record a run's outcome (called by its worker) and return the stored run.
 
-        `run.reservation` must be the current one. If the sweeper was first, the stored run has another outcome, or none
-        yet. None if the session was deleted. Idempotent for the same outcome.
+        `run.reservation` must be the current reservation. If the sweeper took the run over first, the stored run has
+        another outcome or is still open. Returns None if the session was deleted. Idempotent for the same outcome.
         """
         entry = self._entry(run, outcome, at)
         entry = self._record(entry) or entry
@@ -58,10 +58,10 @@ class RunFinalizer:
         return standing
 
     def close_expired(self, run_id: RunId) -> bool:
-        """End a run whose lease expired; False if its lease is valid, or it ended already (then release its session).
+        """End a run whose lease expired. Return False if its lease is valid or it has already ended.
 
-        The answer is the text that was stored. The spend is the larger of the reported and the reserved, because a
-        model call may have been running.
+        If the run has already ended, its session is released. The answer is the text that was stored. The recorded
+        usage is the larger of the reported usage and the reservation, because a model call may have been running.
         """
         run = self.runs.get(run_id)
         if run is None:
@@ -88,7 +88,7 @@ class RunFinalizer:
         return True
 
     def release_stale(self, session_id: SessionId) -> bool:
-        """Release a session if the lease of its turn expired; True if the session is free now."""
+        """Release a session if the lease of its turn expired. Return whether the session is free."""
         session = self.sessions.get(session_id)
         if session is None or session.turn is None:
             return True
@@ -101,9 +101,9 @@ class RunFinalizer:
         return not run.is_open
 
     def undo(self, run: Run, *, new_session: bool) -> None:
-        """Delete a run that did not begin, and delete its new session or release its existing one.
+        """Delete a run that did not begin. Delete its session if it is new, otherwise release it.
 
-        The admission is undone last, so that an existing run always has its slots.
+        The admission is undone last, so an existing run always has its slots.
         """
         purge_run(self.runs, run.id)
         if new_session:
@@ -114,7 +114,7 @@ class RunFinalizer:
             self.quotas.release(run.reservation)
 
     def _record(self, entry: LedgerEntry) -> LedgerEntry | None:
-        """Write a ledger entry; returns None, or the existing entry if there is one."""
+        """Write a ledger entry. Return the existing entry, or None if there was no entry."""
         return None if self.ledger.put(entry) else self.ledger.get(entry.run_id)
 
     def _settle(self, run: Run, entry: LedgerEntry) -> None:
@@ -122,7 +122,7 @@ class RunFinalizer:
             self.quotas.settle(run.reservation, Used(entry.total_tokens, entry.cost_nanos))
 
     def _give_back(self, ended: Run) -> None:
-        """Release the session. If it was deleted meanwhile, delete the run too."""
+        """Release the session. If the session was deleted, delete the run."""
         if self.sessions.close_turn(ended):
             return
         if self.sessions.get(ended.session_id) is None:
@@ -168,7 +168,9 @@ class RunFinalizer:
 
 
 def _spent_at_most(run: Run) -> Spend:
-    """Return an upper bound of what an interrupted run used; marked as estimated if it exceeds the reported usage."""
+    """Return an upper bound for the usage of an interrupted run. It is marked as estimated if it exceeds the reported
+    usage.
+    """
     if run.reservation is None:
         return run.spend
     own = run.reservation.own
@@ -179,5 +181,5 @@ def _spent_at_most(run: Run) -> Spend:
 
 
 def partial_text(events: Sequence[RunEvent]) -> str:
-    """Return the text that the events carried to the client."""
+    """Return the text that the events contain."""
     return "".join(str(event.data["content"]) for event in events if event.type == "text")

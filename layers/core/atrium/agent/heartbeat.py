@@ -1,7 +1,7 @@
-"""Stops a running turn from another thread: the signal, and the heartbeat that sets it.
+"""Stops a running turn from another thread: the stop signal, and the heartbeat that sets it.
 
-The heartbeat is a thread that renews the turn's leases, and stops the turn on cancellation, its deadline or a lost
-lease.
+The heartbeat is a thread. It renews the turn's leases, and stops the turn if it was cancelled, reached its deadline or
+lost a lease.
 """
 
 import threading
@@ -24,7 +24,7 @@ type StopCause = Literal["cancelled", "max_seconds", "lost"]
 
 
 class StopSignal:
-    """Set once, from any thread; the first cause is kept."""
+    """A stop signal. It can be set once, from any thread; only the first cause is recorded."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,7 +37,7 @@ class StopSignal:
         return self._cause
 
     def stop(self, cause: StopCause) -> None:
-        """Stop the turn, and close the model call that is under way. Later causes change nothing."""
+        """Stop the turn and close the model call in progress. Later causes are ignored."""
         with self._lock:
             if self._cause is not None:
                 return
@@ -48,12 +48,12 @@ class StopSignal:
             stream.close()
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Wait until the turn is stopped; False after the time."""
+        """Wait until the turn is stopped. Return False after the timeout."""
         return self._set.wait(timeout_seconds)
 
     @contextmanager
     def closing(self, stream: ModelStream) -> Iterator[ModelStream]:
-        """Register a model call for the block, so that `stop` can close it; it is closed at the end in any case."""
+        """Register a model call for the block, so that `stop` can close it. The call is always closed at the end."""
         with self._lock:
             self._stream = stream
             stopped = self._cause is not None
@@ -69,10 +69,11 @@ class StopSignal:
 
 @dataclass(slots=True)
 class LeaseHeartbeat:
-    """A context manager around a turn. `deadline` is on the monotonic clock; `spend` is called in the thread.
+    """A context manager that runs the heartbeat thread of a turn.
 
-    `renew_slots` renews the leases of the turn's slots; False if a slot was taken away. If the table does not
-    answer for longer than the lease, the turn is stopped as lost.
+    `deadline` is on the monotonic clock. `spend` is called in the heartbeat thread. `renew_slots` renews the leases of
+    the turn's slots; it returns False if a slot was removed. If the table does not respond for longer than the lease,
+    the turn is stopped as lost.
     """
 
     run_id: RunId
@@ -136,6 +137,6 @@ class LeaseHeartbeat:
         return time.monotonic() - self._renewed
 
     def _give_up(self) -> None:
-        """Stop the turn as lost if its lease must have expired."""
+        """Stop the turn as lost if its lease has expired."""
         if self._age() > self.lease_seconds:
             self.signal.stop("lost")

@@ -1,7 +1,8 @@
-"""The one agent loop: model, tools, model, until done. A generator of typed events over plain state.
+"""The agent loop: calls the model, then the requested tools, until the model ends its turn. A generator of typed
+events.
 
-It does no storage. What it has produced so far is always readable (`messages`, `spend`), so that a turn that
-is cut at any point can be recorded with a valid history and its real cost.
+The loop does not write to storage. `messages` and `spend` can be read at any time, so a turn that is interrupted can be
+recorded with a valid history and its actual cost.
 """
 
 import time
@@ -37,15 +38,15 @@ from atrium.tools.registry import ToolAnswer, ToolRegistry
 type LoopStop = llm.StopReason | AllowanceStop | StopCause | Literal["done", "fallback"]
 
 REFUSAL = "I cannot help with that. If you tell me what you want to achieve, I may be able to help in another way."
-MODEL_FAILURES = (ModelFailed, ModelTimeout, CircuitOpen)
-_GRACE_SECONDS = 5.0  # so that the turn's own clock, not the provider's, ends a call whose time is over
+_GRACE_SECONDS = 5.0  # so that the turn's deadline ends a late call, not the provider's timeout
 
 
 @dataclass(frozen=True, slots=True)
 class LoopInput:
-    """What a loop starts from. `history` ends with the user's message.
+    """The input of a loop. `history` ends with the user's message.
 
-    `fallbacks` are models to ask where `model` fails. `fallback_text` is the answer if all of them do; "" for an error.
+    `fallbacks` are the models that are tried if `model` fails. `fallback_text` is the answer if all models fail; with
+    "" the error is raised.
     """
 
     model: str
@@ -63,9 +64,10 @@ class LoopInput:
 
 @dataclass(slots=True)
 class AgentLoop:
-    """One run of the loop; `run` may be iterated once. `deadline` is on the monotonic clock.
+    """One execution of the loop; `run` may be iterated once. `deadline` is on the monotonic clock.
 
-    `degraded`: a fallback model or text answered. `failure` is the error that `fallback_text` replaced.
+    `degraded` is true if a fallback model or the fallback text answered. `failure` is the error that `fallback_text`
+    replaced.
     """
 
     loop_input: LoopInput
@@ -85,19 +87,19 @@ class AgentLoop:
 
     @property
     def text(self) -> str:
-        """All text so far, as it was streamed."""
+        """Return all text so far, as it was streamed."""
         return "".join(self._text)
 
     @property
     def spend(self) -> Spend:
-        """What was used so far, also by the model call that is under way; any thread may ask."""
+        """Return the usage so far, including the model call in progress. Thread-safe."""
         settled, stream = self._used
         return self._priced(settled, stream) if stream else settled
 
     def run(self) -> Generator[LoopEvent]:
-        """Yield events until the model is done, a bound is reached, or the signal stops it.
+        """Yield events until the model ends its turn, a limit is reached, or the signal stops the run.
 
-        Model failures propagate after what came before them has been put into `messages` and `spend`.
+        Model failures are raised after the earlier output was added to `messages` and `spend`.
         """
         while self.stop_reason is None:
             self.stop_reason = self.signal.cause
@@ -143,7 +145,7 @@ class AgentLoop:
         return not call.problem and call.name in self.loop_input.tools.names
 
     def _end(self, reason: llm.StopReason) -> None:
-        """Let the model end its turn, unless it has to call `done` first."""
+        """Let the model end its turn, or remind it if it has to call `done` first."""
         if self.loop_input.require_done_tool and reason == "end_turn":
             self._record("tool", (llm.Text(REMINDER),))
             self._separator_due = True
@@ -151,7 +153,7 @@ class AgentLoop:
             self.stop_reason = reason
 
     def _ask(self, request: llm.ModelRequest) -> Generator[LoopEvent, None, llm.Completed | None]:
-        """Make one model call; returns what it completed, or None where the signal cut it off."""
+        """Make one model call. Return the completed answer, or None if the signal interrupted the call."""
         partial: list[str] = []
         completed: llm.Completed | None = None
         stream = self.provider.open(request, deadline_seconds=self._remaining_seconds())
@@ -179,7 +181,7 @@ class AgentLoop:
         return completed
 
     def _keep_model(self, answered: str) -> None:
-        """Ask the model that answered in the following iterations, too."""
+        """Use the model that answered for the following iterations too."""
         models = (self.loop_input.model, *self.loop_input.fallbacks)
         if answered != models[0]:
             self.degraded = True
@@ -204,7 +206,7 @@ class AgentLoop:
         self._record("assistant", (llm.Text(text),))
 
     def _answer(self, calls: list[llm.ToolUse], *, executed: bool) -> Iterator[LoopEvent]:
-        """Answer every call. However this ends, each call has its result in `messages`."""
+        """Answer every tool call. Each call gets a result in `messages`, even if this generator is closed early."""
         self._separator_due = True
         answers: dict[int, ToolAnswer] = {} if executed else dict.fromkeys(range(len(calls)), CUT_OFF)
         try:
@@ -230,7 +232,7 @@ class AgentLoop:
             self._record("tool", tuple(results))
 
     def _refuse_calls(self, calls: list[llm.ToolUse]) -> dict[int, ToolAnswer]:
-        """Return the answers of invalid calls and of calls that a limit rejects; `done` counts against no limit."""
+        """Return the error answers of invalid calls and of calls that a limit rejects. `done` is not limited."""
         refused: dict[int, ToolAnswer] = {}
         for at, call in enumerate(calls):
             reason = call.problem or None
@@ -241,7 +243,7 @@ class AgentLoop:
         return refused
 
     def _count_calls(self, calls: list[llm.ToolUse]) -> None:
-        """Count calls of tools that exist; other names are not counted."""
+        """Count the calls of tools that exist. Unknown names are not counted."""
         spend = self._used[0]
         counted = dict(spend.tool_calls)
         for call in calls:
@@ -263,7 +265,7 @@ class AgentLoop:
 
 
 def build_request(loop_input: LoopInput, messages: Sequence[Message] = ()) -> llm.ModelRequest:
-    """Return the next model request of a loop, repaired so that it is valid whatever the stored history contains."""
+    """Return the next model request of a loop, repaired so that it is valid for any stored history."""
     return repair_request(
         llm.ModelRequest(
             model=loop_input.model,

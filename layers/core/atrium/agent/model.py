@@ -1,4 +1,4 @@
-"""An agent's configuration, and the request of a turn, with the defaults and bounds of their fields."""
+"""An agent's configuration and the request of a turn, with the defaults and bounds of their fields."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,15 +18,16 @@ MAX_ITERATIONS_MAX = 100
 type OnBusy = Literal["reject", "queue", "interrupt"]
 
 MESSAGE_CHARACTERS_MAX = max(plan.message_characters for plan in PLANS.values())
-"""Of the largest plan; each plan has its own bound."""
+"""The value of the largest plan. Each plan has a separate limit."""
 MAX_SECONDS_DEFAULT = 280
 
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    """How an agent answers. `tools` names tools of the registry; `temperature` only where the model takes one.
+    """The configuration of an agent. `tools` are names of tools in the registry.
 
-    `fallback_models` are asked in turn where `model` fails; `fallback_text` is the answer if they fail, too.
+    `temperature` is set only if the model accepts one. `fallback_models` are tried in order if `model` fails;
+    `fallback_text` is the answer if they fail too.
     """
 
     id: AgentId
@@ -51,7 +52,7 @@ class AgentConfig:
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
-    """Bounds that the caller sets on one run; None leaves the agent's or the platform's."""
+    """Limits that the caller sets for one run. None means that the limit of the agent or the platform applies."""
 
     max_cost_nanos: int | None = None
     max_tokens: int | None = None
@@ -61,7 +62,10 @@ class RunLimits:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """One user message. Without `session_id` a new session is made; `on_busy` is about a turn already running there."""
+    """One user message. Without `session_id` a new session is created.
+
+    `on_busy` selects what happens if a turn is already running in the session.
+    """
 
     message: str
     session_id: str | None = None

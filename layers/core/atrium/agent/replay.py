@@ -1,4 +1,6 @@
-"""Replays a run's events after a sequence number, for a client that reconnects: stored events, then new ones."""
+"""Replays a run's events after a sequence number, for a client that reconnects. Stored events are followed by new
+events.
+"""
 
 import time
 from collections.abc import Iterator
@@ -9,13 +11,15 @@ from atrium.runs.model import Outcome, Run, RunEvent, closing_events, start_even
 from atrium.runs.store import RunStore, read_stored
 
 REPEATED = 1_000_000_000
-"""Added to the sequence number of a last event that is sent again; no run has so many events."""
+"""Added to the sequence number of a last event that is sent again. It is larger than any sequence number of a run."""
 _POLL_SECONDS = 0.5
 
 
 @dataclass(slots=True)
 class Replay:
-    """A reader of one run's events. `after` is the last number that its client has; it moves on with each event."""
+    """Reads one run's events. `after` is the sequence number of the last event that the client has; each event updates
+    it.
+    """
 
     runs: RunStore
     run_id: RunId
@@ -23,7 +27,7 @@ class Replay:
     ended: bool = False
 
     def read(self) -> Iterator[RunEvent]:
-        """Yield what is new by now; `ended` is set once the last event was given."""
+        """Yield the events after `after`. Set `ended` if the run has ended or does not exist."""
         run = self.runs.get(self.run_id)
         if run is None:
             self.ended = True
@@ -34,7 +38,7 @@ class Replay:
         self.ended = not run.is_open
 
     def follow(self, wait_seconds: float) -> Iterator[RunEvent | None]:
-        """Yield events as they come, and None after each look, until the run's end or the time's."""
+        """Yield new events, and None after each poll, until the run ends or the time is up."""
         deadline = time.monotonic() + wait_seconds
         while True:
             yield from self.read()
@@ -57,10 +61,10 @@ class Replay:
         yield from self._last(run.outcome)
 
     def _last(self, outcome: Outcome) -> Iterator[RunEvent]:
-        """Close the stream, also for a client that saw more than a dead worker could store.
+        """Yield the closing events, also for a client that received more events than a failed worker could store.
 
-        Such a client cannot be distinguished from one that has received everything. Both get the last event again, with
-        `REPEATED` added to its sequence number; a client that reconnects with that number has received everything.
+        Such a client cannot be distinguished from a client that has received everything. Both get the last event again,
+        with `REPEATED` added to its sequence number. A client that reconnects with that number has received everything.
         """
         closing = list(closing_events(self.run_id, outcome, after=outcome.last_sequence))
         missing = [event for event in closing if event.sequence > self.after]

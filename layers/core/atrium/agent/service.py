@@ -1,4 +1,7 @@
-"""A tenant's agents: created, changed, listed, deleted; names unique, one default, models that the plan has."""
+"""Creates, changes, lists and deletes a tenant's agents. Names are unique, one agent is the default, and the plan
+limits
+the models.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +26,7 @@ DEFAULT_AGENT_NAME = "assistant"
 
 @dataclass(frozen=True, slots=True)
 class AgentView:
-    """An agent, and whether it is the tenant's default."""
+    """An agent, and whether it is the tenant's default agent."""
 
     agent: AgentConfig
     is_default: bool
@@ -31,7 +34,7 @@ class AgentView:
 
 @dataclass(frozen=True, slots=True)
 class AgentService:
-    """What one caller can do with agents. Scopes are checked by the routes."""
+    """Agent operations for one caller. The routes check the scopes."""
 
     context: TenantContext
     store: AgentStore
@@ -39,7 +42,7 @@ class AgentService:
     audit: AuditService
 
     def create(self, fields: Mapping[str, Any], *, is_default: bool) -> AgentView:
-        """Record an agent; `Conflict` (name), `ModelNotAllowed`, `ValidationFailed`, `CountExceeded`."""
+        """Create an agent. Raise `Conflict` (name), `ModelNotAllowed`, `ValidationFailed` or `CountExceeded`."""
         tenant, _ = self.store.get_with_tenant(None)
         maximum = resolve_limits(tenant["plan"], read_limits(tenant))["agents"]
         now = self.clock()
@@ -52,10 +55,10 @@ class AgentService:
 
     def get(self, agent_id: str) -> AgentView:
         if not is_id(agent_id, "agt"):
-            raise NotFound("there is no such agent")
+            raise NotFound("Agent not found.")
         tenant, agent = self.store.get_with_tenant(AgentId(agent_id))
         if agent is None:
-            raise NotFound("there is no such agent")
+            raise NotFound("Agent not found.")
         return AgentView(agent, tenant.get("default_agent_id") == agent.id)
 
     def list(self, page: PageRequest) -> Page[AgentView]:
@@ -64,10 +67,10 @@ class AgentService:
         return self.store.list(page).map(lambda agent: AgentView(agent, agent.id == default))
 
     def change(self, agent_id: str, fields: Mapping[str, Any], *, is_default: bool | None) -> AgentView:
-        """Change fields; the default is moved by making another agent the default, never by clearing it."""
+        """Change fields. To change the default, make another agent the default; `is_default` cannot be cleared."""
         current = self.get(agent_id)
         if is_default is False and current.is_default:
-            raise invalid_field("is_default", "make another agent the default instead")
+            raise invalid_field("is_default", "cannot be cleared; make another agent the default instead")
         changed = self._checked(replace(current.agent, **fields, updated_at=self.clock()))
         make_default = is_default is True and not current.is_default
         record = self._record("agent.change", changed, fields=sorted(fields), is_default=is_default)
@@ -75,12 +78,12 @@ class AgentService:
         return AgentView(changed, current.is_default or make_default)
 
     def delete(self, agent_id: str) -> None:
-        """Delete an agent; `Conflict` for the default one. Sessions that name it fall back to the default."""
+        """Delete an agent. Raise `Conflict` if it is the default agent."""
         agent = self.get(agent_id).agent
         self.store.delete(agent, self._record("agent.delete", agent))
 
     def _record(self, action: str, agent: AgentConfig, **more: Any) -> Put:
-        """Return the audit's record of a change. It has no prompt, which may be long and private."""
+        """Return the audit record of a change. It does not contain the prompt, which may be long and private."""
         details = {
             "name": agent.name,
             "model": agent.model,
@@ -94,18 +97,18 @@ class AgentService:
         entry = check_model(self.context, agent.provider or None, agent.model, agent.temperature is not None)
         known = [tool.name for tool in BUILT_IN]
         if not set(agent.tools) <= set(known):
-            raise invalid_field("tools", f"must name only {list_valid(known)}")
+            raise invalid_field("tools", f"must contain only {list_valid(known)}")
         if agent.max_tokens > entry.output_tokens_max:
-            raise invalid_field("max_tokens", f"the model {entry.id} writes at most {entry.output_tokens_max} tokens")
+            raise invalid_field("max_tokens", f"must be at most {entry.output_tokens_max} for the model {entry.id}")
         for at, model in enumerate(agent.fallback_models):
             check_model(self.context, None, model, agent.temperature is not None, field=f"fallback_models[{at}]")
         if len({agent.model, *agent.fallback_models}) <= len(agent.fallback_models):
-            raise invalid_field("fallback_models", "must differ from each other and from model")
+            raise invalid_field("fallback_models", "must differ from each other and from `model`")
         return replace(agent, provider=entry.vendor)
 
 
 def default_agent(clock: Clock) -> AgentConfig:
-    """Return the agent that every new tenant starts with: the small model, with the built-in tools."""
+    """Return the agent that every new tenant gets: the default model with all built-in tools."""
     now = clock()
     return AgentConfig(
         id=mint_agent_id(now),

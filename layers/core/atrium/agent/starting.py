@@ -1,4 +1,4 @@
-"""Starts a turn: plans it, admits it, takes its session and records its run.
+"""Starts a turn: plans and admits it, acquires its session and records its run.
 
 A turn is admitted when its session is free, not while it waits. If it cannot be started after its admission, the
 admission is undone.
@@ -33,12 +33,12 @@ from atrium.tools.registry import ToolRegistry
 
 POLL_SECONDS = 0.5
 _TITLE_CHARACTERS = 60
-_RECORDING_SECONDS_MAX = OPENING_GRACE_SECONDS / 6  # the write itself may take another 50 with all its retries
+_RECORDING_SECONDS_MAX = OPENING_GRACE_SECONDS / 6  # the write may take another 50 s with all its retries
 
 
 @dataclass(frozen=True, slots=True)
 class TurnPlan:
-    """What a turn runs with: agent, model, provider, budget and tools."""
+    """The parameters of a turn: agent, model, provider, budget and tools."""
 
     agent: AgentConfig
     model: ModelInfo
@@ -48,7 +48,7 @@ class TurnPlan:
     fallbacks: tuple[ModelInfo, ...] = ()
 
     def loop_input(self, run: Run, runs: tuple[Run, ...], context: ToolContext) -> LoopInput:
-        """Return the input of the loop; `runs` are the session's earlier ones, newest first."""
+        """Return the input of the loop. `runs` are the session's earlier runs, newest first."""
         return LoopInput(
             model=self.model.id,
             system=self.agent.system_prompt,
@@ -66,7 +66,7 @@ class TurnPlan:
 
 @dataclass(frozen=True, slots=True)
 class StartedTurn:
-    """A turn that was admitted and recorded, and the input of its loop."""
+    """An admitted and recorded turn, and the input of its loop."""
 
     run: Run
     admitted: Admitted
@@ -77,7 +77,7 @@ class StartedTurn:
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What a turn would reserve, and its rejection, if a limit would reject it."""
+    """The tokens and cost that a turn would reserve, and the rejection if a limit would reject it."""
 
     tokens: int
     cost_nanos: int
@@ -86,7 +86,7 @@ class DryRun:
 
 @dataclass(frozen=True, slots=True)
 class TurnStarter:
-    """Admits one caller's turns, takes their sessions and records their runs."""
+    """Starts one caller's turns: admits them, acquires their sessions and records their runs."""
 
     context: TenantContext
     reader: TurnContextReader
@@ -101,9 +101,10 @@ class TurnStarter:
     pause: Callable[[float], None] = time.sleep
 
     def start(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> StartedTurn:
-        """Admit a turn, take its session and record its run; `SessionBusy` if another turn is running in the session.
+        """Admit a turn, acquire its session and record its run. Raise `SessionBusy` if another turn is running in the
+        session.
 
-        On failure everything is undone, so a rejected turn is not counted.
+        On failure every step is undone, so a rejected turn is not counted.
         """
         plan = self._plan(request, read)
         if read.session is None:
@@ -111,7 +112,7 @@ class TurnStarter:
         return self._in_session(request, read, read.session, plan, run_id)
 
     def dry_run(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> DryRun:
-        """Return what a turn would reserve, by the code that admits turns; nothing is written.
+        """Return the reservation that a turn would make, computed by the code that admits turns. Nothing is written.
 
         A busy session is not reported.
         """
@@ -136,7 +137,7 @@ class TurnStarter:
         return TurnPlan(read.agent, read.model, provider, self._budget(request, read.agent), tools, read.fallbacks)
 
     def _in_new_session(self, request: TurnRequest, read: TurnContext, plan: TurnPlan, run_id: RunId) -> StartedTurn:
-        """Record the run, then its session: after a crash between the two writes the sweeper deletes the run."""
+        """Record the run, then its session. After a crash between the two writes the sweeper deletes the run."""
         self.admission.require_message(read, 0)
         run = self._run(request, read, run_id, self.clock())
         started = self._admit(run, read, plan, (), new_session=True)
@@ -148,7 +149,7 @@ class TurnStarter:
     def _in_session(
         self, request: TurnRequest, read: TurnContext, session: Session, plan: TurnPlan, run_id: RunId
     ) -> StartedTurn:
-        """Wait until the session is free, admit the turn, take the session, record the run."""
+        """Wait until the session is free, then admit the turn, acquire the session and record the run."""
         busy = _BusySession(request.on_busy, self, self.clock() + timedelta(seconds=plan.budget.max_seconds))
         while True:
             if session.turn is None:
@@ -172,7 +173,7 @@ class TurnStarter:
         return StartedTurn(replace(run, reservation=admitted.reservation), admitted, allowance, plan, loop_input)
 
     def _next_run(self, request: TurnRequest, read: TurnContext, session: Session, run_id: RunId) -> Run:
-        """Return the session's next run. Its id must sort after the last one's, even if that one's clock was ahead."""
+        """Return the session's next run. Its id must sort after the last run's id, even if the clock was ahead then."""
         now = self.clock()
         if own_ulid(run_id) <= session.last_run_ulid:
             now = max(now, read_time(f"run_{session.last_run_ulid}") + timedelta(milliseconds=1))
@@ -180,7 +181,9 @@ class TurnStarter:
         return self._run(request, read, run_id, now)
 
     def _take(self, run: Run, free: Session, read: TurnContext, plan: TurnPlan) -> StartedTurn | None:
-        """Start a turn in a session that was free when read; if it is busy now, undo the admission and return None."""
+        """Start a turn in a session that was free when it was read. If it is busy now, undo the admission and return
+        None.
+        """
         started = self._admit(run, read, plan, read.runs, new_session=False)
         run = started.run
         with self._undone(run, new_session=False):
@@ -204,7 +207,7 @@ class TurnStarter:
 
     @contextmanager
     def _undone(self, run: Run, *, new_session: bool) -> Iterator[None]:
-        """Undo what the block wrote if it fails. The sweeper undoes what cannot be undone here."""
+        """Undo the writes of the block if it fails. If undoing fails, the sweeper does it later."""
         try:
             yield
         except Exception:
@@ -258,7 +261,9 @@ class TurnStarter:
 
 @dataclass(slots=True)
 class _BusySession:
-    """Waits until a session is free, according to `on_busy` and until `deadline`. Nothing is reserved meanwhile."""
+    """Waits until a session is free, according to `on_busy` and until `deadline`. Nothing is reserved while it
+    waits.
+    """
 
     on_busy: OnBusy
     starter: TurnStarter
@@ -266,7 +271,7 @@ class _BusySession:
     _interrupted: RunId | None = None
 
     def wait(self, head: Session) -> None:
-        """Return when no turn is running in the session; `SessionBusy`, `NotFound`."""
+        """Return when no turn is running in the session. Raise `SessionBusy` or `NotFound`."""
         while head.turn is not None:
             if not self.starter.finalizer.release_stale(head.id):
                 self._wait_for(head.turn)

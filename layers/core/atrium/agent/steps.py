@@ -1,4 +1,4 @@
-"""What the loop yields, and what one round of tool calls gives. Every call is answered, always."""
+"""The events of the loop, and the execution of one step's tool calls. Every call gets an answer."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -43,9 +43,9 @@ type LoopEvent = TextPiece | ThinkingPiece | ToolCalled | ToolAnswered
 def answer_calls(
     calls: Sequence[ToolUse], tools: ToolRegistry, context: ToolContext, signal: StopSignal
 ) -> Iterator[tuple[int, ToolAnswer]]:
-    """Run the calls of one step side by side and yield the position of each with its answer, as it comes.
+    """Run the tool calls of one step in parallel. Yield the index and answer of each call when it completes.
 
-    When the signal stops the run, what has not answered by then is answered as stopped, without waiting for it.
+    If the signal stops the run, calls that have not completed are answered as stopped, without waiting for them.
     """
 
     def run(call: ToolUse) -> ToolAnswer:

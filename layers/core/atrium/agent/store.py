@@ -1,7 +1,7 @@
-"""Agents in the table, each with a marker that keeps its name unique in the tenant.
+"""Stores agents in the table. Each agent has a marker item that keeps its name unique in the tenant.
 
-Which agent is the default is one attribute of the tenant's item, so there is never more than one. Every
-change raises the tenant's `config_version` in the same transaction.
+The default agent is one attribute of the tenant's item, so there is never more than one. Every change increases the
+tenant's `config_version` in the same transaction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,21 +19,23 @@ from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
 from atrium.tenants.counts import count_exceeded, counting, discounting
 from atrium.tenants.plans import UNLIMITED
 
-_NAME_TAKEN = "another agent has this name"
+_NAME_TAKEN = "Another agent has this name."
 
 
 class _Full(Exception):
-    """There are as many agents as there may be."""
+    """The tenant has the maximum number of agents."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentStore:
-    """Every access to one tenant's agents."""
+    """Reads and writes one tenant's agents."""
 
     table: TenantTable
 
     def create(self, agent: AgentConfig, *records: Put, make_default: bool, maximum: int = UNLIMITED) -> None:
-        """Record an agent; `Conflict` if its name is taken, `CountExceeded` if there are as many as there may be."""
+        """Create an agent. Raise `Conflict` if its name is in use, `CountExceeded` if the tenant has the maximum number
+        of agents.
+        """
         operations: list[Operation] = [
             Put(keys.agent_name(agent.name), {"agent_id": agent.id}, NEW),
             Put(keys.agent(agent.id), _item(agent), NEW),
@@ -47,9 +49,10 @@ class AgentStore:
             raise count_exceeded(self.table, "agents", maximum) from None
 
     def replace(self, agent: AgentConfig, *records: Put, before: AgentConfig, make_default: bool) -> None:
-        """Write an agent that was changed from what it was `before`.
+        """Write a changed agent; `before` is the agent as it was read.
 
-        `Conflict` if its new name is taken, or another change came between; `NotFound` if it was deleted meanwhile.
+        Raises `Conflict` if the new name is in use or the agent was changed concurrently, `NotFound` if the agent was
+        deleted.
         """
         unchanged = "#updated_at = :before"
         operations: list[Operation] = [
@@ -60,16 +63,16 @@ class AgentStore:
             operations.append(Put(keys.agent_name(agent.name), {"agent_id": agent.id}, NEW))
             operations.append(Delete(keys.agent_name(before.name), "#agent_id = :agent", {"agent": agent.id}))
         operations += records
-        changed = Conflict("the agent was changed at the same time; read it again")
+        changed = Conflict("The agent was changed by another request. Read it again and repeat the change.")
         try:
             self._transact(operations, {0: changed, 1: NotFound(), 2: Conflict(_NAME_TAKEN), 3: changed})
         except Conflict:
             if self.get(agent.id) is None:
-                raise NotFound("there is no such agent") from None
+                raise NotFound("Agent not found.") from None
             raise
 
     def delete(self, agent: AgentConfig, *records: Put) -> None:
-        """Remove an agent and free its name; `Conflict` if it is the default."""
+        """Delete an agent and release its name. Raise `Conflict` if it is the default agent."""
         operations: list[Operation] = [
             Delete(keys.agent(agent.id), EXISTS),
             Delete(keys.agent_name(agent.name), "#agent_id = :agent", {"agent": agent.id}),
@@ -82,7 +85,7 @@ class AgentStore:
             discounting("agents"),
             *records,
         ]
-        refusal = Conflict("the default agent cannot be deleted; make another one the default first")
+        refusal = Conflict("The default agent cannot be deleted. Make another agent the default first.")
         self._transact(operations, {0: NotFound(), 1: Conflict(), 2: refusal})
 
     def get(self, agent_id: AgentId) -> AgentConfig | None:
@@ -90,12 +93,12 @@ class AgentStore:
         return read_agent(item) if item else None
 
     def get_with_tenant(self, agent_id: AgentId | None) -> tuple[Mapping[str, Any], AgentConfig | None]:
-        """Read the tenant's item, and an agent's with it, in one call."""
+        """Read the tenant's item and an agent in one call."""
         wanted = [keys.tenant()] + ([keys.agent(agent_id)] if agent_id else [])
         found = self.table.batch_get(wanted)
         tenant = found.get(keys.tenant())
         if tenant is None:
-            raise NotFound("there is no such tenant")
+            raise NotFound("Tenant not found.")
         item = found.get(keys.agent(agent_id)) if agent_id else None
         return tenant, read_agent(item) if item else None
 
@@ -142,7 +145,7 @@ def _item(agent: AgentConfig) -> dict[str, Any]:
 
 
 def read_agent(item: Mapping[str, Any]) -> AgentConfig:
-    """Return the agent of an item."""
+    """Parse an agent's item."""
     return AgentConfig(
         id=AgentId(item["id"]),
         name=item["name"],

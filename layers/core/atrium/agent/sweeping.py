@@ -1,7 +1,7 @@
-"""The sweeper: closes runs whose lease expired, and settles slots without an open run, in all tenants, every minute.
+"""The sweeper: every minute, in all tenants, closes runs whose lease expired and settles slots without an open run.
 
-An open run is found through its slot in the admission item of the tenant, or of a user, key or agent. A run without a
-slot (admitted while the table did not answer) has its own entry in the sweeper's index.
+An open run is found through its slot in the admission item of the tenant, or of a user, API key or agent. A run without
+a slot (admitted while the table did not respond) has a separate entry in the sweeper's index.
 """
 
 from collections import Counter
@@ -16,12 +16,14 @@ from atrium.storage import keys
 from atrium.storage.sweep import BusyAdmission, OpenRun, Swept
 
 SLOT_GRACE_SECONDS = 60
-"""How long after its lease a slot without a run is kept: its worker may be slow to record the run."""
+"""Seconds after its lease for which a slot without a run is not settled, because its worker may be slow to record the
+run.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """Number of slots and runs examined, runs closed, slots settled without an open run, and failures."""
+    """The results of a sweep: slots and runs examined, runs closed, slots settled without an open run, and failures."""
 
     looked_at: int
     closed: int
@@ -31,14 +33,14 @@ class SweepReport:
 
 @dataclass(slots=True)
 class Sweep:
-    """One pass over the sweeper's index. A failure of one entry does not stop the others."""
+    """One pass over the sweeper's index. If an entry fails, the other entries are still processed."""
 
     finalizer_for: Callable[[TenantId], RunFinalizer]
     on_failure: Callable[[Swept, Exception], None]
     counts: Counter[str] = field(default_factory=Counter)
 
     def run(self, swept: Iterable[Swept]) -> SweepReport:
-        """Close runs and settle slots. Idempotent; another sweeper may run at the same time."""
+        """Close runs and settle slots. Idempotent; several sweepers may run at the same time."""
         for each in swept:
             self._try(each, partial(self._sweep, each))
         return SweepReport(*(self.counts[name.name] for name in fields(SweepReport)))
@@ -73,7 +75,7 @@ class Sweep:
             self._try(failing, partial(self._close, finalizer, swept.scope_id, name, slot, run_id))
 
     def _close(self, finalizer: RunFinalizer, scope_id: str, name: str, slot: Slot, run_id: RunId | None) -> None:
-        """Close the run of a slot whose lease expired, or settle the slot if its run is not open."""
+        """Close the run of a slot whose lease expired. If the run is not open, settle the slot."""
         if run_id is not None and finalizer.close_expired(run_id):
             self.counts["closed"] += 1
         else:
@@ -81,7 +83,7 @@ class Sweep:
 
 
 def _return(finalizer: RunFinalizer, scope_id: str, name: str, slot: Slot, run_id: RunId | None) -> bool:
-    """Settle a slot whose run is not open: to its ledger entry, or to nothing if the run was never recorded."""
+    """Settle a slot whose run is not open, to the usage of its ledger entry, or to 0 if the run was never recorded."""
     run = finalizer.runs.get(run_id) if run_id else None
     if run is not None and run.is_open:
         return False

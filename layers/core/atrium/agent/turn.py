@@ -1,6 +1,6 @@
-"""One turn, from the validated request to the recorded answer: read context, start, run the loop, finalize.
+"""One turn, from the validated request to the recorded answer: read the context, start, run the loop, finalize.
 
-`TurnService.begin` raises and leaves nothing written, or returns a started `Turn`. One thread must then iterate
+If `TurnService.begin` raises, nothing was written. Otherwise it returns a started `Turn`. One thread must then iterate
 `Turn.events` to its end, even if the client disconnects, because that ends the run.
 """
 
@@ -33,12 +33,12 @@ from atrium.runs.model import (
 from atrium.runs.store import EventLog
 
 COMMIT_PAUSES_SECONDS = (1.0, 3.0)
-"""Pauses before each retry of the commit."""
+"""Wait times before each retry of the commit."""
 
 
 @dataclass(slots=True)
 class Sequencer:
-    """Gives each loop event its number."""
+    """Numbers loop events, starting after `after`."""
 
     after: int
 
@@ -73,7 +73,7 @@ def _describe(piece: LoopEvent) -> tuple[str, dict[str, Any]]:
 
 @dataclass(slots=True)
 class Turn:
-    """A started turn. `signal` stops it from any thread; `ended` is the committed run, None before."""
+    """A started turn. `signal` stops it from any thread. `ended` is the committed run, or None before the commit."""
 
     started: StartedTurn
     loop: AgentLoop
@@ -88,14 +88,14 @@ class Turn:
 
     @property
     def run(self) -> Run:
-        """The run as it was recorded at its start."""
+        """Return the run as it was recorded at its start."""
         return self.started.run
 
     def events(self) -> Generator[RunEvent]:
-        """Yield the run's events, first `start`, last `final` or `error`.
+        """Yield the run's events. The first is `start`, the last is `final` or `error`.
 
-        The run is committed before `usage` and `final`, or before `error`. If the commit itself fails, the client gets
-        an `error` event that is not stored, and the sweeper closes the run.
+        The run is committed before `usage` and `final`, or before `error`. If the commit fails, the client gets an
+        `error` event that is not stored, and the sweeper closes the run.
         """
         yield start_event(self.run)
         sequencer = Sequencer(after=1)
@@ -117,7 +117,7 @@ class Turn:
         yield from last_events
 
     def _close(self, last_sequence: int, failure: AtriumError | None) -> tuple[RunEvent, ...]:
-        """Commit the run; return its last events."""
+        """Commit the run and return its last events."""
         failure = failure or self._cut_short()
         if self.loop.failure is not None:
             self.on_defect(self.loop.failure)
@@ -153,7 +153,9 @@ class Turn:
         return AtriumError(internal=type(error).__name__)
 
     def _cut_short(self) -> AtriumError | None:
-        """Return the error if the loop stopped because of a lost lease, or of a timeout before any answer."""
+        """Return the error if the loop stopped because of a lost lease, or because of a timeout before the first
+        answer.
+        """
         match self.loop.stop_reason:
             case "lost":
                 return RunInterrupted()
@@ -181,14 +183,16 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class TurnService:
-    """Begins turns of one caller."""
+    """Starts turns of one caller."""
 
     reader: TurnContextReader
     starter: TurnStarter
     on_defect: Callable[[BaseException], None]
 
     def begin(self, request: TurnRequest) -> Turn:
-        """Start a turn, or raise with nothing written. Its deadline includes the time spent waiting for the session."""
+        """Start a turn. If this raises, nothing was written. The deadline includes the time spent waiting for the
+        session.
+        """
         began = time.monotonic()
         started = self.starter.start(request, self.reader.read(request), self._mint(request))
         run, signal, starter = started.run, StopSignal(), self.starter
@@ -203,7 +207,7 @@ class TurnService:
         return Turn(started, loop, signal, heartbeat, log, starter.finalizer, clock, self.on_defect)
 
     def dry_run(self, request: TurnRequest) -> DryRun:
-        """Dry-run a turn. Raises the errors of `begin` except those of limits: `NotFound`, `ModelNotAllowed`, …"""
+        """Dry-run a turn. Raises the same errors as `begin`, such as `NotFound`, except the errors of limits."""
         return self.starter.dry_run(request, self.reader.read(request), self._mint(request))
 
     def _mint(self, request: TurnRequest) -> RunId:

@@ -1,9 +1,10 @@
-"""Erases the ledger, and keeps what the platform's bills need: how much in each month, without whose it was.
+"""Erases the ledger. Monthly totals without personal data are kept for the platform's bills.
 
     TENANT#<id>   MONTH_TOTAL#2026-11   requests, tokens, tool calls and cost of the calls settled in that month
 
-Entries are deleted in the transaction that adds them to the total, on the condition that they exist: whatever is
-killed or repeated, each counts once. An entry that is written later is added by the next pass.
+Entries are deleted in the transaction that adds them to the total, on the condition that they exist. Each entry is
+therefore counted once, even if a step is interrupted or repeated. An entry that is written later is added by the next
+pass.
 """
 
 from collections import defaultdict
@@ -24,11 +25,13 @@ from atrium.usage.model import FIGURES, Figures
 
 _ENTRIES = 50
 _EVENTS_KEPT = timedelta(days=KEPT_DAYS + 3)
-"""Events expire; DynamoDB may take two days more to remove them."""
+"""Time after which the events of a run no longer exist. Events expire; DynamoDB may take two more days to remove
+them.
+"""
 
 
 def erase_ledger(target: Target, position: Position | None) -> Step:
-    """Move up to fifty entries of a month to its total. A query and a transaction."""
+    """Move up to fifty entries of a month to its total. Costs a query and a transaction."""
     first = target.tenant.created_at.date().replace(day=1) - timedelta(days=1)
     month = date.fromisoformat(position["month"]) if position else first.replace(day=1)
     partition = keys.ledger_month(keys.month(month))
@@ -38,7 +41,7 @@ def erase_ledger(target: Target, position: Position | None) -> Step:
     removed = _move(target.table, partition, page.items)
     following = (month + timedelta(days=31)).replace(day=1)
     if page.items:
-        following = month  # until it is seen to be empty
+        following = month  # continue with this month until it is empty
     is_done = following > target.now.date() + timedelta(days=31)
     return Step(removed, position={"month": following.isoformat()}, is_done=is_done)
 
@@ -68,7 +71,7 @@ def _move(table: TenantTable, partition: str, items: list[dict[str, Any]]) -> in
     try:
         table.transact(operations)
     except TransactionRefused:
-        return 0  # another erasure was first with one of them: the next step reads again
+        return 0  # another erasure has deleted one of them; the next step reads again
     return len(items)
 
 
@@ -79,13 +82,15 @@ def _adding(month: str, figures: Figures) -> Update:
 
 
 def _figures(item: Mapping[str, Any]) -> Figures:
-    """Return what an entry counts; what it lacks is nothing, so that a damaged one does not stop an erasure."""
+    """Return the usage of an entry. Missing attributes count as 0, so that a damaged entry does not stop an erasure."""
     tools = item.get("tool_calls", {})
     named = {name: int(item.get(name, 0)) for name in FIGURES if name not in {"requests", "tool_calls"}}
     return Figures(requests=1, tool_calls=sum(tools.values()), **named)
 
 
 def _erase_events(target: Target, name: str) -> None:
-    """Erase the events of a run that is not recorded any more, as of a session that was deleted while it ran."""
+    """Erase the events of a run whose item no longer exists, such as a run whose session was deleted while it was
+    running.
+    """
     if is_id(name, "run") and target.now - read_time(name) < _EVENTS_KEPT:
         erase_whole(target.table, keys.events(RunId(name), 0).partition)

@@ -1,4 +1,4 @@
-"""What an eraser gets, and what it answers."""
+"""The parameters and results of an eraser."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ PAGE = LIMIT_MAX
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The tenant to erase. `may_take_all` is true when nothing of it can be in use any more; `waits` says that this
-    pass has left something that is.
+    """The tenant to erase. `may_take_all` is true if none of its data can still be in use.
+
+    `waits` is true if this pass has already skipped data that is in use.
     """
 
     tenant: Tenant
@@ -29,9 +30,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step removed, and where the next one begins unless the eraser `is_done`.
+    """The result of one step: the number of removed items, and the position of the next step unless `is_done`.
 
-    `waits`: something was left that is in use.
+    `waits` means that data was skipped because it is in use.
     """
 
     items: int = 0
@@ -45,14 +46,14 @@ type Eraser = Callable[[Target, Position | None], Step]
 
 
 def erase_page(table: BoundTable, partition: str) -> tuple[int, bool]:
-    """Delete the first items of a partition; returns how many, and whether none is left."""
+    """Delete the first items of a partition. Return their number, and whether the partition is empty."""
     page = table.query_keys(Query(partition, limit=PAGE))
     table.delete_all(page.items)
     return len(page.items), page.position is None
 
 
 def erase_whole(table: BoundTable, partition: str) -> int:
-    """Delete a partition that is known to be small."""
+    """Delete a whole partition that is known to be small."""
     items, is_done = erase_page(table, partition)
     while not is_done:
         more, is_done = erase_page(table, partition)
@@ -61,7 +62,7 @@ def erase_whole(table: BoundTable, partition: str) -> int:
 
 
 def eraser_of(partition: str) -> Eraser:
-    """Return an eraser of one partition of the tenant."""
+    """Return an eraser that deletes one partition of the tenant."""
 
     def erase(target: Target, _position: Position | None) -> Step:
         items, is_done = erase_page(target.table, partition)

@@ -1,4 +1,4 @@
-"""Erases what the platform's items say about a deleted tenant."""
+"""Erases the platform's items about a deleted tenant."""
 
 from atrium.erasure.model import PAGE, Step, Target, erase_page
 from atrium.kernel.pagination import Position
@@ -10,14 +10,14 @@ _ABOUT = "contains(#path, :id) OR contains(#saved.#headers.#location, :id)"
 
 
 def erase_names(target: Target, position: Position | None) -> Step:
-    """Erase the markers of its names; one read unit for every fifty names of all tenants."""
+    """Erase the markers of the tenant's names. Costs one read unit for every fifty names of all tenants."""
     page = TenantRegistry(target.platform).list_names(target.tenant.id, position)
     target.platform.delete_all(page.items)
     return Step(len(page.items), position=page.position, is_done=page.position is None)
 
 
 def erase_issuers(target: Target, position: Position | None) -> Step:
-    """Erase the markers of its issuers, also those that no provider refers to."""
+    """Erase the markers of the tenant's issuers, including issuers that no provider refers to."""
     place = provider_keys.issuers_of(target.tenant.id)
     page = target.platform.query_keys(Query(place, index="gsi2", limit=PAGE, position=position))
     target.platform.delete_all(page.items)
@@ -25,13 +25,15 @@ def erase_issuers(target: Target, position: Position | None) -> Step:
 
 
 def erase_unlocks(target: Target, _position: Position | None) -> Step:
-    """Erase how often its users were unlocked."""
+    """Erase the counters of how often the tenant's users were unlocked."""
     items, is_done = erase_page(target.platform, throttle_keys.unlocks_of(target.tenant.id))
     return Step(items, is_done=is_done)
 
 
 def erase_answers(target: Target, position: Position | None) -> Step:
-    """Erase answers that are saved for the operator's calls about it; one read unit for 4 kB of all saved answers."""
+    """Erase saved responses of the operator's calls about the tenant. Costs one read unit for 4 kB of all saved
+    responses.
+    """
     values = {"id": target.tenant.id}
     query = Query(keys.IDEMPOTENCY, limit=PAGE, position=position, where=_ABOUT, values=values)
     page = target.platform.query_keys(query)

@@ -1,4 +1,4 @@
-"""Carries erasures on, step by step, in the time that there is. The package's docstring has the idea."""
+"""Runs erasures step by step in the available time. See the package docstring for the design."""
 
 from collections import deque
 from collections.abc import Callable
@@ -18,8 +18,9 @@ from atrium.tenants.service import TenantService
 from atrium.tenants.store import TenantStore
 
 QUIET_SECONDS = 1_200
-"""After a deletion, longer than anything can write that began before: Lambda's 15 minutes, and five to spare for what
-the authorizer remembers, a lease that ends, and indexes and streams that lag."""
+"""Time after a deletion until no process that started before it can still write: Lambda's 15 minutes, and five minutes
+for the authorizer's cache, leases that expire, and delays of indexes and streams.
+"""
 
 ERASERS: dict[str, Eraser] = {
     "root": erasers.erase_root,
@@ -32,8 +33,7 @@ ERASERS: dict[str, Eraser] = {
     "admissions": erasers.erase_admissions,
     "old_admissions": eraser_of(keys.OLD_ADMISSIONS),
     "tool_calls": eraser_of(keys.TOOL_CALLS),
-    "followers": eraser_of(keys.followers().partition),
-    "ledger": ledger.erase_ledger,  # before the sums: the stream adds entries to them while they exist
+    "ledger": ledger.erase_ledger,  # before `days`: the stream adds its entries to the usage aggregates
     "days": erasers.erase_days,
     "blobs": erasers.erase_blobs,
     "names": platform.erase_names,
@@ -41,13 +41,15 @@ ERASERS: dict[str, Eraser] = {
     "unlocks": platform.erase_unlocks,
     "answers": platform.erase_answers,
 }
-"""In the order of a pass."""
+"""The erasers in the order of a pass."""
 _ORDER = list(ERASERS)
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureReport:
-    """How many erasures came to their end, are left for the next minute, wait for their last pass, and failed."""
+    """Number of erasures that finished, that continue in the next minute, that wait for their last pass, and that
+    failed.
+    """
 
     finished: int = 0
     left: int = 0
@@ -57,7 +59,7 @@ class ErasureReport:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """Erases deleted tenants."""
+    """Erases the data of deleted tenants."""
 
     tenants: TenantService
     platform: PlatformTable
@@ -65,8 +67,8 @@ class Erasure:
     blobs_of: Callable[[TenantId], TenantBlobs]
     clock: Clock
 
-    def run(self, has_time: Callable[[], bool], on_failure: Callable[[TenantId, Exception], None]) -> ErasureReport:
-        """Run a step of each erasure in turn while there is time. The next run repeats a step that failed."""
+    def run(self, has_time: Callable[[], bool], on_failure: Callable[[TenantId, AtriumError], None]) -> ErasureReport:
+        """Run one step of each erasure in turn, while there is time. Failed erasures are retried in the next minute."""
         deletions = Deletions(self.platform)
         pending = deque(deletions.list_left(now=self.clock()))
         finished = waiting = failed = 0
@@ -87,10 +89,10 @@ class Erasure:
         return ErasureReport(finished, len(pending), waiting, failed)
 
     def _advance(self, deletions: Deletions, deletion: Deletion) -> Deletion | None:
-        """Do one step; None if nothing is left to do."""
+        """Run one step. Return None if the erasure is finished."""
         tenant, progress = TenantStore(self.table_of(deletion.tenant_id)).get(), deletion.progress
         if tenant is None or tenant.status != "deleted":
-            deletions.end(deletion)  # its call died before the deletion held
+            deletions.end(deletion)  # the call failed before the deletion took effect
             return None
         if progress.phase not in ERASERS:
             began = self._begin_pass(tenant, progress)
@@ -108,7 +110,7 @@ class Erasure:
         return replace(deletion, progress=after)
 
     def _begin_pass(self, tenant: Tenant, progress: Progress) -> Progress | None:
-        """Return the beginning of the next pass, or None while it is too early for the last one."""
+        """Return the beginning of the next pass, or None while it is too early for the last pass."""
         deleted_at = tenant.deleted_at or tenant.updated_at
         is_quiet = self.clock() >= deleted_at + timedelta(seconds=QUIET_SECONDS)
         if progress.passes and not is_quiet:
@@ -123,7 +125,7 @@ class Erasure:
 
 
 def _follow(progress: Progress, step: Step) -> Progress:
-    """Return where an erasure is after a step."""
+    """Return the progress of an erasure after a step."""
     following = _ORDER.index(progress.phase) + step.is_done
     is_over = following == len(_ORDER)
     return replace(

@@ -1,1 +1,1 @@
-"""The HTTP layer of all functions: application, caller context, problem documents, pages, idempotency."""
+"""The HTTP layer of all functions: application, caller context, problem documents, pages and idempotency."""

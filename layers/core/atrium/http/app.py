@@ -18,7 +18,7 @@ VERSION = "0.1.0"
 
 
 class Application(FastAPI):
-    """FastAPI with a complete OpenAPI document (`build_document`)."""
+    """A FastAPI application with a complete OpenAPI document (`build_document`)."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -35,8 +35,8 @@ def create_app(
 ) -> FastAPI:
     """Return an application. The environment is read at the first request.
 
-    `context_source` says where the authorizer's context is: in the Lambda event (behind Mangum), or in the header of
-    the Lambda Web Adapter. Only this source is trusted.
+    `context_source` is the location of the authorizer's context: the Lambda event (behind Mangum), or the header of the
+    Lambda Web Adapter. Only this source is trusted.
     """
     app = Application(
         title=title,

@@ -1,8 +1,8 @@
 """The context of a call: the gateway's request context and the verified caller.
 
-Behind Mangum the gateway's context is part of the Lambda event; behind the Lambda Web Adapter it is a header that the
-adapter overwrites. The application, not the request, says which of the two applies: a client's own
-`x-amzn-request-context` has no effect on a function behind Mangum.
+Behind Mangum the gateway's context is part of the Lambda event. Behind the Lambda Web Adapter it is a header that the
+adapter overwrites. The application, not the request, determines which of them is used. An `x-amzn-request-context`
+header sent by a client has no effect on a function behind Mangum.
 """
 
 import json
@@ -34,11 +34,11 @@ _CALL_KEY = "atrium.call"
 
 @dataclass(frozen=True, slots=True)
 class GatewayContext:
-    """The gateway's description of a call. `authorizer` is None for routes without an authorizer.
+    """The gateway's data about a call. `authorizer` is None for routes without an authorizer.
 
-    `base_path` is the part of the external path before the route's path (a stage: `/dev`), empty at the root of a
-    domain. `domain` is the called host. `ends_at_ms` is when the function will be stopped (epoch milliseconds), if
-    known.
+    `base_path` is the part of the external path before the route's path (a stage, such as `/dev`); it is empty at the
+    root of a domain. `domain` is the requested host. `ends_at_ms` is the time at which the function will be stopped
+    (epoch milliseconds), if it is known.
     """
 
     request_id: str
@@ -88,7 +88,9 @@ def _adapter_end(headers: Headers) -> int | None:
 
 
 def _single_json(headers: Headers, name: str) -> Mapping[str, Any]:
-    """Return the JSON object of a header that must occur once. If it occurs twice, one value is from the client."""
+    """Return the JSON object of a header that must occur exactly once. If it occurs twice, one value was sent by the
+    client.
+    """
     values = headers.getlist(name)
     if len(values) != 1:
         return {}
@@ -99,7 +101,7 @@ def _single_json(headers: Headers, name: str) -> Mapping[str, Any]:
 
 
 def _authorizer(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the authorizer's flat context. The adapter may nest it under `lambda`."""
+    """Return the authorizer's context as a flat mapping. The adapter may nest it under `lambda`."""
     found = _mapping(context.get("authorizer"))
     flat = _mapping(found.get("lambda")) or found
     return flat if "principal_type" in flat else None
@@ -112,7 +114,7 @@ def _base_path(context: Mapping[str, Any], scope: Scope) -> str:
 
 
 def read_domain(context: Mapping[str, Any]) -> str:
-    """Return the called host, verified by the gateway, with its port if it has one."""
+    """Return the requested host, verified by the gateway, with its port if it has one."""
     domain = _text(context.get("domainName"))
     return domain if _DOMAIN.fullmatch(domain) else ""
 
@@ -136,7 +138,7 @@ def request_gateway_context(request: Request) -> GatewayContext:
 
 
 def read_call(request: Request) -> TenantContext | Caller:
-    """Return the tenant context of a call, or the caller for calls by the platform.
+    """Return the tenant context of a call, or the caller if the call was made by the platform.
 
     Raises `Unauthenticated` if the route has no authorizer.
     """

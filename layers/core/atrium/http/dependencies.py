@@ -1,4 +1,4 @@
-"""The dependencies of routes: runtime, caller, tenant, page, scope.
+"""The dependencies of routes: runtime, caller, tenant, page and scope.
 
 All are coroutines, because FastAPI runs plain functions in threads.
 """
@@ -34,7 +34,7 @@ async def get_gateway_context(request: Request) -> GatewayContext:
 
 
 async def get_base_url(request: Request) -> str:
-    """Return the prefix of a route's path in links: `PublicUrl`, or the prefix of the stage, which may be empty."""
+    """Return the prefix of paths in links: `PublicUrl`, or the prefix of the stage, which may be empty."""
     runtime: Runtime = request.app.state.runtime()
     return runtime.settings.public_url or request_gateway_context(request).base_path
 
@@ -42,7 +42,7 @@ async def get_base_url(request: Request) -> str:
 async def get_call(
     request: Request, _bearer: Annotated[object, Security(_BEARER)], _key: Annotated[object, Security(_API_KEY)]
 ) -> TenantContext | Caller:
-    """Return the verified call. The two security schemes only document it."""
+    """Return the verified call. The parameters only add the two security schemes to the OpenAPI document."""
     return read_call(request)
 
 
@@ -51,15 +51,15 @@ async def get_caller(call: Annotated[TenantContext | Caller, Depends(get_call)])
 
 
 async def get_tenant(call: Annotated[TenantContext | Caller, Depends(get_call)]) -> TenantContext:
-    """Return the tenant context; raise `TenantRequired` for a platform credential without a tenant."""
+    """Return the tenant context. Raise `TenantRequired` for a platform credential without a tenant."""
     if isinstance(call, TenantContext):
         return call
-    raise TenantRequired("This call needs a tenant: send its id in the header X-Tenant-ID")
+    raise TenantRequired("This call requires a tenant. Send its id in the header `X-Tenant-ID`.")
 
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """The page parameters of a list request; the cursor is still encoded."""
+    """The page parameters of a list request. The cursor is still encoded."""
 
     limit: int
     cursor: str | None
@@ -87,31 +87,33 @@ PageDep = Annotated[PageQuery, Depends(read_page)]
 
 
 class RequiredScope:
-    """Marks a route with a scope that its caller must hold: `guard_route` checks it, and the document shows it."""
+    """Marks a route with the scope that its caller must have. `guard_route` checks it, and the OpenAPI document shows
+    it.
+    """
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
     async def __call__(self, call: Annotated[object, Depends(get_call)]) -> None:
-        """Do nothing; the parameter makes the route one that needs a credential."""
+        """Do nothing. The parameter marks the route as one that requires a credential."""
 
 
 def require(scope: Scope) -> Any:
-    """Return the dependency that requires a scope of the caller: `dependencies=[require("agents:write")]`."""
+    """Return the dependency that requires a scope, such as `dependencies=[require("agents:write")]`."""
     return Depends(RequiredScope(scope))
 
 
 async def _refuse_token_of_client(caller: CallerDep) -> None:
     if caller.principal.client_id:
-        raise Forbidden("This call needs a token of the user's own login; tokens of OAuth clients are not accepted")
+        raise Forbidden("This call requires a token from the user's login. Tokens of OAuth clients are not accepted.")
 
 
 def require_own_login() -> Any:
-    """Return the dependency that rejects tokens issued to an OAuth client, whatever their scopes."""
+    """Return the dependency that rejects tokens issued to an OAuth client, regardless of their scopes."""
     return Depends(_refuse_token_of_client)
 
 
 def require_own_tenant(context: TenantContext, tenant_id: str | None) -> None:
-    """Raise `TenantMismatch` if a body or query names another tenant than the credential's."""
+    """Raise `TenantMismatch` if a body or query names a different tenant than the credential's tenant."""
     if tenant_id is not None and tenant_id != context.tenant_id:
         raise TenantMismatch

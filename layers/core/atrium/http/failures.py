@@ -1,8 +1,7 @@
 """The exception handlers of an application.
 
-Expected errors become problem documents; internal details are only logged.
-
-Unexpected exceptions are handled by the request middleware.
+Expected errors become problem documents. Internal details are only logged. The request middleware handles unexpected
+exceptions.
 """
 
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ def handle_failures(app: FastAPI) -> None:
 
 
 def render_failure(request: Request, error: AtriumError, headers: Mapping[str, str] | None = None) -> ProblemResponse:
-    """Return the problem response for an error of this call."""
+    """Return the problem response for an error of a call."""
     gateway_context = request_gateway_context(request)
     base_url = request.app.state.runtime().settings.public_url or gateway_context.base_path
     return render_problem(error, request_id=gateway_context.request_id, public_url=base_url, headers=headers)
@@ -56,9 +55,9 @@ async def _answer_framework(request: Request, error: Exception) -> Response:
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Return all methods of the path, and HEAD if GET is one.
+    """Return all methods of the path, including HEAD if GET is one of them.
 
-    The framework only returns those of the first matching route.
+    The framework returns only the methods of the first matching route.
     """
     found: set[str] = set()
     for route in iter_route_contexts(request.app.routes):

@@ -1,6 +1,6 @@
-"""Field types of several request bodies: names, titles, email addresses.
+"""Field types that several request bodies use: names, titles and email addresses.
 
-An optional text may be missing, null or empty; the three mean the same, and responses contain null.
+An optional text may be missing, null or empty. All three have the same meaning, and responses contain null.
 """
 
 from typing import Annotated, TypeVar
@@ -54,4 +54,4 @@ Email = Annotated[str, Field(max_length=EMAIL_MAX, pattern=EMAIL_PATTERN), Befor
 """The email address of a user. Surrounding spaces are removed."""
 
 OrNone = Annotated[_Text | None, BeforeValidator(_read_empty)]
-"""An optional text."""
+"""An optional text; an empty text is read as None."""

@@ -1,9 +1,9 @@
 """The checks before a route: the read limit, the required scopes, and the tenant's policies.
 
-The read limit applies to reads and administration, which do not pass admission, so that one tenant cannot use all the
-capacity of a container. It is a token bucket in memory per tenant and container: approximate, because each container
-has its own, and a full bucket admits the calls of a minute at once. While a tenant's policies are cached, the checks
-need no table call and no thread.
+The read limit applies to reads and administration, which are not counted at admission. It prevents one tenant from
+using the whole capacity of a container. It is a token bucket in memory per tenant and container. It is approximate,
+because each container has a separate bucket, and a full bucket admits the calls of one minute at once. While a tenant's
+policies are cached, the checks need no table call and no thread.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -53,14 +53,14 @@ def _walk(dependant: Dependant) -> Iterator[Dependant]:
 
 
 def is_admitted[E: Callable[..., Any]](endpoint: E) -> E:
-    """Mark an endpoint whose calls pass admission. The read limit does not apply to it."""
+    """Mark an endpoint whose calls are counted at admission. The read limit does not apply to it."""
     setattr(endpoint, _ADMITTED_MARK, True)
     return endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """A bucket after a call asked for a token: what is left of `maximum`, and whether the call got its own."""
+    """A bucket after a call requested a token: the remaining tokens of `maximum`, and whether the call got a token."""
 
     maximum: int
     left: float
@@ -78,13 +78,13 @@ class BucketState:
 
 @dataclass
 class ReadLimits:
-    """The buckets of one container. The least recently used ones are evicted."""
+    """The buckets of one container. The least recently used buckets are evicted."""
 
     _buckets: LRUCache[TenantId, tuple[float, float]] = field(default_factory=lambda: LRUCache(_TENANTS_MAX))
     _lock: Lock = field(default_factory=Lock)
 
     def take(self, tenant_id: TenantId, maximum: int, now: float) -> BucketState:
-        """Take a token, if there is one; `now` in seconds of the epoch."""
+        """Take a token if there is one. `now` is in seconds of the epoch."""
         with self._lock:
             left, seen = self._buckets.get(tenant_id, (float(maximum), now))
             left = min(maximum, left + max(0.0, now - seen) * maximum / WINDOW_SECONDS)
@@ -95,7 +95,9 @@ class ReadLimits:
 
 
 async def enforce_read_limit(request: Request) -> None:
-    """Raise `RateLimited` if the tenant's read limit is reached. Platform calls and public routes have no limit."""
+    """Raise `RateLimited` if the tenant's read limit is reached. Calls of the platform and public routes are not
+    limited.
+    """
     route = request.scope["route"]
     if not isinstance(route, APIRoute) or getattr(route.endpoint, _ADMITTED_MARK, False):
         return
@@ -122,7 +124,7 @@ def _headers(state: BucketState) -> dict[str, str]:
 
 def _refusal(state: BucketState, now: float) -> RateLimited:
     return RateLimited(
-        f"the tenant may make at most {state.maximum} of these calls per minute ({LIMIT}); wait and try again",
+        f"The tenant's limit {LIMIT} is {state.maximum} per minute. Wait and try again.",
         retry_after_seconds=state.seconds_to_next,
         extensions={
             "limit": LIMIT,
@@ -135,14 +137,14 @@ def _refusal(state: BucketState, now: float) -> RateLimited:
 
 
 def open_guard(runtime: Runtime, context: TenantContext) -> PolicyGuard:
-    """Return the policy guard of a call inside a tenant."""
+    """Return the policy guard for a call of a tenant."""
     table = runtime.tenant_table(context.tenant_id)
     audit = open_audit(context, table, runtime.clock)
     return PolicyGuard(context, table, runtime.policies, runtime.clock, audit, context.audits_all)
 
 
 async def guard_route(request: Request) -> None:
-    """Check the scopes and policies of a route; raise `ScopeRequired`, or `PolicyDenied`, which is audited."""
+    """Check the scopes and policies of a route. Raise `ScopeRequired` or `PolicyDenied`; the latter is audited."""
     route = request.scope["route"]
     scopes = read_scopes(route.dependant) if isinstance(route, APIRoute) else None
     if scopes is None:
@@ -159,7 +161,7 @@ async def guard_route(request: Request) -> None:
 
 
 def note_refusal(audit: AuditService, refusal: LimitReached) -> None:
-    """Count a limit's refusal in the tenant's audit. If that fails, the failure is only logged."""
+    """Count a rejection by a limit in the tenant's audit log. If that fails, the failure is only logged."""
     details = {name: refusal.extensions[name] for name in ("scope", "used", "max", "resets_at")}
     try:
         audit.count_refusal(str(refusal.extensions["limit"]), {"code": refusal.code, **details})

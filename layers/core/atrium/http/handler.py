@@ -14,7 +14,7 @@ _TEXT_TYPES = [
 
 
 class Handler(Mangum):
-    """Mangum with one event loop for the life of the process."""
+    """A Mangum handler with one event loop per process."""
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         asyncio.set_event_loop(_loop())

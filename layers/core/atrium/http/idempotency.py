@@ -1,9 +1,10 @@
-"""`Idempotency-Key` on POST routes: `APIRouter(route_class=IdempotentRoute)`.
+"""Supports `Idempotency-Key` on POST routes: `APIRouter(route_class=IdempotentRoute)`.
 
-`@answers_secret`, between the route's decorator and the endpoint, marks responses that contain a secret. The mark is
-written just before the endpoint runs, after credential, query and body were validated, so a rejected call writes
-nothing. A stream is replayed from its run: its function calls `read_call_key` and `open_store` itself, begins before it
-opens the run, completes with `SavedRun` once the run exists, and abandons if nothing was started.
+`@answers_secret`, between the route's decorator and the endpoint, marks endpoints whose responses contain a secret. The
+mark of a call is written just before the endpoint runs, after credential, query and body were validated, so a rejected
+call writes nothing. A stream is replayed from its run. Its function calls `read_call_key` and `open_store` directly. It
+calls `begin` before it opens the run, `complete` with `SavedRun` once the run exists, and `abandon` if nothing was
+started.
 """
 
 import inspect
@@ -41,7 +42,7 @@ _SEALED_MARK = "__atrium_sealed__"
 
 
 def open_store(runtime: Runtime, call: TenantContext | Caller) -> IdempotencyStore:
-    """Return the store of the caller's tenant, or of the platform for a credential without a tenant."""
+    """Return the store of the caller's tenant. For a credential without a tenant, return the store of the platform."""
     table = runtime.tenant_table(call.tenant_id) if isinstance(call, TenantContext) else runtime.platform_table
     return IdempotencyStore(table, runtime.clock)
 
@@ -63,7 +64,7 @@ async def read_call_key(request: Request) -> CallKey | None:
 
 
 def read_deadline_ms(request: Request, runtime: Runtime) -> int:
-    """Return the latest end of this function (epoch milliseconds)."""
+    """Return the deadline of this function in epoch milliseconds."""
     known = request_gateway_context(request).ends_at_ms
     return known if known is not None else int(runtime.clock().timestamp() * 1000) + _DEADLINE_MS_DEFAULT
 
@@ -75,7 +76,7 @@ def _principal_id(request: Request) -> str:
 
 
 def _canonical(body: bytes) -> bytes:
-    """Return JSON in canonical form, so that member order and white space do not matter."""
+    """Return JSON in canonical form, so that the order of members and white space are ignored."""
     try:
         return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
@@ -97,7 +98,7 @@ async def read_key_header(
 
 
 class _Replay(Exception):
-    """Carries a saved response through the framework's call of the endpoint."""
+    """Raised in an endpoint's call to return a saved response."""
 
     def __init__(self, answer: SavedAnswer) -> None:
         self.answer = answer
@@ -115,7 +116,7 @@ def is_sealed(endpoint: Endpoint) -> bool:
 
 
 class _Attempt:
-    """One call with a key, from just before its endpoint to its response."""
+    """One call with an idempotency key, from just before its endpoint to its response."""
 
     def __init__(self, request: Request, key: CallKey, *, sealed: bool) -> None:
         self._request = request
@@ -136,10 +137,10 @@ class _Attempt:
             case SavedAnswer():
                 raise _Replay(self._open(outcome))
             case SavedRun():
-                raise TypeError("a run is replayed by its own function")
+                raise TypeError("a run must be replayed by the function that started it")
 
     def end(self, response: Response | None) -> None:
-        """Save the response of a call that was executed; release the key of any other call.
+        """Save the response of a call that was executed. For any other call, release the key.
 
         If the table is unavailable, the response is still returned, and the mark expires.
         """
@@ -178,7 +179,7 @@ _attempt: ContextVar[_Attempt | None] = ContextVar("atrium_attempt", default=Non
 
 
 class IdempotentRoute(APIRoute):
-    """A route whose POST supports `Idempotency-Key`."""
+    """A route that supports `Idempotency-Key` for POST."""
 
     def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
         if "POST" in (options.get("methods") or ()):
@@ -221,7 +222,7 @@ async def _execute_once(request: Request, handle: RouteHandler, *, sealed: bool)
 
 
 def _is_final(response: Response) -> bool:
-    """Return whether a repeated call must get this response. Retryable errors and refusals are not final."""
+    """Return whether a repeated call must get this response. Retryable errors and rejections are not final."""
     if isinstance(response, ProblemResponse) and response.retryable:
         return False
     return response.status_code < 500 and response.status_code not in _NEVER_KEPT

@@ -26,7 +26,7 @@ def open_families(runtime: Runtime, issuer: str) -> TokenFamilyService:
 
 
 def issuer_of(request: Request) -> str:
-    """Return the issuer for this call: the public URL, or the URL that was called."""
+    """Return the issuer for this call: the public URL, or the requested URL if there is no public URL."""
     runtime: Runtime = request.app.state.runtime()
     gateway_context = request_gateway_context(request)
     return name_issuer(runtime.settings, domain=gateway_context.domain, base_path=gateway_context.base_path)

@@ -11,30 +11,30 @@ from atrium.tenants.plans import PlanName
 
 
 class LimitStanding(StrictModel):
-    """The current status of one limit. Money is USD as decimal text.
+    """The current status of one limit. Money is a decimal string in USD.
 
-    Without a limit, `max` is -1, and `remaining` and `used` are null, because nothing is counted. `window_seconds` and
-    `resets_at` are null for limits without a time window. `messages_per_session` is shown for a new session.
+    If there is no limit, `max` is -1, and `remaining` and `used` are null, because nothing is counted. `window_seconds`
+    and `resets_at` are null for limits without a time window. `messages_per_session` is shown for a new session.
     """
 
     name: LimitName
     """Name of the limit."""
     scope: Literal["platform", "tenant", "user", "key", "agent", "session", "run"]
-    """Whose limit it is: the tenant's, or that of the calling user or key."""
+    """Owner of the limit: the tenant, or the calling user or API key."""
     max: int | str
-    """Upper bound. Whole number, or decimal text in USD for `cost_per_month`. -1 means no limit."""
+    """The limit: a whole number, or for `cost_per_month` a decimal string in USD. -1 means no limit."""
     used: int | str | None
-    """How much is used now, in the unit of `max`. Null when there is no limit."""
+    """Current usage, in the unit of `max`. Null if there is no limit."""
     remaining: int | str | None
-    """How much is left, in the unit of `max`. Null when there is no limit."""
+    """Remaining amount, in the unit of `max`. Null if there is no limit."""
     window_seconds: int | None
-    """Length of the window in seconds. Null for limits that do not free with time."""
+    """Length of the window in seconds. Null for limits that do not reset with time."""
     resets_at: str | None
-    """When the window ends (RFC 3339, UTC). Null for limits that do not free with time."""
+    """Time at which the window ends (RFC 3339, UTC). Null for limits that do not reset with time."""
 
 
 class LimitsAnswer(StrictModel):
-    """The plan, and all limits of the tenant and of the caller."""
+    """The tenant's plan, and all limits of the tenant and of the caller."""
 
     plan: PlanName
     """The tenant's plan."""

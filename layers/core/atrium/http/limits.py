@@ -1,6 +1,6 @@
-"""Limits in request and response bodies: numbers by limit name, money as decimal text (`atrium.quotas.limits`).
+"""Limits in request and response bodies: numbers by limit name, with money as decimal strings (`atrium.quotas.limits`).
 
-Internally, null limits are omitted, and money is in nano-dollars.
+Internally, limits that are null are omitted, and money is in nano-dollars.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ from atrium.quotas.model import LimitName
 
 def _read(known: frozenset[LimitName], value: object) -> dict[str, int]:
     if not isinstance(value, dict):
-        raise PydanticCustomError("dict_type", "must be an object of limits by name")
+        raise PydanticCustomError("dict_type", "must be an object with limit names as keys")
     try:
         read = validate_limits(value, known=known)
     except ValidationFailed as failure:
@@ -25,7 +25,7 @@ def _read(known: frozenset[LimitName], value: object) -> dict[str, int]:
 
 
 def _located(failure: ValidationFailed) -> ValidationError:
-    """Return the errors with the limit's name as location, at any position in a body."""
+    """Return the errors with the limit's name as location, so that they are correct at any position in a body."""
     errors: Any = failure.extensions["errors"]
     lines = [
         InitErrorDetails(
@@ -74,14 +74,14 @@ TenantLimits = Annotated[
     BeforeValidator(partial(_read, _ALL)),
     _describe(_ALL, "Limits of the tenant's own by name. -1: no limit. Null or absent: the plan's limit."),
 ]
-"""A tenant's own limits in a request."""
+"""The limits of a tenant in a request."""
 
 SubjectLimits = Annotated[
     dict[str, int],
     BeforeValidator(partial(_read, SUBJECT_LIMITS)),
     _describe(SUBJECT_LIMITS, "Limits on top of the tenant's, by name. -1, null or absent: no limit."),
 ]
-"""Limits of a user, key or agent in a request."""
+"""The limits of a user, API key or agent in a request."""
 
 ShownLimits = dict[str, int | str]
-"""Limits in a response."""
+"""The limits of a tenant, user, API key or agent in a response."""

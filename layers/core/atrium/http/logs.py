@@ -1,7 +1,7 @@
-"""Logs as JSON lines (Powertools), and metrics in the embedded metric format of CloudWatch.
+"""Logs as JSON lines (Powertools), and metrics in CloudWatch's embedded metric format.
 
-The ids of a call are bound once and added to each of its lines, including those written with
-`logging.getLogger(__name__)`. Bodies, headers and credentials are never logged; a tenant is never a metric dimension.
+The ids of a call are bound once and added to each of its log lines, including lines written with
+`logging.getLogger(__name__)`. Bodies, headers and credentials are never logged. A tenant is never a metric dimension.
 """
 
 import logging
@@ -17,7 +17,7 @@ _ORDER = ["level", "timestamp", "message", "request_id", "tenant_id", "session_i
 
 
 class _StandardOutput(logging.StreamHandler[TextIO]):
-    """Writes to the current `sys.stdout`, so that a logger works after a redirection."""
+    """Writes to the current `sys.stdout`, so that the logger also works after a redirection."""
 
     @property
     def stream(self) -> TextIO:
@@ -25,10 +25,10 @@ class _StandardOutput(logging.StreamHandler[TextIO]):
 
     @stream.setter
     def stream(self, stream: TextIO) -> None:
-        """Take no notice: there is nothing to keep."""
+        """Do nothing, because the stream is always `sys.stdout`."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line without the name of the asyncio task."""
+        """Write the log line without the name of the asyncio task."""
         record.taskName = None
         super().emit(record)
 
@@ -36,8 +36,8 @@ class _StandardOutput(logging.StreamHandler[TextIO]):
 def make_logger(service: str | None = None, **options: Any) -> Logger:
     """Return a logger with the level of `LOG_LEVEL`.
 
-    Powertools prefers the log level of Lambda, which is at most INFO: Lambda drops lines below it, and treats metric
-    lines, which have no level, as INFO.
+    Without this, Powertools would use the log level of Lambda, which is at most INFO. Lambda drops lines below its
+    level, and treats metric lines, which have no level, as INFO.
     """
     made = Logger(service=service, **options)
     logging.getLogger(made.name).setLevel(os.environ.get("LOG_LEVEL", "INFO"))
@@ -64,7 +64,7 @@ def logger() -> Logger:
 
 
 def bind(**ids: str) -> None:
-    """Add ids to all further lines of this call. Empty ids are skipped."""
+    """Add ids to all further log lines of this call. Empty ids are skipped."""
     logger().thread_safe_append_keys(**{name: value for name, value in ids.items() if value})
 
 

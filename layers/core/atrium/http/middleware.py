@@ -1,6 +1,6 @@
 """The outermost middleware: request id, body limit, common headers, CORS, access log, and unexpected exceptions.
 
-On AWS the gateway answers preflight requests; a preflight that reaches the function gets the same response.
+On AWS the gateway answers preflight requests. If a preflight request reaches the function, it gets the same response.
 """
 
 import time
@@ -31,7 +31,7 @@ EXPOSED_HEADERS = "x-request-id, location, retry-after, ratelimit, ratelimit-pol
 _MAX_AGE_SECONDS = 7200
 BODY_BYTES_MAX = 1_048_576
 HEAD_KEY = "atrium.head"
-"""Set in the scope of a HEAD request, which the GET route answers."""
+"""Set in the scope of a HEAD request, which is handled by the GET route."""
 _FRAMES_MAX = 12
 
 
@@ -59,7 +59,7 @@ def allow_preflight(headers: MutableHeaders) -> None:
 
 
 class RequestMiddleware:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware that wraps the whole application."""
 
     def __init__(self, app: ASGIApp, *, runtime: RuntimeSource, source: ContextSource) -> None:
         self._app = app
@@ -87,7 +87,7 @@ class RequestMiddleware:
 
 
 class _Exchange:
-    """One request and its response."""
+    """Processes one request and its response."""
 
     def __init__(self, app: ASGIApp, scope: Scope, gateway_context: GatewayContext, runtime: Runtime) -> None:
         self._app = app
@@ -121,7 +121,7 @@ class _Exchange:
             self._log_access()
 
     def _answer_early(self) -> Response | None:
-        """Return the response to a preflight, or to a body that is too large or compressed; otherwise None."""
+        """Return the response to a preflight request, or to a body that is too large or compressed; otherwise None."""
         if is_preflight(self._scope):
             response = Response(status_code=204)
             allow_preflight(response.headers)
@@ -131,7 +131,7 @@ class _Exchange:
             return self._render(PayloadTooLarge())
         if self._headers.get("content-encoding", "identity").lower() != "identity":
             return self._render(
-                UnsupportedMediaType("The body must not be compressed: remove the header Content-Encoding")
+                UnsupportedMediaType("The body must not be compressed. Remove the header `Content-Encoding`.")
             )
         return None
 
@@ -163,7 +163,7 @@ class _Exchange:
 
 
 def _without_body(send: Send) -> Send:
-    """Send only the headers of a response (RFC 9110 §9.3.2). `Content-Length` is that of GET."""
+    """Send only the headers of a response (RFC 9110 §9.3.2). `Content-Length` has the value of the GET response."""
 
     async def send_head(message: Message) -> None:
         await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
@@ -172,7 +172,7 @@ def _without_body(send: Send) -> Send:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """Count the bytes of a body while it is received; raise an HTTP exception above the maximum."""
+    """Count the bytes of a body while it is received. Raise an HTTP exception above the maximum."""
     total = 0
 
     async def receive_bounded() -> Message:

@@ -1,6 +1,6 @@
 """Base models of request and response bodies: strict types, no unknown fields, frozen.
 
-JSON has no times and no decimals, so `Timestamp` and `Money` parse text, and nothing else.
+JSON has no time and decimal types, so `Timestamp` and `Money` accept only strings and parse them.
 """
 
 import json
@@ -77,7 +77,7 @@ def _check_free_json(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _depth(value: object) -> int:
-    """Return the nesting depth of a JSON value, which the parser limits."""
+    """Return the nesting depth of a JSON value. The recursion is safe, because the parser limits the depth."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + max(map(_depth, inner), default=0) if isinstance(value, dict | list) else 0
 
@@ -88,7 +88,7 @@ Timestamp = Annotated[
     PlainSerializer(format_time, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-"""A time in a request: RFC 3339 with a time zone."""
+"""A time in a request, in RFC 3339 format with a time zone."""
 
 Money = Annotated[
     Decimal,
@@ -96,12 +96,12 @@ Money = Annotated[
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string", "pattern": f"^{_MONEY.pattern}$"}),
 ]
-"""USD as decimal text, in a request."""
+"""An amount in USD as a decimal string, in a request."""
 
 FreeJson = Annotated[dict[str, JsonValue], AfterValidator(_check_free_json)]
-"""A JSON object of the caller (settings, metadata), limited in depth and size. It is stored as JSON text."""
+"""A JSON object of the caller, such as settings or metadata. Depth and size are limited. It is stored as JSON text."""
 
 
 def id_pattern(prefix: str) -> str:
-    """Return the pattern of ids with this prefix, for path parameters. A path that does not match is a 404."""
+    """Return the pattern of ids with this prefix, for path parameters. A path that does not match returns 404."""
     return f"^{prefix}_{ULID_PATTERN}{ULID_PATTERN if prefix in TWICE else ''}$"

@@ -1,4 +1,4 @@
-"""Renders errors as `application/problem+json` (RFC 9457), for all functions."""
+"""Renders errors as `application/problem+json` (RFC 9457) for all functions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,11 +17,11 @@ from atrium.kernel.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 _UNAVAILABLE, _UNAVAILABLE_SECONDS = 503, 1
-"""The default `Retry-After` of a 503, equal to that of the gateway when its authorizer fails."""
+"""Default `Retry-After` of a 503 in seconds. The gateway returns the same value if its authorizer fails."""
 
 
 class ProblemResponse(JSONResponse):
-    """A problem response. `retryable` says whether the same call may succeed later."""
+    """A problem response. `retryable` states whether the same call may succeed later."""
 
     media_type = MEDIA_TYPE
 
@@ -31,9 +31,9 @@ class ProblemResponse(JSONResponse):
 
 
 def describe_problem(error: AtriumError, *, request_id: str, public_url: str) -> dict[str, Any]:
-    """Return the problem document, for a body or for a stream's `error` event.
+    """Return the problem document for a response body or for a stream's `error` event.
 
-    `type` is a page under `public_url`, which may be the prefix of the stage if there is no public URL.
+    `type` is a page under `public_url`. If there is no public URL, `public_url` is the prefix of the stage.
     """
     return {
         "type": f"{public_url}/docs/errors/{error.code}",
@@ -50,7 +50,7 @@ def describe_problem(error: AtriumError, *, request_id: str, public_url: str) ->
 def render_problem(
     error: AtriumError, *, request_id: str, public_url: str, headers: Mapping[str, str] | None = None
 ) -> ProblemResponse:
-    """Return the response for an error, with `Retry-After` if it is known and for each 503."""
+    """Return the response for an error. `Retry-After` is set if it is known, and for each 503."""
     extra = {**error.headers, **(headers or {})}
     wait = error.retry_after_seconds
     if wait is None and error.status == _UNAVAILABLE:
@@ -62,7 +62,7 @@ def render_problem(
 
 
 def from_http_exception(error: HTTPException) -> AtriumError:
-    """Return the platform's error for an HTTP exception of the framework, without the framework's text."""
+    """Return the platform's error for an HTTP exception of the framework. It does not contain the framework's text."""
     known: dict[int, type[AtriumError]] = {
         400: Malformed,
         404: NotFound,
@@ -70,4 +70,4 @@ def from_http_exception(error: HTTPException) -> AtriumError:
         413: PayloadTooLarge,
         415: UnsupportedMediaType,
     }
-    return known.get(error.status_code, AtriumError)(internal=f"framework answered {error.status_code}")
+    return known.get(error.status_code, AtriumError)(internal=f"the framework returned {error.status_code}")

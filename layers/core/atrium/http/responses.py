@@ -1,6 +1,7 @@
 """Problem responses in the OpenAPI document.
 
-A route lists only its specific errors, `responses=problem_responses(409, 502)`; `openapi.py` adds the general ones.
+A route lists only its specific errors, such as `responses=problem_responses(409, 502)`. `openapi.py` adds the common
+errors.
 """
 
 from typing import Annotated, Any
@@ -39,51 +40,53 @@ REQUEST_ID_HEADER = {
 
 
 class FieldFault(BaseModel):
-    """A field or query parameter that is not valid."""
+    """A field or query parameter that is invalid."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     loc: list[str | int]
-    """Where: `body` or `query`, then names of fields and positions in lists."""
+    """Location of the error: `body` or `query`, then field names and list indexes."""
     msg: str
-    """What is valid."""
+    """The valid values."""
     type: str
-    """Kind of fault, as `missing`."""
+    """Type of the error, such as `missing`."""
 
 
 class Problem(BaseModel):
-    """Why a call failed (RFC 9457). Refusals by a limit add `limit`, `used`, `max` and `resets_at`."""
+    """The reason why a call failed (RFC 9457). If a limit rejected the call, `limit`, `used`, `max` and `resets_at` are
+    present.
+    """
 
     model_config = ConfigDict(use_attribute_docstrings=True, extra="allow")
 
     type: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
-    """Page that explains the code."""
+    """URL of the page that explains the code."""
     title: str
-    """Short text of the code."""
+    """Short description of the code."""
     status: Annotated[int, Field(ge=400, le=599)]
     """HTTP status."""
     detail: str
-    """What was wrong with this call, and what is valid."""
+    """The problem with this call, and the valid values."""
     code: Annotated[str, Field(pattern="^[A-Z][A-Z_]+$")]
-    """Stable code. Decide by it, not by a text."""
+    """Stable error code. Use it, not the texts, to handle errors."""
     request_id: str
-    """Id of the call. Name it when you ask about the call."""
+    """Id of the call. Include it in support requests."""
     retryable: bool
-    """Whether the same call can succeed later."""
+    """Whether the same call may succeed later."""
     errors: list[FieldFault] | None = None
-    """With 422: every field that is not valid, at most 20."""
+    """The invalid fields of a 422 response, at most 20."""
     limit: str | None = None
     """Name of the limit that rejected the call."""
     used: int | float | str | None = None
-    """How much of the limit is used, in its unit."""
+    """Current usage of the limit, in its unit."""
     max: int | float | str | None = None
-    """Upper bound of the limit, in its unit."""
+    """Maximum value of the limit, in its unit."""
     resets_at: Annotated[str | None, Field(json_schema_extra={"format": "date-time"})] = None
-    """When the limit frees. Null if it does not free with time."""
+    """Time at which the limit resets. Null if it does not reset with time."""
     run_id: str | None = None
-    """Run that failed, if one had started."""
+    """Id of the run that failed, if a run had started."""
     retry_after_seconds: int | None = None
-    """Of a run that failed: seconds after which another one can succeed."""
+    """For a failed run: seconds after which another run may succeed."""
 
 
 def problem_schemas() -> dict[str, Any]:
@@ -99,12 +102,12 @@ def reference_response(status: int) -> dict[str, Any]:
 
 
 def shared_responses() -> dict[str, dict[str, Any]]:
-    """Return all problem responses as components, which routes refer to."""
+    """Return all problem responses as components that routes refer to."""
     return {f"Problem{status}": describe_response(status) for status in _DESCRIPTIONS}
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of these errors, for the `responses` of a route."""
+    """Return the OpenAPI documentation of these errors, for the `responses` of a route."""
     return {status: describe_response(status) for status in statuses}
 
 

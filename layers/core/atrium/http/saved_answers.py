@@ -1,14 +1,15 @@
-"""Stores calls and their responses for a day under their `Idempotency-Key`.
+"""Stores calls and their responses for one day under their `Idempotency-Key`.
 
     nothing ── begin ──> running (mark, ends with the function) ── complete ──> done (response or run, 24 h)
                             └────────── abandon, or its deadline passes ──────> nothing
 
-The conditions of the writes check expiry; the table's TTL is only cleanup. A mark belongs to the call that set it.
-After its deadline another call can replace it, and the first can then neither complete nor abandon. If the response to
-`begin` is lost and the SDK repeats the write, it finds its own mark and succeeds.
+The write conditions check the expiry; the table's TTL only deletes expired items. A mark belongs to the call that set
+it. After its deadline another call can replace it, and the first call can then neither complete nor abandon. If the
+response to `begin` is lost and the SDK repeats the write, it finds its mark and succeeds.
 
-A response with a secret is encrypted with a key derived from the caller's credential and the idempotency key
-(AES-256-GCM, the call's digest as associated data). Neither is stored, so only the same credential can read it again.
+A response with a secret is encrypted with AES-256-GCM; the call's digest is the associated data. The encryption key is
+derived from the caller's credential and the idempotency key. Neither is stored, so the response can be read again only
+with the same credential.
 """
 
 import os
@@ -38,7 +39,7 @@ _OWN = "#mark = :mark AND #state = :running"
 
 
 def seal(body: bytes, *, credential: str, key: str, digest: str) -> bytes:
-    """Encrypt a body; return nonce and ciphertext."""
+    """Encrypt a body. Return nonce and ciphertext."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     nonce = os.urandom(_NONCE_BYTES)
@@ -46,7 +47,7 @@ def seal(body: bytes, *, credential: str, key: str, digest: str) -> bytes:
 
 
 def unseal(sealed: bytes, *, credential: str, key: str, digest: str) -> bytes:
-    """Decrypt a body; raise `Conflict` if the call was made with another credential."""
+    """Decrypt a body. Raise `Conflict` if the call was made with another credential."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -55,7 +56,7 @@ def unseal(sealed: bytes, *, credential: str, key: str, digest: str) -> bytes:
         return AESGCM(_derive(credential, key)).decrypt(nonce, ciphertext, digest.encode())
     except InvalidTag as error:
         raise Conflict(
-            "This call was executed with another credential; repeat it with that credential to read its response"
+            "This call was executed with another credential. Repeat it with that credential to read its response."
         ) from error
 
 
@@ -68,7 +69,9 @@ def _derive(credential: str, key: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class CallKey:
-    """Identifies a call: principal, method, path and key find it; the `fingerprint` of query and body must be equal."""
+    """Identifies a call by principal, method, path and key. The `fingerprint` of query and body must be equal in a
+    retry.
+    """
 
     principal_id: str
     method: str
@@ -101,25 +104,23 @@ class SavedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SavedRun:
-    """The call started this run. Its stored events replay the response."""
+    """The run that a call started. Its stored events replay the response."""
 
     run_id: str
 
 
 class IdempotencyStore:
-    """The stored calls of one tenant, or of the platform."""
+    """Stores the calls of one tenant, or of the platform."""
 
     def __init__(self, table: TenantTable | PlatformTable, clock: Clock) -> None:
         self._table = table
         self._clock = clock
 
     def begin(self, call: CallKey, *, ends_at_ms: int, instead_of: SavedRun | None = None) -> Mark | Saved:
-        """Take the right to execute a call, or return its saved response.
+        """Acquire the right to execute a call, or return its saved response. Costs one write.
 
-        `ends_at_ms` is the function's own deadline.
-
-        `instead_of` is a saved run that this call may replace, because its failure is retryable. Raises
-        `IdempotencyKeyReused` (different query or body) and `IdempotencyInProgress`. One write.
+        `ends_at_ms` is the function's deadline. `instead_of` is a saved run that this call may replace, because its
+        failure is retryable. Raises `IdempotencyKeyReused` (different query or body) or `IdempotencyInProgress`.
         """
         now = self._now_ms()
         mark = Mark(call.digest, secrets.token_hex(16))
@@ -144,7 +145,7 @@ class IdempotencyStore:
         return mark
 
     def complete(self, mark: Mark, saved: Saved) -> bool:
-        """Save the response for 24 hours; False if another call has taken over after the deadline."""
+        """Save the response for 24 hours. Return False if another call has taken over after the deadline."""
         expires_at = self._now_ms() + KEPT_SECONDS * 1000
         values = {
             "mark": mark.token,
@@ -158,7 +159,7 @@ class IdempotencyStore:
         return self._settle(Update(idempotency(mark.digest), change, _OWN, values))
 
     def abandon(self, mark: Mark) -> bool:
-        """Delete the call, so that its key can be used again; False if another call has taken over."""
+        """Delete the call, so that its key can be used again. Return False if another call has taken over."""
         key: Key = idempotency(mark.digest)
         return self._settle(Delete(key, _OWN, {"mark": mark.token, "running": "running"}))
 
@@ -194,6 +195,6 @@ def _unpack(saved: Mapping[str, Any]) -> Saved:
         return SavedRun(saved["run_id"])
     if "body" not in saved:
         raise Conflict(
-            "This call was executed, but its response was too large to be saved; read the result with another call"
+            "This call was executed, but its response was too large to save. Read the result with another call."
         )
     return SavedAnswer(saved["status"], saved["headers"], zlib.decompress(saved["body"]), saved["sealed"])

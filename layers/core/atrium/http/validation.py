@@ -1,8 +1,8 @@
 """Validates requests beyond the framework, and translates validation errors to the platform's messages.
 
 The framework alone accepts UTF-16, NaN, unpaired surrogates (which cannot be stored) and unknown query parameters. Each
-error type of the schema library has a message that continues the field's name: "`limit`: must be at most 100". The
-library's own messages are never sent.
+error type of the schema library has a message that follows the field's name, such as "`limit`: must be at most 100".
+The library's messages are never sent.
 """
 
 import json
@@ -61,7 +61,7 @@ SENTENCES: Mapping[str, str] = {
     "too_long": "must have at most {max_length} entries",
     "too_short": "must have at least {min_length} entries",
 }
-# API Gateway passes a text body on as JSON, with bytes that are not UTF-8 replaced by this character (ADR 0031).
+# API Gateway passes a text body on as JSON. Bytes that are not UTF-8 are replaced by this character (ADR 0031).
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _ANY_QUERY_MARK = "__atrium_any_query__"
 
@@ -79,7 +79,7 @@ def from_validation(errors: Sequence[Mapping[str, Any]]) -> AtriumError:
 
 
 def describe_error(error: Mapping[str, Any]) -> str:
-    """Return the message for an error of the schema library."""
+    """Return the platform's message for an error of the schema library."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         return str(context.get("error", _OTHERWISE))  # raised by the platform's validators
@@ -108,7 +108,7 @@ def takes_any_query[E: Callable[..., Any]](endpoint: E) -> E:
 
 
 async def require_json_body(request: Request) -> None:
-    """Raise an error for a body of another type (415), or one that is not valid JSON in UTF-8 (400)."""
+    """Raise an error for a body of another media type (415) or a body that is not valid JSON in UTF-8 (400)."""
     route = request.scope["route"]
     if not isinstance(route, APIRoute) or route.body_field is None or isinstance(route.body_field.field_info, Form):
         return
@@ -148,7 +148,7 @@ def _check_json(body: bytes) -> None:
     except UnicodeDecodeError as error:
         raise Malformed("The body must be UTF-8") from error
     if _REPLACEMENT in text:
-        raise Malformed("The body is not UTF-8, or contains U+FFFD; write that character as \\ufffd")
+        raise Malformed("The body is not valid UTF-8 or contains U+FFFD. Write this character as \\ufffd.")
     try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_read_finite)
         if "\\u" in text:

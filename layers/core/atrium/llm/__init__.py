@@ -1,1 +1,3 @@
-"""Models behind one neutral language: requests, streams of events, prices. SDKs live in the provider's own module."""
+"""Model requests, event streams and prices in a provider-neutral format. SDKs are used only in the modules of their
+provider.
+"""

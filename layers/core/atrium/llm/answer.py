@@ -1,13 +1,14 @@
 """Builds and validates a model's answer while it is streamed. The adapters of all providers use it.
 
-    begin, then for each block open, add …, close; report (usage) and stop (reason) at any time; complete
+Call `begin`, then for each block `open`, `add` (repeatedly) and `close`; call `report` (usage) and `stop` (reason) at
+any time; then `complete`.
 
-An adapter checks the types of its wire format and calls these in the order of its events. The result has valid UTF-8
-text, bounded sizes, tool calls that can be stored and sent back, plausible usage, and a stop reason that fits the
-content. What cannot be repaired raises `AnswerBroken`.
+An adapter checks the types of its wire format and calls these methods in the order of its events. The result has valid
+UTF-8 text, bounded sizes, tool calls that can be stored and sent back, plausible usage, and a stop reason that fits the
+content. `AnswerBroken` is raised if the answer cannot be repaired.
 
-If an answer is cut or refused (`max_tokens`, `refusal`, `context_overflow`), its tool calls are dropped, because a call
-that may be incomplete must not run.
+If an answer is truncated or refused (`max_tokens`, `refusal`, `context_overflow`), its tool calls are dropped, because
+a call that may be incomplete must not run.
 """
 
 import json
@@ -35,21 +36,24 @@ from atrium.llm.tokens import UsageMeter
 type BlockKind = Literal["text", "thinking", "redacted", "tool_use", "ignored"]
 
 ANSWER_BYTES_MAX = 2_097_152
-"""Size of the content as JSON: three times that of a usual answer of 128 000 tokens, below Lambda's response limit."""
+"""Maximum size of the content as JSON: three times a usual answer of 128 000 tokens, and below Lambda's response
+limit.
+"""
 BLOCKS_MAX = 1_000
 CALLS_MAX = 128
 _CUT: frozenset[StopReason] = frozenset({"max_tokens", "refusal", "context_overflow"})
 
 
 class AnswerBroken(Exception):
-    """The provider's answer violates its format. The text contains nothing from the provider, so it may be logged."""
+    """The provider's answer violates its format. The text contains no data from the provider, so it may be logged."""
 
 
 @dataclass(slots=True)
 class _Part:
-    """A block that is being received. `call_id` and `name` are those of a tool call as they were sent.
+    """A block that is being received. `call_id` and `name` are the received values of a tool call.
 
-    `arguments` are those that were sent whole, not as text, and the problem with them ("" if none).
+    `arguments` contains arguments that were received as an object, not as text, and a description of their problem (""
+    if they are valid).
     """
 
     kind: BlockKind
@@ -67,7 +71,7 @@ class _Part:
 
 
 class AnswerBuilder:
-    """One answer to a request."""
+    """Builds the answer to one request."""
 
     def __init__(self, request: ModelRequest, model: ModelInfo) -> None:
         self._request = request
@@ -80,7 +84,7 @@ class AnswerBuilder:
 
     @property
     def usage(self) -> Usage:
-        """Usage known so far; missing figures are estimated."""
+        """Return the usage known so far. Missing numbers are estimated."""
         return self._meter.read(self._written) if self._has_begun else Usage()
 
     def begin(self) -> None:
@@ -90,7 +94,7 @@ class AnswerBuilder:
         self._has_start = True
 
     def report(self, figures: Mapping[str, object], *, final: bool = False) -> None:
-        """See `UsageMeter.report`."""
+        """Record reported usage (see `UsageMeter.report`)."""
         self._require_start()
         self._meter.report(figures, final=final)
 
@@ -98,7 +102,9 @@ class AnswerBuilder:
         self, index: int, kind: BlockKind, *, signature: str = "", call_id: object = None, name: object = None,
         arguments: object = None,
     ) -> None:  # fmt: skip
-        """Begin a block. `arguments` are those of a tool call that the provider sends whole, not as text."""
+        """Begin a block. `arguments` are the arguments of a tool call, if the provider sends them as an object and not
+        as text.
+        """
         self._require_start()
         if index in self._parts:
             raise AnswerBroken("a block begins twice")
@@ -111,12 +117,12 @@ class AnswerBuilder:
             self._count(part.arguments[0])
 
     def add(self, index: int, kind: BlockKind, text: str) -> Iterator[ModelEvent]:
-        """Add a piece to a block, which must be open and of that kind; yield its delta."""
+        """Add a chunk to a block, and yield its delta. The block must be open and of the given kind."""
         part = self._open_part(index)
         if part.kind == "ignored":
             return
         if part.kind != kind:
-            raise AnswerBroken(f"a piece of {kind} in a block of {part.kind}")
+            raise AnswerBroken(f"a chunk of type {kind} in a block of type {part.kind}")
         yield from self._take(part, part.joiner.feed(text))
 
     def sign(self, index: int, signature: str) -> None:
@@ -126,7 +132,7 @@ class AnswerBuilder:
             self._sign(part, signature)
 
     def close(self, index: int) -> Iterator[ModelEvent]:
-        """End a block."""
+        """Close a block."""
         yield from self._close(self._open_part(index))
 
     def stop(self, reason: StopReason) -> None:
@@ -134,7 +140,7 @@ class AnswerBuilder:
         self._stop_reason = reason
 
     def complete(self) -> Iterator[ModelEvent]:
-        """End the answer; yields `Completed`. Closes blocks that are still open."""
+        """End the answer: close blocks that are still open and yield `Completed`."""
         self._require_start()
         if self._stop_reason is None:
             raise AnswerBroken("the answer has no stop reason")
@@ -146,7 +152,7 @@ class AnswerBuilder:
         yield Completed(content, reason, self.usage)
 
     def end(self) -> None:
-        """Mark the end of the stream; raises `AnswerBroken` if the answer is not complete."""
+        """Mark the end of the stream. Raise `AnswerBroken` if the answer is not complete."""
         if not self.is_complete:
             raise AnswerBroken("the answer has no end")
 
@@ -159,7 +165,7 @@ class AnswerBuilder:
         self._require_start()
         part = self._parts.get(index)
         if part is None or part.is_closed:
-            raise AnswerBroken("the answer has a piece of a block that is not open")
+            raise AnswerBroken("the answer has a chunk of a block that is not open")
         return part
 
     def _take(self, part: _Part, text: str) -> Iterator[ModelEvent]:
@@ -187,7 +193,7 @@ class AnswerBuilder:
             raise AnswerBroken(f"the answer is larger than {ANSWER_BYTES_MAX} bytes")
 
     def _judge(self, reason: StopReason) -> tuple[StopReason, tuple[Block, ...]]:
-        """Return the reason that fits the content, and the content that fits the reason."""
+        """Return the stop reason and the content, adjusted so that they are consistent."""
         sent = (block for message in self._request.messages for block in message.content)
         taken = {block.id for block in sent if isinstance(block, ToolUse)}
         blocks = (_block(self._parts[index], taken) for index in sorted(self._parts))

@@ -1,8 +1,9 @@
-"""Models and prices as data. Money is an integer of nano-dollars; a price of $1 per million tokens is 1 000 of them.
+"""Model catalogue: ids, limits and prices.
 
-Figures are the vendor's published ones as of November 2026 (platform.claude.com/docs, models and pricing); ids
-are those of the installed SDK. A prompt above `long_prompt_tokens` (cached tokens count) pays the long rates for
-all of its tokens. Cache writes are those of the five-minute cache, the only one that is used.
+Prices are integers in nano-dollars per token ($1 per million tokens is 1 000). They are from platform.claude.com/docs
+(November 2026); model ids are from the installed SDK. If a prompt has more than `long_prompt_tokens` tokens (cached
+tokens included), all its tokens are billed at the long-context price. Cache writes are billed at the 5-minute price; no
+other cache duration is used.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ _MICRO = Decimal("0.000001")
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model that the platform offers. `vendor` names the provider that a request asks for."""
+    """A model that the platform offers. `vendor` is the value of `provider` in requests."""
 
     id: str
     vendor: str
@@ -37,7 +38,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """USD per million tokens."""
+    """Prices in USD per million tokens."""
 
     input: Decimal
     output: Decimal
@@ -47,7 +48,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs from a moment on, until the next price of that model."""
+    """The price of a model from a time until the start of its next price."""
 
     model: str
     valid_from: datetime
@@ -103,26 +104,28 @@ PRICES: tuple[Price, ...] = (
 
 
 def find_model(model_id: str) -> ModelInfo | None:
-    """Return the model of that id, or None."""
+    """Return the model with this id, or None."""
     return MODELS.get(model_id)
 
 
 def check_request(request: ModelRequest) -> ModelInfo:
-    """Return the request's model; `ValidationFailed` for one that the catalogue lacks or that cannot take it."""
+    """Return the request's model. Raise `ValidationFailed` if the model is unknown or does not support the request."""
     model = find_model(request.model)
     if model is None:
-        raise ValidationFailed("the model is not in the catalogue")
+        raise ValidationFailed("The model is not in the catalogue.")
     if request.temperature is not None and not model.accepts_temperature:
-        raise ValidationFailed(f"the model {model.id} takes no temperature")
+        raise ValidationFailed(f"The model {model.id} does not accept a temperature.")
     if not 1 <= request.max_tokens <= model.output_tokens_max:
-        raise ValidationFailed(f"max_tokens of {model.id} is from 1 to {model.output_tokens_max}")
+        raise ValidationFailed(
+            f"`max_tokens` must be between 1 and {model.output_tokens_max} for the model {model.id}."
+        )
     return model
 
 
 def find_price(model: str, at: datetime) -> Price:
-    """Return the newest price that is valid at a moment (before the first one: the first).
+    """Return the price that is valid at a time. Before the first price, return the first price.
 
-    `LookupError` for a model that the catalogue does not have.
+    Raises `LookupError` if the model is not in the catalogue.
     """
     known = sorted((price for price in PRICES if price.model == model), key=lambda price: price.valid_from)
     if not known:
@@ -131,7 +134,10 @@ def find_price(model: str, at: datetime) -> Price:
 
 
 def price(model: str, usage: Usage, at: datetime) -> int:
-    """Return what one call costs, in nano-dollars, half up. Sum calls, never tokens: the rate depends on the prompt."""
+    """Return the cost of one call in nano-dollars, rounded half up.
+
+    Add up the costs of calls, not their tokens, because the rate depends on the size of the prompt.
+    """
     rates = find_price(model, at).rates_for(usage)
     dollars_per_million = (
         usage.input_tokens * rates.input
@@ -143,9 +149,9 @@ def price(model: str, usage: Usage, at: datetime) -> int:
 
 
 def bound_price(model: str, prompt_tokens: int, *, first: datetime, last: datetime) -> tuple[int, int]:
-    """Return the most that a prompt, and each token of its answer, can cost between two moments, in nano-dollars.
+    """Return upper bounds in nano-dollars for the cost of a prompt and of one output token between two times.
 
-    The dearest price that can apply: of cached or not, of the long or the short prompt, of prices that begin meanwhile.
+    Uses the highest rate that can apply: cached or not cached, long or short prompt, and prices that start in between.
     """
     later = (price for price in PRICES if price.model == model and first < price.valid_from <= last)
     rates: list[Rates] = []
@@ -159,10 +165,10 @@ def bound_price(model: str, prompt_tokens: int, *, first: datetime, last: dateti
 
 
 def format_cost(nanos: int) -> str:
-    """Return dollars with six decimals, half up: `1_234_500` is `0.001235`."""
+    """Return an amount in dollars with six decimals, rounded half up. `1_234_500` is `0.001235`."""
     return str((Decimal(nanos) / NANOS_PER_USD).quantize(_MICRO, ROUND_HALF_UP))
 
 
 def to_nanos(usd: Decimal) -> int:
-    """Return an amount of dollars as nano-dollars, half up."""
+    """Convert dollars to nano-dollars, rounded half up."""
     return int((usd * NANOS_PER_USD).to_integral_value(ROUND_HALF_UP))

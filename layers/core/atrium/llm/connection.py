@@ -1,8 +1,8 @@
-"""The connection to a provider during one call: it has a deadline, and any thread can cancel it at any moment.
+"""The connection to a provider during one call. It has a deadline, and any thread can cancel it at any time.
 
-A blocked read does not notice that its file is closed, but does notice that its socket is shut down. The socket comes
-from httpx's `trace` extension as soon as it is connected, so that a call which still waits for its first byte can be
-cancelled, too. Only while the connection is being made does cancelling take as long as `CONNECT_SECONDS`.
+A blocked read does not notice that its file is closed, but it notices that its socket is shut down. The socket comes
+from httpx's `trace` extension as soon as it is connected, so a call that waits for its first byte can be cancelled too.
+While the connection is being established, cancelling can take up to `CONNECT_SECONDS`.
 """
 
 import socket
@@ -18,11 +18,13 @@ CONNECT_SECONDS = 3.0
 
 
 class ConnectionCancelled(Exception):
-    """Raised in an HTTP client that begins a step on a cancelled connection."""
+    """Raised in an HTTP client that starts a step on a cancelled connection."""
 
 
 class CancellableConnection:
-    """Enter it to start the deadline's timer; `deadline_seconds` count from construction."""
+    """A cancellable connection with a deadline. Entering it starts the timer; `deadline_seconds` are counted from
+    construction.
+    """
 
     def __init__(self, deadline_seconds: float) -> None:
         self.seconds = deadline_seconds
@@ -46,7 +48,9 @@ class CancellableConnection:
         return max(0.0, self._ends - time.monotonic())
 
     def cancel(self, cause: CancelCause) -> None:
-        """Shut down the socket and refuse further steps, from any thread. The first cause is kept."""
+        """Shut down the socket and reject further steps. Can be called from any thread. Only the first cause is
+        recorded.
+        """
         with self._lock:
             if self._cause is None:
                 self._cause = cause
@@ -55,11 +59,11 @@ class CancellableConnection:
                 _shut_down(self._socket)
 
     def wait(self, seconds: float) -> bool:
-        """Sleep until the time is over or the connection is cancelled; return whether it is cancelled."""
+        """Sleep until the time is up or the connection is cancelled. Return whether it is cancelled."""
         return self._cancelled.wait(seconds)
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Follow a request's events (httpx's `trace` extension)."""
+        """Handle the events of a request (httpx's `trace` extension)."""
         if event.endswith(".response_closed.started"):
             self._attach(None)
         elif event.endswith((".connect_tcp.complete", ".start_tls.complete")):
@@ -91,7 +95,8 @@ class CancellableConnection:
 
 def _shut_down(connected: socket.socket) -> None:
     try:
-        # The plain socket's method: that of a TLS socket drops state which the blocked reader still uses.
+        # The plain socket's method is used, because the TLS socket's method drops state that the blocked reader still
+        # uses.
         socket.socket.shutdown(connected, socket.SHUT_RDWR)
     except OSError:
-        return  # closed by its owner in the meantime
+        return  # already closed by its owner

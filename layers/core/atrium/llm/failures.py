@@ -1,11 +1,12 @@
-"""A provider's failure in neutral terms, and the error it is raised as. Classified by status and type, never by text.
+"""A provider's failure in neutral terms, and the error that is raised for it. It is classified by status and type, not
+by text.
 
     timeout, ours or the provider's (408, 504, timeout_error)   ModelTimeout
-    anything else                                               ModelFailed
-    a permanent refusal (400, 401, 403, 404 …)                  ModelFailed, not retryable
+    any other failure                                           ModelFailed
+    a permanent rejection (400, 401, 403, 404 …)                ModelFailed, not retryable
 
-The provider's message is never logged or sent on, because it may quote a prompt. Logs get the status, the type, the
-provider's request id and, for an invalid answer, the rule that it violates.
+The provider's message is never logged or forwarded, because it may quote a prompt. Logs contain the status, the type,
+the provider's request id and, for an invalid answer, the rule that it violates.
 """
 
 import math
@@ -19,10 +20,10 @@ from atrium.kernel.errors import ModelFailed, ModelTimeout
 from atrium.llm.retries import is_retryable
 
 RETRY_AFTER_SECONDS_MAX = 3_600
-"""The longest wait that is passed on to a caller."""
+"""The longest wait in seconds that is returned to a caller."""
 _RETRYABLE_TYPES = frozenset({"api_error", "overloaded_error", "rate_limit_error", "timeout_error"})
 OUTAGE_SILENCE_SECONDS = 60
-"""A provider that sends nothing for so long has failed."""
+"""A provider that sends nothing for this time has failed."""
 _OUTAGE_TYPES = frozenset({"api_error", "overloaded_error", "timeout_error", "connection_error"})
 _ERROR_FROM, _OURS_UNTIL = 400, 500
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -32,8 +33,8 @@ _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 class ProviderFailure:
     """One failed call. `status` is None if there was no response, and below 400 if a response ended early.
 
-    `advice`: whether the provider says that a retry may help; None if it says nothing. `reason` contains no text of the
-    provider.
+    `advice` states whether the provider recommends a retry; None if it sends no advice. `reason` contains no text of
+    the provider.
     """
 
     type: str
@@ -54,7 +55,7 @@ class ProviderFailure:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the provider refused the request permanently (4xx and not retryable)."""
+        """Whether the provider rejected the request permanently (4xx and not retryable)."""
         return self.status is not None and _ERROR_FROM <= self.status < _OURS_UNTIL and not self.is_retryable
 
     @property
@@ -63,13 +64,17 @@ class ProviderFailure:
 
     @property
     def is_outage(self) -> bool:
-        """Whether the provider itself failed: no connection, a 5xx, or an error event of that kind in a stream."""
+        """Whether the provider itself failed: no connection, a 5xx status, or a corresponding error event in a
+        stream.
+        """
         if self.status is not None and self.status >= _ERROR_FROM:
             return self.status >= _OURS_UNTIL
         return self.type in _OUTAGE_TYPES
 
     def to_error(self) -> ModelFailed | ModelTimeout:
-        """Return the error to raise, with the provider's retry time if it sent one, at most an hour."""
+        """Return the error to raise. It includes the provider's retry time, if the provider sent one, limited to one
+        hour.
+        """
         internal = f"provider: {self.type}, status {self.status}, request {self.request_id or 'unknown'}"
         if self.reason:
             internal += f": {self.reason}"
@@ -85,7 +90,9 @@ class ProviderFailure:
 
 
 def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds that a provider asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date."""
+    """Return the wait time in seconds that a provider requests by `retry-after-ms` or `retry-after` (seconds or
+    date).
+    """
     milliseconds = _seconds(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -95,12 +102,12 @@ def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def read_word(sent: object) -> str:
-    """Return an error type or id that a provider sent; "" if it is not a short identifier that may be logged."""
+    """Return an error type or id that a provider sent. Return "" if it is not a short identifier that may be logged."""
     return sent if isinstance(sent, str) and _WORD.fullmatch(sent) else ""
 
 
 def read_advice(headers: Mapping[str, str]) -> bool | None:
-    """Return the value of `x-should-retry`; None if it is absent or invalid."""
+    """Return the value of `x-should-retry`, or None if it is absent or invalid."""
     return {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
 
 

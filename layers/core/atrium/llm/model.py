@@ -1,8 +1,8 @@
-"""The interface of all providers: blocks, messages, requests, events, streams. Imports no SDK.
+"""The interface of all providers: blocks, messages, requests, events and streams. It imports no SDK.
 
     ModelProvider.open(request) -> ModelStream -> TextDelta | ThinkingDelta … then one Completed, always last
 
-A stream that ends without `Completed` has raised or was closed; `usage` is valid in every case.
+A stream that ends without `Completed` has raised an error or was closed. `usage` is valid in every case.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """A thinking block, with the signature that the provider needs to accept it back unchanged.
+    """A thinking block, with the signature that the provider requires when the block is sent back.
 
     A `redacted` block has no text; its `signature` is the provider's opaque data.
     """
@@ -34,9 +34,9 @@ class Thinking:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A call that the model asks for. `input` is JSON, not yet validated by the tool.
+    """A tool call that the model requests. `input` is JSON that the tool has not yet validated.
 
-    `problem` is why the call cannot be executed ("" if it can); the model gets it in place of a result.
+    `problem` is the reason why the call cannot be executed ("" if it can). It is sent to the model instead of a result.
     """
 
     id: str
@@ -63,7 +63,7 @@ class ModelMessage:
 
 @dataclass(frozen=True, slots=True)
 class ToolSchema:
-    """A tool as the model sees it; `input_schema` is JSON Schema of an object."""
+    """A tool as described to the model. `input_schema` is the JSON Schema of an object."""
 
     name: str
     description: str
@@ -72,11 +72,10 @@ class ToolSchema:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One call of a model. `messages` begin and end with the user's, and every tool use has its result.
+    """A request for one model call. The first and last messages are the user's, and every tool use has a result.
 
-    `fallbacks` are models to ask if `model` fails before its answer begins.
-
-    `tool_choice` none: tools are declared only because the messages refer to them, and must not be called.
+    `fallbacks` are models that are called if `model` fails before its answer begins. `tool_choice` "none" means that
+    tools are declared only because the messages refer to them, and that the model must not call them.
     """
 
     model: str
@@ -92,9 +91,9 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens. `input_tokens` are those neither read from nor written to the provider's cache.
+    """Token counts. `input_tokens` are the tokens that were neither read from nor written to the provider's cache.
 
-    `estimated`: the provider did not report some figure. It is not part of equality.
+    `estimated` means that the provider did not report all counts. It is ignored in comparisons.
     """
 
     input_tokens: int = 0
@@ -114,7 +113,7 @@ class Usage:
 
     @property
     def prompt_tokens(self) -> int:
-        """All tokens of the prompt, cached or not."""
+        """Return the number of prompt tokens, cached or not."""
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
 
 
@@ -130,7 +129,9 @@ class ThinkingDelta:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The whole answer. `stop_reason` `context_overflow`: the prompt, or prompt and answer, did not fit the window."""
+    """The complete answer. `context_overflow` means that the prompt, or prompt and answer, exceeded the context
+    window.
+    """
 
     content: tuple[Block, ...]
     stop_reason: StopReason
@@ -141,41 +142,46 @@ type ModelEvent = TextDelta | ThinkingDelta | Completed
 
 
 class ModelStream(Protocol):
-    """A model's answer while it is received; may be iterated once."""
+    """A model's answer while it is received. It may be iterated once."""
 
     def __iter__(self) -> Iterator[ModelEvent]:
-        """Yield deltas, then `Completed`; raises `ModelFailed` or `ModelTimeout`. Ends quietly once closed."""
+        """Yield deltas, then `Completed`. Raise `ModelFailed` or `ModelTimeout`. After `close`, the iteration ends
+        without an error.
+        """
         ...
 
     def close(self) -> None:
-        """End the provider's response at once, from any thread; again is no error."""
+        """End the provider's response immediately. Can be called from any thread and more than once."""
         ...
 
     @property
     def model(self) -> str:
-        """The model that answers, or was asked last."""
+        """The model that answers, or the last model that was called."""
         ...
 
     @property
     def usage(self) -> Usage:
-        """What is known so far, also after a failure or `close`."""
+        """The usage known so far. It is also valid after a failure or `close`."""
         ...
 
 
 class ModelProvider(Protocol):
-    """An adapter to a provider of models. Thread-safe."""
+    """An adapter to a model provider. Thread-safe."""
 
     @property
     def name(self) -> str: ...
 
     def open(self, request: ModelRequest, *, deadline_seconds: float) -> ModelStream:
-        """Begin a call that is over, one way or another, within `deadline_seconds` from now.
+        """Begin a call that ends within `deadline_seconds` from now.
 
-        Tries again, within the deadline, while no byte of an answer has come. Raises `ModelFailed`,
-        `ModelTimeout`, or `ValidationFailed` for a request that this model cannot take.
+        Retries failed attempts within the deadline, until the first output is received. Raises `ModelFailed`,
+        `ModelTimeout`, or `ValidationFailed` if the model does not support the request.
         """
         ...
 
     def count_tokens(self, request: ModelRequest) -> int:
-        """Ask the provider how many tokens the prompt has; raises as `open`, `ProviderUnsupported` if it cannot."""
+        """Return the number of prompt tokens as counted by the provider.
+
+        Raises the same errors as `open`, and `ProviderUnsupported` if the provider cannot count tokens.
+        """
         ...

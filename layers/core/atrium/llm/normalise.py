@@ -1,12 +1,12 @@
-"""Normalises what a model wrote, which is untrusted: text, JSON, tool calls, and whole conversations.
+"""Normalises untrusted model output: text, JSON, tool calls and whole conversations.
 
 The results are valid UTF-8 text, JSON with finite numbers and bounded depth, and names and ids that providers accept.
-Used on received answers (`llm.answer`), on stored runs (`runs`), and on requests (`repair_request`).
+Used for received answers (`llm.answer`), stored runs (`runs`) and requests (`repair_request`).
 
-A repaired conversation is valid for every provider: messages alternate between user and assistant, begin and end with
-the user, and none is empty; every tool use has exactly one result, at the start of the next message, and no result
-stands alone; ids are unique. What is valid is not changed, and the repair of a message depends only on those before it,
-so that a provider's cache of a continued conversation stays valid.
+A repaired conversation is valid for every provider. Messages alternate between user and assistant, start and end with
+the user, and are not empty. Every tool use has exactly one result, at the start of the next message, and every result
+has a tool use. Ids are unique. Valid content is not changed. The repair of a message depends only on the messages
+before it, so a provider's cache of a continued conversation remains valid.
 """
 
 import json
@@ -31,7 +31,7 @@ BAD_NAME = "The tool name is invalid: names have 1 to 128 letters, digits, _ or 
 _IDENTIFIER = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _NOT_IDENTIFIER = re.compile(r"[^a-zA-Z0-9_-]+")
 _NAME_LEFT_EMPTY = "invalid_name"
-_INTEGER_BITS_MAX = 1_023  # that of a double: most JSON parsers support no larger number
+_INTEGER_BITS_MAX = 1_023  # the maximum of a double; most JSON parsers do not support larger numbers
 NO_RESULT = "No result was recorded for this call."
 NOTHING_SAID = "(no text)"
 UNAVAILABLE_TOOL = ToolSchema(
@@ -42,7 +42,7 @@ UNAVAILABLE_TOOL = ToolSchema(
 
 
 def clean_text(text: str) -> str:
-    """Return text with surrogate pairs joined, and U+FFFD in place of each lone surrogate."""
+    """Return the text with surrogate pairs joined and lone surrogates replaced by U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -51,21 +51,21 @@ def clean_text(text: str) -> str:
 
 
 class TextJoiner:
-    """Cleans text that is received in pieces: a surrogate pair may be split between two pieces."""
+    """Cleans text that is received in chunks. A surrogate pair may be split between two chunks."""
 
     def __init__(self) -> None:
         self._held = ""
         self.is_changed = False
 
     def feed(self, text: str) -> str:
-        """Return the cleaned text so far; a high surrogate at the end is kept for the next piece."""
+        """Return the cleaned text. A high surrogate at the end is kept for the next chunk."""
         text, self._held = self._held + text, ""
         if text and "\ud800" <= text[-1] <= "\udbff":
             text, self._held = text[:-1], text[-1]
         return self._clean(text)
 
     def end(self) -> str:
-        """Return the rest after the last piece."""
+        """Return the remaining text after the last chunk."""
         held, self._held = self._held, ""
         return self._clean(held)
 
@@ -76,7 +76,7 @@ class TextJoiner:
 
 
 def clean_json(value: object, *, depth_max: int = DEPTH_MAX) -> tuple[Any, str]:
-    """Return a normalised JSON value, and the first problem with it ("" if none).
+    """Return a normalised JSON value and its first problem ("" if it is valid).
 
     Numbers that are not finite or too large, and values nested deeper than `depth_max` levels, become null.
     """
@@ -85,14 +85,14 @@ def clean_json(value: object, *, depth_max: int = DEPTH_MAX) -> tuple[Any, str]:
 
 
 def clean_arguments(value: object) -> tuple[dict[str, Any], str]:
-    """Return normalised arguments of a tool call, and the first problem with them ("" if none)."""
+    """Return the normalised arguments of a tool call and their first problem ("" if they are valid)."""
     if not isinstance(value, Mapping):
         return {}, NOT_AN_OBJECT
     return clean_json(value)
 
 
 def read_arguments(text: str) -> tuple[dict[str, Any], str]:
-    """Parse arguments that a model wrote as JSON text, then `clean_arguments`; blank text means no arguments."""
+    """Parse arguments that a model wrote as JSON text, then apply `clean_arguments`. Blank text means no arguments."""
     if not text.strip():
         return {}, ""
     try:
@@ -103,14 +103,14 @@ def read_arguments(text: str) -> tuple[dict[str, Any], str]:
 
 
 def clean_id(call_id: object, taken: Container[str]) -> str:
-    """Return the id of a tool call if it is an identifier and not taken, else a new one."""
+    """Return the id of a tool call. If it is not a valid identifier or already used, return a new id."""
     if is_identifier(call_id) and call_id not in taken:
         return str(call_id)
     return f"call_{secrets.token_hex(12)}"
 
 
 def clean_name(name: object) -> str:
-    """Return a tool's name with `_` in place of characters that no provider accepts."""
+    """Return a tool name, with `_` instead of characters that providers do not accept."""
     if is_identifier(name):
         return str(name)
     left = _NOT_IDENTIFIER.sub("_", name).strip("_")[:128] if isinstance(name, str) else ""
@@ -118,15 +118,15 @@ def clean_name(name: object) -> str:
 
 
 def is_identifier(text: object) -> bool:
-    """Return whether every provider accepts the text as a tool's name or a call's id."""
+    """Return whether the text is a tool name or call id that every provider accepts."""
     return isinstance(text, str) and _IDENTIFIER.fullmatch(text) is not None
 
 
 def clean_call(call_id: object, name: object, arguments: Mapping[str, Any], problem: str, taken: set[str]) -> ToolUse:
-    """Return a tool call that can be stored and sent back; its id is added to those that are taken.
+    """Return a tool call that can be stored and sent back. Its id is added to `taken`.
 
-    `problem` is the problem with the arguments. A call whose name had to be changed gets a problem too, because the new
-    name may be that of a tool which the model did not mean.
+    `problem` is the problem with the arguments. A call whose name had to be changed also gets a problem, because the
+    new name may belong to a tool that the model did not intend to call.
     """
     call = ToolUse(clean_id(call_id, taken), clean_name(name), arguments, problem if is_identifier(name) else BAD_NAME)
     taken.add(call.id)
@@ -156,11 +156,11 @@ def _clean(value: object, levels_left: int, problems: list[str]) -> Any:
 
 
 def repair_request(request: ModelRequest) -> ModelRequest:
-    """Return the request in a form that every provider takes.
+    """Return the request in a form that every provider accepts.
 
-    If messages contain tool calls but the agent has no tools any more, a tool is declared that must not be called:
-    providers may reject such messages otherwise. Thinking blocks are left out then, because they are valid only with
-    the tools that were declared when they were written.
+    If the messages contain tool calls but the agent has no tools, a tool that must not be called is declared, because
+    providers may otherwise reject the messages. Thinking blocks are then omitted, because they are valid only with the
+    tools that were declared when they were written.
     """
     messages = repair_messages(request.messages)
     if request.tools or not any(isinstance(block, ToolUse) for message in messages for block in message.content):
@@ -186,7 +186,7 @@ def repair_messages(messages: Iterable[ModelMessage]) -> tuple[ModelMessage, ...
 
 
 def _merged(messages: Iterable[tuple[Role, Iterable[Block]]]) -> list[ModelMessage]:
-    """Return alternating messages, without blocks that their role may not have and without empty messages."""
+    """Merge messages so that roles alternate. Blocks that their role does not allow and empty messages are removed."""
     merged: list[ModelMessage] = []
     for role, content in messages:
         blocks = tuple(block for block in content if _may_say(role, block))
@@ -222,7 +222,7 @@ def _cleaned(block: Block) -> Block:
 
 @dataclass(slots=True)
 class _Pairing:
-    """Pairs every tool use with one result. `asked` are the calls of the last message with their original ids."""
+    """Pairs every tool use with one result. `asked` contains the calls of the last message with their original ids."""
 
     asked: list[tuple[str, ToolUse]] = field(default_factory=list)
     _taken: set[str] = field(default_factory=set)
@@ -241,7 +241,7 @@ class _Pairing:
         return blocks
 
     def answer(self, content: Sequence[Block]) -> list[Block]:
-        """Return a user's blocks: one result for each call that was asked, in order, then the rest."""
+        """Return a user's blocks: one result for each call in `asked`, in order, then the other blocks."""
         results = [block for block in content if isinstance(block, ToolResult)]
         answered: list[Block] = []
         for old_id, call in self.asked:

@@ -1,7 +1,7 @@
-"""Which provider serves a model in this deployment.
+"""Finds the provider that serves a model in this deployment.
 
-Importing this module imports the vendors' SDKs, which takes about a second of CPU. The chat function imports it at
-init, where Lambda gives more CPU than in a call.
+Importing this module imports the vendors' SDKs, which takes about one second of CPU time. The chat function imports it
+during initialization, when Lambda provides more CPU than during a call.
 """
 
 from collections.abc import Callable
@@ -19,13 +19,15 @@ ANTHROPIC_URL = "https://api.anthropic.com"
 
 
 class Providers:
-    """The providers of a process; `on_missing_key` is called for each model call that has no key."""
+    """The model providers of a process. `on_missing_key` is called for each model call that fails because the key is
+    missing.
+    """
 
     def __init__(self, settings: Settings, secrets: Secrets, on_missing_key: Callable[[], None] = lambda: None) -> None:
         self._settings, self._secrets, self._on_missing_key = settings, secrets, on_missing_key
 
     def find(self, model: ModelInfo) -> ModelProvider:
-        """Return the provider of a model; `ProviderUnsupported` if this deployment has none."""
+        """Return the provider of a model. Raise `ProviderUnsupported` if this deployment has no provider for it."""
         match model.vendor:
             case "anthropic":
                 return self._anthropic

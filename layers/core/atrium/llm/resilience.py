@@ -1,8 +1,8 @@
-"""Model calls under a circuit breaker, with fallback models.
+"""Model calls with a circuit breaker and fallback models.
 
-A request names its model and at most two fallbacks. The next model is asked if a call fails before any event of its
-answer, and the failure is one that passes by itself: the provider's retries are used up (`llm.retries`), or the model's
-circuit is open. After the first event there is no fallback, because its text may have been sent to the client.
+A request names its model and at most two fallbacks. The next model is called if a call fails before the first event of
+its answer, and the failure is temporary: the provider's retries are used up (`llm.retries`), or the model's circuit is
+open. After the first event there is no fallback, because its text may have been sent to the client.
 
 Each model has a circuit breaker, shared between all containers:
 
@@ -11,13 +11,13 @@ Each model has a circuit breaker, shared between all containers:
     half-open ── 3 successful trials ────────────> closed
     half-open ── an outage ──────────────────────> open
 
-An outage is a failure of the provider itself: see `ProviderFailure.is_outage`. Refused requests, rate limits and calls
-that were cut off by a short time limit of the caller are none, so that a tenant cannot open the circuit for others.
-While a circuit is half-open, three trial calls may start in 30 seconds.
+An outage is a failure of the provider itself (see `ProviderFailure.is_outage`). Rejected requests, rate limits and
+calls that were ended by a short time limit of the caller are not outages, so a tenant cannot open the circuit for other
+tenants. While a circuit is half-open, three trial calls may start in 30 seconds.
 
-The state of a model is one item, written by compare-and-set when an outage, a trial or its success changes it. A
-container keeps what it read for 10 s, so a healthy model costs one read in 10 s and container, and no write. If the
-table does not answer, calls are made as if the circuit were closed.
+The state of a model is one item, written by compare-and-set when an outage, a trial or a success changes it. A
+container caches the state for 10 s. A healthy model therefore costs one read per container in 10 s, and no write. If
+the table does not respond, calls are made as if the circuit were closed.
 """
 
 import threading
@@ -59,7 +59,9 @@ _KEPT_SECONDS = 86_400
 
 @dataclass(frozen=True, slots=True)
 class CircuitState:
-    """The state of one model's circuit; times in seconds of the epoch. `version` counts the writes of its item."""
+    """The state of one model's circuit. Times are in seconds of the epoch. `version` is the number of writes of its
+    item.
+    """
 
     outages: int = 0
     first_outage_at: int = 0
@@ -74,7 +76,7 @@ class CircuitState:
         return self.opened_at == 0
 
     def wait_seconds(self, now: int) -> int:
-        """Return 0 if a call may be made, else the seconds until the next trial may start."""
+        """Return 0 if a call is allowed, otherwise the seconds until the next trial may start."""
         if self.is_closed:
             return 0
         if now < self.opened_at + OPEN_SECONDS:
@@ -90,7 +92,7 @@ class CircuitState:
         return replace(self, trials=self.trials + 1)
 
     def with_outage(self, now: int) -> "CircuitState":
-        """Return the state after an outage. Outages of calls that began before the circuit opened change nothing."""
+        """Return the state after an outage. Outages of calls that began before the circuit opened are ignored."""
         if not self.is_closed:
             is_trial = self.trials > 0
             return CircuitState(opened_at=now, version=self.version) if is_trial else self
@@ -101,8 +103,10 @@ class CircuitState:
         return replace(self, outages=outages, first_outage_at=first)
 
     def with_success(self) -> "CircuitState":
-        """Return the state after a call that was answered."""
-        if self.is_closed or self.trials == 0:
+        """Return the state after a successful call."""
+        if self.is_closed:
+            return CircuitState(version=self.version)
+        if self.trials == 0:
             return self
         if self.successes + 1 >= SUCCESSES_NEEDED:
             return CircuitState(version=self.version)
@@ -111,7 +115,7 @@ class CircuitState:
 
 @dataclass(slots=True)
 class CircuitBreaker:
-    """The circuits of all models, as one container sees them. Thread-safe."""
+    """The circuits of all models, with a cache per container. Thread-safe."""
 
     table: PlatformTable
     clock: Clock
@@ -121,10 +125,9 @@ class CircuitBreaker:
     def __post_init__(self) -> None:
         self._known = TTLCache(_MODELS_MAX, REMEMBERED_SECONDS, timer=lambda: self.clock().timestamp())
 
-    def admit(self, model_id: str) -> bool:
-        """Return whether the call is a trial, which ends with `record_success` or `record_outage`.
-
-        Raises `CircuitOpen` with the time of the next trial if no call may be made.
+    def admit(self, model_id: str) -> None:
+        """Return if a call of the model is allowed, otherwise raise `CircuitOpen` with the time until the next
+        trial.
         """
         try:
             with self._lock:
@@ -141,12 +144,14 @@ class CircuitBreaker:
         return not state.is_closed
 
     def record_outage(self, model_id: str) -> None:
-        """Count a failure of the provider."""
+        """Record an outage of the provider."""
         self._record(model_id, lambda found, now: found.with_outage(now))
 
     def record_success(self, model_id: str) -> None:
-        """Count the answer of a trial."""
-        self._record(model_id, lambda found, _now: found.with_success())
+        """Record a successful call. This costs no table call while the cached state has no outages."""
+        known = self._known.get(model_id)
+        if known is None or known != CircuitState(version=known.version):
+            self._record(model_id, lambda found, _now: found.with_success())
 
     def _record(self, model_id: str, change: Callable[[CircuitState, int], CircuitState]) -> None:
         try:
@@ -157,7 +162,9 @@ class CircuitBreaker:
     def _change(
         self, model_id: str, change: Callable[[CircuitState, int], CircuitState], *, only_admitted: bool = False
     ) -> CircuitState | None:
-        """Apply a change to the stored state; returns the new state, None if other writers were always first."""
+        """Apply a change to the stored state. Return the new state, or None if concurrent writes changed it in every
+        attempt.
+        """
         for _ in range(_ATTEMPTS):
             found, now = self._read(model_id), int(self.clock().timestamp())
             wait = found.wait_seconds(now) if only_admitted else 0
@@ -175,7 +182,9 @@ class CircuitBreaker:
         return state
 
     def _write(self, model_id: str, state: CircuitState, now: int) -> bool:
-        """Store a state if nothing changed since it was read; False otherwise. A lost reply repeated counts once."""
+        """Store a state if it was not changed since it was read. Return whether it was stored. A retry after a lost
+        reply is counted once.
+        """
         written = replace(state, version=state.version + 1)
         mark = uuid.uuid4().hex
         item: dict[str, Any] = {**asdict(written), "mark": mark, "ttl": now + _KEPT_SECONDS}
@@ -195,14 +204,16 @@ class CircuitBreaker:
 
 @dataclass(frozen=True, slots=True)
 class ResilientProvider:
-    """The provider of all models. `find` returns the adapter of one, or raises `ProviderUnsupported`."""
+    """A model provider with circuit breaker and fallbacks. `find` returns a model's adapter or raises
+    `ProviderUnsupported`.
+    """
 
     find: Callable[[ModelInfo], ModelProvider]
     breaker: CircuitBreaker
     name: str = "resilient"
 
     def require(self, model: ModelInfo) -> ModelProvider:
-        """Return this provider; `ProviderUnsupported` if the deployment has no adapter for the model."""
+        """Return this provider. Raise `ProviderUnsupported` if the deployment has no adapter for the model."""
         self.find(model)
         return self
 
@@ -214,7 +225,7 @@ class ResilientProvider:
 
 
 class ResilientStream:
-    """See `ModelStream`; `model` is the one that was asked last."""
+    """A `ModelStream` with fallbacks. `model` is the last model that was called."""
 
     def __init__(self, provider: ResilientProvider, request: ModelRequest, deadline_seconds: float) -> None:
         self._provider, self._request = provider, request
@@ -282,7 +293,9 @@ def _may_pass(error: AtriumError) -> bool:
 
 
 def _adapt(request: ModelRequest, model: ModelInfo) -> ModelRequest:
-    """Return the request for a model. A fallback gets no thinking of another model, and its own longest answer."""
+    """Return the request for a model. For a fallback, thinking blocks of other models are removed and `max_tokens` is
+    limited to its maximum.
+    """
     if model.id == request.model:
         return request
     messages = tuple(

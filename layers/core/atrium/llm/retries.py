@@ -1,4 +1,7 @@
-"""When a failed call is made again: a pure decision. Nothing is repeated once an answer has begun."""
+"""Decides whether and when to retry a failed model call (pure functions).
+
+A call is not retried after its first output was received.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +10,9 @@ RETRYABLE_STATUSES = frozenset({408, 409, 429})
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """At most `retries` after the first call; pauses double from the first to the greatest, before the jitter."""
+    """Number of retries after the first call, and their pauses in seconds. Pauses double from the first to the maximum,
+    before jitter.
+    """
 
     retries: int = 3
     first_pause_seconds: float = 1.0
@@ -15,7 +20,9 @@ class RetryPolicy:
 
 
 def is_retryable(status: int) -> bool:
-    """Tell whether a status may pass by itself: 408, 409, 429 and all of 5xx (529 is a provider's overload)."""
+    """Return whether a failure with this status may be temporary: 408, 409, 429 and 5xx (529 means that the provider is
+    overloaded).
+    """
     return status in RETRYABLE_STATUSES or status >= 500
 
 
@@ -29,8 +36,8 @@ def pause_before_retry(
 ) -> float | None:
     """Return the seconds to wait before the next call, or None to give up.
 
-    The provider's own Retry-After goes first; else full jitter: `draw` (0–1) of the doubled pause. What would
-    wake at the deadline or later is not waited for.
+    Uses the provider's Retry-After if there is one. Otherwise uses full jitter: `draw` (0 to 1) times the doubled
+    pause. Returns None if the pause would end at the deadline or later.
     """
     if retries_made >= policy.retries:
         return None

@@ -1,8 +1,8 @@
-"""Counts tokens: bounds of a prompt before its call, and the usage of an answer.
+"""Counts tokens: upper bounds of a prompt before its call, and the usage of an answer.
 
-A bound is computed from bytes, without asking the provider. The figures that a provider reports may be missing or
-wrong: one is used if it is a whole number within the model's limits and not lower than an earlier one. Missing figures
-are estimated at three bytes per token, and the usage is marked as `estimated`.
+A bound is computed from bytes, without a call to the provider. The token counts that a provider reports may be missing
+or wrong. A count is used if it is a whole number within the model's limits and not lower than an earlier count. Missing
+counts are estimated at three bytes per token, and the usage is marked as `estimated`.
 """
 
 import json
@@ -13,15 +13,15 @@ from typing import assert_never
 from atrium.llm.catalogue import ModelInfo
 from atrium.llm.model import Block, ModelRequest, Text, Thinking, ToolResult, ToolUse, Usage
 
-BYTES_PER_TOKEN = 3  # a guess for prose in any language; used only where the provider has not counted
-_FRAME_TOKENS = 32  # per message, block and tool: roles, separators, names of fields
-_TOOLS_TOKENS = 1_024  # the instructions that a provider adds when there are tools
+BYTES_PER_TOKEN = 3  # an estimate for prose in any language; used only if the provider has not counted
+_FRAME_TOKENS = 32  # per message, block and tool: roles, separators, field names
+_TOOLS_TOKENS = 1_024  # the instructions that a provider adds if there are tools
 
 
 def bound_tokens(request: ModelRequest) -> int:
-    """Return how many tokens the prompt has at most: a token is at least one byte of UTF-8.
+    """Return an upper bound for the tokens of a prompt: a token is at least one byte of UTF-8.
 
-    About four times the real figure for English prose.
+    The bound is about four times the actual count for English prose.
     """
     total = _FRAME_TOKENS + _bytes(request.system)
     if request.tools:
@@ -34,7 +34,7 @@ def bound_tokens(request: ModelRequest) -> int:
 
 
 def estimate_prompt_tokens(request: ModelRequest) -> int:
-    """Return about how many tokens the prompt has, where the provider has not counted them."""
+    """Return an estimate of the prompt's tokens, for providers that have not counted them."""
     return -(-bound_tokens(request) // BYTES_PER_TOKEN)
 
 
@@ -62,7 +62,7 @@ def _json_bytes(value: object) -> int:
 
 @dataclass(slots=True)
 class UsageMeter:
-    """The token figures of one answer. Other threads may read it."""
+    """The token counts of one answer. Other threads may read it."""
 
     request: ModelRequest
     model: ModelInfo
@@ -71,7 +71,7 @@ class UsageMeter:
     _has_output: bool = False
 
     def report(self, figures: Mapping[str, object], *, final: bool) -> None:
-        """Add cumulative figures, named as the fields of `Usage`. Until `final`, `output_tokens` is a lower bound."""
+        """Add cumulative counts with the field names of `Usage`. Until `final`, `output_tokens` is a lower bound."""
         known = self._known
         window, output_max = self.model.context_tokens, self.model.output_tokens_max
         prompt = read_figure(figures.get("input_tokens"), window)
@@ -86,7 +86,7 @@ class UsageMeter:
         )
 
     def read(self, written_bytes: int) -> Usage:
-        """Return the usage of an answer of which `written_bytes` were received so far."""
+        """Return the usage of an answer, of which `written_bytes` have been received."""
         used = self._known
         if not self._has_input or not used.prompt_tokens:
             cached = used.cache_read_tokens + used.cache_write_tokens
@@ -99,7 +99,7 @@ class UsageMeter:
 
 
 def read_figure(reported: object, largest: int) -> int | None:
-    """Return a provider's figure as an integer; None if it is not a whole number from 0 to `largest`."""
+    """Return a provider's token count as an integer, or None if it is not a whole number from 0 to `largest`."""
     if isinstance(reported, bool) or not isinstance(reported, int | float):
         return None
     return int(reported) if 0 <= reported <= largest and reported == int(reported) else None

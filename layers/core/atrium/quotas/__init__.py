@@ -1,12 +1,13 @@
-"""Limits of tenants, users, API keys and agents: exact under any concurrency, one conditional write per scope.
+"""Limits of tenants, users, API keys and agents. They are exact under concurrency, with one conditional write per
+scope.
 
 Concepts
-    A *scope* is the owner of a limit: the tenant, and each user, API key or agent that has limits of its own. Each
-    scope has one *admission item*; the platform limit has several (`platform`). A turn is *admitted* or *rejected*
-    against all limits of all its scopes. An admitted turn occupies a *slot* in each item. The slot counts as one
-    concurrent turn, has a *lease* of 60 s that a heartbeat renews, and contains the *reservation*: the tokens and
-    money reserved for the current model call. Before each further call the reservation is *extended*: the usage so
-    far is counted and the next call is reserved. When the turn ends, the reservation is *settled* to the real usage.
+    A *scope* is the owner of a limit: the tenant, and each user, API key or agent that has limits. Each scope has one
+    *admission item*; the platform limit has several (`platform`). A turn is *admitted* or *rejected* against all
+    limits of all its scopes. An admitted turn occupies a *slot* in each item. The slot counts as one concurrent turn.
+    It has a *lease* of 60 s that a heartbeat renews. It contains the *reservation*: the tokens and money reserved for
+    the current model call. Before each further call the reservation is *extended*: the usage so far is counted and
+    the next call is reserved. When the turn ends, the reservation is *settled* to the actual usage.
     `limits.DEFINITIONS` is the table of limits.
 
 The admission item
@@ -25,30 +26,33 @@ The admission item
 
     Tool calls per minute are counted in separate items (`TOOL_CALLS`): kn, k00 … k60, at, v.
 
-    An item counts usage whether a limit applies or not, and limits appear only in conditions. So setting, lowering or
-    removing a limit changes no counter, and a tenant's new limit includes earlier usage. A user, key or agent that
-    gets its first limits gets an item, which a rebuild fills from the ledger (`changes.begin_counting`).
+    An item counts usage even if no limit applies to it. Limits are used only in write conditions. Setting, lowering or
+    removing a limit therefore changes no counter, and a tenant's new limit includes earlier usage. If a user, key or
+    agent gets its first limits, an item is created for it, and a rebuild fills the item from the ledger
+    (`changes.begin_counting`).
 
 How a write is exact
     `decisions` decides from items as they were read; `planning` builds the update. If the item's time is unchanged,
-    the update is *additive*: ADD under a condition on each sum and on the number of slots. If the time advances, or
-    expired slots are moved to `late`, it is *rewriting*: it also requires that what it drops or moves is as it was
-    read. If the condition fails, the write returns the current item and a new update is planned from it. Writes are
-    idempotent by run: a repeated admission finds its own slot, and a repeated settlement finds none.
+    the update is *additive*: ADD with a condition on each sum and on the number of slots. If the time advances, or
+    expired slots are moved to `late`, the update is *rewriting*: it also requires that the buckets it drops and the
+    slots it moves are unchanged since the read. If the condition fails, the write returns the current item and a new
+    update is planned from it. Writes are idempotent per run: a repeated admission finds the run's slot, and a repeated
+    settlement finds no slot.
 
 Invariants
-    - No limit is exceeded: not through a race, a lost reply, a crash, a stalled worker or a wrong clock.
+    - No limit is exceeded because of a race, a lost reply, a crash, a stalled worker or a wrong clock.
     - A rejected turn is not counted. If the first read shows the rejection, nothing is written.
-    - Each run is settled once, in the day and month of its admission; until then it does not exceed its reservation.
+    - Each run is settled once, in the day and month of its admission. Before that, its counted usage is at most its
+      reservation.
     - `Retry-After` is the time at which the last of the exceeded limits allows the request again. For concurrency it is
       an estimate (`decisions.SLOT_SECONDS`).
 
 Not guaranteed
-    - A turn may be rejected although it would fit a moment later: while a turn that is about to be rejected still has a
-      slot in the key's item, or when several turns race for the last slots of the platform.
-    - Headers show the limits as of the admission, without concurrent changes.
+    - A turn may be rejected although it would be admitted a moment later. This happens while a turn that is about to be
+      rejected still has a slot in the key's item, or when several turns race for the last slots of the platform.
+    - Headers show the limits at the time of the admission, without concurrent changes.
     - Runs that are open when a key gets its first limits are not counted for the key.
-    - Tool calls are not counted while no limit applies to them, and a lost reply may count one twice.
+    - Tool calls are not counted while no limit applies to them. If a reply is lost, a tool call may be counted twice.
 
 Cost, in table calls and write units, with few slots in use (the item has 1 kB; with 50 slots 4 kB)
     admit        1 write of 1 unit for each scope, 1 for the platform limit; the turn's context read includes the items
@@ -59,5 +63,5 @@ Cost, in table calls and write units, with few slots in use (the item has 1 kB; 
     session      1 transaction: the record, a mark for the rebuild, and each scope's item (2 units each)
 
 Chat, jobs, tools and RPC call `service.QuotaService`. `status` reads limits, `changes` changes them, `responses`
-renders headers and errors, `rebuild` recomputes counters from the ledger and compares them with it.
+renders headers and errors, and `rebuild` compares the counters with the ledger and corrects them.
 """

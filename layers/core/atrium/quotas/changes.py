@@ -1,5 +1,8 @@
-"""Changes of limits. Items always count and limits appear only in conditions, so a change modifies no counter. It
-applies from the next admission on, and a tenant's new limit includes earlier usage."""
+"""Changes of limits.
+
+Items always count usage, and limits are used only in write conditions, so a change modifies no counter. A change
+applies from the next admission. A tenant's new limit includes earlier usage.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,18 +28,22 @@ _ATTEMPTS = 10
 
 @dataclass(frozen=True, slots=True)
 class LimitChanges:
-    """Changes one tenant's limits: the change, its audit and a new `config_version` are one transaction."""
+    """Changes one tenant's limits. The change, its audit event and the new `config_version` are written in one
+    transaction.
+    """
 
     table: TenantTable
     audit: AuditService
     clock: Clock
 
     def replace(self, own: Mapping[str, int]) -> None:
-        """Replace all of a tenant's own limits; `NotFound`."""
+        """Replace all limits that are set on the tenant. Raise `NotFound` if the tenant does not exist."""
         self._change("tenant.limits", {"limits": dict(own)})
 
     def change_plan(self, plan: PlanName) -> None:
-        """Change a tenant's plan; its own limits stay. `NotFound`."""
+        """Change a tenant's plan; the limits set on the tenant are kept. Raise `NotFound` if the tenant does not
+        exist.
+        """
         self._change("tenant.plan", {"plan": plan})
 
     def _change(self, action: str, changes: Mapping[str, Any]) -> None:
@@ -55,7 +62,7 @@ class LimitChanges:
 def begin_counting(table: TenantTable, clock: Clock, scope_id: str) -> None:
     """Create the admission item of a user, key or agent that gets its first limits, and request a rebuild to fill it.
 
-    Until the rebuild has finished, some seconds later, the item has only usage counted since its creation. Idempotent.
+    Until the rebuild has finished, some seconds later, the item contains only the usage since its creation. Idempotent.
     """
     store = AdmissionStore(table, clock)
     with suppress(ConditionFailed, Contended):

@@ -1,4 +1,4 @@
-"""Decides whether a turn or call fits the limits of its scopes: pure functions of items as they were read."""
+"""Decides whether a turn or a call fits the limits of its scopes (pure functions of items as they were read)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,17 +28,17 @@ from atrium.quotas.model import (
 )
 
 SLOT_SECONDS = 1
-"""`Retry-After` of a rejection for concurrency: an estimate, because the end of a running turn is unknown."""
+"""`Retry-After` in seconds of a rejection for concurrency. It is an estimate: the end of a running turn is unknown."""
 
 type Seen = Sequence[tuple[AdmissionItem, ScopeLimits]]
-"""The item of each scope of a call, the tenant's last."""
+"""The admission item of each scope of a call, the tenant's item last."""
 type Charged = Callable[[ScopeLimits], Sequence[LimitIncrement]]
-"""What a call counts in a scope."""
+"""Returns the amounts that a call adds to the counters of a scope."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitIncrement:
-    """An amount that is counted, and the limit on it: -1 for none."""
+    """An amount that is counted, and its limit (-1 means no limit)."""
 
     definition: LimitDefinition
     scope: QuotaScope
@@ -66,7 +66,7 @@ def _call_amounts(request: AdmissionRequest) -> Amounts:
 
 
 def charges(amounts: Amounts, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
-    """Return the charge of each limit that counts one of the amounts, in the order of the table of limits."""
+    """Return a charge for each limit that counts one of the amounts, in the order of the table of limits."""
     return tuple(
         LimitIncrement(each, scope.scope, amounts[each.letter], scope.maximum(name))
         for name, each in DEFINITIONS.items()
@@ -75,7 +75,10 @@ def charges(amounts: Amounts, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
 
 
 def rejection(item: AdmissionItem, asked: Sequence[LimitIncrement]) -> Rejected | None:
-    """Return the rejection of charges that do not fit the item, or None; of several limits the one that resets last."""
+    """Return the rejection of charges that do not fit the item, or None.
+
+    If several limits are exceeded, the limit that resets last is returned.
+    """
     bound: tuple[float, LimitIncrement, int] | None = None
     for charge in asked:
         used = item.used(charge.definition)
@@ -91,7 +94,7 @@ def rejection(item: AdmissionItem, asked: Sequence[LimitIncrement]) -> Rejected 
 
 
 def usages(item: AdmissionItem, asked: Sequence[LimitIncrement], *, added: bool = False) -> tuple[LimitUsage, ...]:
-    """Return the usage of each charged limit, without the charges or with them (`added`)."""
+    """Return the usage of each charged limit. With `added` it includes the charges."""
     return tuple(
         LimitUsage(
             charge.definition.name,
@@ -106,7 +109,7 @@ def usages(item: AdmissionItem, asked: Sequence[LimitIncrement], *, added: bool 
 
 
 def resets_at(item: AdmissionItem, definition: LimitDefinition) -> float | None:
-    """Return when a limit next resets; for a window, when its oldest bucket leaves it."""
+    """Return the time at which a limit next resets. For a window, this is when its oldest bucket leaves the window."""
     if definition.span != "minute":
         return ends_at(definition.span, item.at)
     live = item.live(definition.letter)
@@ -116,9 +119,10 @@ def resets_at(item: AdmissionItem, definition: LimitDefinition) -> float | None:
 def fit(
     request: AdmissionRequest, seen: Seen, charged: Callable[[AdmissionRequest, ScopeLimits], Sequence[LimitIncrement]]
 ) -> AdmissionRequest | Rejected:
-    """Return the request, with a shorter answer if that is necessary to fit, or the rejection that resets last.
+    """Return the request, or the rejection that resets last.
 
-    `charged` is `turn_charges`, or `call_charges` for a further model call of a run, on items `without_unused`.
+    If necessary, the request is returned with a shorter answer, so that it fits. `charged` is `turn_charges`, or
+    `call_charges` for a further model call of a run; then the items must be those that `without_unused` returns.
     """
     rejected = reject(seen, partial(charged, request))
     if rejected is None:
@@ -130,7 +134,10 @@ def fit(
 
 
 def reject(seen: Seen, charged: Charged) -> Rejected | None:
-    """Return the rejection whose limit resets last, with the usage of all scopes, the tenant's first, or None."""
+    """Return the rejection whose limit resets last, with the usage of all scopes, the tenant's first. None if all
+    limits
+    allow the charges.
+    """
     asked = [(item, charged(scope)) for item, scope in seen]
     found = [rejected for item, own in asked if (rejected := rejection(item, own)) is not None]
     if not found:
@@ -149,7 +156,9 @@ def only_minutes(scope: ScopeLimits) -> bool:
 
 
 def _left(seen: Seen, letter: Counted) -> int | None:
-    """Return the least remaining amount of what is counted, over all limits and scopes; None without a limit on it."""
+    """Return the smallest remaining amount of a counted quantity over all limits and scopes. None if no limit
+    applies.
+    """
     found = [
         scope.maximum(name) - item.used(each)
         for item, scope in seen
@@ -162,7 +171,7 @@ def _left(seen: Seen, letter: Counted) -> int | None:
 def without_unused(item: AdmissionItem, slot: Slot, used: Used) -> AdmissionItem:
     """Return the item without the unused part of a run's reservation, to decide on the run's next call.
 
-    The run counts in the day and month of its admission.
+    The run is counted in the day and month of its admission.
     """
     attributes = dict(item.attributes or {})
     for name, amount in unused(item, slot, used).items():
@@ -171,7 +180,7 @@ def without_unused(item: AdmissionItem, slot: Slot, used: Used) -> AdmissionItem
 
 
 def unused(item: AdmissionItem, slot: Slot, used: Used) -> dict[str, int]:
-    """Return the unused part of a run's reservation, by the attribute that counts it."""
+    """Return the unused part of a run's reservation, by counter attribute."""
     amounts = unused_amounts(slot, used)
     found = calendar_counters(amounts, slot.admitted)
     if item.counts_in_window(slot.second) and (item.is_ahead or slot.second > item.at - BUCKETS):
@@ -183,7 +192,7 @@ def unused(item: AdmissionItem, slot: Slot, used: Used) -> dict[str, int]:
 
 
 def unused_amounts(slot: Slot, used: Used) -> Amounts:
-    """Return the unused part of a run's reservation; negative if more was used than reserved."""
+    """Return the unused part of a run's reservation. Amounts are negative if the run used more than it reserved."""
     return {"t": slot.tokens_in_all - used.tokens, "c": slot.cost_in_all_nanos - used.cost_nanos}
 
 

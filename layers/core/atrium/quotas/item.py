@@ -1,8 +1,8 @@
-"""An admission item: usage of one scope, and the slots of its running turns. The package docstring has its layout.
+"""An admission item: the usage of one scope, and the slots of its running turns. The package docstring has its layout.
 
-The item has its own time, `at`. A caller whose clock is behind uses the item's time; one whose clock is ahead advances
-it. If the item's time is more than `AHEAD_SECONDS_MAX` ahead (some caller's clock was wrong), it is set back, and the
-amounts still in the window are counted in a new one.
+The item has a time, `at`. A caller whose clock is behind uses the item's time. A caller whose clock is ahead advances
+the item's time. If the item's time is more than `AHEAD_SECONDS_MAX` ahead (because some caller's clock was wrong), it
+is set back, and the amounts in the window are counted in a new window.
 """
 
 import re
@@ -19,22 +19,23 @@ from atrium.storage.writes import Update
 
 AHEAD_SECONDS_MAX = 120
 MOVED_MAX = 32
-"""Most expired slots that one write moves: an expression may have 4 kB."""
+"""Maximum number of expired slots that one write moves, because an expression is limited to 4 kB."""
 _YOUNG_SECONDS = 1
 _BUCKET = re.compile(rf"([{''.join(each.letter for each in DEFINITIONS.values() if each.span == 'minute')}])(\d\d)")
 _DATED = re.compile(r"[rstc][dm](\d{8}|\d{6})")
 
 
 def bucket(letter: str, second: int) -> str:
-    """Return the attribute of one second of a window."""
+    """Return the attribute name of one second's bucket."""
     return f"{letter}{second % BUCKETS:02}"
 
 
 @dataclass(frozen=True)
 class AdmissionItem:
-    """The item as it was read (None if it does not exist), and the reader's clock, `now`.
+    """An admission item as it was read (None if it does not exist), and the reader's clock, `now`.
 
-    `dated` is a second of the day and month that charges count in, if they are not those of `at`: a run's admission.
+    `dated` is a second of the day and month in which charges are counted, if they differ from those of `at`. It is the
+    time of a run's admission.
     """
 
     attributes: Mapping[str, Any] | None
@@ -43,7 +44,7 @@ class AdmissionItem:
 
     @property
     def time(self) -> int | None:
-        """The item's own time; None before the first write."""
+        """Return the item's time; None before the first write."""
         return None if self.attributes is None or "at" not in self.attributes else int(self.attributes["at"])
 
     @property
@@ -56,41 +57,43 @@ class AdmissionItem:
 
     @cached_property
     def at(self) -> int:
-        """The second in which a call counts that is admitted now."""
+        """Return the second in which a call that is admitted now is counted."""
         return int(self.now) if self.time is None or self.is_ahead else max(int(self.now), self.time)
 
     @cached_property
     def slots(self) -> Mapping[str, str]:
-        """Slots by run, as text. Some leases may have expired (`expired`)."""
+        """Encoded slots by run id, including slots whose lease has expired (see `expired`)."""
         return self._map("slots")
 
     @cached_property
     def late(self) -> Mapping[str, str]:
-        """Slots that were moved here after their lease expired: only their reservations count."""
+        """Encoded slots that were moved here after their lease expired. Only their reservations are counted."""
         return self._map("late")
 
     def find(self, name: str) -> Slot | None:
-        """Return a run's slot, whether its lease has expired or not."""
+        """Return a run's slot, even if its lease has expired."""
         text = self.slots.get(name) or self.late.get(name)
         return Slot.parse(text) if text else None
 
     @cached_property
     def expired(self) -> list[str]:
-        """Runs whose lease expired by the reader's clock, oldest first, as many as one write can move to `late`."""
+        """Run ids of slots whose lease has expired by the reader's clock, oldest first. Limited to the number of slots
+        that one write can move to `late`.
+        """
         leases = sorted((Slot.parse(text).lease_until, name) for name, text in self.slots.items())
         room = min(MOVED_MAX, SLOTS_MAX - len(self.late))
         return [name for lease_until, name in leases if lease_until < self.now][: max(0, room)]
 
     @property
     def has_young(self) -> bool:
-        """Whether a slot was taken within the last second: it may be released again at once."""
+        """Whether a slot was acquired within the last second. Such a slot may be released again immediately."""
         return any(Slot.parse(text).admitted >= self.now - _YOUNG_SECONDS for text in self.slots.values())
 
     def value(self, attribute: str) -> int:
         return 0 if self.attributes is None else int(self.attributes.get(attribute, 0))
 
     def used(self, definition: LimitDefinition) -> int:
-        """Return the usage of a limit at `at`."""
+        """Return the usage of a limit at the time `at`."""
         match definition.span:
             case "minute":
                 return sum(amount for _, amount in self.live(definition.letter))
@@ -101,7 +104,7 @@ class AdmissionItem:
 
     @cached_property
     def buckets(self) -> list[tuple[int, str, str, int]]:
-        """Every stored bucket, oldest first: second, letter, attribute, amount."""
+        """All stored buckets, oldest first: second, letter, attribute, amount."""
         if self.attributes is None or self.time is None:
             return []
         time, moved = self.time, self.at if self.is_ahead else None
@@ -114,16 +117,16 @@ class AdmissionItem:
         return sorted(found)
 
     def live(self, letter: str) -> list[tuple[int, int]]:
-        """Return the seconds of a window that still count, oldest first, with their amounts."""
+        """Return the seconds and amounts of the buckets that are in the window, oldest first."""
         first = self.at - BUCKETS
         return [(second, amount) for second, own, _, amount in self.buckets if own == letter and second > first]
 
     def counts_in_window(self, second: int) -> bool:
-        """Return whether the item's window still contains the bucket of a second."""
+        """Return whether the bucket of a second is in the item's window."""
         return self.time is not None and second <= self.time < second + BUCKETS
 
     def outdated(self) -> list[str]:
-        """Return the counters of days before yesterday and months before the last one."""
+        """Return the counters of days before yesterday and of months before the last month."""
         yesterday = f"{moment(self.at - DAY_SECONDS):%Y%m%d}"
         now = moment(self.at)
         last_month = f"{now.year - (now.month == 1):04}{(now.month - 2) % 12 + 1:02}"
@@ -138,7 +141,7 @@ class AdmissionItem:
 class ItemUpdate:
     """Builds one conditional update of an admission item. Every update adds 1 to its version.
 
-    Paths are attribute names, or `slots.<run>` for an entry of a map; names are sent under short aliases.
+    Paths are attribute names, or `slots.<run>` for an entry of a map. Names are sent as short aliases.
     """
 
     def __init__(self) -> None:
@@ -157,14 +160,14 @@ class ItemUpdate:
         self._sets.append(f"{name} = if_not_exists({name}, {self._value(value)})")
 
     def add(self, attribute: str, amount: int) -> None:
-        """Add to a number that begins at 0; amounts for the same attribute are summed."""
+        """Add to a number that starts at 0. Amounts for the same attribute are summed."""
         self._adds[attribute] += amount
 
     def remove(self, path: str) -> None:
         self._removes.append(self._name(path))
 
     def require(self, template: str, path: str, *values: object) -> None:
-        """Require a condition, in which `{0}` is the path and `{1}` … are the values."""
+        """Add a condition. In the template, `{0}` is the path and `{1}` and higher are the values."""
         self._conditions.append(template.format(self._name(path), *(self._value(value) for value in values)))
 
     def require_version(self, version: int | None) -> None:
@@ -175,7 +178,7 @@ class ItemUpdate:
             self.require("{0} = {1}", "v", version)
 
     def require_at_most(self, attribute: str, most: int) -> None:
-        """Require that a counter is not above a bound; one that does not exist counts as 0."""
+        """Require that a counter is at most `most`. A counter that does not exist has the value 0."""
         below = "{0} <= {1}"
         self.require(below if most < 0 else f"(attribute_not_exists({{0}}) OR {below})", attribute, most)
 

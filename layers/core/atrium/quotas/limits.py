@@ -1,7 +1,7 @@
-"""Every limit, and how its value is resolved: the tenant's own, else the plan's, else the default.
+"""The table of limits, and the resolution of their values: the tenant's value, else the plan's, else the default.
 
-`DEFINITIONS` is the one table of limits: conditions, counters, headers, dry run, status, rebuild, validation and the
-guide in `infra/docs/limits.md` follow from it. Inside, money is nano-dollars; outside it is a decimal string in USD.
+Conditions, counters, headers, dry run, status, rebuild, validation and the guide in `infra/docs/limits.md` are derived
+from `DEFINITIONS`. In code, money is an integer in nano-dollars. In the API it is a decimal string in USD.
 """
 
 import re
@@ -24,12 +24,14 @@ from atrium.tenants.plans import PLANS, PlanName
 type Span = Literal["minute", "day", "month", "slots", "session", "count"]
 type Place = Literal["admission", "tool_calls", "session", "counts"]
 type Counted = Literal["r", "t", "c", "s", "k", "x", ""]
-"""What is counted: requests, tokens, cost in nano-dollars, sessions, tool calls, turns at once; "" is none of them."""
+"""The counted quantity: requests, tokens, cost in nano-dollars, sessions, tool calls or concurrent turns ("x"). Limits
+with "" have no counter in an admission item.
+"""
 type Amounts = Mapping[Counted, int]
 
 WINDOW_SECONDS = 60
 BUCKETS = WINDOW_SECONDS + 1
-"""Buckets of a window: a second counts in full until its last moment is 60 s old."""
+"""Number of buckets in a window. A second is counted in full until its last moment is 60 s old."""
 DAY_SECONDS = 86_400
 _MONEY = "microdollars"
 _MONEY_TEXT = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?")
@@ -37,9 +39,11 @@ _MONEY_TEXT = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?")
 
 @dataclass(frozen=True, slots=True)
 class LimitDefinition:
-    """One limit. `letter` is what it counts, and the first letter of its counters' attributes. `default` applies if
-    neither plan nor tenant sets the limit. `for_subjects`: users, API keys and agents may have it too. `unit` is its
-    `qu` in headers. `meaning` is its description in the OpenAPI document.
+    """One limit.
+
+    `letter` is the counted quantity, and the first letter of its counter attributes. `default` applies if neither plan
+    nor tenant sets the limit. `for_subjects`: users, API keys and agents may have the limit too. `unit` is its `qu` in
+    headers. `meaning` is its description in the OpenAPI document.
     """
 
     name: LimitName
@@ -57,7 +61,7 @@ class LimitDefinition:
         return self.unit == _MONEY
 
     def counter(self, second: int) -> str:
-        """Return the attribute that the limit is compared with at a moment: the sum of a window, a day or a month."""
+        """Return the counter attribute that the limit is compared with: the sum of a window, a day or a month."""
         match self.span:
             case "day":
                 return f"{self.letter}d{moment(second):%Y%m%d}"
@@ -122,7 +126,7 @@ DEFINITIONS: Mapping[LimitName, LimitDefinition] = {
 WINDOWED: frozenset[Counted] = frozenset(
     each.letter for each in DEFINITIONS.values() if (each.span, each.place) == ("minute", "admission")
 )
-"""What an admission item counts in windows."""
+"""The quantities that an admission item counts in windows."""
 SUBJECT_LIMITS = frozenset(name for name, each in DEFINITIONS.items() if each.for_subjects)
 _NAMES: Mapping[str, LimitName] = {name: name for name in DEFINITIONS}
 _PLANNED: Mapping[PlanName, Mapping[LimitName, int]] = {
@@ -134,7 +138,7 @@ _PLANNED: Mapping[PlanName, Mapping[LimitName, int]] = {
     }
     for plan, entry in PLANS.items()
 }
-"""The limits of each plan; money in nano-dollars."""
+"""The limits of each plan, with money in nano-dollars."""
 
 
 def moment(second: float) -> datetime:
@@ -142,7 +146,7 @@ def moment(second: float) -> datetime:
 
 
 def calendar_counters(amounts: Amounts, second: int) -> dict[str, int]:
-    """Return amounts by the attributes that count them in the day and month of a second."""
+    """Return the amounts by their counter attributes for the day and month of a second."""
     return {
         each.counter(second): amounts[each.letter]
         for each in DEFINITIONS.values()
@@ -151,7 +155,7 @@ def calendar_counters(amounts: Amounts, second: int) -> dict[str, int]:
 
 
 def ends_at(span: Span, second: float) -> float | None:
-    """Return when the UTC day or month of a moment ends; None for limits that the calendar does not reset."""
+    """Return the end of the UTC day or month that contains a time. None for limits that the calendar does not reset."""
     if span == "day":
         return float((int(second) // DAY_SECONDS + 1) * DAY_SECONDS)
     now = moment(second)
@@ -160,33 +164,36 @@ def ends_at(span: Span, second: float) -> float | None:
 
 
 def window_seconds(span: Span, now: float) -> int | None:
-    """Return the length of a window, that of a month being this month's; None for limits without a window."""
+    """Return the length of a window in seconds; for a month, that of the current month. None for limits without a
+    window.
+    """
     if span == "month":
         return monthrange(moment(now).year, moment(now).month)[1] * DAY_SECONDS
     return {"minute": WINDOW_SECONDS, "day": DAY_SECONDS}.get(span)
 
 
 def resolve_limits(plan: PlanName, overrides: Mapping[LimitName, int | None]) -> dict[LimitName, int]:
-    """Return a tenant's limits, one for every name of the table. An override of None means the plan's value."""
+    """Return a tenant's limits, one for each name of the table. None in `overrides` means the plan's value."""
     own = {name: value for name, value in overrides.items() if value is not None}
     return {name: {**_PLANNED[plan], **own}.get(name, each.default) for name, each in DEFINITIONS.items()}
 
 
 def tenant_limits(tenant: Mapping[str, Any]) -> dict[LimitName, int]:
-    """Return the limits of a tenant's item: those of its plan, overridden by its own."""
+    """Return the limits of a tenant's item: the limits of its plan, overridden by the limits set on the tenant."""
     return resolve_limits(tenant["plan"], read_limits(tenant))
 
 
 def read_limits(item: Mapping[str, Any] | None) -> dict[LimitName, int]:
-    """Return the limits set on the item of a tenant, user, key or agent; unknown names are left out."""
+    """Return the limits set on the item of a tenant, user, key or agent. Unknown names are omitted."""
     own: Mapping[str, int] = (item or {}).get("limits") or {}
     return {_NAMES[name]: figure for name, figure in own.items() if name in _NAMES}
 
 
 def principal_place(principal: Principal) -> Key | None:
-    """Return the key of the item with a caller's own limits; None for callers that cannot have any.
+    """Return the key of the item that contains a caller's limits. None for callers that cannot have limits.
 
-    A rotated key counts under the id of the first key of its chain, but has the limits of its own item.
+    A rotated key is counted under the id of the first key of its chain, but has the limits of the item of the current
+    key.
     """
     match principal.type:
         case "user":
@@ -198,7 +205,7 @@ def principal_place(principal: Principal) -> Key | None:
 
 
 def principal_scope(principal: Principal, item: Mapping[str, Any] | None) -> ScopeLimits | None:
-    """Return a caller's own limits, read from its item; None if it has none."""
+    """Return a caller's limits, read from its item. None if no limits are set."""
     own = read_limits(item)
     if not own or principal.type not in {"user", "key"}:
         return None
@@ -208,13 +215,13 @@ def principal_scope(principal: Principal, item: Mapping[str, Any] | None) -> Sco
 def validate_limits(
     given: Mapping[str, object], *, known: frozenset[LimitName] = frozenset(DEFINITIONS)
 ) -> dict[LimitName, int | None]:
-    """Parse limits as clients send them; `ValidationFailed` names each invalid one. None stays None."""
+    """Parse limits from a request. `ValidationFailed` lists each invalid limit. A value of None is returned as None."""
     read: dict[LimitName, int | None] = {}
     errors: list[dict[str, object]] = []
     for text, value in given.items():
         name = _NAMES.get(text)
         if name is None or name not in known:
-            errors.append(_error(text, f"unknown limit; valid are {', '.join(sorted(known))}", "unknown_limit"))
+            errors.append(_error(text, f"unknown limit; valid limits: {', '.join(sorted(known))}", "unknown_limit"))
             continue
         figure = _read_figure(DEFINITIONS[name], value)
         maximum = DEFINITIONS[name].maximum
@@ -222,22 +229,22 @@ def validate_limits(
             errors.append(_error(text, figure, "invalid_limit"))
         elif figure is not None and figure > maximum:
             errors.append(
-                _error(text, f"must be at most {show_limit(name, maximum)}, or -1 for none", "limit_too_high")
+                _error(text, f"must be at most {show_limit(name, maximum)}, or -1 for no limit", "limit_too_high")
             )
         else:
             read[name] = figure
     if errors:
-        raise ValidationFailed("some limits are not valid", extensions={"errors": errors})
+        raise ValidationFailed("Some limits are invalid.", extensions={"errors": errors})
     return read
 
 
 def show_limits(limits: Mapping[str, int]) -> dict[str, int | str]:
-    """Return limits as clients see and send them."""
+    """Return limits in the format of the API."""
     return {name: show_limit(name, figure) for name, figure in limits.items() if name in _NAMES}
 
 
 def show_limit(name: str, figure: int) -> int | str:
-    """Return a figure as clients see it: money as a decimal string in USD; -1 means no limit."""
+    """Return a limit's value in the format of the API. Money is a decimal string in USD; -1 means no limit."""
     known = _NAMES.get(name)
     if known is None or not DEFINITIONS[known].is_money or figure == UNLIMITED:
         return figure
@@ -245,13 +252,13 @@ def show_limit(name: str, figure: int) -> int | str:
 
 
 def _read_figure(definition: LimitDefinition, value: object) -> int | str | None:
-    """Return the figure, or what is wrong with it."""
+    """Return the value, or an error message if it is invalid."""
     if value is None:
         return None
     if definition.is_money:
         return _read_money(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < UNLIMITED:
-        return "must be an integer of at least 0, or -1 for none"
+        return "must be an integer of at least 0, or -1 for no limit"
     return value
 
 
@@ -259,7 +266,7 @@ def _read_money(value: object) -> int | str:
     if value == str(UNLIMITED) or (value == UNLIMITED and type(value) is int):
         return UNLIMITED
     if not isinstance(value, str) or _MONEY_TEXT.fullmatch(value) is None:
-        return "must be a decimal string in USD with at most six decimals, or -1 for none"
+        return "must be a decimal string in USD with at most six decimals, or -1 for no limit"
     return to_nanos(Decimal(value))
 
 

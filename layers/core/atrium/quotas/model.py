@@ -1,4 +1,4 @@
-"""The values that admission takes and returns. Money is nano-dollars; moments are seconds of the Unix epoch."""
+"""Requests and results of admission. Money is in nano-dollars; times are seconds of the Unix epoch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,25 +16,25 @@ type Limits = Mapping[LimitName, int]
 
 UNLIMITED = -1
 SLOTS_MAX = 128
-"""The most concurrent turns of one scope: each is an entry of the scope's admission item."""
+"""Maximum number of concurrent turns of one scope. Each is an entry of the scope's admission item."""
 SLOT_LEASE_SECONDS = 60
 OUTPUT_TOKENS_MIN = 16
-"""A model call is rejected if its answer would have to be shorter than this."""
+"""A model call is rejected if fewer output tokens than this fit."""
 TENANT = ""
-"""The id of the tenant's own scope."""
+"""The id of the tenant's scope."""
 _SLOT_FIELDS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class ScopeLimits:
-    """The limits of one scope: the tenant (`id` is empty), or a user, API key or agent with limits of its own."""
+    """The limits of one scope: the tenant (`id` is empty), or a user, API key or agent that has limits."""
 
     scope: QuotaScope
     limits: Limits
     id: str = TENANT
 
     def maximum(self, name: LimitName) -> int:
-        """Return the limit, -1 for none. Concurrent turns always have one."""
+        """Return the limit; -1 means no limit. Concurrent turns are always limited."""
         configured = self.limits.get(name, UNLIMITED)
         if name != "concurrent_turns":
             return configured
@@ -43,7 +43,9 @@ class ScopeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Upper bounds of one model call. `output_tokens` is the longest answer, each token at `output_token_nanos`."""
+    """Upper bounds of one model call. `output_tokens` is the longest answer; each of its tokens costs
+    `output_token_nanos`.
+    """
 
     prompt_tokens: int
     prompt_cost_nanos: int
@@ -64,7 +66,7 @@ class Estimate:
         return replace(self, output_tokens=min(self.output_tokens, OUTPUT_TOKENS_MIN))
 
     def fitted(self, tokens_left: int | None, cost_left_nanos: int | None) -> Self | None:
-        """Return the call with the longest answer that fits the remaining amounts; None if `least` does not fit."""
+        """Return the call with the longest answer that fits the remaining amounts. None if `least` does not fit."""
         room = self.output_tokens
         if tokens_left is not None:
             room = min(room, tokens_left - self.prompt_tokens)
@@ -76,9 +78,9 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRequest:
-    """A request to admit a turn, or its next model call: upper bounds of what that call can use.
+    """A request to admit a turn, or its next model call: upper bounds of the call's usage.
 
-    With an `estimate` the bounds may be lowered to what still fits, by a shorter answer; the prompt stays the same.
+    With an `estimate`, the bounds may be lowered by shortening the answer. The prompt is not changed.
     """
 
     run_id: RunId
@@ -92,7 +94,9 @@ class AdmissionRequest:
             raise ValueError("a reservation must not be negative")
 
     def lowered(self, tokens_left: int | None, cost_left_nanos: int | None) -> Self:
-        """Return the request with the longest answer that fits, or with the shortest useful one if none fits."""
+        """Return the request with the longest answer that fits. If no answer fits, return it with the shortest useful
+        answer.
+        """
         if self.estimate is None:
             return self
         fitted = self.estimate.fitted(tokens_left, cost_left_nanos) or self.estimate.least
@@ -103,9 +107,9 @@ class AdmissionRequest:
 class Slot:
     """The concurrency slot of a running turn in one admission item, with the reservation of its current model call.
 
-    `call` is the number of that call, from 1. `admitted` is the second of the item's time in which the turn was
-    admitted; the whole run counts in the day and month of that second. `second` is the one in which the current call's
-    tokens were counted. `past_*` is the real usage of earlier calls. The lease expires at `lease_until`.
+    `call` is the number of the current call, from 1. `admitted` is the second of the item's time in which the turn was
+    admitted; the whole run is counted in the day and month of that second. `second` is the second in which the current
+    call's tokens were counted. `past_*` is the actual usage of earlier calls. The lease expires at `lease_until`.
     """
 
     admitted: int
@@ -120,7 +124,7 @@ class Slot:
 
     @property
     def tokens_in_all(self) -> int:
-        """Upper bound of what the run has used so far, including the current call."""
+        """Upper bound of the run's usage so far, including the current call."""
         return self.past_tokens + self.tokens
 
     @property
@@ -129,7 +133,9 @@ class Slot:
 
     @property
     def reservation_text(self) -> str:
-        """The stored slot without its lease, which writes require to be unchanged. Hexadecimal; 0 is the empty text."""
+        """The stored slot without its lease. Writes require it to be unchanged. Numbers are hexadecimal; 0 is an empty
+        string.
+        """
         figures = (
             self.admitted, self.call - 1, self.second - self.admitted, self.tokens, self.cost_nanos,
             self.past_tokens, self.past_cost_nanos, int(self.new_session),
@@ -142,7 +148,7 @@ class Slot:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse a stored slot; `ValueError` if the text is not one."""
+        """Parse a stored slot. Raise `ValueError` if the text is invalid."""
         reserved, _, lease = text.partition(";")
         figures = [int(figure, 16) if figure else 0 for figure in reserved.split(",")]
         if len(figures) != _SLOT_FIELDS:
@@ -156,11 +162,11 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A run's slots by scope id, the tenant's last.
+    """A run's slots by scope id, the tenant's slot last.
 
-    `platform_item` is the number of the platform limit's item that has the run's slot; None without a platform limit.
-    `recorded` is False if the turn was admitted without being counted, because the table did not answer; then no item
-    has its slot.
+    `platform_item` is the number of the platform item that contains the run's slot; None without a platform limit.
+    `recorded` is False if the turn was admitted without being counted, because the table did not respond. In this case
+    no item contains its slot.
     """
 
     run_id: RunId
@@ -170,7 +176,9 @@ class Reservation:
 
     @classmethod
     def unrecorded(cls, request: AdmissionRequest, now: float) -> Self:
-        """Return the reservation of a turn that no item counts. It bounds only what the ledger records."""
+        """Return the reservation of a turn that is not counted in any item. It limits only the usage that the ledger
+        records.
+        """
         second = int(now)
         slot = Slot(second, second, request.tokens, request.cost_nanos, lease_end(now))
         return cls(request.run_id, {TENANT: slot}, recorded=False)
@@ -193,7 +201,7 @@ class Reservation:
         return replace(self, slots={TENANT: slot})
 
     def to_item(self) -> dict[str, Any]:
-        """Return the reservation as an attribute of the run's item."""
+        """Encode the reservation as an attribute of the run's item."""
         slots = {name or "tenant": slot.text for name, slot in self.slots.items()}
         return {"slots": slots, "platform": self.platform_item, "recorded": self.recorded}
 
@@ -206,18 +214,18 @@ class Reservation:
 
 
 def lease_end(now: float) -> int:
-    """Return when the lease of a slot ends, in epoch seconds. The second that has begun counts in full."""
+    """Return the end of a slot's lease in epoch seconds. The current second is counted in full."""
     return int(now) + 1 + SLOT_LEASE_SECONDS
 
 
 def slot_name(run_id: RunId) -> str:
-    """Return the key of a run in `slots`: the run's own half of its id. Run and ledger entry can be found by it."""
+    """Return the key of a run in `slots`: the run's part of its id. The run and its ledger entry can be found by it."""
     return own_ulid(run_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Real usage of a run so far, over all its model calls."""
+    """Actual usage of a run so far, over all its model calls."""
 
     tokens: int
     cost_nanos: int
@@ -236,7 +244,7 @@ class LimitUsage:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The turn may begin. `degraded`: it could not be counted."""
+    """The turn may begin. `degraded` means that it could not be counted."""
 
     reservation: Reservation
     usages: tuple[LimitUsage, ...] = ()
@@ -245,7 +253,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Nothing was counted. `retry_after_seconds` is None if waiting does not help."""
+    """The request was rejected and no counter changed. `retry_after_seconds` is None if waiting does not help."""
 
     limit: LimitName | PlatformLimitName
     scope: QuotaScope
@@ -258,7 +266,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The session or tool call is counted; nothing is reserved. `degraded`: it could not be counted."""
+    """The session or tool call was counted. Nothing is reserved. `degraded` means that it could not be counted."""
 
     usages: tuple[LimitUsage, ...] = ()
     degraded: bool = False
@@ -266,14 +274,16 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Extended:
-    """The run may make its next model call, under this reservation."""
+    """The run may make its next model call with this reservation."""
 
     reservation: Reservation
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseExpired:
-    """The slot's lease expired, or the run is settled: the worker must stop. This scope's counters did not change."""
+    """The slot's lease expired or the run is settled, so the worker must stop. The counters of this scope did not
+    change.
+    """
 
 
 type AdmissionDecision = Admitted | Rejected

@@ -1,13 +1,15 @@
-"""Plans updates of admission items: pure functions from an item and a request to one update, or to a rejection.
+"""Plans updates of admission items (pure functions). Each returns one update, or a rejection.
 
-An update has one of two forms. Both are correct whatever was written since the item was read:
+An update has one of two forms. Both are correct for any write since the item was read:
 
-- *additive*, if the item's time is unchanged: it adds, under conditions on each limit's sum and the number of slots;
-- *rewriting*, if the item's time advances or expired slots are moved: it also requires that everything it drops or
-  moves is as it was read, by one condition each if there are few, else by the item's version.
+- *additive*, if the item's time is unchanged: it adds amounts, with conditions on each limit's sum and the number of
+  slots;
+- *rewriting*, if the item's time advances or expired slots are moved: it also requires that the dropped buckets and the
+  moved slots are unchanged since the read. It has one condition for each if there are few, otherwise a condition on the
+  item's version.
 
-So concurrent calls conflict only if they change the same attributes. If an update's condition fails, the write returns
-the current item, and the caller plans again from it.
+Concurrent calls therefore conflict only if they change the same attributes. If an update's condition fails, the write
+returns the current item, and the caller plans a new update from it.
 """
 
 from collections import Counter
@@ -22,7 +24,9 @@ from atrium.storage.keys import Key
 from atrium.storage.writes import Update
 
 _GUARDED_MAX = 40
-"""Most dropped buckets that get a condition each: an expression may have 300 operators and 4 kB."""
+"""Maximum number of dropped buckets with a separate condition, because an expression is limited to 300 operators and 4
+kB.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,9 @@ class NewSlot:
 
 @dataclass(frozen=True, slots=True)
 class Plan[Answer]:
-    """An answer, and the update that must succeed for the answer to be valid; None if nothing has to be written."""
+    """An answer, and the update that must succeed for the answer to be valid. The update is None if no write is
+    needed.
+    """
 
     answer: Answer
     update: Update | None = None
@@ -47,7 +53,7 @@ class Plan[Answer]:
 def plan_admission(
     key: Key, item: AdmissionItem, asked: Sequence[LimitIncrement], new: NewSlot
 ) -> Plan[Slot | Rejected]:
-    """Plan the update that counts a turn and takes its slot; no update if the run has its slot already."""
+    """Plan the update that counts a turn and adds its slot. There is no update if the run already has its slot."""
     standing = item.find(new.name) or rejection(item, asked)
     if standing is not None:
         return Plan(standing)
@@ -65,7 +71,7 @@ def plan_admission(
 
 
 def plan_count(key: Key, item: AdmissionItem, asked: Sequence[LimitIncrement]) -> Plan[int | Rejected]:
-    """Plan the update that counts charges without a slot; the answer is the second that they count in."""
+    """Plan the update that counts charges without a slot. The answer is the second in which they are counted."""
     rejected = rejection(item, asked)
     return Plan(rejected) if rejected else Plan(item.at, _counting(item, asked).build(key))
 
@@ -73,9 +79,9 @@ def plan_count(key: Key, item: AdmissionItem, asked: Sequence[LimitIncrement]) -
 def plan_extension(
     key: Key, item: AdmissionItem, name: str, known: Slot, used: Used, asked: Sequence[LimitIncrement]
 ) -> Plan[Slot | Rejected | LeaseExpired]:
-    """Plan the update before a run's next model call: settle the last reservation to real usage, reserve the next call.
+    """Plan the update before a run's next model call: settle the last call to actual usage and reserve the next call.
 
-    If the slot was extended already, by a write whose reply was lost, the answer is that slot.
+    If an earlier write whose reply was lost already extended the slot, the answer is that slot.
     """
     text = item.slots.get(name)
     if text is None:
@@ -106,10 +112,10 @@ def plan_extension(
 def plan_settlement(
     key: Key, name: str, slot: Slot, used: Used, item: AdmissionItem | None, *, undone: bool = False
 ) -> Update:
-    """Plan the update that removes a run's slot and corrects the counters to real usage, in its own day and month.
+    """Plan the update that removes a run's slot and corrects the counters of its day and month to the actual usage.
 
-    `item` None assumes the common case: the slot is in `slots`, and its second is in the window. For a run that is
-    `undone`, its request and session are subtracted too. The update requires the slot, so no run is settled twice.
+    If `item` is None, the common case is assumed: the slot is in `slots`, and its second is in the window. If the run
+    is `undone`, its request and session are subtracted too. The update requires the slot, so no run is settled twice.
     """
     update = ItemUpdate()
     path = f"slots.{name}" if item is None or name in item.slots else f"late.{name}"
@@ -132,7 +138,7 @@ def plan_settlement(
 
 
 def plan_renewal(key: Key, name: str, slot: Slot, now: float) -> Update:
-    """Plan the update that renews a lease, on the condition that the slot was not moved, extended or removed."""
+    """Plan the update that renews a lease. It requires that the slot was not moved, extended or removed."""
     renewed = replace(slot, lease_until=max(lease_end(now), slot.admitted))
     update = ItemUpdate()
     update.require("begins_with({0}, {1})", f"slots.{name}", slot.reservation_text)
@@ -141,9 +147,9 @@ def plan_renewal(key: Key, name: str, slot: Slot, now: float) -> Update:
 
 
 def plan_return(key: Key, asked: Sequence[LimitIncrement], second: int, item: AdmissionItem) -> Update | None:
-    """Plan the update that subtracts what was counted without a slot; None if it has left the window.
+    """Plan the update that subtracts an amount counted without a slot. None if the amount has left the window.
 
-    It requires the version that was read, so a repeated update fails.
+    The update requires the version that was read, so a repeated update fails.
     """
     if not item.counts_in_window(second):
         return None
@@ -157,7 +163,7 @@ def plan_return(key: Key, asked: Sequence[LimitIncrement], second: int, item: Ad
 
 
 def plan_time(key: Key, item: AdmissionItem, **attributes: str) -> Update:
-    """Plan the update that moves the item's time to `item.at`, and sets some attributes."""
+    """Plan the update that sets the item's time to `item.at`, and sets some attributes."""
     update = _counting(item, ())
     if item.time == item.at:
         update.set("at", item.at)
@@ -175,11 +181,11 @@ def _counting(
     returned: Mapping[str, int] | None = None,
     dated: int | None = None,
 ) -> ItemUpdate:
-    """Begin the update that counts charges, under the condition that every limit holds after it.
+    """Begin the update that counts charges, with the condition that no limit is exceeded after it.
 
-    If the item's time advances, buckets that left the window are dropped. `returned` is what is subtracted, by
-    attribute. `dated` is a second of the day and month to count in, if they are not those of `item.at`. A new item is
-    created with the slots in `first`.
+    If the item's time advances, buckets that left the window are dropped. `returned` contains the amounts to subtract,
+    by attribute. `dated` is a second of the day and month to count in, if they differ from those of `item.at`. A new
+    item is created with the slots in `first`.
     """
     update, less, rewritten = ItemUpdate(), Counter(returned or {}), dict[str, int]()
     moved = item.expired if move_expired else []
@@ -205,9 +211,9 @@ def _counting(
 
 
 def _drop(update: ItemUpdate, item: AdmissionItem, less: Counter[str]) -> dict[str, int]:
-    """Drop buckets that left the window, on the condition that they are as they were read; adds them to `less`.
+    """Drop buckets that left the window, if they are unchanged since the read, and add their amounts to `less`.
 
-    Returns the bucket attributes that are reused or dropped, with the amount left in each.
+    Returns the bucket attributes that are reused or dropped, with the remaining amount of each.
     """
     rewritten, dropped = dict[str, int](), list[tuple[int, str, str, int]]()
     if item.is_ahead:
@@ -233,7 +239,7 @@ def _drop(update: ItemUpdate, item: AdmissionItem, less: Counter[str]) -> dict[s
 
 
 def _move(update: ItemUpdate, item: AdmissionItem, expired: Sequence[str]) -> None:
-    """Move slots whose lease expired to `late`, on the condition that they were not renewed or settled meanwhile."""
+    """Move slots whose lease expired to `late`, on the condition that they were not renewed or settled."""
     for name in expired:
         update.require("{0} = {1}", f"slots.{name}", item.slots[name])
         update.remove(f"slots.{name}")
@@ -259,7 +265,9 @@ def _require_limits(
 def _count(
     update: ItemUpdate, at: int, asked: Sequence[LimitIncrement], rewritten: dict[str, int], dated: int | None = None
 ) -> None:
-    """Add charges to their counters; `dated` is a second of the day and month to count in, if not those of `at`."""
+    """Add charges to their counters. `dated` is a second of the day and month to count in, if they differ from those of
+    `at`.
+    """
     for charge in asked:
         definition, amount = charge.definition, charge.amount
         if definition.span == "minute":

@@ -1,12 +1,12 @@
-"""The platform limit: how many turns of all tenants together may run at once.
+"""The platform limit: the maximum number of concurrent turns of all tenants together.
 
-    CONCURRENCY#<n>   SLOTS   slots {<run>: lease expiry}     n = 0 … N-1, each a partition of its own
+    CONCURRENCY#<n>   SLOTS   slots {<run>: lease expiry}     n = 0 … N-1, each in a separate partition
 
 The limit is split into shares of about 12 slots or more, one for each of N items (N is at most 100). A run takes a slot
-in the item that the hash of its id selects. If that item is full, all items are read and those with room are tried.
-If none has room, the process rejects further turns for a second without a table call. A run's reservation contains the
-number of its item, because N changes with the limit. When turns race for the last slots, one may be rejected although
-it would fit a moment later.
+in the item selected by the hash of its id. If that item is full, all items are read and the items with free slots are
+tried. If no item has a free slot, the process rejects further turns for one second without a table call. A run's
+reservation contains the number of its item, because N changes with the limit. When several turns race for the last
+slots, a turn may be rejected although a slot is free a moment later.
 """
 
 import time
@@ -26,7 +26,7 @@ from atrium.storage.table import PlatformTable
 
 SHARE = 12
 ITEMS_MAX = 100
-"""The most items that one batch reads; a larger limit has larger shares."""
+"""Maximum number of items, because one batch reads at most 100 items. A larger limit has larger shares."""
 _FULL_SECONDS = 1.0
 _ITEMS_ASKED = 6
 _TAKE_ATTEMPTS = 3
@@ -34,7 +34,9 @@ _TAKE_ATTEMPTS = 3
 
 @dataclass(slots=True)
 class PlatformLimit:
-    """Counts turns against `maximum`. One object per process: it remembers for a second that the platform is full."""
+    """Counts concurrent turns against `maximum`. One object per process: it caches for one second that the platform is
+    full.
+    """
 
     table: PlatformTable
     maximum: int
@@ -46,12 +48,12 @@ class PlatformLimit:
         return max(1, min(ITEMS_MAX, self.maximum // SHARE))
 
     def share(self, item: int) -> int:
-        """Return the slots of one item."""
+        """Return the number of slots of one item."""
         whole, rest = divmod(self.maximum, self.items)
         return whole + (item < rest)
 
     def admit(self, run_id: RunId) -> int | Rejected:
-        """Take a slot; returns the number of its item. Idempotent by run."""
+        """Acquire a slot and return the number of its item. Idempotent by run."""
         rejected = self.rejection()
         if rejected is not None:
             return rejected
@@ -68,18 +70,18 @@ class PlatformLimit:
         return self._reject(self.maximum)
 
     def rejection(self) -> Rejected | None:
-        """Return the rejection, without a table call, if the platform was full within the last second."""
+        """Return a rejection without a table call if the platform was full within the last second, otherwise None."""
         return self._reject(self.maximum) if time.monotonic() < self._full_until else None
 
     def check(self) -> Rejected | None:
-        """Return the rejection if no item has room, by one read; nothing is written."""
+        """Return a rejection if no item has a free slot. Costs one batch read; nothing is written."""
         found = self._read_all()
         if self._with_room(found):
             return None
         return self._reject(sum(self._running(item) for item in found))
 
     def renew(self, run_id: RunId, item: int) -> bool:
-        """Renew a slot's lease; False if the slot was removed after its lease expired."""
+        """Renew a slot's lease. Return False if the slot was removed after its lease expired."""
         update = ItemUpdate()
         path = f"slots.{slot_name(run_id)}"
         update.require("attribute_exists({0})", path)
@@ -101,7 +103,9 @@ class PlatformLimit:
                 self.release(run_id, item)
 
     def _take(self, item: int, name: str) -> bool:
-        """Take a slot of an item, in place of slots whose lease expired if it is full; False if it stays full."""
+        """Acquire a slot of an item. If the item is full, replace slots whose lease expired. Return False if no slot is
+        free.
+        """
         found: Mapping[str, Any] | None = None
         for _ in range(_TAKE_ATTEMPTS):
             update, takes = self._taking(self.share(item), name, found)
@@ -110,14 +114,16 @@ class PlatformLimit:
             found = self._apply(item, update)
             if found is None:
                 return takes
-            if name in found.get("slots", {}):  # an earlier attempt succeeded, and its reply was lost
+            if name in found.get("slots", {}):  # an earlier attempt succeeded and its reply was lost
                 return True
         return False
 
     def _taking(self, share: int, name: str, found: Mapping[str, Any] | None) -> tuple[ItemUpdate | None, bool]:
-        """Return the write for an item as it was found, and whether it takes a slot; None if the item is full.
+        """Return the write for an item as it was read, and whether it acquires a slot. The write is None if the item is
+        full.
 
-        If a lowered limit left more expired slots than one write can remove, the write only removes some of them.
+        If the limit was lowered and there are more expired slots than one write can remove, the write only removes
+        slots.
         """
         update, path, room = ItemUpdate(), f"slots.{name}", share
         if found is not None and not found:
@@ -141,7 +147,7 @@ class PlatformLimit:
         return update, True
 
     def _apply(self, item: int, update: ItemUpdate) -> Mapping[str, Any] | None:
-        """Write an update; returns None on success, else the current item, empty if it does not exist."""
+        """Write an update. Return None on success, otherwise the current item (empty if it does not exist)."""
         try:
             self.table.write(update.build(keys.platform_concurrency(item)))
         except ConditionFailed as failed:
@@ -154,7 +160,7 @@ class PlatformLimit:
         return [found.get(place, {}) for place in places]
 
     def _with_room(self, found: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Return the items that have room, those with most of it first."""
+        """Return the numbers of the items with free slots, those with the most free slots first."""
         room = {item: self.share(item) - self._running(read) for item, read in enumerate(found)}
         return sorted((item for item, free in room.items() if free > 0), key=lambda item: -room[item])
 

@@ -1,9 +1,9 @@
-"""Renders decisions for clients: `RateLimit` headers (draft-ietf-httpapi-ratelimit-headers), and the error.
+"""Renders decisions for clients: `RateLimit` headers (draft-ietf-httpapi-ratelimit-headers) and errors.
 
     RateLimit-Policy: "requests_per_minute";q=60;w=60, "tokens_per_minute";q=40000;w=60;qu="tokens"
     RateLimit: "requests_per_minute";r=59;t=61
 
-Names of limits of a user, key or agent are prefixed with the scope: `"user.requests_per_minute"`.
+Limit names of a user, key or agent are prefixed with the scope: `"user.requests_per_minute"`.
 """
 
 from dataclasses import replace
@@ -21,9 +21,9 @@ _PERIODS = {"minute": " per minute", "day": " per day", "month": " per month", "
 
 
 def rate_limit_headers(decision: Admitted | Recorded | Rejected, now: float) -> dict[str, str]:
-    """Return the headers of a decision, with `Retry-After` if waiting helps; `now` is in seconds of the epoch.
+    """Return the headers of a decision, with `Retry-After` if waiting helps. `now` is in seconds of the epoch.
 
-    A decision that could not be counted gets `X-Atrium-Degraded: limits`.
+    A decision that could not be counted has the header `X-Atrium-Degraded: limits`.
     """
     found: dict[str, str] = {}
     usages = _true_for(decision) if isinstance(decision, Rejected) else decision.usages
@@ -39,9 +39,10 @@ def rate_limit_headers(decision: Admitted | Recorded | Rejected, now: float) -> 
 
 
 def limit_error(rejected: Rejected, now: datetime) -> LimitReached:
-    """Return the error of a rejection: `RATE_LIMITED`, `CONCURRENCY_LIMITED` or `QUOTA_EXCEEDED`, all 429.
+    """Return the error of a rejection: `RATE_LIMITED`, `CONCURRENCY_LIMITED` or `QUOTA_EXCEEDED`, all with status 429.
 
-    It is not retryable if the limit does not reset: a full session, or a call that is larger than the whole limit.
+    The error is not retryable if the limit does not reset: the session is full, or the call is larger than the whole
+    limit.
     """
     span = "slots" if rejected.limit == "platform_concurrency" else DEFINITIONS[rejected.limit].span
     maximum = show_limit(rejected.limit, rejected.max)
@@ -63,13 +64,15 @@ def limit_error(rejected: Rejected, now: datetime) -> LimitReached:
 
 
 def full_session(used: int, maximum: int) -> Rejected:
-    """Return the rejection of a message in a session that has its maximum of messages; it does not reset."""
+    """Return the rejection of a message in a session that has the maximum number of messages. It does not reset."""
     usage = LimitUsage("messages_per_session", "session", used, maximum, None)
     return Rejected("messages_per_session", "session", used, maximum, None, None, (usage,))
 
 
 def _true_for(rejected: Rejected) -> tuple[LimitUsage, ...]:
-    """Return the usages; the rejecting limit resets when enough of it is free, not when its next bucket expires."""
+    """Return the usages. For the limit that rejected, the reset time is when enough of it is free, not when its next
+    bucket expires.
+    """
     bound = (rejected.limit, rejected.scope)
     return tuple(
         replace(each, resets_at=rejected.resets_at)
@@ -100,5 +103,5 @@ def _state(usage: LimitUsage, now: float) -> str:
 
 
 def _shown(usage: LimitUsage, figure: int) -> int:
-    """Return a figure within the 15 digits of a structured field's integer: money is in microdollars."""
+    """Return a value that fits the 15 digits of a structured field integer. Money is converted to microdollars."""
     return figure // 1000 if DEFINITIONS[usage.limit].is_money else figure

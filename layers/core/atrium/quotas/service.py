@@ -1,4 +1,4 @@
-"""Admits, extends, renews and settles runs, and counts sessions and tool calls: the service for all callers."""
+"""The quota service for all callers: admits, extends, renews and settles runs, and counts sessions and tool calls."""
 
 import random
 import time
@@ -45,15 +45,15 @@ _SESSION_CHARGES: decisions.Charged = partial(decisions.charges, {"s": 1})
 _TOOL_CHARGES: decisions.Charged = partial(decisions.charges, {"k": 1})
 
 type Items = Mapping[str, AdmissionItem]
-"""Admission items by the id of their scope."""
+"""Admission items by scope id."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaService:
-    """One tenant's limits. `scopes` of a call are its user or key, its agent, and last the tenant.
+    """Applies the limits of one tenant. The `scopes` of a call are its user or key, its agent, and last the tenant.
 
-    `minutes_open`: if the table does not answer, admit what only limits per minute apply to. `on_failure` is called
-    with the failure of an undo, which the sweeper will repeat.
+    With `minutes_open`, if the table does not respond, requests to which only limits per minute apply are admitted.
+    `on_failure` is called with the error if an undo fails; the sweeper repeats the undo.
     """
 
     table: TenantTable
@@ -68,18 +68,18 @@ class QuotaService:
         return AdmissionStore(self.table, self.clock)
 
     def read(self, scopes: Sequence[ScopeLimits]) -> Items:
-        """Read the admission items of scopes, in one batch."""
+        """Read the admission items of scopes in one batch."""
         found = self.store.read(keys.admission(each.id) for each in scopes)
         return {each.id: found[keys.admission(each.id)] for each in scopes}
 
     def admit(
         self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items | None = None
     ) -> AdmissionDecision:
-        """Admit a turn under all limits, or reject it; a rejected turn is not counted.
+        """Admit a turn under all limits, or reject it. A rejected turn is not counted.
 
-        `items` are the scopes' items if the caller has read them already. One write for each scope and one for the
-        platform limit; none if the read shows a rejection. Idempotent by run. Raises `Unavailable` if the table does
-        not answer, unless `minutes_open` applies: then the turn is admitted as degraded.
+        `items` are the scopes' items if the caller has already read them. Costs one write for each scope and one for
+        the platform limit; no write if the read shows a rejection. Idempotent by run. Raises `Unavailable` if the table
+        does not respond, unless `minutes_open` applies. In that case the turn is admitted as degraded.
         """
         try:
             return self._admit(request, scopes, items)
@@ -101,7 +101,7 @@ class QuotaService:
     def _attempt(
         self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items
     ) -> tuple[AdmissionDecision, bool]:
-        """Admit a turn on the items as read; returns also whether a rejection may be temporary (see `_take`)."""
+        """Admit a turn based on the items as read. Also return whether a rejection may be temporary (see `_take`)."""
         fitted = self.dry_run(request, scopes, items)
         if isinstance(fitted, Rejected):
             self._release(request.run_id, _held(request.run_id, items))
@@ -112,10 +112,10 @@ class QuotaService:
     def dry_run(
         self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items, *, with_platform: bool = False
     ) -> AdmissionRequest | Rejected:
-        """Return what the turn would reserve, or which limit would reject it; nothing is written.
+        """Return the reservation that the turn would make, or the rejection. Nothing is written.
 
-        A request with an estimate that does not fit is tried with a shorter answer. Scopes in which the run has its
-        slot already, by a write whose reply was lost, are not checked. `with_platform` also reads the platform limit.
+        If a request with an estimate does not fit, a shorter answer is tried. Scopes in which the run already has a
+        slot (by a write whose reply was lost) are not checked. `with_platform` also reads the platform limit.
         """
         fitted = decisions.fit(request, _open(request.run_id, scopes, items), decisions.turn_charges)
         if isinstance(fitted, Rejected) or self.platform is None:
@@ -125,10 +125,10 @@ class QuotaService:
     def _take(
         self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items
     ) -> tuple[AdmissionDecision, bool]:
-        """Take a slot in each scope's item; if one rejects, release those that were taken.
+        """Acquire a slot in each scope's item. If one item rejects, release the acquired slots.
 
-        A rejection is decided over all scopes, as they were read last. Returns also whether it may be temporary: other
-        slots were taken within the last second and may be released, or a shorter answer may fit.
+        The rejection is decided over all scopes, as they were read last. Also returns whether it may be temporary:
+        other slots were acquired within the last second and may be released, or a shorter answer may fit.
         """
         latest = dict(items)
         slots: dict[str, Slot] = {}
@@ -157,22 +157,25 @@ class QuotaService:
     def _carry_out[Answer](
         self, item: AdmissionItem, plan: Callable[[AdmissionItem], Plan[Answer]]
     ) -> tuple[Answer, AdmissionItem]:
-        """Plan and write until a write succeeds or none is needed; returns the answer and the item it is based on."""
+        """Plan and write until a write succeeds or no write is needed. Return the answer and the item that it is based
+        on.
+        """
         for _ in range(ATTEMPTS_MAX):
             planned = plan(item)
             found = self.store.apply(planned.update) if planned.update else None
             if found is None:
                 return planned.answer, item
             item = found
-        raise Unavailable(internal="an admission item stayed contended", retry_after_seconds=1)
+        raise Unavailable(internal="an admission item was changed concurrently in every attempt", retry_after_seconds=1)
 
     def extend(
         self, reservation: Reservation, used: Used, request: AdmissionRequest, scopes: Sequence[ScopeLimits]
     ) -> Extension:
-        """Settle a run's usage so far and reserve its next model call, as given by `request`.
+        """Settle a run's usage so far and reserve its next model call, described by `request`.
 
-        Idempotent for the same reservation. One read for all scopes, one write for each. Checks only limits of tokens
-        and money. After a rejection some scopes may be extended already; the run's settlement corrects them.
+        Idempotent for the same reservation. Costs one read for all scopes and one write for each scope. Only limits on
+        tokens and money are checked. After a rejection some scopes may already be extended; the run's settlement
+        corrects them.
         """
         if not reservation.recorded:
             return Extended(reservation.advanced(used, request))
@@ -210,7 +213,7 @@ class QuotaService:
         return Extended(replace(reservation, slots=slots))
 
     def renew_lease(self, reservation: Reservation) -> bool:
-        """Renew the leases of a run's slots; False if a slot was taken away, and the worker must stop."""
+        """Renew the leases of a run's slots. Return False if a slot was removed; the worker must then stop."""
         if not reservation.recorded:
             return True
         counted_in = reservation.platform_item
@@ -228,17 +231,20 @@ class QuotaService:
             if text is None:
                 return False
             slot = Slot.parse(text)
-        return True  # the worker is extending the reservation, which renews the lease too
+        return True  # the worker is extending the reservation, which also renews the lease
 
     def settle(self, reservation: Reservation, used: Used) -> bool:
-        """Remove a run's slots and correct the counters to its real usage; False if the tenant's item has no such slot.
+        """Remove a run's slots and correct the counters to its actual usage. Return False if the tenant's item has no
+        such slot.
 
-        Call it however the run ended, after its ledger entry is written and the run is closed. Idempotent.
+        Call it for every outcome of a run, after its ledger entry is written and the run is closed. Idempotent.
         """
         return self._settle(reservation, used, undone=False)
 
     def release(self, reservation: Reservation) -> bool:
-        """Undo the admission of a run that did not begin: subtract its reservation, its request and its session."""
+        """Undo the admission of a run that did not begin. Subtract its reservation, request and session from the
+        counters.
+        """
         return self._settle(reservation, Used(0, 0), undone=True)
 
     def _settle(self, reservation: Reservation, used: Used, *, undone: bool) -> bool:
@@ -252,7 +258,7 @@ class QuotaService:
         return settled
 
     def settle_slot(self, scope_id: str, name: str, slot: Slot, used: Used, *, undone: bool = False) -> bool:
-        """Settle one scope's slot by its name; False if it is settled already."""
+        """Settle one scope's slot by its name. Return False if it is already settled."""
         key = keys.admission(scope_id)
         item: AdmissionItem | None = None
         for _ in range(ATTEMPTS_MAX):
@@ -263,10 +269,10 @@ class QuotaService:
             if found is None:
                 return False
             slot = found
-        raise Unavailable(internal="a settlement stayed contended", retry_after_seconds=1)
+        raise Unavailable(internal="a slot was changed concurrently in every attempt", retry_after_seconds=1)
 
     def find(self, reservation: Reservation) -> Reservation | None:
-        """Read the current slots of a reservation, for taking a run over; None if the tenant's slot is settled."""
+        """Read the current slots of a reservation, to take a run over. Return None if the tenant's slot is settled."""
         name = slot_name(reservation.run_id)
         items = self.store.read(keys.admission(scope_id) for scope_id in reservation.slots)
         found = {scope_id: items[keys.admission(scope_id)].find(name) for scope_id in reservation.slots}
@@ -279,8 +285,8 @@ class QuotaService:
     ) -> Recorded | Rejected:
         """Write a session's record and count it against `sessions_per_day`, in one transaction.
 
-        `record` must have the condition that it is new, so that a repetition after a lost reply counts once. Raises
-        `Unavailable` if the table does not answer.
+        `record` must have the condition that it is new, so that a retry after a lost reply is counted once. Raises
+        `Unavailable` if the table does not respond.
         """
         asked = {each.id: _SESSION_CHARGES(each) for each in scopes}
         for _ in range(ATTEMPTS_MAX):
@@ -296,18 +302,20 @@ class QuotaService:
                 self.table.transact([record, self.store.session_mark(session_id, counted), *updates])
                 return _recorded(asked, scopes, items)
             except TransactionRefused as refused:
-                if 0 in refused.failed:  # the record exists: this transaction succeeded, and its reply was lost
+                if 0 in refused.failed:  # the record exists: this transaction succeeded and its reply was lost
                     return _recorded(asked, scopes, items)
             except Contended:
                 pass
             items = self.read(scopes)
-        raise Unavailable(internal="a session's count stayed contended", retry_after_seconds=1)
+        raise Unavailable(internal="session limits were changed concurrently in every attempt", retry_after_seconds=1)
 
     def record_tool_call(self, scopes: Sequence[ScopeLimits]) -> Recorded | Rejected:
-        """Count a tool call in every scope that limits tool calls, or in none; one read, and one write for each scope.
+        """Count a tool call in every scope that limits tool calls. If one scope rejects it, it is not counted in any
+        scope.
 
-        No write if the read shows a rejection. A repetition after a lost reply may count twice. With `minutes_open` the
-        call is allowed, and the answer degraded, if the table does not answer.
+        Costs one read, and one write for each scope. Nothing is written if the read shows a rejection. A retry after a
+        lost reply may be counted twice. With `minutes_open`, if the table does not respond, the call is allowed and the
+        result is degraded.
         """
         limited = [each for each in scopes if each.maximum("tool_calls_per_minute") != UNLIMITED]
         counted: list[tuple[Key, Sequence[decisions.LimitIncrement], int]] = []
@@ -335,7 +343,7 @@ class QuotaService:
         return Recorded(tuple(shown))
 
     def _uncount(self, counted: Sequence[tuple[Key, Sequence[decisions.LimitIncrement], int]]) -> None:
-        """Subtract a tool call that was just counted. If another write comes between, it stays counted."""
+        """Subtract a tool call that was just counted. If another write happens first, the call remains counted."""
         try:
             for key, asked, second in counted:
                 update = planning.plan_return(key, asked, second, self.store.read([key])[key])
@@ -345,7 +353,7 @@ class QuotaService:
             self.on_failure(failure)
 
     def _release(self, run_id: RunId, slots: Mapping[str, Slot]) -> None:
-        """Release slots that were taken before a rejection. The sweeper releases those that cannot be released here."""
+        """Release slots that were acquired before a rejection. If a release fails, the sweeper releases the slot."""
         for scope_id, slot in slots.items():
             try:
                 self.settle_slot(scope_id, slot_name(run_id), slot, Used(0, 0), undone=True)
@@ -353,7 +361,9 @@ class QuotaService:
                 self.on_failure(failure)
 
     def _undo(self, run_id: RunId, scopes: Sequence[ScopeLimits]) -> None:
-        """Release slots of writes whose reply was lost. What cannot be released is left to the sweeper, or expires."""
+        """Release slots of writes whose reply was lost. If a release fails, the sweeper releases the slot or its lease
+        expires.
+        """
         try:
             self._release(run_id, _held(run_id, self.read(scopes)))
             if self.platform is not None:

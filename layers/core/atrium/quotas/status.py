@@ -1,4 +1,4 @@
-"""Current usage of every limit of a tenant, and of the calling user or key."""
+"""Reads the current usage of every limit of a tenant, and of the calling user or key."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from atrium.tenants.plans import PlanName
 
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
-    """Current state of one limit. `used` is None if there is no limit."""
+    """The current state of one limit. `used` is None if there is no limit."""
 
     name: LimitName
     scope: QuotaScope
@@ -38,20 +38,23 @@ class LimitStatus:
 
     @property
     def remaining(self) -> int | None:
-        """The remaining amount; None if there is no limit."""
+        """Return the remaining amount; None if there is no limit."""
         return None if self.used is None else max(0, self.max - self.used)
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsStatus:
-    """A tenant's plan and every limit, in the order of the table of limits; then those of the caller."""
+    """A tenant's plan and limits, in the order of the table of limits, followed by the limits of the caller."""
 
     plan: PlanName
     limits: tuple[LimitStatus, ...]
 
 
 def read_status(table: TenantTable, clock: Clock, principal: Principal | None = None) -> LimitsStatus:
-    """Return the state of a tenant's limits, and of a principal's own. Two batches. `NotFound` without a tenant."""
+    """Return the state of the limits of a tenant and of a principal. Costs two batch reads. Raise `NotFound` if the
+    tenant
+    does not exist.
+    """
     place = principal_place(principal) if principal else None
     found = table.batch_get([keys.tenant(), keys.counts(), *([place] if place else [])])
     tenant = found.get(keys.tenant())

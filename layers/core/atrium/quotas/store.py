@@ -1,4 +1,4 @@
-"""Reads admission items and items of tool calls in batches, and writes them one by one."""
+"""Reads admission items and tool call items in batches, and writes them one by one."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -24,13 +24,13 @@ _SESSION_MARK_SECONDS = 3 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class AdmissionStore:
-    """One tenant's items. All reads are strongly consistent."""
+    """Reads and writes one tenant's admission items. All reads are strongly consistent."""
 
     table: TenantTable
     clock: Clock
 
     def read(self, places: Iterable[Key]) -> dict[Key, AdmissionItem]:
-        """Read items in one batch; an item that does not exist is returned as an empty one."""
+        """Read items in one batch. An item that does not exist is returned as an empty item."""
         wanted = list(places)
         found = self.table.batch_get(wanted)
         return {place: self.item(found.get(place)) for place in wanted}
@@ -39,7 +39,9 @@ class AdmissionStore:
         return AdmissionItem(attributes, self.now())
 
     def apply(self, update: Update) -> AdmissionItem | None:
-        """Write an update; returns None on success, the current item on a failed condition or a conflict."""
+        """Write an update. Return None on success, otherwise the current item (after a failed condition or a
+        conflict).
+        """
         try:
             self.table.write(update)
         except ConditionFailed as failed:
@@ -49,30 +51,36 @@ class AdmissionStore:
         return None
 
     def set_back(self, items: Mapping[Key, AdmissionItem]) -> None:
-        """Set back the time of items that are too far ahead. A rejection writes nothing else that would set it back."""
+        """Set back the time of items that are too far ahead. It is called after a rejection, because a rejection writes
+        no other update.
+        """
         for key, item in items.items():
             if item.is_ahead:
                 self.apply(plan_time(key, item))
 
     def list(self) -> dict[str, AdmissionItem]:
-        """Return every admission item by scope id, without items of the previous layout."""
+        """Return all admission items by scope id, except items of the previous layout."""
         found = {str(item["sk"]): item for item in self._query(keys.admissions())}
         current = {name: item for name, item in found.items() if not is_old(name)}
         return {TENANT if name == "TENANT" else name: self.item(item) for name, item in current.items()}
 
     def old_scopes(self) -> set[str]:
-        """Return the ids of users, keys and agents that the previous layout counted; a rebuild creates their items."""
+        """Return the ids of users, keys and agents that were counted in the previous layout. A rebuild creates their
+        items.
+        """
         tenant = self.table.get(keys.tenant()) or {}
         return {*tenant.get("residents", ()), *(str(item["sk"]) for item in self._query(keys.OLD_ADMISSIONS))}
 
     def remove_old(self) -> None:
-        """Delete the admission items of the previous layout: several per tenant, and a partition for other scopes."""
+        """Delete the admission items of the previous layout: several items per tenant, and a separate partition for
+        other scopes.
+        """
         old = [Key(keys.admissions(), str(item["sk"])) for item in self._query(keys.admissions())]
         apart = [Key(keys.OLD_ADMISSIONS, str(item["sk"])) for item in self._query(keys.OLD_ADMISSIONS)]
         self.table.delete_all([*(key for key in old if is_old(key.sort)), *apart])
 
     def unmark(self, scope_id: str) -> None:
-        """Take an item without slots out of the sweeper's index."""
+        """Remove an item without slots from the sweeper's index."""
         update = ItemUpdate()
         for attribute in ("sweep_pk", "sweep_sk"):
             update.remove(attribute)
@@ -109,7 +117,7 @@ class AdmissionStore:
 
 
 def is_old(sort: str) -> bool:
-    """Return whether an admission item is of the previous layout, in which a tenant had several."""
+    """Return whether an admission item has the previous layout, in which a tenant had several items."""
     return sort.isdigit()
 
 

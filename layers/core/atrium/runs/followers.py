@@ -1,10 +1,10 @@
-"""How many calls of a tenant follow events of runs at the same time. Each of them holds a container of chat.
+"""Limits how many calls of a tenant follow run events at the same time. Each of them occupies a chat container.
 
-One item in the tenant's partition, apart from those that admit turns: follower -> end of its lease. A follower renews
-its lease while it follows and removes itself at its end; one whose function died counts until its lease is over. A
-follower is taken by one conditional write, so the limit is exact however many calls race.
+One item in the tenant's partition, separate from the admission items, maps followers to the end of their leases. A
+follower renews its lease while it follows, and removes itself at its end. If its function crashes, it is counted until
+its lease expires. A follower is added by one conditional write, so the limit is exact under concurrency.
 
-    take 1 write (2 the first time, or where leases of others are over); renew 1 write in 20 s; release 1 write
+    take 1 write (2 the first time, or if leases of others have expired); renew 1 write in 20 s; release 1 write
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from atrium.storage.writes import NEW, Put, Update
 from atrium.tenants.plans import PLANS, PlanName
 
 FOLLOWERS_MAX = 32
-"""A third of the containers that chat has by default (`PlatformConcurrency`, 100)."""
+"""One third of the default number of chat containers (`PlatformConcurrency`, 100)."""
 LIMIT = "event_followers"
 LEASE_SECONDS = 60
 RENEW_SECONDS = 20
@@ -34,21 +34,21 @@ _ATTEMPTS = 8
 
 
 def followers_max(plan: PlanName) -> int:
-    """Return the limit of a plan: two for each turn at once that it allows, at most 32."""
+    """Return the limit of a plan: two followers for each concurrent turn that the plan allows, at most 32."""
     turns = int(PLANS[plan].limits["concurrent_turns"])
     return FOLLOWERS_MAX if turns < 0 else min(2 * turns, FOLLOWERS_MAX)
 
 
 @dataclass(frozen=True, slots=True)
 class FollowerLimit:
-    """The followers of one tenant."""
+    """Counts the followers of one tenant."""
 
     table: TenantTable
     maximum: int
     clock: Clock
 
     def take(self) -> Follower:
-        """Count one more follower; `ConcurrencyLimited` if there are as many as there may be."""
+        """Add a follower. Raise `ConcurrencyLimited` if the tenant has the maximum number of followers."""
         name = f"f{secrets.token_hex(8)}"
         known: Mapping[str, int] | None = {}
         for _ in range(_ATTEMPTS):
@@ -66,10 +66,10 @@ class FollowerLimit:
             live = [ends_at for ends_at in known.values() if ends_at > now]
             if len(live) >= self.maximum:
                 raise self._full(len(live))
-        raise Unavailable(internal="followers: met others too often", retry_after_seconds=1)
+        raise Unavailable(internal="followers were changed concurrently in every attempt", retry_after_seconds=1)
 
     def renew(self, name: str) -> bool:
-        """Extend a lease; False if another call took its place after it was over."""
+        """Extend a lease. Return False if the lease expired and another follower replaced it."""
         now = epoch_seconds(self.clock())
         values = {"ends": now + LEASE_SECONDS, "ttl": now + _KEPT_SECONDS}
         change = f"SET #slots.#{name} = :ends, #ttl = :ttl"
@@ -80,23 +80,23 @@ class FollowerLimit:
         return True
 
     def release(self, name: str) -> None:
-        """Remove a follower. If the table cannot be written, its lease ends by itself."""
+        """Remove a follower. If the table cannot be written, its lease expires."""
         present = f"attribute_exists(#slots.#{name})"
         with suppress(ConditionFailed, Unavailable):
             self.table.write(Update(keys.followers(), f"REMOVE #slots.#{name}", present))
 
     def _begin(self, name: str, now: int) -> Put:
-        """Return the write of the item's first follower."""
+        """Return the write that creates the item with its first follower."""
         return Put(keys.followers(), {"slots": {name: now + LEASE_SECONDS}, "ttl": now + _KEPT_SECONDS}, NEW)
 
     def _taking(self, name: str, known: Mapping[str, int], now: int) -> Update:
-        """Return the write of another follower, in place of those of `known` whose lease is over."""
+        """Return the write that adds a follower and removes the followers of `known` whose lease has expired."""
         over = {each: ends_at for each, ends_at in known.items() if ends_at <= now}
         change = f"SET #slots.#{name} = :ends, #ttl = :ttl"
         if over:
             change += " REMOVE " + ", ".join(f"#slots.#{each}" for each in over)
         unchanged = "".join(f" AND #slots.#{each} = :{each}" for each in over)
-        # The second part: the SDK repeats a write whose reply was lost.
+        # The second part of the condition: the SDK repeats a write whose reply was lost.
         condition = f"(size(#slots) < :room{unchanged}) OR attribute_exists(#slots.#{name})"
         values = {"ends": now + LEASE_SECONDS, "ttl": now + _KEPT_SECONDS, "room": self.maximum + len(over), **over}
         return Update(keys.followers(), change, condition, values)
@@ -104,8 +104,8 @@ class FollowerLimit:
     def _full(self, used: int) -> ConcurrencyLimited:
         resets_at = self.clock() + timedelta(seconds=RETRY_SECONDS)
         return ConcurrencyLimited(
-            f"The tenant's limit {LIMIT} is {self.maximum} at once. Wait for another follower to end, or poll without "
-            "`wait`.",
+            f"The tenant's limit {LIMIT} is {self.maximum} at once. Wait until another client stops following, or poll "
+            "without `wait`.",
             retry_after_seconds=RETRY_SECONDS,
             extensions={
                 "limit": LIMIT,
@@ -119,7 +119,7 @@ class FollowerLimit:
 
 @dataclass(slots=True)
 class Follower:
-    """A call that follows a run's events, and its lease in the follower limit."""
+    """A client connection that follows a run's events, and its lease in the follower limit."""
 
     limit: FollowerLimit
     name: str
@@ -127,7 +127,7 @@ class Follower:
     _released: bool = field(default=False, init=False)
 
     def hold(self) -> bool:
-        """Renew the lease when it is time; False if the place is lost."""
+        """Renew the lease when it is due. Return False if the lease was lost."""
         now = epoch_seconds(self.limit.clock())
         if now - self.renewed_at < RENEW_SECONDS:
             return True

@@ -1,7 +1,8 @@
-"""Converts runs to items and back. `question`, `outcome` and events are payloads; the rest are plain attributes.
+"""Converts runs to items and back. `question`, `outcome` and events are payloads; the other fields are plain
+attributes.
 
-A payload is compressed JSON, in the item up to 32 kB and in S3 above. Compression also saves write units (1 kB each),
-because an answer and its events contain the same text.
+A payload is compressed JSON. Up to 32 kB it is stored in the item, above that in S3. Compression also saves write units
+(1 kB each), because an answer and its events contain the same text.
 """
 
 import json
@@ -67,7 +68,7 @@ def outcome_content(outcome: Outcome) -> dict[str, Any]:
 
 
 def closing_attributes(outcome: Outcome, at: datetime) -> dict[str, Any]:
-    """Return the attributes that a run gets when it ends, without the content of the outcome."""
+    """Return the attributes that are set when a run ends, without the content of the outcome."""
     error = outcome.error
     return {
         "status": outcome.status,
@@ -108,7 +109,7 @@ def read_spend(data: Mapping[str, Any] | None) -> Spend:
 
 
 def read_run(item: Mapping[str, Any], blobs: TenantBlobs) -> Run:
-    """Return the run of an item with its payloads loaded."""
+    """Parse a run's item and load its payloads."""
     question = load_payload(blobs, "question", item)
     return Run(
         id=RunId(item["id"]),
@@ -167,15 +168,15 @@ def pack(content: object) -> bytes:
 
 
 def unpack(raw: bytes) -> Any:
-    """Return the content. Numbers that are not finite, which JSON does not have, become null."""
+    """Decompress and parse content. `NaN` and infinite numbers, which are not valid JSON, become null."""
     return json.loads(zlib.decompress(raw), parse_constant=lambda _name: None)
 
 
 def store_payload(blobs: TenantBlobs, name: str, reference: str, content: object) -> dict[str, Any]:
-    """Return the attributes for a content under `name`. Large content is first written to S3.
+    """Return the attributes that store a content under `name`. Large content is first written to S3.
 
-    The reference ends with the hash of the content. So a retry writes the same blob, and a worker and the sweeper that
-    write different content for one item do not overwrite each other.
+    The reference ends with the hash of the content. A retry therefore writes the same blob, and a worker and the
+    sweeper that write different content for the same item do not overwrite each other.
     """
     raw = pack(content)
     if len(raw) <= INLINE_BYTES_MAX:
@@ -186,7 +187,7 @@ def store_payload(blobs: TenantBlobs, name: str, reference: str, content: object
 
 
 def load_payload(blobs: TenantBlobs, name: str, item: Mapping[str, Any]) -> Any:
-    """Return the content of `store_payload`, or None if there is none; raise `BlobGone` if its blob was deleted."""
+    """Return the content that `store_payload` stored, or None. Raise `BlobGone` if its blob was deleted."""
     if name in item:
         return unpack(item[name])
     if f"{name}{_REFERENCE}" in item:
@@ -218,9 +219,9 @@ def encode_events(events: tuple[RunEvent, ...] | list[RunEvent]) -> list[list[An
 
 
 def decode_events(data: list[list[Any]]) -> tuple[RunEvent, ...]:
-    """Return the events of `encode_events`.
+    """Decode the events that `encode_events` returned.
 
-    Content written by a model is limited again, for events stored before the limit.
+    Content written by a model is normalised again, because some events were stored before that was introduced.
     """
     return tuple(
         RunEvent(sequence, kind, clean_json(fields, depth_max=_EVENT_DEPTH_MAX)[0]) for sequence, kind, fields in data
@@ -228,7 +229,7 @@ def decode_events(data: list[list[Any]]) -> tuple[RunEvent, ...]:
 
 
 def encode_block(block: Block) -> dict[str, Any]:
-    """Return the block in the form that the API also shows."""
+    """Encode a block in the format of the API."""
     match block:
         case Text(text):
             return {"type": "text", "text": text}
@@ -243,9 +244,9 @@ def encode_block(block: Block) -> dict[str, Any]:
 
 
 def decode_block(data: object) -> Block:
-    """Return the block of stored data, which may be invalid, so that a session can always be read.
+    """Decode a block. Stored data may be invalid; it is repaired so that a session can always be read.
 
-    A block of an unknown kind becomes a text that says so; a field of the wrong type is empty.
+    A block of an unknown type is replaced by the text `UNREADABLE`. A field of the wrong type becomes empty.
     """
     fields = data if isinstance(data, dict) else {}
     match fields.get("type"):

@@ -1,8 +1,8 @@
 """The run model: messages, spend, outcome and events.
 
 A run starts with the user's message and a lease. One conditional write, by the worker or by the sweeper, ends it with
-everything that it produced; no later write can change the outcome. The events `start`, `usage`, `final` and `error` are
-made from the run's own record, live and in a replay.
+all its results. No later write can change the outcome. The events `start`, `usage`, `final` and `error` are derived
+from the run's record, both live and in a replay.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ RUN_LEASE_SECONDS = 45
 RENEW_SECONDS = 15
 CANCEL_POLL_SECONDS = 4
 STEP_SEPARATOR = "\n\n"
-"""Between the texts of two model calls of one answer."""
+"""Separates the texts of the model calls of one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """The usage of a run so far: tokens, tool calls by tool, and money in nano-dollars."""
+    """The usage of a run so far: tokens, tool calls by tool, and cost in nano-dollars."""
 
     tokens: Usage = field(default_factory=Usage)
     tool_calls: Mapping[str, int] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Spend:
 
     @property
     def total_tokens(self) -> int:
-        """Return the tokens as limits count them: those of the prompts, cached or not, and those of the outputs."""
+        """Return the number of tokens that limits count: prompt tokens, cached or not, and output tokens."""
         return self.tokens.prompt_tokens + self.tokens.output_tokens
 
     @property
@@ -62,9 +62,9 @@ class Spend:
 
 @dataclass(frozen=True, slots=True)
 class RunError:
-    """Why a run failed: the public code and detail.
+    """The error of a failed run: its public code and detail.
 
-    `retryable` None means the default of the code. `retry_after_seconds` counts from the end of the run.
+    `retryable` None means the default of the code. `retry_after_seconds` is counted from the end of the run.
     """
 
     code: str
@@ -79,7 +79,7 @@ class RunError:
         return cls(failure.code, failure.detail, retryable, failure.retry_after_seconds)
 
     def to_failure(self, run_id: str) -> AtriumError:
-        """Return the error for the caller, with the run's id."""
+        """Return the error that is sent to the caller, with the run's id."""
         wait = {} if self.retry_after_seconds is None else {"retry_after_seconds": self.retry_after_seconds}
         return kind_of(self.code)(
             self.detail,
@@ -91,7 +91,7 @@ class RunError:
 
 @dataclass(frozen=True, slots=True)
 class RunEvent:
-    """An event of a run as clients see it. `sequence` starts at 1 without gaps."""
+    """An event of a run in the format of the API. `sequence` starts at 1 and has no gaps."""
 
     sequence: int
     type: str
@@ -100,11 +100,10 @@ class RunEvent:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. `tail` contains the events that are not stored in a batch.
+    """The result of an ended run. `tail` contains the events that are not stored in a batch.
 
-    `swept` outcomes are written for a worker that died; its client may have seen events that were not stored. `mark`
-    identifies an outcome, so that a repeated commit recognises itself. `model` is the model that answered last; "" if
-    unknown.
+    `swept` means that the sweeper wrote the outcome for a failed worker; the client may have received events that were
+    not stored. `mark` identifies an outcome, so that a repeated commit can be recognised.
     """
 
     status: RunStatus
@@ -123,9 +122,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The record of a turn. `owner` is the principal that started it; `outcome` is None while it is open.
+    """The record of a turn. `owner` is the principal that started it; `outcome` is None while the run is open.
 
-    `reservation` is that of its admission; its slots may have newer data.
+    `reservation` is the reservation of its admission; its slots may have newer data.
     """
 
     id: RunId
@@ -159,20 +158,12 @@ class Run:
         return (self.question, *(self.outcome.messages if self.outcome else ()))
 
     def lease_is_over(self, now: datetime) -> bool:
-        """Return whether the lease has expired, in whole seconds as stored."""
+        """Return whether the lease has expired. Times are compared in whole seconds, as stored."""
         return self.lease_until is not None and epoch_seconds(self.lease_until) < epoch_seconds(now)
 
     def ended(self, outcome: Outcome, at: datetime) -> "Run":
-        """Return this run with an outcome."""
-        return replace(
-            self,
-            status=outcome.status,
-            model=outcome.model or self.model,
-            outcome=outcome,
-            spend=outcome.spend,
-            ended_at=at,
-            lease_until=None,
-        )
+        """Return a copy of this run with an outcome."""
+        return replace(self, status=outcome.status, outcome=outcome, spend=outcome.spend, ended_at=at, lease_until=None)
 
 
 def start_event(run: Run) -> RunEvent:
@@ -180,7 +171,7 @@ def start_event(run: Run) -> RunEvent:
 
 
 def error_event(run_id: RunId, sequence: int, error: AtriumError | RunError) -> RunEvent:
-    """Return the event that ends the stream of a run that failed; `read_error` reads it."""
+    """Return the `error` event that ends the stream of a failed run. `read_error` reads it."""
     shown = error if isinstance(error, RunError) else RunError.of(error)
     fields = {name: value for name, value in asdict(shown).items() if value is not None}
     return RunEvent(sequence, "error", {"run_id": run_id, **fields})
@@ -212,7 +203,7 @@ def closing_events(run_id: RunId, outcome: Outcome, *, after: int) -> Iterator[R
 
 
 def usage_fields(spend: Spend) -> dict[str, Any]:
-    """Return `usage` as the contract has it; money to six decimals, `estimated` only where it is."""
+    """Return the API's `usage` object. Money has six decimals; `estimated` is present only if it is true."""
     tokens = spend.tokens
     return {
         "input_tokens": tokens.input_tokens,
@@ -226,12 +217,12 @@ def usage_fields(spend: Spend) -> dict[str, Any]:
 
 
 def answer_id(messages: Sequence[Message]) -> str | None:
-    """Return the id of the last message of the assistant; None where it said nothing."""
+    """Return the id of the assistant's last message, or None if there is no such message."""
     answers = [message.id for message in messages if message.role == "assistant"]
     return answers[-1] if answers else None
 
 
 def answer_text(messages: Sequence[Message]) -> str:
-    """Return the whole text of the answer, as its pieces were streamed: steps are parted by an empty line."""
+    """Return the whole text of the answer as it was streamed. Steps are separated by an empty line."""
     texts = (message.text for message in messages if message.role == "assistant")
     return STEP_SEPARATOR.join(text for text in texts if text)

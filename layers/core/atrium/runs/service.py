@@ -1,4 +1,4 @@
-"""Runs as a caller may see them: their own, or with `admin` all of the tenant."""
+"""Runs that a caller may see: the caller's runs, or with the scope `admin` all runs of the tenant."""
 
 from dataclasses import dataclass
 
@@ -12,27 +12,27 @@ from atrium.tenants.context import TenantContext
 
 @dataclass(frozen=True, slots=True)
 class RunService:
-    """The operations of one caller on runs."""
+    """Run operations for one caller."""
 
     context: TenantContext
     runs: RunStore
 
     def get(self, run_id: str) -> Run:
-        """Return a run that the caller may see; raise `NotFound` for any other."""
+        """Return a run. Raise `NotFound` if it does not exist or the caller may not see it."""
         run = self.runs.get(RunId(run_id)) if is_id(run_id, "run") else None
         if run is None or not self._may_see(run):
-            raise NotFound("run not found")
+            raise NotFound("Run not found.")
         return run
 
     def cancel(self, run_id: str) -> Run:
-        """Request the cancellation of a run. Its worker stops within seconds. An ended run does not change."""
+        """Request the cancellation of a run. Its worker stops within seconds. An ended run is not changed."""
         run = self.get(run_id)
         if not run.is_open:
             return run
         return self.runs.request_cancel(run.id) or run
 
     def list(self, page: PageRequest, *, session_id: str | None, status: RunStatus | None) -> Page[Run]:
-        """List runs, newest first. A page of a filtered list may be short and still have a next one."""
+        """List runs, newest first. A page of a filtered list may be short and still be followed by another page."""
         found = self._list(page, session_id)
         kept = [run for run in found.items if self._may_see(run) and status in {None, run.status}]
         return Page(kept, found.position)

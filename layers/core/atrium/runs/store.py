@@ -1,8 +1,9 @@
-"""Runs in the table, and their events.
+"""Stores runs and their events in the table.
 
-A run is opened by one put, renewed by its worker, and ended by one conditional update. Events are stored in batches, so
-that a client can reconnect. A batch is keyed by its last sequence number: what follows number n is then `sort > n`. The
-first event and the last ones are not stored: they are derived from the run itself, so they cannot contradict it.
+A run is created by one put, renewed by its worker, and ended by one conditional update. Events are stored in batches,
+so that a client can reconnect. The key of a batch is its last sequence number, so the events after number n are found
+by `sort > n`. The first event and the last events are not stored. They are derived from the run itself, so they are
+always consistent with it.
 """
 
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ BATCH_EVENTS_MAX = 400
 
 
 class LeaseLost(Exception):
-    """The run no longer belongs to this worker: the sweeper or a deletion ended it."""
+    """The run no longer belongs to this worker, because the sweeper or a deletion ended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class RunStore:
         return self._read(item) if item else None
 
     def find(self, own_ulid: str) -> RunId | None:
-        """Return the id of the run with this own ULID, or None. Reads an index, so it is eventually consistent."""
+        """Return the id of the run with this ULID, or None. Reads an index, so it is eventually consistent."""
         query = Query(keys.all_runs(), index="gsi2", prefix=f"run_{own_ulid}", limit=1)
         found = self.table.query(query).items
         return RunId(found[0]["gsi2sk"]) if found else None
@@ -85,7 +86,7 @@ class RunStore:
         return bool(item.get("cancel"))
 
     def note_reservation(self, reservation: Reservation, *, spend: Spend) -> bool:
-        """Store the reservation of a run's next model call in the run, if no admission item records it.
+        """Store the reservation of the next model call in the run's item, for a run that no admission item records.
 
         Returns False if the run no longer belongs to this worker.
         """
@@ -98,14 +99,14 @@ class RunStore:
         return True
 
     def is_cancelled(self, run_id: RunId) -> bool:
-        """Return whether cancellation was requested. One read. Raises `LeaseLost` like `renew`."""
+        """Return whether cancellation was requested. Costs one read. Raises `LeaseLost` like `renew`."""
         item = self.table.get(keys.run(run_id))
         if item is None or item["status"] != "running" or "swept_by" in item:
             raise LeaseLost
         return bool(item.get("cancel"))
 
     def request_cancel(self, run_id: RunId) -> Run | None:
-        """Request the cancellation of an open run; an ended one does not change.
+        """Request the cancellation of an open run. An ended run is not changed.
 
         Returns the run, or None if it does not exist.
         """
@@ -116,7 +117,8 @@ class RunStore:
             return self.get(run_id)
 
     def take_over(self, run_id: RunId, *, now: datetime) -> Run | None:
-        """Take a run from a worker whose lease has expired, which can then neither renew nor end it. Idempotent.
+        """Take a run over from a worker whose lease has expired. That worker can then neither renew nor end it.
+        Idempotent.
 
         Returns the run, or None if its lease is valid or it has ended.
         """
@@ -128,9 +130,10 @@ class RunStore:
             return None
 
     def end(self, run_id: RunId, outcome: Outcome, *, at: datetime) -> bool:
-        """Write the outcome of a run, once. Returns False if it has ended or another process has taken it over.
+        """Write the outcome of a run once. Return False if it has ended or another process has taken it over.
 
-        The outcome of a worker requires that the run was not taken over; a swept outcome requires that it was.
+        An outcome written by the worker requires that the run was not taken over. An outcome written by the sweeper
+        requires that the sweeper has taken it over.
         """
         content = store_payload(self.blobs, "outcome", f"runs/{run_id}/outcome", outcome_content(outcome))
         attributes = closing_attributes(outcome, at) | content
@@ -185,7 +188,9 @@ class RunStore:
 
 @dataclass(slots=True)
 class EventLog:
-    """Collects the events of a run, and stores them in a batch two seconds after the last flush."""
+    """Collects the events of a run and stores them in batches: two seconds after the last batch, or after 400
+    events.
+    """
 
     table: TenantTable
     blobs: TenantBlobs
@@ -195,9 +200,9 @@ class EventLog:
     pending: list[RunEvent] = field(default_factory=list)
 
     def append(self, event: RunEvent) -> None:
-        """Add an event, and store the pending events if a flush is due.
+        """Add an event. If a flush is due, store the pending events.
 
-        If the table is unavailable, the events stay pending until the next flush or the end of the run.
+        If the table is unavailable, the events remain pending until the next flush or the end of the run.
         """
         self.pending.append(event)
         now = self.clock()
@@ -210,7 +215,7 @@ class EventLog:
             self.flushed_at = now
 
     def flush(self, now: datetime) -> None:
-        """Store the pending events as one batch. A batch without a confirmed write is repeated within the next one."""
+        """Store the pending events as one batch. If a write fails, its events are stored again in the next batch."""
         last = self.pending[-1].sequence
         item = store_payload(self.blobs, "events", f"runs/{self.run_id}/events/{last}", encode_events(self.pending))
         item |= {"last": last, "ttl": epoch_seconds(now + timedelta(days=KEPT_DAYS))}
@@ -219,14 +224,14 @@ class EventLog:
         self.flushed_at = now
 
     def take_tail(self) -> tuple[RunEvent, ...]:
-        """Return the events that were not stored, for the item of the run."""
+        """Return the events that were not stored. They are stored in the run's item."""
         tail = tuple(self.pending)
         self.pending.clear()
         return tail
 
 
 def read_stored(table: TenantTable, blobs: TenantBlobs, run_id: RunId, *, after: int) -> Iterator[RunEvent]:
-    """Yield the stored events with a sequence above `after`, in order and without duplicates."""
+    """Yield the stored events with a sequence number above `after`, in order and without duplicates."""
     first = keys.events(run_id, after)
     position = None
     while True:

@@ -1,1 +1,1 @@
-"""Sessions: conversations of one owner. The head item contains the active turn; messages are stored in runs."""
+"""Sessions, the conversations of one owner. The session item contains the active turn; messages are stored in runs."""

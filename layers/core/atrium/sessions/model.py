@@ -1,4 +1,4 @@
-"""The session model."""
+"""The session model: sessions, and the turn that occupies a session."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from atrium.kernel.ids import AgentId, RunId, SessionId
 from atrium.usage.model import Figures
 
 USAGE_DAYS = 92
-"""How many days of usage a session keeps."""
+"""Number of days for which a session stores its usage."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveTurn:
-    """The run that occupies the session. The lease of the run says whether it is still executing."""
+    """The run that occupies the session. If the run's lease is valid, the run is still executing."""
 
     run_id: RunId
     opened_at: datetime
@@ -22,11 +22,11 @@ class LiveTurn:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A conversation. `owner` is the principal that created it; `turn_count` counts user messages.
+    """A conversation. `owner` is the principal that created it. `turn_count` is the number of user messages.
 
-    A session with `is_deleted` exists only until its runs are removed; no caller can see it. `usage` sums its turns by
-    the UTC day on which they ended. `listed_at` is its position in the lists, at most five minutes before
-    `last_active_at`; None if the session was not read from the table.
+    A session with `is_deleted` exists only until its runs are removed, and no caller can see it. `usage` contains the
+    usage of its turns by the UTC day on which they ended. `listed_at` is its position in the lists, at most five
+    minutes before `last_active_at`; it is None if the session was not read from the table.
     """
 
     id: SessionId
@@ -48,5 +48,5 @@ class Session:
 
     @property
     def user_id(self) -> str | None:
-        """Return the user who owns the session; None if a key or client owns it."""
+        """Return the id of the user who owns the session, or None if an API key or client owns it."""
         return self.owner if self.owner.startswith("usr_") else None

@@ -1,7 +1,7 @@
-"""Removes what belongs to a session: runs, their events and their blobs. Can be repeated after a crash.
+"""Deletes the data of a session: runs, their events and their blobs. It can be repeated after a crash.
 
-Blobs are deleted before the item that names them, and events before their run, so that a repeated call finds what is
-left.
+Blobs are deleted before the item that refers to them, and events before their run. A repeated call can therefore find
+the remaining data.
 """
 
 from typing import Any

@@ -1,4 +1,6 @@
-"""Sessions as a caller may see them: their own, or with `admin` all of the tenant. Others raise `NotFound`."""
+"""Sessions that a caller may see: the caller's sessions, or with the scope `admin` all sessions of the tenant. Other
+sessions raise `NotFound`.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,13 +23,15 @@ from atrium.storage.writes import Put
 from atrium.tenants.context import TenantContext
 
 PAGE_BYTES_MAX = 2_000_000
-"""Size of a page of messages as JSON. A Lambda response has at most 6 MB, and escaping can double the size."""
-_NO_SESSION = "session not found"
+"""Maximum size of a page of messages as JSON. A Lambda response is limited to 6 MB, and escaping can double the
+size.
+"""
+_NO_SESSION = "Session not found."
 
 
 @dataclass(frozen=True, slots=True)
 class SessionService:
-    """The operations of one caller on sessions."""
+    """Session operations for one caller."""
 
     context: TenantContext
     sessions: SessionStore
@@ -61,7 +65,7 @@ class SessionService:
         return session, record(session.id, record_of(session))
 
     def get(self, session_id: str) -> Session:
-        """Return a session that the caller may see; raise `NotFound` for any other."""
+        """Return a session. Raise `NotFound` if it does not exist or the caller may not see it."""
         return self._find(session_id)
 
     def _find(self, session_id: str, *, with_deleted: bool = False) -> Session:
@@ -81,7 +85,7 @@ class SessionService:
         return self.sessions.list_by_owner(self.context.owner, page)
 
     def change(self, session_id: str, changes: Mapping[str, Any]) -> Session:
-        """Change the title, agent or metadata; None removes a value."""
+        """Change the title, agent or metadata. None removes a value."""
         session = self.get(session_id)
         stored = {**changes, "metadata": json.dumps(changes["metadata"] or {})} if "metadata" in changes else changes
         changed = self.sessions.change(session.id, stored, now=self.clock()) if changes else session
@@ -92,8 +96,8 @@ class SessionService:
     def delete(self, session_id: str) -> None:
         """Delete a session with its runs, events and blobs.
 
-        It is invisible to all callers at once. A running turn ends and leaves only its ledger entry. The call can be
-        repeated after a crash.
+        The session becomes invisible to all callers immediately. A running turn ends; only its ledger entry remains.
+        The call can be repeated after a crash.
         """
         session = self._find(session_id, with_deleted=True)
         if session.turn is not None:
@@ -104,7 +108,7 @@ class SessionService:
         self.sessions.remove(session.id)
 
     def list_messages(self, session_id: str, page: PageRequest) -> Page[tuple[Run, Message]]:
-        """List the messages of a session, oldest first. A running turn has only the user's message."""
+        """List the messages of a session, oldest first. For a running turn only the user's message is listed."""
         session = self.get(session_id)
         position = dict(page.position) if page.position else None
         skip = int(position.pop("skip")) if position else 0
@@ -113,7 +117,7 @@ class SessionService:
 
 
 def _cut(runs: Page[Run], skip: int, limit: int, start: Mapping[str, str] | None) -> Page[tuple[Run, Message]]:
-    """Return messages up to the limit and up to the size of one response, but at least one.
+    """Return messages up to the limit and the maximum size of a response, but at least one.
 
     A position contains the last run that was returned completely, and the number of messages of the next run that were
     returned.

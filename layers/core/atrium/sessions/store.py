@@ -1,14 +1,14 @@
-"""Sessions in the table.
+"""Stores sessions in the table.
 
-A session has one turn at a time: an attribute of the head, set and removed by conditional writes.
+A session has one turn at a time. The turn is an attribute of the session item, set and removed by conditional writes.
 
-Metadata is stored as JSON text, because an item has no floats. A session is marked before it is deleted, so it is
-invisible to all callers at once.
+Metadata is stored as JSON text, because an item cannot contain floats. A session is marked before it is deleted, so it
+becomes invisible to all callers immediately.
 
-The write that ends a turn adds its usage to the session's sums of that day, so each turn counts once. The sums are
-attributes `u<yymmdd>_<index of the figure>`, about 50 bytes per day; the next turn removes those older than
-`USAGE_DAYS`. The position in the lists changes at most every five minutes, because it is half of the cost of opening a
-turn.
+The write that ends a turn adds its usage to the session's usage of that day, so each turn is counted once. Usage is
+stored in attributes `u<yymmdd>_<index of the figure>`, about 50 bytes per day. The next turn removes attributes older
+than `USAGE_DAYS`. The position in the lists is updated at most every five minutes, because this update is half of the
+cost of opening a turn.
 """
 
 import json
@@ -37,7 +37,7 @@ _LAG_MAX = timedelta(
     days=1
 )  # from a session's list position to the end of its last turn, which the sweeper may have ended
 _FETCHES_MAX = 10
-_REMOVED_DAYS_MAX = 7  # removed per turn, to limit the size of the expression
+_REMOVED_DAYS_MAX = 7  # maximum per turn, to limit the size of the expression
 _USED = re.compile(r"u(\d{6})_(\d)")
 
 
@@ -55,13 +55,15 @@ class SessionStore:
         self.table.write(Put(record.key, record.item, condition, values))
 
     def get(self, session_id: SessionId, *, with_deleted: bool = False) -> Session | None:
-        """Return a session, or None. `with_deleted` includes one that is being deleted."""
+        """Return a session, or None. With `with_deleted`, also return a session that is being deleted."""
         item = self.table.get(keys.session(session_id))
         session = read_session(item) if item else None
         return session if session and (with_deleted or not session.is_deleted) else None
 
     def change(self, session_id: SessionId, changes: Mapping[str, Any], *, now: datetime) -> Session | None:
-        """Set attributes (None removes one) and return the session; None if it does not exist."""
+        """Set attributes and return the session, or None if it does not exist. An attribute value of None removes the
+        attribute.
+        """
         present = {name: value for name, value in changes.items() if value is not None}
         present["updated_at"] = format_time(now)
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in present)
@@ -74,13 +76,11 @@ class SessionStore:
             return None
 
     def open_turn(self, read: Session, run_id: RunId, *, now: datetime, messages_max: int = UNLIMITED) -> Session:
-        """Set the session's turn to this run and return the new head.
+        """Set the session's turn to this run and return the updated session. Idempotent.
 
-        `read` is the session as last read. Idempotent.
-
-        Raises `ConditionFailed` with the head if the session has another turn, if its last run is not older than this
-        one (clock difference), if it has `messages_max` user messages, or if it is deleted; without the head if it does
-        not exist.
+        `read` is the session as last read. Raises `ConditionFailed` with the session item in four cases: the session
+        has another turn, its last run is not older than this run (clock difference), it has `messages_max` user
+        messages, or it is deleted. If the session does not exist, the error has no item.
         """
         turn = _turn_attribute(LiveTurn(run_id, now))
         expression = "SET #turn = :turn, #last_run = :ulid, #last_active_at = :now, #turn_count = #turn_count + :one"
@@ -105,14 +105,16 @@ class SessionStore:
             raise
 
     def close_turn(self, ended: Run) -> bool:
-        """End a turn: count its messages and add its usage. Returns False if the session has another turn."""
+        """End a turn: count its messages and add its usage. Return False if the session has another turn."""
         used = _used(ended)
         expression = "SET #message_count = #message_count + :change REMOVE #turn ADD "
         expression += ", ".join(f"#{name} :{name}" for name in used)
         return self._release(ended.session_id, ended.id, expression, {"change": len(ended.messages), **used})
 
     def drop_turn(self, session_id: SessionId, run_id: RunId) -> bool:
-        """Remove a turn that never started, and its count; False if the session has another turn."""
+        """Remove a turn that never started, and subtract it from the count. Return False if the session has another
+        turn.
+        """
         return self._release(session_id, run_id, "SET #turn_count = #turn_count + :change REMOVE #turn", {"change": -1})
 
     def _release(self, session_id: SessionId, run_id: RunId, expression: str, values: Mapping[str, Any]) -> bool:
@@ -134,10 +136,10 @@ class SessionStore:
         return self._list(keys.all_sessions(), "gsi2", page)
 
     def list_used(self, period: Period, page: PageRequest) -> Page[tuple[str, Figures]]:
-        """List the sessions used in a period, with their figures for it, by last activity, oldest first.
+        """List the sessions used in a period, with their usage in it, by last activity, oldest first.
 
-        Reads the heads of all sessions active since the start of the period, with at most `_FETCHES_MAX` reads per
-        page. So a page may be short and still have a next one.
+        Reads the items of all sessions active since the start of the period, with at most `_FETCHES_MAX` reads per
+        page. A page may therefore be short and still be followed by another page.
         """
         since = datetime.combine(period.first, time.min, UTC) - _LAG_MAX
         query = Query(keys.all_sessions(), index="gsi2", after=format_time(since), position=page.position)
@@ -155,7 +157,9 @@ class SessionStore:
         return Page(found, query.position)
 
     def mark_deleted(self, session_id: SessionId, *, now: datetime) -> bool:
-        """Make the session invisible to all callers; False if it does not exist. Its runs are removed afterwards."""
+        """Make the session invisible to all callers. Return False if it does not exist. Its runs are removed
+        afterwards.
+        """
         expression = "SET #deleted = :now, #gsi2pk = :gsi2pk REMOVE #gsi1pk, #turn"
         values = {"now": format_time(now), "gsi2pk": keys.deleted_sessions()}
         return self._applies(Update(keys.session(session_id), expression, EXISTS, values))
@@ -164,7 +168,7 @@ class SessionStore:
         self.table.write(Delete(keys.session(session_id), ANY))
 
     def remove_new(self, session_id: SessionId, run_id: RunId) -> bool:
-        """Delete a session whose first turn never started; False if the session has another turn."""
+        """Delete a session whose first turn never started. Return False if the session has another turn."""
         return self._applies(Delete(keys.session(session_id), _HELD, {"run": run_id}))
 
     def _list(self, partition: str, index: Index, page: PageRequest) -> Page[Session]:
@@ -199,7 +203,7 @@ def record_of(session: Session) -> Put:
 
 
 def read_session(item: Mapping[str, Any]) -> Session:
-    """Return the session of a head item."""
+    """Parse a session's item."""
     turn = item.get("turn")
     agent_id = item.get("agent_id")
     return Session(
@@ -232,7 +236,7 @@ def _activity(session_id: SessionId, at: datetime) -> dict[str, str]:
 
 
 def _used(ended: Run) -> dict[str, int]:
-    """Return the amounts that a turn adds to the sums of its session, by attribute."""
+    """Return the amounts that a turn adds to the usage of its session, by attribute."""
     spend = ended.spend
     figures = asdict(Figures.of_call(spend.tokens, spend.tool_call_count, spend.cost_nanos)).values()
     day = (ended.ended_at or ended.started_at).astimezone(UTC)
@@ -248,7 +252,7 @@ def _read_usage(item: Mapping[str, Any]) -> dict[date, Figures]:
 
 
 def _outdated(session: Session, now: datetime) -> list[str]:
-    """Return the attributes of days that are older than `USAGE_DAYS`, limited to `_REMOVED_DAYS_MAX` days."""
+    """Return the attributes of days that are older than `USAGE_DAYS`, for at most `_REMOVED_DAYS_MAX` days."""
     first = now.astimezone(UTC).date() - timedelta(days=USAGE_DAYS)
     days = sorted(day for day in session.usage if day < first)[:_REMOVED_DAYS_MAX]
     return [f"u{day:%y%m%d}_{position}" for day in days for position in range(len(FIGURES))]

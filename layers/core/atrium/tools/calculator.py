@@ -1,4 +1,4 @@
-"""The tool for arithmetic: decimal numbers with 50 digits, limited in size. Expressions are not evaluated as code.
+"""The calculator tool. It computes decimal numbers with 50 digits; sizes are limited. Expressions are not run as code.
 
 sum     = product (("+" | "-") product)*
 product = sign (("*" | "/" | "//" | "%") sign)*
@@ -39,7 +39,7 @@ class CalculatorArguments(BaseModel):
 
 
 def evaluate(expression: str) -> tuple[Decimal, bool]:
-    """Return the value and whether it is exact; raise `ToolRetry` with the reason if the expression is invalid."""
+    """Return the value and whether it is exact. Raise `ToolRetry` with the reason if the expression is invalid."""
     context = Context(prec=DIGITS, Emax=9_999, Emin=-9_999, traps=[InvalidOperation, Overflow])
     try:
         value = _Reader(_tokens(expression), context).read()
@@ -77,7 +77,7 @@ class _Reader:
         return self._tokens[self._at]
 
     def _take(self, *tokens: str) -> str:
-        """Return the next token and advance if it is one of these, otherwise an empty text."""
+        """Return the next token and advance if it is one of `tokens`, otherwise return ""."""
         found = self._next()
         if found not in tokens:
             return ""
@@ -145,7 +145,7 @@ class _Reader:
         return self._context.create_decimal(token)
 
     def _floor(self, left: Decimal, right: Decimal) -> Decimal:
-        """Divide and round down like `//` in Python: the remainder has the sign of the divisor."""
+        """Divide and round down like `//` in Python. The remainder has the sign of the divisor."""
         quotient = self._context.divide_int(left, right)
         crosses = self._context.remainder(left, right) and left.is_signed() != right.is_signed()
         return self._context.subtract(quotient, Decimal(1)) if crosses else quotient
@@ -156,7 +156,7 @@ class _Reader:
 
 
 def render(value: Decimal) -> str:
-    """Return the number as text, without an exponent for whole numbers and short fractions."""
+    """Return the number as text. Whole numbers and short fractions are written without an exponent."""
     if not value:
         return "0"
     plain = value.normalize(Context(prec=DIGITS))

@@ -1,4 +1,4 @@
-"""The tool for the current time in a time zone."""
+"""The tool that returns the current time in a time zone."""
 
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -19,7 +19,7 @@ class CurrentTimeArguments(BaseModel):
 def _read(arguments: CurrentTimeArguments, context: ToolContext) -> str:
     try:
         zone = ZoneInfo(arguments.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the name of a folder of zones
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the name of a directory of zones
         raise ToolRetry("unknown time zone; use an IANA name such as Europe/Berlin") from error
     local = context.clock().astimezone(zone)
     return f"{local.isoformat(timespec='seconds')} ({local:%A})"

@@ -1,7 +1,7 @@
 """The tool model: description, arguments, function, and failures.
 
-A tool fails with `ToolRetry` (wrong arguments; the model should retry) or `ToolRefusal` (the model should accept it).
-Any other exception is a defect: it is logged, and the model is told that the tool failed.
+A tool fails with `ToolRetry` (wrong arguments; the model should retry) or `ToolRefusal` (the model should not retry).
+Any other exception is a defect: it is logged, and the model receives the answer that the tool failed.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,16 +18,16 @@ type ToolPermission = Literal["read", "write", "execute", "admin"]
 
 
 class ToolRetry(Exception):
-    """The call can succeed with other arguments. The text is for the model."""
+    """The call can succeed with other arguments. The text is sent to the model."""
 
 
 class ToolRefusal(Exception):
-    """The call cannot succeed. The text is for the model."""
+    """The call cannot succeed. The text is sent to the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """The data of the call that a tool may use."""
+    """The data of a call that its tool may use."""
 
     tenant_id: TenantId
     run_id: RunId
@@ -37,7 +37,7 @@ class ToolContext:
 
 @dataclass(frozen=True, slots=True)
 class Tool[Arguments: BaseModel]:
-    """A tool of the registry. `timeout_seconds` limits one call; `calls_per_minute` is its rate."""
+    """A tool of the registry. `timeout_seconds` limits one call; `calls_per_minute` is its rate limit."""
 
     name: str
     description: str
@@ -57,5 +57,5 @@ class Tool[Arguments: BaseModel]:
         return schema
 
     def call(self, arguments: Mapping[str, Any], context: ToolContext) -> str:
-        """Validate the arguments and run the tool; raise `pydantic.ValidationError` or an error of the tool."""
+        """Validate the arguments and run the tool. Raise `pydantic.ValidationError`, `ToolRetry` or `ToolRefusal`."""
         return self.run(self.arguments.model_validate(dict(arguments)), context)

@@ -1,7 +1,7 @@
 """The registry of tools, and the execution of tool calls within limits. A call always returns an answer.
 
-With a guard, each call is checked against the tenant's policies and audited. A denial is an answer to the model, so
-that it can continue without the tool.
+With a guard, each call is checked against the tenant's policies and audited. If a policy denies the call, the model
+receives this as the answer and can continue without the tool.
 """
 
 import time
@@ -35,7 +35,7 @@ _WITHHELD = "The result was withheld because it looks like a prompt injection ({
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswer:
-    """The result of a call, as the model gets it."""
+    """The result of a call in the form that is sent to the model."""
 
     content: str
     is_error: bool
@@ -57,7 +57,7 @@ class ToolRegistry:
         return frozenset(self._tools)
 
     def choose(self, names: Iterable[str]) -> "ToolRegistry":
-        """Return a registry with these tools. Names that do not exist are skipped."""
+        """Return a registry with these tools. Unknown names are skipped."""
         return self._of(self._tools[name] for name in names if name in self._tools)
 
     def add(self, tool: Tool[Any]) -> "ToolRegistry":
@@ -72,7 +72,7 @@ class ToolRegistry:
         return tuple(map(_schema, self._tools.values()))
 
     def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
-        """Run one call within the tool's timeout. Every failure becomes an answer.
+        """Run one call within the tool's timeout. Every failure is returned as an answer.
 
         A thread cannot be stopped, so a call that timed out continues in the background.
         """
@@ -116,7 +116,7 @@ def _bounded(content: str) -> str:
 
 
 class GuardedTools(ToolRegistry):
-    """A registry whose calls are checked against policies, except for `done`, which only ends the run.
+    """A registry whose calls are checked against policies. `done` is not checked, because it only ends the run.
 
     If the audit event cannot be written, the call fails.
     """
@@ -150,7 +150,7 @@ class GuardedTools(ToolRegistry):
 
 
 def _amount(arguments: Mapping[str, Any]) -> Decimal | None:
-    """Return the amount in the arguments of a call, or None if it has none or it is not a number."""
+    """Return the amount in the arguments of a call. Return None if it is missing or not a number."""
     value = arguments.get(AMOUNT)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None

@@ -1,6 +1,7 @@
-"""Ledger entries, and figures that can be added. Money is in nano-dollars.
+"""Ledger entries, and amounts of usage that can be added. Money is in nano-dollars.
 
-A ledger entry is written once per settled call and never changed. Sums by day and group are derived from the entries.
+A ledger entry is written once per settled call and never changed. Aggregates by day and group are derived from the
+entries.
 """
 
 from collections.abc import Mapping
@@ -20,12 +21,12 @@ _PRINCIPAL_GROUPS: Mapping[str, Group] = {"usr": "USER", "key": "KEY", "cli": "C
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One settled call. `at` is the time of settlement and decides the day of the sums.
+    """The usage of one settled call. `at` is the time of settlement; it determines the day of the aggregates.
 
-    `principal_id` is the user, key or client that called. `tool_calls` counts calls by tool. `admitted` contains the
-    second in which each admission item counted the run, by scope id (empty for the tenant's scope); it is empty if no
-    item counted the run. If `estimated` is set, the end of a model call was not observed, and the entry contains its
-    reservation: the upper bound of its usage.
+    `principal_id` is the user, API key or client that made the call. `tool_calls` is the number of calls by tool.
+    `admitted` contains the second in which each admission item counted the run, by scope id (empty for the tenant's
+    scope). It is empty if no item counted the run. `estimated` means that the end of a model call was not observed; the
+    entry then contains its reservation, which is the upper bound of its usage.
     """
 
     run_id: RunId
@@ -47,7 +48,7 @@ class LedgerEntry:
 
     @property
     def total_tokens(self) -> int:
-        """Return the tokens as limits count them."""
+        """Return the number of tokens that limits count."""
         return self.tokens.prompt_tokens + self.tokens.output_tokens
 
 
@@ -55,7 +56,7 @@ class LedgerEntry:
 class Arrival:
     """A ledger entry delivered by the table's stream.
 
-    `sequence` is the sequence number of the record, stored as the mark.
+    `sequence` is the sequence number of the stream record. It is stored as the entry's mark.
     """
 
     entry: LedgerEntry
@@ -64,7 +65,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The amounts that are summed. `requests` counts settled calls."""
+    """Amounts of usage that can be added. `requests` is the number of settled calls."""
 
     requests: int = 0
     input_tokens: int = 0
@@ -95,7 +96,7 @@ FIGURES = tuple(each.name for each in fields(Figures))
 
 @dataclass(frozen=True, slots=True)
 class SumKey:
-    """The key of a sum: a UTC day, a group, and a value of the group (empty for TOTAL)."""
+    """The key of a usage aggregate: a UTC day, a group, and a value of the group (empty for TOTAL)."""
 
     day: date
     group: Group
@@ -104,7 +105,7 @@ class SumKey:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A range of UTC days, both ends included."""
+    """A range of UTC days, including both ends."""
 
     first: date
     last: date
@@ -120,5 +121,5 @@ def month_of(day: date) -> Period:
 
 
 def principal_group(principal_id: str) -> Group | None:
-    """Return the group of a principal's sums; None if the id is not of a user, key or client."""
+    """Return the group of a principal's usage, or None if the id does not belong to a user, API key or client."""
     return _PRINCIPAL_GROUPS.get(principal_id.partition("_")[0])

@@ -1,13 +1,14 @@
-"""Rebuilds the sums of a period from the ledger, while calls are settled and the stream is counted (ADR 0073).
+"""Rebuilds the usage aggregates of a period from the ledger, while calls are settled and the stream is counted (ADR
+0073).
 
     freeze      set a token in the shared item of each day; the stream then leaves entries of that day unmarked
-    read        read the sums, then the marked entries, of which the sums should consist; both are now constant
-    correct     write the items that differ and delete the superfluous ones, on the condition of the token
+    read        read the aggregates, then the marked entries; the aggregates should be their sum; both no longer change
+    correct     write the items that differ and delete the superfluous items, on the condition of the token
     thaw        write the shared item without the token
     count       count the unmarked entries
 
-A second rebuild that freezes the days takes over, and the first can write nothing more. A rebuild that fails leaves the
-days frozen and their new entries unmarked; the next rebuild completes them.
+If a second rebuild freezes the days, it takes over, and the first rebuild can no longer write. If a rebuild fails, the
+days remain frozen and their new entries unmarked; the next rebuild completes them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,12 +34,12 @@ _HELD = "#frozen = :token"
 
 
 class RebuildSuperseded(Exception):
-    """Another rebuild of the same tenant has taken over. This one has stopped writing."""
+    """Another rebuild of the same tenant has taken over. This rebuild has stopped writing."""
 
 
 @dataclass(slots=True)
 class SumTally:
-    """The expected sums of some days, computed entry by entry."""
+    """Computes the expected usage aggregates of some days from ledger entries."""
 
     days: frozenset[date]
     figures: dict[SumKey, Figures] = field(default_factory=dict)
@@ -50,7 +51,7 @@ class SumTally:
                 self.figures[key] = self.figures[key] + figures if key in self.figures else figures
 
     def differing(self, stored: dict[SumKey, Figures]) -> dict[SumKey, Figures]:
-        """Return the expected value of each sum whose stored value differs."""
+        """Return the expected value of each aggregate whose stored value differs."""
         nothing = Figures()
         return {
             key: wanted
@@ -61,7 +62,7 @@ class SumTally:
 
 @dataclass(frozen=True, slots=True)
 class FrozenSums:
-    """The sums of some days of one tenant, frozen with a token."""
+    """The usage aggregates of some days of one tenant, frozen with a token."""
 
     table: TenantTable
     token: str
@@ -73,10 +74,10 @@ class FrozenSums:
             self.table.write(Update(_total(day), "SET #frozen = :token REMOVE #thawed", ANY, {"token": self.token}))
 
     def correct(self, tally: SumTally, stored: dict[SumKey, Figures]) -> int:
-        """Write the sums that differ, thaw the days, and return how many sums differed.
+        """Write the aggregates that differ, thaw the days, and return the number of aggregates that differed.
 
-        Raises `RebuildSuperseded` if the token was replaced. Afterwards the items of each day are those that the stream
-        would write: names in the shared item, and no superfluous items.
+        Raises `RebuildSuperseded` if the token was replaced. Afterwards each day has the same items that the stream
+        would write: names are in the shared item, and there are no superfluous items.
         """
         for day in self.days:
             shared, own = divide_sums({key: figures for key, figures in tally.figures.items() if key.day == day})
@@ -111,7 +112,7 @@ class FrozenSums:
 
 
 def read_days(table: TenantTable, days: Iterable[date]) -> dict[SumKey, Figures]:
-    """Read all sums of some days, strongly consistent. Items of groups that no longer exist are skipped."""
+    """Read all usage aggregates of some days, strongly consistent. Items of groups that no longer exist are skipped."""
     items = (each for day in days for each in _read_items(table, day))
     return merge(read_item(key, item) for key, item in items if key.sort.partition("#")[0] in GROUPS)
 
@@ -127,7 +128,7 @@ def _read_items(table: TenantTable, day: date) -> Iterator[tuple[Key, dict[str, 
 
 
 def count_uncounted(table: TenantTable, months: Iterable[str], token: str) -> tuple[int, int]:
-    """Count the unmarked entries of some months; return how many were counted and how many failed."""
+    """Count the unmarked entries of some months. Return the number of counted entries and the number of failures."""
     ledger = LedgerStore(table)
     counter = UsageCounter(lambda _: table)
     done = failed = 0

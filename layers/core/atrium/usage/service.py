@@ -1,4 +1,4 @@
-"""Usage as a caller may see it, and the counting of ledger entries from the table's stream."""
+"""Usage that a caller may see, and the counting of ledger entries from the table's stream."""
 
 import random
 import time
@@ -23,13 +23,15 @@ _READERS_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class UsageService:
-    """The usage that one caller may see: the whole tenant's with `admin`, otherwise the caller's own."""
+    """Reads the usage that one caller may see: the whole tenant's usage with the scope `admin`, otherwise the caller's
+    usage.
+    """
 
     context: TenantContext
     sums: SumStore
 
     def by_day(self, period: Period) -> dict[date, Figures]:
-        """Return the figures of each day with usage in a period, oldest first."""
+        """Return the usage of each day in a period that has usage, oldest first."""
         principal = self.context.principal
         if principal.sees_all:
             wanted = [SumKey(day, "TOTAL") for day in period.days()]
@@ -44,14 +46,14 @@ class UsageService:
         principal = self.context.principal
         if not principal.sees_all and principal_group(principal.id) != group:
             raise ScopeRequired(
-                f"usage by {group.lower()} requires the scope admin; without it you can read only your own usage"
+                f"Usage by {group.lower()} requires the scope `admin`. Without it you can read only your usage."
             )
 
     def by_group(self, days: Mapping[date, Figures], group: Group, *, after: str, limit: int) -> dict[str, Figures]:
-        """Return the first `limit` values of a group after `after`, with the sum of their figures over the given days.
+        """Return the first `limit` values of a group after `after`, with the sum of their usage over the given days.
 
-        `days` is the result of `by_day`; other days have no usage. Costs one query per day, or half a read unit per day
-        for models, agents and tools.
+        `days` is the result of `by_day`; other days have no usage. Costs one query per day. For models, agents and
+        tools it costs half a read unit per day.
         """
         self.check(group)
         principal = self.context.principal
@@ -68,13 +70,13 @@ class UsageService:
 
 @dataclass(frozen=True, slots=True)
 class UsageCounter:
-    """Counts arrivals of any tenants. Concurrent counts for one tenant can only delay each other."""
+    """Counts arrivals of several tenants. Concurrent counts for one tenant can only delay each other."""
 
     table_for: Callable[[TenantId], TenantTable]
     sleep: Callable[[float], None] = time.sleep
 
     def count(self, arrivals: Iterable[Arrival]) -> dict[str, AtriumError]:
-        """Count the arrivals; return the failures by sequence number, for the stream to deliver again."""
+        """Count the arrivals. Return the failures by sequence number, so that the stream delivers them again."""
         failures: dict[str, AtriumError] = {}
         ordered = sorted(arrivals, key=lambda arrival: arrival.entry.tenant_id)
         for tenant_id, group in groupby(ordered, key=lambda arrival: arrival.entry.tenant_id):

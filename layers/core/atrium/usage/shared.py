@@ -1,10 +1,10 @@
-"""How the sums of a day are stored in items: one shared item, and one item per value of the other groups.
+"""Stores the usage aggregates of a day in items: one shared item, and one item per value of the other groups.
 
-The shared item has the figures of all calls under the names of the figures, a string set `names`
-(`MODEL#claude-haiku-5-5`), and the figures of each name as `<hash of the name><index of the figure>`, so that ADD
-works. It accepts new names until it has `NAMES_MAX`; further names get their own items. Readers add both, and read the
-items of a group only if the shared figures of the group are less than those of all calls. So items of the previous
-layout, one per name, are counted too.
+The shared item contains the total of all calls in attributes with the field names of `Figures`. It also has a string
+set `names` (such as `MODEL#claude-haiku-5-5`), and the usage of each name in attributes `<hash of the name><index of
+the figure>`, so that ADD works. It accepts new names until it has `NAMES_MAX` names; each further name gets a separate
+item. Readers add both. They read the separate items of a group only if the shared usage of the group is lower than the
+total. Items of the previous layout, which has one item per name, are therefore counted too.
 """
 
 from base64 import urlsafe_b64encode
@@ -19,16 +19,17 @@ from atrium.usage.model import FIGURES, Figures, Group, SumKey
 
 SHARED: frozenset[Group] = frozenset({"MODEL", "AGENT", "TOOL"})
 NAMES_MAX = 24
-"""About 2.3 kB, six write units: the cost of three separate items for total, model and agent. One batch with many new
-names can exceed it up to twice."""
+"""About 2.3 kB, six write units. This is the cost of three separate items for total, model and agent. One batch with
+many new names can exceed the limit by up to a factor of two.
+"""
 
 
 def divide_sums(
     sums: Mapping[SumKey, Figures], unshared_days: Set[date] = frozenset()
 ) -> tuple[dict[date, dict[SumKey, Figures]], dict[SumKey, Figures]]:
-    """Divide sums into those of the shared item of each day and those with their own items.
+    """Divide aggregates into those of each day's shared item and those with a separate item.
 
-    The most used names are shared, up to `NAMES_MAX` per day, and none on the `unshared_days`.
+    The most used names are shared, up to `NAMES_MAX` per day. On the `unshared_days` no names are shared.
     """
     shared: dict[date, dict[SumKey, Figures]] = {}
     own: dict[SumKey, Figures] = {}
@@ -40,7 +41,7 @@ def divide_sums(
 
 
 def write_shared(sums: Mapping[SumKey, Figures]) -> dict[str, Any]:
-    """Return the attributes of a shared item with these sums of one day."""
+    """Return the attributes of a shared item that contains these aggregates of one day."""
     attributes: dict[str, Any] = {}
     for key, figures in sums.items():
         names = FIGURES if key.group == "TOTAL" else _attributes(_name(key))
@@ -50,7 +51,7 @@ def write_shared(sums: Mapping[SumKey, Figures]) -> dict[str, Any]:
 
 
 def read_item(key: Key, item: Mapping[str, Any]) -> dict[SumKey, Figures]:
-    """Return the sums of an item: one, or all sums of a shared item."""
+    """Return the aggregates of an item: one aggregate, or several if it is a shared item."""
     day = day_of_key(key)
     sums = {_sum_of(day, key.sort): read_figures(item)}
     for name in item.get("names", ()):
@@ -60,7 +61,7 @@ def read_item(key: Key, item: Mapping[str, Any]) -> dict[SumKey, Figures]:
 
 
 def read_figures(item: Mapping[str, Any]) -> Figures:
-    """Return the figures stored under their names in an item."""
+    """Return the usage stored in an item under the field names of `Figures`."""
     return Figures(*(int(item.get(name, 0)) for name in FIGURES))
 
 
@@ -70,17 +71,17 @@ def _sum_of(day: date, sort: str) -> SumKey:
 
 
 def day_of_key(key: Key) -> date:
-    """Return the day of an item."""
+    """Return the day of an item's key."""
     return date.fromisoformat(key.partition.rpartition("#")[2])
 
 
 def names_of(sums: Iterable[SumKey]) -> list[str]:
-    """Return the names of the sums that share an item with the total."""
+    """Return the names of the aggregates that are stored in the same item as the total."""
     return [_name(key) for key in sums if key.group != "TOTAL"]
 
 
 def _attributes(name: str) -> list[str]:
-    """Return the attribute names of a name's figures, which begin with 60 bits of the hash of the name."""
+    """Return the attribute names of a name's usage. They begin with 60 bits of the hash of the name."""
     short = urlsafe_b64encode(sha256(name.encode()).digest())[:10].decode()
     return [f"{short}{position}" for position in range(len(FIGURES))]
 

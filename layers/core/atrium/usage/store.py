@@ -1,6 +1,7 @@
-"""The ledger items: one per run, in the month of the run's id, so that a run can be settled only once.
+"""Stores ledger entries: one item per run, in the month of the run's id, so that a run can be settled only once.
 
-`counted` marks an entry that is in the sums (see `atrium.usage.sums`). It is not part of the entry.
+The attribute `counted` marks an entry that is included in the usage aggregates (see `atrium.usage.sums`). It is not
+part of the entry.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from atrium.storage.writes import NEW, Put
 from atrium.usage.model import LedgerEntry
 
 _PAGE = 1_000
-_TENANT = "tenant"  # the name of a map entry must not be empty
+_TENANT = "tenant"  # a key of a stored map must not be empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,10 @@ class LedgerStore:
         return decode_entry(self.table.tenant_id, item) if item else None
 
     def read_month(self, month: str, *, uncounted: bool = False) -> Iterator[tuple[LedgerEntry, bool]]:
-        """Yield the entries of runs that started in a month (`2026-11`), each with whether it is in the sums.
+        """Yield the entries of runs that started in a month (such as `2026-11`), and whether each is in the usage
+        aggregates.
 
-        Strongly consistent; entries written during the read may be missing. Costs one read unit for about eight
+        Strongly consistent. Entries written during the read may be missing. Costs one read unit for about eight
         entries.
         """
         where = "attribute_not_exists(#counted)" if uncounted else ""
@@ -61,7 +63,7 @@ class LedgerStore:
             query = replace(query, position=page.position)
 
     def find(self, own_ulid: str) -> LedgerEntry | None:
-        """Return the entry of the run with this own ULID, or None. Strongly consistent."""
+        """Return the entry of the run with this ULID, or None. Strongly consistent."""
         partition = keys.ledger_month(keys.month(read_time(f"run_{own_ulid}")))
         found = self.table.query(Query(partition, prefix=f"run_{own_ulid}", limit=1)).items
         return decode_entry(self.table.tenant_id, found[0]) if found else None
@@ -72,7 +74,9 @@ def ledger_key(run_id: RunId) -> Key:
 
 
 def encode_entry(entry: LedgerEntry) -> dict[str, Any]:
-    """Return the attributes of the item without its key. Numbers stay numbers, so that exports can sum them."""
+    """Return the attributes of the item without its key. Numbers are stored as numbers, so that exports can sum
+    them.
+    """
     return {
         "at": format_time(entry.at),
         "agent_id": entry.agent_id,
@@ -95,7 +99,7 @@ def encode_entry(entry: LedgerEntry) -> dict[str, Any]:
 
 
 def decode_entry(tenant_id: TenantId, item: Mapping[str, Any]) -> LedgerEntry:
-    """Return the entry of a ledger item; raise `KeyError` or `ValueError` if the item is invalid."""
+    """Parse a ledger item. Raise `KeyError` or `ValueError` if it is invalid."""
     return LedgerEntry(
         run_id=RunId(item["sk"]),
         tenant_id=tenant_id,

@@ -1,11 +1,12 @@
-"""Usage aggregates: sums by UTC day and group, derived from ledger entries; each entry counts exactly once (ADR 0041).
+"""Usage aggregates by UTC day and group, derived from ledger entries. Each entry is counted exactly once (ADR 0041).
 
     USAGE#2026-11-21   TOTAL                               shared item of the day: all calls, and by model, agent, tool
                        USER#… KEY#… CLIENT#… END_USER#…    one item per value
                        MODEL#… AGENT#… TOOL#…              names that do not fit into the shared item
 
-An entry is marked in the transaction that adds it, on the condition that it has no mark. So it is counted once even if
-it is delivered twice, late, in another order, or by two workers. One transaction contains as many entries as fit.
+An entry is marked in the transaction that adds it, on the condition that it has no mark. It is therefore counted once,
+even if it is delivered twice, late, in another order, or by two workers. One transaction contains as many entries as
+fit.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,16 +44,17 @@ _THAWED = "attribute_not_exists(#frozen)"
 
 @dataclass(frozen=True, slots=True)
 class SumStore:
-    """Reads and writes the sums of one tenant."""
+    """Reads and writes one tenant's usage aggregates."""
 
     table: TenantTable
 
     def count(self, arrivals: Sequence[Arrival]) -> None:
-        """Add entries to the sums. Entries that are already counted are skipped.
+        """Add entries to the aggregates. Entries that are already counted are skipped.
 
-        Entries of a frozen day stay unmarked; the rebuild of that day counts them afterwards. At most 100 operations,
-        see `split`. Costs two write units per entry, per day, and per item of a group value: six for one entry of a
-        key. If it raises `Unavailable`, either all or none of the entries of the transaction were counted.
+        Entries of a frozen day remain unmarked; the rebuild of that day counts them afterwards. A call has at most 100
+        operations (see `split`). Costs two write units per entry, per day, and per item of a group value; one entry of
+        an API key costs six. If it raises `Unavailable`, either all or none of the entries of the transaction were
+        counted.
         """
         pending = list(arrivals)
         unshared: set[date] = set()
@@ -71,17 +73,17 @@ class SumStore:
                     if at not in refused.failed and day_of(arrival.entry) not in frozen
                 ]  # fmt: skip
                 if len(left) == len(pending) and not days:
-                    raise Unavailable(internal="unconditional writes of sums were refused") from refused
+                    raise Unavailable(internal="unconditional writes of usage aggregates were rejected") from refused
                 pending, unshared = left, unshared | days
         return None
 
     def first(
         self, day: date, group: Group, *, after: str, limit: int, shared: Mapping[SumKey, Figures]
     ) -> dict[str, Figures]:
-        """Return the first `limit` sums of a group on a day, ordered by value, whose value is after `after`.
+        """Return the first `limit` aggregates of a group on a day whose value is after `after`, ordered by value.
 
-        `shared` contains the sums of the day's shared item. Costs a query, unless the shared item contains the whole
-        group.
+        `shared` contains the aggregates of the day's shared item. Costs a query, unless the shared item contains the
+        whole group.
         """
         inside = {key.value: figures for key, figures in shared.items() if key.group == group}
         measure = "tool_calls" if group == "TOOL" else "requests"
@@ -103,7 +105,7 @@ class SumStore:
                 return found
 
     def read(self, wanted: Iterable[SumKey]) -> dict[SumKey, Figures]:
-        """Return the sums that exist. Costs half a read unit per item."""
+        """Return the aggregates that exist. Costs half a read unit per item."""
         keys = set(wanted)
         totals = {SumKey(key.day, "TOTAL") for key in keys if key.group in SHARED}
         found = self._read_items({sum_key(key) for key in keys | totals})
@@ -111,7 +113,7 @@ class SumStore:
         return {key: figures for key, figures in sums.items() if key in keys}
 
     def read_shared(self, days: Iterable[date]) -> dict[date, dict[SumKey, Figures]]:
-        """Return the sums of the shared items of some days."""
+        """Return the aggregates in the shared items of some days."""
         found = self._read_items({sum_key(SumKey(day, "TOTAL")) for day in days})
         return {day_of_key(key): read_item(key, item) for key, item in found.items()}
 
@@ -123,12 +125,14 @@ class SumStore:
 
 
 def day_of(entry: LedgerEntry) -> date:
-    """Return the UTC day whose sums include an entry."""
+    """Return the UTC day to which an entry is counted."""
     return entry.at.astimezone(UTC).date()
 
 
 def contributions(entry: LedgerEntry) -> dict[SumKey, Figures]:
-    """Return the figures that an entry adds, by sum. Sums by tool contain tool calls, but no tokens and no money."""
+    """Return the usage that an entry adds to each aggregate. Aggregates by tool have tool calls, but no tokens and no
+    cost.
+    """
     day = day_of(entry)
     whole = Figures.of_call(entry.tokens, sum(entry.tool_calls.values()), entry.cost_nanos)
     values: dict[Group | None, str] = {
@@ -147,7 +151,7 @@ def contributions(entry: LedgerEntry) -> dict[SumKey, Figures]:
 
 
 def merge[K](parts: Iterable[Mapping[K, Figures]]) -> dict[K, Figures]:
-    """Add figures key by key."""
+    """Add the usage of each key over all parts."""
     merged: dict[K, Figures] = {}
     for part in parts:
         for key, figures in part.items():
@@ -156,10 +160,10 @@ def merge[K](parts: Iterable[Mapping[K, Figures]]) -> dict[K, Figures]:
 
 
 def first_of(parts: Iterable[Mapping[str, Figures]], limit: int) -> dict[str, Figures]:
-    """Return the first `limit` keys of all parts, in order, with their figures added.
+    """Return the first `limit` keys of all parts, in order, with their usage added.
 
-    The result is correct if each part contains its own first `limit` keys, because a key among the first of all parts
-    is among the first of its own part.
+    The result is correct if each part contains its first `limit` keys, because a key among the first of all parts is
+    also among the first of its part.
     """
     return dict(sorted(merge(parts).items())[:limit])
 
@@ -167,7 +171,7 @@ def first_of(parts: Iterable[Mapping[str, Figures]], limit: int) -> dict[str, Fi
 def split(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
     """Divide the arrivals of one tenant into lists that `SumStore.count` accepts. Repeated entries are removed.
 
-    A list fits into one transaction even if each sum needs an item.
+    A list fits into one transaction even if each aggregate needs a separate item.
     """
     chunk: list[Arrival] = []
     touched: set[SumKey] = set()
@@ -187,7 +191,7 @@ def sum_key(key: SumKey) -> Key:
 
 
 def _tools(calls: Mapping[str, int]) -> dict[str, int]:
-    """Return the calls by tool.
+    """Return the number of calls by tool.
 
     Tools after the first 64 are combined, so that an entry always fits into a transaction.
     """
@@ -206,7 +210,7 @@ def _mark(arrival: Arrival) -> Update:
 def _add_shared(day: date, sums: Mapping[SumKey, Figures]) -> Update:
     """Return the update of a day's shared item.
 
-    Its condition fails if the item is frozen, or has no room for a new name.
+    Its condition fails if the item is frozen or is full and a name is new.
     """
     names = {f"n{at}": name for at, name in enumerate(names_of(sums))}
     if not names:

@@ -1,1 +1,1 @@
-"""Claude by the Anthropic SDK, on two channels: the API itself, and Bedrock. Importing it takes a second or two."""
+"""Claude models through the Anthropic SDK, by the Anthropic API or Bedrock. The import takes one to two seconds."""

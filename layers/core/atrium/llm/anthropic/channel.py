@@ -1,8 +1,9 @@
-"""Channels to Claude: Anthropic's own API (or a server with the same interface) and Amazon Bedrock, and their failures.
+"""Channels to Claude, and the translation of their failures.
 
-The SDK's retries are off: only `llm.retries` applies. Bedrock signs with the function's own role. Its model ids are
-inference profiles: a geography (`global`, `us`, `eu`, `jp` …, which decides where prompts may be processed) before the
-model's Bedrock id. Bedrock does not count tokens.
+The channels are Anthropic's API (or a server with the same interface) and Amazon Bedrock. The SDK's retries are
+disabled; only `llm.retries` applies. Bedrock requests are signed with the function's IAM role. Bedrock model ids are
+inference profiles: a geography (such as `global`, `us`, `eu` or `jp`) before the model's Bedrock id. The geography
+determines where prompts may be processed. Bedrock does not count tokens.
 """
 
 import threading
@@ -32,7 +33,7 @@ connection_of_call: ContextVar[CancellableConnection | None] = ContextVar("conne
 
 
 class ModelClient(Protocol):
-    """What the SDK's clients have in common."""
+    """The common interface of the SDK's clients."""
 
     @property
     def messages(self) -> Messages: ...
@@ -40,7 +41,9 @@ class ModelClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """The client of the moment, and the ids that it knows the models by."""
+    """A connection to Claude: the function that returns the current client, and the function that returns a model's
+    id.
+    """
 
     name: str
     client: Callable[[], ModelClient]
@@ -49,7 +52,9 @@ class Channel:
 
 
 def describe(error: Exception, response: httpx2.Response | None = None) -> ProviderFailure:
-    """Return what one of `FAILURES` says; `response` is the one that had begun, if any."""
+    """Return the failure that describes an error of `FAILURES`. `response` is the response that had begun, if there is
+    one.
+    """
     if isinstance(error, anthropic.APIStatusError):
         response = error.response
     status = response.status_code if response is not None else None
@@ -78,9 +83,9 @@ def describe(error: Exception, response: httpx2.Response | None = None) -> Provi
 def make_http_client(transport: httpx2.BaseTransport | None = None) -> httpx2.Client:
     """Return the HTTP client of a channel, for all threads.
 
-    No connection is kept: one that has slept through a freeze of the function fails the next call, and one that is
-    reused does not tell its socket. A new one costs two round trips. No redirect is followed: it could lead anywhere,
-    with the key.
+    Connections are not reused. A connection that was idle while the function was frozen would fail the next call, and a
+    reused connection does not report its socket to the trace. A new connection costs two round trips. Redirects are not
+    followed, because they could send the key to another host.
     """
     options: dict[str, Any] = {} if transport is None else {"transport": transport}
     return anthropic.DefaultHttpxClient(
@@ -92,7 +97,7 @@ def make_http_client(transport: httpx2.BaseTransport | None = None) -> httpx2.Cl
 
 
 class _Truncated(httpx2.SyncByteStream):
-    """The first bytes of a body."""
+    """A response body, truncated to its first bytes."""
 
     def __init__(self, body: httpx2.SyncByteStream, bytes_max: int) -> None:
         self._body, self._left = body, bytes_max
@@ -116,13 +121,13 @@ def _attach_connection(request: httpx2.Request) -> None:
 
 
 def _truncate_error(response: httpx2.Response) -> None:
-    """Bound the body of an error response, which the SDK reads completely."""
+    """Limit the body of an error response, because the SDK reads it completely."""
     if not response.is_success and isinstance(response.stream, httpx2.SyncByteStream):
         response.stream = _Truncated(response.stream, ERROR_BYTES_MAX)
 
 
 class DirectClient:
-    """The client for the key of the moment: a key that was rotated makes another client."""
+    """Creates the client for the current API key. A rotated key gets a new client."""
 
     def __init__(self, base_url: str, api_key: Callable[[], str]) -> None:
         self._base_url, self._api_key = base_url, api_key
@@ -140,19 +145,21 @@ class DirectClient:
                     max_retries=0,
                     http_client=self._http,
                     open_telemetry=False,
-                    # The SDK sends the key as a bearer token; servers that imitate the API may know only this one.
+                    # The SDK sends the key as a bearer token; servers that emulate the API may accept only this header.
                     default_headers={"x-api-key": key},
                 )
             return self._client
 
 
 def direct_channel(base_url: str, api_key: Callable[[], str]) -> Channel:
-    """Return the channel to a base URL; `api_key` is asked for each call."""
+    """Return the channel to a base URL. `api_key` is called for each model call."""
     return Channel("anthropic", DirectClient(base_url, api_key), lambda model: model.id)
 
 
 def bedrock_channel(geography: str, *, base_url: str | None = None) -> Channel:
-    """Return the channel through the Region's `bedrock-runtime`; credentials and Region are found as by boto3."""
+    """Return the channel through the Region's `bedrock-runtime`. Credentials and Region are found in the same way as by
+    boto3.
+    """
 
     @cache
     def client() -> AnthropicBedrock:

@@ -1,7 +1,7 @@
-"""Claude as a `ModelProvider`: one call with its retries, as an iterator of events that any thread can close.
+"""The `ModelProvider` for Claude: one model call with its retries, as an iterator of events that any thread can close.
 
-The call is made when the stream is iterated, not when it is opened, so that it can be closed before the provider has
-answered.
+The call is made when the stream is iterated, not when it is opened. It can therefore be closed before the provider has
+responded.
 """
 
 import random
@@ -26,19 +26,21 @@ from atrium.llm.model import Completed, ModelEvent, ModelRequest, Usage
 from atrium.llm.retries import RetryPolicy, pause_before_retry
 from atrium.llm.tokens import BYTES_PER_TOKEN, bound_tokens, read_figure
 
-# Not `random.random`: processes restored from one snapshot would draw the same pauses.
+# Not `random.random`: processes restored from the same snapshot would draw the same pauses.
 _DRAW = random.SystemRandom().random
 
 
 STREAM_BYTES_MAX = 33_554_432
-"""Bytes of one answer on the wire: an answer of 128 000 tokens, each in an event of its own, has about 20 MB."""
-_GRACE_SECONDS = 5.0  # so that the connection's deadline, not a socket's time-out, ends a call
+"""Maximum size of one streamed answer in bytes. An answer of 128 000 tokens with one event per token has about 20
+MB.
+"""
+_GRACE_SECONDS = 5.0  # so that the connection's deadline ends a call, not a socket timeout
 COUNT_SECONDS = 30.0
 _COUNT_MAX = 1_000_000_000
 
 
 class RawEvents(anthropic.Stream[object]):
-    """The SDK's stream with events as plain JSON, in place of models that the SDK does not validate."""
+    """The SDK's stream, with events as plain JSON instead of models, which the SDK does not validate."""
 
     def _iter_events(self) -> Iterator[ServerSentEvent]:
         yield from self._decoder.iter_bytes(_bounded(self.response.iter_bytes()))
@@ -48,12 +50,12 @@ class RawEvents(anthropic.Stream[object]):
             yield from super().__stream__()
         except FAILURES:
             raise
-        except Exception as error:  # SDK and botocore only decode here, so the data is the cause
+        except Exception as error:  # SDK and botocore only decode here, so invalid data is the cause
             raise AnswerBroken(f"the stream cannot be decoded ({type(error).__name__})") from error
 
 
 class AnthropicStream:
-    """See `ModelStream`. `draw` gives the jitter's random numbers, 0 to 1."""
+    """A `ModelStream` of Claude. `draw` returns the random numbers of the jitter, from 0 to 1."""
 
     def __init__(
         self,
@@ -87,7 +89,9 @@ class AnthropicStream:
         return self._answer.usage
 
     def close(self) -> None:
-        """End the call. A thread that waits for it ends by itself, at once; else what is left is cleared here."""
+        """End the call. If a thread is waiting for the answer, it stops immediately; otherwise the resources are
+        released here.
+        """
         self._connection.cancel("closed")
         if self._busy.acquire(blocking=False):
             try:
@@ -144,13 +148,15 @@ class AnthropicStream:
             connection_of_call.reset(token)
 
     def _pause(self, failure: ProviderFailure, retries_made: int) -> None:
-        """Wait before the next attempt, or raise what the failure means.
+        """Wait before the next attempt, or raise the error of the failure.
 
-        There is no retry after the first event: its text may have been sent to the client, and it may be charged.
+        There is no retry after the first event, because its text may have been sent to the client, and it may be
+        charged.
         """
         if self._connection.is_expired():
-            error = ModelTimeout(internal="the call's deadline has come")
-            # A shorter silence may be the caller's own time limit, which must not count against the provider.
+            error = ModelTimeout(internal="the deadline of the call has passed")
+            # A shorter silence may be caused by the caller's time limit, which must not be counted against the
+            # provider.
             error.is_outage = not self._has_answered and self._connection.seconds >= OUTAGE_SILENCE_SECONDS
             raise error from failure.cause
         pause = None
@@ -182,9 +188,12 @@ def _bounded(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def count_tokens(channel: Channel, request: ModelRequest, model: ModelInfo) -> int:
-    """Return the size of a prompt; raises `ModelFailed`, `ModelTimeout`, `ProviderUnsupported`. Not tried again."""
+    """Return the number of tokens of a prompt. Not retried.
+
+    Raises `ModelFailed`, `ModelTimeout` or `ProviderUnsupported`.
+    """
     if not channel.counts_tokens:
-        raise ProviderUnsupported(f"{channel.name} does not count tokens")
+        raise ProviderUnsupported(f"The provider {channel.name} does not count tokens.")
     system = system_blocks(request.system)
     try:
         counted = channel.client().messages.count_tokens(
@@ -206,10 +215,10 @@ def count_tokens(channel: Channel, request: ModelRequest, model: ModelInfo) -> i
 
 
 def exceeds_window(channel: Channel, request: ModelRequest, model: ModelInfo) -> bool:
-    """Return whether a prompt that was refused is too long for the model.
+    """Return whether a rejected prompt is too long for the model.
 
-    The API has no code for that, and its messages must not be matched. So the prompt is counted; if that fails too, it
-    is estimated from its bytes.
+    The API has no error code for this, and its messages must not be matched. The tokens of the prompt are counted
+    instead; if that fails too, they are estimated from its bytes.
     """
     bound = bound_tokens(request)
     if bound <= model.context_tokens:
@@ -221,7 +230,7 @@ def exceeds_window(channel: Channel, request: ModelRequest, model: ModelInfo) ->
 
 
 class AnthropicProvider:
-    """Claude, by one channel."""
+    """Calls Claude models through one channel."""
 
     def __init__(
         self,
@@ -237,12 +246,12 @@ class AnthropicProvider:
         return self._channel.name
 
     def open(self, request: ModelRequest, *, deadline_seconds: float) -> AnthropicStream:
-        """See `ModelProvider.open`; nothing is sent before the stream is iterated."""
+        """Return the stream of a call. Nothing is sent before the stream is iterated. See `ModelProvider.open`."""
         model = check_request(request)
         return AnthropicStream(
             self._channel, request, model, CancellableConnection(deadline_seconds), self._policy, self._draw
         )
 
     def count_tokens(self, request: ModelRequest) -> int:
-        """See `ModelProvider.count_tokens`; takes 30 s at most."""
+        """Return the number of tokens of a prompt. Takes at most 30 s. See `ModelProvider.count_tokens`."""
         return count_tokens(self._channel, request, check_request(request))

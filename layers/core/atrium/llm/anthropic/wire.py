@@ -1,13 +1,13 @@
-"""Anthropic's Messages API: writes requests, and reads events of the stream into an `AnswerBuilder`.
+"""Anthropic's Messages API: writes requests, and reads stream events into an `AnswerBuilder`.
 
-Thinking is sent back only within the turn that it belongs to, from the user's last text on. The provider binds each
-thinking block to everything before it, to the account and to the model; a shortened history, another system prompt or
-another model would make the next call a 400 (ADR 0040). Blank text, which the API rejects, is left out. There are two
-cache marks: the end of tools and system prompt, which all of an agent's sessions share, and the end of the
-conversation, which the next step or turn continues.
+Thinking blocks are sent back only within their turn, which starts at the user's last text. The provider binds each
+thinking block to everything before it, to the account and to the model. With a shortened history, another system prompt
+or another model, the next call would fail with 400 (ADR 0040). Blank text is omitted, because the API rejects it. There
+are two cache marks. The first is at the end of tools and system prompt, which are the same in all sessions of an agent.
+The second is at the end of the conversation, which the next step or turn continues.
 
 Events, blocks and deltas of unknown types are ignored, as the API requires. A field of a wrong type raises
-`AnswerBroken`, except figures, ids, names and arguments, which the builder repairs.
+`AnswerBroken`, except numbers, ids, names and arguments, which the builder repairs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -69,12 +69,12 @@ _DELTAS: dict[str, tuple[BlockKind, str]] = {
 
 
 def system_blocks(system: str) -> "list[TextBlockParam]":
-    """Return the system prompt, marked for the cache; empty if there is none."""
+    """Return the system prompt with a cache mark; empty if there is no system prompt."""
     return [{"type": "text", "text": system, "cache_control": _CACHED}] if system.strip() else []
 
 
 def tool_params(tools: Sequence[ToolSchema], *, marked: bool) -> "list[ToolParam]":
-    """Return the tools; `marked` puts the cache mark on the last one, for want of a system prompt."""
+    """Return the tools. `marked` puts the cache mark on the last tool, because there is no system prompt."""
     params: list[ToolParam] = [
         {"name": tool.name, "description": tool.description, "input_schema": dict(tool.input_schema)} for tool in tools
     ]
@@ -84,12 +84,12 @@ def tool_params(tools: Sequence[ToolSchema], *, marked: bool) -> "list[ToolParam
 
 
 def tool_choice(request: ModelRequest) -> "ToolChoiceNoneParam | None":
-    """Return the `tool_choice` of a request whose tools must not be called; None is the API's default."""
+    """Return the `tool_choice` of a request whose tools must not be called. None means the API's default."""
     return {"type": "none"} if request.tool_choice == "none" else None
 
 
 def message_params(request: ModelRequest) -> "list[MessageParam]":
-    """Return the conversation; the cache mark is on its last block."""
+    """Return the conversation, with the cache mark on its last block."""
     turn = _turn_start(request.messages)
     params: list[MessageParam] = []
     for at, message in enumerate(request.messages):
@@ -98,7 +98,7 @@ def message_params(request: ModelRequest) -> "list[MessageParam]":
             continue
         if at == len(request.messages) - 1:
             _mark(blocks)
-        if params and params[-1]["role"] == message.role:  # the message between them was left out
+        if params and params[-1]["role"] == message.role:  # the message between them was omitted
             blocks = [*cast("list[Sent]", params.pop()["content"]), *blocks]
         if message.role == "user":
             params.append({"role": "user", "content": blocks})
@@ -108,7 +108,7 @@ def message_params(request: ModelRequest) -> "list[MessageParam]":
 
 
 def _turn_start(messages: Sequence[ModelMessage]) -> int:
-    """Return where the user spoke last; results of tools are no words."""
+    """Return the index of the user's last message that contains text; tool results are ignored."""
     return max(
         (
             at
@@ -145,7 +145,7 @@ def _mark(blocks: "list[Sent]") -> None:
 
 
 def read_event(event: object, answer: AnswerBuilder) -> Iterator[ModelEvent]:
-    """Read one event; yield the resulting model events. Raises `AnswerBroken`."""
+    """Read one event and yield the resulting model events. Raise `AnswerBroken` if it is invalid."""
     fields = _object(event, "an event")
     match _text(fields, "type", required=True):
         case "message_start":
@@ -195,13 +195,13 @@ def _extend(index: int, delta: Mapping[str, Any], answer: AnswerBuilder) -> Iter
 
 
 def _figures(usage: object) -> dict[str, object]:
-    """Return the figures, named as the fields of `Usage`; `UsageMeter` validates them."""
+    """Return the token counts with the field names of `Usage`. `UsageMeter` validates them."""
     return {ours: usage.get(theirs) for theirs, ours in _FIGURES.items()} if isinstance(usage, dict) else {}
 
 
 def _object(value: object, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise AnswerBroken(f"{name} is no object")
+        raise AnswerBroken(f"{name} is not an object")
     return value
 
 
@@ -213,10 +213,10 @@ def _index(fields: Mapping[str, Any]) -> int:
 
 
 def _text(fields: Mapping[str, Any], name: str, *, required: bool = False) -> str:
-    """Return a text, "" where it is absent or null and may be."""
+    """Return a text field. If it is absent or null and not required, return ""."""
     value = fields.get(name)
     if value is None and not required:
         return ""
     if not isinstance(value, str):
-        raise AnswerBroken(f"{name} is no text")
+        raise AnswerBroken(f"{name} is not a string")
     return value

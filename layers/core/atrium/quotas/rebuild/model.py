@@ -13,7 +13,8 @@ type RebuildStatus = Literal["queued", "running", "succeeded"]
 class Difference:
     """A counter that differs from the ledger. `subject` is the scope's id, empty for the tenant.
 
-    `is_explained`: the difference is within what was admitted without being counted, so it is no fault.
+    `is_explained` means that the difference is not an error: it is at most the usage that was admitted without being
+    counted.
     """
 
     limit: LimitName
@@ -25,7 +26,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
-    """What a rebuild read and changed. `counted`: missed by the stream, added now; `uncounted`: still missing."""
+    """The results of a rebuild.
+
+    `counted`: entries that the stream missed and that were added now. `uncounted`: entries that are still missing.
+    """
 
     entries: int
     counters: tuple[Difference, ...]
@@ -36,7 +40,9 @@ class RebuildReport:
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """A rebuild of one month. `worker` is the token of the worker that runs it; each take-over sets a new one."""
+    """A rebuild of one month. `worker` is the token of the worker that runs it; another worker that takes it over sets
+    a new token.
+    """
 
     id: str
     month: date
@@ -50,7 +56,7 @@ class Rebuild:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Result of a comparison of the current month; `counters` is empty if there is no difference."""
+    """The result of a comparison of the current month. `counters` is empty if there is no difference."""
 
     checked_at: datetime
     entries: int
@@ -60,5 +66,5 @@ class Drift:
 
     @property
     def faults(self) -> int:
-        """How many counters and sums are wrong."""
+        """Return the number of wrong counters and usage aggregates."""
         return sum(not each.is_explained for each in self.counters) + self.sums

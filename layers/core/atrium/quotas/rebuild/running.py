@@ -1,4 +1,4 @@
-"""Runs rebuilds when they are requested, and compares every tenant once a day."""
+"""Runs requested rebuilds, and compares every tenant once a day."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from atrium.tenants.model import Tenant
 from atrium.usage.rebuild import RebuildSuperseded
 
 _RUNS_MAX = 5
-"""Most runs of a rebuild that is requested again while it runs."""
+"""Maximum number of runs of a rebuild that is requested again while it is running."""
 
 
 def run_rebuild(table: TenantTable, clock: Clock, rebuild_id: str) -> Rebuild | None:
-    """Run a requested rebuild, or take it over; None if it is done or another worker has taken it over."""
+    """Run a requested rebuild, or take it over. Return None if it is finished or another worker has taken it over."""
     store = RebuildStore(table)
     for _ in range(_RUNS_MAX):
         claimed = store.claim(rebuild_id, now=clock())
@@ -40,9 +40,10 @@ def run_rebuild(table: TenantTable, clock: Clock, rebuild_id: str) -> Rebuild | 
 
 
 def compare(table: TenantTable, clock: Clock) -> Drift | None:
-    """Compare a tenant's counters with its ledger and store the result; None while a rebuild is running.
+    """Compare a tenant's counters with its ledger and store the result. Return None while a rebuild is running.
 
-    A rebuild whose worker died is run again first, because it may have left days frozen, in which nothing is counted.
+    If the worker of a rebuild failed, the rebuild is run again first. It may have left days frozen, and nothing is
+    counted in frozen days.
     """
     store = RebuildStore(table)
     standing = store.get()
@@ -57,9 +58,10 @@ def compare(table: TenantTable, clock: Clock) -> Drift | None:
 
 @dataclass(frozen=True, slots=True)
 class DriftRound:
-    """One comparison of every tenant per day, spread over several invocations.
+    """Compares every tenant once per day, spread over several invocations.
 
-    The position is stored before each tenant, so that a tenant whose comparison kills the function blocks no other.
+    The position is stored before each tenant. If the comparison of one tenant crashes the function, the other tenants
+    are still compared.
     """
 
     platform: PlatformTable
@@ -73,7 +75,7 @@ class DriftRound:
         on_found: Callable[[TenantId, Drift], None],
         on_failure: Callable[[TenantId, AtriumError], None],
     ) -> int:
-        """Compare tenants until all are done or time is over; returns the number of tenants tried."""
+        """Compare tenants until all are done or the time is up. Return the number of tenants tried."""
         today = self.clock().astimezone(UTC).date().isoformat()
         kept: Mapping[str, Any] = self.platform.get(keys.drift_round()) or {}
         if kept.get("day") != today:

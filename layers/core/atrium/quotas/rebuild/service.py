@@ -1,4 +1,4 @@
-"""Rebuilds a tenant's counters and usage sums of a month from its ledger, or only compares them."""
+"""Rebuilds or compares a tenant's counters and usage aggregates of a month from its ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,11 +19,11 @@ from atrium.usage.rebuild import FrozenSums, RebuildSuperseded, SumTally, count_
 from atrium.usage.store import LedgerStore
 
 UNCOUNTED_SECONDS = 900
-"""A ledger entry that is not in the sums after this time was missed by the stream."""
+"""After this time, a ledger entry that is not in the usage aggregates counts as missed by the stream."""
 _ATTEMPTS_MAX = 25
 _FENCE = "fence"
 _LOST_SECONDS = 3
-"""How far a deleted item may have been ahead of our clock."""
+"""Maximum time by which a deleted item may have been ahead of the local clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class Rebuilder:
         return AdmissionStore(self.table, self.clock)
 
     def rebuild(self, month: date, token: str) -> RebuildReport:
-        """Correct the sums of a month, and for the current month the counters. Idempotent.
+        """Correct the usage aggregates of a month; for the current month also the counters. Idempotent.
 
-        Admission items of the previous layout are deleted at the end, when the new ones contain their usage. Raises
-        `RebuildSuperseded` if another rebuild has begun meanwhile.
+        At the end, admission items of the previous layout are deleted, because the new items contain their usage.
+        Raises `RebuildSuperseded` if another rebuild has started.
         """
         days = self._days(month)
         frozen = FrozenSums(self.table, token, days)
@@ -67,7 +67,10 @@ class Rebuilder:
         return RebuildReport(reading.entries, differences, sums, counted, uncounted)
 
     def compare(self) -> Drift:
-        """Compare the current month's counters and sums with the ledger. Sums that change meanwhile are left out."""
+        """Compare the current month's counters and usage aggregates with the ledger.
+
+        Aggregates that change during the comparison are ignored.
+        """
         now = self.clock().astimezone(UTC)
         days = self._days(now.date())
         before = read_days(self.table, days)
@@ -78,8 +81,11 @@ class Rebuilder:
         return Drift(now, reading.entries, _differences(reading.counters), len(faulty), reading.forgotten)
 
     def _look(self, token: str | None) -> list[Look]:
-        """Fence every admission item. A rebuild creates the tenant's item if it is missing. A comparison treats it as
-        empty, and leaves out what may have been counted meanwhile."""
+        """Fence every admission item and return the looks.
+
+        If the tenant's item is missing, a rebuild creates it. A comparison treats it as empty, and ignores usage that
+        may have been counted during the comparison.
+        """
         found = self.store.list()
         missing = [] if TENANT in found or token else [Look(TENANT, int(self.store.now()) - _LOST_SECONDS, {})]
         if token:
@@ -99,7 +105,7 @@ class Rebuilder:
                 item = self.store.item(failed.item)
             except Contended:
                 item = self.store.item(self.table.get(key))
-        raise Unavailable(internal="an admission item stayed contended", retry_after_seconds=1)
+        raise Unavailable(internal="an admission item was changed concurrently in every attempt", retry_after_seconds=1)
 
     def _read(self, month: date, days: Sequence[date], looks: Sequence[Look]) -> _Reading:
         now = self.clock()
@@ -132,7 +138,7 @@ class Rebuilder:
         except ConditionFailed as failed:
             if _FENCE in (failed.item or {}):
                 raise RebuildSuperseded from failed
-            # else this write succeeded before, and its reply was lost
+            # otherwise this write succeeded before and its reply was lost
 
     def _days(self, month: date) -> tuple[date, ...]:
         today = self.clock().astimezone(UTC).date()
@@ -157,5 +163,5 @@ def _differences(tallies: Sequence[CounterTally]) -> tuple[Difference, ...]:
 
 
 def _months(month: date) -> list[str]:
-    """Return the months of the ledger that may have runs counted in a month: it and the one before."""
+    """Return the months of the ledger that may contain runs counted in a month: the month and the month before."""
     return [keys.month(month.replace(day=1) - timedelta(days=1)), keys.month(month)]

@@ -1,4 +1,4 @@
-"""Stores a tenant's last rebuild and last comparison, in one item each."""
+"""Stores a tenant's last rebuild and last comparison, each in one item."""
 
 import secrets
 from dataclasses import dataclass, replace
@@ -14,13 +14,13 @@ from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, NEW, Put, Update
 
 LAPSED_SECONDS = 1_200
-"""A rebuild without an update for this long is dead: a function runs for at most 900 seconds."""
+"""A rebuild without an update for this time has failed, because a function runs for at most 900 seconds."""
 _REBUILD, _DRIFT = TypeAdapter(Rebuild), TypeAdapter(Drift)
 
 
 @dataclass(frozen=True, slots=True)
 class RebuildStore:
-    """One tenant's rebuilds. At most one is queued or running at a time."""
+    """Reads and writes one tenant's rebuilds. At most one rebuild is queued or running at a time."""
 
     table: TenantTable
 
@@ -29,9 +29,9 @@ class RebuildStore:
         return _REBUILD.validate_python(item) if item else None
 
     def request(self, month: date, *, by: str, now: datetime, repeats: bool = False) -> Rebuild:
-        """Queue a rebuild; if one is queued or running, return that one, whatever its month.
+        """Queue a rebuild. If a rebuild is queued or running, return it, even if its month is different.
 
-        With `repeats` a running one is repeated when it ends, so that it includes what exists now.
+        With `repeats`, a running rebuild is repeated when it ends, so that it includes the current data.
         """
         wanted = Rebuild(secrets.token_hex(6), month, "queued", now, by, now)
         for _ in range(3):
@@ -39,13 +39,13 @@ class RebuildStore:
             if standing is not None and is_alive(standing, now):
                 if not repeats or standing.status == "queued" or self._repeat(standing):
                     return standing
-                continue  # it ended at this moment
+                continue  # it has just ended
             condition, values = ("#id = :old", {"old": standing.id}) if standing else (NEW, {})
             try:
                 item = _REBUILD.dump_python(wanted, mode="json")
                 self.table.write(Put(keys.rebuild(), item, condition, values))
             except ConditionFailed:
-                continue  # another rebuild was requested at the same time
+                continue  # another rebuild was requested concurrently
             return wanted
         return self.get() or wanted
 
@@ -59,7 +59,7 @@ class RebuildStore:
         return True
 
     def claim(self, rebuild_id: str, *, now: datetime) -> Rebuild | None:
-        """Begin a rebuild, or take it over; None if it is done or another one has replaced it."""
+        """Start a rebuild, or take it over. Return None if it is finished or was replaced by another rebuild."""
         values = {"id": rebuild_id, "running": "running", "now": format_time(now), "worker": secrets.token_hex(4)}
         values |= {"done": "succeeded"}
         write = Update(
@@ -74,7 +74,7 @@ class RebuildStore:
             return None
 
     def finish(self, rebuild: Rebuild, report: RebuildReport, *, now: datetime) -> Rebuild | None:
-        """Store the report; None if another worker has taken the rebuild over, or it must run again."""
+        """Store the report. Return None if another worker has taken the rebuild over, or if it must run again."""
         done = replace(rebuild, status="succeeded", updated_at=now, report=report)
         condition = "#id = :id AND #worker = :worker AND attribute_not_exists(#again)"
         try:
@@ -93,5 +93,5 @@ class RebuildStore:
 
 
 def is_alive(rebuild: Rebuild, now: datetime) -> bool:
-    """Return whether a rebuild is queued or running, and its worker is not dead."""
+    """Return whether a rebuild is queued or running and was updated within `LAPSED_SECONDS`."""
     return rebuild.status != "succeeded" and now - rebuild.updated_at < timedelta(seconds=LAPSED_SECONDS)

@@ -1,4 +1,4 @@
-"""Computes what the counters of one admission item should be, from its look and the ledger."""
+"""Computes the expected counters of one admission item from its look and the ledger."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ REBUILT: tuple[LimitName, ...] = tuple(name for name, each in DEFINITIONS.items(
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """An admission item at its fence: whatever it counts in `second` or later was counted after the fence."""
+    """An admission item at its fence. Amounts in `second` or later were counted after the fence."""
 
     scope_id: str
     second: int
@@ -29,7 +29,9 @@ class Look:
 
 @dataclass(slots=True)
 class CounterTally:
-    """Sums up one item's counters. `unrecorded`: usage of runs that no item counted, which may be missing."""
+    """Sums up one item's counters. `unrecorded` is the usage of runs that no item counted; it may be missing in the
+    counters.
+    """
 
     look: Look
     wanted: Counter[LimitName] = field(default_factory=Counter)
@@ -42,7 +44,7 @@ class CounterTally:
             self._add(slot.admitted, _amounts(slot.new_session, slot.tokens_in_all, slot.cost_in_all_nanos))
 
     def add(self, entry: LedgerEntry) -> None:
-        """Add a settled run of the scope, unless it is open in the look or was counted after the fence."""
+        """Add a settled run of the scope, unless the run is open in the look or was counted after the fence."""
         if slot_name(entry.run_id) in self._open:
             return
         counted = entry.admitted.get(self.look.scope_id)
@@ -61,7 +63,9 @@ class CounterTally:
             self._add(second, {"s": 1})
 
     def differences(self) -> dict[LimitName, int]:
-        """Return by how much each counter is too low, or too high (negative)."""
+        """Return the difference of each wrong counter: positive if the counter is too low, negative if it is too
+        high.
+        """
         return {name: off for name in REBUILT if (off := self.wanted[name] - self.stored(name))}
 
     def attribute(self, name: LimitName) -> str:
