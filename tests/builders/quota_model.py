@@ -1,9 +1,9 @@
-"""A model of everything that can happen to a tenant's admission items, compared with the real `QuotaService`.
+"""A model of all operations on a tenant's admission items, compared with the real `QuotaService`.
 
-Workers run the service's own calls on a table in memory, each with its own clock. A worker stops before every call, so
-that steps of workers interleave in any order; a call may be lost, applied without reply, repeated, or the worker's
-last. `Ledger` keeps separate books from the slots that appear, change and disappear, and after each write compares them
-with every counter and limit of the item.
+Workers run the service's calls on a table in memory, each with a separate clock. A worker stops before every call, so
+steps of workers interleave in any order. A call can be lost, applied without a reply, repeated, or the worker's last
+call. `Ledger` computes the expected values independently, from the slots that appear, change and disappear. After each
+write it compares them with every counter and limit of the item.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -69,9 +69,10 @@ IN_FLIGHT_MAX = 4
 
 @dataclass(frozen=True)
 class Step:
-    """One step. `pick` chooses a run or worker, `amount` is tokens or an index, `fate` that of a call.
+    """One step.
 
-    A `whole` operation runs to its end at once; others stop before their first call.
+    `pick` chooses a run or worker, `amount` is tokens or an index, `fate` is the result of a call. A `whole` operation
+    runs to its end without a stop. Other operations stop before their first call.
     """
 
     kind: Kind
@@ -88,7 +89,7 @@ class Killed(BaseException):
 
 @dataclass
 class Turn:
-    """One run as its worker and the sweeper know it. `entry` is the first ledger entry, which is kept."""
+    """One run, as its worker and the sweeper see it. `entry` is the first ledger entry, which is never replaced."""
 
     run_id: RunId
     request: AdmissionRequest
@@ -108,7 +109,7 @@ class Turn:
 
 @dataclass
 class Worker:
-    """One operation in progress. `used` is the settled usage; None when an admission is undone."""
+    """One operation in progress. `used` is the settled usage, or None if an admission is undone."""
 
     what: str
     now: Callable[[], float]
@@ -123,7 +124,7 @@ class Worker:
 
 @dataclass
 class Stay:
-    """A run in one item, from the appearance of its slot: model calls with the second and tokens that each counts."""
+    """A run in one item, from the time its slot appears: its model calls with their seconds and counted tokens."""
 
     slot: Slot
     calls: list[tuple[int, int]]
@@ -141,7 +142,7 @@ class Stay:
 
 @dataclass
 class Ledger:
-    """The books of one item."""
+    """The independently computed state of one item."""
 
     open: dict[str, Stay] = field(default_factory=dict)
     stays: list[Stay] = field(default_factory=list)
@@ -149,7 +150,7 @@ class Ledger:
     sessions: list[int] = field(default_factory=list)
 
     def note(self, scope_id: str, before: Mapping[str, Any], after: Mapping[str, Any], worker: Worker) -> None:
-        """Record the change of a write, and compare."""
+        """Record the change of a write, and compare the item with the expected state."""
         was, now = slots_of(before), slots_of(after)
         assert not after["slots"].keys() & after["late"].keys()
         assert not after["slots"].keys() & before.get("late", {}).keys(), "a late slot came back"
@@ -199,7 +200,7 @@ class Ledger:
         stay.calls.append((now.second, now.tokens))
 
     def check(self, item: Mapping[str, Any]) -> None:
-        """Assert that each counter equals the books."""
+        """Assert that each counter has the expected value."""
         seen = AdmissionItem(item, float(item["at"]))
         first = item["at"] - BUCKETS
         requests = sum(stay.state != "undone" for stay in self.stays if stay.slot.admitted > first)
@@ -311,7 +312,7 @@ class World:
     def start(
         self, what: str, act: Callable[[QuotaService], Any], step: Step, scopes: Sequence[ScopeLimits] = (), **more: Any
     ) -> Worker:
-        """Start an operation; unless it is whole, it stops before its first call."""
+        """Start an operation. It stops before its first call unless it is whole."""
         skew = SKEWS[step.skew % len(SKEWS)]
         service = self._service(skew)
         worker = Worker(what, lambda: self.now.timestamp() + skew, {each.id: each for each in scopes}, **more)
@@ -370,7 +371,7 @@ class World:
                 self._act(step)
 
     def _act(self, step: Step) -> None:
-        """Act on one of the turns whose state allows it."""
+        """Run an action on one of the turns whose state allows it."""
         wanted = {"admit again": "asking"}.get(step.kind, "open")
         turns = [turn for turn in self.turns if turn.state == wanted and not turn.ending and not turn.asking]
         if not turns:
@@ -448,7 +449,7 @@ class World:
         return answer
 
     def check_rejection(self, worker: Worker, turn: Turn) -> None:
-        """Assert by the model's own books that a limit was really reached."""
+        """Assert from the model's values that a limit was reached."""
         least = turn.request.lowered(-1, -1)
         for scope in turn.scopes:
             item = self.table.items.get(keys.admission(scope.id), {"at": int(worker.now()), "slots": {}, "late": {}})
@@ -510,7 +511,7 @@ class World:
         self.start("extend", act, step, turn.scopes, used=used)
 
     def settle(self, turn: Turn, step: Step) -> None:
-        """End a run: its first ledger entry is kept, and its slots are settled to it."""
+        """End a run: store its first ledger entry, and settle its slots to this entry."""
         reservation = turn.reservation
         assert reservation is not None
         turn.ending = True
@@ -545,7 +546,7 @@ class World:
         self.start("session", act, step, scopes=scopes)
 
     def _sweep(self, step: Step) -> None:
-        """Sweep: settle expired slots to the ledger, to their reservation, or to nothing."""
+        """Run the sweeper: settle expired slots to the ledger entry, to their reservation, or to zero."""
 
         def find(name: str) -> Turn:
             return next(turn for turn in self.turns if turn.name == name)
@@ -571,7 +572,7 @@ class World:
         self.start("sweep", act, step, used_of=lambda name: find(name).entry)
 
     def end(self) -> None:
-        """Let all workers finish, and check that only the used amounts are left."""
+        """Let all workers finish, and check that only used amounts remain in the counters."""
         whole = Step("settle", amount=3)
         while self.flying:
             self.finish(self.flying[0])
@@ -592,7 +593,7 @@ class World:
 
 
 def run(steps: Sequence[Step], start: datetime = datetime(2026, 11, 21, 12, tzinfo=UTC)) -> World:
-    """Run the steps, and check the end."""
+    """Run the steps, and check the final state."""
     world = World(start)
     for step in steps:
         world.take(step)

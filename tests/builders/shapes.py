@@ -1,4 +1,4 @@
-"""Every shape of key that there is, with items as the stores write them, by the function that makes the key."""
+"""Every type of item key, with items in the format of the stores, by the function that builds the key."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -115,7 +115,7 @@ PARTS = {
 
 
 def put_shapes(physical: PhysicalTable, tenant: TenantId) -> None:
-    """Write an item of every shape that a tenant has, and that the platform has about it."""
+    """Write an item of every type that a tenant has, and of every type that the platform has about a tenant."""
     _put_all(TenantTable(physical, tenant), tenant, TENANTS)
     _put_all(PlatformTable(physical), tenant, PLATFORMS)
 

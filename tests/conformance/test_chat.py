@@ -1,4 +1,4 @@
-"""The built chat function started by its `run.sh`, under the real Lambda Web Adapter, with the model server."""
+"""The built chat function, started by its `run.sh`, under the real Lambda Web Adapter, with the model server."""
 
 import itertools
 import json

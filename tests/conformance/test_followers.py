@@ -1,4 +1,4 @@
-"""Followers that come and end at once, on DynamoDB Local: never more than the limit, and the count is true."""
+"""Followers connect and disconnect concurrently, on DynamoDB Local: never above the limit, with a correct count."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor

@@ -10,7 +10,7 @@ from tests.e2e.waiting import wait_for
 
 
 def kill_chat(stack: Stack) -> None:
-    """Kill all processes of the chat function, as a crash of Lambda would: no `finally` block of theirs runs."""
+    """Kill all processes of the chat function without running their `finally` blocks, like a crash of Lambda."""
     processes = _chat_processes(stack.description["endpoint_url"])
     assert processes
     for process in processes:
@@ -20,7 +20,7 @@ def kill_chat(stack: Stack) -> None:
 
 
 def _chat_processes(endpoint_url: str) -> list[int]:
-    """Return the chat processes of this stack, identified by its emulator's address."""
+    """Return the chat processes of this stack, identified by the address of its emulator."""
     found = []
     for folder in Path("/proc").iterdir():
         try:

@@ -1,4 +1,4 @@
-"""Chat end to end: ask, continue, read the messages, see the cost."""
+"""Chat end to end: send a message, continue the session, read the messages, read the cost."""
 
 from decimal import Decimal
 

@@ -1,6 +1,4 @@
-"""Everything that can fail has an alarm; each alarm watches an existing metric, notifies the
-topic, and has a runbook.
-"""
+"""Every possible failure has an alarm. Each alarm watches an existing metric, notifies the topic, and has a runbook."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Artifacts that are missing, too large, or hold more than their own are found."""
+"""The check reports artifacts that are missing, too large, or contain unexpected files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md names what exists, its examples fit the code, and what a recipe adds has tests."""
+"""CONTRIBUTING.md names only existing files, its examples match the code, and results of its recipes have tests."""
 
 import ast
 import re

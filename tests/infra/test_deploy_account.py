@@ -1,4 +1,4 @@
-"""Region, credentials and parameters are found, or one line says what is missing."""
+"""Region, credentials and parameters are found, or a one-line message states which of them is missing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`make deploy`: the calls to SAM CLI, their order, and when there are none."""
+"""`make deploy`: the calls to SAM CLI, their order, and the cases without a call."""
 
 import subprocess
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from infra.runtime.template import Document
 
 @dataclass
 class Calls:
-    """The executed commands; `statuses` are the exit statuses of SAM CLI in order."""
+    """The executed commands. `statuses` contains the exit statuses of SAM CLI in order."""
 
     statuses: list[int] = field(default_factory=list)
     sam: list[list[str]] = field(default_factory=list)

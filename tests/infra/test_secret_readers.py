@@ -1,6 +1,7 @@
-"""Each function's role can read exactly the secrets that its code uses. `make iam` compares this with recorded calls.
+"""The role of each function can read exactly the secrets that its code uses.
 
-A secret that is added to a role fails here; the reason why a function needs it belongs into the table.
+`make iam` compares this with recorded calls. If a secret is added to a role, this test fails. Add the reason why the
+function needs the secret to the table.
 """
 
 from typing import get_args
@@ -34,7 +35,10 @@ DESCRIBERS: dict[str, set[SecretName]] = {
 
 
 def granted(template: Document, action: str) -> dict[str, set[str]]:
-    """Return the secrets by function for which its role has an action; "*" for a resource that is no one secret."""
+    """Return the secrets by function for which its role has an action.
+
+    "*" is a resource that is not a single secret.
+    """
     found: dict[str, set[str]] = {}
     for function, properties in functions_of(template).items():
         role = template["Resources"][referred(properties["Role"])]["Properties"]

@@ -1,5 +1,6 @@
-"""The state that SnapStart copies to every environment: chat and authorizer after init,
-without unique or open things.
+"""The state that SnapStart copies to every environment: chat and authorizer after init.
+
+It must not contain unique values or open resources.
 """
 
 import subprocess

@@ -19,7 +19,7 @@ from tests.isolation.making import Make, create, make_run, make_session, make_te
 
 @dataclass(frozen=True)
 class Noun:
-    """A kind of resource with an id. `owned`: without `admin`, only its creator may see it."""
+    """A kind of resource with an id. If `owned` is true, only its creator may see it without the scope `admin`."""
 
     make: Make
     owned: bool = False
@@ -28,7 +28,7 @@ class Noun:
 
 @dataclass(frozen=True)
 class Reference:
-    """A place of an id in a route."""
+    """The location of an id in a route."""
 
     field: Field
     noun: str
@@ -152,14 +152,14 @@ def scope_of(route: Route) -> str:
 
 
 def references_of(route: Route) -> list[Reference]:
-    """Return all places of a route that take an id of a known noun."""
+    """Return all locations in a route that contain an id of a known noun."""
     own = REFERENCES.get(route.name, {})
     names = [(field, own.get(field.name, field.last.removesuffix("s"))) for field in route.fields]
     return [Reference(field, noun) for field, noun in names if noun in NOUNS]
 
 
 def find_gaps(route: Route) -> list[str]:
-    """Return the missing information about a route, one line each."""
+    """Return the missing information about a route, one line per gap."""
     where = "tests/isolation/knowledge.py"
     gaps: list[str] = []
     if route.name in ELSEWHERE:

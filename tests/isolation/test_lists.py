@@ -1,6 +1,7 @@
-"""Lists show the caller's own items, with `admin` all of the tenant's, and never another tenant's.
+"""Lists contain the caller's resources.
 
-The same holds for cursors and stored answers.
+With the scope `admin` they contain all resources of the tenant. They never contain another tenant's resources. The same
+applies to cursors and stored responses.
 """
 
 import pytest
@@ -16,7 +17,7 @@ POSTS = [route for route in GUARDED if route.has_key and scope_of(route) != "pla
 
 
 def listed_by(route: Route) -> Reference | None:
-    """Return the noun that a list contains: that of the path with the same prefix and an id."""
+    """Return the noun that a list contains: the noun of the path with the same prefix and an id."""
     for other in GUARDED:
         head, _, last = other.path.rpartition("/")
         if head == route.path and last.startswith("{"):

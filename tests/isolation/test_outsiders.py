@@ -1,6 +1,4 @@
-"""Every id in every route: ids of another tenant or user get the same response as unknown
-ids, and nothing is written.
-"""
+"""Every id in every route: ids of another tenant or user get the same response as unknown ids. No item is written."""
 
 import pytest
 

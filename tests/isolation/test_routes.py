@@ -1,4 +1,7 @@
-"""Every route with every kind of credential: who may call it; no data of another tenant is changed or shown."""
+"""Every route with every kind of credential: which callers are permitted.
+
+No data of another tenant is changed or shown.
+"""
 
 import pytest
 

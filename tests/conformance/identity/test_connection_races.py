@@ -55,7 +55,7 @@ def test_concurrent_callers_use_each_refresh_token_once(api_env: ApiEnv) -> None
 
 
 def come(api_env: ApiEnv, subject: str, email: str) -> User | UnknownSubject | None:
-    """Sign in as a new user; return None if the tenant is full."""
+    """Sign in as a new user. Return None if the tenant is full."""
     tenant_id = api_env.tenant.tenant.id
     table = api_env.runtime.tenant_table(tenant_id)
     tenant = TenantStore(table).get()

@@ -1,4 +1,4 @@
-"""A tenant is deleted while users and providers are created, on DynamoDB Local: no claim is left."""
+"""A tenant is deleted while users and providers are created, on DynamoDB Local. No claim remains."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ ACTS = 48
 
 
 def until_told(act: Callable[[], object]) -> bool:
-    """Repeat the call while it conflicts with others; return whether it was accepted."""
+    """Repeat the call while it conflicts with other calls. Return whether it was accepted."""
     for _ in range(60):
         try:
             act()

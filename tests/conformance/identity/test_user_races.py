@@ -36,7 +36,7 @@ def service(login_env: LoginEnv) -> UserService:
 
 
 def race(call: Callable[[int], object], times: int) -> list[bool]:
-    """Make concurrent calls, repeated while they conflict; return which were accepted."""
+    """Make concurrent calls, and repeat them while they conflict. Return which calls were accepted."""
 
     def until_told(number: int) -> bool:
         for _ in range(60):

@@ -1,4 +1,4 @@
-"""Eight processes with eight threads against every limit and scope: never exceeded, and fully used after retries."""
+"""Eight processes with eight threads test every limit and scope: no limit is exceeded, and retries use it fully."""
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -48,7 +48,7 @@ LEAKED_MAX = 1
 
 
 def bound(names: tuple[QuotaScope, ...], limit: LimitName, *, by: QuotaScope | None) -> tuple[ScopeLimits, ...]:
-    """Return scopes of which one or all have the limit; the others have one that is never reached."""
+    """Return scopes of which one or all have the limit. The other scopes have a limit that is never reached."""
     maximum, _ = LIMITS[limit]
     loose: dict[LimitName, int] = {"requests_per_day": 100_000, "concurrent_turns": 128}
     return tuple(
@@ -57,7 +57,7 @@ def bound(names: tuple[QuotaScope, ...], limit: LimitName, *, by: QuotaScope | N
 
 
 def check_full(race: Race, limit: LimitName, found: Tally, *, leaked: int = 0) -> None:
-    """Check that exactly the number that fits was admitted, and that every item agrees."""
+    """Check that exactly the permitted number of turns was admitted, and that every item has this number."""
     _, fit = LIMITS[limit]
     assert len(found.granted) == fit
     granted = {slot_name(each.run_id) for each in found.granted}

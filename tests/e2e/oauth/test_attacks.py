@@ -1,4 +1,4 @@
-"""Manipulated tokens over HTTP get the same refusal, cost nothing and are not audited."""
+"""Manipulated tokens over HTTP get the same error as other invalid tokens, are not counted and are not audited."""
 
 import base64
 import hmac
