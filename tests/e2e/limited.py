@@ -69,7 +69,10 @@ class Limited:
         return [*item.get("slots", {}), *item.get("late", {})]
 
     def assert_settled(self, calls: int) -> None:
-        """Assert that the ledger has that number of calls, the counters match it, and no reservation or slot remains."""
+        """Assert that the ledger has that number of calls, and the counters match.
+
+        No reservation or slot may remain.
+        """
         entries = self.ledger()
         assert len(entries) == calls
         assert (self.slots(), self.used("concurrent_turns") or 0) == ([], 0)

@@ -1,4 +1,4 @@
-"""Identity providers as their administrators use them."""
+"""Identity providers over the admin function: created, listed, read, changed and deleted."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The life of API keys: created, used, changed, rotated, revoked and deleted."""
+"""The lifecycle of API keys: created, used, changed, rotated, revoked and deleted."""
 
 from datetime import timedelta
 from typing import Any

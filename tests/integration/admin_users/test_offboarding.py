@@ -1,4 +1,4 @@
-"""Credentials created by a user, directly or indirectly, when the user is deleted, suspended or demoted."""
+"""Credentials that a user created, directly or indirectly, when the user is deleted, suspended or demoted."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +51,7 @@ def test_other_changes_end_no_credentials(tenant_env: TenantEnv, client: TestCli
 
 @dataclass
 class CredentialTree:
-    """An administrator, credentials that descend from them, and others that do not."""
+    """An administrator, credentials that descend from them, and other credentials."""
 
     user: str
     theirs: set[str]
@@ -59,7 +59,9 @@ class CredentialTree:
 
 
 def build_credential_tree(tenant_env: TenantEnv, client: TestClient) -> CredentialTree:
-    """Let an administrator create credentials that create more: by creation, rotation, keys and clients."""
+    """Create credentials of an administrator and credentials that descend from these, by creation, rotation, keys and
+    clients.
+    """
 
     def make(actor: TestClient, path: str = "/v1/keys", **body: Any) -> str:
         wanted = {"name": "made", "scopes": ["admin"], **body}

@@ -1,4 +1,4 @@
-"""What is erased with a user, beside their own item."""
+"""The data that is erased with a user, in addition to the user's item."""
 
 import pytest
 from atrium.identity.login.throttles import Throttles

@@ -1,4 +1,4 @@
-"""Credentials that are admitted: their context and their cost."""
+"""Admitted credentials: their context and their cost."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Access tokens that are invalid or have ended are rejected like any other credential."""
+"""Invalid and expired access tokens are rejected like any other credential."""
 
 import base64
 import hmac

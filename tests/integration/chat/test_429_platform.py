@@ -1,4 +1,7 @@
-"""The platform limit at `/v1/chat`: named in the error, for every tenant; rejected calls are not counted."""
+"""The platform limit at `/v1/chat`: the error names it, and it applies to every tenant.
+
+Rejected calls are not counted.
+"""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

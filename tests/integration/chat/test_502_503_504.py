@@ -1,4 +1,4 @@
-"""Failing or slow models and an unavailable table: the status, and the session stays usable."""
+"""Failing or slow models and an unavailable table: the status of the response. The session remains usable."""
 
 import pytest
 

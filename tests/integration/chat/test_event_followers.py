@@ -1,4 +1,7 @@
-"""Who follows a run's events holds a container, so a tenant has only so many followers; ended runs need none."""
+"""The limit on followers of run events.
+
+Each follower occupies a container, so a tenant's followers are limited. Followers of ended runs are not counted.
+"""
 
 import threading
 import time
@@ -22,7 +25,7 @@ PRO = 32
 
 @pytest.fixture
 def open_run(api_env: ApiEnv) -> Iterator[str]:
-    """A run that goes on until the test is over."""
+    """A run that continues until the test ends."""
     started: list[str] = []
 
     def send() -> None:

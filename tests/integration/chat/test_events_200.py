@@ -1,4 +1,4 @@
-"""`GET /v1/runs/{run_id}/events`: from any number, as a stream or long poll, during the run or after it."""
+"""`GET /v1/runs/{run_id}/events`: from any sequence number, as a stream or long poll, during the run or after it."""
 
 import threading
 import time

@@ -1,4 +1,6 @@
-"""`Idempotency-Key` on both chat routes: the stored key refers to the run, which is answered again."""
+"""`Idempotency-Key` on both chat routes: the stored key refers to the run, and a repeated call returns the run's
+answer.
+"""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""Any output of a model server gives an answer or 502, and the session stays readable and usable."""
+"""Any output of a model server leads to an answer or 502, and the session remains readable and usable."""
 
 import json
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
-"""Time limits of turns: `/v1/chat` sends nothing until its answer, and API Gateway cuts a
-silent response after 300 s.
+"""Time limits of turns.
+
+`/v1/chat` sends no byte before its answer, and API Gateway closes a silent response after 300 s.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Tokens of a tenant's own issuer are credentials of its users."""
+"""Tokens of a tenant's issuer are credentials of its users."""
 
 from typing import Any
 

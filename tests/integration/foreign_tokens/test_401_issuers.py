@@ -1,4 +1,4 @@
-"""Tokens of issuers with invalid responses are rejected, and the issuer is not asked again at once."""
+"""Tokens of issuers with invalid responses are rejected. The next request to the issuer is delayed."""
 
 from typing import Any
 

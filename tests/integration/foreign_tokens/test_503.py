@@ -112,7 +112,7 @@ def test_waits_while_another_container_asks_the_issuer(trusting: Trusting) -> No
 
 
 def silent_server() -> socket.socket:
-    """Return a server that lets connections wait and accepts none."""
+    """Return a server that lets connections wait and does not accept them."""
     return socket.create_server(("127.0.0.1", 0), backlog=1)
 
 
@@ -130,7 +130,7 @@ def redirect_slowly(handler: BaseHTTPRequestHandler) -> None:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long each call could wait for a fetch that had not ended; 0 is not at all. Fetches end after a second."""
+    """Return how long each call could wait for a running fetch (0: not at all). Fetches end after a second."""
     monkeypatch.setattr(fetching, "FETCH_SECONDS_MAX", 1.0)
     noted: list[float] = []
     result = Future.result
@@ -146,7 +146,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def authorizer_env(trusting: Trusting) -> Iterator[AuthorizerEnv]:
-    """A container that waits as a real one does."""
+    """A container with the same waiting time as in production."""
     opened = open_authorizer(trusting.deployment, WAIT_SECONDS_MAX)
     yield opened
     opened.authorizer._foreign.finder._threads.shutdown()

@@ -1,4 +1,4 @@
-"""Who may become a user by email, and deleted users do not return with an old token."""
+"""Which external identities become users by email. Deleted users do not return with an old token."""
 
 import pytest
 from atrium.identity.users.service import UserService

@@ -1,4 +1,4 @@
-"""The guard at an application's routes: what it allows, rejects and audits."""
+"""The guard at an application's routes: which calls it allows, rejects and audits."""
 
 import pytest
 from atrium.identity.scopes import ROLE_SCOPES

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a call is executed once, and repeated calls get the same answer."""
+"""`Idempotency-Key`: a call is executed once, and repeated calls get the same response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods of every route: public routes answer HEAD like GET; any other method is 405 with Allow."""
+"""Methods of every route: public routes respond to HEAD like GET. Any other method returns 405 with Allow."""
 
 from importlib import import_module
 from typing import Any

@@ -1,4 +1,4 @@
-"""The store of `Idempotency-Key`: marks belong to their holders, and replies may be lost."""
+"""The store of `Idempotency-Key`: only its holder can end a mark, and replies may be lost."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,7 +38,7 @@ def begin(store: IdempotencyStore, *, fingerprint: str = "f", ends_at_ms: int = 
 
 
 def lose_first_reply(table: PhysicalTable, operation: str) -> list[int]:
-    """Make the SDK send an operation twice, as if the first reply was lost; return the attempts."""
+    """Make the SDK send an operation twice, as after a lost first reply. Return the attempts."""
     attempts: list[int] = []
 
     def again(attempts_done: int = 0, **_: Any) -> int | None:

@@ -1,4 +1,4 @@
-"""`GET /v1/limits`: the current state of every limit, including the caller's own."""
+"""`GET /v1/limits`: the current state of every limit, including the limits of the caller."""
 
 from atrium.identity.keys.store import KeyStore
 from atrium.quotas.limits import DEFINITIONS

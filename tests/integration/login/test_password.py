@@ -1,4 +1,4 @@
-"""`POST /v1/auth/password`: changes the caller's own password."""
+"""`POST /v1/auth/password` changes the caller's password."""
 
 from typing import Any
 

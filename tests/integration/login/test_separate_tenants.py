@@ -1,4 +1,4 @@
-"""The login throttles of a tenant do not depend on another tenant with a user of the same email."""
+"""The login throttles of a tenant do not depend on another tenant that has a user with the same email."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A client's token for a user, without a scope of ours, may only read the caller's identity."""
+"""A client's token for a user without one of our scopes can only read the caller's identity."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""`/oauth/authorize` and its errors: an invalid request is shown on a page, without a redirect."""
+"""`/oauth/authorize` and its errors: an invalid request leads to an error page, without a redirect."""
 
 from urllib.parse import urlencode
 

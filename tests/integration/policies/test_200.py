@@ -17,7 +17,7 @@ DENY = {
 
 
 def versioned(number: int) -> dict[str, str | int | bool]:
-    """The context of a key whose authorizer has seen that version."""
+    """The context of a key whose authorizer has read that version."""
     return dict(tenant_fields(config_version=number))
 
 

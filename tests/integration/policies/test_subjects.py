@@ -1,4 +1,4 @@
-"""Live calls and policy evaluations use the same subject names for a caller, for any credential."""
+"""Calls and policy evaluations use the same subject names for a caller, for any credential."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""A new signing key under load, with containers whose caches have different ages: no token is rejected."""
+"""A new signing key under load, with containers whose caches have different ages. No token is rejected."""
 
 from datetime import datetime
 from typing import Any

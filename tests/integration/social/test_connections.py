@@ -1,4 +1,4 @@
-"""Connections: created, listed, deleted, refreshed, and private to their user."""
+"""Connections: created, listed, deleted and refreshed. Only their user can see them."""
 
 from typing import Any
 

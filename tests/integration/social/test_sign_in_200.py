@@ -1,4 +1,4 @@
-"""Signing in with each provider issues our own tokens to a user of the tenant."""
+"""Signing in with each provider issues our tokens to a user of the tenant."""
 
 from dataclasses import replace
 

@@ -1,4 +1,7 @@
-"""What a turn resolves before it starts: agent, model, session and history; each failure has its own error code."""
+"""Data that a turn reads before it starts: agent, model, session and history.
+
+Each failure has a separate error code.
+"""
 
 import threading
 from typing import Any
@@ -81,7 +84,7 @@ def test_a_deleted_agent_is_not_replaced_silently(tenant_env: TenantEnv) -> None
 
 
 def refused(tenant_env: TenantEnv, **wishes: Any) -> AtriumError:
-    """Start a turn that must be rejected, and assert that nothing was written."""
+    """Start a turn that must be rejected, and assert that it writes nothing."""
     before = tenant_env.items()
     with pytest.raises(AtriumError) as refusal:
         tenant_env.begin(**wishes)

@@ -1,4 +1,4 @@
-"""Ending a turn while the table fails, the sweeper ended it first, or the session was taken over."""
+"""Ending a turn after the table failed, after the sweeper ended the turn, or after the session was taken over."""
 
 from collections.abc import Callable
 from typing import Any
@@ -111,13 +111,13 @@ def test_reports_an_unexpected_error_without_its_text(tenant_env: TenantEnv) -> 
 
 
 def stored_then(tenant_env: TenantEnv, then: Callable[[], object]) -> Turn:
-    """A turn that calls `then` in the middle of its answer, after its first events were stored."""
+    """Return a turn that calls `then` in the middle of its answer, after its first events were stored."""
     tenant_env.model.say("One, ", lambda: tenant_env.clock.advance(3), "two, ", then, "three, ", "four.")
     return tenant_env.begin()
 
 
 def die(tenant_env: TenantEnv, turn: Turn) -> list[RunEvent]:
-    """Read a turn's events until its process is killed, before it could end anything."""
+    """Read a turn's events until its process is killed, before it ends the run."""
     seen: list[RunEvent] = []
     reader = turn.events()
     for event in reader:

@@ -1,6 +1,4 @@
-"""The heartbeat renews leases, notices cancellations, enforces the time limit, and stops if
-the table is unavailable.
-"""
+"""The heartbeat renews leases, detects cancellations, enforces the time limit, and stops if the table is unavailable."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The history sent to a model: whole turns, the newest that fit."""
+"""The history that is sent to a model: the newest whole turns that fit."""
 
 from datetime import timedelta
 
@@ -44,7 +44,7 @@ def test_omits_a_question_without_an_answer() -> None:
 
 
 def rounds(number: int, count: int, result: str = "2") -> Run:
-    """Return a turn with that many rounds of tool calls."""
+    """Return a turn with that number of rounds of tool calls."""
     steps = [
         message
         for at in range(count)

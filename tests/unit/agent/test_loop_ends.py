@@ -1,4 +1,4 @@
-"""How the loop ends: every tool call has a result, every model call a price."""
+"""The end of the loop: every tool call has a result, and every model call has a price."""
 
 import pytest
 from atrium.agent.context import as_model_messages
@@ -23,7 +23,7 @@ def noted(made: list[str]) -> str:
 
 
 def run(loop: AgentLoop) -> list[str]:
-    """Run a loop to its end; return its events, and assert that its text is that of its messages."""
+    """Run a loop to its end. Return its events, and assert that they have the same text as its messages."""
     shown = [show(event) for event in loop.run()]
     assert loop.text == answer_text(loop.messages)
     return shown

@@ -1,4 +1,4 @@
-"""What stops a loop before its model does: limits, failures, and cancellation at any point."""
+"""Conditions that stop a loop before its model ends: limits, failures, and cancellation at any point."""
 
 import threading
 from dataclasses import replace

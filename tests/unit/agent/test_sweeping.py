@@ -21,7 +21,7 @@ LONG = SLOT_LEASE_SECONDS + SLOT_GRACE_SECONDS + 3
 
 
 def die_after_admission(tenant_env: TenantEnv, session_id: SessionId | None = None) -> None:
-    """Kill a turn after the batch read, perhaps the history, and the admission."""
+    """Kill a turn after the batch read, optionally the history, and the admission."""
     tenant_env.clock.advance(1)
     reads = 2 if session_id else 1
     with tenant_env.intercepted(Kill(reads, applied=True)), pytest.raises(Killed):

@@ -1,4 +1,4 @@
-"""The thread that runs a turn: it continues to the end even if the reader of its events stops."""
+"""The thread that runs a turn continues to the end even if the reader of its events stops."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""A tenant's erasure, whatever interrupts it and whatever goes on meanwhile."""
+"""A tenant's erasure under interruptions and concurrent activity."""
 
 import json
 import random
@@ -28,7 +28,7 @@ from tests.builders.wires import Kill, Killed, Send
 
 
 def noise(seed: int) -> str:
-    """Text that cannot be compressed to 32 kB."""
+    """Random text that cannot be compressed to 32 kB."""
     return random.Random(seed).randbytes(40_000).hex()
 
 
@@ -124,7 +124,7 @@ def test_a_worker_that_lost_its_run_to_the_erasure_leaves_nothing(tenant_env: Te
 
 
 def delete_between_passes(tenant_env: TenantEnv, erasing: Erasing) -> Callable[[], None]:
-    """Return an act that deletes the tenant, and a running turn as if the first pass had not seen that it runs."""
+    """Return a function that deletes the tenant, and a running turn that the first pass did not find."""
 
     def act() -> None:
         delete(erasing)
@@ -240,7 +240,7 @@ def test_a_long_session_takes_several_steps(
 
 
 def unprocessed_once() -> Callable[[str, dict[str, Any], Send], Any]:
-    """Leave the first of each batch's requests undone, the first time."""
+    """Leave the first request of each batch unprocessed on the first call."""
     met: set[str] = set()
 
     def leave(operation: str, arguments: dict[str, Any], send: Send) -> Any:

@@ -1,4 +1,7 @@
-"""Every shape of key is erased with its tenant, or listed as unrelated. A new one fails here until it is listed."""
+"""Every type of item key is erased with its tenant or listed as unrelated.
+
+A new type fails this test until it is listed.
+"""
 
 import inspect
 from types import ModuleType

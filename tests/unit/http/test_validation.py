@@ -1,4 +1,4 @@
-"""Validation errors: each kind of error that a request can cause has a message of ours."""
+"""Validation errors: each kind of error that a request can cause has a message that we wrote."""
 
 import json
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ JSON = st.recursive(
 
 
 def kinds_of(schema: Schema) -> Iterator[str]:
-    """Yield the error types of a schema. Raises `KeyError` for a type of schema that this table lacks."""
+    """Yield the error types of a schema. Raise `KeyError` for a type of schema that this table lacks."""
     yield from KINDS[schema["type"]]
     for (kind, bound), reported in BOUNDS.items():
         if kind == schema["type"] and bound in schema:

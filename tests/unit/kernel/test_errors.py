@@ -1,4 +1,4 @@
-"""The error catalogue: one class per code and status; internal details stay internal."""
+"""The error catalogue: one class per code and status. Internal details are not returned."""
 
 import ast
 

@@ -1,4 +1,4 @@
-"""Malformed, endless and error answers of a provider become bounded errors of the model."""
+"""Malformed, endless and error answers of a provider become errors of the model within limits of time and size."""
 
 import json
 from typing import Any

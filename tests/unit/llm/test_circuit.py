@@ -1,4 +1,4 @@
-"""The circuit breaker: when calls may be made, and that containers share what they see."""
+"""The circuit breaker: when calls may be made, and that containers share its state."""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""Fallback models and the circuit breaker round a provider: which model is asked, when, and what the caller gets."""
+"""Fallback models and the circuit breaker around a provider: which model is called, when, and what the caller
+receives.
+"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Invalid data from a provider is repaired, reported to the model, or an error of the model."""
+"""Invalid data from a provider is repaired, reported to the model, or becomes an error of the model."""
 
 import json
 from typing import Any

@@ -30,7 +30,7 @@ def read_clock() -> datetime:
 def stack_function(
     name: str, handler: str, *, timeout_seconds: int = 5, reserved: int | None = None, **variables: str
 ) -> StackFunction:
-    """A function as the emulator describes it."""
+    """Return a function in the form in which the emulator describes it."""
     function = Function(
         logical_id=name,
         name=name,
@@ -45,7 +45,7 @@ def stack_function(
 
 
 def write_source(root: Path, sources: Mapping[str, str]) -> None:
-    """Write files below a folder; a shell script may be executed."""
+    """Write files below a folder. Shell scripts are executable."""
     for name, text in sources.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,23 +74,23 @@ async def running(root: Path, *functions: StackFunction) -> AsyncIterator[Lambda
 
 
 def buffered_route(method: str, resource: str, function: str = "echo", authorizer: str | None = None) -> Route:
-    """A route whose function returns whole answers."""
+    """Return a route whose function returns whole responses."""
     return Route(method, resource, authorizer, FunctionIntegration(function, streams=False, timeout_seconds=5))
 
 
 def streaming_route(method: str, resource: str, function: str, *, timeout_seconds: float = 5) -> Route:
-    """A route whose function streams."""
+    """Return a route whose function streams."""
     return Route(method, resource, None, FunctionIntegration(function, streams=True, timeout_seconds=timeout_seconds))
 
 
 def make_api(*routes: Route, responses: Mapping[str, CustomResponse] | None = None, **changes: tuple[str, ...]) -> Api:
-    """An API in the stage `dev`."""
+    """Return an API in the stage `dev`."""
     api = Api(api_id="a1b2c3", stage="dev", routes=routes, responses=responses or {}, binary_types=())
     return replace(api, binary_types=changes.get("binary_types", ()))
 
 
 def make_request(method: str = "GET", path: str = "/v1/things", **changes: object) -> GatewayRequest:
-    """A request of a client at 203.0.113.7."""
+    """Return a request of a client at 203.0.113.7."""
     request = GatewayRequest(
         method=method,
         path=path,
@@ -105,7 +105,7 @@ def make_request(method: str = "GET", path: str = "/v1/things", **changes: objec
 
 
 def make_call(api: Api, request: GatewayRequest, stage_prefix: str = "") -> Call:
-    """A request whose route is known."""
+    """Return a request whose route is known."""
     match = match_route(api.routes, request.method, request.path)
     assert match is not None
     return Call(api, request, match, stage_prefix)

@@ -1,4 +1,4 @@
-"""A front server on a free port, with functions that echo, decide and stream."""
+"""A front server on a free port, with functions that echo requests, decide about access, and stream."""
 
 import asyncio
 import contextlib

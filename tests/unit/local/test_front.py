@@ -1,4 +1,4 @@
-"""The front server over HTTP with real functions: routes, answers and refusals."""
+"""The front server over HTTP with real functions: routes, answers and error responses."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The merged contract keeps the conventions of api.md, and the committed document is current."""
+"""The merged contract follows the conventions of api.md, and the committed document is current."""
 
 import re
 from collections.abc import Iterator
@@ -122,5 +122,5 @@ def test_every_path_is_called_by_tests_of_its_own(document: Document) -> None:
 
 
 def _called(path: str) -> str:
-    """Return a pattern for the path in a string literal, with anything in place of its parameters."""
+    """Return a pattern for the path in a string literal, with any text in place of its parameters."""
     return re.sub(r"\\\{\w+\\\}", r"[^/\"?\\s]+", re.escape(path)) + r"[\"'?]"

@@ -1,4 +1,4 @@
-"""Everything that must be sent has an example, and an example that fits nothing is named."""
+"""Every required request part has an example. The check names examples that do not match an operation."""
 
 import json
 from copy import deepcopy

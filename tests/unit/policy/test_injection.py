@@ -1,4 +1,4 @@
-"""Rules for prompt injection: what they match, and what harmless text they leave alone."""
+"""Rules for prompt injection: texts that they match, and harmless texts that they do not match."""
 
 import pytest
 from atrium.policy.injection import SIGNALS, find_signals

@@ -61,7 +61,7 @@ class RebuildWorld:
             self.mixer.step()
 
     def begin(self) -> None:
-        """Create settled calls, one that the stream has not delivered, and some that are open."""
+        """Create settled calls, a call that the stream has not delivered, and some open calls."""
         for _ in range(8):
             self.mixer.admit()
         self.mixer.begin_session()
@@ -116,7 +116,7 @@ class RebuildWorld:
         return read_days(self.table, [TODAY])
 
     def damage(self) -> None:
-        """Make counters and sums wrong, each in a different way."""
+        """Make counters and usage aggregates wrong, each in a different way."""
         for scope in SCOPES:
             item = self.item(scope.id)
             for name in [name for name in sorted(item) if _DATED.search(name)]:
@@ -138,7 +138,7 @@ class RebuildWorld:
 
     @contextmanager
     def between_calls(self, act: Callable[[str], object]) -> Iterator[None]:
-        """Run `act` before each call to the table, except before calls that it makes itself."""
+        """Run `act` before each call to the table, except before calls that `act` makes."""
 
         def intercept(name: str, send: Callable[[], Any]) -> Any:
             self.memory.intercept = None

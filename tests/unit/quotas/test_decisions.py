@@ -1,4 +1,4 @@
-"""What fits, what is left, and when a rejected call will fit."""
+"""Which calls fit, the remaining amounts, and when a rejected call will fit."""
 
 from collections.abc import Sequence
 from math import inf

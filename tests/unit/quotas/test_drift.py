@@ -1,4 +1,4 @@
-"""Counters compared with the ledger: what is found, and that nothing is changed."""
+"""Counters compared with the ledger: which differences are reported, and that the comparison does not write."""
 
 from dataclasses import replace
 from datetime import timedelta

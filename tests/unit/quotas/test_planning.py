@@ -1,4 +1,4 @@
-"""What each update does to an item: admission, extension, settlement, renewal, and the item's own time."""
+"""The effect of each update on an item: admission, extension, settlement, renewal, and the item's time."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""A platform slot whose reply was lost is recognized, whichever write of an admission lost its reply."""
+"""A platform slot whose reply was lost is recognized, for each write of an admission."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Rebuilding counters and sums from the ledger is exact, whatever happens between two of its calls."""
+"""Rebuilding counters and usage aggregates from the ledger is exact, with any concurrent operation between two calls."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -165,7 +165,7 @@ def test_lost_replies_change_nothing(seed: int) -> None:
 
 
 class Killed(BaseException):
-    """The function died."""
+    """The function was killed."""
 
 
 def calls_of_a_rebuild() -> int:

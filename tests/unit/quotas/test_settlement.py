@@ -1,4 +1,4 @@
-"""What happens to an admitted run's slot and counters: further calls, renewal, settlement, and walks of all."""
+"""The slot and counters of an admitted run: further calls, renewal, settlement, and random sequences of them."""
 
 import pytest
 from atrium.quotas.limits import BUCKETS

@@ -1,4 +1,4 @@
-"""The event log: no event is lost or repeated, whatever the table does."""
+"""The event log: no event is lost or repeated, for any failure of the table."""
 
 import random
 import string

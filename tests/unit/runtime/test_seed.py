@@ -1,4 +1,4 @@
-"""Seeding is idempotent and creates what the events refer to."""
+"""Seeding is idempotent and creates the resources that the events name."""
 
 from atrium.agent.store import AgentStore
 from atrium.identity.keys.store import KeyStore

@@ -1,4 +1,4 @@
-"""Deleting a session: it disappears at once and finally leaves no data, whatever interrupts the work."""
+"""Deleting a session: it is not found immediately, and finally all its data is deleted, after any interruption."""
 
 import random
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def noise(seed: int) -> str:
 
 
 def fill(tenant_env: TenantEnv) -> SessionId:
-    """A session with two turns, batches of events, and blobs for a question, an outcome and a batch."""
+    """Create a session with two turns, batches of events, and blobs for a question, an outcome and a batch."""
     session_id = tenant_env.open_session()
     runs = tenant_env.runs()
     run = build_run(session_id, question=noise(1))

@@ -1,4 +1,4 @@
-"""Messages are read from runs: pages of any size have all messages, each once, oldest first."""
+"""Messages are read from runs: pages of any size contain each message once, oldest first."""
 
 import random
 from datetime import timedelta
@@ -17,7 +17,10 @@ from tests.builders.tenant_env import OTHER_OWNER, TenantEnv, context_of
 
 
 def fill(tenant_env: TenantEnv, answers_of_turns: list[int | None]) -> tuple[SessionId, list[Message]]:
-    """Create a session of turns with that many messages after the question; None is a turn that still runs."""
+    """Create a session with one turn per entry of `answers_of_turns`, with that number of assistant messages.
+
+    None creates a running turn.
+    """
     session_id = tenant_env.open_session()
     expected: list[Message] = []
     for number, answers in enumerate(answers_of_turns):

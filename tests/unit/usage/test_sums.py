@@ -1,4 +1,4 @@
-"""What an entry adds to which sums, and how entries are split into transactions; no table is needed."""
+"""The usage aggregates to which an entry adds, and how entries are split into transactions. No table is needed."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 
