@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.register_profile("atrium", deadline=None)  # speed is measured in make bench, never asserted
+    settings.register_profile("atrium", deadline=None)  # `make bench` measures speed, and no test asserts it
     settings.load_profile("atrium")
     quicken()
     # Each client would read the machine's certificates again (20 ms), although tests only call loopback.

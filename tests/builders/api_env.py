@@ -165,7 +165,7 @@ def open_api_env(tenant_env: TenantEnv, server: ModelServer, url: str, holder: H
     server.reset()
     api_env = ApiEnv(tenant_env, server, url, holder)
     level = logs.logger().log_level
-    logs.logger().setLevel("CRITICAL")  # its lines come from other threads, so no test would capture them
+    logs.logger().setLevel("CRITICAL")  # its log lines come from other threads, so tests could not capture them
     try:
         yield api_env
     finally:

@@ -84,7 +84,7 @@ class Forger:
     def _claims(self) -> Iterator[Attack]:
         now, day = int(self.claims()["iat"]), 86_400
         yield Attack("iss of no one", self.sign({"iss": "urn:evil"}))
-        # Another issuer's `tenant_id` means nothing here.
+        # The `tenant_id` of another issuer is ignored.
         yield Attack("iss of an outsider", self.sign({"iss": "https://evil.example"}), names_tenant=False)
         yield Attack("aud of another", self.sign({"aud": "https://api.other.example"}))
         yield Attack("no aud", self.sign({"aud": DROP}))

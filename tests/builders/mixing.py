@@ -110,7 +110,7 @@ class Mixer:
         arrivals = [Arrival(each, str(each.run_id)) for each in self.settled[self.delivered :]]
         self.delivered = len(self.settled)
         counter = UsageCounter(lambda _: self.table)
-        while arrivals:  # concurrent counting may be rejected and is delivered again
+        while arrivals:  # a concurrent count may be rejected and is delivered again
             failures = counter.count(arrivals)
             arrivals = [each for each in arrivals if each.sequence in failures]
 

@@ -80,7 +80,7 @@ def _serialize_structure(
     if shape.name == "AttributeValue" and key:
         try:
             serialized[key] = _as_text(value)
-        except (TypeError, ValueError):  # bytes, or another format that moto handles
+        except (TypeError, ValueError):  # bytes, or another format that moto supports
             _serialize(serializer, serialized, value, shape, key)
     else:
         _serialize(serializer, serialized, value, shape, key)

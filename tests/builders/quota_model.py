@@ -273,7 +273,7 @@ class World:
         self.books: dict[str, Ledger] = {scope_id: Ledger() for scope_id in SCOPES}
         self.sessions = 0
 
-    # --- the table's side
+    # --- writes of the table
 
     def _stop(self, name: str, send: Callable[[], Any]) -> Any:
         """Stop a worker before a call, then apply the fate of the call."""
@@ -350,7 +350,7 @@ class World:
             self.advance(worker, "go")
         raise AssertionError(f"{worker.what} does not end")
 
-    # --- what happens
+    # --- operations
 
     def take(self, step: Step) -> None:
         match step.kind:
@@ -424,7 +424,7 @@ class World:
         )
         before = dict(self.table.items)
         held = any(turn.name in slots_of(item) for item in before.values() if "slots" in item)
-        is_alone = not self.flying and not held  # what an earlier attempt left is released
+        is_alone = not self.flying and not held  # the slot of an earlier attempt is released
         worker = self.start("admit", lambda service: self._asked(service, turn), step, turn.scopes)
         if isinstance(worker.answer, Rejected) and is_alone and step.whole:
             assert self.table.items == before, "a rejection wrote something"
@@ -499,7 +499,7 @@ class World:
             try:
                 answer = service.extend(reservation, used, request, turn.scopes)
             except Unavailable:
-                answer = service.extend(reservation, used, request, turn.scopes)  # repeat what was lost
+                answer = service.extend(reservation, used, request, turn.scopes)  # repeat the call whose reply was lost
             finally:
                 turn.asking -= 1
             if isinstance(answer, Extended):
@@ -517,7 +517,7 @@ class World:
         turn.ending = True
         if turn.entry is None:
             own = reservation.own
-            part = step.amount % 7  # usage is mostly at most six sevenths of the reservation, sometimes more
+            part = step.amount % 7  # the settled usage is usually at most six sevenths of the reservation
             turn.entry = Used(
                 max(turn.used.tokens, own.past_tokens + own.tokens * part // 5),
                 max(turn.used.cost_nanos, own.past_cost_nanos + own.cost_nanos * part // 5),

@@ -29,7 +29,7 @@ def refusing(table: PhysicalTable, operation: str, code: str, *, about: str = ""
         return SimpleNamespace(status_code=400), answer
 
     event = f"before-call.dynamodb.{operation}"
-    hook: Any = refuse  # the SDK uses the hook's result as DynamoDB's answer, which its type stubs do not allow
+    hook: Any = refuse  # the SDK uses the hook's result as DynamoDB's response, which its type stubs do not allow
     table.client.meta.events.register(event, hook)
     try:
         yield refused

@@ -84,14 +84,14 @@ def test_comments_and_events_are_numbered_from_one(fleet: Fleet) -> None:
 )
 def test_refusal_keeps_its_status(fleet: Fleet, name: str, body: object, status: int, code: str) -> None:
     result = call(fleet, name, body=body)
-    if status == 200:  # the call was admitted, so an error of the model is an event
+    if status == 200:  # the call was admitted, so an error of the model is sent as an event
         assert b"event: error" in result.payload
         return
     assert refusal(result) == (status, "application/problem+json", code)
 
 
 def test_forged_context_does_not_open_the_other_tenants_session(fleet: Fleet) -> None:
-    """The client sends the other tenant's context; the adapter overwrites it with the gateway's."""
+    """The client sends the other tenant's context. The adapter overwrites it with the gateway's context."""
     assert refusal(call(fleet, "forged_context")) == (404, "application/problem+json", "NOT_FOUND")
 
 

@@ -36,7 +36,7 @@ class Told:
 def call_all(crowd: Crowd, calls: int) -> Counter[Told]:
     """Make that number of calls from all processes and threads at the same time. Count the results."""
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        list(pool.map(time.sleep, [1.0] * PROCESSES))  # so that all threads have started before the first call
+        list(pool.map(time.sleep, [1.0] * PROCESSES))  # time for all threads to start before the first call
         start_at = time.time() + 0.5
         shares = [calls // PROCESSES + (number < calls % PROCESSES) for number in range(PROCESSES)]
         parts = [Crowd(crowd.base_url, crowd.key, crowd.message, share, start_at) for share in shares]

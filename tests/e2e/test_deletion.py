@@ -65,7 +65,7 @@ def test_a_tenant_is_erased(stack: Stack, pro: Tenant) -> None:
     pro.chat("I stay.")
     with storage_of(stack) as storage, made_tenant(stack) as tenant:
         fill(stack, tenant, f"{tenant.id[-12:]}.example")
-        # No message that HTTP takes is large enough for the bucket.
+        # HTTP does not accept a message that is large enough for the bucket.
         for each in (tenant.id, pro.id):
             TenantBlobs(storage.bucket, TenantId(each)).put("runs/r/question", b"text")
         assert len(storage.items_about(tenant.id)) > 40

@@ -31,7 +31,7 @@ class Sent:
 
 @pytest.mark.timeout(300)
 def test_every_example_succeeds(request: pytest.FixtureRequest, stack: Stack) -> None:
-    """Examples of deletions and of new names work once, so the stack must be new."""
+    """Examples of deletions and of new names succeed only once, so the stack must be new."""
     if request.config.getoption("--stack"):
         pytest.skip("needs a new stack")
     document = json.loads(TARGET.read_text(encoding="utf-8"))

@@ -92,7 +92,7 @@ def test_reports_a_failed_protection(deploy: Deploy, calls: Calls, capsys: pytes
 
 
 def test_a_later_deployment_is_one_update_that_protects(deploy: Deploy, calls: Calls) -> None:
-    """Also if the first deployment was interrupted between its two steps."""
+    """This also applies if the first deployment was interrupted between its two steps."""
     assert deploy(status="CREATE_COMPLETE") == 0
 
     (update,) = calls.sam
@@ -120,7 +120,7 @@ def test_check_deploys_nothing(deploy: Deploy, calls: Calls) -> None:
 def test_asks_nothing_without_a_terminal(
     deploy: Deploy, calls: Calls, monkeypatch: pytest.MonkeyPatch, terminal: bool, ci: str
 ) -> None:
-    """samconfig.toml makes SAM ask before it changes prod."""
+    """By default samconfig.toml makes SAM request confirmation before a change of prod."""
     monkeypatch.setenv("CI", ci)
     monkeypatch.setattr("sys.stdin.isatty", lambda: terminal, raising=False)
 

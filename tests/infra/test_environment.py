@@ -16,7 +16,7 @@ EVERY_OPTION = {
 }
 # Read by Powertools, the web adapter and the SDKs themselves.
 OTHERS = ("AWS_", "POWERTOOLS_", "LOG_LEVEL")
-# Used if set manually; on AWS the key is in a secret.
+# Used if set manually. On AWS the key is in a secret.
 BY_HAND = {"ANTHROPIC_API_KEY", "EGRESS_LOCAL_ADDRESSES"}
 
 

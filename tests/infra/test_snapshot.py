@@ -17,7 +17,7 @@ from functions.chat.app import app
 assert TestClient(app).get("/v1/health").status_code == 200
 """
 AUTHORIZER = "import functions.authorizer.app\n"
-# A copied state of `random` repeats its numbers. Clients of the model SDK and of AWS hold credentials.
+# A copied state of `random` repeats its numbers. Clients of the model SDK and of AWS contain credentials.
 LOOK = """
 import gc, os, random, socket, sys, threading
 random.seed(1)

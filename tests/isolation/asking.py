@@ -12,7 +12,7 @@ from tests.isolation.document import Route
 from tests.isolation.knowledge import FOR_THE_PLATFORM, FOR_USERS, QUERIES, Reference, references_of, scope_of
 from tests.isolation.world import World
 
-# Header values that change with every call, whatever it requests.
+# Header values that change with every call, independent of the request.
 _VARYING = {"x-request-id", "date", "ratelimit"}
 
 

@@ -17,7 +17,7 @@ from atrium.tenants.model import Tenant
 from tests.builders.authorizing import bearer
 from tests.builders.deployments import Deployment
 
-# The scopes of each role in the contract, repeated here to check the code's own table.
+# The scopes of each role in the contract, repeated here to check the table in the code.
 ROLES: dict[Role, frozenset[str]] = {
     "viewer": frozenset({"sessions:read", "jobs:read", "agents:read", "usage:read"}),
     "user": frozenset(

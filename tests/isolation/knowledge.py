@@ -55,7 +55,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/auth/refresh": {"refresh_token": "atr_refresh_that_is_not"},
     "POST /v1/chat": {"message": "Hi"},
     "POST /v1/chat/stream": {"message": "Hi"},
-    # A policy that allows everything, because a tenant's first own policy replaces the built-in ones.
+    # A policy that allows everything, because a tenant's first policy replaces the built-in policies.
     "POST /v1/policies": {
         "name": "all {n}", "effect": "allow", "principals": ["tenant:*"], "actions": ["*"], "resources": ["*"],
     },
@@ -125,7 +125,7 @@ PUBLIC = {
 QUERIES: dict[str, dict[str, str]] = {
     "GET /v1/usage": {"group_by": "day"},
 }
-# Our id at an identity provider.
+# The id of our client at an identity provider.
 REFERENCES: dict[str, dict[str, str]] = {
     "POST /v1/identity-providers": {"client_id": ""},
     "PATCH /v1/identity-providers/{provider_id}": {"client_id": ""},

@@ -47,7 +47,7 @@ def test_a_cursor_is_valid_for_its_own_list_only(route: Route, world: World) -> 
     """Cursors of another tenant or user are invalid."""
     mine = world.theirs[0]
     if mine.may("platform") or refusal(route, mine) is not None:
-        return  # the operator's lists belong to no tenant
+        return  # the operator's lists do not belong to a tenant
     cursor = world.cursor_of(route, mine)
     for caller in world.ours:
         if refusal(route, caller) is not None:
@@ -62,7 +62,7 @@ def test_a_cursor_is_valid_for_its_own_list_only(route: Route, world: World) -> 
 
 @pytest.mark.parametrize("route", POSTS, ids=by_name, indirect=True)
 def test_a_saved_answer_is_for_its_own_caller(route: Route, world: World) -> None:
-    """The same `Idempotency-Key` and body from another tenant or credential is another call."""
+    """A call with the same `Idempotency-Key` and body from another tenant or credential is a different call."""
     with world.passing():
         first = fill(world, route, world.ours[0])
         world.tenant_env.clock.advance(1)
@@ -83,7 +83,7 @@ def test_a_saved_answer_is_for_its_own_caller(route: Route, world: World) -> Non
 
 
 def test_the_tenant_header_must_name_the_credentials_tenant(world: World) -> None:
-    """Only the operator may choose a tenant; any other caller may only name its own."""
+    """Only the operator may choose a tenant. Any other caller may only name the caller's tenant."""
     for caller in world.ours:
         if not caller.principal_id or caller.may("platform"):
             continue

@@ -88,7 +88,7 @@ def test_no_claim_is_left_after_a_deletion(dynamodb_table: PhysicalTable, deploy
     spread = acts[::3] + acts[1::3] + acts[2::3]
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(until_told, spread))
-    assert 0 < sum(done) < len(done)  # some calls came before the deletion, and some after it
+    assert 0 < sum(done) < len(done)  # some calls were made before the deletion, and some after it
 
     def claimed() -> list[object]:
         numbers = [*range(12), *range(100, 104), *range(200, 204)]

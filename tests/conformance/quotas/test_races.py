@@ -73,7 +73,7 @@ def check_full(race: Race, limit: LimitName, found: Tally, *, leaked: int = 0) -
 def test_never_exceeds_a_limit_and_fills_it(
     processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable, limit: LimitName, names: str, lost: float
 ) -> None:
-    """The limit belongs to the first scope in the first run, to the tenant in the second, to all in the third."""
+    """The first run limits the first scope, the second run limits the tenant, and the third run limits all scopes."""
     _, fit = LIMITS[limit]
     scopes = SCOPES[names]
     for seed, by in zip(range(RUNS), (scopes[0], "tenant", None), strict=True):

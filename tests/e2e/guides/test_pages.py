@@ -14,7 +14,7 @@ from tests.e2e.guides.pages import LANGUAGES, PAGES, ROOT, RUN, read_blocks, run
 
 LINE_MAX = 100
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-# A file or folder of the repository; those with a placeholder (`functions/<name>/`) do not match.
+# A file or folder of the repository. Paths with a placeholder (`functions/<name>/`) do not match.
 _FILE = re.compile(r"`((?:atrium|functions|infra|layers|tests)/[\w./-]+)`")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 # Generated from the OpenAPI document.

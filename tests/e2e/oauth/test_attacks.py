@@ -88,7 +88,7 @@ def test_forged_tokens_are_refused_and_cost_nothing(stack: Stack, pro: Tenant, l
     before = usage(pro)
     for name, text in forgeries(login["access_token"], public).items():
         answer = httpx.get(f"{stack.base_url}/v1/sessions", headers={"authorization": f"Bearer {text}"}, timeout=30)
-        # A header that is too long may end at a server before ours.
+        # A server before ours may reject a header that is too long.
         assert answer.status_code == 401 or (len(text) > 8_192 and answer.status_code in {400, 431}), name
         assert text not in answer.text
         if answer.status_code == 401:

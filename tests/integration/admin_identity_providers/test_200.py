@@ -70,7 +70,7 @@ def test_creates_lists_reads_and_deletes(tenant_env: TenantEnv, client: TestClie
         "identity_provider.create",
         "identity_provider.delete",
     ]
-    create(client)  # issuer and audience are free again
+    create(client)  # issuer and audience can be used again
 
 
 def test_any_part_can_be_changed(tenant_env: TenantEnv, client: TestClient) -> None:

@@ -59,8 +59,9 @@ class CredentialTree:
 
 
 def build_credential_tree(tenant_env: TenantEnv, client: TestClient) -> CredentialTree:
-    """Create credentials of an administrator and credentials that descend from these, by creation, rotation, keys and
-    clients.
+    """Create credentials of an administrator and credentials that descend from them.
+
+    They are created directly, by rotation, by keys and by clients.
     """
 
     def make(actor: TestClient, path: str = "/v1/keys", **body: Any) -> str:
@@ -79,7 +80,9 @@ def build_credential_tree(tenant_env: TenantEnv, client: TestClient) -> Credenti
     user = create(client, role="admin", password=PASSWORD)["id"]
     first = make(act(user))
     theirs = {first, make(act(first)), make(client, f"/v1/keys/{make(act(first))}/rotate")}
-    rotated = make(client, f"/v1/keys/{make(act(user))}/rotate")  # rotated by another user, it still descends from them
+    rotated = make(
+        client, f"/v1/keys/{make(act(user))}/rotate"
+    )  # a key that another user rotated still descends from them
     theirs |= {rotated, make(act(rotated))}
     machine = make(act(first), "/v1/clients", **confidential)
     theirs |= {machine, make(act(machine)), make(act(user), "/v1/clients", **confidential)}
@@ -87,7 +90,7 @@ def build_credential_tree(tenant_env: TenantEnv, client: TestClient) -> Credenti
     common = make(client)
     others |= {make(act(common)), make(client, f"/v1/keys/{common}/rotate", grace_seconds=3_600), common}
     tenant_env.deployment.clock.advance(1)
-    theirs.add(make(act(user), f"/v1/keys/{make(client)}/rotate"))  # they saw the text of the new key
+    theirs.add(make(act(user), f"/v1/keys/{make(client)}/rotate"))  # they received the text of the new key
     return CredentialTree(user, theirs, others)
 
 

@@ -97,7 +97,7 @@ def test_a_poll_that_waits_counts_while_it_waits(api_env: ApiEnv, open_run: str)
 def test_a_stream_counts_until_its_time_is_over(
     api_env: ApiEnv, open_run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It ends without a last event, so an EventSource comes back with the number of the last one that it has."""
+    """The stream ends without a final event, so an EventSource reconnects with the number of its last event."""
     monkeypatch.setattr(runs, "FOLLOW_SECONDS_MAX", 0.6)
     occupy(api_env, PRO - 1)
     counts, ids = [], []

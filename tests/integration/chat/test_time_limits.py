@@ -39,7 +39,7 @@ def test_a_buffered_turn_ends_before_the_gateways_time_out(api_env: ApiEnv, dead
 
 
 def test_a_streamed_turn_has_the_deployments_time_limit(api_env: ApiEnv, deadlines: list[float]) -> None:
-    """A stream is never silent, because it has comments every 15 s."""
+    """A stream is never silent, because it contains a comment every 15 s."""
     stream(api_env.chat_as(), "Hello. [[echo]]")
 
     (seconds,) = deadlines

@@ -53,7 +53,7 @@ def test_caches_the_issuers_keys(trusting: Trusting) -> None:
     assert trusting.issuer.asked == [DISCOVERY, KEYS]
     with counting(trusting.deployment.table) as calls:
         trusting.context()
-    assert calls == []  # the verdict
+    assert calls == []  # the decision is cached
     trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
     with counting(trusting.deployment.table) as calls:
         trusting.context()

@@ -1,5 +1,6 @@
-"""The rate limit of reads and administration: headers on every response, 429 above the limit, and no call to the
-table.
+"""The rate limit of reads and administration: headers on every response, 429 above the limit.
+
+It does not call the table.
 """
 
 from collections.abc import Iterator

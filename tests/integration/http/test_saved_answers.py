@@ -119,7 +119,7 @@ def test_a_lost_reply_to_begin_is_not_a_call_in_progress(
 def test_a_lost_reply_to_an_end_leaves_it_ended(
     physical_table: PhysicalTable, store: IdempotencyStore, operation: str, end: str
 ) -> None:
-    """The repeated write finds its work done and returns False."""
+    """The repeated write finds the mark already ended and returns False."""
     mark = begin(store)
     attempts = lose_first_reply(physical_table, operation)
     if end == "complete":

@@ -151,7 +151,7 @@ def test_guessing_from_one_address_slows_down_and_delays_no_other_address(login_
     assert login_env.log_in("unknown@b.example", WRONG, **body).status_code == 401
     login_env.deployment.clock.advance(60)
     assert login_env.log_in(email, PASSWORD, **body).status_code == 200
-    for _ in range(5):  # the success reset the counters
+    for _ in range(5):  # the successful login reset the counters
         assert login_env.log_in(email, WRONG, **body).status_code == 401
 
 

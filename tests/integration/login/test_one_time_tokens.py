@@ -132,7 +132,7 @@ def test_rejects_invalid_tokens_alike_without_a_hash(login_env: LoginEnv) -> Non
     for text in others[4:]:
         with counting(login_env.deployment.table) as calls:
             refuse(login_env, text)
-        assert set(calls) <= {"UpdateItem", "PutItem"}  # the throttle's calls only: the token is not looked up
+        assert set(calls) <= {"UpdateItem", "PutItem"}  # only the calls of the throttle: the token is not looked up
     assert accept(login_env, token).status_code == 200
 
 

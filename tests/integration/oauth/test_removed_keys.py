@@ -68,7 +68,10 @@ def test_a_refresh_token(logins: Logins) -> None:
 
 
 def test_a_repeated_refresh_whose_successor_has_a_removed_version(logins: Logins) -> None:
-    """The parent's version is still there, that of the last token is not: the same refusal."""
+    """The secret still has the version of the first token but not the version of its successor.
+
+    The refresh is rejected with the same error.
+    """
     deployment, arn = logins.deployment, logins.deployment.arns.login
     text = logins.begin().refresh_token
     before = json.loads(deployment.secrets_client.get_secret_value(SecretId=arn)["SecretString"])

@@ -86,7 +86,7 @@ def test_a_question_is_answered_by_the_policies_as_they_are(api_env: ApiEnv) -> 
     }
     assert ask(**chat, context={**night, "time": "2026-11-24T12:00:00Z"})["allowed"] is True
     assert ask(**chat, context={**night, "ip": "203.0.113.9"})["allowed"] is True
-    assert ask(**chat, context={"time": night["time"]})["allowed"] is False  # an unknown address denies
+    assert ask(**chat, context={"time": night["time"]})["allowed"] is False  # an unknown address is denied
     assert api_env.events("policy.deny") == []
 
 

@@ -84,7 +84,7 @@ def kill(tenant_env: TenantEnv, session_id: SessionId | None, number: int) -> No
 
 @pytest.fixture
 def step(request: pytest.FixtureRequest) -> int:
-    """Return which calls are tested: every fourth call on moto, every call on DynamoDB Local."""
+    """Return the step between tested calls: 4 on moto, 1 on DynamoDB Local."""
     return 4 if request.config.getoption("--dynamodb") == "moto" else 1
 
 

@@ -112,7 +112,10 @@ def killed(tenant_env: TenantEnv, *, seen: int) -> list[RunEvent]:
 
 @pytest.mark.parametrize("seen", range(4, 12))
 def test_a_client_of_a_dead_worker_always_gets_an_end(tenant_env: TenantEnv, seen: int) -> None:
-    """It may have seen more than was stored: three events, so its last stored number is 4."""
+    """The client may have received more events than were stored.
+
+    Three events are stored, so the last stored number is 4.
+    """
     events = killed(tenant_env, seen=seen)
     replay = Replay(tenant_env.runs(), run_id_of(events), seen)
     rest = list(replay.read())

@@ -63,7 +63,7 @@ class Site:
                 try:
                     self._speak(line, answer)
                 except OSError:
-                    continue  # the client left
+                    continue  # the client disconnected
 
     def _speak(self, plain: socket.socket, answer: Answer) -> None:
         line = self.tls.wrap_socket(plain, server_side=True) if self.tls else plain

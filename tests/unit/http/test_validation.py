@@ -14,7 +14,7 @@ from pydantic_core import ValidationError
 
 from tests.builders.request_fields import RequestField, Schema, nodes, request_fields
 
-# Error types that each type of schema can report, without those of its bounds.
+# Error types that each type of schema can report, without the errors of its limits.
 KINDS: dict[str, set[str]] = {
     "str": {"string_type", "string_unicode"},
     "int": {"int_type", "int_parsing", "int_parsing_size", "int_from_float"},

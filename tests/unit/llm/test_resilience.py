@@ -1,6 +1,4 @@
-"""Fallback models and the circuit breaker around a provider: which model is called, when, and what the caller
-receives.
-"""
+"""Fallback models and the circuit breaker around a provider: which model is called, when, and the caller's response."""
 
 from typing import Any
 

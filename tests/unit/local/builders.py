@@ -23,7 +23,7 @@ ENDPOINT_URL = "http://127.0.0.1:9"
 
 
 def read_clock() -> datetime:
-    """A fixed time."""
+    """Return a fixed time."""
     return datetime(2026, 11, 21, 9, 30, 15, 123456, tzinfo=UTC)
 
 
@@ -55,13 +55,13 @@ def write_source(root: Path, sources: Mapping[str, str]) -> None:
 
 
 def read_log(root: Path) -> str:
-    """The log of a `running` service."""
+    """Return the log of a `running` service."""
     return (root / "dev.log").read_text()
 
 
 @contextlib.asynccontextmanager
 async def running(root: Path, *functions: StackFunction) -> AsyncIterator[LambdaService]:
-    """Run functions whose source is below `root`."""
+    """Return the log of a `running` service."""
     with contextlib.closing(StackLog(root / "dev.log", None)) as log:
         children = Children(log)
         named = {item.function.name: item for item in functions}

@@ -58,5 +58,5 @@ def test_every_rule_has_an_example() -> None:
 
 @pytest.mark.parametrize("text", ["ignore ", "![", "[" * 50, "decode ", "send a b ", "show a ", "忽略", "system \n"])
 def test_long_repetitions_end(text: str) -> None:
-    """Patterns with unbounded repetitions would need minutes for these."""
+    """Patterns with unbounded repetitions would need minutes for these texts."""
     find_signals(text * (100_000 // len(text)))

@@ -207,7 +207,7 @@ def test_the_number_of_items_may_change(before: int, after: int) -> None:
 
 
 def test_recovers_from_many_expired_slots_after_lowering_the_limit() -> None:
-    """An expression has 4 kB: one write removes only some of many expired slots."""
+    """An expression has at most 4 kB, so one write removes only some of many expired slots."""
     platform = Platform(30_000)
     item = keys.platform_concurrency(0)
     now = int(platform.clock().timestamp())

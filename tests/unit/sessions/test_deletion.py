@@ -147,7 +147,7 @@ def test_deletes_events_stored_after_the_deletion(tenant_env: TenantEnv) -> None
 
 
 def test_deletes_a_run_recorded_after_the_deletion(tenant_env: TenantEnv) -> None:
-    """The session was taken and deleted with its runs before the run was written."""
+    """The session was taken, and deleted with its runs, before the run was written."""
     session_id = session_id_of(tenant_env.talk())
     deleted: list[bool] = []
 

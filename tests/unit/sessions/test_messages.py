@@ -89,7 +89,7 @@ def test_long_turns_beyond_one_read_are_paged_too(tenant_env: TenantEnv) -> None
 
 
 def test_bounds_the_size_of_a_page(tenant_env: TenantEnv, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred long answers must not make a page larger than Lambda's response limit."""
+    """A page with a hundred long answers must not exceed Lambda's response limit."""
     monkeypatch.setattr("atrium.sessions.service.PAGE_BYTES_MAX", 1_300)
     session_id = tenant_env.open_session()
     run = build_run(session_id, at=NOON)
