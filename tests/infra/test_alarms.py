@@ -12,7 +12,7 @@ from infra.runtime.template import ROOT, Document, Resolver, read_template
 
 RUNBOOK = ROOT / "infra" / "docs" / "alarms.md"
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:on-call"
-# Every 401 is an error of the authorizer metric. If the authorizer fails, the gateway returns 503.
+# Every 401 is counted as an error of the authorizer function. If the function fails, the gateway returns 503.
 WITHOUT_ERRORS_ALARM = {"AuthorizerFunction"}
 # The metric is counted where the runtime creates the provider.
 SHARED = ROOT / "layers" / "core" / "atrium" / "bootstrap.py"

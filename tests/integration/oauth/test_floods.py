@@ -17,7 +17,7 @@ from tests.builders.oauth import FORM, Browser, basic, make_client
 
 TIMES = 70
 ONCE = re.compile(r'\.record\(\s*"auth\.refuse"')
-# Routes with a credential (connections), and the recorder, which has the same limit as the authorizer.
+# Modules of routes with a credential (connections), and the recorder, which has the same limit as the authorizer.
 KNOWN = {"identity/connections/service.py", "audit/service.py"}
 
 type Try = Callable[[int], object]

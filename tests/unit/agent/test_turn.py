@@ -120,7 +120,9 @@ def test_completes_once_if_every_reply_is_lost(tenant_env: TenantEnv) -> None:
 
 
 def test_the_calls_of_a_short_turn(tenant_env: TenantEnv) -> None:
-    """There is one parallel batch of reads before the first token, and only the writes that the final order requires."""
+    """The turn makes one parallel batch of reads before the first token, and only the writes that its final order
+    requires.
+    """
     session_id = session_id_of(tenant_env.talk())
     recorder = Recorder()
     tenant_env.clock.advance(1)

@@ -124,9 +124,7 @@ def test_a_worker_that_lost_its_run_to_the_erasure_leaves_nothing(tenant_env: Te
 
 
 def delete_between_passes(tenant_env: TenantEnv, erasing: Erasing) -> Callable[[], None]:
-    """Return a function that deletes the tenant, runs a sweep, and deletes the tenant's session, run and admission
-    items.
-    """
+    """Return a function that deletes the tenant, runs a sweep, and deletes its session, run and admission items."""
 
     def act() -> None:
         delete(erasing)
