@@ -64,7 +64,7 @@ def check_forged_context_is_replaced(api: RuntimeApi) -> None:
 
 
 def check_tenant_header_of_the_client_passes(api: RuntimeApi) -> None:
-    """Check that the adapter passes on the client's header. The function must therefore never read it."""
+    """Check that the adapter forwards the client's header. The function must therefore never read it."""
     seen: Any = succeed(api, rest_event("/v1/echo", x_amz_tenant_id="ten_forged")).json()
     assert ["x-amz-tenant-id", "ten_forged"] in [[name.lower(), value] for name, value in seen["headers"]]
 

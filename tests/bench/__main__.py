@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: prints tables and writes .local/bench.json. Takes at most five minutes."""
+"""`python -m tests.bench`: prints tables and writes .local/bench.json. It runs for at most five minutes."""
 
 import json
 import platform

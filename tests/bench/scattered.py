@@ -1,6 +1,8 @@
-"""Simulates turns of many tenants under a platform limit and measures how often a turn is rejected although slots are
-free. Time is simulated, the table is real. All events within a tenth of a second happen at once, in eight threads.
-Calls therefore race more often than on AWS, where a call takes some milliseconds.
+"""Simulates turns of many tenants under a platform limit.
+
+Measures how often a turn is rejected although slots are free. Time is simulated, and the table is real. All events
+within a tenth of a second happen at once, in eight threads. Calls therefore race more often than on AWS, where a call
+takes some milliseconds.
 """
 
 import random

@@ -46,7 +46,7 @@ class AuthorizerEnv:
         return answer(authorizer_event(headers), self.authorizer)
 
     def context(self, headers: Headers) -> dict[str, Any]:
-        """Return the context of an admitted request; assert that all routes are allowed."""
+        """Return the context of an admitted request. Assert that all routes are allowed."""
         policy = self.ask(headers)
         assert effect(policy) == ("Allow", EVERY_ROUTE)
         context: dict[str, Any] = policy["context"]

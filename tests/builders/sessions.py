@@ -26,7 +26,7 @@ def begin_session(service: SessionService, clock: Clock, **fields: Any) -> Sessi
 
 
 def build_session(*, number: int = 0, at: datetime | None = None, **changes: Any) -> Session:
-    """Return a session without a turn, created at the given time or at that many seconds after noon."""
+    """Return a session without a turn, created at the given time or at that number of seconds after noon."""
     moment = at or NOON + timedelta(seconds=number)
     fields: dict[str, Any] = {
         "id": mint_session_id(moment),
@@ -45,7 +45,7 @@ def build_session(*, number: int = 0, at: datetime | None = None, **changes: Any
 
 
 def run_of(session: Session, seconds: int = 1) -> RunId:
-    """Return the id of a run of the session that starts that many seconds after noon."""
+    """Return the id of a run of the session that starts that number of seconds after noon."""
     return mint_run_id(NOON + timedelta(seconds=seconds), session.id)
 
 

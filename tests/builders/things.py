@@ -47,7 +47,10 @@ class Secret(StrictModel):
 
 
 class Things:
-    """Counts how often each endpoint was executed, and has their routes. `meddle` runs inside `create_thing`."""
+    """Routes for tests.
+
+    `executed` is the number of executions of the endpoints. `meddle` runs inside `create_thing`.
+    """
 
     def __init__(self) -> None:
         self.executed = 0

@@ -1,4 +1,4 @@
-"""Fixtures of the conformance tests; `python -m infra.conformance` provides DynamoDB Local and the adapter."""
+"""Fixtures of the conformance tests. `python -m infra.conformance` provides DynamoDB Local and the adapter."""
 
 import uuid
 from collections.abc import Iterator

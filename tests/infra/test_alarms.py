@@ -14,7 +14,7 @@ RUNBOOK = ROOT / "infra" / "docs" / "alarms.md"
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:on-call"
 # Every 401 is counted as an error of the authorizer function. If the function fails, the gateway returns 503.
 WITHOUT_ERRORS_ALARM = {"AuthorizerFunction"}
-# The metric is counted where the runtime creates the provider.
+# The module that counts the metric, because the runtime creates the provider there.
 SHARED = ROOT / "layers" / "core" / "atrium" / "bootstrap.py"
 
 

@@ -107,7 +107,7 @@ def write_samconfig(tmp_path: Path, overrides: str) -> Path:
     "overrides", ['["Environment=dev", "LogLevel=DEBUG"]', '{Environment="dev", LogLevel="DEBUG"}']
 )
 def test_every_parameter_is_given_and_overrides_win(template: Document, overrides: str, tmp_path: Path) -> None:
-    """SAM keeps the stack's earlier value of an omitted parameter.
+    """If a parameter is omitted, SAM reuses the stack's earlier value.
 
     A removed override would therefore remain in effect.
     """

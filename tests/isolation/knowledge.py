@@ -1,12 +1,12 @@
-"""What the suite must know about routes because the OpenAPI document does not contain it.
+"""Facts about routes that the suite needs and the OpenAPI document does not contain.
 
 NOUNS       name of an id in paths, queries and bodies -> how a resource is created, and who may see it
-ACCESS      prefix of a path -> the scopes of its reads and of its writes
-PUBLIC      the routes without a credential
+ACCESS      prefix of a path -> the scopes that its reads and its writes require
+PUBLIC      the routes that need no credential
 BODIES      a route with a body -> a valid one; `{n}` is a unique number,
-            `{agent_id}` the caller's own resource of that name
+            `{agent_id}` is the id of the caller's agent
 REFERENCES  fields that name a resource without ending in `_id`: route -> field -> noun
-NOT_IDS     fields that end in `_id` and name no resource
+NOT_IDS     fields that end in `_id` and do not name a resource
 """
 
 from dataclasses import dataclass

@@ -29,7 +29,7 @@ def start(race: Race, notes: Path) -> subprocess.Popen[bytes]:
 
 
 def peak(notes: list[Path]) -> int:
-    """Return the maximum number of concurrent turns. A turn without an end counts as running."""
+    """Return the maximum number of concurrent turns. A turn without an end is counted as running."""
     steps: list[tuple[float, int]] = []
     for path in notes:
         begun: dict[str, float] = {}

@@ -23,7 +23,7 @@ class TenantEnv:
     authorizer_env: AuthorizerEnv
 
     def call_as(self, **fields: str) -> TestClient:
-        """Return a client of this tenant with context fields that differ from those of its first key."""
+        """Return a client of this tenant with changed context fields."""
         assert self.made.key
         own = {"tenant_id": self.made.tenant.id, "principal_id": self.made.key.key.id, "scopes": "admin"}
         return call_as(self.app, tenant_fields(**{**own, **fields}))

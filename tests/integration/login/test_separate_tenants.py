@@ -16,7 +16,7 @@ EMAIL, WRONG, OTHERS = "ann@b.example", "not the password", "the attacker's pass
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 GUESSES_MAX = 10  # per minute, from one address, at one tenant
 
-# All actions of an attacker with an account of this email in their own tenant.
+# All actions of an attacker who has an account with this email in another tenant.
 STEPS: dict[str, dict[str, Any]] = {
     "guess, named": {"tenant": "acme", "password": WRONG},
     "guess, not named": {"password": WRONG},

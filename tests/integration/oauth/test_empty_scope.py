@@ -28,7 +28,7 @@ def logins(deployment: Deployment) -> Logins:
 
 
 def empty(logins: Logins, key: Key) -> None:
-    """Remove all scopes from a record. None of our calls does this."""
+    """Remove all scopes from a record. No call of the product does this."""
     table = logins.deployment.runtime.tenant_table(logins.made.tenant.id)
     table.write(Update(key, "SET #scopes = :none", EXISTS, {"none": []}))
 

@@ -113,7 +113,7 @@ def test_issuers_and_emails_are_free_at_once(leaving: Leaving, client: TestClien
     assert client.delete(f"/v1/tenants/{leaving.tenant_id}").status_code == 404
     marker = leaving.deployment.runtime.platform_table.get(provider_keys.issuer(pair_digest(*ISSUER.values())))
     assert marker
-    assert marker["tenant_id"] == other.tenant.id  # a repeated deletion does not take the email from its new owner
+    assert marker["tenant_id"] == other.tenant.id  # a repeated deletion does not release the email of its new owner
 
 
 def test_what_others_claim_stays(leaving: Leaving, client: TestClient) -> None:

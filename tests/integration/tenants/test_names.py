@@ -169,7 +169,7 @@ def test_two_creations_at_once(deployment: Deployment, before: str, times: int) 
 @pytest.mark.parametrize("leftover", [True, False])
 def test_a_renaming_and_a_creation_at_once(deployment: Deployment, before: str, times: int, leftover: bool) -> None:
     tenant = create(deployment, "acme")
-    if leftover:  # a claim left by an earlier renaming
+    if leftover:  # an interrupted renaming has already made a claim
         with breaking(deployment.table, 1), pytest.raises(Broken):
             deployment.tenants.change(tenant.id, {"name": "globex"})
 

@@ -1,4 +1,4 @@
-"""Counting of usage: each entry is counted once, however it is delivered.
+"""Counting of usage: each entry is counted once, for any order and repetition of its delivery.
 
 Failures of the table do not change the totals.
 """

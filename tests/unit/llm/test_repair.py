@@ -64,7 +64,7 @@ def test_makes_any_conversation_valid(messages: list[ModelMessage], has_tools: b
 
 @given(MESSAGES, MESSAGES)
 def test_repeats_earlier_messages_unchanged(before: list[ModelMessage], after: list[ModelMessage]) -> None:
-    """This keeps the provider's prompt cache and the signatures of thinking blocks valid."""
+    """This preserves the provider's prompt cache and the signatures of thinking blocks."""
     shorter = repair_messages([*before, ASK])[:-1]
     assert repair_messages([*before, ASK, *after])[: len(shorter)] == shorter
 

@@ -1,4 +1,4 @@
-"""A session's item: conditional writes give the session to one turn at a time."""
+"""A session's item: conditional writes assign the session to one turn at a time."""
 
 from datetime import timedelta
 
