@@ -81,7 +81,7 @@ def _measure_table(found: dict[str, Any]) -> None:
         found["scattered"] = measure_scattered(physical)
         found["slots"] = measure_slots(physical, url, baseline)
         found["policy"] = measure_policy(physical)
-    with empty_table() as (_, physical):  # another server, because thousands of transactions slow it down
+    with empty_table() as (_, physical):  # a second server, because thousands of transactions slow a server down
         found["aggregates"] = measure_aggregates(physical)
     found["authorizer"] = measure_import()
 

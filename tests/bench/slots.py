@@ -79,7 +79,7 @@ def _tenant_with(physical: PhysicalTable, slots: int) -> tuple[TenantId, QuotaSe
     service = QuotaService(TenantTable(physical, tenant), read_clock)
     taken = 0
     while taken < slots:
-        with suppress(Unavailable):  # on a busy machine
+        with suppress(Unavailable):  # can be raised on a busy machine
             taken += isinstance(service.admit(new_request(), SCOPES), Admitted)
     return tenant, service
 

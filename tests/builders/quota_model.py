@@ -84,7 +84,7 @@ class Step:
 
 
 class Killed(BaseException):
-    """The worker's process was killed."""
+    """The process of the worker was killed."""
 
 
 @dataclass

@@ -54,7 +54,7 @@ def nodes(field: RequestField, above: tuple[Schema, ...] = ()) -> Iterator[tuple
     if schema["type"] == "definition-ref":
         target = field.definitions[schema["schema_ref"]]
         if any(target is each for each in above):
-            return  # a schema that contains itself
+            return  # a recursive schema
         schema = target
         field = field.inside(field.name, schema)
     yield field, above

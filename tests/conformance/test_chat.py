@@ -53,7 +53,7 @@ def test_answer_is_whole(fleet: Fleet) -> None:
 
 
 def test_pieces_come_as_the_model_sends_them(fleet: Fleet) -> None:
-    call(fleet, "answer")  # imports happen here
+    call(fleet, "answer")  # modules are imported here
     message = "[[delay=1]] [[pieces=4]] [[slow=0.4]] Tell me a story."
     chunks = call(fleet, "stream", body={"message": message}).chunks
     start = first_with(chunks, b"event: start")

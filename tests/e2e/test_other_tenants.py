@@ -58,7 +58,7 @@ def test_another_tenants_id_on_every_route(stack: Stack, pro: Tenant, free: Tena
     tried = 0
     for method, template in routes:
         if "{code}" in template:
-            continue  # pages of error codes
+            continue  # documentation pages of error codes
         path, body = template.format(**things), body_of(f"{method} {template}")
         answer = free.http.request(method, path, json=body, params=QUERIES.get(f"{method} {template}"))
         # The operator's routes need the platform scope.

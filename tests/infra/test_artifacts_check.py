@@ -11,7 +11,7 @@ from infra.runtime.template import Document
 
 @pytest.fixture
 def build(tmp_path: Path, template: Document) -> Path:
-    """A small but complete build."""
+    """Write a small but complete build."""
     for function, properties in functions_of(template).items():
         package = tmp_path / function / properties["CodeUri"]
         package.mkdir(parents=True)

@@ -70,7 +70,7 @@ def test_a_first_deployment_creates_without_protection_and_then_protects(deploy:
 
 
 def test_both_steps_are_one_release(deploy: Deploy, calls: Calls) -> None:
-    """Otherwise the second step would publish every function again."""
+    """Without this the second step would publish every function again."""
     deploy(status=None)
 
     create, protect = ({item for item in each if item.startswith("Release=")} for each in calls.sam)

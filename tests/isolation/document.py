@@ -85,7 +85,7 @@ def _read_route(function: str, document: dict[str, Any], method: str, path: str,
 
 def _body_fields(document: dict[str, Any], schema: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
     if len(path) > 8:
-        return  # a schema that contains itself
+        return  # a recursive schema
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     for kind in ("anyOf", "oneOf", "allOf"):

@@ -4,7 +4,7 @@ NOUNS       name of an id in paths, queries and bodies -> how a resource is crea
 ACCESS      prefix of a path -> the scopes that its reads and its writes require
 PUBLIC      the routes that need no credential
 BODIES      a route with a body -> a valid one; `{n}` is a unique number,
-            `{agent_id}` is the id of the caller's agent
+            `{agent_id}` is the id of the caller's agent, and other ids likewise
 REFERENCES  fields that name a resource without ending in `_id`: route -> field -> noun
 NOT_IDS     fields that end in `_id` and do not name a resource
 """

@@ -44,7 +44,7 @@ def test_a_list_has_the_callers_items(route: Route, listed: Reference, world: Wo
 
 @pytest.mark.parametrize("route", PAGED, ids=by_name, indirect=True)
 def test_a_cursor_is_valid_for_its_own_list_only(route: Route, world: World) -> None:
-    """Cursors of another tenant or user are invalid."""
+    """A cursor of another tenant or user is invalid."""
     mine = world.theirs[0]
     if mine.may("platform") or refusal(route, mine) is not None:
         return  # the operator's lists do not belong to a tenant

@@ -147,7 +147,7 @@ class World:
         self.deployment.clock.now = now
 
     def assert_nothing_written(self, before: State, where: str) -> None:
-        """Assert that a rejected call wrote nothing except audit events and throttles."""
+        """Assert that a rejected call wrote only audit events and throttles."""
         kept = (f"TENANT#{self.ours[0].tenant.id}#AUDIT#", "PLATFORM#THROTTLE#")
         written = [name for name in before.changed(self.state()) if not name.startswith(kept)]
         assert not written, f"{where}: writes {written}"

@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "infra" / "docs").glob("*.md")))
 RUN, LANGUAGES = "sh", frozenset({"sh", "sh aws", "sh manual", "json", "toml", "python", "text", "http"})
-PAGE_SECONDS = 400  # a few seconds on an idle machine
+PAGE_SECONDS = 400  # a page needs only a few seconds on an idle machine
 _FENCE = re.compile(r"^```(?P<info>.*)\n(?P<code>(?:.*\n)*?)^```$", re.MULTILINE)
 _ANNOUNCED = re.compile(r"#[^\n]*?\b([45]\d\d)\b")
 _CURL = """#!/bin/sh

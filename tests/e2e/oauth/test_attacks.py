@@ -120,7 +120,7 @@ def test_a_used_refresh_token_ends_its_login(stack: Stack, login: dict[str, Any]
 def test_rotates_signing_keys(stack: Stack, login: dict[str, Any]) -> None:
     own = {"authorization": f"Bearer {stack.description['platform_api_key']}"}
     rotated = httpx.post(f"{stack.base_url}/v1/signing-keys/rotate", headers=own, timeout=30)
-    assert rotated.status_code in {200, 409}, rotated.text  # 409: these tests ran before on this stack
+    assert rotated.status_code in {200, 409}, rotated.text  # returns 409 if these tests already ran on this stack
     listed = httpx.get(f"{stack.base_url}/v1/signing-keys", headers=own, timeout=30).json()["data"]
     assert [key["status"] for key in listed] == ["signing", "next"]
     assert "PRIVATE" not in json.dumps(listed)

@@ -1,4 +1,4 @@
-"""The admin function of a deployment with one tenant, called by a key that has all of its scopes."""
+"""The admin function of a deployment with one tenant, called by a key that has all scopes of a tenant."""
 
 from dataclasses import dataclass
 

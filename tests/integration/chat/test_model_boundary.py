@@ -31,7 +31,7 @@ class OneProvider:
 
 @pytest.fixture
 def upstream(api_env: ApiEnv) -> Upstream:
-    """The test's model server, behind the chat function."""
+    """The model server of the test, behind the chat function."""
     made = Upstream()
     api_env.runtime.__dict__["providers"] = OneProvider(provider_over(made))
     return made

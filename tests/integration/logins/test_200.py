@@ -1,4 +1,4 @@
-"""`POST /v1/auth/refresh` for a regular client, including lost replies."""
+"""`POST /v1/auth/refresh` with valid refresh tokens, including lost replies."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""A caller without a credential cannot fill a tenant's audit, on any route."""
+"""A caller without a credential cannot fill a tenant's audit on any route."""
 
 import re
 from collections.abc import Callable

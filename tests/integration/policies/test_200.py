@@ -1,4 +1,4 @@
-"""Policies over HTTP: created, read, changed, deleted, evaluated, and their effect on chat."""
+"""Policies over HTTP: created, read, changed, deleted and evaluated, and their effect on chat."""
 
 import pytest
 

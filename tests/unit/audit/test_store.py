@@ -90,7 +90,9 @@ def test_keeps_events_as_long_as_the_plan_says(audit_env: AuditEnv) -> None:
     audit_env.clock.advance(30 * 86_400 - 1)
     assert set(marks_of(free.list(query, PageRequest()).items)) == {"free", "starter"}
     audit_env.clock.advance(1)
-    assert marks_of(free.list(query, PageRequest()).items) == ["starter"]  # whether TTL has deleted the items or not
+    assert marks_of(free.list(query, PageRequest()).items) == [
+        "starter"
+    ]  # independent of whether TTL has deleted the items
 
 
 def test_appends_once_if_the_reply_is_lost(audit_env: AuditEnv) -> None:

@@ -57,7 +57,7 @@ class Site:
             try:
                 line, _ = listener.accept()
             except OSError:
-                return  # closed
+                return  # the listener is closed
             with line:
                 line.settimeout(10)
                 try:

@@ -1,4 +1,4 @@
-"""Ids: one format, sortable by time, validated when parsed."""
+"""Ids have one format, are sortable by time, and are validated when they are parsed."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -18,7 +18,7 @@ from infra.local.processes import Children
 from infra.local.stack.functions import StackFunction
 from infra.runtime.functions import Function
 
-# No server listens there, and no tested function calls it.
+# No server listens on this port, and no tested function calls it.
 ENDPOINT_URL = "http://127.0.0.1:9"
 
 

@@ -1,4 +1,4 @@
-"""A changed file affects the functions that run it."""
+"""A changed file affects only the functions that use it."""
 
 import pytest
 

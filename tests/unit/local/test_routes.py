@@ -1,4 +1,4 @@
-"""Route matching."""
+"""Requests are matched to routes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Builds requests, and parses the bytes of event streams."""
+"""Builds requests and parses the bytes of event streams."""
 
 import json
 import random
@@ -99,7 +99,7 @@ class Frame:
 
 
 def read_frames(stream: bytes) -> list[Frame]:
-    """Parse a stream strictly: `event:` line, `data:` line, blank line, and nothing else."""
+    """Parse a stream strictly. It may contain only an `event:` line, a `data:` line and a blank line per event."""
     assert stream.endswith(b"\n\n")
     frames = []
     for raw in stream[:-2].split(b"\n\n"):

@@ -29,7 +29,9 @@ SCOPES = (
     ScopeLimits("agent", {"cost_per_month": 9_000_000_000}, AGENT_ID),
     ScopeLimits("tenant", {"requests_per_day": 2_000, "concurrent_turns": 40}),
 )
-FIRST = datetime(2026, 11, 2, 12, 0, 0, 250_000, tzinfo=UTC)  # early in the month, because each day costs some calls
+FIRST = datetime(
+    2026, 11, 2, 12, 0, 0, 250_000, tzinfo=UTC
+)  # early in the month, because the rebuild makes some calls for each day
 TODAY = FIRST.date()
 _DATED = re.compile(r"[rstc][dm]\d+$")
 

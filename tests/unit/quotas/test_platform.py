@@ -239,7 +239,7 @@ def test_is_exact_on_moto_with_lost_replies(physical_table: PhysicalTable) -> No
     assert limit.check() is None
 
 
-# --- with the service
+# --- with the quota service
 
 SCOPES = (ScopeLimits("tenant", {"concurrent_turns": 9}),)
 

@@ -1,4 +1,4 @@
-"""Throttles are counted per tenant."""
+"""Login throttles are counted per tenant."""
 
 from atrium.kernel.ids import TenantId
 from atrium.storage.throttle_keys import unlocks

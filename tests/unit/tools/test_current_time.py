@@ -1,4 +1,4 @@
-"""The current time in any time zone."""
+"""The tool that returns the current time in any time zone."""
 
 import pytest
 from atrium.tools.clock import CURRENT_TIME
