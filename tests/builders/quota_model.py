@@ -69,10 +69,9 @@ IN_FLIGHT_MAX = 4
 
 @dataclass(frozen=True)
 class Step:
-    """One step.
+    """One step. `pick` chooses a run or worker, `amount` is tokens or an index, `fate` is the result of a call.
 
-    `pick` chooses a run or worker, `amount` is tokens or an index, `fate` is the result of a call. A `whole` operation
-    runs to its end without a stop. Other operations stop before their first call.
+    A `whole` operation runs to its end without a stop. Other operations stop before their first call.
     """
 
     kind: Kind
@@ -517,7 +516,7 @@ class World:
         turn.ending = True
         if turn.entry is None:
             own = reservation.own
-            part = step.amount % 7  # the settled usage is usually at most six sevenths of the reservation
+            part = step.amount % 7  # in one of seven cases the usage exceeds the reservation
             turn.entry = Used(
                 max(turn.used.tokens, own.past_tokens + own.tokens * part // 5),
                 max(turn.used.cost_nanos, own.past_cost_nanos + own.cost_nanos * part // 5),
