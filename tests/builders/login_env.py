@@ -60,7 +60,7 @@ class LoginEnv:
         return Throttles(self.deployment.runtime.platform_table, self.deployment.clock)
 
     def enter(self, email: str, ip: str = HERE, tenant: str | None = None) -> Attempt:
-        """Use up the undelayed attempts with a login that names a tenant (by default the first)."""
+        """Register a login attempt in the throttles, with a tenant (by default the first). Return the attempt."""
         return self.throttles.enter_login([LoginTarget(tenant or self.made.tenant.id, email, "NAMED")], ip)
 
     def succeed(self, attempt: Attempt) -> None:

@@ -37,7 +37,7 @@ class RequestField:
         return RequestField(name, schema, self.definitions)
 
     def validator(self, schema: Schema) -> SchemaValidator:
-        """Return the validator of a part of this field, or of the schema that contains the part."""
+        """Return a validator for a part of this field's schema, or for a schema around it."""
         definitions = list(self.definitions.values())
         return SchemaValidator({"type": "definitions", "schema": schema, "definitions": definitions})
 

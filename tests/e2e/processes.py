@@ -16,7 +16,7 @@ def kill_chat(stack: Stack) -> None:
     for process in processes:
         os.kill(process, signal.SIGKILL)
     wait_for(lambda: not any(Path(f"/proc/{process}").exists() for process in processes), 10, "the stack has seen it")
-    time.sleep(0.2)  # the emulator sends no further calls to these processes
+    time.sleep(0.2)  # after this time the emulator sends no calls to these processes
 
 
 def _chat_processes(endpoint_url: str) -> list[int]:

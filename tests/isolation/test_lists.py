@@ -17,7 +17,7 @@ POSTS = [route for route in GUARDED if route.has_key and scope_of(route) != "pla
 
 
 def listed_by(route: Route) -> Reference | None:
-    """Return the noun that a list contains: the noun of the path with the same prefix and an id."""
+    """Return the reference to the resources that a list contains, from the path with the same prefix and an id."""
     for other in GUARDED:
         head, _, last = other.path.rpartition("/")
         if head == route.path and last.startswith("{"):

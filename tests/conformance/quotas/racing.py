@@ -204,7 +204,7 @@ def merge(tallies: Iterable[Tally]) -> Tally:
 
 
 def settle(given: tuple[Race, Sequence[Reservation], Used]) -> int:
-    """Settle every reservation twice from all threads. Return how often this process settled each."""
+    """Settle every reservation twice from all threads. Return the number of settlements that this process applied."""
     race, reservations, used = given
     service = race.service()
 

@@ -57,7 +57,10 @@ def bound(names: tuple[QuotaScope, ...], limit: LimitName, *, by: QuotaScope | N
 
 
 def check_full(race: Race, limit: LimitName, found: Tally, *, leaked: int = 0) -> None:
-    """Check that exactly the permitted number of turns was admitted, and that every item has this number."""
+    """Check that exactly the permitted number of turns was admitted, and that every item contains these turns.
+
+    An item may contain `leaked` more slots.
+    """
     _, fit = LIMITS[limit]
     assert len(found.granted) == fit
     granted = {slot_name(each.run_id) for each in found.granted}
