@@ -1,6 +1,6 @@
 """Fixtures of all tests: the table by backend, and the marker `loopback`.
 
-Tests of stores use `physical_table` (or `table_client` and `table_name`). They run on moto; `make conformance` runs
+Tests of stores use `physical_table` (or `table_client` and `table_name`). They run on moto. `make conformance` runs
 them again with `--dynamodb=http://127.0.0.1:<port>`, the address of a DynamoDB Local.
 """
 
@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.register_profile("atrium", deadline=None)  # speed is measured in make bench, never asserted
+    settings.register_profile("atrium", deadline=None)  # `make bench` measures speed, and no test asserts it
     settings.load_profile("atrium")
     quicken()
     # Each client would read the machine's certificates again (20 ms), although tests only call loopback.
@@ -126,5 +126,5 @@ def aws_secrets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def deployment(physical_table: PhysicalTable, aws_secrets: None) -> Deployment:
-    """An empty table and filled secrets, as after `make bootstrap`."""
+    """An empty table, and secrets with values, as after `make bootstrap`."""
     return deploy(physical_table)

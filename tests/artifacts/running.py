@@ -1,4 +1,4 @@
-"""Built functions in one sandbox, each started on first use and stopped at the end."""
+"""Runs built functions in one sandbox. Each function starts on first use and stops at the end."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ EVENTS = ENV_FILE.parent
 
 @dataclass
 class Fleet:
-    """The template's functions, built for this machine; `adapter` is the real web adapter or None."""
+    """The template's functions, built for this machine. `adapter` is the real web adapter or None."""
 
     sandbox: Sandbox
     build: Path
@@ -30,7 +30,7 @@ class Fleet:
     _running: dict[str, RuntimeApi] = field(default_factory=dict)
 
     def invoke(self, name: str, event: bytes, timeout_seconds: float = 20) -> Invocation:
-        """Invoke a function, named as its folder below tests/events."""
+        """Invoke a function. Its name is the name of its folder below tests/events."""
         if name not in self._running:
             function = find_function(self.sandbox.functions, name)
             environment = self.sandbox.environment(function, read_overrides(ENV_FILE))
@@ -42,7 +42,7 @@ class Fleet:
 
 @contextlib.contextmanager
 def running_fleet(adapter: Path | None = None) -> Iterator[Fleet]:
-    """Build stale functions and start the sandbox; stop everything at the end."""
+    """Build outdated functions and start the sandbox. Stop all processes at the end."""
     template = read_template()
     with contextlib.ExitStack() as stack:
         sandbox = stack.enter_context(own_sandbox(template))
@@ -51,7 +51,7 @@ def running_fleet(adapter: Path | None = None) -> Iterator[Fleet]:
 
 
 def read_event(name: str) -> dict[str, Any]:
-    """Read an event of tests/events by name, `chat/answer`."""
+    """Read an event of tests/events by name, such as `chat/answer`."""
     event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_bytes())
     return event
 

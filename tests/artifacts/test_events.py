@@ -1,4 +1,4 @@
-"""Runs every event of tests/events on the built function with only its artifact and layers."""
+"""Runs every event of tests/events on the built function, which can read only its artifact and layers."""
 
 import base64
 import json

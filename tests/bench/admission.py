@@ -1,6 +1,5 @@
-"""Admission, extension, renewal, settlement and rejection on DynamoDB Local, sequentially, by number of scopes.
-
-The baseline is one conditional UpdateItem of a small item with the same client.
+"""Measures admission, extension, renewal, settlement and rejection on DynamoDB Local, sequentially, by number of
+scopes. The baseline is one conditional UpdateItem of a small item with the same client.
 """
 
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ KEY = ScopeLimits("key", {"requests_per_minute": 6_000, "requests_per_day": 10**
 
 
 def measure_baseline(physical: PhysicalTable) -> Series:
-    """Measure a conditional write that adds to a counter."""
+    """Measure a conditional write that increments a counter."""
     table = TenantTable(physical, mint_tenant_id(read_clock()))
     update = Update(
         Key("BENCH", "COUNTER"), "ADD #n :one", "attribute_not_exists(#n) OR #n < :max", {"one": 1, "max": 10**9},
@@ -44,7 +43,10 @@ def measure_baseline(physical: PhysicalTable) -> Series:
 
 
 def measure_admission(physical: PhysicalTable, baseline: Series) -> dict[str, Figures]:
-    """Return the figures of each kind of call, by scopes. The admission items are read first, as in a turn."""
+    """Return the measurements of each kind of call by number of scopes.
+
+    The admission items are read first, as in a turn.
+    """
     found = {baseline.name: baseline.figures()}
     platform = PlatformLimit(PlatformTable(physical), 100, read_clock)
     for name, scopes, limit in (
@@ -60,7 +62,7 @@ def measure_admission(physical: PhysicalTable, baseline: Series) -> dict[str, Fi
 
 @dataclass(frozen=True)
 class Caller:
-    """One tenant's calls."""
+    """Makes the calls of one tenant."""
 
     physical: PhysicalTable
     scopes: tuple[ScopeLimits, ...]

@@ -1,4 +1,4 @@
-"""The cost of usage aggregates: the stream of settled runs of one tenant, and of a thousand tenants."""
+"""Measures the cost of usage aggregates for the stream of settled runs of one tenant and of a thousand tenants."""
 
 from atrium.bootstrap import Runtime
 from atrium.kernel.clock import read_clock
@@ -17,7 +17,7 @@ BATCH = 100
 
 
 def measure_aggregates(physical: PhysicalTable) -> dict[str, Figures]:
-    """Return the figures by number of tenants."""
+    """Return the measurements by number of tenants."""
     return {f"{tenants} tenants": _measure(physical, tenants) for tenants in (1, ENTRIES)}
 
 

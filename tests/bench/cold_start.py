@@ -1,8 +1,8 @@
-"""Time to first byte of a new chat process: `python -m tests.bench.cold_start [runs]`.
+"""Measures the time to first byte of a new chat process: `python -m tests.bench.cold_start [runs]`.
 
-Starts the built chat function as Lambda does, `runs` times, and sends each process two streamed turns. Init ends when
-the readiness path answers; a call begins when its event is passed to the function. The first byte is that of the
-`start` event; the first text is the model's. Prints median and minimum in ms.
+Starts the built chat function as Lambda does, `runs` times, and sends two streamed turns to each process. Init ends
+when the readiness path responds. A call begins when its event is passed to the function. The first byte is the first
+byte of the `start` event. The first text is the first text of the model. Prints median and minimum in ms.
 """
 
 import statistics
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def read_times(result: Invocation) -> tuple[float, float]:
-    """Return the seconds from the call's start to the first byte, and to the first text."""
+    """Return the seconds from the start of the call to the first byte, and to the first text."""
     if result.error is not None or result.prelude is None or result.prelude.status != 200:
         raise SystemExit(f"the call failed: {result.status} {result.error} {result.payload[:200]!r}")
     text = next(chunk.seconds for chunk in result.chunks if b"event: text" in chunk.data)

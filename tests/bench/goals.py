@@ -1,4 +1,4 @@
-"""The performance goals of the design, each with the place of its figure."""
+"""The performance goals of the design, each with the location of its measured value."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ GOALS: tuple[tuple[str, tuple[str, str, str], float], ...] = (
 
 
 def check_goals(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return each goal with the measured value, and whether it is met."""
+    """Return each goal with the measured value, and whether the value meets the goal."""
     goals = []
     for name, path, most in GOALS:
         measured: Any = found

@@ -1,4 +1,4 @@
-"""Figures of repeated calls: percentiles of time, CPU time of this process, and consumed capacity of the table."""
+"""Measurements of repeated calls: percentiles of time, CPU time of this process, and consumed capacity of the table."""
 
 import os
 import time
@@ -39,7 +39,7 @@ def percentile(values: list[float], part: float) -> float:
 
 @dataclass
 class Consumed:
-    """Capacity consumed by calls to the table; thread-safe."""
+    """Capacity consumed by calls to the table. Thread-safe."""
 
     noted: list[tuple[str, float]] = field(default_factory=list)
 
@@ -54,10 +54,10 @@ class Consumed:
 
 @contextmanager
 def consuming(table: PhysicalTable) -> Iterator[Consumed]:
-    """Request the consumed capacity of every call; DynamoDB reports none for a failed conditional write.
+    """Request the consumed capacity of every call.
 
-    DynamoDB Local reports only one operation of a transaction. Here each operation counts two units, as on AWS for an
-    item of at most 1 kB without index.
+    DynamoDB reports no capacity for a failed conditional write. DynamoDB Local reports only one operation of a
+    transaction. Here each operation counts two units, as on AWS for an item of at most 1 kB without index.
     """
     consumed = Consumed()
 
@@ -83,7 +83,7 @@ def consuming(table: PhysicalTable) -> Iterator[Consumed]:
 
 @dataclass
 class Series:
-    """Results of one repeated call. `cpu` is that of the whole process, so measure one series at a time."""
+    """Results of one repeated call. `cpu` is the CPU time of the whole process, so measure one series at a time."""
 
     name: str
     times: list[float] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Series:
     def measure[**P, Answer](
         self, table: PhysicalTable, act: Callable[P, Answer], *arguments: P.args, **named: P.kwargs
     ) -> Answer:
-        """Run the call once; add its time and consumption."""
+        """Run the call once and record its time and consumption."""
         with consuming(table) as consumed:
             began, cpu = time.perf_counter(), time.process_time()
             answer = act(*arguments, **named)
@@ -107,7 +107,7 @@ class Series:
         return answer
 
     def figures(self, baseline: "Series | None" = None) -> Figures:
-        """Return means and percentiles; `ratio_p50` is relative to the baseline of the same run."""
+        """Return means and percentiles. `ratio_p50` is relative to the baseline of the same run."""
         count = len(self.times)
         base = baseline or self
         return {

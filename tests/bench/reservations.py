@@ -1,7 +1,7 @@
-"""The ratio of reserved to used amounts of runs: mixed turns over HTTP on the local stack.
+"""Measures the ratio of reserved to used amounts of runs, with mixed turns over HTTP on the local stack.
 
-A reservation is an upper bound: prompt bytes as tokens, the longest answer, the highest price. The ratio shows how much
-of a limit a running turn blocks for others.
+A reservation is an upper bound: it counts prompt bytes as tokens and assumes the longest answer at the highest price.
+The ratio shows how much of a limit a running turn blocks for other turns.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,10 @@ MESSAGES = (
     "Message {number}: read this and say yes. " + "A sentence that is read and not answered. " * 60,
     "Message {number}: what is 12*7?",
 )
-"""Short, a long answer, a long prompt, and one that calls a tool, in two model calls: the last reservation counts."""
+"""A short message, a long answer, a long prompt, and a tool call.
+
+The tool call needs two model calls, and its last reservation is used.
+"""
 
 
 def measure_reservations(stack: dict[str, Any], runs: Sequence[str]) -> dict[str, float]:

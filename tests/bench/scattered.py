@@ -1,7 +1,8 @@
-"""Simulates turns of many tenants under a platform limit: how often one is rejected although slots are free.
+"""Simulates turns of many tenants under a platform limit.
 
-Time is simulated, the table is real. All events within a tenth of a second happen at once, in eight threads, so calls
-race more than on AWS, where a call takes some milliseconds.
+Measures how often a turn is rejected although slots are free. Time is simulated, and the table is real. All events
+within a tenth of a second happen at once, in eight threads. Calls therefore race more often than on AWS, where a call
+takes some milliseconds.
 """
 
 import random
@@ -57,7 +58,10 @@ def measure_scattered(physical: PhysicalTable) -> dict[str, Figures]:
 
 @dataclass
 class Load:
-    """A simulation. `rejected` counts turns that were rejected while fewer than the limit were running."""
+    """A simulation.
+
+    `rejected` is the number of turns that were rejected while fewer turns than the limit were running.
+    """
 
     table: PlatformTable
     maximum: int

@@ -1,6 +1,6 @@
-"""Admission and settlement with 1, 10, 50 and 128 taken slots, and the turns per second of one item.
+"""Measures admission and settlement with 1, 10, 50 and 128 occupied slots, and the turns per second of one item.
 
-The comparison is the same number of callers with two plain conditional writes of a small item per turn.
+The baseline is the same number of callers with two plain conditional writes of a small item per turn.
 """
 
 import time
@@ -27,14 +27,14 @@ CALLS = 40
 PROCESSES, THREADS = 8, 8
 SECONDS = 5
 UNITS_PER_SECOND = 1_000
-"""Write units that AWS gives one partition in a second."""
+"""Write units per second that AWS provides for one partition."""
 SCOPES = (replace(TENANT, limits={**TENANT.limits, "concurrent_turns": -1}),)
 USED = Used(700, 400_000)
 
 
 @dataclass(frozen=True)
 class Load:
-    """The load of one process: `callers` of all processes together."""
+    """The load of one process. `callers` is the number of callers of all processes together."""
 
     url: str
     table_name: str
@@ -46,7 +46,7 @@ class Load:
 
 
 def measure_slots(physical: PhysicalTable, url: str, baseline: Series) -> dict[str, Figures]:
-    """Return the figures by number of taken slots."""
+    """Return the measurements by number of occupied slots."""
     found: dict[str, Figures] = {}
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as processes:
         list(processes.map(time.sleep, [1.0] * PROCESSES))
@@ -79,7 +79,7 @@ def _tenant_with(physical: PhysicalTable, slots: int) -> tuple[TenantId, QuotaSe
     service = QuotaService(TenantTable(physical, tenant), read_clock)
     taken = 0
     while taken < slots:
-        with suppress(Unavailable):  # on a busy machine
+        with suppress(Unavailable):  # can be raised on a busy machine
             taken += isinstance(service.admit(new_request(), SCOPES), Admitted)
     return tenant, service
 
@@ -97,14 +97,14 @@ def _measure_calls(physical: PhysicalTable, taken: int) -> tuple[Series, Series]
 
 
 def _run(processes: ProcessPoolExecutor, load: Load) -> tuple[int, int]:
-    """Return the number of completed turns, and of failures of the table."""
+    """Return the number of completed turns, and the number of failures of the table."""
     at = time.time() + 0.5
     found = list(processes.map(call, [replace(load, number=number, start_at=at) for number in range(PROCESSES)]))
     return sum(done for done, _ in found), sum(failed for _, failed in found)
 
 
 def call(load: Load) -> tuple[int, int]:
-    """Run turns from this process's callers until the time is over."""
+    """Run turns from the callers of this process until the time has elapsed."""
     threads = load.callers // PROCESSES + (load.number < load.callers % PROCESSES)
     table = TenantTable(production_table(load.url, load.table_name), load.tenant)
     act = _peer(table) if load.is_peer else _turn(QuotaService(table, read_clock))

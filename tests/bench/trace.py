@@ -1,8 +1,8 @@
 """`python -m tests.bench.trace`: lists our files and functions that a warm `POST /v1/chat` executes, on moto.
 
-The turn continues a session and answers without tools; its model is the local model server, with production's adapter.
-Admission is everything in `atrium.quotas` and what it calls. Module bodies, class bodies and generator expressions are
-omitted.
+The turn continues a session and answers without tools. The model is the local model server, called by production's
+adapter. Admission is everything in `atrium.quotas` and the functions that it calls. Module bodies, class bodies and
+generator expressions are omitted.
 """
 
 import sys
@@ -49,7 +49,7 @@ class Trace:
 
 
 def main() -> None:
-    """Print the trace, and the maximum number of files."""
+    """Print the trace and the maximum number of files."""
     with _api_env() as api_env:
         client = api_env.chat_as()
         session = client.post("/v1/chat", json={"message": "Hi"}).json()["session_id"]
@@ -76,7 +76,7 @@ def _api_env() -> Iterator[ApiEnv]:
 
 @contextmanager
 def _traced() -> Iterator[Trace]:
-    """Record each of our functions that starts, in any thread."""
+    """Record the start of each of our functions, in any thread."""
     trace, tool = Trace(), _monitoring.PROFILER_ID
     _monitoring.use_tool_id(tool, "trace")
     _monitoring.register_callback(tool, _monitoring.events.PY_START, lambda code, _: trace.note(code, sys._getframe(1)))
@@ -89,7 +89,7 @@ def _traced() -> Iterator[Trace]:
 
 
 def _place(filename: str) -> str | None:
-    """Return a file's path relative to our code; None for other code."""
+    """Return a file's path relative to our code, or None for other code."""
     for prefix, shown in _OURS.items():
         if filename.startswith(prefix):
             return shown + filename[len(prefix) :]

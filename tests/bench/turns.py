@@ -1,6 +1,6 @@
-"""Whole turns over HTTP on the local stack, compared with the same message sent directly to the model server.
+"""Measures whole turns over HTTP on the local stack, compared with the same message sent directly to the model server.
 
-The difference is the platform's overhead; the ratio depends less on the machine than the milliseconds.
+The difference is the platform's overhead. The ratio depends less on the machine than the milliseconds do.
 """
 
 import http.client
@@ -27,12 +27,12 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class StackFailed(Exception):
-    """The local stack could not be started; the message is one line."""
+    """The local stack could not be started. The message is one line."""
 
 
 @contextmanager
 def running_stack() -> Iterator[dict[str, Any]]:
-    """Run a local stack of this folder on a free port; raise StackFailed if one is running already."""
+    """Run a local stack of this folder on a free port. Raise StackFailed if a stack is already running."""
     environment = {**os.environ, "PORT": str(free_port())}
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "DETACH"):
         environment.pop(name, None)
@@ -96,7 +96,7 @@ def measure_turns(stack: dict[str, Any]) -> dict[str, float]:
 
 
 def run_mixed(stack: dict[str, Any], messages: Sequence[str], rounds: int) -> list[str]:
-    """Run each of some turns a number of times; return their runs."""
+    """Run each of some turns a number of times. Return their runs."""
     platform, key = Connection(stack["base_url"]), {"authorization": f"Bearer {stack['tenants'][0]['api_key']}"}
     runs = []
     for number in range(rounds):
@@ -107,7 +107,7 @@ def run_mixed(stack: dict[str, Any], messages: Sequence[str], rounds: int) -> li
 
 
 class Connection:
-    """One persistent connection, and the content of its last answer."""
+    """One persistent connection, and the body of its last response."""
 
     def __init__(self, url: str) -> None:
         self.content = b""

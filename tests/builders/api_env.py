@@ -1,7 +1,7 @@
-"""The applications of chat, sessions and agents over one tenant_env, with the model server behind the real SDK.
+"""The chat, session and agent applications over one `TenantEnv`, with the model server behind the real SDK.
 
-Chat is served on loopback as `run.sh` serves it, because only there answers arrive piece by piece; the callers' context
-is in the header that the Lambda Web Adapter writes.
+Chat is served on loopback as `run.sh` serves it, because a test client does not deliver answers incrementally. The
+caller's context is in the header that the Lambda Web Adapter writes.
 """
 
 import json
@@ -45,7 +45,7 @@ OUTSIDERS = {"another owner": OTHER_PRINCIPAL, "another tenant": OTHER_TENANT}
 
 
 class TickingClock(TurnedClock):
-    """A clock that runs, and can be advanced in addition."""
+    """A running clock that a test can also advance."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class TickingClock(TurnedClock):
 
 @dataclass
 class Holder:
-    """The runtime of the served application; each test sets its own."""
+    """Stores the runtime of the served application. Each test sets it."""
 
     runtime: Runtime | None = None
 
@@ -68,7 +68,7 @@ class Holder:
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
-    """Serve an application in a thread; yields its address."""
+    """Serve an application in a thread and yield its address."""
     config = uvicorn.Config(
         app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
         timeout_graceful_shutdown=1,
@@ -89,7 +89,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Sent:
-    """One server-sent event as received, and the seconds since the call."""
+    """A received server-sent event, with the seconds since the call."""
 
     id: int
     event: str
@@ -99,7 +99,7 @@ class Sent:
 
 @dataclass
 class ApiEnv:
-    """The functions and the services behind them."""
+    """The functions, and the services that they call."""
 
     tenant_env: TenantEnv
     server: ModelServer
@@ -143,7 +143,7 @@ class ApiEnv:
         return int((self.tenant_env.table(tenant).get(keys.tenant()) or {})["config_version"])
 
     def events(self, kind: EventType, tenant: TenantId = TENANT) -> list[AuditEvent]:
-        """Return the tenant's audit of that type, newest first."""
+        """Return the tenant's audit events of that type, newest first."""
         audit = open_audit(context_of(tenant=tenant), self.tenant_env.table(tenant), self.tenant_env.clock)
         return audit.list(make_query(now=self.tenant_env.clock(), type=kind), PageRequest(100)).items
 
@@ -156,7 +156,7 @@ class ApiEnv:
 
 @contextmanager
 def open_api_env(tenant_env: TenantEnv, server: ModelServer, url: str, holder: Holder) -> Iterator[ApiEnv]:
-    """Yield the applications over a tenant_env; afterwards wait until no turn and no connection is left."""
+    """Yield the applications over a `TenantEnv`. Afterwards wait until no turn is running and no connection is open."""
     tenant_env.clock = TickingClock()
     environment = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "a-key-of-tests"}
     runtime = build_runtime(environment, table=tenant_env.physical, clock=tenant_env.clock)()
@@ -165,7 +165,7 @@ def open_api_env(tenant_env: TenantEnv, server: ModelServer, url: str, holder: H
     server.reset()
     api_env = ApiEnv(tenant_env, server, url, holder)
     level = logs.logger().log_level
-    logs.logger().setLevel("CRITICAL")  # its lines come from other threads, so no test would capture them
+    logs.logger().setLevel("CRITICAL")  # its log lines come from other threads, so tests could not capture them
     try:
         yield api_env
     finally:
@@ -183,7 +183,7 @@ def wait_until(holds: Any, seconds: float = 15) -> None:
 
 
 def read_events(response: httpx2.Response) -> Iterator[Sent | None]:
-    """Yield the events of a stream as they arrive, None for a comment; validate the format strictly."""
+    """Yield the events of a stream as they arrive, and None for each comment. Validate the format strictly."""
     began = time.monotonic()
     buffer = ""
     for text in response.iter_text():
@@ -217,7 +217,7 @@ def say(client: httpx2.Client, message: str, headers: Mapping[str, str] | None =
 
 
 def assert_problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
-    """Assert that an error follows the contract, and return its body."""
+    """Assert that an error response follows the contract, and return its body."""
     body: dict[str, Any] = response.json()
     assert (response.status_code, body["code"], body["status"]) == (status, code, status), response.text
     assert response.headers["content-type"] == "application/problem+json"

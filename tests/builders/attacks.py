@@ -1,4 +1,4 @@
-"""Credentials that attackers could make from a valid token: with the signing key, its public half, or neither."""
+"""Credentials that an attacker could make from a valid token: with the signing key, its public half, or no key."""
 
 import hmac
 import json
@@ -22,7 +22,7 @@ DROP = object()
 
 @dataclass(frozen=True)
 class Attack:
-    """The text of a bearer token, and whether it names the tenant of the token it was made from."""
+    """The text of a bearer token. `names_tenant` says whether it names the tenant of the original token."""
 
     name: str
     text: str
@@ -31,7 +31,7 @@ class Attack:
 
 @dataclass(frozen=True)
 class Forger:
-    """Makes attacks from a valid token; `key` is the one that signed it."""
+    """Creates attacks from a valid token. `key` is the key that signed the token."""
 
     token: str
     key: SigningKey
@@ -56,7 +56,7 @@ class Forger:
         return found
 
     def sign(self, claims: dict[str, Any], headers: dict[str, Any] | None = None, *, by: object = None) -> str:
-        """Return a token with other claims or headers, signed by our key or another."""
+        """Return a token with changed claims or headers, signed by our key or another key."""
         payload = {name: value for name, value in (self.claims() | claims).items() if value is not DROP}
         head = {"typ": "at+jwt", "kid": self.key.kid, **(headers or {})}
         return jwt.PyJWS().encode(json.dumps(payload).encode(), by or load_private_key(self.key), "ES256", head)  # type: ignore[arg-type] # a key of either kind
@@ -84,7 +84,7 @@ class Forger:
     def _claims(self) -> Iterator[Attack]:
         now, day = int(self.claims()["iat"]), 86_400
         yield Attack("iss of no one", self.sign({"iss": "urn:evil"}))
-        # Another issuer's `tenant_id` means nothing here.
+        # The `tenant_id` of another issuer is ignored.
         yield Attack("iss of an outsider", self.sign({"iss": "https://evil.example"}), names_tenant=False)
         yield Attack("aud of another", self.sign({"aud": "https://api.other.example"}))
         yield Attack("no aud", self.sign({"aud": DROP}))

@@ -1,4 +1,4 @@
-"""REQUEST authorizer events, and an authorizer that answers them."""
+"""Builds REQUEST authorizer events and an authorizer that handles them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ type Headers = Mapping[str, str | list[str]]
 
 
 def authorizer_event(headers: Headers) -> dict[str, Any]:
-    """The event of a request with these headers; a list is a repeated header."""
+    """Build the event of a request with these headers. A list is a repeated header."""
     several = {name: [value] if isinstance(value, str) else value for name, value in headers.items()}
     return {
         "type": "REQUEST",
@@ -35,18 +35,18 @@ def authorizer_event(headers: Headers) -> dict[str, Any]:
 
 
 class AuthorizerEnv:
-    """An authorizer in its own container."""
+    """An authorizer in a separate container."""
 
     def __init__(self, deployment: Deployment, **environment: str) -> None:
         self.deployment = deployment
         self.authorizer = Authorizer(deployment.make_runtime(**environment))
 
     def ask(self, headers: Headers) -> dict[str, Any]:
-        """Return the policy; raises what the function raises."""
+        """Return the policy, or raise the error of the function."""
         return answer(authorizer_event(headers), self.authorizer)
 
     def context(self, headers: Headers) -> dict[str, Any]:
-        """Return the context of an admitted request; assert that all routes are allowed."""
+        """Return the context of an admitted request. Assert that all routes are allowed."""
         policy = self.ask(headers)
         assert effect(policy) == ("Allow", EVERY_ROUTE)
         context: dict[str, Any] = policy["context"]
@@ -62,7 +62,7 @@ class AuthorizerEnv:
 
 
 def expect_401(authorizer_env: AuthorizerEnv, headers: Headers, *, calls: list[str] | None = None) -> None:
-    """Expect the text that API Gateway turns into 401, after these calls to the table."""
+    """Assert that the call raises the text that API Gateway turns into 401, after these calls to the table."""
     with counting(authorizer_env.deployment.table) as made, pytest.raises(Exception) as caught:  # noqa: PT011 - no other type fits
         authorizer_env.ask(headers)
     assert (type(caught.value), str(caught.value)) == (Exception, "Unauthorized")

@@ -15,7 +15,7 @@ def admission_item(tenant_env: TenantEnv, tenant: TenantId = TENANT, scope_id: s
 
 
 def held(tenant_env: TenantEnv, tenant: TenantId = TENANT) -> list[str]:
-    """Return the runs that have a slot, with a valid or expired lease, by their own half of the id."""
+    """Return the runs with a slot, by the random part of their id. The lease can be valid or expired."""
     item = admission_item(tenant_env, tenant)
     return [*item.slots, *item.late]
 

@@ -1,5 +1,6 @@
-"""A deployment in one process: table, filled secrets and clock; tenants, keys and tokens are
-created by our own code.
+"""A deployment in one process: table, secrets with values, and clock.
+
+The product's code creates tenants, keys and tokens.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ PASSWORD = "correct horse battery"
 
 @dataclass
 class Deployment:
-    """A stack after `make bootstrap`."""
+    """The state of a stack after `make bootstrap`."""
 
     table: PhysicalTable
     secrets_client: SecretsManagerClient
@@ -53,7 +54,7 @@ class Deployment:
         self.runtime = self.make_runtime()
 
     def make_runtime(self, **environment: str) -> Runtime:
-        """Return the runtime of another container, optionally with another environment."""
+        """Return the runtime of another container, optionally with a changed environment."""
         variables = {
             "CORS_ORIGINS": "*",
             **self.arns.environment(),
@@ -70,7 +71,7 @@ class Deployment:
         return TenantService(self.runtime.platform_table, self.runtime.tenant_table, self.clock)
 
     def onboard(self, name: str = "acme", plan: PlanName = "pro") -> Onboarded:
-        """Make a tenant with an admin and a key that has all of a tenant's scopes, but no agent."""
+        """Create a tenant with an admin user and a key that has all scopes of a tenant, but without an agent."""
         pepper, environment = self.runtime.secrets.peppers("api_key").current(), self.runtime.settings.environment
         what = (name, plan, self.clock(), pepper.value, environment)
         if what in self._onboarded:
@@ -104,7 +105,7 @@ class Deployment:
         return make_platform_key(self.table, pepper, self.runtime.settings.environment, now=self.clock())
 
     def make_token(self, user: User, **changes: Any) -> str:
-        """Return an access token as a login issues it."""
+        """Return an access token in the form in which a login issues it."""
         claims = build_claims(
             user.id,
             user.tenant_id,
@@ -121,19 +122,19 @@ class Deployment:
 
 
 def create_secrets() -> tuple[SecretsManagerClient, SecretArns]:
-    """Create the secrets of a stack, still empty."""
+    """Create the secrets of a stack without values."""
     client: SecretsManagerClient = local_session().client("secretsmanager")
     return client, SecretArns(*[client.create_secret(Name=f"atrium/{name}")["ARN"] for name in SECRETS])
 
 
 def deploy(table: PhysicalTable) -> Deployment:
-    """Return a deployment with filled secrets on an empty table."""
+    """Return a deployment with an empty table and secrets that have values."""
     client: SecretsManagerClient = local_session().client("secretsmanager")
     return Deployment(table, client, SecretArns(*create_filled(client, lambda: _fill_once(client), SECRETS)))
 
 
 def _fill_once(client: SecretsManagerClient) -> dict[str, str]:
-    """Return the values that bootstrap gives to empty secrets, which it leaves behind under names of their own."""
+    """Return the values that bootstrap writes to empty secrets."""
     arns = SecretArns(*[client.create_secret(Name=f"once/{name}")["ARN"] for name in SECRETS])
     filled = fill_secrets(client, arns)
     return {name: client.get_secret_value(SecretId=getattr(arns, name))["SecretString"] for name in filled}
@@ -141,7 +142,7 @@ def _fill_once(client: SecretsManagerClient) -> dict[str, str]:
 
 @cache
 def _hash_once(password: str) -> str:
-    """Hashing takes 50 ms by design, so tests that do not test it share one hash."""
+    """Return the hash of the password, shared by all tests. Hashing takes 50 ms by design."""
     return hash_password(password)
 
 
@@ -161,12 +162,12 @@ def counting(table: PhysicalTable) -> Iterator[list[str]]:
 
 
 class Broken(Exception):
-    """The process ended here."""
+    """The process ended at this point."""
 
 
 @contextmanager
 def breaking(table: PhysicalTable, write: int) -> Iterator[None]:
-    """End the process instead of the n-th write (0: the first)."""
+    """End the process instead of write number n (0: the first)."""
     left = [write]
 
     def end(model: Any, **_: object) -> None:

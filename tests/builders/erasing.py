@@ -1,4 +1,4 @@
-"""A deleted tenant's erasure in a test: what is left of it, and the sweeper that passes by."""
+"""Erases a deleted tenant in a test: runs the sweeper and reads the remaining data."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ type Items = dict[tuple[str, str], dict[str, Any]]
 
 @dataclass
 class Erasing:
-    """The table, the bucket and the clock of an erasure; `failed` are the tenants whose steps failed."""
+    """The table, the bucket and the clock of an erasure. `failed` contains the tenants whose steps failed."""
 
     physical: PhysicalTable
     bucket: Bucket
@@ -37,7 +37,7 @@ class Erasing:
         return Erasure(tenants, platform, table_of, lambda each: TenantBlobs(self.bucket, each), self.clock)
 
     def sweep(self, has_time: Callable[[], bool] = lambda: True) -> ErasureReport:
-        """Let the sweeper pass by once."""
+        """Run the sweeper once."""
 
         def note(tenant_id: TenantId, _error: Exception) -> None:
             self.failed.append(tenant_id)
@@ -45,7 +45,7 @@ class Erasing:
         return self.erasure.run(has_time, note)
 
     def finish(self) -> None:
-        """Let the sweeper pass by until the erasures are at their end."""
+        """Run the sweeper until the erasures are complete."""
         self.clock.advance(OWN_SECONDS)
         self.sweep()
         self.clock.now += timedelta(seconds=QUIET_SECONDS)
@@ -59,11 +59,11 @@ class Erasing:
         return {(item["pk"]["S"], item["sk"]["S"]): item for item in found}
 
     def items_about(self, text: str) -> Items:
-        """Return the items that say a text anywhere: in a key, an attribute or an index."""
+        """Return the items that contain a text in a key, an attribute or an index."""
         return {place: item for place, item in self.items().items() if text in json.dumps(item, default=repr)}
 
     def put_back(self, wanted: Items) -> None:
-        """Make the table's items what they were."""
+        """Restore the table's items."""
         now, client, name = self.items(), self.physical.client, self.physical.name
         for pk, sk in now.keys() - wanted.keys():
             client.delete_item(TableName=name, Key={"pk": {"S": pk}, "sk": {"S": sk}})
@@ -78,7 +78,10 @@ class Erasing:
 
 
 def assert_erased(erasing: Erasing, tenant_id: TenantId) -> dict[str, dict[str, Any]]:
-    """Assert that only tombstone, registry entry, totals and the platform's record are left; return the totals."""
+    """Assert that only the tombstone, the registry entry, the totals and the platform record remain.
+
+    Return the totals.
+    """
     left = erasing.items_about(tenant_id)
     own, totals = f"TENANT#{tenant_id}", {}
     for (partition, sort), item in left.items():

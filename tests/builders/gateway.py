@@ -1,6 +1,4 @@
-"""Calls as API Gateway passes them on: REST proxy events, and a test client that adds them
-to an application's scope.
-"""
+"""Calls in the format of API Gateway: REST proxy events, and a test client that adds them to an application's scope."""
 
 import base64
 import json
@@ -27,20 +25,20 @@ type Fields = Mapping[str, str | int | bool]
 
 
 def tenant_fields(**changes: str | int | bool) -> Fields:
-    """The authorizer's flat context of a tenant's API key that holds all of a tenant's scopes."""
+    """Return the authorizer's flat context of a tenant's API key that has all scopes of a tenant."""
     scopes = frozenset({"admin", "chat", "sessions:read", "sessions:write"})
     caller = Caller(Principal("key", KEY_ID, "first key", scopes), REQUEST_ID)
     return to_authorizer_context(TenantContext(TenantId(TENANT_ID), "acme", "pro", 1, caller)) | changes
 
 
 def platform_fields(**changes: str | int | bool) -> Fields:
-    """The context of a platform key that named no tenant."""
+    """Return the context of a platform key without a tenant."""
     caller = Caller(Principal("platform", KEY_ID, "platform", frozenset({"platform"})), REQUEST_ID)
     return to_authorizer_context(caller) | changes
 
 
 def request_context(path: str, fields: Fields | None, *, stage_prefix: str = "") -> dict[str, Any]:
-    """The `requestContext` of an event; `stage_prefix` is that of the default endpoint (`/dev`)."""
+    """Return the `requestContext` of an event. `stage_prefix` is the prefix of the default endpoint (`/dev`)."""
     context: dict[str, Any] = {
         "requestId": REQUEST_ID,
         "path": stage_prefix + path,
@@ -62,7 +60,7 @@ def rest_event(
     query: Mapping[str, str] | None = None,
     stage_prefix: str = "",
 ) -> dict[str, Any]:
-    """A REST proxy event. A `bytes` body is sent as base64, any other as JSON."""
+    """Build a REST proxy event. A `bytes` body is sent as base64, any other body as JSON."""
     sent = {"Host": "example.org", "X-Forwarded-Proto": "https", **(headers or {})}
     if body is not None:
         sent.setdefault("Content-Type", "application/json")
@@ -100,7 +98,7 @@ class LambdaContext:
 
 
 class Gateway:
-    """An application behind the gateway: adds the event of a call to its scope, as Mangum does."""
+    """An application behind the gateway. Adds the event of a call to the application's scope, like Mangum."""
 
     def __init__(
         self,
@@ -137,7 +135,7 @@ class Gateway:
 
 
 def assert_documented(app: FastAPI, scope: Scope, statuses: list[int]) -> None:
-    """Assert that the answers of a route have statuses that the OpenAPI document has of it."""
+    """Assert that the OpenAPI document lists the status of every answer of a route."""
     route = scope.get("route")
     if isinstance(app, Application) and isinstance(route, APIRoute) and route.include_in_schema:
         operation = app.openapi()["paths"].get(route.path, {}).get(scope["method"].lower(), {})
@@ -145,17 +143,7 @@ def assert_documented(app: FastAPI, scope: Scope, statuses: list[int]) -> None:
         assert not missing, f"{scope['method']} {route.path} answers {missing}: add problem_responses(...) to the route"
 
 
-def call_as(
-    app: FastAPI,
-    fields: Fields | None,
-    *,
-    stage_prefix: str = "",
-    remaining_ms: int = 25_000,
-    documented: bool = True,
-) -> TestClient:
-    """Return a client whose calls the authorizer let in with these fields (None: a route without authorizer).
-
-    Answers must have a status that the OpenAPI document has of the route, unless `documented` is False.
-    """
-    gateway = Gateway(app, fields, stage_prefix=stage_prefix, remaining_ms=remaining_ms, documented=documented)
+def call_as(app: FastAPI, fields: Fields | None, *, stage_prefix: str = "", remaining_ms: int = 25_000) -> TestClient:
+    """Return a client with these fields of the authorizer's context (None for a route without authorizer)."""
+    gateway = Gateway(app, fields, stage_prefix=stage_prefix, remaining_ms=remaining_ms)
     return TestClient(gateway, base_url="https://example.org", headers={"authorization": "Bearer atr_dev_tested"})

@@ -27,7 +27,7 @@ HERE, THERE = "203.0.113.7", "198.51.100.9"
 
 
 class Placed:
-    """An application whose callers come from one IP address."""
+    """An application whose callers have one IP address."""
 
     def __init__(self, app: ASGIApp, ip: str) -> None:
         self._app = app
@@ -41,7 +41,7 @@ class Placed:
 
 @dataclass
 class LoginEnv:
-    """A deployment with a tenant, called from outside."""
+    """A deployment with a tenant, called without a credential."""
 
     deployment: Deployment
     made: Onboarded
@@ -60,14 +60,14 @@ class LoginEnv:
         return Throttles(self.deployment.runtime.platform_table, self.deployment.clock)
 
     def enter(self, email: str, ip: str = HERE, tenant: str | None = None) -> Attempt:
-        """Pass the throttles with a login that names a tenant (by default the first)."""
+        """Register a login attempt in the throttles, with a tenant (by default the first). Return the attempt."""
         return self.throttles.enter_login([LoginTarget(tenant or self.made.tenant.id, email, "NAMED")], ip)
 
     def succeed(self, attempt: Attempt) -> None:
         self.throttles.succeed(attempt, attempt.targets)
 
     def client(self, access_token: str | None = None, *, ip: str = HERE) -> TestClient:
-        """Return a client; with a credential it is admitted by the authorizer first."""
+        """Return a client. With a credential, the authorizer admits the client first."""
         fields = AuthorizerEnv(self.deployment).context(bearer(access_token)) if access_token else None
         app: Any = Placed(self._app, ip)
         return call_as(app, fields)
@@ -101,7 +101,7 @@ class Hashes:
 
 @contextmanager
 def counting_hashes() -> Iterator[Hashes]:
-    """Count the hashes at the argon2 library's own functions."""
+    """Count the calls of the argon2 library's functions."""
     hashing: Any = import_module("argon2._password_hasher")
     count, verify, make = Hashes(), hashing.verify_secret, hashing.hash_secret
 

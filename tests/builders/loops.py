@@ -34,7 +34,7 @@ def tool(name: str, run: Callable[[], str], *, timeout_seconds: int = 30) -> Too
 
 @dataclass
 class BudgetAllowance:
-    """The allowance of a run's own limits, without limits of a tenant."""
+    """The allowance of a run's limits, without limits of a tenant."""
 
     budget: RunBudget
     clock: TurnedClock
@@ -50,13 +50,13 @@ class BudgetAllowance:
 def tool_context(
     clock: Clock | None = None, *, tenant: TenantId = TENANT, run_id: str = "run_1", end_user: str = ""
 ) -> ToolContext:
-    """Return the context of a tool call: the one place of the tests that knows all its fields."""
+    """Return the context of a tool call. Only this function of the tests knows all its fields."""
     return ToolContext(tenant, RunId(run_id), clock or TurnedClock(), end_user)
 
 
 @dataclass
 class LoopBench:
-    """Everything that one loop needs."""
+    """The dependencies of one loop."""
 
     model: ScriptedModel = field(default_factory=ScriptedModel)
     tools: ToolRegistry = field(default_factory=lambda: ToolRegistry(BUILT_IN))

@@ -1,8 +1,8 @@
-"""A tenant's table in memory, on plain Python values, for models of thousands of steps.
+"""A tenant's table in memory, with plain Python values, for model tests of thousands of steps.
 
-It evaluates exactly the expressions that `ItemUpdate` and the stores build; anything else is an `ExpressionInvalid`, as
-are overlapping paths, unused values and expressions above 4 kB. A test compares it with moto. `intercept` is called for
-each call, as `tests.builders.wires` does for a client.
+It evaluates only the expressions that `ItemUpdate` and the stores build. Any other expression raises
+`ExpressionInvalid`, and so do overlapping paths, unused values and expressions above 4 kB. A test compares the table
+with moto. `intercept` is called for each call, like the function that `tests.builders.wires` accepts for a client.
 """
 
 import re
@@ -37,7 +37,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 class ExpressionInvalid(Exception):
-    """DynamoDB would reject the expression, or this table does not support it."""
+    """The expression is invalid in DynamoDB, or this table does not support it."""
 
 
 class _Absent:
@@ -55,7 +55,7 @@ def _tokens(text: str) -> tuple[str, ...]:
 
 @dataclass
 class Evaluator:
-    """Evaluates expressions against one item as it is before the write."""
+    """Evaluates expressions against the state of one item before the write."""
 
     item: Mapping[str, Any]
     names: Mapping[str, str]
@@ -239,7 +239,10 @@ def _write(item: Item, path: tuple[str, ...], value: Any) -> None:
 
 
 class MemoryTable(TenantTable):
-    """One tenant's items. A write replaces the item and each map that it changes, so earlier reads do not change."""
+    """The items of one tenant.
+
+    A write replaces the item and each map that it changes, so earlier reads do not change.
+    """
 
     def __init__(self, tenant_id: TenantId = TENANT) -> None:
         super().__init__(PhysicalTable(cast("Any", None), "memory"), tenant_id)
@@ -305,7 +308,7 @@ class MemoryTable(TenantTable):
             self.items[key] = item
 
     def _evaluate(self, operation: Operation) -> Item | _Absent | None:
-        """Return the item after an operation: None if there is none, `ABSENT` if the condition fails."""
+        """Return the item after an operation: None if there is no item, `ABSENT` if the condition fails."""
         before = self.items.get(operation.key)
         names = operation.names if isinstance(operation, Update) else {}
         keyed = (
@@ -349,7 +352,7 @@ class MemoryTable(TenantTable):
 
 
 class MemoryPlatform(PlatformTable):
-    """The operator's items in memory, by the same evaluation."""
+    """The operator's items in memory, with the same evaluation."""
 
     def __init__(self) -> None:
         super().__init__(PhysicalTable(cast("Any", None), "memory"))

@@ -1,4 +1,7 @@
-"""Mixed calls of a tenant as chat makes them: admitted, settled or open; the ledger is written before settlement."""
+"""Mixed calls of a tenant, made in the same way as by chat: admitted, settled or open.
+
+The ledger is written before settlement.
+"""
 
 import random
 from collections import Counter
@@ -24,7 +27,7 @@ type Clock = Callable[[], datetime]
 
 @dataclass
 class Mixer:
-    """Calls of one tenant from one thread, of one user and agent. `scopes` are theirs, the tenant's last."""
+    """Makes calls of one tenant from one thread, with one user and agent. The last entry of `scopes` is the tenant."""
 
     table: TenantTable
     scopes: tuple[ScopeLimits, ...]
@@ -50,7 +53,7 @@ class Mixer:
             self.sessions.update(each.id for each in self.scopes if is_new)
 
     def extend(self) -> None:
-        """Make another model call of an open run, if there is one."""
+        """Make another model call of an open run, if one exists."""
         if not self.open:
             return
         at = self.chance.randrange(len(self.open))
@@ -62,7 +65,7 @@ class Mixer:
             self.open[at] = answer.reservation
 
     def begin_session(self) -> None:
-        """Create a session without a turn, as `POST /v1/sessions` does; any new item serves as its record."""
+        """Create a session without a turn, like `POST /v1/sessions`. Any new item can be its record."""
         session_id = mint_session_id(self.clock())
         record = Put(keys.session(session_id), {"id": session_id}, NEW)
         service = self.service
@@ -71,7 +74,7 @@ class Mixer:
             self.sessions.update(each.id for each in self.scopes)
 
     def write_ledger(self, reservation: Reservation) -> LedgerEntry:
-        """Write the entry of an ended run, to which it will be settled."""
+        """Write the ledger entry of an ended run. The run is settled to this entry later."""
         entry = build_entry(
             at=self.clock(),
             run_id=reservation.run_id,
@@ -97,17 +100,17 @@ class Mixer:
         self.service.settle(reservation, Used(entry.total_tokens, entry.cost_nanos))
 
     def end(self) -> None:
-        """End an open call, if there is one."""
+        """End an open call, if one exists."""
         if self.open:
             reservation = self.open.pop(self.chance.randrange(len(self.open)))
             self.settle(reservation, self.write_ledger(reservation))
 
     def deliver(self) -> None:
-        """Let the stream deliver what it has not delivered yet."""
+        """Deliver all undelivered records of the stream."""
         arrivals = [Arrival(each, str(each.run_id)) for each in self.settled[self.delivered :]]
         self.delivered = len(self.settled)
         counter = UsageCounter(lambda _: self.table)
-        while arrivals:  # concurrent counting may be rejected and is delivered again
+        while arrivals:  # a concurrent count may be rejected and is delivered again
             failures = counter.count(arrivals)
             arrivals = [each for each in arrivals if each.sequence in failures]
 

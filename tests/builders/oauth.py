@@ -51,7 +51,7 @@ def basic(issued: IssuedClient, secret: str | None = None) -> dict[str, str]:
 
 @dataclass
 class Browser:
-    """A user at the consent page. `client` is the browser's session with its cookies."""
+    """A user at the consent page. `client` is the browser's HTTP session with its cookies."""
 
     logins: Logins
     issued: IssuedClient
@@ -63,7 +63,7 @@ class Browser:
         self.client.follow_redirects = False
 
     def request(self, **changes: str | None) -> dict[str, str]:
-        """Return a valid request; None omits a parameter."""
+        """Return a valid request. None omits a parameter."""
         wanted: dict[str, str | None] = {
             "response_type": "code",
             "client_id": self.issued.client.id,
@@ -80,13 +80,13 @@ class Browser:
         return self.client.get("/oauth/authorize", params=self.request(**changes))
 
     def decide(self, page: Any, **changes: str) -> Any:
-        """Fill in and send a page that was shown."""
+        """Fill in and submit a displayed page."""
         hidden = {unescape(name): unescape(value) for name, value in _HIDDEN.findall(page.text)}
         own = {"email": self.logins.admin.email, "password": PASSWORD, "decision": "allow"}
         return self.client.post("/oauth/authorize", content=urlencode({**hidden, **own, **changes}), headers=FORM)
 
     def agree(self, **changes: str | None) -> str:
-        """Log in, agree, and return the code for the client."""
+        """Log in, consent, and return the authorization code."""
         answer = read_answer(self.decide(self.open(**changes)))
         return answer["code"]
 

@@ -1,9 +1,7 @@
-"""A faster and more exact moto table.
-
-moto copies the whole table before each transaction, because an update changes an item in place. Here an update changes
-a copy and replaces the item, so copying the list of items is enough. moto looks for each of ten members of an attribute
-value under all its names; here the one member is read directly. moto raises an error for the size of a missing
-attribute; here, as on AWS, `size(x) < n` is false.
+"""A faster and more exact moto table. moto copies the whole table before each transaction, because an update changes
+an item in place. Here an update changes a copy and replaces the item, so copying the list of items is enough. moto
+searches ten members of an attribute value under all their names. Here the single member is read directly. moto
+raises an error for the size of a missing attribute. Here `size(x) < n` is false, as on AWS.
 """
 
 import copy
@@ -26,7 +24,7 @@ _update = DynamoDBBackend.update_item
 _size = FuncSize.expr
 _serialize = JSONSerializer._serialize_type_structure
 _FRAMES = 4_000
-"""moto parses conditions recursively; one of twenty-five parts needs more than Python's default of 1000 frames."""
+"""moto parses conditions recursively. A condition with 25 parts needs more than Python's default of 1000 frames."""
 _AS_THEY_ARE = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})
 
 
@@ -46,12 +44,12 @@ def _read_tokens(expression: str) -> tuple[Token, ...]:
 
 
 def _tokens_of(expression: str) -> list[Token]:
-    """Return the tokens of an update expression, which are the same for each use of it."""
+    """Return the tokens of an update expression. They are the same for each use of the expression."""
     return list(_read_tokens(expression))
 
 
 def copy_items(table: Table) -> Items:
-    """Return a table's current items; later writes do not change them."""
+    """Return a table's current items. Later writes do not change them."""
     items: Items = defaultdict(dict)
     items.update((first, dict(held)) for first, held in table.items.items())
     return items
@@ -82,7 +80,7 @@ def _serialize_structure(
     if shape.name == "AttributeValue" and key:
         try:
             serialized[key] = _as_text(value)
-        except (TypeError, ValueError):  # bytes, or another format that moto handles
+        except (TypeError, ValueError):  # bytes, or another format that moto supports
             _serialize(serializer, serialized, value, shape, key)
     else:
         _serialize(serializer, serialized, value, shape, key)

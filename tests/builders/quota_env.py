@@ -1,4 +1,4 @@
-"""A `QuotaService` on a table in memory, and tables that do not answer."""
+"""A `QuotaService` on a table in memory, and tables that do not respond."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ BOTH = (KEY, OWN)
 
 @dataclass
 class Quotas:
-    """A service on a table in memory, and what its admission items hold."""
+    """A service on a table in memory, and the content of its admission items."""
 
     table: MemoryTable = field(default_factory=MemoryTable)
     clock: TurnedClock = field(default_factory=TurnedClock)
@@ -68,7 +68,7 @@ class Quotas:
 
 
 class Gone:
-    """A table that answers no call, or none of those from the `first` on."""
+    """A table that does not respond to any call from number `first` on."""
 
     def __init__(self, first: int = 0) -> None:
         self.first, self.count = first, 0

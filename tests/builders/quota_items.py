@@ -1,4 +1,4 @@
-"""One scope's admission item in memory with the planners' updates of it; the clock is a number."""
+"""One scope's admission item in memory, with the planners' updates of it. The clock is a number."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,10 @@ def run_id(number: int) -> RunId:
 
 @dataclass
 class ItemBench:
-    """Plans on the current item, or on an earlier one (`seen`), and applies once; None if the update did not apply."""
+    """Plans an update on the current item, or on an earlier read (`seen`), and applies it once.
+
+    Returns None if it was not applied.
+    """
 
     limits: Limits = field(default_factory=dict)
     now: float = NOON
@@ -78,7 +81,7 @@ class ItemBench:
         return plan.answer if plan.update is None or self.apply(plan.update) else None
 
     def admit(self, **request: Any) -> tuple[str, Slot]:
-        """Admit a turn; return its name and slot."""
+        """Admit a turn. Return its name and slot."""
         answer = self.ask(**request)
         assert isinstance(answer, Slot), answer
         return run_name(request.get("number") or self.runs), answer
@@ -103,7 +106,7 @@ class ItemBench:
         return plan.answer if plan.update is None or self.apply(plan.update) else None
 
     def settle(self, name: str, slot: Slot, tokens: int = 0, cost_nanos: int = 0, *, undone: bool = False) -> bool:
-        """Settle as the service does: first without a read, then on the item that failed the condition."""
+        """Settle like the service: first without a read, then on the item that failed the condition."""
         used, item = Used(tokens, cost_nanos), None
         for _ in range(2):
             if self.apply(planning.plan_settlement(KEY, name, slot, used, item, undone=undone)):
@@ -122,7 +125,7 @@ class ItemBench:
         return int(self.attributes.get(name, 0))
 
     def check(self, *, or_negative: bool = False) -> None:
-        """Assert that each window's sum equals its seconds, and that none is negative."""
+        """Assert that the sum of each window equals the sum of its seconds, and that no value is negative."""
         item = self.item()
         for letter in "rt":
             amounts = [amount for _, own, _, amount in item.buckets if own == letter]
@@ -130,6 +133,6 @@ class ItemBench:
             assert or_negative or min(amounts, default=0) >= 0, self.attributes
 
     def sums(self) -> tuple[int, int]:
-        """Return the requests and tokens of the window, once they are checked."""
+        """Return the requests and tokens of the window after checking them."""
         self.check()
         return self.count("rn"), self.count("tn")

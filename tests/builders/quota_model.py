@@ -1,9 +1,9 @@
-"""A model of everything that can happen to a tenant's admission items, compared with the real `QuotaService`.
+"""A model of all operations on a tenant's admission items, compared with the real `QuotaService`.
 
-Workers run the service's own calls on a table in memory, each with its own clock. A worker stops before every call, so
-that steps of workers interleave in any order; a call may be lost, applied without reply, repeated, or the worker's
-last. `Ledger` keeps separate books from the slots that appear, change and disappear, and after each write compares them
-with every counter and limit of the item.
+Workers run the service's calls on a table in memory, each with a separate clock. A worker stops before every call, so
+steps of workers interleave in any order. A call can be lost, applied without a reply, repeated, or the worker's last
+call. `Ledger` computes the expected values independently, from the slots that appear, change and disappear. After each
+write it compares them with every counter and limit of the item.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -69,9 +69,9 @@ IN_FLIGHT_MAX = 4
 
 @dataclass(frozen=True)
 class Step:
-    """One step. `pick` chooses a run or worker, `amount` is tokens or an index, `fate` that of a call.
+    """One step. `pick` chooses a run or worker, `amount` is tokens or an index, `fate` is the result of a call.
 
-    A `whole` operation runs to its end at once; others stop before their first call.
+    A `whole` operation runs to its end without a stop. Other operations stop before their first call.
     """
 
     kind: Kind
@@ -83,12 +83,12 @@ class Step:
 
 
 class Killed(BaseException):
-    """The worker's process was killed."""
+    """The process of the worker was killed."""
 
 
 @dataclass
 class Turn:
-    """One run as its worker and the sweeper know it. `entry` is the first ledger entry, which is kept."""
+    """One run, as its worker and the sweeper see it. `entry` is the first ledger entry, which is never replaced."""
 
     run_id: RunId
     request: AdmissionRequest
@@ -108,7 +108,7 @@ class Turn:
 
 @dataclass
 class Worker:
-    """One operation in progress. `used` is the settled usage; None when an admission is undone."""
+    """One operation in progress. `used` is the settled usage, or None if an admission is undone."""
 
     what: str
     now: Callable[[], float]
@@ -123,7 +123,7 @@ class Worker:
 
 @dataclass
 class Stay:
-    """A run in one item, from the appearance of its slot: model calls with the second and tokens that each counts."""
+    """A run in one item, from the time its slot appears: its model calls with their seconds and counted tokens."""
 
     slot: Slot
     calls: list[tuple[int, int]]
@@ -141,7 +141,7 @@ class Stay:
 
 @dataclass
 class Ledger:
-    """The books of one item."""
+    """The independently computed state of one item."""
 
     open: dict[str, Stay] = field(default_factory=dict)
     stays: list[Stay] = field(default_factory=list)
@@ -149,7 +149,7 @@ class Ledger:
     sessions: list[int] = field(default_factory=list)
 
     def note(self, scope_id: str, before: Mapping[str, Any], after: Mapping[str, Any], worker: Worker) -> None:
-        """Record the change of a write, and compare."""
+        """Record the change of a write, and compare the item with the expected state."""
         was, now = slots_of(before), slots_of(after)
         assert not after["slots"].keys() & after["late"].keys()
         assert not after["slots"].keys() & before.get("late", {}).keys(), "a late slot came back"
@@ -199,7 +199,7 @@ class Ledger:
         stay.calls.append((now.second, now.tokens))
 
     def check(self, item: Mapping[str, Any]) -> None:
-        """Assert that each counter equals the books."""
+        """Assert that each counter has the expected value."""
         seen = AdmissionItem(item, float(item["at"]))
         first = item["at"] - BUCKETS
         requests = sum(stay.state != "undone" for stay in self.stays if stay.slot.admitted > first)
@@ -272,7 +272,7 @@ class World:
         self.books: dict[str, Ledger] = {scope_id: Ledger() for scope_id in SCOPES}
         self.sessions = 0
 
-    # --- the table's side
+    # --- writes of the table
 
     def _stop(self, name: str, send: Callable[[], Any]) -> Any:
         """Stop a worker before a call, then apply the fate of the call."""
@@ -311,7 +311,7 @@ class World:
     def start(
         self, what: str, act: Callable[[QuotaService], Any], step: Step, scopes: Sequence[ScopeLimits] = (), **more: Any
     ) -> Worker:
-        """Start an operation; unless it is whole, it stops before its first call."""
+        """Start an operation. It stops before its first call unless it is whole."""
         skew = SKEWS[step.skew % len(SKEWS)]
         service = self._service(skew)
         worker = Worker(what, lambda: self.now.timestamp() + skew, {each.id: each for each in scopes}, **more)
@@ -349,7 +349,7 @@ class World:
             self.advance(worker, "go")
         raise AssertionError(f"{worker.what} does not end")
 
-    # --- what happens
+    # --- operations
 
     def take(self, step: Step) -> None:
         match step.kind:
@@ -370,7 +370,7 @@ class World:
                 self._act(step)
 
     def _act(self, step: Step) -> None:
-        """Act on one of the turns whose state allows it."""
+        """Run an action on one of the turns whose state allows it."""
         wanted = {"admit again": "asking"}.get(step.kind, "open")
         turns = [turn for turn in self.turns if turn.state == wanted and not turn.ending and not turn.asking]
         if not turns:
@@ -423,7 +423,7 @@ class World:
         )
         before = dict(self.table.items)
         held = any(turn.name in slots_of(item) for item in before.values() if "slots" in item)
-        is_alone = not self.flying and not held  # what an earlier attempt left is released
+        is_alone = not self.flying and not held  # the slot of an earlier attempt is released
         worker = self.start("admit", lambda service: self._asked(service, turn), step, turn.scopes)
         if isinstance(worker.answer, Rejected) and is_alone and step.whole:
             assert self.table.items == before, "a rejection wrote something"
@@ -448,7 +448,7 @@ class World:
         return answer
 
     def check_rejection(self, worker: Worker, turn: Turn) -> None:
-        """Assert by the model's own books that a limit was really reached."""
+        """Assert from the model's values that a limit was reached."""
         least = turn.request.lowered(-1, -1)
         for scope in turn.scopes:
             item = self.table.items.get(keys.admission(scope.id), {"at": int(worker.now()), "slots": {}, "late": {}})
@@ -498,7 +498,7 @@ class World:
             try:
                 answer = service.extend(reservation, used, request, turn.scopes)
             except Unavailable:
-                answer = service.extend(reservation, used, request, turn.scopes)  # repeat what was lost
+                answer = service.extend(reservation, used, request, turn.scopes)  # repeat the call whose reply was lost
             finally:
                 turn.asking -= 1
             if isinstance(answer, Extended):
@@ -510,13 +510,13 @@ class World:
         self.start("extend", act, step, turn.scopes, used=used)
 
     def settle(self, turn: Turn, step: Step) -> None:
-        """End a run: its first ledger entry is kept, and its slots are settled to it."""
+        """End a run: store its first ledger entry, and settle its slots to this entry."""
         reservation = turn.reservation
         assert reservation is not None
         turn.ending = True
         if turn.entry is None:
             own = reservation.own
-            part = step.amount % 7  # usage is mostly at most six sevenths of the reservation, sometimes more
+            part = step.amount % 7  # in one of seven cases the usage exceeds the reservation
             turn.entry = Used(
                 max(turn.used.tokens, own.past_tokens + own.tokens * part // 5),
                 max(turn.used.cost_nanos, own.past_cost_nanos + own.cost_nanos * part // 5),
@@ -545,7 +545,7 @@ class World:
         self.start("session", act, step, scopes=scopes)
 
     def _sweep(self, step: Step) -> None:
-        """Sweep: settle expired slots to the ledger, to their reservation, or to nothing."""
+        """Run the sweeper: settle expired slots to the ledger entry, to their reservation, or to zero."""
 
         def find(name: str) -> Turn:
             return next(turn for turn in self.turns if turn.name == name)
@@ -571,7 +571,7 @@ class World:
         self.start("sweep", act, step, used_of=lambda name: find(name).entry)
 
     def end(self) -> None:
-        """Let all workers finish, and check that only the used amounts are left."""
+        """Let all workers finish, and check that only used amounts remain in the counters."""
         whole = Step("settle", amount=3)
         while self.flying:
             self.finish(self.flying[0])
@@ -592,7 +592,7 @@ class World:
 
 
 def run(steps: Sequence[Step], start: datetime = datetime(2026, 11, 21, 12, tzinfo=UTC)) -> World:
-    """Run the steps, and check the end."""
+    """Run the steps, and check the final state."""
     world = World(start)
     for step in steps:
         world.take(step)

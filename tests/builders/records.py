@@ -1,4 +1,4 @@
-"""Runs, outcomes and messages as values, for tests of the code that stores them."""
+"""Builds runs, outcomes and messages as values, for tests of the code that stores them."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ def build_message(role: MessageRole, *content: Block | str, at: datetime = NOON)
 
 
 def build_run(session_id: SessionId | None = None, *, at: datetime = NOON, question: str = "Hi", **changes: Any) -> Run:
-    """An open run, by default of a session of its own."""
+    """Build an open run, by default in a new session."""
     fields: dict[str, Any] = {
         "owner": KEY_ID,
         "agent_id": AGENT,
@@ -35,14 +35,14 @@ def build_run(session_id: SessionId | None = None, *, at: datetime = NOON, quest
 
 
 def build_outcome(*answers: str, **changes: Any) -> Outcome:
-    """A successful outcome with these texts of the assistant."""
+    """Build a successful outcome with these texts of the assistant."""
     messages = tuple(build_message("assistant", text) for text in answers)
     fields: dict[str, Any] = {"status": "succeeded", "stop_reason": "end_turn", "spend": SPEND, "messages": messages}
     return Outcome(**{**fields, **changes})
 
 
 def build_tool_step(count: int = 1) -> tuple[Message, Message]:
-    """A message with tool calls, and one with their results."""
+    """Build a message with tool calls, and a message with their results."""
     calls = [ToolUse(f"call_{number}", "calculator", {"expression": f"{number}*2"}) for number in range(count)]
     results = [ToolResult(call.id, "2") for call in calls]
     return build_message("assistant", "See:", *calls), build_message("tool", *results)

@@ -1,4 +1,4 @@
-"""A failing table: errors instead of DynamoDB's answers, and lost replies, injected into the SDK."""
+"""Injects failures of a table into the SDK: errors instead of DynamoDB's responses, and lost replies."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +13,10 @@ type Answer = tuple[SimpleNamespace, dict[str, Any]]
 
 @contextmanager
 def refusing(table: PhysicalTable, operation: str, code: str, *, about: str = "") -> Iterator[list[str]]:
-    """Fail calls of an operation (`TransactWriteItems`) whose body contains `about`; yield the failed bodies."""
+    """Fail calls of an operation (such as `TransactWriteItems`) whose body contains `about`.
+
+    Yield the failed bodies.
+    """
     refused: list[str] = []
     answer = {"Error": {"Code": code, "Message": "refused by the test"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
 
@@ -26,7 +29,7 @@ def refusing(table: PhysicalTable, operation: str, code: str, *, about: str = ""
         return SimpleNamespace(status_code=400), answer
 
     event = f"before-call.dynamodb.{operation}"
-    hook: Any = refuse  # the SDK uses the hook's result as DynamoDB's answer, which its type stubs do not allow
+    hook: Any = refuse  # the SDK uses the hook's result as DynamoDB's response, which its type stubs do not allow
     table.client.meta.events.register(event, hook)
     try:
         yield refused
@@ -36,7 +39,7 @@ def refusing(table: PhysicalTable, operation: str, code: str, *, about: str = ""
 
 @contextmanager
 def losing_reply(table: PhysicalTable, operation: str) -> Iterator[list[str]]:
-    """Lose the first reply of an operation, which was applied; yield what was lost."""
+    """Lose the first reply of an operation, which was applied. Yield the lost replies."""
     lost: list[str] = []
 
     def lose(**_: object) -> None:

@@ -1,6 +1,6 @@
-"""Values that a test process creates once by our own code and restores in each test, because moto creates them slowly.
+"""Fixture data that is created once per test process and copied into each test, because creating it on moto is slow.
 
-These are the filled secrets of a deployment (60 ms) and a new tenant's items (90 ms).
+It contains deployment secrets (60 ms) and the items of a new tenant (90 ms).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _made: dict[Hashable, _Made] = {}
 def create_filled(
     client: SecretsManagerClient, fill: Callable[[], dict[str, str]], names: tuple[str, ...]
 ) -> list[str]:
-    """Create secrets with the values that `fill` creates once per process; return their ARNs."""
+    """Create secrets with the values that `fill` creates once per process. Return their ARNs."""
     if not _texts:
         _texts.update(fill())
     values: list[Any] = [{"SecretString": _texts[name]} if name in _texts else {} for name in names]
@@ -51,7 +51,7 @@ def put_back[Value](table: PhysicalTable, what: Hashable, make: Callable[[], Val
 
 
 def _watch[Value](table: PhysicalTable, make: Callable[[], Value]) -> tuple[Value, tuple[dict[str, Any], ...]]:
-    """Return the result, and the items that were written, as they are now."""
+    """Return the result, and the current state of the items that were written."""
     places: dict[tuple[str, str], dict[str, Any]] = {}
 
     def note(params: dict[str, Any], **_: object) -> None:

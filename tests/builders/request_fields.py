@@ -1,4 +1,4 @@
-"""All values that a request can contain, from the routes of all functions: their place and pydantic schema."""
+"""All fields that a request can contain, from the routes of all functions: their location and pydantic schema."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _WRAPPERS = (
 
 @dataclass(frozen=True)
 class RequestField:
-    """One field of one route: `POST /v1/users body.limits`."""
+    """One field of one route, such as `POST /v1/users body.limits`."""
 
     name: str
     schema: Schema
@@ -37,7 +37,7 @@ class RequestField:
         return RequestField(name, schema, self.definitions)
 
     def validator(self, schema: Schema) -> SchemaValidator:
-        """Return what validates a part of this field, or what wraps it."""
+        """Return a validator for a part of this field's schema, or for a schema around it."""
         definitions = list(self.definitions.values())
         return SchemaValidator({"type": "definitions", "schema": schema, "definitions": definitions})
 
@@ -49,12 +49,12 @@ def request_fields() -> tuple[RequestField, ...]:
 
 
 def nodes(field: RequestField, above: tuple[Schema, ...] = ()) -> Iterator[tuple[RequestField, tuple[Schema, ...]]]:
-    """Yield each schema below a field, with the schemas around it, outermost first."""
+    """Yield each schema below a field with its enclosing schemas, outermost first."""
     schema = field.schema
     if schema["type"] == "definition-ref":
         target = field.definitions[schema["schema_ref"]]
         if any(target is each for each in above):
-            return  # a schema that contains itself
+            return  # a recursive schema
         schema = target
         field = field.inside(field.name, schema)
     yield field, above

@@ -1,4 +1,4 @@
-"""A Runtime for tests: settings from a mapping, a manual clock, and optionally a table."""
+"""Builds a Runtime for tests: settings from a mapping, a manual clock, and optionally a table."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ class TurnedClock:
 
 
 def _remember_an_allow(now: datetime) -> PolicyCache:
-    """Return a cache as after a first call in each test tenant, whose one policy allows everything."""
+    """Return a cache in its state after a first call in each test tenant, with one policy that allows everything."""
     cache, all_of_it = PolicyCache(), ("*",)
     policy = Policy(PolicyId("pol_1"), "all", "allow", all_of_it, all_of_it, all_of_it, now, now)
     for tenant in ("ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"):
@@ -43,7 +43,10 @@ def build_runtime(
     table: PhysicalTable | None = None,
     clock: TurnedClock | None = None,
 ) -> RuntimeSource:
-    """Return a source of one Runtime. `environment` has the function's variables: `{"PUBLIC_URL": "https://…"}`."""
+    """Return a function that returns one Runtime.
+
+    `environment` has the function's variables, such as `{"PUBLIC_URL": "https://…"}`.
+    """
     made = Runtime(Settings.read({"CORS_ORIGINS": "*", **(environment or {})}), clock or TurnedClock())
     made.__dict__["cursors"] = CursorSigner(lambda: b"cursor key of the tests, 32 byte")
     made.__dict__["idempotency_key"] = lambda: b"idempotency key of the tests, 32"

@@ -1,6 +1,6 @@
-"""A scripted model: one list of pieces per model call.
+"""A scripted model: one list of steps per model call.
 
-A piece is text, thinking, a tool call, an error to raise, or an action at that point of the answer.
+A step is text, thinking, a tool call, an error to raise, or an action at that point of the answer.
 """
 
 import threading
@@ -34,7 +34,7 @@ def calls(tool: str, call_id: str = "call_1", **arguments: object) -> ToolUse:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. Without `stop` the stop reason is `tool_use` if it calls tools, else `end_turn`."""
+    """One answer. Without `stop`, the stop reason is `tool_use` if it calls tools, otherwise `end_turn`."""
 
     pieces: Sequence[Piece]
     stop: StopReason | None = None
@@ -51,7 +51,7 @@ def reply(*pieces: Piece, stop: StopReason | None = None, used: Usage = USED, co
 
 
 class ScriptedStream:
-    """A streaming answer. Its usage is `CUT` until it has completed, and none before it has begun."""
+    """A streaming answer. Its usage is `CUT` until it is complete, and empty before its first output."""
 
     def __init__(self, said: Reply, model: str) -> None:
         self._reply, self.model = said, model
@@ -99,7 +99,7 @@ def _append(content: list[Block], piece: str | Thinking | ToolUse) -> None:
 
 @dataclass
 class ScriptedModel:
-    """A provider that gives its replies in order, then "Hello.". `requests` has the received requests."""
+    """A provider that returns its replies in order, then "Hello.". `requests` contains the received requests."""
 
     replies: list[Reply] = field(default_factory=list)
     requests: list[ModelRequest] = field(default_factory=list)

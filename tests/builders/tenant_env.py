@@ -54,7 +54,7 @@ SCOPES = frozenset({"chat", "sessions:read", "sessions:write"})
 
 @contextmanager
 def open_bucket(on_moto: bool) -> Iterator[Bucket]:
-    """Create an empty bucket on moto, with any table backend."""
+    """Create an empty bucket on moto, for any table backend."""
     with mock_aws(config=None if on_moto else {"core": {"passthrough": {"services": ["dynamodb"]}}}):
         client = local_session().client("s3")
         client.create_bucket(Bucket="blobs", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
@@ -73,7 +73,7 @@ ADMIN = context_of("usr_01k6r5m2x8f3v9q4w7t1y0z5ag", scopes=frozenset({"admin"})
 
 @dataclass
 class TenantEnv:
-    """The environment of a tenant, by default the first. `defects` are errors that a turn reported."""
+    """The environment of a tenant, by default the first. `defects` contains the errors that turns reported."""
 
     physical: PhysicalTable
     bucket: Bucket
@@ -146,7 +146,7 @@ class TenantEnv:
         self.while_waiting()
 
     def begin(self, message: str = "Hi", *, context: TenantContext | None = None, **wishes: Any) -> Turn:
-        """Start a turn; `wishes` are fields of the request."""
+        """Start a turn. `wishes` are fields of the request."""
         turn = self.turns(context).begin(TurnRequest(message=message, **wishes))
         turn.pause = self.pause
         return turn
@@ -183,14 +183,14 @@ class TenantEnv:
         return found
 
     def replay(self, run_id: RunId, *, after: int = 0) -> list[RunEvent]:
-        """Return the events that a reconnecting client gets at once."""
+        """Return the events that a reconnecting client receives immediately."""
         return list(Replay(self.runs(), run_id, after).read())
 
     def sweep(self) -> SweepReport:
         return Sweep(self.finalizer, lambda _swept, error: self.defects.append(error)).run(list_swept(self.physical))
 
     def items(self, partition: str = "") -> list[dict[str, Any]]:
-        """Return the table's raw items without audit events, from partitions whose key contains the text."""
+        """Return the table's raw items from partitions whose key contains the text, without audit events."""
         found = self.physical.client.scan(TableName=self.physical.name, ConsistentRead=True)["Items"]
         kept = (item for item in found if "#AUDIT#" not in str(item["pk"]["S"]))
         return [dict(item) for item in kept if partition in str(item["pk"]["S"])]
@@ -199,7 +199,7 @@ class TenantEnv:
         return [str(each["Key"]) for each in self.bucket.client.list_objects_v2(Bucket="blobs").get("Contents", [])]
 
     def add_tenant(self, tenant: TenantId, plan: PlanName = "pro") -> AgentConfig:
-        """Create a tenant with its default agent, as the platform does."""
+        """Create a tenant with its default agent, like the platform function."""
         item = {"id": tenant, "plan": plan, "config_version": 1, "settings": "{}"}
         self.table(tenant).write(Put(keys.tenant(), item, ANY))
         agent = default_agent(self.clock)
@@ -241,7 +241,7 @@ def begin_again(tenant_env: TenantEnv, session_id: SessionId, **wishes: Any) -> 
 
 
 def head_of(tenant_env: TenantEnv, session_id: SessionId) -> Any:
-    """Return a session that exists."""
+    """Return the item of an existing session."""
     head = tenant_env.sessions().get(session_id)
     assert head is not None
     return head

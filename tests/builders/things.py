@@ -26,7 +26,7 @@ ThingId = Annotated[str, Path(pattern=id_pattern("thg"))]
 
 
 class ThingRequest(StrictModel):
-    """The fields of a thing."""
+    """Request model of a thing."""
 
     name: str
     size: int = 1
@@ -47,7 +47,10 @@ class Secret(StrictModel):
 
 
 class Things:
-    """The routes, and how often an endpoint was executed. `meddle` runs inside `create_thing`."""
+    """Routes for tests.
+
+    `executed` is the number of executions of the endpoints. `meddle` runs inside `create_thing`.
+    """
 
     def __init__(self) -> None:
         self.executed = 0
@@ -72,7 +75,7 @@ class Things:
     def list_things(
         self, page: PageDep, tenant: TenantDep, runtime: RuntimeDep, name: str | None = None
     ) -> ListOf[Thing]:
-        """Count upwards without end."""
+        """Yield increasing numbers without end."""
         scope = list_scope(tenant, "things", name=name)
         asked = page_request(page, runtime.cursors, scope=scope)
         start = int(asked.position["number"]) if asked.position else 0
@@ -104,7 +107,7 @@ class Things:
         return Thing(name=caller.principal.type, number=self.executed)
 
     def fail_with(self, error: Exception) -> None:
-        """Make `create_thing` fail from now on."""
+        """Make every later call of `create_thing` fail."""
 
         def fail() -> None:
             raise error

@@ -1,4 +1,4 @@
-"""A Messages API in memory: the real SDK and our adapter, over bytes that the test chooses."""
+"""A Messages API in memory: the real SDK and our adapter, with response bytes that the test chooses."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +38,7 @@ STOP: Event = {"type": "message_stop"}
 
 
 def provider_over(handler: Handler, *, retries: int = 3) -> AnthropicProvider:
-    """Return a provider whose requests go to the handler; without pauses between retries."""
+    """Return a provider whose requests go to the handler, without pauses between retries."""
     http = make_http_client(httpx2.MockTransport(handler))
     client = Anthropic(api_key="key", base_url="http://model.test", max_retries=0, http_client=http)
     channel = Channel("anthropic", lambda: client, lambda model: model.id)
@@ -46,7 +46,7 @@ def provider_over(handler: Handler, *, retries: int = 3) -> AnthropicProvider:
 
 
 def provider_of(*events: Event | str) -> AnthropicProvider:
-    """Return a provider that answers each call with these events (text is sent unchanged)."""
+    """Return a provider that answers each call with these events. Text is sent unchanged."""
     return provider_over(lambda _request: stream_of(events), retries=0)
 
 
@@ -80,14 +80,14 @@ def reason(stop_reason: str, **usage: object) -> Event:
 
 
 def said(text: str, index: int = 0) -> tuple[Event, ...]:
-    """Return the events of a block of text."""
+    """Return the events of a text block."""
     return (opened(index, type="text", text=""), piece(index, "text_delta", text=text), closed(index))
 
 
 def called(
     arguments: str, index: int = 0, *, call_id: object = "toolu_1", name: object = "calculator"
 ) -> tuple[Event, ...]:
-    """Return the events of a tool call, whose arguments are JSON text."""
+    """Return the events of a tool call. Its arguments are JSON text."""
     return (
         opened(index, type="tool_use", id=call_id, name=name, input={}),
         piece(index, "input_json_delta", partial_json=arguments),
@@ -97,9 +97,10 @@ def called(
 
 @dataclass
 class Upstream:
-    """A handler with scripted answers, then "Hello."; an invalid request gets the API's 400.
+    """A handler with scripted answers, then "Hello.".
 
-    `requests` are the received bodies. Messages with tool calls require declared tools, as on other servers.
+    An invalid request gets the API's 400. `requests` contains the received bodies. Messages with tool calls require
+    declared tools, like on other servers.
     """
 
     answers: list[httpx2.Response] = field(default_factory=list)
@@ -128,14 +129,14 @@ def _require_tools(body: dict[str, Any]) -> None:
 
 
 def answer(*events: Event | str, request: ModelRequest = HELLO) -> tuple[list[ModelEvent], Completed]:
-    """Return the result of an answer: its deltas, and its end."""
+    """Return the deltas of an answer and its end."""
     *deltas, end = provider_of(*events).open(request, deadline_seconds=5)
     assert isinstance(end, Completed)
     return deltas, end
 
 
 def broken(*events: Event | str) -> str:
-    """Return the logged reason of a broken answer; assert that it was requested once."""
+    """Return the logged reason of a broken answer. Assert that the answer was requested once."""
     upstream = Upstream()
     upstream.say(*events)
     with pytest.raises(ModelFailed) as caught:
@@ -147,5 +148,5 @@ def broken(*events: Event | str) -> str:
 
 
 def texts(*pieces: str) -> list[Event]:
-    """Return the start of an answer and a block of text in pieces."""
+    """Return the start of an answer and a text block in several deltas."""
     return [START, opened(0, type="text", text=""), *(piece(0, "text_delta", text=each) for each in pieces), closed(0)]

@@ -1,4 +1,4 @@
-"""Intercepts the calls of a boto3 client: to count them, lose replies, or kill the process between two.
+"""Intercepts the calls of a boto3 client to count them, lose replies, or kill the process between two calls.
 
 Independent of the backend, which applies all calls.
 """
@@ -36,7 +36,7 @@ def intercepted(client: Any, intercept: Intercept) -> Iterator[None]:
 
 @contextmanager
 def serialised(*clients: Any) -> Iterator[None]:
-    """Serialize the calls: moto has no lock, so its conditions are exact between threads only this way."""
+    """Serialize the calls. moto has no lock, so its conditions are exact between threads only this way."""
     lock = threading.RLock()
 
     def one_by_one(_operation: str, _arguments: dict[str, Any], send: Send) -> Any:
@@ -63,7 +63,7 @@ class Recorder:
 
 
 def lose_replies(operation: str, _arguments: dict[str, Any], send: Send) -> Any:
-    """Send each write twice, as the SDK does if the first reply is lost; the second reply is returned."""
+    """Send each write twice, like the SDK after a lost first reply. Return the second reply."""
     if operation in WRITES:
         try:
             send()
@@ -78,9 +78,9 @@ class Killed(BaseException):
 
 @dataclass
 class Kill:
-    """Kills the process at call number `at` (from 0): before it is sent, or after it was applied.
+    """Kills the process at call number `at` (from 0), either before the call is sent or after it was applied.
 
-    Further calls of the killed process fail, too.
+    All later calls of the killed process fail.
     """
 
     at: int
@@ -102,7 +102,7 @@ class Kill:
 
 @dataclass
 class Outage:
-    """Fails calls as if the service was unreachable, if `when(number, operation)` is true."""
+    """Fails each call for which `when(number, operation)` is true, like an unreachable service."""
 
     when: Callable[[int, str], bool]
     count: int = 0

@@ -1,4 +1,4 @@
-"""Fixtures of the conformance tests; `python -m infra.conformance` provides DynamoDB Local and the adapter."""
+"""Fixtures of the conformance tests. `python -m infra.conformance` provides DynamoDB Local and the adapter."""
 
 import uuid
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def dynamodb_table(request: pytest.FixtureRequest, physical_table: PhysicalTable
 
 @pytest.fixture
 def lone_table(definition_of_table: Document) -> Iterator[PhysicalTable]:
-    """An empty table on its own DynamoDB Local, because thousands of transactions slow a server down."""
+    """An empty table on a separate DynamoDB Local, because thousands of transactions slow a server down."""
     with running_dynamodb() as dynamodb:
         client, name = dynamodb.client("dynamodb"), f"atrium-{uuid.uuid4().hex}"
         create_table(client, definition_of_table, name)

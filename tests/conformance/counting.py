@@ -1,4 +1,7 @@
-"""Code of the processes in a counting race: each delivers batches of the same entries, as colliding shards would."""
+"""Code of the processes in a counting race.
+
+Each process delivers batches of the same entries, like concurrent shards.
+"""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +18,7 @@ THREADS = 4
 
 @dataclass(frozen=True)
 class Deliveries:
-    """The table, the entries, and the seed of their order; can be pickled."""
+    """The table, the entries, and the seed of their order. Can be pickled."""
 
     url: str
     table_name: str
@@ -24,8 +27,9 @@ class Deliveries:
 
 
 def deliver(given: Deliveries) -> int:
-    """Deliver all entries in batches from several threads, in random order, until all are
-    counted; return the batches.
+    """Deliver all entries in batches from several threads, in random order, until all are counted.
+
+    Return the batches.
     """
     table = PhysicalTable(Endpoint(given.url).client("dynamodb"), given.table_name)
     counter = UsageCounter(lambda tenant_id: TenantTable(table, tenant_id))

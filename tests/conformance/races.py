@@ -1,4 +1,4 @@
-"""Code of the processes in a race: each has its own client and threads, and reports its successes."""
+"""Code of the processes in a race. Each process has a separate client and threads, and reports its successes."""
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -22,7 +22,7 @@ COUNTER = Key("RACE", "COUNTER")
 
 @dataclass(frozen=True)
 class Race:
-    """The parameters of a race; can be pickled."""
+    """The parameters of a race. Can be pickled."""
 
     url: str
     table_name: str
@@ -30,18 +30,18 @@ class Race:
     maximum: int
 
     def table(self) -> TenantTable:
-        """Return the table with this process's own client."""
+        """Return the table with the client of this process."""
         return TenantTable(PhysicalTable(Endpoint(self.url).client("dynamodb"), self.table_name), TENANT)
 
 
 def count(granted: Callable[[Race], int], race: Race) -> int:
-    """Start all processes and threads; return the number of successes."""
+    """Start all processes and threads. Return the number of successes."""
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
         return sum(pool.map(granted, [race] * PROCESSES))
 
 
 def take_while_below(race: Race) -> int:
-    """Increment a counter while it is below the maximum, from every thread; return the successes."""
+    """Increment a counter from every thread while it is below the maximum. Return the successes."""
     table = race.table()
     values: dict[str, Any] = {"one": 1, "max": race.maximum}
 
@@ -57,7 +57,7 @@ def take_while_below(race: Race) -> int:
 
 
 def add_in_transactions(race: Race) -> int:
-    """Increment a counter in colliding transactions, with retries like a caller's; return the successes."""
+    """Increment a counter in conflicting transactions, with the retries of a caller. Return the successes."""
     table = race.table()
     other = Key("RACE", "OTHER")
 

@@ -24,7 +24,7 @@ def test_adapter(api: RuntimeApi, check: Callable[[RuntimeApi], None]) -> None:
 
 
 def test_adapter_does_not_report_an_interrupted_stream(api: RuntimeApi) -> None:
-    """The crate writes the error's trailers into the body, so clients must detect the end by its last event."""
+    """The adapter writes the error's trailers into the body, so clients must detect the end by the last event."""
     result = api.invoke(rest_event("/v1/drop"), 20)
     assert result.status == "succeeded"
     assert result.payload.startswith(b"id: 1\n\nid: 2\n\nLambda-Runtime-Function-Error-Type: Runtime.StreamError\r\n")

@@ -1,4 +1,4 @@
-"""The built chat function started by its `run.sh`, under the real Lambda Web Adapter, with the model server."""
+"""The built chat function, started by its `run.sh`, under the real Lambda Web Adapter, with the model server."""
 
 import itertools
 import json
@@ -53,7 +53,7 @@ def test_answer_is_whole(fleet: Fleet) -> None:
 
 
 def test_pieces_come_as_the_model_sends_them(fleet: Fleet) -> None:
-    call(fleet, "answer")  # imports happen here
+    call(fleet, "answer")  # modules are imported here
     message = "[[delay=1]] [[pieces=4]] [[slow=0.4]] Tell me a story."
     chunks = call(fleet, "stream", body={"message": message}).chunks
     start = first_with(chunks, b"event: start")
@@ -84,14 +84,14 @@ def test_comments_and_events_are_numbered_from_one(fleet: Fleet) -> None:
 )
 def test_refusal_keeps_its_status(fleet: Fleet, name: str, body: object, status: int, code: str) -> None:
     result = call(fleet, name, body=body)
-    if status == 200:  # the call was admitted, so an error of the model is an event
+    if status == 200:  # the call was admitted, so an error of the model is sent as an event
         assert b"event: error" in result.payload
         return
     assert refusal(result) == (status, "application/problem+json", code)
 
 
 def test_forged_context_does_not_open_the_other_tenants_session(fleet: Fleet) -> None:
-    """The client sends the other tenant's context; the adapter overwrites it with the gateway's."""
+    """The client sends the other tenant's context. The adapter overwrites it with the gateway's context."""
     assert refusal(call(fleet, "forged_context")) == (404, "application/problem+json", "NOT_FOUND")
 
 

@@ -1,4 +1,4 @@
-"""The circuit breaker raced on DynamoDB Local: outages are all counted, and never more than three trials start."""
+"""Concurrent calls of the circuit breaker on DynamoDB Local: it counts every outage and starts at most three trials."""
 
 from concurrent.futures import ThreadPoolExecutor
 

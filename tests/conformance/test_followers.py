@@ -1,4 +1,4 @@
-"""Followers that come and end at once, on DynamoDB Local: never more than the limit, and the count is true."""
+"""Followers connect and disconnect concurrently, on DynamoDB Local: never above the limit, with a correct count."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ def slots(limit: FollowerLimit) -> dict[str, int]:
 
 @pytest.mark.parametrize("dead", [0, MAXIMUM, 3])
 def test_as_many_are_taken_as_the_limit_says(limit: FollowerLimit, dead: int) -> None:
-    """Also where all race to take the places of followers whose lease is over."""
+    """The limit also applies if all callers race for the slots of followers whose lease has expired."""
     if dead:
         limit.table.write(Put(keys.followers(), {"slots": {f"dead{number}": 1 for number in range(dead)}}, ANY))
 

@@ -1,4 +1,4 @@
-"""Of many concurrent calls with one key, exactly one is executed."""
+"""Only one of many concurrent calls with the same idempotency key is executed."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier

@@ -1,6 +1,4 @@
-"""Behaviour that moto does not have: exact writes between processes, transactions without
-lost updates, real capacity.
-"""
+"""Behaviour that moto does not emulate: exact writes between processes, transactions without lost updates, capacity."""
 
 from typing import Any
 

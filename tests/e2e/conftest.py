@@ -1,7 +1,7 @@
-"""The whole product on loopback: `make dev` is started once for these tests.
+"""Fixtures of the end-to-end tests: the whole product on loopback, started once by `make dev`.
 
-`--stack=running` tests the stack that is already running (its `.local/dev.json` is read); `--stage-prefix=/dev` starts
-it as on API Gateway's default endpoint.
+`--stack=running` tests the stack that is already running (its `.local/dev.json` is read). `--stage-prefix=/dev` starts
+the stack as on API Gateway's default endpoint.
 """
 
 import json

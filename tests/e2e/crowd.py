@@ -15,7 +15,7 @@ THREADS = 8
 
 @dataclass(frozen=True)
 class Crowd:
-    """The callers and their message; can be pickled."""
+    """The callers and their message. Can be pickled."""
 
     base_url: str
     key: str
@@ -26,7 +26,7 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Told:
-    """The result of one call: its status and, of a refusal, code and limit."""
+    """The result of one call: its status and, if it was rejected, code and limit."""
 
     status: int
     code: str = ""
@@ -34,9 +34,9 @@ class Told:
 
 
 def call_all(crowd: Crowd, calls: int) -> Counter[Told]:
-    """Make that many calls from all processes and threads at the same time; count the results."""
+    """Make that number of calls from all processes and threads at the same time. Count the results."""
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        list(pool.map(time.sleep, [1.0] * PROCESSES))  # so that all threads have started before the first call
+        list(pool.map(time.sleep, [1.0] * PROCESSES))  # time for all threads to start before the first call
         start_at = time.time() + 0.5
         shares = [calls // PROCESSES + (number < calls % PROCESSES) for number in range(PROCESSES)]
         parts = [Crowd(crowd.base_url, crowd.key, crowd.message, share, start_at) for share in shares]

@@ -47,7 +47,7 @@ class Limited:
         return self.standing(name)["used"]
 
     def refused(self, name: str, code: str, **fields: Any) -> httpx.Response:
-        """Assert that a limit rejects the next call, that a dry run says so first, and that nothing is counted."""
+        """Assert that a limit rejects the next call, that a dry run reports this first, and that neither is counted."""
         before = self.standing("requests_per_day")["used"]
         told = self.http.post("/v1/limits/check", json={"message": "Hi", **fields}).json()
         answer = self.say(**fields)
@@ -64,12 +64,15 @@ class Limited:
         return [entry for month in sorted(months) for entry, _ in LedgerStore(self.table).read_month(month)]
 
     def slots(self) -> list[str]:
-        """Return the runs that have a slot, with its lease in force or not."""
+        """Return the runs that have a slot, with a valid or expired lease."""
         item = self.table.get(keys.admission("")) or {}
         return [*item.get("slots", {}), *item.get("late", {})]
 
     def assert_settled(self, calls: int) -> None:
-        """Assert that the ledger has that many calls and the counters match it, without reservations and slots."""
+        """Assert that the ledger has that number of calls, and the counters match.
+
+        No reservation or slot may remain.
+        """
         entries = self.ledger()
         assert len(entries) == calls
         assert (self.slots(), self.used("concurrent_turns") or 0) == ([], 0)

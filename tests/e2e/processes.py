@@ -10,17 +10,17 @@ from tests.e2e.waiting import wait_for
 
 
 def kill_chat(stack: Stack) -> None:
-    """Kill all processes of the chat function, as a crash of Lambda would: no `finally` block of theirs runs."""
+    """Kill all processes of the chat function without running their `finally` blocks, like a crash of Lambda."""
     processes = _chat_processes(stack.description["endpoint_url"])
     assert processes
     for process in processes:
         os.kill(process, signal.SIGKILL)
     wait_for(lambda: not any(Path(f"/proc/{process}").exists() for process in processes), 10, "the stack has seen it")
-    time.sleep(0.2)  # no further calls are sent to these processes
+    time.sleep(0.2)  # after this time the emulator sends no calls to these processes
 
 
 def _chat_processes(endpoint_url: str) -> list[int]:
-    """Return the chat processes of this stack, identified by its emulator's address."""
+    """Return the chat processes of this stack, identified by the address of its emulator."""
     found = []
     for folder in Path("/proc").iterdir():
         try:

@@ -1,4 +1,4 @@
-"""Reads server-sent events as they arrive, with the time of each."""
+"""Reads server-sent events as they arrive, with the time of each event."""
 
 import json
 import time
@@ -11,7 +11,7 @@ import httpx
 
 @dataclass(frozen=True)
 class Event:
-    """One event; `at` is seconds since the request was sent."""
+    """One event. `at` is the number of seconds since the request was sent."""
 
     id: int
     type: str
@@ -20,7 +20,7 @@ class Event:
 
 
 def read_events(response: httpx.Response, began: float) -> Iterator[Event]:
-    """Yield events; fail on a line that is not a field of an event or a comment."""
+    """Yield events. Fail on a line that is neither a field of an event nor a comment."""
     fields: dict[str, str] = {}
     for line in response.iter_lines():
         if line.startswith(":"):
@@ -46,7 +46,7 @@ def stream_chat(client: httpx.Client, message: str, **fields: Any) -> list[Event
 
 
 def start_and_leave(client: httpx.Client, message: str, *, after: int, **fields: Any) -> list[Event]:
-    """Send one message, read that many events, and close the connection."""
+    """Send one message, read that number of events, and close the connection."""
     began = time.monotonic()
     seen: list[Event] = []
     with client.stream("POST", "/v1/chat/stream", json={"message": message, **fields}) as response:

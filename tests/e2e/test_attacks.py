@@ -1,4 +1,4 @@
-"""Invalid credentials get the same refusal, cost nothing, and are reported to the tenant that they name."""
+"""Invalid credentials get the same error, are not counted, and are reported to the tenant that they name."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,7 +37,7 @@ def log_in(stack: Stack, tenant: Limited) -> str:
 
 
 def refused(tenant: Limited, since: datetime) -> dict[str, dict[str, Any]]:
-    """Return the refusals in the tenant's audit with this user agent."""
+    """Return the rejected calls in the tenant's audit with this user agent."""
     query = {"type": "auth.refuse", "from": since.isoformat(), "limit": "100"}
     answer = tenant.http.get("/v1/audit", params=query)
     assert answer.status_code == 200, answer.text

@@ -1,4 +1,4 @@
-"""A page on another origin in a real browser: preflight, readable headers, and a stream that arrives piece by piece."""
+"""A page on another origin in a real browser: preflight, readable headers, and an incrementally streamed answer."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Chat end to end: ask, continue, read the messages, see the cost."""
+"""Chat end to end: send a message, continue the session, read the messages, read the cost."""
 
 from decimal import Decimal
 
@@ -46,7 +46,7 @@ def test_second_message_is_shown_the_first_and_usage_follows(stack: Stack, pro: 
     spent = Decimal(str(after["cost_usd"])) - Decimal(str(before["cost_usd"]))
     turns = Decimal(first["usage"]["cost_usd"]) + Decimal(second["usage"]["cost_usd"])
     assert spent > 0
-    assert abs(spent - turns) <= Decimal("0.000002")  # each figure is rounded to six decimals separately
+    assert abs(spent - turns) <= Decimal("0.000002")  # each amount is rounded to six decimals separately
 
 
 def test_the_key_as_x_api_key(stack: Stack, pro: Tenant) -> None:

@@ -1,4 +1,4 @@
-"""A tenant that has worked is deleted over HTTP: the sweeper of the running stack erases it from table and bucket."""
+"""A tenant with data is deleted over HTTP. The sweeper of the running stack erases it from table and bucket."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ def post(http: httpx.Client, path: str, **body: Any) -> Any:
 
 
 def fill(stack: Stack, tenant: Limited, name: str) -> None:
-    """Let a tenant have one of what can be had, and a turn that goes on."""
+    """Create one resource of each kind in a tenant, and a turn that is still running."""
     post(tenant.http, "/v1/users", email=f"ann@{name}", role="user", password=PASSWORD)
     post(tenant.http, "/v1/keys", name="key", limits={"requests_per_minute": 9})
     post(tenant.http, "/v1/clients", name="client", type="confidential", grant_types=["client_credentials"])
@@ -65,7 +65,7 @@ def test_a_tenant_is_erased(stack: Stack, pro: Tenant) -> None:
     pro.chat("I stay.")
     with storage_of(stack) as storage, made_tenant(stack) as tenant:
         fill(stack, tenant, f"{tenant.id[-12:]}.example")
-        # No message that HTTP takes is large enough for the bucket.
+        # HTTP does not accept a message that is large enough for the bucket.
         for each in (tenant.id, pro.id):
             TenantBlobs(storage.bucket, TenantId(each)).put("runs/r/question", b"text")
         assert len(storage.items_about(tenant.id)) > 40
@@ -102,7 +102,7 @@ def test_a_tenant_is_erased(stack: Stack, pro: Tenant) -> None:
 
 
 def _let_time_pass(storage: Erasing, tenant_id: str) -> None:
-    """Date the deletion back, so that the last pass need not be waited for."""
+    """Move the deletion time into the past, so that the test need not wait for the last pass."""
     storage.physical.client.update_item(
         TableName=storage.physical.name,
         Key={"pk": {"S": f"TENANT#{tenant_id}"}, "sk": {"S": "TENANT"}},

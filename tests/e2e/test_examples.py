@@ -1,4 +1,4 @@
-"""Every example of the OpenAPI document succeeds on a new stack, sent as the documentation page sends it."""
+"""Every example of the OpenAPI document succeeds on a new stack, with the request that the documentation page sends."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True)
 class Sent:
-    """One example and its answer."""
+    """One example and its response."""
 
     name: str
     status: int
@@ -31,7 +31,7 @@ class Sent:
 
 @pytest.mark.timeout(300)
 def test_every_example_succeeds(request: pytest.FixtureRequest, stack: Stack) -> None:
-    """Examples of deletions and of new names work once, so the stack must be new."""
+    """Examples of deletions and of new names succeed only once, so the stack must be new."""
     if request.config.getoption("--stack"):
         pytest.skip("needs a new stack")
     document = json.loads(TARGET.read_text(encoding="utf-8"))
@@ -66,7 +66,10 @@ def _send(client: httpx.Client, stack: Stack, path: str, method: str, operation:
 
 
 def _credential(client: httpx.Client, stack: Stack, operation: dict[str, Any]) -> dict[str, str]:
-    """Return what the operation's security asks for: nothing, the platform's key, the first tenant's, or a login."""
+    """Return the credential that the operation requires.
+
+    It is empty, the platform's key, the first tenant's key, or a login.
+    """
     if "security" not in operation:
         return {}
     if "x-example-login" in operation:

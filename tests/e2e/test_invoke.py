@@ -1,4 +1,4 @@
-"""`make invoke` beside a running local stack: the built function uses the stack's table and secrets."""
+"""`make invoke` with a running local stack: the built function uses the stack's table and secrets."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""One tenant's data does not exist for another, on any route and in any list."""
+"""Data of one tenant is not found by another tenant, on any route and in any list."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A function that dies during a turn: the sweeper closes the run, and the session accepts the next message."""
+"""A function is killed during a turn. The sweeper closes the run, and the session accepts the next message."""
 
 import time
 

@@ -1,6 +1,6 @@
-"""Every route of the running product with an id in its path is 404 with another tenant's id.
+"""Every route of the running product with an id in its path returns 404 for another tenant's id.
 
-The routes are those of the served OpenAPI document; the isolation suite's tables say how resources are created.
+The routes are taken from the served OpenAPI document. The isolation suite's tables define how resources are created.
 """
 
 import json
@@ -17,7 +17,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 
 def make_things(theirs: Tenant) -> dict[str, str]:
-    """Create one of everything in a tenant; return the ids by noun."""
+    """Create one resource of each kind in a tenant. Return the ids by noun."""
     turn = theirs.chat("A secret of ours: swordfish.")
     things = {"session_id": turn["session_id"], "run_id": turn["run_id"], "tenant_id": theirs.id}
     for noun, path in (
@@ -43,7 +43,7 @@ def with_ids(stack: Stack) -> list[tuple[str, str]]:
 
 
 def clear(theirs: Tenant, things: dict[str, str]) -> None:
-    """Delete what would affect other tests."""
+    """Delete resources that would affect other tests."""
     for noun, path in (
         ("policy_id", "policies"), ("provider_id", "identity-providers"), ("agent_id", "agents"), ("user_id", "users"),
     ):  # fmt: skip
@@ -58,7 +58,7 @@ def test_another_tenants_id_on_every_route(stack: Stack, pro: Tenant, free: Tena
     tried = 0
     for method, template in routes:
         if "{code}" in template:
-            continue  # pages of error codes
+            continue  # documentation pages of error codes
         path, body = template.format(**things), body_of(f"{method} {template}")
         answer = free.http.request(method, path, json=body, params=QUERIES.get(f"{method} {template}"))
         # The operator's routes need the platform scope.

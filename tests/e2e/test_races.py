@@ -1,4 +1,4 @@
-"""Eight processes of eight threads against one tenant, over HTTP: its limits are never exceeded."""
+"""Eight processes with eight threads each call one tenant over HTTP. Its limits are never exceeded."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ def tenant(stack: Stack) -> Iterator[Limited]:
 
 
 def asked_of_model(stack: Stack, tenant: Limited) -> list[dict[str, Any]]:
-    """Return the calls that the model server received for a tenant; each message contains the tenant's id."""
+    """Return the calls that the model server received for a tenant. Each message contains the tenant's id."""
     with stack.model as model:
         found = model.get("/__requests").json()["requests"]
     return [dict(each) for each in found if tenant.id in str(each["body"])]

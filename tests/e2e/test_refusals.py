@@ -1,4 +1,4 @@
-"""Invalid input over HTTP: the right status and code, one format, a page for the code, and nothing written."""
+"""Invalid input over HTTP: the correct status and code, one format, a documentation page for the code, and no write."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Runs do not depend on their clients: disconnecting, following, cancelling, and two turns at once."""
+"""Runs do not depend on their clients: disconnecting, following, cancelling, and two concurrent turns."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""However a turn ends, its usage is in the ledger once, and its reservation and slot are gone."""
+"""Every outcome of a turn records its usage in the ledger exactly once and releases its reservation and slot."""
 
 import time
 from collections.abc import Iterator

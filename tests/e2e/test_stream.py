@@ -1,4 +1,4 @@
-"""The stream: which events arrive, in which order, and that they arrive when they happen."""
+"""The stream: which events arrive, in which order, and that each arrives when it happens."""
 
 import itertools
 import json

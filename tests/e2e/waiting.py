@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def wait_for[Found](look: Callable[[], Found | None], seconds: float, what: str) -> Found:
-    """Return the first result that is neither None nor False; fail with `what` after the time limit."""
+    """Return the first result that is neither None nor False. Fail with `what` after the time limit."""
     deadline = time.monotonic() + seconds
     while True:
         found = look()

@@ -1,4 +1,4 @@
-"""The template, read once; each test gets its own copy."""
+"""Fixtures of the infrastructure tests: the template is read once, and each test gets a copy."""
 
 import copy
 

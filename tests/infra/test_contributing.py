@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md names what exists, its examples fit the code, and what a recipe adds has tests."""
+"""CONTRIBUTING.md names only existing files, its examples match the code, and results of its recipes have tests."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ from infra.runtime.template import ROOT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 TESTS = {path: path.read_text() for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)}
-# Files that the reader of a recipe writes.
+# Files that the reader of a recipe creates.
 NEW = re.compile(r"/(acme|roman|test_roman|weather|reports|test_reports)\b|<")
 BLOCKS = [dedent(block) for block in re.findall(r"^ *```python\n(.*?)^ *```", TEXT, re.MULTILINE | re.DOTALL)]
 ADDED = {

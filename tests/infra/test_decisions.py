@@ -1,4 +1,4 @@
-"""The index of decisions lists every decision, once."""
+"""The index of decisions lists every decision once."""
 
 import re
 

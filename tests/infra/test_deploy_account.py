@@ -1,4 +1,4 @@
-"""Region, credentials and parameters are found, or one line says what is missing."""
+"""Region, credentials and parameters are found, or a one-line message states which of them is missing."""
 
 from pathlib import Path
 
@@ -107,7 +107,10 @@ def write_samconfig(tmp_path: Path, overrides: str) -> Path:
     "overrides", ['["Environment=dev", "LogLevel=DEBUG"]', '{Environment="dev", LogLevel="DEBUG"}']
 )
 def test_every_parameter_is_given_and_overrides_win(template: Document, overrides: str, tmp_path: Path) -> None:
-    """SAM keeps the stack's earlier value of an omitted parameter, so a removed override would stay."""
+    """If a parameter is omitted, SAM reuses the stack's earlier value.
+
+    A removed override would therefore remain in effect.
+    """
     found = read_configuration("dev", template, write_samconfig(tmp_path, overrides))
 
     assert found.stack_name == "mine"

@@ -1,4 +1,4 @@
-"""`make deploy` finds what AWS would reject before it builds, one line per problem."""
+"""`make deploy` finds errors that AWS would report before it builds, and prints one line per problem."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ STACK_ROLE = "arn:aws:iam::123456789012:role/atrium-prod-GatewayAccountRole-1"
 
 @dataclass
 class Aws:
-    """An account: IAM and STS of moto, and scripted answers for what moto lacks."""
+    """An account: IAM and STS of moto, and scripted responses for operations that moto lacks."""
 
     limit: int = 1_000
     unreserved: int = 1_000

@@ -1,4 +1,4 @@
-"""`make deploy`: the calls to SAM CLI, their order, and when there are none."""
+"""`make deploy`: the calls to SAM CLI, their order, and the cases without a call."""
 
 import subprocess
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from infra.runtime.template import Document
 
 @dataclass
 class Calls:
-    """The executed commands; `statuses` are the exit statuses of SAM CLI in order."""
+    """The executed commands. `statuses` contains the exit statuses of SAM CLI in order."""
 
     statuses: list[int] = field(default_factory=list)
     sam: list[list[str]] = field(default_factory=list)
@@ -70,7 +70,7 @@ def test_a_first_deployment_creates_without_protection_and_then_protects(deploy:
 
 
 def test_both_steps_are_one_release(deploy: Deploy, calls: Calls) -> None:
-    """Otherwise the second step would publish every function again."""
+    """Without this the second step would publish every function again."""
     deploy(status=None)
 
     create, protect = ({item for item in each if item.startswith("Release=")} for each in calls.sam)
@@ -92,7 +92,7 @@ def test_reports_a_failed_protection(deploy: Deploy, calls: Calls, capsys: pytes
 
 
 def test_a_later_deployment_is_one_update_that_protects(deploy: Deploy, calls: Calls) -> None:
-    """Also if the first deployment was interrupted between its two steps."""
+    """This also applies if the first deployment was interrupted between its two steps."""
     assert deploy(status="CREATE_COMPLETE") == 0
 
     (update,) = calls.sam
@@ -120,7 +120,7 @@ def test_check_deploys_nothing(deploy: Deploy, calls: Calls) -> None:
 def test_asks_nothing_without_a_terminal(
     deploy: Deploy, calls: Calls, monkeypatch: pytest.MonkeyPatch, terminal: bool, ci: str
 ) -> None:
-    """samconfig.toml makes SAM ask before it changes prod."""
+    """By default samconfig.toml makes SAM request confirmation before a change of prod."""
     monkeypatch.setenv("CI", ci)
     monkeypatch.setattr("sys.stdin.isatty", lambda: terminal, raising=False)
 

@@ -91,7 +91,7 @@ def test_the_platform_limit_follows_the_reserved_concurrency(
     ("level", "of_lambda"), [("DEBUG", "DEBUG"), ("INFO", "INFO"), ("WARN", "INFO"), ("ERROR", "INFO")]
 )
 def test_no_log_level_drops_metrics(template: Document, level: str, of_lambda: str) -> None:
-    """Lambda treats metrics as INFO and drops lines below its own level."""
+    """Lambda treats metrics as INFO and drops lines below its log level."""
     for properties in functions_of(template).values():
         resolved = Resolver(template, {"LogLevel": level}).resolve(properties["LoggingConfig"])
         assert resolved["ApplicationLogLevel"] == of_lambda
@@ -125,7 +125,7 @@ def test_a_web_acl_is_associated_with_the_stage(template: Document) -> None:
 
 
 def test_no_arn_names_a_partition() -> None:
-    """Except patterns of parameters, which accept the ARN of any partition."""
+    """Patterns of parameters are excepted, because they accept the ARN of any partition."""
     lines = [line for line in TEMPLATE.read_text().splitlines() if "arn:" in line and "AllowedPattern" not in line]
 
     assert lines
@@ -171,7 +171,7 @@ def test_every_output_that_a_document_names_exists(template: Document) -> None:
 
 @pytest.mark.parametrize("canary", ["true", "false"])
 def test_every_function_is_released_by_its_alias(template: Document, canary: str) -> None:
-    """A release that changes only parameters publishes new versions, although SAM only compares CodeUri."""
+    """A release that changes only parameters publishes new versions. SAM itself compares only CodeUri."""
     shared = template["Globals"]["Function"]
     preference = Resolver(template, {"Canary": canary}).resolve(shared["DeploymentPreference"])
 
@@ -183,13 +183,13 @@ def test_every_function_is_released_by_its_alias(template: Document, canary: str
 
 
 def test_a_background_function_rolls_back_on_its_own_errors(template: Document) -> None:
-    """Its errors are not in the API's 5xx metric."""
+    """The errors of a background function are not in the API's 5xx metric."""
     own = {
         name: properties.get("DeploymentPreference", {}).get("Alarms")
         for name, properties in functions_of(template).items()
         if not any(event["Type"] == "Api" for event in properties.get("Events", {}).values())
     }
-    del own["AuthorizerFunction"]  # the gateway answers 503 if it fails
+    del own["AuthorizerFunction"]  # the gateway returns 503 if it fails
 
     assert own == {name: [{"Ref": name.replace("Function", "ErrorsAlarm")}] for name in own}
 

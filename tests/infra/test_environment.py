@@ -14,9 +14,9 @@ EVERY_OPTION = {
     "ModelProvider": "bedrock",
     "PublicUrl": "https://api.example.com",
 }
-# Read by Powertools, the web adapter and the SDKs themselves.
+# Read by Powertools, the web adapter and the SDKs.
 OTHERS = ("AWS_", "POWERTOOLS_", "LOG_LEVEL")
-# Used if set manually; on AWS the key is in a secret.
+# Used if set manually. On AWS the key is in a secret.
 BY_HAND = {"ANTHROPIC_API_KEY", "EGRESS_LOCAL_ADDRESSES"}
 
 

@@ -1,4 +1,4 @@
-"""Checks of the expanded template, with given expansions. SAM itself runs in `make check`."""
+"""Checks of the expanded template, with given expansions. `make check` runs SAM itself."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The check refuses replaced names and phrases, and permissions without a use."""
+"""The glossary check rejects replaced names and phrases, and unused entries of its allow list."""
 
 import ast
 import subprocess

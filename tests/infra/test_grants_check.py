@@ -1,4 +1,4 @@
-"""Documented operations and built-in policies are compared."""
+"""The check compares the documented operations and the built-in policies."""
 
 from infra.checks.contract import read_contract
 from infra.checks.grants import check_grants

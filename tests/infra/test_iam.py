@@ -1,4 +1,4 @@
-"""How a call is described for the policy evaluation, and which requests must be allowed or denied."""
+"""How a call is described for the policy evaluation, and which requests the policies must allow or deny."""
 
 from typing import Any
 

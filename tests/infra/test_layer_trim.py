@@ -1,4 +1,4 @@
-"""The dependency layer keeps what Lambda needs, including licences, and nothing else."""
+"""The dependency layer contains only the files that Lambda needs, including licences."""
 
 import re
 import runpy

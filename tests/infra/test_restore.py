@@ -45,7 +45,7 @@ def put(client: Any, table: str, name: str) -> None:
 
 
 def describe(client: Any, name: str) -> dict[str, Any]:
-    """Return the settings that a deployment relies on."""
+    """Return the settings that a deployment requires."""
     table = client.describe_table(TableName=name)["Table"]
     backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     return {

@@ -1,4 +1,4 @@
-"""The sample of texts depends only on the files and the seed, and draws from all sources."""
+"""The sample of texts depends only on the files and the seed, and includes all sources."""
 
 import re
 import subprocess

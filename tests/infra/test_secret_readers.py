@@ -1,6 +1,7 @@
-"""Each function's role can read exactly the secrets that its code uses. `make iam` compares this with recorded calls.
+"""The role of each function can read exactly the secrets that its code uses.
 
-A secret that is added to a role fails here; the reason why a function needs it belongs into the table.
+`make iam` compares this with recorded calls. If a secret is added to a role, this test fails. Add the reason why the
+function needs the secret to the table.
 """
 
 from typing import get_args
@@ -16,25 +17,28 @@ from infra.runtime.template import Document
 READERS: dict[str, set[SecretName]] = {
     # Verifies access tokens and API keys.
     "AuthorizerFunction": {"signing", "pepper"},
-    # Signs tokens; accepts one-time tokens and client secrets; makes and reads all that is of logins; sign-in clients.
+    # Signs tokens, accepts one-time tokens and client secrets, creates and reads logins, and uses sign-in clients.
     "IdentityFunction": {"signing", "credential", "login", "cursor", "idempotency", "oauth"},
     "ChatFunction": {"cursor", "idempotency", "model"},
     "SessionsFunction": {"cursor", "idempotency"},
-    # Makes API keys, one-time tokens and client secrets.
+    # Creates API keys, one-time tokens and client secrets.
     "AdminFunction": {"pepper", "credential", "cursor", "idempotency"},
-    # Makes a tenant's first API key; rotates signing keys.
+    # Creates a tenant's first API key and rotates signing keys.
     "PlatformFunction": {"signing", "pepper", "cursor", "idempotency"},
     "UsageFunction": {"cursor"},
 }
 WRITERS: dict[str, set[SecretName]] = {"PlatformFunction": {"signing"}}
-# What only tells whether there is a value.
+# Secrets for which the function reads only whether they have a value.
 DESCRIBERS: dict[str, set[SecretName]] = {
     "ConsoleFunction": {"signing", "pepper", "credential", "login", "cursor", "idempotency", "model"}
 }
 
 
 def granted(template: Document, action: str) -> dict[str, set[str]]:
-    """Return the secrets by function for which its role has an action; "*" for a resource that is no one secret."""
+    """Return the secrets by function for which its role has an action.
+
+    "*" is a resource that is not a single secret.
+    """
     found: dict[str, set[str]] = {}
     for function, properties in functions_of(template).items():
         role = template["Resources"][referred(properties["Role"])]["Properties"]
@@ -84,7 +88,7 @@ def test_every_secret_has_a_reader(template: Document) -> None:
 
 
 def test_purposes_share_a_secret_only_where_the_same_functions_need_it() -> None:
-    """Two versioned secrets with the same readers would be one too many: their purposes could share one."""
+    """If two versioned secrets have the same readers, one secret for both purposes is enough."""
     readers = {name: frozenset(each for each, names in READERS.items() if name in names) for name in PURPOSES}
     assert len(set(readers.values())) == len(readers)
     assert readers["login"] == {"IdentityFunction"}

@@ -1,4 +1,4 @@
-"""Modules and functions that grow too large are found."""
+"""The check reports modules and functions that are too large."""
 
 import subprocess
 from pathlib import Path

@@ -1,5 +1,6 @@
-"""The state that SnapStart copies to every environment: chat and authorizer after init,
-without unique or open things.
+"""The state that SnapStart copies to every environment: chat and authorizer after init.
+
+It must not contain unique values or open resources.
 """
 
 import subprocess
@@ -16,7 +17,7 @@ from functions.chat.app import app
 assert TestClient(app).get("/v1/health").status_code == 200
 """
 AUTHORIZER = "import functions.authorizer.app\n"
-# A copied state of `random` repeats its numbers. Clients of the model SDK and of AWS hold credentials.
+# A copied state of `random` repeats its numbers. Clients of the model SDK and of AWS contain credentials.
 LOOK = """
 import gc, os, random, socket, sys, threading
 random.seed(1)

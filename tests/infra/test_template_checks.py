@@ -1,4 +1,4 @@
-"""Each check passes on the template, and finds the defect that it looks for."""
+"""Each check passes on the template and reports the defect that it is written for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def _rewrite_headers(name: str, **headers: str | None) -> Callable[[Document], o
 
 
 def _consumer(template: Document) -> None:
-    """Let the sweeper consume the queue of jobs and send to it, correctly."""
+    """Let the sweeper receive from the queue of jobs and send to it, in the correct configuration."""
     sweep = _properties(template, "SweepFunction")
     sweep["Events"]["Jobs"] = {
         "Type": "SQS",

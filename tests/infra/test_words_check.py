@@ -1,4 +1,7 @@
-"""Paths of one machine and hosts of registries are found. The samples are split so that this file passes the check."""
+"""The check reports paths of one machine and hosts of registries.
+
+The samples are split so that this file passes the check.
+"""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fixtures of the HTTP tests: chat and the model server run once per file, each test has its own tenants."""
+"""Fixtures of the HTTP tests. Chat and the model server run once per file. Each test has separate tenants."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Requests of a route with given ids, and the values that their responses must not show."""
+"""Builds requests of a route with given ids, and the values that their responses must not show."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tests.isolation.document import Route
 from tests.isolation.knowledge import FOR_THE_PLATFORM, FOR_USERS, QUERIES, Reference, references_of, scope_of
 from tests.isolation.world import World
 
-# Header values that change with every call, whatever it requests.
+# Header values that change with every call, independent of the request.
 _VARYING = {"x-request-id", "date", "ratelimit"}
 
 
@@ -41,7 +41,7 @@ def fill(world: World, route: Route, caller: Caller, reference: Reference | None
 
 
 def ask(world: World, route: Route, caller: Caller, request: Request, **headers: str) -> Answer:
-    """Make the call, and assert that its response shows only what the caller may read."""
+    """Make the call, and assert that its response contains only data that the caller may read."""
     answer = world.send(
         caller, route.method, request.path, query=request.query, body=request.body, function=route.function,
         headers={name.replace("_", "-"): value for name, value in headers.items()},
@@ -74,7 +74,7 @@ def absent(known: str) -> str:
 
 
 def refusal(route: Route, caller: Caller) -> tuple[int, set[str]] | None:
-    """Return the error of every call of this route by this caller, or None if the caller may call it."""
+    """Return the error of every call of this route by this caller, or None if the caller may call the route."""
     if not caller.principal_id:
         return 401, set()
     if not caller.may(scope_of(route)):

@@ -17,7 +17,7 @@ from atrium.tenants.model import Tenant
 from tests.builders.authorizing import bearer
 from tests.builders.deployments import Deployment
 
-# The scopes of each role in the contract, repeated here to check the code's own table.
+# The scopes of each role in the contract, repeated here to check the table in the code.
 ROLES: dict[Role, frozenset[str]] = {
     "viewer": frozenset({"sessions:read", "jobs:read", "agents:read", "usage:read"}),
     "user": frozenset(
@@ -29,8 +29,9 @@ ROLES: dict[Role, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Caller:
-    """A credential. `headers` contain it; an anonymous caller has no `principal_id`. `inside`:
-    it belongs to a tenant.
+    """A credential.
+
+    `headers` contain it. An anonymous caller has no `principal_id`. `inside` is true if it belongs to a tenant.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Caller:
 
     @property
     def secret(self) -> str:
-        """The text of this caller's messages."""
+        """The secret text in this caller's messages."""
         return f"swordfish of {self.tenant.name} {self.principal_id}"
 
     def may(self, scope: str) -> bool:
@@ -56,7 +57,7 @@ class Caller:
 
 
 def open_tenant(deployment: Deployment, name: str, operator_key: str) -> list[Caller]:
-    """Create a tenant with an agent and return its callers; the first has all scopes of a tenant."""
+    """Create a tenant with an agent and return its callers. The first has all scopes of a tenant."""
     made = deployment.onboard(name)
     assert made.admin is not None
     assert made.key is not None

@@ -62,7 +62,7 @@ class IsolationGateway:
         self._authorizer = Authorizer(runtime)
 
     def call(self, call: Call) -> Answer:
-        """Answer a request; without a credential no authorizer is called, and the function itself rejects it."""
+        """Send a request. Without a credential no authorizer is called, and the function itself rejects the request."""
         fields: Fields | None = None
         if {"authorization", "x-api-key"} & {name.lower() for name in call.headers}:
             try:
@@ -92,7 +92,7 @@ class IsolationGateway:
 
 @cache
 def _application(function: str) -> tuple[Holder, Gateway, TestClient]:
-    """Return a function's application; each call sets its runtime and context."""
+    """Return a function's application. Each call sets its runtime and context."""
     holder = Holder()
     gateway = Gateway(import_module(f"functions.{function}.app").build(holder), None)
     client = TestClient(gateway, base_url="https://example.org", raise_server_exceptions=False)

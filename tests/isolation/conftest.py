@@ -1,5 +1,6 @@
-"""The two tenants, created once per file and restored for each test. They are on moto, whose table can be read and
-restored directly.
+"""Fixtures of the isolation tests: the two tenants, created once per file and restored for each test.
+
+They are on moto, whose table can be read and restored directly.
 """
 
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def world(made_world: World) -> Iterator[World]:
 
 @pytest.fixture
 def route(request: pytest.FixtureRequest) -> Route:
-    """The route of the parameter; fails if the suite lacks information about it."""
+    """The route of the parameter. Fails if the suite lacks information about it."""
     route: Route = request.param
     gaps = find_gaps(route)
     assert not gaps, f"{route.name}: " + "; ".join(gaps)

@@ -1,4 +1,4 @@
-"""Every route in the functions' own OpenAPI documents, with the places of its ids."""
+"""Every route in the OpenAPI documents of the functions, with the locations of its ids."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 @dataclass(frozen=True)
 class Field:
-    """A parameter, or a field of the body by its dotted path; a part `[]` is any item of a list."""
+    """A parameter, or a field of the body by its dotted path. A part `[]` is any item of a list."""
 
     place: Place
     name: str
@@ -85,7 +85,7 @@ def _read_route(function: str, document: dict[str, Any], method: str, path: str,
 
 def _body_fields(document: dict[str, Any], schema: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
     if len(path) > 8:
-        return  # a schema that contains itself
+        return  # a recursive schema
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     for kind in ("anyOf", "oneOf", "allOf"):

@@ -1,12 +1,12 @@
-"""What the suite must know about routes because the OpenAPI document does not contain it.
+"""Facts about routes that the suite needs and the OpenAPI document does not contain.
 
 NOUNS       name of an id in paths, queries and bodies -> how a resource is created, and who may see it
-ACCESS      prefix of a path -> the scopes of its reads and of its writes
-PUBLIC      the routes without a credential
+ACCESS      prefix of a path -> the scopes that its reads and its writes require
+PUBLIC      the routes that need no credential
 BODIES      a route with a body -> a valid one; `{n}` is a unique number,
-            `{agent_id}` the caller's own resource of that name
+            `{agent_id}` is the id of the caller's agent, and other ids likewise
 REFERENCES  fields that name a resource without ending in `_id`: route -> field -> noun
-NOT_IDS     fields that end in `_id` and name no resource
+NOT_IDS     fields that end in `_id` and do not name a resource
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from tests.isolation.making import Make, create, make_run, make_session, make_te
 
 @dataclass(frozen=True)
 class Noun:
-    """A kind of resource with an id. `owned`: without `admin`, only its creator may see it."""
+    """A kind of resource with an id. If `owned` is true, only its creator may see it without the scope `admin`."""
 
     make: Make
     owned: bool = False
@@ -28,7 +28,7 @@ class Noun:
 
 @dataclass(frozen=True)
 class Reference:
-    """A place of an id in a route."""
+    """The location of an id in a route."""
 
     field: Field
     noun: str
@@ -55,7 +55,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/auth/refresh": {"refresh_token": "atr_refresh_that_is_not"},
     "POST /v1/chat": {"message": "Hi"},
     "POST /v1/chat/stream": {"message": "Hi"},
-    # A policy that allows everything, because a tenant's first own policy replaces the built-in ones.
+    # A policy that allows everything, because a tenant's first policy replaces the built-in policies.
     "POST /v1/policies": {
         "name": "all {n}", "effect": "allow", "principals": ["tenant:*"], "actions": ["*"], "resources": ["*"],
     },
@@ -125,7 +125,7 @@ PUBLIC = {
 QUERIES: dict[str, dict[str, str]] = {
     "GET /v1/usage": {"group_by": "day"},
 }
-# Our id at an identity provider.
+# The id of our client at an identity provider.
 REFERENCES: dict[str, dict[str, str]] = {
     "POST /v1/identity-providers": {"client_id": ""},
     "PATCH /v1/identity-providers/{provider_id}": {"client_id": ""},
@@ -152,14 +152,14 @@ def scope_of(route: Route) -> str:
 
 
 def references_of(route: Route) -> list[Reference]:
-    """Return all places of a route that take an id of a known noun."""
+    """Return all locations in a route that contain an id of a known noun."""
     own = REFERENCES.get(route.name, {})
     names = [(field, own.get(field.name, field.last.removesuffix("s"))) for field in route.fields]
     return [Reference(field, noun) for field, noun in names if noun in NOUNS]
 
 
 def find_gaps(route: Route) -> list[str]:
-    """Return the missing information about a route, one line each."""
+    """Return the missing information about a route, one line per gap."""
     where = "tests/isolation/knowledge.py"
     gaps: list[str] = []
     if route.name in ELSEWHERE:

@@ -51,6 +51,6 @@ def make_session(world: World, caller: Caller) -> str:
 
 
 def make_run(world: World, caller: Caller) -> str:
-    """Leave an open turn of the caller in its own session, so that there is a run to cancel."""
+    """Create a running turn of the caller in a new session, so that a run can be cancelled."""
     world.tenant_env.clock.advance(1)
     return world.tenant_env.begin(caller.secret, context=world.context(caller)).run.id

@@ -1,6 +1,7 @@
-"""The whole state of a deployment: every item and every object, compared and restored.
+"""The whole state of a deployment: every item and every object.
 
-It is read from moto's memory, because a Scan before and after each call would take most of the time.
+It can be compared and restored. It is read from moto's memory, because a Scan before and after each call would take
+most of the time.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from tests.builders.quick_moto import Items, copy_items
 
 @dataclass(frozen=True)
 class State:
-    """Items by partition and sort key, objects by name, and a way to restore the items."""
+    """Items by partition and sort key, objects by name, and a function that restores the items."""
 
     items: dict[tuple[str, str], Item]
     objects: dict[str, bytes]
@@ -44,7 +45,6 @@ def read_state(table: PhysicalTable, bucket: Bucket) -> State:
 
 
 def restore(table: PhysicalTable, bucket: Bucket, wanted: State) -> None:
-    """Restore the state."""
     held = _kept(table)
     held.items = wanted.kept
     held.items = copy_items(held)
@@ -60,7 +60,7 @@ def _kept(table: PhysicalTable) -> Table:
 
 
 def _differ(before: Item | None, after: Item | None) -> bool:
-    """Return whether an item changed or is missing; an unchanged item is the same object."""
+    """Return whether an item changed or is missing. An unchanged item is the same object."""
     return before is not after and (before is None or after is None or before.to_json() != after.to_json())
 
 

@@ -1,6 +1,7 @@
 """The consent page, which is public and not in the OpenAPI document.
 
-It shows the names of a client and its tenant, admits only that tenant's users, and does not reveal users of others.
+It shows the names of a client and its tenant and admits only that tenant's users. It does not reveal users of other
+tenants.
 """
 
 import re

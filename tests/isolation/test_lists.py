@@ -1,6 +1,7 @@
-"""Lists show the caller's own items, with `admin` all of the tenant's, and never another tenant's.
+"""Lists contain the caller's resources.
 
-The same holds for cursors and stored answers.
+With the scope `admin` they contain all resources of the tenant. They never contain another tenant's resources. The same
+applies to cursors and stored responses.
 """
 
 import pytest
@@ -16,7 +17,7 @@ POSTS = [route for route in GUARDED if route.has_key and scope_of(route) != "pla
 
 
 def listed_by(route: Route) -> Reference | None:
-    """Return the noun that a list contains: that of the path with the same prefix and an id."""
+    """Return the reference to the resources that a list contains, from the path with the same prefix and an id."""
     for other in GUARDED:
         head, _, last = other.path.rpartition("/")
         if head == route.path and last.startswith("{"):
@@ -43,10 +44,10 @@ def test_a_list_has_the_callers_items(route: Route, listed: Reference, world: Wo
 
 @pytest.mark.parametrize("route", PAGED, ids=by_name, indirect=True)
 def test_a_cursor_is_valid_for_its_own_list_only(route: Route, world: World) -> None:
-    """Cursors of another tenant or user are invalid."""
+    """A cursor of another tenant or user is invalid."""
     mine = world.theirs[0]
     if mine.may("platform") or refusal(route, mine) is not None:
-        return  # the operator's lists belong to no tenant
+        return  # the operator's lists do not belong to a tenant
     cursor = world.cursor_of(route, mine)
     for caller in world.ours:
         if refusal(route, caller) is not None:
@@ -61,7 +62,7 @@ def test_a_cursor_is_valid_for_its_own_list_only(route: Route, world: World) -> 
 
 @pytest.mark.parametrize("route", POSTS, ids=by_name, indirect=True)
 def test_a_saved_answer_is_for_its_own_caller(route: Route, world: World) -> None:
-    """The same `Idempotency-Key` and body from another tenant or credential is another call."""
+    """A call with the same `Idempotency-Key` and body from another tenant or credential is a different call."""
     with world.passing():
         first = fill(world, route, world.ours[0])
         world.tenant_env.clock.advance(1)
@@ -82,7 +83,7 @@ def test_a_saved_answer_is_for_its_own_caller(route: Route, world: World) -> Non
 
 
 def test_the_tenant_header_must_name_the_credentials_tenant(world: World) -> None:
-    """Only the operator may choose a tenant; any other caller may only name its own."""
+    """Only the operator may choose a tenant. Any other caller may only name the caller's tenant."""
     for caller in world.ours:
         if not caller.principal_id or caller.may("platform"):
             continue

@@ -1,6 +1,4 @@
-"""Every id in every route: ids of another tenant or user get the same response as unknown
-ids, and nothing is written.
-"""
+"""Every id in every route: ids of another tenant or user get the same response as unknown ids. No item is written."""
 
 import pytest
 
@@ -62,7 +60,7 @@ def _assert_not_found(answer: Answer, route: Route, caller: Caller, reference: R
 
 @pytest.mark.parametrize("route", WITH_IDS, ids=by_name, indirect=True)
 def test_an_administrator_sees_what_a_user_owns(route: Route, world: World) -> None:
-    """Shows that the resource exists, so that the 404 depends on the caller."""
+    """Shows that the resource exists, so the 404 for other callers depends on the caller."""
     admin = world.our("admin key")
     for reference in references_of(route):
         if not NOUNS[reference.noun].owned or refusal(route, admin) is not None:

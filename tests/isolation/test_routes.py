@@ -1,4 +1,7 @@
-"""Every route with every kind of credential: who may call it; no data of another tenant is changed or shown."""
+"""Every route with every kind of credential: which callers are permitted.
+
+No data of another tenant is changed or shown.
+"""
 
 import pytest
 
@@ -41,7 +44,10 @@ def test_the_suite_knows_no_deleted_route() -> None:
 
 @pytest.mark.parametrize("route", GUARDED, ids=by_name, indirect=True)
 def test_only_permitted_callers_may_call_a_route(route: Route, world: World) -> None:
-    """With own ids: rejected or executed as permitted, without a change in the other tenant."""
+    """Requests have ids of the caller's tenant.
+
+    They are rejected or executed as permitted, without a change in the other tenant.
+    """
     carried_out = 0
     for caller in world.ours:
         where = f"{route.name}, {caller.name}"

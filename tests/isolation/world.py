@@ -23,7 +23,7 @@ _TURN = frozenset({"chat", "sessions:read", "sessions:write"})
 
 @dataclass
 class World:
-    """A deployment with our tenant and theirs. `made` has the ids by noun, tenant and (if owned) owner."""
+    """A deployment with our tenant and theirs. `made` contains the ids by noun, tenant and (if owned) owner."""
 
     deployment: Deployment
     tenant_env: TenantEnv
@@ -54,7 +54,7 @@ class World:
         return context_of(caller.principal_id, tenant=tenant.id, plan=tenant.plan, scopes=caller.scopes | _TURN)
 
     def thing(self, noun: str, owner: Caller) -> str:
-        """Return the id of the owner's resource (of the administrator by default); created on first use."""
+        """Return the id of the owner's resource (by default the administrator's). Create it on first use."""
         owner = owner if owner.principal_id else self.administrator(owner)
         place = (noun, owner.tenant.id, owner.principal_id if NOUNS[noun].owned else "")
         if place not in self.made:
@@ -67,19 +67,19 @@ class World:
             self.thing(noun, owner)
 
     def marks_of_them(self) -> set[str]:
-        """Return the other tenant's ids and secrets, which none of our callers may read."""
+        """Return the other tenant's ids and secrets, which our callers may not read."""
         tenant = self.theirs[0].tenant.id
         return {tenant, *(made for (_, of, _), made in self.made.items() if of == tenant), *self._secrets(self.theirs)}
 
     def marks_beside(self, caller: Caller) -> set[str]:
-        """Return values of the caller's own tenant that only others may read."""
+        """Return the ids and secrets of other principals in the caller's tenant, which the caller must not see."""
         tenant, own = caller.tenant.id, caller.principal_id
         others = [each for each in self.ours if each.principal_id not in ("", own)]
         made = {each for (_, of, owner), each in self.made.items() if of == tenant and owner not in ("", own)}
         return made | self._secrets(others)
 
     def body_for(self, route: str, caller: Caller) -> Any:
-        """Return the valid body of a route with the caller's own resources."""
+        """Return the valid body of a route with the caller's resources."""
         if route not in BODIES:
             return None
         text = json.dumps(BODIES[route]).replace("{n}", str(next(self.numbers)))
@@ -99,13 +99,13 @@ class World:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Make a call with the caller's credential; `function` may be omitted for a path without ids."""
+        """Make a call with the caller's credential. `function` may be omitted for a path without ids."""
         name = function or next(each.function for each in ROUTES if each.name == f"{method} {path}")
         sent = {"accept": "application/json", **caller.headers, **(headers or {})}
         return self.gateway.call(Call(name, method, path, sent, query or {}, body))
 
     def greet(self, caller: Caller) -> None:
-        """Make each credential's first call, which may write."""
+        """Make the first call of each credential, which may write."""
         self.send(caller, "GET", "/v1/auth/me")
 
     def cursor_of(self, route: Route, caller: Caller) -> str:
@@ -129,7 +129,7 @@ class World:
 
     @contextmanager
     def passing(self) -> Iterator[None]:
-        """Undo all writes afterwards."""
+        """Undo all writes at the end of the block."""
         before, made = self.state(), dict(self.made)
         try:
             yield
@@ -140,14 +140,14 @@ class World:
 
     @contextmanager
     def as_new(self) -> Iterator[None]:
-        """Start with empty caches, and undo all writes afterwards."""
+        """Start with empty caches, and undo all writes at the end of the block."""
         now, self.gateway = self.deployment.clock.now, self._open_gateway()
         with self.passing():
             yield
         self.deployment.clock.now = now
 
     def assert_nothing_written(self, before: State, where: str) -> None:
-        """Assert that a rejected call wrote nothing except audit events and throttles."""
+        """Assert that a rejected call wrote only audit events and throttles."""
         kept = (f"TENANT#{self.ours[0].tenant.id}#AUDIT#", "PLATFORM#THROTTLE#")
         written = [name for name in before.changed(self.state()) if not name.startswith(kept)]
         assert not written, f"{where}: writes {written}"

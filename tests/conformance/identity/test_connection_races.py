@@ -50,12 +50,12 @@ def test_concurrent_callers_use_each_refresh_token_once(api_env: ApiEnv) -> None
         given |= tokens
         assert len(given) == round_number
         assert api_env.provider.asked.count("/google/token") == 1 + round_number
-        assert len(api_env.provider.answers.token_store.refresh) == 1  # the refresh token that is stored
+        assert len(api_env.provider.answers.token_store.refresh) == 1  # only the stored refresh token is valid
     assert api_env.user().get("/v1/connections/google").json()["status"] == "active"
 
 
 def come(api_env: ApiEnv, subject: str, email: str) -> User | UnknownSubject | None:
-    """Sign in as a new user; return None if the tenant is full."""
+    """Sign in as a new user. Return None if the tenant is full."""
     tenant_id = api_env.tenant.tenant.id
     table = api_env.runtime.tenant_table(tenant_id)
     tenant = TenantStore(table).get()
@@ -82,6 +82,6 @@ def test_concurrent_new_users_never_exceed_the_limit(api_env: ApiEnv) -> None:
     api_env.tenant = api_env.deployment.onboard("small", "free")
     with ThreadPoolExecutor(THREADS) as pool:
         found = list(pool.map(lambda at: come(api_env, f"s{at}", f"u{at}@small.example"), range(12)))
-    assert len([each for each in found if isinstance(each, User)]) == 4  # five users, and one is the admin
+    assert len([each for each in found if isinstance(each, User)]) == 4  # the plan has five users, including the admin
     kept = UserStore(api_env.runtime.tenant_table(api_env.tenant.tenant.id)).list(PageRequest(100)).items
     assert len(kept) == 5

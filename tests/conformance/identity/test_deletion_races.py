@@ -1,4 +1,4 @@
-"""A tenant is deleted while users and providers are created, on DynamoDB Local: no claim is left."""
+"""A tenant is deleted while users and providers are created, on DynamoDB Local. No claim remains."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ ACTS = 48
 
 
 def until_told(act: Callable[[], object]) -> bool:
-    """Repeat the call while it conflicts with others; return whether it was accepted."""
+    """Repeat the call while it conflicts with other calls. Return whether it was accepted."""
     for _ in range(60):
         try:
             act()
@@ -88,7 +88,7 @@ def test_no_claim_is_left_after_a_deletion(dynamodb_table: PhysicalTable, deploy
     spread = acts[::3] + acts[1::3] + acts[2::3]
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(until_told, spread))
-    assert 0 < sum(done) < len(done)  # some calls came before the deletion, and some after it
+    assert 0 < sum(done) < len(done)  # some calls were made before the deletion, and some after it
 
     def claimed() -> list[object]:
         numbers = [*range(12), *range(100, 104), *range(200, 204)]

@@ -1,4 +1,4 @@
-"""Concurrent calls with one refresh token, on DynamoDB Local: one successor for all, and reuse ends a login once."""
+"""Concurrent calls with one refresh token, on DynamoDB Local: one successor for all calls. Reuse ends a login once."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -36,7 +36,7 @@ def service(login_env: LoginEnv) -> UserService:
 
 
 def race(call: Callable[[int], object], times: int) -> list[bool]:
-    """Make concurrent calls, repeated while they conflict; return which were accepted."""
+    """Make concurrent calls, and repeat them while they conflict. Return which calls were accepted."""
 
     def until_told(number: int) -> bool:
         for _ in range(60):
@@ -67,7 +67,7 @@ def test_creates_exactly_the_limit_of_users(login_env: LoginEnv, turn: int) -> N
         service(login_env).create({"email": f"u{number}@b.example", "role": "user"}, maximum=8)
 
     won = race(create, 32)
-    assert sum(won) == 7  # the first admin exists already
+    assert sum(won) == 7  # the first admin already exists
     assert counts(login_env) == (8, 1, 8)
 
 

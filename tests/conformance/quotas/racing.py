@@ -1,4 +1,4 @@
-"""Code of the processes in a race: each has its own client, eight threads, and optionally lost replies."""
+"""Code of the processes in a race. Each process has a separate client, eight threads, and optionally lost replies."""
 
 import random
 import time
@@ -46,7 +46,7 @@ IDS: dict[QuotaScope, str] = {"tenant": "", "user": "usr_a", "key": "key_a", "ag
 
 @dataclass(frozen=True)
 class Clock:
-    """The real clock with an offset, the same for all processes, so that a race never crosses midnight."""
+    """The real clock with an offset. The offset is the same for all processes, so a race never crosses midnight."""
 
     offset: float
 
@@ -56,7 +56,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Race:
-    """Table, tenants and limits of a race; can be pickled. `lost` is the share of lost replies."""
+    """Table, tenants and limits of a race. Can be pickled. `lost` is the ratio of lost replies."""
 
     url: str
     table_name: str
@@ -101,7 +101,7 @@ class Race:
 
 @cache
 def open_client(url: str, lost: float, seed: int) -> Any:
-    """Return this process's client; clients with and without lost replies are separate."""
+    """Return the client of this process. Clients with and without lost replies are separate."""
     client = Endpoint(url).client("dynamodb")
     for operation in ("UpdateItem", "PutItem", "TransactWriteItems") if lost else ():
         client.meta.events.register(f"before-send.dynamodb.{operation}", ReplyLoss(lost, seed))
@@ -127,7 +127,7 @@ class ReplyLoss:
 
 @dataclass(frozen=True)
 class Tally:
-    """The admissions of one process, and the limits that rejected it, as `scope.limit`."""
+    """The admissions of one process, and the limits that rejected it, in the form `scope.limit`."""
 
     granted: tuple[Reservation, ...] = ()
     rejected: Counter[str] = field(default_factory=Counter)
@@ -145,7 +145,7 @@ def limits_of(scope: QuotaScope, **limits: int) -> ScopeLimits:
 
 
 def start[Answer](processes: ProcessPoolExecutor, run: Callable[[Race], Answer], race: Race) -> list[Answer]:
-    """Run all processes at once, each with its own random seed."""
+    """Run all processes at once, each with a separate random seed."""
     at = time.time() + 0.2
     races = [replace(race, start_at=at, seed=race.seed * PROCESSES + number) for number in range(PROCESSES)]
     return list(processes.map(run, races))
@@ -159,7 +159,7 @@ def each_thread[Answer](race: Race, act: Callable[[int], Answer], count: int = T
 
 
 def until_answered[Answer](ask: Callable[[], Answer]) -> Answer:
-    """Repeat the request for the same run while the table does not answer, as a client does."""
+    """Repeat the request for the same run until the table responds, as a client does."""
     for _ in range(19):
         try:
             return ask()
@@ -169,7 +169,7 @@ def until_answered[Answer](ask: Callable[[], Answer]) -> Answer:
 
 
 def admit(race: Race) -> Tally:
-    """Request one turn from every thread at once; nothing is settled."""
+    """Request one turn from every thread at once. Do not settle the turns."""
     services = race.services()
 
     def ask(number: int) -> Reservation | str:
@@ -180,7 +180,7 @@ def admit(race: Race) -> Tally:
 
 
 def fill(race: Race) -> Tally:
-    """Repeat until a limit rejects, from one caller, as after `Retry-After`."""
+    """Request turns of `scopes` without a pause until a limit rejects one."""
     service, answers = replace(race, lost=0.0).service(), list[Reservation | str]()
     while not answers or isinstance(answers[-1], Reservation):
         answers.append(granted(service.admit(race.request(), race.scopes)))
@@ -204,7 +204,7 @@ def merge(tallies: Iterable[Tally]) -> Tally:
 
 
 def settle(given: tuple[Race, Sequence[Reservation], Used]) -> int:
-    """Settle every reservation from all threads, each twice; return how often this process settled it."""
+    """Settle every reservation twice from all threads. Return the number of settlements that this process applied."""
     race, reservations, used = given
     service = race.service()
 
@@ -216,7 +216,7 @@ def settle(given: tuple[Race, Sequence[Reservation], Used]) -> int:
 
 
 def extend(given: tuple[Race, Sequence[Reservation], Used]) -> list[Reservation]:
-    """Request the next model call of each run; return the reservations of the admitted ones."""
+    """Request the next model call of each run. Return the reservations of the admitted calls."""
     race, reservations, used = given
     service = race.service()
 
@@ -230,7 +230,7 @@ def extend(given: tuple[Race, Sequence[Reservation], Used]) -> list[Reservation]
 
 
 def create_sessions(race: Race) -> Tally:
-    """Create a session without a turn from every thread at once, and another with a turn."""
+    """Create a session without a turn from every thread at once, and another session with a turn."""
     service = race.service()
 
     def create(_: int) -> str:

@@ -1,4 +1,4 @@
-"""Limits are lowered, raised, set and removed during admissions: each admission respects the limit that it read."""
+"""Limits are lowered, raised, set and removed during admissions. Each admission respects the limit that it read."""
 
 import time
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ CHANGES: Sequence[dict[LimitName, int]] = (
 
 
 def work(race: Race) -> Tally:
-    """Admit and settle turns of one key until the time is over, each with the current limits."""
+    """Admit and settle turns of one key until the time has elapsed, each turn with the current limits."""
     service, end = race.service(), race.start_at + SECONDS
 
     def scopes() -> tuple[ScopeLimits, ...]:

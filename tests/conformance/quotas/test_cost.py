@@ -1,4 +1,7 @@
-"""The cost of one write of an admission item, and its largest expressions are within DynamoDB's limits."""
+"""The cost of one write of an admission item, and the sizes of its largest expressions.
+
+DynamoDB's limits are respected.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -43,7 +46,7 @@ USED = Used(3_211, 17_654_321)
 
 
 class Tenant:
-    """One tenant's calls with a manual clock; `units` of each write, and the largest expression."""
+    """Calls of one tenant with a manual clock. `units` contains the write units of each write."""
 
     def __init__(self, table: PhysicalTable) -> None:
         self.clock = SharedClock(NOON)

@@ -1,6 +1,7 @@
-"""Workers are killed at random: never more turns than the limit, and all slots are usable again within 90 seconds.
+"""Workers are killed at random.
 
-The kill is real; the time after it is simulated by the clock.
+Concurrent turns never exceed the limit, and all slots are usable again within 90 seconds. The kill is real. The time
+after it is simulated by the clock.
 """
 
 import random
@@ -19,7 +20,7 @@ from tests.conformance.quotas.racing import Race, fill, moved, race_on
 
 FREE_SECONDS_MAX = 90
 NOTES_MIN = 6_000
-"""Bytes: some forty turns."""
+"""Minimum size of the notes in bytes, equal to about forty turns."""
 
 
 def start(race: Race, notes: Path) -> subprocess.Popen[bytes]:
@@ -28,7 +29,7 @@ def start(race: Race, notes: Path) -> subprocess.Popen[bytes]:
 
 
 def peak(notes: list[Path]) -> int:
-    """Return the maximum number of concurrent turns; a turn without an end counts as running."""
+    """Return the maximum number of concurrent turns. A turn without an end is counted as running."""
     steps: list[tuple[float, int]] = []
     for path in notes:
         begun: dict[str, float] = {}

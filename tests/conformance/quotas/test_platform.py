@@ -1,4 +1,4 @@
-"""The platform limit with turns of several tenants: never exceeded, and fully used after retries."""
+"""The platform limit with turns of several tenants: it is never exceeded, and retries use it fully."""
 
 import random
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -26,7 +26,10 @@ ROUNDS = 3
 
 
 def fill(race: Race, tries: int) -> list[Reservation]:
-    """Retry as callers do after a `Retry-After` of one second, each time from another container."""
+    """Admit the request `tries` times, each time from a new container.
+
+    Return the reservations of the admitted calls.
+    """
     quiet = replace(race, lost=0.0)
     answers = (quiet.service().admit(race.request(), race.scopes) for _ in range(tries))
     return [each.reservation for each in answers if isinstance(each, Admitted)]

@@ -1,4 +1,4 @@
-"""Eight processes with eight threads against every limit and scope: never exceeded, and fully used after retries."""
+"""Eight processes with eight threads test every limit and scope: no limit is exceeded, and retries use it fully."""
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -48,7 +48,7 @@ LEAKED_MAX = 1
 
 
 def bound(names: tuple[QuotaScope, ...], limit: LimitName, *, by: QuotaScope | None) -> tuple[ScopeLimits, ...]:
-    """Return scopes of which one or all have the limit; the others have one that is never reached."""
+    """Return scopes of which one or all have the limit. The other scopes have a limit that is never reached."""
     maximum, _ = LIMITS[limit]
     loose: dict[LimitName, int] = {"requests_per_day": 100_000, "concurrent_turns": 128}
     return tuple(
@@ -57,7 +57,10 @@ def bound(names: tuple[QuotaScope, ...], limit: LimitName, *, by: QuotaScope | N
 
 
 def check_full(race: Race, limit: LimitName, found: Tally, *, leaked: int = 0) -> None:
-    """Check that exactly the number that fits was admitted, and that every item agrees."""
+    """Check that exactly the permitted number of turns was admitted, and that every item contains these turns.
+
+    An item may contain `leaked` more slots.
+    """
     _, fit = LIMITS[limit]
     assert len(found.granted) == fit
     granted = {slot_name(each.run_id) for each in found.granted}
@@ -73,7 +76,7 @@ def check_full(race: Race, limit: LimitName, found: Tally, *, leaked: int = 0) -
 def test_never_exceeds_a_limit_and_fills_it(
     processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable, limit: LimitName, names: str, lost: float
 ) -> None:
-    """The limit belongs to the first scope in the first run, to the tenant in the second, to all in the third."""
+    """The first run limits the first scope, the second run limits the tenant, and the third run limits all scopes."""
     _, fit = LIMITS[limit]
     scopes = SCOPES[names]
     for seed, by in zip(range(RUNS), (scopes[0], "tenant", None), strict=True):

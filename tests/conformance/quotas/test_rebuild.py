@@ -35,7 +35,7 @@ from tests.conformance.quotas.racing import (
 pytestmark = pytest.mark.timeout(240)
 
 SETTLED = 2
-"""Runs that each caller settles in each of two races; it then leaves one open."""
+"""Number of runs that each caller settles in each of two races, before it leaves one run open."""
 CALLERS = 3
 """Number of threads in each process."""
 REBUILT: tuple[LimitName, ...] = ("requests_per_day", "sessions_per_day", "tokens_per_month", "cost_per_month")
@@ -44,7 +44,7 @@ KEY = limits_of("key", concurrent_turns=128)
 
 
 def mix(race: Race) -> list[Reservation]:
-    """Admit and settle turns as chat does, the ledger first; each thread leaves its last turn open."""
+    """Admit and settle turns like chat, with the ledger written first. Each thread leaves its last turn open."""
     service = race.service()
     ledger = LedgerStore(service.table)
 

@@ -1,4 +1,4 @@
-"""A steady load at exactly the limit, for simulated minutes: at most 3 % are rejected."""
+"""A steady load at exactly the limit for several simulated minutes: at most 3 % of the calls are rejected."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ LIMITS: Limits = {"requests_per_minute": PER_SECOND * 60, "tokens_per_minute": P
 
 @dataclass
 class SharedClock:
-    """One manual clock of all threads."""
+    """One manual clock that all threads share."""
 
     now: float
 

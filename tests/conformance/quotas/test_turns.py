@@ -1,4 +1,4 @@
-"""Whole turns on a table with real capacity and concurrency: the cost of one, and the number of concurrent ones."""
+"""Whole turns on a table with real capacity and concurrency: the cost of a turn, and the number of concurrent turns."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,8 +1,8 @@
-"""The shell blocks of README and guides, and how they are run: in order, in one shell for each page.
+"""Runs the shell blocks of README and guides in order, in one shell for each page.
 
-A fence's info string says what a block is: `sh` is run, `sh aws` needs an AWS account, `sh manual` is not run for
-another reason (it does not end, or takes minutes). A comment of the block must announce a status of 400 or above:
-`# 409`.
+The info string of a fence states the kind of block. `sh` is run and `sh aws` needs an AWS account. `sh manual` is not
+run for another reason: it does not end, or takes minutes. A comment of the block must announce a status of 400 or
+above: `# 409`.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "infra" / "docs").glob("*.md")))
 RUN, LANGUAGES = "sh", frozenset({"sh", "sh aws", "sh manual", "json", "toml", "python", "text", "http"})
-PAGE_SECONDS = 400  # a few seconds on an idle machine
+PAGE_SECONDS = 400  # a page needs only a few seconds on an idle machine
 _FENCE = re.compile(r"^```(?P<info>.*)\n(?P<code>(?:.*\n)*?)^```$", re.MULTILINE)
 _ANNOUNCED = re.compile(r"#[^\n]*?\b([45]\d\d)\b")
 _CURL = """#!/bin/sh
@@ -30,7 +30,7 @@ _STATUS = re.compile(r"^guide-status (\d+) (\d{3}) (.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block; `line` is that of its first line of code."""
+    """A fenced block. `line` is the number of its first line of code."""
 
     line: int
     info: str
@@ -38,7 +38,7 @@ class Block:
 
     @property
     def announced(self) -> set[int]:
-        """Statuses of 400 and above that the block's comments name."""
+        """Statuses of 400 and above that the comments of the block name."""
         return {int(status) for status in _ANNOUNCED.findall(self.code)}
 
 
@@ -51,12 +51,12 @@ def read_blocks(page: Path) -> list[Block]:
 
 
 def starts_a_stack(page: Path) -> bool:
-    """Tell whether the page's own commands start the local stack."""
+    """Return whether the commands of the page start the local stack."""
     return any("make dev" in block.code for block in read_blocks(page) if block.info == RUN)
 
 
 def run_page(page: Path, scratch: Path, environment: Mapping[str, str]) -> list[str]:
-    """Run the blocks of a page; return what failed, one line each."""
+    """Run the blocks of a page. Return one line per failure."""
     blocks = {block.line: block for block in read_blocks(page) if block.info == RUN}
     script = ["set -euo pipefail"]
     for line, block in blocks.items():
@@ -83,7 +83,7 @@ def run_page(page: Path, scratch: Path, environment: Mapping[str, str]) -> list[
 
 
 def _run_script(script: str, scratch: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
-    """Run a script in a process group that ends with it; return exit status, output and errors."""
+    """Run a script in a process group that is killed when the script ends. Return exit status, output and errors."""
     output, errors = scratch / "output", scratch / "errors"
     with output.open("w") as to_output, errors.open("w") as to_errors:
         process = subprocess.Popen(
@@ -104,7 +104,7 @@ def _run_script(script: str, scratch: Path, environment: Mapping[str, str]) -> t
 
 
 def _wrap_curl(scratch: Path) -> Path:
-    """Write a `curl` that also reports the status of each answer; return its folder."""
+    """Write a `curl` that also reports the status of each response. Return its folder."""
     curl, folder = shutil.which("curl"), scratch / "bin"
     assert curl is not None, "the guides need curl"
     folder.mkdir(exist_ok=True)

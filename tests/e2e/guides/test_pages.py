@@ -1,4 +1,4 @@
-"""README and guides hold what they promise: every command runs, every link leads somewhere."""
+"""README and guides: every command succeeds, and every link has a target."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from tests.e2e.guides.pages import LANGUAGES, PAGES, ROOT, RUN, read_blocks, run
 
 LINE_MAX = 100
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-# A file or folder of the repository; those with a placeholder (`functions/<name>/`) do not match.
+# A file or folder of the repository. Paths with a placeholder (`functions/<name>/`) do not match.
 _FILE = re.compile(r"`((?:atrium|functions|infra|layers|tests)/[\w./-]+)`")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 # Generated from the OpenAPI document.
@@ -28,7 +28,7 @@ def _name(page: Path) -> str:
 
 @pytest.fixture
 def shell(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """Variables of a page's shell: a free port, the stage prefix; no model and no provider of this machine."""
+    """Variables of a page's shell: a free port, the stage prefix, and no model or provider of this machine."""
     if request.config.getoption("--stack"):
         pytest.skip("each page has a stack of its own")
     with socket.socket() as probe:
@@ -113,6 +113,6 @@ def test_every_guide_is_in_the_index() -> None:
 
 
 def _anchors(page: Path) -> set[str]:
-    """Return the anchors of headings, as GitHub makes them."""
+    """Return the anchors of headings, in the form that GitHub generates."""
     headings = _HEADING.findall(page.read_text(encoding="utf-8"))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,9 +1,9 @@
-// A person at the consent page, as a browser is one: cookies, hidden fields, a form.
+// A user at the consent page: handles cookies, hidden fields and the form like a browser.
 const HIDDEN = /<input type="hidden" name="([^"]*)" value="([^"]*)">/g
 const ENTITIES = { '&quot;': '"', '&#x27;': "'", '&lt;': '<', '&gt;': '>', '&amp;': '&' }
 const unescape = (text) => text.replace(/&(?:quot|#x27|lt|gt|amp);/g, (entity) => ENTITIES[entity])
 
-// Log in, agree, and return the address that the client is sent to.
+// Logs in, consents, and returns the redirect URL to the client.
 export async function agree(url, { email, password }) {
   const page = await fetch(url, { redirect: 'manual' })
   if (page.status !== 200) throw new Error(`the page answered ${page.status}: ${await page.text()}`)

@@ -1,9 +1,9 @@
-// What the MCP SDK's client does when a server answers 401: discovery, consent, tokens, refresh; unchanged.
+// The unmodified flow of the MCP SDK's client after a 401: discovery, consent, tokens, refresh.
 import { auth } from '@modelcontextprotocol/sdk/client/auth.js'
 import { withOAuth } from '@modelcontextprotocol/sdk/client/middleware.js'
 import { agree } from './browser.mjs'
 
-// The least that the SDK asks of a program: it keeps what it is given.
+// The minimal provider that the SDK requires: it stores the values that it receives.
 class Program {
   constructor(client) {
     this.client = client

@@ -1,4 +1,4 @@
-// Every flow with oauth4webapi, unchanged; http on loopback by its own switch.
+// Every flow with the unmodified oauth4webapi. A library option permits http on loopback.
 import * as oauth from 'oauth4webapi'
 import { agree } from './browser.mjs'
 

@@ -1,4 +1,4 @@
-// Every flow with openid-client, unchanged; http on loopback by its own switch.
+// Every flow with the unmodified openid-client. A library option permits http on loopback.
 import * as openid from 'openid-client'
 import { agree } from './browser.mjs'
 

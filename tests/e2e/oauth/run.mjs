@@ -1,4 +1,4 @@
-// `node run.mjs <library>`: what to use on stdin, what came of it on stdout, both JSON.
+// `node run.mjs <library>`: reads the configuration from stdin and writes the results to stdout, both as JSON.
 import { readFileSync } from 'node:fs'
 
 const { flows } = await import(`./${process.argv[2]}.mjs`)

@@ -21,7 +21,7 @@ _PAGE = b"<!doctype html><title>the program</title><p>You are back.</p>"
 
 @dataclass
 class Program:
-    """A public client whose page waits for the user, and the values it keeps until then."""
+    """A public client whose page waits for the user, and the values that it stores until then."""
 
     stack: Stack
     client_id: str
@@ -67,7 +67,7 @@ def program(request: pytest.FixtureRequest, stack: Stack, pro: Tenant) -> Iterat
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    """An empty page; any browser error fails the test, including violations of the page's own policy."""
+    """An empty page. Any browser error fails the test, including violations of the page's content security policy."""
     with open_page() as opened:
         complaints: list[str] = []
         opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)

@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(folder: Path, stack: Stack, pro: Tenant) -> Run:
-    """Return a function that runs the flows of a library with its own clients."""
+    """Return a function that runs the flows of a library with clients created for it."""
     person = next(each for each in stack.description["tenants"] if each["id"] == pro.id)["admin"]
     given = {
         "issuer": stack.base_url,
@@ -72,7 +72,10 @@ def make_client(tenant: Tenant, kind: str) -> dict[str, str]:
 
 @pytest.fixture
 def at_the_root(stack: Stack) -> None:
-    """Skip below a stage prefix: RFC 9728 puts its document between host and path, which needs a domain."""
+    """Skip the test below a stage prefix.
+
+    RFC 9728 puts the metadata path between host and path, which requires a domain.
+    """
     if urlsplit(stack.base_url).path:
         pytest.skip("the standard's address of this document is not below the stage")
 

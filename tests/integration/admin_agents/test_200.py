@@ -1,4 +1,4 @@
-"""Agents over the admin function: created, listed, read, changed and deleted; one is the default."""
+"""Agents over the admin function: created, listed, read, changed and deleted. One agent is the default."""
 
 import pytest
 

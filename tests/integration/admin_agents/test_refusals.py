@@ -1,4 +1,4 @@
-"""Errors of the agent routes: status, code, and nothing written."""
+"""Errors of the agent routes: status and code. A rejected call writes nothing."""
 
 from typing import Any
 

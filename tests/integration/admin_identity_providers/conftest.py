@@ -1,4 +1,4 @@
-"""The admin function of a deployment with one tenant, where issuers on this machine are allowed."""
+"""The admin function of a deployment with one tenant. Issuers on this machine are allowed."""
 
 import pytest
 from starlette.testclient import TestClient

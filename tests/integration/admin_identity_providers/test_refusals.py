@@ -1,4 +1,4 @@
-"""Errors of the identity provider routes; a rejected call writes nothing."""
+"""Errors of the identity provider routes. A rejected call writes nothing."""
 
 from typing import Any
 

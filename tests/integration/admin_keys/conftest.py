@@ -1,4 +1,4 @@
-"""The admin function of a deployment with one tenant, called by a key that has all of its scopes."""
+"""The admin function of a deployment with one tenant, called by a key that has all scopes of a tenant."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class TenantEnv:
     authorizer_env: AuthorizerEnv
 
     def call_as(self, **fields: str) -> TestClient:
-        """Return a client of this tenant with other context fields than those of its first key."""
+        """Return a client of this tenant with changed context fields."""
         assert self.made.key
         own = {"tenant_id": self.made.tenant.id, "principal_id": self.made.key.key.id, "scopes": "admin"}
         return call_as(self.app, tenant_fields(**{**own, **fields}))

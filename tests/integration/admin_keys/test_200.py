@@ -1,4 +1,4 @@
-"""The life of API keys: created, used, changed, rotated, revoked and deleted."""
+"""The lifecycle of API keys: created, used, changed, rotated, revoked and deleted."""
 
 from datetime import timedelta
 from typing import Any
@@ -131,7 +131,7 @@ def test_rotation_with_a_grace_period(tenant_env: TenantEnv, client: TestClient)
     )
     for each in (old, new):
         context = tenant_env.authorizer_env.context(bearer(each["key"]))
-        assert context["principal_id"] == old["id"]  # the new key owns what the old key created
+        assert context["principal_id"] == old["id"]  # the new key owns the resources that the old key created
     tenant_env.deployment.clock.advance(60)
     tenant_env.authorizer_env.context(bearer(new["key"]))
     assert client.get(f"/v1/keys/{old['id']}").json()["status"] == "revoked"

@@ -15,7 +15,7 @@ def test_audits_every_change_without_the_secret(client: TestClient) -> None:
     client.patch(path, json={"scopes": ["sessions:read"]})
     new = client.post(f"{path}/rotate", json={"grace_seconds": 60}).json()
     client.post(f"/v1/keys/{new['id']}/revoke")
-    client.post(f"/v1/keys/{new['id']}/revoke")  # the key has ended, so nothing is changed
+    client.post(f"/v1/keys/{new['id']}/revoke")  # the key has already ended, so this call changes nothing
     client.delete(f"/v1/keys/{new['id']}")
     events = client.get("/v1/audit?type=admin.change").json()["data"]
     events = [event for event in events if event["details"]["resource"] in (made["id"], new["id"])]

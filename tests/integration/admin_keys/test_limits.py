@@ -1,4 +1,4 @@
-"""Limits of keys: set, shown, changed, kept by rotation, and validated."""
+"""Limits of keys: set, returned, changed, copied by rotation, and validated."""
 
 from typing import Any
 

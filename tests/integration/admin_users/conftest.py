@@ -1,4 +1,4 @@
-"""The admin function, called by an administrator, with its audit."""
+"""The admin function called by an administrator, with the tenant's audit."""
 
 from datetime import timedelta
 from typing import Any

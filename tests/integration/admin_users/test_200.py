@@ -1,4 +1,4 @@
-"""The life of users: invited or created with a password, changed, suspended, logged out, reset and deleted."""
+"""The lifecycle of users: invited or created with a password, changed, suspended, logged out, reset and deleted."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Credentials created by a user, directly or indirectly, when the user is deleted, suspended or demoted."""
+"""Credentials that a user created, directly or indirectly, when the user is deleted, suspended or demoted."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +51,7 @@ def test_other_changes_end_no_credentials(tenant_env: TenantEnv, client: TestCli
 
 @dataclass
 class CredentialTree:
-    """An administrator, credentials that descend from them, and others that do not."""
+    """An administrator, credentials that descend from them, and other credentials."""
 
     user: str
     theirs: set[str]
@@ -59,7 +59,10 @@ class CredentialTree:
 
 
 def build_credential_tree(tenant_env: TenantEnv, client: TestClient) -> CredentialTree:
-    """Let an administrator create credentials that create more: by creation, rotation, keys and clients."""
+    """Create credentials of an administrator and credentials that descend from them.
+
+    They are created directly, by rotation, by keys and by clients.
+    """
 
     def make(actor: TestClient, path: str = "/v1/keys", **body: Any) -> str:
         wanted = {"name": "made", "scopes": ["admin"], **body}
@@ -77,7 +80,9 @@ def build_credential_tree(tenant_env: TenantEnv, client: TestClient) -> Credenti
     user = create(client, role="admin", password=PASSWORD)["id"]
     first = make(act(user))
     theirs = {first, make(act(first)), make(client, f"/v1/keys/{make(act(first))}/rotate")}
-    rotated = make(client, f"/v1/keys/{make(act(user))}/rotate")  # rotated by another user, it still descends from them
+    rotated = make(
+        client, f"/v1/keys/{make(act(user))}/rotate"
+    )  # a key that another user rotated still descends from them
     theirs |= {rotated, make(act(rotated))}
     machine = make(act(first), "/v1/clients", **confidential)
     theirs |= {machine, make(act(machine)), make(act(user), "/v1/clients", **confidential)}
@@ -85,7 +90,7 @@ def build_credential_tree(tenant_env: TenantEnv, client: TestClient) -> Credenti
     common = make(client)
     others |= {make(act(common)), make(client, f"/v1/keys/{common}/rotate", grace_seconds=3_600), common}
     tenant_env.deployment.clock.advance(1)
-    theirs.add(make(act(user), f"/v1/keys/{make(client)}/rotate"))  # they saw the text of the new key
+    theirs.add(make(act(user), f"/v1/keys/{make(client)}/rotate"))  # they received the text of the new key
     return CredentialTree(user, theirs, others)
 
 

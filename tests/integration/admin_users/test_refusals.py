@@ -103,7 +103,7 @@ def test_rejects_more_users_than_the_plan_allows(tenant_env: TenantEnv) -> None:
 @pytest.mark.parametrize("how", ["demote", "suspend", "delete", "delete and revoke"])
 def test_keeps_the_last_active_admin(tenant_env: TenantEnv, client: TestClient, how: str) -> None:
     assert tenant_env.made.admin
-    create(client, role="admin")  # invited, but not active
+    create(client, role="admin")  # the user is invited but not active
     admin = client.get(f"/v1/users/{tenant_env.made.admin.id}").json()
     theirs = tenant_env.call_as(principal_type="user", principal_id=admin["id"], role="admin")
     key = theirs.post("/v1/keys", json={"name": "theirs"}).json()

@@ -1,4 +1,4 @@
-"""What is erased with a user, beside their own item."""
+"""The data that is erased with a user, in addition to the user's item."""
 
 import pytest
 from atrium.identity.login.throttles import Throttles
@@ -41,7 +41,7 @@ def test_a_deleted_user_leaves_no_trace(deployment: Deployment, *, is_repeated: 
     user_id = client.post("/v1/users", json={"email": EMAIL, "role": "user"}).json()["id"]
     table, platform = deployment.runtime.tenant_table(tenant_id), deployment.runtime.platform_table
     others = put(table, OTHER)
-    if is_repeated:  # a call that broke off after the user's own item was gone
+    if is_repeated:  # an earlier call was interrupted after it deleted the user's item
         assert client.delete(f"/v1/users/{user_id}").status_code == 204
     own = put(table, user_id)
     throttles = Throttles(platform, deployment.clock)

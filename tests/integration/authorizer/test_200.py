@@ -1,4 +1,4 @@
-"""Credentials that are admitted: their context and their cost."""
+"""Admitted credentials: their context and their cost."""
 
 import json
 from datetime import timedelta
@@ -207,7 +207,7 @@ def test_the_handler_reads_its_environment(deployment: Deployment, monkeypatch: 
     runtime.cache_clear()
     app._authorizer.cache_clear()
     runtime().__dict__["table"] = deployment.table
-    # The key was created at noon of the tests' clock; the function uses the real clock.
+    # The key was created at noon by the tests' clock. The function uses the real clock.
     policy = handler(authorizer_event(bearer(made.key.text)), None)
     assert policy["principalId"] == made.key.key.id
     runtime.cache_clear()

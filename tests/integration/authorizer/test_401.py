@@ -1,4 +1,4 @@
-"""Invalid credentials: one answer for all, and no read of the table if none is needed."""
+"""Invalid credentials: all get the same response, and the table is read only if necessary."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Access tokens that are invalid or have ended are rejected like any other credential."""
+"""Invalid and expired access tokens are rejected like any other credential."""
 
 import base64
 import hmac
@@ -48,7 +48,7 @@ def test_records_forged_tokens_in_the_named_tenants_audit(
     ):
         names_a_tenant = text.count(".") == 2
         expect_401(authorizer_env, bearer(text), calls=READ_AND_TOLD if names_a_tenant else [])
-        expect_401(authorizer_env, bearer(text))  # recorded once a minute only
+        expect_401(authorizer_env, bearer(text))  # recorded only once a minute
 
 
 def test_rejects_expired_and_early_tokens(deployment: Deployment, authorizer_env: AuthorizerEnv) -> None:

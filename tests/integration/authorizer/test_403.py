@@ -1,4 +1,4 @@
-"""Valid credentials that are denied, each with its error code only."""
+"""Valid credentials that are denied. The response contains only the error code."""
 
 import pytest
 from atrium.kernel.ids import mint_tenant_id

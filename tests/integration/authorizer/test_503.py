@@ -1,4 +1,4 @@
-"""If a credential cannot be checked, access is denied with an error other than Unauthorized, and nothing is cached."""
+"""If a credential cannot be checked, access is denied with an error other than Unauthorized. No result is cached."""
 
 import json
 from typing import Any

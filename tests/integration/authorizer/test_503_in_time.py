@@ -1,4 +1,4 @@
-"""If the table does not answer, the authorizer fails within its own time-out of five seconds."""
+"""If the table does not respond, the authorizer fails within its timeout of five seconds."""
 
 import socket
 import time
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.loopback
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The address of a server that accepts connections and never answers."""
+    """The address of a server that accepts connections and never responds."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(16)

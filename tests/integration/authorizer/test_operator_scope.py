@@ -1,6 +1,6 @@
 """No record in a tenant's partition can give a tenant's credential the operator's permissions.
 
-Each test changes a record in the table directly, bypassing the checks of our stores.
+Each test changes a record in the table directly, without the checks of our stores.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ MORE = ["platform", "chat"]
 
 
 class Partition(BoundTable):
-    """A tenant's partition, written without our stores' checks."""
+    """A tenant's partition, written without the checks of our stores."""
 
     def __init__(self, deployment: Deployment, tenant_id: TenantId) -> None:
         super().__init__(deployment.table, f"TENANT#{tenant_id}")
@@ -52,7 +52,7 @@ def make_client_token(logins: Logins, partition: Partition) -> str:
 
 
 def make_platform_token(logins: Logins, partition: Partition) -> str:
-    """Return a token as it was signed while the record was still believed."""
+    """Return a token with the scopes of a client record that was changed directly in the table."""
     issued = make_client(logins)
     partition.set(keys.client(issued.client.id), scopes=MORE)
     subject: Any = replace(logins.admin, id=issued.client.id)  # type: ignore[arg-type] # a client acts for itself

@@ -27,7 +27,7 @@ class Stack:
     lines: list[str] = field(default_factory=list)
 
     def run(self, *arguments: str) -> tuple[int, str]:
-        """Return exit status and stdout; `lines` has the output on stderr."""
+        """Return exit status and stdout. `lines` contains the output on stderr."""
         status = main(["--env", "dev", "--region", REGION, *arguments])
         said = self.capture.readouterr()
         self.lines = said.err.splitlines()

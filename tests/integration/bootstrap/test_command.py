@@ -170,7 +170,7 @@ def test_reports_a_missing_secret(stack: Stack) -> None:
 
 
 def test_uses_the_region_of_aws_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The AWS CLI prefers this variable; boto3 does not read it."""
+    """The AWS CLI prefers this variable. boto3 does not read it."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -1,4 +1,4 @@
-"""Successful answers of `POST /v1/chat`."""
+"""Successful responses of `POST /v1/chat`."""
 
 import httpx2
 import pytest

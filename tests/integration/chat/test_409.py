@@ -1,4 +1,7 @@
-"""Two turns at once in one session: the second is rejected, waits or interrupts; the history stays valid."""
+"""Two concurrent turns in one session: the second is rejected, waits or interrupts the first.
+
+The history remains valid.
+"""
 
 import threading
 from typing import Any
@@ -18,7 +21,7 @@ def session_id(api_env: ApiEnv) -> str:
 
 
 class Running:
-    """A turn in its own thread, after its `start` event."""
+    """A turn in a separate thread, after its `start` event."""
 
     def __init__(self, api_env: ApiEnv, session_id: str, message: str) -> None:
         self.events: list[Sent] = []

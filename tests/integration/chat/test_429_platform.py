@@ -1,4 +1,7 @@
-"""The platform limit at `/v1/chat`: named in the error, for every tenant; rejected calls are not counted."""
+"""The platform limit at `/v1/chat`: the error names it, and it applies to every tenant.
+
+Rejected calls are not counted.
+"""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +39,6 @@ def test_rejects_a_turn_beyond_the_limit(api_env: ApiEnv, plan: str, path: str) 
         assert slow.result().status_code == 200
     (event,) = api_env.events("quota.refuse", OTHER)
     assert event.details["limit"] == "platform_concurrency"
-    time.sleep(1)  # how long a full platform is cached
+    time.sleep(1)  # a full platform limit is cached for this time
     assert say(api_env.chat_as(OTHER_TENANT), "Now").status_code == 200
     assert held(api_env.tenant_env, OTHER) == []

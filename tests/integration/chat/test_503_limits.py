@@ -1,4 +1,7 @@
-"""If limits cannot be counted: calls are rejected, or admitted if only minute limits apply and the setting says so."""
+"""Limits cannot be counted: calls are rejected.
+
+They are admitted only if all limits are per minute and the setting permits it.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,7 +34,7 @@ def is_admission(arguments: dict[str, Any]) -> bool:
 
 
 def throttled(operation: str, arguments: dict[str, Any], send: Send) -> Any:
-    """Throttle the partition of the tenant's admission items; all other items work."""
+    """Throttle the partition of the tenant's admission items. All other items work."""
     if is_admission(arguments):
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "too hot"}}, operation)
     return send()
@@ -58,7 +61,7 @@ def open_minutes(api_env: ApiEnv) -> None:
 
 
 def assert_nothing(api_env: ApiEnv) -> None:
-    """Assert that no model was called and that the call left nothing behind."""
+    """Assert that no model was called and that the call left no slot or record."""
     tenant_env = api_env.tenant_env
     assert (api_env.server.requests(), tenant_env.items("SESSION#"), tenant_env.items("LEDGER#"), held(tenant_env)) == (
         [],

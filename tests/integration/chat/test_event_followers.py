@@ -1,4 +1,7 @@
-"""Who follows a run's events holds a container, so a tenant has only so many followers; ended runs need none."""
+"""The limit on followers of run events.
+
+Each follower occupies a container, so a tenant's followers are limited. Followers of ended runs are not counted.
+"""
 
 import threading
 import time
@@ -22,7 +25,7 @@ PRO = 32
 
 @pytest.fixture
 def open_run(api_env: ApiEnv) -> Iterator[str]:
-    """A run that goes on until the test is over."""
+    """A run that continues until the test ends."""
     started: list[str] = []
 
     def send() -> None:
@@ -94,7 +97,7 @@ def test_a_poll_that_waits_counts_while_it_waits(api_env: ApiEnv, open_run: str)
 def test_a_stream_counts_until_its_time_is_over(
     api_env: ApiEnv, open_run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It ends without a last event, so an EventSource comes back with the number of the last one that it has."""
+    """The stream ends without a final event, so an EventSource reconnects with the number of its last event."""
     monkeypatch.setattr(runs, "FOLLOW_SECONDS_MAX", 0.6)
     occupy(api_env, PRO - 1)
     counts, ids = [], []

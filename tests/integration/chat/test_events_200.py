@@ -1,4 +1,4 @@
-"""`GET /v1/runs/{run_id}/events`: from any number, as a stream or long poll, during the run or after it."""
+"""`GET /v1/runs/{run_id}/events`: from any sequence number, as a stream or long poll, during the run or after it."""
 
 import threading
 import time
@@ -48,7 +48,7 @@ def test_an_ended_run_is_replayed_as_it_was_streamed(api_env: ApiEnv) -> None:
 @pytest.mark.parametrize("message", ["Hi", "[[status=400]]"])
 @pytest.mark.parametrize("beyond", [0, 1, 1_000])
 def test_204_without_further_events_of_an_ended_run(api_env: ApiEnv, message: str, beyond: int) -> None:
-    """After a 200 without events an EventSource would reconnect forever."""
+    """After a 200 without events, an EventSource would reconnect without end."""
     live = stream(api_env.chat_as(), message)
     path, after = f"/v1/runs/{live[0].data['run_id']}/events", live[-1].id + beyond
     for headers, query in (({"last-event-id": str(after)}, {}), ({}, {"after": after})):

@@ -1,4 +1,4 @@
-"""Fallback models and texts over HTTP: what the user gets, what it costs, and that the answer says so."""
+"""Fallback models and texts over HTTP: the user's answer, its cost, and how the answer reports the fallback."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Messages that look like a prompt injection: used and recorded, or refused before anything is charged."""
+"""Messages that look like a prompt injection: accepted and recorded, or rejected before any cost is counted."""
 
 import pytest
 

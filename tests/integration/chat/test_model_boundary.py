@@ -1,4 +1,4 @@
-"""Any output of a model server gives an answer or 502, and the session stays readable and usable."""
+"""Any output of a model server leads to an answer or 502, and the session remains readable and usable."""
 
 import json
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class OneProvider:
 
 @pytest.fixture
 def upstream(api_env: ApiEnv) -> Upstream:
-    """The test's model server, behind the chat function."""
+    """The model server of the test, behind the chat function."""
     made = Upstream()
     api_env.runtime.__dict__["providers"] = OneProvider(provider_over(made))
     return made

@@ -1,4 +1,4 @@
-"""Requests that chat rejects: status, code, nothing written, and no model called."""
+"""Requests that chat rejects: status and code. No item is written, and no model is called."""
 
 from typing import Any
 

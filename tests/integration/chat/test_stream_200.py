@@ -173,7 +173,7 @@ def test_deleting_the_session_ends_the_stream(api_env: ApiEnv) -> None:
     ],
 )
 def test_every_event_matches_its_documented_schema(api_env: ApiEnv, message: str) -> None:
-    """The models of the document refuse unknown fields and other types."""
+    """The models of the document reject unknown fields and other types."""
     events = stream(api_env.chat_as(), message)
     assert events[-1].event in {"final", "error"}
     for event in events:

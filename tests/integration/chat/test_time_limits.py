@@ -1,5 +1,6 @@
-"""Time limits of turns: `/v1/chat` sends nothing until its answer, and API Gateway cuts a
-silent response after 300 s.
+"""Time limits of turns.
+
+`/v1/chat` sends no byte before its answer, and API Gateway closes a silent response after 300 s.
 """
 
 import pytest
@@ -38,7 +39,7 @@ def test_a_buffered_turn_ends_before_the_gateways_time_out(api_env: ApiEnv, dead
 
 
 def test_a_streamed_turn_has_the_deployments_time_limit(api_env: ApiEnv, deadlines: list[float]) -> None:
-    """A stream is never silent, because it has comments every 15 s."""
+    """A stream is never silent, because it contains a comment every 15 s."""
     stream(api_env.chat_as(), "Hello. [[echo]]")
 
     (seconds,) = deadlines

@@ -1,4 +1,4 @@
-"""Liveness makes no calls; readiness reports each component within a time limit."""
+"""The liveness route makes no calls. The readiness route reports each component within a time limit."""
 
 import threading
 import time

@@ -60,7 +60,10 @@ class Trusting:
 
 
 def open_authorizer(deployment: Deployment, wait_seconds: float = 5) -> AuthorizerEnv:
-    """Return another container. It waits longer than the real one, so that a busy machine makes no issuer slow."""
+    """Return another container.
+
+    It waits longer than production, so that an issuer on a busy machine is not too slow.
+    """
     opened = AuthorizerEnv(deployment, **LOCAL)
     opened.authorizer._foreign.finder.wait_seconds = wait_seconds
     return opened

@@ -1,4 +1,4 @@
-"""Tokens of a tenant's own issuer are credentials of its users."""
+"""Tokens of a tenant's issuer are credentials of its users."""
 
 from typing import Any
 
@@ -53,11 +53,11 @@ def test_caches_the_issuers_keys(trusting: Trusting) -> None:
     assert trusting.issuer.asked == [DISCOVERY, KEYS]
     with counting(trusting.deployment.table) as calls:
         trusting.context()
-    assert calls == []  # the verdict
+    assert calls == []  # the decision is cached
     trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
     with counting(trusting.deployment.table) as calls:
         trusting.context()
-    assert calls == ONE_READ  # tenant, provider, external identity and user
+    assert calls == ONE_READ  # one read of tenant, provider, external identity and user
     assert trusting.issuer.asked == [DISCOVERY, KEYS]
 
 
@@ -68,7 +68,9 @@ def test_costs_three_reads_first_and_one_afterwards(trusting: Trusting) -> None:
     for reads in (3, 1, 1):
         with counting(trusting.deployment.table) as calls:
             trusting.context()
-        assert calls == ONE_READ * reads  # the issuer's registration, everything but the user, and the user
+        assert (
+            calls == ONE_READ * reads
+        )  # the registration of the issuer, then all items except the user, then the user
         trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Tokens of issuers with invalid responses are rejected, and the issuer is not asked again at once."""
+"""Tokens of issuers with invalid responses are rejected. The next request to the issuer is delayed."""
 
 from typing import Any
 
@@ -57,7 +57,7 @@ def test_rejects_tokens_of_an_issuer_with_invalid_responses(trusting: Trusting) 
         assert refuse(trusting, trusting.token())[-1] == f"the issuer's keys cannot be fetched: {fault}"
         asked = len(trusting.issuer.asked)
         refuse(trusting, trusting.token())
-        assert len(trusting.issuer.asked) == asked  # not again within 30 seconds
+        assert len(trusting.issuer.asked) == asked  # no new request within 30 seconds
         trusting.deployment.clock.advance(300)
     assert provider.enabled
 

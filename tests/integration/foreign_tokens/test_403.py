@@ -81,7 +81,7 @@ def test_denies_an_unknown_user(trusting: Trusting) -> None:
 
 
 def test_another_tenant_cannot_take_the_issuer(trusting: Trusting) -> None:
-    """Tenant B's registration of A's issuer is rejected, and A's users stay in A."""
+    """Tenant B's registration of A's issuer is rejected, and A's users remain in A."""
     trusting.trust()
     other = trusting.deployment.onboard("other")
     theirs = trusting.service(other)
@@ -93,7 +93,7 @@ def test_another_tenant_cannot_take_the_issuer(trusting: Trusting) -> None:
 
 
 def test_separates_audiences_of_one_issuer(trusting: Trusting) -> None:
-    """Tenant B may trust A's issuer for another audience; neither tenant accepts the other's tokens."""
+    """Tenant B may trust A's issuer for another audience. Neither tenant accepts the other tenant's tokens."""
     trusting.trust()
     other = trusting.deployment.onboard("other")
     wanted = {"name": "b", "issuer": trusting.issuer.url, "audience": "https://b.example", "provision_users": False}
@@ -114,7 +114,7 @@ def test_a_token_for_two_tenants_must_name_one(trusting: Trusting) -> None:
 
 
 def test_denies_a_new_user_beyond_the_limit(trusting: Trusting) -> None:
-    """The free plan has five users; the sixth new user is rejected and not stored."""
+    """The free plan has five users. The sixth new user is rejected and not stored."""
     trusting.made = trusting.deployment.onboard("small", "free")
     trusting.trust()
     for at in range(4):

@@ -1,4 +1,4 @@
-"""A forced logout also ends the tokens that the tenant's own issuer issued before it."""
+"""A forced logout also invalidates tokens that the tenant's issuer issued earlier."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who may become a user by email, and deleted users do not return with an old token."""
+"""Which external identities become users by email. Deleted users do not return with an old token."""
 
 import pytest
 from atrium.identity.users.service import UserService
@@ -46,7 +46,7 @@ def test_a_deleted_user_does_not_return_with_an_old_token(trusting: Trusting, ha
     if has_come:
         assert trusting.authorizer_env.context(bearer(old))["principal_id"] == made.id
     users(trusting).delete(made.id, revoke_keys=False)
-    trusting.deployment.clock.advance(31)  # the authorizer's cached verdict has expired
+    trusting.deployment.clock.advance(31)  # the authorizer's cached decision has expired
     assert trusting.authorizer_env.code(bearer(old)) == "FORBIDDEN"
     assert users(trusting).store.find("ann@acme.example") is None
     new = trusting.context(**claims)["principal_id"]

@@ -18,7 +18,7 @@ from tests.unit.policy.policy_env import TENANT, PolicyEnv
 
 @dataclass
 class Guarded:
-    """`policy_env` changes the policies; `runtime` is a container with its own cache of them."""
+    """A guarded function. `policy_env` changes the policies. `runtime` is a container with a separate cache of them."""
 
     policy_env: PolicyEnv
     runtime: Runtime = field(init=False)
@@ -27,7 +27,7 @@ class Guarded:
         self.runtime = build_runtime(table=self.policy_env.physical, clock=self.policy_env.clock)()
 
     def call_as(self, principal: Principal, tenant: TenantId = TENANT, **fields: str | int | bool) -> TestClient:
-        """Return a client of the function; its context has the tenant's current version by default."""
+        """Return a client of the function. Its context has the tenant's current version by default."""
         known = to_authorizer_context(self.policy_env.context(principal, tenant=tenant))
         return call_as(build(lambda: self.runtime), known | fields)
 

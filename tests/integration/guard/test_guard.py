@@ -1,4 +1,4 @@
-"""The guard at an application's routes: what it allows, rejects and audits."""
+"""The guard at an application's routes: which calls it allows, rejects and audits."""
 
 import pytest
 from atrium.identity.scopes import ROLE_SCOPES
@@ -116,7 +116,7 @@ def test_caches_policies(guarded: Guarded) -> None:
 def test_reloads_policies_with_a_new_version(guarded: Guarded) -> None:
     before = guarded.call_as(USER)
     assert before.get("/v1/sessions").status_code == 200
-    guarded.policy_env.create(effect="deny")  # by another container
+    guarded.policy_env.create(effect="deny")  # in another container
     assert before.get("/v1/sessions").status_code == 200
     assert_problem(guarded.call_as(USER).get("/v1/sessions"), 403, "POLICY_DENIED")
 

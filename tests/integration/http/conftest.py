@@ -1,4 +1,4 @@
-"""The sample application, and a client inside its tenant."""
+"""The sample application, and a client of one tenant."""
 
 from dataclasses import dataclass
 

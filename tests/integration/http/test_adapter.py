@@ -1,4 +1,4 @@
-"""Behind the Lambda Web Adapter the context is read only from a header that the adapter overwrites."""
+"""Behind the Lambda Web Adapter, the context is read only from a header that the adapter overwrites."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The Lambda handler: REST proxy events in, proxy responses out."""
+"""The Lambda handler converts REST proxy events to proxy responses."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a call is executed once, and repeated calls get the same answer."""
+"""`Idempotency-Key`: a call is executed once, and repeated calls get the same response."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_another_body_while_in_progress_is_422(client: TestClient, sample: Sampl
 
 
 def test_mark_ends_with_the_functions_deadline(sample: Sample) -> None:
-    """The first function died, so its mark ends only by time."""
+    """The first function was killed, so its mark ends only when it expires."""
     client = sample.call_as(tenant_fields(), remaining_ms=10_000)
     inner: list[Response] = []
 
@@ -150,7 +150,7 @@ def test_no_call_of_the_table_holds_up_the_event_loop(
 
     def look(_operation: str, _arguments: object, send: Send) -> Any:
         calls.append("in a thread")
-        with suppress(RuntimeError):  # without a loop
+        with suppress(RuntimeError):  # raised without an event loop
             asyncio.get_running_loop()
             calls[-1] = "in the loop"
         return send()

@@ -1,4 +1,4 @@
-"""Libraries do not write to the log, because they would add a line to each call and bodies at DEBUG."""
+"""Libraries do not write to the log. Otherwise they would add a line per call, and bodies at level DEBUG."""
 
 import logging
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def levels() -> Iterator[None]:
 
 @pytest.fixture
 def made(levels: None, monkeypatch: pytest.MonkeyPatch, physical_table: PhysicalTable) -> Iterator[Runtime]:
-    """The runtime as a function creates it."""
+    """The runtime in the form in which a function creates it."""
     monkeypatch.setenv("TABLE_NAME", physical_table.name)
     monkeypatch.setenv("AWS_DEFAULT_REGION", physical_table.client.meta.region_name)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")

@@ -1,4 +1,7 @@
-"""The rate limit of reads and administration: headers on every response, 429 beyond it, and no call to the table."""
+"""The rate limit of reads and administration: headers on every response, 429 above the limit.
+
+It does not call the table.
+"""
 
 from collections.abc import Iterator
 
@@ -16,7 +19,7 @@ POLICY = '"reads_per_minute";q=30;w=60'
 
 @pytest.fixture(autouse=True)
 def low() -> Iterator[None]:
-    """A rate limit that a test can reach: 30 a minute, one every two seconds."""
+    """A rate limit that a test can reach: 30 calls per minute, one every two seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(guarding, "READS_PER_MINUTE", dict.fromkeys(guarding.READS_PER_MINUTE, 30))
         yield

@@ -1,4 +1,4 @@
-"""Each invalid request gets its status, its code, and a problem without internal details."""
+"""Each invalid request gets the documented status and code, and a problem without internal details."""
 
 import gzip
 import json

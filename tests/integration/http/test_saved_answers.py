@@ -1,4 +1,4 @@
-"""The store of `Idempotency-Key`: marks belong to their holders, and replies may be lost."""
+"""The store of `Idempotency-Key`: only its holder can end a mark, and replies may be lost."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,7 +38,7 @@ def begin(store: IdempotencyStore, *, fingerprint: str = "f", ends_at_ms: int = 
 
 
 def lose_first_reply(table: PhysicalTable, operation: str) -> list[int]:
-    """Make the SDK send an operation twice, as if the first reply was lost; return the attempts."""
+    """Make the SDK send an operation twice, as after a lost first reply. Return the attempts."""
     attempts: list[int] = []
 
     def again(attempts_done: int = 0, **_: Any) -> int | None:
@@ -119,7 +119,7 @@ def test_a_lost_reply_to_begin_is_not_a_call_in_progress(
 def test_a_lost_reply_to_an_end_leaves_it_ended(
     physical_table: PhysicalTable, store: IdempotencyStore, operation: str, end: str
 ) -> None:
-    """The repeated write finds its work done and returns False."""
+    """The repeated write finds the mark already ended and returns False."""
     mark = begin(store)
     attempts = lose_first_reply(physical_table, operation)
     if end == "complete":

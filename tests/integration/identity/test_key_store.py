@@ -1,4 +1,4 @@
-"""API keys in the table: a tenant's and the platform's."""
+"""API keys in the table: keys of tenants and of the platform."""
 
 from dataclasses import replace
 from datetime import timedelta

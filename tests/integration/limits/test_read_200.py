@@ -1,4 +1,4 @@
-"""`GET /v1/limits`: the current state of every limit, including the caller's own."""
+"""`GET /v1/limits`: the current state of every limit, including the limits of the caller."""
 
 from atrium.identity.keys.store import KeyStore
 from atrium.quotas.limits import DEFINITIONS
@@ -79,7 +79,7 @@ def test_counts_every_turn(pro: Limited) -> None:
 
 
 def test_no_limit_is_shown_as_such(deployment: Deployment) -> None:
-    """Except for concurrent turns, which the platform limits."""
+    """The number of concurrent turns is excepted, because the platform limits it."""
     for standing in open_limited(deployment, "initech", "enterprise").read()["limits"]:
         expected = (128, 128) if standing["name"] == "concurrent_turns" else (-1, None)
         assert (standing["max"], standing["remaining"]) == expected, standing

@@ -1,4 +1,4 @@
-"""Day and month limits reset at the end of the UTC day or month, not earlier; the clock is manual."""
+"""Day and month limits reset at the end of the UTC day or month, not earlier. The clock is manual."""
 
 from datetime import UTC, datetime
 

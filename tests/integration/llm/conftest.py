@@ -36,7 +36,7 @@ def provider_at(url: str) -> AnthropicProvider:
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    """Assert that calls leave no threads behind."""
+    """Assert that all threads of calls have ended."""
     before = set(threading.enumerate())
     yield
     left = [thread for thread in threading.enumerate() if thread not in before and thread.name != "model-server"]

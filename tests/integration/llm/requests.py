@@ -1,4 +1,4 @@
-"""Requests for tests of providers."""
+"""Builds requests for tests of providers."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Closing a model call from another thread ends it immediately, in any state, and leaves nothing behind."""
+"""Closing a model call from another thread ends it immediately, in any state. No thread or connection remains open."""
 
 import gc
 import threading

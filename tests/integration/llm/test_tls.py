@@ -1,4 +1,4 @@
-"""Closing a call over TLS, as in production: a blocked read of a TLS socket ends, too."""
+"""Closing a call over TLS, as in production: a blocked read of a TLS socket also ends."""
 
 import datetime as dt
 import socket
@@ -50,7 +50,7 @@ def make_certificate(folder: Path) -> Path:
 
 
 class HangingServer:
-    """Accepts one TLS connection, sends `first` as the start of an answer, and then nothing more."""
+    """Accepts one TLS connection, sends `first` as the start of an answer, and then sends no more data."""
 
     def __init__(self, certificate: Path, first: bytes) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

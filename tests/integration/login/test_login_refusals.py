@@ -1,4 +1,4 @@
-"""Rejected logins. Until the password is verified all have the same text, number of hashes and number of reads."""
+"""Rejected logins. Until the password is verified, all have the same text, number of hashes and number of reads."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,10 @@ WRONG = "not the password"
 
 
 def refuse(login_env: LoginEnv, hashes: int, **body: Any) -> tuple[dict[str, Any], list[str]]:
-    """Expect a 401 after that many hashes; return the answer without variable parts, and the calls to the table."""
+    """Assert that the call returns 401 after that number of hashes.
+
+    Return the response without variable parts, and the calls to the table.
+    """
     with counting_hashes() as count, counting(login_env.deployment.table) as calls:
         answer = login_env.log_in(**body)
     problem = answer.json()
@@ -148,7 +151,7 @@ def test_guessing_from_one_address_slows_down_and_delays_no_other_address(login_
     assert login_env.log_in("unknown@b.example", WRONG, **body).status_code == 401
     login_env.deployment.clock.advance(60)
     assert login_env.log_in(email, PASSWORD, **body).status_code == 200
-    for _ in range(5):  # the success reset the counters
+    for _ in range(5):  # the successful login reset the counters
         assert login_env.log_in(email, WRONG, **body).status_code == 401
 
 

@@ -1,4 +1,4 @@
-"""`POST /v1/auth/invitations/accept`: an invitation or a reset is exchanged once for a password and a login."""
+"""`POST /v1/auth/invitations/accept` exchanges an invitation or a password reset once for a password and a login."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ def test_a_reset_ends_the_logins_that_there_were(login_env: LoginEnv) -> None:
     authorizer_env = AuthorizerEnv(login_env.deployment)
     with pytest.raises(Exception, match="Unauthorized"):
         authorizer_env.ask(bearer(login["access_token"]))
-    assert login_env.log_in().status_code == 200  # the old password is valid until a new one is set
+    assert login_env.log_in().status_code == 200  # the old password remains valid until a new one is set
     found = accept(login_env, made.text or "").json()
     authorizer_env.context(bearer(found["access_token"]))
     assert login_env.log_in(password=PASSWORD, ip=THERE).status_code == 401
@@ -132,7 +132,7 @@ def test_rejects_invalid_tokens_alike_without_a_hash(login_env: LoginEnv) -> Non
     for text in others[4:]:
         with counting(login_env.deployment.table) as calls:
             refuse(login_env, text)
-        assert set(calls) <= {"UpdateItem", "PutItem"}  # the throttle's calls only: the token is not looked up
+        assert set(calls) <= {"UpdateItem", "PutItem"}  # only the calls of the throttle: the token is not looked up
     assert accept(login_env, token).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""The login throttles of a tenant do not depend on another tenant with a user of the same email."""
+"""The login throttles of a tenant do not depend on another tenant that has a user with the same email."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +14,9 @@ from tests.builders.login_env import HERE, THERE, LoginEnv
 
 EMAIL, WRONG, OTHERS = "ann@b.example", "not the password", "the attacker's password"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-GUESSES_MAX = 10  # in a minute, from one address, at one tenant
+GUESSES_MAX = 10  # per minute, from one address, at one tenant
 
-# All actions of an attacker with an account of this email in their own tenant.
+# All actions of an attacker who has an account with this email in another tenant.
 STEPS: dict[str, dict[str, Any]] = {
     "guess, named": {"tenant": "acme", "password": WRONG},
     "guess, not named": {"password": WRONG},
@@ -120,7 +120,7 @@ def test_someone_with_two_accounts_reaches_one_while_the_other_waits(login_env: 
     assert login_env.log_in(EMAIL, PASSWORD).status_code == 429
     login_env.deployment.clock.advance(60)
     assert login_env.log_in(EMAIL, PASSWORD).json()["tenant"]["name"] == "acme"
-    waiting = login_env.log_in(EMAIL, OTHERS)  # the other account failed again, so it must wait
+    waiting = login_env.log_in(EMAIL, OTHERS)  # the other account's login failed again, so it must wait
     assert (waiting.status_code, waiting.headers["retry-after"]) == (429, "120")
 
 
@@ -145,7 +145,7 @@ def test_the_answers_do_not_tell_who_exists(login_env: LoginEnv, order: str) -> 
 def test_the_answers_do_not_tell_an_attacker_with_a_tenant_whether_a_user_exists_in_another(
     login_env: LoginEnv,
 ) -> None:
-    """A login that names a tenant shows nothing of the counters of logins without a tenant."""
+    """A login that names a tenant reveals nothing about the counters of logins without a tenant."""
     evil = login_env.deployment.onboard("evil")
     login_env.add_user(email=EMAIL)
     found = []

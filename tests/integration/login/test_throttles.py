@@ -1,4 +1,4 @@
-"""Login throttles: how attempts are delayed, and how a delay ends (time, success, administrator)."""
+"""Login throttles: how attempts are delayed, and what ends a delay (time, success, administrator)."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ def addresses(count: int) -> list[str]:
 
 
 def refuse(login_env: LoginEnv, email: str = EMAIL, ip: str = HERE) -> int:
-    """Expect a rejection and return its `Retry-After` in seconds."""
+    """Assert that the call is rejected, and return its `Retry-After` in seconds."""
     with pytest.raises(RateLimited) as caught:
         login_env.enter(email, ip)
     assert caught.value.retry_after_seconds is not None

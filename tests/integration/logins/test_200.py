@@ -1,4 +1,4 @@
-"""`POST /v1/auth/refresh` for a regular client, including lost replies."""
+"""`POST /v1/auth/refresh` with valid refresh tokens, including lost replies."""
 
 import json
 from datetime import timedelta
@@ -73,7 +73,7 @@ def test_a_login_ends_after_ninety_days_whatever_it_does(logins: Logins) -> None
 
 
 def test_a_lost_reply_ends_no_login(logins: Logins) -> None:
-    """The client repeats the call and gets what the first answer would have said."""
+    """The client repeats the call and gets the same response as the lost one."""
     text = logins.begin().refresh_token
     lost = refresh(logins, text)
     logins.deployment.clock.advance(9)

@@ -1,4 +1,4 @@
-"""A refresh token belongs to one tenant, and is a current login only while it could be used."""
+"""A refresh token belongs to one tenant. It is listed as a login only while it can be used."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""`POST /v1/auth/logout` and the operator's logout of a tenant: which logins end and which stay."""
+"""`POST /v1/auth/logout` and the operator's logout of a tenant: which logins end and which remain valid."""
 
 from starlette.testclient import TestClient
 

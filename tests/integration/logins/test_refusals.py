@@ -1,4 +1,4 @@
-"""Invalid and ended refresh tokens are rejected; the reason is shown only to their holder."""
+"""Invalid and ended refresh tokens are rejected. Only their holder receives the reason."""
 
 import pytest
 from atrium.identity.families.model import REFRESH_SECONDS

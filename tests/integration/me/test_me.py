@@ -18,7 +18,7 @@ def app(deployment: Deployment) -> FastAPI:
 
 
 def ask(deployment: Deployment, app: FastAPI, headers: Headers) -> dict[str, Any]:
-    """Call the authorizer, as API Gateway does, and then the function."""
+    """Call the authorizer, and then the function, like API Gateway."""
     answer = call_as(app, AuthorizerEnv(deployment).context(headers)).get("/v1/auth/me")
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()

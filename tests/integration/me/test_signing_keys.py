@@ -1,4 +1,4 @@
-"""`GET /.well-known/jwks.json`: the public keys with which others verify our tokens."""
+"""`GET /.well-known/jwks.json`: the public keys with which other services verify our tokens."""
 
 import jwt
 from atrium.identity.tokens import name_issuer

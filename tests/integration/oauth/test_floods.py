@@ -1,4 +1,4 @@
-"""A caller without a credential cannot fill a tenant's audit, on any route."""
+"""A caller without a credential cannot fill a tenant's audit on any route."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.builders.oauth import FORM, Browser, basic, make_client
 
 TIMES = 70
 ONCE = re.compile(r'\.record\(\s*"auth\.refuse"')
-# A caller with a credential (connections), and the recorder itself, which has the authorizer's bound.
+# Modules of routes with a credential (connections), and the recorder, which has the same limit as the authorizer.
 KNOWN = {"identity/connections/service.py", "audit/service.py"}
 
 type Try = Callable[[int], object]

@@ -1,4 +1,4 @@
-"""A client's token for a user, without a scope of ours, may only read the caller's identity."""
+"""A client's token for a user without one of our scopes can only read the caller's identity."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from tests.builders.deployments import Deployment
 from tests.builders.logins import Logins, open_logins
 from tests.builders.oauth import Browser, make_client
 
-# All routes of the identity function that need no scope.
+# All routes of the identity function that do not require a scope.
 OPEN = {"GET /v1/auth/me"}
 ROUTES = [
     f"{method.upper()} {path}"

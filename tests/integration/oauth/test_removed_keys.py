@@ -1,4 +1,4 @@
-"""A value that names a version of a secret that was removed is refused like one that was never made: never 503."""
+"""A value that names a removed version of a secret is rejected like an unknown value, never with 503."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ from tests.builders.oauth import Browser
 
 
 def replace_versions(logins: Logins, name: str) -> None:
-    """Replace a secret's only version by another one, and start new containers."""
+    """Replace the only version of a secret by another version, and start new containers."""
     deployment = logins.deployment
     secret = {"current": 2, "peppers": {"2": encode_base64url(b"2" * 32)}}
     if name == "cursor":
@@ -68,7 +68,10 @@ def test_a_refresh_token(logins: Logins) -> None:
 
 
 def test_a_repeated_refresh_whose_successor_has_a_removed_version(logins: Logins) -> None:
-    """The parent's version is still there, that of the last token is not: the same refusal."""
+    """The secret still has the version of the first token but not the version of its successor.
+
+    The refresh is rejected with the same error.
+    """
     deployment, arn = logins.deployment, logins.deployment.arns.login
     text = logins.begin().refresh_token
     before = json.loads(deployment.secrets_client.get_secret_value(SecretId=arn)["SecretString"])

@@ -1,4 +1,4 @@
-"""Tenants as the operator manages them."""
+"""Management of tenants by the operator."""
 
 from typing import Any
 

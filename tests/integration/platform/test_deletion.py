@@ -1,4 +1,4 @@
-"""A deleted tenant's global claims are released: issuers with audiences, and emails in the login index."""
+"""Deletion of a tenant releases its global claims: issuers with audiences, and emails in the login index."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ PLENTY: Callable[[], int] = lambda: 60_000  # noqa: E731
 
 @dataclass
 class Leaving:
-    """A tenant with a provider and two users, one of whom is also a user of another tenant."""
+    """A tenant with a provider and two users. One of the users is also a user of another tenant."""
 
     deployment: Deployment
     made: Onboarded
@@ -50,7 +50,7 @@ class Leaving:
         return UserStore(self.deployment.runtime.tenant_table(self.tenant_id))
 
     def admin(self, made: Onboarded | None = None) -> TestClient:
-        """Return a client of the admin function for this tenant or another."""
+        """Return a client of the admin function for this tenant or another tenant."""
         fields = tenant_fields(tenant_id=(made or self.made).tenant.id, scopes="admin")
         return call_as(build_admin(lambda: self.deployment.runtime), fields)
 
@@ -78,13 +78,13 @@ class Leaving:
         return self.deployment.runtime.platform_table.get(keys.deletion(self.tenant_id)) is not None
 
     def sweep(self, remaining_ms: Callable[[], int] = PLENTY, *, seconds: float = OWN_SECONDS) -> dict[str, int]:
-        """Let the sweeper pass by when no call has the deletion to itself any more."""
+        """Run the sweeper after the time in which no other call may process the deletion."""
         self.deployment.clock.advance(seconds)
         counts = finish_deletions(self.deployment.runtime, remaining_ms)
         return {name.removeprefix("deletions_"): count for name, count in counts.items() if count}
 
     def last_sweep(self) -> dict[str, int]:
-        """Let the sweeper pass by when nothing can write any more that began before the deletion."""
+        """Run the sweeper after all writes that began before the deletion must have ended."""
         return self.sweep(seconds=QUIET_SECONDS)
 
 
@@ -113,7 +113,7 @@ def test_issuers_and_emails_are_free_at_once(leaving: Leaving, client: TestClien
     assert client.delete(f"/v1/tenants/{leaving.tenant_id}").status_code == 404
     marker = leaving.deployment.runtime.platform_table.get(provider_keys.issuer(pair_digest(*ISSUER.values())))
     assert marker
-    assert marker["tenant_id"] == other.tenant.id  # a repeated deletion leaves the email to the new owner
+    assert marker["tenant_id"] == other.tenant.id  # a repeated deletion does not release the email of its new owner
 
 
 def test_what_others_claim_stays(leaving: Leaving, client: TestClient) -> None:
@@ -127,7 +127,7 @@ def test_what_others_claim_stays(leaving: Leaving, client: TestClient) -> None:
 
 def test_the_sweeper_erases_in_two_passes(leaving: Leaving, client: TestClient) -> None:
     client.delete(f"/v1/tenants/{leaving.tenant_id}")
-    assert leaving.sweep(seconds=0) == {}  # its call may be at it
+    assert leaving.sweep(seconds=0) == {}  # another call may still process the deletion
     assert leaving.sweep() == {"waiting": 1}
     assert leaving.sweep() == {"waiting": 1}
     assert leaving.last_sweep() == {"finished": 1}

@@ -1,4 +1,4 @@
-"""Rebuilding a tenant's counters: requested over HTTP, run by the function on the table's stream."""
+"""Rebuild of a tenant's counters: requested over HTTP and executed by the function on the table's stream."""
 
 from dataclasses import replace
 from typing import Any
@@ -41,7 +41,7 @@ def path(tenant: str) -> str:
 
 
 def stream(deployment: Deployment, tenant: TenantId) -> dict[str, int]:
-    """Deliver the change to the function as the table's stream does."""
+    """Deliver the change to the function like the table's stream."""
     item = deployment.runtime.tenant_table(tenant).get(keys.rebuild())
     assert item is not None
     record = table_record(f"TENANT#{tenant}", "REBUILD", 1, image=to_wire({**item, "pk": "x", "sk": "x"}))

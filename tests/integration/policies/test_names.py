@@ -1,4 +1,4 @@
-"""Exact names in a policy must exist; a pattern that matches nothing is a warning."""
+"""Exact names in a policy must exist. A pattern without a match causes a warning."""
 
 from typing import Any
 

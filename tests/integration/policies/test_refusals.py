@@ -1,4 +1,4 @@
-"""Errors of the policy routes: status, code, field, and nothing written."""
+"""Errors of the policy routes: status, code and field. A rejected call writes nothing."""
 
 from typing import Any
 

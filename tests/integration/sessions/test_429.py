@@ -1,4 +1,4 @@
-"""`sessions_per_day` at `POST /v1/sessions`: counted exactly; a rejected call costs nothing."""
+"""`sessions_per_day` at `POST /v1/sessions` is counted exactly. A rejected call is not counted."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Errors of the sessions function: status, code, and nothing written."""
+"""Errors of the sessions function: status and code. A rejected call writes nothing."""
 
 import pytest
 

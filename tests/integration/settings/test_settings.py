@@ -1,4 +1,4 @@
-"""`/v1/settings`: read and changed in part; each change is audited and increments the version."""
+"""`/v1/settings`: read and partially changed. Each change is audited and increments the version."""
 
 from typing import Any
 

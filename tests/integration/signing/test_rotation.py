@@ -1,4 +1,4 @@
-"""A new signing key under load, with containers whose caches have different ages: no token is rejected."""
+"""A new signing key under load, with containers whose caches have different ages. No token is rejected."""
 
 from datetime import datetime
 from typing import Any
@@ -72,7 +72,7 @@ def test_no_token_is_refused(logins: Logins) -> None:
     for _ in range(CONTAINERS):
         containers.append(new_container(deployment))
         containers[-1].secrets.signing_keys()
-        deployment.clock.advance(47)  # so that no two of them read the secret at the same time
+        deployment.clock.advance(47)  # so that no two containers read the secret at the same time
     authorizers = [Authorizer(container) for container in containers]
     outside_verifier, alive, kids = OutsideVerifier(deployment), list[tuple[float, str]](), set[str]()
     for step in range(3_600 // STEP_SECONDS):

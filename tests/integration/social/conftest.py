@@ -1,4 +1,4 @@
-"""A tenant with a client at the local providers, and the functions of sign-in and connections."""
+"""A tenant with a client at the local providers, and the functions for sign-in and connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BACK = "https://app.acme.example/back"
 
 @dataclass
 class ApiEnv:
-    """The functions of a flow. `tenant` may be changed to act for another one."""
+    """The functions of a flow. Change `tenant` to act for another tenant."""
 
     deployment: Deployment
     runtime: Runtime
@@ -46,7 +46,7 @@ class ApiEnv:
         return call_as(self._admin, tenant_fields(**fields))
 
     def anyone(self) -> TestClient:
-        """Return a browser with its own cookies."""
+        """Return a browser with separate cookies."""
         return call_as(self._identity, None)
 
     def user(self, owner: str = "usr_01k6r5m2x8f3v9q4w7t1y0z5af", **fields: str) -> TestClient:
@@ -61,7 +61,10 @@ class ApiEnv:
         return made
 
     def consent(self, url: str) -> dict[str, str]:
-        """Follow a flow's redirect to the provider; return the parameters with which the browser comes back."""
+        """Follow a flow's redirect to the provider.
+
+        Return the parameters with which the provider redirects the browser.
+        """
         answer = httpx2.get(url, follow_redirects=False)
         assert answer.status_code == 302, answer.text
         assert answer.headers["location"].startswith(BACK)

@@ -1,4 +1,4 @@
-"""Connections: created, listed, deleted, refreshed, and private to their user."""
+"""Connections: created, listed, deleted and refreshed. Only their user can see them."""
 
 from typing import Any
 
@@ -186,7 +186,7 @@ def test_while_one_refreshes_another_waits_for_what_it_brings(api_env: ApiEnv) -
 
     object.__setattr__(other, "pause", pause)
     assert other.access_token("google", calls(api_env)) == brought[0]
-    assert api_env.provider.asked.count("/google/token") == 2  # one code, one refresh
+    assert api_env.provider.asked.count("/google/token") == 2  # one request for the code, and one refresh
 
 
 def test_a_dead_holder_blocks_others_only_briefly(api_env: ApiEnv) -> None:

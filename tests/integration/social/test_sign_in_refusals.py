@@ -1,4 +1,4 @@
-"""Failed sign-ins: status, no user and no login created, and an audit event of the tenant."""
+"""Failed sign-ins: status and audit event of the tenant. No user and no login is created."""
 
 import socket
 from typing import Any

@@ -1,4 +1,4 @@
-"""A name's marker may point to another tenant after an interrupted call; then it belongs to that tenant."""
+"""The marker of a name may point to another tenant after an interrupted call. The name then belongs to that tenant."""
 
 import pytest
 from atrium.kernel.errors import NotFound

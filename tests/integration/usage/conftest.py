@@ -22,7 +22,7 @@ from tests.builders.sessions import build_session, ended_run
 
 @dataclass(frozen=True)
 class UsageFunction:
-    """The function, and the calls behind its totals."""
+    """The function, and the calls that produced its totals."""
 
     table: PhysicalTable
 
@@ -34,7 +34,7 @@ class UsageFunction:
         assert count([Arrival(entry, str(at)) for at, entry in enumerate(entries)]) == {}
 
     def talk(self, session_id: SessionId, at: datetime, *, cost_nanos: int) -> None:
-        """Run a turn of a session from one time to another; its entry is settled and counted."""
+        """Run a turn of a session from one time to another. Its entry is settled and counted."""
         entry = build_entry(session_id=session_id, at=at, cost_nanos=cost_nanos)
         sessions = SessionStore(TenantTable(self.table, entry.tenant_id))
         read = sessions.get(session_id) or build_session(id=session_id, at=at)

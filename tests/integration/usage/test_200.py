@@ -1,4 +1,4 @@
-"""Usage as callers see it."""
+"""Usage as returned to callers."""
 
 import json
 from datetime import UTC, datetime, timedelta

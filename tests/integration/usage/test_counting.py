@@ -1,4 +1,7 @@
-"""Counting: each entry once in any delivery, and failures of the table change nothing."""
+"""Counting of usage: each entry is counted once, for any order and repetition of its delivery.
+
+Failures of the table do not change the totals.
+"""
 
 import random
 from collections.abc import Iterable
@@ -27,7 +30,7 @@ TOTAL = SumKey(date(2026, 11, 21), "TOTAL")
 
 
 def settle(table: PhysicalTable, entries: Iterable[LedgerEntry]) -> list[Arrival]:
-    """Write entries to the ledger; return them as the stream delivers them."""
+    """Write entries to the ledger. Return them in the form in which the stream delivers them."""
     arrivals: list[Arrival] = []
     for entry in entries:
         assert LedgerStore(TenantTable(table, entry.tenant_id)).put(entry)
@@ -186,7 +189,7 @@ def test_entries_of_a_frozen_day_stay_unmarked(physical_table: PhysicalTable, is
 
 
 def write_old_layout(table: TenantTable, entries: Iterable[LedgerEntry]) -> None:
-    """Write marked entries and one item per sum, including sessions, as earlier releases did."""
+    """Write marked entries and one item per aggregate, including sessions, like earlier releases."""
     for entry in entries:
         assert LedgerStore(table).put(entry)
         table.write(Update(ledger_key(entry.run_id), "SET #counted = :one", ANY, {"one": "1"}))

@@ -86,7 +86,7 @@ def read_pages(client: TestClient, **query: str) -> list[list[dict[str, Any]]]:
 
 
 def test_many_sessions_come_in_pages_each_once_and_whole(function: UsageFunction, admin: TestClient) -> None:
-    """Least recently active first; sessions without usage in the period are omitted."""
+    """The least recently active session is first. Sessions without usage in the period are omitted."""
     days = {3: [0, 1], 1: [1], 2: [0], 5: [2], 4: [0, 1, 2]}
     sessions = {number: mint_session_id(NOON - timedelta(days=5)) for number in days}
     turns = sorted((-day, number) for number, each in days.items() for day in each)
@@ -113,7 +113,7 @@ def test_a_deleted_session_is_in_totals_alone(used: UsageFunction, admin: TestCl
 def test_names_beyond_the_shared_item_come_in_pages_each_once(
     function: UsageFunction, admin: TestClient, group: str
 ) -> None:
-    """Two batches with more names than a shared item holds, some of them in both."""
+    """Two batches have more names than the shared item can contain, and some names are in both."""
     for first in (0, 20):
         function.settle(
             *(

@@ -1,4 +1,4 @@
-"""The ledger: the first entry of a run is kept."""
+"""The ledger does not replace the first entry of a run."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A tenant's agents: unique names, one default, a bounded number, and models and limits that the plan allows."""
+"""A tenant's agents: unique names, one default, a limited number, and models and limits that the plan allows."""
 
 from collections.abc import Mapping
 from decimal import Decimal

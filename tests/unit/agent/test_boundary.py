@@ -1,4 +1,4 @@
-"""A session stays usable after any answer of a model provider, whatever JSON values its events contain."""
+"""A session remains usable after any answer of a model provider, with any JSON values in its events."""
 
 import copy
 import json
@@ -95,7 +95,7 @@ def changed(events: list[Any], path: Path, value: Any) -> list[Any]:
 
 @st.composite
 def answers(draw: st.DrawFn) -> list[Any]:
-    """An answer with one or two changed fields, or with missing, repeated or reordered events."""
+    """Return an answer with one or two changed fields, or with missing, repeated or reordered events."""
     events: list[Any] = list(draw(st.sampled_from([TEXT, TOOLS])))
     how = draw(st.sampled_from(["field", "field", "field", "order"]))
     if how == "order":
@@ -107,7 +107,7 @@ def answers(draw: st.DrawFn) -> list[Any]:
 
 
 def converse(bench: LoopBench, upstream: Upstream, *messages: Message) -> tuple[AgentLoop, list[LoopEvent], bool]:
-    """Run a loop over messages; return the loop, its events, and whether the model failed."""
+    """Run a loop over messages. Return the loop, its events, and whether the model failed."""
     loop = bench.loop()
     loop.loop_input = replace(loop.loop_input, history=as_model_messages(messages))
     told: list[tuple[int, str]] = []

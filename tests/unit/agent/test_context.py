@@ -1,4 +1,7 @@
-"""What a turn resolves before it starts: agent, model, session and history; each failure has its own error code."""
+"""Data that a turn reads before it starts: agent, model, session and history.
+
+Each failure has a separate error code.
+"""
 
 import threading
 from typing import Any
@@ -32,7 +35,7 @@ def test_the_default_agent_answers(tenant_env: TenantEnv) -> None:
 
 
 def test_another_default_answers_from_the_next_turn_on(tenant_env: TenantEnv) -> None:
-    """The cached default agent is verified by each turn's own read."""
+    """Each turn verifies the cached default agent with its read."""
     session_id = session_id_of(tenant_env.talk())
     first = tenant_env.default_agents[TENANT]
     second = add_agent(tenant_env, "second", is_default=True)
@@ -81,7 +84,7 @@ def test_a_deleted_agent_is_not_replaced_silently(tenant_env: TenantEnv) -> None
 
 
 def refused(tenant_env: TenantEnv, **wishes: Any) -> AtriumError:
-    """Start a turn that must be rejected, and assert that nothing was written."""
+    """Start a turn that must be rejected, and assert that it writes nothing."""
     before = tenant_env.items()
     with pytest.raises(AtriumError) as refusal:
         tenant_env.begin(**wishes)
@@ -149,7 +152,7 @@ def test_rejects_a_temperature_for_a_model_without_one() -> None:
 
 
 def test_reads_the_history_again_if_a_turn_ended_meanwhile(tenant_env: TenantEnv) -> None:
-    """Session and runs are read in parallel; a turn may end between the two reads."""
+    """Session and runs are read in parallel, so a turn may end between the two reads."""
     session_id = session_id_of(tenant_env.talk("first"))
     tenant_env.clock.advance(1)
     running = tenant_env.begin("second", session_id=session_id)

@@ -1,4 +1,4 @@
-"""After turns end, in whatever way, admission counters equal the ledger."""
+"""After turns end with any outcome, admission counters equal the ledger."""
 
 from atrium.kernel.errors import ModelFailed
 from atrium.quotas.model import SLOT_LEASE_SECONDS

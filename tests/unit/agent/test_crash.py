@@ -1,4 +1,4 @@
-"""A turn killed after any call to table or bucket: the sweeper cleans up, and the session stays usable."""
+"""A turn is killed after any call to table or bucket. The sweeper cleans up, and the session remains usable."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ def calls_of_a_turn(tenant_env: TenantEnv, session_id: SessionId | None) -> int:
 
 
 def assert_sound(tenant_env: TenantEnv, session_id: SessionId) -> None:
-    """Assert that no session stays busy, visible runs are complete, and the ledger has each run once."""
+    """Assert that no session remains busy, visible runs are complete, and the ledger contains each run once."""
     runs = tenant_env.run_service().list(PAGE, session_id=session_id, status=None).items
     assert not any(run.is_open for run in runs)
     ledger = [str(item["sk"]["S"]) for item in tenant_env.items("LEDGER#")]
@@ -74,7 +74,7 @@ def assert_sound(tenant_env: TenantEnv, session_id: SessionId) -> None:
 
 
 def kill(tenant_env: TenantEnv, session_id: SessionId | None, number: int) -> None:
-    """Run a turn that is killed after call `number` was applied, which also covers a kill before the next call."""
+    """Run a turn that is killed after call `number` was applied. This also covers a kill before the next call."""
     script(tenant_env)
     with tenant_env.intercepted(Kill(number, applied=True)), pytest.raises(Killed):
         take_turn(tenant_env, session_id, [])
@@ -84,7 +84,7 @@ def kill(tenant_env: TenantEnv, session_id: SessionId | None, number: int) -> No
 
 @pytest.fixture
 def step(request: pytest.FixtureRequest) -> int:
-    """On moto every fourth call is tested, on DynamoDB Local every call."""
+    """Return the step between tested calls: 4 on moto, 1 on DynamoDB Local."""
     return 4 if request.config.getoption("--dynamodb") == "moto" else 1
 
 

@@ -1,4 +1,4 @@
-"""Ending a turn while the table fails, the sweeper ended it first, or the session was taken over."""
+"""Ending a turn after the table failed, after the sweeper ended the turn, or after the session was taken over."""
 
 from collections.abc import Callable
 from typing import Any
@@ -79,7 +79,7 @@ def test_leaves_a_step_that_keeps_failing_to_the_sweeper(tenant_env: TenantEnv, 
 
 @pytest.mark.parametrize("step", [2, 3], ids=["settle", "session"])
 def test_slot_and_session_are_released_later_after_an_outage(tenant_env: TenantEnv, step: int) -> None:
-    """The sweeper releases the slot, the next turn takes over the session."""
+    """The sweeper releases the slot, and the next turn takes over the session."""
     turn = tenant_env.begin()
     with tenant_env.intercepted(Outage(fail_from(step))):
         events = list(turn.events())
@@ -111,13 +111,13 @@ def test_reports_an_unexpected_error_without_its_text(tenant_env: TenantEnv) -> 
 
 
 def stored_then(tenant_env: TenantEnv, then: Callable[[], object]) -> Turn:
-    """A turn that calls `then` in the middle of its answer, after its first events were stored."""
+    """Return a turn that calls `then` in the middle of its answer, after its first events were stored."""
     tenant_env.model.say("One, ", lambda: tenant_env.clock.advance(3), "two, ", then, "three, ", "four.")
     return tenant_env.begin()
 
 
 def die(tenant_env: TenantEnv, turn: Turn) -> list[RunEvent]:
-    """Read a turn's events until its process is killed, before it could end anything."""
+    """Read a turn's events until its process is killed, before it ends the run."""
     seen: list[RunEvent] = []
     reader = turn.events()
     for event in reader:
@@ -185,7 +185,7 @@ def test_does_not_close_a_run_with_a_valid_lease(tenant_env: TenantEnv) -> None:
 
 
 def test_a_worker_after_its_lease_does_not_end_its_run_again(tenant_env: TenantEnv) -> None:
-    """The worker was paused beyond its lease and resumes in the middle of its answer."""
+    """The worker was paused until its lease had expired, and resumes in the middle of its answer."""
 
     def sleep() -> None:
         tenant_env.clock.advance(LAPSE)
@@ -204,7 +204,7 @@ def test_a_worker_after_its_lease_does_not_end_its_run_again(tenant_env: TenantE
 
 @pytest.mark.parametrize("call", range(8))
 def test_worker_and_sweeper_end_a_run_once_in_any_order(tenant_env: TenantEnv, call: int) -> None:
-    """Exactly one of them ends the run, and run and ledger agree."""
+    """Only one of them ends the run, and run and ledger agree."""
     turn = stored_then(tenant_env, lambda: None)
     reader = turn.events()
     events = [next(reader) for _ in range(5)]

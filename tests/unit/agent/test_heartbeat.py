@@ -1,5 +1,6 @@
-"""The heartbeat renews leases, notices cancellations, enforces the time limit, and stops if
-the table is unavailable.
+"""The heartbeat renews leases, detects cancellations and enforces the time limit.
+
+It stops if the table is unavailable.
 """
 
 import threading
@@ -141,7 +142,7 @@ def test_continues_after_an_unexpected_error(tenant_env: TenantEnv, run: Run) ->
 
 
 def test_a_turn_is_cancelled_through_the_table(tenant_env: TenantEnv) -> None:
-    """From the cancelling request in another process to the closed model call."""
+    """Covers all steps from the cancelling request in another process to the closed model call."""
     tenant_env.model.say(
         "One, ", lambda: tenant_env.runs().request_cancel(turn.run.id), lambda: turn.signal.wait(5), "two"
     )

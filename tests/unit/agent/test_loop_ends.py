@@ -1,4 +1,4 @@
-"""How the loop ends: every tool call has a result, every model call a price."""
+"""The end of the loop: every tool call has a result, and every model call has a price."""
 
 import pytest
 from atrium.agent.context import as_model_messages
@@ -23,7 +23,7 @@ def noted(made: list[str]) -> str:
 
 
 def run(loop: AgentLoop) -> list[str]:
-    """Run a loop to its end; return its events, and assert that its text is that of its messages."""
+    """Run a loop to its end. Return its events, and assert that they have the same text as its messages."""
     shown = [show(event) for event in loop.run()]
     assert loop.text == answer_text(loop.messages)
     return shown
@@ -131,7 +131,7 @@ def test_text_never_starts_with_a_separator(bench: LoopBench) -> None:
 
 
 def test_an_interrupted_step_still_answers_its_calls(bench: LoopBench) -> None:
-    """The reader of the events may stop at any of them."""
+    """The reader of the events may stop at any event."""
     bench.model.say("See:", calls("calculator", "a", expression="1"), calls("calculator", "b", expression="2"))
     loop = bench.loop()
     pieces = loop.run()
@@ -153,7 +153,7 @@ def test_messages_can_be_shown_to_a_model_again(bench: LoopBench) -> None:
 
 
 def test_each_call_is_priced_by_itself() -> None:
-    """Above 100 000 prompt tokens a call costs five times as much; two small calls never reach that price."""
+    """Above 100 000 prompt tokens a call costs five times as much. Two small calls never reach that price."""
     bench = LoopBench(ScriptedModel())
     bench.model.say("A", calls("calculator", expression="1"), used=Usage(60_000, 10))
     bench.model.say("B", used=Usage(60_000, 10))

@@ -1,4 +1,4 @@
-"""Replaying a run's events: from any sequence number a client gets the missing events once, and an end."""
+"""Replay of a run's events: from any sequence number, a client gets each missing event once, and an end event."""
 
 import random
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.builders.tenant_env import TenantEnv, run_id_of
 
 
 def talk_slowly(tenant_env: TenantEnv, *, pieces: int = 6) -> list[RunEvent]:
-    """A turn whose events are in batches, in the tail, and in the outcome."""
+    """Run a turn whose events are in batches, in the tail, and in the outcome."""
     answer: list[str | Callable[[], object]] = []
     for number in range(pieces):
         answer += [f"{number} ", lambda: tenant_env.clock.advance(0.9)]
@@ -97,7 +97,10 @@ def test_following_stops_at_its_time_limit(tenant_env: TenantEnv) -> None:
 
 
 def killed(tenant_env: TenantEnv, *, seen: int) -> list[RunEvent]:
-    """A turn whose process dies after the client has seen that many events; its first batch is stored."""
+    """Run a turn whose process is killed after the client has received that number of events.
+
+    Its first batch is stored.
+    """
     tenant_env.model.say("a", "b", lambda: tenant_env.clock.advance(3), "c", *["d"] * 20)
     reader = tenant_env.begin().events()
     events = [next(reader) for _ in range(seen)]
@@ -109,7 +112,10 @@ def killed(tenant_env: TenantEnv, *, seen: int) -> list[RunEvent]:
 
 @pytest.mark.parametrize("seen", range(4, 12))
 def test_a_client_of_a_dead_worker_always_gets_an_end(tenant_env: TenantEnv, seen: int) -> None:
-    """It may have seen more than was stored: three events, so its last stored number is 4."""
+    """The client may have received more events than were stored.
+
+    Three events are stored, so the last stored number is 4.
+    """
     events = killed(tenant_env, seen=seen)
     replay = Replay(tenant_env.runs(), run_id_of(events), seen)
     rest = list(replay.read())

@@ -1,4 +1,4 @@
-"""Starting a turn: who gets the session, who waits for it, and a rejected turn leaves nothing behind."""
+"""Starting a turn: which turn gets the session, which turn waits, and that a rejected turn leaves no data."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,7 +26,7 @@ from tests.builders.wires import Kill, Killed, Outage, Recorder, Send
 
 
 def begin_dead(tenant_env: TenantEnv, session_id: SessionId) -> Turn:
-    """A turn whose worker has died."""
+    """Start a turn whose worker was killed."""
     return begin_again(tenant_env, session_id)
 
 
@@ -148,7 +148,7 @@ def test_takes_a_session_that_an_ended_turn_still_holds(tenant_env: TenantEnv, s
 
 
 def take_without_a_run(tenant_env: TenantEnv, session_id: SessionId) -> None:
-    """A worker that died after taking the session and before recording its run."""
+    """Kill a worker after it takes the session and before it records its run."""
     tenant_env.clock.advance(1)
     reads_and_the_taking = 4
     with tenant_env.intercepted(Kill(reads_and_the_taking, applied=False)), pytest.raises(Killed):
@@ -192,7 +192,7 @@ def test_a_worker_that_was_paused_before_recording_gives_up(tenant_env: TenantEn
 
 
 def test_mints_a_greater_run_id_if_the_clock_is_behind(tenant_env: TenantEnv, session_id: SessionId) -> None:
-    """The last run's id is from a container whose clock is two seconds ahead."""
+    """The id of the last run is from a container whose clock is two seconds ahead."""
     tenant_env.clock.advance(2)
     last = session_of_last(tenant_env, session_id)
     tenant_env.clock.advance(-2)

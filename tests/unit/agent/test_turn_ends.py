@@ -1,4 +1,4 @@
-"""Turns that fail, are cancelled or reach their time limit, and what is kept of them."""
+"""Turns that fail, are cancelled or reach their time limit, and the data that is stored of them."""
 
 import random
 from typing import Any

@@ -35,7 +35,7 @@ class AuditEnv:
         return make_query(now=self.clock(), **wishes)  # type: ignore[arg-type] # texts only
 
     def pages(self, query: AuditQuery, limit: int) -> Iterator[list[AuditEvent]]:
-        """Yield page after page, following the cursors."""
+        """Yield all pages in order by following the cursors."""
         position = None
         while True:
             page = self.audit().list(query, PageRequest(limit, position))

@@ -1,4 +1,4 @@
-"""Bounds on audited refusals: once per kind and minute, so many per tenant, so many per process."""
+"""Limits on audited rejections: one per kind and minute, a maximum per tenant, and a maximum per process."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What is masked, what stays readable, and masking is fast and stable for any text."""
+"""Which values are masked and which remain readable. Masking is fast and idempotent for any text."""
 
 import json
 import string
@@ -13,7 +13,7 @@ SEPARATORS = st.sampled_from(["", " ", "-"])
 
 
 def with_luhn(digits: str) -> str:
-    """Return the digits with their Luhn check digit; independent of the tested code."""
+    """Return the digits with their Luhn check digit. Independent of the tested code."""
     for check in "0123456789":
         total = 0
         for position, digit in enumerate(reversed(digits + check)):
@@ -35,7 +35,7 @@ def identity(seventeen: str) -> str:
     ("text", "masked"),
     [
         ("pay 4111 1111 1111 1111 now", "pay [CARD_NUMBER] now"),
-        ("4111-1111-1111-1112", "[CARD_NUMBER]"),  # Luhn fails, the shape is enough
+        ("4111-1111-1111-1112", "[CARD_NUMBER]"),  # the Luhn check fails, but the format is sufficient
         ("a4111-1111-1111-1112x", "a[CARD_NUMBER]x"),
         ("card4111111111111111x", "card[CARD_NUMBER]x"),
         ("3782 822463 10005", "[CARD_NUMBER]"),
@@ -77,9 +77,9 @@ def test_masks_personal_data(text: str, masked: str) -> None:
         "ses_01k6r5m2x8f3v9q4w7t1y0z5af",
         "10.0.0.1 and 192.168.100.200",
         "3.14159265358979323846",
-        "3.14159265358973",  # its digits pass Luhn
-        "4111111111111112",  # Luhn fails, no groups
-        "110105194912310021",  # another check character
+        "3.14159265358973",  # its digits pass the Luhn check
+        "4111111111111112",  # the Luhn check fails, and there are no groups
+        "110105194912310021",  # the check character is wrong
         "12800138000",
         "atr_requests_total is a metric, ask-me-anything is not a key",
         "me@home, @someone, 5 @ 3",
@@ -118,7 +118,7 @@ def test_masking_is_idempotent(text: str) -> None:
     ["1", "1 ", "12-", "a@", "a.a", "4111 ", "eyJaaaa.", "(1", "sk-", "+1)", "atr_a", "bearer ", "123456789x ", ") ("],
 )
 def test_masks_long_near_matches_in_time(piece: str) -> None:
-    """A pattern with backtracking would exceed the time limit of the test by far."""
+    """A pattern with backtracking would greatly exceed the time limit of the test."""
     text = piece * (300_000 // len(piece))
     assert mask_text(text + "!").endswith("!")
 

@@ -1,4 +1,4 @@
-"""Recorded events are masked, refusals are counted, and exports are files that can be parsed."""
+"""Recorded events are masked, rejections are counted, and exports can be parsed."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Audit events in the table: each once, newest first, by time, type and principal, across days and pages."""
+"""Audit events in the table: no duplicates, newest first, by time, type and principal, across days and pages."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +22,7 @@ def audit_env(physical_table: PhysicalTable) -> AuditEnv:
 
 
 def fill(audit_env: AuditEnv) -> list[str]:
-    """Record 24 events over four days with a gap of two days; return their marks, newest first."""
+    """Record 24 events over four days with a gap of two days. Return their marks, newest first."""
     marks = []
     for number in range(24):
         audit = audit_env.audit(ANN if number % 2 else BOB)
@@ -90,7 +90,9 @@ def test_keeps_events_as_long_as_the_plan_says(audit_env: AuditEnv) -> None:
     audit_env.clock.advance(30 * 86_400 - 1)
     assert set(marks_of(free.list(query, PageRequest()).items)) == {"free", "starter"}
     audit_env.clock.advance(1)
-    assert marks_of(free.list(query, PageRequest()).items) == ["starter"]  # whether TTL has deleted the items or not
+    assert marks_of(free.list(query, PageRequest()).items) == [
+        "starter"
+    ]  # independent of whether TTL has deleted the items
 
 
 def test_appends_once_if_the_reply_is_lost(audit_env: AuditEnv) -> None:

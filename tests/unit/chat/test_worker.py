@@ -1,4 +1,4 @@
-"""The thread that runs a turn: it continues to the end even if the reader of its events stops."""
+"""The thread that runs a turn continues to the end even if the reader of its events stops."""
 
 import asyncio
 import threading
@@ -72,7 +72,7 @@ def test_reports_silence(tenant_env: TenantEnv) -> None:
 
 @pytest.mark.parametrize("seen", [0, 1, 5])
 def test_continues_the_turn_without_a_reader(tenant_env: TenantEnv, seen: int) -> None:
-    """Also if the reader never started, because its client disconnected before."""
+    """This also applies if the reader never started because its client disconnected first."""
     tenant_env.model.say(*(f"{number} " for number in range(MANY)))
     turn = tenant_env.begin()
 
@@ -112,7 +112,7 @@ def test_continues_if_the_event_loop_closes_with_a_pending_event(
         return TurnWorker(turn)
 
     loop.run_until_complete(begin())
-    time.sleep(0.05)  # an event is handed over to a loop that does not run
+    time.sleep(0.05)  # the turn passes an event to a loop that does not run
     loop.close()
     until(is_over)
     assert has_ended(tenant_env, turn)

@@ -1,4 +1,4 @@
-"""A missing, outdated or failing tool is reported in one line."""
+"""The check reports a missing, outdated or failing tool in one line."""
 
 from pathlib import Path
 

@@ -22,7 +22,7 @@ type Answer = Callable[[socket.socket, bytes], None]
 
 
 def say(status: int, body: bytes = b"", **headers: str) -> Answer:
-    """Return an HTTP answer with a status, headers (with `_` for `-`) and a body."""
+    """Return an HTTP response with a status, headers (with `_` for `-`) and a body."""
     lines = [f"HTTP/1.1 {status} Said", f"content-length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return lambda line, _: line.sendall("\r\n".join([*lines, "", ""]).encode() + body)
@@ -30,7 +30,7 @@ def say(status: int, body: bytes = b"", **headers: str) -> Answer:
 
 @dataclass
 class Site:
-    """A server that gives one answer per connection, in order, and keeps what it received."""
+    """A server that sends one response per connection, in order, and records the requests."""
 
     answers: list[Answer]
     tls: ssl.SSLContext | None = None
@@ -57,13 +57,13 @@ class Site:
             try:
                 line, _ = listener.accept()
             except OSError:
-                return  # closed
+                return  # the listener is closed
             with line:
                 line.settimeout(10)
                 try:
                     self._speak(line, answer)
                 except OSError:
-                    continue  # the client left
+                    continue  # the client disconnected
 
     def _speak(self, plain: socket.socket, answer: Answer) -> None:
         line = self.tls.wrap_socket(plain, server_side=True) if self.tls else plain
@@ -89,7 +89,7 @@ def _read_request(line: socket.socket) -> bytes:
 
 @dataclass
 class Names:
-    """A scripted resolver: each lookup of a name takes the next answer; the last one is repeated."""
+    """A scripted resolver. Each lookup of a name returns the next answer, and the last answer is repeated."""
 
     script: dict[str, list[Sequence[str]]]
     asked: list[str] = field(default_factory=list)

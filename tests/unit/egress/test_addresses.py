@@ -1,4 +1,4 @@
-"""Which addresses may be called."""
+"""Which addresses outgoing calls may connect to."""
 
 from ipaddress import IPv4Address, IPv6Address
 

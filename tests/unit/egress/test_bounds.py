@@ -1,4 +1,4 @@
-"""Responses that are too long, too slow or missing fail with the right error."""
+"""Responses that are too long, too slow or missing fail with the correct error."""
 
 import socket
 import threading
@@ -17,7 +17,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
 def fail(*answers: Answer, seconds: float = 5, bytes_max: int = 1_000) -> OutboundFailed:
-    """Return the error of a call that gets these answers."""
+    """Return the error of a call that gets these responses."""
     with Site(list(answers)).open() as site:
         url = f"http://site.example:{site.port}/"
         request = OutboundRequest("GET", url, seconds_max=seconds, bytes_max=bytes_max)
@@ -27,14 +27,14 @@ def fail(*answers: Answer, seconds: float = 5, bytes_max: int = 1_000) -> Outbou
 
 
 def endless(line: socket.socket, _: bytes) -> None:
-    """Send an endless body until the client leaves."""
+    """Send an endless body until the client disconnects."""
     line.sendall(HEAD + b"\r\n")
     while True:
         line.sendall(b"x" * 65_536)
 
 
 def drip(head: bytes) -> Answer:
-    """Return an answer that sends one byte at a time without end."""
+    """Return a response that sends one byte at a time without end."""
 
     def answer(line: socket.socket, _: bytes) -> None:
         line.sendall(head)

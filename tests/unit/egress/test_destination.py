@@ -1,4 +1,4 @@
-"""URLs: their destinations, and those that are refused before any lookup."""
+"""URLs and their destinations, and URLs that are rejected before any DNS lookup."""
 
 import pytest
 from atrium.egress.destination import Destination, Rules, read_redirect, read_url

@@ -27,7 +27,7 @@ def erasing(tenant_env: TenantEnv) -> Erasing:
 
 @pytest.fixture
 def shaped(erasing: Erasing) -> Erasing:
-    """Each has an item of every shape."""
+    """Two tenants, each with an item of every type."""
     for tenant in (TENANT, OTHER_TENANT):
         put_shapes(erasing.physical, tenant)
     return erasing

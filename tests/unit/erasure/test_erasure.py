@@ -1,4 +1,4 @@
-"""A tenant's erasure, whatever interrupts it and whatever goes on meanwhile."""
+"""A tenant's erasure under interruptions and concurrent activity."""
 
 import json
 import random
@@ -28,9 +28,8 @@ from tests.builders.wires import Kill, Killed, Send
 
 
 def noise(seed: int) -> str:
-    """Text that cannot be compressed to 32 kB."""
-    draw = random.Random(seed)
-    return "".join(chr(draw.randrange(0x4E00, 0x9FFF)) for _ in range(30_000))
+    """Return text that does not compress below 32 kB."""
+    return random.Random(seed).randbytes(40_000).hex()
 
 
 def delete(erasing: Erasing) -> None:
@@ -40,7 +39,7 @@ def delete(erasing: Erasing) -> None:
 
 @pytest.mark.timeout(240)
 def test_killed_after_every_call_it_goes_on(tenant_env: TenantEnv, shaped: Erasing) -> None:
-    """Each step is killed after its first call, again after its second, and so on, until it comes to its end."""
+    """Each step is killed after its first call, then after its second call, and so on, until the step completes."""
     for tenant in (TENANT, OTHER_TENANT):
         TenantBlobs(tenant_env.bucket, tenant).put("runs/r/question", b"text")
     others, killed, calls, last = shaped.items_about(OTHER_TENANT), 0, 0, Progress(passes=-1)
@@ -86,7 +85,7 @@ def test_a_turn_that_runs_is_stopped_and_leaves_only_its_cost(tenant_env: Tenant
     turn.heartbeat.poll_seconds = 0.01
     events = list(turn.events())
     assert swept == [ErasureReport(waiting=1)]
-    run = tenant_env.run_of(events)  # the first pass has left it to its worker
+    run = tenant_env.run_of(events)  # the first pass did not end the run, because its worker was running
     assert (run.status, erasing.failed) == ("cancelled", [])
     cost = tenant_env.entry_of(run.id).cost_nanos
     erasing.clock.advance(QUIET_SECONDS)
@@ -117,7 +116,7 @@ def test_a_turn_that_was_never_closed_is_erased_in_the_end(tenant_env: TenantEnv
 
 
 def test_a_worker_that_lost_its_run_to_the_erasure_leaves_nothing(tenant_env: TenantEnv, erasing: Erasing) -> None:
-    """A turn whose session is erased under it: it had read the tenant before the deletion, and was recorded late."""
+    """The turn read the tenant before the deletion and was recorded late, so its session was erased during the turn."""
     late = delete_between_passes(tenant_env, erasing)
     tenant_env.model.say("One, ", late, "two, ", lambda: tenant_env.clock.advance(10), "three.")
     list(tenant_env.begin().events())
@@ -126,7 +125,7 @@ def test_a_worker_that_lost_its_run_to_the_erasure_leaves_nothing(tenant_env: Te
 
 
 def delete_between_passes(tenant_env: TenantEnv, erasing: Erasing) -> Callable[[], None]:
-    """Return an act that deletes the tenant, and a running turn as if the first pass had not seen that it runs."""
+    """Return a function that deletes the tenant, runs a sweep, and deletes its session, run and admission items."""
 
     def act() -> None:
         delete(erasing)
@@ -242,7 +241,7 @@ def test_a_long_session_takes_several_steps(
 
 
 def unprocessed_once() -> Callable[[str, dict[str, Any], Send], Any]:
-    """Leave the first of each batch's requests undone, the first time."""
+    """Return an interceptor that leaves the first request of each batch unprocessed once."""
     met: set[str] = set()
 
     def leave(operation: str, arguments: dict[str, Any], send: Send) -> Any:

@@ -1,4 +1,7 @@
-"""Every shape of key is erased with its tenant, or listed as unrelated. A new one fails here until it is listed."""
+"""Every type of item key is erased with its tenant or listed as unrelated.
+
+A new type fails this test until it is listed.
+"""
 
 import inspect
 from types import ModuleType
@@ -24,7 +27,7 @@ def shapes_of(module: ModuleType) -> set[str]:
 
 def test_every_shape_is_listed() -> None:
     listed = TENANTS.keys() | PLATFORMS.keys() | STAYS | WHILE_IT_LASTS | OF_A_USER | UNRELATED | PARTS
-    listed -= {"keys.OLD_ADMISSIONS"}  # a partition of an older version, which no function makes
+    listed -= {"keys.OLD_ADMISSIONS"}  # a partition of an older version, for which no function builds a key
     assert set().union(*map(shapes_of, MODULES)) == listed
 
 

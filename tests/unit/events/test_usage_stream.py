@@ -20,7 +20,7 @@ TOTAL = SumKey(date(2026, 11, 21), "TOTAL")
 
 
 def deliver(table: PhysicalTable, *records: dict[str, Any]) -> list[str]:
-    """Pass records to the handler; return the sequence numbers that it reports."""
+    """Pass records to the handler. Return the sequence numbers that it reports."""
     answer = count_changes(build_runtime(table=table)(), {"Records": list(records)})
     return [str(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
 

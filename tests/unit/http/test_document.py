@@ -76,7 +76,7 @@ def test_a_status_that_the_document_does_not_have_fails_the_test_that_provokes_i
 
     @router.get("/v1/locked")
     def read_locked() -> None:
-        """Refuse."""
+        """Return 409."""
         raise Conflict
 
     client = call_as(create_app(title="Locked", routers=[router], runtime=build_runtime()), None)

@@ -1,4 +1,4 @@
-"""The level of our logger is LOG_LEVEL; Lambda's own level is never above INFO, because it would drop metrics."""
+"""The level of our logger is LOG_LEVEL. Lambda's log level is never above INFO, because it would drop metrics."""
 
 import logging
 

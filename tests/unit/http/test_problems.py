@@ -1,4 +1,4 @@
-"""Every error of the tree renders as a problem without internal details."""
+"""Every error of the error catalogue renders as a problem without internal details."""
 
 import json
 

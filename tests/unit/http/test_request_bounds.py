@@ -1,4 +1,4 @@
-"""Every text, number, list and object of a request body has a size limit, so nothing unbounded is stored."""
+"""Every text, number, list and object of a request body has a size limit, so stored data is limited."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def names_of(above: tuple[Schema, ...]) -> set[str]:
 
 
 def outermost(found: RequestField, above: tuple[Schema, ...]) -> SchemaValidator:
-    """Return the validator of a value as a whole: the schema below the last object or list that contains it."""
+    """Return the validator of a whole value: the schema below the last object or list that contains it."""
     holders = [
         at for at, schema in enumerate(above) if schema["type"] in {"model-fields", "model-field", "list", "dict"}
     ]

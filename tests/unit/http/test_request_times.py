@@ -1,4 +1,4 @@
-"""Times of a request near the ends of the calendar are rejected and never cause an internal error."""
+"""Times in a request near the limits of the calendar are rejected and never cause an internal error."""
 
 import pytest
 from pydantic_core import SchemaValidator, ValidationError

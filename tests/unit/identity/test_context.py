@@ -1,4 +1,4 @@
-"""The authorizer's context survives API Gateway unchanged."""
+"""API Gateway does not change the authorizer's context."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.builders.gateway import TENANT_ID, platform_fields, tenant_fields
 
 
 def carried(fields: dict[str, str | int | bool]) -> dict[str, str]:
-    """Return the values as API Gateway passes them on."""
+    """Return the values in the form in which API Gateway passes them."""
     return {name: str(value) for name, value in fields.items()}
 
 

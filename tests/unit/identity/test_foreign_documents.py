@@ -33,7 +33,7 @@ JSON = st.recursive(
 
 
 def sign(claims: Mapping[str, Any], header: Mapping[str, Any]) -> str:
-    """Sign a token with null members, which the library would omit."""
+    """Sign a token with null members. The library would omit them."""
     from atrium.kernel.crypto import encode_base64url
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.hashes import SHA256

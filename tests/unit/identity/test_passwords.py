@@ -1,4 +1,4 @@
-"""Passwords: which are accepted, and how they are stored."""
+"""Which passwords are accepted, and how they are stored."""
 
 import pytest
 from atrium.identity.users.model import read_email, same_address

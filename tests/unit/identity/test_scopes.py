@@ -1,4 +1,4 @@
-"""Roles, scopes, and the scopes that others include."""
+"""Roles and scopes, and which scopes include other scopes."""
 
 import pytest
 from atrium.identity.scopes import (

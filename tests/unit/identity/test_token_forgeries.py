@@ -1,4 +1,4 @@
-"""Rejects access tokens forged without the private key."""
+"""Access tokens that are forged without the private key are rejected."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Times as text: RFC 3339 with milliseconds, in UTC; the text sorts by time."""
+"""The text format of times: RFC 3339 with milliseconds, in UTC. The text sorts by time."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

@@ -1,4 +1,4 @@
-"""Names and titles: invisible characters are rejected or removed, and combined characters stay whole."""
+"""Names and titles: invisible characters are rejected or removed, and combined characters are not split."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""Malformed, endless and error answers of a provider become bounded errors of the model."""
+"""Malformed, endless and error answers of a provider become errors of the model within limits of time and size."""
 
 import json
 from typing import Any
@@ -156,7 +156,7 @@ def test_accepts_error_bodies_of_any_format(place: str, error: object) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed(status: int) -> None:
-    """Following it would send the key and the conversation to another server."""
+    """Otherwise the key and the conversation would be sent to another server."""
     asked: list[str] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:

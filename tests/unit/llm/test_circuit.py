@@ -1,4 +1,4 @@
-"""The circuit breaker: when calls may be made, and that containers share what they see."""
+"""The circuit breaker: when calls may be made, and that containers share its state."""
 
 from typing import Any
 
@@ -180,7 +180,10 @@ def test_calls_are_made_while_the_table_does_not_answer(
 
 @given(st.lists(st.tuples(st.sampled_from(["call", "outage", "success"]), st.integers(0, 40)), max_size=60))
 def test_a_circuit_is_never_stuck(steps: list[tuple[str, int]]) -> None:
-    """Whatever happened: a call may be made at the latest 30 seconds later, and the state stays in its bounds."""
+    """After any sequence of calls, a call is permitted at the latest 30 seconds later.
+
+    The state remains in its bounds.
+    """
     state, now = CircuitState(), 1_000_000
     changes: dict[str, Any] = {
         "call": lambda: state if state.is_closed or state.wait_seconds(now) else state.with_trial(now),

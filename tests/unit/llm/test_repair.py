@@ -1,4 +1,4 @@
-"""Every conversation sent to a model is valid, whatever was stored; a valid one is unchanged."""
+"""Every conversation that is sent to a model is valid, for any stored messages. A valid conversation is not changed."""
 
 import json
 from itertools import pairwise
@@ -38,7 +38,7 @@ def request_of(*messages: ModelMessage, tools: tuple[ToolSchema, ...] = ()) -> M
 
 
 def sent(request: ModelRequest) -> dict[str, Any]:
-    """Return the body of a request as JSON, validated as Anthropic's API does."""
+    """Return the body of a request as JSON, validated by the rules of Anthropic's API."""
     body: dict[str, Any] = {
         "model": request.model,
         "messages": message_params(request),
@@ -64,7 +64,7 @@ def test_makes_any_conversation_valid(messages: list[ModelMessage], has_tools: b
 
 @given(MESSAGES, MESSAGES)
 def test_repeats_earlier_messages_unchanged(before: list[ModelMessage], after: list[ModelMessage]) -> None:
-    """Keeps the provider's prompt cache and the signatures of thinking blocks valid."""
+    """This preserves the provider's prompt cache and the signatures of thinking blocks."""
     shorter = repair_messages([*before, ASK])[:-1]
     assert repair_messages([*before, ASK, *after])[: len(shorter)] == shorter
 

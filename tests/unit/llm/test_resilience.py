@@ -1,4 +1,4 @@
-"""Fallback models and the circuit breaker round a provider: which model is asked, when, and what the caller gets."""
+"""Fallback models and the circuit breaker around a provider: which model is called, when, and the caller's response."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Parses the bytes of an answer; an incomplete answer is never taken for a complete one."""
+"""Parses the bytes of an answer. An incomplete answer is never treated as complete."""
 
 import httpx2
 import pytest

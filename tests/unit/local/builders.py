@@ -18,19 +18,19 @@ from infra.local.processes import Children
 from infra.local.stack.functions import StackFunction
 from infra.runtime.functions import Function
 
-# No server listens there, and no tested function calls it.
+# No server listens on this port, and no tested function calls it.
 ENDPOINT_URL = "http://127.0.0.1:9"
 
 
 def read_clock() -> datetime:
-    """A fixed time."""
+    """Return a fixed time."""
     return datetime(2026, 11, 21, 9, 30, 15, 123456, tzinfo=UTC)
 
 
 def stack_function(
     name: str, handler: str, *, timeout_seconds: int = 5, reserved: int | None = None, **variables: str
 ) -> StackFunction:
-    """A function as the emulator describes it."""
+    """Return a function in the form in which the emulator describes it."""
     function = Function(
         logical_id=name,
         name=name,
@@ -45,7 +45,7 @@ def stack_function(
 
 
 def write_source(root: Path, sources: Mapping[str, str]) -> None:
-    """Write files below a folder; a shell script may be executed."""
+    """Write files below a folder. Shell scripts are executable."""
     for name, text in sources.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,13 +55,13 @@ def write_source(root: Path, sources: Mapping[str, str]) -> None:
 
 
 def read_log(root: Path) -> str:
-    """The log of a `running` service."""
+    """Return the log of a `running` service."""
     return (root / "dev.log").read_text()
 
 
 @contextlib.asynccontextmanager
 async def running(root: Path, *functions: StackFunction) -> AsyncIterator[LambdaService]:
-    """Run functions whose source is below `root`."""
+    """Return the log of a `running` service."""
     with contextlib.closing(StackLog(root / "dev.log", None)) as log:
         children = Children(log)
         named = {item.function.name: item for item in functions}
@@ -74,23 +74,23 @@ async def running(root: Path, *functions: StackFunction) -> AsyncIterator[Lambda
 
 
 def buffered_route(method: str, resource: str, function: str = "echo", authorizer: str | None = None) -> Route:
-    """A route whose function returns whole answers."""
+    """Return a route whose function returns whole responses."""
     return Route(method, resource, authorizer, FunctionIntegration(function, streams=False, timeout_seconds=5))
 
 
 def streaming_route(method: str, resource: str, function: str, *, timeout_seconds: float = 5) -> Route:
-    """A route whose function streams."""
+    """Return a route whose function streams."""
     return Route(method, resource, None, FunctionIntegration(function, streams=True, timeout_seconds=timeout_seconds))
 
 
 def make_api(*routes: Route, responses: Mapping[str, CustomResponse] | None = None, **changes: tuple[str, ...]) -> Api:
-    """An API in the stage `dev`."""
+    """Return an API in the stage `dev`."""
     api = Api(api_id="a1b2c3", stage="dev", routes=routes, responses=responses or {}, binary_types=())
     return replace(api, binary_types=changes.get("binary_types", ()))
 
 
 def make_request(method: str = "GET", path: str = "/v1/things", **changes: object) -> GatewayRequest:
-    """A request of a client at 203.0.113.7."""
+    """Return a request of a client at 203.0.113.7."""
     request = GatewayRequest(
         method=method,
         path=path,
@@ -105,7 +105,7 @@ def make_request(method: str = "GET", path: str = "/v1/things", **changes: objec
 
 
 def make_call(api: Api, request: GatewayRequest, stage_prefix: str = "") -> Call:
-    """A request whose route is known."""
+    """Return a request whose route is known."""
     match = match_route(api.routes, request.method, request.path)
     assert match is not None
     return Call(api, request, match, stage_prefix)

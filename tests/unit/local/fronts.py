@@ -1,4 +1,4 @@
-"""A front server on a free port, with functions that echo, decide and stream."""
+"""A front server on a free port, with functions that echo requests, decide about access, and stream."""
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ def handler(event, context):
     context = {"code": code, "tenant_id": "ten_1", "admin": True, "count": 3}
     return {"principalId": "p", "policyDocument": {"Statement": [statement]}, "context": context}
 """
-# Raw ASGI: echoes its headers, sends five pieces, and logs that it has reached its end.
+# Raw ASGI: echoes its headers, sends five chunks, and logs that it reached its end.
 STREAM = """
 import asyncio, json, os
 

@@ -1,4 +1,4 @@
-"""The options of `make dev`, and the errors for invalid ones."""
+"""The options of `make dev`, and the errors for invalid options."""
 
 import socket
 

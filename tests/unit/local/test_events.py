@@ -1,4 +1,4 @@
-"""The events for functions and authorizers."""
+"""The events that the local gateway sends to functions and authorizers."""
 
 import base64
 

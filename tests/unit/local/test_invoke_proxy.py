@@ -1,4 +1,4 @@
-"""The invoke proxy's answers to the emulator."""
+"""The invoke proxy's responses to the emulator."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Output of a process is split into lines."""
+"""The output of a process is split into lines."""
 
 from infra.local.processes import LINE_BYTES_MAX, LineSplitter
 

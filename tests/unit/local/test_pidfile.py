@@ -1,4 +1,4 @@
-"""A stack's process is identified by its id and start time."""
+"""The process of a stack is identified by its id and start time."""
 
 import json
 import os

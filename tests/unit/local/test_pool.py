@@ -23,7 +23,7 @@ class FakeEnvironment:
 
 @dataclass
 class Factory:
-    """Makes environments, and counts how many start at once."""
+    """Creates environments, and counts how many start concurrently."""
 
     seconds: float = 0.0
     failures: list[InitFailed] = field(default_factory=list)

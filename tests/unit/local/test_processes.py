@@ -1,4 +1,4 @@
-"""Child processes end with their groups, and with the stack, however it ends."""
+"""Child processes end with their process groups, and with the stack, after any kind of exit."""
 
 import asyncio
 import contextlib

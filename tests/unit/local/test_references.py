@@ -1,4 +1,4 @@
-"""Unresolved references are found."""
+"""The check reports unresolved references."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The gateway's own error responses: the template's gateway responses, or AWS's defaults."""
+"""The gateway's error responses: the template's gateway responses, or AWS's defaults."""
 
 import json
 

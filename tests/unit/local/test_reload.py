@@ -1,4 +1,4 @@
-"""A changed file affects the functions that run it."""
+"""A changed file affects only the functions that use it."""
 
 import pytest
 
@@ -22,7 +22,7 @@ FUNCTIONS = {name: stack_function(name, handler) for name, handler in HANDLERS.i
         (["functions/chat/app.py", "functions/sessions/models.py"], ["chat", "sessions"]),
         (["layers/core/atrium/kernel/ids.py"], list(HANDLERS)),
         (["functions/chat/app.py", "layers/core/atrium/settings.py"], list(HANDLERS)),
-        # Belongs to no function, so all are restarted.
+        # The file belongs to no function, so all functions are restarted.
         (["functions/shared.py"], list(HANDLERS)),
     ],
 )

@@ -1,4 +1,4 @@
-"""Entries are formatted as one line each, plain in the file, coloured on a terminal."""
+"""Entries are formatted as one line each, without colours in the file and with colours on a terminal."""
 
 import re
 

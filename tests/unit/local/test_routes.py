@@ -1,4 +1,4 @@
-"""Route matching."""
+"""Requests are matched to routes."""
 
 import pytest
 
@@ -42,7 +42,7 @@ def test_finds_routes(method: str, path: str, resource: str, parameters: dict[st
         ("GET", "/v1/session"),
         ("DELETE", "/v1/sessions"),
         ("GET", "/docs"),
-        # The literal resource is chosen before its methods are considered, and there is no greedy resource.
+        # The literal resource is matched before its methods are checked, and there is no greedy resource.
         ("GET", "/v1/sessions/search"),
         ("GET", "/v1/sessions/x/messages/y"),
     ],

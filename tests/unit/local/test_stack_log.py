@@ -1,4 +1,4 @@
-"""The log file has all entries; the screen shows those of the chosen level."""
+"""The log file contains all entries. The screen shows the entries of the chosen level."""
 
 import io
 import threading

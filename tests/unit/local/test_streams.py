@@ -1,4 +1,4 @@
-"""Streams over HTTP: pieces arrive as they are made, and broken streams are handled."""
+"""Streams over HTTP: chunks arrive when they are sent, and broken streams are handled."""
 
 import json
 import time

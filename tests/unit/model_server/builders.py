@@ -1,4 +1,4 @@
-"""Builds requests, and parses the bytes of event streams."""
+"""Builds requests and parses the bytes of event streams."""
 
 import json
 import random
@@ -42,7 +42,7 @@ def assistant(text: str) -> MessageParam:
 def ask(
     client: anthropic.Anthropic, *messages: str | MessageParam, tools: Sequence[ToolParam] = (), max_tokens: int = 4096
 ) -> Message:
-    """Make one call without a stream; plain strings are user messages."""
+    """Make one call without a stream. Plain strings are user messages."""
     return client.messages.create(
         model=MODEL,
         max_tokens=max_tokens,
@@ -56,7 +56,7 @@ def text_of(message: Message) -> str:
 
 
 def body(*messages: JsonObject | str, **changes: JsonValue) -> JsonObject:
-    """Return a body for plain HTTP, with fields changed or added."""
+    """Return a body for plain HTTP, with changed or added fields."""
     listed: list[JsonValue] = [
         {"role": "user", "content": message} if isinstance(message, str) else message
         for message in (messages or ("Hello.",))
@@ -65,7 +65,7 @@ def body(*messages: JsonObject | str, **changes: JsonValue) -> JsonObject:
 
 
 def made_up_texts(count: int) -> list[str]:
-    """Return deterministic texts of up to 40 pieces: brackets, names of directives, characters of 1–4 bytes."""
+    """Return deterministic texts of up to 40 parts: brackets, names of directives, characters of 1–4 bytes."""
     pieces = [
         "[",
         "]",
@@ -92,14 +92,14 @@ def made_up_texts(count: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Frame:
-    """One event as sent."""
+    """One event in the form in which it was sent."""
 
     name: str
     data: JsonObject
 
 
 def read_frames(stream: bytes) -> list[Frame]:
-    """Parse a stream strictly: `event:` line, `data:` line, blank line, and nothing else."""
+    """Parse a stream strictly. It may contain only an `event:` line, a `data:` line and a blank line per event."""
     assert stream.endswith(b"\n\n")
     frames = []
     for raw in stream[:-2].split(b"\n\n"):

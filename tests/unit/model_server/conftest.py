@@ -1,6 +1,6 @@
 """A model server in a thread per module, with clients that do not retry.
 
-Clients are shared by the module, because creating one reads the machine's certificates (20 ms).
+The module shares its clients, because creating a client reads the machine's certificates (20 ms).
 """
 
 import threading

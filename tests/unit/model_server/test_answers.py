@@ -1,4 +1,4 @@
-"""Plain answers: they show what the server received, and respect the request's limits."""
+"""Plain answers: they describe the received request and respect its limits."""
 
 import anthropic
 import pytest

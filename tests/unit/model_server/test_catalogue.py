@@ -1,4 +1,4 @@
-"""The models: those that the installed SDK names, listed in pages."""
+"""The models: the models that the installed SDK names, listed in pages."""
 
 from typing import get_args
 

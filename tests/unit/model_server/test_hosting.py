@@ -1,4 +1,4 @@
-"""Starting and stopping in a thread: immediate, also with requests in flight, without leftovers."""
+"""Starting and stopping in a thread: immediate, also during requests, without open threads or ports."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Requests that Anthropic's API refuses are refused with the same status and error type."""
+"""Requests that Anthropic's API rejects are rejected with the same status and error type."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The event stream: its bytes, and how the SDK parses them."""
+"""The event stream: its bytes, and the SDK's result of parsing them."""
 
 import time
 from itertools import pairwise

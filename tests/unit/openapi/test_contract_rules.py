@@ -1,4 +1,4 @@
-"""The merged contract keeps the conventions of api.md, and the committed document is current."""
+"""The merged contract follows the conventions of api.md, and the committed document is current."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from infra.runtime.template import ROOT
 
 type Document = dict[str, Any]
 
-# These ignore the header, create nothing, or need a token or password that is valid once.
+# These routes ignore the header, create nothing, or need a token or password that is valid once.
 WITHOUT_IDEMPOTENCY_KEY = {
     "/v1/limits/check",
     *("/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout", "/v1/auth/password", "/v1/auth/invitations/accept"),
@@ -115,12 +115,15 @@ def test_an_answer_with_a_secret_is_sealed(document: Document) -> None:
 
 
 def test_every_path_is_called_by_tests_of_its_own(document: Document) -> None:
-    """The isolation suite calls every route, but only says who may; what a route answers is proven here."""
+    """The isolation suite calls every route but checks only permissions.
+
+    Other tests must check the responses of a route.
+    """
     tests = "\n".join(path.read_text() for path in (ROOT / "tests/integration").rglob("*.py"))
     without = [path for path in document["paths"] if not re.search(_called(path), tests)]
     assert without == []
 
 
 def _called(path: str) -> str:
-    """Return a pattern for the path in a string literal, with anything in place of its parameters."""
+    """Return a pattern for the path in a string literal, with any text in place of its parameters."""
     return re.sub(r"\\\{\w+\\\}", r"[^/\"?\\s]+", re.escape(path)) + r"[\"'?]"

@@ -1,4 +1,4 @@
-"""Everything in the document has a text, and what has none is named."""
+"""Every element of the document has a description. The check names elements without one."""
 
 import json
 from copy import deepcopy

@@ -1,4 +1,4 @@
-"""Everything that must be sent has an example, and an example that fits nothing is named."""
+"""Every required request part has an example. The check names examples that do not match an operation."""
 
 import json
 from copy import deepcopy
@@ -43,7 +43,7 @@ def test_an_example_of_an_operation_that_is_gone_is_named(committed: Document) -
 
 
 def test_deleting_has_an_object_of_its_own(committed: Document) -> None:
-    """An example that deletes what others use would make their order matter."""
+    """If an example deleted an object of other examples, their order would matter."""
     for item in committed["paths"].values():
         if "delete" in item and item["delete"]["operationId"] not in WITHOUT:
             named = {each["example"] for each in item["delete"]["parameters"] if "example" in each}

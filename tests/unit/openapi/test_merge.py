@@ -1,4 +1,7 @@
-"""Merging documents: what two functions define must be equal, otherwise a conflict names both."""
+"""Merge OpenAPI documents: a definition in two functions must be identical.
+
+Otherwise the error names both functions.
+"""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The generated page of permissions is complete, and stale when a route or a role changes."""
+"""The generated page of permissions is complete, and outdated after a change of a route or a role."""
 
 import json
 from pathlib import Path

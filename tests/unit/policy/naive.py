@@ -1,4 +1,4 @@
-"""A reference implementation of the access rules: tries every policy and caches nothing."""
+"""A reference implementation of the access rules. It evaluates every policy and caches no result."""
 
 import re
 
@@ -21,7 +21,7 @@ def concerns(policy: Policy, request: AccessRequest) -> bool:
 
 
 def met(conditions: Conditions, found: Circumstances, *, if_unknown: bool) -> bool:
-    """Evaluate plan and amount conditions; the other conditions have examples of their own."""
+    """Evaluate plan and amount conditions. Other tests have examples of the other conditions."""
     if conditions.plan is not None and found.plan not in conditions.plan:
         return False
     if conditions.amount is None:

@@ -80,7 +80,7 @@ class PolicyEnv:
         return PolicyService(self.guard(ADMIN, tenant=tenant), self.clock)
 
     def create(self, **wishes: Any) -> Policy:
-        """Create a policy that allows everything to everyone, except for the given fields."""
+        """Create a policy that allows all actions to all callers, except for the given fields."""
         self.clock.advance(1)
         fields = {"name": "p", "effect": "allow", "principals": ("*",), "actions": ("*",), "resources": ("*",)}
         return self.service().create(fields | wishes)

@@ -18,7 +18,7 @@ FUNCTIONS = ("admin", "chat", "identity", "platform", "sessions", "usage")
 
 
 def scope_of(root: Dependant) -> str | None:
-    """Return the scope that `require` asks for; empty for a route of any credential, None for a public route."""
+    """Return the scope that `require` checks: empty for a route of any credential, None for a public route."""
     scopes = read_scopes(root)
     if scopes is None:
         return None

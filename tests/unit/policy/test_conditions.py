@@ -137,4 +137,4 @@ def test_round_trip_through_json(wanted: dict[str, Any]) -> None:
 
 
 def test_noon_is_a_saturday() -> None:
-    assert NOON.weekday() == 5  # as the examples above assume
+    assert NOON.weekday() == 5  # the examples above need a Saturday

@@ -1,4 +1,4 @@
-"""Denials in the audit: equal ones once a minute, and a bounded number of different ones."""
+"""Denials in the audit: equal denials are recorded once a minute, and the number of different denials is limited."""
 
 from decimal import Decimal
 

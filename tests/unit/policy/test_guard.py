@@ -47,7 +47,7 @@ def test_rejects_and_audits_a_denial(policy_env: PolicyEnv) -> None:
     with pytest.raises(PolicyDenied) as refused:
         guard.require_permission("model:claude-opus", session_id="ses_1")
     assert refused.value.status == 403
-    assert "p" not in str(refused.value.detail).split()  # the denying policy is not disclosed to the caller
+    assert "p" not in str(refused.value.detail).split()  # the response does not reveal the denying policy to the caller
     [event] = policy_env.events("policy.deny")
     assert event.session_id == "ses_1"
     assert event.origin.principal == f"user:{ANN}"

@@ -1,4 +1,4 @@
-"""Rules for prompt injection: what they match, and what harmless text they leave alone."""
+"""Rules for prompt injection: texts that they match, and harmless texts that they do not match."""
 
 import pytest
 from atrium.policy.injection import SIGNALS, find_signals
@@ -58,5 +58,5 @@ def test_every_rule_has_an_example() -> None:
 
 @pytest.mark.parametrize("text", ["ignore ", "![", "[" * 50, "decode ", "send a b ", "show a ", "忽略", "system \n"])
 def test_long_repetitions_end(text: str) -> None:
-    """Patterns with unbounded repetitions would need minutes for these."""
+    """Patterns with unbounded repetitions would need minutes for these texts."""
     find_signals(text * (100_000 // len(text)))

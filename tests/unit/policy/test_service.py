@@ -52,7 +52,7 @@ def test_every_change_increments_the_version_and_is_audited(policy_env: PolicyEn
 
 
 def test_writes_change_and_audit_event_in_one_transaction(policy_env: PolicyEnv) -> None:
-    """Without the tenant's item neither a policy nor an event is written."""
+    """Without the tenant's item, neither a policy nor an event is written."""
     room_version = policy_env.service()
     policy_env.table().write(Delete(keys.tenant(), ANY))
     with pytest.raises(NotFound):

@@ -1,4 +1,4 @@
-"""The service on an empty table, and a world to rebuild."""
+"""The service on an empty table, and a tenant whose counters can be rebuilt."""
 
 import pytest
 

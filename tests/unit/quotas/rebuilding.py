@@ -29,7 +29,9 @@ SCOPES = (
     ScopeLimits("agent", {"cost_per_month": 9_000_000_000}, AGENT_ID),
     ScopeLimits("tenant", {"requests_per_day": 2_000, "concurrent_turns": 40}),
 )
-FIRST = datetime(2026, 11, 2, 12, 0, 0, 250_000, tzinfo=UTC)  # early in the month, because each day costs some calls
+FIRST = datetime(
+    2026, 11, 2, 12, 0, 0, 250_000, tzinfo=UTC
+)  # early in the month, because the rebuild makes some calls for each day
 TODAY = FIRST.date()
 _DATED = re.compile(r"[rstc][dm]\d+$")
 
@@ -61,7 +63,7 @@ class RebuildWorld:
             self.mixer.step()
 
     def begin(self) -> None:
-        """Create settled calls, one that the stream has not delivered, and some that are open."""
+        """Create settled calls, a call that the stream has not delivered, and some open calls."""
         for _ in range(8):
             self.mixer.admit()
         self.mixer.begin_session()
@@ -116,7 +118,7 @@ class RebuildWorld:
         return read_days(self.table, [TODAY])
 
     def damage(self) -> None:
-        """Make counters and sums wrong, each in a different way."""
+        """Make counters and usage aggregates wrong, each in a different way."""
         for scope in SCOPES:
             item = self.item(scope.id)
             for name in [name for name in sorted(item) if _DATED.search(name)]:
@@ -138,7 +140,7 @@ class RebuildWorld:
 
     @contextmanager
     def between_calls(self, act: Callable[[str], object]) -> Iterator[None]:
-        """Run `act` before each call to the table, except before calls that it makes itself."""
+        """Run `act` before each call to the table, except before calls that `act` makes."""
 
         def intercept(name: str, send: Callable[[], Any]) -> Any:
             self.memory.intercept = None

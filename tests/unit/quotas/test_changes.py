@@ -1,4 +1,4 @@
-"""Limits and plans that change during turns: counters stay, and the next admission uses the new limits."""
+"""Limits and plans that change during turns: counters are not reset, and the next admission uses the new limits."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What fits, what is left, and when a rejected call will fit."""
+"""Which calls fit, the remaining amounts, and when a rejected call will fit."""
 
 from collections.abc import Sequence
 from math import inf
@@ -157,7 +157,7 @@ def test_never_sorts_after_any_time() -> None:
     assert (found.limit, found.retry_after_seconds) == ("tokens_per_minute", None)
 
 
-# --- lowering
+# --- lowered limits
 
 ESTIMATE = Estimate(prompt_tokens=100, prompt_cost_nanos=1_000, output_tokens=400, output_token_nanos=5)
 
@@ -226,7 +226,7 @@ def test_a_further_call_uses_unused_reservation_and_the_runs_month() -> None:
     assert isinstance(decisions.fit(asked, [(none, limits)], decisions.call_charges), Rejected)
 
 
-# --- what is shown
+# --- limit status
 
 
 def test_usages_before_and_after() -> None:

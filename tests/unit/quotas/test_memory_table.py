@@ -29,7 +29,7 @@ def attempt(table: TenantTable, operation: Operation | tuple[Operation, ...]) ->
 
 
 class Recording(MemoryTable):
-    """Records the writes with their results and the items that they left."""
+    """Records the writes with their results and the resulting items."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -45,7 +45,7 @@ SETTINGS = settings(
 
 
 def walks(steps: st.SearchStrategy[Step], length: int) -> st.SearchStrategy[list[Step]]:
-    """Return strategies of step lists; a step can shrink to None."""
+    """Return strategies of step lists. A step can shrink to None."""
     some = st.lists(st.none() | steps, min_size=length, max_size=length)
     return some.map(lambda found: [step for step in found if step is not None])
 

@@ -1,4 +1,4 @@
-"""What each update does to an item: admission, extension, settlement, renewal, and the item's own time."""
+"""The effect of each update on an item: admission, extension, settlement, renewal, and the item's time."""
 
 from itertools import product
 from typing import Any, cast
@@ -52,7 +52,7 @@ def test_a_gap_empties_the_window(gap: int) -> None:
 
 
 def test_adds_calls_of_one_second_without_a_version() -> None:
-    """With additive updates, ten workers that read the same item are all counted."""
+    """With additive updates, the calls of ten workers that read the same item are all counted."""
     bench = ItemBench()
     bench.admit(tokens=1)
     seen = bench.item()
@@ -360,7 +360,7 @@ NEW_ROWS = sorted(set(product("rstc", ("day", "month"))) - {(each.letter, each.s
 def test_a_new_row_of_the_table_counts_and_rejects(
     monkeypatch: pytest.MonkeyPatch, letter: Counted, span: Span
 ) -> None:
-    """Admission, the next model call and settlement follow the table, without other code for a limit."""
+    """Admission, the next model call and settlement follow the table. A new limit needs no other code."""
     name: Any = "new"
     monkeypatch.setitem(
         cast("dict[Any, Any]", DEFINITIONS), name, LimitDefinition(name, "for a test", span, letter, 1_000)

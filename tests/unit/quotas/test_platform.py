@@ -1,4 +1,4 @@
-"""The platform limit: shares that add up to it, other items if one is full, and released slots."""
+"""The platform limit: its shares add up to it, other items are used if one is full, and slots are released."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ from tests.builders.wires import intercepted, lose_replies
 
 
 class Platform:
-    """A platform of one or more containers, each with its own cache of full items."""
+    """A platform of one or more containers, each with a separate cache of full items."""
 
     def __init__(self, maximum: int) -> None:
         self.table, self.clock, self.maximum = MemoryPlatform(), TurnedClock(), maximum
@@ -41,7 +41,7 @@ class Platform:
         return sum(map(len, self.slots()))
 
     def fill(self, first: int = 0) -> int:
-        """Admit until a rejection; returns how many were admitted."""
+        """Admit until a rejection. Return the number of admitted turns."""
         for number in range(first, 5_000):
             if isinstance(self.ask(number), Rejected):
                 return number - first
@@ -207,7 +207,7 @@ def test_the_number_of_items_may_change(before: int, after: int) -> None:
 
 
 def test_recovers_from_many_expired_slots_after_lowering_the_limit() -> None:
-    """An expression has 4 kB: one write removes only some of many expired slots."""
+    """An expression has at most 4 kB, so one write removes only some of many expired slots."""
     platform = Platform(30_000)
     item = keys.platform_concurrency(0)
     now = int(platform.clock().timestamp())
@@ -239,7 +239,7 @@ def test_is_exact_on_moto_with_lost_replies(physical_table: PhysicalTable) -> No
     assert limit.check() is None
 
 
-# --- with the service
+# --- with the quota service
 
 SCOPES = (ScopeLimits("tenant", {"concurrent_turns": 9}),)
 

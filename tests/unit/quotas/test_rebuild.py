@@ -1,4 +1,4 @@
-"""Rebuilding counters and sums from the ledger is exact, whatever happens between two of its calls."""
+"""Rebuilding counters and usage aggregates from the ledger is exact. Any operation may run between two of its calls."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +24,7 @@ from tests.builders.ledger import AGENT_ID, USER_ID
 from tests.builders.memory_table import TENANT as TENANT_ID
 from tests.unit.quotas.rebuilding import SCOPES, TODAY, RebuildWorld
 
-# --- right again
+# --- correct results
 
 
 def test_changes_nothing_if_all_counters_are_correct(world: RebuildWorld) -> None:
@@ -102,7 +102,7 @@ def test_restores_a_lost_admission_item(world: RebuildWorld, scope_id: str) -> N
         world.now += timedelta(seconds=1)
     report = world.rebuild()
     assert {(each.subject, each.stored) for each in report.counters} == {(scope_id, 0)}
-    world.now += timedelta(seconds=4)  # the new item's time is ahead of the lost item's
+    world.now += timedelta(seconds=4)  # the new item's time is later than the lost item's time
     world.check()
     world.mix(20)
     world.check()
@@ -124,7 +124,7 @@ def test_rebuilds_sums_but_not_counters_of_the_previous_month(world: RebuildWorl
 
 
 def test_counts_runs_in_the_month_of_their_admission(world: RebuildWorld) -> None:
-    """A run from the last second of October is stored there, but its first call may count in November."""
+    """A run from the last second of October is stored in October, but its first call may be counted in November."""
     world = RebuildWorld(now=world.now.replace(day=1, hour=0, minute=0, second=1))
     world.mixer.clock = lambda: world.now - timedelta(seconds=2)  # the worker's clock is two seconds behind
     world.mixer.admit()
@@ -139,7 +139,7 @@ def test_counts_runs_in_the_month_of_their_admission(world: RebuildWorld) -> Non
     assert world.item(TENANT)["rd20261101"] == world.item(TENANT)["rd20261031"] == 1
 
 
-# --- replies lost, workers killed, two at once
+# --- lost replies, killed workers, concurrent rebuilds
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -165,7 +165,7 @@ def test_lost_replies_change_nothing(seed: int) -> None:
 
 
 class Killed(BaseException):
-    """The function died."""
+    """The function was killed."""
 
 
 def calls_of_a_rebuild() -> int:
@@ -217,7 +217,7 @@ def test_concurrent_rebuilds_correct_nothing_twice(at: int) -> None:
     world.check()
 
 
-# --- limits that are new, layouts that are old
+# --- new limits, old layouts
 
 
 def test_fills_first_limits_of_a_user_from_the_ledger() -> None:
@@ -312,7 +312,7 @@ def test_ignores_old_items_in_a_comparison(world: RebuildWorld) -> None:
     assert world.table.get(OLD[0]) is not None
 
 
-# --- who runs it
+# --- who may run a rebuild
 
 
 def test_a_comparison_waits_for_a_rebuild_and_fails_a_dead_one(world: RebuildWorld) -> None:

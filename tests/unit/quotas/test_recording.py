@@ -1,4 +1,4 @@
-"""Sessions and tool calls: counted once or not at all, without a slot."""
+"""Sessions and tool calls: counted at most once, without a slot."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Decisions in response headers and errors."""
+"""Admission decisions in response headers and errors."""
 
 from datetime import UTC, datetime
 

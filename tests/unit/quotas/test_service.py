@@ -42,7 +42,7 @@ def real(physical_table: PhysicalTable) -> Iterator[tuple[QuotaService, Recorder
         yield QuotaService(TenantTable(physical_table, TENANT_ID), TurnedClock(), pause=lambda _: None), recorder
 
 
-# --- what it costs
+# --- cost
 
 
 def test_an_admission_is_one_read_and_a_write_for_each_scope(real: tuple[QuotaService, Recorder]) -> None:
@@ -144,7 +144,10 @@ def test_does_not_retry_a_rejected_write_if_all_slots_are_old(quotas: Quotas) ->
 
 
 def test_a_rejection_at_the_write_shows_the_limits_of_all_scopes(quotas: Quotas) -> None:
-    """The key's last request of this minute is taken after the read; its write rejects, before the tenant's."""
+    """Another call uses the key's last request of this minute after the read.
+
+    The write of the key's item then rejects the call before the write of the tenant's item.
+    """
     quotas.admit()
     seen = quotas.service.read(BOTH)
     for _ in range(2):
@@ -177,7 +180,7 @@ def test_an_admission_may_be_repeated_for_the_same_run(quotas: Quotas) -> None:
 
 def test_a_rejected_attempt_releases_the_slot_of_an_earlier_attempt(quotas: Quotas) -> None:
     quotas.admit([KEY, ScopeLimits("tenant", {})], number=1)
-    del quotas.table.items[keys.admission(TENANT)]  # as if its write had never arrived
+    del quotas.table.items[keys.admission(TENANT)]  # as if its write was never applied
     assert isinstance(quotas.ask((KEY, ScopeLimits("tenant", {"concurrent_turns": 0})), number=1), Rejected)
     assert (quotas.item("key_1")["slots"], quotas.item("key_1")["rn"]) == ({}, 0)
 
@@ -203,7 +206,7 @@ def test_a_rejection_sets_back_an_item_far_ahead(quotas: Quotas) -> None:
     assert isinstance(quotas.ask((ScopeLimits("key", {"requests_per_minute": 2}, "key_1"),)), Admitted)
 
 
-# --- degraded
+# --- degraded operation
 
 
 def test_admits_minute_limits_during_an_outage_if_configured(quotas: Quotas) -> None:
@@ -265,7 +268,7 @@ def test_undoes_an_admission_without_reply(quotas: Quotas) -> None:
     assert [item["rd20261121"] for item in quotas.items()] == [0, 0]
 
 
-# --- leases and the end
+# --- leases and settlement
 
 
 def test_a_lost_lease_stops_the_worker(quotas: Quotas) -> None:

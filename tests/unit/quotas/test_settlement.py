@@ -1,4 +1,4 @@
-"""What happens to an admitted run's slot and counters: further calls, renewal, settlement, and walks of all."""
+"""The slot and counters of an admitted run: further calls, renewal, settlement, and random sequences of them."""
 
 import pytest
 from atrium.quotas.limits import BUCKETS
@@ -21,7 +21,7 @@ def test_an_extension_settles_the_last_call_and_reserves_the_next() -> None:
     assert (bench.sums(), bench.count("tm202611"), bench.count("cm202611")) == ((1, 100), 100, 1_000)
     assert (bench.count(f"t{SECOND % 61:02}"), bench.count(f"t{(SECOND + 30) % 61:02}")) == (20, 80)
     assert bench.count("rd20261121") == 1
-    bench.now += 31  # the first call leaves the window
+    bench.now += 31  # the first call is now outside the window
     bench.admit(tokens=20)
     assert bench.sums() == (1, 100)
 
@@ -166,7 +166,7 @@ def test_advancing_time_drops_only_old_seconds() -> None:
     assert (bench.count("tm202611"), bench.attributes["fence"], len(bench.attributes["slots"])) == (11, "one", 2)
 
 
-# --- walks
+# --- random sequences
 
 
 STEPS = st.lists(
@@ -185,7 +185,7 @@ STEPS = st.lists(
 def test_window_sums_equal_their_seconds_with_any_clocks(steps: list[tuple[str, int, int]]) -> None:
     bench = ItemBench()
     held: dict[str, Slot] = {}
-    was_set_back = False  # then what a run reserved before may be taken from a second that never had it
+    was_set_back = False  # if true, settlement may subtract from a second to which the reservation was not added
     for what, pick, move in steps:
         bench.now += move
         was_set_back |= bench.item().is_ahead

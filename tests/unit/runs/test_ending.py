@@ -1,4 +1,4 @@
-"""A run is ended by its worker or by the sweeper, never by both, whatever happens between two writes."""
+"""A run is ended by its worker or by the sweeper, never by both, with any operation between two writes."""
 
 import random
 import string

@@ -1,4 +1,4 @@
-"""The event log: no event is lost or repeated, whatever the table does."""
+"""The event log: no event is lost or repeated, for any failure of the table."""
 
 import random
 import string
@@ -63,7 +63,10 @@ def test_reads_after_any_sequence_number(log: EventLog, tenant_env: TenantEnv, r
 
 
 def test_many_batches_are_read_in_order(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
-    """More than a page of batches, with sequence numbers of one, two and three digits."""
+    """Reads all batches in sequence order when they need several query pages.
+
+    (121 events, so sequence numbers have one to three digits.)
+    """
     events = build_events(2, 121)
     append(log, tenant_env, events, seconds=2)
     assert stored(tenant_env, run) == events

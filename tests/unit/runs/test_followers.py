@@ -1,4 +1,4 @@
-"""Followers of events are counted: by tenant, until they end or their lease is over."""
+"""Followers of events are counted per tenant until they end or their lease has expired."""
 
 from datetime import timedelta
 

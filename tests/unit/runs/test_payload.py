@@ -98,7 +98,7 @@ def test_blocks_are_written_as_the_api_shows_them() -> None:
 
 
 def test_replaces_half_surrogate_pairs() -> None:
-    """A model's JSON may contain one, but DynamoDB and our answers cannot."""
+    """A model's JSON may contain half of a surrogate pair. DynamoDB and our responses cannot contain it."""
     assert unpack(pack({"text": "a\ud83d!"})) == {"text": "a?!"}
 
 

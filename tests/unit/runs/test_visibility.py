@@ -1,4 +1,4 @@
-"""Which runs a caller can see, read and cancel: its own, or with `admin` the tenant's."""
+"""Which runs a caller can see, read and cancel: the caller's runs, or with `admin` all runs of the tenant."""
 
 from datetime import timedelta
 

@@ -48,7 +48,7 @@ def call(runtime: http.client.HTTPConnection, path: str, body: bytes, **headers:
 
 
 def take(runtime: http.client.HTTPConnection) -> tuple[str, bytes, http.client.HTTPResponse]:
-    """Poll for the next event; return the base path of its answers, the event and the response."""
+    """Poll for the next event. Return the base path of its responses, the event and the response."""
     runtime.request("GET", NEXT)
     handed = runtime.getresponse()
     event = handed.read()
@@ -56,7 +56,7 @@ def take(runtime: http.client.HTTPConnection) -> tuple[str, bytes, http.client.H
 
 
 def stream(runtime: http.client.HTTPConnection, path: str, pieces: list[bytes], *, pause: float = 0.0) -> None:
-    """Send pieces as HTTP chunks, each in its own packet."""
+    """Send HTTP chunks, each in a separate packet."""
     runtime.putrequest("POST", path)
     for name, value in STREAMING.items():
         runtime.putheader(name, value)

@@ -1,4 +1,4 @@
-"""A built function sees only its artifact, its layers and the standard library."""
+"""A built function can import only its artifact, its layers and the standard library."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The env file changes only variables that the template declares, as `sam local invoke --env-vars` does."""
+"""The env file changes only variables that the template declares, like `sam local invoke --env-vars`."""
 
 from pathlib import Path
 

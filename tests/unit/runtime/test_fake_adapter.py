@@ -1,4 +1,4 @@
-"""The fake adapter fulfils the same contract as the real one, which tests/conformance checks."""
+"""The fake adapter fulfils the same contract as the real adapter, which tests/conformance checks."""
 
 from collections.abc import Callable, Iterator
 

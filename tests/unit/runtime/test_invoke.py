@@ -56,7 +56,7 @@ def test_missing_argument_prints_the_usage(capsys: pytest.CaptureFixture[str], a
 
 
 def test_unknown_function_is_refused_before_a_sandbox_is_prepared(capsys: pytest.CaptureFixture[str]) -> None:
-    # Preparing a sandbox opens a port, which tests of this folder may not do.
+    # Preparing a sandbox opens a port, which tests in this folder may not do.
     event = ROOT / "tests" / "events" / "chat" / "answer.json"
     assert invoke.main(["--function", "chatt", "--event", str(event)]) == 2
     assert "function chatt not found; known functions: admin, " in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""No started process is left, however its parent ends."""
+"""Every started process ends, after any kind of exit of its parent."""
 
 import contextlib
 import os

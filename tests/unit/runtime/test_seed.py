@@ -1,4 +1,4 @@
-"""Seeding is idempotent and creates what the events refer to."""
+"""Seeding is idempotent and creates the resources that the events name."""
 
 from atrium.agent.store import AgentStore
 from atrium.identity.keys.store import KeyStore
@@ -54,4 +54,4 @@ def test_events_send_the_seeded_keys_and_no_other() -> None:
         if header.lower() in {"authorization", "x-api-key"}
     }
     assert {TENANT_KEY, PLATFORM_KEY} < sent
-    assert len([key for key in sent if key.startswith("atr_")]) == 3  # the third has a deliberate typing error
+    assert len([key for key in sent if key.startswith("atr_")]) == 3  # the third key has a deliberate typing error

@@ -1,4 +1,4 @@
-"""The intrinsic functions that local runs need, and clear errors for others."""
+"""The intrinsic functions that local runs need, and clear errors for other functions."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Deleting a session: it disappears at once and finally leaves no data, whatever interrupts the work."""
+"""Deleting a session: it is not found immediately, and finally all its data is deleted, after any interruption."""
 
 import random
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def noise(seed: int) -> str:
 
 
 def fill(tenant_env: TenantEnv) -> SessionId:
-    """A session with two turns, batches of events, and blobs for a question, an outcome and a batch."""
+    """Create a session with two turns, batches of events, and blobs for a question, an outcome and a batch."""
     session_id = tenant_env.open_session()
     runs = tenant_env.runs()
     run = build_run(session_id, question=noise(1))
@@ -147,7 +147,7 @@ def test_deletes_events_stored_after_the_deletion(tenant_env: TenantEnv) -> None
 
 
 def test_deletes_a_run_recorded_after_the_deletion(tenant_env: TenantEnv) -> None:
-    """The session was taken and deleted with its runs before the run was written."""
+    """The session was taken, and deleted with its runs, before the run was written."""
     session_id = session_id_of(tenant_env.talk())
     deleted: list[bool] = []
 

@@ -1,4 +1,4 @@
-"""Lists of sessions, and concurrent callers."""
+"""Lists of sessions, also with concurrent callers."""
 
 import itertools
 import random

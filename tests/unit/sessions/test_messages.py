@@ -1,4 +1,4 @@
-"""Messages are read from runs: pages of any size have all messages, each once, oldest first."""
+"""Messages are read from runs: pages of any size contain each message once, oldest first."""
 
 import random
 from datetime import timedelta
@@ -17,7 +17,10 @@ from tests.builders.tenant_env import OTHER_OWNER, TenantEnv, context_of
 
 
 def fill(tenant_env: TenantEnv, answers_of_turns: list[int | None]) -> tuple[SessionId, list[Message]]:
-    """Create a session of turns with that many messages after the question; None is a turn that still runs."""
+    """Create a session with one turn per entry of `answers_of_turns`, with that number of assistant messages.
+
+    None creates a running turn.
+    """
     session_id = tenant_env.open_session()
     expected: list[Message] = []
     for number, answers in enumerate(answers_of_turns):
@@ -86,7 +89,7 @@ def test_long_turns_beyond_one_read_are_paged_too(tenant_env: TenantEnv) -> None
 
 
 def test_bounds_the_size_of_a_page(tenant_env: TenantEnv, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred long answers must not make a page larger than Lambda's response limit."""
+    """A page with a hundred long answers must not exceed Lambda's response limit."""
     monkeypatch.setattr("atrium.sessions.service.PAGE_BYTES_MAX", 1_300)
     session_id = tenant_env.open_session()
     run = build_run(session_id, at=NOON)

@@ -1,4 +1,7 @@
-"""Sessions as callers see them: their own, or with `admin` the tenant's; all others are not found."""
+"""Sessions for callers: the caller's sessions, or with `admin` all sessions of the tenant.
+
+Other sessions are not found.
+"""
 
 import pytest
 from atrium.kernel.errors import NotFound

@@ -1,4 +1,4 @@
-"""A session's item: conditional writes give it to one turn at a time."""
+"""A session's item: conditional writes assign the session to one turn at a time."""
 
 from datetime import timedelta
 
@@ -105,7 +105,7 @@ def test_taking_and_releasing_with_lost_replies(
 
 
 def test_run_ids_of_a_session_increase(sessions: SessionStore, session: Session) -> None:
-    """Run ids of a session must increase, because the history is sorted by them."""
+    """The history is sorted by run id, so the run ids of a session must increase."""
     later, earlier = run_of(session, 9), run_of(session, 8)
     sessions.open_turn(session, later, now=NOON)
     sessions.close_turn(ended_run(later, messages=2))

@@ -1,4 +1,4 @@
-"""A session's own usage by day, added once by the write that releases the session."""
+"""A session's usage by day. The write that releases the session adds it once."""
 
 from datetime import date, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Two views of one table: a tenant's, and all others."""
+"""Two views of one table: the view of one tenant, and the views of all other tenants."""
 
 import pytest
 from atrium.kernel.ids import TenantId

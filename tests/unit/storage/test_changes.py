@@ -1,4 +1,4 @@
-"""Stream records: whether they belong to a tenant, and to which one."""
+"""Stream records: whether they belong to a tenant, and to which tenant."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Our configuration of the SDK's clients: request headers, timeouts and parsing."""
+"""The configuration of the SDK's clients: request headers, timeouts and parsing."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Translation of AWS errors: failed conditions, transient errors, and unexpected errors, which pass through."""
+"""Translation of AWS errors: failed conditions and transient errors. Unexpected errors are not translated."""
 
 from typing import Any
 

@@ -18,7 +18,7 @@ _VALUES = st.recursive(_SCALARS, lambda inner: st.lists(inner) | st.dictionaries
 
 
 def plain(value: Any) -> Any:
-    """Return a value as a reader of the item gets it: whole numbers as integers."""
+    """Return a value in the form in which a reader of the item gets it, with whole numbers as integers."""
     match value:
         case Decimal():
             return int(value) if value == value.to_integral_value() else value

@@ -138,7 +138,7 @@ def test_a_deletion_under_a_condition(table: TenantTable) -> None:
 
 
 def test_a_condition_recognizes_its_own_repeated_write(table: TenantTable) -> None:
-    """The SDK repeats a write whose reply was lost, and the first attempt made `NEW` false."""
+    """The SDK repeats a write whose reply was lost, and the first attempt made the condition `NEW` false."""
     with intercepted(table._client, lose_replies):
         with pytest.raises(ConditionFailed) as refused:
             table.write(Put(KEY, {"mark": "m"}, NEW))

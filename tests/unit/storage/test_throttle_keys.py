@@ -1,4 +1,4 @@
-"""Throttles are counted per tenant."""
+"""Throttles are counted separately for each tenant."""
 
 from atrium.kernel.ids import TenantId
 from atrium.storage.throttle_keys import unlocks

@@ -1,4 +1,4 @@
-"""The calculator: exact decimals, clear errors, and no access to anything but arithmetic."""
+"""The calculator: exact decimals, clear errors, and no access to operations other than arithmetic."""
 
 import time
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The current time in any time zone."""
+"""The tool that returns the current time in any time zone."""
 
 import pytest
 from atrium.tools.clock import CURRENT_TIME
@@ -38,6 +38,6 @@ def test_returns_the_time_of_the_call() -> None:
     "zone", ["", "Mars/Olympus", "../../etc/passwd", "/etc/passwd", "Europe", "Europe/", "UTC\0", "É"]
 )
 def test_rejects_unknown_zones(zone: str) -> None:
-    """A folder of zones, a path out of it, and text that cannot be a file name."""
+    """The values are a folder of zones, a path outside the folder, and text that cannot be a file name."""
     with pytest.raises(ToolRetry, match="unknown time zone"):
         read(zone)

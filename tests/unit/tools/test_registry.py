@@ -22,7 +22,7 @@ CONTEXT = tool_context()
 
 
 class Arguments(BaseModel):
-    """The arguments of these tests' tool."""
+    """Arguments of the tool in these tests."""
 
     model_config = ConfigDict(extra="forbid")
 
