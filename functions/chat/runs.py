@@ -43,11 +43,9 @@ def list_runs(
     tenant: TenantDep,
     runtime: RuntimeDep,
     page: PageDep,
-    status: Annotated[
-        RunStatus | None, Query(description="Return only runs with this status. Default: all runs")
-    ] = None,
+    status: Annotated[RunStatus | None, Query(description="Only runs in this state. Default: all")] = None,
     session_id: Annotated[
-        str | None, Query(max_length=64, description="Return only runs of this session. Default: all runs")
+        str | None, Query(max_length=64, description="Only runs of this session. Default: all")
     ] = None,
 ) -> ListOf[RunAnswer]:
     """List runs.
@@ -84,7 +82,7 @@ def cancel_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAn
     response_model=EventsAnswer,
     responses={
         **sse.DOCUMENTATION,
-        204: {"description": "As SSE: the run has ended and there are no more events"},
+        204: {"description": "As SSE: the run has ended and no event is left"},
         **problem_responses(404, 429),
     },
 )
@@ -94,16 +92,14 @@ async def read_events(
     tenant: TenantDep,
     runtime: RuntimeDep,
     writer: EventWriterDep,
-    after: Annotated[Number, Query(ge=0, description="Number of the last received event. Default 0: all events")] = 0,
+    after: Annotated[Number, Query(ge=0, description="Number of the last event you have. Default 0: all events")] = 0,
     wait: Annotated[
         Number,
-        Query(
-            ge=0, le=WAIT_SECONDS_MAX, description="Only for JSON: seconds to wait for a new event, 0 to 20. Default 0"
-        ),
+        Query(ge=0, le=WAIT_SECONDS_MAX, description="JSON only: seconds to wait for a new event, 0 to 20. Default 0"),
     ] = 0,
     last_event_id: Annotated[
         Number | None,
-        Header(ge=0, description="Same as `after`, sent by a reconnecting `EventSource`. Overrides `after`"),
+        Header(ge=0, description="As `after`, sent by an `EventSource` that reconnects. Takes precedence"),
     ] = None,
 ) -> Response:
     """Get a run's events.
@@ -139,7 +135,16 @@ def _wants(request: Request) -> Literal["json", "sse"]:
     return "json" if read_quality(accept, "application/json") > read_quality(accept, sse.MEDIA_TYPE) else "sse"
 
 
-def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter, limit: FollowerLimit | None) -> EventsAnswer:
+def _take(limit: FollowerLimit, runtime: Runtime, tenant: TenantContext) -> Follower:
+    """Count a follower; raise `ConcurrencyLimited`, which the tenant's audit counts, if there are too many."""
+    try:
+        return limit.take()
+    except LimitReached as rejection:
+        note_refusal(open_guard(runtime, tenant).audit, rejection)
+        raise
+
+
+def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter, follower: Follower | None) -> EventsAnswer:
     """Return the stored events, or the first new events within the time. Takes a follower lease if `limit` is given."""
     found: list[RunEvent] = []
     try:

@@ -143,7 +143,14 @@ def assert_documented(app: FastAPI, scope: Scope, statuses: list[int]) -> None:
         assert not missing, f"{scope['method']} {route.path} answers {missing}: add problem_responses(...) to the route"
 
 
-def call_as(app: FastAPI, fields: Fields | None, *, stage_prefix: str = "", remaining_ms: int = 25_000) -> TestClient:
+def call_as(
+    app: FastAPI,
+    fields: Fields | None,
+    *,
+    stage_prefix: str = "",
+    remaining_ms: int = 25_000,
+    documented: bool = True,
+) -> TestClient:
     """Return a client with these fields of the authorizer's context (None for a route without authorizer)."""
-    gateway = Gateway(app, fields, stage_prefix=stage_prefix, remaining_ms=remaining_ms)
+    gateway = Gateway(app, fields, stage_prefix=stage_prefix, remaining_ms=remaining_ms, documented=documented)
     return TestClient(gateway, base_url="https://example.org", headers={"authorization": "Bearer atr_dev_tested"})

@@ -169,8 +169,8 @@ class TurnContextReader:
         )
         if signals:
             raise MessageRefused(
-                f"The tenant's settings reject messages that look like a prompt injection ({', '.join(signals)}). "
-                "Reword the message, or ask an administrator to change the setting `prompt_injection`."
+                f"The tenant's settings refuse messages that look like a prompt injection ({', '.join(signals)}). "
+                "Reword the message, or ask an administrator about the setting prompt_injection."
             )
 
     def _session(self, item: Mapping[str, Any] | None) -> Session | None:
@@ -187,7 +187,7 @@ class TurnContextReader:
 
     def _admit_model(self, agent: AgentConfig, request: TurnRequest) -> ModelInfo:
         """Return the turn's model if the plan and the policies allow it for the caller. A rejected model is audited."""
-        session_id, limit = request.session_id or "", request.limits.max_cost_nanos
+        session_id = request.session_id or ""
         try:
             model = check_model(
                 self.context, request.provider, request.model or agent.model, agent.temperature is not None
@@ -199,9 +199,9 @@ class TurnContextReader:
         self.guard.require_permission(f"model:{model.id}", amount=_amount(request), session_id=session_id)
         return model
 
-    def _fallbacks(self, agent: AgentConfig, model: ModelInfo) -> tuple[ModelInfo, ...]:
+    def _fallbacks(self, agent: AgentConfig, model: ModelInfo, request: TurnRequest) -> tuple[ModelInfo, ...]:
         """Return the agent's fallback models that the plan and the policies allow."""
-        found = []
+        found, amount = [], _amount(request)
         for model_id in agent.fallback_models:
             with suppress(ModelNotAllowed, ProviderUnsupported, ValidationFailed):
                 fallback = check_model(self.context, None, model_id, agent.temperature is not None)
@@ -218,7 +218,7 @@ class TurnContextReader:
         """
         agent = self._read_agent(wanted or (session.agent_id if session else None) or self._default(tenant), read)
         if agent is None and wanted is None and session and session.agent_id:
-            raise NotFound("The session's agent was deleted. Set the session's `agent_id` to another agent or to null.")
+            raise NotFound("The session's agent was deleted. Give the session another agent_id, or null.")
         if agent is None:
             raise NotFound("Agent not found.")
         return agent
@@ -229,7 +229,7 @@ class TurnContextReader:
     def _default(self, tenant: Mapping[str, Any]) -> AgentId:
         default = tenant.get("default_agent_id")
         if not default:
-            raise NotFound("The tenant has no default agent. Create one, or send `agent_id`.")
+            raise NotFound("The tenant has no default agent. Create one, or send agent_id.")
         self.default_agents[self.context.tenant_id] = AgentId(default)
         return AgentId(default)
 
@@ -270,13 +270,13 @@ def check_model(
         raise invalid_field(field, f"must be one of {list_valid(_models_of(context.plan))}")
     if provider is not None and provider != entry.vendor:
         raise ProviderUnsupported(
-            f"The model {entry.id} is served by `{entry.vendor}`. Set `provider` to `{entry.vendor}` or omit it."
+            f"The provider of the model {entry.id} is `{entry.vendor}`. Send it, or leave `provider` out."
         )
     if entry.size not in PLANS[context.plan].models:
         valid = list_valid(_models_of(context.plan))
         raise ModelNotAllowed(f"The plan {context.plan} does not include the model {entry.id}. It includes {valid}.")
     if has_temperature and not entry.accepts_temperature:
-        raise invalid_field("temperature", f"the model {entry.id} does not accept a temperature")
+        raise invalid_field("temperature", f"the model {entry.id} takes no temperature")
     return entry
 
 

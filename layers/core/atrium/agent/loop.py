@@ -38,7 +38,8 @@ from atrium.tools.registry import ToolAnswer, ToolRegistry
 type LoopStop = llm.StopReason | AllowanceStop | StopCause | Literal["done", "fallback"]
 
 REFUSAL = "I cannot help with that. If you tell me what you want to achieve, I may be able to help in another way."
-_GRACE_SECONDS = 5.0  # so that the turn's deadline ends a late call, not the provider's timeout
+MODEL_FAILURES = (ModelFailed, ModelTimeout, CircuitOpen)
+_GRACE_SECONDS = 5.0  # so that the turn's own clock, not the provider's, ends a call whose time is over
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ ERASERS: dict[str, Eraser] = {
     "admissions": erasers.erase_admissions,
     "old_admissions": eraser_of(keys.OLD_ADMISSIONS),
     "tool_calls": eraser_of(keys.TOOL_CALLS),
-    "ledger": ledger.erase_ledger,  # before `days`: the stream adds its entries to the usage aggregates
+    "followers": eraser_of(keys.followers().partition),
+    "ledger": ledger.erase_ledger,  # before the sums: the stream adds entries to them while they exist
     "days": erasers.erase_days,
     "blobs": erasers.erase_blobs,
     "names": platform.erase_names,
@@ -67,7 +68,7 @@ class Erasure:
     blobs_of: Callable[[TenantId], TenantBlobs]
     clock: Clock
 
-    def run(self, has_time: Callable[[], bool], on_failure: Callable[[TenantId, AtriumError], None]) -> ErasureReport:
+    def run(self, has_time: Callable[[], bool], on_failure: Callable[[TenantId, Exception], None]) -> ErasureReport:
         """Run one step of each erasure in turn, while there is time. Failed erasures are retried in the next minute."""
         deletions = Deletions(self.platform)
         pending = deque(deletions.list_left(now=self.clock()))
@@ -92,7 +93,7 @@ class Erasure:
         """Run one step. Return None if the erasure is finished."""
         tenant, progress = TenantStore(self.table_of(deletion.tenant_id)).get(), deletion.progress
         if tenant is None or tenant.status != "deleted":
-            deletions.end(deletion)  # the call failed before the deletion took effect
+            deletions.end(deletion)  # its call died before the deletion held
             return None
         if progress.phase not in ERASERS:
             began = self._begin_pass(tenant, progress)

@@ -104,9 +104,7 @@ class CircuitState:
 
     def with_success(self) -> "CircuitState":
         """Return the state after a successful call."""
-        if self.is_closed:
-            return CircuitState(version=self.version)
-        if self.trials == 0:
+        if self.is_closed or self.trials == 0:
             return self
         if self.successes + 1 >= SUCCESSES_NEEDED:
             return CircuitState(version=self.version)
@@ -125,7 +123,7 @@ class CircuitBreaker:
     def __post_init__(self) -> None:
         self._known = TTLCache(_MODELS_MAX, REMEMBERED_SECONDS, timer=lambda: self.clock().timestamp())
 
-    def admit(self, model_id: str) -> None:
+    def admit(self, model_id: str) -> bool:
         """Return if a call of the model is allowed, otherwise raise `CircuitOpen` with the time until the next
         trial.
         """
@@ -149,9 +147,7 @@ class CircuitBreaker:
 
     def record_success(self, model_id: str) -> None:
         """Record a successful call. This costs no table call while the cached state has no outages."""
-        known = self._known.get(model_id)
-        if known is None or known != CircuitState(version=known.version):
-            self._record(model_id, lambda found, _now: found.with_success())
+        self._record(model_id, lambda found, _now: found.with_success())
 
     def _record(self, model_id: str, change: Callable[[CircuitState, int], CircuitState]) -> None:
         try:

@@ -163,7 +163,15 @@ class Run:
 
     def ended(self, outcome: Outcome, at: datetime) -> "Run":
         """Return a copy of this run with an outcome."""
-        return replace(self, status=outcome.status, outcome=outcome, spend=outcome.spend, ended_at=at, lease_until=None)
+        return replace(
+            self,
+            status=outcome.status,
+            model=outcome.model or self.model,
+            outcome=outcome,
+            spend=outcome.spend,
+            ended_at=at,
+            lease_until=None,
+        )
 
 
 def start_event(run: Run) -> RunEvent:
