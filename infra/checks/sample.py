@@ -32,7 +32,7 @@ _VALIDATORS = frozenset({"AfterValidator", "BeforeValidator"})
 _VALIDATOR_DECORATORS = frozenset({"field_validator", "model_validator"})
 _FIELDS = frozenset({"Field", "Form", "Header", "Path", "PathParameter", "Query"})
 _MODEL = "StrictModel"
-# A paragraph of Markdown does not begin with the sign of a heading, table, code block, comment or link definition.
+# A block that begins with one of these is a heading, table, comment, link definition, rule or list of links.
 _NO_PROSE = ("#", "|", "<", "[", "---", "Related:")
 _LIST_ITEM = re.compile(r"(?:[-*]|\d+\.) ")
 
@@ -41,7 +41,7 @@ _DEFINITIONS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass(frozen=True, order=True)
 class Text:
-    """A text and its place."""
+    """A text with its file and line."""
 
     path: str
     line: int
@@ -98,7 +98,7 @@ def paragraphs(root: Path = ROOT) -> Iterator[Text]:
 
 
 def draw(texts: Iterator[Text], count: int, seed: str) -> list[Text]:
-    """Return `count` different texts; the same for the same texts and seed."""
+    """Return `count` different texts. Equal texts and an equal seed give the same result."""
     known = sorted({each.text: each for each in sorted(texts, reverse=True)}.values())
     return random.Random(seed).sample(known, min(count, len(known)))
 
