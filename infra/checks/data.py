@@ -33,7 +33,7 @@ def check_retention(template: Document) -> Iterator[str]:
 
 
 def check_protection(template: Document) -> Iterator[str]:
-    """Check that in prod all stores are encrypted with a rotating customer-managed key and the table can be restored."""
+    """Check that in prod all stores use a rotating customer-managed key and the table can be restored."""
     resolver = Resolver(template, {"Environment": "prod"})
     for logical_id, resource in template["Resources"].items():
         if resource.get("Type") not in HOLD_DATA:

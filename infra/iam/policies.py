@@ -22,7 +22,7 @@ _ATTRIBUTES = {"Table": {"Arn": TABLE}, "BlobsBucket": {"Arn": BUCKET}} | {
 
 
 def read_policies(*, sessions: bool) -> dict[str, Document]:
-    """Return, by function folder, the statements of each role about data and secrets. Include the tenant session role."""
+    """Return each role's statements about data and secrets, by function folder, including the tenant session role."""
     template = read_template()
     resolver = Resolver(template, {"TenantSessions": "on" if sessions else "off"}, _ATTRIBUTES)
     roles = {

@@ -96,7 +96,7 @@ def begin(site: Site, log: Path) -> Attempt:
 
 
 def tests_of(site: Site) -> list[str]:
-    """Return the tests of a site, in order: the module's tests, the nearest, the isolation suite, the feature's tests."""
+    """Return the tests of a site: first the module's, then the nearest, the isolation suite and the feature's tests."""
     place = site.path.removeprefix("layers/core/atrium/")
     parts = Path(place).parts
     feature = parts[1] if parts[0] == "functions" else parts[0]

@@ -34,7 +34,7 @@ def machine_platform() -> str:
 
 
 def build_functions(template: Document, functions: Iterable[Function]) -> Path:
-    """Build those of the functions and their layers that are stale, and return the build folder.
+    """Build the functions and their layers if they are stale, and return the build folder.
 
     Idempotent, and fast if nothing has changed. Raises BuildFailed.
     """
