@@ -1,6 +1,6 @@
 """Seeds a deployment with the objects that tests/events use: two tenants, each with an agent and a session, and keys.
 
-Uses the stores of the core layer and fixed ids. The keys are public, so never use them outside this machine. Idempotent.
+Uses the stores of the core layer and fixed ids. The keys are public: use them only on this machine. Idempotent.
 """
 
 from contextlib import suppress

@@ -20,7 +20,7 @@ _METHODS = frozenset({"get", "post", "put", "patch", "delete", "head", "options"
 
 @dataclass(frozen=True)
 class FunctionIntegration:
-    """An integration that sends the whole request to a function. If `streams`, the response is streamed to the client."""
+    """An integration that sends the whole request to a function. If `streams`, the function streams its response."""
 
     function_name: str
     streams: bool
@@ -67,7 +67,7 @@ class Api:
 
 
 def read_api(stack: Stack) -> Api:
-    """Read the stack's only REST API; raise StartFailed for what this gateway does not support."""
+    """Read the stack's only REST API. Raises StartFailed if the API uses an unsupported feature."""
     resources = stack.resolver.template["Resources"]
     found = [logical_id for logical_id, resource in resources.items() if resource["Type"] == API_TYPE]
     if len(found) != 1:

@@ -50,7 +50,7 @@ class ResponseWriter:
 
 
 class StreamingIntegration:
-    """Serves the streaming routes. Tracks the invocations, which may continue after the client received its response."""
+    """Serves the streaming routes. Tracks invocations, which may continue after the client received its response."""
 
     def __init__(self, service: LambdaService) -> None:
         self._service = service
