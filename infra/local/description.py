@@ -12,7 +12,7 @@ from infra.local.seed import SeededTenant
 
 @dataclass(frozen=True)
 class Description:
-    """Addresses and credentials of a running stack. `host_url` is the front server; `base_url` adds the stage prefix."""
+    """Addresses and credentials of a running stack. `host_url` is the front server's; `base_url` adds the stage."""
 
     host_url: str
     base_url: str

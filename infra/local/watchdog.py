@@ -1,7 +1,7 @@
-"""Ends the process groups of a stack whose own process has ended. A script that uses the standard library only.
+"""Ends the process groups of a stack whose process has ended. This script uses only the standard library.
 
-It reads `+<group>` and `-<group>` from standard input; the end of the input means that the stack's process has ended.
-The remaining groups then get SIGTERM and, after a grace period, SIGKILL.
+It reads `+<group>` and `-<group>` from standard input. The end of the input means that the stack's process has ended.
+The remaining groups then receive SIGTERM and, after a grace period, SIGKILL.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ def watch() -> None:
 
 
 def end_groups(groups: set[int]) -> None:
-    """Terminate the groups, and kill those that still run after the grace period."""
+    """Terminate the groups. Kill the groups that still run after the grace period."""
     _signal_all(groups, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
     while time.monotonic() < deadline and _signal_all(groups, 0):

@@ -38,7 +38,7 @@ WITHOUT = {
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A request of the documentation page. `login` is the user whose access token is needed, if a key is not sufficient."""
+    """A request of the documentation page. If it needs an access token, `login` is the user who logs in."""
 
     body: Mapping[str, Any] | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)

@@ -39,7 +39,7 @@ class _WatchedExchange(Exchange):
 
 
 class HandlerEnvironment:
-    """A process that runs one handler. As in Lambda, it continues after an exception of the handler and ends at a time-out."""
+    """A process that runs one handler. As in Lambda, an exception does not end the process, but a time-out does."""
 
     def __init__(self, item: StackFunction, root: Path, executor: Executor) -> None:
         self._loop = asyncio.get_running_loop()

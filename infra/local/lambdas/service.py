@@ -71,7 +71,7 @@ class LambdaService:
         return invocation
 
     def lease(self, name: str) -> contextlib.AbstractAsyncContextManager[WebEnvironment]:
-        """Lease a web application for one request. Raises UnknownFunction. Entering it raises Throttled or InitFailed."""
+        """Lease a web application for one request. Raises UnknownFunction; `__aenter__` raises Throttled or InitFailed."""
         pool = self._applications.get(name)
         if pool is None:
             raise UnknownFunction(name)

@@ -1,7 +1,7 @@
 """Parses a log line of a child process.
 
-Powertools writes JSON, the Lambda runtime writes tab-separated text, and the emulator and uvicorn use other formats. Any
-other line is a message. Metrics in CloudWatch's embedded format have an `_aws` key.
+Powertools writes JSON, the Lambda runtime writes tab-separated text, and the emulator and uvicorn use other formats.
+Any other line is a message. Metrics in CloudWatch's embedded format have an `_aws` key.
 """
 
 import json

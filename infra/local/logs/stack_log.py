@@ -37,7 +37,7 @@ class StackLog:
         self._clock = clock
 
     def line(self, component: str, text: str, *, tone: Callable[[Entry], Entry] | None = None) -> None:
-        """Add a line of a child process. Empty lines are ignored. `tone` may change the entry, for example its level."""
+        """Add a line of a child process. Empty lines are ignored. `tone` may change the entry's level."""
         if text.strip():
             entry = read_entry(component, text, self._clock())
             self.add(entry if tone is None else tone(entry))

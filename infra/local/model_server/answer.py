@@ -43,7 +43,7 @@ def split(text: str, pieces: int | None = None) -> list[str]:
 
 @dataclass(frozen=True)
 class Part:
-    """One block of a response. A tool call's `text` contains its arguments as JSON, truncated if `max_tokens` is reached."""
+    """One block of a response. The `text` of a tool call is its arguments as JSON, which `max_tokens` may truncate."""
 
     type: Literal["text", "thinking", "tool_use"]
     text: str
@@ -60,7 +60,7 @@ class Part:
         return replace(self, text=cut_to_tokens(self.name + self.text, tokens)[len(self.name) :])
 
     def block(self, *, opening: bool = False) -> JsonObject:
-        """Return the block for a JSON response. With `opening`, return it without content, for `content_block_start`."""
+        """Return the block for a JSON response or, with `opening`, without content for `content_block_start`."""
         text = "" if opening else self.text
         if self.type == "text":
             return {"type": "text", "text": text}

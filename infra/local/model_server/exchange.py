@@ -149,7 +149,7 @@ class ResponsePlayer:
             raise ApiError(400, "prompt is too long: 1000001 tokens > 1000000 maximum")
 
     async def play(self, answer: Answer, message_id: str, model: str, *, stream: bool) -> None:
-        """Send the response as events, or as one JSON message after the time in which its deltas would have been sent."""
+        """Send the response as events, or as one JSON message after the delay that all its deltas would have."""
         events = list(answer.events(message_id=message_id, model=model, pieces=self.script.pieces))
         pieces = sum(event.is_piece for event in events)
         if stream:
@@ -163,7 +163,7 @@ class ResponsePlayer:
         await self.exchange.send_json(200, answer.message(message_id=message_id, model=model))
 
     async def _stream(self, events: list[Event], pieces: int) -> None:
-        """Send the events. A scripted failure occurs after its number of deltas, at the latest before `message_delta`."""
+        """Send the events. A scripted failure occurs after its number of deltas, or before `message_delta`."""
         fails_after = {failure: self._fails_after(failure, pieces) for failure in FAILURES}
         if fails_after["hang"] == 0:
             await self._fail("hang")

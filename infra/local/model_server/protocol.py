@@ -86,7 +86,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Usage:
-    """The tokens of one call. `output_tokens` is at least 1, even if the response is empty, unless `max_tokens` is 0."""
+    """The tokens of one call. `output_tokens` is at least 1 unless `max_tokens` is 0, even for an empty response."""
 
     input_tokens: int = 0
     cache_creation_input_tokens: int = 0
@@ -131,7 +131,7 @@ def require_model(model_id: str) -> None:
 
 
 def describe_model(model_id: str) -> JsonObject:
-    """Return the `ModelInfo` object of a model. Raises a 404 error if it is unknown. All release dates are 1970-01-01."""
+    """Return the `ModelInfo` object of a model, with the release date 1970-01-01. Raises a 404 error if it is unknown."""
     require_model(model_id)
     line, *version = re.sub(r"-\d{8}$", "", model_id).removeprefix("claude-").split("-")
     return {

@@ -1,7 +1,7 @@
 """Validates requests like Anthropic's API: headers, content blocks, bodies, and tool history.
 
-Content blocks have exactly the fields of the SDK's `*BlockParam` types, and unknown fields are rejected. The API key and
-`anthropic-version` are required, but their values are not checked.
+Content blocks have exactly the fields of the SDK's `*BlockParam` types, and unknown fields are rejected. The API key
+and `anthropic-version` are required, but their values are not checked.
 """
 
 from collections.abc import Mapping, Sequence
