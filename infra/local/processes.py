@@ -1,4 +1,4 @@
-"""Runs child processes in separate process groups, writes their output to the log and registers them with the watchdog."""
+"""Runs child processes in separate process groups, logs their output and registers them with the watchdog."""
 
 import asyncio
 import contextlib
@@ -82,13 +82,16 @@ class Child(asyncio.SubprocessProtocol):
         self._output.feed(data)
 
     def process_exited(self) -> None:
-        """End the process's children, which would keep the pipe open. The event loop calls this when the process has ended."""
+        """End the children of the process, which would keep the pipe open.
+
+        The event loop calls this when the process has ended.
+        """
         if self._transport is not None:
             self.status = self._transport.get_returncode()
         self._signal(signal.SIGKILL)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- the loop names it
-        """Set `ended`. The event loop calls this when the process has ended and its output has been read."""
+        """Call `on_end` and set `ended`. The event loop calls this after all output has been read."""
         self._output.close()
         if self._transport is not None:
             self._transport.close()

@@ -47,7 +47,7 @@ def trim(site: Path) -> None:
 
 
 def compile_tree(site: Path) -> None:
-    """Write bytecode next to the sources, or instead of them for SOURCELESS. Raises SystemExit if a module is invalid."""
+    """Write bytecode next to the sources, or instead of them for SOURCELESS. Raises SystemExit if this fails."""
     whole = [site / package for package in SOURCELESS if (site / package).is_dir()]
     for package in whole:
         _compile(package, site, in_place=True)

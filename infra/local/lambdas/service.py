@@ -71,7 +71,10 @@ class LambdaService:
         return invocation
 
     def lease(self, name: str) -> contextlib.AbstractAsyncContextManager[WebEnvironment]:
-        """Lease a web application for one request. Raises UnknownFunction; `__aenter__` raises Throttled or InitFailed."""
+        """Lease a web application for one request. Raises UnknownFunction.
+
+        The context manager raises Throttled or InitFailed when it is entered.
+        """
         pool = self._applications.get(name)
         if pool is None:
             raise UnknownFunction(name)

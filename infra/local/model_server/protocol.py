@@ -131,7 +131,7 @@ def require_model(model_id: str) -> None:
 
 
 def describe_model(model_id: str) -> JsonObject:
-    """Return the `ModelInfo` object of a model, with the release date 1970-01-01. Raises a 404 error if it is unknown."""
+    """Return the `ModelInfo` object of a model, with the release date 1970-01-01. Raises a 404 error if unknown."""
     require_model(model_id)
     line, *version = re.sub(r"-\d{8}$", "", model_id).removeprefix("claude-").split("-")
     return {

@@ -234,7 +234,7 @@ def asks_time(text: str) -> bool:
 
 
 def recall(texts: Sequence[str]) -> str | None:
-    """Answer a question about the user's earlier texts (oldest first). Return None if the text is not such a question."""
+    """Answer a question about the user's earlier texts (oldest first). Return None for other texts."""
     *earlier, question = texts or [""]
     if MY_NAME.search(question):
         named = [found[1] for text in earlier for found in NAMED.finditer(text)]

@@ -33,7 +33,7 @@ def json_answer(status: int, content: Any) -> Answer:
 
 @dataclass
 class Answers:
-    """Builds all responses. `seconds` is the lifetime of access tokens. If `as_form` is set, GitHub ignores `Accept`."""
+    """Builds all responses. `seconds` is the lifetime of access tokens. With `as_form`, GitHub ignores `Accept`."""
 
     token_store: TokenStore = field(default_factory=TokenStore)
     now: Callable[[], float] = time.time

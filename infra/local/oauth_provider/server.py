@@ -29,7 +29,7 @@ type Script = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class OAuthProvider:
-    """The running providers. `scripts` replaces the responses of paths. If `error` is set, consent returns it, not a code."""
+    """The running providers. `scripts` replaces the responses of paths. `error` replaces the code after consent."""
 
     answers: Answers = field(default_factory=Answers)
     account: Account = field(default_factory=Account)

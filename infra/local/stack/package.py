@@ -17,7 +17,7 @@ from infra.runtime.template import Document
 
 CODE_BUCKET = "atrium-local-code"
 _CODE_PROPERTIES = {FUNCTION_TYPE: "CodeUri", LAYER_TYPE: "ContentUri"}
-# Locally a function has one version, whose code is the source tree. An alias would be a copy that a reload cannot change.
+# Locally a function has one version, whose code is the source tree. A reload could not change the copy of an alias.
 _OF_VERSIONS = (
     "AutoPublishAlias",
     "AutoPublishCodeSha256",
