@@ -36,7 +36,7 @@ class Use:
 
 
 class Glossary:
-    """The replaced terms. A `name` is a whole identifier and may be limited to a folder; a `word` is part of one."""
+    """The replaced terms. A name is a whole identifier, optionally of one folder. A word is part of an identifier."""
 
     def __init__(self, content: Mapping[str, Mapping[str, str]], allowed: Mapping[str, list[str]]) -> None:
         self.replacements = {term: use for table in content.values() for term, use in table.items()}

@@ -9,8 +9,9 @@ from infra.iam.policies import BUCKET, SECRET, TABLE, TENANT_ROLE
 from infra.runtime.template import Document
 
 OWN, OTHER = "ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"
-# BOUND functions access tenants' data through sessions. The other functions process many tenants with their own roles.
+# Actions for which IAM does not evaluate leading keys.
 NEVER = ("Scan", "PartiQLSelect", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete")
+# BOUND functions access tenants' data through sessions. The other functions process many tenants with function roles.
 BOUND = frozenset({"identity", "chat", "sessions", "admin", "platform", "usage"})
 
 
@@ -59,7 +60,7 @@ def ask_all(
 
 
 def _never(policy: Document) -> Iterator[Question]:
-    """Yield requests without leading keys, which must be denied to a session even for its tenant."""
+    """Yield requests with the actions of NEVER, which must be explicitly denied even for the session's tenant."""
     for action in NEVER:
         for place in ("table", "index/gsi1"):
             call = RecordedCall(TENANT_ROLE, f"dynamodb:{action}", place, ("TENANT#{1}",))

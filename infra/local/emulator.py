@@ -51,7 +51,7 @@ def emulator_command(port: int, scratch: Path) -> tuple[list[str], dict[str, str
 
 
 def _lower(entry: Entry) -> Entry:
-    """Lower the level of the emulator's own log lines, so that they do not appear on the screen."""
+    """Lower the level of the emulator's log entries, so that they do not appear on the screen."""
     is_noise = entry.level == "INFO" or "is not held by MiniStack" in entry.message
     return replace(entry, level="DEBUG") if is_noise else entry
 

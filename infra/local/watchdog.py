@@ -14,7 +14,7 @@ GRACE_SECONDS = 3.0
 
 
 def watch() -> None:
-    """Track the groups until the input ends, then end the remaining ones."""
+    """Track the groups until the input ends, then end the remaining groups."""
     groups: set[int] = set()
     for line in sys.stdin:
         group = int(line[1:])

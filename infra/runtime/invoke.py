@@ -26,7 +26,7 @@ class EventInvalid(Exception):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one invocation; return the exit status."""
+    """Run one invocation and return the exit status."""
     options = _parse(arguments)
     if not options.function or not options.event:
         print(_usage(), file=sys.stderr)

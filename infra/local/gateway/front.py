@@ -33,7 +33,7 @@ class Front:
         self._streaming = StreamingIntegration(service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request. An interrupted stream raises an exception, so that the server closes the connection."""
+        """Serve one request. Raises StreamBroken if a stream is interrupted, so that the connection is closed."""
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
         began = time.monotonic()

@@ -44,7 +44,7 @@ _HEADER_PREFIX = "gatewayresponse.header."
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error response of the gateway. `kind` is its type; `authorizer` is the authorizer's context if there is one.
+    """An error response of the gateway. `kind` is its type; `authorizer` is the authorizer's context, if any.
 
     `status` overrides the default status of the type. For example, a failed function is DEFAULT_5XX with 502.
     """

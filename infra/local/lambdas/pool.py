@@ -92,7 +92,7 @@ class Pool[E: Environment]:
             await asyncio.shield(self._begin_start())
 
     def retire(self) -> None:
-        """Replace all environments after a code change: idle ones immediately, busy ones after their request."""
+        """Replace idle environments now and busy environments after their request. Called after a code change."""
         self._generation += 1
         while self._idle:
             self._spawn(self._idle.pop().environment.stop())

@@ -23,7 +23,7 @@ _ADVICE = "LAMBDA_WARNING: "
 _LIBRARIES = ("botocore", "boto3", "httpx", "mangum", "urllib3")
 # If an authorizer raises this message, API Gateway returns 401. It is not a failure.
 _UNAUTHORIZED = "Unauthorized"
-# The access log line of a function. The gateway writes one for each call, too.
+# The message of the access log line that a function writes for each call. The gateway also writes such a line.
 _ACCESS = "access"
 _CONTINUED = re.compile(r"\s|Traceback \(most recent call last\)|During handling of|The above exception")
 _REQUEST_ID_KEYS = ("request_id", "correlation_id", "function_request_id", "requestId")

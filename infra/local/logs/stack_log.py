@@ -16,7 +16,7 @@ def read_clock() -> datetime:
 
 
 class StackLog:
-    """Writes entries to the log file. The previous run's file gets the suffix `.1`."""
+    """Writes entries to the log file. The log file of the previous run is renamed with the suffix `.1`."""
 
     def __init__(
         self,

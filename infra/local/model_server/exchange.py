@@ -149,7 +149,7 @@ class ResponsePlayer:
             raise ApiError(400, "prompt is too long: 1000001 tokens > 1000000 maximum")
 
     async def play(self, answer: Answer, message_id: str, model: str, *, stream: bool) -> None:
-        """Send the response as events, or as one JSON message after the delay that all its deltas would have."""
+        """Send the response as events, or as one JSON message after the total delay of its deltas."""
         events = list(answer.events(message_id=message_id, model=model, pieces=self.script.pieces))
         pieces = sum(event.is_piece for event in events)
         if stream:

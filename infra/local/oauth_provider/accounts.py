@@ -55,7 +55,10 @@ class TokenStore:
         return code
 
     def redeem(self, provider: str, fields: dict[str, str], bad_code: str) -> Issued:
-        """Redeem a code, which is possible once. Raises Refusal if the client, redirect URI or verifier differs."""
+        """Redeem a code, which is possible once.
+
+        Raises Refusal if the code is unknown, or if the provider, client, redirect URI or verifier differs.
+        """
         self._check_client(fields)
         issued = self.codes.pop(fields.get("code", ""), None)
         verifier = fields.get("code_verifier", "")
