@@ -9,7 +9,7 @@ from infra.iam.policies import BUCKET, SECRET, TABLE, TENANT_ROLE
 from infra.runtime.template import Document
 
 OWN, OTHER = "ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"
-# Actions for which IAM does not evaluate leading keys.
+# Actions that can run without leading keys. The template denies them to tenant sessions.
 NEVER = ("Scan", "PartiQLSelect", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete")
 # BOUND functions access tenants' data through sessions. The other functions process many tenants with function roles.
 BOUND = frozenset({"identity", "chat", "sessions", "admin", "platform", "usage"})
