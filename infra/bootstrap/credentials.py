@@ -91,7 +91,7 @@ def replace_model_key(client: SecretsManagerClient, arns: SecretArns, anthropic_
 
 
 def read_pepper(client: SecretsManagerClient, arns: SecretArns) -> Pepper:
-    """Return the pepper for new keys; raise BootstrapFailed if the secret has no value."""
+    """Return the pepper for new keys. Raises BootstrapFailed if the secret has no value."""
     try:
         return read_peppers(json.loads(client.get_secret_value(SecretId=arns.pepper)["SecretString"]))[0]
     except client.exceptions.ResourceNotFoundException:

@@ -1,4 +1,4 @@
-"""A deployed stack: its outputs, and clients for its region."""
+"""Reads the outputs of a deployed stack and creates clients for its region."""
 
 from __future__ import annotations
 

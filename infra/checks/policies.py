@@ -8,7 +8,7 @@ from typing import Any
 from infra.checks.routes import functions_of
 from infra.runtime.template import Document
 
-# X-Ray actions support no resources.
+# X-Ray actions do not support resource-level permissions.
 ANYWHERE = frozenset({"xray:PutTraceSegments", "xray:PutTelemetryRecords"})
 # Allowed wildcards: parts of this stack's resources, and models that Bedrock routes between regions.
 PARTS = frozenset(

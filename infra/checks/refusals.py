@@ -1,6 +1,7 @@
 """Checks the error responses of API Gateway: they must be problem+json with a code of the error catalogue.
 
-Gateway responses support only `$context` variables, not VTL. A body must be valid JSON before they are replaced.
+Gateway responses support only `$context` variables, not VTL. A body must be valid JSON even before the variables are
+replaced.
 """
 
 import json

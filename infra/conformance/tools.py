@@ -18,7 +18,7 @@ class PrerequisiteMissing(Exception):
 
 
 def check_tools() -> None:
-    """Check Java, Maven, cargo and a browser; raise PrerequisiteMissing for the first that is missing."""
+    """Check Java, Maven, cargo and a browser. Raises PrerequisiteMissing if one is missing."""
     check_dynamodb_tools()
     check_cargo(_ask("cargo", "--version", "cargo (Rust)"))
     if not any(shutil.which(name) for name in BROWSERS):

@@ -10,7 +10,7 @@ from typing import Any
 from infra.runtime.template import ROOT, Document
 
 SAMCONFIG = ROOT / "samconfig.toml"
-# Set by `make deploy` itself.
+# Parameters that `make deploy` sets.
 OWN_PARAMETERS = frozenset({"ProtectData", "Release"})
 
 

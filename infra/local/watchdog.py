@@ -36,7 +36,7 @@ def end_groups(groups: set[int]) -> None:
 
 
 def _signal_all(groups: set[int], number: int) -> bool:
-    """Send a signal to each group; return whether any group existed."""
+    """Send a signal to each group. Return whether any group existed."""
     found = False
     for group in groups:
         with contextlib.suppress(ProcessLookupError, PermissionError):

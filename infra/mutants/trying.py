@@ -23,9 +23,9 @@ _OPTIONS = (
     "-x", "-q", "-p", "no:cacheprovider", "--timeout=120", "-W", "ignore::pytest.PytestAssertRewriteWarning",
 )  # fmt: skip
 _SUITE = tuple(f"tests/isolation/test_{part}.py" for part in ("outsiders", "lists", "routes"))
-# Features whose tests fail before the isolation suite does, or that the isolation suite does not cover.
+# Features whose tests run before the isolation suite, because they find mutants earlier or the suite does not cover them.
 _BY_ITS_OWN = frozenset({"identity", "storage", "tenants", "usage", "authorizer"})
-# The most specific tests of a feature, by path prefix. The longest matching prefix is used.
+# Tests near a module, by path prefix. The tests of all matching prefixes are used.
 _NEAREST = {
     "identity/clients": ("integration/admin_clients", "integration/oauth"),
     "identity/connections": ("integration/social/test_connections.py",),
@@ -96,7 +96,10 @@ def begin(site: Site, log: Path) -> Attempt:
 
 
 def tests_of(site: Site) -> list[str]:
-    """Return the tests of a site: first the module's, then the nearest, the isolation suite and the feature's tests."""
+    """Return the tests of a site in order: the module's tests, `_NEAREST`, the isolation suite, the feature's tests.
+
+    For features in `_BY_ITS_OWN`, the feature's tests precede the isolation suite.
+    """
     place = site.path.removeprefix("layers/core/atrium/")
     parts = Path(place).parts
     feature = parts[1] if parts[0] == "functions" else parts[0]

@@ -1,7 +1,7 @@
 """Starts a built function as Lambda does: only its artifact, its layers and the standard library are on the path.
 
-A buffered function runs under awslambdaric. A streaming function runs its `run.sh` beside the Lambda Web Adapter, or
-beside `fake_adapter` if the adapter is not built.
+A buffered function runs under awslambdaric. A streaming function runs its `run.sh` with the Lambda Web Adapter, or
+with `fake_adapter` if the adapter is not built.
 """
 
 import contextlib

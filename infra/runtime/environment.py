@@ -18,7 +18,7 @@ type Overrides = Mapping[str, Mapping[str, str]]
 
 
 def read_overrides(path: Path) -> Overrides:
-    """Read an env file: `{"Parameters": {…for all…}, "<LogicalId>": {…}}`; raise TemplateInvalid."""
+    """Read an env file: `{"Parameters": {…for all…}, "<LogicalId>": {…}}`. Raises TemplateInvalid."""
     try:
         content = json.loads(path.read_text())
         return {
