@@ -1,10 +1,10 @@
-# Atrium. `make dev` runs the product, `make test` passes the tests; both install what they need below this folder.
+# Atrium. `make dev` runs the product and `make test` runs the tests. Both install their dependencies below this folder.
 SHELL := /bin/bash
-# Without the lines "Entering directory", which would be part of the output of `make invoke`.
+# Omits the lines "Entering directory", which would be part of the output of `make invoke`.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
-# The first Python 3.13 that starts, on PATH or in pyenv. A shim of pyenv may be on PATH and fail.
+# The first Python 3.13 on PATH or in pyenv that starts. A pyenv shim on PATH may fail.
 PYTHON ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13*/bin/python3.13 /usr/local/bin/python3.13 \
 	/opt/homebrew/bin/python3.13 python3; do "$$p" -c 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
 	&& command -v "$$p" && break; done)
@@ -14,16 +14,16 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The instance metadata service is disabled (it delays local commands), except for commands that call AWS.
 ON_AWS := AWS_EC2_METADATA_DISABLED=$(AWS_EC2_METADATA_DISABLED)
 export AWS_EC2_METADATA_DISABLED := true
-# Write bytecode even if the shell disables it: many processes import the same modules.
+# Write bytecode even if the shell disables it, because many processes import the same modules.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z][a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
-# --- environments: emulator and SAM CLI have their own, because their dependencies conflict with the product's
+# --- environments: emulator and SAM CLI have separate environments, because their dependencies conflict with the product's
 
-# $(call phase,text,command): print what is done before, and how long it took after.
+# $(call phase,text,command): print the text, run the command, then print its duration.
 phase = printf '%s ... ' "$(1)" >&2; begun=$$SECONDS; \
 	$(2) || { echo failed >&2; exit 1; }; echo "$$((SECONDS - begun)) s" >&2
 
@@ -41,7 +41,7 @@ phase = printf '%s ... ' "$(1)" >&2; begun=$$SECONDS; \
 	@touch $@
 
 .PHONY: setup
-setup: .venv/.ready ## Install what development needs
+setup: .venv/.ready ## Install the development dependencies
 
 # --- run
 
@@ -55,7 +55,7 @@ stop: .venv/.ready ## Stop the stack that `make dev DETACH=1` started
 logs: .venv/.ready ## Follow the logs of the local stack (LOG_LEVEL=DEBUG shows all parts)
 	@exec $(PY) -m infra.local.dev logs
 
-env: .venv/.ready ## Print the variables of the guides, for a shell: eval "$$(make env)"
+env: .venv/.ready ## Print a shell script that sets the variables of the guides: eval "$$(make env)"
 	@$(PY) -m infra.local.dev env
 
 .PHONY: invoke
@@ -70,7 +70,7 @@ test: .venv/.ready .local/emulator/.ready ## Run the tests (no network, no Java)
 	@$(PY) -m pytest -p no:cacheprovider -m "not slow" tests/e2e
 
 .PHONY: check
-check: .venv/.ready .local/sam/.ready ## Format, lint, types, import contracts, template, artifacts
+check: .venv/.ready .local/sam/.ready ## Check format, lint, types, import contracts, template and artifacts
 	@ruff format --check .
 	@ruff check .
 	@mypy
@@ -88,15 +88,15 @@ format: .venv/.ready ## Format the code and apply automatic fixes
 	@ruff check --fix .
 
 .PHONY: conformance
-conformance: .venv/.ready .local/emulator/.ready ## DynamoDB Local and the real web adapter (Java 17, Maven, cargo)
+conformance: .venv/.ready .local/emulator/.ready ## Run tests on DynamoDB Local and the real web adapter (Java 17, Maven, cargo)
 	@$(PY) -m infra.conformance
 
 .PHONY: bench
-bench: .venv/.ready .local/emulator/.ready ## Measure admission and turns: a table, and .local/bench.json (Java 17, Maven)
+bench: .venv/.ready .local/emulator/.ready ## Measure admission and turns; print a table and write .local/bench.json (Java 17, Maven)
 	@$(PY) -m tests.bench
 
 .PHONY: trace
-trace: .venv/.ready ## List our files and functions that a warm `POST /v1/chat` executes
+trace: .venv/.ready ## List the project's files and functions that a warm `POST /v1/chat` executes
 	@$(PY) -m tests.bench.trace
 
 .PHONY: iam
@@ -104,7 +104,7 @@ iam: .venv/.ready ## Evaluate the IAM roles for every AWS call of the functions 
 	@$(PY) -m infra.iam
 
 .PHONY: mutants
-mutants: .venv/.ready ## Mutation-test tenant isolation: remove each check and expect a failing test (some minutes)
+mutants: .venv/.ready ## Mutation-test tenant isolation: remove each check and expect a failing test (several minutes)
 	@$(PY) -m infra.mutants
 
 .PHONY: openapi
@@ -132,5 +132,5 @@ rebuild-counters: .venv/.ready ## Rebuild a tenant's counters from its ledger: T
 	@$(ON_AWS) $(PY) -m infra.rebuild --tenant "$(TENANT)" --env $(if $(filter file,$(origin ENV)),local,$(ENV)) --month "$(MONTH)" $(if $(filter-out 0,$(CHECK)),--check)
 
 .PHONY: clean
-clean: ## Delete everything built and installed below this folder
+clean: ## Delete all built and installed files below this folder
 	@rm -rf .venv .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis

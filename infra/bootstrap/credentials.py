@@ -1,7 +1,7 @@
 """Fills the empty secrets of a stack and creates platform keys. Idempotent.
 
-Existing values are never replaced. Two runs at the same time agree, because a secret's first value has a fixed version
-id and the first platform key has a marker item, so the second run changes nothing.
+Existing values are never replaced. Two concurrent runs are safe: a secret's first value has a fixed version id and the
+first platform key has a marker item, so the second run changes nothing.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _KEY_BYTES = 32
 
 
 class BootstrapFailed(Exception):
-    """The credentials cannot be created; the message is one line."""
+    """Raised if the credentials cannot be created. The message is one line."""
 
 
 @dataclass(frozen=True)
 class SecretArns:
-    """The secrets of a stack that have a value after `make bootstrap`; an empty ARN is skipped."""
+    """ARNs of the secrets that `make bootstrap` fills. A secret with an empty ARN is skipped."""
 
     signing: str
     pepper: str
@@ -54,14 +54,14 @@ class SecretArns:
 
     @classmethod
     def from_outputs(cls, outputs: Mapping[str, str]) -> SecretArns:
-        """Read the outputs of the template."""
+        """Read the ARNs from the stack's outputs."""
         try:
             return cls(*[outputs[f"{name.title()}SecretArn"] for name in SECRETS])
         except KeyError as error:
             raise BootstrapFailed(f"the stack has no output {error}: is it one of this template?") from None
 
     def environment(self) -> dict[str, str]:
-        """Return the variables by which a function with all secrets knows them."""
+        """Return the environment variables of a function that uses all secrets."""
         return {f"{name.upper()}_SECRET_ARN": getattr(self, name) for name in SECRETS}
 
 
@@ -69,9 +69,9 @@ SECRETS = tuple(field.name for field in fields(SecretArns))
 
 
 def fill_secrets(client: SecretsManagerClient, arns: SecretArns, *, anthropic_api_key: str = "") -> tuple[str, ...]:
-    """Write a value into each empty secret and return the names of those filled.
+    """Write a value into each empty secret and return the names of the filled secrets.
 
-    The model's secret is filled only if a key is given. Idempotent; raises BootstrapFailed if a secret does not exist.
+    The model's secret is filled only if a key is given. Idempotent. Raises BootstrapFailed if a secret does not exist.
     """
     wanted: dict[str, tuple[str, Callable[[], Mapping[str, object]]]] = {
         "signing": (arns.signing, _make_signing_keys),
@@ -91,7 +91,7 @@ def replace_model_key(client: SecretsManagerClient, arns: SecretArns, anthropic_
 
 
 def read_pepper(client: SecretsManagerClient, arns: SecretArns) -> Pepper:
-    """Return the pepper for new keys; raise BootstrapFailed if the secret has none."""
+    """Return the pepper for new keys. Raises BootstrapFailed if the secret has no value."""
     try:
         return read_peppers(json.loads(client.get_secret_value(SecretId=arns.pepper)["SecretString"]))[0]
     except client.exceptions.ResourceNotFoundException:
@@ -103,7 +103,7 @@ def read_pepper(client: SecretsManagerClient, arns: SecretArns) -> Pepper:
 def make_first_platform_key(
     table: PhysicalTable, pepper: Pepper, environment: Environment, *, now: datetime
 ) -> str | None:
-    """Create the first platform key and return its text; return None if it exists."""
+    """Create the first platform key and return its text. Return None if it already exists."""
     issued = _issue(pepper, environment, FIRST_KEY_NAME, now)
     platform = PlatformTable(table)
     marker = Put(keys.first_platform_key(), {"key_id": issued.key.id}, NEW)
@@ -124,12 +124,12 @@ def make_platform_key(
 
 
 def revoke_platform_key(table: PhysicalTable, key_id: KeyId, *, now: datetime) -> bool:
-    """Revoke a platform key; return False if no key has that id."""
+    """Revoke a platform key. Return False if no key has this id."""
     return KeyStore(PlatformTable(table)).revoke(key_id, at=now, now=now) is not None
 
 
 def list_platform_keys(table: PhysicalTable) -> list[ApiKey]:
-    """Return the platform's keys, at most the hundred oldest."""
+    """Return the 100 oldest platform keys."""
     return KeyStore(PlatformTable(table)).list(PageRequest(limit=100)).items
 
 
@@ -138,7 +138,7 @@ def _issue(pepper: Pepper, environment: Environment, name: str, now: datetime) -
 
 
 def _fill(client: SecretsManagerClient, name: str, arn: str, make: Callable[[], Mapping[str, object]]) -> bool:
-    """Write the first value of a secret; return False if it has one."""
+    """Write the first value of a secret. Return False if the secret already has a value."""
     try:
         client.get_secret_value(SecretId=arn)
     except client.exceptions.ResourceNotFoundException:

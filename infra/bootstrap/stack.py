@@ -1,4 +1,4 @@
-"""A deployed stack: its outputs, and clients for its region."""
+"""Reads the outputs of a deployed stack and creates clients for its region."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeployedStack:
-    """A stack by name. `region` and `endpoint_url` of None are taken from the environment and its profile."""
+    """A stack by name. If `region` or `endpoint_url` is None, boto3 reads it from the environment and AWS profile."""
 
     name: str
     environment: Environment
@@ -30,7 +30,7 @@ class DeployedStack:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        """The outputs; raises BootstrapFailed if the stack does not exist, or belongs to another environment."""
+        """Return the outputs. Raises BootstrapFailed if the stack does not exist or belongs to another environment."""
         client: CloudFormationClient = self._client("cloudformation")
         try:
             stacks = client.describe_stacks(StackName=self.name)["Stacks"]

@@ -1,5 +1,5 @@
-"""Checks of the repository that no linter has.
+"""Checks of the repository that linters do not provide.
 
-`template` checks the deployment, `expansion` what SAM makes of the template, `size` the code, `words` and `glossary`
-every text, `artifacts` what was built. A check is a function that yields one line per finding.
+`template` checks template.yaml and `expansion` the template after SAM's transform. `size` checks the code, `words` and
+`glossary` check all texts, `artifacts` checks the build. A check is a function that yields one line per finding.
 """

@@ -1,4 +1,4 @@
-"""All checks that need no build: `python -m infra.checks`. All of them run, even if one finds something."""
+"""Runs all checks that do not need a build: `python -m infra.checks`. A finding does not stop the other checks."""
 
 import sys
 

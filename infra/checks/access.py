@@ -1,4 +1,4 @@
-"""A function's role may access exactly the secrets and the bucket that its environment names."""
+"""Checks that a function's role may access exactly the secrets and the bucket that its environment names."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ OPEN_SECRET = frozenset({"secretsmanager:GetSecretValue", "secretsmanager:Descri
 
 
 def check_access(template: Document) -> Iterator[str]:
-    """Compare each function's variables with its role's statements, in both directions."""
+    """Yield a finding for each resource that only the function's variables or only its role's statements name."""
     for function, properties in functions_of(template).items():
         role = template["Resources"].get(referred(properties.get("Role")), {}).get("Properties", {})
         variables = properties.get("Environment", {}).get("Variables", {})

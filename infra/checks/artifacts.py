@@ -1,7 +1,7 @@
-"""Built artifacts are small and contain only their own files: `python -m infra.checks.artifacts [build folder]`.
+"""Checks the size and contents of built artifacts: `python -m infra.checks.artifacts [build folder]`.
 
-Sizes are those of the unzipped files, in bytes, as Lambda counts them. The layer's limit leaves room for later
-dependencies under Lambda's 250 MB and keeps cold starts short.
+Sizes are in bytes of unzipped files, because Lambda limits these. The layer's limit is far below Lambda's 250 MB, which
+leaves space for more dependencies and keeps cold starts short.
 """
 
 import sys
@@ -44,7 +44,7 @@ def _check_size(logical_id: str, folder: Path) -> Iterator[str]:
 
 
 def _check_contents(logical_id: str, folder: Path, own: str) -> Iterator[str]:
-    """A function's artifact contains only its package at its path, a layer's only a folder `python`."""
+    """Check that a function's artifact contains only its package, and a layer's artifact only the folder `python`."""
     if not any((folder / own).glob("*")):
         yield f"{logical_id} has no {own}"
     for path in sorted(folder.rglob("*")):

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the template have the same routes, and the same routes are public in both."""
+"""Checks that the OpenAPI document and the template have the same routes and the same public routes."""
 
 import json
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ PAGES = frozenset(
 
 
 def read_contract(path: Path = CONTRACT) -> Document | None:
-    """Read the committed document; return None if there is none."""
+    """Return the committed document, or None if it does not exist."""
     return dict(json.loads(path.read_text())) if path.exists() else None
 
 
 def check_contract(template: Document, contract: Document | None) -> Iterator[str]:
-    """Compare in both directions; without a document there is nothing to compare. HEAD follows from GET."""
+    """Compare the routes in both directions; skip this if the document is None. HEAD routes are derived from GET."""
     if contract is None:
         return
     deployed = {(route.method, route.path) for route in read_routes(template) if route.method != "HEAD"} - PAGES
@@ -42,7 +42,7 @@ def check_contract(template: Document, contract: Document | None) -> Iterator[st
 
 
 def _operations(contract: Document) -> dict[tuple[str, str], bool]:
-    """Return the operations, each with whether it needs no credential."""
+    """Return the operations by method and path; the value is True if the operation is public."""
     default = contract.get("security", [])
     return {
         (method.upper(), path): not operation.get("security", default)

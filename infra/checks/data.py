@@ -1,4 +1,4 @@
-"""Data stores are encrypted and, outside dev, retained; no secret value is in the template."""
+"""Checks that data stores are encrypted and, outside dev, retained, and that the template has no secret values."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,10 @@ HOLD_DATA = frozenset(
 
 
 def check_retention(template: Document) -> Iterator[str]:
-    """Outside dev, data outlives a deleted stack or a replaced resource, once the first create has succeeded."""
+    """Check that, outside dev, data is retained if the stack is deleted or a resource is replaced.
+
+    This applies after the first create has succeeded.
+    """
     for logical_id, resource in template["Resources"].items():
         if resource.get("Type") in HOLD_DATA:
             for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
@@ -30,7 +33,7 @@ def check_retention(template: Document) -> Iterator[str]:
 
 
 def check_protection(template: Document) -> Iterator[str]:
-    """In prod every store is encrypted with a customer-managed, rotating key, and the table can be restored."""
+    """Check that in prod all stores use a rotating customer-managed key and the table can be restored."""
     resolver = Resolver(template, {"Environment": "prod"})
     for logical_id, resource in template["Resources"].items():
         if resource.get("Type") not in HOLD_DATA:

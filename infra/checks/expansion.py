@@ -1,6 +1,6 @@
-"""Checks the template as SAM expands it: `python -m infra.checks.expansion`, with the translator of .local/sam.
+"""Checks the template after SAM's transform: `python -m infra.checks.expansion`. Uses the translator in .local/sam.
 
-The other checks read the template's SAM properties; these check what API Gateway and CloudFormation receive.
+The other checks read the template's SAM properties. These check the resources that CloudFormation receives.
 """
 
 import copy
@@ -33,7 +33,7 @@ json.dump(transform(given["template"], given["parameters"], SimpleNamespace(load
 
 
 def expand(template: Document, python: Path = PYTHON, parameters: Mapping[str, str] | None = None) -> Document:
-    """Run SAM's transform in the interpreter that has it. Raises TemplateInvalid in one line."""
+    """Run SAM's transform in the interpreter that has SAM installed. Raises TemplateInvalid with a one-line message."""
     if not python.exists():
         raise TemplateInvalid("SAM CLI is not installed under .local/sam")
     packaged = copy.deepcopy(template)
@@ -81,7 +81,7 @@ def check_expansion(expanded: Document) -> Iterator[str]:
 
 
 def check_release(before: Document, after: Document) -> Iterator[str]:
-    """Check that another release publishes new versions of all functions and moves their aliases."""
+    """Check that a new release publishes a new version of each function and updates its alias."""
     published = {name for name, item in before["Resources"].items() if item["Type"] == "AWS::Lambda::Version"}
     for name, item in after["Resources"].items():
         if item["Type"] == "AWS::Lambda::Function":

@@ -1,4 +1,4 @@
-"""The project's files according to git: tracked files, and new ones that are not ignored."""
+"""Lists the project's files according to git: tracked files, and untracked files that are not ignored."""
 
 import subprocess
 from collections.abc import Iterator

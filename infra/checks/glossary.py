@@ -1,8 +1,8 @@
-"""Refuses the names and phrases that the glossary replaced: `python -m infra.checks.glossary`.
+"""Finds names and phrases that the glossary has replaced: `python -m infra.checks.glossary`.
 
-glossary.toml beside this file is the list, with what to write instead and where a term is still allowed. Names are
-those of modules, classes, functions, parameters and annotated variables; phrases are looked for in the whole text of
-Python files (docstrings, messages, comments), documents and YAML. `--prune` deletes pending entries without a use.
+glossary.toml lists the terms, their replacements and the files in which a term is still allowed. Names of modules,
+classes, functions, parameters and annotated variables are checked. Phrases are searched in the whole text of Python
+files, documents and YAML. `--prune` deletes pending entries of terms that are no longer used.
 """
 
 import ast
@@ -21,7 +21,7 @@ from infra.runtime.template import ROOT
 LIST = Path(__file__).with_suffix(".toml")
 _PENDING = "\n[pending]\n"
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# Matches between the words of a phrase: white space, quotes and comment signs, so that a phrase may span lines.
+# Separates the words of a phrase: white space, quotes and comment signs, because a phrase may span several lines.
 _GAP = r"[\s\"'#]+"
 
 
@@ -36,7 +36,7 @@ class Use:
 
 
 class Glossary:
-    """The list. A `name` is a whole identifier, a `word` a part of one; a name may be limited to a folder."""
+    """The replaced terms. A name is a whole identifier, optionally of one folder. A word is part of an identifier."""
 
     def __init__(self, content: Mapping[str, Mapping[str, str]], allowed: Mapping[str, list[str]]) -> None:
         self.replacements = {term: use for table in content.values() for term, use in table.items()}
@@ -69,7 +69,7 @@ class Glossary:
             yield Use(path, text.count("\n", 0, found.start()) + 1, phrase, " ".join(found[0].split()))
 
     def repeated_classes(self, trees: Mapping[str, ast.Module]) -> Iterator[Use]:
-        """Yield the classes of layers/ that share a name which only one class may have."""
+        """Yield the classes of layers/ that have the same name, if the glossary allows only one class of this name."""
         defined: dict[str, list[Use]] = defaultdict(list)
         for path, tree in trees.items():
             for node in tree.body:
@@ -102,7 +102,7 @@ def find_uses(glossary: Glossary, root: Path = ROOT) -> list[Use]:
 
 
 def check_glossary(glossary: Glossary | None = None, root: Path = ROOT) -> Iterator[str]:
-    """Yield a line for each use that is not allowed, and for each permission without a use."""
+    """Yield a line for each use that is not allowed, and for each permission that is not needed."""
     glossary = glossary or read_glossary()
     used = set()
     for use in find_uses(glossary, root):
@@ -115,7 +115,7 @@ def check_glossary(glossary: Glossary | None = None, root: Path = ROOT) -> Itera
 
 
 def prune() -> None:
-    """Delete pending entries without a use from glossary.toml."""
+    """Delete the pending entries of unused terms from glossary.toml."""
     used = defaultdict(set)
     glossary, text = read_glossary(), LIST.read_text(encoding="utf-8")
     for use in find_uses(glossary):

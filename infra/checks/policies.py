@@ -1,4 +1,4 @@
-"""Every function has its own role and log group, and the role grants only named actions on named resources."""
+"""Checks that each function has a separate role and log group. Roles may grant only named actions and resources."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 from infra.checks.routes import functions_of
 from infra.runtime.template import Document
 
-# X-Ray actions support no resources.
+# X-Ray actions do not support resource-level permissions.
 ANYWHERE = frozenset({"xray:PutTraceSegments", "xray:PutTelemetryRecords"})
 # Allowed wildcards: parts of this stack's resources, and models that Bedrock routes between regions.
 PARTS = frozenset(
@@ -19,13 +19,13 @@ PARTS = frozenset(
         "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:inference-profile/${BedrockGeography}.anthropic.*",
     }
 )
-# The two indexes that contain items of all tenants (ADR 0003).
+# The two indexes that contain items of all tenants (ADR 0003), and the roles that may query them.
 ACROSS_TENANTS = {"${Table}/index/login": "IdentityRole", "${Table}/index/sweep": "SweepRole"}
 NEVER = ("dynamodb:Scan", "dynamodb:PartiQL", "dynamodb:ExecuteStatement")
 
 
 def check_logs(template: Document) -> Iterator[str]:
-    """Each function has its own log group with a retention time."""
+    """Check that each function has a separate log group with a retention time."""
     groups: Counter[str] = Counter()
     for function, properties in functions_of(template).items():
         group = referred(properties.get("LoggingConfig", {}).get("LogGroup"))
@@ -40,7 +40,7 @@ def check_logs(template: Document) -> Iterator[str]:
 
 
 def check_roles(template: Document) -> Iterator[str]:
-    """Each function has its own role, without managed policies and undeclared wildcards."""
+    """Check that each function has a separate role, without managed policies and without undeclared wildcards."""
     roles: Counter[str] = Counter()
     for function, properties in functions_of(template).items():
         role = referred(properties.get("Role"))
@@ -58,7 +58,7 @@ def check_roles(template: Document) -> Iterator[str]:
 
 
 def statements(role: Document) -> Iterator[Document]:
-    """Yield the statements of a role's inline policies, with both branches of conditional ones."""
+    """Yield the statements of a role's inline policies, including both branches of conditional statements."""
     for policy in role.get("Policies", []):
         for statement in policy["PolicyDocument"]["Statement"]:
             branches = statement["Fn::If"][1:] if "Fn::If" in statement else [statement]
@@ -88,7 +88,7 @@ def _reaches_across(role: str, statement: Document) -> Iterator[str]:
 
 
 def _text(resource: Any) -> str:
-    """Return a resource as text: the text of a Sub, or the name that an intrinsic function refers to."""
+    """Return a resource as text: the string of a Sub, or the name that an intrinsic function refers to."""
     if isinstance(resource, dict):
         text = resource.get("Fn::Sub") or referred(resource)
         return str(text[0] if isinstance(text, list) else text)
@@ -96,7 +96,7 @@ def _text(resource: Any) -> str:
 
 
 def referred(value: Any) -> str:
-    """Return the logical id in `Ref` or `Fn::GetAtt`; empty for anything else."""
+    """Return the logical id in `Ref` or `Fn::GetAtt`, or an empty string for other values."""
     if not isinstance(value, dict):
         return ""
     if "Ref" in value:
@@ -106,7 +106,7 @@ def referred(value: Any) -> str:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a single value or a list as a list."""
+    """Return a list unchanged, or a single value as a list with one item."""
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]

@@ -1,4 +1,4 @@
-"""Queues deny plain HTTP, consumers retry single messages in time, and roles allow what functions do with queues."""
+"""Checks queues: they deny plain HTTP, consumers retry single messages in time, and roles have the needed actions."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from infra.checks.routes import functions_of
 from infra.runtime.template import Document
 
 QUEUE_TYPE = "AWS::SQS::Queue"
-# AWS's advice: a batch that is retried must not become visible to a second worker while the first still has it.
+# As AWS recommends, so that a message does not become visible to a second worker while the first processes it.
 TIMEOUTS = 6
 CONSUMES = frozenset({"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"})
 SENDS = frozenset({"sqs:SendMessage"})
@@ -53,7 +53,7 @@ def _consumer_faults(template: Document, properties: Document, event: Document, 
 
 
 def _access_faults(template: Document, properties: Document, consumed: set[str]) -> Iterator[str]:
-    """Compare what the role may do with what the function's events and environment name, in both directions."""
+    """Compare the queues in the role with the queues in the function's events and environment, in both directions."""
     role = template["Resources"].get(referred(properties.get("Role")), {}).get("Properties", {})
     variables = properties.get("Environment", {}).get("Variables", {})
     named = {referred(value) for value in variables.values()} & _queues(template)
@@ -71,7 +71,10 @@ def _access_faults(template: Document, properties: Document, consumed: set[str])
 
 
 def _granted(role: Document, actions: frozenset[str], condition: str = "") -> set[str]:
-    """Return the resources for which one statement, with the condition if one is given, allows all the actions."""
+    """Return the resources for which one statement allows all the actions.
+
+    If `condition` is given, the statement must have it.
+    """
     return {
         referred(resource)
         for statement in statements(role)

@@ -1,6 +1,7 @@
-"""The gateway's own error responses have the contract's format: problem+json with a code of the error catalogue.
+"""Checks the error responses of API Gateway: they must be problem+json with a code of the error catalogue.
 
-Gateway responses support `$context` values only, no VTL, so every body must be JSON before they are replaced.
+Gateway responses support only `$context` variables, not VTL. A body must be valid JSON even before the variables are
+replaced.
 """
 
 import json
@@ -30,12 +31,12 @@ EXTRA = {"UNAUTHORIZED": {"WWW-Authenticate": "'Bearer'"}} | {
     name: {"Retry-After": "'1'"} for name in ("AUTHORIZER_FAILURE", "AUTHORIZER_CONFIGURATION_ERROR", "THROTTLED")
 }
 SITE = "https://atrium.example"
-# The authorizer puts the reason into its context: the code and the detail.
+# The authorizer returns the error code and the detail in its context.
 DENIED = "$context.authorizer.code"
 
 
 def check_refusals(template: Document) -> Iterator[str]:
-    """Every gateway response type is defined in the contract's format."""
+    """Check that every gateway response type is defined in the contract's format."""
     api = template["Resources"].get("Api", {}).get("Properties", {})
     defined = Resolver(template, {"PublicUrl": SITE}).resolve(api.get("GatewayResponses", {}))
     yield from (f"{name} has no gateway response" for name in sorted(TYPES - defined.keys()))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 def report(name: str, findings: Iterable[str]) -> int:
-    """Print the findings to stderr, or "ok" without any; return the exit status, 0 or 1."""
+    """Print the findings to stderr and return 1. If there are no findings, print "ok" and return 0."""
     lines = list(findings)
     for line in lines:
         print(f"{name}: {line}", file=sys.stderr)

@@ -1,6 +1,6 @@
-"""The routes of the template: their functions, their authorizers, and whether they are buffered or streamed.
+"""Checks the routes of the template: functions, authorizers, and whether responses are buffered or streamed.
 
-On AWS a buffered integration with the chat function answers 502, and the default time-out would end a turn after 29 s.
+On AWS a buffered integration with the chat function returns 502. The default time-out would end a turn after 29 s.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from infra.runtime.template import Document
 
 STREAMING_FUNCTION = "ChatFunction"
 STREAMING = ("RESPONSE_STREAM", 900_000)
-# SAM writes one permission per event into the function's policy, which may have 20 480 bytes.
+# SAM adds one permission per event to the function's policy, which is limited to 20 480 bytes.
 EVENTS_MAX = 40
 _OPEN = frozenset(
     {
@@ -39,13 +39,13 @@ _OPEN = frozenset(
         ("GET", "/.well-known/oauth-protected-resource"),
     }
 )
-# HEAD answers as GET does on public routes.
+# Public GET routes also support HEAD.
 PUBLIC = _OPEN | {("HEAD", path) for method, path in _OPEN if method == "GET"}
 
 
 @dataclass(frozen=True)
 class Route:
-    """An Api event of a function; `authorizer` is the event's own, None for the API's default."""
+    """An Api event of a function. `authorizer` is None if the event uses the API's default authorizer."""
 
     function: str
     method: str
@@ -92,7 +92,7 @@ def _route(function: str, event: Document) -> Route:
 
 
 def check_streaming(template: Document) -> Iterator[str]:
-    """Every route of chat streams with a time-out of 900 s, and no other route streams."""
+    """Check that every route of chat streams with a time-out of 900 s, and that no other route streams."""
     for route in read_routes(template):
         if route.function == STREAMING_FUNCTION and route.transfer != STREAMING:
             yield f"{route.name} needs ResponseTransferMode RESPONSE_STREAM and TimeoutInMillis 900000"
@@ -101,7 +101,7 @@ def check_streaming(template: Document) -> Iterator[str]:
 
 
 def check_events(template: Document) -> Iterator[str]:
-    """No function has more Api events than its policy can hold; each route exists once and names its method."""
+    """Check that each route exists once and names its method, and that no function has more than EVENTS_MAX events."""
     routes = read_routes(template)
     for function, count in Counter(route.function for route in routes).items():
         if count > EVENTS_MAX:
@@ -115,7 +115,7 @@ def check_events(template: Document) -> Iterator[str]:
 
 
 def check_authorizers(template: Document) -> Iterator[str]:
-    """Public routes have no authorizer, all others the default one; CORS preflights have none."""
+    """Check that public routes and CORS preflights have no authorizer, and all other routes the default authorizer."""
     auth = _api(template).get("Auth", {})
     default = auth.get("DefaultAuthorizer")
     if not default or default not in auth.get("Authorizers", {}):

@@ -18,7 +18,7 @@ FUNCTION_LINES_MAX = 40
 
 
 def check_source(name: str, text: str) -> Iterator[str]:
-    """Check one module; an empty one needs no docstring."""
+    """Check one module. An empty module does not need a docstring."""
     lines = text.count("\n") + (not text.endswith("\n") and bool(text))
     most = TEST_LINES_MAX if name.startswith("tests/") else MODULE_LINES_MAX
     if lines > most:

@@ -1,4 +1,4 @@
-"""Checks of template.yaml that linters do not have: `python -m infra.checks.template`."""
+"""Checks of template.yaml that linters do not provide: `python -m infra.checks.template`."""
 
 import sys
 from collections.abc import Iterator

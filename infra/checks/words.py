@@ -1,7 +1,7 @@
-"""No file contains a path of one machine, or the host of a package registry: `python -m infra.checks.words`.
+"""Checks that no file contains a machine's local path or a package registry host: `python -m infra.checks.words`.
 
-A clone must work anywhere, and registries are the user's own configuration. The patterns are split so that this file
-passes the check.
+A clone must work on every machine, and users configure their package registries. The patterns are written in parts, so
+that this file passes the check.
 """
 
 import re

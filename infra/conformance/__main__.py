@@ -10,14 +10,14 @@ from infra.conformance.dynamodb import running_dynamodb
 from infra.conformance.tools import PrerequisiteMissing, check_tools
 from infra.runtime.template import ROOT
 
-# Tests that depend on the table's behaviour; the others give the same result on moto.
+# Tests that depend on the table's behaviour. The other tests have the same result on moto.
 STORES = ("tests/unit", "tests/integration/chat", "tests/integration/sessions")
 TESTS_SECONDS = 2_400
 NO_TESTS = 5
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the conformance tests; return the exit status, 2 when a prerequisite is missing."""
+    """Run the conformance tests and return the exit status; it is 2 if a prerequisite is missing."""
     try:
         check_tools()
         adapter = build_adapter()

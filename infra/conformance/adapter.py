@@ -1,4 +1,4 @@
-"""Builds the Lambda Web Adapter from its crate into .local/adapter, once (about two minutes)."""
+"""Builds the Lambda Web Adapter from its crate into .local/adapter. The first build takes about two minutes."""
 
 import sys
 import time
@@ -14,13 +14,13 @@ BUILD_SECONDS = 1200
 
 
 def built_adapter() -> Path | None:
-    """Return the adapter's binary if this version is built."""
+    """Return the path of the adapter's binary, or None if this version is not built."""
     mark = HOME / "version"
     return BINARY if BINARY.exists() and mark.exists() and mark.read_text() == VERSION else None
 
 
 def build_adapter() -> Path:
-    """Build the binary unless it exists; raise PrerequisiteMissing."""
+    """Build the binary if it does not exist. Raises PrerequisiteMissing if the build fails."""
     found = built_adapter()
     if found is not None:
         return found

@@ -1,6 +1,6 @@
-"""Tables for tests, in memory on a free port of 127.0.0.1: DynamoDB Local, and the local stack's emulator.
+"""Runs in-memory DynamoDB servers for tests on a free port of 127.0.0.1: DynamoDB Local, or the local stack's emulator.
 
-DynamoDB Local is downloaded once by Maven into .local/dynamodb-local.
+Maven downloads DynamoDB Local once into .local/dynamodb-local.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ START_SECONDS = 40
 
 
 def fetch_dynamodb() -> Path:
-    """Return the folder of jars and native libraries; download them if pom.xml has changed."""
+    """Return the folder with jars and native libraries. Download them if pom.xml has changed."""
     mark, jars = HOME / "pom.xml", HOME / "lib"
     wanted = POM.read_text()
     if not mark.exists() or mark.read_text() != wanted:
@@ -51,7 +51,7 @@ def running_dynamodb() -> Iterator[Endpoint]:
 
 @contextlib.contextmanager
 def running_emulator(scratch: Path) -> Iterator[Endpoint]:
-    """Run an empty emulator until the context ends; its files are in the given folder."""
+    """Run an empty emulator until the context ends. It writes its files into `scratch`."""
     port = free_port()
     url = f"http://{HOST}:{port}"
     command, environment = emulator_command(port, scratch)

@@ -1,4 +1,4 @@
-"""The tools that conformance needs besides Python, and a function to run them."""
+"""Checks and runs the tools that `make conformance` needs in addition to Python."""
 
 import re
 import shutil
@@ -14,11 +14,11 @@ _CARGO = re.compile(r"^cargo (\d+)\.(\d+)")
 
 
 class PrerequisiteMissing(Exception):
-    """A tool is missing, too old, or failed; the message is one line."""
+    """Raised if a tool is missing, too old, or fails. The message is one line."""
 
 
 def check_tools() -> None:
-    """Check Java, Maven, cargo and a browser; raise PrerequisiteMissing for the first missing one."""
+    """Check Java, Maven, cargo and a browser. Raises PrerequisiteMissing if one is missing."""
     check_dynamodb_tools()
     check_cargo(_ask("cargo", "--version", "cargo (Rust)"))
     if not any(shutil.which(name) for name in BROWSERS):
@@ -32,7 +32,7 @@ def check_dynamodb_tools() -> None:
 
 
 def check_java(shown: str) -> None:
-    """Check the output of `java -version`."""
+    """Check the version in the output of `java -version`."""
     found = _JAVA.search(shown)
     if found is None:
         raise PrerequisiteMissing("`java -version` printed no version")
@@ -41,7 +41,7 @@ def check_java(shown: str) -> None:
 
 
 def check_cargo(shown: str) -> None:
-    """Check the output of `cargo --version`."""
+    """Check the version in the output of `cargo --version`."""
     found = _CARGO.search(shown)
     if found is None:
         raise PrerequisiteMissing("`cargo --version` printed no version")
@@ -60,7 +60,7 @@ def _ask(tool: str, option: str, name: str) -> str:
 
 
 def run_tool(command: Sequence[str], *, log: Path, timeout_seconds: float) -> None:
-    """Run a tool with its output in a log file; raise PrerequisiteMissing with the log's last line when it fails."""
+    """Run a tool and write its output to `log`. If it fails, raise PrerequisiteMissing with the log's last line."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
         try:

@@ -1,6 +1,6 @@
-"""`python -m infra.deploy --env dev`, used by `make deploy`. `--check` only reports.
+"""`python -m infra.deploy --env dev`, used by `make deploy`. With `--check`, it only reports problems.
 
-The exit status is 1 for a problem, otherwise that of SAM CLI.
+If a problem is found, the exit status is 1. Otherwise it is the exit status of SAM CLI.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from infra.runtime.template import ROOT, TemplateInvalid, read_template
 
 @dataclass(frozen=True)
 class Target:
-    """What is deployed where; `creates` if the stack does not exist yet."""
+    """A stack's configuration and its AWS account. `creates` is true if the stack does not exist yet."""
 
     configuration: Configuration
     account: Account
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _examine(environment: str, findings: list[Finding]) -> Target | None:
-    """Collect all findings; return None if something required for a deployment is missing."""
+    """Add all problems to `findings` and return the target, or None if something required is missing."""
     try:
         template = read_template()
         configuration = read_configuration(environment, template)
@@ -60,7 +60,7 @@ def _examine(environment: str, findings: list[Finding]) -> Target | None:
 
 
 def _deploy(target: Target) -> int:
-    """Build, deploy, and turn on data protection after a create."""
+    """Build and deploy. After a create, deploy again to enable data protection."""
     if status := subprocess.run(["make", "-s", "build"], cwd=ROOT, check=False).returncode:
         return status
     release = release_digest(target.configuration.parameters)

@@ -1,4 +1,4 @@
-"""Finds region and credentials in the same places as the AWS CLI."""
+"""Finds the region and credentials in the same sources as the AWS CLI."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _CLI_SECONDS = 60
 
 
 class AccountUnreachable(Exception):
-    """No region, no credentials, or credentials that AWS rejects; the message is one line."""
+    """Raised if the region or credentials are missing, or AWS rejects the credentials. The message is one line."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """The account and region of a deployment. `environment` has variables that SAM CLI needs in addition."""
+    """The account and region of a deployment. `environment` contains additional variables for SAM CLI."""
 
     id: str
     region: str
@@ -35,15 +35,16 @@ class Account:
 
 
 def find_region(configured: str | None = None, profile: str | None = None) -> str | None:
-    """Return the region from `AWS_REGION`, which boto3 does not read, or from boto3's sources;
-    None if there is none.
+    """Return the region from `AWS_REGION`, which boto3 does not read, or from boto3's sources.
+
+    Return None if no region is configured.
     """
     named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or configured
     return named or boto3.Session(profile_name=profile).region_name
 
 
 def open_account(configured_region: str | None = None, profile: str | None = None) -> Account:
-    """Find region and credentials and ask AWS for the account id. Raises AccountUnreachable."""
+    """Find the region and credentials and get the account id from AWS. Raises AccountUnreachable."""
     try:
         region = find_region(configured_region, profile)
         if not region:
@@ -58,7 +59,10 @@ def open_account(configured_region: str | None = None, profile: str | None = Non
 
 
 def _open_session(region: str, profile: str | None) -> tuple[boto3.Session, dict[str, str]]:
-    """Return a session. Uses the AWS CLI's credentials if boto3 cannot read them (`aws login`)."""
+    """Return a session and the environment variables for SAM CLI.
+
+    If boto3 cannot read the credentials (`aws login`), the AWS CLI exports them.
+    """
     session = boto3.Session(region_name=region, profile_name=profile)
     try:
         if session.get_credentials() is not None:

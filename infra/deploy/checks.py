@@ -1,6 +1,6 @@
-"""Finds problems of a deployment by asking AWS before anything is built.
+"""Finds problems of a deployment by calling AWS before the build.
 
-A finding that blocks stops the deployment; the others are only printed.
+A blocking finding stops the deployment. Other findings are only printed.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from infra.deploy.account import Account
 from infra.deploy.configuration import Configuration
 
-# Concurrency that AWS keeps unreserved in each account.
+# AWS does not allow an account to have less unreserved concurrency than this.
 UNRESERVED_MIN = 100
 SMALL_ACCOUNT = 50
 RESERVING = {
@@ -27,14 +27,14 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOpera
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of output."""
+    """A problem, described in one line. `blocks` is true if it prevents the deployment."""
 
     text: str
     blocks: bool = True
 
 
 def find_status(account: Account, stack_name: str) -> str | None:
-    """Return the status of a stack; None if it does not exist or only has the change set of its creation."""
+    """Return the status of a stack. Return None if it does not exist or only its create change set exists."""
     try:
         stacks = account.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
     except ClientError as error:
@@ -76,7 +76,7 @@ def check_stack(stack_name: str, status: str | None) -> Iterator[Finding]:
 
 
 def check_concurrency(account: Account, configuration: Configuration, *, exists: bool) -> Iterator[Finding]:
-    """Compare the concurrency that the parameters reserve with what the account can reserve."""
+    """Yield a finding if the parameters reserve more concurrency than the account can reserve."""
     client = account.client("lambda")
     limits = client.get_account_settings()["AccountLimit"]
     limit = int(limits["ConcurrentExecutions"])
@@ -99,7 +99,7 @@ def check_concurrency(account: Account, configuration: Configuration, *, exists:
 
 
 def check_log_role(account: Account, configuration: Configuration, *, exists: bool) -> Iterator[Finding]:
-    """Compare `GatewayLogRole` with the role that API Gateway uses for logs in this account and region."""
+    """Check `GatewayLogRole` against the role that API Gateway uses for logs in this account and region."""
     role_arn = str(account.client("apigateway").get_account().get("cloudwatchRoleArn") or "")
     name = role_arn.rpartition("/")[2]
     found = bool(name) and _role_exists(account, name)
@@ -119,7 +119,7 @@ def _reserved_now(account: Account, stack_name: str) -> int:
 
 
 def _physical_id(account: Account, stack_name: str, logical_id: str) -> str:
-    """Return a resource's physical id; empty if the stack has no such resource."""
+    """Return a resource's physical id, or an empty string if the stack has no such resource."""
     try:
         found: Any = account.client("cloudformation").describe_stack_resource(
             StackName=stack_name, LogicalResourceId=logical_id
@@ -132,7 +132,7 @@ def _physical_id(account: Account, stack_name: str, logical_id: str) -> str:
 
 
 def _role_exists(account: Account, name: str) -> bool:
-    """Return whether a role exists, because API Gateway may name a deleted role."""
+    """Return whether a role exists. API Gateway's setting may name a deleted role."""
     client = account.client("iam")
     try:
         client.get_role(RoleName=name)

@@ -1,4 +1,4 @@
-"""The configuration of one environment from samconfig.toml and template.yaml."""
+"""Reads the configuration of one environment from samconfig.toml and template.yaml."""
 
 import re
 import tomllib
@@ -10,17 +10,17 @@ from typing import Any
 from infra.runtime.template import ROOT, Document
 
 SAMCONFIG = ROOT / "samconfig.toml"
-# Set by `make deploy` itself.
+# Parameters that `make deploy` sets.
 OWN_PARAMETERS = frozenset({"ProtectData", "Release"})
 
 
 class ConfigurationInvalid(Exception):
-    """samconfig.toml is invalid or lacks the environment; the message is one line."""
+    """Raised if samconfig.toml is invalid or does not contain the environment. The message is one line."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """One environment. `overrides` are its own parameters, `parameters` all parameters of the template."""
+    """An environment. `overrides` are the parameters in samconfig.toml, `parameters` all parameters of the template."""
 
     environment: str
     stack_name: str
@@ -30,15 +30,15 @@ class Configuration:
     profile: str | None = None
 
     def count(self, parameter: str) -> int:
-        """Return a parameter as a number; 0 if it is not one."""
+        """Return a parameter as a number, or 0 if it is not a number."""
         value = self.parameters.get(parameter, "")
         return int(value) if re.fullmatch(r"-?\d+", value) else 0
 
 
 def read_configuration(environment: str, template: Document, path: Path = SAMCONFIG) -> Configuration:
-    """Read an environment; a parameter without an override has the template's default.
+    """Read an environment. A parameter without an override has the template's default.
 
-    All parameters are passed, because SAM keeps a stack's earlier value of a parameter that is not. Raises
+    All parameters are included, because SAM uses the stack's previous value for an omitted parameter. Raises
     ConfigurationInvalid.
     """
     try:

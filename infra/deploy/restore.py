@@ -1,8 +1,8 @@
 """`python -m infra.deploy.restore --env prod --at 2026-11-28T12:00:00Z`, used by `make restore`.
 
-Restores the stack's table to a new table and adds the settings that a restore omits: stream, TTL, recovery and
-protection. Prints the parameters with which a deployment uses the new table. The stack is not changed. May be repeated:
-a running restore is waited for.
+Restores the stack's table to a new table and adds the settings that a restore omits: stream, TTL, point-in-time
+recovery and deletion protection. Prints the parameters with which a deployment uses the new table. Does not change the
+stack. If a restore is already running, the command waits for it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from infra.bootstrap.stack import DeployedStack
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-# A restore takes 20 minutes to some hours.
+# A restore takes from 20 minutes to several hours.
 _POLL_SECONDS = 20
 _POLLS = 1_080
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return 1, with one line on stderr, if it fails."""
+    """Run the command. If it fails, print one line to stderr and return 1."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy.restore", description="Restore a stack's table.")
     parser.add_argument("--env", required=True, choices=get_args(Environment.__value__), help="which deployment")
     parser.add_argument("--at", type=_read_time, default=None, help="point in time, UTC; by default the latest")
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime | None) -> dict[str, str]:
-    """Restore a table to a new one with the source's settings; return the parameters for the template."""
+    """Restore a table to a new table with the source's settings. Return the parameters for the template."""
     described = client.describe_table(TableName=source)["Table"]
     key = described.get("SSEDescription", {}).get("KMSMasterKeyArn")
     encryption: Any = {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key} if key else None
@@ -67,7 +67,7 @@ def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime
 
 
 def _complete(client: DynamoDBClient, source: str, target: str, *, protected: bool) -> None:
-    """Add the settings that a restore omits, if they are missing."""
+    """Add the settings that a restore omits, unless the table already has them."""
     if not client.describe_table(TableName=target)["Table"].get("StreamSpecification", {}).get("StreamEnabled"):
         stream: Any = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
         client.update_table(TableName=target, StreamSpecification=stream)

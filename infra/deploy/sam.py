@@ -1,4 +1,4 @@
-"""The command lines of SAM CLI, and the digest that identifies a release."""
+"""Builds the command lines of SAM CLI and the digest that identifies a release."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ BUILD = ROOT / ".aws-sam" / "build"
 
 
 def release_digest(parameters: Mapping[str, str], build: Path = BUILD) -> str:
-    """Return a digest of the build and of the parameters, except `ProtectData`, which changes no function."""
+    """Return a digest of the build and the parameters without `ProtectData`, which does not affect functions."""
     digest = hashlib.sha256()
     for name in sorted(parameters.keys() - OWN_PARAMETERS):
         digest.update(f"{name}={parameters[name]}\0".encode())
@@ -25,7 +25,7 @@ def release_digest(parameters: Mapping[str, str], build: Path = BUILD) -> str:
 def deploy_command(
     configuration: Configuration, region: str, release: str, *, creates: bool, interactive: bool
 ) -> list[str]:
-    """Return the arguments of `sam deploy`. A failed create is deleted, because its data is not protected yet."""
+    """Return the arguments of `sam deploy`. A stack whose create fails is deleted; its data is not protected yet."""
     own = {"ProtectData": "false" if creates else "true", "Release": release}
     command = [str(SAM), "deploy", "--config-env", configuration.environment, "--region", region]
     if creates:

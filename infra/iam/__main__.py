@@ -1,4 +1,4 @@
-"""`python -m infra.iam`: runs the tests that call functions, and evaluates the policies for each recorded call."""
+"""`python -m infra.iam`: runs the tests that call functions and evaluates the policies for each recorded AWS call."""
 
 import json
 import shutil
@@ -21,10 +21,10 @@ TESTS = ("tests/isolation", "tests/integration", "tests/unit/runs", "tests/unit/
 INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 SECONDS_MAX = 900
 CALLS_MIN = 200
-# No HTTP test sends a message that is large enough for the bucket, so calls of store tests count for these functions.
+# No HTTP test stores a message in the bucket, because none is large enough. Calls of store tests are used instead.
 BLOBS_OF = {"s3:GetObject": ("chat", "sessions"), "s3:PutObject": ("chat",), "s3:DeleteObject": ("chat", "sessions")}
 _GONE = "not called: with it S3 answers 404, not 403, for an object that is gone"
-# What no test calls through a function, and why a role has it all the same.
+# Permissions that no recorded call uses, with the reason why the role has them.
 UNUSED = {
     ("chat", "s3:ListBucket", "bucket"): _GONE,
     ("sessions", "s3:ListBucket", "bucket"): _GONE,
@@ -34,9 +34,10 @@ UNUSED = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Record, evaluate and report; return 1 if a policy is too narrow or grants what no call needs.
+    """Record calls, evaluate the policies and print the findings.
 
-    `--recorded` uses the calls of the previous run.
+    Return 1 if a policy denies a recorded call or grants a permission that no call needs. `--recorded` uses the calls
+    of the previous run.
     """
     missing = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
     if missing:
@@ -76,7 +77,7 @@ def _owned(calls: Sequence[RecordedCall]) -> Iterator[RecordedCall]:
 
 
 def _mixed(calls: Sequence[RecordedCall]) -> Iterator[str]:
-    """Yield calls of tenant-bound functions that name two tenants, or a tenant and the platform."""
+    """Yield calls of tenant-bound functions that use keys of two tenants, or of a tenant and the platform."""
     for call in calls:
         of_tenant = [key for key in call.keys if "{" in key]
         if call.function in BOUND and (len(call.tenants) > 1 or 0 < len(of_tenant) < len(call.keys)):

@@ -1,6 +1,6 @@
-"""The calls to table, bucket and secrets that a run of the tests makes, as IAM sees them: who, what, where, which keys.
+"""Records the test run's calls to table, bucket and secrets as IAM requests: function, action, resource and keys.
 
-Tenant ids become numbers and keys are shortened, so that thousands of calls become some hundred kinds.
+Tenant ids are replaced by numbers and keys are shortened, so that thousands of calls become a few hundred kinds.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from botocore.client import BaseClient
 
-# The function that serves the current request. For calls in its own threads the call stack is searched instead.
+# The function that serves the current request. For calls in a function's threads the call stack is searched instead.
 acting: ContextVar[str] = ContextVar("acting", default="")
 
 OF_TRANSACTION = {
@@ -31,8 +31,8 @@ _EQUALS = re.compile(r"=\s*(:\w+)")
 
 @dataclass(frozen=True, order=True, slots=True)
 class RecordedCall:
-    """One kind of call. `function` is empty if a test used a store itself; `keys` are leading keys, or prefixes of
-    them.
+    """One kind of call. `function` is empty if a test used a store directly. `keys` are partition keys or object
+    names, or their first parts.
     """
 
     function: str
@@ -42,19 +42,19 @@ class RecordedCall:
 
     @property
     def tenants(self) -> frozenset[str]:
-        """The numbered tenants whose data the call names: `{1}`, `{2}`."""
+        """The numbered tenants in the keys of the call, such as `{1}`."""
         return frozenset(re.findall(r"\{\d+\}", " ".join(self.keys)))
 
     @property
     def is_tenants(self) -> bool:
-        """Whether all that is named is some tenant's."""
+        """Whether all keys of the call belong to tenants, and the call does not access a secret."""
         return not self.place.startswith("secret/") and all(
             key.startswith(("TENANT#{", "tenants/{")) for key in self.keys
         )
 
 
 class Recorder:
-    """Records the calls of all boto3 clients of this process after `start`."""
+    """Records the calls of all boto3 clients of this process, from the call of `start` on."""
 
     def __init__(self) -> None:
         self.calls: set[RecordedCall] = set()
@@ -79,13 +79,13 @@ class Recorder:
 
 
 def read_calls(folder: Path) -> list[RecordedCall]:
-    """Return the calls that all processes of a run recorded."""
+    """Return the calls that the processes of a run have recorded."""
     rows = [row for path in folder.glob("*.json") for row in json.loads(path.read_text())]
     return sorted({RecordedCall(function, action, place, tuple(keys)) for function, action, place, keys in rows})
 
 
 def describe(service: str, operation: str, arguments: dict[str, Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield action, resource and keys of a call; nothing for operations that no function uses."""
+    """Yield the action, resource and keys of a call. Yield nothing for operations that no function uses."""
     if service == "s3":
         if operation in _OBJECTS:
             yield f"s3:{operation}", "blobs", _shapes([str(arguments["Key"])])
@@ -113,7 +113,7 @@ def describe(service: str, operation: str, arguments: dict[str, Any]) -> Iterato
 
 
 def _key(item: dict[str, Any]) -> str:
-    """Return the partition key of a key, an item, or an operation on one."""
+    """Return the partition key of a primary key, of an item, or of an operation on an item."""
     return _text(item.get("Key", item.get("Item", item))["pk"])
 
 
@@ -138,7 +138,7 @@ def _shapes(keys: list[str]) -> tuple[str, ...]:
 
 
 def _acting() -> str:
-    """Return the function that makes the call, from the call stack or the request; empty if a test makes it."""
+    """Return the function that makes the call, from the request or the call stack; "" if a test makes it."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         found = _FUNCTION.search(frame.f_code.co_filename)

@@ -1,4 +1,4 @@
-"""The IAM requests to evaluate: each recorded call as it was made, and variants that an attacker would make."""
+"""Generates the IAM requests to evaluate: each recorded call unchanged, and variants that an attacker would send."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,14 +9,15 @@ from infra.iam.policies import BUCKET, SECRET, TABLE, TENANT_ROLE
 from infra.runtime.template import Document
 
 OWN, OTHER = "ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"
-# BOUND functions access tenants' data through sessions; the others work for many tenants at once with their own roles.
+# Actions that can run without leading keys. The template denies them to tenant sessions.
 NEVER = ("Scan", "PartiQLSelect", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete")
+# BOUND functions access tenants' data through sessions. The other functions process many tenants with function roles.
 BOUND = frozenset({"identity", "chat", "sessions", "admin", "platform", "usage"})
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request, the policy to evaluate, and whether it must be allowed."""
+    """An IAM request, the policy to evaluate, and the expected result."""
 
     call: RecordedCall
     what: str
@@ -27,7 +28,7 @@ class Question:
     explicitly: bool = False
 
     def suits(self, answer: str) -> bool:
-        """Return whether an answer is the expected one."""
+        """Return whether the evaluator's result is the expected result."""
         if self.explicitly:
             return answer == "ExplicitlyDenied"
         return not answer.startswith("error") and (answer == "Allowed") == self.allowed
@@ -44,7 +45,7 @@ class Question:
 def ask_all(
     calls: Sequence[RecordedCall], bound: dict[str, Document], unbound: dict[str, Document]
 ) -> Iterator[Question]:
-    """Yield all requests. `bound` are the policies with `TenantSessions`, `unbound` those without."""
+    """Yield all requests. `bound` are the policies with `TenantSessions` enabled, `unbound` with it disabled."""
     yield from _never(bound[TENANT_ROLE])
     for call in calls:
         if call.function in unbound:
@@ -59,7 +60,7 @@ def ask_all(
 
 
 def _never(policy: Document) -> Iterator[Question]:
-    """Yield actions without leading keys, which a session is denied even for its own tenant."""
+    """Yield requests with the actions of NEVER, which must be explicitly denied even for the session's tenant."""
     for action in NEVER:
         for place in ("table", "index/gsi1"):
             call = RecordedCall(TENANT_ROLE, f"dynamodb:{action}", place, ("TENANT#{1}",))

@@ -1,4 +1,4 @@
-"""The policies of template.yaml as documents for an evaluator, with `TenantSessions` on or off."""
+"""Reads the policies of template.yaml as documents for an evaluator, with `TenantSessions` enabled or disabled."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -22,7 +22,7 @@ _ATTRIBUTES = {"Table": {"Arn": TABLE}, "BlobsBucket": {"Arn": BUCKET}} | {
 
 
 def read_policies(*, sessions: bool) -> dict[str, Document]:
-    """Return what the role of each function, by its folder, and that of tenants' sessions say of data and secrets."""
+    """Return each role's statements about data and secrets, by function folder, including the tenant session role."""
     template = read_template()
     resolver = Resolver(template, {"TenantSessions": "on" if sessions else "off"}, _ATTRIBUTES)
     roles = {
@@ -37,7 +37,7 @@ def read_policies(*, sessions: bool) -> dict[str, Document]:
 
 
 def granted(policy: Document) -> Iterator[tuple[str, str]]:
-    """Yield action and resource of each permission in a policy."""
+    """Yield the action and resource of each permission in a policy."""
     for statement in policy["Statement"]:
         if statement["Effect"] == "Allow":
             for action in as_list(statement["Action"]):

@@ -1,9 +1,9 @@
-"""`make dev`: the whole stack on one machine, from template.yaml.
+"""`make dev`: runs the stack of template.yaml on one machine.
 
-`dev` is the command and `stack_run` starts and stops the parts. `stack` deploys the template onto the emulator,
-`lambdas` runs the functions, `gateway` is the front server that replaces API Gateway, `logs` collects all output.
+`dev` is the command and `stack_run` starts and stops the parts. `stack` deploys the template to the emulator,
+`lambdas` runs the functions, `gateway` is the front server that replaces API Gateway, and `logs` collects all output.
 """
 
 
 class StartFailed(Exception):
-    """The stack cannot start or continue; the message is one line that says what to do."""
+    """Raised if the stack cannot start or continue. The message is one line that states the remedy."""

@@ -1,4 +1,4 @@
-"""`make dev DETACH=1`: run the stack in a background process, and wait until it is ready or has failed."""
+"""`make dev DETACH=1`: runs the stack in a background process and waits until it is ready or has failed."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from infra.local.paths import ERRORS, PYTHON, ROOT
 
 
 def start_in_background() -> str:
-    """Start the stack, wait until it is ready and return its announcement; raise StartFailed with the reason."""
+    """Start the stack, wait until it is ready and return its announcement. Raises StartFailed with the reason."""
     reading, writing = os.pipe()
     ERRORS.parent.mkdir(parents=True, exist_ok=True)
     with ERRORS.open("w") as errors:
@@ -38,7 +38,7 @@ def start_in_background() -> str:
 
 
 def _follow_reports(descriptor: int) -> dict[str, str]:
-    """Print progress until the stack reports that it is ready or has failed; return that report."""
+    """Print progress until the stack reports that it is ready or has failed. Return this last report."""
     with os.fdopen(descriptor) as reports:
         for line in reports:
             report: dict[str, str] = json.loads(line)
@@ -50,14 +50,14 @@ def _follow_reports(descriptor: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def reporting(descriptor: int) -> Iterator[Callable[[str, str], None]]:
-    """Yield a function that sends the starting process a report: `progress` or `ready`, and a text.
+    """Yield a function that sends a report to the starting process: `progress` or `ready`, and a text.
 
-    `ready`, and `failed` for StartFailed, are the last report.
+    `ready` is the last report. If StartFailed is raised, the last report is `failed`.
     """
     reports = os.fdopen(descriptor, "w", buffering=1)
 
     def report(key: str, text: str) -> None:
-        with contextlib.suppress(BrokenPipeError, ValueError):  # the starting process has ended, or needs no more
+        with contextlib.suppress(BrokenPipeError, ValueError):  # the starting process has ended or has closed the pipe
             print(json.dumps({key: text}), file=reports)
             if key != "progress":
                 reports.close()

@@ -1,4 +1,4 @@
-"""The options of `make dev`, read once from its environment."""
+"""Reads the options of `make dev` from environment variables."""
 
 import importlib.util
 import os
@@ -20,7 +20,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 @dataclass(frozen=True)
 class Configuration:
-    """The options; `stage_prefix` is empty when the API is at the root, as under a domain."""
+    """The options of `make dev`. `stage_prefix` is empty if the API is at the root, as with a custom domain."""
 
     port: int = 8080
     stage_prefix: str = ""
@@ -33,7 +33,7 @@ class Configuration:
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
-        """Read the environment, or the given mapping; raise StartFailed for an invalid value."""
+        """Read the options from the environment or the given mapping. Raises StartFailed for an invalid value."""
         env = os.environ if source is None else source
         prefix = env.get("STAGE_PREFIX", "").rstrip("/")
         if prefix and not _STAGE_PREFIX.fullmatch(prefix):
@@ -54,7 +54,7 @@ class Configuration:
 
     @property
     def has_own_model(self) -> bool:
-        """Return whether a real model is configured, so that the scripted one is not started."""
+        """Return whether a real model is configured. In this case the scripted model server is not started."""
         return bool(self.anthropic_base_url or self.anthropic_api_key)
 
 

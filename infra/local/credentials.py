@@ -1,4 +1,4 @@
-"""The stack's first credentials, made by the same code as those of a deployment."""
+"""Creates the stack's first credentials with the code that `make bootstrap` uses."""
 
 from atrium.kernel.clock import read_clock
 from atrium.storage.table import PhysicalTable

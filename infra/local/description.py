@@ -1,4 +1,4 @@
-"""The description of a running stack: `.local/dev.json`, and the lines shown when it is ready."""
+"""Describes a running stack in `.local/dev.json`, and in the text that is shown when the stack is ready."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from infra.local.seed import SeededTenant
 
 @dataclass(frozen=True)
 class Description:
-    """A running stack. `host_url` is the front server's address; `base_url` adds the stage's prefix."""
+    """Addresses and credentials of a running stack. `host_url` is the front server's; `base_url` adds the stage."""
 
     host_url: str
     base_url: str
@@ -24,7 +24,7 @@ class Description:
     tenants: tuple[SeededTenant, ...]
 
     def write(self, path: Path) -> None:
-        """Write the file atomically, readable by the current user only, because it holds keys."""
+        """Write the file atomically. Only the current user can read it, because it contains keys."""
         content = {
             "base_url": self.base_url,
             "console_url": f"{self.base_url}/",
@@ -61,7 +61,7 @@ class Description:
         )
 
 
-# Reads one field of a JSON answer on standard input, as `jq -r .a.b` does: field a.b
+# `field a.b` prints one field of a JSON document on standard input, like `jq -r .a.b`.
 _FIELD = """field() {
   python3 -c 'import functools, json, sys
 found = functools.reduce(lambda part, key: part[int(key) if isinstance(part, list) else key],
@@ -71,7 +71,7 @@ print(found if isinstance(found, str) else json.dumps(found))' "$1"
 
 
 def render_variables(path: Path) -> str:
-    """Return a shell script that sets the variables of the guides; raise StartFailed where no stack runs."""
+    """Return a shell script that sets the variables of the guides. Raises StartFailed if no stack runs."""
     try:
         content = json.loads(path.read_text())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`make stop`: stop the stack whose process id is in this folder's file, and wait until it has ended."""
+"""`make stop`: stops the stack whose process id is in this folder's file, and waits until it has ended."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ _POLL_SECONDS = 0.05
 
 
 def stop_stack(pid_file: Path) -> str:
-    """Stop the stack and return what was done; raise StartFailed when it does not end. Idempotent."""
+    """Stop the stack and return a message. Raises StartFailed if the stack does not end in time. Idempotent."""
     owner = read_owner(pid_file)
     if owner is None or not owner.alive:
         pid_file.unlink(missing_ok=True)
@@ -25,7 +25,7 @@ def stop_stack(pid_file: Path) -> str:
     os.kill(owner.pid, signal.SIGKILL)
     if not _is_gone_within(owner, STOP_SECONDS_MAX):
         raise StartFailed(f"process {owner.pid} did not exit")
-    time.sleep(GRACE_SECONDS)  # the watchdog ends the child processes
+    time.sleep(GRACE_SECONDS)  # the watchdog terminates the child processes
     pid_file.unlink(missing_ok=True)
     return f"killed {owner.url}, which did not end when asked"
 

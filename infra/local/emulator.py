@@ -1,4 +1,4 @@
-"""The AWS emulator (ministack) as a child process on a free port, without MQTT and SFTP, empty at each start."""
+"""Runs the AWS emulator (ministack) as a child process on a free port, without MQTT and SFTP. It starts empty."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.05
 
 
 async def start_emulator(children: Children, on_end: Callable[[Child], None]) -> Endpoint:
-    """Start the emulator and wait until it answers; `on_end` is called if it ends by itself."""
+    """Start the emulator and wait until it is ready. `on_end` is called if it ends without being stopped."""
     scratch = RUN / "emulator"
     scratch.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -51,7 +51,7 @@ def emulator_command(port: int, scratch: Path) -> tuple[list[str], dict[str, str
 
 
 def _lower(entry: Entry) -> Entry:
-    """Lower the level of the emulator's own log lines, so that they do not appear on the screen."""
+    """Lower the level of the emulator's log entries, so that they do not appear on the screen."""
     is_noise = entry.level == "INFO" or "is not held by MiniStack" in entry.message
     return replace(entry, level="DEBUG") if is_noise else entry
 

@@ -1,4 +1,4 @@
-"""The servers beside the functions, as child processes: the model server and the OAuth providers."""
+"""Starts the model server and the OAuth provider as child processes."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ _POLL_SECONDS = 0.05
 
 
 async def start_server(name: str, module: str, probe: str, children: Children, on_end: Callable[[Child], None]) -> str:
-    """Run a module that takes `--port`; wait until the path `probe` answers; return the server's address."""
+    """Run a server module that has an option `--port`. Wait until the path `probe` responds, and return its URL."""
     port = free_port()
     child = await children.start(
         name,
@@ -40,7 +40,10 @@ async def start_server(name: str, module: str, probe: str, children: Children, o
 async def start_oauth_provider(
     configuration: Configuration, children: Children, on_end: Callable[[Child], None]
 ) -> str:
-    """Start the local Google, GitHub and Slack; return their address, or "" where the real ones are configured."""
+    """Start the local OAuth provider, which emulates Google, GitHub and Slack.
+
+    Return its URL, or "" if the real providers are configured.
+    """
     if configuration.oauth_provider_url == REAL_PROVIDERS:
         return ""
     if configuration.oauth_provider_url:

@@ -1,4 +1,4 @@
-"""The model: the scripted server of `model_server`, or the one that the developer configured."""
+"""Starts the scripted model server, unless the developer has configured another model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from infra.local.configuration import Configuration
 from infra.local.helper_servers import start_server
 from infra.local.processes import Child, Children
 
-# The SDK requires a key even for a server that does not.
+# The SDK requires a key, even if the server does not.
 NO_KEY = "local"
 ANTHROPIC_URL = "https://api.anthropic.com"
 
 
 @dataclass(frozen=True)
 class Model:
-    """The model's address; `base_url` is empty for Anthropic's own."""
+    """Address and key of the model. `base_url` is empty for Anthropic's API."""
 
     base_url: str
     api_key: str
 
     @property
     def url(self) -> str:
-        """The address to show."""
+        """The URL to show to the developer."""
         return self.base_url or ANTHROPIC_URL
 
 
 async def start_model(configuration: Configuration, children: Children, on_end: Callable[[Child], None]) -> Model:
-    """Start the scripted server and wait until it answers, unless a model is configured."""
+    """Return the configured model. Without one, start the scripted server and wait until it is ready."""
     if configuration.has_own_model:
         return Model(configuration.anthropic_base_url, configuration.anthropic_api_key or NO_KEY)
     return Model(await start_server("model", "infra.local.model_server", "/__stats", children, on_end), NO_KEY)

@@ -1,4 +1,7 @@
-"""The file that names this folder's running stack, by process id and start time, because ids are reused."""
+"""Reads and writes the pid file of this folder's stack.
+
+The file contains the process id and the start time, because process ids are reused.
+"""
 
 import json
 import os
@@ -11,7 +14,7 @@ from infra.local import StartFailed
 
 @dataclass(frozen=True)
 class Owner:
-    """The stack's process, and its port."""
+    """The stack's process and URL."""
 
     pid: int
     began: str
@@ -19,7 +22,7 @@ class Owner:
 
     @property
     def alive(self) -> bool:
-        """Whether the process still runs."""
+        """Whether the process is running."""
         return read_beginning(self.pid) == self.began
 
 
@@ -33,7 +36,7 @@ def read_owner(path: Path) -> Owner | None:
 
 
 def claim(path: Path, url: str) -> None:
-    """Write this process as the owner; raise StartFailed while another stack runs."""
+    """Write this process as the owner. Raises StartFailed if another stack of this folder runs."""
     refuse_while_running(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".new")
@@ -56,7 +59,7 @@ def release(path: Path) -> None:
 
 
 def read_beginning(pid: int) -> str | None:
-    """Return when a process began, as the system formats it; None if it has ended."""
+    """Return the start time of a process in the system's format, or None if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -65,7 +68,7 @@ def read_beginning(pid: int) -> str | None:
 
 
 def _ask_ps(pid: int) -> str | None:
-    """Ask `ps`, on systems without /proc."""
+    """Return the start time from `ps`, for systems without /proc."""
     found = subprocess.run(["ps", "-o", "lstart=,state=", "-p", str(pid)], capture_output=True, text=True, check=False)
     began = found.stdout.strip()
     return None if not began or began.split()[-1].startswith("Z") else began.rpartition(" ")[0]

@@ -1,4 +1,4 @@
-"""Ports of 127.0.0.1."""
+"""Reserves ports of 127.0.0.1."""
 
 import socket
 
@@ -8,8 +8,8 @@ HOST = "127.0.0.1"
 
 
 def claim_port(port: int) -> socket.socket:
-    """Bind a port, so that it stays reserved until the front server listens; 0 is any free one."""
-    # asyncio disables Nagle's algorithm only where the protocol is named; with it each answer takes 40 ms more.
+    """Bind a port, so that it remains reserved until the front server listens. 0 selects a free port."""
+    # asyncio disables Nagle's algorithm only if the protocol is given. Otherwise each response takes 40 ms longer.
     claimed = socket.socket(proto=socket.IPPROTO_TCP)
     claimed.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -27,7 +27,7 @@ def port_of(claimed: socket.socket) -> int:
 
 
 def free_port() -> int:
-    """Return a port that is free now, for a child process that must be given one."""
+    """Return a port that is currently free, for a child process that needs a port number."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return port_of(probe)

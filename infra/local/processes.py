@@ -1,4 +1,4 @@
-"""Child processes, each in its own process group, with its output in the log, and registered with the watchdog."""
+"""Runs child processes in separate process groups, logs their output and registers them with the watchdog."""
 
 import asyncio
 import contextlib
@@ -18,14 +18,14 @@ LINE_BYTES_MAX = 256 * 1024
 
 
 class LineSplitter:
-    """Passes on whole lines; a line longer than LINE_BYTES_MAX is split, so that it cannot exhaust the memory."""
+    """Splits output into lines. A line longer than LINE_BYTES_MAX is split, so that it cannot exhaust the memory."""
 
     def __init__(self, take: Callable[[str], None]) -> None:
         self._take = take
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
-        """Add bytes."""
+        """Add bytes of the output."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._take(line.decode("utf-8", "replace").rstrip("\r"))
@@ -33,14 +33,14 @@ class LineSplitter:
             self.close()
 
     def close(self) -> None:
-        """Pass on the rest that has no line end."""
+        """Emit the last line if it has no line end."""
         rest, self._rest = self._rest, b""
         if rest:
             self._take(rest.decode("utf-8", "replace"))
 
 
 class Child(asyncio.SubprocessProtocol):
-    """A process and its children. `ended` resolves to the exit status once all output has been read."""
+    """A process and its children. `ended` resolves to the exit status after all output has been read."""
 
     def __init__(self, name: str, take_line: Callable[[str], None], on_end: Callable[["Child"], None]) -> None:
         self.name = name
@@ -58,7 +58,7 @@ class Child(asyncio.SubprocessProtocol):
         return self.status is None
 
     async def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
-        """End the whole group: SIGTERM, then SIGKILL. Idempotent."""
+        """End the whole process group with SIGTERM, then SIGKILL. Idempotent."""
         self.stopping = True
         self._signal(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
@@ -67,28 +67,31 @@ class Child(asyncio.SubprocessProtocol):
         await self.ended
 
     def kill(self) -> None:
-        """End the whole group immediately, as Lambda does at a time-out."""
+        """Kill the whole process group immediately, like Lambda at a time-out."""
         self.stopping = True
         self._signal(signal.SIGKILL)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop when the process has started."""
+        """Save the process id. The event loop calls this when the process has started."""
         assert isinstance(transport, asyncio.SubprocessTransport)
         self._transport = transport
         self.pid = transport.get_pid()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 -- the loop names it
-        """Called by the loop with what the process wrote."""
+        """Handle output. The event loop calls this with bytes that the process wrote."""
         self._output.feed(data)
 
     def process_exited(self) -> None:
-        """Called by the loop when the process has ended. Ends its children, which would keep the pipe open."""
+        """End the children of the process, which would keep the pipe open.
+
+        The event loop calls this when the process has ended.
+        """
         if self._transport is not None:
             self.status = self._transport.get_returncode()
         self._signal(signal.SIGKILL)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- the loop names it
-        """Called by the loop when the process has ended and its output has been read."""
+        """Call `on_end` and set `ended`. The event loop calls this after all output has been read."""
         self._output.close()
         if self._transport is not None:
             self._transport.close()
@@ -102,7 +105,7 @@ class Child(asyncio.SubprocessProtocol):
 
 
 class Children:
-    """Starts and stops child processes. A watchdog process ends them if this process ends without doing so."""
+    """Starts and stops child processes. If this process ends without stopping them, a watchdog process ends them."""
 
     def __init__(self, log: StackLog) -> None:
         self._log = log
@@ -121,7 +124,7 @@ class Children:
         on_end: Callable[[Child], None] | None = None,
         tone: Callable[[Entry], Entry] | None = None,
     ) -> Child:
-        """Run a command; `name` prefixes its log lines. `on_end` is called when it ends without being stopped."""
+        """Run a command. `name` precedes its log lines. `on_end` is called if it ends without being stopped."""
 
         def note_end(child: Child) -> None:
             self._running.discard(child)

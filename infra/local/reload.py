@@ -1,4 +1,4 @@
-"""Watches the source: restarts the affected functions after a change, and reports a change of the template."""
+"""Watches the source. Restarts the affected functions after a change, and logs a change of the template."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ _GROUP_MILLISECONDS = 300
 
 
 async def watch_source(service: LambdaService, log: StackLog) -> None:
-    """Watch until cancelled. Running requests finish with the code that they started with."""
+    """Watch until cancelled. Running requests finish with the code with which they started."""
     async for changes in awatch(*_SOURCE, TEMPLATE, watch_filter=DefaultFilter(), debounce=_GROUP_MILLISECONDS):
         names = sorted({_name(path) for _, path in changes})
         if _name(TEMPLATE) in names:
@@ -30,7 +30,7 @@ async def watch_source(service: LambdaService, log: StackLog) -> None:
 
 
 def find_affected(functions: Mapping[str, StackFunction], changed: Iterable[str]) -> list[str]:
-    """Return the functions that run a changed file: its own function, or all for a file of the layers."""
+    """Return the functions that a change affects: a file's function, or all functions for a file of the layers."""
     folders = {"/".join(name.split("/")[:2]) for name in changed}
     own = {item.source_folder for item in functions.values()}
     return [name for name, item in functions.items() if item.source_folder in folders or not folders <= own]

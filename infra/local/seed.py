@@ -1,4 +1,4 @@
-"""The tenants of a new local stack, created over HTTP with the platform key."""
+"""Creates the tenants of a new local stack over HTTP with the platform key."""
 
 import secrets
 from dataclasses import dataclass
@@ -35,9 +35,9 @@ class SeededTenant:
 
 
 async def seed_tenants(base_url: str, platform_key: str) -> tuple[SeededTenant, ...]:
-    """Create the tenants, each with a default agent; return those with an admin and a key.
+    """Create the tenants, each with a default agent, and return the tenants that have an admin and a key.
 
-    Raise StartFailed with the refusal.
+    Raises StartFailed if a request fails.
     """
     async with httpx.AsyncClient(base_url=base_url, timeout=SECONDS_MAX, trust_env=False) as client:
         for name, display_name in _TENANTS_WITHOUT_ADMIN:

@@ -1,8 +1,8 @@
-"""What a new local stack contains, besides its tenants' first admins and keys: fixed ids and names.
+"""Fixed ids and names of the objects in a new local stack, except the tenants' first admins and keys.
 
-The examples of the OpenAPI document refer to these objects, so that each example works on a new stack. An example that
-deletes, ends or changes an object has one of its own, so that the order of examples does not matter. The password and
-the secret are public: the stack listens on 127.0.0.1 only, and its data is made up.
+The examples of the OpenAPI document use these objects, so that each example works on a new stack. An example that
+deletes, ends or changes an object uses a separate object, so that examples can run in any order. The password and the
+secret are public: the stack listens only on 127.0.0.1 and contains only sample data.
 """
 
 from typing import Final
@@ -15,9 +15,9 @@ def _ulid(number: int) -> str:
 ACME: Final = f"ten_{_ulid(1)}"
 GLOBEX: Final = f"ten_{_ulid(2)}"
 INITECH: Final = f"ten_{_ulid(3)}"
-"""A tenant to change, suspend and activate."""
+"""A tenant for examples that change, suspend and activate it."""
 HOOLI: Final = f"ten_{_ulid(4)}"
-"""A tenant to delete."""
+"""A tenant for the example that deletes it."""
 
 PASSWORD: Final = "correct-horse-battery"
 ADA: Final = f"usr_{_ulid(11)}"
@@ -27,9 +27,9 @@ LIN: Final = f"usr_{_ulid(12)}"
 LIN_EMAIL: Final = "lin@acme.example"
 """A user whose password can be changed."""
 GRACE: Final = f"usr_{_ulid(13)}"
-"""A user to change, log out, reset and unlock."""
+"""A user for examples that change, log out, reset and unlock them."""
 BOB: Final = f"usr_{_ulid(14)}"
-"""A user to delete."""
+"""A user for the example that deletes them."""
 
 KEY: Final = f"key_{_ulid(21)}"
 KEY_TO_ROTATE: Final = f"key_{_ulid(22)}"

@@ -1,4 +1,4 @@
-"""HTTP servers in the stack's own process: uvicorn on a bound socket, without its signal handlers."""
+"""Runs HTTP servers in the stack's process: uvicorn on a bound socket, without signal handlers."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ _GRACE_SECONDS = 1
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn without signal handlers: the stack handles signals and stops its parts in order."""
+    """Uvicorn without signal handlers, because the stack handles signals and stops its parts in order."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -21,10 +21,10 @@ class _Server(uvicorn.Server):
 
 
 class LocalServer:
-    """One application on one socket."""
+    """Serves one application on one socket."""
 
     def __init__(self, application: ASGIApp, claimed: socket.socket) -> None:
-        # The application logs broken streams itself.
+        # The application logs interrupted streams.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         configuration = uvicorn.Config(
             application,
@@ -43,7 +43,7 @@ class LocalServer:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start to answer."""
+        """Start to serve requests."""
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started:
             if self._task.done():
@@ -51,7 +51,7 @@ class LocalServer:
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
-        """Stop listening, give open requests a moment, then close them."""
+        """Stop listening, wait briefly for open requests, then close their connections."""
         self._server.should_exit = True
         if self._task is not None:
             await self._task

@@ -1,4 +1,4 @@
-"""One run of the local stack: starts its parts in order and stops them in reverse order."""
+"""Runs the local stack: starts its parts in order and stops them in reverse order."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ COMPONENT = "stack"
 
 
 class Progress:
-    """Notes each phase of a start with its duration, in the log and to `report`."""
+    """Reports each phase of a start with its duration, in the log and to `report`."""
 
     def __init__(self, log: StackLog, report: Callable[[str], None]) -> None:
         self._log = log
@@ -50,7 +50,7 @@ class Progress:
         self._began = time.monotonic()
 
     def note(self, done: str) -> None:
-        """Note what was done since the last call."""
+        """Report a completed phase with the time since the last call."""
         now = time.monotonic()
         text = f"{done} ({now - self._began:.1f} s)"
         self._began = now
@@ -79,11 +79,11 @@ class StackRun:
 
     @property
     def host_url(self) -> str:
-        """The front server's address."""
+        """The front server's URL."""
         return f"http://{HOST}:{port_of(self._front_socket)}"
 
     async def run(self, on_ready: Callable[[Description], None]) -> None:
-        """Start all parts, call `on_ready`, and run until SIGINT or SIGTERM; raise StartFailed if a part ends."""
+        """Start all parts, call `on_ready`, and run until SIGINT or SIGTERM. Raises StartFailed if a part ends."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._ended.set)
         work = asyncio.create_task(self._work(on_ready))
@@ -161,7 +161,7 @@ class StackRun:
         return service
 
     def _parameters(self, model: Model) -> dict[str, str]:
-        """Return the template's parameters. Below a stage prefix there is no public URL, as on AWS without a domain."""
+        """Return the template's parameters. With a stage prefix, PublicUrl is empty, as on AWS without a domain."""
         return {
             "Environment": "dev",
             "PublicUrl": "" if self._configuration.stage_prefix else self.host_url,
@@ -174,7 +174,7 @@ class StackRun:
         self._ended.set()
 
     async def _end_all(self) -> None:
-        """Stop the parts in reverse order; a part that does not stop in time ends with its process."""
+        """Stop the parts in reverse order. If a part does not stop in time, its process is ended."""
         for end in reversed(self._endings):
             with contextlib.suppress(OSError, TimeoutError):
                 await asyncio.wait_for(end(), timeout=5)

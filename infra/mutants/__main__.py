@@ -1,4 +1,7 @@
-"""`python -m infra.mutants [words…]`: try every mutant, or those whose line contains a word; exit 1 if one survives."""
+"""`python -m infra.mutants [words…]`: tries all mutants, or the mutants whose line contains one of the words.
+
+The exit status is 1 if a mutant survives.
+"""
 
 import argparse
 import sys
@@ -17,7 +20,7 @@ LOGS = ROOT / ".local" / "mutants"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Try mutants, two at a time, and report each result."""
+    """Try the mutants, two at a time, and print each result."""
     parser = argparse.ArgumentParser(prog="python -m infra.mutants", description=__doc__)
     parser.add_argument("words", nargs="*", help="only mutants whose line has one of these")
     words = parser.parse_args(arguments).words

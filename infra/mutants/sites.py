@@ -1,5 +1,6 @@
-"""Finds the checks to remove: conditions that name a tenant, an owner or visibility, and texts that prefix keys with a
-tenant.
+"""Finds the checks to remove: conditions on tenant, owner or visibility, and f-strings that put the tenant into a key.
+
+Each row shows a pattern and its replacement:
 
     if <check>: raise …                 never true; also for checks with `not` or `!=`
     if <check>: …, return <check>       always true
@@ -15,7 +16,7 @@ from infra.runtime.template import ROOT
 
 SOURCES = ("layers/core/atrium", "functions")
 STORAGE = "layers/core/atrium/storage/"
-# Names that identify a check.
+# Functions that check visibility.
 _SEES = frozenset({"sees_all", "may_see", "_may_see"})
 _NAMES = _SEES | {"owner", "tenant_id"}
 _REFUSALS = frozenset({"Refused", "None", "False"})
@@ -23,7 +24,7 @@ _REFUSALS = frozenset({"Refused", "None", "False"})
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """A check: its position and its replacement."""
+    """The position of a check in the source, and its replacement."""
 
     path: str
     function: str
@@ -39,14 +40,14 @@ class Site:
 
 
 def find_sites(root: Path = ROOT) -> Iterator[Site]:
-    """Yield every check of the source, by file and line."""
+    """Yield every check of the source, sorted by file and line."""
     for source in SOURCES:
         for path in sorted((root / source).rglob("*.py")):
             yield from sorted(_Finder(str(path.relative_to(root)), path.read_text()).sites)
 
 
 class _Finder(ast.NodeVisitor):
-    """Collects the checks of a module; functions are identified by qualified name."""
+    """Collects the checks of a module. Functions are identified by their qualified names."""
 
     def __init__(self, path: str, source: str) -> None:
         self._path = path
@@ -87,7 +88,7 @@ class _Finder(ast.NodeVisitor):
         self._names.pop()
 
     def _note(self, test: ast.expr, *, refuses: bool = False) -> None:
-        """Add a condition, or the checks among the parts of a compound one."""
+        """Record a condition as a mutation site. For `and` and `or`, record each operand that is a check."""
         if isinstance(test, ast.BoolOp):
             for value in test.values:
                 self._note(value, refuses=refuses)
@@ -132,7 +133,7 @@ def _name(node: ast.AST) -> str:
 
 
 def _refuses(body: list[ast.stmt]) -> bool:
-    """Return whether a branch refuses the caller: it raises, or returns a refusal."""
+    """Return whether a branch rejects the caller: it ends with `raise`, `continue`, or the return of a refusal."""
     last = body[-1]
     if isinstance(last, ast.Raise | ast.Continue):
         return True

@@ -1,4 +1,4 @@
-"""Tries a mutant: forks this process, applies the mutant and runs tests until one fails."""
+"""Tries a mutant: forks this process, applies the mutant in the fork and runs tests until one fails."""
 
 import contextlib
 import os
@@ -18,14 +18,14 @@ from infra.runtime.template import ROOT
 type Outcome = Literal["killed", "survived", "timed out", "broken"]
 
 SECONDS_MAX = 180.0
-# Warnings about imports before the fork would be repeated.
+# Avoids repeated warnings about modules that were imported before the fork.
 _OPTIONS = (
     "-x", "-q", "-p", "no:cacheprovider", "--timeout=120", "-W", "ignore::pytest.PytestAssertRewriteWarning",
 )  # fmt: skip
 _SUITE = tuple(f"tests/isolation/test_{part}.py" for part in ("outsiders", "lists", "routes"))
-# Sites that the isolation suite does not cover, or covers later than tests of their own.
+# Features whose tests run before the isolation suite, because they find mutants earlier or find more mutants.
 _BY_ITS_OWN = frozenset({"identity", "storage", "tenants", "usage", "authorizer"})
-# The nearest tests of a feature, by path prefix; the most specific entry is used.
+# Tests near a module, by path prefix. The tests of all matching prefixes are used.
 _NEAREST = {
     "identity/clients": ("integration/admin_clients", "integration/oauth"),
     "identity/connections": ("integration/social/test_connections.py",),
@@ -54,14 +54,14 @@ class Tried:
 
 @dataclass
 class Attempt:
-    """A running fork."""
+    """A running fork that tests a mutant."""
 
     site: Site
     process: int
     began: float
 
     def ended(self) -> Tried | None:
-        """Return the result, or None while it runs; a fork that exceeds the time limit is killed."""
+        """Return the result, or None while the fork runs. Kills a fork that exceeds the time limit."""
         process, status = os.waitpid(self.process, os.WNOHANG)
         seconds = time.monotonic() - self.began
         if not process:
@@ -87,7 +87,7 @@ def begin(site: Site, log: Path) -> Attempt:
                 os.dup2(output.fileno(), 2)
             plant(site)
             status = _run(tests_of(site))
-        except BaseException:  # noqa: BLE001 - the edge of a process: whatever it is, the log has it
+        except BaseException:  # noqa: BLE001 - last handler of the process; the log contains the error
             traceback.print_exc()
             sys.stderr.flush()
         finally:
@@ -96,7 +96,10 @@ def begin(site: Site, log: Path) -> Attempt:
 
 
 def tests_of(site: Site) -> list[str]:
-    """Return the tests of a site: its module's own, the nearest, the isolation suite, and its feature's."""
+    """Return the tests of a site in order: the module's tests, `_NEAREST`, the isolation suite, the feature's tests.
+
+    For features in `_BY_ITS_OWN`, the feature's tests precede the isolation suite.
+    """
     place = site.path.removeprefix("layers/core/atrium/")
     parts = Path(place).parts
     feature = parts[1] if parts[0] == "functions" else parts[0]
@@ -111,7 +114,7 @@ def tests_of(site: Site) -> list[str]:
 def _run(tests: Sequence[str]) -> int:
     import pytest
 
-    # Each in a pytest run of its own, so that the first starts before the others are collected.
+    # Each path gets a separate pytest run, so that the first run starts before the other paths are collected.
     for path in tests:
         status = int(pytest.main([*_OPTIONS, path]))
         if status not in (0, 5):

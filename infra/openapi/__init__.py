@@ -1,1 +1,1 @@
-"""Merges the functions' OpenAPI documents: `python -m infra.openapi` writes the result, `--check` compares it."""
+"""Merges the functions' OpenAPI documents. `python -m infra.openapi` writes the result; `--check` only compares it."""

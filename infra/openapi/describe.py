@@ -1,7 +1,7 @@
-"""Completes the texts of the merged document, and names what lacks one.
+"""Adds missing descriptions to the merged document, and finds elements without a description.
 
-A route's docstring gives the summary (its first sentence) and the description (the rest); a model's docstrings describe
-it and its fields. What has no docstring of its own is described here: aliases, lists, bodies and answers.
+The first sentence of a route's docstring is its summary, and the rest is its description. A model's docstrings describe
+the model and its fields. This module describes elements without a docstring: aliases, lists, bodies and responses.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ _UNSAID = "Successful Response"
 
 
 def describe(document: Document) -> None:
-    """Fill in the texts that follow from others. The document is changed in place."""
+    """Add the descriptions that are derived from other descriptions. Changes the document in place."""
     schemas = document.get("components", {}).get("schemas", {})
     for name, schema in schemas.items():
         text = SCHEMAS.get(name) or (_LIST if "next_cursor" in schema.get("properties", {}) else None)
@@ -59,7 +59,7 @@ def describe(document: Document) -> None:
 
 
 def find_undescribed(document: Document) -> Iterator[str]:
-    """Yield the place of everything that has no description: schemas, properties, parameters, bodies, answers."""
+    """Yield the location of each schema, property, parameter, body and response without a description."""
     components = document.get("components", {})
     for name, schema in components.get("schemas", {}).items():
         if not schema.get("description"):
@@ -86,7 +86,7 @@ def _operations(document: Document) -> Iterator[Document]:
 
 
 def _undescribed_properties(schema: object, place: str) -> Iterator[str]:
-    """Walk a schema to its end; a property is described where it stands, also if it refers to a component."""
+    """Search a schema recursively. A property needs a description even if it refers to a component."""
     if isinstance(schema, list):
         for part in schema:
             yield from _undescribed_properties(part, place)

@@ -1,5 +1,5 @@
-"""Examples of parameters and bodies. Each works unchanged on a new local stack (`infra.local.seeds` has its objects);
-`tests/e2e/test_examples.py` sends every one as the documentation page does.
+"""Examples of parameters and bodies. Each works unchanged on a new local stack and uses the objects of
+`infra.local.seeds`. `tests/e2e/test_examples.py` sends each example in the same way as the documentation page.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from infra.local import seeds
 
 type Document = dict[str, Any]
 
-# The object in a path, unless the operation's example names another.
+# Default values of path parameters. An operation's example may override them.
 PATH = {
     "agent_id": seeds.AGENT,
     "client_id": seeds.CLIENT,
@@ -25,7 +25,7 @@ PATH = {
     "tenant_id": seeds.INITECH,
     "user_id": seeds.GRACE,
 }
-# Why an operation has no example.
+# Operations without an example, with the reason.
 WITHOUT = {
     "acceptInvitation": "a one-time token of `POST /v1/users` or `POST /v1/users/{user_id}/reset`",
     "refreshTokens": "a refresh token, which works once",
@@ -38,7 +38,7 @@ WITHOUT = {
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What the documentation page sends. `login` is the user whose access token it needs, if a key does not do."""
+    """A request of the documentation page. If it needs an access token, `login` is the user who logs in."""
 
     body: Mapping[str, Any] | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -125,14 +125,14 @@ EXAMPLES = {
 
 
 def add_examples(document: Document) -> None:
-    """Put the examples at parameters and bodies. The document is changed in place."""
+    """Add the examples to parameters and bodies. Changes the document in place."""
     for item in document["paths"].values():
         for operation in item.values():
             _add(operation, EXAMPLES.get(operation["operationId"], Example()))
 
 
 def find_without_example(document: Document) -> Iterator[str]:
-    """Yield what is sent without an example, and what is named here but not in the document."""
+    """Yield parameters and bodies without an example, and examples of operations that the document does not contain."""
     operations = {each["operationId"]: each for item in document["paths"].values() for each in item.values()}
     yield from (f"{name} is not an operation" for name in (EXAMPLES.keys() | WITHOUT.keys()) - operations.keys())
     for name, operation in operations.items():

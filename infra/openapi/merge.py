@@ -1,5 +1,5 @@
-"""Merges OpenAPI documents. A path's method, an operation id or a component that two functions define differently is a
-conflict. The result is sorted, so that it changes only when the contract does.
+"""Merges OpenAPI documents. If two functions define an operation, an operation id or a component differently, the merge
+fails. The result is sorted, so that it changes only if the contract changes.
 """
 
 import json
@@ -19,11 +19,11 @@ _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 class Conflict(Exception):
-    """Two functions contradict each other, or a name breaks the contract."""
+    """Raised if the definitions of two functions differ, or a name violates the contract's rules."""
 
 
 def merge_documents(documents: Iterable[tuple[str, Document]]) -> Document:
-    """Return one document; `Conflict` names the functions and what they disagree on."""
+    """Return the merged document. Raises Conflict, which names the functions and the definition that differs."""
     version = ""
     paths: Document = {}
     components: Document = {}

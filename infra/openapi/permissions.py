@@ -1,4 +1,4 @@
-"""Generates infra/docs/permissions.md: roles and scopes from `identity.scopes`, routes from the OpenAPI document."""
+"""Generates infra/docs/permissions.md from the roles and scopes of `identity.scopes` and the OpenAPI document."""
 
 import json
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def render_permissions(document: dict[str, Any]) -> str:
 
 
 def render_routes(document: dict[str, Any]) -> str:
-    """Return the routes that policies can name, one per line: those with a guard."""
+    """Return the routes with a guard, which policies can name, one per line."""
     guarded = [
         f"{method.upper()} {path}\n"
         for path, item in document["paths"].items()

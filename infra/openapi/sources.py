@@ -1,4 +1,4 @@
-"""The functions that serve HTTP, with their OpenAPI documents."""
+"""Reads the OpenAPI documents of the functions that serve HTTP."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -10,7 +10,7 @@ FUNCTIONS = ("admin", "chat", "console", "identity", "platform", "sessions", "us
 
 
 def read_documents() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each function's name and document. Makes no calls and reads no environment."""
+    """Yield each function's name and document. Does not call AWS or read environment variables."""
     for name in FUNCTIONS:
         module = import_module(f"functions.{name}.app")
         app = module.app

@@ -1,4 +1,4 @@
-"""Texts of the OpenAPI document that belong to no function: title, description, and tags in display order."""
+"""Texts of the OpenAPI document that do not belong to a function: title, description, and tags in display order."""
 
 from atrium.http.app import VERSION
 

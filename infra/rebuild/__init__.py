@@ -1,1 +1,1 @@
-"""`make rebuild-counters TENANT=ten_…`: rebuild a tenant's counters from its ledger, or only compare them."""
+"""`make rebuild-counters TENANT=ten_…`: rebuilds a tenant's counters from its ledger, or only compares them."""

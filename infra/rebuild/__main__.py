@@ -1,7 +1,7 @@
-"""`python -m infra.rebuild --tenant ten_… [--env dev] [--month 2026-11] [--check]`: print the result to stdout.
+"""`python -m infra.rebuild --tenant ten_… [--env dev] [--month 2026-11] [--check]`: prints the result to stdout.
 
-Requests the rebuild as the API does and waits for its function. `--check` compares in this process and changes nothing.
-Without `--env` it uses the local stack.
+Requests the rebuild in the same way as the API and waits until the function has finished. `--check` compares in this
+process and changes nothing. Without `--env`, the command uses the local stack.
 """
 
 import argparse
@@ -34,11 +34,11 @@ LOCAL = "local"
 
 
 class RebuildFailed(Exception):
-    """Nothing was rebuilt; the message is one line."""
+    """Raised if nothing was rebuilt. The message is one line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return 1, with one line on stderr, if it fails."""
+    """Run the command. If it fails, print one line to stderr and return 1."""
     options = _parser().parse_args(arguments)
     try:
         table = _tenant_table(_find_table(options), options.tenant)

@@ -1,6 +1,7 @@
 """The Lambda Runtime API for one function, on a free port of 127.0.0.1.
 
-`with RuntimeApi() as api:` start a runtime with AWS_LAMBDA_RUNTIME_API=api.address, then `api.invoke(event, seconds)`.
+Inside `with RuntimeApi() as api:`, start a runtime with AWS_LAMBDA_RUNTIME_API=api.address, then call
+`api.invoke(event, seconds)`.
 """
 
 from types import TracebackType
@@ -13,7 +14,7 @@ from infra.runtime.server import LoopbackServer
 
 
 class RuntimeApi:
-    """Serve the Runtime API and the Extensions API while the context is open."""
+    """Serves the Runtime API and the Extensions API while the context is open."""
 
     def __init__(self, *, function_name: str = "function", handler: str = "") -> None:
         self.identity = Identity(function_name, handler)
@@ -38,14 +39,14 @@ class RuntimeApi:
     def invoke(self, event: bytes, timeout_seconds: float, *, client_context: str | None = None) -> Invocation:
         """Pass an event (JSON bytes) to the runtime and wait for the result.
 
-        Never raises for what the function does: its error, a time-out and the end of its process are in the result.
-        The time-out counts from the hand-over, or from the call if the runtime does not poll. Raises RuntimeError
-        while another invocation runs. After a time-out the runtime must be replaced, because a late answer is refused.
+        The result also reports the function's error, a time-out, or the end of its process; these do not raise. The
+        time-out starts when the runtime receives the event, or at the call if the runtime does not poll. Raises
+        RuntimeError while another invocation runs. After a time-out, start a new runtime: a late response is rejected.
         """
         return self._exchange.offer(Pending(event, timeout_seconds, client_context))
 
     def fail(self, error: FunctionError) -> None:
-        """Fail this and all later invocations with `error`, because the runtime's process has ended."""
+        """Fail this and all later invocations with `error`. Called when the runtime's process has ended."""
         self._exchange.fail(error)
 
     def close(self) -> None:

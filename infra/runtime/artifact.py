@@ -1,7 +1,7 @@
-"""Starts a built function as Lambda would, with only its artifact, its layers and the standard library on the path.
+"""Starts a built function as Lambda does: only its artifact, its layers and the standard library are on the path.
 
-A buffered function runs under awslambdaric. A streaming function runs its `run.sh` beside the Lambda Web Adapter, or
-beside `fake_adapter` where the adapter is not built.
+A buffered function runs under awslambdaric. A streaming function runs its `run.sh` with the Lambda Web Adapter, or
+with `fake_adapter` if the adapter is not built.
 """
 
 import contextlib
@@ -21,24 +21,24 @@ from infra.runtime.ric import interface_client
 
 
 class ArtifactMissing(Exception):
-    """A function or a layer has not been built."""
+    """Raised if a function or a layer has not been built."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A built function; `build` holds one folder per logical id, as `sam build` makes it."""
+    """A built function. `build` contains one folder per logical id, like the output of `sam build`."""
 
     function: Function
     build: Path
 
     @property
     def task_root(self) -> Path:
-        """The function's own folder, LAMBDA_TASK_ROOT."""
+        """The folder of the function, LAMBDA_TASK_ROOT."""
         return self._existing(self.function.logical_id)
 
     @property
     def layers(self) -> list[Path]:
-        """The `python` folders of its layers, in order of precedence."""
+        """The `python` folders of the function's layers, in order of precedence."""
         return [self._existing(layer) / "python" for layer in self.function.layers]
 
     def _existing(self, logical_id: str) -> Path:
@@ -54,8 +54,8 @@ def running_artifact(
 ) -> Iterator[RuntimeApi]:
     """Start the function with these variables, yield its Runtime API, and stop it at the end.
 
-    `adapter` is the web adapter's binary, for a streaming function; without it the fake adapter is used. When a process
-    ends, every invocation fails with `Runtime.ExitError`.
+    `adapter` is the web adapter's binary for a streaming function. If it is None, the fake adapter is used. After a
+    process has ended, all invocations fail with `Runtime.ExitError`.
     """
     function = artifact.function
     with RuntimeApi(function_name=function.name, handler=function.handler) as api:
@@ -87,7 +87,7 @@ def _streaming(
             stack.enter_context(_process([str(adapter.resolve())], artifact, local, api))
         else:
             stack.enter_context(running_fake_adapter(api, port, local.get("AWS_LWA_READINESS_CHECK_PATH", "/")))
-        # The server is stopped first, which ends the answer that the adapter waits for.
+        # The server is stopped before the adapter, so that the response for which the adapter waits ends.
         stack.enter_context(_process([str(script)], artifact, local, api))
         yield
 

@@ -1,7 +1,7 @@
-"""AWS on loopback: moto behind an HTTP server, for functions that run in processes of their own.
+"""Serves AWS on 127.0.0.1 with moto, for functions that run in separate processes.
 
-moto's own server needs Flask and has no lock. Here one lock serialises all calls, which makes conditional writes exact
-(moto is not thread-safe). The service is read from the signature's credential scope.
+moto's server needs Flask and has no lock. Here a lock serialises all calls, because moto is not thread-safe and
+conditional writes must be exact. The service is read from the signature's credential scope.
 """
 
 import re
@@ -24,7 +24,7 @@ _LOCK = threading.Lock()
 
 
 class AwsHandler(LoopbackHandler):
-    """Answers one signed AWS call from moto."""
+    """Handles signed AWS calls with moto."""
 
     def do_GET(self) -> None:  # noqa: N802 -- http.server calls it by this name
         """Serve a request of any method."""
@@ -58,7 +58,7 @@ class AwsHandler(LoopbackHandler):
 def running_aws(port: int = 0) -> Iterator[Endpoint]:
     """Serve an empty AWS account on a port of 127.0.0.1, in a separate process, because moto's state is global.
 
-    The process ends when its stdin is closed, so it cannot outlive this one.
+    The process ends when its stdin is closed, so it ends with this process.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "infra.runtime.aws", str(port)],
@@ -80,7 +80,7 @@ def running_aws(port: int = 0) -> Iterator[Endpoint]:
 
 
 def main() -> None:
-    """Serve on the port given as argument until stdin is closed; print the address as first line."""
+    """Print the address, then serve on the port in the first argument until stdin is closed."""
     server = LoopbackServer(AwsHandler, int(sys.argv[1]))
     server.start()
     print(f"http://127.0.0.1:{server.port}", flush=True)

@@ -1,7 +1,7 @@
-"""Builds functions and layers for this machine with the makefiles that `sam build` uses, each only when it is stale.
+"""Builds stale functions and layers for this machine, with the makefiles that `sam build` uses.
 
-`make build-<LogicalId>` runs in the code's folder with ARTIFACTS_DIR set. ATRIUM_BUILD_PLATFORM makes the dependency
-layer one for this machine.
+`make build-<LogicalId>` runs in the code's folder with ARTIFACTS_DIR set. ATRIUM_BUILD_PLATFORM selects this machine's
+platform for the dependency layer.
 """
 
 import fcntl
@@ -24,19 +24,19 @@ BUILD_SECONDS = 600
 
 
 class BuildFailed(Exception):
-    """A makefile failed; the message is its last lines."""
+    """Raised if a makefile fails. The message contains the last lines of its output."""
 
 
 def machine_platform() -> str:
-    """Return uv's name of this machine's platform."""
+    """Return the name that uv uses for this machine's platform."""
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
     return f"{machine}-apple-darwin" if sys.platform == "darwin" else f"{machine}-manylinux2014"
 
 
 def build_functions(template: Document, functions: Iterable[Function]) -> Path:
-    """Build the stale ones of these functions and their layers; return the folder that holds them.
+    """Build the functions and their layers if they are stale, and return the build folder.
 
-    Idempotent and fast when nothing changed. Raises BuildFailed.
+    Idempotent, and fast if nothing has changed. Raises BuildFailed.
     """
     wanted = {function.logical_id: function.code for function in functions}
     for function in functions:

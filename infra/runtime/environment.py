@@ -1,7 +1,7 @@
-"""The environment of a function's process, built from nothing: Lambda's variables, the template's, and overrides.
+"""Builds the environment of a function's process from Lambda's variables, the template's variables and overrides.
 
-The override file has the format of `sam local invoke --env-vars`: only variables that the template gives the function
-are changed.
+The process does not inherit variables. The override file has the format of `sam local invoke --env-vars` and can change
+only variables that the template declares for the function.
 """
 
 import json
@@ -18,7 +18,7 @@ type Overrides = Mapping[str, Mapping[str, str]]
 
 
 def read_overrides(path: Path) -> Overrides:
-    """Read an env file: `{"Parameters": {…for all…}, "<LogicalId>": {…}}`; raise TemplateInvalid."""
+    """Read an env file: `{"Parameters": {…for all…}, "<LogicalId>": {…}}`. Raises TemplateInvalid."""
     try:
         content = json.loads(path.read_text())
         return {
@@ -30,14 +30,14 @@ def read_overrides(path: Path) -> Overrides:
 
 
 def override(function: Function, overrides: Overrides) -> dict[str, str]:
-    """Return the function's variables, with the file's values in place of the template's."""
+    """Return the function's variables, with the template's values replaced by the values of the file."""
     given = {**overrides.get("Parameters", {}), **overrides.get(function.logical_id, {})}
     known = function.declared | set(function.environment)
     return {**function.environment, **{name: value for name, value in given.items() if name in known}}
 
 
 def lambda_environment(function: Function, task_root: Path, runtime_api: str) -> dict[str, str]:
-    """Return the variables that Lambda itself sets."""
+    """Return the variables that Lambda sets."""
     return {
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "AWS_LAMBDA_FUNCTION_NAME": function.name,
@@ -58,7 +58,10 @@ def lambda_environment(function: Function, task_root: Path, runtime_api: str) ->
 
 
 def python_environment(paths: list[Path]) -> dict[str, str]:
-    """Make `python` see only these paths and the standard library; the paths are not written to."""
+    """Return variables with which `python` imports only from these paths and the standard library.
+
+    Python does not write bytecode into these paths.
+    """
     return {
         "PATH": f"{_interpreter_folder()}:/usr/local/bin:/usr/bin:/bin",
         "PYTHONPATH": ":".join(str(path) for path in paths),

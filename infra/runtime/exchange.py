@@ -1,6 +1,6 @@
-"""Passes invocations to a runtime and its answers back, behind one lock.
+"""Passes invocations to a runtime and returns its responses. A lock protects all state.
 
-One runtime and one invocation at a time, as in a Lambda execution environment.
+Like a Lambda execution environment, it supports one runtime and one invocation at a time.
 """
 
 import threading
@@ -13,7 +13,7 @@ from infra.runtime.results import Chunk, FunctionError, Invocation, Prelude, Sta
 
 @dataclass
 class Pending:
-    """An invocation in progress; times are of the monotonic clock."""
+    """An invocation in progress. Times are readings of the monotonic clock."""
 
     event: bytes
     timeout_seconds: float
@@ -28,15 +28,15 @@ class Pending:
 
     @property
     def began_at(self) -> float:
-        """When the runtime got the event, or when it was offered."""
+        """When the runtime received the event, or when the invocation was created if it has not received it."""
         return self.created_at if self.handed_at is None else self.handed_at
 
     def add(self, data: bytes) -> None:
-        """Add a piece of the answer with its time."""
+        """Add a chunk of the response with its arrival time."""
         self.chunks.append(Chunk(time.monotonic() - self.began_at, data))
 
     def result(self) -> Invocation:
-        """Return the result; an invocation that did not end has timed out."""
+        """Return the result. An invocation that has not ended is reported as timed out."""
         error, status = self.error, self.status
         if status is None:
             message = f"{self.request_id} Task timed out after {self.timeout_seconds:.2f} seconds"
@@ -47,7 +47,7 @@ class Pending:
 
 
 class Exchange:
-    """Offers events to the runtime and receives its answers."""
+    """Offers events to the runtime and receives its responses."""
 
     def __init__(self) -> None:
         self._state = threading.Condition()
@@ -56,7 +56,7 @@ class Exchange:
         self._closed = False
 
     def offer(self, pending: Pending) -> Invocation:
-        """Pass an event to the runtime and wait for the result; raise RuntimeError while another invocation runs."""
+        """Pass an event to the runtime and wait for the result. Raises RuntimeError while another invocation runs."""
         with self._state:
             if self._current is not None:
                 raise RuntimeError("one invocation at a time")
@@ -74,7 +74,7 @@ class Exchange:
             return pending.result()
 
     def take(self) -> Pending | None:
-        """Wait for the next invocation; called by the runtime. Returns None when the exchange is closed."""
+        """Wait for the next invocation. Called for the runtime. Returns None if the exchange is closed."""
         with self._state:
             while not self._closed:
                 current = self._current
@@ -85,7 +85,7 @@ class Exchange:
             return None
 
     def find(self, request_id: str) -> Pending | None:
-        """Return the current invocation if it has this id; answers to any other are refused."""
+        """Return the current invocation if it has this id, otherwise None. Responses to other ids are rejected."""
         with self._state:
             current = self._current
         return current if current is not None and current.request_id == request_id else None
@@ -104,7 +104,7 @@ class Exchange:
             self._state.notify_all()
 
     def fail(self, error: FunctionError) -> None:
-        """Record that the runtime cannot answer, because it failed to start or has ended; keeps the first error."""
+        """Record that the runtime failed to start or has ended. Only the first error is kept."""
         with self._state:
             self._dead = self._dead or error
             self._state.notify_all()
@@ -116,6 +116,6 @@ class Exchange:
             self._state.notify_all()
 
     def wait_until_closed(self) -> None:
-        """Block until closed: an extension that registered for no events waits here."""
+        """Block until the exchange is closed. Used for an extension that has not registered for events."""
         with self._state:
             self._state.wait_for(lambda: self._closed)

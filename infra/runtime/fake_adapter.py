@@ -1,7 +1,8 @@
-"""Replaces the Lambda Web Adapter where its binary is not built: takes a REST proxy event, sends a streamed answer.
+"""Replaces the Lambda Web Adapter if its binary is not built: receives REST proxy events and sends streamed responses.
 
-It implements only what a REST event needs: the readiness check, the request with the contexts of gateway and Lambda
-(which override the client's headers), the prelude, and each piece as it arrives. `make conformance` runs the real one.
+It implements only the parts that REST events need: the readiness check, the request with the contexts of API Gateway
+and Lambda in headers that override the client's headers, the prelude, and the response body in chunks. `make
+conformance` runs the real adapter.
 """
 
 import base64
@@ -74,7 +75,7 @@ def _wait_until_ready(port: int, path: str, stopping: threading.Event) -> bool:
 
 
 def _serve_one(address: str, port: int) -> bool:
-    """Serve the next invocation; return False when there will be none."""
+    """Serve the next invocation. Return False if the Runtime API is closed."""
     runtime = http.client.HTTPConnection(address)
     web = http.client.HTTPConnection("127.0.0.1", port)
     with contextlib.closing(runtime), contextlib.closing(web):
@@ -87,7 +88,7 @@ def _serve_one(address: str, port: int) -> bool:
         about = {name.lower(): value for name, value in handed.getheaders()}
         with contextlib.suppress(
             OSError, http.client.HTTPException
-        ):  # the stream broke off; the runtime's connection shows it
+        ):  # the stream was interrupted; the closed connection reports this to the Runtime API
             _answer(runtime, web, json.loads(event), about)
     return True
 
@@ -110,7 +111,7 @@ def _answer(
 
 
 def web_request(event: dict[str, Any], about: dict[str, str]) -> tuple[str, str, bytes, dict[str, str]]:
-    """Turn a REST proxy event into method, target, body and headers; raise KeyError when it is not one."""
+    """Convert a REST proxy event to method, target, body and headers. Raises KeyError for another event."""
     fields = event["requestContext"]
     context = {name: fields[name] for name in CONTEXT_FIELDS if name in fields}
     headers = {name.lower(): values[-1] for name, values in (event.get("multiValueHeaders") or {}).items()}

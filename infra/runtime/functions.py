@@ -1,4 +1,4 @@
-"""The template's functions as Lambda runs them: handler, code, layers, environment, time-out."""
+"""Reads the template's functions: handler, code, layers, environment, time-out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ LAYER_TYPE = "AWS::Serverless::LayerVersion"
 
 @dataclass(frozen=True)
 class Function:
-    """A function; `layers` are the logical ids of the template's own layers, in order.
+    """A function. `layers` are the logical ids of the layers that the template defines, in order.
 
-    `declared` also has the variables that a condition removes from `environment`.
+    `declared` also contains variables that a condition removes from `environment`.
     """
 
     logical_id: str
@@ -28,12 +28,12 @@ class Function:
 
     @property
     def streams(self) -> bool:
-        """Whether it is a web server behind the Lambda Web Adapter."""
+        """Whether the function is a web server behind the Lambda Web Adapter."""
         return self.environment.get("AWS_LAMBDA_EXEC_WRAPPER") == "/opt/bootstrap"
 
 
 def read_functions(resolver: Resolver) -> dict[str, Function]:
-    """Return the template's functions by logical id, with Globals merged as SAM does."""
+    """Return the template's functions by logical id, with Globals merged in the same way as in SAM."""
     template = resolver.template
     shared = template.get("Globals", {}).get("Function", {})
     found = {
@@ -60,7 +60,7 @@ def find_function(functions: Mapping[str, Function], name: str) -> Function:
 
 
 def short_name(function: Function) -> str:
-    """Return the name used by `make invoke` and tests/events: UsageStreamFunction is usage_stream."""
+    """Return the name that `make invoke` and tests/events use, such as `usage_stream` for UsageStreamFunction."""
     words = function.logical_id.removesuffix("Function")
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in words).lstrip("_")
 

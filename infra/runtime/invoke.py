@@ -1,6 +1,7 @@
-"""`python -m infra.runtime.invoke --function chat --event tests/events/chat/answer.json`: `make invoke`.
+"""`python -m infra.runtime.invoke --function chat --event tests/events/chat/answer.json`, used by `make invoke`.
 
-Prints the response as JSON; logs and errors go to stderr. Exit status 1: the function failed; 2: it could not be run.
+Prints the response as JSON to stdout, and logs and errors to stderr. The exit status is 1 if the function failed, and 2
+if it could not be run.
 """
 
 import argparse
@@ -21,11 +22,11 @@ from infra.runtime.template import Document, Resolver, TemplateInvalid, read_tem
 
 
 class EventInvalid(Exception):
-    """The event file cannot be read, or is not JSON."""
+    """Raised if the event file cannot be read or is not JSON."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one invocation; return the exit status."""
+    """Run one invocation and return the exit status."""
     options = _parse(arguments)
     if not options.function or not options.event:
         print(_usage(), file=sys.stderr)
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         event = _read_event(Path(options.event))
         template = read_template()
-        find_function(read_functions(Resolver(template)), options.function)  # before anything is created or seeded
+        find_function(read_functions(Resolver(template)), options.function)  # fails before resources are created
         with _sandbox(template, alone=options.alone) as (sandbox, overrides):
             given = read_overrides(options.env_vars) if options.env_vars else overrides
             function = find_function(sandbox.functions, options.function)
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def render(result: Invocation) -> object:
-    """Return the output: a buffered answer unchanged, a streamed one as status, headers and body."""
+    """Return the output: a buffered response unchanged, or a streamed response as status, headers and body."""
     if result.prelude is None:
         return result.json()
     return {
@@ -90,7 +91,7 @@ def _report(result: Invocation) -> int:
 
 
 def _usage() -> str:
-    """Return how the command is called, the functions, and where events are."""
+    """Return the usage text: the command line, the functions, and the folder of the events."""
     names = sorted(short_name(function) for function in read_functions(Resolver(read_template())).values())
     return "\n".join(
         (

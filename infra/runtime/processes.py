@@ -1,6 +1,6 @@
-"""Child processes that end with the context that started them, each with its process group.
+"""Runs child processes, each in a separate process group, until a context ends.
 
-If this process ends without leaving the context, the local stack's watchdog ends them.
+If this process ends without leaving the context, the local stack's watchdog terminates them.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ STOP_SECONDS = 3.0
 def running(
     command: Sequence[str], *, folder: Path, environment: Mapping[str, str], on_end: Callable[[int], None]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in its own process group; `on_end` gets the exit status if it ends before the context does.
+    """Run a command in a separate process group. `on_end` receives the exit status if it ends before the context.
 
-    Its output goes to this process's stderr.
+    The command's output is written to this process's stderr.
     """
     process = subprocess.Popen(
         command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=2, stderr=2, start_new_session=True
@@ -61,7 +61,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     _signal(process, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    _signal(process, signal.SIGKILL)  # also ends remaining processes of the group
+    _signal(process, signal.SIGKILL)  # also kills the remaining processes of the group
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -1,6 +1,7 @@
 """Creates the template's table, bucket, secrets, keys and queues on an emulator's AWS endpoint.
 
-Keys, indexes and the stream are created; what emulators do not model (encryption, backups, policies, tags) is not.
+The table's keys, indexes and stream are created. Properties that emulators do not support (encryption, backups,
+policies, tags) are omitted.
 """
 
 from __future__ import annotations
@@ -26,24 +27,25 @@ _TABLE_PARTS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "
 def local_session() -> boto3.Session:
     """Return this process's boto3 session for emulators, with placeholder credentials.
 
-    It is shared because botocore's models are read once per session: a client takes 7 ms instead of 170.
+    The session is shared because botocore reads its service models once per session. Creating a client then takes 7 ms
+    instead of 170 ms.
     """
     return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=REGION)
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The address of an emulator."""
+    """The URL of an emulator."""
 
     url: str
 
     def client(self, service: Any) -> Any:
-        """Return a client for a service of this endpoint."""
+        """Return a boto3 client for a service of this endpoint."""
         return local_session().client(service, endpoint_url=self.url)
 
 
 def create_resources(resolver: Resolver, endpoint: Endpoint) -> dict[str, dict[str, str]]:
-    """Create the resources that functions need; return the attributes of each by logical id. Not idempotent."""
+    """Create the resources that functions need. Return their attributes by logical id. Not idempotent."""
     attributes: dict[str, dict[str, str]] = {}
     for logical_id, resource in resolver.template["Resources"].items():
         create = _CREATORS.get(resource.get("Type", ""))
@@ -55,7 +57,7 @@ def create_resources(resolver: Resolver, endpoint: Endpoint) -> dict[str, dict[s
 
 
 def table_definition(resolver: Resolver) -> Document:
-    """Return the arguments of CreateTable, without the name, from the template's only table."""
+    """Return the arguments of CreateTable, without the name, for the template's only table."""
     tables = [item for item in resolver.template["Resources"].values() if item.get("Type") == TABLE_TYPE]
     if len(tables) != 1:
         raise TemplateInvalid(f"expected one table in the template, found {len(tables)}")
@@ -63,7 +65,7 @@ def table_definition(resolver: Resolver) -> Document:
 
 
 def create_table(client: DynamoDBClient, definition: Document, name: str) -> str:
-    """Create a table and wait until it is active; return its ARN."""
+    """Create a table, wait until it is active, and return its ARN."""
     described = client.create_table(TableName=name, **definition)
     client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     return described["TableDescription"]["TableArn"]

@@ -1,4 +1,4 @@
-"""The result of an invocation: the payload or the runtime's error, and when each piece arrived."""
+"""The result of an invocation: the payload or the runtime's error, and the arrival time of each chunk."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ PRELUDE_END = bytes(8)
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of a response; `seconds` counts from the hand-over of the event."""
+    """A chunk of a response. `seconds` is its arrival time since the runtime received the event."""
 
     seconds: float
     data: bytes
@@ -22,7 +22,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class FunctionError:
-    """The error that the runtime reported, or that Lambda would: `Sandbox.Timedout`, `Runtime.ExitError`."""
+    """An error that the runtime reported, or that Lambda reports itself: `Sandbox.Timedout`, `Runtime.ExitError`."""
 
     type: str
     message: str
@@ -31,7 +31,7 @@ class FunctionError:
 
 @dataclass(frozen=True)
 class Prelude:
-    """Status, headers and cookies that precede the body of a streamed HTTP response."""
+    """Status, headers and cookies, which precede the body of a streamed HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,7 +40,7 @@ class Prelude:
 
 @dataclass(frozen=True)
 class Invocation:
-    """One finished invocation; `payload` is the whole body without the prelude, `chunks` its pieces."""
+    """A finished invocation. `payload` is the whole body without the prelude; `chunks` are its parts."""
 
     request_id: str
     status: Status
@@ -51,15 +51,15 @@ class Invocation:
     seconds: float
 
     def json(self) -> Json:
-        """Return the payload as JSON; raise ValueError when it is not."""
+        """Return the parsed JSON payload. Raises ValueError if the payload is not JSON."""
         value: Json = json.loads(self.payload)
         return value
 
 
 def split_prelude(chunks: list[Chunk]) -> tuple[Prelude, tuple[Chunk, ...]]:
-    """Split the prelude off a streamed response, wherever the pieces were cut.
+    """Separate the prelude of a streamed response from its body. The prelude may span several chunks.
 
-    Raises ValueError when the eight NUL bytes are missing or the bytes before them are not a prelude.
+    Raises ValueError if the eight NUL bytes are missing or the bytes before them are not a prelude.
     """
     head = b""
     for index, chunk in enumerate(chunks):
@@ -84,7 +84,7 @@ def _read_prelude(raw: bytes) -> Prelude:
 
 
 def read_error(kind: str, body: bytes) -> FunctionError:
-    """Read the error document that a runtime posts; an invalid document becomes the message."""
+    """Parse the error document that a runtime posts. An invalid document becomes the message."""
     try:
         fields = json.loads(body)
         trace = fields.get("stackTrace") or ()

@@ -1,6 +1,7 @@
-"""A folder with only awslambdaric, copied from the development environment.
+"""Provides a folder that contains only awslambdaric, copied from the development environment.
 
-On Lambda it is in /var/runtime, behind the function and its layers, without the rest of this environment.
+On Lambda, awslambdaric is in /var/runtime, which comes after the function and its layers on the path. The development
+environment's other packages must not be importable.
 """
 
 import shutil
@@ -13,7 +14,7 @@ from infra.runtime.environment import STATE
 
 
 def interface_client() -> Path:
-    """Return the folder, filled again if the installed version has changed."""
+    """Return the folder. Copy the files again if the installed version has changed."""
     wanted = distribution("awslambdaric")
     folder = STATE / "runtime" / f"awslambdaric-{wanted.version}"
     if not folder.is_dir():

@@ -1,7 +1,7 @@
-"""The routes of the Runtime API and of the Extensions API that a runtime and the web adapter use.
+"""Serves the routes of the Runtime API and the Extensions API that a runtime and the web adapter use.
 
 /2018-06-01/runtime/  GET invocation/next · POST invocation/{id}/response · POST invocation/{id}/error · POST init/error
-/2020-01-01/extension/  POST register · GET event/next (answers when the runtime is stopped: no events are offered)
+/2020-01-01/extension/  POST register · GET event/next (sends no events; returns when the runtime is stopped)
 """
 
 import base64
@@ -40,13 +40,13 @@ class Identity:
 
 
 class RuntimeHandler(LoopbackHandler):
-    """A connection of a runtime or an extension; `routes_for` sets `api` and `identity`."""
+    """Handles a connection of a runtime or an extension. `routes_for` sets `api` and `identity`."""
 
     api: Exchange
     identity: Identity
 
     def do_GET(self) -> None:  # noqa: N802 -- http.server calls it by this name
-        """Serve the two routes that wait."""
+        """Serve `invocation/next` and `event/next`, which block."""
         if self.path == "/2018-06-01/runtime/invocation/next":
             self._next_invocation()
         elif self.path == "/2020-01-01/extension/event/next":
@@ -56,7 +56,7 @@ class RuntimeHandler(LoopbackHandler):
             self._refuse(404)
 
     def do_POST(self) -> None:  # noqa: N802 -- http.server calls it by this name
-        """Receive answers, errors and registrations."""
+        """Receive responses, errors and registrations."""
         if matched := ANSWER.match(self.path):
             self._take_answer(*matched.groups())
         elif self.path == "/2018-06-01/runtime/init/error":
@@ -89,7 +89,7 @@ class RuntimeHandler(LoopbackHandler):
     def _take_answer(self, request_id: str, kind: str) -> None:
         pending = self.api.find(request_id)
         if pending is None:
-            self.close_connection = True  # the body is not read, because it may never end
+            self.close_connection = True  # the body is not read, because it may be endless
             self._refuse(400)
         elif kind == "error":
             error = read_error(self.headers.get(ERROR_TYPE, ""), b"".join(self._pieces()))
@@ -125,7 +125,7 @@ class RuntimeHandler(LoopbackHandler):
         self.answer(202, b'{"status":"OK"}')
 
     def _pieces(self) -> Iterator[bytes]:
-        """Yield the body as it arrives: each HTTP chunk, or the whole body if its length is stated."""
+        """Yield each HTTP chunk when it arrives, or the whole body if the request has a Content-Length."""
         if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
             yield self.read_body()
             return
@@ -165,7 +165,7 @@ class RuntimeHandler(LoopbackHandler):
 
 
 def _trailer_error(trailers: dict[str, str]) -> FunctionError | None:
-    """Read an error that the runtime reported after it had begun to stream."""
+    """Return the error in the trailers, which a runtime sends if it fails after streaming has begun."""
     kind = trailers.get(ERROR_TYPE.lower())
     if kind is None:
         return None
@@ -177,7 +177,7 @@ def _trailer_error(trailers: dict[str, str]) -> FunctionError | None:
 
 
 def routes_for(exchange: Exchange, about: Identity) -> type[RuntimeHandler]:
-    """Return a handler class for one function's exchange."""
+    """Return a handler class for the exchange of one function."""
 
     class BoundHandler(RuntimeHandler):
         api = exchange

@@ -1,7 +1,7 @@
-"""What a function needs to run outside AWS: AWS on loopback, seeded, and a model server.
+"""Provides the services that a function needs outside AWS: a seeded AWS emulator and a model server on 127.0.0.1.
 
-Where the local stack runs, that stack's AWS and its functions' environment are used instead. As a command,
-`python -m infra.runtime.sandbox` serves the addresses of tests/events/env.json for `sam local invoke`.
+If the local stack runs, its emulator and the environment of its functions are used instead. The command
+`python -m infra.runtime.sandbox` serves the addresses in tests/events/env.json for `sam local invoke`.
 """
 
 import contextlib
@@ -31,13 +31,13 @@ STACK_FILE = STATE / "dev.json"
 
 @dataclass(frozen=True)
 class Sandbox:
-    """The functions with their variables resolved, and the addresses that are added to each environment."""
+    """The functions with resolved variables, and the addresses that are added to each function's environment."""
 
     functions: Mapping[str, Function]
     addresses: Mapping[str, str]
 
     def environment(self, function: Function, overrides: Overrides) -> dict[str, str]:
-        """Return a function's variables: the template's, overridden by the env file's, plus the addresses."""
+        """Return a function's variables: the template's variables, overridden by the env file, and the addresses."""
         return {**override(function, overrides), **self.addresses}
 
 
@@ -53,7 +53,7 @@ def own_sandbox(template: Document, *, aws_port: int = 0, model_port: int = 0) -
 
 
 def stack_sandbox(template: Document) -> Sandbox | None:
-    """Return a sandbox that uses the running local stack, or None when none runs."""
+    """Return a sandbox that uses the local stack, or None if it does not run."""
     endpoint = _stack_endpoint()
     if endpoint is None:
         return None
@@ -67,7 +67,7 @@ def stack_sandbox(template: Document) -> Sandbox | None:
 
 
 def _fill_and_seed(endpoint: Endpoint, ids: Mapping[str, str]) -> None:
-    """Fill empty secrets and add the tenants that the events name; existing values are kept."""
+    """Fill empty secrets and add the tenants that the events name. Existing values are not changed."""
     arns = SecretArns(*(ids[f"{name.title()}Secret"] for name in SECRETS))
     client = endpoint.client("secretsmanager")
     fill_secrets(client, arns, anthropic_api_key="for the model server")

@@ -1,6 +1,6 @@
-"""Seeds a deployment with what tests/events refer to: two tenants, each with an agent and a session, and keys.
+"""Seeds a deployment with the objects that tests/events use: two tenants, each with an agent and a session, and keys.
 
-Uses the domain's stores and fixed ids. The keys are public, so they belong on this machine only. Idempotent.
+Uses the stores of the core layer and fixed ids. The keys are public: use them only on this machine. Idempotent.
 """
 
 from contextlib import suppress
@@ -31,7 +31,7 @@ _OPENING = "seed"
 
 @dataclass(frozen=True)
 class Seeded:
-    """A tenant of the events; `owner` is the key that owns its session."""
+    """A tenant that the events use. `owner` is the API key that owns its session."""
 
     id: TenantId
     name: str
@@ -57,7 +57,7 @@ OTHER_TENANT = Seeded(
 
 
 def seed(table: PhysicalTable, pepper: Pepper) -> None:
-    """Seed a table; the keys are hashed with the deployment's current pepper."""
+    """Seed a table. The keys are hashed with `pepper`, the deployment's current pepper."""
     for tenant in (EVENTS_TENANT, OTHER_TENANT):
         _seed_tenant(table, tenant)
     for text, scopes in ((TENANT_KEY, TENANT_SCOPES), (PLATFORM_KEY, (PLATFORM,))):
@@ -90,10 +90,10 @@ def _seed_tenant(physical: PhysicalTable, seeded: Seeded) -> None:
     store = TenantStore(table)
     try:
         store.open(_tenant(seeded))
-    except ConditionFailed:  # it exists
+    except ConditionFailed:  # it already exists
         return
     agent = replace(default_agent(lambda: SEEDED_AT), id=seeded.agent_id)
-    with suppress(Conflict, ConditionFailed):  # an earlier run was interrupted after this
+    with suppress(Conflict, ConditionFailed):  # a previous run created it before it was interrupted
         AgentStore(table).create(agent, make_default=True)
     with suppress(Conflict, ConditionFailed):
         SessionStore(table).create(_session(seeded))

@@ -1,6 +1,6 @@
-"""A threaded HTTP/1.1 server on a free port of 127.0.0.1 for many small answers.
+"""A threaded HTTP/1.1 server on a free port of 127.0.0.1 for many small responses.
 
-Nagle's algorithm is disabled and answers are buffered; otherwise each call would wait 40 ms for an acknowledgement.
+Nagle's algorithm is disabled and responses are buffered. Otherwise each call would wait 40 ms for an acknowledgement.
 """
 
 import contextlib
@@ -13,19 +13,19 @@ from typing import Any
 
 
 class LoopbackHandler(BaseHTTPRequestHandler):
-    """A request handler that keeps connections open, sends each answer in one write and logs nothing."""
+    """A request handler that keeps connections open, sends each response in one write and does not log."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
 
     def log_message(self, format: str, *args: object) -> None:
-        """Log nothing; the callers log what matters."""
+        """Do not log. The callers log what is relevant."""
 
     def answer(
         self, status: int, body: bytes = b"", headers: dict[str, str] | None = None, *, length: int | None = None
     ) -> None:
-        """Send a whole answer; `length` is the stated length in answers to HEAD."""
+        """Send a whole response. `length` is the Content-Length of a response to HEAD."""
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -36,20 +36,21 @@ class LoopbackHandler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def acknowledge_at_once(self) -> None:
-        """Acknowledge the next packet immediately; the kernel resets the option, so it is set each time.
+        """Acknowledge the next packet immediately. The kernel resets this option, so it must be set each time.
 
-        A client with Nagle enabled (the web adapter) waits for it before its second packet, up to 40 ms.
+        A client with Nagle's algorithm enabled, such as the web adapter, waits up to 40 ms for the acknowledgement
+        before it sends the second packet.
         """
         if hasattr(socket, "TCP_QUICKACK"):
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def read_body(self) -> bytes:
-        """Read a body whose length is stated; without a length it is empty."""
+        """Read the body according to Content-Length. Without this header, the body is empty."""
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
 
 class _Server(socketserver.ThreadingTCPServer):
-    """Tracks its open connections, so that stopping closes idle ones immediately."""
+    """A server that tracks its open connections, so that it can close idle connections when it stops."""
 
     allow_reuse_address = True
     daemon_threads = False
@@ -78,7 +79,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class LoopbackServer:
-    """Run a handler class in threads until stopped."""
+    """Runs a handler class in threads until it is stopped."""
 
     def __init__(self, handler: type[LoopbackHandler], port: int = 0) -> None:
         self._server = _Server(("127.0.0.1", port), handler)
@@ -90,11 +91,11 @@ class LoopbackServer:
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Start to answer."""
+        """Start to serve requests."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening, close open connections and wait for the accepting thread."""
+        """Stop listening, close open connections and wait until the accepting thread has ended."""
         self._server.shutdown()
         self._server.close_connections()
         self._server.server_close()

@@ -1,7 +1,7 @@
-"""Reads template.yaml and resolves what functions and local resources need.
+"""Reads template.yaml and resolves the values that functions and local resources need.
 
-Intrinsic functions are computed with the given parameters and resource attributes (`Ref`, `Arn`, …); an unknown `Ref`
-is the logical id, and an unknown attribute is `<id>.<attribute>`.
+Intrinsic functions are computed with the given parameters and resource attributes (`Ref`, `Arn`, …). An unknown `Ref`
+resolves to the logical id, and an unknown attribute to `<id>.<attribute>`.
 """
 
 import re
@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
 
-# A CloudFormation document has no static type until a property is read by name.
+# CloudFormation documents have no static type.
 type Document = dict[str, Any]
 type Attributes = Mapping[str, Mapping[str, str]]
 
@@ -31,11 +31,11 @@ _PLACE = re.compile(r"\$\{(!?)([^}]+)\}")
 
 
 class TemplateInvalid(Exception):
-    """The template cannot be read, or refers to something that it does not contain."""
+    """Raised if the template cannot be read, or refers to something that it does not contain."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Loads CloudFormation's short tags."""
+    """A YAML loader that supports CloudFormation's short tags."""
 
 
 def _construct(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Document:
@@ -52,7 +52,7 @@ _Loader.add_multi_constructor("!", _construct)
 
 
 def read_template(path: Path = TEMPLATE) -> Document:
-    """Read a template with its short tags expanded; raise TemplateInvalid."""
+    """Read a template and expand its short tags. Raises TemplateInvalid."""
     try:
         document = yaml.load(path.read_text(), _Loader)
     except (OSError, yaml.YAMLError) as error:
@@ -71,7 +71,7 @@ class Resolver:
     attributes: Attributes = field(default_factory=dict)
 
     def resolve(self, value: Any) -> Any:
-        """Return a value without intrinsic functions; `AWS::NoValue` removes its entry."""
+        """Return a value with its intrinsic functions resolved. An entry with the value `AWS::NoValue` is removed."""
         if isinstance(value, list):
             items = [self.resolve(item) for item in value]
             return [item for item in items if item is not _NOTHING]
@@ -105,7 +105,7 @@ class Resolver:
                 raise TemplateInvalid(f"parameter {name} has no value")
             is_list = parameter.get("Type", "") == "CommaDelimitedList"
             return [part.strip() for part in str(given).split(",")] if is_list else str(given)
-        # SAM's own: `Ref: SomeFunction.Alias`.
+        # SAM's syntax, such as `Ref: SomeFunction.Alias`.
         resource, _, attribute = name.partition(".")
         if resource not in self.template["Resources"]:
             raise TemplateInvalid(f"{name} not found: no resource or parameter has this name")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.checks.sample import Text, docstrings, draw, error_texts, main, paragraphs
+from infra.checks.sample import SIZES, Text, docstrings, draw, error_texts, main, paragraphs
 
 FILES = {
     "layers/core/atrium/kernel/errors.py": """
@@ -15,15 +15,30 @@ class NotFound(AtriumError):
 """,
     "layers/core/atrium/http/validation.py": 'SENTENCES: Mapping[str, str] = {"missing": "A validation message"}',
     "functions/chat/app.py": """
+class Session(StrictModel):
+    name: Annotated[str, AfterValidator(check)]
+    \"\"\"An attribute docstring.\"\"\"
+    size: Annotated[int, Query(description="A description")]
+
+class Internal:
+    name: str
+    \"\"\"An internal attribute.\"\"\"
+
 def f(session_id):
     \"\"\"A docstring of a function.\"\"\"
     raise NotFound(f"A detail of {session_id}.")
+
+def check(value):
+    raise ValueError("A message of a validator")
+
+def parse(value):
+    raise ValueError("An internal error")
 """,
-    "functions/console/errors.toml": '[NOT_FOUND]\nmeaning = "A meaning"\nremedy = "A remedy"\n',
+    "functions/console/errors.toml": '[NOT_FOUND]\ncause = "A cause"\nremedy = "A remedy"\nexample = {a = "b"}\n',
     "infra/checks/a.py": '"""A docstring of a check."""',
     "tests/test_a.py": '"""A docstring of a test."""',
     "README.md": "# A heading\n\nA paragraph\nof two lines.\n\n```sh\nmake test\n```\n",
-    "infra/docs/a.md": "| a | table |\n\n- A list.\n",
+    "infra/docs/a.md": "| a | table |\n\nA list:\n\n- An item\n  of two lines.\n- An item.\n\nRelated: [a](a.md).\n",
 }
 
 
@@ -47,12 +62,16 @@ def test_finds_the_texts_of_all_sources(root: Path) -> None:
         "A title",
         "A validation message",
         "A detail of {session_id}.",
-        "A meaning",
+        "A message of a validator",
+        "An attribute docstring.",
+        "A description",
+        "A cause",
         "A remedy",
     }
     assert set(paragraphs(root)) == {
         Text("README.md", 3, "A paragraph\nof two lines."),
-        Text("infra/docs/a.md", 3, "- A list."),
+        Text("infra/docs/a.md", 5, "- An item\nof two lines."),
+        Text("infra/docs/a.md", 7, "- An item."),
     }
 
 
@@ -61,7 +80,7 @@ def test_prints_the_same_sample_for_the_same_seed(root: Path, capsys: pytest.Cap
     first = capsys.readouterr().out
     main(["seed"], root)
     assert capsys.readouterr().out == first
-    assert len(re.findall(r"^\d+\. \S+:\d+$", first, re.MULTILINE)) == 10
+    assert len(re.findall(r"^\d+\. \S+:\d+$", first, re.MULTILINE)) == 14
     main(["another seed"], root)
     assert capsys.readouterr().out.splitlines()[1:] != first.splitlines()[1:]
 
@@ -71,3 +90,8 @@ def test_draws_different_texts() -> None:
     drawn = draw(iter(texts), 10, "seed")
     assert {each.text for each in drawn} == {str(number) for number in range(10)}
     assert all(each.line % 2 == 0 for each in drawn), "the first of equal texts"
+
+
+def test_draws_a_full_sample_of_this_repository(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["seed"])
+    assert len(re.findall(r"^\d+\. \S+:\d+$", capsys.readouterr().out, re.MULTILINE)) == sum(SIZES.values())

@@ -1,4 +1,4 @@
-"""Reads the deployed REST API, which SAM writes as an OpenAPI document with Amazon's extensions."""
+"""Reads the deployed REST API, which SAM generates as an OpenAPI document with AWS extensions."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _METHODS = frozenset({"get", "post", "put", "patch", "delete", "head", "options"
 
 @dataclass(frozen=True)
 class FunctionIntegration:
-    """An integration that sends the whole request to a function; `streams` if its answer is sent on as it arrives."""
+    """An integration that sends the whole request to a function. If `streams`, the function streams its response."""
 
     function_name: str
     streams: bool
@@ -29,7 +29,7 @@ class FunctionIntegration:
 
 @dataclass(frozen=True)
 class FixedIntegration:
-    """A fixed answer of the gateway, for CORS preflights."""
+    """An integration with a fixed response, used for CORS preflights."""
 
     status: int
     headers: Mapping[str, str]
@@ -38,7 +38,7 @@ class FixedIntegration:
 
 @dataclass(frozen=True)
 class Route:
-    """A method of a resource; `authorizer` is the authorizer function's name, None for a public route."""
+    """A method of a resource. `authorizer` is the name of the authorizer function, or None for a public route."""
 
     method: str
     resource: str
@@ -48,7 +48,7 @@ class Route:
 
 @dataclass(frozen=True)
 class CustomResponse:
-    """A gateway response of the template; a `status` of None means the type's default."""
+    """A gateway response that the template defines. If `status` is None, the type's default status is used."""
 
     status: int | None
     headers: Mapping[str, str]
@@ -57,7 +57,7 @@ class CustomResponse:
 
 @dataclass(frozen=True)
 class Api:
-    """A REST API with its stage."""
+    """A REST API and its stage."""
 
     api_id: str
     stage: str
@@ -67,7 +67,7 @@ class Api:
 
 
 def read_api(stack: Stack) -> Api:
-    """Read the stack's only REST API; raise StartFailed for what this gateway does not support."""
+    """Read the stack's only REST API. Raises StartFailed if the API uses an unsupported feature."""
     resources = stack.resolver.template["Resources"]
     found = [logical_id for logical_id, resource in resources.items() if resource["Type"] == API_TYPE]
     if len(found) != 1:
@@ -147,7 +147,7 @@ def _read_responses(responses: Document) -> dict[str, CustomResponse]:
 
 
 def _speak_http(text: str) -> str:
-    """Replace https by http in links to this gateway, because it serves http only."""
+    """Replace https with http in links to this gateway, because it serves only http."""
     return text.replace("https://$context.domainName", "http://$context.domainName")
 
 

@@ -1,4 +1,4 @@
-"""Invokes the authorizer function for each request, as API Gateway does without an authorizer cache."""
+"""Invokes the authorizer function for each request, like API Gateway without an authorizer cache."""
 
 import json
 from typing import Any
@@ -9,12 +9,12 @@ from infra.local.gateway.refusals import Refusal
 from infra.local.lambdas.pool import Throttled
 from infra.local.lambdas.service import LambdaService
 
-# The only error of an authorizer that means 401; all others mean 500.
+# If an authorizer raises this error, API Gateway returns 401. For all other errors it returns 500.
 _UNAUTHORIZED = "Unauthorized"
 
 
 async def authorize(call: Call, function_name: str, service: LambdaService) -> Event | Refusal:
-    """Return the authorizer's context, or the refusal that its answer or failure causes."""
+    """Return the authorizer's context, or a refusal if it denies the request or fails."""
     try:
         invocation = await service.invoke(function_name, dump(authorizer_event(call)))
     except Throttled:
@@ -43,5 +43,5 @@ def _decide(answer: Any, method_arn: str) -> Event | Refusal:
 
 
 def _text(value: str | float) -> str:
-    """Return a context value as a string, as REST APIs pass it to functions."""
+    """Return a context value as a string. REST APIs pass all context values to functions as strings."""
     return str(value).lower() if isinstance(value, bool) else str(value)

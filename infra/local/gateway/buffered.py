@@ -1,4 +1,4 @@
-"""The Lambda proxy integration: a function gets the whole request and returns the whole answer."""
+"""The Lambda proxy integration: a function receives the whole request and returns the whole response."""
 
 import asyncio
 import base64
@@ -15,20 +15,20 @@ from infra.local.lambdas.service import LambdaService, UnknownFunction
 
 EVENT_BYTES_MAX = 6 * 1024 * 1024
 _FIELDS = frozenset({"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded", "cookies"})
-# A function that fails, or returns an invalid answer.
+# Returned if a function fails or returns an invalid response.
 BAD_GATEWAY = Refusal("DEFAULT_5XX", status=502)
-# API Gateway's answer for a function at its concurrency limit.
+# API Gateway's response if a function has reached its concurrency limit.
 THROTTLED_FUNCTION = Refusal("API_CONFIGURATION_ERROR")
 
 
 class _AnswerInvalid(Exception):
-    """The function returned something that is not an HTTP answer."""
+    """Raised if the function returned an invalid HTTP response."""
 
 
 async def integrate(
     call: Call, integration: FunctionIntegration, authorizer: Event | None, service: LambdaService
 ) -> Answer | Refusal:
-    """Invoke the function and return its answer. After the time-out its answer is dropped."""
+    """Invoke the function and return its response. A response after the time-out is discarded."""
     event = dump(proxy_event(call, authorizer))
     if len(event) > EVENT_BYTES_MAX:
         return Refusal("REQUEST_TOO_LARGE", authorizer)
@@ -44,7 +44,7 @@ async def integrate(
     except Throttled:
         return THROTTLED_FUNCTION
     except (UnknownFunction, ValueError, _AnswerInvalid):
-        pass  # API Gateway answers 502 for an unknown function and for an invalid answer
+        pass  # API Gateway returns 502 for an unknown function and for an invalid response
     return BAD_GATEWAY
 
 
@@ -67,7 +67,7 @@ def _read_answer(answer: Any, call: Call) -> Answer:
 
 
 def _read_body(answer: dict[str, Any], call: Call) -> bytes:
-    """Return the body's bytes; base64 is decoded if the first accepted type is a binary type of the API."""
+    """Return the body's bytes. Base64 is decoded if the first type in `Accept` is a binary type of the API."""
     body = answer.get("body")
     if body is None:
         return b""

@@ -1,4 +1,4 @@
-"""The events that API Gateway makes of a request, for an authorizer and for a function (payload format 1.0)."""
+"""Builds the events that API Gateway sends to an authorizer and to a function (payload format 1.0)."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ _NO_CALLER = (
 
 @dataclass(frozen=True)
 class Call:
-    """A request whose route is known, in an API whose paths begin with `stage_prefix`."""
+    """A request with its route and API. `stage_prefix` precedes all paths of the API."""
 
     api: Api
     request: GatewayRequest
@@ -59,7 +59,7 @@ def context_event(call: Call, authorizer: Event | None = None) -> Event:
 
 
 def base_context(api: Api, request: GatewayRequest, stage_prefix: str) -> Event:
-    """Return the request context that is known before the route is."""
+    """Return the part of the request context that does not depend on the route."""
     moment = datetime.fromtimestamp(request.received_at, UTC)
     return {
         "accountId": ACCOUNT_ID,
@@ -93,7 +93,7 @@ def authorizer_event(call: Call) -> Event:
 
 
 def proxy_event(call: Call, authorizer: Event | None) -> Event:
-    """Return the event for a function; a body of a binary media type is base64, any other one text."""
+    """Return the event for a function. A body of a binary media type is base64; other bodies are text."""
     request = call.request
     is_binary = bool(request.body) and _is_binary(request.header("content-type"), call.api.binary_types)
     text = base64.b64encode(request.body).decode() if is_binary else request.body.decode("utf-8", "replace")
@@ -111,7 +111,7 @@ def dump(event: Event) -> bytes:
 
 
 def forwarded_headers(request: GatewayRequest) -> list[tuple[str, str]]:
-    """Return the client's headers with those that the gateway adds."""
+    """Return the client's headers and the headers that the gateway adds."""
     kept = [(name, value) for name, value in request.headers if not name.startswith("x-forwarded-")]
     hops = [value for name, value in request.headers if name == "x-forwarded-for"]
     return [

@@ -1,4 +1,4 @@
-"""The front server's ASGI application: it routes a request, authorizes it, and answers it or calls the integration."""
+"""The front server's ASGI application. It routes and authorizes each request and calls the integration."""
 
 import time
 
@@ -18,12 +18,12 @@ from infra.local.logs.entries import Entry
 from infra.local.logs.stack_log import StackLog, read_clock
 
 COMPONENT = "gateway"
-# The service's answer for a path outside the API; gateway responses do not apply to it.
+# API Gateway's response for a path outside the API. The template's gateway responses do not apply to it.
 _NO_STAGE = Answer(403, (("content-type", "application/json"),), b'{"message":"Forbidden"}')
 
 
 class Front:
-    """An ASGI application that serves one API, at the root or below the stage's prefix."""
+    """An ASGI application that serves one API at the root or below the stage's prefix."""
 
     def __init__(self, api: Api, service: LambdaService, log: StackLog, stage_prefix: str) -> None:
         self._api = api
@@ -33,7 +33,7 @@ class Front:
         self._streaming = StreamingIntegration(service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request. A broken stream raises, so that the server closes the connection."""
+        """Serve one request. Raises StreamBroken if a stream is interrupted, so that the connection is closed."""
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
         began = time.monotonic()
@@ -81,7 +81,7 @@ class Front:
         return await self._integrate(call, authorizer, send)
 
     async def _integrate(self, call: Call, authorizer: Event | None, send: Send) -> Answer | Refusal | int:
-        """Return the answer to send, or the status of an answer that was already sent."""
+        """Return the response to send, or the status of a response that was already sent."""
         integration = call.match.route.integration
         if isinstance(integration, FixedIntegration):
             return Answer(integration.status, tuple(integration.headers.items()), integration.body.encode())

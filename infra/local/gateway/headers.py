@@ -1,4 +1,4 @@
-"""Response headers of a REST API: some are renamed, and those of the connection are dropped."""
+"""Converts response headers like a REST API: renames some headers and removes connection headers."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ _RENAMED = frozenset({"authorization", "content-md5", "date", "host", "server", 
 
 
 def answer_headers(headers: Iterable[tuple[str, str]], request_id: str, trace_id: str) -> list[tuple[str, str]]:
-    """Return the headers that the client gets, in lower case, with those that the gateway adds."""
+    """Return the headers that the client receives, in lower case, including the headers that the gateway adds."""
     kept = []
     for name, value in headers:
         lower = name.lower()

@@ -1,4 +1,4 @@
-"""Evaluates the policy that an authorizer returned: an explicit deny wins, and the default is deny."""
+"""Evaluates the policy that an authorizer returned. An explicit deny takes precedence, and the default is deny."""
 
 import re
 from typing import Any
@@ -7,11 +7,11 @@ _INVOKE = "execute-api:Invoke"
 
 
 class PolicyInvalid(Exception):
-    """The policy document is malformed."""
+    """Raised if the policy document is malformed."""
 
 
 def is_allowed(document: Any, method_arn: str) -> bool:
-    """Return whether a policy allows to invoke a method; raise PolicyInvalid."""
+    """Return whether a policy allows the invocation of a method. Raises PolicyInvalid."""
     statements = _list(document.get("Statement")) if isinstance(document, dict) else []
     if not statements:
         raise PolicyInvalid
@@ -34,7 +34,7 @@ def _applies(statement: Any, method_arn: str) -> bool:
 
 
 def _matches(pattern: str, text: str) -> bool:
-    """Match IAM's wildcards: `*` is any string, `?` is one character."""
+    """Return whether a pattern with IAM wildcards matches. `*` matches any string and `?` matches one character."""
     expression = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
     return re.fullmatch(expression, text, re.DOTALL) is not None
 

@@ -1,7 +1,7 @@
-"""API Gateway's own error responses, as the template's gateway responses define them, or AWS's defaults.
+"""Renders API Gateway's error responses according to the template's gateway responses or AWS's defaults.
 
-`$context.…` and `$stageVariables.…` in a body are replaced by their values, or by nothing. A header is a literal in
-quotes, a value of the request's context or a header of the request; without a value it is left out.
+`$context.…` and `$stageVariables.…` in a body are replaced with their values, or with an empty string. The source of a
+header is a literal in quotes, a value of the request context or a request header. A header without a value is omitted.
 """
 
 import json
@@ -44,9 +44,9 @@ _HEADER_PREFIX = "gatewayresponse.header."
 
 @dataclass(frozen=True)
 class Refusal:
-    """A type of gateway response, with the authorizer's context if the authorizer was reached.
+    """An error response of the gateway. `kind` is its type; `authorizer` is the authorizer's context, if any.
 
-    `status` differs from the type's own for some errors: a failed function is DEFAULT_5XX with 502.
+    `status` overrides the default status of the type. For example, a failed function is DEFAULT_5XX with 502.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer; header names are lower case."""
+    """An HTTP response. Header names are in lower case."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -69,7 +69,7 @@ def render_refusal(
     context: Mapping[str, Any],
     request_headers: Mapping[str, str],
 ) -> Answer:
-    """Render a refusal with its own gateway response, with DEFAULT_4XX or DEFAULT_5XX, or with AWS's default."""
+    """Render a refusal with the gateway response of its type, of DEFAULT_4XX or DEFAULT_5XX, or with AWS's default."""
     status = refusal.status or _STATUSES[refusal.kind]
     family = "DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"
     custom = responses.get(refusal.kind) or responses.get(family) or CustomResponse(None, {}, {})
@@ -99,7 +99,7 @@ def _read_source(source: str, values: Mapping[str, Any], request_headers: Mappin
 
 
 def _look_up(values: Mapping[str, Any], name: str) -> str | None:
-    """Return the value of `context.a.b`, or None for an object."""
+    """Return the value of a variable such as `context.a.b` as text. Return None if it is missing or an object."""
     first, *rest = name.split(".")
     if first != "context":
         return None

@@ -1,4 +1,4 @@
-"""A request as the gateway received it."""
+"""Reads the request that the gateway received."""
 
 import time
 import uuid
@@ -10,18 +10,18 @@ from starlette.types import Receive, Scope
 BODY_BYTES_MAX = 10 * 1024 * 1024
 # Some clients report a broken connection if the answer arrives before the whole body was read.
 _READ_BYTES_MAX = 8 * BODY_BYTES_MAX
-# Set by the gateway or the adapter; never accepted from a client.
+# Headers with this prefix are set by the gateway or the adapter and removed from client requests.
 _FORGEABLE_PREFIX = "x-amzn-"
 _FORGEABLE = frozenset({"x-amz-tenant-id"})
 
 
 class ClientLeft(Exception):
-    """The client closed its connection before it had sent the whole request."""
+    """Raised if the client closed its connection before it had sent the whole request."""
 
 
 @dataclass(frozen=True)
 class GatewayRequest:
-    """A request. `path` has no stage and is not decoded; header names are in lower case."""
+    """An HTTP request. `path` is without the stage and not decoded. Header names are in lower case."""
 
     method: str
     path: str
@@ -34,7 +34,7 @@ class GatewayRequest:
     received_at: float = field(default_factory=time.time)
 
     def header(self, name: str, default: str = "") -> str:
-        """Return the last value of a header, as the gateway does for repeated headers."""
+        """Return the last value of a header, because API Gateway uses the last of repeated headers."""
         return next((value for key, value in reversed(self.headers) if key == name), default)
 
     @property
@@ -44,9 +44,9 @@ class GatewayRequest:
 
 
 async def read_request(scope: Scope, receive: Receive, stage_prefix: str) -> GatewayRequest:
-    """Read head and body, without the headers that only the gateway may set; raise ClientLeft.
+    """Read a request, and remove headers that only the gateway may set. Raises ClientLeft.
 
-    A body over BODY_BYTES_MAX is read up to a limit and not kept.
+    A body larger than BODY_BYTES_MAX is read up to a limit and discarded.
     """
     headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
     body = await _read_body(receive)
@@ -62,7 +62,7 @@ async def read_request(scope: Scope, receive: Receive, stage_prefix: str) -> Gat
 
 
 def raw_path(scope: Scope) -> str:
-    """Return the path without decoding."""
+    """Return the path without percent-decoding."""
     sent: bytes = scope.get("raw_path") or scope["path"].encode()
     return sent.partition(b"?")[0].decode("latin-1")
 

@@ -1,7 +1,7 @@
 """Finds the route of a request.
 
-API Gateway chooses the resource first: a literal segment is preferred to a parameter, and that to a greedy parameter.
-If the resource lacks the method, a greedy resource that has it is used.
+API Gateway chooses the resource first. It prefers a literal segment to a parameter, and a parameter to a greedy
+parameter. If the resource does not have the method, a greedy resource that has it is used.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ class Match:
 
 
 def match_route(routes: Iterable[Route], method: str, path: str) -> Match | None:
-    """Return the route of a request, or None for an unknown path or method."""
+    """Return the route and path parameters of a request, or None for an unknown path or method."""
     segments = [segment for segment in path.split("/") if segment]
     found: dict[str, tuple[tuple[int, ...], dict[str, str]]] = {}
     by_resource: dict[str, dict[str, Route]] = {}
@@ -37,7 +37,7 @@ def match_route(routes: Iterable[Route], method: str, path: str) -> Match | None
 
 
 def _fit(resource: str, segments: list[str]) -> tuple[tuple[int, ...], dict[str, str]] | None:
-    """Return how specifically a resource matches (lower is better) and its parameters, or None."""
+    """Return the specificity of a match (lower is better) and the path parameters, or None without a match."""
     parts = [part for part in resource.split("/") if part]
     rank: list[int] = []
     parameters: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""The streaming integration: what the gateway, Lambda and the web adapter do together for a function that streams.
+"""The streaming integration. It replaces API Gateway, Lambda and the web adapter for functions that stream.
 
-The application gets the request over HTTP with the gateway's context in a header, and its answer is sent on as it
-arrives. The function is not notified when the client leaves: its answer is read to the end and dropped.
+The application receives the request over HTTP with the gateway's context in a header, and its response is streamed to
+the client. The function is not notified if the client disconnects: its response is read to the end and discarded.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ _NOT_FORWARDED = frozenset({"connection", "content-length", "keep-alive", "te", 
 
 
 class StreamBroken(Exception):
-    """The answer broke off after it had begun; the client's connection must be closed so that the client notices."""
+    """Raised if a response is interrupted after it has begun. The client's connection must then be closed."""
 
 
 class ResponseWriter:
-    """Writes an answer to the client, unless `closed`. `status` is None until the answer has begun."""
+    """Writes a response to the client unless `closed`. `status` is None until the response has begun."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -44,13 +44,13 @@ class ResponseWriter:
             await self._send({"type": "http.response.start", "status": status, "headers": raw_headers(headers)})
 
     async def write(self, piece: bytes, *, more: bool = True) -> None:
-        """Send a piece of the body; the last one with more=False."""
+        """Send a chunk of the body. `more` must be False for the last chunk."""
         if not self.closed:
             await self._send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 class StreamingIntegration:
-    """Serves the streaming routes, and keeps the invocations that continue after their client was answered."""
+    """Serves the streaming routes. Tracks invocations, which may continue after the client received its response."""
 
     def __init__(self, service: LambdaService) -> None:
         self._service = service
@@ -59,9 +59,9 @@ class StreamingIntegration:
     async def integrate(
         self, call: Call, integration: FunctionIntegration, authorizer: Event | None, send: Send
     ) -> Refusal | int:
-        """Send the function's answer and return its status, or return the refusal if there is no answer.
+        """Send the function's response and return its status, or return a refusal if there is no response.
 
-        Raises StreamBroken when the answer breaks off or exceeds the integration's time-out.
+        Raises StreamBroken if the response is interrupted or exceeds the integration's time-out.
         """
         writer = ResponseWriter(send)
         work = asyncio.create_task(self._invoke(call, integration.function_name, authorizer, writer))
@@ -99,7 +99,7 @@ class StreamingIntegration:
 async def _run(
     environment: WebEnvironment, call: Call, authorizer: Event | None, writer: ResponseWriter
 ) -> Refusal | None:
-    """Run one request to its end or to the function's time-out, which also ends the process."""
+    """Run one request until it ends or the function's time-out expires. The time-out also ends the process."""
     seconds = environment.item.function.timeout_seconds
     try:
         async with asyncio.timeout(seconds):
@@ -121,7 +121,7 @@ async def _pass_on(environment: WebEnvironment, call: Call, authorizer: Event | 
     query = f"?{httpx.QueryParams(list(request.query))}" if request.query else ""
     body = request.body.decode("utf-8", "replace").encode()  # Lambda passes the event as JSON
     url = f"{environment.url}{request.path}{query}"
-    # httpx's convenience methods would add headers.
+    # A Request is built directly, because httpx's convenience methods add headers.
     headers = raw_headers(_request_headers(call, authorizer, environment.item))  # values may be non-ASCII
     inner = httpx.Request(request.method, url, headers=headers, content=body)
     answer = await environment.client.send(inner, stream=True)
@@ -134,7 +134,7 @@ async def _pass_on(environment: WebEnvironment, call: Call, authorizer: Event | 
 
 
 def _request_headers(call: Call, authorizer: Event | None, item: StackFunction) -> list[tuple[str, str]]:
-    """Return the headers that the application sees: the client's, the gateway's, and the adapter's two contexts."""
+    """Return the headers for the application: the client's, the gateway's, and the adapter's two context headers."""
     kept = [(name, value) for name, value in forwarded_headers(call.request) if name not in _NOT_FORWARDED]
     function = item.function
     lambda_context = {

@@ -1,6 +1,6 @@
 """Runs a Python handler with AWS's runtime client (awslambdaric) from the source tree.
 
-The client polls a Runtime API for events; its first poll means that the handler has been imported.
+The client polls a Runtime API for events. At its first poll, the handler has been imported.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ INIT_SECONDS_MAX = 30.0
 
 
 class _WatchedExchange(Exchange):
-    """An exchange that reports the runtime's first poll, and its failure."""
+    """An exchange that reports the runtime's first poll or its failure."""
 
     def __init__(self, notify: Callable[[FunctionError | None], None]) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class _WatchedExchange(Exchange):
 
 
 class HandlerEnvironment:
-    """One process with one handler. As in Lambda, it survives an exception of the handler, but not a time-out."""
+    """A process that runs one handler. As in Lambda, an exception does not end the process, but a time-out does."""
 
     def __init__(self, item: StackFunction, root: Path, executor: Executor) -> None:
         self._loop = asyncio.get_running_loop()
@@ -54,11 +54,11 @@ class HandlerEnvironment:
 
     @property
     def usable(self) -> bool:
-        """Whether the process runs and can take an event."""
+        """Whether the process runs and can receive an event."""
         return self._child is not None and self._child.alive and not self._child.stopping
 
     async def start(self, children: Children, addresses: Mapping[str, str]) -> None:
-        """Start the process and wait until the handler is imported; raise InitFailed."""
+        """Start the process and wait until the handler is imported. Raises InitFailed."""
         self._server.start()
         command = [str(PYTHON), "-m", "awslambdaric", self._item.function.handler]
         self._child = await children.start(
@@ -92,13 +92,13 @@ class HandlerEnvironment:
             await self._closing
 
     def _note_end(self, ended: asyncio.Future[int]) -> None:
-        """Fail the current invocation when the process has ended."""
+        """Fail the current invocation, because the process has ended."""
         self._exchange.fail(FunctionError("Runtime.ExitError", f"the process ended with status {ended.result()}"))
         self._exchange.close()
         self._closing = self._loop.run_in_executor(None, self._server.stop)
 
     def _notify(self, error: FunctionError | None) -> None:
-        """Forward to the event loop; called from a thread of the Runtime API."""
+        """Report a poll or an error to the event loop. Called from a thread of the Runtime API."""
         self._loop.call_soon_threadsafe(self._note, error)
 
     def _note(self, error: FunctionError | None) -> None:

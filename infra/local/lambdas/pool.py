@@ -1,7 +1,8 @@
-"""The execution environments of one function. Each serves one request at a time; more are started on demand.
+"""A pool of the execution environments of one function. Each serves one request at a time; more start on demand.
 
-Unlike Lambda, a burst does not start one environment per request, because on a machine with two cores they would slow
-each other down. A request waits for the first free environment, and at most STARTS_MAX start at the same time.
+Unlike in Lambda, a burst does not start one environment per request, because on a machine with two cores the starts
+would slow each other down. A request waits for the first free environment. At most STARTS_MAX environments start at the
+same time.
 """
 
 import asyncio
@@ -17,21 +18,21 @@ WAIT_SECONDS_MAX = 15.0
 
 
 class Environment(Protocol):
-    """An execution environment; not `usable` once its process has ended or a request was aborted."""
+    """An execution environment. It is not `usable` after its process has ended or a request was aborted."""
 
     @property
     def usable(self) -> bool: ...
 
     async def stop(self) -> None:
-        """End its process."""
+        """End the environment's process."""
 
 
 class Throttled(Exception):
-    """No environment became free in time and no more may be started; Lambda's TooManyRequestsException."""
+    """Raised if no environment became free in time and no more may start. Lambda: TooManyRequestsException."""
 
 
 class InitFailed(Exception):
-    """An environment did not start; the message is for the log, `kind` is Lambda's error type."""
+    """Raised if an environment did not start. The message is for the log; `kind` is Lambda's error type."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -46,7 +47,7 @@ class _Member[E: Environment]:
 
 
 class Pool[E: Environment]:
-    """Leases environments. `start` makes one or raises InitFailed; `reserved` is Lambda's reserved concurrency."""
+    """Leases environments. `start` creates one or raises InitFailed. `reserved` is Lambda's reserved concurrency."""
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class Pool[E: Environment]:
 
     @contextlib.asynccontextmanager
     async def lease(self) -> AsyncIterator[E]:
-        """Yield a free environment for one request; raises Throttled or InitFailed."""
+        """Yield a free environment for one request. Raises Throttled or InitFailed."""
         if self._reserved is not None and self._busy >= self._reserved:
             raise Throttled
         member = self._take_idle() or await self._wait()
@@ -86,24 +87,24 @@ class Pool[E: Environment]:
             self._give_back(member)
 
     async def warm(self) -> None:
-        """Start an environment if there is none, and wait. Cancelling the wait does not cancel the start."""
+        """If there is no environment, start one and wait for it. Cancelling the wait does not cancel the start."""
         if self.size == 0:
             await asyncio.shield(self._begin_start())
 
     def retire(self) -> None:
-        """Replace all environments after a code change: idle ones now, busy ones after their request."""
+        """Replace idle environments now and busy environments after their request. Called after a code change."""
         self._generation += 1
         while self._idle:
             self._spawn(self._idle.pop().environment.stop())
 
     def reap(self, idle_seconds: float) -> None:
-        """End environments that were idle for that long, except one."""
+        """End environments that were idle for at least `idle_seconds`. Keep one environment."""
         now = asyncio.get_running_loop().time()
         while len(self._idle) > 1 and now - self._idle[0].idle_since > idle_seconds:
             self._spawn(self._idle.pop(0).environment.stop())
 
     async def close(self) -> None:
-        """Cancel waiting requests and starts, and end idle environments. Busy processes are ended by their owner."""
+        """Cancel waiting requests and starts, and end idle environments. The owner ends busy processes."""
         for waiter in self._waiting:
             waiter.cancel()
         self._waiting.clear()
@@ -114,7 +115,7 @@ class Pool[E: Environment]:
             await asyncio.wait(self._tasks)
 
     def _take_idle(self) -> _Member[E] | None:
-        """Take the most recently used environment, so that the others become idle for long enough to be reaped."""
+        """Return the most recently used environment, so that the others remain idle and can be reaped."""
         while self._idle:
             member = self._idle.pop()
             if member.environment.usable:
@@ -139,7 +140,7 @@ class Pool[E: Environment]:
             raise
 
     def _give_back(self, member: _Member[E]) -> None:
-        """Take a busy environment back: pass it to the longest waiting request, keep it, or end it."""
+        """Return a busy environment to the pool: pass it to the longest waiting request, keep it as idle, or end it."""
         self._busy -= 1
         if member.generation != self._generation or not member.environment.usable:
             self._spawn(member.environment.stop())
@@ -182,7 +183,7 @@ class Pool[E: Environment]:
         self._grow_for_waiting()
 
     def _refuse_all(self, error: InitFailed) -> None:
-        """Fail all waiting requests, because the next environment would fail in the same way."""
+        """Fail all waiting requests, because another environment would fail with the same error."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():

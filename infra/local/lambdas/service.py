@@ -1,4 +1,4 @@
-"""Runs all functions of the stack: invokes handlers, leases web applications, and restarts both after a code change."""
+"""Runs all functions of the stack. Invokes handlers, leases web applications, and restarts both after code changes."""
 
 import asyncio
 import contextlib
@@ -20,16 +20,16 @@ from infra.runtime.results import FunctionError, Invocation
 ENVIRONMENTS_MAX = 16
 IDLE_SECONDS_MAX = 120.0
 _REAP_SECONDS = 10.0
-# Connections are not kept alive: a request on one that the server is closing would fail and must not be repeated.
+# Without keep-alive: a request on a connection that the server is closing would fail and must not be retried.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 
 
 class UnknownFunction(Exception):
-    """The stack has no function of that name and kind."""
+    """Raised if the stack has no function with this name and kind."""
 
 
 class LambdaService:
-    """The environment pools of the stack's functions, by physical name."""
+    """Manages the environment pools of the stack's functions, by physical name."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class LambdaService:
             self._add_pool(name, item)
 
     async def invoke(self, name: str, event: bytes) -> Invocation:
-        """Run a handler on an event; its errors are in the result. Raises Throttled, UnknownFunction."""
+        """Run a handler on an event. The result contains the handler's errors. Raises Throttled, UnknownFunction."""
         pool = self._handlers.get(name)
         if pool is None:
             raise UnknownFunction(name)
@@ -71,16 +71,19 @@ class LambdaService:
         return invocation
 
     def lease(self, name: str) -> contextlib.AbstractAsyncContextManager[WebEnvironment]:
-        """Lease a web application for one request. Raises UnknownFunction; Throttled or InitFailed when entered."""
+        """Lease a web application for one request. Raises UnknownFunction.
+
+        The context manager raises Throttled or InitFailed when it is entered.
+        """
         pool = self._applications.get(name)
         if pool is None:
             raise UnknownFunction(name)
         return pool.lease()
 
     def warm(self, names: Iterable[str]) -> None:
-        """Start an environment of these functions in the background, one after another, web applications first.
+        """Start an environment of each function in the background, one after another, web applications first.
 
-        A warm-up that is still running is cancelled.
+        Cancels a warm-up that is still running.
         """
         ordered = sorted(names, key=lambda name: name not in self._applications)
         if self._warming is not None:
@@ -88,7 +91,7 @@ class LambdaService:
         self._warming = asyncio.create_task(self._warm_all(ordered))
 
     def retire(self, names: Iterable[str]) -> list[str]:
-        """Make further requests use the current source; return the functions that had environments."""
+        """Make further requests use the current source. Return the functions that had environments."""
         pools = {name: self._pools[name] for name in names}
         running = [name for name, pool in pools.items() if pool.size]
         for pool in pools.values():
@@ -96,14 +99,14 @@ class LambdaService:
         return running
 
     async def reap(self) -> None:
-        """End idle environments periodically; never returns."""
+        """End idle environments periodically. Does not return."""
         while True:
             await asyncio.sleep(_REAP_SECONDS)
             for pool in self._pools.values():
                 pool.reap(IDLE_SECONDS_MAX)
 
     async def close(self) -> None:
-        """End all idle environments; busy ones end with the child processes."""
+        """End all idle environments. Busy environments end with the child processes."""
         if self._warming is not None:
             self._warming.cancel()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))

@@ -1,6 +1,6 @@
-"""The environment of a function's process: Lambda's variables, the function's own, and some of this machine's.
+"""Builds the environment of a function's process from the variables of Lambda, the function and this machine.
 
-It does not inherit the shell's environment, so that the developer's credentials do not reach a function.
+The process does not inherit the shell's environment, so that a function cannot read the developer's credentials.
 """
 
 import os
@@ -12,7 +12,7 @@ from infra.local.ports import HOST
 from infra.local.stack.functions import StackFunction
 from infra.runtime.environment import lambda_environment
 
-# Variables of this machine that are passed on: what a process needs, and the route to a real model or provider.
+# Variables of this machine that functions receive: basic process settings, and the proxy to a real model or provider.
 _PASSED_ON = (
     "HOME",
     "TMPDIR",
@@ -27,7 +27,10 @@ _PASSED_ON = (
 def process_environment(
     item: StackFunction, root: Path, runtime_api: str, addresses: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the variables for a process of a function; `root` holds its source, `addresses` are those of the stack."""
+    """Return the variables for a process of a function.
+
+    `root` is the folder of the source tree. `addresses` are variables with the addresses of the stack's servers.
+    """
     machine = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {
         **machine,
@@ -36,7 +39,7 @@ def process_environment(
         "AWS_LAMBDA_LOG_LEVEL": item.log_level,
         **item.function.environment,
         **addresses,
-        # Issuers and providers on this machine are allowed; on AWS private addresses never are.
+        # Issuers and providers on this machine are allowed. On AWS, private addresses are never allowed.
         "EGRESS_LOCAL_ADDRESSES": HOST,
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",

@@ -1,4 +1,4 @@
-"""Runs a streaming function's web application as the Lambda Web Adapter does: run.sh, port, readiness path."""
+"""Runs a streaming function's web application like the Lambda Web Adapter, with its run.sh, port and readiness path."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ _DYING_SECONDS = 0.5
 
 
 class WebEnvironment:
-    """A process that serves HTTP on its own port; `url` has no trailing slash."""
+    """A process that serves HTTP on a separate port. `url` is without a trailing slash."""
 
     def __init__(self, item: StackFunction, root: Path, client: httpx.AsyncClient) -> None:
         self.item = item
@@ -39,7 +39,7 @@ class WebEnvironment:
         return self._child is not None and self._child.alive and not self._child.stopping
 
     async def start(self, children: Children, addresses: Mapping[str, str]) -> None:
-        """Start the process and wait until its readiness path answers below 500; raise InitFailed."""
+        """Start the process and wait until its readiness path returns a status below 500. Raises InitFailed."""
         function = self.item.function
         environment = process_environment(self.item, self._root, "", addresses)
         environment |= {"PORT": str(self._port), "AWS_LWA_PORT": str(self._port)}
@@ -65,12 +65,15 @@ class WebEnvironment:
             await self._child.stop()
 
     def kill(self) -> None:
-        """End the process immediately, because its time-out has passed."""
+        """End the process immediately, because its time-out has expired."""
         if self._child is not None:
             self._child.kill()
 
     async def end_after_failure(self) -> None:
-        """End the process after its answer broke off; wait briefly for its own exit status, which is then logged."""
+        """End the process after its response was interrupted.
+
+        Waits briefly, so that a process that ends by itself is logged with its exit status.
+        """
         if self._child is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._child.ended), _DYING_SECONDS)

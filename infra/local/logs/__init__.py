@@ -1,1 +1,1 @@
-"""The log of the local stack: `entries` parses lines, `render` formats them, `stack_log` writes them."""
+"""The log of the local stack: `entries` parses lines, `render` formats entries, and `stack_log` writes them."""

@@ -1,7 +1,7 @@
 """Parses a log line of a child process.
 
-Powertools writes JSON, the Lambda runtime tab-separated text, the emulator and uvicorn formats of their own; any other
-line is a message. Metrics in CloudWatch's embedded format have an `_aws` key.
+Powertools writes JSON, the Lambda runtime writes tab-separated text, and the emulator and uvicorn use other formats.
+Any other line is a message. Metrics in CloudWatch's embedded format have an `_aws` key.
 """
 
 import json
@@ -21,9 +21,9 @@ _UVICORN = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL): +(.*)")
 _ADVICE = "LAMBDA_WARNING: "
 # Loggers whose INFO lines are about internal work.
 _LIBRARIES = ("botocore", "boto3", "httpx", "mangum", "urllib3")
-# The message with which an authorizer makes API Gateway answer 401; not a failure.
+# If an authorizer raises this message, API Gateway returns 401. It is not a failure.
 _UNAUTHORIZED = "Unauthorized"
-# The line of a function for each call; the gateway has one, too.
+# The message of the access log line that a function writes for each call. The gateway also writes such a line.
 _ACCESS = "access"
 _CONTINUED = re.compile(r"\s|Traceback \(most recent call last\)|During handling of|The above exception")
 _REQUEST_ID_KEYS = ("request_id", "correlation_id", "function_request_id", "requestId")
@@ -36,7 +36,7 @@ _KNOWN = frozenset(
 
 @dataclass(frozen=True)
 class Entry:
-    """One log entry: time, component, level, message; `trace` has the lines of a traceback."""
+    """A log entry with time, component, level and message. `trace` contains the lines of a traceback."""
 
     time: datetime
     component: str
@@ -49,7 +49,7 @@ class Entry:
 
 
 def read_entry(component: str, line: str, time: datetime) -> Entry:
-    """Parse a line; never raises."""
+    """Parse a line. Does not raise for invalid lines."""
     if line.startswith("{"):
         try:
             fields = json.loads(line)
@@ -57,7 +57,7 @@ def read_entry(component: str, line: str, time: datetime) -> Entry:
             fields = None
         if isinstance(fields, dict):
             return _metric(component, fields, time) if "_aws" in fields else _structured(component, fields, time)
-    # Within one event the runtime separates lines by a carriage return.
+    # The runtime separates the lines of one event with carriage returns.
     line, *trace = line.split("\r")
     if matched := _RUNTIME.match(line):
         level, request_id, message = matched.groups()

@@ -1,4 +1,4 @@
-"""`make logs`: print the end of `.local/dev.log` and follow it until interrupted, also over a restart."""
+"""`make logs`: prints the end of `.local/dev.log` and follows it until interrupted, even if the stack restarts."""
 
 import os
 import time
@@ -16,7 +16,7 @@ _CONTINUATION = " " * 18  # instead of a time and a level
 
 
 def follow(path: Path, *, level: str = "DEBUG", colours: bool) -> None:
-    """Print the entries of a level and above, and follow the log; raise StartFailed when there is none."""
+    """Print the entries of a level and above, and follow the log. Raises StartFailed if the log does not exist."""
     if not path.exists():
         raise StartFailed("there is no log; start the stack with `make dev`")
     for line in at_least(level, read_growing(path)):
@@ -24,7 +24,7 @@ def follow(path: Path, *, level: str = "DEBUG", colours: bool) -> None:
 
 
 def at_least(level: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of entries of a level and above; a line without a level belongs to the entry before it."""
+    """Yield the lines of entries of a level and above. A line without a level belongs to the previous entry."""
     shown = True
     for line in lines:
         found = level_of(line)
@@ -35,7 +35,7 @@ def at_least(level: str, lines: Iterable[str]) -> Iterator[str]:
 
 
 def read_growing(path: Path) -> Iterator[str]:
-    """Yield the last LINES_BEFORE lines and then new ones, also of a file that replaces this one."""
+    """Yield the last LINES_BEFORE lines and then new lines, including lines of a file that replaces this file."""
     file = path.open(encoding="utf-8")
     try:
         for line in deque(file, maxlen=LINES_BEFORE):

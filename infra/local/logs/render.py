@@ -20,7 +20,7 @@ def render(entry: Entry, *, colours: bool) -> str:
 
 
 def recolour(line: str) -> str:
-    """Add colour to a line that was formatted without."""
+    """Add colour to a line that was formatted without colours."""
     matched = _PLAIN.match(line)
     if matched is None:
         return f"{_DIM}{line}{_RESET}" if line.startswith(" ") else line
@@ -30,7 +30,7 @@ def recolour(line: str) -> str:
 
 
 def level_of(line: str) -> str | None:
-    """Return the level of a line that begins an entry, None for another line."""
+    """Return the level of a line that begins an entry, or None for another line."""
     matched = _PLAIN.match(line)
     return None if matched is None else _FULL_LEVELS.get(matched[2].strip(), matched[2].strip())
 
@@ -68,5 +68,5 @@ def _dim(text: str, *, colours: bool) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Escape line breaks and control characters, because a message may contain what a client sent."""
+    """Escape line breaks and control characters, because a message may contain text from a client."""
     return _CONTROL.sub(lambda found: " " if found[0] in "\t\n\r" else f"\\x{ord(found[0]):02x}", text).rstrip()

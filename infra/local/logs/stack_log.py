@@ -1,4 +1,4 @@
-"""Writes all log entries to `.local/dev.log`, and those of the chosen level to the screen when attached."""
+"""Writes all log entries to `.local/dev.log`, and entries of the chosen level to the screen in the foreground."""
 
 import os
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def read_clock() -> datetime:
 
 
 class StackLog:
-    """Writes entries. The previous run's file is kept with the suffix `.1`."""
+    """Writes entries to the log file. The log file of the previous run is renamed with the suffix `.1`."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class StackLog:
         self._clock = clock
 
     def line(self, component: str, text: str, *, tone: Callable[[Entry], Entry] | None = None) -> None:
-        """Add a line of a child process; empty lines are dropped. `tone` may change the entry, such as its level."""
+        """Add a line of a child process. Empty lines are ignored. `tone` may change the entry's level."""
         if text.strip():
             entry = read_entry(component, text, self._clock())
             self.add(entry if tone is None else tone(entry))
@@ -47,7 +47,7 @@ class StackLog:
         self.add(Entry(self._clock(), component, level, message, request_id))
 
     def add(self, entry: Entry) -> None:
-        """Write an entry to the file, and to the screen when its level is shown."""
+        """Write an entry to the file, and to the screen if its level is shown."""
         print(render(entry, colours=False), file=self._file)
         if self._screen is not None and entry.level in self._shown:
             print(render(entry, colours=self._colours), file=self._screen, flush=True)

@@ -1,9 +1,10 @@
-"""A scripted server that speaks Anthropic's Messages API: `python -m infra.local.model_server`, in tests `running()`.
+"""A scripted server for Anthropic's Messages API: `python -m infra.local.model_server`, or `running()` in tests.
 
-Directives in the user's text make it delay, call tools, fail or hang: infra/docs/model-server.md.
+Directives in the user's text make it delay, call tools, fail or hang (infra/docs/model-server.md).
 
-`protocol` has what requests and answers share; `request` validates, `script` reads directives, `answer` decides the
-answer, `exchange` sends it, `request_log` records it, and `server` has the routes and the process.
+`protocol` contains the parts that requests and responses share. `request` validates requests, `script` reads
+directives, `answer` chooses the response and `exchange` sends it. `request_log` records requests, and `server` contains
+the routes and the process.
 """
 
 from infra.local.model_server.server import ModelServer, running

@@ -10,7 +10,7 @@ from infra.local.model_server.server import Application, Host, bind, url_of
 
 
 def main() -> None:
-    """Parse the arguments and serve; exit with status 1 and one line when the port is not available."""
+    """Parse the arguments and serve. If the port is not available, print one line and exit with status 1."""
     parser = argparse.ArgumentParser(prog="python -m infra.local.model_server", description=__doc__)
     parser.add_argument("--port", type=_port, default=0, help="the port on 127.0.0.1; 0, the default, is any free one")
     port: int = parser.parse_args().port
@@ -19,7 +19,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"model server: port {port} on 127.0.0.1: {os.strerror(error.errno or 0)}")
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # uvicorn raises the signal again when it has stopped
+        signal.signal(number, lambda *_: None)  # uvicorn raises the signal again after it has stopped
     host = Host(Application(RequestLog()), lambda: print(f"model server: {url_of(listener)}", flush=True))
     host.run([listener])
 

@@ -1,6 +1,6 @@
-"""The answer to a request, decided before a byte is sent: its blocks, stop reason, usage, and wire format.
+"""Composes the response to a request before it is sent: blocks, stop reason, usage, and wire format.
 
-The events of a stream are: message_start · (content_block_start · ping after the first · content_block_delta … ·
+A stream has these events: message_start · (content_block_start · ping after the first · content_block_delta … ·
 content_block_stop) … · message_delta (stop reason, cumulative usage) · message_stop
 """
 
@@ -32,7 +32,10 @@ PIECE_CHARACTERS = 12
 
 
 def split(text: str, pieces: int | None = None) -> list[str]:
-    """Split a text into `pieces` of nearly equal length (fewer if it is shorter), or into pieces of 12 characters."""
+    """Split a text into `pieces` parts of nearly equal length (fewer if the text is shorter).
+
+    If `pieces` is None, each part has about PIECE_CHARACTERS characters.
+    """
     count = min(pieces, len(text)) if pieces else ceil(len(text) / PIECE_CHARACTERS)
     edges = [len(text) * index // count for index in range(count + 1)] if count else []
     return [text[start:end] for start, end in pairwise(edges)]
@@ -40,7 +43,7 @@ def split(text: str, pieces: int | None = None) -> list[str]:
 
 @dataclass(frozen=True)
 class Part:
-    """One block of an answer. A tool call's `text` is its arguments as JSON, incomplete if `max_tokens` cut it."""
+    """One block of a response. The `text` of a tool call is its arguments as JSON, which `max_tokens` may truncate."""
 
     type: Literal["text", "thinking", "tool_use"]
     text: str
@@ -49,7 +52,7 @@ class Part:
 
     @property
     def tokens(self) -> int:
-        """Tokens that the block counts."""
+        """The number of tokens in the block."""
         return count_tokens(self.name + self.text)
 
     def cut(self, tokens: int) -> Self:
@@ -57,7 +60,7 @@ class Part:
         return replace(self, text=cut_to_tokens(self.name + self.text, tokens)[len(self.name) :])
 
     def block(self, *, opening: bool = False) -> JsonObject:
-        """Return the block as a JSON answer has it, or, without content, as `content_block_start` has it."""
+        """Return the block for a JSON response or, with `opening`, without content for `content_block_start`."""
         text = "" if opening else self.text
         if self.type == "text":
             return {"type": "text", "text": text}
@@ -66,7 +69,7 @@ class Part:
         return {"type": "tool_use", "id": self.id, "name": self.name, "input": _parse_or_empty(text)}
 
     def deltas(self, pieces: int | None) -> list[JsonObject]:
-        """Return what `content_block_delta` events carry, in order; `pieces` applies to text only."""
+        """Return the deltas of the block's `content_block_delta` events, in order. `pieces` applies only to text."""
         if self.type == "text":
             return [{"type": "text_delta", "text": piece} for piece in split(self.text, pieces)]
         if self.type == "thinking":
@@ -86,7 +89,7 @@ def _parse_or_empty(arguments: str) -> JsonObject:
 
 @dataclass(frozen=True)
 class Event:
-    """One server-sent event; `usage` is what it reports to the client."""
+    """A server-sent event. `usage` is the usage that it reports to the client."""
 
     name: str
     data: JsonObject
@@ -94,18 +97,18 @@ class Event:
 
     @property
     def is_piece(self) -> bool:
-        """Whether the event is a delta; a slow answer pauses between these."""
+        """Whether the event is a delta. A slow response pauses between deltas."""
         return self.name == "content_block_delta"
 
     def encode(self) -> bytes:
-        """Return the event's bytes with the blank line that ends it."""
+        """Return the event's bytes, including the final blank line."""
         data = json.dumps(self.data, ensure_ascii=False, separators=(",", ":"))
         return f"event: {self.name}\ndata: {data}\n\n".encode()
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A finished answer, cut at `max_tokens` and at the request's stop sequences."""
+    """A complete response, truncated at `max_tokens` or at a stop sequence of the request."""
 
     parts: list[Part]
     stop_reason: StopReason
@@ -114,7 +117,7 @@ class Answer:
     usage: Usage
 
     def message(self, *, message_id: str, model: str) -> JsonObject:
-        """Return the answer as `POST /v1/messages` gives it without `stream`."""
+        """Return the body of `POST /v1/messages` without `stream`."""
         return {
             **_empty_message(message_id, model),
             "content": [part.block() for part in self.parts],
@@ -123,7 +126,7 @@ class Answer:
         }
 
     def events(self, *, message_id: str, model: str, pieces: int | None) -> Iterator[Event]:
-        """Yield the events of the answer, with its text in `pieces` pieces."""
+        """Yield the events of the response, with its text split into `pieces` deltas."""
         started = replace(self.usage, output_tokens=1, thinking_tokens=0)
         opening: JsonObject = {**_empty_message(message_id, model), "usage": _message_usage(started)}
         yield Event("message_start", {"type": "message_start", "message": opening}, started)
@@ -180,7 +183,7 @@ def _message_usage(usage: Usage) -> JsonObject:
 
 
 def compose(request: MessagesRequest, script: Script, conversation: Conversation) -> Answer:
-    """Decide the answer; it is deterministic, except for the ids of tool calls."""
+    """Choose the response. It is deterministic, except for the ids of tool calls."""
     parts = [] if script.refusal else _parts(request, script, conversation)
     reason: StopReason = "tool_use" if any(part.type == "tool_use" for part in parts) else "end_turn"
     parts, sequence = _cut_at_sequence(parts, request.stop_sequences)
@@ -269,10 +272,10 @@ def _usage(request: MessagesRequest, script: Script, parts: list[Part]) -> Usage
 
 
 def _choose_calls(request: MessagesRequest, script: Script, conversation: Conversation) -> list[ToolCall]:
-    """Return the tool calls of the answer; an empty list means that the answer is text.
+    """Return the tool calls of the response. If the list is empty, the response is text.
 
-    A scripted tool need not be one that the request offers, because a model may invent names; but there are no calls
-    when the request offers no tools, or its `tool_choice` is `none`.
+    A script may call a tool that the request does not offer, because a model may invent names. The list is empty if
+    the request does not offer tools or its `tool_choice` is `none`.
     """
     choice = request.tool_choice
     done = conversation.rounds
@@ -317,7 +320,7 @@ def _example_call(tool: Tool, number: int) -> ToolCall:
 
 
 def _example(schema: JsonValue, name: str, number: int) -> JsonValue:
-    """Return a small value that fits a schema; `number` makes the expressions of successive rounds differ."""
+    """Return a small value that matches a schema. `number` makes the expressions of successive rounds different."""
     if not isinstance(schema, dict):
         return "example"
     for key in ("const", "default"):

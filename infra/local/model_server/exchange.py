@@ -1,6 +1,6 @@
-"""One HTTP request and its answer, as raw ASGI: Starlette's responses notice too late that the client has left.
+"""Handles an HTTP request with raw ASGI, because Starlette's responses detect too late that the client disconnected.
 
-A task waits for the disconnect from the moment the body is read, and every pause ends early when it comes.
+After the body is read, a task waits for the disconnect. If the client disconnects, all pauses end immediately.
 """
 
 import asyncio
@@ -25,18 +25,18 @@ FAILURES: tuple[Failure, ...] = ("overload_midstream", "disconnect", "hang")
 
 
 class ClientClosed(Exception):
-    """The client has closed its connection."""
+    """Raised if the client has closed its connection."""
 
 
 class Dropped(Exception):
-    """The connection must be closed with the answer unfinished."""
+    """Raised if the connection must be closed before the response is complete."""
 
 
 class Exchange:
-    """One request and its answer.
+    """Receives one request and sends its response.
 
-    `on_start` is called with the status before the answer's first byte and `on_last` before its last byte, so that
-    the log is up to date before the client sees the answer.
+    `on_start` is called with the status before the first byte of the response is sent, and `on_last` before the last
+    byte. The log is therefore up to date before the client receives the response.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,12 +62,12 @@ class Exchange:
             await asyncio.wait([self._watcher])
 
     def drop(self) -> None:
-        """End the exchange from outside; the server does this when it stops."""
+        """End the exchange. The server calls this when it stops."""
         if not self._end.done():
             self._end.set_result(Dropped())
 
     async def read_body(self) -> bytes:
-        """Read the whole body; raise 413 above 32 MB, `ClientClosed` when it does not arrive whole."""
+        """Read the whole body. Raises a 413 error above 32 MB, and ClientClosed if the body is incomplete."""
         body = bytearray()
         more = True
         while more:
@@ -82,20 +82,20 @@ class Exchange:
         return bytes(body)
 
     async def pause(self, seconds: float) -> None:
-        """Wait; raise `ClientClosed` when the client leaves, `Dropped` when the server stops."""
+        """Wait. Raises ClientClosed if the client disconnects, and Dropped if the server stops."""
         done, _ = await asyncio.wait([self._end], timeout=seconds)
         if done:
             raise self._end.result()
 
     async def send_json(self, status: int, body: JsonValue, headers: dict[str, str] | None = None) -> None:
-        """Answer with JSON."""
+        """Send a JSON response."""
         content = json.dumps(body).encode()
         length = {"content-type": "application/json", "content-length": str(len(content))}
         await self._start(status, {**length, **(headers or {})})
         await self.send_piece(content, last=True)
 
     async def send_error(self, error: ApiError) -> None:
-        """Answer with an error, or end a stream that has begun with an `error` event."""
+        """Send an error response. If a stream has begun, end it with an `error` event."""
         body = error.body(self.request_id)
         if self.started:
             await self.send_piece(Event("error", body).encode(), last=True)
@@ -107,13 +107,13 @@ class Exchange:
         await self._start(200, {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"})
 
     async def send_piece(self, piece: bytes, *, last: bool = False) -> None:
-        """Send a piece of the answer immediately."""
+        """Send a chunk of the response immediately."""
         if last:
             self.on_last()
         await self._send({"type": "http.response.body", "body": piece, "more_body": not last})
 
     async def send_fragment(self) -> None:
-        """Send the beginning of a JSON answer that will not be completed."""
+        """Send the beginning of a JSON response that will not be completed."""
         await self._start(200, {"content-type": "application/json", "content-length": "1000"})
         await self.send_piece(b'{"id":"msg_01')
 
@@ -132,7 +132,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class ResponsePlayer:
-    """Sends an answer with the delays and failures of its script; `report` receives each usage that is sent."""
+    """Sends a response with the delays and failures of its script. `report` is called with each usage that is sent."""
 
     exchange: Exchange
     script: Script
@@ -141,7 +141,7 @@ class ResponsePlayer:
     report: Callable[[Usage], None]
 
     async def refuse(self) -> None:
-        """Wait for the scripted delay, then raise the scripted failure that comes before any answer."""
+        """Wait for the scripted delay, then raise the scripted failure that occurs before the response."""
         await self.exchange.pause(self.script.delay)
         if self.failing and self.script.status is not None:
             raise ApiError(self.script.status, retry_after=self.script.retry_after)
@@ -149,7 +149,7 @@ class ResponsePlayer:
             raise ApiError(400, "prompt is too long: 1000001 tokens > 1000000 maximum")
 
     async def play(self, answer: Answer, message_id: str, model: str, *, stream: bool) -> None:
-        """Send the answer as events, or as one JSON message after the time that its pieces would have taken."""
+        """Send the response as events, or as one JSON message after the total delay of its deltas."""
         events = list(answer.events(message_id=message_id, model=model, pieces=self.script.pieces))
         pieces = sum(event.is_piece for event in events)
         if stream:
@@ -163,7 +163,7 @@ class ResponsePlayer:
         await self.exchange.send_json(200, answer.message(message_id=message_id, model=model))
 
     async def _stream(self, events: list[Event], pieces: int) -> None:
-        """Send the events; a failure comes after its number of pieces, at the latest before `message_delta`."""
+        """Send the events. A scripted failure occurs after its number of deltas, or before `message_delta`."""
         fails_after = {failure: self._fails_after(failure, pieces) for failure in FAILURES}
         if fails_after["hang"] == 0:
             await self._fail("hang")

@@ -1,7 +1,8 @@
-"""The parts of Anthropic's API that requests and answers share: errors, token counts, thinking signatures, models.
+"""The parts of Anthropic's API that requests and responses share: errors, token counts, thinking signatures, models.
 
-Tokens are counted as one for every four bytes of UTF-8, rounded up. A prompt counts as its compact JSON (`system`,
-`tools`, `messages`, content in block form); an answer counts as its text, thinking, and tool names and arguments.
+One token is four bytes of UTF-8, rounded up. The tokens of a prompt are counted in its compact JSON (`system`, `tools`,
+`messages`, content in block form). The tokens of a response are counted in its text, thinking, and tool names and
+arguments.
 """
 
 import base64
@@ -14,7 +15,7 @@ from pydantic import JsonValue, ValidationError
 type JsonObject = dict[str, JsonValue]
 
 BYTES_PER_TOKEN = 4
-# Window and output size are this server's own, the same for all models.
+# This server uses the same context window and output size for all models.
 INPUT_TOKENS_MAX = 1_000_000
 OUTPUT_TOKENS_MAX = 128_000
 
@@ -69,7 +70,7 @@ MODELS = (  # the ids that the installed SDK names
 
 
 class ApiError(Exception):
-    """An answer of status 400–599; a status without an error type of its own takes that of 400 or 500."""
+    """A response with status 400–599. A status without a specific error type has the error type of 400 or 500."""
 
     def __init__(self, status: int, message: str | None = None, *, retry_after: float | None = None) -> None:
         self.status = status
@@ -79,13 +80,13 @@ class ApiError(Exception):
         super().__init__(self.message)
 
     def body(self, request_id: str) -> JsonObject:
-        """Return the error object, the same in a JSON answer and in an `error` event of a stream."""
+        """Return the error object. It is the same in a JSON response and in an `error` event of a stream."""
         return {"type": "error", "error": {"type": self.type, "message": self.message}, "request_id": request_id}
 
 
 @dataclass(frozen=True)
 class Usage:
-    """The tokens of one call. `output_tokens` is at least 1, even for an empty answer, unless `max_tokens` is 0."""
+    """The tokens of one call. `output_tokens` is at least 1 unless `max_tokens` is 0, even for an empty response."""
 
     input_tokens: int = 0
     cache_creation_input_tokens: int = 0
@@ -95,42 +96,42 @@ class Usage:
 
 
 def invalid(error: ValidationError, prefix: str = "") -> ApiError:
-    """Return the 400 that names the first invalid field, as `path.to.field: message`."""
+    """Return a 400 error for the first invalid field, in the form `path.to.field: message`."""
     first = error.errors(include_url=False, include_input=False)[0]
     path = ".".join(str(step) for step in first["loc"])
     return ApiError(400, f"{prefix}{path}: {first['msg']}")
 
 
 def count_tokens(text: str) -> int:
-    """Count the tokens of a text; 0 for an empty one."""
+    """Return the number of tokens of a text; 0 if it is empty."""
     return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 
 def cut_to_tokens(text: str, tokens: int) -> str:
-    """Return the longest prefix of `text` that has at most `tokens` tokens and splits no character."""
+    """Return the longest prefix of `text` that has at most `tokens` tokens. Does not split a character."""
     return text.encode()[: tokens * BYTES_PER_TOKEN].decode(errors="ignore")
 
 
 def pad_to_tokens(text: str, tokens: int) -> str:
-    """Cut or pad `text` to exactly `tokens` tokens."""
+    """Truncate or pad `text` to exactly `tokens` tokens."""
     missing = tokens * BYTES_PER_TOKEN - len(text.encode())
     words = " word" * (missing // 5 + 1) if missing > 0 else ""
     return cut_to_tokens(text + words, tokens)
 
 
 def sign(thinking: str) -> str:
-    """Return the signature of a thinking block; the same text has the same signature."""
+    """Return the signature of a thinking block. Equal texts have equal signatures."""
     return base64.b64encode(hashlib.sha256(b"model-server/thinking/" + thinking.encode()).digest()).decode()
 
 
 def require_model(model_id: str) -> None:
-    """Raise 404 `not_found_error` for an unknown model."""
+    """Raise a 404 `not_found_error` if the model is unknown."""
     if model_id not in MODELS:
         raise ApiError(404, f"model: {model_id}")
 
 
 def describe_model(model_id: str) -> JsonObject:
-    """Return the `ModelInfo` object of a model; raise 404 for an unknown one. Release dates are the epoch."""
+    """Return the `ModelInfo` object of a model, with the release date 1970-01-01. Raises a 404 error if unknown."""
     require_model(model_id)
     line, *version = re.sub(r"-\d{8}$", "", model_id).removeprefix("claude-").split("-")
     return {
@@ -149,7 +150,7 @@ def describe_model(model_id: str) -> JsonObject:
 
 
 def list_models(*, limit: int = 20, after_id: str | None = None, before_id: str | None = None) -> JsonObject:
-    """Return one page of `GET /v1/models`; raise 400 for a limit outside 1–1000 or an unknown cursor."""
+    """Return one page of `GET /v1/models`. Raises a 400 error for a limit outside 1–1000 or an unknown cursor."""
     if not 1 <= limit <= 1000:
         raise ApiError(400, "limit: Input should be between 1 and 1000")
     for cursor in (after_id, before_id):

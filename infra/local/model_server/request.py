@@ -1,6 +1,6 @@
-"""Requests, validated as Anthropic's API validates them: headers, content blocks, bodies, and tool history.
+"""Validates requests like Anthropic's API: headers, content blocks, bodies, and tool history.
 
-Content blocks have exactly the fields of the SDK's `*BlockParam` types, and unknown fields are refused. An API key
+Content blocks have exactly the fields of the SDK's `*BlockParam` types, and unknown fields are rejected. The API key
 and `anthropic-version` are required, but their values are not checked.
 """
 
@@ -36,14 +36,14 @@ SECRET_HEADERS = frozenset({"x-api-key", "authorization", "cookie"})
 
 @dataclass(frozen=True)
 class Caller:
-    """What the headers say: the requested API version, and whether `anthropic-beta` is present."""
+    """Values of the request headers: the API version, and whether `anthropic-beta` is present."""
 
     version: str
     beta: bool
 
 
 def identify(headers: Mapping[str, str]) -> Caller:
-    """Read the headers; raise 401 without an API key, 400 without `anthropic-version`."""
+    """Read the headers. Raises a 401 error without an API key, and a 400 error without `anthropic-version`."""
     if not _key(headers):
         raise ApiError(401, "x-api-key header is required")
     if "anthropic-version" not in headers:
@@ -52,7 +52,7 @@ def identify(headers: Mapping[str, str]) -> Caller:
 
 
 def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers without credentials, with the last four characters of the key as `key-end`."""
+    """Return the headers without credentials. `key-end` contains the last four characters of the key."""
     shown = {name: value for name, value in headers.items() if name not in SECRET_HEADERS}
     key = _key(headers)
     return {**shown, "key-end": key[-4:]} if len(key) > 8 else shown
@@ -65,7 +65,7 @@ def _key(headers: Mapping[str, str]) -> str:
 
 
 class Strict(BaseModel):
-    """A model without unknown fields or coercion."""
+    """A pydantic model that rejects unknown fields and does not convert types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -80,7 +80,7 @@ class Text(Strict):
 
 
 class ToolUse(Strict):
-    """An earlier tool call of the model."""
+    """A tool call from an earlier response."""
 
     type: Literal["tool_use"]
     id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]+$")]
@@ -92,7 +92,7 @@ class ToolUse(Strict):
 
 
 class Thinking(Strict):
-    """Earlier thinking, with the signature it was sent with."""
+    """A thinking block from an earlier response, with its signature."""
 
     type: Literal["thinking"]
     thinking: str
@@ -100,7 +100,7 @@ class Thinking(Strict):
 
 
 class Other(BaseModel):
-    """A block that is counted but not read, such as an image."""
+    """A block whose tokens are counted but whose content is not read, such as an image."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     type: Literal[
@@ -122,13 +122,13 @@ class Other(BaseModel):
 
 
 def tag_of(value: object) -> str:
-    """Return the tag of the model that reads a block; `Other` refuses unknown types."""
+    """Return the tag of the model that validates a block. `Other` rejects unknown types."""
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
     return kind if kind in {"text", "tool_use", "tool_result", "thinking"} else "other"
 
 
 def as_blocks(value: object) -> object:
-    """Turn a plain string into one text block."""
+    """Convert a string to a list with one text block. Return other values unchanged."""
     return [{"type": "text", "text": value}] if isinstance(value, str) else value
 
 
@@ -150,7 +150,7 @@ class ToolResult(Strict):
 
     @property
     def text(self) -> str:
-        """The result as text; a block that is not text appears as its type in brackets."""
+        """The result as text. Other blocks are represented by their type in brackets."""
         return "\n".join(block.text if isinstance(block, Text) else f"[{block.type}]" for block in self.content)
 
 
@@ -170,14 +170,14 @@ SAMPLING_REMOVED_IN = "2026-10-21"
 
 
 class Message(Strict):
-    """One message of the conversation."""
+    """A message of the conversation."""
 
     role: Literal["user", "assistant", "system"]
     content: Annotated[Blocks, Field(min_length=1)]
 
 
 class Tool(BaseModel):
-    """An offered tool; only custom tools need a schema."""
+    """A tool that the request offers. Only custom tools need a schema."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     type: str | None = None
@@ -199,7 +199,7 @@ class Tool(BaseModel):
 
 
 class ToolChoice(Strict):
-    """How the tools may be used."""
+    """The request's `tool_choice`: whether and which tools the model must use."""
 
     type: Literal["auto", "any", "tool", "none"] = "auto"
     name: str | None = None
@@ -207,7 +207,7 @@ class ToolChoice(Strict):
 
 
 class ThinkingConfig(Strict):
-    """Whether the model thinks before it answers."""
+    """The request's `thinking`: whether the response contains a thinking block."""
 
     type: Literal["enabled", "disabled", "adaptive", "between_tools"]
     budget_tokens: Annotated[int, Field(ge=1024)] | None = None
@@ -229,12 +229,12 @@ class Prompt(Strict):
 
     @property
     def input_tokens(self) -> int:
-        """The prompt's size in tokens."""
+        """The number of tokens of the prompt."""
         return count_tokens(self.model_dump_json(include={"system", "tools", "messages"}, exclude_defaults=True))
 
 
 class MessagesRequest(Prompt):
-    """The body of `POST /v1/messages`; `max_tokens` 0 is allowed and gives an empty answer."""
+    """The body of `POST /v1/messages`. If `max_tokens` is 0, the response is empty."""
 
     max_tokens: Annotated[int, Field(ge=0)]
     stream: bool = False
@@ -250,7 +250,7 @@ class MessagesRequest(Prompt):
 
 
 def read_prompt[P: Prompt](shape: type[P], body: JsonValue, caller: Caller) -> P:
-    """Validate a body, or raise the 400 or 404 that Anthropic's API would answer.
+    """Validate a body. Raises the 400 or 404 error that Anthropic's API returns.
 
     With `anthropic-beta`, unknown fields are ignored, because they may belong to that beta.
     """
@@ -310,10 +310,10 @@ def _check_signatures(messages: Sequence[Message]) -> None:
 
 
 def _check_tool_pairs(messages: Sequence[Message]) -> None:
-    """Raise 400 for a call without its result, a result without its call, or a call id used twice.
+    """Raise a 400 error for a call without a result, a result without a call, or a duplicate call id.
 
-    All tool calls of a turn must be answered at the start of the next user turn. Consecutive messages of one role
-    are one turn, as Anthropic's API combines them.
+    The results of all tool calls must be at the start of the next user turn. Consecutive messages of one role are one
+    turn, because Anthropic's API combines them.
     """
     asked: dict[str, int] = {}
     seen: set[str] = set()
@@ -356,7 +356,7 @@ def _results(role: str, index: int, blocks: list[Block]) -> list[str]:
 
 
 def _calls(role: str, numbered: list[tuple[int, Block]], seen: set[str]) -> dict[str, int]:
-    """Return the ids of the tool calls, each with the index of its message; `seen` collects all ids."""
+    """Return the ids of the tool calls with the indexes of their messages. Add all ids to `seen`."""
     calls: dict[str, int] = {}
     for index, block in numbered:
         if isinstance(block, ToolUse):

@@ -1,7 +1,7 @@
-"""The log of model requests: the newest 1 000 with their outcome, and totals since the last reset.
+"""Records the newest 1 000 model requests with their outcomes, and totals since the last reset.
 
-The server's event loop writes it and other threads read it, so every access takes the lock and readers get copies.
-Times are seconds since 1970.
+The server's event loop writes the log and other threads read it. Each access therefore acquires the lock, and readers
+receive copies. Times are seconds since 1970.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ type Outcome = Literal["completed", "client_closed", "error"]
 
 @dataclass
 class Record:
-    """One `POST /v1/messages`; `outcome` is None while in flight, `usage` is the last one reported to the client."""
+    """A request of `POST /v1/messages`. `outcome` is None while it is in flight. `usage` is the last reported usage."""
 
     n: int
     request_id: str
@@ -45,7 +45,7 @@ class Record:
 
 @dataclass
 class Stats:
-    """Requests in flight (now and at most), and totals by outcome and of the tokens reported."""
+    """The current and maximum number of requests in flight, totals by outcome, and totals of reported tokens."""
 
     concurrent: int = 0
     concurrent_peak: int = 0
@@ -60,7 +60,7 @@ class Stats:
 
 
 class RequestLog:
-    """The log; the number `n` of a request keeps rising, also after a reset."""
+    """The log of requests. The number `n` of a request increases with each request and is not reset."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -70,7 +70,7 @@ class RequestLog:
         self._last = 0
 
     def open(self, request_id: str, started_at: float, headers: dict[str, str], body: JsonValue) -> Record:
-        """Add a request that has arrived."""
+        """Add a new request."""
         fields = body if isinstance(body, dict) else {}
         model, messages = fields.get("model"), fields.get("messages")
         with self._lock:
@@ -93,7 +93,7 @@ class RequestLog:
             return record
 
     def count_attempt(self, record: Record, messages: JsonValue) -> int:
-        """Return how many times these messages were sent since the last reset, this time included."""
+        """Return how many times these messages were sent since the last reset, including this request."""
         key = hashlib.sha256(json.dumps(messages, sort_keys=True).encode()).digest()
         with self._lock:
             self._attempts[key] += 1
@@ -101,17 +101,17 @@ class RequestLog:
             return record.attempt
 
     def start(self, record: Record, status: int) -> None:
-        """Record the answer's status and the time of its first byte."""
+        """Record the response's status and the time of its first byte."""
         with self._lock:
             record.first_byte_at, record.status = time.time(), status
 
     def report(self, record: Record, usage: Usage) -> None:
-        """Record the usage that the client is told."""
+        """Record the usage that is sent to the client."""
         with self._lock:
             record.usage = usage
 
     def close(self, record: Record, outcome: Outcome, error_type: str | None = None) -> None:
-        """Record the end of a request and add its usage to the totals; only the first call has an effect."""
+        """Record the end of a request and add its usage to the totals. Only the first call has an effect."""
         with self._lock:
             if record.outcome is not None:
                 return
@@ -127,17 +127,17 @@ class RequestLog:
             stats.output_tokens += usage.output_tokens
 
     def requests(self, after: int = 0) -> list[Record]:
-        """Return the kept records with a number above `after`, oldest first."""
+        """Return the stored records with a number above `after`, oldest first."""
         with self._lock:
             return [replace(record) for record in self._records if record.n > after]
 
     def stats(self) -> Stats:
-        """Return the current figures."""
+        """Return a copy of the current statistics."""
         with self._lock:
             return replace(self._stats)
 
     def reset(self) -> None:
-        """Delete records, attempts and totals; requests in flight stay counted as such."""
+        """Delete records, attempts and totals. Requests in flight are still counted as in flight."""
         with self._lock:
             self._records.clear()
             self._attempts.clear()

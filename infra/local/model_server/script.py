@@ -1,8 +1,8 @@
-"""Reads from a conversation what the server should do: directives in the user's text, and simple questions.
+"""Reads the directives and simple questions in a conversation, which determine the server's response.
 
-A directive is `[[name]]` or `[[name=value]]` (list: infra/docs/model-server.md). `[[word]]` that is not a directive is
-text; an unknown `[[word=…]]` is a 400. Directives are read from the turn's text: the last user message without tool
-results.
+A directive is `[[name]]` or `[[name=value]]`; infra/docs/model-server.md lists them. An unknown `[[word]]` is text, and
+an unknown `[[word=…]]` causes a 400 error. Directives are read from the turn's text, which is the last user message
+without tool results.
 """
 
 import json
@@ -40,7 +40,7 @@ CLOSING = re.compile(r"\s*\]\]")
 
 
 class ToolCall(BaseModel):
-    """A scripted tool call."""
+    """A tool call that a directive requests."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
@@ -48,7 +48,7 @@ class ToolCall(BaseModel):
 
 
 class Script(BaseModel):
-    """The directives of one user text; `said` is the text without them."""
+    """The directives in one user text. `said` is the text without the directives."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     delay: Seconds = 0
@@ -77,7 +77,7 @@ class Script(BaseModel):
 
     @property
     def can_fail(self) -> bool:
-        """Whether some attempt of this request fails, so that attempts must be counted."""
+        """Whether an attempt of this request may fail. In this case attempts must be counted."""
         breaks = (self.overload_midstream, self.disconnect, self.hang)
         return self.status is not None or self.overflow or any(after is not None for after in breaks)
 
@@ -86,7 +86,7 @@ NAMES = frozenset(Script.model_fields) - {"said"}
 
 
 def read_script(text: str) -> Script:
-    """Read the directives in `text`; raise 400 for an unknown name with a value, or an invalid value."""
+    """Read the directives in `text`. Raises a 400 error for an unknown name with a value, or an invalid value."""
     values: dict[str, JsonValue] = {}
     calls: list[JsonValue] = []
     kept: list[str] = []
@@ -127,7 +127,7 @@ def _read_value(name: str, text: str, at: int) -> tuple[str, int]:
 
 
 def _read_call(text: str, at: int) -> tuple[dict[str, JsonValue], int]:
-    """Read `name {json}]]`; the JSON itself may contain `]]`."""
+    """Parse `name {json}]]`. The JSON may contain `]]`."""
     name = TOOL.match(text, at)
     if name is None:
         raise ApiError(400, "directive tool: needs a name, as in [[tool=calculator {…}]]")
@@ -156,7 +156,7 @@ class AnsweredCall:
 
 @dataclass(frozen=True)
 class Conversation:
-    """What the messages contain; `user_texts` is oldest first and ends with the turn's text."""
+    """The contents of the messages. `user_texts` is sorted from oldest to newest; the last is the turn's text."""
 
     message_count: int
     user_texts: tuple[str, ...]
@@ -165,12 +165,12 @@ class Conversation:
 
     @property
     def last(self) -> str:
-        """The user's text of this turn; empty when no message has text."""
+        """The user's text of this turn. Empty if no message has text."""
         return self.user_texts[-1] if self.user_texts else ""
 
 
 def read_conversation(messages: Sequence[Message]) -> Conversation:
-    """Read a validated conversation."""
+    """Return the contents of validated messages."""
     texts: list[str] = []
     turn_at = 0
     for index, message in enumerate(messages):
@@ -234,7 +234,7 @@ def asks_time(text: str) -> bool:
 
 
 def recall(texts: Sequence[str]) -> str | None:
-    """Answer a question about the user's earlier texts (oldest first); return None for any other text."""
+    """Answer a question about the user's earlier texts (oldest first). Return None for other texts."""
     *earlier, question = texts or [""]
     if MY_NAME.search(question):
         named = [found[1] for text in earlier for found in NAMED.finditer(text)]

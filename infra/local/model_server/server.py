@@ -1,4 +1,4 @@
-"""The model server: Anthropic's routes under /v1, inspection routes under /__, and how it is started and stopped."""
+"""The model server: Anthropic's routes below /v1, inspection routes below /__, and start and stop of the server."""
 
 import asyncio
 import secrets
@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 
 
 class Application:
-    """The ASGI application; a request that hangs is given up after `hang_seconds`."""
+    """The ASGI application. A request that hangs is ended after `hang_seconds`."""
 
     def __init__(self, log: RequestLog, *, hang_seconds: float = 120) -> None:
         self._log = log
@@ -34,7 +34,7 @@ class Application:
         self._live: set[Exchange] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         async with Exchange(scope, receive, send) as exchange:
             self._live.add(exchange)
             try:
@@ -42,12 +42,12 @@ class Application:
             except ApiError as error:
                 await exchange.send_error(error)
             except (ClientClosed, Dropped):
-                return  # the answer is unfinished, so uvicorn closes the connection
+                return  # the response is incomplete, so uvicorn closes the connection
             finally:
                 self._live.discard(exchange)
 
     def drop_all(self) -> None:
-        """Drop all requests in flight; must be called in the server's event loop."""
+        """Drop all requests in flight. Must be called in the server's event loop."""
         for exchange in self._live:
             exchange.drop()
 
@@ -79,7 +79,7 @@ class Application:
                 raise ApiError(404, f"no such route: {exchange.method} {exchange.path}")
 
     async def _log_messages(self, exchange: Exchange) -> None:
-        """Answer `POST /v1/messages` and log the request and its outcome, whatever that is."""
+        """Handle `POST /v1/messages`. Log the request and its outcome, including failures."""
         started_at = time.time()
         raw = await exchange.read_body()
         try:
@@ -117,7 +117,7 @@ class Application:
 
 
 def parse_json(raw: bytes) -> JsonValue:
-    """Parse a body strictly; raise 400 for what is not JSON in UTF-8."""
+    """Parse a request body as strict UTF-8 JSON. Raises a 400 error if it is invalid."""
     try:
         body: JsonValue = pydantic_core.from_json(raw, allow_inf_nan=False)
     except ValueError as error:
@@ -133,7 +133,7 @@ def _number(exchange: Exchange, name: str, default: int) -> int:
 
 
 class Host(uvicorn.Server):
-    """Uvicorn without its own logging; calls `on_ready` after startup and drops requests in flight at shutdown."""
+    """Uvicorn without logging. Calls `on_ready` after startup and drops requests in flight at shutdown."""
 
     def __init__(self, application: Application, on_ready: Callable[[], None]) -> None:
         super().__init__(
@@ -154,12 +154,12 @@ class Host(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then call `on_ready`."""
+        """Start the server, then call `on_ready`."""
         await super().startup(sockets)
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drop requests in flight, then stop."""
+        """Drop requests in flight, then stop the server."""
         self._application.drop_all()
         await asyncio.sleep(0)
         await super().shutdown(sockets)
@@ -167,7 +167,7 @@ class Host(uvicorn.Server):
 
 @dataclass(frozen=True)
 class ModelServer:
-    """A running server, for the test that started it."""
+    """A running server. Tests read its log and statistics."""
 
     url: str
     _log: RequestLog
@@ -177,7 +177,7 @@ class ModelServer:
         return self._log.requests(after)
 
     def stats(self) -> Stats:
-        """Return concurrency and totals since the last reset."""
+        """Return the requests in flight and the totals since the last reset."""
         return self._log.stats()
 
     def reset(self) -> None:
@@ -185,7 +185,7 @@ class ModelServer:
         self._log.reset()
 
     def wait_until_idle(self, timeout_seconds: float = 5) -> None:
-        """Wait until no request is in flight; raise `TimeoutError` after `timeout_seconds`."""
+        """Wait until no request is in flight. Raises TimeoutError after `timeout_seconds`."""
         deadline = time.monotonic() + timeout_seconds
         while self._log.stats().concurrent:
             if time.monotonic() > deadline:
@@ -194,8 +194,8 @@ class ModelServer:
 
 
 def bind(port: int) -> socket.socket:
-    """Return a listening socket on 127.0.0.1; port 0 is any free one. Raises OSError when the port is taken."""
-    # asyncio disables Nagle only where the protocol is named; with Nagle each answer takes 40 ms more
+    """Return a listening socket on 127.0.0.1. Port 0 selects a free port. Raises OSError if the port is in use."""
+    # asyncio disables Nagle's algorithm only if the protocol is given; otherwise each response takes 40 ms longer
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -208,7 +208,7 @@ def bind(port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Return the URL for clients."""
+    """Return the URL that clients use."""
     return f"http://{HOST}:{listener.getsockname()[1]}"
 
 

@@ -1,9 +1,9 @@
-"""Google, GitHub and Slack on 127.0.0.1, for sign-in and connections, each with its own response format.
+"""Emulates Google, GitHub and Slack on 127.0.0.1, for sign-in and connections, with each provider's response format.
 
-A fourth one, `/oidc`, is an issuer that a tenant can register as its own identity provider: `POST /oidc/token` with
-the form field `audience` answers a token.
+The fourth provider, `/oidc`, is an issuer that a tenant can register as an identity provider. `POST /oidc/token` with
+the form field `audience` returns a token.
 
-Consent is granted immediately. Codes can be used once; so can refresh tokens if `rotates` is set.
+Consent is granted immediately. Codes can be used once. If `rotates` is set, refresh tokens can also be used only once.
 """
 
 from infra.local.oauth_provider.accounts import Account

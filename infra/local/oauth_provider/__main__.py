@@ -1,4 +1,4 @@
-"""`python -m infra.local.oauth_provider --port N`: runs until Ctrl-C or SIGTERM. Its client is `local-client`."""
+"""`python -m infra.local.oauth_provider --port N`: runs until Ctrl-C or SIGTERM. The client id is `local-client`."""
 
 import argparse
 import signal
@@ -8,7 +8,7 @@ from infra.local.oauth_provider.server import running
 
 
 def main() -> None:
-    """Serve, and print the address to set as OAUTH_PROVIDER_URL."""
+    """Print the URL, which is the value for OAUTH_PROVIDER_URL, and serve."""
     parser = argparse.ArgumentParser(prog="python -m infra.local.oauth_provider", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="the port on 127.0.0.1; 0, the default, is any free one")
     ended = threading.Event()

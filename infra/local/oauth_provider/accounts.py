@@ -11,7 +11,7 @@ type Name = Literal["google", "github", "slack"]
 
 @dataclass(frozen=True)
 class Account:
-    """A user at the providers."""
+    """A user account at the providers."""
 
     subject: str = "10769150350006150715"
     email: str = "ada@acme.example"
@@ -21,7 +21,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Issued:
-    """What a code or token was issued for."""
+    """The account, client and parameters for which a code or token was issued."""
 
     provider: str
     account: Account
@@ -33,7 +33,7 @@ class Issued:
 
 
 class Refusal(Exception):
-    """A provider's OAuth error; `code` is its value."""
+    """Raised for an OAuth error. `code` is the error code in the response."""
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -42,7 +42,7 @@ class Refusal(Exception):
 
 @dataclass
 class TokenStore:
-    """The issued codes and tokens, and the clients' secrets by id."""
+    """Stores the issued codes and tokens, and the clients' secrets by client id."""
 
     clients: dict[str, str] = field(default_factory=lambda: {"local-client": "local-secret"})
     codes: dict[str, Issued] = field(default_factory=dict)
@@ -55,7 +55,10 @@ class TokenStore:
         return code
 
     def redeem(self, provider: str, fields: dict[str, str], bad_code: str) -> Issued:
-        """Redeem a code once; raise `Refusal` if client, redirect URI or verifier differ."""
+        """Redeem a code, which is possible once.
+
+        Raises Refusal if the code is unknown, or if the provider, client, redirect URI or verifier differs.
+        """
         self._check_client(fields)
         issued = self.codes.pop(fields.get("code", ""), None)
         verifier = fields.get("code_verifier", "")
@@ -67,7 +70,7 @@ class TokenStore:
         return issued
 
     def renew(self, fields: dict[str, str], bad_token: str, *, rotates: bool) -> tuple[Issued, str]:
-        """Return what a refresh token was issued for, and its successor; raise `Refusal` for an unknown one."""
+        """Return the grant of a refresh token and the next refresh token. Raises Refusal if the token is unknown."""
         self._check_client(fields)
         shown = fields.get("refresh_token", "")
         issued = self.refresh.get(shown)

@@ -1,4 +1,4 @@
-"""The responses of each provider: different statuses, formats and members for the same operations."""
+"""Builds the responses of each provider, which differ in status, format and members for the same operation."""
 
 import json
 import time
@@ -33,7 +33,7 @@ def json_answer(status: int, content: Any) -> Answer:
 
 @dataclass
 class Answers:
-    """All responses. `seconds` is the lifetime of access tokens; `as_form` makes GitHub ignore `Accept`."""
+    """Builds all responses. `seconds` is the lifetime of access tokens. With `as_form`, GitHub ignores `Accept`."""
 
     token_store: TokenStore = field(default_factory=TokenStore)
     now: Callable[[], float] = time.time
@@ -61,11 +61,11 @@ class Answers:
         return json_answer(200, {"keys": [{**public, "kid": "local-1", "use": "sig", "alg": "RS256"}]})
 
     def discovery(self, issuer: str) -> Answer:
-        """Return the discovery document of the issuer that a tenant may register as its own."""
+        """Return the discovery document of the issuer `/oidc`."""
         return json_answer(200, {"issuer": issuer, "jwks_uri": f"{issuer}/keys", "token_endpoint": f"{issuer}/token"})
 
     def issue_token(self, issuer: str, fields: dict[str, str]) -> Answer:
-        """Return a token of that issuer for the given `audience`; other fields replace claims of the account."""
+        """Return a token of that issuer for the field `audience`. Other fields replace claims of the account."""
         audience = fields.pop("audience", "")
         if not audience:
             return json_answer(

@@ -1,4 +1,4 @@
-"""The providers over HTTP, each below its name: `/google/token` is Google's `/token`."""
+"""Serves the providers over HTTP. Paths begin with the provider's name: `/google/token` is Google's `/token`."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ type Script = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class OAuthProvider:
-    """The running providers. `scripts` replaces responses by path; `error` replaces the code of consent."""
+    """The running providers. `scripts` replaces the responses of paths. `error` replaces the code after consent."""
 
     answers: Answers = field(default_factory=Answers)
     account: Account = field(default_factory=Account)
@@ -119,7 +119,7 @@ def running(provider: OAuthProvider | None = None, port: int = 0) -> Iterator[OA
             served.handle(self)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Log nothing."""
+            """Do not log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True

@@ -1,3 +1,3 @@
-"""template.yaml on the emulator: `package` uploads the code, `deploy` creates the stack, `corrections` removes the
-differences from AWS, `functions` reads the result.
+"""Deploys template.yaml to the emulator. `package` uploads the code, `deploy` creates the stack, `corrections` removes
+differences from AWS, and `functions` reads the deployed functions.
 """

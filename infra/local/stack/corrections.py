@@ -1,4 +1,4 @@
-"""Corrects what the emulator's CloudFormation does differently from AWS's, where code can notice it."""
+"""Corrects differences between the emulator's CloudFormation and AWS CloudFormation that affect the code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def correct(stack: Stack) -> None:
 
 
 def _empty_secrets(stack: Stack) -> None:
-    """Delete the empty value of secrets to which the template gives none: on AWS they have no version."""
+    """Delete the empty value of secrets without a value in the template. On AWS these secrets have no version."""
     client: SecretsManagerClient = stack.endpoint.client("secretsmanager")
     for logical_id, resource in stack.resolver.template["Resources"].items():
         if resource["Type"] != _SECRET_TYPE or logical_id not in stack.physical_ids:

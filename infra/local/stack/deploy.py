@@ -1,4 +1,4 @@
-"""Deploys the template on the emulator, and reports in one line why it failed."""
+"""Deploys the template to the emulator. On failure, reports the reason in one line."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ STACK_NAME = PSEUDO["AWS::StackName"]
 DEPLOY_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.1
 _TEMPLATE_KEY = "template.json"
-# Only functions' ARNs are referred to (by the REST API).
+# The processed template refers only to ARNs of functions (in the REST API).
 _FUNCTION_ARN = f"arn:aws:lambda:{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}:function:"
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A deployed stack: its outputs, and its template as CloudFormation processed it."""
+    """A deployed stack: its outputs, and its template after processing by CloudFormation."""
 
     endpoint: Endpoint
     resolver: Resolver
@@ -41,7 +41,7 @@ class Stack:
 
 
 def read_source() -> Document:
-    """Read template.yaml; raise StartFailed if it cannot be read."""
+    """Return the parsed template.yaml. Raises StartFailed if it cannot be read."""
     try:
         return read_template(TEMPLATE)
     except TemplateInvalid as error:
@@ -49,7 +49,7 @@ def read_source() -> Document:
 
 
 def deploy(template: Document, parameters: Mapping[str, str], endpoint: Endpoint) -> Stack:
-    """Create the stack and wait until it is complete; raise StartFailed with the reason of the first failure."""
+    """Create the stack and wait until it is complete. Raises StartFailed with the reason of the first failure."""
     known = {name: value for name, value in parameters.items() if name in template.get("Parameters", {})}
     packaged = package(template, endpoint)
     endpoint.client("s3").put_object(Bucket=CODE_BUCKET, Key=_TEMPLATE_KEY, Body=json.dumps(packaged).encode())
@@ -92,7 +92,7 @@ def _wait(cloudformation: CloudFormationClient) -> dict[str, str]:
 
 
 def _read_reason(cloudformation: CloudFormationClient, stack: StackTypeDef) -> str:
-    """Return why the first resource failed, or the stack's own status reason."""
+    """Return the reason why the first resource failed, or else the stack's status reason."""
     events = cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]
     for event in sorted(events, key=lambda event: event["Timestamp"]):
         if event.get("ResourceStatus") == "CREATE_FAILED":

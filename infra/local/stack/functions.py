@@ -1,7 +1,7 @@
-"""The deployed functions, and how the emulator reaches them.
+"""Reads the deployed functions, and configures how the emulator invokes them.
 
-The emulator keeps Lambda's state (versions, event sources, schedules, retries). It sends each invocation by HTTP for a
-function whose environment has MINISTACK_LAMBDA_PROXY_URL.
+The emulator manages Lambda's state (versions, event sources, schedules, retries). If a function's environment has
+MINISTACK_LAMBDA_PROXY_URL, the emulator sends each invocation to this URL.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PROXY_VARIABLE = "MINISTACK_LAMBDA_PROXY_URL"
 
 @dataclass(frozen=True)
 class StackFunction:
-    """A deployed function. `reserved` is its reserved concurrency or None."""
+    """A deployed function. `reserved` is its reserved concurrency, or None without reservation."""
 
     function: Function
     arn: str
@@ -35,17 +35,17 @@ class StackFunction:
 
     @property
     def source_folder(self) -> str:
-        """The folder of the function's code, relative to the root: `functions/chat`."""
+        """The folder of the function's code, relative to the repository's root, such as `functions/chat`."""
         return "/".join(self.function.handler.replace(".", "/").split("/")[:2])
 
     @property
     def component(self) -> str:
-        """The name that prefixes the function's log lines."""
+        """The name that precedes the function's log lines."""
         return short_name(self.function)
 
 
 def read_functions(stack: Stack) -> dict[str, StackFunction]:
-    """Return the functions by physical name, with the environment that the emulator resolved."""
+    """Return the functions by physical name, with the environment variables that the emulator resolved."""
     client: LambdaClient = stack.endpoint.client("lambda")
     resources: Mapping[str, Document] = stack.resolver.template["Resources"]
     found = [
@@ -57,7 +57,7 @@ def read_functions(stack: Stack) -> dict[str, StackFunction]:
 
 
 def route_invocations(functions: Mapping[str, StackFunction], url: str, stack: Stack) -> None:
-    """Make the emulator send all invocations of these functions to this address. Idempotent."""
+    """Make the emulator send all invocations of these functions to `url`. Idempotent."""
     client: LambdaClient = stack.endpoint.client("lambda")
     for name, item in functions.items():
         variables = {**item.function.environment, _PROXY_VARIABLE: url}

@@ -1,6 +1,6 @@
-"""Replaces `sam package`: uploads each code folder to a bucket and puts its address into the template.
+"""Replaces `sam package`: uploads each code folder to a bucket and writes its S3 location into the template.
 
-The folders are uploaded without dependencies: locally the functions run from the source tree.
+The folders are uploaded without dependencies, because locally the functions run from the source tree.
 """
 
 import copy
@@ -17,7 +17,7 @@ from infra.runtime.template import Document
 
 CODE_BUCKET = "atrium-local-code"
 _CODE_PROPERTIES = {FUNCTION_TYPE: "CodeUri", LAYER_TYPE: "ContentUri"}
-# Locally a function has one version, whose code is the source tree; an alias would be a copy that no reload reaches.
+# Locally a function has one version, whose code is the source tree. A reload could not change the copy of an alias.
 _OF_VERSIONS = (
     "AutoPublishAlias",
     "AutoPublishCodeSha256",
@@ -29,7 +29,7 @@ _LEFT_OUT = frozenset({"__pycache__", "node_modules", ".pytest_cache"})
 
 
 def package(template: Document, endpoint: Endpoint, root: Path = ROOT) -> Document:
-    """Upload the code and return the template with the addresses of the uploads."""
+    """Upload the code and return the template with the S3 locations of the uploads."""
     s3 = endpoint.client("s3")
     s3.create_bucket(Bucket=CODE_BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
     packaged = without_versions(template)
@@ -50,7 +50,7 @@ def package(template: Document, endpoint: Endpoint, root: Path = ROOT) -> Docume
 
 
 def without_versions(template: Document) -> Document:
-    """Return the template with unpublished functions: what goes to an alias goes to the function itself."""
+    """Return the template without function versions. References to an alias become references to the function."""
     unpublished: Document = _replace_aliases(copy.deepcopy(template))
     functions = [item for item in unpublished["Resources"].values() if item.get("Type") == FUNCTION_TYPE]
     for properties in (unpublished.get("Globals", {}).get("Function", {}), *(item["Properties"] for item in functions)):

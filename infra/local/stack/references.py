@@ -1,4 +1,4 @@
-"""Finds references to missing resources and attributes: AWS refuses such a template, the emulator accepts it."""
+"""Finds references to missing resources and attributes. AWS rejects such a template, but the emulator accepts it."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _PLACE = re.compile(r"\$\{([^!}][^}]*)\}")
 
 
 def find_unresolved(template: Document) -> str | None:
-    """Return the first unresolved reference of a processed template, as `Resource: name`, or None."""
+    """Return the first unresolved reference of a processed template in the form `Resource: name`, or None."""
     known = {*template["Resources"], *template.get("Parameters", {})}
     for logical_id, resource in template["Resources"].items():
         for name in _read_names(resource):
