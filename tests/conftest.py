@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from atrium.storage.table import PhysicalTable
@@ -44,7 +44,12 @@ def pytest_configure(config: pytest.Config) -> None:
     quicken()
     # Each client would read the machine's certificates again (20 ms), although tests only call loopback.
     create = default_transports.create_ssl_context  # type: ignore[attr-defined]  # imported there, not exported
-    setattr(default_transports, "create_ssl_context", cache(create))  # noqa: B010
+    kept = cache(lambda _certificates, **options: create(**options))
+
+    def create_once(**options: Any) -> Any:
+        return kept(os.environ.get("SSL_CERT_FILE"), **options)
+
+    setattr(default_transports, "create_ssl_context", create_once)  # noqa: B010
     config.addinivalue_line("markers", "table: uses the table, so it also runs on DynamoDB Local (set by itself)")
 
 

@@ -189,7 +189,8 @@ def update_agent(agent_id: AgentPath, body: AgentPatch, tenant: TenantDep, runti
 def delete_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete an agent.
 
-    Returns 409 for the default agent, which cannot be deleted. Sessions of the deleted agent use the default agent.
+    Returns 409 for the default agent, which cannot be deleted. A turn in a session of the deleted agent
+    returns 404 until the session has another agent.
     """
     _service(runtime, tenant).delete(agent_id)
 

@@ -2,7 +2,8 @@
 
 A request names its model and at most two fallbacks. The next model is called if a call fails before the first event of
 its answer, and the failure is temporary: the provider's retries are used up (`llm.retries`), or the model's circuit is
-open. After the first event there is no fallback, because its text may have been sent to the client.
+open. After the first event there is no fallback, because its text may have been sent to the client; after reported
+usage there is none either, because that usage is charged.
 
 Each model has a circuit breaker, shared between all containers:
 
@@ -124,8 +125,9 @@ class CircuitBreaker:
         self._known = TTLCache(_MODELS_MAX, REMEMBERED_SECONDS, timer=lambda: self.clock().timestamp())
 
     def admit(self, model_id: str) -> bool:
-        """Return if a call of the model is allowed, otherwise raise `CircuitOpen` with the time until the next
-        trial.
+        """Return whether the call is a trial, which must end with `record_success` or `record_outage`.
+
+        Raises `CircuitOpen`, with the time until the next trial, if no call is allowed.
         """
         try:
             with self._lock:
@@ -146,7 +148,7 @@ class CircuitBreaker:
         self._record(model_id, lambda found, now: found.with_outage(now))
 
     def record_success(self, model_id: str) -> None:
-        """Record a successful call. This costs no table call while the cached state has no outages."""
+        """Record the success of a trial."""
         self._record(model_id, lambda found, _now: found.with_success())
 
     def _record(self, model_id: str, change: Callable[[CircuitState, int], CircuitState]) -> None:
