@@ -108,10 +108,8 @@ async def read_events(
     a long poll. If the run has ended and there are no more events, the SSE response is 204, so that an `EventSource`
     does not reconnect.
 
-    While a run is open, a stream or a poll with `wait` counts as a follower. A tenant can have twice as many followers
-    as concurrent turns in its plan, at most 32. Above this limit the call returns 429 `CONCURRENCY_LIMITED` with the
-    limit `event_followers`. A stream ends after two minutes at the latest. An `EventSource` then reconnects with
-    `Last-Event-ID` and receives the remaining events.
+    While a run is open, a stream or a poll with `wait` counts as a follower; above the tenant's limit
+    `event_followers` the call returns 429. A stream ends after two minutes at the latest; an `EventSource` reconnects.
     """
     run = await run_in_threadpool(run_service(runtime, tenant).get, run_id)
     start = last_event_id if last_event_id is not None else after
