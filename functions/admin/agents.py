@@ -15,6 +15,7 @@ from atrium.http.models import ListOf, StrictModel, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
+from atrium.kernel.errors import named_pattern
 from atrium.llm.resilience import FALLBACKS_MAX
 from atrium.quotas.limits import show_limits
 from atrium.tenants.auditing import open_audit
@@ -26,6 +27,7 @@ from functions.admin.counting import limits_changed
 
 router = APIRouter(tags=["agents"], route_class=IdempotentRoute)
 AgentPath = Annotated[str, Path(pattern=id_pattern("agt"), description="Id of the agent, `agt_…`")]
+NOT_BLANK = named_pattern(r"\S", "must not be blank")
 _TEXTS = ("description", "provider", "system_prompt", "fallback_text")
 ModelId = Annotated[str, Field(min_length=1, max_length=128)]
 ToolName = Annotated[str, Field(min_length=1, max_length=64)]
@@ -57,7 +59,7 @@ class AgentFields(StrictModel):
     """Limits of the agent, in addition to the tenant's limits. An update replaces all of them. Default: empty."""
     fallback_models: Annotated[list[ModelId], Field(max_length=FALLBACKS_MAX)] = Field(default_factory=list)
     """Models to try in this order if the agent's model fails, at most 2. Default: empty."""
-    fallback_text: OrNone[Annotated[str, Field(max_length=2_000)]] = None
+    fallback_text: OrNone[Annotated[str, Field(max_length=2_000, pattern=NOT_BLANK)]] = None
     """Text to answer with if every model fails, at most 2,000 characters. Null or absent: the turn fails."""
 
 

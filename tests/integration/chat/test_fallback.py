@@ -43,11 +43,18 @@ def test_a_step_after_the_fallback_asks_the_fallback_model(api_env: ApiEnv) -> N
 
 def test_the_fallback_text_is_the_answer_where_no_model_answers(api_env: ApiEnv) -> None:
     agent = make_agent(api_env, fallback_text=TEXT)
-    answer = say(api_env.chat_as(), "Hi [[status=401]]", agent_id=agent).json()
+    answer = say(api_env.chat_as(), "Hi [[status=529]] [[retry_after=0.01]]", agent_id=agent).json()
     assert (answer["response"], answer["degraded"], answer["stop_reason"]) == (TEXT, True, "fallback")
     assert answer["usage"]["cost_usd"] == "0.000000"
     again = say(api_env.chat_as(), "Again [[echo]]", agent_id=agent, session_id=answer["session_id"]).json()
     assert (again["response"], again["degraded"]) == ("Again", False)
+
+
+def test_a_request_that_the_provider_refuses_is_an_error(api_env: ApiEnv) -> None:
+    """A wrong key or a refused request does not pass, so neither another model nor a text hides it."""
+    agent = make_agent(api_env, fallback_models=[HAIKU], fallback_text=TEXT)
+    assert_problem(say(api_env.chat_as(), "Hi [[status=401]]", agent_id=agent), 502, "MODEL_FAILED")
+    assert len(api_env.sent_bodies()) == 1
 
 
 def test_the_fallback_text_never_replaces_a_text_that_was_sent(api_env: ApiEnv) -> None:
@@ -65,6 +72,7 @@ def test_the_fallback_text_never_replaces_a_text_that_was_sent(api_env: ApiEnv) 
         ({"fallback_models": [HAIKU, HAIKU]}, "fallback_models"),
         ({"fallback_models": [HAIKU, "claude-opus-5-5", "x"]}, "fallback_models"),
         ({"fallback_text": "x" * 2_001}, "fallback_text"),
+        ({"fallback_text": "  "}, "fallback_text"),
     ],
 )
 def test_422_for_fallbacks_that_make_no_sense(api_env: ApiEnv, fields: dict[str, object], field: str) -> None:

@@ -7,7 +7,15 @@ from atrium.kernel.errors import AtriumError, CircuitOpen, ModelFailed, ModelTim
 from atrium.llm.catalogue import ModelInfo
 from atrium.llm.failures import ProviderFailure
 from atrium.llm.model import Completed, ModelMessage, ModelRequest, Text, Thinking
-from atrium.llm.resilience import OUTAGES_MAX, REMEMBERED_SECONDS, CircuitBreaker, ResilientProvider
+from atrium.llm.resilience import (
+    OPEN_SECONDS,
+    OUTAGES_MAX,
+    REMEMBERED_SECONDS,
+    SUCCESSES_NEEDED,
+    TRIALS_MAX,
+    CircuitBreaker,
+    ResilientProvider,
+)
 from atrium.storage.table import PhysicalTable, PlatformTable
 
 from tests.builders.runtimes import TurnedClock
@@ -152,3 +160,26 @@ def test_a_failure_after_reported_usage_is_final(models: Models) -> None:
     with pytest.raises(ModelFailed):
         list(stream)
     assert (models.asked(), stream.usage) == ([OPUS], CUT)
+
+
+@pytest.mark.parametrize("end", ["refused", "closed"])
+def test_a_trial_without_a_result_leaves_its_place_to_another(models: Models, end: str) -> None:
+    """Otherwise a tenant whose requests are refused could keep the circuit open for all others."""
+    alone = ModelRequest(OPUS, "", REQUEST.messages, 100)
+    for _ in range(OUTAGES_MAX):
+        models.scripted[OPUS].say(outage())
+        with pytest.raises(ModelFailed):
+            list(models.provider.open(alone, deadline_seconds=9))
+    models.clock.advance(OPEN_SECONDS)
+    for _ in range(2 * TRIALS_MAX):
+        stream = models.provider.open(alone, deadline_seconds=9)
+        if end == "refused":
+            models.scripted[OPUS].say(ProviderFailure("invalid_request_error", 400).to_error())
+            with pytest.raises(ModelFailed):
+                list(stream)
+        else:
+            models.scripted[OPUS].say(stream.close, "late")
+            list(stream)
+    for _ in range(SUCCESSES_NEEDED):
+        assert list(models.provider.open(alone, deadline_seconds=9))
+    assert not models.provider.breaker.admit(OPUS)

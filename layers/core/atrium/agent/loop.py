@@ -119,7 +119,7 @@ class AgentLoop:
         try:
             completed = yield from self._ask(request)
         except MODEL_FAILURES as error:
-            if self._text or not self.loop_input.fallback_text:
+            if self._text or not self.loop_input.fallback_text or not error.retryable:
                 raise
             self.failure, self.degraded, self.stop_reason = error, True, "fallback"
             yield from self._say(self.loop_input.fallback_text)

@@ -92,6 +92,10 @@ class CircuitState:
             return replace(self, trials=1, trials_at=now)
         return replace(self, trials=self.trials + 1)
 
+    def without_trial(self) -> "CircuitState":
+        """Return the state after a trial that ended without a result. Another trial may start in its place."""
+        return replace(self, trials=max(0, self.trials - 1))
+
     def with_outage(self, now: int) -> "CircuitState":
         """Return the state after an outage. Outages of calls that began before the circuit opened are ignored."""
         if not self.is_closed:
@@ -150,6 +154,10 @@ class CircuitBreaker:
     def record_success(self, model_id: str) -> None:
         """Record the success of a trial."""
         self._record(model_id, lambda found, _now: found.with_success())
+
+    def release_trial(self, model_id: str) -> None:
+        """Record that a trial ended without a result: it was cancelled, rejected or rate limited."""
+        self._record(model_id, lambda found, _now: found.without_trial())
 
     def _record(self, model_id: str, change: Callable[[CircuitState, int], CircuitState]) -> None:
         try:
@@ -276,14 +284,20 @@ class ResilientStream:
                 return
             self.model = model_id
             self._stream = adapter.open(_adapt(self._request, model), deadline_seconds=remaining)
+        has_result = False
         try:
             yield from self._stream
+            has_result = not self._closed
+            if is_trial and has_result:
+                breaker.record_success(model_id)
         except (ModelFailed, ModelTimeout) as error:
             if error.is_outage:
+                has_result = True
                 breaker.record_outage(model_id)
             raise
-        if is_trial and not self._closed:
-            breaker.record_success(model_id)
+        finally:
+            if is_trial and not has_result:
+                breaker.release_trial(model_id)
 
 
 def _may_pass(error: AtriumError) -> bool:

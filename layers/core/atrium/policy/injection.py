@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\U000e0000-\U000e007f]")
 _FLAG_EMOJI = re.compile("\U0001f3f4[\U000e0030-\U000e007a]{1,7}\U000e007f")
-_HIDDEN = re.compile("[\u202d\u202e]|[\U000e0020-\U000e007f]{3}")
+_HIDDEN = re.compile("[\u202d\u202e\U000e0020-\U000e007f]")
 """Characters that hide text from a reader: direction overrides, and tag characters outside of a flag emoji."""
 
 _OLD = r"(?:previous|prior|above|earlier|preceding|existing|all|any|your|the|system)"
@@ -27,6 +27,7 @@ _PATTERNS: Mapping[str, tuple[str, ...]] = {
         rf"\b(?:ignore|disregard|forget|override|bypass) (?:\w+ ){{0,3}}?{_OLD} (?:\w+ ){{0,3}}?{_ORDERS}\b",
         r"\bignorier\w{0,3} .{0,30}?(?:anweisung|regel|vorgabe)",
         r"\bignor(?:e|ez|er|a|ar|en) .{0,30}?(?:consignes|instrucciones|reglas|instruções|istruzioni)",
+        r"\bignor(?:ez|er|e) (?:toutes |tous )?(?:les|vos|tes) .{0,20}?(?:instructions|règles)",
         r"(?:忽略|无视|忘记|忽視|無視).{0,12}?(?:指令|指示|提示|规则|規則|要求|命令)",
     ),
     "system_prompt_request": (
@@ -65,8 +66,9 @@ SIGNALS = ("hidden_text", *_PATTERNS)
 def find_signals(text: str) -> tuple[str, ...]:
     """Return the names of the rules that match, in the order of `SIGNALS`."""
     hidden = ("hidden_text",) if _HIDDEN.search(_FLAG_EMOJI.sub("", text)) else ()
-    plain = _normalise(text)
-    return (*hidden, *(name for name, pattern in _COMPILED.items() if pattern.search(plain)))
+    lines = _normalise(text)
+    flat = re.sub(r"[\s,;]+", " ", lines)
+    return (*hidden, *(name for name, pattern in _COMPILED.items() if pattern.search(flat) or pattern.search(lines)))
 
 
 def _normalise(text: str) -> str:
