@@ -1,7 +1,4 @@
-"""The budget of a turn, and its reservation under the limits. The loop calls `grant` before each model call.
-
-A reservation covers one model call. The write that reserves the next call also settles the usage of the earlier calls.
-"""
+"""The budget of a turn, and its reservation of one model call. The loop calls `grant` before each model call."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,9 +39,7 @@ class Allowance(Protocol):
     """Allows or rejects the model and tool calls of a run."""
 
     def grant(self, request: ModelRequest, spend: Spend) -> int | AllowanceStop:
-        """Return the maximum number of output tokens of the next model call, or the reason why the call is not
-        allowed.
-        """
+        """Return the maximum number of output tokens of the next model call, or why the call is not allowed."""
         ...
 
     def refuse_tool(self) -> str | None:
@@ -54,10 +49,7 @@ class Allowance(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunBudget:
-    """Limits of one run: cost in nano-dollars, and tokens (prompts, including cached tokens, and answers). None means
-    no
-    limit.
-    """
+    """Limits of one run: cost in nano-dollars, and tokens (prompts with cached tokens, and answers). None: no limit."""
 
     max_iterations: int
     max_seconds: int
@@ -65,9 +57,7 @@ class RunBudget:
     max_tokens: int | None = None
 
     def fit(self, estimate: Estimate, spend: Spend) -> Estimate | BudgetStop:
-        """Return the estimate with the largest output that fits the budget, or the reason why the call is not
-        allowed.
-        """
+        """Return the estimate with the largest output that fits the budget, or why the call is not allowed."""
         tokens_left = None if self.max_tokens is None else self.max_tokens - spend.total_tokens
         cost_left = None if self.max_cost_nanos is None else self.max_cost_nanos - spend.cost_nanos
         if estimate.fitted(tokens_left, None) is None:
@@ -76,11 +66,7 @@ class RunBudget:
 
 
 def estimate_call(request: ModelRequest, now: datetime) -> Estimate:
-    """Return upper bounds for a model call: one token per byte of the prompt, at the highest price of the next 15
-    minutes.
-
-    The prompt is limited to the model's context window, because a longer prompt is not charged.
-    """
+    """Return upper bounds: a token per prompt byte up to the context window, at the next 15 minutes' highest price."""
     prompt = bound_tokens(request)
     each = [_estimate_model(model, prompt, now) for model in (request.model, *request.fallbacks)]
     tokens, cost, output = (max(figures) for figures in zip(*each, strict=True))
@@ -111,10 +97,7 @@ class TurnAdmission:
             raise self.error(full_session(messages, maximum))
 
     def admit(self, request: AdmissionRequest, context: TurnContext) -> Admitted:
-        """Acquire a concurrency slot and reserve the run's first model call. If a limit rejects it, raise
-        `LimitReached`; no
-        counter is changed then.
-        """
+        """Acquire a slot and reserve the first model call, or raise `LimitReached` and change no counter."""
         decision = self.quotas.admit(request, context.scopes, context.items)
         if isinstance(decision, Rejected):
             raise self.error(decision)
@@ -123,9 +106,7 @@ class TurnAdmission:
     def request_of(
         self, run_id: RunId, first_call: ModelRequest, budget: RunBudget, *, new_session: bool
     ) -> AdmissionRequest:
-        """Return the admission request of a run, with the bounds of its first call; they are 0 if its budget allows no
-        call.
-        """
+        """Return a run's admission request with the bounds of its first call; 0 if its budget allows no call."""
         fitted = budget.fit(estimate_call(first_call, self.clock()), Spend())
         if not isinstance(fitted, Estimate):
             return AdmissionRequest(run_id, 0, 0, new_session)
@@ -140,9 +121,7 @@ class TurnAdmission:
 
 @dataclass(slots=True)
 class RunAllowance:
-    """The allowance of an admitted run. `reservation` is the current reservation; the heartbeat thread also reads
-    it.
-    """
+    """The allowance of an admitted run. The heartbeat thread also reads `reservation`, the current reservation."""
 
     admission: TurnAdmission
     budget: RunBudget

@@ -1,8 +1,4 @@
-"""The context of a turn.
-
-Reads tenant, agent, session, history and admission items in parallel. Selects the part of the history that is sent to
-the model: whole turns, newest first, within a token budget.
-"""
+"""The context of a turn: reads tenant, agent, session, history and admission items in parallel."""
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,9 +48,7 @@ _CUT = "[cut: the beginning is left out]\n"
 
 @dataclass(frozen=True, slots=True)
 class LimitedRead:
-    """The items of one batch read: the tenant, the caller's item, and the admission items of tenant, caller and
-    agent.
-    """
+    """One batch read: the tenant, the caller's item, and the admission items of tenant, caller and agent."""
 
     context: TenantContext
     clock: Clock
@@ -85,9 +79,7 @@ class LimitedRead:
 def read_limited(
     context: TenantContext, table: TenantTable, clock: Clock, agent_id: AgentId | None, *more: Key
 ) -> LimitedRead:
-    """Read the limits of a turn or new session, and the items of `more`, in one batch. Raise `NotFound` if the tenant
-    does not exist.
-    """
+    """Read the limits of a turn or new session, and `more`, in one batch. Raise `NotFound` if there is no tenant."""
     wanted = [keys.tenant(), keys.admission(TENANT), *more]
     place = principal_place(context.principal)
     wanted += [place, keys.admission(context.principal.id)] if place else []
@@ -100,10 +92,7 @@ def read_limited(
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """The data of a turn, after the permission checks. `runs` are the session's runs, newest first.
-
-    `scopes` are the scopes whose limits apply, the tenant last. `items` are their admission items by scope id.
-    """
+    """The data of a turn, after the permission checks. `runs` are newest first; `scopes` end with the tenant."""
 
     agent: AgentConfig
     model: ModelInfo
@@ -121,9 +110,7 @@ class TurnContext:
 
 @dataclass(frozen=True, slots=True)
 class TurnContextReader:
-    """Reads the context of one caller's turns. `default_agents` is a cache of the process; each read verifies its
-    entry.
-    """
+    """Reads the context of one caller's turns. Each read verifies its entry of the process cache `default_agents`."""
 
     context: TenantContext
     agents: AgentStore
@@ -158,9 +145,7 @@ class TurnContextReader:
         return TurnContext(agent, model, session, runs, scopes, items, self._fallbacks(agent, model, request))
 
     def _check_message(self, request: TurnRequest) -> None:
-        """Raise `ValidationFailed` if the message is too long for the plan, `MessageRefused` if it looks like a prompt
-        injection.
-        """
+        """Raise `ValidationFailed` if it is too long for the plan, `MessageRefused` for a suspected injection."""
         maximum = PLANS[self.context.plan].message_characters
         if len(request.message) > maximum:
             raise invalid_field("message", f"must have at most {maximum} characters on the plan {self.context.plan}")
@@ -212,10 +197,7 @@ class TurnContextReader:
     def _choose(
         self, wanted: AgentId | None, session: Session | None, tenant: Mapping[str, Any], read: AgentConfig | None
     ) -> AgentConfig:
-        """Return the agent: the requested agent, else the session's agent, else the tenant's default agent.
-
-        If the session's agent was deleted, another agent is used only if the caller requests it by id.
-        """
+        """Return the requested agent, else the session's (`NotFound` if deleted), else the tenant's default."""
         agent = self._read_agent(wanted or (session.agent_id if session else None) or self._default(tenant), read)
         if agent is None and wanted is None and session and session.agent_id:
             raise NotFound("The session's agent was deleted. Give the session another agent_id, or null.")
@@ -285,12 +267,10 @@ def _models_of(plan: PlanName) -> list[str]:
 
 
 def select_history(runs_newest_first: Sequence[Run]) -> tuple[Message, ...]:
-    """Return the messages of the newest turns that fit into the token budget, oldest first. The newest turn is always
-    included.
+    """Return the messages of the newest turns that fit into the token budget, oldest first, at least the newest turn.
 
-    Turns are not split, so every tool call has its result. Only the newest turn is shortened, if it exceeds the budget
-    alone. Cancelled or failed turns without an answer are omitted; otherwise the model would answer their question
-    together with the next question. Tokens are estimated as bytes divided by four.
+    Turns are not split, so every tool call has its result; only the newest turn is shortened if it alone is too long.
+    Turns without an answer are omitted; otherwise the model would answer their question too. 4 bytes count as a token.
     """
     chosen: list[tuple[Message, ...]] = []
     tokens = 0
@@ -319,11 +299,7 @@ def _fitted(run: Run) -> tuple[Message, ...]:
 def as_model_messages(
     messages: Iterable[Message], before: Sequence[llm.ModelMessage] = ()
 ) -> tuple[llm.ModelMessage, ...]:
-    """Convert messages to model messages and append them to `before`.
-
-    Tool results get the role `user`. Consecutive messages of the same role are merged. The provider's adapter removes
-    content that the provider does not accept, such as old thinking blocks and blank text.
-    """
+    """Convert messages to model messages and append them to `before`. Messages of the same role are merged."""
     merged = list(before)
     for message in messages:
         role: llm.Role = "assistant" if message.role == "assistant" else "user"

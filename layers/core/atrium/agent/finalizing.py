@@ -3,9 +3,8 @@
     worker    ledger ─> commit ─> settle ─> session
     sweeper   take over (the worker can no longer commit) ─> ledger ─> commit ─> settle ─> session
 
-Each step is idempotent. The ledger entry is written first, so that every ended run is charged. The first entry is kept;
-it is the entry that is settled and that the sweeper commits. Slots are removed after the commit, so an open run can
-always be found through its slot. If a session was not released, the next turn or the sweeper releases it.
+Each step is idempotent. The ledger entry is written first and kept, so that every ended run is charged. Slots are
+removed after the commit, so an open run has its slot. The next turn or the sweeper releases an unreleased session.
 """
 
 from collections.abc import Sequence
@@ -39,10 +38,10 @@ class RunFinalizer:
     clock: Clock
 
     def end(self, run: Run, outcome: Outcome, *, at: datetime) -> Run | None:
-        """Record a run's outcome (called by its worker) and return the stored run.
+        """Record a run's outcome, for its worker. Return the stored run, or None if the session was deleted.
 
-        `run.reservation` must be the current reservation. If the sweeper took the run over first, the stored run has
-        another outcome or is still open. Returns None if the session was deleted. Idempotent for the same outcome.
+        `run.reservation` must be current. If the sweeper took the run over first, the stored run has another outcome
+        or is still open. Idempotent for the same outcome.
         """
         entry = self._entry(run, outcome, at)
         entry = self._record(entry) or entry
@@ -60,8 +59,8 @@ class RunFinalizer:
     def close_expired(self, run_id: RunId) -> bool:
         """End a run whose lease expired. Return False if its lease is valid or it has already ended.
 
-        If the run has already ended, its session is released. The answer is the text that was stored. The recorded
-        usage is the larger of the reported usage and the reservation, because a model call may have been running.
+        The session of an ended run is released. The answer is the stored text. The recorded usage is the larger of the
+        reported usage and the reservation, because a model call may have been running.
         """
         run = self.runs.get(run_id)
         if run is None:
@@ -101,10 +100,7 @@ class RunFinalizer:
         return not run.is_open
 
     def undo(self, run: Run, *, new_session: bool) -> None:
-        """Delete a run that did not begin. Delete its session if it is new, otherwise release it.
-
-        The admission is undone last, so an existing run always has its slots.
-        """
+        """Delete a run that did not begin and its new session, or release the session; undo the admission last."""
         purge_run(self.runs, run.id)
         if new_session:
             self.sessions.remove_new(run.session_id, run.id)
@@ -168,9 +164,7 @@ class RunFinalizer:
 
 
 def _spent_at_most(run: Run) -> Spend:
-    """Return an upper bound for the usage of an interrupted run. It is marked as estimated if it exceeds the reported
-    usage.
-    """
+    """Return an upper bound of an interrupted run's usage, marked as estimated if above the reported usage."""
     if run.reservation is None:
         return run.spend
     own = run.reservation.own

@@ -1,8 +1,4 @@
-"""Stops a running turn from another thread: the stop signal, and the heartbeat that sets it.
-
-The heartbeat is a thread. It renews the turn's leases, and stops the turn if it was cancelled, reached its deadline or
-lost a lease.
-"""
+"""The stop signal of a turn, and the thread that renews its leases and stops it (cancelled, deadline, lost lease)."""
 
 import threading
 import time
@@ -69,11 +65,10 @@ class StopSignal:
 
 @dataclass(slots=True)
 class LeaseHeartbeat:
-    """A context manager that runs the heartbeat thread of a turn.
+    """A context manager that runs the heartbeat thread of a turn. `deadline` is on the monotonic clock.
 
-    `deadline` is on the monotonic clock. `spend` is called in the heartbeat thread. `renew_slots` renews the leases of
-    the turn's slots; it returns False if a slot was removed. If the table does not respond for longer than the lease,
-    the turn is stopped as lost.
+    `spend` is called in the thread. `renew_slots` returns False if a slot was removed. If the table does not respond
+    for longer than the lease, the turn is stopped as lost.
     """
 
     run_id: RunId

@@ -1,8 +1,6 @@
-"""The agent loop: calls the model, then the requested tools, until the model ends its turn. A generator of typed
-events.
+"""The agent loop: calls the model, then the requested tools, until the model ends its turn.
 
-The loop does not write to storage. `messages` and `spend` can be read at any time, so a turn that is interrupted can be
-recorded with a valid history and its actual cost.
+It writes nothing. `messages` and `spend` are valid at any time, so that an interrupted turn can be recorded.
 """
 
 import time
@@ -46,8 +44,7 @@ _GRACE_SECONDS = 5.0  # so that the turn's own clock, not the provider's, ends a
 class LoopInput:
     """The input of a loop. `history` ends with the user's message.
 
-    `fallbacks` are the models that are tried if `model` fails. `fallback_text` is the answer if all models fail; with
-    "" the error is raised.
+    `fallbacks` are tried if `model` fails. If all fail, `fallback_text` is the answer; with "" the error is raised.
     """
 
     model: str
@@ -67,8 +64,7 @@ class LoopInput:
 class AgentLoop:
     """One execution of the loop; `run` may be iterated once. `deadline` is on the monotonic clock.
 
-    `degraded` is true if a fallback model or the fallback text answered. `failure` is the error that `fallback_text`
-    replaced.
+    `degraded`: a fallback model or text answered. `failure` is the error that `fallback_text` replaced.
     """
 
     loop_input: LoopInput
@@ -98,10 +94,7 @@ class AgentLoop:
         return self._priced(settled, stream) if stream else settled
 
     def run(self) -> Generator[LoopEvent]:
-        """Yield events until the model ends its turn, a limit is reached, or the signal stops the run.
-
-        Model failures are raised after the earlier output was added to `messages` and `spend`.
-        """
+        """Yield events until the run ends. A model failure is raised after its output is in `messages` and `spend`."""
         while self.stop_reason is None:
             self.stop_reason = self.signal.cause
             if self.stop_reason is None and self.iterations >= self.loop_input.max_iterations:

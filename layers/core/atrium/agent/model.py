@@ -26,8 +26,7 @@ MAX_SECONDS_DEFAULT = 280
 class AgentConfig:
     """The configuration of an agent. `tools` are names of tools in the registry.
 
-    `temperature` is set only if the model accepts one. `fallback_models` are tried in order if `model` fails;
-    `fallback_text` is the answer if they fail too.
+    `temperature` is set only if the model accepts one. `fallback_models`, then `fallback_text`, apply if `model` fails.
     """
 
     id: AgentId
@@ -62,10 +61,7 @@ class RunLimits:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """One user message. Without `session_id` a new session is created.
-
-    `on_busy` selects what happens if a turn is already running in the session.
-    """
+    """One user message. Without `session_id` a new session is created. `on_busy` applies while another turn runs."""
 
     message: str
     session_id: str | None = None

@@ -1,6 +1,4 @@
-"""Replays a run's events after a sequence number, for a client that reconnects. Stored events are followed by new
-events.
-"""
+"""Replays a run's stored events after a sequence number, then its new events, for a client that reconnects."""
 
 import time
 from collections.abc import Iterator
@@ -17,9 +15,7 @@ _POLL_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Replay:
-    """Reads one run's events. `after` is the sequence number of the last event that the client has; each event updates
-    it.
-    """
+    """Reads one run's events. `after` is the sequence number of the client's last event; each event updates it."""
 
     runs: RunStore
     run_id: RunId
@@ -63,8 +59,8 @@ class Replay:
     def _last(self, outcome: Outcome) -> Iterator[RunEvent]:
         """Yield the closing events, also for a client that received more events than a failed worker could store.
 
-        Such a client cannot be distinguished from a client that has received everything. Both get the last event again,
-        with `REPEATED` added to its sequence number. A client that reconnects with that number has received everything.
+        A client that received everything looks the same. Both get the last event again, with `REPEATED` added to its
+        sequence number. A client that reconnects with that number has received everything.
         """
         closing = list(closing_events(self.run_id, outcome, after=outcome.last_sequence))
         missing = [event for event in closing if event.sequence > self.after]

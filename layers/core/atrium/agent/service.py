@@ -1,7 +1,4 @@
-"""Creates, changes, lists and deletes a tenant's agents. Names are unique, one agent is the default, and the plan
-limits
-the models.
-"""
+"""A tenant's agents. Names are unique, one agent is the default, and the plan limits the models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,8 +1,4 @@
-"""Starts a turn: plans and admits it, acquires its session and records its run.
-
-A turn is admitted when its session is free, not while it waits. If it cannot be started after its admission, the
-admission is undone.
-"""
+"""Starts a turn: admits it when its session is free, acquires the session and records the run, or undoes all steps."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -101,21 +97,14 @@ class TurnStarter:
     pause: Callable[[float], None] = time.sleep
 
     def start(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> StartedTurn:
-        """Admit a turn, acquire its session and record its run. Raise `SessionBusy` if another turn is running in the
-        session.
-
-        On failure every step is undone, so a rejected turn is not counted.
-        """
+        """Admit a turn, acquire its session and record its run, or undo all. Raise `SessionBusy` if it is in use."""
         plan = self._plan(request, read)
         if read.session is None:
             return self._in_new_session(request, read, plan, run_id)
         return self._in_session(request, read, read.session, plan, run_id)
 
     def dry_run(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> DryRun:
-        """Return the reservation that a turn would make, computed by the code that admits turns. Nothing is written.
-
-        A busy session is not reported.
-        """
+        """Return the reservation that a turn would make. Writes nothing, and ignores whether the session is busy."""
         plan = self._plan(request, read)
         run = self._run(request, read, run_id, self.clock())
         first_call = build_request(self._loop_input(plan, run, read.runs))
@@ -181,9 +170,7 @@ class TurnStarter:
         return self._run(request, read, run_id, now)
 
     def _take(self, run: Run, free: Session, read: TurnContext, plan: TurnPlan) -> StartedTurn | None:
-        """Start a turn in a session that was free when it was read. If it is busy now, undo the admission and return
-        None.
-        """
+        """Start a turn in a session read as free. If it is busy now, undo the admission and return None."""
         started = self._admit(run, read, plan, read.runs, new_session=False)
         run = started.run
         with self._undone(run, new_session=False):
@@ -261,9 +248,7 @@ class TurnStarter:
 
 @dataclass(slots=True)
 class _BusySession:
-    """Waits until a session is free, according to `on_busy` and until `deadline`. Nothing is reserved while it
-    waits.
-    """
+    """Waits for a free session according to `on_busy`, until `deadline`. Nothing is reserved while it waits."""
 
     on_busy: OnBusy
     starter: TurnStarter

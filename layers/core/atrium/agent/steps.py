@@ -43,10 +43,7 @@ type LoopEvent = TextPiece | ThinkingPiece | ToolCalled | ToolAnswered
 def answer_calls(
     calls: Sequence[ToolUse], tools: ToolRegistry, context: ToolContext, signal: StopSignal
 ) -> Iterator[tuple[int, ToolAnswer]]:
-    """Run the tool calls of one step in parallel. Yield the index and answer of each call when it completes.
-
-    If the signal stops the run, calls that have not completed are answered as stopped, without waiting for them.
-    """
+    """Run tool calls in parallel; yield each index and answer. A signal stops open calls without waiting for them."""
 
     def run(call: ToolUse) -> ToolAnswer:
         return STOPPED if signal.cause else tools.call(call.name, call.input, context)

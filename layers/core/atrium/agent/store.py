@@ -1,7 +1,6 @@
-"""Stores agents in the table. Each agent has a marker item that keeps its name unique in the tenant.
+"""Stores agents, each with a marker item that keeps its name unique. The default is an attribute of the tenant's item.
 
-The default agent is one attribute of the tenant's item, so there is never more than one. Every change increases the
-tenant's `config_version` in the same transaction.
+Every change increases the tenant's `config_version` in the same transaction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,9 +32,7 @@ class AgentStore:
     table: TenantTable
 
     def create(self, agent: AgentConfig, *records: Put, make_default: bool, maximum: int = UNLIMITED) -> None:
-        """Create an agent. Raise `Conflict` if its name is in use, `CountExceeded` if the tenant has the maximum number
-        of agents.
-        """
+        """Create an agent. Raise `Conflict` if its name is in use, `CountExceeded` at the maximum number of agents."""
         operations: list[Operation] = [
             Put(keys.agent_name(agent.name), {"agent_id": agent.id}, NEW),
             Put(keys.agent(agent.id), _item(agent), NEW),
@@ -49,11 +46,7 @@ class AgentStore:
             raise count_exceeded(self.table, "agents", maximum) from None
 
     def replace(self, agent: AgentConfig, *records: Put, before: AgentConfig, make_default: bool) -> None:
-        """Write a changed agent; `before` is the agent as it was read.
-
-        Raises `Conflict` if the new name is in use or the agent was changed concurrently, `NotFound` if the agent was
-        deleted.
-        """
+        """Replace `before`. Raise `Conflict` if the name is in use or the agent changed, `NotFound` if deleted."""
         unchanged = "#updated_at = :before"
         operations: list[Operation] = [
             Put(keys.agent(agent.id), _item(agent), unchanged, {"before": format_time(before.updated_at)}),

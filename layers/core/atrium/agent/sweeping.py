@@ -1,7 +1,6 @@
 """The sweeper: every minute, in all tenants, closes runs whose lease expired and settles slots without an open run.
 
-An open run is found through its slot in the admission item of the tenant, or of a user, API key or agent. A run without
-a slot (admitted while the table did not respond) has a separate entry in the sweeper's index.
+An open run is found through its slot, or, if it was admitted without one, through an entry in the sweeper's index.
 """
 
 from collections import Counter
@@ -16,9 +15,7 @@ from atrium.storage import keys
 from atrium.storage.sweep import BusyAdmission, OpenRun, Swept
 
 SLOT_GRACE_SECONDS = 60
-"""Seconds after its lease for which a slot without a run is not settled, because its worker may be slow to record the
-run.
-"""
+"""Seconds after its lease in which a slot without a run is not settled: the worker may be slow to record the run."""
 
 
 @dataclass(frozen=True, slots=True)

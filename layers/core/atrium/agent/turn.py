@@ -1,7 +1,6 @@
 """One turn, from the validated request to the recorded answer: read the context, start, run the loop, finalize.
 
-If `TurnService.begin` raises, nothing was written. Otherwise it returns a started `Turn`. One thread must then iterate
-`Turn.events` to its end, even if the client disconnects, because that ends the run.
+One thread must iterate `Turn.events` to its end, even if the client disconnects, because that ends the run.
 """
 
 import time
@@ -92,10 +91,9 @@ class Turn:
         return self.started.run
 
     def events(self) -> Generator[RunEvent]:
-        """Yield the run's events. The first is `start`, the last is `final` or `error`.
+        """Yield the run's events, from `start` to `final` or `error`. The run is committed before `usage` or `error`.
 
-        The run is committed before `usage` and `final`, or before `error`. If the commit fails, the client gets an
-        `error` event that is not stored, and the sweeper closes the run.
+        If the commit fails, the client gets an `error` event that is not stored, and the sweeper closes the run.
         """
         yield start_event(self.run)
         sequencer = Sequencer(after=1)
@@ -153,9 +151,7 @@ class Turn:
         return AtriumError(internal=type(error).__name__)
 
     def _cut_short(self) -> AtriumError | None:
-        """Return the error if the loop stopped because of a lost lease, or because of a timeout before the first
-        answer.
-        """
+        """Return the error of a lost lease or of a timeout before the first answer, if one stopped the loop."""
         match self.loop.stop_reason:
             case "lost":
                 return RunInterrupted()
@@ -190,9 +186,7 @@ class TurnService:
     on_defect: Callable[[BaseException], None]
 
     def begin(self, request: TurnRequest) -> Turn:
-        """Start a turn. If this raises, nothing was written. The deadline includes the time spent waiting for the
-        session.
-        """
+        """Start a turn. If this raises, nothing was written. The deadline includes the wait for the session."""
         began = time.monotonic()
         started = self.starter.start(request, self.reader.read(request), self._mint(request))
         run, signal, starter = started.run, StopSignal(), self.starter

@@ -1,14 +1,12 @@
-"""Limits of tenants, users, API keys and agents. They are exact under concurrency, with one conditional write per
-scope.
+"""Limits of tenants, users, API keys and agents. Exact under concurrency, with one conditional write per scope.
 
 Concepts
     A *scope* is the owner of a limit: the tenant, and each user, API key or agent that has limits. Each scope has one
     *admission item*; the platform limit has several (`platform`). A turn is *admitted* or *rejected* against all
     limits of all its scopes. An admitted turn occupies a *slot* in each item. The slot counts as one concurrent turn.
     It has a *lease* of 60 s that a heartbeat renews. It contains the *reservation*: the tokens and money reserved for
-    the current model call. Before each further call the reservation is *extended*: the usage so far is counted and
-    the next call is reserved. When the turn ends, the reservation is *settled* to the actual usage.
-    `limits.DEFINITIONS` is the table of limits.
+    the current model call. Before each further call it is *extended*: the usage so far is counted and the next call is
+    reserved. When the turn ends, it is *settled* to the actual usage. `limits.DEFINITIONS` is the table of limits.
 
 The admission item
     pk TENANT#<id>#ADMISSION   sk TENANT | usr_… | key_… | agt_…
@@ -57,11 +55,9 @@ Not guaranteed
 Cost, in table calls and write units, with few slots in use (the item has 1 kB; with 50 slots 4 kB)
     admit        1 write of 1 unit for each scope, 1 for the platform limit; the turn's context read includes the items
     extend       1 read for all scopes, 1 write for each
-    renew_lease  1 write for each scope, 1 for the platform limit
-    settle       1 write for each scope, 1 for the platform limit
+    renew/settle 1 write for each scope, 1 for the platform limit
     tool call    1 read, 1 write for each scope that limits tool calls
     session      1 transaction: the record, a mark for the rebuild, and each scope's item (2 units each)
 
-Chat, jobs, tools and RPC call `service.QuotaService`. `status` reads limits, `changes` changes them, `responses`
-renders headers and errors, and `rebuild` compares the counters with the ledger and corrects them.
+Callers use `service.QuotaService`, `status`, `changes` and `responses`; `rebuild` corrects counters from the ledger.
 """

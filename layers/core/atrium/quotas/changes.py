@@ -1,8 +1,4 @@
-"""Changes of limits.
-
-Items always count usage, and limits are used only in write conditions, so a change modifies no counter. A change
-applies from the next admission. A tenant's new limit includes earlier usage.
-"""
+"""Changes of limits. A change modifies no counter, and applies from the next admission (see the package)."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,9 +24,7 @@ _ATTEMPTS = 10
 
 @dataclass(frozen=True, slots=True)
 class LimitChanges:
-    """Changes one tenant's limits. The change, its audit event and the new `config_version` are written in one
-    transaction.
-    """
+    """Changes one tenant's limits, together with the audit event and the new `config_version`, in one transaction."""
 
     table: TenantTable
     audit: AuditService
@@ -41,9 +35,7 @@ class LimitChanges:
         self._change("tenant.limits", {"limits": dict(own)})
 
     def change_plan(self, plan: PlanName) -> None:
-        """Change a tenant's plan; the limits set on the tenant are kept. Raise `NotFound` if the tenant does not
-        exist.
-        """
+        """Change a tenant's plan and keep its own limits. Raise `NotFound` if the tenant does not exist."""
         self._change("tenant.plan", {"plan": plan})
 
     def _change(self, action: str, changes: Mapping[str, Any]) -> None:
@@ -60,10 +52,7 @@ class LimitChanges:
 
 
 def begin_counting(table: TenantTable, clock: Clock, scope_id: str) -> None:
-    """Create the admission item of a user, key or agent that gets its first limits, and request a rebuild to fill it.
-
-    Until the rebuild has finished, some seconds later, the item contains only the usage since its creation. Idempotent.
-    """
+    """Create the admission item of a scope with its first limits, and request a rebuild to fill it. Idempotent."""
     store = AdmissionStore(table, clock)
     with suppress(ConditionFailed, Contended):
         table.write(plan_time(keys.admission(scope_id), store.item(None)))

@@ -75,10 +75,7 @@ def charges(amounts: Amounts, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
 
 
 def rejection(item: AdmissionItem, asked: Sequence[LimitIncrement]) -> Rejected | None:
-    """Return the rejection of charges that do not fit the item, or None.
-
-    If several limits are exceeded, the limit that resets last is returned.
-    """
+    """Return the rejection of charges that do not fit the item, for the limit that resets last, or None."""
     bound: tuple[float, LimitIncrement, int] | None = None
     for charge in asked:
         used = item.used(charge.definition)
@@ -119,10 +116,9 @@ def resets_at(item: AdmissionItem, definition: LimitDefinition) -> float | None:
 def fit(
     request: AdmissionRequest, seen: Seen, charged: Callable[[AdmissionRequest, ScopeLimits], Sequence[LimitIncrement]]
 ) -> AdmissionRequest | Rejected:
-    """Return the request, or the rejection that resets last.
+    """Return the request, with a shorter answer if necessary, or the rejection that resets last.
 
-    If necessary, the request is returned with a shorter answer, so that it fits. `charged` is `turn_charges`, or
-    `call_charges` for a further model call of a run; then the items must be those that `without_unused` returns.
+    With `call_charges` as `charged`, the items must be those that `without_unused` returns.
     """
     rejected = reject(seen, partial(charged, request))
     if rejected is None:
@@ -134,10 +130,7 @@ def fit(
 
 
 def reject(seen: Seen, charged: Charged) -> Rejected | None:
-    """Return the rejection whose limit resets last, with the usage of all scopes, the tenant's first. None if all
-    limits
-    allow the charges.
-    """
+    """Return the rejection whose limit resets last, with the usage of all scopes, the tenant's first, or None."""
     asked = [(item, charged(scope)) for item, scope in seen]
     found = [rejected for item, own in asked if (rejected := rejection(item, own)) is not None]
     if not found:
@@ -156,9 +149,7 @@ def only_minutes(scope: ScopeLimits) -> bool:
 
 
 def _left(seen: Seen, letter: Counted) -> int | None:
-    """Return the smallest remaining amount of a counted quantity over all limits and scopes. None if no limit
-    applies.
-    """
+    """Return the smallest remaining amount of a quantity over all limits and scopes, or None if there is no limit."""
     found = [
         scope.maximum(name) - item.used(each)
         for item, scope in seen
@@ -169,10 +160,7 @@ def _left(seen: Seen, letter: Counted) -> int | None:
 
 
 def without_unused(item: AdmissionItem, slot: Slot, used: Used) -> AdmissionItem:
-    """Return the item without the unused part of a run's reservation, to decide on the run's next call.
-
-    The run is counted in the day and month of its admission.
-    """
+    """Return the item without the unused part of a run's reservation, in the day and month of its admission."""
     attributes = dict(item.attributes or {})
     for name, amount in unused(item, slot, used).items():
         attributes[name] = int(attributes.get(name, 0)) - amount

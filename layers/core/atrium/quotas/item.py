@@ -1,8 +1,7 @@
 """An admission item: the usage of one scope, and the slots of its running turns. The package docstring has its layout.
 
-The item has a time, `at`. A caller whose clock is behind uses the item's time. A caller whose clock is ahead advances
-the item's time. If the item's time is more than `AHEAD_SECONDS_MAX` ahead (because some caller's clock was wrong), it
-is set back, and the amounts in the window are counted in a new window.
+The item has a time, `at`. A caller whose clock is behind uses it; a caller whose clock is ahead advances it. If it is
+more than `AHEAD_SECONDS_MAX` ahead, it is set back, and the amounts in the window are counted in a new window.
 """
 
 import re
@@ -34,8 +33,7 @@ def bucket(letter: str, second: int) -> str:
 class AdmissionItem:
     """An admission item as it was read (None if it does not exist), and the reader's clock, `now`.
 
-    `dated` is a second of the day and month in which charges are counted, if they differ from those of `at`. It is the
-    time of a run's admission.
+    `dated` is a second of the day and month in which to count (a run's admission), if not those of `at`.
     """
 
     attributes: Mapping[str, Any] | None
@@ -77,9 +75,7 @@ class AdmissionItem:
 
     @cached_property
     def expired(self) -> list[str]:
-        """Run ids of slots whose lease has expired by the reader's clock, oldest first. Limited to the number of slots
-        that one write can move to `late`.
-        """
+        """Run ids of slots expired by the reader's clock, oldest first, as many as one write can move to `late`."""
         leases = sorted((Slot.parse(text).lease_until, name) for name, text in self.slots.items())
         room = min(MOVED_MAX, SLOTS_MAX - len(self.late))
         return [name for lease_until, name in leases if lease_until < self.now][: max(0, room)]
@@ -139,10 +135,7 @@ class AdmissionItem:
 
 
 class ItemUpdate:
-    """Builds one conditional update of an admission item. Every update adds 1 to its version.
-
-    Paths are attribute names, or `slots.<run>` for an entry of a map. Names are sent as short aliases.
-    """
+    """Builds one conditional update of an item and adds 1 to its version. Paths: attribute names or `slots.<run>`."""
 
     def __init__(self) -> None:
         self._sets: list[str] = []

@@ -1,7 +1,6 @@
 """The table of limits, and the resolution of their values: the tenant's value, else the plan's, else the default.
 
-Conditions, counters, headers, dry run, status, rebuild, validation and the guide in `infra/docs/limits.md` are derived
-from `DEFINITIONS`. In code, money is an integer in nano-dollars. In the API it is a decimal string in USD.
+All uses and `infra/docs/limits.md` are derived from `DEFINITIONS`. Money: nano-dollars in code, decimal USD in the API.
 """
 
 import re
@@ -24,9 +23,7 @@ from atrium.tenants.plans import PLANS, PlanName
 type Span = Literal["minute", "day", "month", "slots", "session", "count"]
 type Place = Literal["admission", "tool_calls", "session", "counts"]
 type Counted = Literal["r", "t", "c", "s", "k", "x", ""]
-"""The counted quantity: requests, tokens, cost in nano-dollars, sessions, tool calls or concurrent turns ("x"). Limits
-with "" have no counter in an admission item.
-"""
+"""Requests, tokens, cost in nano-dollars, sessions, tool calls or concurrent turns; "" is not counted in items."""
 type Amounts = Mapping[Counted, int]
 
 WINDOW_SECONDS = 60
@@ -39,11 +36,10 @@ _MONEY_TEXT = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?")
 
 @dataclass(frozen=True, slots=True)
 class LimitDefinition:
-    """One limit.
+    """One limit. `default` applies if neither plan nor tenant sets it. `meaning` is its text in the OpenAPI document.
 
-    `letter` is the counted quantity, and the first letter of its counter attributes. `default` applies if neither plan
-    nor tenant sets the limit. `for_subjects`: users, API keys and agents may have the limit too. `unit` is its `qu` in
-    headers. `meaning` is its description in the OpenAPI document.
+    `letter` is the counted quantity, and the first letter of its counter attributes. `for_subjects`: users, API keys
+    and agents may have the limit too. `unit` is its `qu` in headers.
     """
 
     name: LimitName
@@ -164,9 +160,7 @@ def ends_at(span: Span, second: float) -> float | None:
 
 
 def window_seconds(span: Span, now: float) -> int | None:
-    """Return the length of a window in seconds; for a month, that of the current month. None for limits without a
-    window.
-    """
+    """Return the length of a window in seconds (of the current month, for a month), or None without a window."""
     if span == "month":
         return monthrange(moment(now).year, moment(now).month)[1] * DAY_SECONDS
     return {"minute": WINDOW_SECONDS, "day": DAY_SECONDS}.get(span)
@@ -190,10 +184,9 @@ def read_limits(item: Mapping[str, Any] | None) -> dict[LimitName, int]:
 
 
 def principal_place(principal: Principal) -> Key | None:
-    """Return the key of the item that contains a caller's limits. None for callers that cannot have limits.
+    """Return the key of the item with a caller's limits, or None if the caller cannot have limits.
 
-    A rotated key is counted under the id of the first key of its chain, but has the limits of the item of the current
-    key.
+    A rotated key is counted under the id of its chain's first key, but has the limits of the current key's item.
     """
     match principal.type:
         case "user":

@@ -43,9 +43,7 @@ class ScopeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Upper bounds of one model call. `output_tokens` is the longest answer; each of its tokens costs
-    `output_token_nanos`.
-    """
+    """Upper bounds of one model call: the longest answer in tokens, and the cost of each of its tokens."""
 
     prompt_tokens: int
     prompt_cost_nanos: int
@@ -78,10 +76,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRequest:
-    """A request to admit a turn, or its next model call: upper bounds of the call's usage.
-
-    With an `estimate`, the bounds may be lowered by shortening the answer. The prompt is not changed.
-    """
+    """A request to admit a turn or its next model call. With an `estimate`, the answer may be shortened."""
 
     run_id: RunId
     tokens: int
@@ -94,9 +89,7 @@ class AdmissionRequest:
             raise ValueError("a reservation must not be negative")
 
     def lowered(self, tokens_left: int | None, cost_left_nanos: int | None) -> Self:
-        """Return the request with the longest answer that fits. If no answer fits, return it with the shortest useful
-        answer.
-        """
+        """Return the request with the longest answer that fits, or with the shortest useful answer."""
         if self.estimate is None:
             return self
         fitted = self.estimate.fitted(tokens_left, cost_left_nanos) or self.estimate.least
@@ -107,9 +100,8 @@ class AdmissionRequest:
 class Slot:
     """The concurrency slot of a running turn in one admission item, with the reservation of its current model call.
 
-    `call` is the number of the current call, from 1. `admitted` is the second of the item's time in which the turn was
-    admitted; the whole run is counted in the day and month of that second. `second` is the second in which the current
-    call's tokens were counted. `past_*` is the actual usage of earlier calls. The lease expires at `lease_until`.
+    `call` is the number of the current call, from 1. The run is counted in the day and month of the second `admitted`
+    (the item's time). The current call's tokens were counted in `second`. `past_*` is the usage of earlier calls.
     """
 
     admitted: int
@@ -133,9 +125,7 @@ class Slot:
 
     @property
     def reservation_text(self) -> str:
-        """The stored slot without its lease. Writes require it to be unchanged. Numbers are hexadecimal; 0 is an empty
-        string.
-        """
+        """The stored slot without its lease, which writes require unchanged. Hexadecimal; 0 is an empty string."""
         figures = (
             self.admitted, self.call - 1, self.second - self.admitted, self.tokens, self.cost_nanos,
             self.past_tokens, self.past_cost_nanos, int(self.new_session),
@@ -164,9 +154,8 @@ class Slot:
 class Reservation:
     """A run's slots by scope id, the tenant's slot last.
 
-    `platform_item` is the number of the platform item that contains the run's slot; None without a platform limit.
-    `recorded` is False if the turn was admitted without being counted, because the table did not respond. In this case
-    no item contains its slot.
+    `platform_item` is the number of the platform item with the run's slot; None without a platform limit.
+    `recorded` is False if the turn was admitted without being counted, because the table did not respond.
     """
 
     run_id: RunId
@@ -176,9 +165,7 @@ class Reservation:
 
     @classmethod
     def unrecorded(cls, request: AdmissionRequest, now: float) -> Self:
-        """Return the reservation of a turn that is not counted in any item. It limits only the usage that the ledger
-        records.
-        """
+        """Return the reservation of a turn that no item counts; it limits only the usage in the ledger."""
         second = int(now)
         slot = Slot(second, second, request.tokens, request.cost_nanos, lease_end(now))
         return cls(request.run_id, {TENANT: slot}, recorded=False)
@@ -281,9 +268,7 @@ class Extended:
 
 @dataclass(frozen=True, slots=True)
 class LeaseExpired:
-    """The slot's lease expired or the run is settled, so the worker must stop. The counters of this scope did not
-    change.
-    """
+    """The slot's lease expired or the run is settled: the worker must stop. This scope's counters did not change."""
 
 
 type AdmissionDecision = Admitted | Rejected

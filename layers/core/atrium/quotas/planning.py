@@ -1,15 +1,9 @@
 """Plans updates of admission items (pure functions). Each returns one update, or a rejection.
 
-An update has one of two forms. Both are correct for any write since the item was read:
-
-- *additive*, if the item's time is unchanged: it adds amounts, with conditions on each limit's sum and the number of
-  slots;
-- *rewriting*, if the item's time advances or expired slots are moved: it also requires that the dropped buckets and the
-  moved slots are unchanged since the read. It has one condition for each if there are few, otherwise a condition on the
-  item's version.
-
-Concurrent calls therefore conflict only if they change the same attributes. If an update's condition fails, the write
-returns the current item, and the caller plans a new update from it.
+An *additive* update, if the item's time is unchanged, has conditions on each limit's sum and the number of slots.
+A *rewriting* update, if the time advances or expired slots are moved, also requires that the dropped buckets and the
+moved slots are unchanged since the read: one condition for each if there are few, otherwise one on the version.
+Both are correct for any write since the read. Concurrent calls conflict only if they change the same attributes.
 """
 
 from collections import Counter
@@ -24,9 +18,7 @@ from atrium.storage.keys import Key
 from atrium.storage.writes import Update
 
 _GUARDED_MAX = 40
-"""Maximum number of dropped buckets with a separate condition, because an expression is limited to 300 operators and 4
-kB.
-"""
+"""Maximum number of dropped buckets with separate conditions: an expression has at most 300 operators and 4 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +34,7 @@ class NewSlot:
 
 @dataclass(frozen=True, slots=True)
 class Plan[Answer]:
-    """An answer, and the update that must succeed for the answer to be valid. The update is None if no write is
-    needed.
-    """
+    """An answer, and the update that must succeed for it to be valid. The update is None if no write is needed."""
 
     answer: Answer
     update: Update | None = None
@@ -79,10 +69,7 @@ def plan_count(key: Key, item: AdmissionItem, asked: Sequence[LimitIncrement]) -
 def plan_extension(
     key: Key, item: AdmissionItem, name: str, known: Slot, used: Used, asked: Sequence[LimitIncrement]
 ) -> Plan[Slot | Rejected | LeaseExpired]:
-    """Plan the update before a run's next model call: settle the last call to actual usage and reserve the next call.
-
-    If an earlier write whose reply was lost already extended the slot, the answer is that slot.
-    """
+    """Plan the update that settles a run's last call and reserves the next. An already extended slot is returned."""
     text = item.slots.get(name)
     if text is None:
         return Plan(LeaseExpired())
@@ -114,8 +101,8 @@ def plan_settlement(
 ) -> Update:
     """Plan the update that removes a run's slot and corrects the counters of its day and month to the actual usage.
 
-    If `item` is None, the common case is assumed: the slot is in `slots`, and its second is in the window. If the run
-    is `undone`, its request and session are subtracted too. The update requires the slot, so no run is settled twice.
+    Without an `item`, the slot is assumed in `slots` and its second in the window. If `undone`, request and session are
+    subtracted too. The update requires the slot, so no run is settled twice.
     """
     update = ItemUpdate()
     path = f"slots.{name}" if item is None or name in item.slots else f"late.{name}"
@@ -147,10 +134,7 @@ def plan_renewal(key: Key, name: str, slot: Slot, now: float) -> Update:
 
 
 def plan_return(key: Key, asked: Sequence[LimitIncrement], second: int, item: AdmissionItem) -> Update | None:
-    """Plan the update that subtracts an amount counted without a slot. None if the amount has left the window.
-
-    The update requires the version that was read, so a repeated update fails.
-    """
+    """Plan the update that subtracts a charge without a slot, once. None if the charge has left the window."""
     if not item.counts_in_window(second):
         return None
     update = ItemUpdate()
@@ -183,9 +167,8 @@ def _counting(
 ) -> ItemUpdate:
     """Begin the update that counts charges, with the condition that no limit is exceeded after it.
 
-    If the item's time advances, buckets that left the window are dropped. `returned` contains the amounts to subtract,
-    by attribute. `dated` is a second of the day and month to count in, if they differ from those of `item.at`. A new
-    item is created with the slots in `first`.
+    If the item's time advances, buckets outside the window are dropped. `returned`: amounts to subtract, by attribute.
+    `dated`: a second of the day and month to count in, if not those of `item.at`. `first`: slots of a new item.
     """
     update, less, rewritten = ItemUpdate(), Counter(returned or {}), dict[str, int]()
     moved = item.expired if move_expired else []
@@ -211,10 +194,7 @@ def _counting(
 
 
 def _drop(update: ItemUpdate, item: AdmissionItem, less: Counter[str]) -> dict[str, int]:
-    """Drop buckets that left the window, if they are unchanged since the read, and add their amounts to `less`.
-
-    Returns the bucket attributes that are reused or dropped, with the remaining amount of each.
-    """
+    """Drop unchanged buckets that left the window, add them to `less`, and return the amounts left, by attribute."""
     rewritten, dropped = dict[str, int](), list[tuple[int, str, str, int]]()
     if item.is_ahead:
         for _, letter, attribute, amount in item.buckets:
@@ -265,9 +245,7 @@ def _require_limits(
 def _count(
     update: ItemUpdate, at: int, asked: Sequence[LimitIncrement], rewritten: dict[str, int], dated: int | None = None
 ) -> None:
-    """Add charges to their counters. `dated` is a second of the day and month to count in, if they differ from those of
-    `at`.
-    """
+    """Add charges to their counters, in the day and month of `dated` (by default of `at`)."""
     for charge in asked:
         definition, amount = charge.definition, charge.amount
         if definition.span == "minute":

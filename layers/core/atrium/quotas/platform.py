@@ -2,11 +2,9 @@
 
     CONCURRENCY#<n>   SLOTS   slots {<run>: lease expiry}     n = 0 … N-1, each in a separate partition
 
-The limit is split into shares of about 12 slots or more, one for each of N items (N is at most 100). A run takes a slot
-in the item selected by the hash of its id. If that item is full, all items are read and the items with free slots are
-tried. If no item has a free slot, the process rejects further turns for one second without a table call. A run's
-reservation contains the number of its item, because N changes with the limit. When several turns race for the last
-slots, a turn may be rejected although a slot is free a moment later.
+Each of N items (at most 100) has a share of about 12 slots or more. A run takes a slot in the item selected by the hash
+of its id, or, if that is full, in any item with a free slot. If there is none, the process rejects turns for 1 s
+without a table call. A reservation contains the number of its item, because N changes with the limit.
 """
 
 import time
@@ -34,9 +32,7 @@ _TAKE_ATTEMPTS = 3
 
 @dataclass(slots=True)
 class PlatformLimit:
-    """Counts concurrent turns against `maximum`. One object per process: it caches for one second that the platform is
-    full.
-    """
+    """Counts concurrent turns against `maximum`. One object per process: it caches a full platform for one second."""
 
     table: PlatformTable
     maximum: int
@@ -103,9 +99,7 @@ class PlatformLimit:
                 self.release(run_id, item)
 
     def _take(self, item: int, name: str) -> bool:
-        """Acquire a slot of an item. If the item is full, replace slots whose lease expired. Return False if no slot is
-        free.
-        """
+        """Acquire a slot of an item, in a full item by replacing expired slots. Return False if none is free."""
         found: Mapping[str, Any] | None = None
         for _ in range(_TAKE_ATTEMPTS):
             update, takes = self._taking(self.share(item), name, found)
@@ -119,12 +113,7 @@ class PlatformLimit:
         return False
 
     def _taking(self, share: int, name: str, found: Mapping[str, Any] | None) -> tuple[ItemUpdate | None, bool]:
-        """Return the write for an item as it was read, and whether it acquires a slot. The write is None if the item is
-        full.
-
-        If the limit was lowered and there are more expired slots than one write can remove, the write only removes
-        slots.
-        """
+        """Return the write for an item (None if full), and whether it acquires a slot or only removes expired ones."""
         update, path, room = ItemUpdate(), f"slots.{name}", share
         if found is not None and not found:
             update.require("attribute_not_exists({0})", "slots")

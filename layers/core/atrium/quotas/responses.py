@@ -21,10 +21,7 @@ _PERIODS = {"minute": " per minute", "day": " per day", "month": " per month", "
 
 
 def rate_limit_headers(decision: Admitted | Recorded | Rejected, now: float) -> dict[str, str]:
-    """Return the headers of a decision, with `Retry-After` if waiting helps. `now` is in seconds of the epoch.
-
-    A decision that could not be counted has the header `X-Atrium-Degraded: limits`.
-    """
+    """Return a decision's headers at `now` (epoch seconds). `X-Atrium-Degraded: limits` if it could not be counted."""
     found: dict[str, str] = {}
     usages = _true_for(decision) if isinstance(decision, Rejected) else decision.usages
     if usages:
@@ -39,10 +36,9 @@ def rate_limit_headers(decision: Admitted | Recorded | Rejected, now: float) -> 
 
 
 def limit_error(rejected: Rejected, now: datetime) -> LimitReached:
-    """Return the error of a rejection: `RATE_LIMITED`, `CONCURRENCY_LIMITED` or `QUOTA_EXCEEDED`, all with status 429.
+    """Return a rejection's error (status 429): `RATE_LIMITED`, `CONCURRENCY_LIMITED` or `QUOTA_EXCEEDED`.
 
-    The error is not retryable if the limit does not reset: the session is full, or the call is larger than the whole
-    limit.
+    It is not retryable if the limit does not reset, or the call is larger than the whole limit.
     """
     span = "slots" if rejected.limit == "platform_concurrency" else DEFINITIONS[rejected.limit].span
     maximum = show_limit(rejected.limit, rejected.max)
@@ -70,9 +66,7 @@ def full_session(used: int, maximum: int) -> Rejected:
 
 
 def _true_for(rejected: Rejected) -> tuple[LimitUsage, ...]:
-    """Return the usages. For the limit that rejected, the reset time is when enough of it is free, not when its next
-    bucket expires.
-    """
+    """Return the usages. The rejecting limit resets when enough of it is free, not when its next bucket expires."""
     bound = (rejected.limit, rejected.scope)
     return tuple(
         replace(each, resets_at=rejected.resets_at)

@@ -75,11 +75,10 @@ class QuotaService:
     def admit(
         self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items | None = None
     ) -> AdmissionDecision:
-        """Admit a turn under all limits, or reject it. A rejected turn is not counted.
+        """Admit a turn under all limits, or reject it. Idempotent by run. `items` are items that were already read.
 
-        `items` are the scopes' items if the caller has already read them. Costs one write for each scope and one for
-        the platform limit; no write if the read shows a rejection. Idempotent by run. Raises `Unavailable` if the table
-        does not respond, unless `minutes_open` applies. In that case the turn is admitted as degraded.
+        Costs one write for each scope and one for the platform limit; no write if the read shows a rejection.
+        Raises `Unavailable` if the table does not respond, unless `minutes_open` applies: the turn is then degraded.
         """
         try:
             return self._admit(request, scopes, items)
@@ -112,11 +111,7 @@ class QuotaService:
     def dry_run(
         self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items, *, with_platform: bool = False
     ) -> AdmissionRequest | Rejected:
-        """Return the reservation that the turn would make, or the rejection. Nothing is written.
-
-        If a request with an estimate does not fit, a shorter answer is tried. Scopes in which the run already has a
-        slot (by a write whose reply was lost) are not checked. `with_platform` also reads the platform limit.
-        """
+        """Return a turn's reservation, or the rejection, without a write. `with_platform` reads the platform limit."""
         fitted = decisions.fit(request, _open(request.run_id, scopes, items), decisions.turn_charges)
         if isinstance(fitted, Rejected) or self.platform is None:
             return fitted
@@ -125,10 +120,9 @@ class QuotaService:
     def _take(
         self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items
     ) -> tuple[AdmissionDecision, bool]:
-        """Acquire a slot in each scope's item. If one item rejects, release the acquired slots.
+        """Acquire a slot in each scope's item, or release the acquired slots and return the rejection over all scopes.
 
-        The rejection is decided over all scopes, as they were read last. Also returns whether it may be temporary:
-        other slots were acquired within the last second and may be released, or a shorter answer may fit.
+        Also return whether the rejection may be temporary: other slots are under 1 s old, or a shorter answer may fit.
         """
         latest = dict(items)
         slots: dict[str, Slot] = {}
@@ -157,9 +151,7 @@ class QuotaService:
     def _carry_out[Answer](
         self, item: AdmissionItem, plan: Callable[[AdmissionItem], Plan[Answer]]
     ) -> tuple[Answer, AdmissionItem]:
-        """Plan and write until a write succeeds or no write is needed. Return the answer and the item that it is based
-        on.
-        """
+        """Plan and write until a write succeeds or none is needed. Return the answer and the item it is based on."""
         for _ in range(ATTEMPTS_MAX):
             planned = plan(item)
             found = self.store.apply(planned.update) if planned.update else None
@@ -173,9 +165,8 @@ class QuotaService:
     ) -> Extension:
         """Settle a run's usage so far and reserve its next model call, described by `request`.
 
-        Idempotent for the same reservation. Costs one read for all scopes and one write for each scope. Only limits on
-        tokens and money are checked. After a rejection some scopes may already be extended; the run's settlement
-        corrects them.
+        Idempotent for the same reservation. Costs one read for all scopes and one write for each. Only limits on tokens
+        and money are checked. After a rejection some scopes may be extended; the settlement corrects them.
         """
         if not reservation.recorded:
             return Extended(reservation.advanced(used, request))
@@ -234,17 +225,14 @@ class QuotaService:
         return True  # the worker is extending the reservation, which also renews the lease
 
     def settle(self, reservation: Reservation, used: Used) -> bool:
-        """Remove a run's slots and correct the counters to its actual usage. Return False if the tenant's item has no
-        such slot.
+        """Remove a run's slots and count its actual usage. Return False if the tenant's item has no such slot.
 
         Call it for every outcome of a run, after its ledger entry is written and the run is closed. Idempotent.
         """
         return self._settle(reservation, used, undone=False)
 
     def release(self, reservation: Reservation) -> bool:
-        """Undo the admission of a run that did not begin. Subtract its reservation, request and session from the
-        counters.
-        """
+        """Undo the admission of a run that did not begin: subtract its reservation, request and session."""
         return self._settle(reservation, Used(0, 0), undone=True)
 
     def _settle(self, reservation: Reservation, used: Used, *, undone: bool) -> bool:
@@ -285,8 +273,7 @@ class QuotaService:
     ) -> Recorded | Rejected:
         """Write a session's record and count it against `sessions_per_day`, in one transaction.
 
-        `record` must have the condition that it is new, so that a retry after a lost reply is counted once. Raises
-        `Unavailable` if the table does not respond.
+        `record` must have the condition that it is new, so that a retry is counted once. Raises `Unavailable`.
         """
         asked = {each.id: _SESSION_CHARGES(each) for each in scopes}
         for _ in range(ATTEMPTS_MAX):
@@ -310,12 +297,10 @@ class QuotaService:
         raise Unavailable(internal="session limits were changed concurrently in every attempt", retry_after_seconds=1)
 
     def record_tool_call(self, scopes: Sequence[ScopeLimits]) -> Recorded | Rejected:
-        """Count a tool call in every scope that limits tool calls. If one scope rejects it, it is not counted in any
-        scope.
+        """Count a tool call in every scope that limits tool calls, or in none if one scope rejects it.
 
-        Costs one read, and one write for each scope. Nothing is written if the read shows a rejection. A retry after a
-        lost reply may be counted twice. With `minutes_open`, if the table does not respond, the call is allowed and the
-        result is degraded.
+        Costs one read and one write for each scope; no write if the read shows a rejection. A retry after a lost reply
+        may be counted twice. With `minutes_open`, the result is degraded if the table does not respond.
         """
         limited = [each for each in scopes if each.maximum("tool_calls_per_minute") != UNLIMITED]
         counted: list[tuple[Key, Sequence[decisions.LimitIncrement], int]] = []
@@ -361,9 +346,7 @@ class QuotaService:
                 self.on_failure(failure)
 
     def _undo(self, run_id: RunId, scopes: Sequence[ScopeLimits]) -> None:
-        """Release slots of writes whose reply was lost. If a release fails, the sweeper releases the slot or its lease
-        expires.
-        """
+        """Release slots of writes whose reply was lost. If that fails, the sweeper releases them or they expire."""
         try:
             self._release(run_id, _held(run_id, self.read(scopes)))
             if self.platform is not None:
@@ -373,7 +356,6 @@ class QuotaService:
 
 
 def _held(run_id: RunId, items: Items) -> dict[str, Slot]:
-    """Return a run's slots in items, by scope id."""
     found = ((scope_id, item.find(slot_name(run_id))) for scope_id, item in items.items())
     return {scope_id: slot for scope_id, slot in found if slot is not None}
 

@@ -39,9 +39,7 @@ class AdmissionStore:
         return AdmissionItem(attributes, self.now())
 
     def apply(self, update: Update) -> AdmissionItem | None:
-        """Write an update. Return None on success, otherwise the current item (after a failed condition or a
-        conflict).
-        """
+        """Write an update. Return None on success, the current item after a failed condition or a conflict."""
         try:
             self.table.write(update)
         except ConditionFailed as failed:
@@ -51,9 +49,7 @@ class AdmissionStore:
         return None
 
     def set_back(self, items: Mapping[Key, AdmissionItem]) -> None:
-        """Set back the time of items that are too far ahead. It is called after a rejection, because a rejection writes
-        no other update.
-        """
+        """Set back the time of items that are too far ahead, after a rejection, which writes no other update."""
         for key, item in items.items():
             if item.is_ahead:
                 self.apply(plan_time(key, item))
@@ -65,16 +61,12 @@ class AdmissionStore:
         return {TENANT if name == "TENANT" else name: self.item(item) for name, item in current.items()}
 
     def old_scopes(self) -> set[str]:
-        """Return the ids of users, keys and agents that were counted in the previous layout. A rebuild creates their
-        items.
-        """
+        """Return the users, keys and agents counted in the previous layout. A rebuild creates their items."""
         tenant = self.table.get(keys.tenant()) or {}
         return {*tenant.get("residents", ()), *(str(item["sk"]) for item in self._query(keys.OLD_ADMISSIONS))}
 
     def remove_old(self) -> None:
-        """Delete the admission items of the previous layout: several items per tenant, and a separate partition for
-        other scopes.
-        """
+        """Delete the items of the previous layout: several per tenant, and a separate partition for others."""
         old = [Key(keys.admissions(), str(item["sk"])) for item in self._query(keys.admissions())]
         apart = [Key(keys.OLD_ADMISSIONS, str(item["sk"])) for item in self._query(keys.OLD_ADMISSIONS)]
         self.table.delete_all([*(key for key in old if is_old(key.sort)), *apart])
@@ -90,10 +82,7 @@ class AdmissionStore:
             self.table.write(update.build(keys.admission(scope_id)))
 
     def session_mark(self, session_id: SessionId, counted: Mapping[str, int]) -> Put:
-        """Return the write that records in which second each scope's item counted a session created without a turn.
-
-        A rebuild counts the session by this record, even if the session was deleted.
-        """
+        """Return the record of when each item counted a session (in seconds). It remains if the session is deleted."""
         second = counted.get(TENANT, int(self.now()))
         item = {"c": {name or "tenant": at for name, at in counted.items()}, "ttl": second + _SESSION_MARK_SECONDS}
         return Put(keys.begun(moment(second).date().isoformat(), session_id), item, ANY)

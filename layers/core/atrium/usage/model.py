@@ -1,8 +1,4 @@
-"""Ledger entries, and amounts of usage that can be added. Money is in nano-dollars.
-
-A ledger entry is written once per settled call and never changed. Aggregates by day and group are derived from the
-entries.
-"""
+"""Ledger entries (written once, never changed), and amounts of usage that can be added. Money is in nano-dollars."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -23,10 +19,9 @@ _PRINCIPAL_GROUPS: Mapping[str, Group] = {"usr": "USER", "key": "KEY", "cli": "C
 class LedgerEntry:
     """The usage of one settled call. `at` is the time of settlement; it determines the day of the aggregates.
 
-    `principal_id` is the user, API key or client that made the call. `tool_calls` is the number of calls by tool.
-    `admitted` contains the second in which each admission item counted the run, by scope id (empty for the tenant's
-    scope). It is empty if no item counted the run. `estimated` means that the end of a model call was not observed; the
-    entry then contains its reservation, which is the upper bound of its usage.
+    `tool_calls` is the number of calls by tool. `admitted` contains the second in which each admission item counted the
+    run, by scope id (empty for the tenant's); it is empty if no item counted it. `estimated`: the end of a model call
+    was not observed; the entry contains its reservation, the upper bound of its usage.
     """
 
     run_id: RunId
@@ -54,10 +49,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A ledger entry delivered by the table's stream.
-
-    `sequence` is the sequence number of the stream record. It is stored as the entry's mark.
-    """
+    """A ledger entry delivered by the table's stream, and the record's sequence number, stored as the entry's mark."""
 
     entry: LedgerEntry
     sequence: str

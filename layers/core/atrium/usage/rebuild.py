@@ -1,5 +1,4 @@
-"""Rebuilds the usage aggregates of a period from the ledger, while calls are settled and the stream is counted (ADR
-0073).
+"""Rebuilds the usage aggregates of a period from the ledger, while the stream is counted (ADR 0073).
 
     freeze      set a token in the shared item of each day; the stream then leaves entries of that day unmarked
     read        read the aggregates, then the marked entries; the aggregates should be their sum; both no longer change
@@ -7,8 +6,8 @@
     thaw        write the shared item without the token
     count       count the unmarked entries
 
-If a second rebuild freezes the days, it takes over, and the first rebuild can no longer write. If a rebuild fails, the
-days remain frozen and their new entries unmarked; the next rebuild completes them.
+A second rebuild that freezes the days takes over, and the first can no longer write. If a rebuild fails, the days stay
+frozen and their new entries unmarked; the next rebuild completes them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -76,8 +75,7 @@ class FrozenSums:
     def correct(self, tally: SumTally, stored: dict[SumKey, Figures]) -> int:
         """Write the aggregates that differ, thaw the days, and return the number of aggregates that differed.
 
-        Raises `RebuildSuperseded` if the token was replaced. Afterwards each day has the same items that the stream
-        would write: names are in the shared item, and there are no superfluous items.
+        Each day then has the items that the stream would write. Raises `RebuildSuperseded` if the token was replaced.
         """
         for day in self.days:
             shared, own = divide_sums({key: figures for key, figures in tally.figures.items() if key.day == day})

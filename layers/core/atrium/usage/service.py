@@ -23,9 +23,7 @@ _READERS_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class UsageService:
-    """Reads the usage that one caller may see: the whole tenant's usage with the scope `admin`, otherwise the caller's
-    usage.
-    """
+    """Reads the usage that a caller may see: the tenant's usage with the scope `admin`, otherwise their own."""
 
     context: TenantContext
     sums: SumStore
@@ -50,10 +48,9 @@ class UsageService:
             )
 
     def by_group(self, days: Mapping[date, Figures], group: Group, *, after: str, limit: int) -> dict[str, Figures]:
-        """Return the first `limit` values of a group after `after`, with the sum of their usage over the given days.
+        """Return the first `limit` values of a group after `after`, with their usage over `days` (from `by_day`).
 
-        `days` is the result of `by_day`; other days have no usage. Costs one query per day. For models, agents and
-        tools it costs half a read unit per day.
+        Costs one query per day; for models, agents and tools half a read unit per day.
         """
         self.check(group)
         principal = self.context.principal

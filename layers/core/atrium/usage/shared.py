@@ -1,10 +1,9 @@
 """Stores the usage aggregates of a day in items: one shared item, and one item per value of the other groups.
 
-The shared item contains the total of all calls in attributes with the field names of `Figures`. It also has a string
-set `names` (such as `MODEL#claude-haiku-5-5`), and the usage of each name in attributes `<hash of the name><index of
-the figure>`, so that ADD works. It accepts new names until it has `NAMES_MAX` names; each further name gets a separate
-item. Readers add both. They read the separate items of a group only if the shared usage of the group is lower than the
-total. Items of the previous layout, which has one item per name, are therefore counted too.
+The shared item contains the total of all calls in attributes with the field names of `Figures`, a string set `names`
+(such as `MODEL#claude-haiku-5-5`), and the usage of each name in attributes `<hash of the name><index of the figure>`,
+so that ADD works. After `NAMES_MAX` names, each further name gets a separate item. Readers add both; they read the
+separate items of a group only if its shared usage is lower than the total. This includes items of the previous layout.
 """
 
 from base64 import urlsafe_b64encode
@@ -19,18 +18,13 @@ from atrium.usage.model import FIGURES, Figures, Group, SumKey
 
 SHARED: frozenset[Group] = frozenset({"MODEL", "AGENT", "TOOL"})
 NAMES_MAX = 24
-"""About 2.3 kB, six write units. This is the cost of three separate items for total, model and agent. One batch with
-many new names can exceed the limit by up to a factor of two.
-"""
+"""About 2.3 kB, six write units, the cost of three separate items. A batch can exceed the limit by a factor of two."""
 
 
 def divide_sums(
     sums: Mapping[SumKey, Figures], unshared_days: Set[date] = frozenset()
 ) -> tuple[dict[date, dict[SumKey, Figures]], dict[SumKey, Figures]]:
-    """Divide aggregates into those of each day's shared item and those with a separate item.
-
-    The most used names are shared, up to `NAMES_MAX` per day. On the `unshared_days` no names are shared.
-    """
+    """Divide aggregates into each day's shared ones (the most used; none on `unshared_days`) and separate ones."""
     shared: dict[date, dict[SumKey, Figures]] = {}
     own: dict[SumKey, Figures] = {}
     for key, figures in sorted(sums.items(), key=lambda each: (each[0].group != "TOTAL", -each[1].requests)):

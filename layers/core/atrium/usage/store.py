@@ -1,7 +1,6 @@
 """Stores ledger entries: one item per run, in the month of the run's id, so that a run can be settled only once.
 
-The attribute `counted` marks an entry that is included in the usage aggregates (see `atrium.usage.sums`). It is not
-part of the entry.
+The attribute `counted` marks an entry that the usage aggregates include (see `atrium.usage.sums`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,10 +28,7 @@ class LedgerStore:
     table: TenantTable
 
     def put(self, entry: LedgerEntry) -> bool:
-        """Write the entry of a settled call. Return True if the ledger contains exactly this entry afterwards.
-
-        Returns False, without a write, if the run already has a different entry.
-        """
+        """Write the entry of a settled call, once. Return False if the run already has a different entry."""
         item = encode_entry(entry)
         try:
             self.table.write(Put(ledger_key(entry.run_id), item, NEW))
@@ -46,11 +42,9 @@ class LedgerStore:
         return decode_entry(self.table.tenant_id, item) if item else None
 
     def read_month(self, month: str, *, uncounted: bool = False) -> Iterator[tuple[LedgerEntry, bool]]:
-        """Yield the entries of runs that started in a month (such as `2026-11`), and whether each is in the usage
-        aggregates.
+        """Yield the entries of runs started in a month (`2026-11`), and whether the usage aggregates include each.
 
-        Strongly consistent. Entries written during the read may be missing. Costs one read unit for about eight
-        entries.
+        Strongly consistent, but entries written meanwhile may be missing. One read unit for about eight entries.
         """
         where = "attribute_not_exists(#counted)" if uncounted else ""
         query = Query(keys.ledger_month(month), limit=_PAGE, where=where)
@@ -74,9 +68,7 @@ def ledger_key(run_id: RunId) -> Key:
 
 
 def encode_entry(entry: LedgerEntry) -> dict[str, Any]:
-    """Return the attributes of the item without its key. Numbers are stored as numbers, so that exports can sum
-    them.
-    """
+    """Return the item's attributes without its key. Numbers are stored as numbers, so that exports can sum them."""
     return {
         "at": format_time(entry.at),
         "agent_id": entry.agent_id,

@@ -5,8 +5,7 @@
                        MODEL#… AGENT#… TOOL#…              names that do not fit into the shared item
 
 An entry is marked in the transaction that adds it, on the condition that it has no mark. It is therefore counted once,
-even if it is delivered twice, late, in another order, or by two workers. One transaction contains as many entries as
-fit.
+even if it is delivered twice, late, in another order, or by two workers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,12 +48,10 @@ class SumStore:
     table: TenantTable
 
     def count(self, arrivals: Sequence[Arrival]) -> None:
-        """Add entries to the aggregates. Entries that are already counted are skipped.
+        """Add entries to the aggregates. Counted entries are skipped; entries of a frozen day stay unmarked.
 
-        Entries of a frozen day remain unmarked; the rebuild of that day counts them afterwards. A call has at most 100
-        operations (see `split`). Costs two write units per entry, per day, and per item of a group value; one entry of
-        an API key costs six. If it raises `Unavailable`, either all or none of the entries of the transaction were
-        counted.
+        A call has at most 100 operations (see `split`). Costs two write units per entry, per day, and per item of a
+        group value. If it raises `Unavailable`, either all or none of the entries of the transaction were counted.
         """
         pending = list(arrivals)
         unshared: set[date] = set()
@@ -80,10 +77,9 @@ class SumStore:
     def first(
         self, day: date, group: Group, *, after: str, limit: int, shared: Mapping[SumKey, Figures]
     ) -> dict[str, Figures]:
-        """Return the first `limit` aggregates of a group on a day whose value is after `after`, ordered by value.
+        """Return the first `limit` aggregates of a group on a day with values after `after`, ordered by value.
 
-        `shared` contains the aggregates of the day's shared item. Costs a query, unless the shared item contains the
-        whole group.
+        Costs a query, unless `shared`, the aggregates of the day's shared item, contains the whole group.
         """
         inside = {key.value: figures for key, figures in shared.items() if key.group == group}
         measure = "tool_calls" if group == "TOOL" else "requests"
@@ -130,9 +126,7 @@ def day_of(entry: LedgerEntry) -> date:
 
 
 def contributions(entry: LedgerEntry) -> dict[SumKey, Figures]:
-    """Return the usage that an entry adds to each aggregate. Aggregates by tool have tool calls, but no tokens and no
-    cost.
-    """
+    """Return the usage that an entry adds to each aggregate. Aggregates by tool have no tokens and no cost."""
     day = day_of(entry)
     whole = Figures.of_call(entry.tokens, sum(entry.tool_calls.values()), entry.cost_nanos)
     values: dict[Group | None, str] = {
@@ -160,19 +154,12 @@ def merge[K](parts: Iterable[Mapping[K, Figures]]) -> dict[K, Figures]:
 
 
 def first_of(parts: Iterable[Mapping[str, Figures]], limit: int) -> dict[str, Figures]:
-    """Return the first `limit` keys of all parts, in order, with their usage added.
-
-    The result is correct if each part contains its first `limit` keys, because a key among the first of all parts is
-    also among the first of its part.
-    """
+    """Return the first `limit` keys of all parts, with their usage added. Each part may end after `limit` keys."""
     return dict(sorted(merge(parts).items())[:limit])
 
 
 def split(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
-    """Divide the arrivals of one tenant into lists that `SumStore.count` accepts. Repeated entries are removed.
-
-    A list fits into one transaction even if each aggregate needs a separate item.
-    """
+    """Divide one tenant's arrivals, without repeated entries, into lists that each fit into one transaction."""
     chunk: list[Arrival] = []
     touched: set[SumKey] = set()
     for arrival in {arrival.entry.run_id: arrival for arrival in arrivals}.values():
@@ -191,10 +178,7 @@ def sum_key(key: SumKey) -> Key:
 
 
 def _tools(calls: Mapping[str, int]) -> dict[str, int]:
-    """Return the number of calls by tool.
-
-    Tools after the first 64 are combined, so that an entry always fits into a transaction.
-    """
+    """Return the calls by tool. Tools after the first 64 are combined, so that an entry fits into a transaction."""
     names = sorted(calls)
     kept = {name: calls[name] for name in names[:TOOLS_MAX]}
     rest = sum(calls[name] for name in names[TOOLS_MAX:])
@@ -208,10 +192,7 @@ def _mark(arrival: Arrival) -> Update:
 
 
 def _add_shared(day: date, sums: Mapping[SumKey, Figures]) -> Update:
-    """Return the update of a day's shared item.
-
-    Its condition fails if the item is frozen or is full and a name is new.
-    """
+    """Return the update of a day's shared item. It fails if the item is frozen, or full and a name is new."""
     names = {f"n{at}": name for at, name in enumerate(names_of(sums))}
     if not names:
         return _add(sum_key(SumKey(day, "TOTAL")), write_shared(sums), _THAWED)

@@ -11,11 +11,7 @@ type RebuildStatus = Literal["queued", "running", "succeeded"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A counter that differs from the ledger. `subject` is the scope's id, empty for the tenant.
-
-    `is_explained` means that the difference is not an error: it is at most the usage that was admitted without being
-    counted.
-    """
+    """A counter that differs from the ledger. `subject`: "" for the tenant. `is_explained`: by uncounted admissions."""
 
     limit: LimitName
     subject: str
@@ -26,10 +22,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
-    """The results of a rebuild.
-
-    `counted`: entries that the stream missed and that were added now. `uncounted`: entries that are still missing.
-    """
+    """A rebuild's results: entries missed by the stream and added now (`counted`) or still missing (`uncounted`)."""
 
     entries: int
     counters: tuple[Difference, ...]
@@ -40,9 +33,7 @@ class RebuildReport:
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """A rebuild of one month. `worker` is the token of the worker that runs it; another worker that takes it over sets
-    a new token.
-    """
+    """A rebuild of one month. `worker` is the token of its worker; another worker that takes over sets a new token."""
 
     id: str
     month: date

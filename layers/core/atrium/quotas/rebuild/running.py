@@ -42,8 +42,7 @@ def run_rebuild(table: TenantTable, clock: Clock, rebuild_id: str) -> Rebuild | 
 def compare(table: TenantTable, clock: Clock) -> Drift | None:
     """Compare a tenant's counters with its ledger and store the result. Return None while a rebuild is running.
 
-    If the worker of a rebuild failed, the rebuild is run again first. It may have left days frozen, and nothing is
-    counted in frozen days.
+    A failed rebuild is run again first, because it may have left days frozen, in which nothing is counted.
     """
     store = RebuildStore(table)
     standing = store.get()
@@ -58,11 +57,7 @@ def compare(table: TenantTable, clock: Clock) -> Drift | None:
 
 @dataclass(frozen=True, slots=True)
 class DriftRound:
-    """Compares every tenant once per day, spread over several invocations.
-
-    The position is stored before each tenant. If the comparison of one tenant crashes the function, the other tenants
-    are still compared.
-    """
+    """Compares every tenant once per day, over several invocations. The position is stored before each tenant."""
 
     platform: PlatformTable
     list_tenants: Callable[[PageRequest], Page[Tenant]]

@@ -48,8 +48,7 @@ class Rebuilder:
     def rebuild(self, month: date, token: str) -> RebuildReport:
         """Correct the usage aggregates of a month; for the current month also the counters. Idempotent.
 
-        At the end, admission items of the previous layout are deleted, because the new items contain their usage.
-        Raises `RebuildSuperseded` if another rebuild has started.
+        At the end, items of the previous layout are deleted. Raises `RebuildSuperseded` if another rebuild started.
         """
         days = self._days(month)
         frozen = FrozenSums(self.table, token, days)
@@ -67,10 +66,7 @@ class Rebuilder:
         return RebuildReport(reading.entries, differences, sums, counted, uncounted)
 
     def compare(self) -> Drift:
-        """Compare the current month's counters and usage aggregates with the ledger.
-
-        Aggregates that change during the comparison are ignored.
-        """
+        """Compare the current month's counters and aggregates with the ledger, except those that change meanwhile."""
         now = self.clock().astimezone(UTC)
         days = self._days(now.date())
         before = read_days(self.table, days)
@@ -83,8 +79,7 @@ class Rebuilder:
     def _look(self, token: str | None) -> list[Look]:
         """Fence every admission item and return the looks.
 
-        If the tenant's item is missing, a rebuild creates it. A comparison treats it as empty, and ignores usage that
-        may have been counted during the comparison.
+        If the tenant's item is missing, a rebuild creates it; a comparison treats it as empty and ignores newer usage.
         """
         found = self.store.list()
         missing = [] if TENANT in found or token else [Look(TENANT, int(self.store.now()) - _LOST_SECONDS, {})]

@@ -29,10 +29,7 @@ class RebuildStore:
         return _REBUILD.validate_python(item) if item else None
 
     def request(self, month: date, *, by: str, now: datetime, repeats: bool = False) -> Rebuild:
-        """Queue a rebuild. If a rebuild is queued or running, return it, even if its month is different.
-
-        With `repeats`, a running rebuild is repeated when it ends, so that it includes the current data.
-        """
+        """Queue a rebuild, or return the open one of any month. With `repeats`, a running one runs once more."""
         wanted = Rebuild(secrets.token_hex(6), month, "queued", now, by, now)
         for _ in range(3):
             standing = self.get()

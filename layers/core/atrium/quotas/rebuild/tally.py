@@ -29,9 +29,7 @@ class Look:
 
 @dataclass(slots=True)
 class CounterTally:
-    """Sums up one item's counters. `unrecorded` is the usage of runs that no item counted; it may be missing in the
-    counters.
-    """
+    """Sums up one item's counters. `unrecorded` is the usage of uncounted runs, which the counters may not contain."""
 
     look: Look
     wanted: Counter[LimitName] = field(default_factory=Counter)
@@ -63,9 +61,7 @@ class CounterTally:
             self._add(second, {"s": 1})
 
     def differences(self) -> dict[LimitName, int]:
-        """Return the difference of each wrong counter: positive if the counter is too low, negative if it is too
-        high.
-        """
+        """Return the difference of each wrong counter: positive if it is too low, negative if it is too high."""
         return {name: off for name in REBUILT if (off := self.wanted[name] - self.stored(name))}
 
     def attribute(self, name: LimitName) -> str:
