@@ -95,10 +95,8 @@ class IdentityProviderFields(StrictModel):
     """Whether a user is created at the first sign-in of an unknown person. Default true."""
     enabled: bool = True
     """Whether sign-ins and tokens of the provider are accepted. Default true."""
-    assume_email_verified: Annotated[
-        bool, Field(description="The issuer verifies email addresses, but its tokens do not contain `email_verified`")
-    ] = False
-    """Whether email addresses are trusted if the token has no `email_verified`. Default false. Only for `oidc`."""
+    assume_email_verified: bool = False
+    """Whether to trust email addresses if the token has no `email_verified` claim. Default false. Only for `oidc`."""
 
 
 class IdentityProviderBody(IdentityProviderFields):

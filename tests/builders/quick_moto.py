@@ -29,7 +29,7 @@ _AS_THEY_ARE = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})
 
 
 def quicken() -> None:
-    """Make the cost of a call independent of the size of its table. Idempotent."""
+    """Patch moto so that a call does not copy the whole table. Idempotent."""
     setattr(DynamoDBBackend, "update_item", _update_a_copy)  # noqa: B010 - theirs, replaced
     setattr(Table, "__deepcopy__", _copy_table)  # noqa: B010
     setattr(JSONSerializer, "_serialize_type_structure", _serialize_structure)  # noqa: B010

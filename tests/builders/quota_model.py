@@ -123,7 +123,7 @@ class Worker:
 
 @dataclass
 class Stay:
-    """A run in one item, from the time its slot appears: its model calls with their seconds and counted tokens."""
+    """The expected state of a run in an admission item. `calls` are pairs of start second and counted tokens."""
 
     slot: Slot
     calls: list[tuple[int, int]]

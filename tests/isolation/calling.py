@@ -35,7 +35,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """The response, and its calls to table and bucket."""
+    """An HTTP response, and the names of the DynamoDB and S3 operations that the function called."""
 
     status: int
     text: str

@@ -22,7 +22,7 @@ from tests.isolation.world import World
 
 @pytest.fixture(scope="module")
 def made_world(definition_of_table: Document) -> Iterator[World]:
-    """Our tenant and theirs, with one resource of every kind for each kind of owner."""
+    """Yield a deployment with two tenants. Each has one resource of every type and owner."""
     level = logs.logger().log_level
     logs.logger().setLevel("CRITICAL")
     with pytest.MonkeyPatch.context() as environment, mock_aws(), open_bucket(on_moto=True) as bucket:

@@ -22,7 +22,7 @@ from tests.builders.sessions import build_session, ended_run
 
 @dataclass(frozen=True)
 class UsageFunction:
-    """The function, and the calls that produced its totals."""
+    """A test client for the usage function, with methods that write the ledger entries it reports."""
 
     table: PhysicalTable
 

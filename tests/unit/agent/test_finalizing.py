@@ -185,7 +185,7 @@ def test_does_not_close_a_run_with_a_valid_lease(tenant_env: TenantEnv) -> None:
 
 
 def test_a_worker_after_its_lease_does_not_end_its_run_again(tenant_env: TenantEnv) -> None:
-    """The worker was paused until its lease had expired, and resumes in the middle of its answer."""
+    """A worker that resumes after its lease expired does not end the run a second time."""
 
     def sleep() -> None:
         tenant_env.clock.advance(LAPSE)

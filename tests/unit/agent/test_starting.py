@@ -192,7 +192,7 @@ def test_a_worker_that_was_paused_before_recording_gives_up(tenant_env: TenantEn
 
 
 def test_mints_a_greater_run_id_if_the_clock_is_behind(tenant_env: TenantEnv, session_id: SessionId) -> None:
-    """The id of the last run is from a container whose clock is two seconds ahead."""
+    """A new run id is greater than the last one, which came from a clock that is two seconds ahead."""
     tenant_env.clock.advance(2)
     last = session_of_last(tenant_env, session_id)
     tenant_env.clock.advance(-2)

@@ -26,6 +26,8 @@ from tests.builders.ledger import build_entry
 from tests.builders.tenant_env import OTHER_TENANT, TENANT, TenantEnv, context_of
 from tests.builders.wires import Kill, Killed, Send
 
+pytestmark = pytest.mark.timeout(300)  # thousands of items on DynamoDB Local, beside other tests
+
 
 def noise(seed: int) -> str:
     """Return text that does not compress below 32 kB."""
@@ -38,7 +40,6 @@ def delete(erasing: Erasing) -> None:
     erasing.clock.advance(OWN_SECONDS)
 
 
-@pytest.mark.timeout(240)
 def test_killed_after_every_call_it_goes_on(tenant_env: TenantEnv, shaped: Erasing) -> None:
     """Each step is killed after its first call, then after its second call, and so on, until the step completes."""
     for tenant in (TENANT, OTHER_TENANT):
@@ -199,7 +200,6 @@ def fill(erasing: Erasing, partition: str, count: int) -> None:
         client.batch_write_item(RequestItems={name: [{"PutRequest": {"Item": item}} for item in items]})
 
 
-@pytest.mark.timeout(240)
 def test_three_thousand_items_take_several_sweeps(erasing: Erasing) -> None:
     for day in ("2026-11-18", "2026-11-19", "2026-11-20", "2026-11-21"):
         fill(erasing, f"TENANT#{TENANT}#{keys.usage_day(day)}", 500)

@@ -6,6 +6,7 @@ A new type fails this test until it is listed.
 import inspect
 from types import ModuleType
 
+import pytest
 from atrium.storage import keys, provider_keys, throttle_keys
 from atrium.storage.table import PlatformTable
 from atrium.storage.writes import ANY, Put
@@ -15,6 +16,7 @@ from tests.builders.erasing import Erasing, assert_erased
 from tests.builders.shapes import EMAIL, OF_A_USER, PARTS, PLATFORMS, STAYS, TENANTS, UNRELATED, USER, WHILE_IT_LASTS
 from tests.builders.tenant_env import OTHER_TENANT, TENANT
 
+pytestmark = pytest.mark.timeout(300)  # thousands of items on DynamoDB Local, beside other tests
 MODULES = (keys, provider_keys, throttle_keys)
 
 

@@ -154,8 +154,8 @@ class TurnContextReader:
         )
         if signals:
             raise MessageRefused(
-                f"The tenant's settings refuse messages that look like a prompt injection ({', '.join(signals)}). "
-                "Reword the message, or ask an administrator about the setting prompt_injection."
+                f"The tenant's settings reject messages that look like a prompt injection ({', '.join(signals)}). "
+                "Reword the message, or ask an administrator to change the setting `prompt_injection`."
             )
 
     def _session(self, item: Mapping[str, Any] | None) -> Session | None:
@@ -200,7 +200,7 @@ class TurnContextReader:
         """Return the requested agent, else the session's (`NotFound` if deleted), else the tenant's default."""
         agent = self._read_agent(wanted or (session.agent_id if session else None) or self._default(tenant), read)
         if agent is None and wanted is None and session and session.agent_id:
-            raise NotFound("The session's agent was deleted. Give the session another agent_id, or null.")
+            raise NotFound("The session's agent was deleted. Set the session's `agent_id` to another agent or to null.")
         if agent is None:
             raise NotFound("Agent not found.")
         return agent
@@ -211,7 +211,7 @@ class TurnContextReader:
     def _default(self, tenant: Mapping[str, Any]) -> AgentId:
         default = tenant.get("default_agent_id")
         if not default:
-            raise NotFound("The tenant has no default agent. Create one, or send agent_id.")
+            raise NotFound("The tenant has no default agent. Create one, or send `agent_id`.")
         self.default_agents[self.context.tenant_id] = AgentId(default)
         return AgentId(default)
 
@@ -252,13 +252,13 @@ def check_model(
         raise invalid_field(field, f"must be one of {list_valid(_models_of(context.plan))}")
     if provider is not None and provider != entry.vendor:
         raise ProviderUnsupported(
-            f"The provider of the model {entry.id} is `{entry.vendor}`. Send it, or leave `provider` out."
+            f"The model {entry.id} is served by `{entry.vendor}`. Set `provider` to `{entry.vendor}` or omit it."
         )
     if entry.size not in PLANS[context.plan].models:
         valid = list_valid(_models_of(context.plan))
         raise ModelNotAllowed(f"The plan {context.plan} does not include the model {entry.id}. It includes {valid}.")
     if has_temperature and not entry.accepts_temperature:
-        raise invalid_field("temperature", f"the model {entry.id} takes no temperature")
+        raise invalid_field("temperature", f"the model {entry.id} does not accept a temperature")
     return entry
 
 

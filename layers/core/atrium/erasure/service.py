@@ -34,7 +34,7 @@ ERASERS: dict[str, Eraser] = {
     "old_admissions": eraser_of(keys.OLD_ADMISSIONS),
     "tool_calls": eraser_of(keys.TOOL_CALLS),
     "followers": eraser_of(keys.followers().partition),
-    "ledger": ledger.erase_ledger,  # before the sums: the stream adds entries to them while they exist
+    "ledger": ledger.erase_ledger,  # before `days`: the stream adds its entries to the usage aggregates
     "days": erasers.erase_days,
     "blobs": erasers.erase_blobs,
     "names": platform.erase_names,
