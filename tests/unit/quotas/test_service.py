@@ -178,6 +178,17 @@ def test_an_admission_may_be_repeated_for_the_same_run(quotas: Quotas) -> None:
     assert (quotas.item()["rn"], len(quotas.item()["slots"])) == (1, 1)
 
 
+def test_a_repeated_admission_shows_the_same_usage(real: tuple[QuotaService, Recorder]) -> None:
+    """The slot of the first attempt, whose reply was lost, is not shown twice."""
+    service, _ = real
+    scopes = (ScopeLimits("tenant", {"requests_per_day": 5, "concurrent_turns": 5}),)
+    first = service.admit(AdmissionRequest(run_id(1), 10, 10), scopes)
+    again = service.admit(AdmissionRequest(run_id(1), 10, 10), scopes)
+    assert isinstance(first, Admitted)
+    assert isinstance(again, Admitted)
+    assert [usage.used for usage in again.usages] == [usage.used for usage in first.usages] == [1, 1]
+
+
 def test_a_rejected_attempt_releases_the_slot_of_an_earlier_attempt(quotas: Quotas) -> None:
     quotas.admit([KEY, ScopeLimits("tenant", {})], number=1)
     del quotas.table.items[keys.admission(TENANT)]  # as if its write was never applied

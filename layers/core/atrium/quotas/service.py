@@ -140,7 +140,8 @@ class QuotaService:
                 rejected = decisions.reject(seen, partial(decisions.turn_charges, request)) or answer
                 return rejected, latest[scope.id].has_young or request.estimate is not None
             slots[scope.id] = answer
-            own = decisions.usages(latest[scope.id], asked, added=True)
+            is_counted = latest[scope.id].find(name) is not None  # by a write whose reply was lost
+            own = decisions.usages(latest[scope.id], asked, added=not is_counted)
             shown = [*own, *shown] if scope.id == TENANT else [*shown, *own]
         counted_in = self.platform.admit(request.run_id) if self.platform else None
         if isinstance(counted_in, Rejected):
