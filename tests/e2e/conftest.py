@@ -9,13 +9,19 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from atrium.llm.catalogue import DEFAULT_MODEL
+from atrium.storage import keys
+from atrium.storage.table import PhysicalTable, PlatformTable
+from atrium.storage.writes import ANY, Delete
+
+from infra.runtime.resources import Endpoint
 
 ROOT = Path(__file__).parents[2]
 STARTED_SECONDS = 240
@@ -100,6 +106,22 @@ def _connect() -> Iterator[Stack]:
     yield Stack(description["base_url"], description, tenants)
     for tenant in tenants.values():
         tenant.http.close()
+
+
+@pytest.fixture(scope="session")
+def close_circuit(stack: Stack) -> Iterator[Callable[[], object]]:
+    """Return a function that closes the circuit of the model that the tests use."""
+    client = Endpoint(stack.description["endpoint_url"]).client("dynamodb")
+    table = PlatformTable(PhysicalTable(client, stack.description["table"]))
+    yield lambda: table.write(Delete(keys.circuit(DEFAULT_MODEL), ANY))
+    client.close()
+
+
+@pytest.fixture(autouse=True)
+def closed_circuit(request: pytest.FixtureRequest) -> None:
+    """Begin each test with a closed circuit: together, tests of outages cause more than the five that open it."""
+    if "stack" in request.fixturenames:
+        request.getfixturevalue("close_circuit")()
 
 
 @pytest.fixture
