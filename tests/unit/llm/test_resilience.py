@@ -162,7 +162,7 @@ def test_a_failure_after_reported_usage_is_final(models: Models) -> None:
     assert (models.asked(), stream.usage) == ([OPUS], CUT)
 
 
-@pytest.mark.parametrize("end", ["refused", "closed"])
+@pytest.mark.parametrize("end", ["refused", "closed", "closed before the call"])
 def test_a_trial_without_a_result_leaves_its_place_to_another(models: Models, end: str) -> None:
     """Otherwise a tenant whose requests are refused could keep the circuit open for all others."""
     alone = ModelRequest(OPUS, "", REQUEST.messages, 100)
@@ -177,6 +177,9 @@ def test_a_trial_without_a_result_leaves_its_place_to_another(models: Models, en
             models.scripted[OPUS].say(ProviderFailure("invalid_request_error", 400).to_error())
             with pytest.raises(ModelFailed):
                 list(stream)
+        elif end == "closed before the call":
+            stream.close()
+            assert not list(stream)
         else:
             models.scripted[OPUS].say(stream.close, "late")
             list(stream)

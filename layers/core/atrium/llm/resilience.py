@@ -129,19 +129,26 @@ class CircuitBreaker:
         self._known = TTLCache(_MODELS_MAX, REMEMBERED_SECONDS, timer=lambda: self.clock().timestamp())
 
     def admit(self, model_id: str) -> bool:
-        """Return whether the call is a trial, which must end with `record_success` or `record_outage`.
+        """Return whether the call is a trial, which must end with `record_success`, `record_outage` or `release_trial`.
 
         Raises `CircuitOpen`, with the time until the next trial, if no call is allowed.
         """
+
+        def begin(found: CircuitState, now: int) -> CircuitState:
+            wait = found.wait_seconds(now)
+            if wait > 0:
+                raise CircuitOpen(internal=f"circuit of {model_id}", retry_after_seconds=wait)
+            return found if found.is_closed else found.with_trial(now)
+
         try:
             with self._lock:
                 known = self._known.get(model_id)
             if (known or self._read(model_id)).is_closed:
                 return False
-            state = self._change(model_id, lambda found, now: found.with_trial(now), only_admitted=True)
-        except Unavailable as error:
-            if isinstance(error, CircuitOpen):
-                raise
+            state = self._change(model_id, begin)
+        except CircuitOpen:
+            raise
+        except Unavailable:
             return False
         if state is None:
             raise CircuitOpen(internal=f"the circuit of {model_id} changed in every attempt", retry_after_seconds=1)
@@ -165,18 +172,13 @@ class CircuitBreaker:
         except Unavailable:
             return
 
-    def _change(
-        self, model_id: str, change: Callable[[CircuitState, int], CircuitState], *, only_admitted: bool = False
-    ) -> CircuitState | None:
+    def _change(self, model_id: str, change: Callable[[CircuitState, int], CircuitState]) -> CircuitState | None:
         """Apply a change to the stored state. Return the new state, or None if concurrent writes changed it in every
         attempt.
         """
         for _ in range(_ATTEMPTS):
             found, now = self._read(model_id), int(self.clock().timestamp())
-            wait = found.wait_seconds(now) if only_admitted else 0
-            if wait > 0:
-                raise CircuitOpen(internal=f"circuit of {model_id}", retry_after_seconds=wait)
-            wanted = found if only_admitted and found.is_closed else change(found, now)
+            wanted = change(found, now)
             if wanted == found or self._write(model_id, wanted, now):
                 return wanted
         return None
@@ -278,14 +280,14 @@ class ResilientStream:
         self._stream = None
         adapter = self._provider.find(model)
         is_trial = breaker.admit(model_id)
-        remaining = max(0.0, self._deadline - time.monotonic())
-        with self._lock:
-            if self._closed:
-                return
-            self.model = model_id
-            self._stream = adapter.open(_adapt(self._request, model), deadline_seconds=remaining)
         has_result = False
         try:
+            remaining = max(0.0, self._deadline - time.monotonic())
+            with self._lock:
+                if self._closed:
+                    return
+                self.model = model_id
+                self._stream = adapter.open(_adapt(self._request, model), deadline_seconds=remaining)
             yield from self._stream
             has_result = not self._closed
             if is_trial and has_result:
