@@ -212,6 +212,22 @@ def stream(client: httpx2.Client, message: str, headers: Mapping[str, str] | Non
         return [event for event in read_events(response) if event]
 
 
+def start_stream(client: httpx2.Client, message: str) -> tuple[str, threading.Thread]:
+    """Stream a message in a thread. Return the run's id when the run has started, and the thread."""
+    started: list[str] = []
+
+    def send() -> None:
+        with client.stream("POST", "/v1/chat/stream", json={"message": message}) as response:
+            for event in read_events(response):
+                if event and event.event == "start":
+                    started.append(event.data["run_id"])
+
+    thread = threading.Thread(target=send, name="client")
+    thread.start()
+    wait_until(lambda: started)
+    return started[0], thread
+
+
 def say(client: httpx2.Client, message: str, headers: Mapping[str, str] | None = None, **body: Any) -> httpx2.Response:
     return client.post("/v1/chat", json={"message": message, **body}, headers=headers)
 

@@ -4,7 +4,6 @@ Each follower occupies a container, so a tenant's followers are limited. Followe
 """
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from atrium.storage import keys
 from atrium.storage.writes import ANY, Put
 
 from functions.chat import runs
-from tests.builders.api_env import ApiEnv, read_events, say
+from tests.builders.api_env import ApiEnv, read_events, say, start_stream
 from tests.builders.gateway import OTHER_TENANT_ID, tenant_fields
 
 pytestmark = pytest.mark.loopback
@@ -26,21 +25,10 @@ PRO = 32
 @pytest.fixture
 def open_run(api_env: ApiEnv) -> Iterator[str]:
     """A run that continues until the test ends."""
-    started: list[str] = []
-
-    def send() -> None:
-        message = "[[slow=0.2]] [[pieces=20]] a b c d e f g h i j k l m n o p q r s t [[echo]]"
-        with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
-            for event in read_events(response):
-                if event and event.event == "start":
-                    started.append(event.data["run_id"])
-
-    thread = threading.Thread(target=send, name="client")
-    thread.start()
-    while not started:
-        time.sleep(0.01)
-    yield started[0]
-    api_env.chat_as().post(f"/v1/runs/{started[0]}/cancel")
+    message = "[[slow=0.2]] [[pieces=20]] a b c d e f g h i j k l m n o p q r s t [[echo]]"
+    run_id, thread = start_stream(api_env.chat_as(), message)
+    yield run_id
+    api_env.chat_as().post(f"/v1/runs/{run_id}/cancel")
     thread.join(30)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders.api_env import ApiEnv, Sent, read_events, say, stream
+from tests.builders.api_env import ApiEnv, Sent, read_events, say, start_stream, stream
 
 pytestmark = pytest.mark.loopback
 
@@ -75,19 +75,7 @@ def test_a_failed_run_ends_with_its_problem(api_env: ApiEnv) -> None:
 def slow(api_env: ApiEnv) -> tuple[str, threading.Thread]:
     """A run of about three seconds that stores a batch of its events."""
     message = "[[slow=0.35]] [[pieces=9]] a b c d e f g h i j k l m n o p q r [[echo]]"
-    started: list[str] = []
-
-    def send() -> None:
-        with api_env.chat_as().stream("POST", "/v1/chat/stream", json={"message": message}) as response:
-            for event in read_events(response):
-                if event and event.event == "start":
-                    started.append(event.data["run_id"])
-
-    thread = threading.Thread(target=send, name="client")
-    thread.start()
-    while not started:
-        time.sleep(0.01)
-    return started[0], thread
+    return start_stream(api_env.chat_as(), message)
 
 
 def test_follows_and_polls_a_running_run(api_env: ApiEnv, slow: tuple[str, threading.Thread]) -> None:
