@@ -6,8 +6,8 @@ from atrium.erasure.ledger import read_totals
 from atrium.http.dependencies import RuntimeDep, require
 from atrium.http.models import StrictModel, id_pattern
 from atrium.http.responses import problem_responses
+from atrium.http.usage import UsageFigures, render_figures
 from atrium.kernel.clock import format_time
-from atrium.llm.catalogue import format_cost
 from atrium.tenants.deletions import Deletion, Deletions
 from atrium.tenants.model import Tenant
 from atrium.tenants.plans import PlanName
@@ -20,24 +20,10 @@ router = APIRouter(tags=["tenants"], dependencies=[require("platform")])
 TenantPath = Annotated[str, Path(pattern=id_pattern("ten"), description="Id of the tenant, `ten_…`")]
 
 
-class MonthAnswer(StrictModel):
+class MonthAnswer(UsageFigures):
     """Usage of a month whose ledger was erased."""
 
     month: Annotated[str, Field(description="Month in UTC, such as `2026-11`")]
-    requests: int
-    """Number of turns and jobs in the month."""
-    input_tokens: int
-    """Input tokens that were not read from or written to the prompt cache."""
-    output_tokens: int
-    """Output tokens, including thinking."""
-    cache_read_tokens: int
-    """Input tokens read from the provider's prompt cache."""
-    cache_write_tokens: int
-    """Input tokens written to the provider's prompt cache."""
-    tool_calls: int
-    """Number of executed tool calls."""
-    cost_usd: str
-    """Cost in USD as decimal text with six decimals."""
 
 
 class DeletionAnswer(StrictModel):
@@ -92,18 +78,5 @@ def _render(tenant: Tenant, deletion: Deletion | None, totals: dict[str, Figures
         phase=(progress.phase or None) if progress else None,
         items_erased=progress.items if progress else None,
         blobs_erased=progress.blobs if progress else None,
-        months=[_render_month(month, figures) for month, figures in totals.items()],
-    )
-
-
-def _render_month(month: str, figures: Figures) -> MonthAnswer:
-    return MonthAnswer(
-        month=month,
-        requests=figures.requests,
-        input_tokens=figures.input_tokens,
-        output_tokens=figures.output_tokens,
-        cache_read_tokens=figures.cache_read_tokens,
-        cache_write_tokens=figures.cache_write_tokens,
-        tool_calls=figures.tool_calls,
-        cost_usd=format_cost(figures.cost_nanos),
+        months=[render_figures(MonthAnswer, figures, month=month) for month, figures in totals.items()],
     )

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Annotated, Literal
 
 from atrium.http.models import StrictModel
-from atrium.llm.catalogue import format_cost
+from atrium.http.usage import UsageFigures, render_figures
 from atrium.usage.model import Figures
 from pydantic import BeforeValidator, Field
 
@@ -26,25 +26,6 @@ Day = Annotated[
     Field(json_schema_extra={"type": "string", "format": "date"}),
 ]
 """A UTC day in a query, only in the form `2026-11-21`."""
-
-
-class UsageFigures(StrictModel):
-    """Number of turns, tokens and tool calls, and their cost."""
-
-    requests: int
-    """Number of settled turns and jobs."""
-    input_tokens: int
-    """Input tokens that were not read from or written to the prompt cache."""
-    output_tokens: int
-    """Output tokens, including thinking."""
-    cache_read_tokens: int
-    """Input tokens read from the provider's prompt cache."""
-    cache_write_tokens: int
-    """Input tokens written to the provider's prompt cache."""
-    tool_calls: int
-    """Number of executed tool calls."""
-    cost_usd: str
-    """Cost in USD as decimal text with six decimals."""
 
 
 class UsageOfDay(UsageFigures):
@@ -151,23 +132,7 @@ class UsageReport(StrictModel):
     """Value of `cursor` for the next page. Null on the last page."""
 
 
-def render_figures(figures: Figures) -> UsageFigures:
-    return UsageFigures.model_validate(_fields(figures))
-
-
 def render_row(group: Grouping, value: str, figures: Figures) -> Row:
     """Return the row for one value of a group."""
     shown = date.fromisoformat(value) if group == "day" else value
-    return _ROWS[group].model_validate({group: shown, **_fields(figures)})
-
-
-def _fields(figures: Figures) -> dict[str, int | str]:
-    return {
-        "requests": figures.requests,
-        "input_tokens": figures.input_tokens,
-        "output_tokens": figures.output_tokens,
-        "cache_read_tokens": figures.cache_read_tokens,
-        "cache_write_tokens": figures.cache_write_tokens,
-        "tool_calls": figures.tool_calls,
-        "cost_usd": format_cost(figures.cost_nanos),
-    }
+    return render_figures(_ROWS[group], figures, **{group: shown})

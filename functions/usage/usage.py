@@ -8,6 +8,7 @@ from atrium.http.dependencies import RuntimeDep, TenantDep
 from atrium.http.models import read_decimal_text
 from atrium.http.pages import list_scope
 from atrium.http.responses import problem_responses
+from atrium.http.usage import UsageFigures, render_figures
 from atrium.kernel.errors import ValidationFailed, invalid_field
 from atrium.kernel.pagination import LIMIT_MAX, Page, PageRequest, Position
 from atrium.sessions.model import USAGE_DAYS
@@ -18,7 +19,7 @@ from atrium.usage.sums import SumStore
 from fastapi import APIRouter, Query
 from pydantic import BeforeValidator
 
-from functions.usage.models import Day, Grouping, UsageReport, render_figures, render_row
+from functions.usage.models import Day, Grouping, UsageReport, render_row
 
 DAYS_MAX = 366
 ROWS_DEFAULT = 100
@@ -79,7 +80,7 @@ def read_usage(
     return UsageReport(
         first=period.first,
         last=period.last,
-        totals=render_figures(sum(days.values(), Figures())),
+        totals=render_figures(UsageFigures, sum(days.values(), Figures())),
         data=[render_row(group_by, value, figures) for value, figures in page.items] if group_by else [],
         next_cursor=runtime.cursors.sign(_position(period, page.position), scope=scope),
     )
