@@ -8,14 +8,13 @@ from atrium.agent.service import AgentService, AgentView
 from atrium.agent.store import AgentStore
 from atrium.bootstrap import Runtime
 from atrium.http.dependencies import BaseUrlDep, PageDep, RuntimeDep, TenantDep, require
-from atrium.http.fields import OrNone, UniqueName
+from atrium.http.fields import NOT_BLANK, OrNone, UniqueName
 from atrium.http.idempotency import IdempotentRoute
 from atrium.http.limits import ShownLimits, SubjectLimits
 from atrium.http.models import ListOf, StrictModel, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
-from atrium.kernel.errors import named_pattern
 from atrium.llm.resilience import FALLBACKS_MAX
 from atrium.quotas.limits import show_limits
 from atrium.tenants.auditing import open_audit
@@ -27,7 +26,6 @@ from functions.admin.counting import limits_changed
 
 router = APIRouter(tags=["agents"], route_class=IdempotentRoute)
 AgentPath = Annotated[str, Path(pattern=id_pattern("agt"), description="Id of the agent, `agt_…`")]
-NOT_BLANK = named_pattern(r"\S", "must not be blank")
 _TEXTS = ("description", "provider", "system_prompt", "fallback_text")
 ModelId = Annotated[str, Field(min_length=1, max_length=128)]
 ToolName = Annotated[str, Field(min_length=1, max_length=64)]
@@ -200,11 +198,7 @@ def delete_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) ->
 def _fields(body: AgentFields) -> dict[str, Any]:
     """Return the fields that were sent, converted to domain types."""
     fields: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set if name != "is_default"}
-    fields |= {
-        name: fields[name] or ""
-        for name in ("description", "provider", "system_prompt", "fallback_text")
-        if name in fields
-    }
+    fields |= {name: fields[name] or "" for name in _TEXTS if name in fields}
     if fields.get("temperature") is not None:
         fields["temperature"] = Decimal(str(fields["temperature"]))
     if "tools" in fields:

@@ -3,10 +3,9 @@
 from typing import Annotated, Any, Literal
 
 from atrium.agent.model import MAX_SECONDS_DEFAULT, MESSAGE_CHARACTERS_MAX, RunLimits, TurnRequest
-from atrium.http.fields import EndUser, OrNone
+from atrium.http.fields import NOT_BLANK, EndUser, OrNone
 from atrium.http.models import FreeJson, Money, StrictModel
 from atrium.kernel.clock import format_time
-from atrium.kernel.errors import named_pattern
 from atrium.llm.catalogue import to_nanos
 from atrium.runs.model import Run, RunStatus, answer_id, answer_text, usage_fields
 from pydantic import Field
@@ -36,9 +35,7 @@ class LimitsBody(StrictModel):
 class ChatBody(StrictModel):
     """A user message, with optional session, agent, model and limits."""
 
-    message: Annotated[
-        str, Field(min_length=1, max_length=MESSAGE_CHARACTERS_MAX, pattern=named_pattern(r"\S", "must not be blank"))
-    ]
+    message: Annotated[str, Field(min_length=1, max_length=MESSAGE_CHARACTERS_MAX, pattern=NOT_BLANK)]
     """The user's message. Must not be blank. The plan limits its length: from 10,000 characters in the plan `free` to
     100,000 in the plan `enterprise`.
     """

@@ -143,7 +143,7 @@ def _take(limit: FollowerLimit, runtime: Runtime, tenant: TenantContext) -> Foll
 
 
 def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter, follower: Follower | None) -> EventsAnswer:
-    """Return the stored events, or the first new events within the time. Takes a follower lease if `limit` is given."""
+    """Return the stored events, or the first new events within the time. Releases the follower."""
     found: list[RunEvent] = []
     try:
         for event in replay.follow(wait_seconds):

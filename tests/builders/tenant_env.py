@@ -119,7 +119,7 @@ class TenantEnv:
     def guard(self, context: TenantContext) -> PolicyGuard:
         table = self.table(context.tenant_id)
         audit = open_audit(context, table, self.clock)
-        return PolicyGuard(context, table, self.policies, self.clock, audit, context.audits_all)
+        return PolicyGuard(context, table, self.policies, self.clock, audit)
 
     def turns(self, context: TenantContext | None = None) -> TurnService:
         caller = context or context_of()

@@ -72,9 +72,9 @@ class PolicyEnv:
         prompt_injection: ScreeningMode = "flag",
     ) -> PolicyGuard:
         context = self.context(principal, tenant=tenant, version=version)
-        context = replace(context, prompt_injection=prompt_injection)
+        context = replace(context, audits_all=audits_all, prompt_injection=prompt_injection)
         table = self.table(tenant)
-        return PolicyGuard(context, table, self.cache, self.clock, open_audit(context, table, self.clock), audits_all)
+        return PolicyGuard(context, table, self.cache, self.clock, open_audit(context, table, self.clock))
 
     def service(self, *, tenant: TenantId = TENANT) -> PolicyService:
         return PolicyService(self.guard(ADMIN, tenant=tenant), self.clock)

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from atrium.identity.users.model import EMAIL_MAX, EMAIL_PATTERN
+from atrium.kernel.errors import named_pattern
 from atrium.kernel.texts import find_fault
 
 _Text = TypeVar("_Text")
@@ -16,6 +17,7 @@ NAME_MAX = 100
 DISPLAY_NAME_MAX = 200
 TITLE_MAX = 255
 END_USER_MAX = 128
+NOT_BLANK = named_pattern(r"\S", "must not be blank")
 
 
 def _check_line(text: str) -> str:

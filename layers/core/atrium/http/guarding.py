@@ -140,7 +140,7 @@ def open_guard(runtime: Runtime, context: TenantContext) -> PolicyGuard:
     """Return the policy guard for a call of a tenant."""
     table = runtime.tenant_table(context.tenant_id)
     audit = open_audit(context, table, runtime.clock)
-    return PolicyGuard(context, table, runtime.policies, runtime.clock, audit, context.audits_all)
+    return PolicyGuard(context, table, runtime.policies, runtime.clock, audit)
 
 
 async def guard_route(request: Request) -> None:

@@ -40,6 +40,10 @@ def list_item_keys(claims: AccessClaims) -> list[Key]:
 
 def decide_access(claims: AccessClaims, found: Found) -> Decision:
     """Return the decision about a token whose signature and times are valid. `found` contains the items that exist."""
+    tenant_item = found.get(keys.tenant())
+    # Users and clients of a deleted tenant may be erased already, so its status is checked before them.
+    if tenant_item is not None and tenant_item.get("status") == "deleted":
+        return DELETED
     return _decide_client(claims, found) if claims.is_client else _decide_user(claims, found)
 
 
@@ -47,8 +51,6 @@ def _decide_user(claims: AccessClaims, found: Found) -> Decision:
     user_item, tenant_item = found.get(keys.user(UserId(claims.subject))), found.get(keys.tenant())
     login_item = found.get(keys.family(claims.family_id)) if claims.family_id else None
     client: Client | None = None
-    if _is_deleted(tenant_item):
-        return DELETED
     if claims.client_id:
         client_item = found.get(keys.client(ClientId(claims.client_id)))
         if client_item is None:
@@ -64,15 +66,8 @@ def _decide_user(claims: AccessClaims, found: Found) -> Decision:
     )
 
 
-def _is_deleted(tenant_item: Mapping[str, Any] | None) -> bool:
-    """Return whether the tenant is deleted: its users and clients may be erased already, so only this is known."""
-    return tenant_item is not None and tenant_item.get("status") == "deleted"
-
-
 def _decide_client(claims: AccessClaims, found: Found) -> Decision:
     client_item, tenant_item = found.get(keys.client(ClientId(claims.subject))), found.get(keys.tenant())
-    if _is_deleted(tenant_item):
-        return DELETED
     if client_item is None or tenant_item is None:
         return Refused(Unauthenticated, "the token's client or tenant does not exist")
     client, tenant = read_client(client_item, claims.tenant_id), read_tenant(tenant_item)

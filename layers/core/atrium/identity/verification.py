@@ -115,8 +115,6 @@ def decide_token(
     `login` is the family of the token, if it has a family. `client` is the OAuth client to which it was issued, if it
     was issued to a client.
     """
-    if user is None and tenant is not None and tenant.status == "deleted":
-        return DELETED
     if user is None or tenant is None:
         return Refused(Unauthenticated, "the token's user or tenant does not exist")
     ended = _find_logout(claims, user, tenant, login)

@@ -146,7 +146,7 @@ def _find_client(table: TenantTable, client_id: str) -> Client | None:
 
 @dataclass(frozen=True, slots=True)
 class PolicyGuard:
-    """The policy checks of one call. If `audits_all` is set, allowed decisions are audited, too.
+    """The policy checks of one call. With the tenant's setting `audits_all`, allowed decisions are audited, too.
 
     Resources are `route:{METHOD} {path template}`, `method:{name}`, `tool:{name}`, `model:{id}`.
     """
@@ -156,7 +156,6 @@ class PolicyGuard:
     cache: PolicyCache
     clock: Clock
     audit: AuditService
-    audits_all: bool = False
 
     def evaluate(self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None) -> Decision:
         """Return the decision on a request of the caller, without auditing it."""
@@ -176,7 +175,7 @@ class PolicyGuard:
 
         False means that the decision is not known: call `require_permission`.
         """
-        if self.audits_all:
+        if self.context.audits_all:
             return False
         if self.context.principal.type == "platform":
             return True
@@ -223,7 +222,7 @@ class PolicyGuard:
 
     def _decide_and_record(self, resource: str, action: str, amount: Decimal | None, session_id: str) -> Decision:
         decision = self.evaluate(resource, action, amount=amount)
-        if decision.allowed and not self.audits_all:
+        if decision.allowed and not self.context.audits_all:
             return decision
         details = {
             "resource": resource,
