@@ -36,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
+    items.sort(key=lambda item: item.get_closest_marker("new_stack") is None)
 
 
 @dataclass(frozen=True)

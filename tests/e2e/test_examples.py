@@ -29,6 +29,7 @@ class Sent:
         return not (200 <= self.status < 400 and self.status in self.documented)
 
 
+@pytest.mark.new_stack
 @pytest.mark.timeout(300)
 def test_every_example_succeeds(request: pytest.FixtureRequest, stack: Stack) -> None:
     """Examples of deletions and of new names succeed only once, so the stack must be new."""

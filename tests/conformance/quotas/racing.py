@@ -187,6 +187,18 @@ def fill(race: Race) -> Tally:
     return tally(answers)
 
 
+def platform_slots(race: Race) -> list[set[str]]:
+    """Return the runs in each item of the platform limit, after a check of its share."""
+    table = PlatformTable(replace(race, lost=0.0).physical())
+    limit = PlatformLimit(table, race.platform_max or 0, race.clock)
+    found = [table.get(keys.platform_concurrency(item)) or {} for item in range(limit.items)]
+    shares = [limit.share(item) for item in range(limit.items)]
+    assert sum(shares) == race.platform_max
+    slots = [set(item.get("slots", {})) for item in found]
+    assert all(len(own) <= share for own, share in zip(slots, shares, strict=True))
+    return slots
+
+
 def granted(answer: Admitted | Rejected) -> Reservation | str:
     return f"{answer.scope}.{answer.limit}" if isinstance(answer, Rejected) else answer.reservation
 

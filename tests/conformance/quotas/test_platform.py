@@ -6,15 +6,14 @@ from dataclasses import replace
 
 import pytest
 from atrium.quotas.model import Admitted, Reservation, slot_name
-from atrium.quotas.platform import PlatformLimit
-from atrium.storage import keys
-from atrium.storage.table import PhysicalTable, PlatformTable
+from atrium.storage.table import PhysicalTable
 
 from tests.conformance.quotas.racing import (
     Race,
     admit,
     limits_of,
     merge,
+    platform_slots,
     race_on,
     start,
 )
@@ -35,18 +34,6 @@ def fill(race: Race, tries: int) -> list[Reservation]:
     return [each.reservation for each in answers if isinstance(each, Admitted)]
 
 
-def counted(race: Race) -> list[set[str]]:
-    """Return the runs in each item of the platform limit."""
-    table = PlatformTable(replace(race, lost=0.0).physical())
-    limit = PlatformLimit(table, race.platform_max or 0, race.clock)
-    found = [table.get(keys.platform_concurrency(item)) or {} for item in range(limit.items)]
-    shares = [limit.share(item) for item in range(limit.items)]
-    assert sum(shares) == race.platform_max
-    slots = [set(item.get("slots", {})) for item in found]
-    assert all(len(own) <= share for own, share in zip(slots, shares, strict=True))
-    return slots
-
-
 @pytest.mark.parametrize(("maximum", "lost"), [(5, 0.0), (30, 0.0), (50, 0.0), (50, 0.2)])
 def test_never_exceeds_the_limit_and_fills_it(
     processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable, maximum: int, lost: float
@@ -62,7 +49,7 @@ def test_never_exceeds_the_limit_and_fills_it(
         assert set(raced.rejected) <= {"platform.platform_concurrency"}
         running += fill(race, maximum - len(running) + 1)
         assert len(running) == maximum
-        assert set().union(*counted(race)) == {slot_name(each.run_id) for each in running}
+        assert set().union(*platform_slots(race)) == {slot_name(each.run_id) for each in running}
         chance.shuffle(running)
         ended, running = running[: maximum // 2], running[maximum // 2 :]
         with ThreadPoolExecutor(8) as threads:
