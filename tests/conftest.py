@@ -21,10 +21,11 @@ from hypothesis import settings
 from moto import mock_aws
 
 from infra.iam.calls import Recorder
-from infra.runtime.resources import REGION, Endpoint, create_table, local_session, table_definition
+from infra.runtime.resources import REGION, Endpoint, create_table, table_definition
 from infra.runtime.template import Document, Resolver, read_template
 from tests.builders.deployments import Deployment, deploy
-from tests.builders.quick_moto import quicken
+from tests.builders.quick_argon2 import remember_verifications
+from tests.builders.quick_moto import moto_client, quicken
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -42,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("atrium", deadline=None)  # `make bench` measures speed, and no test asserts it
     settings.load_profile("atrium")
     quicken()
+    remember_verifications()
     # Each client would read the machine's certificates again (20 ms), although tests only call loopback.
     create = default_transports.create_ssl_context  # type: ignore[attr-defined]  # imported there, not exported
     kept = cache(lambda _certificates, **options: create(**options))
@@ -100,8 +102,7 @@ def table_client(
     """A DynamoDB client with an empty table `table_name`, for one test."""
     backend = str(request.config.getoption("--dynamodb"))
     if backend == "moto":
-        with mock_aws():
-            client = local_session().client("dynamodb")
+        with mock_aws(), moto_client("dynamodb") as client:
             # Without the stream, which these tests do not read and which would copy every written item.
             client.create_table(
                 TableName=table_name, **{**definition_of_table, "StreamSpecification": {"StreamEnabled": False}}

@@ -1,10 +1,14 @@
 """Calls in the format of API Gateway: REST proxy events, and a test client that adds them to an application's scope."""
 
+import atexit
 import base64
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from atrium.http.app import Application
 from atrium.identity.context import to_authorizer_context
 from atrium.kernel.ids import TenantId
@@ -110,6 +114,7 @@ class Gateway:
         documented: bool = True,
     ) -> None:
         self.app = app
+        self.first = share_routes(app) if isinstance(app, Application) else app
         self.fields = fields
         self.stage_prefix = stage_prefix
         self.remaining_ms = remaining_ms
@@ -131,7 +136,7 @@ class Gateway:
 
         await self.app(scope, receive, note)
         if scope["type"] == "http" and self.documented:
-            assert_documented(self.app, scope, sent)
+            assert_documented(self.first, scope, sent)
 
 
 def assert_documented(app: FastAPI, scope: Scope, statuses: list[int]) -> None:
@@ -141,6 +146,20 @@ def assert_documented(app: FastAPI, scope: Scope, statuses: list[int]) -> None:
         operation = app.openapi()["paths"].get(route.path, {}).get(scope["method"].lower(), {})
         missing = [status for status in statuses if operation and str(status) not in operation["responses"]]
         assert not missing, f"{scope['method']} {route.path} answers {missing}: add problem_responses(...) to the route"
+
+
+_applications: dict[tuple[int, ...], FastAPI] = {}
+
+
+def share_routes(app: FastAPI) -> FastAPI:
+    """Let an application use the routes of the first one with the same routers, and return the first one.
+
+    FastAPI prepares the routes and the document for each application, which takes longer than most tests.
+    """
+    routers = tuple(id(getattr(route, "original_router", route)) for route in app.routes)
+    first = _applications.setdefault(routers, app)
+    app.router.routes[:] = first.router.routes
+    return first
 
 
 def call_as(
@@ -153,4 +172,14 @@ def call_as(
 ) -> TestClient:
     """Return a client with these fields of the authorizer's context (None for a route without authorizer)."""
     gateway = Gateway(app, fields, stage_prefix=stage_prefix, remaining_ms=remaining_ms, documented=documented)
-    return TestClient(gateway, base_url="https://example.org", headers={"authorization": "Bearer atr_dev_tested"})
+    client = TestClient(gateway, base_url="https://example.org", headers={"authorization": "Bearer atr_dev_tested"})
+    client.portal = _portal()
+    return client
+
+
+@cache
+def _portal() -> BlockingPortal:
+    """Return the event loop of this process's clients. Otherwise each request would start a loop and a thread."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(start_blocking_portal())

@@ -1,22 +1,36 @@
 """A faster and more exact moto table. moto copies the whole table before each transaction, because an update changes
 an item in place. Here an update changes a copy and replaces the item, so copying the list of items is enough. moto
 searches ten members of an attribute value under all their names. Here the single member is read directly. moto
-raises an error for the size of a missing attribute. Here `size(x) < n` is false, as on AWS.
+raises an error for the size of a missing attribute. Here `size(x) < n` is false, as on AWS. A client is answered by
+moto's operation itself: without HTTP, signature and routing, but with botocore's hooks before and after a call.
 """
 
 import copy
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal
 
+from botocore import xform_name
+from botocore.parsers import create_parser
+from moto.core.exceptions import ServiceException
 from moto.core.model import StructureShape
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.responses import ActionResult
 from moto.core.serialize import JSONSerializer
 from moto.dynamodb.comparisons import FuncSize
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing.tokens import ExpressionTokenizer, Token
+from moto.dynamodb.responses import DynamoHandler
+from werkzeug.exceptions import HTTPException
+
+from infra.runtime.resources import REGION, local_session
 
 type Items = defaultdict[DynamoType, dict[DynamoType, Item]]
 
@@ -36,6 +50,51 @@ def quicken() -> None:
     setattr(FuncSize, "expr", _size_or_none)  # noqa: B010
     setattr(ExpressionTokenizer, "make_list", staticmethod(_tokens_of))  # noqa: B010
     sys.setrecursionlimit(max(sys.getrecursionlimit(), _FRAMES))
+
+
+@contextmanager
+def moto_client(service: Literal["dynamodb", "s3"]) -> Iterator[Any]:
+    """Yield this process's client of a service, without the hooks that an earlier test left."""
+    client = _open_client(service)
+    kept, client.meta.events = client.meta.events, copy.copy(client.meta.events)
+    try:
+        yield client
+    finally:
+        client.meta.events = kept
+
+
+@cache
+def _open_client(service: Literal["dynamodb", "s3"]) -> Any:
+    client = local_session().client(service)
+    if service == "dynamodb":
+        _answer_directly(client)
+    return client
+
+
+def _answer_directly(client: Any) -> None:
+    """Answer the calls of a DynamoDB client by moto's operations, without HTTP, signatures and routing."""
+    parser = create_parser("json")
+
+    def make_request(model: Any, request: dict[str, Any], _context: object) -> tuple[object, Any]:
+        handler: Any = DynamoHandler()
+        handler.current_account, handler.region, handler.partition = DEFAULT_ACCOUNT_ID, REGION, "aws"
+        handler.headers, handler.querystring, handler.response_headers = request["headers"], {}, {}
+        reader: Any = PROTOCOL_PARSERS["json"](model, map_type=handler.PROTOCOL_PARSER_MAP_TYPE)
+        handler.params = handler.body = reader.parse({**request, "url_params": {}})
+        try:
+            status, headers, body = handler.serialized(getattr(handler, xform_name(model.name))())
+        except ServiceException as refusal:
+            status, headers, body = handler.serialized(ActionResult(refusal))
+        except HTTPException as refusal:
+            status, headers, body = refusal.code, dict(refusal.get_headers()), refusal.description
+        answer: Any = {"status_code": status, "headers": headers, "body": body.encode()}
+        parsed = parser.parse(answer, model.output_shape)
+        error = model.service_model.shape_for_error_code(parsed["Error"]["Code"]) if "Error" in parsed else None
+        if error is not None:
+            parsed |= parser.parse(answer, error)
+        return SimpleNamespace(status_code=status, headers=headers), parsed
+
+    client._make_request = make_request
 
 
 @cache

@@ -38,8 +38,8 @@ from atrium.usage.model import LedgerEntry
 from atrium.usage.store import LedgerStore
 from moto import mock_aws
 
-from infra.runtime.resources import local_session
 from tests.builders.gateway import KEY_ID, OTHER_TENANT_ID, TENANT_ID
+from tests.builders.quick_moto import moto_client
 from tests.builders.runtimes import TurnedClock
 from tests.builders.scripted import ScriptedModel
 from tests.builders.sessions import begin_session
@@ -55,8 +55,8 @@ SCOPES = frozenset({"chat", "sessions:read", "sessions:write"})
 @contextmanager
 def open_bucket(on_moto: bool) -> Iterator[Bucket]:
     """Create an empty bucket on moto, for any table backend."""
-    with mock_aws(config=None if on_moto else {"core": {"passthrough": {"services": ["dynamodb"]}}}):
-        client = local_session().client("s3")
+    mocked = mock_aws(config=None if on_moto else {"core": {"passthrough": {"services": ["dynamodb"]}}})
+    with mocked, moto_client("s3") as client:
         client.create_bucket(Bucket="blobs", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         yield Bucket(client, "blobs")
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 from atrium.http import logs
 from atrium.storage.table import PhysicalTable
-from moto import mock_aws
 
-from infra.runtime.resources import REGION, create_table, local_session
+from infra.runtime.resources import REGION, create_table
 from infra.runtime.template import Document
 from tests.builders.deployments import deploy
+from tests.builders.quick_moto import moto_client
 from tests.builders.tenant_env import TenantEnv, open_bucket
 from tests.builders.wires import serialised
 from tests.isolation.document import Route
@@ -25,9 +25,12 @@ def made_world(definition_of_table: Document) -> Iterator[World]:
     """Yield a deployment with two tenants. Each has one resource of every type and owner."""
     level = logs.logger().log_level
     logs.logger().setLevel("CRITICAL")
-    with pytest.MonkeyPatch.context() as environment, mock_aws(), open_bucket(on_moto=True) as bucket:
+    with (
+        pytest.MonkeyPatch.context() as environment,
+        open_bucket(on_moto=True) as bucket,
+        moto_client("dynamodb") as client,
+    ):
         environment.setenv("AWS_DEFAULT_REGION", REGION)
-        client = local_session().client("dynamodb")
         # Without stream, because moto copies the whole stream at each transaction.
         create_table(client, {**definition_of_table, "StreamSpecification": {"StreamEnabled": False}}, "atrium")
         with serialised(client, bucket.client):

@@ -41,7 +41,7 @@ def test_a_table_that_cannot_be_reached_is_503(physical_table: PhysicalTable) ->
     def refuse(**_: object) -> None:
         raise EndpointConnectionError(endpoint_url="https://hush")
 
-    physical_table.client.meta.events.register("before-send.dynamodb.GetItem", refuse)
+    physical_table.client.meta.events.register("before-call.dynamodb.GetItem", refuse)
     response = call_as(build(build_runtime(table=physical_table)), None).get("/v1/health/ready")
     assert (response.status_code, response.json()["components"][0]["status"]) == (503, "unhealthy")
     assert "hush" not in response.text
@@ -105,7 +105,7 @@ def test_a_hanging_table_times_out(physical_table: PhysicalTable, monkeypatch: p
     def hang(**_: object) -> None:
         released.wait(10)
 
-    physical_table.client.meta.events.register("before-send.dynamodb.GetItem", hang)
+    physical_table.client.meta.events.register("before-call.dynamodb.GetItem", hang)
     started = time.perf_counter()
     client = call_as(build(build_runtime(table=physical_table)), None)
     try:

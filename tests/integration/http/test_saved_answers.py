@@ -1,8 +1,5 @@
 """The store of `Idempotency-Key`: only its holder can end a mark, and replies may be lost."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from atrium.http.saved_answers import CallKey, IdempotencyStore, Mark, SavedAnswer, SavedRun
 from atrium.kernel.errors import IdempotencyInProgress, IdempotencyKeyReused
@@ -11,6 +8,7 @@ from atrium.storage.table import PhysicalTable, TenantTable
 
 from tests.builders.gateway import KEY_ID, TENANT_ID
 from tests.builders.runtimes import NOON, TurnedClock
+from tests.builders.wires import intercepted, lose_replies
 
 ANSWER = SavedAnswer(201, {"content-type": "application/json"}, b'{"a": 1}')
 NOW_MS = int(NOON.timestamp() * 1000)
@@ -35,19 +33,6 @@ def begin(store: IdempotencyStore, *, fingerprint: str = "f", ends_at_ms: int = 
     mark = store.begin(call(fingerprint=fingerprint), ends_at_ms=ends_at_ms)
     assert isinstance(mark, Mark)
     return mark
-
-
-def lose_first_reply(table: PhysicalTable, operation: str) -> list[int]:
-    """Make the SDK send an operation twice, as after a lost first reply. Return the attempts."""
-    attempts: list[int] = []
-
-    def again(attempts_done: int = 0, **_: Any) -> int | None:
-        attempts.append(len(attempts) + 1)
-        return 0 if len(attempts) == 1 else None
-
-    register: Callable[[str, Any], None] = table.client.meta.events.register_first
-    register(f"needs-retry.dynamodb.{operation}", again)
-    return attempts
 
 
 def test_an_answer_is_recalled(store: IdempotencyStore) -> None:
@@ -110,22 +95,22 @@ def test_expires_after_one_day(physical_table: PhysicalTable, store: Idempotency
 def test_a_lost_reply_to_begin_is_not_a_call_in_progress(
     physical_table: PhysicalTable, store: IdempotencyStore
 ) -> None:
-    attempts = lose_first_reply(physical_table, "PutItem")
-    begin(store)
-    assert attempts == [1, 2]
+    with intercepted(physical_table.client, lose_replies):
+        begin(store)
 
 
-@pytest.mark.parametrize(("operation", "end"), [("UpdateItem", "complete"), ("DeleteItem", "abandon")])
+@pytest.mark.parametrize("end", ["complete", "abandon"])
 def test_a_lost_reply_to_an_end_leaves_it_ended(
-    physical_table: PhysicalTable, store: IdempotencyStore, operation: str, end: str
+    physical_table: PhysicalTable, store: IdempotencyStore, end: str
 ) -> None:
     """The repeated write finds the mark already ended and returns False."""
     mark = begin(store)
-    attempts = lose_first_reply(physical_table, operation)
+    with intercepted(physical_table.client, lose_replies):
+        if end == "complete":
+            store.complete(mark, ANSWER)
+        else:
+            store.abandon(mark)
     if end == "complete":
-        store.complete(mark, ANSWER)
         assert store.begin(call(), ends_at_ms=ENDS_AT_MS) == ANSWER
     else:
-        store.abandon(mark)
         begin(store)
-    assert attempts == [1, 2]
