@@ -66,7 +66,7 @@ invoke: .venv/.ready ## Run one built function on an event: FUNCTION=chat EVENT=
 
 .PHONY: test
 test: .venv/.ready .local/emulator/.ready ## Run the tests (no network, no Java)
-	@$(PY) -m pytest -n 3 --dist loadfile tests
+	@$(PY) -m pytest -n 4 --dist loadfile tests
 	@$(PY) -m pytest -p no:cacheprovider -m "not slow" tests/e2e
 
 .PHONY: check

@@ -1,7 +1,8 @@
 """A faster and more exact moto table. moto copies the whole table before each transaction, because an update changes
 an item in place. Here an update changes a copy and replaces the item, so copying the list of items is enough. moto
 searches ten members of an attribute value under all their names. Here the single member is read directly. moto
-raises an error for the size of a missing attribute. Here `size(x) < n` is false, as on AWS. A client is answered by
+raises an error for the size of a missing attribute. Here `size(x) < n` is false, as on AWS. moto checks the class of
+each node of an expression, which is slow for abstract classes. Here the result is remembered. A client is answered by
 moto's operation itself: without HTTP, signature and routing, but with botocore's hooks before and after a call.
 """
 
@@ -26,6 +27,7 @@ from moto.dynamodb.comparisons import FuncSize
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.parsing import ast_nodes
 from moto.dynamodb.parsing.tokens import ExpressionTokenizer, Token
 from moto.dynamodb.responses import DynamoHandler
 from werkzeug.exceptions import HTTPException
@@ -34,9 +36,11 @@ from infra.runtime.resources import REGION, local_session
 
 type Items = defaultdict[DynamoType, dict[DynamoType, Item]]
 
+nodes: Any = ast_nodes
 _update = DynamoDBBackend.update_item
 _size = FuncSize.expr
 _serialize = JSONSerializer._serialize_type_structure
+_classes: dict[type, tuple[type, ...]] = {}
 _FRAMES = 4_000
 """moto parses conditions recursively. A condition with 25 parts needs more than Python's default of 1000 frames."""
 _AS_THEY_ARE = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})
@@ -49,6 +53,8 @@ def quicken() -> None:
     setattr(JSONSerializer, "_serialize_type_structure", _serialize_structure)  # noqa: B010
     setattr(FuncSize, "expr", _size_or_none)  # noqa: B010
     setattr(ExpressionTokenizer, "make_list", staticmethod(_tokens_of))  # noqa: B010
+    nodes.DepthFirstTraverser.traverse_node_recursively = _traverse
+    nodes.Node.find_clauses = _find_clauses
     sys.setrecursionlimit(max(sys.getrecursionlimit(), _FRAMES))
 
 
@@ -95,6 +101,42 @@ def _answer_directly(client: Any) -> None:
         return SimpleNamespace(status_code=status, headers=headers), parsed
 
     client._make_request = make_request
+
+
+_is_subclass: Any = cache(issubclass)
+
+
+def _traverse(traverser: Any, node: Any, child_id: int = -1) -> Any:
+    """Process the nodes of an expression from the leaves to the root. Return the new root."""
+    if not isinstance(node, nodes.Node):
+        return node
+    parent = node.parent
+    for place, child in enumerate(node.children or ()):
+        traverser.pre_processing_of_child(node, place)
+        _traverse(traverser, child, place)
+    if _is_subclass(type(node), _processed(type(traverser), traverser)):
+        node = traverser.process(node)
+        node.parent = parent
+        if parent:
+            parent.children[child_id] = node
+    return node
+
+
+def _processed(kind: type, traverser: Any) -> tuple[type, ...]:
+    """Return the classes of nodes that traversers of a class process."""
+    if kind not in _classes:
+        _classes[kind] = traverser.nodes_to_be_processed()
+    return _classes[kind]
+
+
+def _find_clauses(node: Any, kinds: Any) -> list[Any]:
+    found = []
+    for child in node.children or ():
+        if type(child) in kinds:
+            found.append(child)
+        elif _is_subclass(type(child), (nodes.Expression, nodes.UpdateExpressionFunction)):
+            found += _find_clauses(child, kinds)
+    return found
 
 
 @cache

@@ -36,7 +36,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
-    items.sort(key=lambda item: item.get_closest_marker("new_stack") is None)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """Order the tests: those that start their own stack, those that need a new shared stack, then the others."""
+    if "stack" not in getattr(item, "fixturenames", ()):
+        return 0
+    return 1 if item.get_closest_marker("new_stack") else 2
 
 
 @dataclass(frozen=True)
