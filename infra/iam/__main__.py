@@ -21,11 +21,12 @@ TESTS = ("tests/isolation", "tests/integration", "tests/unit/runs", "tests/unit/
 INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 SECONDS_MAX = 900
 CALLS_MIN = 200
-# No HTTP test stores a message in the bucket, because none is large enough. Calls of store tests are used instead.
+# No HTTP test stores a message in the bucket, because no message is large enough. Calls of store tests are used instead
+# for these functions.
 BLOBS_OF = {"s3:GetObject": ("chat", "sessions"), "s3:PutObject": ("chat",), "s3:DeleteObject": ("chat", "sessions")}
 _GONE = "not called: with it S3 answers 404, not 403, for an object that is gone"
 _READ = "secretsmanager:GetSecretValue"
-# A secret without a value, which tests of readiness and outages use in place of the function's own.
+# A secret without a value, which tests of readiness and outages use instead of the function's secret.
 _OF_TESTS = "secret/empty"
 # Permissions that no recorded call uses, with the reason why the role has them.
 UNUSED = {
@@ -40,10 +41,10 @@ UNUSED = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Record calls, evaluate the policies and print the findings.
+    """Record calls, evaluate the policies and print the findings. Return the exit status.
 
-    Return 1 if a policy denies a recorded call or grants a permission that no call needs. `--recorded` uses the calls
-    of the previous run.
+    The status is 1 if a policy denies a recorded call or grants a permission that no call needs, and 2 if Node.js is
+    missing. With `--recorded`, the calls of the previous run are used.
     """
     missing = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
     if missing:
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _record() -> None:
     shutil.rmtree(RECORDINGS, ignore_errors=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "3", "--dist", "loadfile"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "4", "--dist", "loadfile"]
     done = subprocess.run(
         [*command, f"--record-calls={RECORDINGS}", *TESTS], cwd=ROOT, check=False, timeout=SECONDS_MAX
     )
@@ -83,7 +84,7 @@ def _owned(calls: Sequence[RecordedCall]) -> Iterator[RecordedCall]:
 
 
 def _mixed(calls: Sequence[RecordedCall]) -> Iterator[str]:
-    """Yield calls of tenant-bound functions that use keys of two tenants, or of a tenant and the platform."""
+    """Yield a fault for each call in which a tenant-bound function uses keys of two tenants or of the platform."""
     for call in calls:
         of_tenant = [key for key in call.keys if "{" in key]
         if call.function in BOUND and (len(call.tenants) > 1 or 0 < len(of_tenant) < len(call.keys)):
@@ -116,7 +117,7 @@ def _evaluate(questions: Sequence[Question]) -> list[str]:
 
 
 def _idle(calls: Sequence[RecordedCall], bound: dict[str, Document], unbound: dict[str, Document]) -> Iterator[str]:
-    """Yield permissions that no recorded call of the function needs."""
+    """Yield a fault for each permission that no recorded call needs, and for each outdated entry of UNUSED."""
     used = {
         "without sessions": {(call.function, call.action, call.place) for call in calls},
         "with sessions": {
